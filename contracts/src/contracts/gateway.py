@@ -1,0 +1,142 @@
+"""Words that the gateway owns: submissions as clients write them, artifacts, and the door for other systems."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, model_validator
+
+from contracts.wire.errors import Kind, Refusal
+from contracts.wire.model import Command, Fact
+from contracts.wire.topic import Rpc, Traffic
+
+Label = Annotated[str, Field(min_length=1, max_length=63)]
+
+
+class Submission(Command):
+    """What a client sends to have a job run: exactly one of ``prompt``, ``workflow``.
+
+    The same body is taken by ``POST /api/v1/jobs`` and by an outside system's ``jobs.submit``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    prompt: Annotated[str, Field(min_length=1, max_length=20_000)] | None = None
+    negative_prompt: Annotated[str, Field(max_length=20_000)] = ""
+    width: Annotated[int, Field(ge=64, le=2048, multiple_of=8)] = 512
+    height: Annotated[int, Field(ge=64, le=2048, multiple_of=8)] = 512
+    steps: Annotated[int, Field(ge=1, le=150)] = 20
+    cfg_scale: Annotated[float, Field(ge=1, le=30)] = 7.0
+    sampler: Annotated[str, Field(min_length=1, max_length=64)] = "euler"
+    scheduler: Annotated[str, Field(min_length=1, max_length=64)] = "normal"
+    seed: Annotated[int, Field(ge=-1, le=2**64 - 1)] = -1
+    num_images: Annotated[int, Field(ge=1, le=10)] = 1
+    model: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    workflow: dict[str, Any] | None = None
+
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    labels: Annotated[dict[Label, Label], Field(max_length=20, default_factory=dict)]
+    start_within_seconds: Annotated[float, Field(gt=0, le=30 * 86400)] | None = None
+    run_within_seconds: Annotated[float, Field(gt=0, le=7 * 86400)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.prompt is None) == (self.workflow is None):
+            raise ValueError('send exactly one of "prompt" and "workflow"')
+        drawn = self.model_fields_set & PICTURE_FIELDS
+        if self.workflow is not None and drawn:
+            raise ValueError(f'{", ".join(sorted(drawn))} go with "prompt"; a workflow holds its own values')
+        return self
+
+
+PICTURE_FIELDS = frozenset({
+    "negative_prompt", "width", "height", "steps", "cfg_scale", "sampler", "scheduler", "seed", "num_images", "model",
+})  # fmt: skip
+
+
+class DoorJob(Command):
+    """What an outside system names one of its jobs by."""
+
+    job_id: UUID
+
+
+class Body(Fact):
+    """An answer with the very body that HTTP would give: a job, or a problem (RFC 9457)."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class GrantOutputs(Command):
+    """An executor asks where the outputs of one attempt go."""
+
+    job_id: UUID
+    attempt: int
+    count: Annotated[int, Field(ge=1, le=10_000)]
+
+
+class OutputGrant(Fact):
+    """Where to PUT the bytes of one output: a URL that works for this output alone until ``expires_at``."""
+
+    id: UUID
+    url: str
+
+
+class OutputsGranted(Fact):
+    """One grant for each output asked for, in order."""
+
+    grants: tuple[OutputGrant, ...]
+    expires_at: datetime
+
+
+class StoredOutput(Fact):
+    """What the store holds now."""
+
+    id: UUID
+    size_bytes: int
+    sha256: str
+
+
+class NoArtifact(Refusal):
+    """There is no such output."""
+
+    kind, code = Kind.NOT_FOUND, "output.not_found"
+
+
+class NotFinished(Refusal):
+    """The job is {status}; its result is there once it is completed."""
+
+    kind, code = Kind.CONFLICT, "job.not_finished"
+
+
+def _door(verb: Literal["submit", "read", "cancel"], payload: Any, says: str) -> Any:
+    """An RPC that outside systems may ask; the server writes their tenant into the subject."""
+    return Rpc(
+        kind=Traffic.RPC,
+        owner="gateway",
+        noun="job",
+        verb=verb,
+        payload=payload,
+        reply=Body,
+        says=says,
+        producers=("outside",),
+        consumers=("gateway",),
+    )
+
+
+DOOR_SUBMIT: Rpc[Submission, Body] = _door("submit", Submission, "an outside system submits a job")
+DOOR_READ: Rpc[DoorJob, Body] = _door("read", DoorJob, "an outside system asks how its job stands")
+DOOR_CANCEL: Rpc[DoorJob, Body] = _door("cancel", DoorJob, "an outside system ends its job")
+GRANT_OUTPUTS: Rpc[GrantOutputs, OutputsGranted] = Rpc(
+    kind=Traffic.RPC,
+    owner="gateway",
+    noun="outputs",
+    verb="grant",
+    payload=GrantOutputs,
+    reply=OutputsGranted,
+    says="where the outputs of an attempt go",
+    producers=("executor",),
+    consumers=("gateway",),
+    key="node",
+)
+
+TOPICS = (DOOR_SUBMIT, DOOR_READ, DOOR_CANCEL, GRANT_OUTPUTS)

@@ -1,0 +1,66 @@
+"""What each login may publish and subscribe: derived from the registry, never written by hand."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from contracts import executor, gateway, scheduler
+from contracts.registry import STREAMS, TOPICS
+from contracts.wire.topic import Rpc, Stream, Topic, Traffic
+
+DOOR_REQUESTS = {"jobs.submit": gateway.DOOR_SUBMIT, "jobs.read": gateway.DOOR_READ, "jobs.cancel": gateway.DOOR_CANCEL}
+"""Local subject in an outside system's account, and the topic that it is imported from."""
+
+DOOR_FEEDS = {"jobs.event": scheduler.JOB_CHANGED_LIVE, "jobs.progress": executor.PROGRESS}
+"""The same for what it may follow; the job's id is the last token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """NATS permissions of one login. ``answers``: it may reply to what it was asked."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    answers: bool
+
+
+def permissions_of(service: str, node: str | None = None) -> Permissions:
+    """The permissions of a service's login; an executor's are narrowed to its ``node``."""
+    publish = {_of_node(topic, service, node) for topic in TOPICS if service in topic.producers}
+    subscribe = {
+        _of_node(topic, service, node) for topic in TOPICS if service in topic.consumers and topic.kind != Traffic.EVT
+    }
+    for stream in STREAMS:
+        publish.update(_stream_api(stream, service))
+    return Permissions(
+        publish=tuple(sorted(publish)),
+        subscribe=tuple(sorted(subscribe | {f"{inbox_prefix(service, node)}.>"})),
+        answers=any(isinstance(topic, Rpc) and topic.owner == service for topic in TOPICS),
+    )
+
+
+def inbox_prefix(service: str, node: str | None = None) -> str:
+    """The prefix of a login's reply subjects: nobody else may listen there."""
+    return f"_INBOX_{service}" + (f"_{node}" if node else "")
+
+
+def _of_node(topic: Topic[Any], service: str, node: str | None) -> str:
+    """The topic's pattern, narrowed to one node where its key is the node and the login is an executor."""
+    if service == "executor" and node and topic.key == "node":
+        return topic.pattern.removesuffix("*") + node
+    return topic.pattern
+
+
+def _stream_api(stream: Stream, service: str) -> Iterator[str]:
+    """The JetStream requests that a service needs for a stream: its owner, its readers, its peekers."""
+    if service == stream.owner:
+        yield from (f"$JS.API.STREAM.{verb}.{stream.name}" for verb in ("INFO", "CREATE", "UPDATE"))
+    if service in stream.readers:
+        yield from (
+            f"$JS.API.CONSUMER.{verb}.{stream.name}.{service}{tail}"
+            for verb, tail in (("INFO", ""), ("MSG.NEXT", ""), ("CREATE", ".>"), ("CREATE", ""))
+        )
+        yield f"$JS.API.CONSUMER.DURABLE.CREATE.{stream.name}.{service}"
+        yield f"$JS.ACK.{stream.name}.{service}.>"
+    if service in stream.peekers:
+        yield f"$JS.API.DIRECT.GET.{stream.name}.>"

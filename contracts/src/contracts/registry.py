@@ -1,0 +1,47 @@
+"""Every subject and every stream there is. Permissions, schemas, AsyncAPI and docs/topology.md are made from this."""
+
+from typing import Any
+
+from contracts import auth, executor, gateway, scheduler
+from contracts.wire.errors import Refusal
+from contracts.wire.topic import Stream, Topic
+
+SERVICES = ("auth", "gateway", "scheduler", "executor", "notifier")
+DATABASES = ("auth", "gateway", "scheduler", "notifier")
+
+TOPICS: tuple[Topic[Any], ...] = (*auth.TOPICS, *gateway.TOPICS, *scheduler.TOPICS, *executor.TOPICS)
+
+DAY_S = 86_400.0
+
+JOB_EVENTS = Stream(
+    name="EVENT",
+    owner="scheduler",
+    topics=(scheduler.JOB_CHANGED,),
+    max_age_s=3 * DAY_S,
+    republish="live",
+    readers=("notifier",),
+)
+JOB_PROGRESS = Stream(
+    name="PROGRESS",
+    owner="scheduler",
+    topics=(executor.PROGRESS,),
+    max_age_s=900,
+    memory=True,
+    max_bytes=64 << 20,
+    last_per_subject=1,
+    duplicate_window_s=1,
+    peekers=("gateway", "notifier"),
+)
+STREAMS = (JOB_EVENTS, JOB_PROGRESS)
+
+ERRORS = tuple(
+    sorted(
+        {
+            refusal
+            for module in (auth, gateway, scheduler)
+            for refusal in vars(module).values()
+            if isinstance(refusal, type) and issubclass(refusal, Refusal) and refusal.__module__ == module.__name__
+        },
+        key=lambda refusal: refusal.code,
+    )
+)

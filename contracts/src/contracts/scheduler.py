@@ -1,0 +1,509 @@
+"""Words that the scheduler owns: jobs, attempts, nodes."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field
+
+from contracts.wire.errors import FieldError, Kind, Refusal
+from contracts.wire.model import Command, Fact
+from contracts.wire.topic import Rpc, Topic, Traffic
+
+NodeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class JobState(StrEnum):
+    """Where a job is. The last four are final."""
+
+    QUEUED = "queued"
+    LEASED = "leased"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+FINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
+
+
+class JobStatus(StrEnum):
+    """Where a job is, in the words of the public API."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+STATUS = {
+    JobState.QUEUED: JobStatus.PENDING,
+    JobState.LEASED: JobStatus.PROCESSING,
+    JobState.RUNNING: JobStatus.PROCESSING,
+    JobState.SUCCEEDED: JobStatus.COMPLETED,
+    JobState.FAILED: JobStatus.FAILED,
+    JobState.EXPIRED: JobStatus.FAILED,
+    JobState.CANCELLED: JobStatus.CANCELLED,
+}
+
+
+class OutputKind(StrEnum):
+    """What medium an output is."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    TEXT = "text"
+    MODEL = "model"
+    FILE = "file"
+
+
+class Output(Fact):
+    """One stored output of a job. ``id`` names its bytes in the artifact store."""
+
+    id: UUID
+    node_id: str
+    name: str
+    kind: OutputKind
+    content_type: str
+    size_bytes: int
+    sha256: str
+    temporary: bool = False  # the node meant it as a preview
+
+
+class JobError(Fact):
+    """Why a job did not succeed. Says nothing about the inside of a node."""
+
+    code: str
+    message: str
+    node_id: str | None = None
+    node_class: str | None = None
+
+
+class Timings(Fact):
+    """How long each stage took, seconds; None for what has not begun."""
+
+    queued_seconds: float | None = None
+    running_seconds: float | None = None
+    total_seconds: float | None = None
+
+
+class Job(Fact):
+    """A job as its owner may see it.
+
+    Attributes:
+        seq: number of the newest event, 1 and up without gaps.
+        queue_position: jobs of the same tenant that run before this one, plus one; None when not queued.
+        attempt: tries begun so far.
+        images: images reserved, after the end images really made.
+    """
+
+    job_id: UUID
+    tenant_id: UUID
+    state: JobState
+    workflow: str
+    priority: int
+    labels: dict[str, str]
+    attempt: int
+    progress: float
+    queue_position: int | None
+    eta_seconds: float | None
+    images: int
+    seq: int
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    timings: Timings
+    outputs: tuple[Output, ...]
+    error: JobError | None
+
+
+class JobEvent(Fact):
+    """One transition of a job, as written into its log.
+
+    Attributes:
+        seq: 1 and up without gaps within a job.
+        cause: what made it happen, e.g. "submitted", "claimed", "lease_lapsed".
+        outputs: of the terminal event of a job that succeeded.
+    """
+
+    job_id: UUID
+    tenant_id: UUID
+    seq: int
+    state: JobState
+    cause: str
+    attempt: int
+    at: datetime
+    outputs: tuple[Output, ...] = ()
+    error: JobError | None = None
+
+
+class SubmitJob(Command):
+    """Ask for a job. Submitting the same ``job_id`` again is the same job.
+
+    Attributes:
+        workflow: name of the built-in or saved workflow, "custom" for a graph that was sent whole.
+        priority: within the tenant's own jobs, higher runs first.
+        idempotency_key: 1 to 255 visible ASCII characters.
+        request_hash: SHA-256 of the request body, hex; what the key is compared by.
+    """
+
+    job_id: UUID
+    graph: dict[str, Any]
+    workflow: str = "custom"
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    labels: dict[str, str] = Field(default_factory=dict)
+    start_within_seconds: Annotated[float, Field(gt=0)] | None = None
+    run_within_seconds: Annotated[float, Field(gt=0)] | None = None
+    idempotency_key: str | None = None
+    request_hash: str
+
+
+class Submitted(Fact):
+    """The committed decision."""
+
+    job: Job
+    replayed: bool
+    quota: "Quota"
+
+
+class Quota(Fact):
+    """Today's images of a tenant (UTC). ``limit`` None means unlimited."""
+
+    limit: int | None
+    used: int
+    resets_at: datetime
+
+
+class ReadJob(Command):
+    """Ask for one job of the tenant in the subject; with ``after`` also for its events with a greater ``seq``."""
+
+    job_id: UUID
+    after: int | None = None
+
+
+class JobRead(Fact):
+    """A job and, where asked for, its events."""
+
+    job: Job
+    events: tuple[JobEvent, ...] = ()
+
+
+class ListJobs(Command):
+    """Ask for a page of the tenant's jobs, newest first.
+
+    Attributes:
+        before: the last ``job_id`` of the page before.
+        states: only these; all if empty.
+    """
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    before: UUID | None = None
+    states: tuple[JobState, ...] = ()
+    workflow: str | None = None
+    label: tuple[str, str] | None = None
+
+
+class JobPage(Fact):
+    """A page of jobs; ``more`` says whether another one follows."""
+
+    jobs: tuple[Job, ...]
+    more: bool
+
+
+class CancelJob(Command):
+    """Ask to end a job. Answers the state that it ended in, whoever won the race."""
+
+    job_id: UUID
+
+
+class ReadFleet(Command):
+    """Ask what the fleet can run."""
+
+
+class Fleet(Fact):
+    """What the nodes that were seen lately can run: model files by loader input, most common first."""
+
+    models: dict[str, tuple[str, ...]]
+    classes: tuple[str, ...]
+    nodes: tuple["NodeSummary", ...]
+
+
+class NodeSummary(Fact):
+    """One node as the fleet sees it."""
+
+    node: str
+    online: bool
+    seen_at: datetime
+    job_id: UUID | None
+
+
+class AttemptRef(Command):
+    """The right to write about one attempt: nothing with an old ``lease_token`` changes anything."""
+
+    job_id: UUID
+    tenant_id: UUID
+    attempt: int
+    lease_token: UUID
+
+
+class AskWork(Command):
+    """An idle executor asks for work. Asking again before the attempt ended gives the same attempt again.
+
+    Attributes:
+        wait_s: how long the scheduler may keep the question before it answers that there is none.
+    """
+
+    boot_id: UUID
+    wait_s: Annotated[float, Field(ge=0, le=30)]
+
+
+class Assignment(Fact):
+    """An attempt, leased to the node that asked.
+
+    Attributes:
+        prompt_id: the id under which the node must know this attempt, minted once per attempt.
+        lease_s: seconds from now until the lease lapses without a heartbeat.
+        run_within_s: seconds that the attempt may take, None for no bound.
+    """
+
+    ref: AttemptRef
+    prompt_id: UUID
+    graph: dict[str, Any]
+    lease_s: float
+    run_within_s: float | None
+
+
+class Asked(Fact):
+    """The answer to an ask."""
+
+    assignment: Assignment | None
+
+
+class Beat(Command):
+    """A sign of life from an executor, every few seconds.
+
+    Attributes:
+        online: whether its ComfyUI answers.
+        catalog_digest: of what the node can run, so that the scheduler can ask for it when it is new.
+        attempt: the attempt at hand, whose lease this renews.
+        progress: percent of that attempt.
+    """
+
+    boot_id: UUID
+    online: bool
+    catalog_digest: str | None
+    attempt: AttemptRef | None
+    progress: float = 0
+
+
+class LeaseState(StrEnum):
+    """What a heartbeat learns about the attempt it named."""
+
+    NONE = "none"  # it named none
+    KEPT = "kept"
+    LOST = "lost"  # another attempt took over or the job ended: stop, touch nothing
+    CANCELLED = "cancelled"  # stop the prompt and say so
+
+
+class Beaten(Fact):
+    """The answer to a heartbeat."""
+
+    lease: LeaseState
+    catalog_wanted: bool
+
+
+class InputSpec(Fact):
+    """What one input of a node class accepts.
+
+    Attributes:
+        type: ComfyUI's type name; "COMBO" for one of ``options``.
+        upload: takes the name of an uploaded file.
+    """
+
+    type: str
+    required: bool
+    options: tuple[str | int | float | bool, ...] | None = None
+    min: float | None = None
+    max: float | None = None
+    upload: bool = False
+
+
+class ClassSpec(Fact):
+    """What one node class takes and gives."""
+
+    inputs: dict[str, InputSpec]
+    outputs: tuple[str, ...]
+    output_node: bool
+
+
+class ReportCatalog(Command):
+    """What a node can run: zlib-compressed JSON of {class: ClassSpec} in base64, and the SHA-256 of that JSON, hex."""
+
+    digest: str
+    classes_zlib: str
+
+
+class StartAttempt(Command):
+    """The node has taken the prompt."""
+
+    ref: AttemptRef
+
+
+class Outcome(StrEnum):
+    """How an attempt ended on its node."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # the workflow's fault: never tried again
+    NODE_FAULT = "node_fault"  # the node's fault: tried again elsewhere
+    CANCELLED = "cancelled"  # stopped because it was asked for
+
+
+class FinishAttempt(Command):
+    """How an attempt ended. Sent until it is answered; only the holder of the lease changes anything.
+
+    Attributes:
+        gpu_seconds: time the node spent on it.
+        images: images really made.
+    """
+
+    ref: AttemptRef
+    outcome: Outcome
+    outputs: tuple[Output, ...] = ()
+    error: JobError | None = None
+    gpu_seconds: Annotated[float, Field(ge=0)] = 0
+    images: Annotated[int, Field(ge=0)] = 0
+
+
+class AttemptWritten(Fact):
+    """Whether the write was the lease holder's. False means: stop, touch nothing."""
+
+    applied: bool
+
+
+class UnknownJob(Refusal):
+    """There is no such job."""
+
+    kind, code = Kind.NOT_FOUND, "job.not_found"
+
+
+class InvalidWorkflow(Refusal):
+    """The workflow cannot run as it is; errors says why, node by node."""
+
+    kind, code = Kind.INVALID, "workflow.invalid"
+
+    def __init__(self, errors: tuple[FieldError, ...]) -> None:
+        super().__init__(errors=errors)
+
+
+class NoFleet(Refusal):
+    """No node has ever joined the fleet, so nobody can say whether this workflow runs. Try again soon."""
+
+    kind, code = Kind.UNAVAILABLE, "fleet.empty"
+
+
+class QuotaExceeded(Refusal):
+    """Today's {limit} images are used up: {left} left, and this job needs {images}. The day ends at 00:00 UTC."""
+
+    kind, code = Kind.LIMITED, "quota.images_exceeded"
+
+
+class QueueFull(Refusal):
+    """{cap} jobs are waiting already, as many as the tier allows. Wait for one to start, or cancel one."""
+
+    kind, code = Kind.LIMITED, "quota.queue_full"
+
+
+class KeyReused(Refusal):
+    """This Idempotency-Key was used with another body. Send a new key for a new request."""
+
+    kind, code = Kind.INVALID, "idempotency.key_reused"
+
+
+def _rpc(noun: str, verb: str, payload: Any, reply: Any, says: str, *, producer: str, **more: Any) -> Any:
+    """An RPC of the scheduler, asked by one producer."""
+    return Rpc(
+        kind=Traffic.RPC,
+        owner="scheduler",
+        noun=noun,
+        verb=verb,
+        payload=payload,
+        reply=reply,
+        says=says,
+        producers=(producer,),
+        consumers=("scheduler",),
+        **more,
+    )
+
+
+SUBMIT_JOB: Rpc[SubmitJob, Submitted] = _rpc(
+    "job", "submit", SubmitJob, Submitted, "run this workflow", producer="gateway"
+)
+LIST_JOBS: Rpc[ListJobs, JobPage] = _rpc("job", "list", ListJobs, JobPage, "my jobs, newest first", producer="gateway")
+CANCEL_JOB: Rpc[CancelJob, JobRead] = _rpc("job", "cancel", CancelJob, JobRead, "end this job", producer="gateway")
+READ_FLEET: Rpc[ReadFleet, Fleet] = _rpc(
+    "fleet", "read", ReadFleet, Fleet, "what the fleet can run", producer="gateway"
+)
+READ_JOB: Rpc[ReadJob, JobRead] = Rpc(
+    kind=Traffic.RPC,
+    owner="scheduler",
+    noun="job",
+    verb="read",
+    payload=ReadJob,
+    reply=JobRead,
+    says="how a job stands, and its log",
+    producers=("gateway", "notifier"),
+    consumers=("scheduler",),
+)
+ASK_WORK: Rpc[AskWork, Asked] = _rpc(
+    "attempt", "ask", AskWork, Asked, "an idle node asks for work", producer="executor", key="node", timeout_s=7.0
+)
+START_ATTEMPT: Rpc[StartAttempt, AttemptWritten] = _rpc(
+    "attempt", "start", StartAttempt, AttemptWritten, "the node took the prompt", producer="executor", key="node"
+)
+FINISH_ATTEMPT: Rpc[FinishAttempt, AttemptWritten] = _rpc(
+    "attempt", "finish", FinishAttempt, AttemptWritten, "how an attempt ended", producer="executor", key="node"
+)
+BEAT: Rpc[Beat, Beaten] = _rpc(
+    "node",
+    "beat",
+    Beat,
+    Beaten,
+    "an executor lives and renews its lease",
+    producer="executor",
+    key="node",
+    timeout_s=2.0,
+)
+REPORT_CATALOG: Rpc[ReportCatalog, AttemptWritten] = _rpc(
+    "node", "report", ReportCatalog, AttemptWritten, "what a node can run", producer="executor", key="node"
+)
+JOB_CHANGED: Topic[JobEvent] = Topic(
+    kind=Traffic.EVT,
+    owner="scheduler",
+    noun="job",
+    verb="changed",
+    key="job",
+    payload=JobEvent,
+    says="a job changed its state",
+    producers=("scheduler",),
+    consumers=("notifier",),
+)
+JOB_CHANGED_LIVE: Topic[JobEvent] = Topic(
+    kind=Traffic.LIVE,
+    owner="scheduler",
+    noun="job",
+    verb="changed",
+    key="job",
+    payload=JobEvent,
+    says="the same, once it is stored, for whoever listens now",
+    producers=("scheduler",),
+    consumers=("notifier", "outside"),
+)
+
+TOPICS = (
+    SUBMIT_JOB, READ_JOB, LIST_JOBS, CANCEL_JOB, READ_FLEET,
+    ASK_WORK, START_ATTEMPT, FINISH_ATTEMPT, BEAT, REPORT_CATALOG, JOB_CHANGED, JOB_CHANGED_LIVE,
+)  # fmt: skip

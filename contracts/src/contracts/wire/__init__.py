@@ -1,0 +1,1 @@
+"""The grammar that every message obeys: models, subjects, refusals, streams."""

@@ -1,0 +1,118 @@
+"""Refusals: the one way in which a service says no.
+
+Outcomes are values, refusals are errors with a stable code, bugs crash. A refusal is declared in three lines::
+
+    class QuotaExceeded(Refusal):
+        \"\"\"Today's {limit} images are used; {left} are left and this job needs {images}.\"\"\"
+
+        kind, code = Kind.LIMITED, "scheduler.quota.exceeded"
+
+The docstring is the message. Edges look only at ``kind``: HTTP maps it to a status, NATS to the header
+``Nats-Service-Error-Code`` (NATS ADR-32).
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from contracts.wire.model import Fact
+
+
+class Kind(StrEnum):
+    """What sort of no it is. ``LIMITED`` and ``UNAVAILABLE`` may be tried again later, the others may not."""
+
+    MALFORMED = "malformed"
+    INVALID = "invalid"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    TOO_LARGE = "too_large"
+    LIMITED = "limited"
+    UNAVAILABLE = "unavailable"
+
+
+STATUS: dict[Kind, int] = {
+    Kind.MALFORMED: 400,
+    Kind.UNAUTHENTICATED: 401,
+    Kind.FORBIDDEN: 403,
+    Kind.NOT_FOUND: 404,
+    Kind.CONFLICT: 409,
+    Kind.TOO_LARGE: 413,
+    Kind.INVALID: 422,
+    Kind.LIMITED: 429,
+    Kind.UNAVAILABLE: 503,
+}
+"""HTTP status of each kind (RFC 9110; 429 from RFC 6585). NATS replies carry the same number."""
+
+
+class FieldError(Fact):
+    """One thing that is wrong in a request, and what would be valid.
+
+    Attributes:
+        pointer: JSON Pointer (RFC 6901) into the request body, "" for the whole.
+        code: stable, for programs.
+        message: one sentence, for people. Never repeats what was sent beyond names and numbers.
+        node_id: the workflow node at fault, where it is one.
+        input: the input of that node, where it is one.
+        allowed: what would be valid, at most 50 values, where that is a list or a range.
+    """
+
+    pointer: str = ""
+    code: str
+    message: str
+    node_id: str | None = None
+    input: str | None = None
+    allowed: tuple[str | int | float | bool, ...] | None = None
+
+
+class Refused(Fact):
+    """A refusal as it travels."""
+
+    code: str
+    kind: Kind
+    message: str
+    errors: tuple[FieldError, ...] = ()
+    retry_after_s: float | None = None
+
+
+class Refusal(Exception):
+    """Base of every refusal; the docstring of a subclass is its message, filled with the keyword arguments."""
+
+    kind: ClassVar[Kind]
+    code: ClassVar[str]
+
+    def __init__(
+        self, *, errors: tuple[FieldError, ...] = (), retry_after_s: float | None = None, **context: str | int | float
+    ) -> None:
+        template = (type(self).__doc__ or self.code).strip()
+        self.refused = Refused(
+            code=self.code,
+            kind=self.kind,
+            message=template.format(**context) if context else template,
+            errors=errors,
+            retry_after_s=retry_after_s,
+        )
+        super().__init__(self.refused.message)
+
+
+class Relayed(Refusal):
+    """A refusal that another service gave, passed on as it came."""
+
+    code = "relayed"
+    kind = Kind.CONFLICT
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__()
+        self.refused = refused
+
+
+class Unavailable(Refusal):
+    """{service} cannot answer now."""
+
+    kind, code = Kind.UNAVAILABLE, "service.unavailable"
+
+
+class InvalidMessage(Refusal):
+    """The message does not have the shape that this subject asks for."""
+
+    kind, code = Kind.INVALID, "message.invalid"

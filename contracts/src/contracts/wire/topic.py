@@ -1,0 +1,124 @@
+"""Subjects: ``<kind>.<owner>.<noun>.<verb>.v<N>.<tenant>[.<key>]``.
+
+The tenant in a subject is written by the server or granted by a permission, never taken from a payload.
+"""
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+P = TypeVar("P", bound=BaseModel)
+R = TypeVar("R", bound=BaseModel)
+
+FLEET = "_"
+"""The tenant token of what concerns no tenant: the fleet itself."""
+
+TOKEN = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
+"""Stricter than NATS, which allows anything but dots, wildcards and white space."""
+
+
+class Traffic(StrEnum):
+    """How a subject is carried."""
+
+    RPC = "rpc"  # request and reply; no responder fails at once
+    EVT = "evt"  # it happened; stored in a stream
+    CMD = "cmd"  # a hint that may be lost; the same fact is in the next heartbeat's answer
+    LIVE = "live"  # latest matters, losing one is fine
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where one message was sent: the variable tokens of its subject."""
+
+    tenant: str
+    key: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Topic(Generic[P]):
+    """One subject family with its payload.
+
+    Attributes:
+        key: what the last token names ("job", "node"), or None where there is none.
+        producers: services that may publish it; "outside" is another system through the door.
+        consumers: services that receive it. Of an ``rpc`` the only consumer is the owner.
+    """
+
+    kind: Traffic
+    owner: str
+    noun: str
+    verb: str
+    payload: type[P]
+    says: str
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    version: int = 1
+    key: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The fixed part: ``<kind>.<owner>.<noun>.<verb>.v<N>``."""
+        return f"{self.kind}.{self.owner}.{self.noun}.{self.verb}.v{self.version}"
+
+    @property
+    def pattern(self) -> str:
+        """The NATS wildcard that matches every subject of this topic and of no other."""
+        return f"{self.name}.*" + (".*" if self.key else "")
+
+    def subject(self, tenant: str = FLEET, key: str | None = None) -> str:
+        """The subject for one tenant and key.
+
+        Raises:
+            ValueError: a token would change the shape of the subject, or the key is missing or too much.
+        """
+        tokens = [tenant] if self.key is None else [tenant, key or ""]
+        if (key is None) != (self.key is None) or not all(TOKEN.match(token) for token in tokens):
+            raise ValueError(f"{self.name} cannot be addressed to {tenant!r}, {key!r}")
+        return ".".join([self.name, *tokens])
+
+    def address(self, subject: str) -> Address:
+        """The variable tokens of a subject of this topic."""
+        tokens = subject.removeprefix(self.name + ".").split(".")
+        return Address(tokens[0], tokens[1] if self.key else None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rpc(Topic[P], Generic[P, R]):
+    """A request with exactly one reply: the committed decision, or a refusal."""
+
+    reply: type[R]
+    timeout_s: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stream:
+    """A JetStream stream, as the service that owns it declares it.
+
+    Attributes:
+        max_age_s: messages older than this are dropped, seconds.
+        duplicate_window_s: a second message with the same ``Nats-Msg-Id`` inside it is dropped, seconds.
+        last_per_subject: keep only this many messages per subject, None for all.
+        republish: core subject prefix on which each stored message is said again, replacing the first token.
+        readers: services with a durable pull consumer, named after the service.
+        peekers: services that read the last message of a subject directly.
+    """
+
+    name: str
+    owner: str
+    topics: tuple[Topic[Any], ...]
+    max_age_s: float
+    memory: bool = False
+    max_bytes: int = field(default=1 << 30)
+    duplicate_window_s: float = 600.0
+    last_per_subject: int | None = None
+    republish: str | None = None
+    readers: tuple[str, ...] = ()
+    peekers: tuple[str, ...] = ()
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The subject patterns that this stream stores."""
+        return tuple(topic.pattern for topic in self.topics)

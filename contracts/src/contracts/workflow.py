@@ -1,0 +1,173 @@
+"""The vocabulary of workflows: ComfyUI graphs in API format, and what can be said of one without knowing any node.
+
+A graph is ``{node_id: {"class_type": str, "inputs": {...}, "_meta": {...}?}}``; a link is ``[node_id, output_index]``.
+What would kill or poison a node (ComfyUI 0.33: nodes without ``inputs``, stray keys, cycles) is refused here.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import Field
+
+from contracts.wire.errors import FieldError
+from contracts.wire.model import Command
+
+MAX_NODES = 2_000  # real graphs have tens to hundreds; every node costs the fleet a validation
+MAX_BATCH = 4_096  # ComfyUI's own upper bound of batch_size
+
+BATCHING_INPUTS = ("batch_size", "amount")
+PREVIEW_CLASSES = frozenset({"PreviewImage", "MaskPreview"})
+IMAGE_OUTPUT_CLASSES = frozenset({"SaveImage", "SaveAnimatedWEBP", "SaveAnimatedPNG", *PREVIEW_CLASSES})
+
+Link = tuple[str, int]
+
+
+class GraphNode(Command):
+    """One node of a graph."""
+
+    class_type: str
+    inputs: dict[str, Any]
+    meta: dict[str, Any] | None = Field(default=None, alias="_meta")
+
+
+Graph = dict[str, GraphNode]
+
+
+def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError, ...]]:
+    """Read a graph from decoded JSON.
+
+    Args:
+        raw: anything that JSON can hold.
+        pointer: JSON Pointer of the graph in its request, put before every error's.
+
+    Returns:
+        The graph and no errors, or an unfinished graph and all that is wrong with it. A graph without errors has
+        1 to ``MAX_NODES`` nodes, only whole links to nodes that exist, and no cycle.
+    """
+    if not isinstance(raw, Mapping) or not raw:
+        message = "A workflow is a non-empty object of nodes in ComfyUI's API format (Export (API) in the menu)."
+        return {}, (FieldError(pointer=pointer, code="workflow_not_a_graph", message=message),)
+    if len(raw) > MAX_NODES:
+        message = f"A workflow has at most {MAX_NODES} nodes; this one has {len(raw)}."
+        return {}, (FieldError(pointer=pointer, code="workflow_too_large", message=message),)
+    graph: Graph = {}
+    errors: list[FieldError] = []
+    for node_id, body in raw.items():
+        node = _read_node(body)
+        if node is None:
+            message = 'A node is {"class_type": text, "inputs": object} and may have "_meta"; nothing else.'
+            errors.append(
+                FieldError(pointer=f"{pointer}/{node_id}", code="node_malformed", message=message, node_id=str(node_id))
+            )
+        else:
+            graph[str(node_id)] = node
+    if not errors:
+        errors.extend(_link_errors(graph, pointer))
+    if not errors and (knot := _cycle(graph)):
+        message = f"The nodes {' -> '.join(knot)} feed each other in a circle."
+        errors.append(
+            FieldError(pointer=f"{pointer}/{knot[0]}", code="workflow_cycle", message=message, node_id=knot[0])
+        )
+    return graph, tuple(errors)
+
+
+def links(node: GraphNode) -> Iterator[tuple[str, Link]]:
+    """The inputs of a node that are links, with where they come from. Only for graphs without errors."""
+    for name, value in node.inputs.items():
+        if isinstance(value, list):
+            yield name, (value[0], value[1])
+
+
+def estimate_images(graph: Graph) -> int:
+    """How many images the graph will make, as far as its literals tell; at least 1.
+
+    Saved and previewed images are counted apart and the larger count holds, so a preview of what is saved is free.
+    """
+    saved = previewed = 0
+    for node_id, node in graph.items():
+        if node.class_type in PREVIEW_CLASSES:
+            previewed += _batch(graph, node_id)
+        elif node.class_type in IMAGE_OUTPUT_CLASSES:
+            saved += _batch(graph, node_id)
+    return max(saved, previewed, 1)
+
+
+def ancestors(graph: Graph, node_id: str) -> Iterator[str]:
+    """The node and everything that feeds it, each once."""
+    seen, todo = {node_id}, [node_id]
+    while todo:
+        current = todo.pop()
+        yield current
+        for _, (source, _slot) in links(graph[current]):
+            if source not in seen:
+                seen.add(source)
+                todo.append(source)
+
+
+def _read_node(body: object) -> GraphNode | None:
+    """The node, or None where it has another shape."""
+    if not isinstance(body, Mapping) or not set(body) <= {"class_type", "inputs", "_meta"}:
+        return None
+    name, inputs, meta = body.get("class_type"), body.get("inputs"), body.get("_meta")
+    if not isinstance(name, str) or not isinstance(inputs, dict) or not isinstance(meta, dict | None):
+        return None
+    return GraphNode(class_type=name, inputs=inputs, _meta=meta)
+
+
+def _link_errors(graph: Graph, pointer: str) -> Iterator[FieldError]:
+    """Every list-valued input that is no link to a node of this graph."""
+    for node_id, node in graph.items():
+        for name, value in node.inputs.items():
+            if not isinstance(value, list) or _is_link(value, graph):
+                continue
+            yield FieldError(
+                pointer=f"{pointer}/{node_id}/inputs/{name}",
+                code="broken_link",
+                message="A link is [id of a node in this workflow, index of one of its outputs]; "
+                'a list as a value is written {"__value__": [...]}.',
+                node_id=node_id,
+                input=name,
+            )
+
+
+def _is_link(value: list[Any], graph: Graph) -> bool:
+    """Whether this is a whole link into the graph; the output's upper bound needs the node's class."""
+    if len(value) != 2:
+        return False
+    source, slot = value
+    return isinstance(source, str) and source in graph and type(slot) is int and slot >= 0
+
+
+def _cycle(graph: Graph) -> list[str]:
+    """One cycle as a list of node ids, or nothing. Iterative: a chain may be as long as the graph."""
+    done: set[str] = set()
+    for start in graph:
+        path: list[str] = []
+        stack: list[tuple[str, bool]] = [(start, False)]
+        while stack:
+            node_id, leaving = stack.pop()
+            if leaving:
+                done.add(path.pop())
+            elif node_id in path:
+                return [*path[path.index(node_id) :], node_id]
+            elif node_id not in done:
+                path.append(node_id)
+                stack.append((node_id, True))
+                stack.extend((source, False) for _, (source, _slot) in links(graph[node_id]))
+    return []
+
+
+def _batch(graph: Graph, node_id: str) -> int:
+    """The size of the batch that reaches a node: the largest batch made upstream, times every repetition."""
+    made, repeated = 1, 1
+    for ancestor in ancestors(graph, node_id):
+        inputs = graph[ancestor].inputs
+        size, amount = (_count(inputs.get(name)) for name in BATCHING_INPUTS)
+        made = max(made, size)
+        repeated *= amount
+    return min(made * repeated, MAX_BATCH)
+
+
+def _count(value: object) -> int:
+    """A literal count, or 1 where the input is absent, linked or nonsense."""
+    return value if type(value) is int and 0 < value <= MAX_BATCH else 1

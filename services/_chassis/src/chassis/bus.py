@@ -1,0 +1,215 @@
+"""A service's connection to NATS: ask, serve, say, hear.
+
+nats-py 2.16 needs guarding, and it is guarded here and nowhere else: it gives up reconnecting after 60 tries unless
+told not to, and a callback that raises ends its reconnect task (decision record 0003).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from pydantic import BaseModel, ValidationError
+from structlog.contextvars import get_contextvars
+
+from chassis.logs import bound, log
+from chassis.postgres import is_away
+from contracts.wire.errors import STATUS, FieldError, InvalidMessage, Refusal, Refused, Relayed, Unavailable
+from contracts.wire.topic import FLEET, Address, Rpc, Topic
+
+P = TypeVar("P", bound=BaseModel)
+R = TypeVar("R", bound=BaseModel)
+
+Handler = Callable[[Any, Address], Awaitable[BaseModel]]
+Listener = Callable[[Msg], Awaitable[None]]
+
+ERROR_HEADER = "Nats-Service-Error"
+ERROR_CODE_HEADER = "Nats-Service-Error-Code"
+REQUEST_ID_HEADER = "Request-Id"
+
+
+class Bus:
+    """One connection to NATS that is made again for as long as the process lives.
+
+    Args:
+        name: of the service; also its queue group.
+        inbox: prefix of reply subjects, the only one that the login may listen on.
+    """
+
+    def __init__(self, url: str, *, name: str, user: str | None, password: str | None, inbox: str) -> None:
+        self._name = name
+        self._options: dict[str, Any] = {
+            "servers": [url],
+            "name": name,
+            "user": user,
+            "password": password,
+            "inbox_prefix": inbox.encode(),
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": 0.2,
+            "connect_timeout": 1,
+            "ping_interval": 5,
+            "max_outstanding_pings": 2,
+            "error_cb": self._on_error,
+            "disconnected_cb": self._on_disconnected,
+            "reconnected_cb": self._on_reconnected,
+        }
+        self._client = Client()
+        self._served: list[tuple[Rpc[Any, Any], Handler]] = []
+        self._on_connect: list[Callable[[], None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server can be reached now."""
+        return bool(self._client.is_connected)
+
+    @property
+    def jetstream(self) -> JetStreamContext:
+        """JetStream over this connection; a publish waits at most 5 s for its acknowledgement."""
+        return self._client.jetstream(timeout=5)
+
+    def serve(self, topic: Rpc[P, R], handler: Callable[[P, Address], Awaitable[R]]) -> None:
+        """Answer a request/reply topic, each request once among all replicas. To be called before ``start``.
+
+        The handler's refusals travel as refusals; a request of another shape is refused; a database that is away
+        refuses as unavailable after one more try, so handlers must be idempotent.
+        """
+        self._served.append((topic, handler))
+
+    def when_connected(self, callback: Callable[[], None]) -> None:
+        """Call back after every connection and reconnection."""
+        self._on_connect.append(callback)
+
+    async def start(self) -> None:
+        """Connect, waiting for the server for as long as it takes, and begin to serve."""
+        while True:
+            try:
+                await self._client.connect(**self._options)
+                break
+            except (TimeoutError, OSError, NatsError) as error:
+                log.info("bus.waiting", error=str(error) or type(error).__name__)
+                self._client = Client()
+                await asyncio.sleep(0.2)
+        for topic, handler in self._served:
+            await self._client.subscribe(topic.pattern, queue=self._name, cb=self._receiver(topic, handler))
+        await self._client.flush(timeout=5)
+        log.info("bus.connected")
+        self._call_back()
+
+    async def stop(self) -> None:
+        """Let what is being answered end, at most 5 s, and close."""
+        if self._client.is_connected:
+            with suppress(Exception):
+                async with asyncio.timeout(5):
+                    for task in list(self._tasks):
+                        await task
+        with suppress(Exception):
+            await self._client.close()
+
+    async def ask(self, topic: Rpc[P, R], payload: P, *, tenant: str = FLEET, key: str | None = None) -> R:
+        """Send a request and give back its reply.
+
+        Raises:
+            Relayed: the service refused.
+            Unavailable: nobody answers, or not within the topic's ``timeout_s``; whether it happened is unknown.
+        """
+        if not self.connected:
+            raise Unavailable(service=topic.owner, retry_after_s=1)
+        request_id = get_contextvars().get("request_id")
+        try:
+            reply = await self._client.request(
+                topic.subject(tenant, key),
+                payload.model_dump_json().encode(),
+                timeout=topic.timeout_s,
+                headers={REQUEST_ID_HEADER: request_id} if request_id else None,
+            )
+        except (TimeoutError, NatsError, OSError) as error:
+            raise Unavailable(service=topic.owner, retry_after_s=1) from error
+        if reply.headers and ERROR_CODE_HEADER in reply.headers:
+            raise Relayed(Refused.model_validate_json(reply.data))
+        return topic.reply.model_validate_json(reply.data)
+
+    async def say(self, topic: Topic[P], payload: P, *, tenant: str = FLEET, key: str | None = None) -> None:
+        """Publish without any guarantee: for hints and progress. Says nothing while there is no connection."""
+        if self.connected:
+            with suppress(NatsError, OSError):
+                await self._client.publish(topic.subject(tenant, key), payload.model_dump_json().encode())
+
+    async def hear(self, subject: str, listener: Listener) -> Callable[[], Awaitable[None]]:
+        """Call the listener on every message of a subject, in order; the answer ends it. It must not raise."""
+        subscription = await self._client.subscribe(subject, cb=listener)
+        return subscription.unsubscribe
+
+    def _receiver(self, topic: Rpc[Any, Any], handler: Handler) -> Listener:
+        async def receive(message: Msg) -> None:
+            task = asyncio.create_task(self._answer(topic, handler, message))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        return receive
+
+    async def _answer(self, topic: Rpc[Any, Any], handler: Handler, message: Msg) -> None:
+        request_id = (message.headers or {}).get(REQUEST_ID_HEADER)
+        with bound(**({"request_id": request_id} if request_id else {})):
+            try:
+                body, headers = await self._body(topic, handler, message)
+            except Exception:  # noqa: BLE001 - the edge of a request: a bug in one must not end the others
+                log.exception("bus.handler_crashed", topic=topic.name)
+                body, headers = _refused(Unavailable(service=self._name, retry_after_s=1))
+            with suppress(NatsError, OSError):
+                await self._client.publish(message.reply, body, headers=headers)
+
+    async def _body(self, topic: Rpc[Any, Any], handler: Handler, message: Msg) -> tuple[bytes, dict[str, str] | None]:
+        try:
+            payload = topic.payload.model_validate_json(message.data)
+        except ValidationError as error:
+            return _refused(InvalidMessage(errors=field_errors(error)))
+        for last in (False, True):
+            try:
+                reply = await handler(payload, topic.address(message.subject))
+                return reply.model_dump_json().encode(), None
+            except Refusal as refusal:
+                return _refused(refusal)
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                log.warning("bus.dependency_away", topic=topic.name, error=type(error).__name__)
+                if last:
+                    break
+        return _refused(Unavailable(service=self._name, retry_after_s=1))
+
+    def _call_back(self) -> None:
+        for callback in self._on_connect:
+            callback()
+
+    async def _on_error(self, error: Exception) -> None:
+        log.warning("bus.error", error=str(error) or type(error).__name__)
+
+    async def _on_disconnected(self) -> None:
+        log.warning("bus.disconnected")
+
+    async def _on_reconnected(self) -> None:
+        log.info("bus.reconnected")
+        self._call_back()
+
+
+def field_errors(error: ValidationError, prefix: str = "") -> tuple[FieldError, ...]:
+    """What a validation found, without a word of what was sent."""
+    return tuple(
+        FieldError(
+            pointer=prefix + "".join(f"/{part}" for part in item["loc"]),
+            code=item["type"],
+            message=item["msg"],
+        )
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
+def _refused(refusal: Refusal) -> tuple[bytes, dict[str, str]]:
+    refused = refusal.refused
+    headers = {ERROR_HEADER: refused.code, ERROR_CODE_HEADER: str(STATUS[refused.kind])}
+    return refused.model_dump_json().encode(), headers

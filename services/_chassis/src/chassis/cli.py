@@ -1,0 +1,60 @@
+"""The command line that every service has: ``serve`` and, with a database, ``migrate``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+import uvicorn
+from fastapi import FastAPI
+
+from chassis import logs, migrate
+from chassis.settings import DatabaseSettings, ServiceSettings
+
+GRACE_S = 10  # a request that is being answered may take this long after the service was told to stop
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the command line needs to know of a service."""
+
+    name: str
+    settings: type[ServiceSettings]
+    create_app: Callable[[Any], FastAPI]
+
+
+def commands(service: Service) -> typer.Typer:
+    """The commands of a service; it may add its own."""
+    cli = typer.Typer(name=service.name, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+    @cli.callback()
+    def about() -> None:
+        """Run one service of comfyfleet."""
+
+    @cli.command()
+    def serve() -> None:
+        """Serve until told to stop (SIGTERM)."""
+        settings = service.settings()
+        logs.configure(service.name, settings.log_level)
+        uvicorn.run(
+            service.create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+            ws_max_size=64 * 1024,
+        )
+
+    if issubclass(service.settings, DatabaseSettings):
+
+        @cli.command("migrate")
+        def migrate_() -> None:
+            """Bring the database to the newest schema."""
+            settings = service.settings()
+            logs.configure(service.name, settings.log_level)
+            assert isinstance(settings, DatabaseSettings)  # noqa: S101 - checked above for the class
+            migrate.upgrade(service.name, settings.database_url.get_secret_value())
+
+    return cli

@@ -1,0 +1,127 @@
+"""The transactional outbox: what a transaction says is said if and only if it commits, at least once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from nats.errors import Error as NatsError
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chassis.bus import Bus
+from chassis.ids import new_id
+from chassis.postgres import Database
+
+BATCH = 200
+CHANNEL = "outbox"
+
+NOTIFY_SQL = f"""
+CREATE FUNCTION outbox_notify() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_notify('{CHANNEL}', ''); RETURN NULL; END $$;
+CREATE TRIGGER outbox_notify AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION outbox_notify();
+"""
+"""For the migration that makes the table: the relay is woken by the commit itself."""
+
+
+def outbox_table(metadata: MetaData) -> Table:
+    """The outbox of one database. Written by every transaction that says something, read by the relay only."""
+    return Table(
+        "outbox",
+        metadata,
+        Column("id", BigInteger, Identity(), primary_key=True),
+        Column("message_id", Uuid, nullable=False, comment="becomes Nats-Msg-Id: a second copy is dropped"),
+        Column("subject", Text, nullable=False),
+        Column("body", LargeBinary, nullable=False),
+        Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+        Column("published_at", DateTime(timezone=True)),
+        Index("ix_outbox_unpublished", "id", postgresql_where=text("published_at IS NULL")),
+        Index("ix_outbox_published_at", "published_at"),
+    )
+
+
+_ADD = text("INSERT INTO outbox (message_id, subject, body) VALUES (:message_id, :subject, :body)")
+_TAKE = text("""
+SELECT id, message_id, subject, body FROM outbox
+WHERE published_at IS NULL ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
+""")
+_MARK = text("UPDATE outbox SET published_at = now() WHERE id = ANY(:ids)")
+# Published rows stay for an hour, to be said again after a stream was lost.
+_PRUNE = text("DELETE FROM outbox WHERE published_at < now() - interval '1 hour'")
+_REPEAT = text("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL")
+
+
+async def add(connection: AsyncConnection, messages: list[tuple[str, bytes]]) -> None:
+    """Say these (subject, body) once the transaction has committed."""
+    await connection.execute(
+        _ADD, [{"message_id": new_id(), "subject": subject, "body": body} for subject, body in messages]
+    )
+
+
+class Relay:
+    """Publishes the outbox. Several may run: rows are locked while they are being published.
+
+    A crash between publishing and marking publishes again under the same ``Nats-Msg-Id``.
+    """
+
+    def __init__(self, database: Database, bus: Bus) -> None:
+        self._database, self._bus = database, bus
+
+    async def tick(self) -> None:
+        """Publish until nothing is left or JetStream does not take it. A duty for ``chassis.loop.Loop``."""
+        while self._bus.connected and await self._publish_batch():
+            pass
+
+    async def prune(self) -> None:
+        """Drop what was published long ago."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_PRUNE)
+
+    async def repeat(self) -> None:
+        """Publish everything that is still kept once more: the stream that held it is gone."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_REPEAT)
+
+    async def _publish_batch(self) -> bool:
+        """Publish one batch; whether to go on."""
+        async with self._database.transaction() as connection:
+            rows = (await connection.execute(_TAKE, {"batch": BATCH})).all()
+            if not rows:
+                return False
+            done = await self._publish(rows)
+            await connection.execute(_MARK, {"ids": done})
+        return len(done) == len(rows) == BATCH
+
+    async def _publish(self, rows: Sequence[Row[Any]]) -> list[int]:
+        """Publish rows in order, without waiting for one before sending the next; the ids that were stored."""
+        jetstream = self._bus.jetstream
+        try:
+            pending = [
+                (
+                    row.id,
+                    await jetstream.publish_async(row.subject, row.body, headers={"Nats-Msg-Id": str(row.message_id)}),
+                )
+                for row in rows
+            ]
+        except (NatsError, OSError):
+            return []
+        done = []
+        for row_id, acknowledged in pending:
+            try:
+                await acknowledged
+                done.append(row_id)
+            except (NatsError, OSError, TimeoutError):
+                break
+        return done

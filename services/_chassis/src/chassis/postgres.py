@@ -1,0 +1,128 @@
+"""A service's own PostgreSQL database."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+import orjson
+from sqlalchemy import MetaData, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from chassis.logs import log
+
+CONNECT_S = 1.5  # a client hears of a database that is away within 2 s
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+AWAY = (
+    OSError,
+    TimeoutError,
+    PoolTimeoutError,
+    OperationalError,
+    InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+
+
+def new_metadata() -> MetaData:
+    """Metadata whose constraints have predictable names, so that migrations can name them."""
+    return MetaData(naming_convention=NAMING)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether this error says that the database (or the way to it) is gone, rather than that we did wrong."""
+    return isinstance(error, AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+
+
+class Database:
+    """Connections to one database: READ COMMITTED, bounded in number and in time."""
+
+    def __init__(self, url: str, *, name: str, pool_size: int = 10) -> None:
+        self._dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+        self._engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=CONNECT_S,
+            json_serializer=lambda value: orjson.dumps(value).decode(),
+            json_deserializer=orjson.loads,
+            connect_args={
+                "timeout": CONNECT_S,
+                "command_timeout": 10,
+                "server_settings": {
+                    "application_name": name,
+                    "lock_timeout": "5s",
+                    "statement_timeout": "10s",
+                    "idle_in_transaction_session_timeout": "15s",
+                },
+            },
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction: committed when the block ends, undone when it raises.
+
+        Raises:
+            OSError, sqlalchemy.exc.DBAPIError: the database is away (see ``is_away``); whether it committed is unknown.
+        """
+        async with self._engine.begin() as connection:
+            yield connection
+
+    async def probe(self) -> None:
+        """Return if the database answers, raise if not."""
+        async with asyncio.timeout(CONNECT_S), self.transaction() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def listen(self, channels: dict[str, Callable[[], None]]) -> None:
+        """Call back on every NOTIFY of these channels, for ever; a lost connection is made again.
+
+        Each callback is also called once after every (re)connection: what happened in between is unknown.
+        """
+        while True:
+            try:
+                await self._listen_once(channels)
+            except Exception as error:  # noqa: BLE001 - the edge of a task: it must outlive any fault of the database
+                log.warning("postgres.listen_lost", error=type(error).__name__)
+            await asyncio.sleep(0.5)
+
+    async def _listen_once(self, channels: dict[str, Callable[[], None]]) -> None:
+        connection = await asyncpg.connect(self._dsn, timeout=CONNECT_S)
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
+        try:
+            for channel, callback in channels.items():
+                await connection.add_listener(channel, lambda *_, call=callback: call())
+                callback()
+            await lost.wait()
+        finally:
+            with suppress(Exception):
+                await connection.close(timeout=1)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+async def patiently(work: Callable[[], Awaitable[None]]) -> None:
+    """Do work that needs the database, again and again until the database is there. For start-up only."""
+    while True:
+        try:
+            return await work()
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.info("postgres.waiting", error=type(error).__name__)
+            await asyncio.sleep(0.2)

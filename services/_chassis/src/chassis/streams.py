@@ -1,0 +1,119 @@
+"""JetStream: declared by its owner, written through the outbox, read by durable pull consumers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Generic, TypeVar
+
+from nats.errors import Error as NatsError
+from nats.js.api import (
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RePublish,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import NotFoundError
+from pydantic import BaseModel, ValidationError
+
+from chassis.bus import Bus
+from chassis.logs import log
+from contracts.wire.topic import Stream, Topic
+
+FETCH_S = 3.0  # an outstanding fetch is deaf for this long after the server came back (nats-py 2.16)
+BATCH = 100
+
+P = TypeVar("P", bound=BaseModel)
+
+
+async def declare(bus: Bus, streams: Iterable[Stream]) -> set[str]:
+    """Make sure that the streams are there as declared.
+
+    Returns:
+        The names of those that had to be made: whatever they once held is gone.
+    """
+    made = set()
+    for stream in streams:
+        config = _config(stream)
+        try:
+            await bus.jetstream.stream_info(stream.name)
+        except NotFoundError:
+            await bus.jetstream.add_stream(config)
+            made.add(stream.name)
+            log.info("streams.made", stream=stream.name)
+    return made
+
+
+def _config(stream: Stream) -> StreamConfig:
+    first = stream.subjects[0].split(".", 1)[0]
+    return StreamConfig(
+        name=stream.name,
+        subjects=list(stream.subjects),
+        max_age=stream.max_age_s,
+        max_bytes=stream.max_bytes,
+        max_msgs_per_subject=stream.last_per_subject or -1,
+        storage=StorageType.MEMORY if stream.memory else StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        duplicate_window=stream.duplicate_window_s,
+        allow_direct=True,
+        no_ack=stream.memory,
+        republish=RePublish(src=f"{first}.>", dest=f"{stream.republish}.>") if stream.republish else None,
+    )
+
+
+async def last(bus: Bus, stream: Stream, topic: Topic[P], subject: str) -> P | None:
+    """The newest message of a subject, or None if there is none or nobody can say in half a second."""
+    if not bus.connected:
+        return None
+    try:
+        async with asyncio.timeout(0.5):
+            message = await bus.jetstream.get_last_msg(stream.name, subject, direct=True)
+        return topic.payload.model_validate_json(message.data or b"")
+    except (NatsError, TimeoutError, ValidationError, OSError):
+        return None
+
+
+class Reader(Generic[P]):
+    """Reads a stream as the service's durable consumer, each message at least once.
+
+    The handler is called for one message at a time, in order. A message is acknowledged after the handler returned;
+    when it raises, the message comes again. What cannot be decoded is logged and dropped: coming again would not help.
+    """
+
+    def __init__(self, bus: Bus, stream: Stream, topic: Topic[P], *, service: str) -> None:
+        self._bus, self._stream, self._topic, self._service = bus, stream, topic, service
+
+    async def tick(self, handler: Callable[[P], Awaitable[None]]) -> None:
+        """Handle what is there; return after at most ``FETCH_S`` without any. A duty for ``chassis.loop.Loop``."""
+        if not self._bus.connected:
+            return
+        jetstream = self._bus.jetstream
+        try:
+            await jetstream.consumer_info(self._stream.name, self._service)
+        except NotFoundError:
+            await self._make_consumer()
+        subscription = await jetstream.pull_subscribe_bind(self._service, stream=self._stream.name)
+        try:
+            while True:
+                for message in await subscription.fetch(BATCH, timeout=FETCH_S):
+                    try:
+                        payload = self._topic.payload.model_validate_json(message.data)
+                    except ValidationError as error:
+                        log.error("streams.poison", subject=message.subject, errors=error.error_count())
+                        await message.term()
+                        continue
+                    await handler(payload)
+                    await message.ack()
+        except NatsError as error:
+            log.debug("streams.idle", error=type(error).__name__)
+        finally:
+            await subscription.unsubscribe()
+
+    async def _make_consumer(self) -> None:
+        try:
+            await self._bus.jetstream.add_consumer(
+                self._stream.name,
+                ConsumerConfig(durable_name=self._service, deliver_policy=DeliverPolicy.ALL, ack_wait=30),
+            )
+        except NotFoundError:
+            log.info("streams.waiting", stream=self._stream.name)

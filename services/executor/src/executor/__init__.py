@@ -1,0 +1,1 @@
+"""Decides how one attempt goes on its node."""

@@ -1,0 +1,1 @@
+"""Decides what the outside sees over HTTP."""
