@@ -4,6 +4,7 @@ The tenant in a subject is written by the server or granted by a permission, nev
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -31,10 +32,11 @@ class Traffic(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where one message was sent: the variable tokens of its subject."""
+    """Where one message was sent: the variable tokens of its subject, and the headers it came with."""
 
     tenant: str
     key: str | None
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

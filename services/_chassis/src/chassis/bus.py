@@ -7,6 +7,7 @@ told not to, and a callback that raises ends its reconnect task (decision record
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from nats.aio.client import Client
@@ -26,10 +27,22 @@ R = TypeVar("R", bound=BaseModel)
 
 Handler = Callable[[Any, Address], Awaitable[BaseModel]]
 Listener = Callable[[Msg], Awaitable[None]]
+Reader = Callable[[bytes], BaseModel]
+RefusalBody = Callable[[Refused], BaseModel]
 
 ERROR_HEADER = "Nats-Service-Error"
 ERROR_CODE_HEADER = "Nats-Service-Error-Code"
 REQUEST_ID_HEADER = "Request-Id"
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """A topic that is answered here, and how its messages are read and refused."""
+
+    topic: Rpc[Any, Any]
+    handler: Handler
+    read: Reader
+    refusal_body: RefusalBody | None
 
 
 class Bus:
@@ -58,7 +71,7 @@ class Bus:
             "reconnected_cb": self._on_reconnected,
         }
         self._client = Client()
-        self._served: list[tuple[Rpc[Any, Any], Handler]] = []
+        self._served: list[_Served] = []
         self._on_connect: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -67,18 +80,36 @@ class Bus:
         """Whether the server can be reached now."""
         return bool(self._client.is_connected)
 
+    async def probe(self) -> None:
+        """Return if the server can be reached, raise if not."""
+        if not self.connected:
+            raise ConnectionError("NATS is away")
+
     @property
     def jetstream(self) -> JetStreamContext:
         """JetStream over this connection; a publish waits at most 5 s for its acknowledgement."""
         return self._client.jetstream(timeout=5)
 
-    def serve(self, topic: Rpc[P, R], handler: Callable[[P, Address], Awaitable[R]]) -> None:
+    def serve(
+        self,
+        topic: Rpc[P, R],
+        handler: Callable[[P, Address], Awaitable[R]],
+        *,
+        read: Callable[[bytes], P] | None = None,
+        refusal_body: RefusalBody | None = None,
+    ) -> None:
         """Answer a request/reply topic, each request once among all replicas. To be called before ``start``.
 
         The handler's refusals travel as refusals; a request of another shape is refused; a database that is away
         refuses as unavailable after one more try, so handlers must be idempotent.
+
+        Args:
+            topic: what is asked.
+            handler: answers; the address it is given carries the message's headers.
+            read: reads the payload where its JSON needs more care; it may refuse.
+            refusal_body: what a refusal looks like to who asks here, ``Refused`` if not given. Headers stay the same.
         """
-        self._served.append((topic, handler))
+        self._served.append(_Served(topic, handler, read or topic.payload.model_validate_json, refusal_body))
 
     def when_connected(self, callback: Callable[[], None]) -> None:
         """Call back after every connection and reconnection."""
@@ -94,8 +125,8 @@ class Bus:
                 log.info("bus.waiting", error=str(error) or type(error).__name__)
                 self._client = Client()
                 await asyncio.sleep(0.2)
-        for topic, handler in self._served:
-            await self._client.subscribe(topic.pattern, queue=self._name, cb=self._receiver(topic, handler))
+        for served in self._served:
+            await self._client.subscribe(served.topic.pattern, queue=self._name, cb=self._receiver(served))
         await self._client.flush(timeout=5)
         log.info("bus.connected")
         self._call_back()
@@ -144,43 +175,52 @@ class Bus:
         subscription = await self._client.subscribe(subject, cb=listener)
         return subscription.unsubscribe
 
-    def _receiver(self, topic: Rpc[Any, Any], handler: Handler) -> Listener:
+    def _receiver(self, served: _Served) -> Listener:
         async def receive(message: Msg) -> None:
-            task = asyncio.create_task(self._answer(topic, handler, message))
+            task = asyncio.create_task(self._answer(served, message))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
         return receive
 
-    async def _answer(self, topic: Rpc[Any, Any], handler: Handler, message: Msg) -> None:
+    async def _answer(self, served: _Served, message: Msg) -> None:
         request_id = (message.headers or {}).get(REQUEST_ID_HEADER)
         with bound(**({"request_id": request_id} if request_id else {})):
             try:
-                body, headers = await self._body(topic, handler, message)
+                body, headers = await self._body(served, message)
             except Exception:  # noqa: BLE001 - the edge of a request: a bug in one must not end the others
-                log.exception("bus.handler_crashed", topic=topic.name)
-                body, headers = _refused(Unavailable(service=self._name, retry_after_s=1))
+                log.exception("bus.handler_crashed", topic=served.topic.name)
+                body, headers = self._refused(served, Unavailable(service=self._name, retry_after_s=1))
             with suppress(NatsError, OSError):
                 await self._client.publish(message.reply, body, headers=headers)
 
-    async def _body(self, topic: Rpc[Any, Any], handler: Handler, message: Msg) -> tuple[bytes, dict[str, str] | None]:
+    async def _body(self, served: _Served, message: Msg) -> tuple[bytes, dict[str, str] | None]:
         try:
-            payload = topic.payload.model_validate_json(message.data)
+            payload = served.read(message.data)
         except ValidationError as error:
-            return _refused(InvalidMessage(errors=field_errors(error)))
+            return self._refused(served, InvalidMessage(errors=field_errors(error)))
+        except Refusal as refusal:
+            return self._refused(served, refusal)
+        address = replace(served.topic.address(message.subject), headers=message.headers or {})
         for last in (False, True):
             try:
-                reply = await handler(payload, topic.address(message.subject))
+                reply = await served.handler(payload, address)
                 return reply.model_dump_json().encode(), None
             except Refusal as refusal:
-                return _refused(refusal)
+                return self._refused(served, refusal)
             except Exception as error:
                 if not is_away(error):
                     raise
-                log.warning("bus.dependency_away", topic=topic.name, error=type(error).__name__)
+                log.warning("bus.dependency_away", topic=served.topic.name, error=type(error).__name__)
                 if last:
                     break
-        return _refused(Unavailable(service=self._name, retry_after_s=1))
+        return self._refused(served, Unavailable(service=self._name, retry_after_s=1))
+
+    def _refused(self, served: _Served, refusal: Refusal) -> tuple[bytes, dict[str, str]]:
+        refused = refusal.refused
+        headers = {ERROR_HEADER: refused.code, ERROR_CODE_HEADER: str(STATUS[refused.kind])}
+        body = served.refusal_body(refused) if served.refusal_body else refused
+        return body.model_dump_json().encode(), headers
 
     def _call_back(self) -> None:
         for callback in self._on_connect:
@@ -207,9 +247,3 @@ def field_errors(error: ValidationError, prefix: str = "") -> tuple[FieldError, 
         )
         for item in error.errors(include_url=False, include_context=False, include_input=False)
     )
-
-
-def _refused(refusal: Refusal) -> tuple[bytes, dict[str, str]]:
-    refused = refusal.refused
-    headers = {ERROR_HEADER: refused.code, ERROR_CODE_HEADER: str(STATUS[refused.kind])}
-    return refused.model_dump_json().encode(), headers

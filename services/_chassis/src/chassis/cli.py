@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from chassis import logs, migrate
 from chassis.settings import DatabaseSettings, ServiceSettings
+from chassis.sockets import BoundedWebSockets
 
 GRACE_S = 10  # a request that is being answered may take this long after the service was told to stop
 
@@ -44,7 +45,9 @@ def commands(service: Service) -> typer.Typer:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
+            ws=BoundedWebSockets,
             ws_max_size=64 * 1024,
+            ws_per_message_deflate=False,  # a few bytes can cost megabytes to inflate
         )
 
     if issubclass(service.settings, DatabaseSettings):

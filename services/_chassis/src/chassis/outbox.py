@@ -28,11 +28,13 @@ from chassis.postgres import Database
 BATCH = 200
 CHANNEL = "outbox"
 
-NOTIFY_SQL = f"""
+NOTIFY_SQL = (
+    f"""
 CREATE FUNCTION outbox_notify() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN PERFORM pg_notify('{CHANNEL}', ''); RETURN NULL; END $$;
-CREATE TRIGGER outbox_notify AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION outbox_notify();
-"""
+BEGIN PERFORM pg_notify('{CHANNEL}', ''); RETURN NULL; END $$
+""",
+    "CREATE TRIGGER outbox_notify AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION outbox_notify()",
+)
 """For the migration that makes the table: the relay is woken by the commit itself."""
 
 

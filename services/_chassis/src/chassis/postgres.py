@@ -37,6 +37,10 @@ AWAY = (
 )
 
 
+Connection = AsyncConnection
+"""One open transaction, as stores take it; use cases only pass it on."""
+
+
 def new_metadata() -> MetaData:
     """Metadata whose constraints have predictable names, so that migrations can name them."""
     return MetaData(naming_convention=NAMING)

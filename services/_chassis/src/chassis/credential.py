@@ -1,0 +1,27 @@
+"""Where a request carries its credential: ``X-API-Key`` or ``Authorization: Bearer``."""
+
+import re
+
+from starlette.datastructures import Headers
+
+VISIBLE = re.compile(r"^[\x21-\x7e]{1,512}$")
+BEARER = re.compile(r"^bearer +(\S+)$", re.IGNORECASE)
+
+
+def presented(headers: Headers) -> list[str | None]:
+    """Every credential that a request presents, None for each that is malformed.
+
+    Anything but exactly one well-formed credential is nobody: two headers would leave it to chance which one counts.
+    """
+    keys = [_visible(value) for value in headers.getlist("x-api-key")]
+    tokens = [_bearer(value) for value in headers.getlist("authorization")]
+    return keys + tokens
+
+
+def _bearer(value: str) -> str | None:
+    match = BEARER.match(value)
+    return _visible(match[1]) if match else None
+
+
+def _visible(value: str) -> str | None:
+    return value if VISIBLE.match(value) else None

@@ -1,0 +1,46 @@
+"""From nothing to serving and back. What a service needs is brought up in the background: it can say how it is."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from chassis.bus import Bus
+from chassis.logs import log
+from chassis.loop import Loop
+from chassis.migrate import await_schema
+from chassis.postgres import Database, patiently
+
+
+@asynccontextmanager
+async def running(
+    service: str, bus: Bus, *, database: Database | None = None, url: str = "", loops: Sequence[Loop] = ()
+) -> AsyncIterator[None]:
+    """Bring the schema, the bus and the loops up in the background, in this order; take them down at the end.
+
+    The block is entered at once: health can be asked for while PostgreSQL or NATS are still away.
+    """
+
+    async def bring_up() -> None:
+        try:
+            if database is not None:
+                await patiently(lambda: await_schema(service, url, database))
+            await bus.start()
+            for loop in loops:
+                loop.start()
+            log.info("service.up")
+        except Exception:
+            log.exception("service.bring_up_failed")
+            raise
+
+    task = asyncio.create_task(bring_up(), name="bring_up")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await task
+        for loop in loops:
+            await loop.stop()
+        await bus.stop()
+        if database is not None:
+            await database.close()

@@ -1,0 +1,1 @@
+"""Keys, users and tiers: what they are, without where they are kept."""

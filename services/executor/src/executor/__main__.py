@@ -1,0 +1,18 @@
+"""``python -m executor serve``."""
+
+from chassis.cli import Service, commands
+from executor.app import create_app
+from executor.settings import Settings
+
+SERVICE = Service(name="executor", settings=Settings, create_app=create_app)
+
+cli = commands(SERVICE)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line."""
+    cli(args=argv, prog_name="executor")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What an executor talks to besides NATS: its node, and the store of outputs."""

@@ -1,0 +1,95 @@
+"""The store of outputs: one PUT to a granted URL."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+
+import httpx
+from pydantic import ValidationError
+
+from contracts.gateway import StoredOutput
+
+IDLE_S = 30.0  # between two signs of life of a transfer
+REPLY_CAP = 64 << 10  # bytes
+
+
+class PutRefused(Exception):
+    """The store answered, but did not take the bytes.
+
+    Attributes:
+        status: HTTP status of its answer.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the store gave {status}")
+        self.status = status
+
+
+class StoreAway(Exception):
+    """The store did not answer, or holds something else than what was sent."""
+
+
+class TooLarge(Exception):
+    """There are more bytes than may be sent."""
+
+
+class Artifacts:
+    """Stores outputs under granted URLs."""
+
+    def __init__(self) -> None:
+        self._http = httpx.AsyncClient(timeout=httpx.Timeout(IDLE_S, connect=5.0, pool=None), trust_env=False)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+    async def put(
+        self, url: str, chunks: AsyncIterator[bytes], *, size: int | None, content_type: str, cap: int, within_s: float
+    ) -> StoredOutput:
+        """Store bytes as they come, never holding more than a chunk. Storing the same again changes nothing.
+
+        Args:
+            size: of all chunks together, where it is known before.
+            cap: no more bytes than this are sent.
+
+        Returns:
+            What the store holds now: exactly the bytes that were sent, by their number and their SHA-256.
+
+        Raises:
+            PutRefused: it does not take them.
+            StoreAway: nobody knows whether it has them.
+            TooLarge: there are more than ``cap``.
+        """
+        if size is not None and size > cap:
+            raise TooLarge
+        tally = _Tally(cap)
+        headers = {"Content-Type": content_type} | ({} if size is None else {"Content-Length": str(size)})
+        try:
+            async with asyncio.timeout(within_s):
+                response = await self._http.put(url, content=tally.passing(chunks), headers=headers)
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise StoreAway(type(error).__name__) from error
+        if not response.is_success:
+            raise PutRefused(response.status_code)
+        try:
+            stored = StoredOutput.model_validate_json(response.content[:REPLY_CAP])
+        except ValidationError as error:
+            raise StoreAway("its answer makes no sense") from error
+        if (stored.size_bytes, stored.sha256) != (tally.size, tally.digest.hexdigest()):
+            raise StoreAway("it holds other bytes than were sent")
+        return stored
+
+
+class _Tally:
+    """Number and digest of the bytes that passed."""
+
+    def __init__(self, cap: int) -> None:
+        self.size, self.digest, self._cap = 0, hashlib.sha256(), cap
+
+    async def passing(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            self.size += len(chunk)
+            if self.size > self._cap:
+                raise TooLarge
+            self.digest.update(chunk)
+            yield chunk

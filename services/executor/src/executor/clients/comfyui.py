@@ -1,0 +1,227 @@
+"""A ComfyUI node over HTTP, 0.3.64 to 0.33. Everything it says is bounded in time and size, and read tolerantly."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from executor.domain.harvest import Found
+
+CONNECT_S = 2.0  # a node is on the same machine or in the same rack
+JSON_CAP = 64 << 20  # bytes; a history entry holds its whole workflow, an object_info of many packs has 20 MB
+CHUNK = 256 << 10  # bytes; of an output on its way to the store
+SLOWEST_BYTES_S = 64 << 10  # below this an output is not coming, it is dripping
+
+
+class NodeAway(Exception):
+    """The node did not answer in time, or not with what it should.
+
+    Attributes:
+        heard: the node may have got the request.
+    """
+
+    def __init__(self, reason: str, *, heard: bool = True) -> None:
+        super().__init__(reason)
+        self.heard = heard
+
+
+class NoFile(Exception):
+    """The node does not give out a file that it named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a node said to a prompt: taken or not, and what it found wrong."""
+
+    accepted: bool
+    error: dict[str, Any]
+    node_errors: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A prompt in a node's queue."""
+
+    prompt_id: str
+    client_id: str
+    running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Viewed:
+    """A file on its way: its size where the node said it, and its bytes."""
+
+    size: int | None
+    chunks: AsyncIterator[bytes]
+
+
+class ComfyUI:
+    """One node.
+
+    Args:
+        url: where its HTTP is.
+        reply_s: how long a plain answer may take.
+        post_s: how long taking a prompt may take.
+        catalog_s: how long describing all classes may take.
+    """
+
+    def __init__(self, url: str, *, reply_s: float, post_s: float, catalog_s: float) -> None:
+        self._reply_s, self._post_s, self._catalog_s = reply_s, post_s, catalog_s
+        self._http = httpx.AsyncClient(
+            base_url=url.rstrip("/"),
+            timeout=httpx.Timeout(None, connect=CONNECT_S),
+            headers={"Accept-Encoding": "identity"},
+            trust_env=False,
+        )
+        self._targeted = True
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+    async def probe(self) -> None:
+        """Return if the node answers.
+
+        Raises:
+            NodeAway: it does not. So do all that follow.
+        """
+        await self._get("/prompt")
+
+    async def object_info(self) -> dict[str, Any]:
+        """What every class takes and gives. Slow: the node looks through its model folders."""
+        return _object(await self._get("/object_info", within_s=self._catalog_s))
+
+    async def post(self, graph: dict[str, Any], prompt_id: str, client_id: str) -> Answer:
+        """Hand in a prompt. A node takes the same id twice: whoever is unsure looks before asking again."""
+        body = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
+        status, text = await self._call("POST", "/prompt", body, within_s=self._post_s)
+        if status == 413:
+            return Answer(accepted=False, error={"message": "The workflow is too large for the node."}, node_errors={})
+        if status not in {200, 400}:
+            raise NodeAway(f"POST /prompt gave {status}")
+        said = _object(_decode(text))
+        error, node_errors = said.get("error"), said.get("node_errors")
+        if (status == 200) != (said.get("prompt_id") == prompt_id):
+            raise NodeAway("POST /prompt gave something else")
+        return Answer(
+            accepted=status == 200,
+            error=error if isinstance(error, dict) else {},
+            node_errors=node_errors if isinstance(node_errors, dict) else {},
+        )
+
+    async def queue(self) -> list[Queued]:
+        """What runs and what waits."""
+        said = _object(await self._get("/queue"))
+        return [
+            Queued(str(item[1]), _client_of(item), running)
+            for key, running in (("queue_running", True), ("queue_pending", False))
+            for item in said.get(key) or ()
+            if isinstance(item, list) and len(item) > 1
+        ]
+
+    async def history(self, prompt_id: str) -> dict[str, Any] | None:
+        """The entry of a prompt that ended, None for any other."""
+        entry = _object(await self._get(f"/history/{prompt_id}")).get(prompt_id)
+        return entry if isinstance(entry, dict) else None
+
+    async def forget(self, prompt_id: str) -> None:
+        """Remove a prompt's history entry: a node keeps 10 000 of them, workflow and all."""
+        await self._call("POST", "/history", {"delete": [prompt_id]}, within_s=self._reply_s)
+
+    async def cancel(self, prompt_id: str) -> None:
+        """Ask for the end of one prompt, running or waiting. May be lost: to be repeated until the end is seen."""
+        if self._targeted:
+            status, _ = await self._call("POST", f"/api/jobs/{prompt_id}/cancel", {}, within_s=self._reply_s)
+            if status not in {404, 405}:
+                return
+            self._targeted = False
+        await self._call("POST", "/queue", {"delete": [prompt_id]}, within_s=self._reply_s)
+        await self._call("POST", "/interrupt", {"prompt_id": prompt_id}, within_s=self._reply_s)
+
+    @asynccontextmanager
+    async def view(self, found: Found) -> AsyncIterator[Viewed]:
+        """Read a file that a prompt made.
+
+        Raises:
+            NoFile: the node does not give it out.
+            NodeAway: the node is away, also raised by reading on when it goes away or ends too early.
+        """
+        query = {"filename": found.filename, "subfolder": found.subfolder, "type": found.folder}
+        request = self._http.build_request("GET", "/view", params=query)
+        try:
+            async with asyncio.timeout(self._post_s):
+                response = await self._http.send(request, stream=True)
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise NodeAway(f"GET /view: {type(error).__name__}") from error
+        try:
+            if response.status_code != 200:
+                raise NoFile(f"GET /view gave {response.status_code}")
+            length = response.headers.get("content-length", "")
+            yield Viewed(int(length) if length.isdigit() else None, _chunks(response, self._reply_s))
+        finally:
+            await response.aclose()
+
+    async def _get(self, path: str, *, within_s: float | None = None) -> Any:
+        status, text = await self._call("GET", path, None, within_s=within_s or self._reply_s)
+        if status != 200:
+            raise NodeAway(f"GET {path} gave {status}")
+        return _decode(text)
+
+    async def _call(self, method: str, path: str, body: Any, *, within_s: float) -> tuple[int, bytes]:
+        try:
+            async with (
+                asyncio.timeout(within_s),
+                self._http.stream(method, path, json=body) as response,
+            ):
+                return response.status_code, await _bounded(response)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise NodeAway(f"{method} {path}: {type(error).__name__}", heard=False) from error
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise NodeAway(f"{method} {path}: {type(error).__name__}") from error
+
+
+async def _bounded(response: httpx.Response) -> bytes:
+    parts, size = [], 0
+    async for part in response.aiter_raw(CHUNK):
+        parts.append(part)
+        size += len(part)
+        if size > JSON_CAP:
+            raise NodeAway(f"{response.url.path} does not end")
+    return b"".join(parts)
+
+
+async def _chunks(response: httpx.Response, patience_s: float) -> AsyncIterator[bytes]:
+    """The bytes of a file; a chunk that comes slower than the slowest rate ends it."""
+    stream = response.aiter_raw(CHUNK)
+    while True:
+        try:
+            async with asyncio.timeout(patience_s + CHUNK / SLOWEST_BYTES_S):
+                chunk = await anext(stream, None)
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise NodeAway(f"GET /view: {type(error).__name__}") from error
+        if chunk is None:
+            return
+        yield chunk
+
+
+def _decode(text: bytes) -> Any:
+    """Decoded JSON; Python's own decoder takes the NaN that ComfyUI writes."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NodeAway("the node's answer is no JSON") from error
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise NodeAway("the node's answer is no object")
+    return value
+
+
+def _client_of(item: list[Any]) -> str:
+    extra = item[3] if len(item) > 3 and isinstance(item[3], dict) else {}
+    return str(extra.get("client_id", ""))

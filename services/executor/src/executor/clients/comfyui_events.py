@@ -1,0 +1,85 @@
+"""A ComfyUI node's websocket: hints of how a prompt goes. What it says is never the truth of anything."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+
+from chassis.logs import log
+
+OPEN_S = 2.0  # a node that does not shake hands within this is followed by polling
+PAUSE_S = 0.5  # before connecting again
+LARGEST = 64 << 20  # bytes of a message: progress of a large graph and whole images come this way
+PING_S = 20.0
+
+Listener = Callable[[str, dict[str, Any]], None]
+
+
+class NodeEvents:
+    """Follows the events of one client id while it is entered; always drained, connected again when it drops.
+
+    Args:
+        listener: called with type and data of every event.
+        on_drop: called whenever the connection was lost.
+    """
+
+    def __init__(self, url: str, client_id: str, listener: Listener, on_drop: Callable[[], None]) -> None:
+        scheme, _, rest = url.rstrip("/").partition("://")
+        self._url = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws?{urlencode({'clientId': client_id})}"
+        self._listener, self._on_drop = listener, on_drop
+        self._tried = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Try to connect once before returning: a prompt posted earlier than that loses its first events."""
+        self._task = asyncio.create_task(self._follow(), name="executor.events")
+        await self._tried.wait()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                # Leaving this block closes the socket fully: a node forgets the newer of two sockets with one id.
+                async with connect(
+                    self._url,
+                    open_timeout=OPEN_S,
+                    close_timeout=1,
+                    ping_interval=PING_S,
+                    ping_timeout=PING_S,
+                    max_size=LARGEST,
+                    compression=None,
+                    proxy=None,
+                ) as socket:
+                    self._tried.set()
+                    async for message in socket:
+                        if isinstance(message, str):
+                            self._tell(message)
+            except (WebSocketException, OSError, TimeoutError, EOFError) as error:
+                log.info("executor.events.dropped", error=type(error).__name__)
+            self._tried.set()
+            self._on_drop()
+            await asyncio.sleep(PAUSE_S)
+
+    def _tell(self, message: str) -> None:
+        try:
+            event = json.loads(message)
+        except (ValueError, RecursionError):
+            return
+        match event:
+            case {"type": str(kind), "data": dict(told)}:
+                self._listener(kind, told)

@@ -1,0 +1,1 @@
+"""What an attempt is and means: no network, no clock, no disk."""

@@ -1,0 +1,124 @@
+"""From a node's events to how far a job is."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from contracts.executor import Progress
+from contracts.scheduler import AttemptRef
+
+ALMOST = 99.0  # percent; 100 is said with success alone
+SETTLED_S = 1.0  # a guess from less than this long is worth nothing
+
+
+class ProgressFold:
+    """Folds the events of one prompt; events that are late, doubled or missing do it no harm.
+
+    A node of the graph counts as done when the node says so, when it was cached, or when another one began; the one
+    that runs counts with the part of its steps. The percentage never falls.
+    """
+
+    def __init__(self, graph: Mapping[str, Any]) -> None:
+        self._classes = {node_id: str(node.get("class_type", "")) for node_id, node in graph.items()}
+        self._done: set[str] = set()
+        self._current: str | None = None
+        self._value = self._max = 0.0
+        self._percent = 0.0
+
+    @property
+    def percent(self) -> float:
+        """How far the job is, 0 to ``ALMOST``."""
+        return self._percent
+
+    def take(self, kind: str, data: Mapping[str, Any]) -> bool:
+        """Fold one event of this prompt; say whether it told anything."""
+        match kind:
+            case "execution_cached":
+                self._cached(data.get("nodes"))
+            case "executing":
+                self._executing(data.get("display_node") or data.get("node"))
+            case "progress":
+                self._step(data.get("node"), data.get("value"), data.get("max"))
+            case "progress_state":
+                self._states(data.get("nodes"))
+            case _:
+                return False
+        part = min(self._value / self._max, 1.0) if self._max > 0 else 0.0
+        whole = (len(self._done) + part) / max(len(self._classes), 1)
+        self._percent = max(self._percent, min(100 * whole, ALMOST))
+        return True
+
+    def snapshot(self, ref: AttemptRef, *, at: datetime, elapsed_s: float, succeeded: bool = False) -> Progress:
+        """How far the job is, as it is said.
+
+        Args:
+            elapsed_s: since the node took the prompt.
+            succeeded: the attempt ended well; only then the percentage is 100.
+        """
+        percent = 100.0 if succeeded else self._percent
+        return Progress(
+            job_id=ref.job_id,
+            attempt=ref.attempt,
+            progress=percent,
+            value=self._value,
+            max=self._max,
+            node=None if succeeded else self._current,
+            node_class=self._classes.get(self._current) if self._current and not succeeded else None,
+            nodes_done=len(self._classes) if succeeded else len(self._done),
+            nodes_total=len(self._classes),
+            eta_seconds=_eta(percent, elapsed_s),
+            at=at,
+        )
+
+    def _cached(self, nodes: Any) -> None:
+        if isinstance(nodes, list):
+            self._done.update(node for node in nodes if isinstance(node, str) and node in self._classes)
+
+    def _executing(self, node: Any) -> None:
+        shown = self._shown(node)
+        if shown is None or shown == self._current:
+            return
+        if self._current is not None:
+            self._done.add(self._current)
+        self._begin(shown)
+
+    def _begin(self, node: str) -> None:
+        self._current, self._value, self._max = node, 0.0, 0.0
+
+    def _step(self, node: Any, value: Any, top: Any) -> None:
+        shown = self._shown(node)
+        if shown is None or not _is_number(value) or not _is_number(top):
+            return
+        if shown != self._current:
+            if shown in self._done:
+                return  # late: its node is over
+            self._executing(shown)
+        self._value, self._max = max(float(value), 0.0), max(float(top), 0.0)
+
+    def _states(self, nodes: Any) -> None:
+        for node, state in nodes.items() if isinstance(nodes, Mapping) else ():
+            # The parts of an expanded node end before the node itself does.
+            if isinstance(state, Mapping) and state.get("state") == "finished" and node in self._classes:
+                self._done.add(node)
+                if node == self._current:
+                    self._value = self._max = 0.0
+
+    def _shown(self, node: Any) -> str | None:
+        """The node of the graph that an event is about; expanded nodes are called ``<node>.<call>.<graph>.<n>``."""
+        name = node if isinstance(node, str) else ""
+        while name and name not in self._classes:
+            name = name.rpartition(".")[0]
+        return name or None
+
+
+def _eta(percent: float, elapsed_s: float) -> float | None:
+    if percent >= 100:
+        return 0.0
+    if percent <= 0 or elapsed_s < SETTLED_S:
+        return None
+    return round(elapsed_s * (100 - percent) / percent, 1)
+
+
+def _is_number(value: Any) -> bool:
+    # NaN and infinities are what json makes of a node's NaN; no message may carry them.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15

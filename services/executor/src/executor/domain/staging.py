@@ -1,0 +1,42 @@
+"""From the graph that a tenant sent to the graph that a node gets."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from contracts.scheduler import AttemptRef
+
+PREFIX_INPUT = "filename_prefix"
+DEFAULT_PREFIX = "ComfyUI"
+MAX_PREFIX = 100  # a file name has 255 bytes, and ComfyUI appends a counter and an extension
+
+_UNSAFE = re.compile(r"[^\w .%+=@()-]", re.ASCII)
+
+
+def stage(graph: Mapping[str, Any], ref: AttemptRef) -> dict[str, Any]:
+    """The graph with every output in a folder of this attempt alone.
+
+    Two attempts so never meet in the node's output folder, and a node never answers with the files of an earlier run:
+    its cache is keyed by the prefix too. Everything else stays as it was sent.
+    """
+    folder = f"{ref.job_id}/{ref.attempt}"
+    return {node_id: _staged(node, folder) for node_id, node in graph.items()}
+
+
+def _staged(node: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    inputs = {
+        name: f"{folder}/{_plain(value)}" if _names_files(name) and isinstance(value, str) else value
+        for name, value in node["inputs"].items()
+    }
+    return {**node, "inputs": inputs}
+
+
+def _names_files(name: str) -> bool:
+    """Also inside a dynamic input, whose parts have dotted names."""
+    return name.rpartition(".")[2] == PREFIX_INPUT
+
+
+def _plain(prefix: str) -> str:
+    """The last part of a prefix, safe as a file name. ``%batch_num%`` goes: it makes ComfyUI overwrite its files."""
+    last = re.split(r"[/\\]", prefix.replace("%batch_num%", ""))[-1]
+    return _UNSAFE.sub("_", last).strip(" .")[:MAX_PREFIX] or DEFAULT_PREFIX

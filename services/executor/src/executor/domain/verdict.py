@@ -1,0 +1,129 @@
+"""From what a node says of a prompt to how the attempt ended, in words fit for its owner."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.scheduler import JobError, Outcome
+
+MAX_MESSAGE = 500  # characters; what a node says may be megabytes
+
+ELSEWHERE = frozenset({"value_not_in_list"})  # a model file that this node lacks, another may have it
+UNKNOWN_CLASS = frozenset({"missing_node_type", "invalid_prompt"})  # 0.33 and 0.3.64
+
+_MEMORY = re.compile(r"OutOfMemoryError$|^MemoryError$")
+_DEVICE = re.compile(r"CUDA|cuDNN|CUBLAS|HIP error|NCCL|AcceleratorError|No space left on device")
+_QUOTED_PATH = re.compile(r"""(['"])(?:[A-Za-z]:)?[\\/][^'"\n]*?([^'"\\/\n]*)\1""")
+_PATH = re.compile(
+    r"(?<![\w.:/\\])(?:[A-Za-z]:[\\/]|/|\\\\)(?:[^\s'\"<>|,;:()\[\]/\\]+[\\/])+([^\s'\"<>|,;:()\[\]/\\]*)"
+)
+_SECOND = 1000  # ComfyUI's timestamps are milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How an attempt ended on its node; ``error`` unless it succeeded or was cancelled."""
+
+    outcome: Outcome
+    error: JobError | None = None
+
+
+SUCCEEDED = Verdict(Outcome.SUCCEEDED)
+CANCELLED = Verdict(Outcome.CANCELLED)
+
+
+def node_fault(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> Verdict:
+    """The node's fault: another node may do it."""
+    return Verdict(Outcome.NODE_FAULT, JobError(code=code, message=message, node_id=node_id, node_class=node_class))
+
+
+def failed(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> Verdict:
+    """The workflow's fault: no node will do it."""
+    return Verdict(Outcome.FAILED, JobError(code=code, message=message, node_id=node_id, node_class=node_class))
+
+
+LOST = node_fault("node.lost", "The node restarted or went away while it ran the job.")
+OVERTIME = failed("job.run_time_exceeded", "The job ran longer than it may.")
+
+
+def judge(entry: Mapping[str, Any]) -> Verdict:
+    """How a prompt ended, from its history entry.
+
+    An ``execution_error`` among the messages wins over ``status_str``, which says "success" of some failures.
+    """
+    said = dict(_messages(entry))
+    if "execution_error" in said:
+        return _of_error(said["execution_error"])
+    if "execution_interrupted" in said:
+        return node_fault("node.fault", "Something on the node interrupted the job.")
+    status = entry.get("status")
+    if isinstance(status, Mapping) and status.get("status_str") == "success":
+        return SUCCEEDED
+    return node_fault("node.fault", "The node gave up the job without a reason.")
+
+
+def rejected(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> Verdict:
+    """How an attempt ended whose graph the node did not take."""
+    if error.get("type") in UNKNOWN_CLASS:
+        extra = error.get("extra_info")
+        node_class = extra.get("class_type") if isinstance(extra, Mapping) else None
+        return node_fault("workflow.rejected", sanitise(error.get("message")), None, _text(node_class))
+    problems = list(_problems(node_errors))
+    if not problems:
+        return failed("workflow.rejected", sanitise(error.get("message") or "The node did not take the workflow."))
+    node_id, node_class, _, _ = problems[0]
+    message = sanitise("; ".join(f"{name} ({node}): {text}" for node, name, _, text in problems))
+    ending = node_fault if all(kind in ELSEWHERE for _, _, kind, _ in problems) else failed
+    return ending("workflow.rejected", message, node_id, node_class)
+
+
+def gpu_seconds(entry: Mapping[str, Any], wall_s: float) -> float:
+    """How long a node spent on a prompt, seconds: by its own clock's difference, never more than by ours."""
+    stamps = [data.get("timestamp") for _, data in _messages(entry)]
+    known = [stamp for stamp in stamps if isinstance(stamp, int | float) and not isinstance(stamp, bool)]
+    spent = (known[-1] - known[0]) / _SECOND if len(known) > 1 else wall_s
+    return round(min(max(spent, 0.0), wall_s), 3) if spent == spent else wall_s  # noqa: PLR0124 - NaN
+
+
+def sanitise(message: Any) -> str:
+    """One line of at most ``MAX_MESSAGE`` characters without a traceback and without absolute paths."""
+    text = (_text(message) or "")[: 20 * MAX_MESSAGE].partition("Traceback (most recent call last)")[0]
+    line = " ".join(_PATH.sub(r"\1", _QUOTED_PATH.sub(r"\1\2\1", text)).split())
+    return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
+
+
+def _of_error(data: Mapping[str, Any]) -> Verdict:
+    kind, message = _text(data.get("exception_type")) or "", _text(data.get("exception_message")) or ""
+    where = _text(data.get("node_id")), _text(data.get("node_type"))
+    if _MEMORY.search(kind) or ("out of memory" in message.lower() and _DEVICE.search(f"{kind} {message}")):
+        return node_fault("node.out_of_memory", "The node ran out of memory.", *where)
+    if _DEVICE.search(f"{kind} {message}"):
+        return node_fault("node.fault", "The node's device failed.", *where)
+    if kind.endswith("InterruptProcessingException"):
+        return node_fault("node.fault", "Something on the node interrupted the job.", *where)
+    return failed("workflow.execution_failed", sanitise(message) or "A node of the workflow failed.", *where)
+
+
+def _messages(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    status = entry.get("status")
+    listed = status.get("messages") if isinstance(status, Mapping) else None
+    for item in listed if isinstance(listed, list) else ():
+        match item:
+            case [str(name), dict(data)]:
+                yield name, data
+
+
+def _problems(node_errors: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Every single complaint: node id, class, kind, text."""
+    for node_id, complaint in node_errors.items():
+        if not isinstance(complaint, Mapping) or not isinstance(complaint.get("errors"), list):
+            continue
+        for error in complaint["errors"]:
+            if isinstance(error, Mapping):
+                text = f"{error.get('message')}: {error.get('details')}"
+                yield str(node_id), str(complaint.get("class_type")), str(error.get("type")), text
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,1 @@
+"""What an executor does again and again."""

@@ -1,0 +1,37 @@
+"""What an executor is told: its node, its journal, and how patient it is."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from chassis.settings import ServiceSettings
+from contracts.scheduler import NodeName
+
+
+class Settings(ServiceSettings):
+    """The environment of one executor. ``COMFYUI_URL`` also goes without the prefix."""
+
+    model_config = SettingsConfigDict(env_prefix="EXECUTOR_", frozen=True, extra="ignore")
+
+    node: NodeName
+    comfyui_url: str = "http://127.0.0.1:8188"
+    journal_path: Path
+
+    heartbeat_s: float = Field(default=3.0, gt=0)  # five of them fit into a lease of 15 s
+    ask_wait_s: float = Field(default=5.0, ge=0, le=6)  # below ASK_WORK's timeout of 7 s, or the answer comes too late
+    poll_s: float = Field(default=1.0, gt=0)  # how late an end is seen when the node's websocket is silent
+    probe_s: float = Field(default=1.0, gt=0)  # how late a node's death or return is seen
+    catalog_every_s: float = Field(default=60.0, gt=0)  # reading it makes the node scan its model folders
+
+    reply_s: float = Field(default=5.0, gt=0)  # a node that runs a GIL-holding class answers this late (seen: 4.5 s)
+    post_s: float = Field(default=30.0, gt=0)  # validating a large graph stats every file that it names
+    catalog_s: float = Field(default=60.0, gt=0)  # several MB, and model folders may be on network disks
+    unreachable_s: float = Field(default=10.0, gt=0)  # longer than one slow answer, shorter than a lease
+
+    stop_within_s: float = Field(default=30.0, gt=0)  # node code without checkpoints cannot be interrupted
+    dead_worker_s: float = Field(default=10.0, gt=0)  # queued while nothing runs: ComfyUI takes work within 1 ms
+    stalled_s: float = Field(default=900.0, gt=0)  # loading a large model for the first time took 5 minutes
+
+    output_max_bytes: int = Field(default=4 << 30, gt=0)  # of one output; longer videos than this are not for HTTP
+    uploads: int = Field(default=4, ge=1, le=64)  # more did not make a node's disk faster

@@ -1,0 +1,1 @@
+"""What an executor remembers when it dies."""

@@ -1,0 +1,1 @@
+"""What an executor does with its node, one thing a file."""

@@ -1,0 +1,143 @@
+"""Submit, list, read, cancel."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from chassis.bus import Bus
+from contracts.gateway import Submission
+from contracts.scheduler import JobStatus, Quota
+from contracts.wire.errors import FieldError
+from gateway.api.body import json_body
+from gateway.api.credentials import Tenant
+from gateway.api.problems import problems
+from gateway.domain.errors import InvalidRequest
+from gateway.domain.json_body import read_model
+from gateway.domain.public_job import JobBody, JobsBody, present
+from gateway.usecases.fleet import FleetView
+from gateway.usecases.list_jobs import list_jobs
+from gateway.usecases.read_job import cancel_job, read_job
+from gateway.usecases.submit_job import submit_job
+
+_EXAMPLES = {
+    "prompt": {
+        "summary": "Text to image",
+        "value": {"prompt": "a lighthouse at dusk", "width": 768, "height": 512, "steps": 20, "num_images": 2},
+    },
+    "workflow": {
+        "summary": "A workflow in API format",
+        "value": {
+            "workflow": {
+                "1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},
+                "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}},
+            },
+            "labels": {"campaign": "autumn"},
+        },
+    },
+}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": Submission.model_json_schema(), "examples": _EXAMPLES}},
+    },
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "The same key and body give the same job for 24 hours.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+        }
+    ],
+}
+_HEADERS: dict[str, Any] = {
+    "Location": {"description": "The job.", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {"description": "`true` if an earlier request made this job.", "schema": {"type": "string"}},
+    "X-Quota-Limit": {"description": "Images a day; absent if unlimited.", "schema": {"type": "integer"}},
+    "X-Quota-Remaining": {"description": "Images left today; absent if unlimited.", "schema": {"type": "integer"}},
+    "X-Quota-Reset": {"description": "Seconds until the next day (UTC).", "schema": {"type": "integer"}},
+}
+
+
+def router(*, bus: Bus, fleet: FleetView, public_url: str, cursor_key: bytes) -> APIRouter:
+    """The routes of jobs."""
+    routes = APIRouter(prefix="/jobs", tags=["jobs"])
+
+    @routes.post(
+        "",
+        status_code=201,
+        summary="Submit a job",
+        openapi_extra=_BODY,
+        responses={201: {"headers": _HEADERS}, **problems(400, 413, 422, 429)},
+    )
+    async def submit(
+        tenant: Tenant, body: Annotated[Any, Depends(json_body)], request: Request, response: Response
+    ) -> JobBody:
+        accepted = await submit_job(
+            read_model(Submission, body),
+            tenant=tenant,
+            idempotency_keys=request.headers.getlist("idempotency-key"),
+            bus=bus,
+            fleet=fleet,
+        )
+        job = present(accepted.job, public_url)
+        response.headers["Location"] = f"/api/v1/jobs/{job.job_id}"
+        if accepted.replayed:
+            response.headers["Idempotent-Replayed"] = "true"
+        if accepted.quota:
+            response.headers.update(_quota_headers(accepted.quota))
+        return job
+
+    @routes.get("", summary="List own jobs, newest first", responses=problems(422))
+    async def list_(
+        tenant: Tenant,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+        status: Annotated[JobStatus | None, Query()] = None,
+        workflow: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
+        label: Annotated[
+            str | None, Query(max_length=127, description="key:value", examples=["campaign:autumn"])
+        ] = None,
+    ) -> JobsBody:
+        jobs, next_cursor = await list_jobs(
+            tenant=tenant,
+            limit=limit,
+            cursor=cursor,
+            status=status,
+            workflow=workflow,
+            label=_label(label),
+            key=cursor_key,
+            bus=bus,
+        )
+        return JobsBody(jobs=[present(job, public_url) for job in jobs], next_cursor=next_cursor)
+
+    @routes.get("/{job_id}", summary="Read a job", responses=problems(404))
+    async def read(tenant: Tenant, job_id: str) -> JobBody:
+        return present(await read_job(job_id, tenant=tenant, bus=bus), public_url)
+
+    @routes.delete("/{job_id}", summary="Cancel a job", operation_id="cancel_by_delete", responses=problems(404))
+    @routes.post("/{job_id}/cancel", summary="Cancel a job", operation_id="cancel", responses=problems(404))
+    async def cancel(tenant: Tenant, job_id: str) -> JobBody:
+        """Idempotent; the answer is how the job stands then, whoever was first."""
+        return present(await cancel_job(job_id, tenant=tenant, bus=bus), public_url)
+
+    return routes
+
+
+def _label(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    key, colon, value = text.partition(":")
+    if not key or not colon or not value:
+        message = "A label filter is key:value."
+        raise InvalidRequest(errors=(FieldError(pointer="/label", code="label_malformed", message=message),))
+    return key, value
+
+
+def _quota_headers(quota: Quota) -> dict[str, str]:
+    headers = {"X-Quota-Reset": str(max(0, round((quota.resets_at - datetime.now(UTC)).total_seconds())))}
+    if quota.limit is not None:
+        headers["X-Quota-Limit"] = str(quota.limit)
+        headers["X-Quota-Remaining"] = str(max(0, quota.limit - quota.used))
+    return headers

@@ -1,0 +1,1 @@
+"""NATS in: parse, one use case, reply."""

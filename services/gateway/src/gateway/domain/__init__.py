@@ -1,0 +1,1 @@
+"""What the outside sees, as pure rules: bodies, graphs, cursors, tokens, ranges."""

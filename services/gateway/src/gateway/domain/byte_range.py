@@ -1,0 +1,51 @@
+"""Range and conditional requests (RFC 9110 sections 13 and 14), as far as results need them."""
+
+import re
+from dataclasses import dataclass
+
+_ONE_RANGE = re.compile(r"^bytes=(\d{0,18})-(\d{0,18})$")
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """Bytes ``first`` up to, but not including, ``end``."""
+
+    first: int
+    end: int
+
+    def content_range(self, size: int) -> str:
+        """The Content-Range of an answer with these bytes of ``size``."""
+        return f"bytes {self.first}-{self.end - 1}/{size}"
+
+
+class UnsatisfiableError(ValueError):
+    """The range lies outside of what there is."""
+
+
+def parse_range(header: str | None, size: int) -> ByteRange | None:
+    """The range asked for, None for the whole: no header, another unit, nonsense, or several ranges at once.
+
+    Raises:
+        UnsatisfiableError: the range begins after the last byte.
+    """
+    match = _ONE_RANGE.match(header.strip()) if header else None
+    if match is None or match.group(1, 2) == ("", ""):
+        return None
+    first, last = match.groups()
+    if not first:
+        found = ByteRange(max(0, size - int(last)), size)
+    else:
+        found = ByteRange(int(first), min(size, int(last) + 1 if last else size))
+        if last and int(last) < int(first):
+            return None
+    if found.first >= found.end:
+        raise UnsatisfiableError
+    return found
+
+
+def matches(header: str | None, etag: str) -> bool:
+    """Whether If-None-Match names this ETag; the comparison is weak, as RFC 9110 has it."""
+    if header is None:
+        return False
+    named = [candidate.strip().removeprefix("W/") for candidate in header.split(",")]
+    return "*" in named or etag in named

@@ -1,0 +1,20 @@
+"""A job's log as server-sent events: the same frames as on the websocket."""
+
+import json
+
+from contracts.scheduler import STATUS, JobEvent
+
+
+def status_event(event: JobEvent) -> bytes:
+    """One state event; its id is what ``Last-Event-ID`` resumes after."""
+    frame = {
+        "type": "status",
+        "job_id": str(event.job_id),
+        "seq": event.seq,
+        "status": STATUS[event.state],
+        "at": event.at.isoformat(),
+        "attempt": event.attempt,
+    }
+    if event.error:
+        frame["error"] = event.error.model_dump(mode="json")
+    return f"id: {event.seq}\nevent: status\ndata: {json.dumps(frame)}\n\n".encode()

@@ -1,0 +1,106 @@
+"""JSON from outside: what Python's parser lets through and we do not.
+
+Duplicate keys, NaN and infinities, NUL, lone surrogates and deep nesting are refused: each of them is stored, compared
+or answered differently somewhere further in. Integers keep every digit.
+"""
+
+import json
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from contracts.wire.errors import FieldError
+from gateway.domain.errors import InvalidRequest, Malformed
+
+MAX_BYTES = 8 << 20  # the largest workflow worth running is far below
+MAX_DEPTH = 32
+MAX_ERRORS = 100
+MAX_POINTER = 256  # a pointer holds the client's own keys, which may be as long as the body
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_json(body: bytes) -> Any:
+    """The value in a request body.
+
+    Raises:
+        Malformed: it is not JSON, or JSON that means different things to different readers.
+    """
+    try:
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+    except UnicodeDecodeError:
+        _refuse("json_encoding", "The body is not UTF-8.")
+    except RecursionError:
+        _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
+    except ValueError:  # also an integer of thousands of digits
+        _refuse("json_invalid", "The body is not JSON.")
+    _check(value)
+    return value
+
+
+def read_model(model: type[M], value: Any) -> M:
+    """The value as a model.
+
+    Raises:
+        InvalidRequest: it has another shape. Says where and why, never what was sent.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise InvalidRequest(
+            errors=tuple(
+                FieldError(pointer=_pointer(item["loc"]), code=item["type"], message=item["msg"])
+                for item in found[:MAX_ERRORS]
+            )
+        ) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        _refuse("json_duplicate_key", "An object names a key twice.")
+    return found
+
+
+def _constant(_name: str) -> NoReturn:
+    _refuse("json_number", "NaN and infinities are not JSON.")
+
+
+def _check(root: Any) -> None:
+    """Look at every value once, without recursion."""
+    todo = [(root, 1)]
+    while todo:
+        value, depth = todo.pop()
+        if isinstance(value, str):
+            _check_text(value)
+        elif isinstance(value, float):
+            _check_number(value)
+        elif isinstance(value, dict | list):
+            if depth > MAX_DEPTH:
+                _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
+            if isinstance(value, dict):
+                todo.extend((key, depth) for key in value)
+            todo.extend((item, depth + 1) for item in (value.values() if isinstance(value, dict) else value))
+
+
+def _check_text(text: str) -> None:
+    if "\x00" in text:
+        _refuse("json_nul", "Text holds a NUL character.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        _refuse("json_surrogate", "Text holds half of a surrogate pair.")
+
+
+def _check_number(number: float) -> None:
+    if number - number != 0:  # an infinity, from 1e999
+        _refuse("json_number", "A number is too large for any computer.")
+
+
+def _pointer(path: tuple[int | str, ...]) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)[:MAX_POINTER]
+
+
+def _refuse(code: str, message: str) -> NoReturn:
+    raise Malformed(errors=(FieldError(code=code, message=message),)) from None

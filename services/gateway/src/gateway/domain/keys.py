@@ -1,0 +1,9 @@
+"""Keys for one purpose each, derived from the one secret that operators keep."""
+
+import hashlib
+import hmac
+
+
+def derive(secret: str, purpose: str) -> bytes:
+    """A 32-byte key: knowing one purpose's key says nothing about another's."""
+    return hmac.new(secret.encode(), f"comfyfleet/gateway/{purpose}/v1".encode(), hashlib.sha256).digest()

@@ -1,0 +1,144 @@
+"""A job as the public API shows it."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.scheduler import STATUS, Job, JobError, JobStatus, Output, OutputKind, Timings
+
+
+class Urls(BaseModel):
+    """Where everything about a job is, absolute."""
+
+    self: str
+    events: str
+    ws: str
+    result: str
+    cancel: str
+
+
+class OutputBody(BaseModel):
+    """One output; ``url`` gives its bytes."""
+
+    id: UUID
+    node_id: str
+    name: str
+    kind: OutputKind
+    content_type: str
+    size_bytes: int
+    sha256: str
+    url: str
+
+
+class OutputsBody(BaseModel):
+    """All outputs of a job."""
+
+    outputs: list[OutputBody]
+
+
+class JobBody(BaseModel):
+    """One job. Times are RFC 3339, durations seconds."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "job_id": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee",
+                    "status": "pending",
+                    "progress": 0,
+                    "queue_position": 1,
+                    "eta_seconds": None,
+                    "attempt": 0,
+                    "created_at": "2026-11-23T09:00:00Z",
+                    "started_at": None,
+                    "completed_at": None,
+                    "timings": {"queued_seconds": None, "running_seconds": None, "total_seconds": None},
+                    "labels": {"campaign": "autumn"},
+                    "outputs": [],
+                    "error": None,
+                    "urls": {
+                        "self": "https://api.example/api/v1/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee",
+                        "events": "https://api.example/api/v1/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/events",
+                        "ws": "wss://api.example/ws/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee",
+                        "result": "https://api.example/api/v1/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/result",
+                        "cancel": "https://api.example/api/v1/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/cancel",
+                    },
+                }
+            ]
+        }
+    )
+
+    job_id: UUID
+    status: JobStatus
+    progress: Annotated[float, Field(ge=0, le=100)]
+    queue_position: int | None
+    eta_seconds: float | None
+    attempt: int
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    timings: Timings
+    labels: dict[str, str]
+    outputs: list[OutputBody]
+    error: JobError | None
+    urls: Urls
+
+
+class JobsBody(BaseModel):
+    """A page of jobs, newest first; ``next_cursor`` is null on the last one."""
+
+    jobs: list[JobBody]
+    next_cursor: str | None
+
+
+def present(job: Job, public_url: str) -> JobBody:
+    """The public body of a job."""
+    return JobBody(
+        job_id=job.job_id,
+        status=STATUS[job.state],
+        progress=job.progress,
+        queue_position=job.queue_position,
+        eta_seconds=job.eta_seconds,
+        attempt=job.attempt,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        timings=job.timings,
+        labels=job.labels,
+        outputs=present_outputs(job, public_url),
+        error=job.error,
+        urls=urls_of(job.job_id, public_url),
+    )
+
+
+def present_outputs(job: Job, public_url: str) -> list[OutputBody]:
+    """The outputs of a job in the order that ``?index=`` counts."""
+    result = urls_of(job.job_id, public_url).result
+    return [
+        OutputBody(**output.model_dump(exclude={"temporary"}), url=f"{result}?index={index}")
+        for index, output in enumerate(job.outputs)
+    ]
+
+
+def urls_of(job_id: UUID, public_url: str) -> Urls:
+    """Where everything about a job is."""
+    job = f"{public_url}/api/v1/jobs/{job_id}"
+    socket = "ws" + public_url.removeprefix("http")
+    return Urls(
+        self=job,
+        events=f"{job}/events",
+        ws=f"{socket}/ws/jobs/{job_id}",
+        result=f"{job}/result",
+        cancel=f"{job}/cancel",
+    )
+
+
+def pick_output(outputs: tuple[Output, ...], *, index: int | None, node: str | None) -> Output | None:
+    """The output that ``?index=`` and ``?node=`` mean: without an index the first that is no mere preview, or the first."""
+    if index is not None:
+        chosen = outputs[index] if index < len(outputs) else None
+        return chosen if chosen and node in {None, chosen.node_id} else None
+    found = [output for output in outputs if node in {None, output.node_id}]
+    return next((output for output in found if not output.temporary), found[0] if found else None)

@@ -1,0 +1,1 @@
+"""The gateway's database and its artifact store."""

@@ -1,0 +1,73 @@
+"""The bytes of artifacts: a directory or a bucket (obstore)."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from gateway.domain.byte_range import ByteRange
+
+CHUNK_BYTES = 1 << 20
+PART_BYTES = 8 << 20
+PARTS_AT_ONCE = 2  # parts that one upload holds in memory while they are written
+
+
+class Objects:
+    """An artifact store.
+
+    Args:
+        url: ``file:///folder`` (made if missing) or whatever obstore understands, e.g. ``s3://bucket/prefix``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._folder: Path | None = None
+        self._store: ObjectStore
+        if url.startswith("file://"):
+            self._folder = Path(unquote(urlsplit(url).path))
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._store = LocalStore(self._folder)
+        else:
+            self._store = from_url(url)
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        """Store all chunks durably, or nothing: where reading them raises, whatever was there before stays.
+
+        Raises:
+            OSError: the store is away or full.
+        """
+        await obstore.put_async(
+            self._store, key, chunks, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE, use_multipart=True
+        )
+        if self._folder is not None:
+            await asyncio.to_thread(_sync, self._folder, key)
+
+    async def open(self, key: str, part: ByteRange) -> AsyncIterator[bytes]:
+        """The bytes of a non-empty part, in chunks, without holding more than one of them.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        found = await obstore.get_async(self._store, key, options={"range": (part.first, part.end)})
+        return _chunks(found.stream(min_chunk_size=CHUNK_BYTES))
+
+
+async def _chunks(stream: obstore.BytesStream) -> AsyncIterator[bytes]:
+    async for chunk in stream:
+        yield bytes(chunk)
+
+
+def _sync(folder: Path, key: str) -> None:
+    """Have the file and the names that lead to it on disk: obstore 0.12's local store leaves that to the kernel."""
+    path = folder / key
+    for place in (path, *path.parents):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if place == folder:
+            return

@@ -1,0 +1,25 @@
+"""The gateway's tables."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Integer, Table, Text, Uuid, func
+
+from chassis.postgres import new_metadata
+
+METADATA = new_metadata()
+
+ARTIFACTS = Table(
+    "artifacts",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("job_id", Uuid, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("key", Text, nullable=False, comment="where the bytes lie in the artifact store"),
+    Column("content_type", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("size_bytes >= 0", name="size_is_not_negative"),
+    CheckConstraint("length(sha256) = 64", name="sha256_is_hex"),
+    Index("ix_artifacts_tenant_id_job_id", "tenant_id", "job_id"),
+    comment="Stored outputs. Written after the bytes are durable, read for every download, kept as long as the bytes.",
+)

@@ -1,0 +1,37 @@
+"""Which stored bytes a client means by the result of a job."""
+
+from chassis.bus import Bus
+from contracts.gateway import NoArtifact, NotFinished
+from contracts.scheduler import READ_JOB, STATUS, Job, JobStatus, Output, ReadJob
+from gateway.domain.public_job import pick_output
+from gateway.store.artifacts import Artifact, Artifacts
+from gateway.usecases.read_job import job_id_of
+
+
+async def read_finished(text: str, *, tenant: str, bus: Bus) -> Job:
+    """The job, if it is completed.
+
+    Raises:
+        NotFinished: it is not, or never will be.
+    """
+    job = (await bus.ask(READ_JOB, ReadJob(job_id=job_id_of(text)), tenant=tenant)).job
+    if STATUS[job.state] is not JobStatus.COMPLETED:
+        raise NotFinished(status=STATUS[job.state])
+    return job
+
+
+async def find_result(
+    text: str, *, tenant: str, index: int | None, node: str | None, bus: Bus, artifacts: Artifacts
+) -> tuple[Output, Artifact]:
+    """The output meant and where its bytes are.
+
+    Raises:
+        NotFinished: the job is not completed.
+        NoArtifact: it has no such output, or its bytes are gone.
+    """
+    job = await read_finished(text, tenant=tenant, bus=bus)
+    output = pick_output(job.outputs, index=index, node=node)
+    artifact = await artifacts.get(output.id, tenant_id=tenant) if output else None
+    if output is None or artifact is None:
+        raise NoArtifact
+    return output, artifact

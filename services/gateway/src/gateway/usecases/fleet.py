@@ -1,0 +1,48 @@
+"""What the fleet can run, a few seconds old at most."""
+
+import asyncio
+import time
+
+from chassis.bus import Bus
+from contracts.scheduler import READ_FLEET, Fleet, NoFleet, ReadFleet
+from contracts.wire.errors import FieldError
+from gateway.domain.errors import NoModel
+from gateway.domain.text_to_image import CHECKPOINTS
+
+
+class FleetView:
+    """The scheduler's view of the fleet, asked for at most once in ``keep_s`` for default models."""
+
+    def __init__(self, bus: Bus, *, keep_s: float) -> None:
+        self._bus, self._keep_s = bus, keep_s
+        self._known: Fleet | None = None
+        self._known_at = 0.0
+        self._asking = asyncio.Lock()
+
+    async def read(self) -> Fleet:
+        """The fleet as it is now.
+
+        Raises:
+            Unavailable: the scheduler does not answer.
+        """
+        self._known = await self._bus.ask(READ_FLEET, ReadFleet())
+        self._known_at = time.monotonic()
+        return self._known
+
+    async def default_model(self) -> str:
+        """The checkpoint that a prompt without a model runs on: the most common one.
+
+        Raises:
+            NoFleet: no node was seen yet.
+            NoModel: no node has a checkpoint.
+        """
+        async with self._asking:
+            fresh = self._known is not None and time.monotonic() - self._known_at < self._keep_s
+            fleet = self._known if fresh and self._known and self._known.models.get(CHECKPOINTS) else await self.read()
+        checkpoints = fleet.models.get(CHECKPOINTS)
+        if checkpoints:
+            return checkpoints[0]
+        if not fleet.nodes:
+            raise NoFleet(retry_after_s=2)
+        message = "No checkpoint is installed; send a workflow that needs none."
+        raise NoModel(errors=(FieldError(pointer="/model", code="model_missing", message=message),))

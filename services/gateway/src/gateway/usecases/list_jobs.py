@@ -1,0 +1,40 @@
+"""A tenant's jobs, page by page."""
+
+import json
+
+from chassis.bus import Bus
+from contracts.scheduler import LIST_JOBS, STATUS, Job, JobState, JobStatus, ListJobs
+from gateway.domain import cursor as cursors
+
+
+async def list_jobs(
+    *,
+    tenant: str,
+    limit: int,
+    cursor: str | None,
+    status: JobStatus | None,
+    workflow: str | None,
+    label: tuple[str, str] | None,
+    key: bytes,
+    bus: Bus,
+) -> tuple[tuple[Job, ...], str | None]:
+    """A page, newest first, and the cursor of the next one.
+
+    Raises:
+        BadCursor: the cursor was not given out for this tenant and filter.
+    """
+    filters = json.dumps([status, workflow, label])
+    page = await bus.ask(
+        LIST_JOBS,
+        ListJobs(
+            limit=limit,
+            before=cursors.decode(key, cursor, tenant=tenant, filters=filters) if cursor is not None else None,
+            states=tuple(state for state in JobState if STATUS[state] is status),
+            workflow=workflow,
+            label=label,
+        ),
+        tenant=tenant,
+    )
+    if not page.more or not page.jobs:
+        return page.jobs, None
+    return page.jobs, cursors.encode(key, tenant=tenant, filters=filters, before=page.jobs[-1].job_id)

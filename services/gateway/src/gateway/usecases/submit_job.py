@@ -1,0 +1,122 @@
+"""Hand a submission to the scheduler: the same for HTTP and for the door."""
+
+import hashlib
+import json
+import re
+import secrets
+from typing import Any
+
+from chassis.bus import Bus
+from chassis.ids import new_id
+from chassis.logs import bound, log
+from contracts.gateway import Submission
+from contracts.scheduler import READ_JOB, SUBMIT_JOB, InvalidWorkflow, Job, Quota, ReadJob, SubmitJob, Submitted
+from contracts.wire.errors import Kind, Refusal, Relayed, Unavailable
+from contracts.workflow import read_graph
+from gateway.domain import text_to_image
+from gateway.domain.errors import BadIdempotencyKey
+from gateway.domain.json_body import MAX_ERRORS
+from gateway.usecases.fleet import FleetView
+
+IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+
+
+class Accepted:
+    """A job that the scheduler committed. ``quota`` is None where only reading it back told that it was."""
+
+    def __init__(self, job: Job, *, replayed: bool, quota: Quota | None) -> None:
+        self.job, self.replayed, self.quota = job, replayed, quota
+
+
+async def submit_job(
+    submission: Submission, *, tenant: str, idempotency_keys: list[str], bus: Bus, fleet: FleetView
+) -> Accepted:
+    """Have a submission committed.
+
+    The job's id is minted here, so that an answer that was lost can be asked for again without a second job.
+
+    Args:
+        submission: what to run.
+        tenant: for whom.
+        idempotency_keys: every Idempotency-Key that came with it; at most one is allowed.
+        bus: the way to the scheduler.
+        fleet: names the model where the submission does not.
+
+    Raises:
+        BadIdempotencyKey: the key is malformed.
+        InvalidWorkflow: the graph cannot run.
+        Relayed: the scheduler refused.
+        Unavailable: nobody knows whether it was committed, or it was not. The same Idempotency-Key is safe to send.
+    """
+    command = SubmitJob(
+        job_id=new_id(),
+        graph=await _graph(submission, fleet),
+        workflow=text_to_image.CUSTOM if submission.workflow is not None else text_to_image.NAME,
+        priority=submission.priority,
+        labels=submission.labels,
+        start_within_seconds=submission.start_within_seconds,
+        run_within_seconds=submission.run_within_seconds,
+        idempotency_key=_idempotency_key(idempotency_keys),
+        request_hash=_request_hash(submission),
+    )
+    with bound(job_id=str(command.job_id)):
+        try:
+            return await _commit(command, tenant, bus)
+        except Relayed as relayed:
+            if submission.workflow is None and relayed.refused.code == InvalidWorkflow.code:
+                raise InvalidWorkflow(text_to_image.explain(relayed.refused.errors)) from relayed
+            raise
+
+
+async def _commit(command: SubmitJob, tenant: str, bus: Bus) -> Accepted:
+    """Submit; where the answer was lost, submit the same job once more; where that was lost too, read it back."""
+    for last in (False, True):
+        try:
+            return _accepted(await bus.ask(SUBMIT_JOB, command, tenant=tenant))
+        except (Unavailable, Relayed) as refusal:
+            if refusal.refused.kind is not Kind.UNAVAILABLE or not _in_doubt(refusal):
+                raise
+            log.warning("gateway.job.submit_in_doubt", last=last)
+            doubt: Refusal = refusal
+            if isinstance(refusal, Relayed):  # the scheduler has tried twice already
+                break
+    try:
+        read = await bus.ask(READ_JOB, ReadJob(job_id=command.job_id), tenant=tenant)
+    except (Unavailable, Relayed):
+        raise doubt from None
+    return Accepted(read.job, replayed=False, quota=None)
+
+
+def _in_doubt(refusal: Refusal) -> bool:
+    """Whether it may have been committed all the same: no answer in time, or an answer that the database went away."""
+    return isinstance(refusal.__cause__, TimeoutError) or (
+        isinstance(refusal, Relayed) and refusal.refused.code == Unavailable.code
+    )
+
+
+def _accepted(submitted: Submitted) -> Accepted:
+    return Accepted(submitted.job, replayed=submitted.replayed, quota=submitted.quota)
+
+
+async def _graph(submission: Submission, fleet: FleetView) -> dict[str, Any]:
+    if submission.workflow is None:
+        model = submission.model or await fleet.default_model()
+        return text_to_image.build(submission, model=model, seed=secrets.randbelow(text_to_image.MAX_SEED + 1))
+    _, errors = read_graph(submission.workflow, "/workflow")
+    if errors:
+        raise InvalidWorkflow(errors[:MAX_ERRORS])
+    return submission.workflow
+
+
+def _idempotency_key(sent: list[str]) -> str | None:
+    if not sent:
+        return None
+    if len(sent) > 1 or not IDEMPOTENCY_KEY.match(sent[0]):
+        raise BadIdempotencyKey
+    return sent[0]
+
+
+def _request_hash(submission: Submission) -> str:
+    """Of what was asked, not of what became of it: the seed that we drew must not make a repetition another request."""
+    asked = json.dumps(submission.model_dump(mode="json", exclude_unset=True), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(asked.encode()).hexdigest()

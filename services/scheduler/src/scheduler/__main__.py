@@ -1,0 +1,18 @@
+"""``python -m scheduler serve | migrate``."""
+
+from chassis.cli import Service, commands
+from scheduler.app import create_app
+from scheduler.settings import Settings
+
+SERVICE = Service(name="scheduler", settings=Settings, create_app=create_app)
+
+cli = commands(SERVICE)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run a command of this service."""
+    cli(args=argv, prog_name="scheduler")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Where the scheduler is put together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+
+from chassis import outbox
+from chassis.bus import Bus
+from chassis.lifecycle import running
+from chassis.loop import Loop
+from chassis.outbox import Relay
+from chassis.postgres import Database
+from chassis.web import create_web
+from contracts.permissions import inbox_prefix
+from scheduler import consumers
+from scheduler.loops import reap, reconcile
+from scheduler.settings import Settings
+from scheduler.usecases.ask_work import WorkDesk
+from scheduler.usecases.attempt_course import AttemptCourse
+from scheduler.usecases.cancel_job import JobCanceller
+from scheduler.usecases.expire_jobs import JobExpirer
+from scheduler.usecases.fleet import FleetKnowledge
+from scheduler.usecases.heartbeat import Heartbeats
+from scheduler.usecases.read_job import JobReader
+from scheduler.usecases.submit_job import JobSubmitter
+from scheduler.usecases.tenant_limits import TenantLimits
+
+WORK_CHANNEL = "work"  # notified by the trigger tenants_ready (migration 0001)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The scheduler, ready to be served: its health over HTTP, everything else over NATS."""
+    url = settings.database_url.get_secret_value()
+    database = Database(url, name="scheduler", pool_size=settings.database_pool)
+    bus = Bus(
+        settings.nats_url,
+        name="scheduler",
+        user=settings.nats_user,
+        password=settings.nats_password.get_secret_value() if settings.nats_password else None,
+        inbox=inbox_prefix("scheduler"),
+    )
+    fleet = FleetKnowledge(database, online_s=settings.lease_s, forgotten_s=settings.node_forgotten_s)
+    reader = JobReader(database)
+    desk = WorkDesk(database, fleet, lease_s=settings.lease_s)
+    course = AttemptCourse(database, max_attempts=settings.max_attempts)
+    limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
+    consumers.register_jobs(
+        bus,
+        submitter=JobSubmitter(database, limits, fleet, reader),
+        reader=reader,
+        canceller=JobCanceller(database, bus, reader),
+        fleet=fleet,
+    )
+    consumers.register_attempts(
+        bus, desk=desk, course=course, heartbeats=Heartbeats(database, lease_s=settings.lease_s)
+    )
+    relay = Relay(database, bus)
+    relaying = Loop("scheduler.relay", relay.tick, every_s=1.0)
+    reaper = reap.Reaper(bus, course, JobExpirer(database), lease_s=settings.lease_s)
+    reconciler = reconcile.Reconciler(bus, relay, relaying)
+    loops = [
+        Loop("scheduler.reconcile", reconciler.tick, every_s=reconcile.EVERY_S),
+        relaying,
+        Loop("scheduler.reap", reaper.tick, every_s=reap.EVERY_S),
+    ]
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        listening = asyncio.create_task(
+            database.listen({outbox.CHANNEL: relaying.wake, WORK_CHANNEL: desk.wake}), name="scheduler.listen"
+        )
+        async with running("scheduler", bus, database=database, url=url, loops=loops):
+            yield
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
+
+    return create_web("scheduler", lifespan=lifespan, probes={"nats": bus.probe, "postgres": database.probe})

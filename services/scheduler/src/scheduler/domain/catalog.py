@@ -1,0 +1,154 @@
+"""What a node can run, and whether a workflow is among it.
+
+A catalog is read from a node's ``object_info``. A workflow is checked against it before it is queued, so that what
+ComfyUI would refuse (its validation, 0.33) is refused by us, at once and with what would be valid.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from contracts.scheduler import ClassSpec, InputSpec
+from contracts.wire.errors import FieldError
+from contracts.workflow import Graph, GraphNode, links
+
+MAX_CATALOG_BYTES = 32 << 20  # a stock node's is 0.7 MB; packs multiply it
+MAX_ALLOWED = 50
+
+_CLASSES = TypeAdapter(dict[str, ClassSpec])
+
+
+class Catalog:
+    """What one node can run."""
+
+    def __init__(self, classes: dict[str, ClassSpec]) -> None:
+        self.classes = classes
+
+    def satisfies(self, needs: Iterable[str]) -> bool:
+        """Whether the node has every class and every option that a workflow needs (see ``needs_of``)."""
+        return all(self._has(need) for need in needs)
+
+    def _has(self, need: str) -> bool:
+        name, _, choice = need.partition(".")
+        spec = self.classes.get(name)
+        if spec is None or not choice:
+            return spec is not None
+        field, _, value = choice.partition("=")
+        accepted = spec.inputs.get(field)
+        return accepted is None or accepted.options is None or value in accepted.options
+
+
+def read_catalog(digest: str, classes_zlib: str) -> Catalog | None:
+    """The catalog in a report, or None where the report is broken, too large or not what its digest says."""
+    try:
+        inflate = zlib.decompressobj()
+        body = inflate.decompress(base64.b64decode(classes_zlib, validate=True), MAX_CATALOG_BYTES)
+        if not inflate.eof or hashlib.sha256(body).hexdigest() != digest:
+            return None
+        return Catalog(_CLASSES.validate_json(body))
+    except (binascii.Error, zlib.error, ValidationError, json.JSONDecodeError):
+        return None
+
+
+def needs_of(graph: Graph, catalog: Catalog) -> tuple[str, ...]:
+    """What a node must have to run the graph: ``Class`` and ``Class.input=option``, sorted, each once."""
+    needs = set()
+    for node in graph.values():
+        needs.add(node.class_type)
+        for name, value in node.inputs.items():
+            accepted = catalog.classes[node.class_type].inputs.get(name)
+            if accepted and accepted.options is not None and isinstance(value, str):
+                needs.add(f"{node.class_type}.{name}={value}")
+    return tuple(sorted(needs))
+
+
+def check(graph: Graph, catalog: Catalog) -> tuple[FieldError, ...]:
+    """Everything that keeps this node from running the graph; nothing if it can. Pointers start at ``/workflow``."""
+    errors = [error for node_id, node in graph.items() for error in _check_node(graph, node_id, node, catalog)]
+    if not errors and not any(catalog.classes[node.class_type].output_node for node in graph.values()):
+        message = "Nothing in this workflow keeps its result: add an output node such as SaveImage."
+        errors.append(FieldError(pointer="/workflow", code="workflow_without_output", message=message))
+    return tuple(errors)
+
+
+def _check_node(graph: Graph, node_id: str, node: GraphNode, catalog: Catalog) -> Iterator[FieldError]:
+    spec = catalog.classes.get(node.class_type)
+    if spec is None:
+        near = get_close_matches(node.class_type, catalog.classes, n=5)
+        yield FieldError(
+            pointer=f"/workflow/{node_id}/class_type",
+            code="unknown_node_class",
+            message="No node of the fleet has this class.",
+            node_id=node_id,
+            allowed=tuple(near) or None,
+        )
+        return
+    for name, accepted in spec.inputs.items():
+        if accepted.required and name not in node.inputs and not _is_dynamic(accepted):
+            yield _error(node_id, name, "required_input_missing", f"{name} is required.")
+    linked = dict(links(node))
+    for name, value in node.inputs.items():
+        known = spec.inputs.get(name)
+        if known is None:
+            continue
+        if name in linked:
+            yield from _check_link(graph, node_id, name, known, catalog)
+        else:
+            yield from _check_value(node_id, name, value, known)
+
+
+def _check_link(graph: Graph, node_id: str, name: str, accepted: InputSpec, catalog: Catalog) -> Iterator[FieldError]:
+    source_id, slot = dict(links(graph[node_id]))[name]
+    source = catalog.classes.get(graph[source_id].class_type)
+    if source is None:
+        return  # said already, where that node is checked
+    if slot >= len(source.outputs):
+        message = f"Node {source_id} has {len(source.outputs)} outputs, counted from 0."
+        yield _error(node_id, name, "broken_link", message, tuple(range(len(source.outputs))))
+        return
+    given = source.outputs[slot]
+    if _is_plain(given) and _is_plain(accepted.type) and given != accepted.type:
+        yield _error(node_id, name, "link_type_mismatch", f"{name} takes {accepted.type}, the link gives {given}.")
+
+
+def _check_value(node_id: str, name: str, value: Any, accepted: InputSpec) -> Iterator[FieldError]:
+    if accepted.upload:
+        yield _error(node_id, name, "file_not_uploaded", f"{name} takes a file that you have uploaded; this is none.")
+    elif accepted.options is not None:
+        if value not in accepted.options:
+            message = f"{name} is none of the {len(accepted.options)} values that the fleet has."
+            yield _error(node_id, name, "value_not_in_list", message, accepted.options[:MAX_ALLOWED])
+    elif accepted.type in {"INT", "FLOAT"}:
+        yield from _check_number(node_id, name, value, accepted)
+
+
+def _check_number(node_id: str, name: str, value: Any, accepted: InputSpec) -> Iterator[FieldError]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        yield _error(node_id, name, "not_a_number", f"{name} takes a number ({accepted.type}).")
+    elif (accepted.min is not None and value < accepted.min) or (accepted.max is not None and value > accepted.max):
+        message = f"{name} lies between {accepted.min:g} and {accepted.max:g}." if None not in (
+            accepted.min, accepted.max) else f"{name} is out of range."  # fmt: skip
+        bounds = tuple(bound for bound in (accepted.min, accepted.max) if bound is not None)
+        yield _error(node_id, name, "value_out_of_range", message, bounds)
+
+
+def _is_plain(kind: str) -> bool:
+    """Whether a type can be compared by name: no wildcard, no union, no template of ComfyUI's V3 schema."""
+    return kind.isupper() and kind != "COMBO" and not kind.startswith("COMFY_") and "," not in kind and "*" not in kind
+
+
+def _is_dynamic(accepted: InputSpec) -> bool:
+    """Whether the input stands for a family of dotted ones (ComfyUI's V3 schema)."""
+    return accepted.type.startswith("COMFY_")
+
+
+def _error(node_id: str, name: str, code: str, message: str, allowed: tuple[Any, ...] | None = None) -> FieldError:
+    pointer = f"/workflow/{node_id}/inputs/{name}"
+    return FieldError(pointer=pointer, code=code, message=message, node_id=node_id, input=name, allowed=allowed)

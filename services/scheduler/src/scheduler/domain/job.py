@@ -1,0 +1,78 @@
+"""A job as the scheduler knows it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from contracts.scheduler import Job, JobError, JobState, Output, Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job under its lock, with what a transition needs of it."""
+
+    id: UUID
+    tenant_id: UUID
+    state: JobState
+    attempt: int
+    seq: int
+    images: int
+    usage_day: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A job as it stands, with its place in the queue."""
+
+    id: UUID
+    tenant_id: UUID
+    state: JobState
+    workflow: str
+    priority: int
+    labels: dict[str, str]
+    attempt: int
+    progress: float
+    images: int
+    seq: int
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    now: datetime
+    outputs: tuple[Output, ...]
+    error: JobError | None
+    queue_position: int | None
+
+
+def view(job: Standing, eta_seconds: float | None = None) -> Job:
+    """What the owner of a job may see of it."""
+    succeeded = job.state is JobState.SUCCEEDED
+    return Job(
+        job_id=job.id,
+        tenant_id=job.tenant_id,
+        state=job.state,
+        workflow=job.workflow,
+        priority=job.priority,
+        labels=job.labels,
+        attempt=job.attempt,
+        progress=100.0 if succeeded else min(job.progress, 99.0),
+        queue_position=job.queue_position,
+        eta_seconds=eta_seconds,
+        images=job.images,
+        seq=job.seq,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        timings=_timings(job),
+        outputs=job.outputs if succeeded else (),
+        error=job.error,
+    )
+
+
+def _timings(job: Standing) -> Timings:
+    end = job.completed_at or job.now
+    return Timings(
+        queued_seconds=round(((job.started_at or end) - job.created_at).total_seconds(), 3),
+        running_seconds=round((end - job.started_at).total_seconds(), 3) if job.started_at else None,
+        total_seconds=round((job.completed_at - job.created_at).total_seconds(), 3) if job.completed_at else None,
+    )

@@ -1,0 +1,22 @@
+"""Settings of the scheduler."""
+
+from typing import ClassVar
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from chassis.settings import DatabaseSettings
+
+
+class Settings(DatabaseSettings):
+    """Everything that the scheduler is told from outside."""
+
+    model_config = SettingsConfigDict(env_prefix="SCHEDULER_", frozen=True, extra="ignore")
+    service: ClassVar[str] = "scheduler"
+
+    lease_s: float = Field(
+        default=15.0, ge=3, description="a lease lasts this long without a heartbeat (5 missed ones)"
+    )
+    max_attempts: int = Field(default=3, ge=1, description="tries of one job before it fails")
+    limits_fresh_s: float = Field(default=30.0, ge=0, description="a tenant's limits are asked for again after this")
+    node_forgotten_s: float = Field(default=86_400.0, description="a node unseen for this long no longer counts")

@@ -1,0 +1,1 @@
+"""The scheduler's database: the truth about jobs."""

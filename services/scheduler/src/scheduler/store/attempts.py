@@ -1,0 +1,181 @@
+"""Attempts: claimed, renewed, ended. Every write is fenced by (job, attempt, lease token)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+from chassis.postgres import Connection
+from contracts.scheduler import Assignment, AttemptRef, JobError, JobState, Outcome
+from scheduler.domain.job import Held
+
+
+@dataclass(frozen=True, slots=True)
+class Claimable:
+    """A job that a node could take, under its lock, with its tenant's lock held."""
+
+    job: Held
+    now: Any
+
+
+_LOCK_NODE = text("SELECT pg_advisory_xact_lock(hashtext(:node))")
+_LIVE = text("""
+UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
+FROM jobs j JOIN graphs g ON g.job_id = j.id
+WHERE attempts.node = :node AND attempts.ended_at IS NULL AND j.id = attempts.job_id
+RETURNING attempts.job_id, attempts.tenant_id, attempts.attempt, attempts.lease_token, attempts.prompt_id,
+    g.graph, j.run_within_s
+""")
+_PICK_TENANT = text("""
+SELECT t.id, now() AS now FROM tenants t
+WHERE t.ready AND EXISTS (
+    SELECT 1 FROM jobs j
+    WHERE j.tenant_id = t.id AND j.state = 'queued' AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
+)
+ORDER BY t.vtime, t.id LIMIT 1 FOR UPDATE OF t SKIP LOCKED
+""")
+_PICK_JOB = text("""
+SELECT id, tenant_id, state, attempt, seq, images, usage_day FROM jobs
+WHERE tenant_id = :tenant_id AND state = 'queued' AND requirement_id = ANY(CAST(:runnable AS bigint[]))
+ORDER BY priority DESC, id LIMIT 1 FOR UPDATE SKIP LOCKED
+""")
+_BEGIN = text("""
+INSERT INTO attempts (job_id, attempt, tenant_id, node, lease_token, prompt_id, lease_until, cost)
+VALUES (:job_id, :attempt, :tenant_id, :node, :lease_token, :prompt_id,
+        now() + make_interval(secs => :lease_s), :cost)
+""")
+_RENEW = text("""
+UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
+FROM jobs j
+WHERE attempts.job_id = :job_id AND attempts.attempt = :attempt AND attempts.lease_token = :lease_token
+    AND attempts.node = :node AND attempts.ended_at IS NULL AND j.id = attempts.job_id
+RETURNING j.state
+""")
+_PROGRESS = text("""
+UPDATE jobs SET progress = greatest(progress, :progress)
+WHERE id = :job_id AND attempt = :attempt AND state IN ('leased', 'running')
+""")
+_HOLD = text("""
+SELECT cost FROM attempts
+WHERE job_id = :job_id AND attempt = :attempt AND lease_token = :lease_token AND ended_at IS NULL FOR UPDATE
+""")
+_END = text("""
+UPDATE attempts SET ended_at = now(), outcome = :outcome, error = CAST(:error AS jsonb), gpu_seconds = :gpu_seconds
+WHERE job_id = :job_id AND attempt = :attempt AND lease_token = :lease_token AND ended_at IS NULL
+""")
+_LAPSED = text("""
+SELECT job_id, tenant_id, attempt, lease_token FROM attempts
+WHERE ended_at IS NULL AND lease_until < now() ORDER BY lease_until LIMIT 100
+""")
+_STILL_LAPSED = text("""
+SELECT lease_until < now() FROM attempts WHERE job_id = :job_id AND attempt = :attempt AND ended_at IS NULL FOR UPDATE
+""")
+_NODE = text("SELECT node FROM attempts WHERE job_id = :job_id AND ended_at IS NULL")
+_USUAL = text("""
+SELECT avg(gpu_seconds) FROM (
+    SELECT gpu_seconds FROM attempts WHERE ended_at IS NOT NULL AND outcome = 'succeeded'
+    ORDER BY ended_at DESC LIMIT 20
+) newest
+""")
+
+
+async def live_on(connection: Connection, node: str, lease_s: float) -> Assignment | None:
+    """The attempt that the node holds already, its lease renewed.
+
+    Until the transaction ends nobody else claims for this node.
+    """
+    await connection.execute(_LOCK_NODE, {"node": node})
+    row = (await connection.execute(_LIVE, {"node": node, "lease_s": lease_s})).one_or_none()
+    if row is None:
+        return None
+    return Assignment(
+        ref=AttemptRef(job_id=row.job_id, tenant_id=row.tenant_id, attempt=row.attempt, lease_token=row.lease_token),
+        prompt_id=row.prompt_id,
+        graph=row.graph,
+        lease_s=lease_s,
+        run_within_s=row.run_within_s,
+    )
+
+
+async def pick(connection: Connection, runnable: Sequence[int]) -> Claimable | None:
+    """The best job of the fairest tenant among those that a node can run, tenant and job locked in this order."""
+    tenant = (await connection.execute(_PICK_TENANT, {"runnable": list(runnable)})).one_or_none()
+    if tenant is None:
+        return None
+    parameters = {"tenant_id": tenant.id, "runnable": list(runnable)}
+    row = (await connection.execute(_PICK_JOB, parameters)).one_or_none()
+    if row is None:
+        return None
+    return Claimable(job=Held(**{**row._mapping, "state": JobState(row.state)}), now=tenant.now)  # noqa: SLF001
+
+
+async def begin(connection: Connection, job: Held, node: str, *, lease_s: float, cost: float) -> None:
+    """Lease the job's next attempt to the node, under fresh tokens."""
+    await connection.execute(
+        _BEGIN,
+        {
+            "job_id": job.id,
+            "attempt": job.attempt + 1,
+            "tenant_id": job.tenant_id,
+            "node": node,
+            "lease_token": uuid4(),
+            "prompt_id": uuid4(),  # ComfyUI 0.24 and newer takes canonical UUIDs only
+            "lease_s": lease_s,
+            "cost": cost,
+        },
+    )
+
+
+async def renew(
+    connection: Connection, ref: AttemptRef, node: str, *, lease_s: float, progress: float
+) -> JobState | None:
+    """Renew the lease and note the progress; the job's state, or None where the lease is not held any more."""
+    key = {"job_id": ref.job_id, "attempt": ref.attempt}
+    parameters = {**key, "lease_token": ref.lease_token, "node": node, "lease_s": lease_s}
+    state = await connection.scalar(_RENEW, parameters)
+    if state is None:
+        return None
+    await connection.execute(_PROGRESS, {**key, "progress": progress})
+    return JobState(state)
+
+
+async def hold(connection: Connection, ref: AttemptRef) -> float | None:
+    """Take the live attempt's lock; what it was charged at the claim, or None where the lease is not held any more."""
+    charged: float | None = await connection.scalar(_HOLD, _key(ref))
+    return charged
+
+
+async def end(
+    connection: Connection, ref: AttemptRef, outcome: Outcome, *, error: JobError | None, gpu_seconds: float
+) -> None:
+    """Write how the attempt ended. It must be held."""
+    written = error.model_dump_json() if error else None
+    await connection.execute(_END, {**_key(ref), "outcome": outcome, "error": written, "gpu_seconds": gpu_seconds})
+
+
+async def lapsed(connection: Connection) -> list[AttemptRef]:
+    """Attempts whose lease has lapsed, unlocked."""
+    return [AttemptRef(**row._mapping) for row in await connection.execute(_LAPSED)]  # noqa: SLF001
+
+
+async def is_still_lapsed(connection: Connection, ref: AttemptRef) -> bool:
+    """Whether, now that it is locked, the lease is still lapsed."""
+    return bool(await connection.scalar(_STILL_LAPSED, {"job_id": ref.job_id, "attempt": ref.attempt}))
+
+
+async def node_of(connection: Connection, job_id: UUID) -> str | None:
+    """The node that holds a live attempt of the job."""
+    node: str | None = await connection.scalar(_NODE, {"job_id": job_id})
+    return node
+
+
+async def usual_seconds(connection: Connection) -> float | None:
+    """GPU-seconds of a usual attempt: the mean of the newest 20 that succeeded."""
+    usual: float | None = await connection.scalar(_USUAL)
+    return usual
+
+
+def _key(ref: AttemptRef) -> dict[str, Any]:
+    return {"job_id": ref.job_id, "attempt": ref.attempt, "lease_token": ref.lease_token}

@@ -1,0 +1,143 @@
+"""Jobs: made, found, listed, and their log."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Row, text
+
+from chassis.ids import new_id
+from chassis.postgres import Connection
+from contracts.scheduler import JOB_CHANGED, JobError, JobEvent, JobState, ListJobs, Output, SubmitJob
+from scheduler.domain.job import Standing
+from scheduler.domain.states import Cause
+
+_INSERT = text("""
+WITH made AS (
+    INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day, seq,
+                      idempotency_key, request_hash, start_by, run_within_s)
+    VALUES (:id, :tenant_id, 'queued', :priority, :workflow, CAST(:labels AS jsonb), :requirement_id, :images,
+            :usage_day, 1, :idempotency_key, :request_hash,
+            now() + make_interval(secs => CAST(:start_within AS float)), :run_within)
+), drawn AS (
+    INSERT INTO graphs (job_id, graph) VALUES (:id, CAST(:graph AS json))
+), logged AS (
+    INSERT INTO job_events (job_id, seq, event) VALUES (:id, 1, CAST(:event AS jsonb))
+)
+INSERT INTO outbox (message_id, subject, body) VALUES (:message_id, :subject, :body)
+""")
+_EARLIER = text("""
+SELECT id, request_hash FROM jobs
+WHERE tenant_id = :tenant_id AND (id = :id OR idempotency_key = :key) LIMIT 1
+""")
+_COLUMNS = """
+SELECT j.id, j.tenant_id, j.state, j.workflow, j.priority, j.labels, j.attempt, j.progress, j.images, j.seq,
+    j.created_at, j.started_at, j.completed_at, j.outputs, j.error, now() AS now,
+    CASE WHEN j.state = 'queued' THEN (
+        SELECT count(*) FROM jobs a WHERE a.tenant_id = j.tenant_id AND a.state = 'queued'
+            AND (a.priority > j.priority OR (a.priority = j.priority AND a.id <= j.id))
+    ) END AS queue_position
+FROM jobs j
+"""
+_FIND = text(_COLUMNS + "WHERE j.tenant_id = :tenant_id AND j.id = :id")
+_LIST = text(
+    _COLUMNS
+    + """
+WHERE j.tenant_id = :tenant_id
+    AND (CAST(:before AS uuid) IS NULL OR j.id < CAST(:before AS uuid))
+    AND (CAST(:states AS text[]) IS NULL OR j.state = ANY(CAST(:states AS text[])))
+    AND (CAST(:workflow AS text) IS NULL OR j.workflow = :workflow)
+    AND (CAST(:label AS jsonb) IS NULL OR j.labels @> CAST(:label AS jsonb))
+ORDER BY j.id DESC LIMIT :limit
+"""
+)
+_EVENTS = text("SELECT event FROM job_events WHERE job_id = :id AND seq > :after ORDER BY seq")
+_OVERDUE = text(
+    "SELECT id, tenant_id FROM jobs WHERE state = 'queued' AND start_by < now() ORDER BY start_by LIMIT 100"
+)
+
+
+async def insert(
+    connection: Connection, command: SubmitJob, *, tenant_id: UUID, requirement_id: int, images: int, now: datetime
+) -> None:
+    """Write a new job with its graph, its first event and the outbox row; the tenant's lock must be held."""
+    event = JobEvent(
+        job_id=command.job_id,
+        tenant_id=tenant_id,
+        seq=1,
+        state=JobState.QUEUED,
+        cause=Cause.SUBMITTED,
+        attempt=0,
+        at=now,
+    ).model_dump_json()
+    await connection.execute(
+        _INSERT,
+        {
+            "id": command.job_id,
+            "tenant_id": tenant_id,
+            "priority": command.priority,
+            "workflow": command.workflow,
+            "labels": orjson.dumps(command.labels).decode(),
+            "requirement_id": requirement_id,
+            "images": images,
+            "usage_day": now.date(),
+            "idempotency_key": command.idempotency_key,
+            "request_hash": command.request_hash,
+            "start_within": command.start_within_seconds,
+            "run_within": command.run_within_seconds,
+            "graph": orjson.dumps(command.graph).decode(),
+            "event": event,
+            "message_id": new_id(),
+            "subject": JOB_CHANGED.subject(str(tenant_id), str(command.job_id)),
+            "body": event.encode(),
+        },
+    )
+
+
+async def earlier(connection: Connection, tenant_id: UUID, job_id: UUID, key: str | None) -> tuple[UUID, str] | None:
+    """Id and request hash of the job that has this id or this idempotency key already."""
+    row = (await connection.execute(_EARLIER, {"tenant_id": tenant_id, "id": job_id, "key": key})).one_or_none()
+    return (row.id, row.request_hash) if row else None
+
+
+async def find(connection: Connection, tenant_id: UUID, job_id: UUID) -> Standing | None:
+    """One job of the tenant as it stands."""
+    row = (await connection.execute(_FIND, {"tenant_id": tenant_id, "id": job_id})).one_or_none()
+    return _standing(row) if row else None
+
+
+async def page(connection: Connection, tenant_id: UUID, query: ListJobs) -> list[Standing]:
+    """Up to ``limit + 1`` jobs of the tenant, newest first: the last one only says that there are more."""
+    parameters = {
+        "tenant_id": tenant_id,
+        "before": query.before,
+        "states": [*query.states] or None,
+        "workflow": query.workflow,
+        "label": orjson.dumps(dict([query.label])).decode() if query.label else None,
+        "limit": query.limit + 1,
+    }
+    return [_standing(row) for row in await connection.execute(_LIST, parameters)]
+
+
+async def events(connection: Connection, job_id: UUID, after: int) -> tuple[JobEvent, ...]:
+    """The job's log from behind ``after``, in order."""
+    rows = await connection.scalars(_EVENTS, {"id": job_id, "after": after})
+    return tuple(JobEvent.model_validate(event) for event in rows)
+
+
+async def overdue(connection: Connection) -> Sequence[Row[Any]]:
+    """Jobs (id, tenant_id) that should have started by now, unlocked."""
+    return (await connection.execute(_OVERDUE)).all()
+
+
+def _standing(row: Row[Any]) -> Standing:
+    return Standing(
+        **{
+            **row._mapping,  # noqa: SLF001 - SQLAlchemy's public name for it
+            "state": JobState(row.state),
+            "outputs": tuple(Output.model_validate(output) for output in row.outputs or ()),
+            "error": JobError.model_validate(row.error) if row.error else None,
+        }
+    )

@@ -1,0 +1,166 @@
+"""The tables of the scheduler's database, with who writes them and what they promise."""
+
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    Date,
+    DateTime,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)  # fmt: skip
+from sqlalchemy.dialects.postgresql import JSONB
+
+from chassis.outbox import outbox_table
+from chassis.postgres import new_metadata
+
+METADATA = new_metadata()
+
+READY = "queued > 0 AND is_active AND (max_running IS NULL OR running < max_running)"
+
+# A tenant's limits and counters. Locked before any of its jobs; every limit is decided under that lock.
+TENANTS = Table(
+    "tenants",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("tier", Text, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("images_per_day", Integer, comment="null: unlimited, here and below"),
+    Column("max_running", Integer),
+    Column("queue_cap", Integer),
+    Column("weight", Float, nullable=False),
+    Column("queued", Integer, nullable=False, server_default="0"),
+    Column("running", Integer, nullable=False, server_default="0", comment="live attempts"),
+    Column("vtime", Float, nullable=False, server_default="0", comment="GPU-seconds used / weight"),
+    Column("ready", Boolean, Computed(READY, persisted=True)),
+    CheckConstraint("queued >= 0", name="queued_not_negative"),
+    CheckConstraint("running >= 0", name="running_not_negative"),
+    CheckConstraint("weight > 0", name="weight_positive"),
+    Index("ix_tenants_ready", "vtime", "id", postgresql_where=text("ready")),
+)
+
+# Images of one tenant in one UTC day: reserved at submit, settled at the end.
+USAGE_DAYS = Table(
+    "usage_days",
+    METADATA,
+    Column("tenant_id", Uuid, ForeignKey("tenants.id"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("images", Integer, nullable=False),
+    CheckConstraint("images >= 0", name="images_not_negative"),
+)
+
+# What a node must have to run a job; few rows, since many jobs need the same.
+REQUIREMENTS = Table(
+    "requirements",
+    METADATA,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("needs", ARRAY(Text), nullable=False),
+)
+
+# One row per accepted job. Terminal states never change (trigger jobs_final).
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, ForeignKey("tenants.id"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("labels", JSONB, nullable=False),
+    Column("requirement_id", BigInteger, ForeignKey("requirements.id"), nullable=False),
+    Column("images", Integer, nullable=False, comment="reserved, after the end really made"),
+    Column("usage_day", Date, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("seq", Integer, nullable=False, comment="of the newest event"),
+    Column("progress", Float, nullable=False, server_default="0"),
+    Column("idempotency_key", Text),
+    Column("request_hash", Text, nullable=False),
+    Column("start_by", DateTime(timezone=True)),
+    Column("run_within_s", Float),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("started_at", DateTime(timezone=True), comment="of the newest attempt"),
+    Column("completed_at", DateTime(timezone=True)),
+    Column("outputs", JSONB),
+    Column("error", JSONB),
+    Index("ix_jobs_queue", "tenant_id", text("priority DESC"), "id", postgresql_where=text("state = 'queued'")),
+    Index("ix_jobs_tenant", "tenant_id", "id"),
+    Index("ix_jobs_start_by", "start_by", postgresql_where=text("state = 'queued' AND start_by IS NOT NULL")),
+    Index(
+        "uq_jobs_idempotency", "tenant_id", "idempotency_key", unique=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+)  # fmt: skip
+
+# The graph of a job, apart from the row that every transition rewrites.
+GRAPHS = Table(
+    "graphs",
+    METADATA,
+    Column("job_id", Uuid, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("graph", JSON, nullable=False),
+)
+
+# One row per try. A live attempt holds its node; only its lease token may write about it.
+ATTEMPTS = Table(
+    "attempts",
+    METADATA,
+    Column("job_id", Uuid, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("lease_token", Uuid, nullable=False),
+    Column("prompt_id", Uuid, nullable=False),
+    Column("lease_until", DateTime(timezone=True), nullable=False),
+    Column("leased_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("outcome", Text),
+    Column("error", JSONB),
+    Column("gpu_seconds", Float),
+    Column("cost", Float, nullable=False, comment="GPU-seconds charged at the claim, settled at the end"),
+    Index("uq_attempts_live_node", "node", unique=True, postgresql_where=text("ended_at IS NULL")),
+    Index("ix_attempts_lease", "lease_until", postgresql_where=text("ended_at IS NULL")),
+    Index("ix_attempts_ended_at", "ended_at"),
+)
+
+# Every transition of every job, in order: what websocket, SSE and the read API show. Append-only.
+JOB_EVENTS = Table(
+    "job_events",
+    METADATA,
+    Column("job_id", Uuid, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("event", JSONB, nullable=False),
+)
+
+# The nodes that ever joined, as their executors report them.
+NODES = Table(
+    "nodes",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("boot_id", Uuid, nullable=False),
+    Column("online", Boolean, nullable=False),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+    Column("catalog_digest", Text),
+)
+
+CATALOGS = Table(
+    "catalogs",
+    METADATA,
+    Column("digest", Text, primary_key=True),
+    Column("classes_zlib", LargeBinary, nullable=False),
+    Column("reported_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+OUTBOX = outbox_table(METADATA)

@@ -1,0 +1,1 @@
+"""One thing that the scheduler does per file."""

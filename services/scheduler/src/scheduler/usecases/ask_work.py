@@ -1,0 +1,69 @@
+"""An idle node asks for work; where there is none, the question is kept until there is."""
+
+import asyncio
+from contextlib import suppress
+
+from chassis.logs import log
+from chassis.postgres import Connection, Database
+from contracts.scheduler import Asked, AskWork, Assignment
+from scheduler.domain.settlement import COST_ESTIMATE_S
+from scheduler.domain.states import Cause
+from scheduler.store import attempts, tenants, transitions
+from scheduler.usecases.fleet import FleetKnowledge
+
+RECHECK_S = 1.0  # a wake-up may be lost or come while a row is locked; nobody waits longer than this for nothing
+CLAIMS_AT_ONCE = 4  # of one process; more would only wait for each other's locks
+
+
+class WorkDesk:
+    """Hands out attempts: the fairest tenant's best job that the node can run."""
+
+    def __init__(self, database: Database, fleet: FleetKnowledge, *, lease_s: float) -> None:
+        self._database, self._fleet, self._lease_s = database, fleet, lease_s
+        self._changed = asyncio.Event()
+        self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
+
+    def wake(self) -> None:
+        """Something may have become claimable: every kept question is asked again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def ask(self, node: str, question: AskWork) -> Asked:
+        """An attempt leased to the node, or none after ``wait_s`` seconds.
+
+        While the node holds a live attempt, this is always that one.
+        """
+        clock = asyncio.get_running_loop().time
+        until = clock() + question.wait_s
+        while True:
+            changed = self._changed
+            async with self._claiming:
+                assignment = await self._claim(node)
+            left = until - clock()
+            if assignment is not None or left <= 0:
+                return Asked(assignment=assignment)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, RECHECK_S)):
+                    await changed.wait()
+
+    async def _claim(self, node: str) -> Assignment | None:
+        async with self._database.transaction() as connection:
+            live = await attempts.live_on(connection, node, self._lease_s)
+            if live is None:
+                if not await self._lease_best(connection, node):
+                    return None
+                live = await attempts.live_on(connection, node, self._lease_s)
+        if live is not None:
+            log.info("scheduler.job.claimed", job_id=str(live.ref.job_id), attempt=live.ref.attempt, node=node)
+        return live
+
+    async def _lease_best(self, connection: Connection, node: str) -> bool:
+        runnable = await self._fleet.runnable(connection, node)
+        found = await attempts.pick(connection, runnable) if runnable else None
+        if found is None:
+            return False
+        job = found.job
+        await tenants.claimed(connection, job.tenant_id, COST_ESTIMATE_S)
+        await attempts.begin(connection, job, node, lease_s=self._lease_s, cost=COST_ESTIMATE_S)
+        await transitions.move(connection, job, Cause.CLAIMED, now=found.now, attempt=job.attempt + 1)
+        return True

@@ -1,0 +1,45 @@
+"""A job is ended by its owner: first the state, then the effect on the node, then its confirmation."""
+
+from uuid import UUID
+
+from chassis.bus import Bus
+from chassis.logs import log
+from chassis.postgres import Database
+from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
+from contracts.scheduler import CancelJob, JobRead, JobState, ReadJob, UnknownJob
+from scheduler.domain.states import Cause
+from scheduler.store import attempts, tenants, transitions
+from scheduler.usecases.read_job import JobReader
+
+
+class JobCanceller:
+    """Ends jobs on request."""
+
+    def __init__(self, database: Database, bus: Bus, reader: JobReader) -> None:
+        self._database, self._bus, self._reader = database, bus, reader
+
+    async def cancel(self, tenant_id: UUID, command: CancelJob) -> JobRead:
+        """The job as it ended, whoever won the race. A job that has ended before stays as it is.
+
+        Raises:
+            UnknownJob: the tenant has none of that id.
+        """
+        node = None
+        async with self._database.transaction() as connection:
+            tenant = await tenants.lock(connection, tenant_id)
+            job = await transitions.hold(connection, tenant_id, command.job_id)
+            if tenant is None or job is None:
+                raise UnknownJob
+            if await transitions.move(connection, job, Cause.CANCELLED, now=tenant.now) is not None:
+                log.info("scheduler.job.cancelled", job_id=str(job.id), was=job.state)
+                if job.state is JobState.QUEUED:
+                    await tenants.dequeued(connection, tenant_id)
+                    await tenants.charge_images(connection, tenant_id, job.usage_day, -job.images)
+                    await transitions.settle_images(connection, job.id, 0)
+                else:
+                    # The attempt goes on holding node and slot until its executor says that it is over.
+                    node = await attempts.node_of(connection, job.id)
+        if node is not None:
+            hint = CancelAttempt(job_id=job.id, attempt=job.attempt)
+            await self._bus.say(CANCEL_ATTEMPT, hint, key=node)
+        return await self._reader.read(tenant_id, ReadJob(job_id=command.job_id))

@@ -1,0 +1,32 @@
+"""Jobs that should have started by now are ended."""
+
+from chassis.logs import log
+from chassis.postgres import Database
+from contracts.scheduler import JobError
+from scheduler.domain.states import Cause
+from scheduler.store import jobs, tenants, transitions
+
+TOO_LATE = JobError(code="job.start_time_passed", message="No node was free within start_within_seconds.")
+
+
+class JobExpirer:
+    """Ends queued jobs whose time to start has passed, at no cost."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def expire(self) -> None:
+        """End what is overdue."""
+        async with self._database.transaction() as connection:
+            overdue = await jobs.overdue(connection)
+        for row in overdue:
+            async with self._database.transaction() as connection:
+                tenant = await tenants.lock(connection, row.tenant_id)
+                job = await transitions.hold(connection, row.tenant_id, row.id)
+                if tenant is None or job is None:
+                    continue
+                if await transitions.move(connection, job, Cause.START_TIME_PASSED, now=tenant.now, error=TOO_LATE):
+                    await tenants.dequeued(connection, job.tenant_id)
+                    await tenants.charge_images(connection, job.tenant_id, job.usage_day, -job.images)
+                    await transitions.settle_images(connection, job.id, 0)
+                    log.info("scheduler.job.expired", job_id=str(job.id))

@@ -1,0 +1,106 @@
+"""What can the fleet run?"""
+
+from collections import Counter
+from collections.abc import Sequence
+from time import monotonic
+
+from chassis.logs import log
+from chassis.postgres import Connection, Database
+from contracts.scheduler import Fleet, InvalidWorkflow, NodeSummary, NoFleet
+from contracts.workflow import Graph
+from scheduler.domain.catalog import Catalog, check, needs_of, read_catalog
+from scheduler.store import nodes
+
+NODES_FRESH_S = 1.0  # how long the list of nodes may be old; a submit must not ask for it each time
+MODEL_SUFFIXES = (".safetensors", ".ckpt", ".sft", ".gguf", ".pt", ".pth", ".bin")
+
+
+class FleetKnowledge:
+    """Knows every node's catalog, and which jobs each node can run: a cache of what the database says."""
+
+    def __init__(self, database: Database, *, online_s: float, forgotten_s: float) -> None:
+        self._database, self._online_s, self._forgotten_s = database, online_s, forgotten_s
+        self._catalogs: dict[str, Catalog] = {}
+        self._needs: dict[int, tuple[str, ...]] = {}
+        self._runnable: dict[str, set[int]] = {}
+        self._nodes: Sequence[NodeSummary] = ()
+        self._digests: tuple[str, ...] = ()
+        self._nodes_until = 0.0
+
+    async def needs(self, graph: Graph) -> tuple[str, ...]:
+        """What a node must have to run the graph; at least one node of the fleet has it.
+
+        Raises:
+            InvalidWorkflow: no node can run it; says what the node that comes closest lacks.
+            NoFleet: no node has joined yet.
+        """
+        await self._refresh_nodes()
+        catalogs = [self._catalogs[digest] for digest in self._digests]
+        if not catalogs:
+            raise NoFleet(retry_after_s=5)
+        findings = [check(graph, catalog) for catalog in catalogs]
+        for catalog, errors in zip(catalogs, findings, strict=True):
+            if not errors:
+                return needs_of(graph, catalog)
+        raise InvalidWorkflow(min(findings, key=len))
+
+    async def runnable(self, connection: Connection, node: str) -> list[int]:
+        """The requirements that the node meets."""
+        digest = await nodes.digest_of(connection, node)
+        catalog = await self._catalog(connection, digest) if digest else None
+        if digest is None or catalog is None:
+            return []
+        for row in await nodes.new_requirements(connection, list(self._needs)):
+            self._needs[row.id] = tuple(row.needs)
+            for known, met in self._runnable.items():
+                if self._catalogs[known].satisfies(row.needs):
+                    met.add(row.id)
+        if digest not in self._runnable:
+            self._runnable[digest] = {key for key, needs in self._needs.items() if catalog.satisfies(needs)}
+        return list(self._runnable[digest])
+
+    async def read(self) -> Fleet:
+        """What the nodes that were seen lately can run; models by loader input, the most common first."""
+        await self._refresh_nodes()
+        common: dict[str, Counter[str]] = {}
+        classes: set[str] = set()
+        for digest in self._digests:
+            for name, spec in self._catalogs[digest].classes.items():
+                classes.add(name)
+                for field, accepted in spec.inputs.items():
+                    models = [option for option in accepted.options or () if _is_model(option)]
+                    if models:
+                        common.setdefault(f"{name}.{field}", Counter()).update(map(str, models))
+        ordered = {field: _most_common_first(counts) for field, counts in sorted(common.items())}
+        return Fleet(models=ordered, classes=tuple(sorted(classes)), nodes=tuple(self._nodes))
+
+    async def _refresh_nodes(self) -> None:
+        if monotonic() < self._nodes_until:
+            return
+        async with self._database.transaction() as connection:
+            rows = await nodes.seen(connection, online_s=self._online_s, forgotten_s=self._forgotten_s)
+            digests = {row.catalog_digest for row in rows if row.catalog_digest}
+            known = [digest for digest in sorted(digests) if await self._catalog(connection, digest)]
+        self._digests = tuple(known)
+        self._nodes = [
+            NodeSummary(node=row.name, online=row.online, seen_at=row.seen_at, job_id=row.job_id) for row in rows
+        ]
+        self._nodes_until = monotonic() + NODES_FRESH_S if known else 0.0
+
+    async def _catalog(self, connection: Connection, digest: str) -> Catalog | None:
+        if digest not in self._catalogs:
+            stored = await nodes.catalog(connection, digest)
+            catalog = read_catalog(digest, stored) if stored else None
+            if catalog is None:
+                log.error("scheduler.catalog_unreadable", digest=digest)
+                return None
+            self._catalogs[digest] = catalog
+        return self._catalogs[digest]
+
+
+def _most_common_first(counts: Counter[str]) -> tuple[str, ...]:
+    return tuple(sorted(counts, key=lambda model: (-counts[model], model)))
+
+
+def _is_model(option: object) -> bool:
+    return isinstance(option, str) and option.endswith(MODEL_SUFFIXES)

@@ -1,0 +1,50 @@
+"""Executors live: they renew their leases and say what their nodes can run."""
+
+from chassis.logs import log
+from chassis.postgres import Database
+from contracts.scheduler import AttemptWritten, Beat, Beaten, JobState, LeaseState, ReportCatalog
+from contracts.wire.errors import InvalidMessage
+from scheduler.domain.catalog import read_catalog
+from scheduler.domain.states import is_final
+from scheduler.store import attempts, nodes
+
+
+class Heartbeats:
+    """Takes signs of life."""
+
+    def __init__(self, database: Database, *, lease_s: float) -> None:
+        self._database, self._lease_s = database, lease_s
+
+    async def beat(self, node: str, beat: Beat) -> Beaten:
+        """Renew the lease of the attempt at hand, if it is still held, and say what to do about it."""
+        async with self._database.transaction() as connection:
+            known = await nodes.beat(
+                connection, node, boot_id=beat.boot_id, online=beat.online, digest=beat.catalog_digest
+            )
+            state = None
+            if beat.attempt is not None:
+                state = await attempts.renew(
+                    connection, beat.attempt, node, lease_s=self._lease_s, progress=beat.progress
+                )
+        lease = LeaseState.NONE if beat.attempt is None else _lease(state)
+        return Beaten(lease=lease, catalog_wanted=beat.catalog_digest is not None and not known)
+
+    async def report(self, node: str, report: ReportCatalog) -> AttemptWritten:
+        """Keep what the node can run.
+
+        Raises:
+            InvalidMessage: the report cannot be read.
+        """
+        catalog = read_catalog(report.digest, report.classes_zlib)
+        if catalog is None:
+            raise InvalidMessage
+        async with self._database.transaction() as connection:
+            await nodes.keep_catalog(connection, node, report.digest, report.classes_zlib)
+        log.info("scheduler.node.reported", node=node, classes=len(catalog.classes))
+        return AttemptWritten(applied=True)
+
+
+def _lease(state: JobState | None) -> LeaseState:
+    if state is None:
+        return LeaseState.LOST
+    return LeaseState.CANCELLED if is_final(state) else LeaseState.KEPT
