@@ -3,6 +3,7 @@
 from typing import Any
 
 from contracts import auth, executor, gateway, scheduler
+from contracts.wire import errors
 from contracts.wire.errors import Refusal
 from contracts.wire.topic import Stream, Topic
 
@@ -34,14 +35,16 @@ JOB_PROGRESS = Stream(
 )
 STREAMS = (JOB_EVENTS, JOB_PROGRESS)
 
-ERRORS = tuple(
-    sorted(
-        {
-            refusal
-            for module in (auth, gateway, scheduler)
-            for refusal in vars(module).values()
-            if isinstance(refusal, type) and issubclass(refusal, Refusal) and refusal.__module__ == module.__name__
-        },
-        key=lambda refusal: refusal.code,
-    )
-)
+
+def _refusals() -> tuple[type[Refusal], ...]:
+    """Every refusal that a message or an answer can carry, by code."""
+    found = {
+        refusal.code: refusal
+        for module in (auth, errors, gateway, scheduler)
+        for refusal in vars(module).values()
+        if isinstance(refusal, type) and issubclass(refusal, Refusal) and refusal not in {Refusal, errors.Relayed}
+    }
+    return tuple(found[code] for code in sorted(found))
+
+
+REFUSALS = _refusals()

@@ -9,12 +9,14 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.ids import new_id
 from chassis.logs import bound, log
-from contracts.wire.errors import STATUS, FieldError, Kind, Refusal, Refused
+from chassis.postgres import AWAY, is_away
+from contracts.wire.errors import STATUS, FieldError, Kind, Refusal, Refused, Unavailable
 
 Probe = Callable[[], Awaitable[None]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -66,6 +68,8 @@ def create_web(name: str, *, lifespan: Lifespan, probes: Mapping[str, Probe], **
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(Exception, _on_bug)
+    for away in (*AWAY, DBAPIError):
+        app.add_exception_handler(away, _on_away)
 
     @app.get("/healthz", tags=["health"], summary="The process lives")
     async def healthz() -> dict[str, str]:
@@ -153,6 +157,13 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
         errors=errors,
     )
     return problem_response(request, refused)
+
+
+async def _on_away(request: Request, error: Exception) -> Response:
+    if not is_away(error):
+        raise error
+    log.warning("web.dependency_away", path=request.url.path, error=type(error).__name__)
+    return problem_response(request, Unavailable(service=request.app.title, retry_after_s=1).refused)
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

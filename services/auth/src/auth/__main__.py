@@ -21,7 +21,7 @@ cli = commands(SERVICE)
 @cli.command()
 def bootstrap(
     username: Annotated[str, typer.Option(help="made if there is no such user")],
-    output: Annotated[Path, typer.Option(help="file for the answer, readable by its owner only")],
+    output: Annotated[Path, typer.Option(help="file for the answer, readable by its owner only; - to print it")],
     email: Annotated[str | None, typer.Option()] = None,
     role: Annotated[Role, typer.Option()] = Role.USER,
     tier: Annotated[Tier, typer.Option()] = Tier.FREE,
@@ -30,6 +30,9 @@ def bootstrap(
     settings = Settings()
     logs.configure("auth", settings.log_level)
     answer = asyncio.run(bootstrap_user(settings, username=username, email=email, role=role, tier=tier))
+    if str(output) == "-":
+        typer.echo(json.dumps(answer))
+        return
     output.touch(mode=0o600)
     output.chmod(0o600)
     output.write_text(json.dumps(answer))

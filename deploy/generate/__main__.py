@@ -1,0 +1,63 @@
+"""``python -m generate [--check]``: write the generated files, or say which are not as they should be."""
+
+import sys
+from pathlib import Path
+
+from generate.asyncapi import asyncapi
+from generate.errors import error_pages
+from generate.nats import compose_config
+from generate.schemas import schemas
+from generate.states import state_machine
+from generate.topology import topology
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def documents() -> dict[Path, str]:
+    """Every generated file: its path below the repository's root, and what it should hold."""
+    return {
+        Path("contracts/asyncapi.json"): asyncapi(),
+        Path("docs/topology.md"): topology(),
+        Path("docs/state-machine.md"): state_machine(),
+        Path("docs/errors.md"): error_pages(),
+        Path("deploy/nats/nats.conf"): compose_config(),
+        **{Path("contracts/schemas") / name: text for name, text in schemas().items()},
+    }
+
+
+def stale(root: Path = ROOT) -> list[Path]:
+    """Files that are missing or hold something else, and schemas of messages that no longer exist."""
+    wanted = documents()
+    wrong = [path for path, text in wanted.items() if _text(root / path) != text]
+    orphans = [
+        path.relative_to(root)
+        for path in (root / "contracts/schemas").glob("*.json")
+        if path.relative_to(root) not in wanted
+    ]
+    return sorted([*wrong, *orphans])
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write what is stale; with ``--check`` write nothing and exit 1 if anything is."""
+    found = stale()
+    if "--check" in (sys.argv[1:] if argv is None else argv):
+        for path in found:
+            print(f"stale: {path} (run ./dev generate)")
+        sys.exit(1 if found else 0)
+    wanted = documents()
+    for path in found:
+        target = ROOT / path
+        if path in wanted:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(wanted[path])
+        else:
+            target.unlink()
+        print(f"wrote {path}" if path in wanted else f"removed {path}")
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""deploy/nats/nats.conf: the NATS configuration of docker-compose, passwords taken from its environment."""
+
+from stack.nats_config import NatsPlan, logins, render
+
+NODES = ("node-1",)
+
+
+def compose_config() -> str:
+    """The file. Each login's password is ``$NATS_<LOGIN>_PASSWORD``."""
+    names = [login for login, _, _ in logins(NODES)]
+    return render(
+        NatsPlan(
+            passwords={name: f"$NATS_{name.upper().replace('-', '_')}_PASSWORD" for name in (*names, "sys")},
+            nodes=NODES,
+            outside=(),
+            listen="0.0.0.0:4222",
+            monitor="0.0.0.0:8222",
+            store="/data",
+        )
+    )

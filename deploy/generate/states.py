@@ -1,0 +1,33 @@
+"""docs/state-machine.md: the life of a job."""
+
+from contracts.scheduler import STATUS, JobState
+from scheduler.domain.states import TRANSITIONS, is_final
+
+HEAD = """\
+# The life of a job
+
+Generated from `scheduler.domain.states` by `./dev generate`. Every arrow is one row in `job_events`.
+"""
+
+
+def state_machine() -> str:
+    """The page: a diagram and the public names."""
+    arrows = [
+        f"    {before.value if before else '[*]'} --> {after.value}: {cause.value}"
+        for (before, cause), after in TRANSITIONS.items()
+    ]
+    ends = [f"    {state.value} --> [*]" for state in JobState if is_final(state)]
+    rows = [f"| {state.value} | {STATUS[state].value} |" for state in JobState]
+    return "\n".join([
+        HEAD,
+        "```mermaid",
+        "stateDiagram-v2",
+        *arrows,
+        *ends,
+        "```",
+        "",
+        "| state | public status |",
+        "| --- | --- |",
+        *rows,
+        "",
+    ])  # fmt: skip

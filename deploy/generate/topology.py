@@ -1,0 +1,74 @@
+"""docs/topology.md: who says what to whom."""
+
+from collections import defaultdict
+from typing import Any
+
+from contracts.permissions import DOOR_FEEDS, DOOR_REQUESTS
+from contracts.registry import STREAMS, TOPICS
+from contracts.wire.topic import Rpc, Topic
+
+HEAD = """\
+# Who says what to whom
+
+Generated from `contracts.registry` by `./dev generate`. Subjects are
+`<kind>.<owner>.<noun>.<verb>.v<N>.<tenant>[.<key>]`; the tenant token is `_` where no tenant is concerned.
+"""
+
+
+def topology() -> str:
+    """The page: a picture, the subjects, the streams, the door."""
+    return "\n".join([HEAD, *_picture(), *_subjects(), *_streams(), *_door()])
+
+
+def _picture() -> list[str]:
+    said: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for topic in TOPICS:
+        for producer in topic.producers:
+            for consumer in topic.consumers:
+                said[producer, consumer].append(f"{topic.noun}.{topic.verb}")
+    arrows = [f'    {a} -->|"{"<br>".join(words)}"| {b}' for (a, b), words in sorted(said.items()) if a != b]
+    return ["```mermaid", "flowchart LR", *arrows, "```", ""]
+
+
+def _subjects() -> list[str]:
+    rows = [
+        f"| `{topic.pattern}` | {topic.says} | {', '.join(topic.producers)} | {', '.join(topic.consumers)} "
+        f"| `{topic.payload.__name__}`{f' → `{topic.reply.__name__}`' if isinstance(topic, Rpc) else ''} |"
+        for topic in sorted(TOPICS, key=lambda topic: topic.name)
+    ]
+    return ["| subject | says | from | to | payload |", "| --- | --- | --- | --- | --- |", *rows, ""]
+
+
+def _streams() -> list[str]:
+    rows = [
+        f"| `{stream.name}` | {stream.owner} | {', '.join(f'`{subject}`' for subject in stream.subjects)} "
+        f"| {'memory' if stream.memory else 'file'} | {stream.max_age_s / 3600:g} h "
+        f"| {', '.join((*stream.readers, *stream.peekers))} |"
+        for stream in STREAMS
+    ]
+    return [
+        "## Streams",
+        "",
+        "| stream | declared by | stores | where | kept | read by |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *rows,
+        "",
+    ]
+
+
+def _door() -> list[str]:
+    requests: dict[str, Topic[Any]] = dict[str, Any](DOOR_REQUESTS)
+    feeds: dict[str, Topic[Any]] = dict[str, Any](DOOR_FEEDS)
+    asked = [f"| `{local}` | request | `{topic.pattern}` |" for local, topic in requests.items()]
+    fed = [f"| `{local}.<job>` | subscribe | `{topic.pattern}` |" for local, topic in feeds.items()]
+    return [
+        "## The door for other systems",
+        "",
+        "An outside system has a NATS account of its own; the server maps its subjects and writes its tenant.",
+        "",
+        "| there | it may | here |",
+        "| --- | --- | --- |",
+        *asked,
+        *fed,
+        "",
+    ]

@@ -1,0 +1,93 @@
+"""Results of the latest prompt, kept by what was computed and not by node id (ComfyUI's classic cache)."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from simnode.wire import Document, Workflow
+
+Key: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """What a node gave when it ran: values for others, what clients are shown, and the ids it ran under."""
+
+    outputs: tuple[Any, ...]
+    ui: Document | None
+    meta: Document
+
+
+class NodeCache:
+    """Entries of the latest prompt. Results outlive the files they name."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Key, Cached] = {}
+        self._keys: dict[str, Key] = {}
+
+    def begin(self, graph: Workflow) -> None:
+        """Compute the keys of all nodes, reachable or not, and forget what this prompt does not have.
+
+        Raises:
+            KeyError: a node without ``inputs``; nothing guards ComfyUI's worker from it.
+        """
+        self._keys = {node_id: _key(graph, node_id) for node_id in graph}
+        wanted = set(self._keys.values())
+        self._entries = {key: entry for key, entry in self._entries.items() if key in wanted}
+
+    def get(self, node_id: str) -> Cached | None:
+        """The kept result of a node of this prompt, None if it must run."""
+        return self._entries.get(self._keys[node_id])
+
+    def put(self, node_id: str, entry: Cached) -> None:
+        """Keep what a node gave."""
+        self._entries[self._keys[node_id]] = entry
+
+    def known(self) -> list[str]:
+        """Ids of this prompt's nodes that have a kept result."""
+        return [node_id for node_id, key in self._keys.items() if key in self._entries]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+
+
+def _key(graph: Workflow, node_id: str) -> Key:
+    order = _ancestry(graph, node_id)
+    places = {known: index for index, known in enumerate(order)}
+    return tuple(_signature(graph, known, places) for known in order)
+
+
+def _ancestry(graph: Workflow, node_id: str) -> list[str]:
+    order: dict[str, None] = {}
+    stack = [node_id]
+    while stack:
+        current = stack.pop()
+        if current in order:
+            continue
+        order[current] = None
+        if current in graph:
+            inputs = graph[current]["inputs"]
+            stack.extend(inputs[name][0] for name in sorted(inputs, reverse=True) if _is_link(inputs[name]))
+    return list(order)
+
+
+def _signature(graph: Workflow, node_id: str, places: dict[str, int]) -> Key:
+    if node_id not in graph:
+        return (object(),)
+    node = graph[node_id]
+    changed = json.dumps(node.get("is_changed"))
+    inputs = node["inputs"]
+    return (node["class_type"], changed, *((name, _value(inputs[name], places)) for name in sorted(inputs)))
+
+
+def _value(value: Any, places: dict[str, int]) -> Any:
+    if _is_link(value):
+        return ("link", places[value[0]], value[1])
+    return json.dumps(value, sort_keys=True)
+
+
+def _is_link(value: Any) -> bool:
+    return (
+        isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int | float)
+    )

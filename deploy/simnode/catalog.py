@@ -1,0 +1,35 @@
+"""The node classes of one simulated server."""
+
+from simnode.node_class import NodeClass
+from simnode.nodes import audio, filters, latents, loaders, pictures, sampling, saving, text, tiling, trials
+from simnode.wire import Document, Workflow
+
+
+class Catalog:
+    """Node classes by name, without the hidden ones."""
+
+    def __init__(self, without: frozenset[str] = frozenset()) -> None:
+        groups = (loaders, latents, sampling, tiling, pictures, filters, saving, text, audio, trials)
+        classes: list[NodeClass] = [one for group in groups for one in group.CLASSES]
+        self._classes = {one.name: one for one in classes if one.name not in without}
+
+    def names(self) -> list[str]:
+        """Class names in listing order."""
+        return list(self._classes)
+
+    def get(self, name: object) -> NodeClass | None:
+        """A class by name, None if it is not there."""
+        return self._classes.get(name) if isinstance(name, str) else None
+
+    def of(self, node: Document) -> NodeClass:
+        """The class of a validated node."""
+        name: str = node["class_type"]
+        return self._classes[name]
+
+
+def linked_nodes(graph: Workflow, catalog: Catalog, node_id: str) -> list[str]:
+    """Ids of the nodes that feed the declared inputs of a node, in the order of its inputs."""
+    node = graph[node_id]
+    declared = {field.name for field in catalog.of(node).visible()}
+    links = [value for name, value in node["inputs"].items() if name in declared and isinstance(value, list)]
+    return [link[0] for link in links]

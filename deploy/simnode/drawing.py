@@ -1,0 +1,123 @@
+"""Pictures in place of diffusion: a seeded gradient that says what was asked for, so that a person sees it worked.
+
+The same sampling always gives the same picture. Text is drawn only where it can be read.
+"""
+
+import io
+import random
+import textwrap
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
+
+from simnode.values import Latent, Sampling
+
+if TYPE_CHECKING:
+    from simnode.values import Images
+
+MAX_SIDE = 2048  # px; larger pictures are drawn at this size and scaled up
+PREVIEW_SIDE = 512  # px; ComfyUI scales previews, also up, to its --preview-size
+PREVIEW_QUALITY = 95
+INSCRIBED = (38, 38, 218, 218)  # px; a square that a rotated 256 px gradient always covers
+SMALLEST_TEXT = 7  # px; below this letters cannot be read
+
+
+def draw_latent(latent: Latent, node_name: str) -> "Images":
+    """Decode a latent: its pixels as they are, or the drawing of its sampling, over the pixels if there are both.
+
+    Returns:
+        ``latent.batch`` RGB pictures of ``latent.width`` x ``latent.height``.
+    """
+    return [_decode_one(latent, index, node_name) for index in range(latent.batch)]
+
+
+def draw_preview(latent: Latent) -> bytes:
+    """A JPEG of what a sampler has so far, scaled to fit 512 x 512, some 50 kB as ComfyUI's latent previews are."""
+    share = PREVIEW_SIDE / max(latent.width, latent.height)
+    size = (max(1, round(latent.width * share)), max(1, round(latent.height * share)))
+    sampling = latent.sampling or _blank()
+    picture = _background(sampling.seed, size)
+    left = 1.0 - sampling.done / max(1, sampling.steps)
+    grain = Image.effect_noise(size, 24 + 16 * left).convert("RGB")
+    buffer = io.BytesIO()
+    Image.blend(picture, grain, 0.06 + 0.04 * left).save(buffer, "JPEG", quality=PREVIEW_QUALITY)
+    return buffer.getvalue()
+
+
+def _decode_one(latent: Latent, index: int, node_name: str) -> Image.Image:
+    pixels = latent.pixels[index % len(latent.pixels)].convert("RGB") if latent.pixels else None
+    if pixels is not None and latent.sampling is None:
+        return pixels
+    sampling = latent.sampling or _blank()
+    size = (latent.width, latent.height)
+    share = min(1.0, MAX_SIDE / max(size))
+    canvas = _background(sampling.seed + index, (max(1, round(size[0] * share)), max(1, round(size[1] * share))))
+    if pixels is not None:
+        canvas = _repaint(pixels.resize(canvas.size), canvas, latent, sampling)
+    _write(canvas, _lines(sampling, node_name, index, size))
+    return canvas if canvas.size == size else canvas.resize(size)
+
+
+def _repaint(pixels: Image.Image, canvas: Image.Image, latent: Latent, sampling: Sampling) -> Image.Image:
+    mixed = Image.blend(pixels, canvas, 0.25 + 0.75 * sampling.denoise**2)
+    if not latent.mask:
+        return mixed
+    return Image.composite(mixed, pixels, latent.mask[0].convert("L").resize(canvas.size))
+
+
+def _background(seed: int, size: tuple[int, int]) -> Image.Image:
+    rng = random.Random(seed)  # noqa: S311 - a picture, not a secret
+    slope = Image.linear_gradient("L").rotate(rng.uniform(0, 360), Image.Resampling.BILINEAR)
+    slope = slope.crop(INSCRIBED).resize(size, Image.Resampling.BICUBIC)
+    hue = rng.randrange(360)
+    dark, light = f"hsl({hue},60%,22%)", f"hsl({(hue + rng.randrange(40, 160)) % 360},65%,68%)"
+    canvas = ImageOps.colorize(slope, black=dark, white=light)
+    overlay = Image.new("RGB", size, light)
+    mask = Image.new("L", size, 0)
+    pen = ImageDraw.Draw(mask)
+    for _ in range(5):
+        x, y = rng.uniform(0, size[0]), rng.uniform(0, size[1])
+        r = rng.uniform(0.06, 0.28) * max(size)
+        pen.ellipse((x - r, y - r, x + r, y + r), fill=rng.randrange(30, 110))
+    return Image.composite(overlay, canvas, mask.filter(ImageFilter.GaussianBlur(max(size) / 120)))
+
+
+def _lines(sampling: Sampling, node_name: str, index: int, size: tuple[int, int]) -> list[str]:
+    return [
+        sampling.positive if sampling.positive is not None else "(no prompt text)",
+        *([f"not: {sampling.negative}"] if sampling.negative else []),
+        f"seed {sampling.seed}  steps {sampling.done}/{sampling.steps}  cfg {sampling.cfg:g}",
+        f"{sampling.sampler} / {sampling.scheduler}  denoise {sampling.denoise:g}",
+        sampling.checkpoint,
+        f"{node_name}  {size[0]}x{size[1]}  #{index}",
+    ]
+
+
+def _write(canvas: Image.Image, lines: list[str]) -> None:
+    text_size = min(canvas.width // 24, canvas.height // 14)
+    if text_size < SMALLEST_TEXT:
+        return
+    pen, margin = ImageDraw.Draw(canvas, "RGBA"), text_size
+    columns = int((canvas.width - 2 * margin) / (text_size * 0.62))
+    wrapped = [row for line in lines for row in _wrap(line, columns)]
+    block = "\n".join(wrapped)
+    font = _font(text_size)
+    box = pen.multiline_textbbox((margin, margin), block, font=font, spacing=text_size // 3)
+    pad = text_size // 2
+    pen.rectangle((box[0] - pad, box[1] - pad, box[2] + pad, box[3] + pad), fill=(0, 0, 0, 120))
+    pen.multiline_text((margin, margin), block, font=font, fill=(255, 255, 255, 255), spacing=text_size // 3)
+
+
+def _wrap(line: str, columns: int) -> list[str]:
+    printable = "".join(letter if letter.isprintable() else " " for letter in line)
+    return textwrap.wrap(printable, columns, max_lines=6, placeholder=" …") or [""]
+
+
+@lru_cache(maxsize=16)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _blank() -> Sampling:
+    return Sampling(0, 0, 0, 0.0, "none", "none", 1.0, "no sampling", None, None)

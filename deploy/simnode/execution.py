@@ -1,0 +1,194 @@
+"""Runs one prompt from first event to last, in the order that ComfyUI 0.3 and 0.33 share."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from simnode.cache import Cached
+from simnode.catalog import linked_nodes
+from simnode.failures import exception_message, exception_type, traceback_lines
+from simnode.interrupts import Interrupted
+from simnode.node_run import NodeRun
+from simnode.parts import Parts
+from simnode.progress import Progress
+from simnode.schedule import Schedule
+from simnode.wire import Document, QueueItem, Workflow, now_ms
+
+SUCCESS, ERROR, INTERRUPTED = "success", "error", "interrupted"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a prompt ended, and what history will say of it."""
+
+    kind: str = SUCCESS
+    messages: list[list[Any]] = field(default_factory=list)
+    outputs: Document = field(default_factory=dict)
+    meta: Document = field(default_factory=dict)
+
+    def status(self) -> Document:
+        """The ``status`` of a history entry; an interrupted prompt counts as an error there."""
+        done = self.kind == SUCCESS
+        return {"status_str": SUCCESS if done else ERROR, "completed": done, "messages": self.messages}
+
+
+class Execution:
+    """One run of one prompt. Events go to its client, history messages into the outcome."""
+
+    def __init__(self, parts: Parts, item: QueueItem, checkpoint: Callable[[str], None]) -> None:
+        """Prepare a run.
+
+        Args:
+            parts: the node.
+            item: the queue item.
+            checkpoint: called with a moment's name where an armed fault may strike.
+        """
+        _, self._prompt_id, prompt, self._extra, self._targets = item[:5]
+        self._parts = parts
+        self._checkpoint = checkpoint
+        self._graph: Workflow = {node_id: dict(node) for node_id, node in prompt.items()}
+        self._progress = Progress(parts.hub, self._prompt_id)
+        self._results: dict[str, tuple[Any, ...]] = {}
+        self._executed: list[str] = []
+        self._outcome = Outcome()
+
+    async def run(self) -> Outcome:
+        """Run to the end, whatever it is.
+
+        Raises:
+            KeyError: an unreachable node without ``inputs``: not guarded, so it ends the worker.
+        """
+        parts = self._parts
+        parts.interrupts.clear()
+        parts.hub.client_id = self._extra.get("client_id")
+        self._record("execution_start", {"prompt_id": self._prompt_id})
+        await asyncio.to_thread(self._fingerprint)
+        parts.cache.begin(self._graph)
+        self._record("execution_cached", {"nodes": parts.cache.known(), "prompt_id": self._prompt_id})
+        if await self._run_nodes():
+            self._checkpoint("finished")
+            self._record("execution_success", {"prompt_id": self._prompt_id})
+        parts.hub.last_node_id = None
+        return self._outcome
+
+    async def _run_nodes(self) -> bool:
+        parts = self._parts
+        schedule = Schedule(
+            self._targets,
+            feeds=lambda node_id: linked_nodes(self._graph, parts.catalog, node_id),
+            is_cached=lambda node_id: parts.cache.get(node_id) is not None,
+        )
+        while schedule:
+            node_id = schedule.pick()
+            try:
+                await self._visit(node_id)
+            except Interrupted:
+                self._stopped(node_id)
+                return False
+            except Exception as error:  # noqa: BLE001 - whatever a node raises is the prompt's error, not ours
+                self._failed(node_id, error)
+                return False
+            schedule.done(node_id)
+        return True
+
+    async def _visit(self, node_id: str) -> None:
+        kept = self._parts.cache.get(node_id)
+        if kept is not None:
+            self._serve(node_id, kept)
+            return
+        self._progress.start(node_id)
+        self._announce(node_id)
+        run = NodeRun(
+            self._parts,
+            self._graph,
+            node_id,
+            extra=self._extra,
+            progress=self._progress,
+            checkpoint=self._checkpoint,
+        )
+        result = await run.call(self._value_of)
+        self._executed.append(node_id)
+        meta = {"node_id": node_id, "display_node": node_id, "parent_node": None, "real_node_id": node_id}
+        entry = Cached(result.outputs, result.ui, meta)
+        if result.ui:
+            self._show(node_id, entry)
+        self._parts.cache.put(node_id, entry)
+        self._results[node_id] = result.outputs
+        self._progress.finish(node_id)
+
+    def _serve(self, node_id: str, kept: Cached) -> None:
+        """Answer a cached output node: what it showed in an earlier run, without executing it."""
+        self._show(node_id, kept)
+        self._progress.finish(node_id)
+
+    def _show(self, node_id: str, entry: Cached) -> None:
+        if entry.ui:
+            self._outcome.outputs[node_id] = entry.ui
+            self._outcome.meta[node_id] = entry.meta
+        shown = {"node": node_id, "display_node": node_id, "output": entry.ui, "prompt_id": self._prompt_id}
+        self._tell("executed", shown)
+
+    def _announce(self, node_id: str) -> None:
+        hub = self._parts.hub
+        if hub.client_id is not None:
+            hub.last_node_id = node_id
+        self._tell("executing", {"node": node_id, "display_node": node_id, "prompt_id": self._prompt_id})
+
+    def _value_of(self, node_id: str, slot: int) -> Any:
+        if node_id not in self._results:
+            kept = self._parts.cache.get(node_id)
+            self._results[node_id] = kept.outputs if kept is not None else ()
+        return self._results[node_id][slot]
+
+    def _fingerprint(self) -> None:
+        """Write ``is_changed`` into nodes whose result depends on more than their inputs, files above all."""
+        for node in self._graph.values():
+            node_class = self._parts.catalog.get(node["class_type"])
+            if node_class is None or node_class.fingerprint is None or "is_changed" in node:
+                continue
+            node["is_changed"] = [None]
+            with contextlib.suppress(OSError):
+                node["is_changed"] = [node_class.fingerprint(node["inputs"], self._parts.shelf)]
+
+    def _stopped(self, node_id: str) -> None:
+        self._outcome.kind = INTERRUPTED
+        self._record("execution_interrupted", self._place(node_id), broadcast=True)
+
+    def _failed(self, node_id: str, error: Exception) -> None:
+        self._outcome.kind = ERROR
+        details = {
+            "exception_message": exception_message(error),
+            "exception_type": exception_type(error),
+            "traceback": traceback_lines(error),
+            "current_inputs": self._quoted_inputs(node_id),
+            "current_outputs": self._parts.cache.known(),
+        }
+        self._record("execution_error", {**self._place(node_id), **details})
+
+    def _place(self, node_id: str) -> Document:
+        node_type = self._graph[node_id]["class_type"]
+        return {
+            "prompt_id": self._prompt_id,
+            "node_id": node_id,
+            "node_type": node_type,
+            "executed": list(self._executed),
+        }
+
+    def _quoted_inputs(self, node_id: str) -> Document:
+        quoted: Document = {}
+        for name, value in self._graph[node_id]["inputs"].items():
+            real = self._value_of(value[0], value[1]) if isinstance(value, list) else value
+            quoted[name] = [real if real is None or isinstance(real, int | float | str) else str(real)]
+        return quoted
+
+    def _record(self, event: str, data: Document, *, broadcast: bool = False) -> None:
+        stamped = {**data, "timestamp": now_ms()}
+        self._outcome.messages.append([event, stamped])
+        if self._parts.hub.client_id is not None or broadcast:
+            self._parts.hub.send(event, stamped, self._parts.hub.client_id)
+
+    def _tell(self, event: str, data: Document) -> None:
+        if self._parts.hub.client_id is not None:
+            self._parts.hub.send(event, data, self._parts.hub.client_id)

@@ -1,0 +1,110 @@
+"""Where a node keeps its files, and the rules that keep names inside those folders."""
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+KINDS = ("output", "input", "temp")
+
+
+@dataclass(frozen=True, slots=True)
+class SaveTarget:
+    """Where a saving node writes: ``folder / f"{stem}_{counter:05}_.ext"``; ``subfolder`` is told to the client."""
+
+    folder: Path
+    stem: str
+    counter: int
+    subfolder: str
+
+    def name(self, offset: int, suffix: str) -> str:
+        """File name of the ``offset``-th item of a batch; ``%batch_num%`` becomes that index."""
+        return f"{self.stem.replace('%batch_num%', str(offset))}_{self.counter + offset:05}{suffix}"
+
+
+class Folders:
+    """The ``input``, ``output`` and ``temp`` folders of one node."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    def prepare(self) -> None:
+        """Make the folders; what an earlier run left in ``temp`` is gone afterwards."""
+        shutil.rmtree(self.root / "temp", ignore_errors=True)
+        for kind in KINDS:
+            (self.root / kind).mkdir(parents=True, exist_ok=True)
+
+    def of(self, kind: str) -> Path | None:
+        """The folder of a type name, None if there is no such type."""
+        return self.root / kind if kind in KINDS else None
+
+    def annotated(self, name: str, default: str) -> tuple[str, Path]:
+        """Split a trailing `` [output]``, `` [input]`` or `` [temp]`` off a name; the suffix beats ``default``."""
+        for kind in KINDS:
+            if name.endswith(f"[{kind}]"):
+                return name[: -len(kind) - 3], self.root / kind
+        return name, self.root / default
+
+    def input_files(self) -> list[str]:
+        """Names of the files directly in ``input``, sorted."""
+        with os.scandir(self.root / "input") as entries:
+            return sorted(entry.name for entry in entries if entry.is_file())
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path stays in a folder once ``..`` is resolved; links are not followed, as in ComfyUI."""
+    real, base = os.path.abspath(path), os.path.abspath(folder)  # noqa: PTH100 - abspath folds ".." without touching disk
+    return os.path.commonpath((real, base)) == base
+
+
+def save_target(prefix: str, base: Path, width: int = 0, height: int = 0) -> SaveTarget:
+    """Choose folder, stem and next free counter for a ``filename_prefix``; makes the folder.
+
+    The counter is the largest one found by listing the folder, plus one. A prefix with ``%batch_num%`` never matches
+    what it wrote, so its counter stays at 1 and later runs overwrite earlier files (ComfyUI 0.3 and 0.33 alike).
+
+    Raises:
+        Exception: the prefix leaves ``base``; ComfyUI raises exactly the bare type.
+    """
+    normal = os.path.normpath(_expand(prefix, width, height) if "%" in prefix else prefix)
+    subfolder, stem = os.path.dirname(normal), os.path.basename(normal)  # noqa: PTH119, PTH120 - string rules, not paths
+    folder = base / subfolder
+    if not is_inside(folder, base):
+        message = (
+            "**** ERROR: Saving image outside the output folder is not allowed."
+            f"\n full_output_folder: {os.path.abspath(folder)}"  # noqa: PTH100 - as above
+            f"\n         output_dir: {base}\n         commonpath: {os.path.commonpath((folder.absolute(), base))}"
+        )
+        raise Exception(message)  # noqa: TRY002 - the type is part of the contract
+    folder.mkdir(parents=True, exist_ok=True)
+    return SaveTarget(folder, stem, _next_counter(folder, stem), subfolder)
+
+
+def _expand(text: str, width: int, height: int) -> str:
+    now = time.localtime()
+    values = {
+        "width": str(width),
+        "height": str(height),
+        "year": str(now.tm_year),
+        "month": f"{now.tm_mon:02}",
+        "day": f"{now.tm_mday:02}",
+        "hour": f"{now.tm_hour:02}",
+        "minute": f"{now.tm_min:02}",
+        "second": f"{now.tm_sec:02}",
+    }
+    for name, value in values.items():
+        text = text.replace(f"%{name}%", value)
+    return text
+
+
+def _next_counter(folder: Path, stem: str) -> int:
+    start = f"{stem}_"
+    with os.scandir(folder) as entries:
+        tails = [entry.name[len(start) :] for entry in entries if entry.name.startswith(start)]
+    return max((_leading_number(tail) for tail in tails), default=0) + 1
+
+
+def _leading_number(tail: str) -> int:
+    digits = tail.split("_", 1)[0].split(".", 1)[0]
+    return int(digits) if digits.isdigit() else 0

@@ -1,0 +1,28 @@
+"""Binary WebSocket frames; every integer is an unsigned 32-bit big-endian number (ComfyUI 0.3 and 0.33)."""
+
+import json
+import struct
+
+from simnode.wire import Document
+
+PREVIEW_IMAGE = 1
+TEXT = 3
+PREVIEW_IMAGE_WITH_METADATA = 4
+JPEG = 1
+
+
+def preview(jpeg: bytes) -> bytes:
+    """Frame type 1: format code and picture; says nothing about which node or prompt it belongs to."""
+    return struct.pack(">II", PREVIEW_IMAGE, JPEG) + jpeg
+
+
+def preview_with_metadata(jpeg: bytes, metadata: Document) -> bytes:
+    """Frame type 4, sent to clients that declared ``supports_preview_metadata``: JSON ids in front of the picture."""
+    text = json.dumps({**metadata, "image_type": "image/jpeg"}).encode()
+    return struct.pack(">II", PREVIEW_IMAGE_WITH_METADATA, len(text)) + text + jpeg
+
+
+def progress_text(node_id: str, text: str) -> bytes:
+    """Frame type 3: a line that a node shows about itself."""
+    name = node_id.encode()
+    return struct.pack(">II", TEXT, len(name)) + name + text.encode()

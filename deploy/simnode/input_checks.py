@@ -1,0 +1,116 @@
+"""The checks of one input of one node: presence, link, cast, range, choice, and the class's own check."""
+
+from collections.abc import Callable
+from typing import Any
+
+from simnode.catalog import Catalog
+from simnode.node_class import Field, NodeClass
+from simnode.object_info import input_config
+from simnode.shelf import Shelf
+from simnode.wire import Document, Workflow
+
+CASTS: dict[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
+LONGEST_LIST = 20  # options that are spelled out in an error
+
+
+def problem(kind: str, message: str, details: str, extra: Document) -> Document:
+    """One entry of ``node_errors[id].errors``."""
+    return {"type": kind, "message": message, "details": details, "extra_info": extra}
+
+
+class InputChecker:
+    """Checks inputs against their declarations; a value that passes is stored back in its declared type."""
+
+    def __init__(self, prompt: Workflow, catalog: Catalog, shelf: Shelf) -> None:
+        self._prompt = prompt
+        self._catalog = catalog
+        self._shelf = shelf
+
+    def names(self, node_id: str) -> list[str]:
+        """The inputs that a node's class declares."""
+        return [field.name for field in self._class(node_id).visible()]
+
+    def check(self, node_id: str, name: str) -> Document | None:
+        """The first thing wrong with an input, None if all is well. What a link leads to is not looked at.
+
+        Raises:
+            KeyError: a link to a node that is not there.
+            IndexError: a link to a slot that is not there.
+        """
+        node_class, inputs = self._class(node_id), self._prompt[node_id]["inputs"]
+        field = next(one for one in node_class.visible() if one.name == name)
+        if name not in inputs:
+            if field.group != "required":
+                return None
+            return problem("required_input_missing", "Required input is missing", name, {"input_name": name})
+        facts = {"input_name": name, "input_config": input_config(field, self._shelf, schema_v3=node_class.schema_v3)}
+        if isinstance(inputs[name], list):
+            return self._check_link(field, inputs[name], facts)
+        wrong = _cast(field, inputs, facts)
+        own = node_class.validate is not None and node_class.validate[0] == name
+        return wrong if wrong is not None or own else self._check_value(field, inputs[name], facts)
+
+    def custom(self, node_id: str) -> list[Document]:
+        """What the class's own check has to say."""
+        node_class, inputs = self._class(node_id), self._prompt[node_id]["inputs"]
+        if node_class.validate is None:
+            return []
+        name, check = node_class.validate
+        if name not in inputs or isinstance(inputs[name], list):
+            return []
+        answer = check(inputs[name], self._shelf)
+        if answer is True:
+            return []
+        details = f"{name} - {answer}" if isinstance(answer, str) else name
+        text = "Custom validation failed for node"
+        return [problem("custom_validation_failed", text, details, {"input_name": name})]
+
+    def _class(self, node_id: str) -> NodeClass:
+        return self._catalog.of(self._prompt[node_id])
+
+    def _check_link(self, field: Field, link: list[Any], facts: Document) -> Document | None:
+        if len(link) != 2:
+            text = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
+            return problem("bad_linked_input", text, field.name, {**facts, "received_value": link})
+        received = self._catalog.of(self._prompt[link[0]]).outputs[link[1]]
+        if "*" in (received, field.type_name) or received == field.type_name:
+            return None
+        details = f"{field.name}, received_type({received}) mismatch input_type({field.type_name})"
+        extra = {**facts, "received_type": received, "linked_node": link}
+        return problem("return_type_mismatch", "Return type mismatch between linked nodes", details, extra)
+
+    def _check_value(self, field: Field, value: Any, facts: Document) -> Document | None:
+        extra = {**facts, "received_value": value}
+        least, most = field.options.get("min"), field.options.get("max")
+        if least is not None and value < least:
+            return problem("value_smaller_than_min", f"Value {value} smaller than min of {least}", field.name, extra)
+        if most is not None and value > most:
+            return problem("value_bigger_than_max", f"Value {value} bigger than max of {most}", field.name, extra)
+        choices = field.choices(self._shelf)
+        return None if choices is None or value in choices else self._not_in_list(field, value, choices, extra)
+
+    def _not_in_list(self, field: Field, value: Any, choices: list[str], extra: Document) -> Document:
+        listed = str(choices)
+        if len(choices) > LONGEST_LIST:
+            listed, extra = f"(list of length {len(choices)})", {**extra, "input_config": None}
+        quoted = repr(value) if self._shelf.settings.is_new else f"'{value}'"
+        return problem("value_not_in_list", "Value not in list", f"{field.name}: {quoted} not in {listed}", extra)
+
+
+def _cast(field: Field, inputs: Document, facts: Document) -> Document | None:
+    value = inputs[field.name]
+    if isinstance(value, dict) and "__value__" in value:
+        value = inputs[field.name] = value["__value__"]
+    cast = CASTS.get(field.type_name)
+    if cast is None:
+        return None
+    try:
+        inputs[field.name] = cast(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        return problem(
+            "invalid_input_type",
+            f"Failed to convert an input value to a {field.type_name} value",
+            f"{field.name}, {value}, {error}",
+            {**facts, "received_value": value, "exception_message": str(error)},
+        )
+    return None

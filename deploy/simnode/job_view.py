@@ -1,0 +1,107 @@
+"""How queue items and history entries look in the jobs API of ComfyUI 0.33. Keys with a null value are left out."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from simnode.wire import Document, QueueItem
+
+STATUSES = ("pending", "in_progress", "completed", "failed", "cancelled")
+VISUAL = frozenset({"images", "video", "audio", "gifs", "3d"})
+TEXT_LIMIT = 1024  # characters of a text preview
+
+
+def waiting_job(item: QueueItem, status: str) -> Document:
+    """A prompt that waits or runs.
+
+    Raises:
+        AttributeError: ``extra_pnginfo`` is not an object; ComfyUI answers 500 for the whole list then.
+    """
+    number, prompt_id, _, extra = item[:4]
+    return _without_nulls(
+        {
+            "id": prompt_id,
+            "status": status,
+            "priority": number,
+            "create_time": extra.get("create_time"),
+            "outputs_count": 0,
+            "previewable_outputs_count": 0,
+            "workflow_id": _workflow_id(extra),
+        }
+    )
+
+
+def finished_job(entry: Document) -> Document:
+    """A prompt with a history entry.
+
+    Raises:
+        AttributeError: as :func:`waiting_job`.
+    """
+    number, prompt_id, _, extra, _ = entry["prompt"]
+    items = list(_items(entry["outputs"]))
+    visual = [item for item in items if item["mediaType"] in VISUAL]
+    messages = dict(reversed(entry["status"]["messages"]))
+    return _without_nulls(
+        {
+            "id": prompt_id,
+            "status": _status(entry["status"]),
+            "priority": number,
+            "create_time": extra.get("create_time"),
+            "execution_start_time": messages.get("execution_start", {}).get("timestamp"),
+            "execution_end_time": _end(entry["status"]["messages"]),
+            "execution_error": messages.get("execution_error"),
+            "outputs_count": len(items),
+            "previewable_outputs_count": len(visual),
+            "preview_output": _preview(items, visual),
+            "workflow_id": _workflow_id(extra),
+        }
+    )
+
+
+def detailed(entry: Document) -> Document:
+    """What the single-job answer adds for a finished prompt."""
+    _, _, prompt, extra, _ = entry["prompt"]
+    outputs = {node_id: _without_nulls(ui) for node_id, ui in entry["outputs"].items()}
+    workflow = {"prompt": prompt, "extra_data": extra}
+    return {"outputs": outputs, "execution_status": entry["status"], "workflow": workflow}
+
+
+def _workflow_id(extra: Document) -> Any:
+    return extra.get("extra_pnginfo", {}).get("workflow", {}).get("id")
+
+
+def _status(status: Document) -> str:
+    if status["status_str"] == "success":
+        return "completed"
+    stopped = any(name == "execution_interrupted" for name, _ in status["messages"])
+    return "cancelled" if stopped else "failed"
+
+
+def _end(messages: list[list[Any]]) -> int | None:
+    ends = [data["timestamp"] for name, data in messages if name not in {"execution_start", "execution_cached"}]
+    return ends[-1] if ends else None
+
+
+def _items(outputs: Document) -> Iterator[Document]:
+    for node_id, ui in outputs.items():
+        for media, values in ui.items():
+            if media != "animated":
+                yield from (_item(node_id, media, value) for value in values)
+
+
+def _item(node_id: str, media: str, value: Any) -> Document:
+    found = dict(value) if isinstance(value, dict) else _text(str(value))
+    return {**found, "nodeId": node_id, "mediaType": media}
+
+
+def _text(text: str) -> Document:
+    return {"content": text[:TEXT_LIMIT], **({"truncated": True} if len(text) > TEXT_LIMIT else {})}
+
+
+def _preview(items: list[Document], visual: list[Document]) -> Document | None:
+    saved = [item for item in visual if item.get("type") == "output"]
+    texts = [item for item in items if item["mediaType"] == "text"]
+    return next(iter([*saved, *visual, *texts]), None)
+
+
+def _without_nulls(document: Document) -> Document:
+    return {key: value for key, value in document.items() if value is not None}

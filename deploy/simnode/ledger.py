@@ -1,0 +1,72 @@
+"""What a node really did, in order: the oracle that tests hold a scheduler's claims against."""
+
+import time
+import uuid
+from dataclasses import asdict, dataclass, field
+
+from simnode.wire import Document
+
+
+@dataclass(slots=True)
+class Entry:
+    """One acceptance of a prompt. The same prompt_id accepted twice has two entries. Times are epoch seconds."""
+
+    prompt_id: str
+    client_id: object
+    received: float
+    started: float | None = None
+    finished: float | None = None
+    outcome: str | None = None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Append-only record of acceptances, starts, ends and interrupts of this boot; gone with the process."""
+
+    boot_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    prompts: list[Entry] = field(default_factory=list)
+    interrupts: list[Document] = field(default_factory=list)
+    max_running: int = 0
+    _running: int = 0
+
+    def accepted(self, prompt_id: str, client_id: object) -> None:
+        """A prompt was validated and queued."""
+        self.prompts.append(Entry(prompt_id, client_id, time.time()))
+
+    def started(self, prompt_id: str) -> None:
+        """The worker took a prompt; the oldest waiting acceptance of that id is meant."""
+        entry = self._first(prompt_id, started=False)
+        entry.started = time.time()
+        self._running += 1
+        self.max_running = max(self.max_running, self._running)
+
+    def finished(self, prompt_id: str, outcome: str) -> None:
+        """A started prompt ended as ``success``, ``error`` or ``interrupted``."""
+        entry = self._first(prompt_id, started=True)
+        entry.finished, entry.outcome = time.time(), outcome
+        self._running -= 1
+
+    def deleted(self, prompt_id: str) -> None:
+        """A waiting prompt was removed from the queue; its outcome is ``deleted`` and it never starts."""
+        entry = self._first(prompt_id, started=False)
+        entry.finished, entry.outcome = time.time(), "deleted"
+
+    def interrupted(self, prompt_id: str | None, *, effective: bool) -> None:
+        """Somebody asked to stop what runs (None) or one prompt; ``effective`` if that raised the interrupt flag."""
+        self.interrupts.append({"prompt_id": prompt_id, "at": time.time(), "effective": effective})
+
+    def describe(self) -> Document:
+        """The JSON body of ``GET /simnode/ledger``."""
+        return {
+            "boot_id": self.boot_id,
+            "prompts": [asdict(entry) for entry in self.prompts],
+            "interrupts": list(self.interrupts),
+            "max_running": self.max_running,
+        }
+
+    def _first(self, prompt_id: str, *, started: bool) -> Entry:
+        return next(
+            entry
+            for entry in self.prompts
+            if entry.prompt_id == prompt_id and entry.outcome is None and (entry.started is not None) == started
+        )

@@ -1,0 +1,57 @@
+"""What happens around every request: origin check, OPTIONS, and the slowness that a test may ask for."""
+
+import asyncio
+import ipaddress
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from simnode.routes.registry import parts_of
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def slowness(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer late while ``slow_http`` is armed; the control plane stays quick."""
+    if not request.path.startswith("/simnode"):
+        late = parts_of(request).faults.fire("slow_http")
+        if late is not None:
+            await asyncio.sleep(float(late["seconds"]))
+    return await handler(request)
+
+
+@web.middleware
+async def same_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse requests that a browser sends for another site (403, empty); clients without ``Origin`` pass."""
+    is_new = parts_of(request).settings.is_new
+    if is_new and request.headers.get("Sec-Fetch-Site") == "cross-site":
+        return web.Response(status=403)
+    if not _matches(request.headers.get("Host", ""), request.headers.get("Origin", "")):
+        return web.Response(status=403)
+    if request.method == "OPTIONS":
+        return web.Response()
+    return await handler(request)
+
+
+def _matches(host: str, origin: str) -> bool:
+    """Whether a page may call: checked only for loopback hosts; ports count only if both sides carry one."""
+    if not host or not origin:
+        return True
+    ours, theirs = urlsplit(f"//{host}"), urlsplit(origin)
+    if not _is_loopback(ours.hostname):
+        return True
+    if ours.hostname != theirs.hostname:
+        return False
+    return ours.port is None or theirs.port is None or ours.port == theirs.port
+
+
+def _is_loopback(name: str | None) -> bool:
+    if name is None or name == "localhost":
+        return name is not None
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

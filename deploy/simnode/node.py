@@ -1,0 +1,68 @@
+"""One simulated node: built, started, stopped."""
+
+import asyncio
+
+from aiohttp import web
+
+from simnode.parts import Parts
+from simnode.server import build_app
+from simnode.settings import Settings
+from simnode.worker import Worker
+
+SHUTDOWN_S = 1.0  # how long open requests may finish
+
+
+class SimNode:
+    """A node inside this event loop.
+
+    Use as ``async with SimNode(settings) as node: ... node.url``. Everything but the files is gone when it stops.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.parts = Parts.build(settings)
+        self.port = settings.port
+        self._runner = web.AppRunner(build_app(self.parts), access_log=None, shutdown_timeout=SHUTDOWN_S)
+        self._worker = Worker(self.parts)
+        self._publisher: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Base URL, without a trailing slash."""
+        return f"http://{self.parts.settings.host}:{self.port}"
+
+    async def start(self) -> None:
+        """Make the folders, start the worker, open the port; ``port`` is the real one afterwards.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        settings = self.parts.settings
+        await asyncio.to_thread(self.parts.folders.prepare)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, settings.host, settings.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        self._publisher = asyncio.create_task(self.parts.hub.publish(), name="publish")
+        self._worker.start()
+
+    async def stop(self) -> None:
+        """Close everything; safe after a failed start and after a failure of the sending loop."""
+        await self._worker.stop()
+        if self._publisher is not None:
+            self._publisher.cancel()
+            await asyncio.wait([self._publisher])
+        await self._runner.cleanup()
+
+    async def failed(self) -> BaseException:
+        """Wait for the sending loop to break, which ends a ComfyUI process; returns what broke it."""
+        if self._publisher is None:
+            raise RuntimeError("not started")
+        await asyncio.wait([self._publisher])
+        return self._publisher.exception() or RuntimeError("the sending loop ended")
+
+    async def __aenter__(self) -> "SimNode":
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.stop()

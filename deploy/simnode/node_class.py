@@ -1,0 +1,151 @@
+"""What a node class is: declared inputs and outputs, and a coroutine that does its work."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from simnode.shelf import Shelf
+from simnode.wire import Document, Workflow
+
+Choices: TypeAlias = tuple[str, ...] | Callable[[Shelf], list[str]]
+
+MAX_RESOLUTION = 16384
+SEED_MAX = 0xFFFF_FFFF_FFFF_FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One declared input.
+
+    Attributes:
+        kind: a type name (``INT``, ``IMAGE``, ``*``), or the choices of a combo: fixed, or read from the node.
+        options: what ``object_info`` says about it (default, min, max, step, tooltip ...).
+        group: ``required``, ``optional`` or ``hidden``.
+    """
+
+    name: str
+    kind: str | Choices
+    options: Mapping[str, Any] = field(default_factory=dict)
+    group: str = "required"
+
+    def choices(self, shelf: Shelf) -> list[str] | None:
+        """The values a combo allows right now; None if this is not a combo."""
+        if isinstance(self.kind, str):
+            return None
+        return list(self.kind) if isinstance(self.kind, tuple) else self.kind(shelf)
+
+    @property
+    def type_name(self) -> str:
+        """The type a link into this input must have."""
+        return self.kind if isinstance(self.kind, str) else "COMBO"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a node call gave: one value per declared output, and what clients are shown (None for nothing)."""
+
+    outputs: tuple[Any, ...] = ()
+    ui: Document | None = None
+
+
+class Call:
+    """One call of a node: its inputs by attribute-like access, and what it may do to the outside.
+
+    Attributes:
+        inputs: resolved values by input name.
+        prompt: the graph as executed, for the PNG ``prompt`` chunk.
+        pnginfo: further PNG text chunks, or None.
+        shelf: files and models of the node.
+        tick: progress; a checkpoint for interrupts. (value, maximum, preview maker or None)
+        tell: shows a line of text about the node to every socket.
+    """
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        inputs: Document,
+        prompt: Workflow,
+        pnginfo: Document | None,
+        shelf: Shelf,
+        tick: Callable[[float, float, Callable[[], bytes] | None], Awaitable[None]],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.node_id = node_id
+        self.inputs = inputs
+        self.prompt = prompt
+        self.pnginfo = pnginfo
+        self.shelf = shelf
+        self.tick = tick
+        self.tell = tell
+
+    def __getitem__(self, name: str) -> Any:
+        return self.inputs[name]
+
+
+Run: TypeAlias = Callable[[Call], Awaitable[Result]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeClass:
+    """A class as ``object_info`` lists it and the worker runs it.
+
+    Attributes:
+        schema_v3: declared by ComfyUI's newer schema, which lists combos and flags in another shape.
+        validate: own check of one input: (input name, check); the check gives True or a reason. Replaces the checks of
+            range and choice for that input.
+        fingerprint: part of the cache key beyond class and inputs, for example the hash of a file.
+        paced: whether the node takes ``node_s`` before it works; nodes with progress pace themselves.
+    """
+
+    name: str
+    run: Run
+    inputs: tuple[Field, ...] = ()
+    outputs: tuple[str, ...] = ()
+    output_names: tuple[str, ...] | None = None
+    output_node: bool = False
+    category: str = "sd"
+    module: str = "nodes"
+    display_name: str | None = None
+    description: str = ""
+    search_aliases: tuple[str, ...] = ()
+    output_tooltips: tuple[str, ...] | None = None
+    deprecated: bool = False
+    essentials: str | None = None
+    schema_v3: bool = False
+    validate: tuple[str, Callable[[Any, Shelf], bool | str]] | None = None
+    fingerprint: Callable[[Document, Shelf], str] | None = None
+    paced: bool = True
+
+    def visible(self) -> tuple[Field, ...]:
+        """Inputs that a workflow may give."""
+        return tuple(one for one in self.inputs if one.group != "hidden")
+
+
+def instantly(work: Callable[[Call], Result]) -> Run:
+    """Make a node's coroutine from work that takes no time worth a thread."""
+
+    async def run(call: Call) -> Result:
+        return work(call)
+
+    return run
+
+
+def in_thread(work: Callable[[Call], Result]) -> Run:
+    """Make a node's coroutine from work on pictures or files, which must not hold up the server."""
+
+    async def run(call: Call) -> Result:
+        return await asyncio.to_thread(work, call)
+
+    return run
+
+
+def socket(name: str, kind: str, tooltip: str | None = None) -> Field:
+    """A required input that only a link can feed."""
+    return Field(name, kind, {} if tooltip is None else {"tooltip": tooltip})
+
+
+def hidden_metadata() -> tuple[Field, ...]:
+    """The two hidden inputs of every node that writes the workflow into its files."""
+    return (Field("prompt", "PROMPT", group="hidden"), Field("extra_pnginfo", "EXTRA_PNGINFO", group="hidden"))

@@ -1,0 +1,90 @@
+"""One node of a running prompt: its inputs gathered, its checkpoints, its progress, its call."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from simnode.failures import out_of_memory, poisoned_device
+from simnode.node_class import Call, Result
+from simnode.parts import Parts
+from simnode.progress import Progress, Throttle
+from simnode.wire import Document, Workflow
+
+
+class NodeRun:
+    """A single execution of a node.
+
+    ``checkpoint`` is called with ``step`` at each progress update, where an armed fault may strike.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        graph: Workflow,
+        node_id: str,
+        *,
+        extra: Document,
+        progress: Progress,
+        checkpoint: Callable[[str], None],
+    ) -> None:
+        self._parts = parts
+        self._graph = graph
+        self._node_id = node_id
+        self._extra = extra
+        self._progress = progress
+        self._checkpoint = checkpoint
+        self._throttle = Throttle(enabled=parts.settings.is_new)
+
+    async def call(self, value_of: Callable[[str, int], Any]) -> Result:
+        """Call the node once.
+
+        Args:
+            value_of: gives the value on a slot of a node that ran before.
+
+        Raises:
+            Interrupted: a checkpoint found the interrupt flag raised.
+            Exception: whatever the node raises.
+        """
+        self._parts.interrupts.check()
+        self._break_device()
+        node_class = self._parts.catalog.of(self._graph[self._node_id])
+        if node_class.paced and self._parts.settings.node_s:
+            await asyncio.sleep(self._parts.settings.node_s)
+        return await node_class.run(self._prepare(value_of))
+
+    def _prepare(self, value_of: Callable[[str, int], Any]) -> Call:
+        node = self._graph[self._node_id]
+        inputs: Document = {}
+        for field in self._parts.catalog.of(node).visible():
+            if field.name in node["inputs"]:
+                value = node["inputs"][field.name]
+                inputs[field.name] = value_of(value[0], value[1]) if isinstance(value, list) else value
+            else:
+                inputs[field.name] = field.options.get("default")
+        return Call(
+            node_id=self._node_id,
+            inputs=inputs,
+            prompt=self._graph,
+            pnginfo=self._extra.get("extra_pnginfo"),
+            shelf=self._parts.shelf,
+            tick=self._tick,
+            tell=lambda text: self._parts.hub.send_text(self._node_id, text),
+        )
+
+    async def _tick(self, value: float, maximum: float, preview: Callable[[], bytes] | None) -> None:
+        self._parts.interrupts.check()
+        self._checkpoint("step")
+        if not self._throttle.passes(value, maximum, has_preview=preview is not None):
+            return
+        jpeg = await asyncio.to_thread(preview) if preview is not None else None
+        self._progress.step(self._node_id, value, maximum, jpeg)
+
+    def _break_device(self) -> None:
+        parts = self._parts
+        if parts.faults.fire("oom"):
+            raise out_of_memory()
+        if parts.faults.params("poisoned") is not None:
+            parts.poisoned = True
+        if parts.poisoned:
+            parts.faults.count("poisoned")
+            raise poisoned_device()

@@ -1,0 +1,178 @@
+"""Nodes that make, join, resize and measure pictures; the arithmetic is real."""
+
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageChops
+
+from simnode.node_class import MAX_RESOLUTION, Call, Field, NodeClass, Result, in_thread, instantly, socket
+from simnode.values import check_extent
+
+if TYPE_CHECKING:
+    from simnode.values import Images
+
+METHODS = ("nearest-exact", "bilinear", "area", "bicubic", "lanczos")
+RESAMPLING = {
+    "nearest-exact": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "area": Image.Resampling.BOX,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def scaled(images: "Images", width: int, height: int, method: str, *, center: bool) -> "Images":
+    """Resize a batch; with ``center`` the longer side is cut first so that the proportions stay."""
+    return [_scale_one(image, width, height, method, center=center) for image in images]
+
+
+def _scale_one(image: Image.Image, width: int, height: int, method: str, *, center: bool) -> Image.Image:
+    box: tuple[float, float, float, float] | None = None
+    if center:
+        old, new = image.width / image.height, width / height
+        x = round((image.width - image.width * (new / old)) / 2) if old > new else 0
+        y = round((image.height - image.height * (old / new)) / 2) if old < new else 0
+        box = (x, y, image.width - x, image.height - y)
+    return image.resize((width, height), RESAMPLING[method], box)
+
+
+def _empty(call: Call) -> Result:
+    width, height, batch, color = call["width"], call["height"], call["batch_size"], call["color"]
+    check_extent(width * height * batch * 3)
+    rgb = ((color >> 16) & 255, (color >> 8) & 255, color & 255)
+    return Result(([Image.new("RGB", (width, height), rgb)] * batch,))
+
+
+def _invert(call: Call) -> Result:
+    return Result(([ImageChops.invert(image) for image in call["image"]],))
+
+
+def _scale(call: Call) -> Result:
+    images, width, height = call["image"], call["width"], call["height"]
+    if width == 0 and height == 0:
+        return Result((images,))
+    first = images[0]
+    width = width or max(1, round(first.width * height / first.height))
+    height = height or max(1, round(first.height * width / first.width))
+    check_extent(width * height * 3 * len(images))
+    return Result((scaled(images, width, height, call["upscale_method"], center=call["crop"] == "center"),))
+
+
+def _scale_by(call: Call) -> Result:
+    images, factor = call["image"], call["scale_by"]
+    width, height = round(images[0].width * factor), round(images[0].height * factor)
+    return Result((scaled(images, width, height, call["upscale_method"], center=False),))
+
+
+def _batch(call: Call) -> Result:
+    first, second = call["image1"], call["image2"]
+    if first[0].size != second[0].size:
+        second = scaled(second, first[0].width, first[0].height, "bilinear", center=True)
+    mode = "RGBA" if "RGBA" in (first[0].mode, second[0].mode) else "RGB"
+    return Result(([image.convert(mode) for image in (*first, *second)],))
+
+
+def _repeat(call: Call) -> Result:
+    images = call["image"]
+    check_extent(images[0].width * images[0].height * 3 * len(images) * call["amount"])
+    return Result((images * call["amount"],))
+
+
+def _measure(call: Call) -> Result:
+    images = call["image"]
+    width, height = images[0].size
+    call.tell(f"width: {width}, height: {height}\n batch size: {len(images)}")
+    return Result((width, height, len(images)))
+
+
+def _size(name: str, least: int) -> Field:
+    return Field(name, "INT", {"default": 512, "min": least, "max": MAX_RESOLUTION, "step": 1})
+
+
+CLASSES = (
+    NodeClass(
+        name="ImageScale",
+        run=in_thread(_scale),
+        inputs=(
+            socket("image", "IMAGE"),
+            Field("upscale_method", METHODS),
+            _size("width", 0),
+            _size("height", 0),
+            Field("crop", ("disabled", "center")),
+        ),
+        outputs=("IMAGE",),
+        category="image/upscaling",
+        display_name="Upscale Image",
+        search_aliases=("resize", "scale image"),
+        essentials="Image Tools",
+    ),
+    NodeClass(
+        name="ImageScaleBy",
+        run=in_thread(_scale_by),
+        inputs=(
+            socket("image", "IMAGE"),
+            Field("upscale_method", METHODS),
+            Field("scale_by", "FLOAT", {"default": 1.0, "min": 0.01, "max": 8.0, "step": 0.01}),
+        ),
+        outputs=("IMAGE",),
+        category="image/upscaling",
+        display_name="Upscale Image By",
+        essentials="Image Tools",
+    ),
+    NodeClass(
+        name="ImageInvert",
+        run=in_thread(_invert),
+        inputs=(socket("image", "IMAGE"),),
+        outputs=("IMAGE",),
+        category="image/color",
+        display_name="Invert Image Colors",
+        search_aliases=("reverse colors",),
+        essentials="Image Tools",
+    ),
+    NodeClass(
+        name="ImageBatch",
+        run=in_thread(_batch),
+        inputs=(socket("image1", "IMAGE"), socket("image2", "IMAGE")),
+        outputs=("IMAGE",),
+        category="image/batch",
+        display_name="Batch Images (DEPRECATED)",
+        search_aliases=("combine images", "merge images"),
+        deprecated=True,
+    ),
+    NodeClass(
+        name="EmptyImage",
+        run=in_thread(_empty),
+        inputs=(
+            _size("width", 1),
+            _size("height", 1),
+            Field("batch_size", "INT", {"default": 1, "min": 1, "max": 4096}),
+            Field("color", "INT", {"default": 0, "min": 0, "max": 0xFFFFFF, "step": 1, "display": "color"}),
+        ),
+        outputs=("IMAGE",),
+        category="image",
+        display_name="Empty Image",
+    ),
+    NodeClass(
+        name="RepeatImageBatch",
+        run=instantly(_repeat),
+        inputs=(socket("image", "IMAGE"), Field("amount", "INT", {"default": 1, "min": 1, "max": 4096})),
+        outputs=("IMAGE",),
+        category="image/batch",
+        module="comfy_extras.nodes_images",
+        display_name="Repeat Image Batch",
+        search_aliases=("duplicate image", "clone image"),
+        schema_v3=True,
+    ),
+    NodeClass(
+        name="GetImageSize",
+        run=instantly(_measure),
+        inputs=(socket("image", "IMAGE"), Field("unique_id", "UNIQUE_ID", group="hidden")),
+        outputs=("INT", "INT", "INT"),
+        output_names=("width", "height", "batch_size"),
+        category="image",
+        module="comfy_extras.nodes_images",
+        display_name="Get Image Size",
+        description="Returns width and height of the image, and passes it through unchanged.",
+        search_aliases=("dimensions", "resolution", "image info"),
+        schema_v3=True,
+    ),
+)

@@ -1,0 +1,148 @@
+"""Nodes that write pictures and latents to files and tell clients where."""
+
+import json
+import struct
+
+from PIL.PngImagePlugin import PngInfo
+
+from simnode.folders import SaveTarget, save_target
+from simnode.node_class import Call, Field, NodeClass, Result, hidden_metadata, in_thread, socket
+from simnode.wire import Document
+
+COMPRESSION = {"default": 4, "fastest": 0, "slowest": 6}
+
+
+def file_entry(target: SaveTarget, name: str, kind: str) -> Document:
+    """How ComfyUI names a file to clients."""
+    return {"filename": name, "subfolder": target.subfolder, "type": kind}
+
+
+def _write_pngs(call: Call, prefix: str, kind: str, compress_level: int) -> list[Document]:
+    images = call["images"]
+    target = save_target(prefix, call.shelf.folders.root / kind, *images[0].size)
+    chunks = _chunks(call)
+    entries = []
+    for index, image in enumerate(images):
+        name = target.name(index, "_.png")
+        image.save(target.folder / name, pnginfo=chunks, compress_level=compress_level)
+        entries.append(file_entry(target, name, kind))
+    return entries
+
+
+def _chunks(call: Call) -> PngInfo:
+    chunks = PngInfo()
+    chunks.add_text("prompt", json.dumps(call.prompt))
+    for name, value in (call.pnginfo or {}).items():
+        chunks.add_text(name, json.dumps(value))
+    return chunks
+
+
+def _save(call: Call) -> Result:
+    return Result((call["images"],), {"images": _write_pngs(call, call["filename_prefix"], "output", 4)})
+
+
+def _preview(call: Call) -> Result:
+    prefix = f"ComfyUI_temp_{call.shelf.preview_letters(call.node_id)}"
+    return Result((call["images"],), {"images": _write_pngs(call, prefix, "temp", 1)})
+
+
+def _save_animation(call: Call) -> Result:
+    images = call["images"]
+    target = save_target(call["filename_prefix"], call.shelf.folders.root / "output", *images[0].size)
+    name = target.name(0, "_.webp")
+    images[0].save(
+        target.folder / name,
+        save_all=True,
+        append_images=images[1:],
+        duration=int(1000.0 / call["fps"]),
+        lossless=call["lossless"],
+        quality=call["quality"],
+        method=COMPRESSION[call["method"]],
+    )
+    return Result((images,), {"images": [file_entry(target, name, "output")], "animated": [len(images) > 1]})
+
+
+def _save_latent(call: Call) -> Result:
+    latent = call["samples"]
+    target = save_target(call["filename_prefix"], call.shelf.folders.root / "output")
+    name = target.name(0, "_.latent")
+    shape = [latent.batch, 4, latent.height // 8, latent.width // 8]
+    path = target.folder / name
+    path.write_bytes(_safetensors(shape, {"prompt": json.dumps(call.prompt)}))
+    return Result((latent,), {"latents": [file_entry(target, name, "output")]})
+
+
+def _safetensors(shape: list[int], metadata: Document) -> bytes:
+    """A safetensors file with the two tensors of a ``.latent``: zeros of ``float32[shape]`` and the version mark."""
+    size = 4 * shape[0] * shape[1] * shape[2] * shape[3]
+    header = {
+        "__metadata__": metadata,
+        "latent_tensor": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]},
+        "latent_format_version_0": {"dtype": "F32", "shape": [0], "data_offsets": [size, size]},
+    }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + bytes(size)
+
+
+def _prefix(default: str) -> Field:
+    return Field("filename_prefix", "STRING", {"default": default})
+
+
+CLASSES = (
+    NodeClass(
+        name="SaveImage",
+        run=in_thread(_save),
+        inputs=(socket("images", "IMAGE", "The images to save."), _prefix("ComfyUI"), *hidden_metadata()),
+        outputs=("IMAGE",),
+        output_names=("images",),
+        output_node=True,
+        category="image",
+        display_name="Save Image",
+        search_aliases=("save", "export image"),
+        essentials="Basics",
+    ),
+    NodeClass(
+        name="PreviewImage",
+        run=in_thread(_preview),
+        inputs=(socket("images", "IMAGE"), *hidden_metadata()),
+        outputs=("IMAGE",),
+        output_names=("images",),
+        output_node=True,
+        category="image",
+        display_name="Preview Image",
+        search_aliases=("preview", "show image"),
+        essentials="Basics",
+    ),
+    NodeClass(
+        name="SaveAnimatedWEBP",
+        run=in_thread(_save_animation),
+        inputs=(
+            socket("images", "IMAGE"),
+            _prefix("ComfyUI"),
+            Field("fps", "FLOAT", {"default": 6.0, "min": 0.01, "max": 1000.0, "step": 0.01}),
+            Field("lossless", "BOOLEAN", {"default": True}),
+            Field("quality", "INT", {"default": 80, "min": 0, "max": 100}),
+            Field("method", tuple(COMPRESSION)),
+            *hidden_metadata(),
+        ),
+        outputs=("IMAGE",),
+        output_names=("images",),
+        output_node=True,
+        category="image",
+        module="comfy_extras.nodes_images",
+        display_name="Save Animated WEBP",
+        schema_v3=True,
+    ),
+    NodeClass(
+        name="SaveLatent",
+        run=in_thread(_save_latent),
+        inputs=(socket("samples", "LATENT"), _prefix("latents/ComfyUI"), *hidden_metadata()),
+        outputs=("LATENT",),
+        output_names=("samples",),
+        output_node=True,
+        category="model/latent",
+        display_name="Save Latent",
+        search_aliases=("export latent",),
+    ),
+)

@@ -1,0 +1,87 @@
+"""The ``object_info`` description of a node class, in the two shapes that ComfyUI mixes.
+
+Classic classes list a combo as ``[[values], {options}]``; classes of the newer schema as
+``["COMBO", {"options": ...}]`` and always with all their flags. ComfyUI 0.3 lacks the keys that 0.33 added.
+"""
+
+from simnode.node_class import Field, NodeClass
+from simnode.shelf import Shelf
+from simnode.wire import Document
+
+GROUPS = ("required", "optional", "hidden")
+ONLY_NEW = ("is_input_list", "has_intermediate_output", "search_aliases")
+
+
+def describe(node: NodeClass, shelf: Shelf) -> Document:
+    """The value of ``GET /object_info`` for one class."""
+    groups = _groups(node, shelf)
+    info: Document = {
+        "input": groups,
+        "input_order": {group: list(fields) for group, fields in groups.items()},
+        "is_input_list": False,
+        "output": list(node.outputs),
+        "output_is_list": [False] * len(node.outputs),
+        "output_name": list(node.output_names or node.outputs),
+        "name": node.name,
+        "display_name": node.display_name or node.name,
+        "description": node.description,
+        "python_module": node.module,
+        "category": node.category,
+        "output_node": node.output_node,
+        "has_intermediate_output": False,
+        "search_aliases": list(node.search_aliases),
+    }
+    info |= _v3_flags(node) if node.schema_v3 else _v1_flags(node)
+    if not shelf.settings.is_new:
+        for key in ONLY_NEW:
+            info.pop(key)
+    return info
+
+
+def input_config(field: Field, shelf: Shelf, *, schema_v3: bool) -> list[object]:
+    """``[type, options]`` of one input; also quoted in validation errors."""
+    choices = field.choices(shelf)
+    options = dict(field.options)
+    if choices is None:
+        return [field.kind, options] if options or schema_v3 else [field.kind]
+    if schema_v3:
+        return ["COMBO", {**options, "multiselect": False, "options": choices}]
+    return [choices, options] if options else [choices]
+
+
+def _groups(node: NodeClass, shelf: Shelf) -> Document:
+    groups: Document = {"required": {}}
+    for group in GROUPS:
+        fields = [field for field in node.inputs if field.group == group]
+        if group == "hidden":
+            values: Document = {field.name: field.kind for field in fields}
+        else:
+            values = {field.name: input_config(field, shelf, schema_v3=node.schema_v3) for field in fields}
+        if values:
+            groups[group] = values
+    return groups
+
+
+def _v1_flags(node: NodeClass) -> Document:
+    flags: Document = {}
+    if node.output_tooltips is not None:
+        flags["output_tooltips"] = list(node.output_tooltips)
+    if node.deprecated:
+        flags["deprecated"] = True
+    if node.essentials is not None:
+        flags["essentials_category"] = node.essentials
+    return flags
+
+
+def _v3_flags(node: NodeClass) -> Document:
+    return {
+        "output_tooltips": [None] * len(node.outputs),
+        "output_matchtypes": None,
+        "price_badge": None,
+        "deprecated": node.deprecated,
+        "experimental": False,
+        "dev_only": False,
+        "api_node": False,
+        "search_aliases": list(node.search_aliases) or None,
+        "essentials_category": node.essentials,
+    }

@@ -1,0 +1,84 @@
+"""What the nodes of one prompt have done so far, told as ``progress_state``, ``progress`` and preview frames."""
+
+import time
+
+from simnode import frames
+from simnode.hub import Hub
+from simnode.wire import Document
+
+MIN_INTERVAL_S = 0.1  # ComfyUI 0.33: both limits must be passed since the last message
+MIN_FRACTION = 0.005
+
+
+class Progress:
+    """State of every node touched in one prompt, in the order of touching. Untouched and cached inner nodes are absent.
+
+    Messages go to the owner of the prompt; to every socket if it has none.
+    """
+
+    def __init__(self, hub: Hub, prompt_id: str) -> None:
+        self._hub = hub
+        self._prompt_id = prompt_id
+        self._nodes: dict[str, Document] = {}
+
+    def start(self, node_id: str) -> None:
+        """A node begins: running, 0 of 1."""
+        self._set(node_id, 0.0, 1.0, "running")
+
+    def finish(self, node_id: str) -> None:
+        """A node is done, or was served from the cache: its value is its maximum."""
+        maximum = self._nodes.get(node_id, {"max": 1.0})["max"]
+        self._set(node_id, maximum, maximum, "finished")
+
+    def step(self, node_id: str, value: float, maximum: float, jpeg: bytes | None) -> None:
+        """A node got on; ``jpeg`` is a preview of its result, or None."""
+        self._set(node_id, value, maximum, "running")
+        progress = {"value": value, "max": maximum, "prompt_id": self._prompt_id, "node": node_id}
+        sid = self._hub.client_id
+        if jpeg is not None and self._hub.owner_supports_metadata():
+            self._hub.send_frame(frames.preview_with_metadata(jpeg, self._ids(node_id)), sid)
+            jpeg = None
+        self._hub.send("progress", progress, sid)
+        if jpeg is not None:
+            self._hub.send_frame(frames.preview(jpeg), sid)
+
+    def _set(self, node_id: str, value: float, maximum: float, state: str) -> None:
+        ids = self._ids(node_id)
+        self._nodes[node_id] = {"value": value, "max": maximum, "state": state, **ids}
+        nodes = {known: dict(entry) for known, entry in self._nodes.items()}
+        self._hub.send("progress_state", {"prompt_id": self._prompt_id, "nodes": nodes}, self._hub.client_id)
+
+    def _ids(self, node_id: str) -> Document:
+        return {
+            "node_id": node_id,
+            "prompt_id": self._prompt_id,
+            "display_node_id": node_id,
+            "parent_node_id": None,
+            "real_node_id": node_id,
+        }
+
+
+class Throttle:
+    """Decides which steps of one progress bar are told.
+
+    ComfyUI 0.33: the first, the last and those with a preview always; others only when at least 0.1 s and 0.5 % have
+    passed since the last one told. ComfyUI 0.3 tells every step.
+    """
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled
+        self._told_at: float | None = None
+        self._told_value = 0.0
+
+    def passes(self, value: float, maximum: float, *, has_preview: bool) -> bool:
+        """Whether this step is told; counts it as told if so."""
+        now = time.monotonic()
+        always = not self._enabled or has_preview or self._told_at is None or value >= maximum
+        if not always and not self._is_due(now, value, maximum):
+            return False
+        self._told_at, self._told_value = now, value
+        return True
+
+    def _is_due(self, now: float, value: float, maximum: float) -> bool:
+        waited = now - (self._told_at or 0.0) >= MIN_INTERVAL_S
+        return waited and value - self._told_value >= maximum * MIN_FRACTION

@@ -1,0 +1,98 @@
+"""Waiting and running prompts. Every change is told to all sockets as a ``status`` event, twice where ComfyUI does."""
+
+import asyncio
+import heapq
+from collections.abc import Callable
+
+from simnode.hub import Hub
+from simnode.wire import Document, QueueItem
+
+
+class PromptQueue:
+    """A heap of plain tuples, smallest number first; at most one item runs.
+
+    Equal number and prompt_id make the heap compare dicts, which raises TypeError where it happens: in the request
+    that pushes, or in the worker that pops and dies of it (ComfyUI 0.33).
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._pending: list[QueueItem] = []
+        self._running: list[QueueItem] = []
+        self._flags: dict[str, bool] = {}
+        self._wake = asyncio.Event()
+
+    @property
+    def remaining(self) -> int:
+        """Waiting plus running prompts."""
+        return len(self._pending) + len(self._running)
+
+    @property
+    def pending(self) -> list[QueueItem]:
+        """Waiting items in heap order, which is not sorted order."""
+        return list(self._pending)
+
+    @property
+    def running(self) -> list[QueueItem]:
+        """Zero or one item."""
+        return list(self._running)
+
+    def put(self, item: QueueItem) -> None:
+        """Add a prompt and wake the worker."""
+        heapq.heappush(self._pending, item)
+        self._tell()
+        self._wake.set()
+
+    def set_flag(self, name: str) -> None:
+        """Leave a wish of ``/free`` for the worker to apply between prompts."""
+        self._flags[name] = True
+        self._wake.set()
+
+    def take_flags(self) -> dict[str, bool]:
+        """The wishes left since the last call."""
+        flags, self._flags = self._flags, {}
+        return flags
+
+    async def wait(self) -> None:
+        """Return once there is a prompt or a flag."""
+        while not self._pending and not self._flags:
+            self._wake.clear()
+            await self._wake.wait()
+
+    def take(self) -> QueueItem:
+        """Move the first prompt from waiting to running."""
+        item: QueueItem = heapq.heappop(self._pending)
+        self._running.append(item)
+        self._tell()
+        return item
+
+    def finish(self, item: QueueItem, write_history: Callable[[], None]) -> None:
+        """Move a prompt from running to history in one go, then tell; it is always in exactly one of the three."""
+        self._running.remove(item)
+        write_history()
+        self._tell()
+
+    def delete(self, matches: Callable[[QueueItem], bool]) -> QueueItem | None:
+        """Remove the first waiting item that matches. Emptying the queue this way is told twice (ComfyUI 0.3, 0.33)."""
+        for index, item in enumerate(self._pending):
+            if matches(item):
+                self._pending.pop(index)
+                heapq.heapify(self._pending)
+                if not self._pending:
+                    self._tell()
+                self._tell()
+                return item
+        return None
+
+    def wipe(self) -> list[QueueItem]:
+        """Remove all waiting items; returns them."""
+        gone, self._pending = self._pending, []
+        self._tell()
+        return gone
+
+    def status(self) -> Document:
+        """The body that ``GET /prompt`` and ``status`` events share."""
+        return {"exec_info": {"queue_remaining": self.remaining}}
+
+    def _tell(self) -> None:
+        self._hub.send("status", {"status": self.status()})

@@ -1,0 +1,60 @@
+"""``/simnode/*``: what no ComfyUI has. The ledger tells tests what really happened; faults are armed here."""
+
+import json
+
+from aiohttp import web
+
+from simnode.faults import NAMES
+from simnode.parts import Parts
+from simnode.routes.registry import parts_of
+from simnode.wire import Document
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/simnode/ledger")
+async def get_ledger(request: web.Request) -> web.Response:
+    """What the node did since it started."""
+    return web.json_response(parts_of(request).ledger.describe())
+
+
+@routes.get("/simnode/faults")
+async def get_faults(request: web.Request) -> web.Response:
+    """Every fault that was armed since the start, whether it still is, and how often it fired."""
+    return web.json_response(parts_of(request).faults.describe())
+
+
+@routes.post("/simnode/faults")
+async def post_fault(request: web.Request) -> web.Response:
+    """Arm the fault ``name`` with the other keys as parameters; 400 if there is no such fault."""
+    try:
+        body = await request.json()
+    except json.JSONDecodeError:
+        return web.json_response({"error": "the body must be JSON"}, status=400)
+    name = body.pop("name", None) if isinstance(body, dict) else None
+    if name not in NAMES:
+        return web.json_response({"error": f"no such fault: {name}", "known": sorted(NAMES)}, status=400)
+    parts = parts_of(request)
+    if not _strike_now(parts, name, body):
+        parts.faults.arm(name, body)
+    return web.json_response(parts.faults.describe())
+
+
+@routes.delete("/simnode/faults")
+async def delete_faults(request: web.Request) -> web.Response:
+    """Disarm one fault (``?name=``) or all."""
+    parts = parts_of(request)
+    parts.faults.clear(request.rel_url.query.get("name"))
+    return web.json_response(parts.faults.describe())
+
+
+def _strike_now(parts: Parts, name: str, params: Document) -> bool:
+    """Faults that happen when they are asked for instead of being armed."""
+    if name == "ws_drop":
+        parts.hub.drop_all()
+    elif name == "history_cleared" and "count" not in params:
+        parts.history.clear()
+    else:
+        return False
+    parts.faults.count(name)
+    return True

@@ -1,0 +1,115 @@
+"""What a node says about itself: classes, models, features, system."""
+
+import os
+import sys
+
+from aiohttp import web
+
+from simnode.failures import poisoned_device
+from simnode.object_info import describe
+from simnode.parts import Parts
+from simnode.routes.registry import parts_of
+from simnode.shelf import MODEL_FOLDERS
+from simnode.wire import Document
+
+routes = web.RouteTableDef()
+
+VRAM_BYTES = 24 * 2**30  # of the card that is not there
+VRAM_FREE_BYTES = 18 * 2**30
+
+
+def feature_flags(parts: Parts) -> Document:
+    """What the server supports; sent on ``GET /features`` and in reply to a client's flags."""
+    flags: Document = {"supports_preview_metadata": True, "max_upload_size": parts.settings.max_upload_bytes}
+    if parts.settings.is_new:
+        flags |= {
+            "supports_model_type_tags": True,
+            "extension": {"manager": {"supports_v4": True}},
+            "node_replacements": True,
+            "assets": False,
+        }
+    return flags
+
+
+@routes.get("/features")
+async def get_features(request: web.Request) -> web.Response:
+    """Feature flags of the server."""
+    return web.json_response(feature_flags(parts_of(request)))
+
+
+@routes.get("/object_info")
+async def get_object_info(request: web.Request) -> web.Response:
+    """Every node class."""
+    parts = parts_of(request)
+    classes = (parts.catalog.get(name) for name in parts.catalog.names())
+    return web.json_response({one.name: describe(one, parts.shelf) for one in classes if one is not None})
+
+
+@routes.get("/object_info/{name}")
+async def get_one_object_info(request: web.Request) -> web.Response:
+    """One node class, or ``{}``."""
+    parts, name = parts_of(request), request.match_info["name"]
+    found = parts.catalog.get(name)
+    return web.json_response({} if found is None else {name: describe(found, parts.shelf)})
+
+
+@routes.get("/models")
+async def get_models(_request: web.Request) -> web.Response:
+    """Names of the model folders."""
+    return web.json_response(list(MODEL_FOLDERS))
+
+
+@routes.get("/models/{folder}")
+async def get_model_folder(request: web.Request) -> web.Response:
+    """File names in a model folder; 404 if there is no such folder."""
+    names = parts_of(request).shelf.models(request.match_info["folder"])
+    return web.Response(status=404) if names is None else web.json_response(names)
+
+
+@routes.get("/embeddings")
+async def get_embeddings(_request: web.Request) -> web.Response:
+    """Names of embeddings; there are none."""
+    return web.json_response([])
+
+
+@routes.get("/system_stats")
+async def get_system_stats(request: web.Request) -> web.Response:
+    """Versions and memory, in bytes. Fails on a poisoned device, which makes it the deep health probe.
+
+    Raises:
+        Failure: the device context is broken; answered with 500.
+    """
+    parts = parts_of(request)
+    if parts.poisoned:
+        raise poisoned_device()
+    system = _system(parts)
+    device = {
+        "name": f"cuda:0 Simulated {parts.settings.name} : native",
+        "type": "cuda",
+        "index": 0,
+        "vram_total": VRAM_BYTES,
+        "vram_free": VRAM_FREE_BYTES,
+        "torch_vram_total": 0,
+        "torch_vram_free": 0,
+    }
+    return web.json_response({"system": system, "devices": [device]})
+
+
+def _system(parts: Parts) -> Document:
+    page = os.sysconf("SC_PAGE_SIZE")
+    system = {
+        "os": sys.platform if parts.settings.is_new else os.name,
+        "ram_total": page * os.sysconf("SC_PHYS_PAGES"),
+        "ram_free": page * os.sysconf("SC_AVPHYS_PAGES"),
+        "comfyui_version": parts.settings.version,
+        "required_frontend_version": "0.0.0",
+        "installed_templates_version": "0.0.0",
+        "required_templates_version": "0.0.0",
+        "python_version": sys.version,
+        "pytorch_version": "2.13.0+simulated",
+        "embedded_python": False,
+        "argv": list(sys.argv),
+    }
+    if parts.settings.is_new:
+        system |= {"comfy_package_versions": [], "deploy_environment": "simnode"}
+    return system

@@ -1,0 +1,103 @@
+"""``/prompt``: take a graph, judge it, queue it."""
+
+import asyncio
+import uuid
+from typing import Any
+
+from aiohttp import web
+
+from simnode.history import SECRETS
+from simnode.parts import Parts
+from simnode.routes.registry import parts_of
+from simnode.validation import request_error, validate
+from simnode.wire import Document, QueueItem, now_ms
+from simnode.worker import EXIT_STATUS
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/prompt")
+async def get_prompt(request: web.Request) -> web.Response:
+    """How many prompts wait or run."""
+    return web.json_response(parts_of(request).queue.status())
+
+
+@routes.post("/prompt")
+async def post_prompt(request: web.Request) -> web.Response:
+    """Queue a prompt: 200 with its number, 400 with reasons, 500 for what the server cannot digest."""
+    parts = parts_of(request)
+    if parts.faults.fire("prompt_500"):
+        raise RuntimeError("told to fail")
+    body = await request.json()
+    number = _number(parts, body)
+    if "prompt" not in body:
+        return _refusal(request_error("no_prompt", "No prompt provided", "No prompt provided"))
+    prompt_id = _prompt_id(body, is_new=parts.settings.is_new)
+    if prompt_id is None:
+        return _refusal(_BAD_ID)
+    verdict = validate(body["prompt"], parts.catalog, parts.shelf, body.get("partial_execution_targets"))
+    if verdict.error is not None:
+        return _refusal(verdict.error, verdict.node_errors)
+    extra = _extra_data(body, request.headers.get("Comfy-Usage-Source"))
+    _enqueue(parts, (number, prompt_id, body["prompt"]), extra, verdict.outputs)
+    if parts.faults.fire("exit", when="accepted"):
+        parts.die(EXIT_STATUS)
+    late = parts.faults.fire("prompt_timeout")
+    if late is not None:
+        await asyncio.sleep(float(late["seconds"]))
+    return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors})
+
+
+_BAD_ID = request_error(
+    "invalid_prompt_id",
+    "prompt_id must be a valid UUID",
+    "prompt_id must be a UUID string in canonical lowercase hyphenated form; omit it to let the server generate one",
+)
+
+
+def _refusal(error: Document, node_errors: Document | None = None) -> web.Response:
+    return web.json_response({"error": error, "node_errors": node_errors or {}}, status=400)
+
+
+def _number(parts: Parts, body: Any) -> float:
+    """Explicit priority, or the counter, negative for ``front``. A refused post uses a number up as well."""
+    if "number" in body:
+        return float(body["number"])
+    number = -parts.counter if body.get("front") else parts.counter
+    parts.counter += 1
+    return number
+
+
+def _prompt_id(body: Document, *, is_new: bool) -> str | None:
+    """The id to use; None if ComfyUI 0.33 refuses it. ComfyUI 0.3 turns anything into a string, null too."""
+    if not is_new:
+        return str(body["prompt_id"]) if "prompt_id" in body else str(uuid.uuid4())
+    given = body.get("prompt_id")
+    if given is None:
+        return str(uuid.uuid4())
+    try:
+        canonical = str(uuid.UUID(given))
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return given if given == canonical else None
+
+
+def _enqueue(parts: Parts, prompt: QueueItem, extra: Document, outputs: list[str]) -> None:
+    """Queue what was judged good; ComfyUI 0.33 stamps it and keeps secrets apart in a sixth element."""
+    parts.rng.shuffle(outputs)
+    item: QueueItem = (*prompt, extra, outputs)
+    if parts.settings.is_new:
+        sensitive = {key: extra.pop(key) for key in SECRETS if key in extra}
+        extra["create_time"] = now_ms()
+        item = (*item, sensitive)
+    parts.queue.put(item)
+    parts.ledger.accepted(prompt[1], extra.get("client_id"))
+
+
+def _extra_data(body: Document, source: str | None) -> Document:
+    extra: Document = body.get("extra_data", {})
+    if "client_id" in body:
+        extra["client_id"] = body["client_id"]
+    if source is not None:
+        extra.setdefault("comfy_usage_source", source)
+    return extra

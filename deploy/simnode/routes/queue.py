@@ -1,0 +1,105 @@
+"""``/queue``, ``/interrupt``, ``/free`` and ``/history``: look at and change what waits, runs and ended."""
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+from simnode.parts import Parts
+from simnode.routes.registry import parts_of
+from simnode.wire import QueueItem
+
+routes = web.RouteTableDef()
+
+
+def delete_waiting(parts: Parts, prompt_id: str) -> bool:
+    """Take the first waiting prompt with this id out of the queue; it gets no history entry and no event."""
+    item = parts.queue.delete(lambda one: one[1] == prompt_id)
+    if item is not None:
+        parts.ledger.deleted(item[1])
+    return item is not None
+
+
+def interrupt_if_running(parts: Parts, prompt_id: str) -> bool:
+    """Raise the interrupt flag if this prompt runs now."""
+    hit = any(item[1] == prompt_id for item in parts.queue.running)
+    parts.ledger.interrupted(prompt_id, effective=hit)
+    if hit:
+        parts.interrupts.set()
+    return hit
+
+
+def shown(items: list[QueueItem]) -> list[list[Any]]:
+    """Queue items as clients see them: five elements."""
+    return [list(item[:5]) for item in items]
+
+
+@routes.get("/queue")
+async def get_queue(request: web.Request) -> web.Response:
+    """What runs and what waits, the latter in heap order."""
+    queue = parts_of(request).queue
+    return web.json_response({"queue_running": shown(queue.running), "queue_pending": shown(queue.pending)})
+
+
+@routes.post("/queue")
+async def post_queue(request: web.Request) -> web.Response:
+    """Clear the waiting prompts or delete some; 200 and empty whether anything matched or not."""
+    parts, body = parts_of(request), await request.json()
+    if body.get("clear"):
+        for item in parts.queue.wipe():
+            parts.ledger.deleted(item[1])
+    for prompt_id in body.get("delete", []):
+        delete_waiting(parts, prompt_id)
+    return web.Response()
+
+
+@routes.post("/interrupt")
+async def post_interrupt(request: web.Request) -> web.Response:
+    """Interrupt whatever runs, or one prompt if it runs; always 200."""
+    parts = parts_of(request)
+    try:
+        body = await request.json()
+    except json.JSONDecodeError:
+        body = {}
+    prompt_id = body.get("prompt_id")
+    if prompt_id:
+        interrupt_if_running(parts, prompt_id)
+    else:
+        parts.ledger.interrupted(None, effective=bool(parts.queue.running))
+        parts.interrupts.set()
+    return web.Response()
+
+
+@routes.post("/free")
+async def post_free(request: web.Request) -> web.Response:
+    """Ask for memory; applied between prompts."""
+    queue, body = parts_of(request).queue, await request.json()
+    for name in ("unload_models", "free_memory"):
+        if body.get(name):
+            queue.set_flag(name)
+    return web.Response()
+
+
+@routes.get("/history")
+async def get_history(request: web.Request) -> web.Response:
+    """Finished prompts, all or a page; a parameter that is no integer breaks the request (500)."""
+    query = request.rel_url.query
+    max_items = int(query["max_items"]) if "max_items" in query else None
+    return web.json_response(parts_of(request).history.page(max_items, int(query.get("offset", -1))))
+
+
+@routes.get("/history/{prompt_id}")
+async def get_one_history(request: web.Request) -> web.Response:
+    """One finished prompt, or ``{}``."""
+    return web.json_response(parts_of(request).history.one(request.match_info["prompt_id"]))
+
+
+@routes.post("/history")
+async def post_history(request: web.Request) -> web.Response:
+    """Clear the history or delete entries."""
+    history, body = parts_of(request).history, await request.json()
+    if body.get("clear"):
+        history.clear()
+    for prompt_id in body.get("delete", []):
+        history.delete(prompt_id)
+    return web.Response()

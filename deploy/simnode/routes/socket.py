@@ -1,0 +1,54 @@
+"""``/ws``: one connection, from upgrade to clean-up."""
+
+import json
+import uuid
+
+from aiohttp import WSMsgType, web
+
+from simnode.hub import Hub
+from simnode.routes.facts import feature_flags
+from simnode.routes.registry import parts_of
+from simnode.wire import Document
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/ws")
+async def open_socket(request: web.Request) -> web.StreamResponse:
+    """Register a socket under its session id and listen until it closes. A plain GET is a 400."""
+    parts = parts_of(request)
+    if parts.faults.fire("ws_refuse"):
+        return web.Response(status=503)
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    sid = request.rel_url.query.get("clientId", "") or uuid.uuid4().hex
+    parts.hub.register(sid, socket, request.transport)
+    try:
+        await parts.hub.greet(sid, parts.queue.remaining)
+        await _listen(socket, sid, parts.hub, feature_flags(parts))
+    finally:
+        parts.hub.forget(sid, socket)
+    return socket
+
+
+async def _listen(socket: web.WebSocketResponse, sid: str, hub: Hub, own_flags: Document) -> None:
+    """Only the first text message can mean something: the client's feature flags."""
+    first = True
+    async for message in socket:
+        if message.type is WSMsgType.TEXT and first:
+            first = False
+            flags = _flags(message.data)
+            if flags is not None:
+                hub.set_flags(sid, flags)
+                hub.send("feature_flags", own_flags, sid)
+
+
+def _flags(text: str) -> Document | None:
+    try:
+        message = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    if not isinstance(message, dict) or message.get("type") != "feature_flags":
+        return None
+    data = message.get("data")
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,67 @@
+"""``/upload/image`` and ``/upload/mask``."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from simnode.folders import is_inside
+from simnode.parts import Parts
+from simnode.routes.registry import parts_of
+from simnode.uploads import store, with_mask
+
+routes = web.RouteTableDef()
+
+
+@routes.post("/upload/image")
+async def post_image(request: web.Request) -> web.Response:
+    """Store any file, whatever its content; the answer says under which name."""
+    form = await request.post()
+    target = _target(parts_of(request), form)
+    if target is None:
+        return web.Response(status=400)
+    folder, name, content = target
+    overwrite = form.get("overwrite") in {"true", "1"}
+    stored = await asyncio.to_thread(store, folder, name, content, overwrite=overwrite)
+    return _answer(stored, form)
+
+
+@routes.post("/upload/mask")
+async def post_mask(request: web.Request) -> web.Response:
+    """Store an earlier picture with a new alpha channel. If that picture is missing, 200 all the same, and no file."""
+    parts, form = parts_of(request), await request.post()
+    target = _target(parts, form)
+    if target is None:
+        return web.Response(status=400)
+    folder, name, content = target
+    original = json.loads(str(form.get("original_ref")))
+    masked = await asyncio.to_thread(with_mask, parts.folders, original, content)
+    if masked is not None:
+        name = await asyncio.to_thread(store, folder, name, masked, overwrite=True)
+    return _answer(name, form)
+
+
+def _target(parts: Parts, form: Any) -> tuple[Path, str, bytes] | None:
+    """Folder, file name and bytes of an upload; None if there is no file or it would leave its folder.
+
+    Raises:
+        ValueError: an unknown type, which ComfyUI does not catch either.
+    """
+    image, subfolder = form.get("image"), str(form.get("subfolder", ""))
+    base = parts.folders.of(str(form.get("type", "input")))
+    if base is None:
+        raise ValueError("unknown type")
+    if not isinstance(image, web.FileField) or not image.filename:
+        return None
+    folder = base / os.path.normpath(subfolder)
+    if not is_inside(folder / image.filename, base):
+        return None
+    return folder, image.filename, image.file.read()
+
+
+def _answer(name: str, form: Any) -> web.Response:
+    kind = str(form.get("type", "input"))
+    return web.json_response({"name": name, "subfolder": str(form.get("subfolder", "")), "type": kind})

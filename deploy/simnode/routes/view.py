@@ -1,0 +1,113 @@
+"""``/view``: files of a node, as they are, re-encoded, or one channel of them."""
+
+import asyncio
+import io
+import mimetypes
+import os
+from pathlib import Path
+
+from aiohttp import web
+from PIL import Image
+
+from simnode.folders import is_inside
+from simnode.parts import Parts
+from simnode.routes.registry import parts_of
+
+routes = web.RouteTableDef()
+
+ACTIVE_TYPES = frozenset(
+    {
+        "application/javascript",
+        "application/xml",
+        "image/svg+xml",
+        "text/css",
+        "text/html",
+        "text/html-sandboxed",
+        "text/javascript",
+        "text/xml",
+    }
+)
+DEFAULT_QUALITY = 90
+
+
+@routes.get("/view")
+async def get_view(request: web.Request) -> web.StreamResponse:
+    """A file by exact name, subfolder and type. 400, 403 and 404 have empty bodies."""
+    parts, query = parts_of(request), request.rel_url.query
+    path = _find(parts, query.get("filename", ""), query.get("type", "output"), query.get("subfolder", ""))
+    if isinstance(path, int):
+        return web.Response(status=path)
+    if parts.faults.fire("view_404") or not await asyncio.to_thread(path.is_file):
+        return web.Response(status=404)
+    if parts.faults.fire("view_truncated"):
+        return await _truncated(request, path)
+    channel = query.get("channel", "rgba")
+    disposition = {"Content-Disposition": f'filename="{path.name}"'}
+    if "preview" in query:
+        body, kind = await asyncio.to_thread(_preview, path, query["preview"], channel)
+        return web.Response(body=body, content_type=kind, headers=disposition)
+    if channel in {"rgb", "a"}:
+        body = await asyncio.to_thread(_channel, path, channel)
+        return web.Response(body=body, content_type="image/png", headers=disposition)
+    return web.FileResponse(path, headers=_headers(path, is_new=parts.settings.is_new))
+
+
+def _find(parts: Parts, filename: str, kind: str, subfolder: str) -> Path | int:
+    """The path a query means, or the status that refuses it."""
+    if not filename:
+        return 404
+    name, folder = parts.folders.annotated(filename, "")
+    if not name or name.startswith("/") or ".." in name:
+        return 400
+    base = folder if name != filename else parts.folders.of(kind)
+    if base is None:
+        return 400
+    if not is_inside(base / subfolder, base):
+        return 403
+    return base / subfolder / os.path.basename(name)  # noqa: PTH119 - a string from the wire
+
+
+def _headers(path: Path, *, is_new: bool) -> dict[str, str]:
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    disposition = f'filename="{path.name}"'
+    if kind in ACTIVE_TYPES:
+        kind, disposition = "application/octet-stream", f"attachment; {disposition}"
+    headers = {"Content-Disposition": disposition, "Content-Type": kind}
+    return {**headers, "X-Content-Type-Options": "nosniff"} if is_new else headers
+
+
+def _preview(path: Path, wish: str, channel: str) -> tuple[bytes, str]:
+    """Re-encode without resizing; a channel with alpha forces WebP."""
+    kind, _, quality = wish.partition(";")
+    if kind not in {"webp", "jpeg"} or "a" in channel:
+        kind = "webp"
+    buffer = io.BytesIO()
+    with Image.open(path) as image:
+        picture = image.convert("RGB") if kind == "jpeg" else image
+        picture.save(buffer, kind, quality=int(quality) if quality.isdigit() else DEFAULT_QUALITY)
+    return buffer.getvalue(), f"image/{kind}"
+
+
+def _channel(path: Path, channel: str) -> bytes:
+    buffer = io.BytesIO()
+    with Image.open(path) as image:
+        if channel == "rgb":
+            image.convert("RGB").save(buffer, "PNG")
+        else:
+            alpha = image.convert("RGBA").getchannel("A")
+            black = Image.new("RGBA", image.size)
+            black.putalpha(alpha)
+            black.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+async def _truncated(request: web.Request, path: Path) -> web.StreamResponse:
+    """Promise the whole file, send half, cut the connection."""
+    content = await asyncio.to_thread(path.read_bytes)
+    response = web.StreamResponse(headers={"Content-Type": "image/png"})
+    response.content_length = len(content)
+    await response.prepare(request)
+    await response.write(content[: len(content) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return response

@@ -1,0 +1,53 @@
+"""In which order the nodes of a prompt run: ready outputs first, then what leads to outputs soonest."""
+
+from collections.abc import Callable, Iterable
+
+
+class Schedule:
+    """The nodes that outputs still need. Cached nodes are left out unless they are outputs themselves.
+
+    Among equals the order of discovery decides; ComfyUI leaves it open.
+    """
+
+    def __init__(
+        self,
+        outputs: Iterable[str],
+        *,
+        feeds: Callable[[str], list[str]],
+        is_cached: Callable[[str], bool],
+    ) -> None:
+        self._outputs = set(outputs)
+        self._needs: dict[str, set[str]] = {}
+        stack = list(reversed(list(outputs)))
+        while stack:
+            node_id = stack.pop()
+            if node_id in self._needs:
+                continue
+            missing = [] if is_cached(node_id) else [fed for fed in feeds(node_id) if not is_cached(fed)]
+            self._needs[node_id] = set(missing)
+            stack.extend(missing)
+
+    def __bool__(self) -> bool:
+        return bool(self._needs)
+
+    def pick(self) -> str:
+        """The next node to run; it must be given to :meth:`done` before the next pick."""
+        ready = [node_id for node_id, needs in self._needs.items() if not needs]
+        return min(ready, key=self._distance)
+
+    def done(self, node_id: str) -> None:
+        """A node has its result; whoever waited for it is one nearer to being ready."""
+        del self._needs[node_id]
+        for needs in self._needs.values():
+            needs.discard(node_id)
+
+    def _distance(self, node_id: str) -> int:
+        if node_id in self._outputs:
+            return 0
+        blocked = self._blocked(node_id)
+        if blocked & self._outputs:
+            return 1
+        return 2 if any(self._blocked(next_id) & self._outputs for next_id in blocked) else 3
+
+    def _blocked(self, node_id: str) -> set[str]:
+        return {other for other, needs in self._needs.items() if node_id in needs}

@@ -1,0 +1,39 @@
+"""The web application of a node: all routes, twice, and what lies around them."""
+
+from aiohttp import web
+
+from simnode.middleware import same_origin, slowness
+from simnode.parts import Parts
+from simnode.routes import control, facts, jobs, prompt, queue, socket, upload, view
+from simnode.routes.registry import PARTS, add_both
+
+FRONT_PAGE = "<!doctype html><title>{name}</title><p>{name}: a simulated ComfyUI {version}. There is no frontend here."
+
+
+def build_app(parts: Parts) -> web.Application:
+    """Assemble the application of one node; jobs routes only for ComfyUI 0.33."""
+    app = web.Application(client_max_size=parts.settings.max_upload_bytes, middlewares=[same_origin, slowness])
+    app[PARTS] = parts
+    for group in (prompt, queue, upload, view, facts, socket):
+        add_both(app, group.routes)
+    if parts.settings.is_new:
+        add_both(app, jobs.routes)
+    app.add_routes(control.routes)
+    app.router.add_get("/", _front_page)
+    app.router.add_get("/{path:.*}", _nothing)
+    app.on_shutdown.append(_close_sockets)
+    return app
+
+
+async def _front_page(request: web.Request) -> web.Response:
+    settings = request.app[PARTS].settings
+    page = FRONT_PAGE.format(name=settings.name, version=settings.version)
+    return web.Response(text=page, content_type="text/html")
+
+
+async def _nothing(_request: web.Request) -> web.Response:
+    return web.Response(status=404, content_type="application/octet-stream")
+
+
+async def _close_sockets(app: web.Application) -> None:
+    await app[PARTS].hub.close()

@@ -1,0 +1,52 @@
+"""Storing what clients send, under a name that is free or already holds the same bytes."""
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from simnode.folders import Folders, is_inside
+from simnode.wire import Document
+
+
+def store(folder: Path, name: str, content: bytes, *, overwrite: bool) -> str:
+    """Write a file and return the name it has.
+
+    Without ``overwrite`` a taken name is kept if the bytes are the same; otherwise ``name (1).ext``, ``(2)`` and so on
+    are tried, each compared as well. The write is not atomic.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = name if overwrite else _free_name(folder, name, content)
+    target = folder / chosen
+    if overwrite or not target.exists():
+        target.write_bytes(content)
+    return chosen
+
+
+def with_mask(folders: Folders, original: Document, mask: bytes) -> bytes | None:
+    """Put the alpha of an uploaded picture on an earlier one; None if that is missing or may not be read."""
+    name, folder = folders.annotated(str(original["filename"]), str(original.get("type", "output")))
+    path = folder / str(original.get("subfolder", "")) / os.path.basename(name)  # noqa: PTH119 - a string from the wire
+    if not name or name.startswith("/") or ".." in name or not is_inside(path, folder) or not path.is_file():
+        return None
+    with Image.open(path) as base, Image.open(io.BytesIO(mask)) as drawn:
+        picture = base.convert("RGBA")
+        picture.putalpha(drawn.convert("RGBA").getchannel("A").resize(picture.size))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()
+
+
+def _free_name(folder: Path, name: str, content: bytes) -> str:
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a string from the wire
+    candidate, number = name, 1
+    while (folder / candidate).exists() and not _same(folder / candidate, content):
+        candidate = f"{stem} ({number}){suffix}"
+        number += 1
+    return candidate
+
+
+def _same(path: Path, content: bytes) -> bool:
+    return hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(content).digest()

@@ -1,0 +1,89 @@
+"""The one worker: takes prompts, runs them one at a time, writes history, tells the end.
+
+Anything that fails outside a node ends it for good while HTTP goes on, as ComfyUI's worker thread does.
+"""
+
+import asyncio
+import sys
+import traceback
+
+from simnode.execution import SUCCESS, Execution, Outcome
+from simnode.parts import Parts
+from simnode.wire import QueueItem
+
+HISTORY_DELAY_S = (
+    0.002,
+    0.02,
+)  # between execution_success and the history entry; seen on real servers, unbounded there
+EXIT_STATUS = 137  # what the kernel's out-of-memory killer leaves behind
+
+
+class WorkerDied(BaseException):
+    """The worker was told to die; no node's error handling may catch it."""
+
+
+class Worker:
+    """Runs queued prompts until it is stopped or dies."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to take prompts."""
+        self._task = asyncio.create_task(self._run(), name="prompt_worker")
+        self._task.add_done_callback(_report)
+
+    async def stop(self) -> None:
+        """End at once; a running prompt is lost."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        parts = self._parts
+        while True:
+            await parts.queue.wait()
+            if parts.queue.pending:
+                self._strike("idle")
+                await self._one(parts.queue.take())
+            flags = parts.queue.take_flags()
+            if flags.get("free_memory"):
+                parts.cache.clear()
+
+    async def _one(self, item: QueueItem) -> None:
+        parts, prompt_id = self._parts, item[1]
+        parts.ledger.started(prompt_id)
+        await asyncio.sleep(0)  # the window in which a cancel is lost
+        self._strike("started")
+        outcome = await Execution(parts, item, self._strike).run()
+        await asyncio.sleep(parts.rng.uniform(*HISTORY_DELAY_S))
+        parts.queue.finish(item, lambda: self._write(item, outcome))
+        if parts.hub.client_id is not None:
+            parts.hub.send("executing", {"node": None, "prompt_id": prompt_id}, parts.hub.client_id)
+        parts.ledger.finished(prompt_id, outcome.kind)
+
+    def _write(self, item: QueueItem, outcome: Outcome) -> None:
+        faults, history = self._parts.faults, self._parts.history
+        status, outputs, meta = outcome.status(), outcome.outputs, outcome.meta
+        if outcome.kind == "error" and faults.fire("error_as_success"):
+            status = {**status, "status_str": SUCCESS, "completed": True}
+        if faults.fire("no_outputs"):
+            outputs, meta = {}, {}
+        history.add(item, outputs, meta, status)
+        if faults.fire("history_cleared"):
+            history.clear()
+
+    def _strike(self, moment: str) -> None:
+        """Let an armed fault end the process or this worker at a named moment."""
+        if self._parts.faults.fire("exit", when=moment):
+            self._parts.die(EXIT_STATUS)
+        if self._parts.faults.fire("worker_death", when=moment):
+            raise WorkerDied
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        print("Exception in thread Thread-1 (prompt_worker):", file=sys.stderr)
+        traceback.print_exception(error)

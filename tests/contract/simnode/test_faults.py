@@ -1,0 +1,211 @@
+import asyncio
+import time
+
+import aiohttp
+import pytest
+
+from tests.contract.simnode.driver import DEADLINE_S, Driver, failing, saved, slept, until
+
+
+async def worker_is_dead(driver: Driver) -> None:
+    async def look() -> bool:
+        return driver.node._worker._task is not None and driver.node._worker._task.done()
+
+    await until(look)
+
+
+async def test_unknown_faults_are_refused_and_clearing_disarms(driver: Driver) -> None:
+    assert (await driver.request("POST", "/simnode/faults", json={"name": "nope"}))[0] == 400
+    await driver.arm("prompt_500")
+    await driver.clear_faults()
+    assert (await driver.post(saved()))[0] == 200
+    assert await driver.get("/simnode/faults") == {"faults": []}
+
+
+@pytest.mark.parametrize(("when", "running"), [("idle", 0), ("started", 1), ("step", 1)])
+async def test_worker_death_leaves_http_alive(driver: Driver, when: str, running: int) -> None:
+    await driver.arm("worker_death", when=when)
+    await driver.submit(slept(0.01))
+    await worker_is_dead(driver)
+    await driver.submit(saved())
+    queue = await driver.get("/queue")
+    assert (len(queue["queue_running"]), len(queue["queue_pending"])) == (running, 2 - running)
+    assert await driver.fired("worker_death") == 1
+
+
+@pytest.mark.parametrize("when", ["accepted", "step", "finished"])
+async def test_exit_ends_the_process_at_its_moment(driver: Driver, when: str) -> None:
+    deaths: list[int] = []
+    driver.node.parts.die = deaths.append
+    await driver.arm("exit", when=when)
+    await driver.run(slept(0.01))
+    assert deaths == [137]
+    assert await driver.fired("exit") == 1
+
+
+async def test_ws_stall_holds_everything_and_then_flushes(driver: Driver) -> None:
+    async with driver.socket("a") as stream:
+        await driver.arm("ws_stall")
+        prompt_id = await driver.submit(saved(), client_id="a")
+        await driver.entry(prompt_id)
+        assert len(stream.seen) == 1
+        assert await driver.fired("ws_stall") == 1
+        await driver.clear_faults()
+        await stream.until_over(prompt_id)
+
+
+async def test_ws_refuse_and_ws_drop(driver: Driver) -> None:
+    async with driver.socket("a") as stream:
+        await driver.arm("ws_drop")
+        with pytest.raises(ConnectionError):
+            await stream.next()
+    await driver.arm("ws_refuse")
+    with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
+        await driver.http.ws_connect(f"{driver.node.url}/ws")
+    assert (await driver.fired("ws_drop"), await driver.fired("ws_refuse")) == (1, 1)
+
+
+async def test_oom_fails_the_next_prompts_only(driver: Driver) -> None:
+    await driver.arm("oom", count=2)
+    kinds = []
+    for color in range(3):
+        messages = (await driver.run(saved(color)))["status"]["messages"]
+        kinds.append(messages[-1][1].get("exception_type"))
+    assert kinds == ["torch.OutOfMemoryError", "torch.OutOfMemoryError", None]
+    assert await driver.fired("oom") == 2
+
+
+async def test_poison_outlives_the_clearing(driver: Driver) -> None:
+    await driver.arm("poisoned")
+    for color in range(2):
+        error = (await driver.run(saved(color)))["status"]["messages"][-1][1]
+        assert error["exception_type"] == "torch.AcceleratorError"
+        assert error["exception_message"].startswith("CUDA error: an illegal memory access")
+        await driver.clear_faults()
+    assert await driver.fired("poisoned") == 2
+    assert (await driver.request("GET", "/system_stats"))[0] == 500
+
+
+async def test_slow_answers(driver: Driver) -> None:
+    await driver.arm("slow_http", seconds=0.05, count=1)
+    before = time.monotonic()
+    await driver.get("/prompt")
+    assert time.monotonic() - before >= 0.05
+    await driver.arm("prompt_timeout", seconds=60)
+    async with driver.socket("a") as stream:
+        asking = asyncio.create_task(driver.post(saved(), client_id="a"))
+        await stream.until("execution_success")
+        asking.cancel()
+        await asyncio.wait([asking])
+    assert (await driver.fired("slow_http"), await driver.fired("prompt_timeout")) == (1, 1)
+    assert len((await driver.ledger())["prompts"]) == 1
+
+
+async def test_prompt_500_accepts_nothing(driver: Driver) -> None:
+    await driver.arm("prompt_500")
+    assert (await driver.post(saved()))[0] == 500
+    assert (await driver.post(saved()))[0] == 200
+    assert await driver.fired("prompt_500") == 1
+
+
+async def test_history_can_lie(driver: Driver) -> None:
+    await driver.arm("error_as_success")
+    status = (await driver.run(failing()))["status"]
+    assert (status["status_str"], status["messages"][-1][0]) == ("success", "execution_error")
+    await driver.arm("no_outputs", count=1)
+    assert (await driver.run(saved()))["outputs"] == {}
+    assert (await driver.run(saved()))["outputs"] != {}
+    await driver.arm("history_cleared")
+    assert await driver.get("/history") == {}
+    await driver.arm("history_cleared", count=1)
+    async with driver.socket("a") as stream:
+        prompt_id = await driver.submit(saved(), client_id="a")
+        await stream.until_over(prompt_id)
+    assert await driver.get(f"/history/{prompt_id}") == {}
+    fired = [await driver.fired(name) for name in ("error_as_success", "no_outputs", "history_cleared")]
+    assert fired == [1, 1, 2]
+
+
+async def test_view_can_lose_and_cut_files(driver: Driver) -> None:
+    entry = await driver.run(saved())
+    params = entry["outputs"]["2"]["images"][0]
+    await driver.arm("view_404", count=2)
+    await driver.arm("view_truncated")
+    answers = [(await driver.request("GET", "/view", params=params))[0] for _ in range(2)]
+    assert answers == [404, 404]
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await driver.request("GET", "/view", params=params)
+    assert (await driver.request("GET", "/view", params=params))[0] == 200
+    assert (await driver.fired("view_404"), await driver.fired("view_truncated")) == (2, 1)
+
+
+async def test_events_can_repeat_and_mix(driver: Driver) -> None:
+    async with driver.socket("a") as stream:
+        await driver.arm("events_twice")
+        prompt_id = await driver.submit(saved(1), client_id="a")
+        await stream.until_over(prompt_id)
+        await stream.until_over(prompt_id)
+        await driver.clear_faults()
+        story = stream.story()
+        assert story[::2] == story[1::2]
+        assert await driver.fired("events_twice") == len(story) // 2
+        await driver.arm("foreign_events")
+        second = await driver.submit(saved(2), client_id="a")
+        await stream.until_over(second)
+    ids = {m["data"].get("prompt_id") for m in stream.seen} - {None}
+    assert len(ids) == 3
+    assert await driver.fired("foreign_events") > 0
+
+
+async def test_interrupt_latency_delays_the_stop(driver: Driver) -> None:
+    async with driver.socket("a") as stream:
+        await driver.arm("interrupt_latency", seconds=0.2)
+        await driver.submit(slept(60), client_id="a")
+        await stream.until("progress")
+        before = time.monotonic()
+        await driver.request("POST", "/interrupt")
+        await stream.until("execution_interrupted")
+    assert time.monotonic() - before >= 0.2
+    assert await driver.fired("interrupt_latency") == 1
+
+
+async def test_an_unreachable_node_without_inputs_kills_the_worker(driver: Driver) -> None:
+    await driver.submit({**saved(), "9": {"class_type": "EmptyImage"}})
+    await worker_is_dead(driver)
+    assert len((await driver.get("/queue"))["queue_running"]) == 1
+
+
+async def test_equal_number_and_prompt_id_break_the_heap(driver: Driver) -> None:
+    await driver.arm("worker_death")
+    await driver.submit(saved())
+    await worker_is_dead(driver)
+    await driver.request("POST", "/queue", json={"clear": True})
+    prompt_id = "00000000-0000-4000-8000-000000000000"
+    assert (await driver.post(saved(), number=5, prompt_id=prompt_id))[0] == 200
+    assert (await driver.post(saved(2), number=5, prompt_id=prompt_id))[0] == 500
+
+
+async def test_a_client_id_that_is_no_string_ends_the_sending_loop(driver: Driver) -> None:
+    assert (await driver.post(saved(), client_id=[]))[0] == 200
+    assert isinstance(await asyncio.wait_for(driver.node.failed(), DEADLINE_S), TypeError)
+
+
+async def test_null_pnginfo_poisons_the_jobs_list(driver: Driver) -> None:
+    prompt_id = await driver.submit(saved(), extra_data={"extra_pnginfo": None})
+    await driver.entry(prompt_id)
+    assert (await driver.request("GET", "/api/jobs"))[0] == 500
+    await driver.request("POST", "/history", json={"delete": [prompt_id]})
+    assert (await driver.request("GET", "/api/jobs"))[0] == 200
+
+
+async def test_a_socket_that_stops_reading_holds_up_the_others_until_it_dies(driver: Driver) -> None:
+    hub = driver.node.parts.hub
+    async with driver.socket("slow") as slow, driver.socket("quick") as quick:
+        for _ in range(32):
+            hub.send_frame(bytes(1_000_000), "slow")
+        prompt_id = await driver.submit(saved(), client_id="quick")
+        await driver.entry(prompt_id)
+        assert not hub._outbox.empty()
+        slow.socket._response.close()
+        await quick.until_over(prompt_id)
+        assert hub._outbox.empty()
