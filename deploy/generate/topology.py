@@ -1,11 +1,10 @@
 """docs/topology.md: who says what to whom."""
 
 from collections import defaultdict
-from typing import Any
 
 from contracts.permissions import DOOR_FEEDS, DOOR_REQUESTS
 from contracts.registry import STREAMS, TOPICS
-from contracts.wire.topic import Rpc, Topic
+from contracts.wire.topic import Rpc
 
 HEAD = """\
 # Who says what to whom
@@ -57,10 +56,8 @@ def _streams() -> list[str]:
 
 
 def _door() -> list[str]:
-    requests: dict[str, Topic[Any]] = dict[str, Any](DOOR_REQUESTS)
-    feeds: dict[str, Topic[Any]] = dict[str, Any](DOOR_FEEDS)
-    asked = [f"| `{local}` | request | `{topic.pattern}` |" for local, topic in requests.items()]
-    fed = [f"| `{local}.<job>` | subscribe | `{topic.pattern}` |" for local, topic in feeds.items()]
+    asked = [f"| `{local}` | request | `{topic.pattern}` |" for local, topic in DOOR_REQUESTS.items()]
+    fed = [f"| `{local}.<job>` | subscribe | `{topic.pattern}` |" for local, topic in DOOR_FEEDS.items()]
     return [
         "## The door for other systems",
         "",

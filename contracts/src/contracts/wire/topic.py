@@ -17,7 +17,7 @@ R = TypeVar("R", bound=BaseModel)
 FLEET = "_"
 """The tenant token of what concerns no tenant: the fleet itself."""
 
-TOKEN = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Stricter than NATS, which allows anything but dots, wildcards and white space."""
 
 
@@ -77,7 +77,7 @@ class Topic(Generic[P]):
             ValueError: a token would change the shape of the subject, or the key is missing or too much.
         """
         tokens = [tenant] if self.key is None else [tenant, key or ""]
-        if (key is None) != (self.key is None) or not all(TOKEN.match(token) for token in tokens):
+        if (key is None) != (self.key is None) or not all(TOKEN.fullmatch(token) for token in tokens):
             raise ValueError(f"{self.name} cannot be addressed to {tenant!r}, {key!r}")
         return ".".join([self.name, *tokens])
 

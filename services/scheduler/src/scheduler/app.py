@@ -73,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
         )
         async with running("scheduler", bus, database=database, url=url, loops=loops):
             yield
+            desk.close()
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening

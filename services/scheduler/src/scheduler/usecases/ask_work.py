@@ -20,6 +20,7 @@ class WorkDesk:
 
     def __init__(self, database: Database, fleet: FleetKnowledge, *, lease_s: float) -> None:
         self._database, self._fleet, self._lease_s = database, fleet, lease_s
+        self._open = True
         self._changed = asyncio.Event()
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
 
@@ -27,6 +28,11 @@ class WorkDesk:
         """Something may have become claimable: every kept question is asked again."""
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def close(self) -> None:
+        """Answer every kept question now, and keep none any more: this process is about to stop."""
+        self._open = False
+        self.wake()
 
     async def ask(self, node: str, question: AskWork) -> Asked:
         """An attempt leased to the node, or none after ``wait_s`` seconds.
@@ -40,7 +46,7 @@ class WorkDesk:
             async with self._claiming:
                 assignment = await self._claim(node)
             left = until - clock()
-            if assignment is not None or left <= 0:
+            if assignment is not None or left <= 0 or not self._open:
                 return Asked(assignment=assignment)
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, RECHECK_S)):

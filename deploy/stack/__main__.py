@@ -1,0 +1,87 @@
+"""The commands behind ``./dev`` that run the system."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+State = Annotated[Path, typer.Option("--state", help="Where everything is kept.")]
+StepMs = Annotated[int, typer.Option("--step-ms", min=0, help="A simulated node's time per sampler step.")]
+
+
+@app.command()
+def up(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The public port; 0 picks a free one.")] = 8000,
+    state: State = Path(".dev"),
+    nodes: Annotated[int, typer.Option(min=0, max=64, help="How many simulated nodes.")] = 2,
+    comfyui: Annotated[list[str] | None, typer.Option(help="URL of a real node instead; may be repeated.")] = None,
+    step_ms: StepMs = 50,
+    log_level: Annotated[str, typer.Option(help="Of the services.")] = "INFO",
+    bare: Annotated[bool, typer.Option("--bare", help="Only NATS, PostgreSQL and the nodes.")] = False,
+) -> None:
+    """Run the whole system on this machine. Ctrl-C stops it; its state is kept."""
+    from stack import foreground  # noqa: PLC0415 - each command imports what it needs
+    from stack.plan import Options  # noqa: PLC0415 - the same
+
+    urls = tuple(comfyui or ()) or _urls_of_environment()
+    raise typer.Exit(
+        foreground.run(Options(state.resolve(), port, nodes, urls, step_ms, log_level=log_level, bare=bare))
+    )
+
+
+@app.command()
+def down(state: State = Path(".dev")) -> None:
+    """Stop what ./dev up runs, and wait until it has stopped."""
+    from rich.console import Console  # noqa: PLC0415 - each command imports what it needs
+
+    from stack import foreground  # noqa: PLC0415 - the same
+
+    raise typer.Exit(foreground.down(state.resolve(), Console()))
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("comfyfleet-demo"),
+    step_ms: StepMs = 50,
+) -> None:
+    """Watch a throw-away stack make two pictures."""
+    from rich.console import Console  # noqa: PLC0415 - each command imports what it needs
+
+    from stack.demo import demo as show  # noqa: PLC0415 - the same
+
+    raise typer.Exit(asyncio.run(show(output, step_ms, Console())))
+
+
+@app.command()
+def migrate(state: State = Path(".dev")) -> None:
+    """Bring the databases of a state directory to the newest schema."""
+    from stack.migrate import migrate as bring  # noqa: PLC0415 - the same
+
+    raise typer.Exit(asyncio.run(bring(state.resolve())))
+
+
+@app.command()
+def doctor(
+    *,
+    port: Annotated[int, typer.Option(help="The public port that is meant to be free.")] = 8000,
+    state: State = Path(".dev"),
+) -> None:
+    """Say what is there on this machine and what is missing."""
+    from stack.doctor import examine  # noqa: PLC0415 - the same
+
+    raise typer.Exit(examine(port, state.resolve()))
+
+
+def _urls_of_environment() -> tuple[str, ...]:
+    """``COMFYUI_URLS``, or ``COMFYUI_URL``, comma separated."""
+    named = os.environ.get("COMFYUI_URLS") or os.environ.get("COMFYUI_URL") or ""
+    return tuple(url.strip() for url in named.split(",") if url.strip())
+
+
+if __name__ == "__main__":
+    app(prog_name="./dev")

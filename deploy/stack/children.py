@@ -1,0 +1,200 @@
+"""Starting processes and hearing of their end: programs as they are, Python services forked from the zygote."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from stack.linux import die_with_parent
+
+KILLED = -signal.SIGKILL
+
+
+class ZygoteGone(Exception):
+    """The process that forks the services ended; start another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A Python process: ``module.main(argv)`` in exactly this environment.
+
+    Attributes:
+        keep: descriptors of the supervisor that it inherits.
+    """
+
+    name: str
+    module: str
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    log: str
+    keep: tuple[int, ...] = ()
+
+
+class Child:
+    """A running process. ``exited`` resolves to its exit status, negative for a signal."""
+
+    def __init__(self, pid: int, send: Callable[[int], None]) -> None:
+        self.pid = pid
+        self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._send = send
+
+    def signal(self, number: int) -> None:
+        """Send a signal, unless it has ended: never to a stranger that got its pid."""
+        if not self.exited.done():
+            self._send(number)
+
+    async def wait(self) -> int:
+        """Its exit status, once it has ended."""
+        return await asyncio.shield(self.exited)
+
+    async def stop(self, number: int, grace_s: float) -> None:
+        """Ask it to end; after ``grace_s`` seconds end it."""
+        self.signal(number)
+        try:
+            async with asyncio.timeout(grace_s):
+                await self.wait()
+        except TimeoutError:
+            self.signal(signal.SIGKILL)
+            await self.wait()
+
+
+def start_program(
+    argv: list[str],
+    log: Path,
+    *,
+    env: dict[str, str] | None = None,
+    become: Callable[[], None] = lambda: None,
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
+    pass_fds: tuple[int, ...] = (),
+) -> Child:
+    """Start a program in its own session, logging to a file, dying with this process.
+
+    Args:
+        argv: program and arguments.
+        log: what it prints is appended here.
+        env: its whole environment; this process's where None.
+        become: run in the child before the program, to change who it is.
+        stdin: what it reads.
+        pass_fds: descriptors that it inherits.
+    """
+    parent = os.getpid()
+
+    def prepare() -> None:
+        become()
+        die_with_parent(parent)
+
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=stdin,
+            stdout=descriptor,
+            stderr=descriptor,
+            env=env,
+            pass_fds=pass_fds,
+            start_new_session=True,
+            preexec_fn=prepare,  # noqa: PLW1509 - forked from the main thread, and there is no other
+        )
+    finally:
+        os.close(descriptor)
+    child = Child(process.pid, process.send_signal)
+    _watch(process, child)
+    return child
+
+
+def _watch(process: subprocess.Popen[bytes], child: Child) -> None:
+    loop = asyncio.get_running_loop()
+    if not hasattr(os, "pidfd_open"):
+        loop.run_in_executor(None, process.wait).add_done_callback(lambda done: child.exited.set_result(done.result()))
+        return
+    pidfd = os.pidfd_open(process.pid)
+
+    def ended() -> None:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+        child.exited.set_result(process.wait())
+
+    loop.add_reader(pidfd, ended)
+
+
+class Nursery:
+    """The supervisor's end of the zygote. One that died is started again when the next process is asked for."""
+
+    def __init__(self, log: Path, inherited: tuple[int, ...] = ()) -> None:
+        self._log = log
+        self._inherited = inherited
+        self._zygote: Child | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._asked: deque[asyncio.Future[Child]] = deque()
+        self._children: dict[int, Child] = {}
+        self._starting = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Start the zygote if none lives. Returns before it has imported anything."""
+        async with self._starting:
+            if self._listening is not None and not self._listening.done():
+                return
+            ours, theirs = socket.socketpair()
+            argv = [sys.executable, "-m", "stack.zygote", str(theirs.fileno()), *map(str, self._inherited)]
+            with theirs:
+                self._zygote = start_program(argv, self._log, pass_fds=(theirs.fileno(), *self._inherited))
+            reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
+            self._listening = asyncio.create_task(self._listen(reader, self._writer), name="zygote")
+
+    async def spawn(self, call: Call) -> Child:
+        """Fork one process.
+
+        Raises:
+            ZygoteGone: the zygote died meanwhile.
+        """
+        await self.start()
+        answer: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        self._asked.append(answer)
+        self._tell({"spawn": asdict(call)})
+        return await answer
+
+    async def close(self) -> None:
+        """End the zygote and whatever it still runs."""
+        if self._writer is not None and self._zygote is not None:
+            self._writer.close()
+            await self._zygote.stop(signal.SIGTERM, 5)
+        if self._listening is not None:
+            await self._listening
+
+    def _tell(self, order: dict[str, Any]) -> None:
+        if self._writer is not None:
+            self._writer.write(json.dumps(order).encode() + b"\n")
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while line := await reader.readline():
+                self._hear(json.loads(line))
+        while self._asked:
+            self._asked.popleft().set_exception(ZygoteGone())
+        for child in self._children.values():
+            child.exited.set_result(KILLED)
+        self._children.clear()
+        writer.close()
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        if "pid" in said:
+            pid: int = said["pid"]
+            child = self._children[pid] = Child(pid, lambda number: self._tell({"signal": [pid, number]}))
+            asked = self._asked.popleft()
+            if asked.done():  # whoever asked was cancelled meanwhile
+                child.signal(signal.SIGKILL)
+            else:
+                asked.set_result(child)
+            return
+        pid, code = said["exit"]
+        self._children.pop(pid).exited.set_result(code)

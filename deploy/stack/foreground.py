@@ -1,0 +1,85 @@
+"""``up`` and ``down`` as a person sees them."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from stack.credentials import Credentials
+from stack.interrupt import Interrupted, Interrupts
+from stack.layout import Layout
+from stack.plan import Options
+from stack.ports import PortTaken
+from stack.supervisor import AlreadyUp, Stack, StackFailed, running
+from stack.unprivileged import CannotRunPostgres
+
+REFUSALS = (AlreadyUp, PortTaken, CannotRunPostgres, StackFailed)
+STOP_WITHIN_S = 60.0
+
+
+async def up(options: Options, console: Console) -> int:
+    """Run a stack until Ctrl-C or SIGTERM. Returns the exit status."""
+
+    def say(line: str) -> None:
+        console.print(f"  {line}", highlight=False, markup=False)
+
+    stack = Stack(options, say)
+    interrupts = Interrupts(stack.kill)
+    interrupts.open()
+    try:
+        credentials = await interrupts.unless(stack.up())
+        _welcome(credentials, options, console)
+        await interrupts.asked.wait()
+    except Interrupted:
+        pass
+    except REFUSALS as refused:
+        console.print(f"[red]✗[/] {refused}", highlight=False, soft_wrap=True)
+        return 1
+    finally:
+        if interrupts.asked.is_set():
+            console.print("stopping")
+        await stack.down()
+    return 0
+
+
+def down(state: Path, console: Console) -> int:
+    """Stop the stack of a state directory and wait until it has. Returns the exit status."""
+    layout = Layout(state)
+    pid = running(layout)
+    if pid is None:
+        console.print(f"nothing runs on {state}", highlight=False)
+        return 0
+    os.kill(pid, signal.SIGTERM)
+    give_up = time.monotonic() + STOP_WITHIN_S
+    while running(layout) == pid:
+        if time.monotonic() > give_up:
+            console.print(f"process {pid} did not end within {STOP_WITHIN_S:.0f} s", highlight=False)
+            return 1
+        time.sleep(0.05)
+    console.print("stopped", highlight=False)
+    return 0
+
+
+def run(options: Options) -> int:
+    """``up`` from a command line."""
+    return asyncio.run(up(options, Console()))
+
+
+def _welcome(credentials: Credentials, options: Options, console: Console) -> None:
+    def line(title: str, text: str) -> None:
+        console.print(f"[bold]{title:<12}[/]{text}", highlight=False, soft_wrap=True)
+
+    console.print()
+    if options.bare:
+        line("NATS", credentials.nats_url)
+        line("nodes", " ".join(credentials.nodes))
+        line("services", f"env -i $(cat {options.state}/env/auth.env) .venv/bin/python -m auth serve")
+        return
+    line("URL", credentials.base_url)
+    line("key", f"{credentials.demo_key}   (user demo, tier pro; all in {options.state}/credentials.json)")
+    line("try", f"curl -H 'X-API-Key: {credentials.demo_key}' -H 'Content-Type: application/json' \\")
+    line("", f'  -d \'{{"prompt": "a lighthouse at dusk"}}\' {credentials.base_url}/api/v1/jobs')
+    line("stop", "Ctrl-C")

@@ -1,0 +1,115 @@
+"""Keeps one process running: starts it, starts it again when it dies, stops it when asked."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from stack.children import Child, ZygoteGone
+
+FIRST_BACKOFF_S = 0.2
+LAST_BACKOFF_S = 5.0
+STEADY_AFTER_S = 10.0  # alive for this long, a process has earned an immediate restart again
+READY_EVERY_S = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One process of a stack.
+
+    Attributes:
+        start: starts it; called again after each death.
+        ready: whether it does its work; safe to call at any time.
+        stop_signal: what ends it gracefully.
+        grace_s: how long that may take before it is killed.
+    """
+
+    name: str
+    start: Callable[[], Awaitable[Child]]
+    ready: Callable[[], Awaitable[bool]]
+    stop_signal: int = signal.SIGTERM
+    grace_s: float = 10.0
+
+
+class Keeper:
+    """Runs one unit until it is stopped.
+
+    Args:
+        unit: what to run.
+        changed: called with the name and the new pid, or None when it is down.
+        say: called with a line for the log.
+    """
+
+    def __init__(self, unit: Unit, changed: Callable[[str, int | None], None], say: Callable[[str], None]) -> None:
+        self.unit = unit
+        self.restarts = 0
+        self._changed = changed
+        self._say = say
+        self._child: Child | None = None
+        self._killed = False
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to keep it running. Returns at once."""
+        self._running = asyncio.create_task(self._run(), name=f"keep {self.unit.name}")
+
+    async def until_ready(self) -> None:
+        """Return once it does its work, however often it has to be started until then."""
+        while not (self._child and not self._child.exited.done() and await self.unit.ready()):  # noqa: ASYNC110 - another process tells
+            await asyncio.sleep(READY_EVERY_S)
+
+    async def stop(self) -> None:
+        """End it gracefully, or after its grace at once. It is not started again."""
+        running, self._running = self._running, None
+        if running is None:
+            return
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        if self._child is not None:
+            await self._child.stop(signal.SIGKILL if self._killed else self.unit.stop_signal, self.unit.grace_s)
+        self._changed(self.unit.name, None)
+
+    def kill(self) -> None:
+        """End it without any grace. It is not started again; ``stop``, still needed, then returns at once."""
+        self._killed = True
+        if self._running is not None:
+            self._running.cancel()
+        if self._child is not None:
+            self._child.signal(signal.SIGKILL)
+
+    async def _run(self) -> None:
+        backoff = 0.0
+        while True:
+            began = time.monotonic()
+            code = await self._once()
+            self._changed(self.unit.name, None)
+            backoff = 0.0 if time.monotonic() - began > STEADY_AFTER_S else backoff
+            self._say(f"{self.unit.name} {_how(code)}; starting it again" + (f" in {backoff:.1f} s" if backoff else ""))
+            await asyncio.sleep(backoff)
+            backoff = min(LAST_BACKOFF_S, backoff * 2 or FIRST_BACKOFF_S)
+            self.restarts += 1
+
+    async def _once(self) -> int | None:
+        """Run it once. Its exit status, None where it could not even be started."""
+        try:
+            # Shielded: a child that is being made while we are stopped must be stopped too, not lost.
+            starting = asyncio.ensure_future(self.unit.start())
+            try:
+                self._child = await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                self._child = await starting
+                raise
+        except (ZygoteGone, OSError) as failure:
+            self._say(f"{self.unit.name}: {failure!r}")
+            return None
+        self._changed(self.unit.name, self._child.pid)
+        return await self._child.wait()
+
+
+def _how(code: int | None) -> str:
+    if code is None:
+        return "could not be started"
+    return f"was killed by signal {-code}" if code < 0 else f"ended with {code}"

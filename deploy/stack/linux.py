@@ -1,0 +1,50 @@
+"""What Linux offers to those who run processes and Python does not: death signals, names, user namespaces.
+
+Where the system is not Linux, everything here does nothing: children then outlive a supervisor that is killed -9.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+CLONE_NEWUSER = 0x10000000
+INSIDE_ID = 1000  # any uid but 0: what PostgreSQL sees itself as inside the namespace
+
+LINUX = sys.platform == "linux"
+_libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the process ``parent`` that made it ends, however that ends.
+
+    Cleared by a change of user: call it after that.
+    """
+    if _libc is None:
+        return
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the line above
+        os._exit(1)
+
+
+def name_process(name: str) -> None:
+    """Show ``name`` (15 bytes of it) in ps and top."""
+    if _libc is not None:
+        _libc.prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+
+
+def enter_user_namespace() -> None:
+    """Give up being root without changing whose files we write: map our uid to another one in a new namespace.
+
+    Raises:
+        OSError: this system does not allow it.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    if _libc is None or _libc.unshare(CLONE_NEWUSER) != 0:
+        raise OSError(ctypes.get_errno(), "user namespaces are not available")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{INSIDE_ID} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{INSIDE_ID} {gid} 1")

@@ -1,0 +1,38 @@
+"""``./dev migrate``: every database to its newest schema, whether the stack is up or not."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from contracts.registry import DATABASES
+from stack.layout import Layout
+from stack.plan import Options
+from stack.supervisor import Stack, running
+
+
+async def migrate(state: Path) -> int:
+    """Migrate the databases of a state directory. Returns the exit status.
+
+    Where a stack is up its server is used; else PostgreSQL and NATS are started for the time it takes.
+    """
+    layout = Layout(state)
+    if running(layout):
+        return await _each(layout)
+    stack = Stack(Options(state, port=0, nodes=0, bare=True), lambda _: None)
+    try:
+        await stack.up()
+        return await _each(layout)
+    finally:
+        await stack.down()
+
+
+async def _each(layout: Layout) -> int:
+    for service in DATABASES:
+        lines = (layout.environments / f"{service}.env").read_text().splitlines()
+        environment = dict(line.split("=", 1) for line in lines)
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", service, "migrate", env=environment)
+        code = await process.wait()
+        print(f"{service}: {'done' if code == 0 else f'failed ({code})'}")
+        if code:
+            return code
+    return 0

@@ -1,0 +1,142 @@
+"""The NATS server's configuration: one user per service, one account per outside system. Pure text, no I/O.
+
+Who may say what comes from ``contracts.permissions``. The same text serves one machine and docker-compose: a password
+is a literal, or ``$NAME``, which the server reads from its environment.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from contracts.permissions import DOOR_FEEDS, DOOR_REQUESTS, Permissions, permissions_of
+from contracts.registry import SERVICES
+
+ANSWER_WITHIN = "30s"  # longer than any Rpc.timeout_s
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """An outside system: its account, its login, and the tenant that the server writes into its subjects."""
+
+    account: str
+    user: str
+    password: str
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class NatsPlan:
+    """All that the configuration depends on.
+
+    Attributes:
+        passwords: login to password; logins as ``logins`` gives them, and "sys" for the system account.
+        nodes: an executor's login is bound to one node; its name.
+        listen: host:port for clients.
+        monitor: host:port of the monitoring pages, which have no login of their own.
+        store: where JetStream keeps its files.
+    """
+
+    passwords: dict[str, str]
+    nodes: tuple[str, ...]
+    outside: tuple[Outside, ...]
+    listen: str
+    monitor: str
+    store: str
+    server_name: str = "comfyfleet"
+
+
+def logins(nodes: tuple[str, ...]) -> Iterator[tuple[str, str, str | None]]:
+    """Every login inside: its name, its service, its node where it has one."""
+    for service in SERVICES:
+        if service == "executor":
+            yield from ((f"executor-{node}", service, node) for node in nodes)
+        else:
+            yield service, service, None
+
+
+def render(plan: NatsPlan) -> str:
+    """The configuration file."""
+    return "\n".join([
+        "# Made by `stack.nats_config` from contracts/. Do not edit.",
+        f"server_name: {_quoted(plan.server_name)}",
+        f"listen: {_quoted(plan.listen)}",
+        f"http: {_quoted(plan.monitor)}",
+        "max_payload: 4MB",
+        "jetstream {",
+        f"  store_dir: {_quoted(plan.store)}",
+        "  sync_interval: always",  # the default acknowledges two minutes before it syncs
+        "  max_file_store: 8G",
+        "  max_memory_store: 256M",
+        "}",
+        "system_account: SYS",
+        "accounts {",
+        f"  SYS {{ users: [ {{ user: sys, password: {_secret(plan.passwords['sys'])} }} ] }}",
+        *_core(plan),
+        *(line for outside in plan.outside for line in _door(outside)),
+        "}",
+        "",
+    ])  # fmt: skip
+
+
+def _core(plan: NatsPlan) -> Iterator[str]:
+    yield "  CORE {"
+    yield "    jetstream: enabled"
+    yield "    exports: ["
+    for outside in plan.outside:
+        yield from (f"      {export}" for export in _exports(outside))
+    yield "    ]"
+    yield "    users: ["
+    for login, service, node in logins(plan.nodes):
+        yield f"      {{ user: {_quoted(login)}, password: {_secret(plan.passwords[login])}, permissions: {{"
+        yield from (f"        {line}" for line in _permissions(permissions_of(service, node)))
+        yield "      } }"
+    yield "    ]"
+    yield "  }"
+
+
+def _exports(outside: Outside) -> Iterator[str]:
+    """Each tenant's subjects are exported to the account that acts for it, and to no other."""
+    for topic in DOOR_REQUESTS.values():
+        yield f"{{ service: {_quoted(topic.subject(outside.tenant))}, accounts: [ {outside.account} ] }}"
+    for feed in DOOR_FEEDS.values():
+        yield f"{{ stream: {_quoted(f'{feed.name}.{outside.tenant}.>')}, accounts: [ {outside.account} ] }}"
+
+
+def _permissions(permissions: Permissions) -> Iterator[str]:
+    # An empty list of what is allowed would allow everything.
+    yield f"publish: {_list(permissions.publish)}" if permissions.publish else 'publish: { deny: [ ">" ] }'
+    yield f"subscribe: {_list(permissions.subscribe)}"
+    if permissions.answers:
+        yield f'allow_responses: {{ max: 1, expires: "{ANSWER_WITHIN}" }}'
+
+
+def _door(outside: Outside) -> Iterator[str]:
+    """An account that reaches its own tenant's subjects and no other: the server writes the tenant."""
+    feeds = [f"{local}.>" for local in DOOR_FEEDS]
+    yield f"  {outside.account} {{"
+    yield "    imports: ["
+    for local, topic in DOOR_REQUESTS.items():
+        subject = _quoted(topic.subject(outside.tenant))
+        yield f"      {{ service: {{ account: CORE, subject: {subject} }}, to: {_quoted(local)} }}"
+    for local, feed in zip(feeds, DOOR_FEEDS.values(), strict=True):
+        subject = _quoted(f"{feed.name}.{outside.tenant}.>")
+        yield f"      {{ stream: {{ account: CORE, subject: {subject} }}, to: {_quoted(local)} }}"
+    yield "    ]"
+    yield f"    users: [ {{ user: {_quoted(outside.user)}, password: {_secret(outside.password)}, permissions: {{"
+    yield f"      publish: {_list(tuple(DOOR_REQUESTS))}"
+    yield f"      subscribe: {_list(('_INBOX.>', *feeds))}"
+    yield "    } } ]"
+    yield "  }"
+
+
+def _list(subjects: tuple[str, ...]) -> str:
+    return f"[ {', '.join(map(_quoted, subjects))} ]"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)
+
+
+def _secret(password: str) -> str:
+    """A reference to the environment must not be quoted, or it would be taken literally."""
+    return password if password.startswith("$") else _quoted(password)

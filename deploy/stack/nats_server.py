@@ -1,0 +1,62 @@
+"""NATS from its wheel's binary: rendered configuration, one supervised process."""
+
+import shutil
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack.children import Child, start_program
+from stack.credentials import OUTSIDE_USER, Secrets
+from stack.layout import Layout, write_private
+from stack.nats_config import NatsPlan, Outside, logins, render
+from stack.ports import LOOPBACK
+from stack.probes import answers
+
+
+def binary() -> Path:
+    """The server's program: the wheel's, else one on PATH."""
+    ours = Path(sysconfig.get_path("scripts")) / "nats-server"
+    return ours if ours.exists() else Path(shutil.which("nats-server") or ours)
+
+
+@dataclass(frozen=True, slots=True)
+class Nats:
+    """One server of one stack, on fixed ports."""
+
+    layout: Layout
+    secrets: Secrets
+    port: int
+    monitor: int
+    nodes: tuple[str, ...]
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"nats://{LOOPBACK}:{self.port}"
+
+    @property
+    def config(self) -> Path:
+        """The rendered configuration."""
+        return self.layout.nats / "nats.conf"
+
+    def configure(self, tenant: str) -> None:
+        """Write the configuration, with one outside system that acts for ``tenant``."""
+        names = ["sys", *(login for login, _, _ in logins(self.nodes))]
+        door = Outside("OUTSIDE_DEMO", OUTSIDE_USER, self.secrets.of(f"nats-{OUTSIDE_USER}"), tenant)
+        plan = NatsPlan(
+            passwords={name: self.secrets.of(f"nats-{name}") for name in names},
+            nodes=self.nodes,
+            outside=(door,),
+            listen=f"{LOOPBACK}:{self.port}",
+            monitor=f"{LOOPBACK}:{self.monitor}",
+            store=str(self.layout.nats / "jetstream"),
+        )
+        write_private(self.config, render(plan))
+
+    async def start(self) -> Child:
+        """Start the server."""
+        return start_program([str(binary()), "--config", str(self.config)], self.layout.log_of("nats"))
+
+    async def ready(self) -> bool:
+        """Whether it serves clients and JetStream works."""
+        return await answers(LOOPBACK, self.monitor, "/healthz")

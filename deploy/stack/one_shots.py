@@ -1,0 +1,21 @@
+"""Commands of services run one after another in one process: migrations and the first users."""
+
+import json
+import os
+
+from stack.zygote import run
+
+
+def main(argv: list[str]) -> None:
+    """Run each step of the JSON list ``[{"module", "argv", "env"}]`` in the first argument; stop at the first failure.
+
+    Raises:
+        SystemExit: a step failed, with its exit status.
+    """
+    inherited = dict(os.environ)
+    for step in json.loads(argv[0]):
+        os.environ.clear()
+        os.environ.update(inherited | step["env"])
+        code = run(step["module"], step["argv"])
+        if code != 0:
+            raise SystemExit(code)

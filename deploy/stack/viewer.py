@@ -1,0 +1,100 @@
+"""A client of the public API, as small as one can be: submit, watch, fetch. Knows nothing of what is behind it."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urljoin
+
+import httpx
+import websockets
+
+TRIES = 20
+TRY_AGAIN_S = 0.1
+FINAL = frozenset({"completed", "failed", "cancelled"})
+
+
+class JobFailed(Exception):
+    """The job did not end as a picture; the message says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the websocket said last. ``progress`` is percent."""
+
+    status: str
+    progress: float
+
+
+class Viewer:
+    """One client with one key.
+
+    Args:
+        base_url: of the public API.
+        key: sent as X-API-Key.
+    """
+
+    def __init__(self, base_url: str, key: str) -> None:
+        self._headers = {"X-API-Key": key}
+        self._socket_url = base_url.replace("http", "ws", 1)
+        self._client = httpx.AsyncClient(base_url=base_url, headers=self._headers, timeout=30)
+
+    async def __aenter__(self) -> Self:
+        """Open."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
+        await self._client.aclose()
+
+    async def submit(self, submission: dict[str, Any]) -> str:
+        """Hand in a job; its id. A fleet that is not there yet is waited for a little.
+
+        Raises:
+            JobFailed: it was refused.
+        """
+        for _ in range(TRIES):
+            answer = await self._client.post("/api/v1/jobs", json=submission)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            await asyncio.sleep(TRY_AGAIN_S)
+        if answer.status_code != httpx.codes.CREATED:
+            raise JobFailed(f"POST /api/v1/jobs answered {answer.status_code}: {answer.text}")
+        return str(answer.json()["job_id"])
+
+    async def watch(self, job_id: str, see: Callable[[Seen], None]) -> None:
+        """Follow a job to its end.
+
+        Raises:
+            JobFailed: it did not complete.
+        """
+        status, progress, error = "pending", 0.0, None
+        url = f"{self._socket_url}/ws/jobs/{job_id}"
+        async with websockets.connect(url, additional_headers=self._headers) as socket:
+            async for text in socket:
+                frame = json.loads(text)
+                said = frame.get("job") or frame  # a snapshot holds the whole job
+                status = said.get("status", status)
+                progress = max(progress, float(said.get("progress") or 0))
+                error = said.get("error") or error
+                see(Seen(status, 100 if status == "completed" else progress))
+                if frame["type"] == "end" or status in FINAL:
+                    break
+        if status != "completed":
+            raise JobFailed(f"job {job_id} ended {status}: {error}")
+
+    async def fetch(self, job_id: str, folder: Path, stem: str) -> list[Path]:
+        """Save every output of a job below ``folder``; where they are."""
+        answer = await self._client.get(f"/api/v1/jobs/{job_id}/outputs")
+        answer.raise_for_status()
+        saved = []
+        for number, output in enumerate(answer.json()["outputs"]):
+            content = await self._client.get(urljoin(str(self._client.base_url), output["url"]))
+            content.raise_for_status()
+            suffix = Path(output["name"]).suffix
+            path = folder / f"{stem}{f'-{number + 1}' if number else ''}{suffix}"
+            path.write_bytes(content.content)
+            saved.append(path)
+        return saved

@@ -1,0 +1,211 @@
+"""A process that has imported everything once and forks the Python processes of a stack from itself.
+
+Importing FastAPI, SQLAlchemy and NATS takes seconds of CPU; a fork takes milliseconds and shares the memory. Standard
+``multiprocessing`` has such a server too, but its children keep it alive, re-import the supervisor's ``__main__`` and
+need a second helper process.
+
+Spoken on a socket, one JSON document a line::
+
+    -> {"spawn": {name, module, argv, env, log, keep}}      <- {"pid": N}          in the order asked
+    -> {"signal": [pid, number]}                            <- {"exit": [pid, code]}
+
+When the socket closes, every child is killed: nothing outlives the supervisor.
+"""
+
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from stack.linux import die_with_parent, name_process
+
+LIBRARIES = (
+    "uvloop", "httptools", "fastapi", "uvicorn", "uvicorn.loops.uvloop", "uvicorn.protocols.http.httptools_impl",
+    "uvicorn.protocols.websockets.auto", "uvicorn.lifespan.on", "sqlalchemy.ext.asyncio",
+    "sqlalchemy.dialects.postgresql.asyncpg", "asyncpg", "nats", "pydantic_settings", "structlog", "httpx",
+    "websockets.asyncio.client", "alembic.command", "alembic.runtime.migration", "aiohttp.web", "PIL.Image",
+    "PIL.ImageDraw", "PIL.PngImagePlugin", "sqlite3", "typer", "rich.console",
+)  # fmt: skip
+PROGRAMS = (
+    "stack.proxy", "stack.one_shots", "auth.__main__", "auth.app", "gateway.__main__", "gateway.app",
+    "scheduler.__main__", "scheduler.app", "executor.__main__", "executor.app", "notifier.__main__", "notifier.app",
+    "simnode.__main__",
+)  # fmt: skip
+
+
+def preload(modules: Iterable[str]) -> None:
+    """Import modules; one that cannot be imported is named in the log and fails in the child that needs it."""
+    for module in modules:
+        began = time.monotonic()
+        try:
+            importlib.import_module(module)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the child that needs the module says it too
+            print(f"not preloaded: {module}: {failure!r}", flush=True)
+        else:
+            print(f"{time.monotonic() - began:6.3f} s {module}", flush=True)
+
+
+class Zygote:
+    """Forks on request, reports every exit, kills what is left when the supervisor is gone."""
+
+    def __init__(self, control: socket.socket, inherited: tuple[int, ...]) -> None:
+        self._control = control
+        self._inherited = inherited
+        self._wake_r, self._wake_w = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._children: set[int] = set()
+        self._partial = b""
+
+    def serve(self) -> None:
+        """Run until the socket closes."""
+        for end in (self._wake_r, self._wake_w):
+            end.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        signal.set_wakeup_fd(self._wake_w.fileno(), warn_on_full_buffer=False)
+        self._selector.register(self._control, selectors.EVENT_READ)
+        self._selector.register(self._wake_r, selectors.EVENT_READ)
+        while True:
+            ready = {key.fileobj for key, _ in self._selector.select()}
+            if self._wake_r in ready:
+                with suppress(BlockingIOError):
+                    self._wake_r.recv(4096)
+                self._reap()
+            if self._control in ready and not self._read():
+                return
+
+    def kill_all(self) -> None:
+        """End every child at once."""
+        for pid in self._children:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _read(self) -> bool:
+        try:
+            received = self._control.recv(1 << 20)
+        except ConnectionError:
+            return False
+        *lines, self._partial = (self._partial + received).split(b"\n")
+        for line in lines:
+            self._obey(json.loads(line))
+        return bool(received)
+
+    def _obey(self, order: dict[str, Any]) -> None:
+        if "spawn" in order:
+            pid = self._fork(order["spawn"])
+            self._children.add(pid)
+            self._say({"pid": pid})
+            return
+        pid, number = order["signal"]
+        if pid in self._children:  # not reaped yet, so the pid is still its own
+            os.kill(pid, number)
+
+    def _fork(self, call: dict[str, Any]) -> int:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become(parent, call)
+        return pid
+
+    def _become(self, parent: int, call: dict[str, Any]) -> NoReturn:
+        code = 70
+        try:
+            die_with_parent(parent)
+            self._leave(keep=call["keep"])
+            _settle(call)
+            code = run(call["module"], call["argv"])
+        except BaseException:  # noqa: BLE001 - the last frame of a process
+            traceback.print_exc()
+        finally:
+            with suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+
+    def _leave(self, keep: list[int]) -> None:
+        """Let go of what belongs to the zygote, its signal handling included."""
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._selector.close()
+        for end in (self._control, self._wake_r, self._wake_w):
+            end.close()
+        for descriptor in set(self._inherited) - set(keep):
+            os.close(descriptor)
+
+    def _reap(self) -> None:
+        while self._children:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._children.discard(pid)
+            self._say({"exit": [pid, os.waitstatus_to_exitcode(status)]})
+
+    def _say(self, said: dict[str, Any]) -> None:
+        with suppress(ConnectionError):  # the supervisor is gone; the next read says so
+            self._control.sendall(json.dumps(said).encode() + b"\n")
+
+
+def _settle(call: dict[str, Any]) -> None:
+    """Make a forked process its own: session, name, environment, log."""
+    os.setsid()
+    name_process(call["name"])
+    os.environ.clear()
+    os.environ.update(call["env"])
+    time.tzset()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    log = os.open(call["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(nothing, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(nothing)
+    os.close(log)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # both are text files here
+    sys.argv = [call["module"], *call["argv"]]
+
+
+def run(module: str, argv: list[str]) -> int:
+    """Call a module's ``main(argv)`` and give the exit status that its process would have."""
+    try:
+        importlib.import_module(module).main(argv)
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            print(ended.code, file=sys.stderr)
+            return 1
+        return ended.code or 0
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def main(argv: list[str]) -> None:
+    """Serve on the socket whose descriptor is the first argument; the others are for children to inherit."""
+    sys.dont_write_bytecode = False  # whatever the shell says: without compiled modules each start takes seconds more
+    control, *inherited = map(int, argv)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    preload((*LIBRARIES, *PROGRAMS))
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy every page that it walks
+    zygote = Zygote(socket.socket(fileno=control), tuple(inherited))
+    try:
+        zygote.serve()
+    finally:
+        zygote.kill_all()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

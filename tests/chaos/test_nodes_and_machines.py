@@ -1,0 +1,91 @@
+"""Nodes die, machines die: work goes on elsewhere, or where it was."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.kit.fleet import HELLO, running_fleet
+from tests.kit.waiting import until
+
+pytestmark = pytest.mark.chaos
+
+
+async def test_a_node_dies_and_another_runs_its_job() -> None:
+    async with running_fleet("--nodes", "2", "--step-ms", "50") as fleet, fleet.client() as client:
+        job = await fleet.submit(client, prompt="a storm", width=64, height=64, steps=60)
+
+        async def is_running() -> bool:
+            return bool(await fleet.runs())
+
+        await until(is_running)
+        busy = next(n for n, ledger in enumerate(await fleet.ledgers(), 1) if ledger["prompts"])
+        killed = fleet.kill(f"node-{busy}")
+        await fleet.replaced(f"node-{busy}", killed)
+        ended = await fleet.ended(client, job["job_id"])
+        assert (ended["status"], ended["attempt"]) == ("completed", 2)
+
+
+async def test_the_whole_machine_dies_and_comes_back_with_everything() -> None:
+    state = Path(tempfile.mkdtemp(prefix="comfyfleet-fleet-"))
+    async with running_fleet("--nodes", "1", "--step-ms", "50", state=state, keep=True) as fleet:
+        async with fleet.client() as client:
+            jobs = [
+                (await fleet.submit(client, prompt=f"{n}", width=64, height=64, steps=10))["job_id"] for n in range(5)
+            ]
+        pids = [fleet.pid(name) for name in ("gateway", "scheduler", "nats", "postgres", "node-1")]
+        fleet.process.kill()
+        await asyncio.to_thread(fleet.process.wait, 10)
+        await until(lambda: not any(is_alive(pid) for pid in pids))
+        key = fleet.key
+    async with running_fleet("--nodes", "1", "--step-ms", "5", state=state) as fleet:
+        assert fleet.key == key
+        async with fleet.client() as client:
+            for job_id in jobs:
+                assert (await fleet.ended(client, job_id))["status"] == "completed"
+
+
+@pytest.mark.parametrize("part", ["nats", "postgres"])
+async def test_a_dependency_stays_away_longer_than_a_lease(part: str) -> None:
+    async with running_fleet("--nodes", "1", "--step-ms", "100") as fleet, fleet.client() as client:
+        job = await fleet.submit(client, prompt="patience", width=64, height=64, steps=120)
+
+        async def is_running() -> bool:
+            return bool(await fleet.runs())
+
+        await until(is_running)
+        os.kill(fleet.process.pid, signal.SIGSTOP)  # nobody brings back what dies now
+        try:
+            killed = fleet.kill(part)
+            answer = await client.post("/jobs", json={"workflow": HELLO})
+            assert answer.status_code == 503, answer.text
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert int(answer.headers["retry-after"]) >= 1
+            assert (await client.get(f"{fleet.base_url}/healthz")).status_code == 200
+            assert (await client.get(f"{fleet.base_url}/readyz")).status_code == 503
+
+            async def is_done_on_the_node() -> bool:
+                return (await fleet.runs())[-1]["finished"] is not None
+
+            await until(is_done_on_the_node, within_s=60)  # 12 s of sampling
+            away_until = asyncio.get_running_loop().time() + 6
+            await until(lambda: asyncio.get_running_loop().time() > away_until, within_s=30)
+        finally:
+            os.kill(fleet.process.pid, signal.SIGCONT)
+        await fleet.replaced(part, killed)
+        ended = await fleet.ended(client, job["job_id"])
+        assert (ended["status"], ended["attempt"]) == ("completed", 1)
+        assert len(await fleet.runs()) == 1
+        after = await fleet.submit(client, workflow=HELLO)
+        assert (await fleet.ended(client, after["job_id"]))["status"] == "completed"
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()

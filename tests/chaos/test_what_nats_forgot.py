@@ -1,0 +1,45 @@
+"""Wiping every stream loses no job: PostgreSQL is the truth, NATS only carries."""
+
+import asyncio
+import json
+import shutil
+from collections import Counter
+
+import pytest
+
+from tests.kit.fleet import Fleet, running_fleet
+from tests.kit.waiting import until
+
+JOBS = 100
+
+pytestmark = pytest.mark.chaos
+
+
+async def test_the_jetstream_store_is_deleted_while_a_hundred_jobs_wait() -> None:
+    async with running_fleet("--nodes", "2", "--step-ms", "5") as fleet, fleet.client() as client:
+        jobs = [
+            (await fleet.submit(client, prompt=f"wave {n}", width=64, height=64, steps=10))["job_id"]
+            for n in range(JOBS)
+        ]
+        ended_before = Counter([job["status"] for job in (await client.get("/jobs?limit=100")).json()["jobs"]])
+        assert ended_before["pending"] > JOBS // 2
+        killed = fleet.kill("nats")
+        await asyncio.to_thread(shutil.rmtree, fleet.state / "nats/jetstream", ignore_errors=True)
+        await fleet.replaced("nats", killed)
+        # The server may have been back before the last file was gone: once more, now that the folder is.
+        again = fleet.kill("nats")
+        await asyncio.to_thread(shutil.rmtree, fleet.state / "nats/jetstream", ignore_errors=True)
+        await fleet.replaced("nats", again)
+        for job_id in jobs:
+            assert (await fleet.ended(client, job_id, within_s=120))["status"] == "completed"
+        runs = await fleet.runs()
+        assert len(runs) == JOBS
+        assert len({run["prompt_id"] for run in runs}) == JOBS
+        await until(lambda: stream_was_made_again(fleet))
+
+
+def stream_was_made_again(fleet: Fleet) -> bool:
+    """Whether the scheduler saw that the stream was gone: proof that the fault struck."""
+    lines = (fleet.state / "logs/scheduler.log").read_text().splitlines()
+    made = [json.loads(line) for line in lines if '"scheduler.stream_made"' in line]
+    return len(made) >= 2

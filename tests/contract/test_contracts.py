@@ -1,0 +1,102 @@
+"""The registry, its examples, its generated files and its permissions say the same."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from contracts.permissions import DOOR_FEEDS, DOOR_REQUESTS, permissions_of
+from contracts.registry import REFUSALS, SERVICES, STREAMS, TOPICS
+from contracts.wire.topic import Rpc, Topic, Traffic
+from generate.__main__ import stale
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "contracts/examples"
+
+
+def examples() -> list[Any]:
+    return [pytest.param(path, id=str(path.relative_to(EXAMPLES))) for path in sorted(EXAMPLES.rglob("*.json"))]
+
+
+@pytest.mark.parametrize("path", examples())
+def test_a_golden_example_is_read_and_written_back_unchanged(path: Path) -> None:
+    topic = next(topic for topic in TOPICS if topic.name == path.parent.name)
+    model = topic.reply if isinstance(topic, Rpc) and path.stem.startswith("reply") else topic.payload
+    example = json.loads(path.read_text())
+    message = model.model_validate_json(path.read_text())
+    written = json.loads(message.model_dump_json())
+    assert example.items() <= written.items()
+
+
+def test_every_topic_has_an_example_of_what_is_said_and_of_what_is_answered() -> None:
+    for topic in TOPICS:
+        stems = {path.stem for path in (EXAMPLES / topic.name).glob("*.json")}
+        assert "message" in stems, topic.name
+        assert not isinstance(topic, Rpc) or "reply" in stems, topic.name
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+def test_commands_refuse_what_they_do_not_know_and_facts_ignore_it(topic: Topic[Any]) -> None:
+    example = json.loads((EXAMPLES / topic.name / "message.json").read_text()) | {"unheard_of": 1}
+    if topic.kind is Traffic.RPC:
+        with pytest.raises(ValidationError):
+            topic.payload.model_validate_json(json.dumps(example))
+    else:
+        topic.payload.model_validate_json(json.dumps(example))
+
+
+def test_generated_files_are_fresh() -> None:
+    assert stale() == []
+
+
+def test_error_codes_are_unique_and_well_formed() -> None:
+    codes = [refusal.code for refusal in REFUSALS]
+    assert len(codes) == len(set(codes))
+    assert all(re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", code) for code in codes)
+
+
+def test_every_topic_is_owned_produced_and_consumed_by_known_parties() -> None:
+    parties = {*SERVICES, "outside"}
+    for topic in TOPICS:
+        assert topic.owner in SERVICES
+        assert topic.producers
+        assert topic.consumers
+        assert {*topic.producers, *topic.consumers} <= parties
+        if isinstance(topic, Rpc):
+            assert topic.consumers == (topic.owner,)
+
+
+def test_only_its_owner_may_answer_or_say_what_is_its_own() -> None:
+    for topic in TOPICS:
+        for service in SERVICES:
+            granted = permissions_of(service, "node-1" if service == "executor" else None)
+            speaks = any(subject.startswith(topic.name) for subject in granted.publish)
+            hears = any(subject.startswith(topic.name) for subject in granted.subscribe)
+            assert speaks == (service in topic.producers), (service, topic.name)
+            if topic.kind is not Traffic.EVT:
+                assert hears == (service in topic.consumers), (service, topic.name)
+
+
+def test_an_executor_speaks_for_its_own_node_only() -> None:
+    granted = permissions_of("executor", "node-1")
+    for topic in TOPICS:
+        if topic.key == "node":
+            assert topic.pattern not in granted.publish
+            assert topic.pattern not in granted.subscribe
+    assert any(subject.endswith(".node-1") for subject in granted.publish)
+
+
+def test_only_a_streams_owner_may_make_it_and_nobody_may_delete_it() -> None:
+    for service in SERVICES:
+        granted = permissions_of(service, "node-1" if service == "executor" else None).publish
+        makes = {subject.rsplit(".", 1)[1] for subject in granted if "STREAM.CREATE" in subject}
+        assert makes == {stream.name for stream in STREAMS if stream.owner == service}
+        assert not any("DELETE" in subject or "PURGE" in subject or subject == ">" for subject in granted)
+
+
+def test_the_door_leads_only_to_what_outside_systems_may_ask_and_follow() -> None:
+    for topic in (*DOOR_REQUESTS.values(), *DOOR_FEEDS.values()):
+        assert "outside" in {*topic.producers, *topic.consumers}

@@ -1,0 +1,66 @@
+"""The shape of the house: what style and lint cannot see."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import grimp
+import pytest
+
+from contracts.registry import SERVICES
+
+ROOT = Path(__file__).parents[2]
+CHASSIS = ROOT / "services/_chassis/src/chassis"
+SOURCES = sorted(
+    path
+    for folder in ("contracts/src", "services", "deploy")
+    for path in (ROOT / folder).rglob("*.py")
+    if "versions" not in path.parts
+)
+FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base", "types", "core", "manager", "shared"}
+OUR_NOUNS = re.compile(r"\b\w*(job|attempt|lease|tenant_id|prompt|workflow|artifact|comfy)\w*\b", re.IGNORECASE)
+MAX_LINES, CHASSIS_MODULES, CHASSIS_LINES = 300, 18, 1800  # decision record 0005
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_does_one_thing(path: Path) -> None:
+    limit = 520 if path.parent.name == "contracts" else MAX_LINES  # a vocabulary is a list
+    assert len(path.read_text().splitlines()) <= limit
+    assert path.stem not in FORBIDDEN_NAMES
+
+
+def test_each_import_name_is_ours() -> None:
+    for name in ("contracts", "chassis", *SERVICES):
+        found = importlib.import_module(name).__file__
+        assert found is not None
+        assert Path(found).is_relative_to(ROOT)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_have_the_same_anatomy(service: str) -> None:
+    package = ROOT / "services" / service / "src" / service
+    for name in ("__init__.py", "__main__.py", "app.py", "settings.py", "domain", "usecases"):
+        assert (package / name).exists(), name
+    assert (ROOT / "services" / service / "README.md").exists()
+
+
+def test_the_chassis_stays_small() -> None:
+    modules = [path for path in CHASSIS.glob("*.py") if path.name != "__init__.py"]
+    assert len(modules) <= CHASSIS_MODULES
+    assert sum(len(path.read_text().splitlines()) for path in modules) <= CHASSIS_LINES
+    assert (CHASSIS / "__init__.py").read_text().count("import") == 0
+
+
+def test_the_chassis_knows_none_of_our_nouns() -> None:
+    for path in CHASSIS.glob("*.py"):
+        names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+        names |= {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)}
+        assert not [name for name in names if OUR_NOUNS.fullmatch(name)], path.name
+
+
+def test_what_the_chassis_has_is_used_by_three_services() -> None:
+    graph = grimp.build_graph("chassis", *SERVICES)
+    for module in graph.find_descendants("chassis"):
+        users = {name.split(".")[0] for name in graph.find_downstream_modules(module)} - {"chassis"}
+        assert len(users) >= 3, (module, users)

@@ -1,0 +1,25 @@
+"""One system for all journeys; with COMFYUI_URL set, on real nodes."""
+
+import os
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from tests.kit.fleet import Fleet, running_fleet
+
+REAL = os.environ.get("COMFYUI_URL")
+
+simulated_only = pytest.mark.skipif(bool(REAL), reason="needs the simulated nodes' ledger and faults")
+
+
+@pytest.fixture(scope="session")
+async def fleet() -> AsyncIterator[Fleet]:
+    async with running_fleet("--nodes", "2", "--step-ms", "10") as running:
+        yield running
+
+
+@pytest.fixture
+async def client(fleet: Fleet) -> AsyncIterator[httpx.AsyncClient]:
+    async with fleet.client() as opened:
+        yield opened

@@ -1,0 +1,117 @@
+"""A client submits, watches, and fetches exactly what the node made."""
+
+import asyncio
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import simulated_only
+from tests.kit.fleet import HELLO, Fleet, frames
+
+WORKFLOWS = sorted((Path(__file__).parents[1] / "workflows").glob("*.json"))
+
+
+async def node_files(fleet: Fleet) -> dict[str, bytes]:
+    """SHA-256 to bytes of every file that the nodes' histories name, fetched from the nodes themselves."""
+    found = {}
+    async with httpx.AsyncClient(timeout=30) as node:
+        for url in fleet.nodes:
+            for entry in (await node.get(f"{url}/history")).json().values():
+                for ui in entry["outputs"].values():
+                    for file in (item for value in ui.values() for item in value if isinstance(item, dict)):
+                        content = (await node.get(f"{url}/view", params=file)).content
+                        found[hashlib.sha256(content).hexdigest()] = content
+    return found
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+async def test_a_workflow_runs_and_its_bytes_are_the_nodes_own(
+    fleet: Fleet, client: httpx.AsyncClient, path: Path
+) -> None:
+    graph = json.loads(await asyncio.to_thread(path.read_text))
+    models = (await client.get("/models")).json()["models"]
+    wanted = graph.get("1", {}).get("inputs", {}).get("ckpt_name")
+    if wanted and wanted not in models.get("CheckpointLoaderSimple.ckpt_name", []):
+        graph["1"]["inputs"]["ckpt_name"] = models["CheckpointLoaderSimple.ckpt_name"][0]
+    job = await fleet.submit(client, workflow=graph)
+    ended = await fleet.ended(client, job["job_id"])
+    assert ended["status"] == "completed", ended
+    outputs = (await client.get(f"/jobs/{job['job_id']}/outputs")).json()["outputs"]
+    assert outputs
+    files = await node_files(fleet)
+    for index, output in enumerate(outputs):
+        fetched = (await client.get(f"/jobs/{job['job_id']}/result", params={"index": index})).content
+        assert hashlib.sha256(fetched).hexdigest() == output["sha256"]
+        assert len(fetched) == output["size_bytes"]
+        assert files[output["sha256"]] == fetched
+        assert (await client.get(output["url"])).content == fetched
+
+
+@simulated_only
+async def test_a_prompt_becomes_a_picture_seen_live(fleet: Fleet, client: httpx.AsyncClient) -> None:
+    job = await fleet.submit(client, prompt="a lighthouse at dusk", width=128, height=96, steps=40, seed=7)
+    async with fleet.watch(job["job_id"]) as first, fleet.watch(job["job_id"]) as second:
+        one, two = await frames(first), await frames(second)
+    for seen in (one, two):
+        assert seen[0]["type"] == "snapshot"
+        kinds = [frame["type"] for frame in seen]
+        assert kinds[-1] == "end"
+        assert seen[-2] | {"type": "status"} == seen[-2]
+        assert seen[-2]["status"] == "completed"
+        assert kinds.index("output") > max((n for n, kind in enumerate(kinds) if kind == "progress"), default=-1)
+        numbers = [frame["seq"] for frame in seen if frame["type"] == "status"]
+        assert numbers == sorted(set(numbers))
+        progress = [frame["progress"] for frame in seen if frame["type"] == "progress"]
+        assert progress == sorted(progress)
+        assert len(progress) > 2
+    picture = await client.get(f"/jobs/{job['job_id']}/result")
+    assert picture.headers["content-type"] == "image/png"
+    assert picture.content.startswith(b"\x89PNG")
+
+
+async def test_a_late_watcher_gets_the_whole_story(fleet: Fleet, client: httpx.AsyncClient) -> None:
+    job = await fleet.submit(client, workflow=HELLO)
+    await fleet.ended(client, job["job_id"])
+    async with fleet.watch(job["job_id"], after=0) as socket:
+        seen = await frames(socket)
+    assert [frame["seq"] for frame in seen if frame["type"] == "status"] == [1, 2, 3, 4]
+    assert [frame["status"] for frame in seen if frame["type"] == "status"] == [
+        "pending", "processing", "processing", "completed",
+    ]  # fmt: skip
+    assert sum(frame["type"] == "output" for frame in seen) == len(
+        (await client.get(f"/jobs/{job['job_id']}")).json()["outputs"]
+    )
+    async with fleet.watch(job["job_id"], after=3) as socket:
+        assert [frame["seq"] for frame in await frames(socket) if frame["type"] == "status"] == [4]
+
+
+async def test_the_same_key_is_the_same_job(client: httpx.AsyncClient) -> None:
+    def send(submission: dict[str, Any]) -> Any:
+        return client.post("/jobs", json=submission, headers={"Idempotency-Key": "order-4711"})
+
+    first, again, other = (
+        await send({"workflow": HELLO}),
+        await send({"workflow": HELLO}),
+        await send({"workflow": HELLO, "priority": 1}),
+    )
+    assert (first.status_code, again.status_code, other.status_code) == (201, 201, 422)
+    assert first.json()["job_id"] == again.json()["job_id"]
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert "Idempotent-Replayed" not in first.headers
+    assert other.json()["code"] == "idempotency.key_reused"
+
+
+async def test_jobs_are_listed_newest_first_page_by_page(fleet: Fleet) -> None:
+    async with fleet.client(fleet.new_user("lister", "pro")) as client:
+        made = [(await fleet.submit(client, workflow=HELLO, labels={"n": str(n)}))["job_id"] for n in range(3)]
+        page = (await client.get("/jobs", params={"limit": 2})).json()
+        assert [job["job_id"] for job in page["jobs"]] == [made[2], made[1]]
+        rest = (await client.get("/jobs", params={"limit": 2, "cursor": page["next_cursor"]})).json()
+        assert [job["job_id"] for job in rest["jobs"]] == [made[0]]
+        assert rest["next_cursor"] is None
+        labelled = (await client.get("/jobs", params={"label": "n:1"})).json()
+        assert [job["job_id"] for job in labelled["jobs"]] == [made[1]]

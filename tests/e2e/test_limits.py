@@ -1,0 +1,102 @@
+"""A tier's limits hold however hard they are pushed."""
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import httpx
+
+from tests.e2e.conftest import simulated_only
+from tests.kit.fleet import HELLO, Fleet
+from tests.kit.waiting import until
+
+PICTURE = {"prompt": "x", "width": 64, "height": 64, "steps": 1}
+ROUNDS, PARALLEL = 50, 30
+
+
+def slow(seconds: float) -> dict[str, Any]:
+    """A workflow that keeps its node for a while and makes one picture."""
+    return {
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
+        "2": {"class_type": "SimSleep", "inputs": {"image": ["1", 0], "seconds": seconds}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "slow"}},
+    }
+
+
+@simulated_only
+async def test_one_image_of_quota_left_is_given_to_exactly_one_of_thirty(fleet: Fleet) -> None:
+    async with fleet.client(fleet.new_user("quota", "free")) as client:
+        running = await fleet.submit(client, workflow=slow(120))  # holds the one slot: what follows waits
+        await fleet.submit(client, **PICTURE, num_images=8)  # 1 + 8 of 10
+        for _ in range(ROUNDS):
+            answers = await asyncio.gather(*[client.post("/jobs", json=PICTURE) for _ in range(PARALLEL)])
+            accepted = [answer for answer in answers if answer.status_code == 201]
+            refused = [answer for answer in answers if answer.status_code == 429]
+            assert (len(accepted), len(refused)) == (1, PARALLEL - 1)
+            assert accepted[0].headers["x-quota-remaining"] == "0"
+            assert {answer.json()["code"] for answer in refused} == {"quota.images_exceeded"}
+            assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
+            # Cancelled before it started: the image is given back, and the next round begins as this one did.
+            ended = await client.delete(f"/jobs/{accepted[0].json()['job_id']}")
+            assert ended.json()["status"] == "cancelled"
+        await client.delete(f"/jobs/{running['job_id']}")
+
+
+async def test_the_queue_cap_holds(fleet: Fleet) -> None:
+    async with fleet.client(fleet.new_user("queuer", "free")) as client:
+        held = [await fleet.submit(client, workflow=HELLO) for _ in range(2)]
+        answers = await asyncio.gather(*[client.post("/jobs", json={"workflow": HELLO}) for _ in range(30)])
+        assert {answer.status_code for answer in answers} <= {201, 429}
+        codes = {answer.json()["code"] for answer in answers if answer.status_code == 429}
+        assert codes <= {"quota.images_exceeded", "quota.queue_full"}
+        assert codes
+        accepted = [answer.json() for answer in answers if answer.status_code == 201]
+        for job in [*held, *accepted]:
+            await fleet.ended(client, job["job_id"])
+        assert len(held) + len(accepted) <= 5  # each makes two pictures, and a day has ten
+
+
+@simulated_only
+async def test_a_free_tenant_runs_one_job_at_a_time(fleet: Fleet) -> None:
+    async with fleet.client(fleet.new_user("single", "free")) as client:
+        jobs = [await fleet.submit(client, workflow=slow(0.3 + n / 100)) for n in range(4)]
+        ended = [await fleet.ended(client, job["job_id"]) for job in jobs]
+    spans = sorted((job["started_at"], job["completed_at"]) for job in ended)
+    assert [job["status"] for job in ended] == ["completed"] * 4
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+
+
+@simulated_only
+async def test_what_failed_costs_nothing(fleet: Fleet) -> None:
+    failing = slow(0) | {
+        "2": {"class_type": "SimFail", "inputs": {"image": ["1", 0], "message": "boom", "exception_type": "ValueError"}}
+    }
+    async with fleet.client(fleet.new_user("unlucky", "free")) as client:
+        first = await client.post("/jobs", json={"workflow": failing})
+        assert first.headers["x-quota-remaining"] == "9"
+        ended = await fleet.ended(client, first.json()["job_id"])
+        assert (ended["status"], ended["error"]["code"]) == ("failed", "workflow.execution_failed")
+        assert ended["attempt"] == 1
+        again = await client.post("/jobs", json={"workflow": slow(0)})
+        assert again.headers["x-quota-remaining"] == "9"
+
+
+@simulated_only
+async def test_cancelling_a_running_job_is_seen_by_its_node(fleet: Fleet, client: httpx.AsyncClient) -> None:
+    job = await fleet.submit(client, workflow=slow(60))
+
+    async def is_running() -> bool:
+        return bool((await client.get(f"/jobs/{job['job_id']}")).json()["status"] == "processing") and any(
+            run["finished"] is None for run in await fleet.runs()
+        )
+
+    await until(is_running)
+    for answer in (await client.delete(f"/jobs/{job['job_id']}"), await client.post(f"/jobs/{job['job_id']}/cancel")):
+        assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+
+    async def is_interrupted() -> bool:
+        return any(run["outcome"] == "interrupted" for run in await fleet.runs())
+
+    await until(is_interrupted)
+    after = await fleet.submit(client, workflow=HELLO)
+    assert (await fleet.ended(client, after["job_id"]))["status"] == "completed"

@@ -1,0 +1,81 @@
+"""Other systems come in over NATS: as themselves, and as nobody else."""
+
+import asyncio
+import json
+
+import httpx
+from nats.errors import NoRespondersError
+from nats.errors import TimeoutError as NatsTimeout
+
+from tests.kit.fleet import HELLO, Fleet
+from tests.kit.waiting import until
+
+
+async def test_an_outside_system_submits_and_follows_its_jobs(fleet: Fleet, client: httpx.AsyncClient) -> None:
+    outside = await fleet.outside()
+    events: list[tuple[str, dict[str, object]]] = []
+
+    async def hear(message: object) -> None:
+        events.append((message.subject, json.loads(message.data)))  # type: ignore[attr-defined]
+
+    await outside.subscribe("jobs.event.>", cb=hear)
+    await outside.flush()
+    reply = json.loads((await outside.request("jobs.submit", json.dumps({"workflow": HELLO}).encode(), timeout=5)).data)
+    job_id = reply["job_id"]
+    assert (await client.get(f"/jobs/{job_id}")).status_code == 200  # committed, and the demo user's
+    await fleet.ended(client, job_id)
+    await until(lambda: any(event["state"] == "succeeded" for _, event in events if event["job_id"] == job_id))
+    own = [event["seq"] for subject, event in events if subject == f"jobs.event.{job_id}"]
+    assert own == [1, 2, 3, 4]
+    read = json.loads((await outside.request("jobs.read", json.dumps({"job_id": job_id}).encode(), timeout=5)).data)
+    assert read["status"] == "completed"
+    await outside.close()
+
+
+async def test_a_refusal_says_what_is_wrong(fleet: Fleet) -> None:
+    outside = await fleet.outside()
+    for payload in (b"{", b"{}", json.dumps({"workflow": {"1": {"class_type": "Evil", "inputs": {}}}}).encode()):
+        reply = await outside.request("jobs.submit", payload, timeout=5)
+        body = json.loads(reply.data)
+        assert body["status"] == 422, body
+        assert body["errors"]
+        assert reply.headers is not None
+        assert reply.headers["Nats-Service-Error-Code"] == "422"
+    await outside.close()
+
+
+async def test_an_outside_system_neither_acts_for_nor_overhears_anybody_else(fleet: Fleet) -> None:
+    outside = await fleet.outside()
+    admin = fleet.credentials["admin_user_id"]
+    overheard: list[str] = []
+
+    async def hear(message: object) -> None:
+        overheard.append(message.subject)  # type: ignore[attr-defined]
+
+    forbidden = [
+        f"rpc.gateway.job.submit.v1.{admin}",
+        f"rpc.scheduler.job.submit.v1.{admin}",
+        "rpc.scheduler.attempt.ask.v1._.node-1",
+        "evt.scheduler.job.changed.v1.x.y",
+        "$JS.API.STREAM.DELETE.EVENT",
+        "$JS.API.INFO",
+    ]
+    for subject in forbidden:
+        try:
+            answer = await outside.request(subject, b"{}", timeout=1)
+        except (NatsTimeout, NoRespondersError):
+            continue
+        raise AssertionError((subject, answer.data))
+    await until(
+        lambda: sum("permissions violation" in problem.lower() for problem in outside.problems) >= len(forbidden)
+    )
+    for subject in (">", "live.>", "evt.>", "_INBOX_gateway.>"):
+        await outside.subscribe(subject, cb=hear)
+    await outside.flush()
+    async with fleet.client(fleet.credentials["admin_key"]) as client:
+        job = await fleet.submit(client, workflow=HELLO)
+        await fleet.ended(client, job["job_id"])
+    await outside.flush()
+    await asyncio.wait_for(outside.flush(), 5)
+    assert overheard == []
+    await outside.close()

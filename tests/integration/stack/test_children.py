@@ -1,0 +1,118 @@
+"""Processes forked from the zygote: what they are given, how their end is heard, that none is left."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from stack.children import Call, Child, Nursery, start_program
+from stack.keeper import Keeper, Unit
+from stack.layout import Layout, tail
+from tests.integration.stack.conftest import until
+
+
+@pytest.fixture
+async def nursery(layout: Layout) -> AsyncIterator[Nursery]:
+    nursery = Nursery(layout.log_of("zygote"))
+    await nursery.start()
+    yield nursery
+    await nursery.close()
+
+
+def call(layout: Layout, *steps: dict[str, object], name: str = "child") -> Call:
+    env = {"PATH": os.defpath, "ONLY": "this"}
+    return Call(name, "stack.one_shots", (json.dumps(steps),), env, str(layout.log_of(name)))
+
+
+def step(code: str) -> dict[str, object]:
+    return {"module": "tests.integration.stack.snippet", "argv": [code], "env": {}}
+
+
+SLEEP = step("import time; print('up', flush=True); time.sleep(600)")
+
+
+async def until_said(log: Path, word: str) -> None:
+    async def said() -> bool:
+        return word in tail(log)
+
+    await until(said)
+
+
+def stat_of(pid: int) -> list[str]:
+    """State and parent, then the rest; nothing where there is no such process."""
+    path = Path(f"/proc/{pid}/stat")
+    return path.read_text().rpartition(")")[2].split() if path.exists() else []
+
+
+async def until_gone(pid: int) -> None:
+    """Wait until a process is no more, or a zombie of somebody who does not look after it."""
+
+    async def gone() -> bool:
+        return stat_of(pid)[:1] in ([], ["Z"])
+
+    await until(gone)
+
+
+async def test_a_child_has_its_environment_its_name_and_its_log(nursery: Nursery, layout: Layout) -> None:
+    said = step("import os; print(dict(os.environ), open('/proc/self/comm').read())")
+    child = await nursery.spawn(call(layout, said, name="scheduler"))
+    assert await asyncio.wait_for(child.wait(), 30) == 0
+    log = layout.log_of("scheduler").read_text()
+    assert str({"PATH": os.defpath, "ONLY": "this"}) in log
+    assert "scheduler" in log
+
+
+async def test_how_a_child_ended_is_heard(nursery: Nursery, layout: Layout) -> None:
+    ends = {"raise SystemExit(3)": 3, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)": -9, "1 / 0": 70}
+    for code, expected in ends.items():
+        child = await nursery.spawn(call(layout, step(code)))
+        assert await asyncio.wait_for(child.wait(), 30) == expected
+    assert "ZeroDivisionError" in layout.log_of("child").read_text()
+
+
+async def test_ctrl_c_and_sigterm_work_in_a_child(nursery: Nursery, layout: Layout) -> None:
+    for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)):
+        layout.log_of("child").unlink(missing_ok=True)
+        child = await nursery.spawn(call(layout, SLEEP))
+        await until_said(layout.log_of("child"), "up")
+        child.signal(number)
+        assert await asyncio.wait_for(child.wait(), 10) == expected
+
+
+async def test_children_die_with_the_zygote_and_another_takes_over(nursery: Nursery, layout: Layout) -> None:
+    child = await nursery.spawn(call(layout, SLEEP))
+    await until_said(layout.log_of("child"), "up")
+    os.kill(int(stat_of(child.pid)[1]), signal.SIGKILL)
+    assert await asyncio.wait_for(child.wait(), 10) == -9
+    await until_gone(child.pid)
+    again = await nursery.spawn(call(layout, step("print('again')")))
+    assert await asyncio.wait_for(again.wait(), 30) == 0
+
+
+async def test_a_process_that_dies_is_started_again(layout: Layout) -> None:
+    pids: asyncio.Queue[int] = asyncio.Queue()
+
+    async def start() -> Child:
+        return start_program(["sleep", "600"], layout.log_of("sleep"))
+
+    async def ready() -> bool:
+        return True
+
+    def changed(_: str, pid: int | None) -> None:
+        if pid:
+            pids.put_nowait(pid)
+
+    keeper = Keeper(Unit("sleep", start, ready), changed, lambda _: None)
+    keeper.start()
+    async with asyncio.timeout(10):
+        seen = [await pids.get()]
+        for _ in range(3):
+            os.kill(seen[-1], signal.SIGKILL)
+            seen.append(await pids.get())
+    await keeper.stop()
+    assert len(set(seen)) == 4
+    assert not stat_of(seen[-1])

@@ -1,0 +1,30 @@
+"""The front command before there is anything: its menu, and what it says to a wrong word."""
+
+import sys
+from pathlib import Path
+from subprocess import run
+
+DEV = Path(__file__).resolve().parents[3] / "dev"
+
+
+def test_bare_it_prints_the_menu() -> None:
+    said = run([sys.executable, DEV], capture_output=True, text=True, check=True).stdout
+    for command in ("demo", "up", "down", "test", "check", "migrate", "generate", "lock", "doctor"):
+        assert f"./dev {command} " in said
+
+
+def test_a_wrong_word_is_named() -> None:
+    wrong = run([sys.executable, DEV, "tset"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "'tset'" in wrong.stderr
+
+
+def test_the_locks_hold_hashes_and_no_address() -> None:
+    locks = sorted((DEV.parent / "deploy/locks").glob("*.txt"))
+    assert {path.stem for path in locks} == {
+        "all", "uv", "auth", "executor", "gateway", "notifier", "scheduler",
+    }  # fmt: skip
+    for path in locks:
+        text = path.read_text()
+        assert "://" not in text
+        assert all("--hash=sha256:" in entry for entry in text.split("\n\n") if "==" in entry)

@@ -1,0 +1,128 @@
+"""What each NATS login is refused, as the real server sees it."""
+
+import json
+from pathlib import Path
+from subprocess import run
+
+import pytest
+from nats.aio.msg import Msg
+from nats.errors import NoRespondersError
+
+from contracts import auth, executor, gateway, scheduler
+from contracts.permissions import inbox_prefix
+from stack.credentials import OUTSIDE_USER
+from stack.nats_config import NatsPlan, Outside, logins, render
+from stack.nats_server import Nats, binary
+from tests.integration.stack.conftest import OTHER_TENANT, TENANT, Clients
+
+JOB = "0193a6c0-0000-7000-8000-00000000000a"
+
+
+async def test_an_executor_speaks_for_its_own_node_only(connect: Clients) -> None:
+    node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
+    with pytest.raises(NoRespondersError):  # allowed, and nobody is there
+        await node.request(scheduler.BEAT.subject(key="node-1"), b"{}", timeout=2)
+    await node.publish(scheduler.BEAT.subject(key="node-2"), b"{}")
+    await connect.refused(scheduler.BEAT.subject(key="node-2"))
+
+
+async def test_an_executor_hears_its_own_node_only(connect: Clients) -> None:
+    node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
+    await node.subscribe(executor.CANCEL_ATTEMPT.subject(key="node-2"))
+    await connect.refused(executor.CANCEL_ATTEMPT.subject(key="node-2"))
+
+
+async def test_nobody_listens_on_anothers_inbox(connect: Clients) -> None:
+    notifier = await connect("notifier", inbox_prefix("notifier"))
+    for inbox in (">", "_INBOX.>", f"{inbox_prefix('gateway')}.>"):
+        await notifier.subscribe(inbox)
+        await connect.refused(inbox)
+
+
+async def test_a_service_that_only_answers_publishes_nothing_but_answers(connect: Clients) -> None:
+    auth_client = await connect("auth", inbox_prefix("auth"))
+    gateway_client = await connect("gateway", inbox_prefix("gateway"))
+
+    async def answer(message: Msg) -> None:
+        await message.respond(b"you")
+
+    await auth_client.subscribe(auth.VERIFY_CREDENTIAL.pattern, cb=answer)
+    await auth_client.flush()
+    replied = await gateway_client.request(auth.VERIFY_CREDENTIAL.subject(), b"{}", timeout=2)
+    assert replied.data == b"you"
+    await auth_client.publish(scheduler.JOB_CHANGED.subject(TENANT, JOB), b"{}")
+    await connect.refused(scheduler.JOB_CHANGED.subject(TENANT, JOB))
+
+
+async def test_the_server_writes_the_outside_systems_tenant(connect: Clients) -> None:
+    outside = await connect(OUTSIDE_USER)
+    inside = await connect("gateway", inbox_prefix("gateway"))
+
+    async def answer(message: Msg) -> None:
+        await message.respond(message.subject.encode())
+
+    await inside.subscribe(gateway.DOOR_SUBMIT.pattern, cb=answer)
+    await inside.flush()
+    replied = await outside.request("jobs.submit", b'{"tenant": "somebody else"}', timeout=2)
+    assert replied.data.decode() == gateway.DOOR_SUBMIT.subject(TENANT)
+
+
+async def test_an_outside_system_hears_its_own_jobs_only(connect: Clients) -> None:
+    outside = await connect(OUTSIDE_USER)
+    node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
+    heard = await outside.subscribe("jobs.progress.>")
+    await outside.flush()
+    await node.publish(executor.PROGRESS.subject(OTHER_TENANT, JOB), b"theirs")
+    await node.publish(executor.PROGRESS.subject(TENANT, JOB), b"mine")
+    first = await heard.next_msg(timeout=2)
+    assert (first.subject, first.data) == (f"jobs.progress.{JOB}", b"mine")
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        gateway.DOOR_SUBMIT.subject(TENANT),
+        gateway.DOOR_SUBMIT.subject(OTHER_TENANT),
+        scheduler.SUBMIT_JOB.subject(TENANT),
+        scheduler.JOB_CHANGED_LIVE.subject(TENANT, JOB),
+        f"jobs.submit.{OTHER_TENANT}",
+        f"jobs.event.{JOB}",
+        "$JS.API.STREAM.NAMES",
+        "$JS.API.STREAM.CREATE.MINE",
+    ],
+)
+async def test_an_outside_system_publishes_requests_only(connect: Clients, subject: str) -> None:
+    outside = await connect(OUTSIDE_USER)
+    await outside.publish(subject, b"{}")
+    await connect.refused(subject)
+
+
+@pytest.mark.parametrize("subject", [">", "evt.>", "live.>", scheduler.JOB_CHANGED_LIVE.pattern, "$SYS.>"])
+async def test_an_outside_system_overhears_nothing(connect: Clients, subject: str) -> None:
+    outside = await connect(OUTSIDE_USER)
+    await outside.subscribe(subject)
+    await connect.refused(subject)
+
+
+def test_the_configuration_is_read_by_its_owner_only(nats_server: Nats) -> None:
+    assert nats_server.config.stat().st_mode & 0o777 == 0o600
+
+
+def test_passwords_may_come_from_the_servers_environment(tmp_path: Path) -> None:
+    nodes = ("node-1",)
+    names = ["sys", *(login for login, _, _ in logins(nodes))]
+    variable = {name: f"NATS_{name.upper().replace('-', '_')}_PASSWORD" for name in names}
+    plan = NatsPlan(
+        passwords={name: f"${variable[name]}" for name in names},
+        nodes=nodes,
+        outside=(Outside("ACME", "acme", "$NATS_ACME_PASSWORD", TENANT), Outside("GLOBEX", "globex", "literal", JOB)),
+        listen="0.0.0.0:4222",
+        monitor="0.0.0.0:8222",
+        store="/data",
+    )
+    path = tmp_path / "nats.conf"
+    path.write_text(render(plan))
+    environment = {name: f"k{number}" for number, name in enumerate([*variable.values(), "NATS_ACME_PASSWORD"])}
+    checked = run([binary(), "-t", "-c", path], env=environment, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    assert json.dumps("literal") in path.read_text()

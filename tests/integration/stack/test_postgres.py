@@ -1,0 +1,150 @@
+"""PostgreSQL as the stack runs it: whoever we are, whatever was killed, and no service in another's database."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from contracts.registry import DATABASES
+from stack import unprivileged
+from stack.credentials import Secrets
+from stack.keeper import Keeper, Unit
+from stack.layout import Layout
+from stack.ports import free_ports
+from stack.postgres import Postgres, binaries
+from stack.unprivileged import CannotRunPostgres, choose_runner
+from tests.integration.stack.conftest import until
+
+
+def quietly(*_: object) -> None:
+    """Nobody listens."""
+
+
+@asynccontextmanager
+async def kept(postgres: Postgres) -> AsyncIterator[Keeper]:
+    keeper = Keeper(Unit("postgres", postgres.start, postgres.ready, stop_signal=signal.SIGINT), quietly, quietly)
+    keeper.start()
+    try:
+        async with asyncio.timeout(20):
+            await keeper.until_ready()
+        yield keeper
+    finally:
+        await keeper.stop()
+
+
+@pytest.fixture
+async def postgres(layout: Layout) -> Postgres:
+    server = Postgres.of(layout, Secrets.open(layout.secrets), free_ports(1)[0])
+    assert await server.create()
+    return server
+
+
+def dsn(server: Postgres, role: str, database: str | None = None) -> str:
+    url = server.url(role).replace("+asyncpg", "")
+    return url.removesuffix(f"/{role}") + f"/{database or role}"
+
+
+async def postmaster_of(server: Postgres) -> int:
+    return int((server.layout.postgres / "postmaster.pid").read_text().splitlines()[0])
+
+
+async def test_a_role_reaches_its_own_database_only(postgres: Postgres) -> None:
+    async with kept(postgres):
+        for role in DATABASES:
+            own = await asyncpg.connect(dsn(postgres, role))
+            await own.execute("create table mine (id int)")
+            await own.close()
+            for other in {*DATABASES, "postgres", "template1"} - {role}:
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await asyncpg.connect(dsn(postgres, role, other))
+
+
+async def test_a_wrong_password_is_refused(postgres: Postgres) -> None:
+    async with kept(postgres):
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await asyncpg.connect(dsn(postgres, "auth"), password="wrong")
+
+
+async def test_what_was_committed_survives_a_killed_postmaster(postgres: Postgres) -> None:
+    async with kept(postgres) as keeper:
+        before = await asyncpg.connect(dsn(postgres, "auth"))
+        await before.execute("create table kept as select 42 as answer")
+        killed = await postmaster_of(postgres)
+        os.kill(killed, signal.SIGKILL)
+
+        async def restarted() -> bool:
+            return keeper.restarts > 0
+
+        await until(restarted)
+        async with asyncio.timeout(20):
+            await keeper.until_ready()
+        assert await postmaster_of(postgres) != killed
+        after = await asyncpg.connect(dsn(postgres, "auth"))
+        assert await after.fetchval("select answer from kept") == 42
+        assert await after.fetchval("show fsync") == "on"
+        await after.close()
+        before.terminate()
+
+
+async def test_it_starts_where_a_stranger_has_the_old_servers_pid(postgres: Postgres) -> None:
+    async with kept(postgres):
+        pass
+    lines = [str(os.getpid()), str(postgres.layout.postgres), "1", str(postgres.port), "", "127.0.0.1", "1 1", "ready"]
+    (postgres.layout.postgres / "postmaster.pid").write_text("\n".join(lines))
+    async with kept(postgres):
+        connection = await asyncpg.connect(dsn(postgres, "scheduler"))
+        await connection.close()
+
+
+async def test_a_directory_that_is_there_is_left_alone(postgres: Postgres) -> None:
+    assert not await postgres.create()
+
+
+async def test_one_that_was_never_finished_is_made_again(postgres: Postgres) -> None:
+    postgres.layout.postgres.rename(postgres.layout.state / "postgres.new")
+    assert await postgres.create()
+    async with kept(postgres):
+        pass
+
+
+@pytest.fixture
+def open_layout() -> Iterator[Layout]:
+    """A state directory that another account can reach, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        layout = Layout(Path(folder) / "state")
+        layout.create()
+        yield layout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another way")
+async def test_root_without_user_namespaces_runs_it_as_an_account(
+    open_layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unprivileged, "enter_user_namespace", lambda: os.chdir("/nowhere"))
+    reachable = await asyncio.create_subprocess_exec(
+        binaries() / "postgres", "--version", user="nobody", group="nogroup"
+    )
+    if await reachable.wait() != 0:
+        pytest.skip("this checkout is closed to other accounts")
+    server = Postgres.of(open_layout, Secrets.open(open_layout.secrets), free_ports(1)[0])
+    await server.create()
+    assert server.runner.owner is not None
+    assert os.stat(server.layout.postgres).st_uid == server.runner.owner[0]  # noqa: PTH116 - a test
+    async with kept(server):
+        connection = await asyncpg.connect(dsn(server, "auth"))
+        await connection.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another way")
+def test_root_without_any_way_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unprivileged, "ACCOUNTS", ())
+    monkeypatch.setattr(unprivileged, "enter_user_namespace", lambda: os.chdir("/nowhere"))
+    with pytest.raises(CannotRunPostgres, match="normal user"):
+        choose_runner(binaries() / "postgres", tmp_path / "postgres")

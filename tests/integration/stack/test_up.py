@@ -1,0 +1,155 @@
+"""``./dev up`` as a whole: what it writes, what it survives, what it leaves behind."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from stack.layout import Layout, read_json
+from stack.ports import listen
+from tests.integration.stack.conftest import until
+from tests.integration.stack.test_children import stat_of, until_gone
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+NAMES = {
+    "auth", "gateway", "scheduler", "notifier", "executor-1", "executor-2", "nats", "postgres", "node-1", "node-2",
+    "proxy",
+}  # fmt: skip
+
+
+class Up:
+    """A running ``python -m stack up``."""
+
+    def __init__(self, layout: Layout, process: asyncio.subprocess.Process) -> None:
+        self.layout = layout
+        self.process = process
+
+    @property
+    def pids(self) -> dict[str, int]:
+        return dict(read_json(self.layout.processes) or {})
+
+    @property
+    def credentials(self) -> dict[str, Any]:
+        return dict(read_json(self.layout.credentials))
+
+    async def ready(self) -> bool:
+        assert self.process.returncode is None, await self.said()
+        return self.layout.ready.exists() and self.layout.ready.read_text() == str(self.process.pid)
+
+    async def said(self) -> str:
+        assert self.process.stdout
+        return (await self.process.stdout.read()).decode()
+
+    async def answers(self) -> bool:
+        try:
+            async with httpx.AsyncClient(base_url=self.credentials["base_url"]) as client:
+                return (await client.get("/readyz")).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+async def start(layout: Layout, *options: str) -> Up:
+    argv = ("-m", "stack", "up", "--state", str(layout.state), "--port", "0", *options)
+    pipe = asyncio.subprocess.PIPE
+    return Up(layout, await asyncio.create_subprocess_exec(sys.executable, *argv, stdout=pipe, stderr=pipe))
+
+
+@asynccontextmanager
+async def running(layout: Layout, *options: str) -> AsyncIterator[Up]:
+    up = await start(layout, *options)
+    try:
+        await until(up.ready, 60)
+        yield up
+    finally:
+        if up.process.returncode is None:
+            up.process.send_signal(signal.SIGINT)
+            await asyncio.wait_for(up.process.wait(), 60)
+
+
+async def test_it_keeps_its_promises(layout: Layout) -> None:
+    async with running(layout, "--step-ms", "1") as up:
+        assert set(up.pids) == NAMES
+        credentials = up.credentials
+        assert {"base_url", "nats_url", "admin_key", "demo_key", "nodes", "outside"} <= set(credentials)
+        assert len(credentials["nodes"]) == 2
+        for path in (layout.credentials, layout.secrets, layout.nats / "nats.conf"):
+            assert oct(os.stat(path).st_mode)[-3:] == "600"  # noqa: PTH116 - a test
+        assert await up.answers()
+
+        second = await start(layout)
+        assert await asyncio.wait_for(second.process.wait(), 30) == 1
+        assert "in use" in await second.said()
+
+        before = up.pids
+        for name, pid in before.items():
+            os.kill(pid, signal.SIGKILL)
+            await until(_replaced(up, name, pid))
+        await until(up.answers)
+        assert set(up.pids) == NAMES
+    await _nothing_left(before.values())
+    assert up.process.returncode == 0
+    assert up.pids == {}
+
+
+async def test_killed_at_once_it_leaves_nothing_and_comes_back_with_its_state(layout: Layout) -> None:
+    up = await start(layout)
+    await until(up.ready, 60)
+    pids, before = up.pids, up.credentials
+    up.process.kill()
+    await up.process.wait()
+    await _nothing_left(pids.values())
+    async with running(layout) as again:
+        assert again.credentials["demo_key"] == before["demo_key"]
+        async with httpx.AsyncClient(base_url=again.credentials["base_url"]) as client:
+            listed = await client.get("/api/v1/jobs", headers={"X-API-Key": before["demo_key"]})
+            assert listed.status_code == 200, listed.text
+            assert (await client.get("/api/v1/jobs")).status_code == 401
+
+
+async def test_a_public_port_in_use_is_named(layout: Layout) -> None:
+    with listen(0) as taken:
+        port = taken.getsockname()[1]
+        up = await start(layout, "--port", str(port))
+        assert await asyncio.wait_for(up.process.wait(), 30) == 1
+        assert f"port {port} is in use" in await up.said()
+
+
+async def test_down_stops_it(layout: Layout) -> None:
+    async with running(layout, "--bare") as up:
+        pids = up.pids
+        argv = ("-m", "stack", "down", "--state", str(layout.state))
+        down = await asyncio.create_subprocess_exec(sys.executable, *argv)
+        assert await asyncio.wait_for(down.wait(), 60) == 0
+        assert await asyncio.wait_for(up.process.wait(), 5) == 0
+    await _nothing_left(pids.values())
+
+
+def _replaced(up: Up, name: str, pid: int) -> Any:
+    async def replaced() -> bool:
+        return up.pids.get(name, pid) != pid
+
+    return replaced
+
+
+async def _nothing_left(pids: Any) -> None:
+    for pid in pids:
+        await until_gone(pid)
+        assert stat_of(pid)[:1] in ([], ["Z"])
+
+
+async def test_the_demo_leaves_pictures(tmp_path: Path) -> None:
+    argv = ("-m", "stack", "demo", "--output", str(tmp_path / "pictures"), "--step-ms", "5")
+    process = await asyncio.create_subprocess_exec(sys.executable, *argv, stdout=asyncio.subprocess.PIPE)
+    said, _ = await asyncio.wait_for(process.communicate(), 120)
+    assert process.returncode == 0, said.decode()
+    pictures = {path.name: path.read_bytes() for path in (tmp_path / "pictures").iterdir()}
+    assert set(pictures) == {"lighthouse.png", "harbour.png"}
+    assert all(content.startswith(b"\x89PNG") for content in pictures.values())

@@ -1,0 +1,207 @@
+"""The whole system as real processes, started the way an operator starts it: ``./dev up``."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from nats.aio.client import Client
+from websockets.asyncio.client import ClientConnection, connect
+
+import nats
+from stack.linux import die_with_parent
+from tests.kit.waiting import until
+
+ROOT = Path(__file__).parents[2]
+READY_S = 90.0
+END_S = 60.0
+ENDED = {"completed", "failed", "cancelled"}
+
+HELLO = json.loads((ROOT / "tests/workflows/hello.json").read_text())
+
+
+@dataclass
+class Fleet:
+    """A running system and the ways in which a test looks at it."""
+
+    state: Path
+    credentials: dict[str, Any]
+    process: subprocess.Popen[bytes]
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.key = self.credentials["demo_key"]
+
+    @property
+    def base_url(self) -> str:
+        return str(self.credentials["base_url"])
+
+    @property
+    def nodes(self) -> list[str]:
+        return list(self.credentials["nodes"])
+
+    def client(self, key: str | None = None) -> httpx.AsyncClient:
+        """An HTTP client with the demo user's key, or another's; "" for none."""
+        credential = self.key if key is None else key
+        headers = {"X-API-Key": credential} if credential else {}
+        return httpx.AsyncClient(base_url=f"{self.base_url}/api/v1", headers=headers, timeout=20)
+
+    def watch(self, job_id: str, *, after: int | None = None, key: str | None = None) -> connect:
+        """A websocket on a job; to be entered."""
+        query = "" if after is None else f"?after={after}"
+        url = f"{self.base_url.replace('http', 'ws', 1)}/ws/jobs/{job_id}{query}"
+        return connect(url, additional_headers={"X-API-Key": key or self.key}, max_size=2**24)
+
+    async def outside(self, **login: str) -> Client:
+        """A NATS connection with an outside system's login; problems that the server reports land in ``.problems``."""
+        problems: list[str] = []
+
+        async def note(error: Exception) -> None:
+            problems.append(str(error))
+
+        connection = await nats.connect(
+            self.credentials["nats_url"], **(login or self.credentials["outside"]), error_cb=note
+        )
+        connection.problems = problems
+        return connection
+
+    def pid(self, name: str) -> int:
+        return int(json.loads((self.state / "processes.json").read_text())[name])
+
+    def kill(self, name: str) -> int:
+        """``kill -9`` a part of the system; the pid that is no more."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    async def replaced(self, name: str, pid: int) -> None:
+        """Return once the supervisor runs another process in its place."""
+        await until(lambda: self._pid_or_none(name) not in {None, pid}, within_s=30)
+
+    def _pid_or_none(self, name: str) -> int | None:
+        try:
+            return self.pid(name)
+        except (OSError, ValueError, KeyError):
+            return None
+
+    async def submit(self, client: httpx.AsyncClient, **submission: Any) -> dict[str, Any]:
+        """Submit a job and insist on its being accepted."""
+        answer = await client.post("/jobs", json=submission)
+        assert answer.status_code == 201, answer.text
+        job: dict[str, Any] = answer.json()
+        return job
+
+    async def ended(self, client: httpx.AsyncClient, job_id: str, within_s: float = END_S) -> dict[str, Any]:
+        """The job once it has ended, however long the way there was interrupted."""
+        job: dict[str, Any] = {}
+
+        async def has_ended() -> bool:
+            nonlocal job
+            try:
+                answer = await client.get(f"/jobs/{job_id}")
+            except httpx.HTTPError:
+                return False
+            if answer.status_code != 200:
+                return False
+            job = answer.json()
+            return job["status"] in ENDED
+
+        await until(has_ended, within_s=within_s)
+        return job
+
+    async def ledgers(self) -> list[dict[str, Any]]:
+        """What every simulated node really did, prompt by prompt."""
+        async with httpx.AsyncClient(timeout=20) as client:
+            answers = [await client.get(f"{node}/simnode/ledger") for node in self.nodes]
+        return [answer.json() for answer in answers]
+
+    async def runs(self) -> list[dict[str, Any]]:
+        """Every start of every prompt on every node."""
+        return [prompt for ledger in await self.ledgers() for prompt in ledger["prompts"] if prompt["started"]]
+
+    async def arm(self, fault: str, node: int = 0, **parameters: Any) -> None:
+        """Arm a fault of a simulated node."""
+        async with httpx.AsyncClient(timeout=20) as client:
+            answer = await client.post(f"{self.nodes[node]}/simnode/faults", json={"name": fault, **parameters})
+        assert answer.status_code == 200, answer.text
+
+    async def fired(self, fault: str, node: int = 0) -> int:
+        """How often a fault of a simulated node has fired."""
+        async with httpx.AsyncClient(timeout=20) as client:
+            faults = (await client.get(f"{self.nodes[node]}/simnode/faults")).json()["faults"]
+        return sum(entry["fired"] for entry in faults if entry["name"] == fault)
+
+    def new_user(self, name: str, tier: str) -> str:
+        """A fresh user's key, made the way an operator makes one."""
+        settings = dict(
+            line.split("=", 1) for line in (self.state / "env/auth.env").read_text().splitlines() if "=" in line
+        )
+        made = subprocess.run(
+            [sys.executable, "-m", "auth", "bootstrap", "--username", name, "--tier", tier, "--output", "-"],
+            env=settings, capture_output=True, check=True, timeout=60,
+        )  # fmt: skip
+        return str(json.loads(made.stdout.splitlines()[-1])["key"])
+
+    def stop(self) -> None:
+        """End it as Ctrl-C does."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(40)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+
+    def logs(self) -> str:
+        """The end of every log, for a failure's message."""
+        return "\n".join(f"--- {path.name}\n{path.read_text()[-1500:]}" for path in (self.state / "logs").glob("*"))
+
+
+@asynccontextmanager
+async def running_fleet(*options: str, state: Path | None = None, keep: bool = False) -> AsyncIterator[Fleet]:
+    """``./dev up`` on free ports with a state directory of its own, stopped at the end whatever happens."""
+    folder = state or Path(tempfile.mkdtemp(prefix="comfyfleet-fleet-"))
+    parent = os.getpid()
+    with (folder / "up.log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond
+            [sys.executable, "-m", "stack", "up", "--port", "0", "--state", str(folder), *options],
+            stdout=log, stderr=log, preexec_fn=lambda: die_with_parent(parent), cwd=ROOT,  # noqa: PLW1509
+        )  # fmt: skip
+    try:
+        await until(lambda: is_ready(folder, process.pid) or process.poll() is not None, within_s=READY_S)
+        assert process.poll() is None, (folder / "up.log").read_text()
+        fleet = Fleet(folder, json.loads((folder / "credentials.json").read_text()), process)
+        try:
+            yield fleet
+        finally:
+            await asyncio.to_thread(fleet.stop)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(10)
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_ready(state: Path, pid: int) -> bool:
+    """Whether this very ``up`` is ready: one that was killed may have left its word."""
+    try:
+        return (state / "ready").read_text().strip() == str(pid)
+    except OSError:
+        return False
+
+
+async def frames(socket: ClientConnection, within_s: float = END_S) -> list[dict[str, Any]]:
+    """Every frame until the server closes the socket."""
+    async with asyncio.timeout(within_s):
+        return [json.loads(message) async for message in socket]

@@ -1,0 +1,61 @@
+"""A real nats-server for tests, without logins: started in tens of milliseconds, killed and brought back at will."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from stack.linux import die_with_parent
+from stack.ports import free_ports
+from tests.kit.waiting import until
+
+
+class NatsServer:
+    """One server with JetStream in a directory of its own; it keeps port and store when it is restarted."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="comfyfleet-nats-"))
+        self.port = free_ports(1)[0]
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Start and wait until it takes connections."""
+        parent = os.getpid()
+        program = Path(sys.executable).with_name("nats-server")
+        argv = [str(program), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder / "store")]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond
+                argv,
+                stdout=log,
+                stderr=log,
+                preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509 - one system call
+                start_new_session=True,
+            )
+        await until(self._answers)
+
+    def kill(self) -> None:
+        """End it at once, as a power failure would."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait(10)
+            self._process = None
+
+    def remove(self) -> None:
+        """End it and remove what it stored."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def _answers(self) -> bool:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        said = await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+        return said.startswith(b"INFO")

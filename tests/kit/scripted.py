@@ -1,0 +1,180 @@
+"""Auth and scheduler as scripts: real answers over a real NATS, with what a test wants them to say."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from chassis.bus import Bus
+from contracts import auth, scheduler
+from contracts.auth import BadCredential, Principal, Role, Tier, VerifyCredential
+from contracts.permissions import inbox_prefix
+from contracts.scheduler import (
+    FINAL,
+    Fleet,
+    Job,
+    JobError,
+    JobEvent,
+    JobPage,
+    JobRead,
+    JobState,
+    KeyReused,
+    ListJobs,
+    NodeSummary,
+    Output,
+    OutputKind,
+    Quota,
+    ReadFleet,
+    ReadJob,
+    SubmitJob,
+    Submitted,
+    Timings,
+    UnknownJob,
+)
+from contracts.wire.topic import Address
+
+CHECKPOINT = "CheckpointLoaderSimple.ckpt_name"
+
+
+def output_of(artifact_id: UUID, content: bytes, *, name: str = "a.png", sha256: str = "0" * 64, **more: Any) -> Output:
+    fields: dict[str, Any] = {"node_id": "9", "kind": OutputKind.IMAGE, "content_type": "image/png"} | more
+    return Output(id=artifact_id, name=name, size_bytes=len(content), sha256=sha256, **fields)
+
+
+class ScriptedAuth:
+    """Knows keys and whose they are."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, UUID] = {"alice-key": uuid4(), "bob-key": uuid4()}
+        self.asked = 0
+
+    async def verify(self, asked: VerifyCredential, _: Address) -> Principal:
+        self.asked += 1
+        user = self.keys.get(asked.credential)
+        if user is None:
+            raise BadCredential
+        return Principal(user_id=user, username="u", tier=Tier.PRO, role=Role.USER, scopes=(), key_id="k")
+
+
+class ScriptedScheduler:
+    """Keeps jobs and their logs, and says whatever a test makes happen to them."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[UUID, Job] = {}
+        self.logs: dict[UUID, list[JobEvent]] = defaultdict(list)
+        self.submits: list[SubmitJob] = []
+        self.keys: dict[str, tuple[str, UUID]] = {}
+        self.models: dict[str, tuple[str, ...]] = {CHECKPOINT: ("common.safetensors", "rare.safetensors")}
+        self.before_submit: Callable[[SubmitJob], None] = lambda _: None
+        self.reads = 0
+
+    async def submit(self, asked: SubmitJob, address: Address) -> Submitted:
+        self.submits.append(asked)
+        self.before_submit(asked)
+        kept = self.keys.get(asked.idempotency_key or "")
+        if kept and kept[0] != asked.request_hash:
+            raise KeyReused
+        job_id = kept[1] if kept else asked.job_id
+        if job_id not in self.jobs:
+            self.add(UUID(address.tenant), job_id, labels=asked.labels)
+        if asked.idempotency_key:
+            self.keys[asked.idempotency_key] = (asked.request_hash, job_id)
+        quota = Quota(limit=10, used=3, resets_at=datetime.now(UTC) + timedelta(hours=1))
+        return Submitted(job=self.jobs[job_id], replayed=kept is not None, quota=quota)
+
+    async def read(self, asked: ReadJob, address: Address) -> JobRead:
+        self.reads += 1
+        job = self._own(asked.job_id, address)
+        after = asked.after
+        events = () if after is None else tuple(event for event in self.logs[asked.job_id] if event.seq > after)
+        return JobRead(job=job, events=events)
+
+    async def cancel(self, asked: scheduler.CancelJob, address: Address) -> JobRead:
+        job = self._own(asked.job_id, address)
+        if job.state not in FINAL:
+            self.change(asked.job_id, JobState.CANCELLED)
+        return JobRead(job=self.jobs[asked.job_id])
+
+    async def page(self, asked: ListJobs, address: Address) -> JobPage:
+        own = [job for job in self.jobs.values() if str(job.tenant_id) == address.tenant]
+        own.sort(key=lambda job: job.job_id, reverse=True)
+        found = [
+            job
+            for job in own
+            if (not asked.before or job.job_id < asked.before) and (not asked.states or job.state in asked.states)
+        ]
+        return JobPage(jobs=tuple(found[: asked.limit]), more=len(found) > asked.limit)
+
+    async def fleet(self, _asked: ReadFleet, _: Address) -> Fleet:
+        seen = NodeSummary(node="n", online=True, seen_at=datetime.now(UTC), job_id=None)
+        return Fleet(models=self.models, classes=("KSampler",), nodes=(seen,))
+
+    def add(self, tenant: UUID, job_id: UUID, **fields: Any) -> Job:
+        """A queued job with its first event."""
+        self.jobs[job_id] = Job(
+            **{
+                "job_id": job_id, "tenant_id": tenant, "state": JobState.QUEUED, "workflow": "custom", "priority": 0,
+                "labels": {}, "attempt": 0, "progress": 0, "queue_position": 1, "eta_seconds": None, "images": 1,
+                "seq": 0, "created_at": datetime.now(UTC), "started_at": None, "completed_at": None,
+                "timings": Timings(), "outputs": (), "error": None,
+            } | fields
+        )  # fmt: skip
+        self.change(job_id, JobState.QUEUED)
+        return self.jobs[job_id]
+
+    def change(
+        self, job_id: UUID, state: JobState, *, outputs: tuple[Output, ...] = (), error: JobError | None = None
+    ) -> JobEvent:
+        """Write a transition into the log. Saying it is for the test to do."""
+        job = self.jobs[job_id]
+        attempt = job.attempt + (state is JobState.LEASED)
+        event = JobEvent(
+            job_id=job_id, tenant_id=job.tenant_id, seq=job.seq + 1, state=state, cause="scripted",
+            attempt=attempt, at=datetime.now(UTC), outputs=outputs, error=error,
+        )  # fmt: skip
+        changes = {"seq": event.seq, "state": state, "attempt": attempt, "outputs": outputs, "error": error}
+        if state in FINAL:
+            changes["completed_at"] = event.at
+        self.jobs[job_id] = job.model_copy(update=changes)
+        self.logs[job_id].append(event)
+        return event
+
+    def _own(self, job_id: UUID, address: Address) -> Job:
+        job = self.jobs.get(job_id)
+        if job is None or str(job.tenant_id) != address.tenant:
+            raise UnknownJob
+        return job
+
+
+class Script:
+    """Both of them on one connection each, and a third to speak as anybody."""
+
+    def __init__(self, nats_url: str) -> None:
+        self.auth, self.scheduler = ScriptedAuth(), ScriptedScheduler()
+        self.auth_bus, self.scheduler_bus, self.bus = (
+            Bus(nats_url, name=name, user=None, password=None, inbox=inbox_prefix(name))
+            for name in ("auth", "scheduler", "executor")
+        )
+        self.auth_bus.serve(auth.VERIFY_CREDENTIAL, self.auth.verify)
+        self.scheduler_bus.serve(scheduler.SUBMIT_JOB, self.scheduler.submit)
+        self.scheduler_bus.serve(scheduler.READ_JOB, self.scheduler.read)
+        self.scheduler_bus.serve(scheduler.CANCEL_JOB, self.scheduler.cancel)
+        self.scheduler_bus.serve(scheduler.LIST_JOBS, self.scheduler.page)
+        self.scheduler_bus.serve(scheduler.READ_FLEET, self.scheduler.fleet)
+
+    @property
+    def alice(self) -> UUID:
+        return self.auth.keys["alice-key"]
+
+    @property
+    def bob(self) -> UUID:
+        return self.auth.keys["bob-key"]
+
+    async def start(self) -> None:
+        for bus in (self.auth_bus, self.scheduler_bus, self.bus):
+            await bus.start()
+
+    async def stop(self) -> None:
+        for bus in (self.auth_bus, self.scheduler_bus, self.bus):
+            await bus.stop()

@@ -1,0 +1,46 @@
+"""API keys: what is one, what proves it."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auth.domain.api_key import ALPHABET, ApiKey, Pepper, new_api_key, read_api_key
+
+
+def test_a_fresh_key_reads_back_as_itself() -> None:
+    key = new_api_key()
+    assert read_api_key(key.text) == key
+    assert key.text.startswith("cf_")
+
+
+@given(position=st.integers(3, 52), letter=st.sampled_from(ALPHABET))
+def test_one_wrong_letter_is_no_key(position: int, letter: str) -> None:
+    text = ApiKey(id="A" * 12, secret="b" * 32).text
+    if text[position] in {letter, "_"}:
+        return
+    assert read_api_key(text[:position] + letter + text[position + 1 :]) is None
+
+
+def test_what_looks_like_a_key_is_none() -> None:
+    text = new_api_key().text
+    for other in (
+        "",
+        "cf_",
+        text + " ",
+        " " + text,
+        text[:-1],
+        text + "0",
+        text.replace("cf_", "CF_"),
+        text + "\n",
+        "cf_\u0661",
+    ):
+        assert read_api_key(other) is None
+
+
+def test_a_digest_proves_its_key_alone() -> None:
+    pepper, key, other = Pepper("secret"), new_api_key(), new_api_key()
+    digest = pepper.digest(key)
+    assert pepper.proves(key, digest)
+    assert not pepper.proves(other, digest)
+    assert not pepper.proves(ApiKey(id=other.id, secret=key.secret), digest)
+    assert not Pepper("another").proves(key, digest)
+    assert key.secret.encode() not in digest

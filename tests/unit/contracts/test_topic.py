@@ -1,0 +1,34 @@
+"""Subjects are written in one place and cannot be bent."""
+
+import pytest
+
+from contracts.registry import STREAMS, TOPICS
+from contracts.scheduler import ASK_WORK, JOB_CHANGED, SUBMIT_JOB
+from contracts.wire.topic import FLEET
+
+
+def test_a_subject_is_read_back() -> None:
+    subject = JOB_CHANGED.subject("t1", "j1")
+    assert subject == "evt.scheduler.job.changed.v1.t1.j1"
+    assert (JOB_CHANGED.address(subject).tenant, JOB_CHANGED.address(subject).key) == ("t1", "j1")
+
+
+@pytest.mark.parametrize("token", ["", "*", ">", "a.b", "a b", "a\n", "x" * 65, "é"])
+def test_a_token_cannot_change_the_subjects_shape(token: str) -> None:
+    with pytest.raises(ValueError, match="cannot be addressed"):
+        SUBMIT_JOB.subject(token)
+    with pytest.raises(ValueError, match="cannot be addressed"):
+        ASK_WORK.subject(FLEET, token)
+
+
+def test_a_key_is_neither_missing_nor_too_much() -> None:
+    with pytest.raises(ValueError, match="cannot be addressed"):
+        ASK_WORK.subject(FLEET)
+    with pytest.raises(ValueError, match="cannot be addressed"):
+        SUBMIT_JOB.subject("t", "k")
+
+
+def test_names_are_unique_and_streams_store_known_topics() -> None:
+    names = [topic.name for topic in TOPICS]
+    assert len(names) == len(set(names))
+    assert all(topic in TOPICS for stream in STREAMS for topic in stream.topics)

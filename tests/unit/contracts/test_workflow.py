@@ -1,0 +1,99 @@
+"""What can be said of a graph without knowing any node."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.workflow import MAX_NODES, estimate_images, read_graph
+
+WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
+NODE = {"class_type": "EmptyImage", "inputs": {}}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_real_workflows_are_read_whole(path: Path) -> None:
+    raw = json.loads(path.read_text())
+    graph, errors = read_graph(raw)
+    assert not errors
+    assert list(graph) == list(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        ([], "workflow_not_a_graph"),
+        ({}, "workflow_not_a_graph"),
+        ("x", "workflow_not_a_graph"),
+        ({"nodes": [], "links": []}, "node_malformed"),  # the UI's format
+        ({"1": {"class_type": "EmptyImage"}}, "node_malformed"),  # kills a node's worker thread
+        ({"1": {"class_type": "EmptyImage", "inputs": None}}, "node_malformed"),
+        ({"1": {**NODE, "is_changed": 1}}, "node_malformed"),
+        ({"1": {"class_type": 5, "inputs": {}}}, "node_malformed"),
+        ({"1": {"class_type": "X", "inputs": {"a": ["2", 0]}}}, "broken_link"),
+        ({"1": {"class_type": "X", "inputs": {"a": ["1"]}}, "2": NODE}, "broken_link"),
+        ({"1": NODE, "2": {"class_type": "X", "inputs": {"a": ["1", -1]}}}, "broken_link"),
+        ({"1": NODE, "2": {"class_type": "X", "inputs": {"a": ["1", "0"]}}}, "broken_link"),
+        ({"1": NODE, "2": {"class_type": "X", "inputs": {"a": ["1", True]}}}, "broken_link"),
+        ({"1": {"class_type": "X", "inputs": {"a": ["1", 0]}}}, "workflow_cycle"),
+        (
+            {"1": {"class_type": "X", "inputs": {"a": ["2", 0]}}, "2": {"class_type": "X", "inputs": {"a": ["1", 0]}}},
+            "workflow_cycle",
+        ),
+        ({str(n): NODE for n in range(MAX_NODES + 1)}, "workflow_too_large"),
+    ],
+)
+def test_what_is_no_graph_is_refused(raw: Any, code: str) -> None:
+    _, errors = read_graph(raw, "/workflow")
+    assert {error.code for error in errors} == {code}
+    assert all(error.pointer.startswith("/workflow") for error in errors)
+
+
+def test_a_chain_as_long_as_allowed_is_read() -> None:
+    raw: dict[str, Any] = {"0": NODE}
+    for n in range(1, MAX_NODES):
+        raw[str(n)] = {"class_type": "X", "inputs": {"a": [str(n - 1), 0], "b": [str(n - 1), 0]}}
+    graph, errors = read_graph(raw)
+    assert not errors
+    assert len(graph) == MAX_NODES
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
+def test_any_json_is_read_or_refused_and_never_crashes(raw: Any) -> None:
+    graph, errors = read_graph({"1": {"class_type": "X", "inputs": {"a": raw}}})
+    assert bool(graph) or errors
+    read_graph(raw)
+
+
+def image_graph(batch: int, *outputs: str, amount: int = 1) -> dict[str, Any]:
+    return {
+        "1": {"class_type": "EmptyImage", "inputs": {"batch_size": batch}},
+        "2": {"class_type": "RepeatImageBatch", "inputs": {"image": ["1", 0], "amount": amount}},
+        **{f"o{n}": {"class_type": name, "inputs": {"images": ["2", 0]}} for n, name in enumerate(outputs)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("raw", "images"),
+    [
+        (image_graph(4, "SaveImage"), 4),
+        (image_graph(4, "SaveImage", amount=3), 12),
+        (image_graph(2, "SaveImage", "PreviewImage"), 2),  # a preview of what is saved is free
+        (image_graph(2, "SaveImage", "SaveImage"), 4),
+        (image_graph(2, "PreviewImage"), 2),
+        (image_graph(3, "PreviewImage", "PreviewImage", "SaveImage"), 6),
+        ({"1": {"class_type": "SaveText", "inputs": {"text": "x"}}}, 1),
+        (image_graph(10**9, "SaveImage"), 1),  # out of range: the node's own check refuses it
+    ],
+)
+def test_images_are_what_the_graph_says_it_makes(raw: dict[str, Any], images: int) -> None:
+    graph, errors = read_graph(raw)
+    assert not errors
+    assert estimate_images(graph) == images

@@ -1,0 +1,119 @@
+"""What a node can run, and whether a workflow is among it."""
+
+import base64
+import hashlib
+import json
+import zlib
+from typing import Any
+
+import pytest
+
+from contracts.scheduler import ClassSpec, InputSpec
+from contracts.workflow import Graph, read_graph
+from scheduler.domain.catalog import Catalog, check, needs_of, read_catalog
+
+CLASSES = {
+    "CheckpointLoaderSimple": ClassSpec(
+        inputs={"ckpt_name": InputSpec(type="COMBO", required=True, options=("a.safetensors", "b.safetensors"))},
+        outputs=("MODEL", "CLIP", "VAE"),
+        output_node=False,
+    ),
+    "EmptyImage": ClassSpec(
+        inputs={
+            "width": InputSpec(type="INT", required=True, min=1, max=100),
+            "any": InputSpec(type="*", required=False),
+        },
+        outputs=("IMAGE",),
+        output_node=False,
+    ),
+    "LoadImage": ClassSpec(
+        inputs={"image": InputSpec(type="COMBO", required=True, upload=True)},
+        outputs=("IMAGE", "MASK"),
+        output_node=False,
+    ),
+    "SaveImage": ClassSpec(inputs={"images": InputSpec(type="IMAGE", required=True)}, outputs=(), output_node=True),
+}
+CATALOG = Catalog(CLASSES)
+
+
+def graph_of(**changes: Any) -> Graph:
+    raw = {
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 8}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0]}},
+        **changes,
+    }
+    graph, errors = read_graph(raw)
+    assert not errors
+    return graph
+
+
+def test_a_graph_that_the_node_can_run_has_no_errors() -> None:
+    assert check(graph_of(), CATALOG) == ()
+
+
+@pytest.mark.parametrize(
+    ("node", "code", "allowed"),
+    [
+        ({"class_type": "EmptyImag", "inputs": {}}, "unknown_node_class", ("EmptyImage",)),
+        ({"class_type": "EmptyImage", "inputs": {}}, "required_input_missing", None),
+        ({"class_type": "EmptyImage", "inputs": {"width": 101}}, "value_out_of_range", (1.0, 100.0)),
+        ({"class_type": "EmptyImage", "inputs": {"width": 0}}, "value_out_of_range", (1.0, 100.0)),
+        ({"class_type": "EmptyImage", "inputs": {"width": "8"}}, "not_a_number", None),
+        ({"class_type": "EmptyImage", "inputs": {"width": True}}, "not_a_number", None),
+        (
+            {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "c.safetensors"}},
+            "value_not_in_list",
+            ("a.safetensors", "b.safetensors"),
+        ),
+        ({"class_type": "LoadImage", "inputs": {"image": "../../etc/passwd"}}, "file_not_uploaded", None),
+        ({"class_type": "SaveImage", "inputs": {"images": ["1", 1]}}, "broken_link", (0,)),
+    ],
+)
+def test_what_the_node_would_refuse_is_refused_with_what_would_be_valid(
+    node: dict[str, Any], code: str, allowed: tuple[Any, ...] | None
+) -> None:
+    (error,) = check(graph_of(**{"9": node}), CATALOG)
+    assert (error.code, error.node_id, error.allowed) == (code, "9", allowed)
+    assert error.pointer.startswith("/workflow/9")
+
+
+def test_a_link_of_another_type_is_refused() -> None:
+    loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}}
+    save = {"class_type": "SaveImage", "inputs": {"images": ["8", 2]}}
+    (error,) = check(graph_of(**{"8": loader, "9": save}), CATALOG)
+    assert error.code == "link_type_mismatch"
+
+
+def test_a_wildcard_takes_any_link() -> None:
+    image = {"class_type": "EmptyImage", "inputs": {"width": 8, "any": ["1", 0]}}
+    assert check(graph_of(**{"9": image}), CATALOG) == ()
+
+
+def test_a_graph_that_keeps_nothing_is_refused() -> None:
+    graph, _ = read_graph({"1": {"class_type": "EmptyImage", "inputs": {"width": 8}}})
+    assert [error.code for error in check(graph, CATALOG)] == ["workflow_without_output"]
+
+
+def test_needs_are_classes_and_chosen_options() -> None:
+    loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}}
+    needs = needs_of(graph_of(**{"9": loader}), CATALOG)
+    assert needs == (
+        "CheckpointLoaderSimple", "CheckpointLoaderSimple.ckpt_name=a.safetensors", "EmptyImage", "SaveImage",
+    )  # fmt: skip
+    assert CATALOG.satisfies(needs)
+    assert not CATALOG.satisfies([*needs, "CheckpointLoaderSimple.ckpt_name=c.safetensors"])
+    assert not CATALOG.satisfies(["KSampler"])
+
+
+def test_a_report_that_is_not_what_its_digest_says_is_no_catalog() -> None:
+    body = json.dumps({name: spec.model_dump(mode="json") for name, spec in CLASSES.items()}).encode()
+    packed = base64.b64encode(zlib.compress(body)).decode()
+    digest = hashlib.sha256(body).hexdigest()
+    read = read_catalog(digest, packed)
+    assert read is not None
+    assert read.classes == CLASSES
+    assert read_catalog("0" * 64, packed) is None
+    assert read_catalog(digest, packed[:-8]) is None
+    assert read_catalog(digest, "not base64!") is None
+    bomb = zlib.compress(b" " * (64 << 20))
+    assert read_catalog(hashlib.sha256(b" " * (64 << 20)).hexdigest(), base64.b64encode(bomb).decode()) is None

@@ -1,0 +1,54 @@
+"""The life of a job: every pair of state and cause is either listed or changes nothing."""
+
+from itertools import product
+
+import pytest
+
+from contracts.scheduler import FINAL, STATUS, JobState, Outcome
+from scheduler.domain.settlement import cause_of
+from scheduler.domain.states import TRANSITIONS, Cause, after, is_final
+
+
+def test_final_states_never_change() -> None:
+    for state, cause in product(FINAL, Cause):
+        assert after(state, cause) is None
+
+
+def test_every_state_can_be_reached_and_every_open_one_left() -> None:
+    assert set(TRANSITIONS.values()) == set(JobState)
+    for state in set(JobState) - FINAL:
+        assert any(before is state for before, _ in TRANSITIONS)
+
+
+def test_every_job_can_reach_an_end_from_anywhere() -> None:
+    reaches_end = set(FINAL)
+    for _ in JobState:
+        reaches_end |= {before for (before, _), to in TRANSITIONS.items() if before and to in reaches_end}
+    assert reaches_end == set(JobState)
+
+
+def test_only_a_queued_job_is_claimed() -> None:
+    claimable = [state for state in JobState if after(state, Cause.CLAIMED)]
+    assert claimable == [JobState.QUEUED]
+
+
+def test_every_state_has_a_public_name() -> None:
+    assert set(STATUS) == set(JobState)
+    assert all(is_final(state) == (STATUS[state].value in {"completed", "failed", "cancelled"}) for state in JobState)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "attempt", "cause"),
+    [
+        (Outcome.SUCCEEDED, 1, Cause.SUCCEEDED),
+        (Outcome.FAILED, 1, Cause.FAILED),
+        (Outcome.NODE_FAULT, 1, Cause.NODE_FAULT),
+        (Outcome.NODE_FAULT, 2, Cause.NODE_FAULT),
+        (Outcome.NODE_FAULT, 3, Cause.ATTEMPTS_EXHAUSTED),
+        (Outcome.CANCELLED, 1, Cause.NODE_FAULT),
+    ],
+)
+def test_only_a_nodes_fault_is_tried_again_and_three_times_at_most(
+    outcome: Outcome, attempt: int, cause: Cause
+) -> None:
+    assert cause_of(outcome, attempt=attempt, max_attempts=3) is cause
