@@ -61,7 +61,7 @@ def render(plan: NatsPlan) -> str:
         f"server_name: {_quoted(plan.server_name)}",
         f"listen: {_quoted(plan.listen)}",
         f"http: {_quoted(plan.monitor)}",
-        "max_payload: 4MB",
+        "max_payload: 16MB",
         "jetstream {",
         f"  store_dir: {_quoted(plan.store)}",
         "  sync_interval: always",  # the default acknowledges two minutes before it syncs

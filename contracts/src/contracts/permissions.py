@@ -8,7 +8,11 @@ from contracts import executor, gateway, scheduler
 from contracts.registry import STREAMS, TOPICS
 from contracts.wire.topic import Rpc, Stream, Topic, Traffic
 
-DOOR_REQUESTS: dict[str, Topic[Any]] = {"jobs.submit": gateway.DOOR_SUBMIT, "jobs.read": gateway.DOOR_READ, "jobs.cancel": gateway.DOOR_CANCEL}
+DOOR_REQUESTS: dict[str, Topic[Any]] = {
+    "jobs.submit": gateway.DOOR_SUBMIT,
+    "jobs.read": gateway.DOOR_READ,
+    "jobs.cancel": gateway.DOOR_CANCEL,
+}
 """Local subject in an outside system's account, and the topic that it is imported from."""
 
 DOOR_FEEDS: dict[str, Topic[Any]] = {"jobs.event": scheduler.JOB_CHANGED_LIVE, "jobs.progress": executor.PROGRESS}

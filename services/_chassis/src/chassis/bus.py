@@ -120,14 +120,16 @@ class Bus:
         while True:
             try:
                 await self._client.connect(**self._options)
+                for served in self._served:
+                    await self._client.subscribe(served.topic.pattern, queue=self._name, cb=self._receiver(served))
+                await self._client.flush(timeout=5)
                 break
             except (TimeoutError, OSError, NatsError) as error:
                 log.info("bus.waiting", error=str(error) or type(error).__name__)
+                with suppress(Exception):  # half a connection is of no use, and its end neither
+                    await self._client.close()
                 self._client = Client()
                 await asyncio.sleep(0.2)
-        for served in self._served:
-            await self._client.subscribe(served.topic.pattern, queue=self._name, cb=self._receiver(served))
-        await self._client.flush(timeout=5)
         log.info("bus.connected")
         self._call_back()
 
@@ -152,12 +154,14 @@ class Bus:
             raise Unavailable(service=topic.owner, retry_after_s=1)
         request_id = get_contextvars().get("request_id")
         try:
-            reply = await self._client.request(
-                topic.subject(tenant, key),
-                payload.model_dump_json().encode(),
-                timeout=topic.timeout_s,
-                headers={REQUEST_ID_HEADER: request_id} if request_id else None,
-            )
+            # Python 3.11's wait_for, which nats-py would use, swallows a cancellation that meets the reply.
+            async with asyncio.timeout(topic.timeout_s):
+                reply = await self._client.request(
+                    topic.subject(tenant, key),
+                    payload.model_dump_json().encode(),
+                    timeout=None,  # type: ignore[arg-type] # it is handed to wait_for, which takes None
+                    headers={REQUEST_ID_HEADER: request_id} if request_id else None,
+                )
         except (TimeoutError, NatsError, OSError) as error:
             raise Unavailable(service=topic.owner, retry_after_s=1) from error
         if reply.headers and ERROR_CODE_HEADER in reply.headers:

@@ -36,9 +36,11 @@ async def running(
     try:
         yield
     finally:
-        task.cancel()
+        while not task.done():  # again and again: nats-py swallows a cancellation that meets a failed connect
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.1)
         with suppress(asyncio.CancelledError, Exception):
-            await task
+            task.result()
         for loop in loops:
             await loop.stop()
         await bus.stop()

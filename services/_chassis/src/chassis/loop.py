@@ -26,6 +26,7 @@ class Loop:
         self._name, self._duty, self._every_s = name, duty, every_s
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
 
     def start(self) -> None:
         """Begin, in the background."""
@@ -37,13 +38,14 @@ class Loop:
 
     async def stop(self) -> None:
         """End the duty where it stands and wait until it has ended."""
-        if self._task is not None:
+        self._stopping = True
+        # Again and again: Python 3.11's wait_for swallows a cancellation that meets its result.
+        while self._task is not None and not self._task.done():
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait({self._task}, timeout=PAUSE_S)
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:
             self._wake.clear()
             await self._tick()
             with suppress(TimeoutError):

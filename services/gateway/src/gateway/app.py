@@ -1,12 +1,12 @@
 """The gateway, put together. The only place where its parts are made."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 
 from chassis.bus import Bus
+from chassis.lifecycle import running
 from chassis.migrate import await_schema
 from chassis.postgres import Database
 from chassis.web import create_web
@@ -47,15 +47,10 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        connecting = asyncio.create_task(bus.start(), name="gateway.connect")
-        try:
+        # The bus does not wait for the database: without it only the bytes of results are away.
+        async with running("gateway", bus):
             yield
-        finally:
-            connecting.cancel()
-            with suppress(asyncio.CancelledError):
-                await connecting
-            await bus.stop()
-            await database.close()
+        await database.close()
 
     app = create_web(
         "comfyfleet",
@@ -90,4 +85,4 @@ def _describe_problems(app: FastAPI) -> None:
         schemas["Problem"] = described
         return document
 
-    app.openapi = openapi  # type: ignore[method-assign] - FastAPI's documented way to extend the document
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -1,4 +1,4 @@
-"""The journal: the one attempt at hand, and the prompts that were left on the node. Survives ``kill -9`` at any line."""
+"""The journal: the one attempt at hand, and the prompts that were left on the node. Survives ``kill -9``."""
 
 import sqlite3
 from collections.abc import Callable
@@ -54,7 +54,7 @@ class Journal:
             raise JournalTaken(str(error)) from error
         except sqlite3.DatabaseError:
             aside = self._path.with_suffix(".damaged")
-            log.error("executor.journal.damaged", kept_as=str(aside))  # noqa: TRY400 - the trace says nothing more
+            log.error("executor.journal.damaged", kept_as=str(aside))
             self._path.replace(aside)
             self._open = _connect(self._path)
 

@@ -91,6 +91,7 @@ def router(*, bus: Bus, fleet: FleetView, public_url: str, cursor_key: bytes) ->
 
     @routes.get("", summary="List own jobs, newest first", responses=problems(422))
     async def list_(
+        *,
         tenant: Tenant,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,

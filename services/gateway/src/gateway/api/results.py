@@ -1,7 +1,7 @@
 """The bytes that jobs made."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
@@ -26,7 +26,7 @@ _TYPE = re.compile(r"^[a-z0-9.+-]+/[a-z0-9.+-]+(; ?charset=[a-z0-9-]+)?$")
 def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, public_url: str) -> APIRouter:
     """The routes of results."""
     routes = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
-    documented = {
+    documented: dict[int | str, dict[str, Any]] = {
         200: {"content": {"image/png": {}, "application/octet-stream": {}}, "description": "The bytes."},
         206: {"description": "The part that Range asked for."},
         304: {"description": "If-None-Match names the ETag."},

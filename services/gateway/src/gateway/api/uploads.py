@@ -27,7 +27,7 @@ def router(*, intake: Intake, idle_s: float) -> APIRouter:
         content_type = request.headers.get("content-type", "application/octet-stream").lower()[:MAX_TYPE]
         try:
             return await intake.store(token, _chunks(request, idle_s), content_type)
-        except (ClientDisconnect, TimeoutError):
+        except ClientDisconnect:
             raise BrokenUpload from None
 
     return routes
@@ -37,8 +37,11 @@ async def _chunks(request: Request, idle_s: float) -> AsyncIterator[bytes]:
     """The body, piece by piece."""
     stream = request.stream()
     while True:
-        async with asyncio.timeout(idle_s):
-            chunk = await anext(stream, None)
+        try:
+            async with asyncio.timeout(idle_s):
+                chunk = await anext(stream, None)
+        except TimeoutError:  # not to be taken for one of the database's
+            raise ClientDisconnect from None
         if chunk is None:
             return
         yield chunk

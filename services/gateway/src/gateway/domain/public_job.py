@@ -136,7 +136,7 @@ def urls_of(job_id: UUID, public_url: str) -> Urls:
 
 
 def pick_output(outputs: tuple[Output, ...], *, index: int | None, node: str | None) -> Output | None:
-    """The output that ``?index=`` and ``?node=`` mean: without an index the first that is no mere preview, or the first."""
+    """The output that ``?index=`` and ``?node=`` mean; without an index the first that is no mere preview."""
     if index is not None:
         chosen = outputs[index] if index < len(outputs) else None
         return chosen if chosen and node in {None, chosen.node_id} else None

@@ -2,12 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
+from typing_extensions import Buffer
 
 from gateway.domain.byte_range import ByteRange
 
@@ -55,7 +56,7 @@ class Objects:
         return _chunks(found.stream(min_chunk_size=CHUNK_BYTES))
 
 
-async def _chunks(stream: obstore.BytesStream) -> AsyncIterator[bytes]:
+async def _chunks(stream: AsyncIterable[Buffer]) -> AsyncIterator[bytes]:
     async for chunk in stream:
         yield bytes(chunk)
 

@@ -21,5 +21,5 @@ ARTIFACTS = Table(
     CheckConstraint("size_bytes >= 0", name="size_is_not_negative"),
     CheckConstraint("length(sha256) = 64", name="sha256_is_hex"),
     Index("ix_artifacts_tenant_id_job_id", "tenant_id", "job_id"),
-    comment="Stored outputs. Written after the bytes are durable, read for every download, kept as long as the bytes.",
+    comment="Written after the bytes are durable, read for every download, kept as long as the bytes.",
 )

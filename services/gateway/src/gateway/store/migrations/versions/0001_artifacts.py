@@ -22,7 +22,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_artifacts")),
         sa.CheckConstraint("size_bytes >= 0", name=op.f("ck_artifacts_size_is_not_negative")),
         sa.CheckConstraint("length(sha256) = 64", name=op.f("ck_artifacts_sha256_is_hex")),
-        comment="Stored outputs. Written after the bytes are durable, read for every download, kept as long as the bytes.",
+        comment="Written after the bytes are durable, read for every download, kept as long as the bytes.",
     )
     op.create_index("ix_artifacts_tenant_id_job_id", "artifacts", ["tenant_id", "job_id"])
 

@@ -1,0 +1,157 @@
+"""Everything an executor is made of, put together here and nowhere else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from chassis.bus import Bus
+from chassis.ids import new_id
+from chassis.logs import log
+from chassis.loop import Loop
+from chassis.web import create_web
+from contracts.executor import CANCEL_ATTEMPT
+from contracts.permissions import inbox_prefix
+from executor.clients.artifacts import Artifacts
+from executor.clients.comfyui import ComfyUI
+from executor.consumers import on_cancel
+from executor.loops.work import Work
+from executor.settings import Settings
+from executor.store.journal import Journal, JournalTaken
+from executor.usecases.ask_work import AskForWork
+from executor.usecases.at_hand import AtHand
+from executor.usecases.beat import SendBeat
+from executor.usecases.node_state import NodeState
+from executor.usecases.post_prompt import PostPrompt
+from executor.usecases.report_attempt import ReportAttempt
+from executor.usecases.run_attempt import RunAttempt
+from executor.usecases.store_outputs import StoreOutputs
+
+JOURNAL_PAUSE_S = 0.2  # a predecessor that was told to stop is gone within moments
+
+
+class NotReady(Exception):
+    """Something that an executor needs is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What lives as long as the process."""
+
+    bus: Bus
+    node: ComfyUI
+    artifacts: Artifacts
+    journal: Journal
+    at_hand: AtHand
+    state: NodeState
+    beating: Loop
+    probing: Loop
+    working: Loop
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The executor of one node, as an application that works while it is served."""
+    parts: list[Parts] = []
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        built = _build(settings)
+        parts.append(built)
+        async with AsyncExitStack() as stack:
+            stack.callback(built.journal.close)
+            stack.push_async_callback(built.artifacts.close)
+            stack.push_async_callback(built.node.close)
+            stack.push_async_callback(built.bus.stop)
+            for loop in (built.beating, built.probing, built.working):
+                stack.push_async_callback(loop.stop)
+            starting = asyncio.create_task(_start(built, settings), name="executor.start")
+            stack.push_async_callback(asyncio.wait, {starting})
+            stack.callback(starting.cancel)
+            yield
+
+    async def bus() -> None:
+        if not parts[0].bus.connected:
+            raise NotReady
+
+    async def node() -> None:
+        if not parts[0].state.online:
+            raise NotReady
+
+    return create_web("executor", lifespan=lifespan, probes={"bus": bus, "node": node})
+
+
+def _build(settings: Settings) -> Parts:
+    name, boot_id = settings.node, new_id()
+    password = settings.nats_password
+    bus = Bus(
+        settings.nats_url,
+        name="executor",
+        user=settings.nats_user,
+        password=password.get_secret_value() if password else None,
+        inbox=inbox_prefix("executor", name),
+    )
+    node = ComfyUI(settings.comfyui_url, reply_s=settings.reply_s, post_s=settings.post_s, catalog_s=settings.catalog_s)
+    artifacts, journal, at_hand = Artifacts(), Journal(settings.journal_path), AtHand()
+    state = NodeState(node, catalog_every_s=settings.catalog_every_s)
+    beat = SendBeat(bus=bus, node_name=name, boot_id=boot_id, at_hand=at_hand, state=state)
+    beating = Loop("executor.beat", beat, every_s=settings.heartbeat_s)
+    state.when_changed(beating.wake)
+    report = ReportAttempt(bus=bus, node_name=name, at_hand=at_hand)
+    post = PostPrompt(
+        node=node, journal=journal, unreachable_s=settings.unreachable_s, stop_within_s=settings.stop_within_s
+    )
+    store = StoreOutputs(
+        node=node,
+        artifacts=artifacts,
+        bus=bus,
+        node_name=name,
+        uploads=settings.uploads,
+        output_max_bytes=settings.output_max_bytes,
+        unreachable_s=settings.unreachable_s,
+    )
+    ask = AskForWork(
+        node=node,
+        bus=bus,
+        journal=journal,
+        node_name=name,
+        boot_id=boot_id,
+        wait_s=settings.ask_wait_s,
+        stop_within_s=settings.stop_within_s,
+    )
+    run = RunAttempt(
+        settings=settings,
+        node=node,
+        bus=bus,
+        journal=journal,
+        at_hand=at_hand,
+        post=post,
+        store=store,
+        report=report,
+    )
+    work = Work(node=node, bus=bus, journal=journal, at_hand=at_hand, state=state, ask=ask, run=run, report=report)
+    probing = Loop("executor.probe", state.look, every_s=settings.probe_s)
+    return Parts(
+        bus, node, artifacts, journal, at_hand, state, beating, probing, Loop("executor.work", work.tick, every_s=0)
+    )
+
+
+async def _start(parts: Parts, settings: Settings) -> None:
+    """Begin to work. The attempt in the journal is at hand before the first beat: a beat without it gives it up."""
+    while True:
+        try:
+            await asyncio.to_thread(parts.journal.open)
+            break
+        except JournalTaken as error:
+            log.warning("executor.journal.taken", why=str(error))
+            await asyncio.sleep(JOURNAL_PAUSE_S)
+    record = await asyncio.to_thread(parts.journal.read)
+    if record is not None:
+        parts.at_hand.take(record)
+    parts.bus.when_connected(parts.beating.wake)
+    for loop in (parts.beating, parts.probing, parts.working):
+        loop.start()
+    # Last, for it waits for NATS: the node is driven meanwhile.
+    await parts.bus.start()
+    await parts.bus.hear(CANCEL_ATTEMPT.subject(key=settings.node), on_cancel(parts.at_hand))

@@ -1,0 +1,80 @@
+"""The work of an executor: ask, run, report, again and again."""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from chassis.bus import Bus
+from chassis.logs import bound, log
+from contracts.scheduler import FinishAttempt, Outcome
+from executor.clients.comfyui import ComfyUI, NodeAway
+from executor.domain.attempt import Record
+from executor.domain.progress import ProgressFold
+from executor.store.journal import Journal
+from executor.usecases.ask_work import AskForWork
+from executor.usecases.at_hand import AtHand
+from executor.usecases.node_state import NodeState
+from executor.usecases.report_attempt import ReportAttempt
+from executor.usecases.run_attempt import RunAttempt
+from executor.usecases.say_progress import SayProgress
+
+REST_S = 1.0  # after the second fault of the node in a row, doubled with each further one
+HISTORY_KEPT = 200  # of our prompts on the node, for whoever looks there; it would keep 10 000, workflow and all
+LONGEST_REST_S = 15.0  # about a lease: other nodes had their chance
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """One node's work. At most one attempt at a time; the one in the journal comes first."""
+
+    node: ComfyUI
+    bus: Bus
+    journal: Journal
+    at_hand: AtHand
+    state: NodeState
+    ask: AskForWork
+    run: RunAttempt
+    report: ReportAttempt
+    _faults: int = field(default=0, init=False)
+    _told: deque[str] = field(default_factory=deque, init=False)
+
+    async def tick(self) -> None:
+        """Bring one attempt to its end, or ask once in vain."""
+        record, perhaps_there = await asyncio.to_thread(self.journal.read), False
+        if record is None:
+            await self.state.came.wait()
+            taken = await self.ask()
+            if taken is None:
+                return
+            record, perhaps_there = taken.record, taken.perhaps_there
+        self.at_hand.take(record)
+        ref = record.ref
+        with bound(job_id=str(ref.job_id), attempt=ref.attempt, tenant_id=str(ref.tenant_id)):
+            log.info("executor.attempt.taken", phase=record.phase, prompt_id=record.prompt_id)
+            finish = record.finish or await self.run(record, perhaps_there=perhaps_there)
+            if finish is not None:
+                await self._reported(record, finish)
+        self.at_hand.release()
+        await self._rest(finish)
+
+    async def _reported(self, record: Record, finish: FinishAttempt) -> None:
+        applied = await self.report.finished(finish)
+        await asyncio.to_thread(self.journal.clear)
+        log.info("executor.attempt.reported", outcome=finish.outcome, applied=applied)
+        if finish.outcome is Outcome.SUCCEEDED and applied:
+            fold = ProgressFold(record.assignment.graph)
+            await SayProgress(self.bus, record, fold, self.at_hand).say(succeeded=True)
+        self._told.append(record.prompt_id)
+        if len(self._told) > HISTORY_KEPT:
+            with suppress(NodeAway):
+                await self.node.forget(self._told.popleft())
+
+    async def _rest(self, finish: FinishAttempt | None) -> None:
+        """A node that fails job after job leaves them to others for a while."""
+        if finish is None or finish.outcome is not Outcome.NODE_FAULT:
+            self._faults = 0
+            return
+        self._faults += 1
+        if self._faults > 1:
+            await asyncio.sleep(min(REST_S * 2 ** (self._faults - 2), LONGEST_REST_S))

@@ -1,0 +1,100 @@
+"""Ask the scheduler for work, when the node is free to do it."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from chassis.bus import Bus
+from chassis.logs import log
+from contracts.scheduler import ASK_WORK, AskWork
+from contracts.wire.errors import Refusal
+from executor.clients.comfyui import ComfyUI, NodeAway, Queued
+from executor.domain.attempt import Phase, Record
+from executor.store.journal import Journal
+from executor.usecases.stop_prompt import stop_prompt
+
+PAUSE_S = 0.2  # after nobody answered, or the node did not
+FOREIGN_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An attempt that is in the journal now; perhaps the node has its prompt already."""
+
+    record: Record
+    perhaps_there: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class AskForWork:
+    """Asks for work for one node.
+
+    Attributes:
+        wait_s: how long the scheduler may keep the question.
+        stop_within_s: how long ending what was left on the node may take.
+    """
+
+    node: ComfyUI
+    bus: Bus
+    journal: Journal
+    node_name: str
+    boot_id: UUID
+    wait_s: float
+    stop_within_s: float
+    _first: bool = field(default=True, init=False)
+
+    async def __call__(self) -> Taken | None:
+        """Ask once.
+
+        A node that does not answer, or has prompts of somebody else in its queue, asks for nothing. A prompt in the
+        queue that carries this node's mark but is in no journal was posted by an executor that lost its journal:
+        the scheduler is asked whether it is still wanted.
+        """
+        try:
+            queue = await self._cleared()
+        except NodeAway as away:
+            log.info("executor.node.silent", why=str(away))
+            await asyncio.sleep(PAUSE_S)
+            return None
+        orphans = {item.prompt_id: item.client_id for item in queue if item.client_id.startswith(self._mark)}
+        if len(orphans) < len(queue):
+            log.warning("executor.node.shared", foreign=len(queue) - len(orphans))
+            await asyncio.sleep(FOREIGN_PAUSE_S)
+            return None
+        return await self._asked(orphans)
+
+    @property
+    def _mark(self) -> str:
+        """What the client ids of this node's executors begin with."""
+        return f"comfyfleet.{self.node_name}."
+
+    async def _cleared(self) -> list[Queued]:
+        """The node's queue, after what was left behind is gone from it."""
+        for prompt_id in await asyncio.to_thread(self.journal.left):
+            await stop_prompt(self.node, self.journal, prompt_id, within_s=self.stop_within_s)
+        return await self.node.queue()
+
+    async def _asked(self, orphans: dict[str, str]) -> Taken | None:
+        question = AskWork(boot_id=self.boot_id, wait_s=0 if orphans else self.wait_s)
+        try:
+            assignment = (await self.bus.ask(ASK_WORK, question, key=self.node_name)).assignment
+        except Refusal as refusal:
+            log.debug("executor.ask.unheard", code=refusal.refused.code)
+            await asyncio.sleep(PAUSE_S)
+            return None
+        wanted = str(assignment.prompt_id) if assignment else None
+        for prompt_id in orphans.keys() - {wanted}:
+            await stop_prompt(self.node, self.journal, prompt_id, within_s=self.stop_within_s)
+        if assignment is None:
+            return None
+        record = Record(
+            assignment=assignment,
+            phase=Phase.ASSIGNED,
+            client_id=orphans.get(str(assignment.prompt_id)) or self._mark + uuid4().hex,
+            begun_at=time.time(),
+        )
+        await asyncio.to_thread(self.journal.begin, record)
+        # Only what was assigned to an earlier process can be on the node already.
+        taken, self._first = Taken(record, perhaps_there=self._first or bool(orphans)), False
+        return taken

@@ -1,0 +1,44 @@
+"""A sign of life, and what the scheduler says to it."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from chassis.bus import Bus
+from chassis.logs import log
+from contracts.scheduler import BEAT, REPORT_CATALOG, Beat, LeaseState
+from contracts.wire.errors import Refusal
+from executor.domain.attempt import Stop
+from executor.usecases.at_hand import AtHand
+from executor.usecases.node_state import NodeState
+
+STOPS = {LeaseState.LOST: Stop.LOST, LeaseState.CANCELLED: Stop.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendBeat:
+    """Says that this executor lives, which renews the lease of the attempt at hand."""
+
+    bus: Bus
+    node_name: str
+    boot_id: UUID
+    at_hand: AtHand
+    state: NodeState
+
+    async def __call__(self) -> None:
+        """Beat once. Not being heard changes nothing here: whether the lease lapsed is the scheduler's to say."""
+        ref, catalog = self.at_hand.ref, self.state.catalog
+        beat = Beat(
+            boot_id=self.boot_id,
+            online=self.state.online,
+            catalog_digest=catalog.digest if catalog else None,
+            attempt=ref,
+            progress=self.at_hand.percent,
+        )
+        try:
+            answer = await self.bus.ask(BEAT, beat, key=self.node_name)
+            if ref is not None and answer.lease in STOPS:
+                self.at_hand.order(STOPS[answer.lease], ref)
+            if answer.catalog_wanted and catalog is not None:
+                await self.bus.ask(REPORT_CATALOG, catalog, key=self.node_name)
+        except Refusal as refusal:
+            log.info("executor.beat.unheard", code=refusal.refused.code)

@@ -1,0 +1,48 @@
+"""Where the outputs of one attempt go."""
+
+import asyncio
+
+from chassis.bus import Bus
+from chassis.logs import log
+from contracts.gateway import GRANT_OUTPUTS, GrantOutputs, OutputGrant
+from contracts.scheduler import AttemptRef
+from contracts.wire.errors import Refusal
+from executor.usecases.patience import Pauses, passes
+
+
+class Grants:
+    """Grants for all outputs of one attempt, asked for once and again when they no longer work."""
+
+    def __init__(self, bus: Bus, node_name: str, ref: AttemptRef, count: int) -> None:
+        self._bus, self._node_name, self._ref, self._count = bus, node_name, ref, count
+        self._granted: tuple[OutputGrant, ...] = ()
+        self._lock = asyncio.Lock()
+
+    async def of(self, place: int) -> OutputGrant:
+        """The grant of one output, waiting for the gateway as long as it takes: the lease bounds it."""
+        async with self._lock:
+            if not self._granted:
+                self._granted = await self._ask()
+            return self._granted[place]
+
+    async def renew(self, refused: OutputGrant) -> None:
+        """Have new grants asked for, unless that was done since this one was given."""
+        async with self._lock:
+            if refused in self._granted:
+                self._granted = ()
+
+    async def _ask(self) -> tuple[OutputGrant, ...]:
+        question = GrantOutputs(job_id=self._ref.job_id, attempt=self._ref.attempt, count=self._count)
+        pauses = Pauses(0.2, 5.0)
+        while True:
+            try:
+                reply = await self._bus.ask(
+                    GRANT_OUTPUTS, question, tenant=str(self._ref.tenant_id), key=self._node_name
+                )
+                if len(reply.grants) == self._count:
+                    return reply.grants
+                log.error("executor.grants.miscounted", asked=self._count, got=len(reply.grants))
+            except Refusal as refusal:
+                say = log.info if passes(refusal) else log.error
+                say("executor.grants.refused", code=refusal.refused.code)
+            await asyncio.sleep(next(pauses))

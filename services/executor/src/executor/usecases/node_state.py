@@ -1,0 +1,69 @@
+"""What is known of the node: whether it answers, and what it can run."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from chassis.logs import log
+from contracts.scheduler import ReportCatalog
+from executor.clients.comfyui import ComfyUI, NodeAway
+from executor.domain.catalog import read_catalog, report
+
+MISSES = 2  # slow answers are no death; a refused connection is
+
+
+class NodeState:
+    """Probes the node and reads its catalog at start, after every absence, and from time to time.
+
+    Args:
+        catalog_every_s: between two readings of the catalog.
+    """
+
+    def __init__(self, node: ComfyUI, *, catalog_every_s: float) -> None:
+        self._node, self._catalog_every_s = node, catalog_every_s
+        self._changed: Callable[[], None] = lambda: None
+        self._misses = 0
+        self._read_at: float | None = None
+        self.online = False
+        self.came = asyncio.Event()
+        self.catalog: ReportCatalog | None = None
+
+    def when_changed(self, callback: Callable[[], None]) -> None:
+        """Call back when the node came, went, or can run something else."""
+        self._changed = callback
+
+    async def look(self) -> None:
+        """Probe once, and read the catalog when it is time."""
+        try:
+            await self._node.probe()
+            self._misses = 0
+            if not self.online or self._read_at is None or time.monotonic() - self._read_at >= self._catalog_every_s:
+                await self._read()
+        except NodeAway as away:
+            self._misses += 1
+            if not away.heard or self._misses >= MISSES:
+                self._turn(online=False, why=str(away))
+        else:
+            self._turn(online=True)
+
+    async def _read(self) -> None:
+        described = await self._node.object_info()
+        # Tens of milliseconds of work for hundreds of classes: the event loop has a websocket to drain meanwhile.
+        catalog = await asyncio.to_thread(lambda: report(read_catalog(described)))
+        self._read_at = time.monotonic()
+        if self.catalog is None or self.catalog.digest != catalog.digest:
+            self.catalog = catalog
+            log.info("executor.catalog.read", classes=len(described), digest=catalog.digest)
+            if self.online:
+                self._changed()
+
+    def _turn(self, *, online: bool, why: str = "") -> None:
+        if online == self.online:
+            return
+        self.online = online
+        if online:
+            self.came.set()
+        else:
+            self.came.clear()
+        log.warning("executor.node.online" if online else "executor.node.away", why=why)
+        self._changed()

@@ -1,0 +1,94 @@
+"""Have the node take a prompt exactly once."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from chassis.logs import log
+from executor.clients.comfyui import Answer, ComfyUI, NodeAway
+from executor.domain.attempt import Phase, Record
+from executor.domain.staging import stage
+from executor.domain.verdict import LOST, Verdict, node_fault, rejected
+from executor.store.journal import Journal
+from executor.usecases.find_prompt import is_there
+from executor.usecases.stop_prompt import stop_prompt
+
+POSTS = 3  # of a prompt that the node answers with a server error each time
+PAUSE_S = 0.3
+UNWILLING = node_fault("node.fault", "The node does not take jobs.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostPrompt:
+    """Hands prompts to the node.
+
+    Attributes:
+        unreachable_s: how long the node may be away before the attempt is given up.
+        stop_within_s: how long ending a half-valid prompt may take.
+    """
+
+    node: ComfyUI
+    journal: Journal
+    unreachable_s: float
+    stop_within_s: float
+
+    async def __call__(self, record: Record, *, perhaps_there: bool) -> Verdict | None:
+        """Post the prompt of an attempt, unless the node has it already.
+
+        Args:
+            perhaps_there: an earlier executor may have posted it without leaving a word.
+
+        Returns:
+            None once the node has it, or how the attempt ended without it.
+        """
+        if record.phase is Phase.POSTED:
+            return None
+        graph = stage(record.assignment.graph, record.ref)
+        posts, away_since = 0, time.monotonic()
+        just_sent = record.phase is Phase.POSTING
+        look = perhaps_there or just_sent
+        while True:
+            posting = False
+            try:
+                if look and await is_there(self.node, record.prompt_id, just_sent=just_sent):
+                    log.info("executor.prompt.adopted", prompt_id=record.prompt_id)
+                    await asyncio.to_thread(self.journal.advance, Phase.POSTED)
+                    return None
+                if posts >= POSTS:
+                    return await self._given_up(record, UNWILLING)
+                await asyncio.to_thread(self.journal.advance, Phase.POSTING)
+                posting = True
+                return await self._answered(record, await self._post(graph, record))
+            except NodeAway as away:
+                log.warning("executor.prompt.unsure", prompt_id=record.prompt_id, why=str(away), heard=away.heard)
+                if posting and away.heard:
+                    # What the node may have heard is looked for before it is said again.
+                    posts, look, just_sent, away_since = posts + 1, True, True, time.monotonic()
+                elif time.monotonic() - away_since > self.unreachable_s:
+                    return await self._given_up(record, LOST)
+                await asyncio.sleep(PAUSE_S)
+
+    async def _given_up(self, record: Record, verdict: Verdict) -> Verdict:
+        await asyncio.to_thread(self.journal.leave, record.prompt_id)
+        return verdict
+
+    async def _post(self, graph: dict[str, Any], record: Record) -> Answer:
+        """Post; being stopped meanwhile waits for the node's answer, so that nothing is taken unseen afterwards."""
+        post = asyncio.create_task(self.node.post(graph, record.prompt_id, record.client_id))
+        try:
+            return await asyncio.shield(post)
+        except asyncio.CancelledError:
+            await asyncio.wait({post})
+            if not post.cancelled():
+                post.exception()
+            raise
+
+    async def _answered(self, record: Record, answer: Answer) -> Verdict | None:
+        if answer.accepted and not answer.node_errors:
+            await asyncio.to_thread(self.journal.advance, Phase.POSTED)
+            return None
+        if answer.accepted:
+            # Taken in part: some outputs would silently be missing.
+            await stop_prompt(self.node, self.journal, record.prompt_id, within_s=self.stop_within_s)
+        return rejected(answer.error, answer.node_errors)

@@ -1,0 +1,140 @@
+"""Run one attempt on the node, from wherever an earlier executor left it, to its end."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from chassis.bus import Bus
+from chassis.logs import log
+from contracts.scheduler import FinishAttempt, Outcome, Output
+from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_events import NodeEvents
+from executor.domain.attempt import Phase, Record, Stop
+from executor.domain.harvest import count_images, harvest
+from executor.domain.progress import ProgressFold
+from executor.domain.verdict import CANCELLED, SUCCEEDED, Verdict, gpu_seconds, judge, node_fault
+from executor.settings import Settings
+from executor.store.journal import Journal
+from executor.usecases.at_hand import AtHand
+from executor.usecases.post_prompt import PostPrompt
+from executor.usecases.report_attempt import ReportAttempt
+from executor.usecases.say_progress import SayProgress
+from executor.usecases.stop_prompt import stop_prompt
+from executor.usecases.store_outputs import CannotStore, StoreOutputs
+from executor.usecases.watch_prompt import WatchPrompt
+
+START_WAIT_S = 1.0  # the end is not told before the start, if the scheduler hears at all
+BUG = node_fault("node.fault", "The job could not be followed to its end.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAttempt:
+    """Drives attempts on one node, one at a time."""
+
+    settings: Settings
+    node: ComfyUI
+    bus: Bus
+    journal: Journal
+    at_hand: AtHand
+    post: PostPrompt
+    store: StoreOutputs
+    report: ReportAttempt
+
+    async def __call__(self, record: Record, *, perhaps_there: bool) -> FinishAttempt | None:
+        """Run the attempt; its end is in the journal when this returns.
+
+        Being cancelled leaves the prompt running and the journal as it is: the successor goes on from there.
+
+        Returns:
+            What is to be reported, or None if the attempt is somebody else's by now.
+        """
+        async with _beside(self.at_hand.stopped.wait()) as stop, _beside(self._drive(record, perhaps_there)) as drive:
+            await asyncio.wait({stop, drive}, return_when=asyncio.FIRST_COMPLETED)
+            finish = drive.result() if drive.done() else None
+        if finish is None:
+            finish = await self._stopped(record)
+        if finish is None:
+            await asyncio.to_thread(self.journal.clear)
+            return None
+        self.at_hand.ended()
+        await asyncio.to_thread(self.journal.end, finish)
+        log.info("executor.attempt.ended", outcome=finish.outcome, outputs=len(finish.outputs))
+        return finish
+
+    async def _stopped(self, record: Record) -> FinishAttempt | None:
+        await stop_prompt(self.node, self.journal, record.prompt_id, within_s=self.settings.stop_within_s)
+        if self.at_hand.stop is Stop.LOST:
+            return None
+        return _finish(record, CANCELLED, gpu_s=_passed_s(record))
+
+    async def _drive(self, record: Record, perhaps_there: bool) -> FinishAttempt:
+        try:
+            return await self._driven(record, perhaps_there)
+        except Exception:  # noqa: BLE001 - the edge of an attempt: what is not understood is tried on another node
+            log.exception("executor.attempt.crashed")
+            await asyncio.to_thread(self.journal.leave, record.prompt_id)
+            return _finish(record, BUG, gpu_s=_passed_s(record))
+
+    async def _driven(self, record: Record, perhaps_there: bool) -> FinishAttempt:
+        fold = ProgressFold(record.assignment.graph)
+        saying = SayProgress(self.bus, record, fold, self.at_hand)
+        watch = WatchPrompt(self.node, record, fold, saying.changed, self.settings)
+        async with NodeEvents(self.settings.comfyui_url, record.client_id, watch.on_event, watch.on_drop):
+            posted_at = time.monotonic()
+            refused = await self.post(record, perhaps_there=perhaps_there)
+            if refused is not None:
+                return _finish(record, refused)
+            async with _beside(self.report.started(record.ref)) as start, _beside(saying.keep_saying()):
+                seen = await watch()
+                await asyncio.wait({start}, timeout=START_WAIT_S)
+        await saying.say()
+        if isinstance(seen, Verdict):
+            # The prompt may still run, or come to run when the node is back.
+            within_s = self.settings.stop_within_s if seen.outcome is Outcome.FAILED else 0.0
+            await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
+            return _finish(record, seen, gpu_s=_passed_s(record))
+        fresh = record.phase is Phase.ASSIGNED and not perhaps_there
+        wall_s = time.monotonic() - posted_at if fresh else _passed_s(record)
+        return await self._harvested(record, seen, wall_s)
+
+    async def _harvested(self, record: Record, entry: dict[str, Any], wall_s: float) -> FinishAttempt:
+        gpu_s, verdict = gpu_seconds(entry, wall_s), judge(entry)
+        if verdict.outcome is not Outcome.SUCCEEDED:
+            return _finish(record, verdict, gpu_s=gpu_s)
+        found = harvest(entry, record.assignment.graph)
+        try:
+            outputs = await self.store(record.ref, found)
+        except CannotStore as reason:
+            return _finish(record, reason.verdict, gpu_s=gpu_s)
+        return _finish(record, SUCCEEDED, gpu_s=gpu_s, outputs=outputs, images=count_images(found))
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
+    """Run something beside the block; it is over when the block is left."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def _passed_s(record: Record) -> float:
+    return round(max(time.time() - record.begun_at, 0.0), 3)
+
+
+def _finish(
+    record: Record, verdict: Verdict, *, gpu_s: float = 0.0, outputs: tuple[Output, ...] = (), images: int = 0
+) -> FinishAttempt:
+    return FinishAttempt(
+        ref=record.ref,
+        outcome=verdict.outcome,
+        error=verdict.error,
+        gpu_seconds=gpu_s,
+        outputs=outputs,
+        images=images,
+    )

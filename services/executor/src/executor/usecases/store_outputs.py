@@ -1,0 +1,150 @@
+"""Store everything that a prompt made, byte for byte, without ever holding it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from chassis.bus import Bus
+from chassis.logs import log
+from contracts.gateway import OutputGrant, StoredOutput
+from contracts.scheduler import AttemptRef, Output
+from executor.clients.artifacts import Artifacts, PutRefused, StoreAway, TooLarge
+from executor.clients.comfyui import ComfyUI, NodeAway, NoFile
+from executor.domain.harvest import Found
+from executor.domain.verdict import LOST, Verdict, failed, node_fault
+from executor.usecases.grants import Grants
+from executor.usecases.patience import Pauses
+
+MOST = 5_000  # outputs of one job: ComfyUI's largest batch, and the report of it stays below NATS' 4 MB
+FILE_TRIES = 4  # a file that the node named may be seen a moment later on a network disk
+BASE_S = 120.0  # of one transfer, plus its size at the slowest rate worth waiting for
+SLOWEST_BYTES_S = 64 << 10
+STALE = frozenset({401, 403, 404, 409, 410})  # the grant no longer works
+
+NO_FILE = node_fault("node.fault", "The node does not give out a file that it made.")
+TOO_LARGE = failed("workflow.output_too_large", "An output is larger than what can be stored.")
+TOO_MANY = failed("workflow.too_many_outputs", f"A job has at most {MOST} outputs.")
+
+
+class CannotStore(Exception):
+    """The outputs cannot be stored, and the attempt so ends."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.error.message if verdict.error else verdict.outcome)
+        self.verdict = verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreOutputs:
+    """Moves outputs from the node to the store.
+
+    Attributes:
+        uploads: at most so many at a time.
+        unreachable_s: how long the node may be away meanwhile.
+    """
+
+    node: ComfyUI
+    artifacts: Artifacts
+    bus: Bus
+    node_name: str
+    uploads: int
+    output_max_bytes: int
+    unreachable_s: float
+
+    async def __call__(self, ref: AttemptRef, found: Sequence[Found]) -> tuple[Output, ...]:
+        """Store all outputs and give them back in order. A store that is away is waited for.
+
+        Raises:
+            CannotStore: the node no longer has them, or they are too much.
+        """
+        if len(found) > MOST:
+            raise CannotStore(TOO_MANY)
+        if not found:
+            return ()
+        grants, slots = Grants(self.bus, self.node_name, ref, len(found)), asyncio.Semaphore(self.uploads)
+
+        async def one(place: int, item: Found) -> Output:
+            async with slots:
+                return await self._store(place, item, grants)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(place, item)) for place, item in enumerate(found)]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return tuple(task.result() for task in tasks)
+
+    async def _store(self, place: int, item: Found, grants: Grants) -> Output:
+        tries, away_since, pauses = 0, time.monotonic(), Pauses(0.1, 5.0)
+        while True:
+            grant = await grants.of(place)
+            try:
+                return _output(item, await self._put(item, grant), grant)
+            except TooLarge:
+                raise CannotStore(TOO_LARGE) from None
+            except NoFile as error:
+                tries += 1
+                log.warning("executor.output.missing", name=item.name, why=str(error), tries=tries)
+                if tries >= FILE_TRIES:
+                    raise CannotStore(NO_FILE) from error
+            except NodeAway as error:
+                tries += error.heard
+                log.warning("executor.output.unread", name=item.name, why=str(error), tries=tries)
+                self._bound(error, tries, away_since)
+            except (PutRefused, StoreAway) as error:
+                # Whatever the store has, the job is not to blame: it goes on for as long as the lease is kept.
+                tries, away_since = 0, time.monotonic()
+                log.warning("executor.output.unstored", name=item.name, why=str(error))
+                await self._refused(error, grant, grants)
+            await asyncio.sleep(next(pauses))
+
+    def _bound(self, error: NodeAway, tries: int, away_since: float) -> None:
+        if not error.heard and time.monotonic() - away_since > self.unreachable_s:
+            raise CannotStore(LOST) from error
+        if tries >= FILE_TRIES:
+            raise CannotStore(NO_FILE) from error
+
+    async def _refused(self, error: PutRefused | StoreAway, grant: OutputGrant, grants: Grants) -> None:
+        if isinstance(error, PutRefused):
+            if error.status == 413:
+                raise CannotStore(TOO_LARGE) from error
+            if error.status in STALE:
+                await grants.renew(grant)
+
+    async def _put(self, item: Found, grant: OutputGrant) -> StoredOutput:
+        if item.text is not None:
+            text = item.text.encode("utf-8", "replace")
+            return await self._send(grant, item, _once(text), len(text))
+        async with self.node.view(item) as file:
+            return await self._send(grant, item, file.chunks, file.size)
+
+    async def _send(
+        self, grant: OutputGrant, item: Found, chunks: AsyncIterator[bytes], size: int | None
+    ) -> StoredOutput:
+        expected = self.output_max_bytes if size is None else min(size, self.output_max_bytes)
+        return await self.artifacts.put(
+            grant.url,
+            chunks,
+            size=size,
+            content_type=item.content_type,
+            cap=self.output_max_bytes,
+            within_s=BASE_S + expected / SLOWEST_BYTES_S,
+        )
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+def _output(item: Found, stored: StoredOutput, grant: OutputGrant) -> Output:
+    return Output(
+        id=grant.id,
+        node_id=item.node_id,
+        name=item.name,
+        kind=item.kind,
+        content_type=item.content_type,
+        size_bytes=stored.size_bytes,
+        sha256=stored.sha256,
+        temporary=item.temporary,
+    )

@@ -1,0 +1,124 @@
+"""Follow a prompt until it ended, by events as hints and by the history as truth."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from chassis.logs import log
+from executor.clients.comfyui import ComfyUI, NodeAway
+from executor.domain.attempt import Record
+from executor.domain.progress import ProgressFold
+from executor.domain.verdict import LOST, OVERTIME, Verdict, node_fault
+from executor.settings import Settings
+from executor.usecases.find_prompt import Place, find_prompt
+
+ENDINGS = frozenset({"execution_success", "execution_error", "execution_interrupted"})
+RACE_S = 2.0  # the end is told before it is written into the history, by milliseconds on an idle machine
+RACE_PAUSE_S = 0.005
+ABSENT = 2  # polls without finding the prompt anywhere
+
+DEAD = node_fault("node.fault", "The node takes jobs but does not run them.")
+STALLED = node_fault("node.fault", "The node stopped making progress.")
+
+
+class WatchPrompt:
+    """Watches one prompt.
+
+    Args:
+        changed: set whenever the progress changed.
+    """
+
+    def __init__(self, node: ComfyUI, record: Record, fold: ProgressFold, changed: asyncio.Event, limits: Settings):
+        self._node, self._record, self._fold, self._changed, self._limits = node, record, fold, changed, limits
+        self._look, self._hinted, self._whole = asyncio.Event(), False, True
+        self._moved_at = time.monotonic()
+        self._absent, self._away_s = 0, 0.0
+        self._unserved_since: float | None = None
+
+    def on_event(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Take an event of the node: those of other prompts are none of ours."""
+        # The greeting after a reconnection names a node without a prompt; it goes to this prompt's client alone.
+        if data.get("prompt_id", self._record.prompt_id if kind == "executing" else None) != self._record.prompt_id:
+            return
+        self._moved_at = time.monotonic()
+        if kind in ENDINGS or (kind == "executing" and data.get("node") is None and "node" in data):
+            self._hinted = True
+            self._look.set()
+        elif self._fold.take(kind, data):
+            self._changed.set()
+
+    def on_drop(self) -> None:
+        """Events are missing from now on: look at the truth at once."""
+        self._whole = False
+        self._look.set()
+
+    async def __call__(self) -> dict[str, Any] | Verdict:
+        """Wait for the end.
+
+        Returns:
+            The history entry, or how the attempt ended without one.
+        """
+        self._moved_at = looked_at = time.monotonic()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.poll_s):
+                    await self._look.wait()
+            self._look.clear()
+            if self._hinted:
+                self._hinted = False
+                if entry := await self._told_end():
+                    return entry
+            try:
+                ending = await self._poll()
+            except NodeAway as away:
+                log.info("executor.node.silent", why=str(away))
+                ending = self._unreachable(time.monotonic() - looked_at)
+            else:
+                self._away_s = 0.0
+            if ending is not None:
+                return ending
+            looked_at = time.monotonic()
+
+    async def _told_end(self) -> dict[str, Any] | None:
+        """The history entry after the end was told; None if it does not come, which polling then explains."""
+        deadline, pause = time.monotonic() + RACE_S, RACE_PAUSE_S
+        with suppress(NodeAway):
+            while time.monotonic() < deadline:
+                if entry := await self._node.history(self._record.prompt_id):
+                    return entry
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 0.2)
+        return None
+
+    async def _poll(self) -> dict[str, Any] | Verdict | None:
+        seen = await find_prompt(self._node, self._record.prompt_id)
+        if seen.place is Place.ENDED:
+            return seen.entry
+        self._absent = self._absent + 1 if seen.place is Place.NOWHERE else 0
+        if self._absent >= ABSENT:
+            return LOST
+        return self._dead(seen.place) or self._stalled() or self._overtime()
+
+    def _dead(self, place: Place) -> Verdict | None:
+        """A node whose worker thread died answers, queues, and runs nothing for ever."""
+        if place is not Place.NEXT:
+            self._unserved_since = None
+            return None
+        now = time.monotonic()
+        self._unserved_since = self._unserved_since or now
+        return DEAD if now - self._unserved_since > self._limits.dead_worker_s else None
+
+    def _stalled(self) -> Verdict | None:
+        """Silence says something only where every event would have been heard."""
+        return STALLED if self._whole and time.monotonic() - self._moved_at > self._limits.stalled_s else None
+
+    def _overtime(self) -> Verdict | None:
+        bound = self._record.assignment.run_within_s
+        return OVERTIME if bound is not None and time.time() - self._record.begun_at > bound else None
+
+    def _unreachable(self, passed_s: float) -> Verdict | None:
+        """Count an absence only as far as this process was awake to see it."""
+        self._away_s += min(passed_s, self._limits.poll_s + 2 * self._limits.reply_s)
+        return (LOST if self._away_s > self._limits.unreachable_s else None) or self._overtime()

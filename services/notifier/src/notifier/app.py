@@ -1,0 +1,51 @@
+"""The notifier, put together. The only place where its parts are made."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from chassis.bus import Bus
+from chassis.lifecycle import running
+from chassis.migrate import await_schema
+from chassis.postgres import Database
+from chassis.web import create_web
+from contracts.permissions import inbox_prefix
+from notifier.api import watch
+from notifier.consumers.job_events import keep_job_events
+from notifier.loops.prune import prune_loop
+from notifier.settings import Settings
+from notifier.store.events import Events
+from notifier.usecases.history import History
+from notifier.usecases.hub import Hub
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The notifier as an ASGI application. It answers from the first moment; ``/readyz`` says when it is of use."""
+    url = settings.database_url.get_secret_value()
+    password = settings.nats_password.get_secret_value() if settings.nats_password else None
+    bus = Bus(
+        settings.nats_url, name="notifier", user=settings.nats_user, password=password, inbox=inbox_prefix("notifier")
+    )
+    database = Database(url, name="notifier", pool_size=settings.database_pool)
+    events = Events(database)
+    hub = Hub(bus, History(bus, events), reread_s=settings.reread_s)
+    loops = (keep_job_events(bus, events), prune_loop(events, keep_days=settings.keep_days))
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # The bus does not wait for the database: without it events are asked of the scheduler.
+        async with running("notifier", bus, loops=loops):
+            yield
+        await database.close()
+
+    app = create_web(
+        "notifier",
+        lifespan=lifespan,
+        probes={"nats": bus.probe, "database": lambda: await_schema("notifier", url, database)},
+        openapi_url=None,
+    )
+    app.include_router(
+        watch.router(bus=bus, hub=hub, auth_wait_s=settings.auth_wait_s, send_timeout_s=settings.send_timeout_s)
+    )
+    return app

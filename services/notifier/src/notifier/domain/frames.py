@@ -1,0 +1,95 @@
+"""The frames that viewers get: JSON objects with ``type``, ``job_id``, ``at`` and, where they tell a state, ``seq``.
+
+Outputs carry no ``seq``: who was cut off between them and the terminal status resumes before it, and gets both again.
+"""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from contracts.executor import Progress
+from contracts.scheduler import FINAL, STATUS, Job, JobError, JobEvent, Output
+
+
+def snapshot(job: Job, *, progress: float, at: datetime) -> str:
+    """How the job stands now: what every viewer gets first."""
+    body: dict[str, Any] = {
+        "type": "snapshot",
+        "job_id": str(job.job_id),
+        "seq": job.seq,
+        "at": at.isoformat(),
+        "status": STATUS[job.state],
+        "progress": progress,
+        "attempt": job.attempt,
+        "queue_position": job.queue_position,
+        "eta_seconds": job.eta_seconds,
+        "outputs": [_output(job.job_id, index, output) for index, output in enumerate(job.outputs)],
+        "urls": _urls(job),
+    }
+    return json.dumps(body | _error(job.error))
+
+
+def of_event(event: JobEvent) -> tuple[str, ...]:
+    """What an event becomes: its status; at the end the outputs before it and ``end`` after it."""
+    status = {
+        "type": "status",
+        "job_id": str(event.job_id),
+        "seq": event.seq,
+        "status": STATUS[event.state],
+        "at": event.at.isoformat(),
+        "attempt": event.attempt,
+    } | _error(event.error)
+    if event.state not in FINAL:
+        return (json.dumps(status),)
+    outputs = (
+        {"type": "output", "at": event.at.isoformat()} | _output(event.job_id, index, output)
+        for index, output in enumerate(event.outputs)
+    )
+    return (*map(json.dumps, outputs), json.dumps(status), end(event))
+
+
+def end(event: JobEvent) -> str:
+    """The last frame: nothing more will happen to this job."""
+    return json.dumps(
+        {
+            "type": "end",
+            "job_id": str(event.job_id),
+            "seq": event.seq,
+            "status": STATUS[event.state],
+            "at": event.at.isoformat(),
+        }
+    )
+
+
+def of_progress(progress: Progress) -> str:
+    """How far the running attempt is."""
+    return json.dumps({"type": "progress"} | progress.model_dump(mode="json"))
+
+
+def last_event(job: Job) -> JobEvent:
+    """The terminal event of a job that has ended, as far as the job itself tells."""
+    return JobEvent(
+        job_id=job.job_id,
+        tenant_id=job.tenant_id,
+        seq=job.seq,
+        state=job.state,
+        cause="ended",
+        attempt=job.attempt,
+        at=job.completed_at or job.created_at,
+        outputs=job.outputs,
+        error=job.error,
+    )
+
+
+def _output(job_id: object, index: int, output: Output) -> dict[str, Any]:
+    fields = output.model_dump(mode="json", exclude={"temporary"})
+    return {"job_id": str(job_id), "index": index, "url": f"/api/v1/jobs/{job_id}/result?index={index}"} | fields
+
+
+def _urls(job: Job) -> dict[str, str]:
+    path = f"/api/v1/jobs/{job.job_id}"
+    return {"self": path, "events": f"{path}/events", "result": f"{path}/result", "cancel": f"{path}/cancel"}
+
+
+def _error(error: JobError | None) -> dict[str, Any]:
+    return {"error": error.model_dump(mode="json")} if error else {}

@@ -1,0 +1,1 @@
+"""Time in: one periodic duty a module."""

@@ -1,0 +1,17 @@
+"""Forgets old events: once an hour, in every replica. If it stops for a day, the table is a day longer."""
+
+from datetime import timedelta
+
+from chassis.loop import Loop
+from notifier.store.events import Events
+
+EVERY_S = 3600.0
+
+
+def prune_loop(events: Events, *, keep_days: float) -> Loop:
+    """The loop that forgets what is older than ``keep_days``."""
+
+    async def prune() -> None:
+        await events.prune(older_than=timedelta(days=keep_days))
+
+    return Loop("notifier.prune", prune, every_s=EVERY_S)

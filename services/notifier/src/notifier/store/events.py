@@ -1,0 +1,52 @@
+"""Events of jobs, as the stream told them."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from chassis.postgres import Database
+from contracts.scheduler import JobEvent
+from notifier.store.tables import JOB_EVENTS
+
+
+class Events:
+    """The job_events table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, event: JobEvent) -> None:
+        """Keep an event; one that is there already stays as it is."""
+        row = {
+            "job_id": event.job_id,
+            "seq": event.seq,
+            "tenant_id": event.tenant_id,
+            "state": event.state,
+            "body": event.model_dump(mode="json"),
+            "at": event.at,
+        }
+        async with self._database.transaction() as connection:
+            await connection.execute(insert(JOB_EVENTS).values(row).on_conflict_do_nothing())
+
+    async def after(self, job_id: UUID, seq: int, *, tenant_id: str, upto: int) -> list[JobEvent]:
+        """The events of a tenant's job with ``seq`` < number <= ``upto``, in order; some may be missing."""
+        found = (
+            select(JOB_EVENTS.c.body)
+            .where(
+                JOB_EVENTS.c.job_id == job_id,
+                JOB_EVENTS.c.tenant_id == UUID(tenant_id),
+                JOB_EVENTS.c.seq > seq,
+                JOB_EVENTS.c.seq <= upto,
+            )
+            .order_by(JOB_EVENTS.c.seq)
+        )
+        async with self._database.transaction() as connection:
+            rows = await connection.scalars(found)
+            return [JobEvent.model_validate(body) for body in rows]
+
+    async def prune(self, *, older_than: timedelta) -> None:
+        """Forget what nobody will resume from any more."""
+        async with self._database.transaction() as connection:
+            await connection.execute(delete(JOB_EVENTS).where(JOB_EVENTS.c.at < func.now() - older_than))

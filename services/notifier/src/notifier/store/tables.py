@@ -1,0 +1,21 @@
+"""The notifier's tables."""
+
+from sqlalchemy import Column, DateTime, Index, Integer, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+
+from chassis.postgres import new_metadata
+
+METADATA = new_metadata()
+
+JOB_EVENTS = Table(
+    "job_events",
+    METADATA,
+    Column("job_id", Uuid, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("body", JSONB, nullable=False, comment="the whole event"),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Index("ix_job_events_at", "at"),
+    comment="Written from the event stream, the key is the inbox; read for replay; kept for days.",
+)

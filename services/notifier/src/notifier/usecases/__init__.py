@@ -1,0 +1,1 @@
+"""What the notifier does: follow jobs, and show each viewer all of it."""

@@ -1,0 +1,143 @@
+"""Follows one job for all its viewers."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from uuid import UUID
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from pydantic import ValidationError
+
+from chassis.bus import Bus
+from chassis.logs import log
+from contracts.executor import PROGRESS, Progress
+from contracts.scheduler import FINAL, JOB_CHANGED_LIVE, JobEvent, UnknownJob
+from contracts.wire.errors import Refusal, Unavailable
+from notifier.domain.timeline import Timeline
+from notifier.usecases.history import History
+from notifier.usecases.viewer import Viewer
+
+BREATH_S = 0.2  # between two questions about the same job, whatever happens
+
+
+class Feed:
+    """Hears of one job live, asks about it every ``reread_s``, and tells all viewers the same in the same order."""
+
+    def __init__(self, bus: Bus, history: History, *, tenant: str, job_id: UUID, reread_s: float) -> None:
+        self._bus, self._history, self._reread_s = bus, history, reread_s
+        self._tenant, self._job_id = tenant, job_id
+        self._timeline = Timeline()
+        self._ended = False
+        self._attempt = 0
+        self._wake = asyncio.Event()
+        self._opening = asyncio.Lock()
+        self._close: list[Callable[[], Awaitable[None]]] = []
+        self._following: asyncio.Task[None] | None = None
+        self.viewers: set[Viewer] = set()
+
+    async def join(self, viewer: Viewer, after: int | None) -> None:
+        """Add a viewer and start it.
+
+        It hears before it asks, so nothing falls between the snapshot and what follows.
+
+        Raises:
+            Relayed: there is no such job of this tenant.
+            Unavailable: the scheduler does not answer.
+            ValueError: ``after`` lies in the future.
+        """
+        self.viewers.add(viewer)
+        async with self._opening:
+            if not self._close:
+                await self._open()
+        job = (await self._history.read(self._tenant, self._job_id)).job
+        if after is not None and after > job.seq:
+            raise ValueError("after lies in the future")
+        seen = job.seq if after is None else after
+        known = self._timeline.known if self._timeline.known is not None else job.seq
+        missed = await self._history.between(self._tenant, self._job_id, min(seen, known), job.seq)
+        self._timeline.begin(job.seq)
+        viewer.start(
+            job, await self._history.progress(job), [event for event in missed if event.seq > seen], after=after
+        )
+        self._attempt = max(self._attempt, job.attempt)
+        self._ended = self._ended or job.state in FINAL
+        self._tell(missed)
+        if (self._timeline.known or 0) < job.seq:  # another viewer came meanwhile and knows less
+            self.wake()
+        if self._following is None:
+            self._following = asyncio.create_task(self._follow(), name="notifier.follow")
+
+    def wake(self) -> None:
+        """Ask about the job soon: something may have been missed."""
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Hear no more."""
+        if self._following is not None:
+            self._following.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._following
+        await self._hear_no_more()
+
+    async def _open(self) -> None:
+        key = str(self._job_id)
+        try:
+            self._close.append(await self._bus.hear(JOB_CHANGED_LIVE.subject(self._tenant, key), self._on_event))
+            self._close.append(await self._bus.hear(PROGRESS.subject(self._tenant, key), self._on_progress))
+        except (NatsError, OSError) as error:
+            await self._hear_no_more()
+            raise Unavailable(service="scheduler", retry_after_s=1) from error
+
+    async def _hear_no_more(self) -> None:
+        for close in self._close:
+            with suppress(NatsError, OSError):
+                await close()
+        self._close = []
+
+    async def _on_event(self, message: Msg) -> None:
+        with suppress(ValidationError):
+            self._tell([JobEvent.model_validate_json(message.data)])
+
+    async def _on_progress(self, message: Msg) -> None:
+        with suppress(ValidationError):
+            progress = Progress.model_validate_json(message.data)
+            if progress.attempt > self._attempt:  # we have not heard yet that it began
+                self.wake()
+            for viewer in self.viewers:
+                viewer.tell_progress(progress)
+
+    def _tell(self, events: list[JobEvent]) -> None:
+        for event in self._timeline.offer(*events):
+            self._attempt = event.attempt
+            self._ended = event.state in FINAL
+            for viewer in self.viewers:
+                viewer.tell(event)
+        if self._timeline.gap:
+            self.wake()
+
+    async def _follow(self) -> None:
+        """Ask again and again until the job has ended: a live message may be lost, and nobody would say so."""
+        while not self._ended:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._reread_s * random.uniform(0.8, 1.2)):  # noqa: S311 - only spreads load
+                    await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._catch_up()
+            except Refusal as refusal:
+                log.debug("notifier.feed.reread_failed", code=refusal.refused.code)
+                if refusal.refused.code == UnknownJob.code:
+                    break
+            except Exception:  # noqa: BLE001 - the edge of a task: it must outlive a bug in one reading
+                log.exception("notifier.feed.reread_crashed")
+            await asyncio.sleep(BREATH_S)
+        if not self._ended:
+            for viewer in self.viewers:
+                viewer.dismiss()
+
+    async def _catch_up(self) -> None:
+        known = self._timeline.known or 0
+        job = (await self._history.read(self._tenant, self._job_id)).job
+        self._tell(await self._history.between(self._tenant, self._job_id, known, job.seq))

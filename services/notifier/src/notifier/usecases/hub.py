@@ -1,0 +1,52 @@
+"""All that is watched in this process: one feed a job, shared by its viewers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from chassis.bus import Bus
+from notifier.domain.errors import BadResume
+from notifier.usecases.feed import Feed
+from notifier.usecases.history import History
+from notifier.usecases.viewer import Viewer
+
+
+class Hub:
+    """Finds or makes the feed of a job, and drops it with its last viewer."""
+
+    def __init__(self, bus: Bus, history: History, *, reread_s: float) -> None:
+        self._bus, self._history, self._reread_s = bus, history, reread_s
+        self._feeds: dict[tuple[str, UUID], Feed] = {}
+        bus.when_connected(self.wake)
+
+    def wake(self) -> None:
+        """Have every feed ask about its job: what was said while we were away is lost."""
+        for feed in self._feeds.values():
+            feed.wake()
+
+    @asynccontextmanager
+    async def watch(self, tenant: str, job_id: UUID, after: int | None) -> AsyncIterator[Viewer]:
+        """A viewer of a job, told everything while the block runs.
+
+        Raises:
+            Relayed: there is no such job of this tenant.
+            Unavailable: the scheduler does not answer.
+            BadResume: ``after`` is ahead of the job.
+        """
+        key = (tenant, job_id)
+        feed = self._feeds.get(key)
+        if feed is None:
+            feed = Feed(self._bus, self._history, tenant=tenant, job_id=job_id, reread_s=self._reread_s)
+            self._feeds[key] = feed
+        viewer = Viewer()
+        try:
+            try:
+                await feed.join(viewer, after)
+            except ValueError:
+                raise BadResume from None
+            yield viewer
+        finally:
+            feed.viewers.discard(viewer)
+            if not feed.viewers and self._feeds.get(key) is feed:
+                del self._feeds[key]
+                await feed.close()

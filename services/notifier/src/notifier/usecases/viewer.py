@@ -1,0 +1,108 @@
+"""One viewer of one job: what it was told, and what it has still to be told."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from contracts.executor import Progress
+from contracts.scheduler import FINAL, STATUS, Job, JobEvent, JobStatus
+from notifier.domain import frames
+from notifier.domain.backlog import Backlog
+from notifier.domain.timeline import Advance
+
+
+class TooSlow(Exception):
+    """The viewer takes its frames more slowly than they come, or not at all."""
+
+
+class Gone(Exception):
+    """The job is not there any more."""
+
+
+class Viewer:
+    """Takes events and progress of a job in order and gives out frames, each once.
+
+    Everything that comes before ``start`` waits; what the snapshot tells already is then left out.
+    """
+
+    def __init__(self) -> None:
+        self._known: int | None = None
+        self._early: list[JobEvent] = []
+        self._advance = Advance()
+        self._attempt = 0
+        self._processing = False
+        self._backlog = Backlog()
+        self._ended = self._gone = False
+        self._news = asyncio.Event()
+
+    def start(self, job: Job, progress: float, replay: list[JobEvent], *, after: int | None) -> None:
+        """Show the job as it stands, then what was missed.
+
+        Args:
+            job: as it stands.
+            progress: of it, percent.
+            replay: the events after ``after`` that the snapshot includes, in order.
+            after: the last event that the viewer has seen, None if it has seen nothing.
+        """
+        self._advance = Advance(job.attempt, progress)
+        self._attempt = job.attempt
+        self._processing = STATUS[job.state] is JobStatus.PROCESSING
+        self._backlog.add_states((frames.snapshot(job, progress=progress, at=datetime.now(UTC)),))
+        for event in replay:
+            self._backlog.add_states(frames.of_event(event))
+        self._known = job.seq
+        if job.state in FINAL:
+            self._end_at_once(job, replay, after)
+        for event in self._early:
+            self.tell(event)
+        self._news.set()
+
+    def tell(self, event: JobEvent) -> None:
+        """The next event of the job."""
+        if self._known is None:
+            self._early.append(event)
+        elif event.seq > self._known and not self._ended:
+            self._known, self._attempt = event.seq, event.attempt
+            self._processing = STATUS[event.state] is JobStatus.PROCESSING
+            self._backlog.add_states(frames.of_event(event))
+            self._ended = event.state in FINAL
+            self._news.set()
+
+    def tell_progress(self, progress: Progress) -> None:
+        """How far it is. Left out if it is a step back, of another attempt than the current one, or too late."""
+        if not self._processing or progress.attempt != self._attempt:
+            return
+        if self._advance.passes(progress.attempt, progress.progress):
+            self._backlog.add_progress(frames.of_progress(progress))
+            self._news.set()
+
+    def dismiss(self) -> None:
+        """The job is gone."""
+        self._gone = True
+        self._news.set()
+
+    async def next_frame(self) -> str | None:
+        """The next frame, None after the last one.
+
+        Raises:
+            TooSlow: there is more to say than the viewer will ever take.
+            Gone: the job is not there any more.
+        """
+        while not self._backlog:
+            if self._ended:
+                return None
+            if self._gone:
+                raise Gone
+            self._news.clear()
+            await self._news.wait()
+        if self._backlog.hopeless:
+            raise TooSlow
+        return self._backlog.take()
+
+    def _end_at_once(self, job: Job, replay: list[JobEvent], after: int | None) -> None:
+        """The job had ended already: outputs, terminal status and end, each unless it was told."""
+        self._ended = True
+        if replay and replay[-1].state in FINAL:
+            return
+        last = frames.last_event(job)
+        seen = after is not None and after >= job.seq
+        self._backlog.add_states((frames.end(last),) if seen else frames.of_event(last))

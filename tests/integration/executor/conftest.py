@@ -1,0 +1,105 @@
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from executor.app import create_app
+from executor.settings import Settings
+from tests.integration.executor.processes import BIN, Nats, Node, Process
+from tests.integration.executor.scripted import Gateway, Scheduler
+
+NAME = "node-1"
+
+
+@pytest.fixture(scope="session")
+async def nats_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    server = Nats(tmp_path_factory.mktemp("nats"))
+    await server.start()
+    yield server.url
+    await server.end()
+
+
+@pytest.fixture
+async def own_nats(tmp_path: Path) -> AsyncIterator[Nats]:
+    """A server of the test's own, to be stopped and started."""
+    server = Nats(tmp_path)
+    await server.start()
+    yield server
+    await server.end()
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    node = Node(tmp_path, "--step-ms", "20")
+    await node.start()
+    yield node
+    await node.end()
+
+
+@pytest.fixture
+async def scheduler(nats_url: str) -> AsyncIterator[Scheduler]:
+    scheduler = Scheduler(nats_url, NAME)
+    await scheduler.start()
+    yield scheduler
+    await scheduler.stop()
+
+
+@pytest.fixture
+async def gateway(nats_url: str) -> AsyncIterator[Gateway]:
+    gateway = Gateway(nats_url)
+    await gateway.start()
+    yield gateway
+    await gateway.stop()
+
+
+@pytest.fixture
+def settings(nats_url: str, node: Node, tmp_path: Path) -> Callable[..., Settings]:
+    def make(**more: Any) -> Settings:
+        values: dict[str, Any] = {
+            "node": NAME,
+            "comfyui_url": node.url,
+            "journal_path": tmp_path / "journal.sqlite",
+            "nats_url": nats_url,
+            "heartbeat_s": 0.5,
+            "poll_s": 0.2,
+            "probe_s": 0.2,
+            "ask_wait_s": 1.0,
+            "unreachable_s": 2.0,
+            "post_s": 2.0,
+        }
+        return Settings(**(values | more))
+
+    return make
+
+
+@pytest.fixture
+async def start_executor(settings: Callable[..., Settings]) -> AsyncIterator[Callable[..., Any]]:
+    """Run an executor inside this process until the test ends."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**more: Any) -> None:
+            app = create_app(settings(**more))
+            await stack.enter_async_context(app.router.lifespan_context(app))
+
+        yield start
+
+
+@pytest.fixture
+def spawn_executor(settings: Callable[..., Settings], tmp_path: Path) -> Callable[..., Any]:
+    """Run an executor as a process of its own for the length of a block; it gives a way to kill it."""
+
+    @asynccontextmanager
+    async def spawn(**more: Any) -> AsyncIterator[Process]:
+        chosen = settings(**more).model_dump(mode="json", exclude_none=True)
+        env = {f"EXECUTOR_{name.upper()}": str(value) for name, value in chosen.items()}
+        process = Process([str(BIN / "python"), "-m", "executor", "serve"], tmp_path / "executor.log", env)
+        await process.start()
+        try:
+            yield process
+        finally:
+            await process.end(signal.SIGKILL)
+
+    return spawn

@@ -1,0 +1,134 @@
+"""Real processes for tests: a NATS server, a simulated node, an executor."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parents[3]
+BIN = Path(sys.executable).parent
+READY_S = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Process:
+    """One program, its output in a file."""
+
+    def __init__(self, command: list[str], log: Path, env: dict[str, str] | None = None) -> None:
+        self._command, self._log, self._env = command, log, env or {}
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self._log.open("ab") as out:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdout=out, stderr=out, env={**os.environ, **self._env}, cwd=ROOT
+            )
+
+    async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        if self._process is None:
+            return 0
+        if self._process.returncode is None:
+            self._process.send_signal(how)
+        async with asyncio.timeout(READY_S):
+            code = await self._process.wait()
+        self._process = None
+        return code
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text()
+
+
+async def answers(url: str) -> None:
+    """Return once there is an HTTP answer."""
+    async with asyncio.timeout(READY_S), httpx.AsyncClient() as http:
+        while True:
+            try:
+                await http.get(url)
+            except httpx.HTTPError:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+async def listens(port: int) -> None:
+    """Return once somebody listens on a port."""
+    async with asyncio.timeout(READY_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                await writer.wait_closed()
+                return
+
+
+class Node:
+    """A simulated node with its control plane."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        command = [sys.executable, "-m", "simnode", "--port", str(self.port), "--directory", str(folder / "node")]
+        self._process = Process(
+            [*command, *options], folder / "simnode.log", {"PYTHONPATH": str(ROOT / "deploy"), "COLUMNS": "200"}
+        )
+
+    async def start(self) -> None:
+        await self._process.start()
+        await answers(f"{self.url}/prompt")
+
+    async def end(self, how: signal.Signals = signal.SIGKILL) -> None:
+        await self._process.end(how)
+
+    async def ask(self, method: str, path: str, body: Any = None) -> Any:
+        async with httpx.AsyncClient() as http:
+            response = await http.request(method, f"{self.url}{path}", json=body)
+            response.raise_for_status()
+            return json.loads(response.content) if response.content else None
+
+    async def arm(self, name: str, **params: Any) -> None:
+        await self.ask("POST", "/simnode/faults", {"name": name, **params})
+
+    async def ledger(self, prompt_id: Any) -> list[dict[str, Any]]:
+        """Everything that the node did about one prompt."""
+        told = await self.ask("GET", "/simnode/ledger")
+        return [entry for entry in told["prompts"] if entry["prompt_id"] == str(prompt_id)]
+
+    async def until_ended(self, prompt_id: Any) -> None:
+        async with asyncio.timeout(READY_S):
+            while True:
+                if any(entry["finished"] for entry in await self.ledger(prompt_id)):
+                    return
+                await asyncio.sleep(0.05)
+
+
+class Nats:
+    """A NATS server that may go and come back under the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        self.url = f"nats://127.0.0.1:{port}"
+        self._port = port
+        command = [str(BIN / "nats-server"), "-a", "127.0.0.1", "-p", str(port)]
+        self._process = Process(command, folder / "nats.log")
+
+    async def start(self) -> None:
+        await self._process.start()
+        await listens(self._port)
+
+    async def end(self) -> None:
+        await self._process.end(signal.SIGKILL)

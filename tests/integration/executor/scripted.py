@@ -1,0 +1,209 @@
+"""The rest of the fleet as one executor sees it, played from a script: scheduler, gateway, artifact store."""
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from aiohttp import web
+from nats.aio.msg import Msg
+
+from chassis.bus import Bus
+from contracts.executor import CANCEL_ATTEMPT, PROGRESS, CancelAttempt, Progress
+from contracts.gateway import GRANT_OUTPUTS, GrantOutputs, OutputGrant, OutputsGranted
+from contracts.scheduler import (
+    ASK_WORK,
+    BEAT,
+    FINISH_ATTEMPT,
+    REPORT_CATALOG,
+    START_ATTEMPT,
+    Asked,
+    AskWork,
+    Assignment,
+    AttemptRef,
+    AttemptWritten,
+    Beat,
+    Beaten,
+    FinishAttempt,
+    LeaseState,
+    ReportCatalog,
+    StartAttempt,
+)
+from contracts.wire.topic import FLEET, Address
+
+PATIENCE_S = 40.0
+
+
+class Scene:
+    """Everything that was said, and a way to wait for something to be true of it."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Condition()
+
+    async def note(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def until(self, holds: Callable[[], Any], within_s: float = PATIENCE_S) -> None:
+        async with asyncio.timeout(within_s), self._changed:
+            await self._changed.wait_for(holds)
+
+
+class Scheduler(Scene):
+    """Hands out what ``give`` queued and keeps every report. ``lease`` is what the next beats are told."""
+
+    def __init__(self, nats_url: str, node: str) -> None:
+        super().__init__()
+        self.node = node
+        self.bus = Bus(nats_url, name="scheduler", user=None, password=None, inbox="_INBOX_scheduler")
+        self.offers: deque[Assignment] = deque()
+        self.current: Assignment | None = None
+        self.asks: list[AskWork] = []
+        self.beats: list[Beat] = []
+        self.starts: list[StartAttempt] = []
+        self.finishes: list[FinishAttempt] = []
+        self.catalogs: list[ReportCatalog] = []
+        self.progress: list[Progress] = []
+        self.given_at: dict[UUID, float] = {}
+        self.finished_at: dict[UUID, float] = {}
+        self.lease = LeaseState.KEPT
+        self.mute_finishes = 0
+        self.applies = True
+
+    async def start(self) -> None:
+        self.bus.serve(ASK_WORK, self._ask)
+        self.bus.serve(BEAT, self._beat)
+        self.bus.serve(START_ATTEMPT, self._started)
+        self.bus.serve(FINISH_ATTEMPT, self._finished)
+        self.bus.serve(REPORT_CATALOG, self._catalog)
+        await self.bus.start()
+        await self.bus.hear(PROGRESS.pattern, self._progress)
+
+    async def stop(self) -> None:
+        """End at once: questions are parked and a muted reply never comes."""
+        parked = list(self.bus._tasks)
+        for task in parked:
+            task.cancel()
+        await asyncio.gather(*parked, return_exceptions=True)
+        await self.bus.stop()
+
+    async def give(self, graph: dict[str, Any], run_within_s: float | None = None, attempt: int = 1) -> Assignment:
+        ref = AttemptRef(job_id=uuid4(), tenant_id=uuid4(), attempt=attempt, lease_token=uuid4())
+        assignment = Assignment(ref=ref, prompt_id=uuid4(), graph=graph, lease_s=15, run_within_s=run_within_s)
+        self.offers.append(assignment)
+        await self.note()
+        return assignment
+
+    async def finish_of(self, assignment: Assignment, within_s: float = PATIENCE_S) -> FinishAttempt:
+        await self.until(lambda: assignment.ref.job_id in self.finished_at, within_s)
+        return next(finish for finish in self.finishes if finish.ref == assignment.ref)
+
+    async def hint_cancel(self, assignment: Assignment) -> None:
+        hint = CancelAttempt(job_id=assignment.ref.job_id, attempt=assignment.ref.attempt)
+        await self.bus.say(CANCEL_ATTEMPT, hint, tenant=FLEET, key=self.node)
+
+    async def _ask(self, asked: AskWork, _: Address) -> Asked:
+        self.asks.append(asked)
+        await self.note()
+        if self.current is None:
+            try:
+                await self.until(lambda: self.offers, asked.wait_s)
+            except TimeoutError:
+                return Asked(assignment=None)
+            self.current = self.offers.popleft()
+            self.given_at[self.current.ref.job_id] = asyncio.get_running_loop().time()
+        return Asked(assignment=self.current)
+
+    async def _beat(self, beat: Beat, _: Address) -> Beaten:
+        self.beats.append(beat)
+        await self.note()
+        lease = self.lease if beat.attempt else LeaseState.NONE
+        known = {catalog.digest for catalog in self.catalogs}
+        return Beaten(lease=lease, catalog_wanted=beat.catalog_digest is not None and beat.catalog_digest not in known)
+
+    async def _started(self, start: StartAttempt, _: Address) -> AttemptWritten:
+        self.starts.append(start)
+        await self.note()
+        return AttemptWritten(applied=self.current is not None and self.current.ref == start.ref)
+
+    async def _finished(self, finish: FinishAttempt, _: Address) -> AttemptWritten:
+        self.finishes.append(finish)
+        self.finished_at.setdefault(finish.ref.job_id, asyncio.get_running_loop().time())
+        if self.mute_finishes > 0:
+            self.mute_finishes -= 1
+            await self.note()
+            await asyncio.Event().wait()
+        self.current = None
+        await self.note()
+        return AttemptWritten(applied=self.applies)
+
+    async def _catalog(self, report: ReportCatalog, _: Address) -> AttemptWritten:
+        self.catalogs.append(report)
+        await self.note()
+        return AttemptWritten(applied=True)
+
+    async def _progress(self, message: Msg) -> None:
+        self.progress.append(Progress.model_validate_json(message.data))
+        await self.note()
+
+
+class Gateway(Scene):
+    """Grants outputs and takes them over HTTP. ``answers`` are statuses to give instead, one for each next PUT."""
+
+    def __init__(self, nats_url: str) -> None:
+        super().__init__()
+        self.bus = Bus(nats_url, name="gateway", user=None, password=None, inbox="_INBOX_gateway")
+        self.grants: list[GrantOutputs] = []
+        self.tenants: list[str] = []
+        self.stored: dict[UUID, bytes] = {}
+        self.types: dict[UUID, str] = {}
+        self.answers: deque[int] = deque()
+        self.puts = 0
+        self._open: set[UUID] = set()
+        self._runner: web.AppRunner | None = None
+        self._url = ""
+
+    async def start(self) -> None:
+        app = web.Application(client_max_size=1 << 30)
+        app.router.add_put("/o/{id}", self._put)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self._url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.bus.serve(GRANT_OUTPUTS, self._grant)
+        await self.bus.start()
+
+    async def stop(self) -> None:
+        await self.bus.stop()
+        if self._runner:
+            await self._runner.cleanup()
+
+    def expire(self) -> None:
+        """No grant that was given works any more."""
+        self._open.clear()
+
+    async def _grant(self, asked: GrantOutputs, address: Address) -> OutputsGranted:
+        self.grants.append(asked)
+        self.tenants.append(address.tenant)
+        ids = [uuid4() for _ in range(asked.count)]
+        self._open.update(ids)
+        await self.note()
+        grants = tuple(OutputGrant(id=name, url=f"{self._url}/o/{name}") for name in ids)
+        return OutputsGranted(grants=grants, expires_at=datetime.now(UTC) + timedelta(hours=1))
+
+    async def _put(self, request: web.Request) -> web.Response:
+        name = UUID(request.match_info["id"])
+        content = await request.read()
+        self.puts += 1
+        await self.note()
+        if self.answers:
+            return web.Response(status=self.answers.popleft())
+        if name not in self._open:
+            return web.Response(status=403)
+        self.stored[name], self.types[name] = content, request.headers["Content-Type"]
+        digest = hashlib.sha256(content).hexdigest()
+        return web.json_response({"id": str(name), "size_bytes": len(content), "sha256": digest})

@@ -1,0 +1,102 @@
+"""The client of a node against a simulated one, in both versions whose endpoints differ."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from executor.clients.comfyui import ComfyUI, NodeAway, NoFile
+from executor.domain.harvest import Found, harvest
+from executor.store.journal import Journal
+from executor.usecases.find_prompt import Place, find_prompt
+from executor.usecases.stop_prompt import stop_prompt
+from tests.integration.executor.graphs import hello, slow
+from tests.integration.executor.processes import READY_S, Node, free_port
+
+LIMITS = {"reply_s": 2.0, "post_s": 2.0, "catalog_s": 5.0}
+
+
+@pytest.fixture(params=["0.33.0", "0.3.64"])
+async def either_node(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Node]:
+    node = Node(tmp_path, "--step-ms", "20", "--version", request.param)
+    await node.start()
+    yield node
+    await node.end()
+
+
+@pytest.fixture
+async def client(either_node: Node) -> AsyncIterator[ComfyUI]:
+    client = ComfyUI(either_node.url, **LIMITS)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Any:
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.open()
+    yield journal
+    journal.close()
+
+
+async def test_a_prompt_runs_and_its_files_are_given_out(client: ComfyUI, either_node: Node) -> None:
+    prompt_id, graph = str(uuid4()), hello()
+    answer = await client.post(graph, prompt_id, "c")
+    assert answer.accepted
+    await either_node.until_ended(prompt_id)
+    seen = await find_prompt(client, prompt_id)
+    assert seen.place is Place.ENDED
+    assert seen.entry is not None
+    found = harvest(seen.entry, graph)
+    async with client.view(found[0]) as viewed:
+        content = b"".join([chunk async for chunk in viewed.chunks])
+    assert len(content) == viewed.size
+    assert content.startswith(b"\x89PNG")
+    await client.forget(prompt_id)
+    assert await client.history(prompt_id) is None
+
+
+async def test_stopping_one_prompt_leaves_the_others(client: ComfyUI, either_node: Node, journal: Journal) -> None:
+    first, second, third = (str(uuid4()) for _ in range(3))
+    for prompt_id, seconds in ((first, 0.8), (second, 30.0), (third, 0.1)):
+        await client.post(slow(seconds), prompt_id, "c")
+    assert await stop_prompt(client, journal, second, within_s=READY_S)
+    assert journal.left() == set()
+    await either_node.until_ended(first)
+    await either_node.until_ended(third)
+    outcomes = [(await either_node.ledger(prompt_id))[0]["outcome"] for prompt_id in (first, second, third)]
+    assert outcomes == ["success", "deleted", "success"]
+
+
+async def test_a_running_prompt_is_interrupted(client: ComfyUI, either_node: Node, journal: Journal) -> None:
+    prompt_id = str(uuid4())
+    await client.post(slow(30), prompt_id, "c")
+    assert await stop_prompt(client, journal, prompt_id, within_s=READY_S)
+    assert (await either_node.ledger(prompt_id))[0]["outcome"] in {"interrupted", "deleted"}
+
+
+async def test_a_prompt_that_does_not_stop_in_time_is_noted(
+    client: ComfyUI, either_node: Node, journal: Journal
+) -> None:
+    await either_node.arm("interrupt_latency", seconds=60)
+    prompt_id = str(uuid4())
+    await client.post(slow(30), prompt_id, "c")
+    assert not await stop_prompt(client, journal, prompt_id, within_s=0.3)
+    assert journal.left() == {prompt_id}
+
+
+async def test_a_file_that_is_not_there_is_no_file(client: ComfyUI) -> None:
+    found = Found(node_id="1", name="x.png", kind="image", content_type="image/png", filename="x.png")  # type: ignore[arg-type]
+    with pytest.raises(NoFile):
+        async with client.view(found):
+            pass
+
+
+async def test_a_node_that_is_not_there_never_heard_it() -> None:
+    client = ComfyUI(f"http://127.0.0.1:{free_port()}", **LIMITS)
+    with pytest.raises(NodeAway) as away:
+        await client.post({}, str(uuid4()), "c")
+    assert not away.value.heard
+    await client.close()

@@ -1,0 +1,244 @@
+"""What goes wrong around an attempt, and that it still ends once and rightly."""
+
+import signal
+
+import pytest
+
+from contracts.scheduler import Outcome
+from tests.integration.executor.graphs import failing, hello, slow
+from tests.integration.executor.scripted import Gateway, Scheduler
+
+pytestmark = pytest.mark.usefixtures("gateway")
+
+
+async def test_killed_mid_run_the_successor_adopts_the_prompt(spawn_executor, scheduler, gateway, node) -> None:
+    given = await scheduler.give(slow(3))
+    async with spawn_executor() as executor:
+        await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
+        await executor.end(signal.SIGKILL)
+        (entry,) = await node.ledger(given.prompt_id)
+        assert entry["finished"] is None
+        await executor.start()
+        finish = await scheduler.finish_of(given)
+    assert finish.outcome is Outcome.SUCCEEDED
+    assert len(await node.ledger(given.prompt_id)) == 1
+    assert gateway.stored[finish.outputs[0].id].startswith(b"\x89PNG")
+
+
+async def test_killed_while_storing_the_successor_stores(spawn_executor, scheduler, gateway, node) -> None:
+    gateway.answers.extend([503] * 1000)
+    given = await scheduler.give(hello())
+    async with spawn_executor() as executor:
+        await gateway.until(lambda: gateway.puts > 2)
+        await executor.end(signal.SIGKILL)
+        gateway.answers.clear()
+        await executor.start()
+        finish = await scheduler.finish_of(given)
+    assert finish.outcome is Outcome.SUCCEEDED
+    assert len(finish.outputs) == 5
+    assert len(await node.ledger(given.prompt_id)) == 1
+
+
+async def test_killed_before_its_report_was_answered_the_successor_reports_the_same(
+    spawn_executor, scheduler, gateway, node
+) -> None:
+    scheduler.mute_finishes = 1
+    given = await scheduler.give(hello())
+    async with spawn_executor() as executor:
+        await scheduler.until(lambda: scheduler.finishes)
+        await executor.end(signal.SIGKILL)
+        await executor.start()
+        await scheduler.until(lambda: len(scheduler.finishes) > 1)
+    assert scheduler.finishes[0] == scheduler.finishes[1]
+    assert len(gateway.grants) == 1
+    assert len(await node.ledger(given.prompt_id)) == 1
+
+
+async def test_told_to_stop_it_leaves_the_prompt_to_its_successor(spawn_executor, scheduler, node) -> None:
+    given = await scheduler.give(slow(3))
+    async with spawn_executor() as executor:
+        await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
+        await executor.end(signal.SIGTERM)
+        assert not scheduler.finishes
+        await executor.start()
+        assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+    (entry,) = await node.ledger(given.prompt_id)
+    assert entry["outcome"] == "success"
+
+
+async def test_killed_and_its_journal_lost_the_prompt_is_adopted_by_its_id(
+    spawn_executor, scheduler, node, tmp_path
+) -> None:
+    given = await scheduler.give(slow(3))
+    async with spawn_executor() as executor:
+        await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
+        await executor.end(signal.SIGKILL)
+        for file in tmp_path.glob("journal.sqlite*"):
+            file.unlink()
+        await executor.start()
+        assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+    assert len(await node.ledger(given.prompt_id)) == 1
+
+
+async def test_a_node_that_restarts_has_lost_the_prompt(start_executor, scheduler, node) -> None:
+    await start_executor()
+    given = await scheduler.give(slow(30))
+    await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
+    await node.end()
+    await scheduler.until(lambda: not scheduler.beats[-1].online)
+    await node.start()
+    finish = await scheduler.finish_of(given)
+    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.lost")
+    following = await scheduler.give(hello())
+    assert (await scheduler.finish_of(following)).outcome is Outcome.SUCCEEDED
+
+
+async def test_a_node_that_is_away_loses_the_attempt_and_asks_for_nothing(start_executor, scheduler, node) -> None:
+    await start_executor()
+    given = await scheduler.give(slow(30))
+    await scheduler.until(lambda: scheduler.starts)
+    await node.end()
+    finish = await scheduler.finish_of(given)
+    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.lost")
+    asked = len(scheduler.asks)
+    beats = len(scheduler.beats)
+    await scheduler.until(lambda: len(scheduler.beats) > beats + 3)
+    assert len(scheduler.asks) == asked
+    await node.start()
+    assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
+
+
+async def test_without_a_websocket_polling_sees_the_end(start_executor, scheduler, node) -> None:
+    await node.arm("ws_refuse")
+    await start_executor()
+    finish = await scheduler.finish_of(await scheduler.give(slow(0.5)), within_s=10)
+    assert (finish.outcome, len(finish.outputs)) == (Outcome.SUCCEEDED, 1)
+
+
+async def test_a_silent_websocket_does_no_harm(start_executor, scheduler, node) -> None:
+    await node.arm("ws_stall")
+    await start_executor()
+    finish = await scheduler.finish_of(await scheduler.give(slow(0.5)), within_s=10)
+    assert finish.outcome is Outcome.SUCCEEDED
+
+
+async def test_doubled_and_foreign_events_do_no_harm(start_executor, scheduler, node) -> None:
+    await node.arm("events_twice")
+    await node.arm("foreign_events")
+    await start_executor()
+    finish = await scheduler.finish_of(await scheduler.give(slow(0.5)))
+    assert finish.outcome is Outcome.SUCCEEDED
+    said = [progress.progress for progress in scheduler.progress]
+    assert said == sorted(said)
+
+
+async def test_a_post_that_is_accepted_but_not_answered_runs_once(start_executor, scheduler, node) -> None:
+    await node.arm("prompt_timeout")
+    await start_executor()
+    given = await scheduler.give(hello())
+    assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+    assert len(await node.ledger(given.prompt_id)) == 1
+
+
+async def test_a_server_error_to_the_post_is_tried_again(start_executor, scheduler, node) -> None:
+    await node.arm("prompt_500")
+    await start_executor()
+    given = await scheduler.give(hello())
+    assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+    assert len(await node.ledger(given.prompt_id)) == 1
+
+
+async def test_out_of_memory_is_the_nodes_fault(start_executor, scheduler, node) -> None:
+    await node.arm("oom")
+    await start_executor()
+    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.out_of_memory")
+
+
+async def test_an_error_that_the_node_calls_success_is_an_error(start_executor, scheduler, node) -> None:
+    await node.arm("error_as_success")
+    await start_executor()
+    finish = await scheduler.finish_of(await scheduler.give(failing("ValueError", "no")))
+    assert finish.outcome is Outcome.FAILED
+
+
+async def test_a_dead_worker_is_the_nodes_fault(start_executor, scheduler, node) -> None:
+    await node.arm("worker_death")
+    await start_executor(dead_worker_s=1.0, stalled_s=3.0)
+    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
+
+
+async def test_a_missing_or_short_file_is_read_again(start_executor, scheduler, gateway, node) -> None:
+    await node.arm("view_404")
+    await node.arm("view_truncated")
+    await start_executor()
+    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    assert finish.outcome is Outcome.SUCCEEDED
+    assert all(len(gateway.stored[output.id]) == output.size_bytes for output in finish.outputs)
+
+
+async def test_a_file_that_stays_missing_is_the_nodes_fault(start_executor, scheduler, node) -> None:
+    await node.arm("view_404", count=100)
+    await start_executor()
+    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
+
+
+async def test_a_store_that_is_away_is_waited_for_and_an_old_grant_renewed(start_executor, scheduler, gateway) -> None:
+    gateway.answers.extend([503, 500, 403, 503])
+    await start_executor()
+    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    assert finish.outcome is Outcome.SUCCEEDED
+    assert len(gateway.grants) == 2
+    assert all(output.id in gateway.stored for output in finish.outputs)
+
+
+async def test_an_output_beyond_the_cap_fails_the_job(start_executor, scheduler, gateway) -> None:
+    await start_executor(output_max_bytes=10)
+    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    assert (finish.outcome, finish.error.code) == (Outcome.FAILED, "workflow.output_too_large")
+    assert not gateway.stored
+
+
+async def test_somebody_elses_prompt_is_waited_for_and_never_touched(start_executor, scheduler, node) -> None:
+    await node.ask("POST", "/prompt", {"prompt": slow(1.5), "client_id": "somebody"})
+    given = await scheduler.give(hello())
+    await start_executor()
+    assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+    told = await node.ask("GET", "/simnode/ledger")
+    assert [entry["outcome"] for entry in told["prompts"]] == ["success", "success"]
+    assert told["prompts"][0]["finished"] <= told["prompts"][1]["received"]
+
+
+async def test_a_node_that_dies_between_ask_and_post_loses_the_attempt(start_executor, scheduler, node) -> None:
+    await start_executor(ask_wait_s=5.0)
+    await scheduler.until(lambda: scheduler.asks)
+    await node.end()
+    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.lost")
+
+
+async def test_a_node_that_never_takes_a_prompt_is_at_fault(start_executor, scheduler, node) -> None:
+    await node.arm("prompt_500", count=100)
+    await start_executor()
+    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
+
+
+async def test_nats_may_be_away_during_a_run(spawn_executor, own_nats, node) -> None:
+    scheduler, gateway = Scheduler(own_nats.url, "node-1"), Gateway(own_nats.url)
+    await scheduler.start()
+    await gateway.start()
+    given = await scheduler.give(slow(2))
+    async with spawn_executor(nats_url=own_nats.url):
+        await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
+        await own_nats.end()
+        await node.until_ended(given.prompt_id)
+        await own_nats.start()
+        finish = await scheduler.finish_of(given)
+    assert finish.outcome is Outcome.SUCCEEDED
+    (entry,) = await node.ledger(given.prompt_id)
+    assert entry["outcome"] == "success"
+    await scheduler.stop()
+    await gateway.stop()

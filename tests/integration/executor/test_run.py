@@ -1,0 +1,155 @@
+"""A whole executor, a real NATS server, a simulated node; scheduler and gateway from a script."""
+
+import base64
+import hashlib
+import json
+import zlib
+
+import httpx
+import pytest
+
+from contracts.scheduler import FinishAttempt, LeaseState, Outcome
+from tests.integration.executor.graphs import failing, hello, slow
+
+pytestmark = pytest.mark.usefixtures("gateway")
+
+
+async def test_an_attempt_runs_once_and_every_output_is_stored_as_the_node_has_it(
+    start_executor, scheduler, gateway, node
+) -> None:
+    await start_executor()
+    given = await scheduler.give(hello())
+    finish = await scheduler.finish_of(given)
+    assert finish.outcome is Outcome.SUCCEEDED
+    assert finish.images == 2
+    assert [output.node_id for output in finish.outputs] == ["3", "3", "4", "4", "5"]
+    assert [output.temporary for output in finish.outputs] == [False, False, True, True, False]
+    for output in finish.outputs:
+        stored = gateway.stored[output.id]
+        assert (len(stored), hashlib.sha256(stored).hexdigest()) == (output.size_bytes, output.sha256)
+        assert gateway.types[output.id] == output.content_type
+    assert gateway.stored[finish.outputs[-1].id] == b"a text"
+    (entry,) = await node.ledger(given.prompt_id)
+    assert entry["outcome"] == "success"
+    assert gateway.tenants == [str(given.ref.tenant_id)]
+    assert scheduler.starts[0].ref == given.ref
+
+
+async def test_saved_files_lie_in_a_folder_of_the_attempt(start_executor, scheduler, gateway, node) -> None:
+    await start_executor()
+    given = await scheduler.give(hello(1), attempt=3)
+    finish = await scheduler.finish_of(given)
+    path = f"/view?filename={finish.outputs[0].name}&subfolder={given.ref.job_id}/3&type=output"
+    async with httpx.AsyncClient() as http:
+        assert (await http.get(node.url + path)).content == gateway.stored[finish.outputs[0].id]
+
+
+async def test_the_scheduler_gets_the_catalog_that_the_beats_announce(start_executor, scheduler) -> None:
+    await start_executor()
+    await scheduler.until(lambda: scheduler.catalogs)
+    text = zlib.decompress(base64.b64decode(scheduler.catalogs[0].classes_zlib))
+    assert hashlib.sha256(text).hexdigest() == scheduler.catalogs[0].digest
+    assert json.loads(text)["SaveImage"]["output_node"] is True
+    await scheduler.until(lambda: scheduler.beats[-1].online)
+    assert scheduler.beats[-1].catalog_digest == scheduler.catalogs[0].digest
+
+
+async def test_progress_rises_and_ends_at_a_hundred(start_executor, scheduler) -> None:
+    await start_executor()
+    given = await scheduler.give(slow(1.0))
+    await scheduler.finish_of(given)
+    await scheduler.until(lambda: scheduler.progress and scheduler.progress[-1].progress == 100)
+    said = [progress.progress for progress in scheduler.progress]
+    assert said == sorted(said)
+    assert said.count(100) == 1
+    assert len(said) > 5
+    assert {progress.node for progress in scheduler.progress} >= {"2"}
+
+
+async def test_a_cancel_hint_stops_the_prompt_and_nothing_else(start_executor, scheduler, node) -> None:
+    await start_executor()
+    given = await scheduler.give(slow(30))
+    await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
+    await scheduler.hint_cancel(given)
+    finish = await scheduler.finish_of(given, within_s=5)
+    assert (finish.outcome, finish.error) == (Outcome.CANCELLED, None)
+    (entry,) = await node.ledger(given.prompt_id)
+    assert entry["outcome"] == "interrupted"
+    following = await scheduler.give(hello())
+    assert (await scheduler.finish_of(following)).outcome is Outcome.SUCCEEDED
+
+
+async def test_a_heartbeat_that_says_cancelled_stops_the_prompt(start_executor, scheduler) -> None:
+    await start_executor()
+    given = await scheduler.give(slow(30))
+    await scheduler.until(lambda: scheduler.starts)
+    scheduler.lease = LeaseState.CANCELLED
+    assert (await scheduler.finish_of(given, within_s=5)).outcome is Outcome.CANCELLED
+
+
+async def test_a_lost_lease_stops_the_prompt_without_a_word(start_executor, scheduler, gateway, node) -> None:
+    await start_executor()
+    given = await scheduler.give(slow(30))
+    await scheduler.until(lambda: scheduler.starts)
+    scheduler.current, scheduler.lease = None, LeaseState.LOST
+    following = await scheduler.give(hello())
+    await scheduler.until(lambda: scheduler.current is following)
+    scheduler.lease = LeaseState.KEPT
+    await scheduler.finish_of(following)
+    assert [finish.ref for finish in scheduler.finishes] == [following.ref]
+    (entry,) = await node.ledger(given.prompt_id)
+    assert entry["outcome"] == "interrupted"
+    assert len(gateway.grants) == 1
+
+
+async def test_a_failing_workflow_fails_and_says_why_without_paths(start_executor, scheduler) -> None:
+    await start_executor()
+    given = await scheduler.give(failing("ValueError", "cannot read /srv/comfy/models/secret.bin"))
+    finish = await scheduler.finish_of(given)
+    assert finish.outcome is Outcome.FAILED
+    assert finish.error is not None
+    assert finish.error.code == "workflow.execution_failed"
+    assert (finish.error.node_id, finish.error.node_class) == ("2", "SimFail")
+    assert "/srv" not in finish.error.message
+
+
+async def test_a_graph_that_the_node_does_not_take_is_rejected(start_executor, scheduler) -> None:
+    await start_executor()
+    graph = hello()
+    graph["1"]["inputs"]["width"] = -5
+    rejected = await scheduler.finish_of(await scheduler.give(graph))
+    assert (rejected.outcome, rejected.error.code) == (Outcome.FAILED, "workflow.rejected")
+    loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "nowhere.safetensors"}}
+    decode = {"class_type": "VAEDecode", "inputs": {"samples": ["8", 0], "vae": ["7", 2]}}
+    latent = {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}}
+    save = {"class_type": "SaveImage", "inputs": {"images": ["9", 0], "filename_prefix": "x"}}
+    elsewhere = await scheduler.finish_of(await scheduler.give({"7": loader, "8": latent, "9": decode, "10": save}))
+    assert (elsewhere.outcome, elsewhere.error.code) == (Outcome.NODE_FAULT, "workflow.rejected")
+
+
+async def test_a_half_valid_graph_is_rejected_and_leaves_nothing_running(start_executor, scheduler, node) -> None:
+    await start_executor()
+    graph = slow(30)
+    graph["9"] = {"class_type": "SaveImage", "inputs": {"images": ["1", 0]}}
+    given = await scheduler.give(graph)
+    finish = await scheduler.finish_of(given)
+    assert finish.outcome is Outcome.FAILED
+    assert (await node.ledger(given.prompt_id))[0]["outcome"] in {"interrupted", "deleted"}
+
+
+async def test_overtime_ends_the_prompt(start_executor, scheduler, node) -> None:
+    await start_executor()
+    given = await scheduler.give(slow(30), run_within_s=1.0)
+    finish = await scheduler.finish_of(given)
+    assert (finish.outcome, finish.error.code) == (Outcome.FAILED, "job.run_time_exceeded")
+    assert (await node.ledger(given.prompt_id))[0]["outcome"] == "interrupted"
+
+
+async def test_a_lost_reply_to_the_finish_has_it_sent_again_word_for_word(start_executor, scheduler) -> None:
+    scheduler.mute_finishes = 1
+    await start_executor()
+    given = await scheduler.give(hello())
+    await scheduler.until(lambda: scheduler.current is None and scheduler.finishes)
+    sent: list[FinishAttempt] = [finish for finish in scheduler.finishes if finish.ref == given.ref]
+    assert len(sent) == 2
+    assert sent[0] == sent[1]

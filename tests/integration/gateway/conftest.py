@@ -1,0 +1,77 @@
+"""The gateway on a real socket, real NATS and real PostgreSQL; auth and scheduler are scripts."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.app import create_app
+from gateway.settings import Settings
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+from tests.kit.scripted import Script
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+ALICE = {"X-API-Key": "alice-key"}
+BOB = {"X-API-Key": "bob-key"}
+PUBLIC = "https://fleet.example"
+
+
+@pytest.fixture(scope="session")
+async def database_url(postgres_server: PostgresServer) -> str:
+    return await postgres_server.database("gateway")
+
+
+@pytest.fixture
+async def script(nats_server: NatsServer) -> AsyncIterator[Script]:
+    script = Script(nats_server.url)
+    await script.start()
+    yield script
+    await script.stop()
+
+
+@dataclass
+class Gateway:
+    """The running gateway: its client, and where its artifacts lie."""
+
+    http: httpx.AsyncClient
+    origin: str
+    folder: Path
+    nats_url: str
+
+
+def settings_for(nats_url: str, database_url: str, folder: Path, **more: object) -> Settings:
+    return Settings.model_validate(
+        {
+            "nats_url": nats_url,
+            "database_url": database_url,
+            "secret_key": "a secret of the tests",
+            "artifacts_url": folder.as_uri(),
+            "public_url": PUBLIC,
+        }
+        | more
+    )
+
+
+@pytest.fixture
+async def gateway(
+    nats_server: NatsServer,
+    database_url: str,
+    script: Script,  # noqa: ARG001 - without it nobody answers
+    tmp_path: Path,
+) -> AsyncIterator[Gateway]:
+    folder = tmp_path / "arti facts"
+    app = create_app(settings_for(nats_server.url, database_url, folder, max_output_bytes=20_000_000))
+    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+        await until_ready(http)
+        yield Gateway(http, f"http://{at}", folder, nats_server.url)
+
+
+async def until_ready(http: httpx.AsyncClient) -> None:
+    async def ready() -> bool:
+        return (await http.get("/readyz")).status_code == 200
+
+    await until(ready)

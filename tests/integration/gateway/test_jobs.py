@@ -1,0 +1,275 @@
+import json
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from chassis import streams
+from contracts.executor import PROGRESS, Progress
+from contracts.registry import STREAMS
+from contracts.scheduler import InvalidWorkflow, JobState, QueueFull, SubmitJob
+from contracts.wire.errors import FieldError
+from tests.integration.gateway.conftest import ALICE, BOB, PUBLIC, Gateway
+from tests.kit.scripted import CHECKPOINT, Script
+from tests.kit.waiting import until
+
+WORKFLOW = {"1": {"class_type": "SaveImage", "inputs": {}}}
+
+
+async def test_a_prompt_becomes_the_built_in_graph(gateway: Gateway, script: Script) -> None:
+    answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a", "seed": 2**64 - 1})
+    assert answer.status_code == 201, answer.text
+    body = answer.json()
+    job_id = body["job_id"]
+    assert answer.headers["location"] == f"/api/v1/jobs/{job_id}"
+    assert body["status"] == "pending"
+    assert body["queue_position"] == 1
+    assert body["urls"] == {
+        "self": f"{PUBLIC}/api/v1/jobs/{job_id}",
+        "events": f"{PUBLIC}/api/v1/jobs/{job_id}/events",
+        "ws": f"wss://fleet.example/ws/jobs/{job_id}",
+        "result": f"{PUBLIC}/api/v1/jobs/{job_id}/result",
+        "cancel": f"{PUBLIC}/api/v1/jobs/{job_id}/cancel",
+    }
+    assert answer.headers["x-quota-limit"] == "10"
+    assert answer.headers["x-quota-remaining"] == "7"
+    assert 0 < int(answer.headers["x-quota-reset"]) <= 3600
+    assert "idempotent-replayed" not in answer.headers
+    submitted = script.scheduler.submits[0]
+    assert submitted.workflow == "text-to-image"
+    assert submitted.graph["checkpoint"]["inputs"]["ckpt_name"] == "common.safetensors"
+    assert submitted.graph["sampler"]["inputs"]["seed"] == 2**64 - 1
+
+
+async def test_the_same_key_and_body_is_the_same_job(gateway: Gateway, script: Script) -> None:
+    headers = ALICE | {"Idempotency-Key": "k1"}
+    first = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a", "steps": 3})
+    second = await gateway.http.post("/api/v1/jobs", headers=headers, json={"steps": 3, "prompt": "a"})
+    other = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "b"})
+    assert second.status_code == 201
+    assert second.headers["idempotent-replayed"] == "true"
+    assert second.json()["job_id"] == first.json()["job_id"]
+    assert other.status_code == 422
+    assert other.json()["code"] == "idempotency.key_reused"
+    assert len(script.scheduler.jobs) == 1
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "ü"])
+async def test_a_malformed_idempotency_key_is_refused(gateway: Gateway, script: Script, key: str) -> None:
+    headers = httpx.Headers(ALICE | {"Idempotency-Key": key}, encoding="latin-1")
+    answer = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a"})
+    assert answer.status_code == 400
+    assert not script.scheduler.submits
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("X-API-Key", "")],
+        [("X-API-Key", "nobody's")],
+        [("Authorization", "Bearer")],
+        [("Authorization", "Basic YTpi")],
+        [("X-API-Key", "alice-key"), ("X-API-Key", "alice-key")],
+        [("X-API-Key", "alice-key"), ("Authorization", "Bearer alice-key")],
+        [("Authorization", "Bearer " + "x" * 600)],
+    ],
+)
+async def test_nobody_is_let_in_without_one_good_credential(
+    gateway: Gateway, script: Script, headers: list[tuple[str, str]]
+) -> None:
+    answer = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a"})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "auth.credential.invalid"
+    assert script.auth.asked == (1 if ("X-API-Key", "nobody's") in headers else 0)
+    assert not script.scheduler.submits
+
+
+async def test_a_bearer_key_is_as_good(gateway: Gateway) -> None:
+    answer = await gateway.http.get("/api/v1/models", headers={"Authorization": "bearer alice-key"})
+    assert answer.json() == {"models": {CHECKPOINT: ["common.safetensors", "rare.safetensors"]}}
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "pointer"),
+    [
+        (b"{", "request.malformed", ""),
+        (b"", "request.malformed", ""),
+        (b'{"prompt": NaN}', "request.malformed", ""),
+        (b'{"prompt": "a", "prompt": "b"}', "request.malformed", ""),
+        (b'{"prompt": "\\u0000"}', "request.malformed", ""),
+        (b'{"prompt": "\\ud800"}', "request.malformed", ""),
+        (b'{"prompt": "\xff"}', "request.malformed", ""),
+        (b'{"workflow": {"1": {"class_type": "A", "inputs": {"x": 1e999}}}}', "request.malformed", ""),
+        (b'{"workflow": ' + b'{"a":' * 40 + b"1" + b"}" * 41, "request.malformed", ""),
+        (b'{"workflow": ' + b"[" * 100_000, "request.malformed", ""),
+        (b"[]", "request.invalid", ""),
+        (b"{}", "request.invalid", ""),
+        (b'{"prompt": "a", "steps": "7"}', "request.invalid", "/steps"),
+        (b'{"prompt": "a", "steps": 151}', "request.invalid", "/steps"),
+        (b'{"prompt": "a", "width": 65}', "request.invalid", "/width"),
+        (b'{"prompt": "a", "seed": 18446744073709551616}', "request.invalid", "/seed"),
+        (b'{"prompt": "a", "tenant_id": "x"}', "request.invalid", "/tenant_id"),
+        (b'{"prompt": "a", "workflow": {"1": {}}}', "request.invalid", ""),
+        (b'{"workflow": {}}', "workflow.invalid", "/workflow"),
+        (
+            b'{"workflow": {"1": {"class_type": "A", "inputs": {"x": ["2", 0]}}}}',
+            "workflow.invalid",
+            "/workflow/1/inputs/x",
+        ),
+    ],
+)
+async def test_bad_input_is_refused_and_never_sent_on(
+    gateway: Gateway, script: Script, body: bytes, code: str, pointer: str
+) -> None:
+    headers = ALICE | {"Content-Type": "application/json"}
+    answer = await gateway.http.post("/api/v1/jobs", headers=headers, content=body)
+    assert answer.status_code == 422, answer.text
+    problem = answer.json()
+    assert problem["code"] == code
+    assert problem["errors"][0].get("pointer", "") == pointer
+    assert "input" not in problem["errors"][0] or code == "workflow.invalid"
+    assert not script.scheduler.submits
+
+
+async def test_a_body_over_the_cap_is_refused(gateway: Gateway, script: Script) -> None:
+    answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, content=b'{"prompt": "' + b"x" * (8 << 20) + b'"}')
+    assert answer.status_code == 413
+    assert not script.scheduler.submits
+
+
+async def test_a_missing_fleet_is_said_to_be_missing(gateway: Gateway, script: Script) -> None:
+    script.scheduler.models = {}
+    answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "model.missing"
+
+
+async def test_what_the_scheduler_finds_in_a_built_in_graph_points_at_the_field(
+    gateway: Gateway, script: Script
+) -> None:
+    def refuse(_: SubmitJob) -> None:
+        error = FieldError(
+            pointer="/workflow/checkpoint/inputs/ckpt_name", code="value_not_in_list", message="No such model.",
+            node_id="checkpoint", input="ckpt_name", allowed=("common.safetensors",),
+        )  # fmt: skip
+        raise InvalidWorkflow((error,))
+
+    script.scheduler.before_submit = refuse
+    answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a", "model": "none"})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {
+            "pointer": "/model",
+            "code": "value_not_in_list",
+            "message": "No such model.",
+            "allowed": ["common.safetensors"],
+        }
+    ]
+
+
+async def test_a_limit_is_answered_with_429(gateway: Gateway, script: Script) -> None:
+    def refuse(_: SubmitJob) -> None:
+        raise QueueFull(cap=3, retry_after_s=7)
+
+    script.scheduler.before_submit = refuse
+    answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"workflow": WORKFLOW})
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "7"
+
+
+async def test_somebody_elses_job_looks_like_none(gateway: Gateway, script: Script) -> None:
+    made = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"workflow": WORKFLOW})
+    foreign = UUID(made.json()["job_id"])
+    assert (await gateway.http.get(f"/api/v1/jobs/{foreign}", headers=ALICE)).status_code == 200
+    seen = []
+    for method, tail in [("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/result"), ("GET", "/image"),
+                         ("GET", "/outputs"), ("GET", "/events")]:  # fmt: skip
+        for job_id in (str(foreign), str(uuid4()), "nonsense", str(foreign).upper()):
+            answer = await gateway.http.request(method, f"/api/v1/jobs/{job_id}{tail}", headers=BOB)
+            assert answer.status_code == 404, (method, tail, job_id)
+            problem = answer.json()
+            assert problem.pop("instance").endswith(tail)
+            assert problem.pop("request_id") == answer.headers["x-request-id"]
+            seen.append(json.dumps(problem))
+    assert len(set(seen)) == 1
+    assert script.scheduler.jobs[foreign].state is JobState.QUEUED
+
+
+async def test_cancel_is_idempotent_and_answers_the_state(gateway: Gateway) -> None:
+    made = (await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"workflow": WORKFLOW})).json()
+    for method, path in [("DELETE", ""), ("POST", "/cancel"), ("DELETE", "")]:
+        answer = await gateway.http.request(method, f"/api/v1/jobs/{made['job_id']}{path}", headers=ALICE)
+        assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+
+
+async def test_a_list_is_walked_with_its_cursor(gateway: Gateway) -> None:
+    made = [
+        (await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"workflow": WORKFLOW})).json()["job_id"]
+        for _ in range(5)
+    ]
+    seen: list[str] = []
+    cursor = ""
+    for _ in range(3):
+        query = {"limit": "2", "status": "pending"} | ({"cursor": cursor} if cursor else {})
+        page = (await gateway.http.get("/api/v1/jobs", headers=ALICE, params=query)).json()
+        seen += [job["job_id"] for job in page["jobs"]]
+        if page["next_cursor"]:
+            cursor = page["next_cursor"]
+    assert seen == made[::-1]
+    assert page["next_cursor"] is None
+    for headers, query in [
+        (ALICE, {"cursor": cursor}),
+        (BOB, {"cursor": cursor, "status": "pending"}),
+        (ALICE, {"cursor": f"{cursor}x", "status": "pending"}),
+        (ALICE, {"cursor": "é", "status": "pending"}),
+        (ALICE, {"limit": "0"}),
+        (ALICE, {"limit": "101"}),
+        (ALICE, {"status": "running"}),
+        (ALICE, {"label": "nocolon"}),
+    ]:
+        answer = await gateway.http.get("/api/v1/jobs", headers=headers, params=query)
+        assert answer.status_code == 422, (query, answer.text)
+
+
+async def test_progress_is_the_freshest_that_anybody_knows(gateway: Gateway, script: Script) -> None:
+    await streams.declare(script.bus, STREAMS)
+    job = script.scheduler.add(script.alice, uuid4())
+    script.scheduler.change(job.job_id, JobState.LEASED)
+    event = script.scheduler.change(job.job_id, JobState.RUNNING)
+    said = Progress(job_id=job.job_id, attempt=1, progress=42, at=event.at)
+    await script.bus.say(PROGRESS, said, tenant=str(script.alice), key=str(job.job_id))
+
+    async def fresh() -> bool:
+        body = (await gateway.http.get(f"/api/v1/jobs/{job.job_id}", headers=ALICE)).json()
+        return bool(body["status"] == "processing" and body["progress"] == 42)
+
+    await until(fresh)
+
+
+async def test_events_are_streamed_until_the_job_ends(gateway: Gateway, script: Script) -> None:
+    job = script.scheduler.add(script.alice, uuid4())
+    script.scheduler.change(job.job_id, JobState.LEASED)
+    seen = []
+    async with gateway.http.stream("GET", f"/api/v1/jobs/{job.job_id}/events", headers=ALICE) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        async for line in stream.aiter_lines():
+            if line.startswith("data: "):
+                seen.append(json.loads(line[6:]))
+            if line.startswith(": waiting") and len(seen) == 2:
+                script.scheduler.change(job.job_id, JobState.RUNNING)
+                script.scheduler.change(job.job_id, JobState.CANCELLED)
+                seen.append({})
+    assert [frame.get("seq") for frame in seen] == [1, 2, None, 3, 4]
+    assert seen[-1]["status"] == "cancelled"
+    again = await gateway.http.get(f"/api/v1/jobs/{job.job_id}/events", headers=ALICE | {"Last-Event-ID": "3"})
+    assert [line for line in again.text.splitlines() if line.startswith("id:")] == ["id: 4"]
+
+
+async def test_the_document_names_every_route(gateway: Gateway) -> None:
+    document = (await gateway.http.get("/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    assert not [path for path in document["paths"] if path.startswith("/internal")]
+    assert document["components"]["schemas"]["Problem"]["properties"]["errors"]

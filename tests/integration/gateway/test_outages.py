@@ -1,0 +1,103 @@
+import asyncio
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from contracts.scheduler import JobState, SubmitJob
+from gateway.app import create_app
+from tests.integration.gateway.conftest import ALICE, settings_for, until_ready
+from tests.kit.nats import NatsServer
+from tests.kit.scripted import Script, output_of
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+
+async def test_without_nats_it_says_so_and_goes_on_when_it_returns(
+    own_nats: NatsServer, database_url: str, tmp_path: Path
+) -> None:
+    script = Script(own_nats.url)
+    app = create_app(settings_for(own_nats.url, database_url, tmp_path))
+    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+        await script.start()
+        await until_ready(http)
+        own_nats.kill()
+        answer = await http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})
+        assert (answer.status_code, answer.json()["code"]) == (503, "service.unavailable")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert (await http.get("/healthz")).status_code == 200
+        assert (await http.get("/readyz")).status_code == 503
+        await own_nats.start()
+
+        async def works() -> bool:
+            return (await http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})).status_code == 201
+
+        await until(works)
+        await script.stop()
+
+
+async def test_it_answers_before_nats_and_postgres_are_there(tmp_path: Path) -> None:
+    nowhere = "postgresql+asyncpg://nobody:x@127.0.0.1:1/none"
+    app = create_app(settings_for("nats://127.0.0.1:1", nowhere, tmp_path))
+    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+        assert (await http.get("/healthz")).status_code == 200
+        assert (await http.get("/readyz")).json()["checks"] == {"nats": False, "database": False}
+        answer = await http.get("/api/v1/models", headers=ALICE)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert (await http.get("/api/v1/models")).status_code == 401
+
+
+async def test_without_its_database_only_results_are_away(
+    script: Script, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    nowhere = "postgresql+asyncpg://nobody:x@127.0.0.1:1/none"
+    job = script.scheduler.add(script.alice, uuid4())
+    script.scheduler.change(job.job_id, JobState.SUCCEEDED, outputs=(output_of(uuid4(), b"x"),))
+    app = create_app(settings_for(nats_server.url, nowhere, tmp_path))
+    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+
+        async def readable() -> bool:
+            return (await http.get(f"/api/v1/jobs/{job.job_id}", headers=ALICE)).status_code == 200
+
+        await until(readable)
+        answer = await http.get(f"/api/v1/jobs/{job.job_id}/result", headers=ALICE)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+async def test_an_answer_that_was_lost_is_no_hidden_job(
+    nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
+) -> None:
+    """The scheduler commits and then says nothing: asked again for the same id, it answers with the same job."""
+    lost: list[SubmitJob] = []
+
+    def commit_and_crash(asked: SubmitJob) -> None:
+        if len(lost) < 1:
+            lost.append(asked)
+            script.scheduler.add(script.alice, asked.job_id)
+            raise ConnectionResetError
+
+    script.scheduler.before_submit = commit_and_crash
+    app = create_app(settings_for(nats_server.url, database_url, tmp_path))
+    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+        await until_ready(http)
+        answer = await http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})
+        assert answer.status_code == 201
+        assert answer.json()["job_id"] == str(lost[0].job_id)
+        assert len(script.scheduler.jobs) == 1
+
+
+@pytest.mark.timeout(60)
+async def test_a_scheduler_that_is_gone_refuses_at_once(
+    own_nats: NatsServer, database_url: str, tmp_path: Path
+) -> None:
+    script = Script(own_nats.url)
+    app = create_app(settings_for(own_nats.url, database_url, tmp_path))
+    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+        await script.start()
+        await until_ready(http)
+        await script.scheduler_bus.stop()
+        async with asyncio.timeout(10):
+            answer = await http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a", "model": "m"})
+        assert answer.status_code == 503
+        await script.stop()

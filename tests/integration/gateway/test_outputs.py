@@ -1,0 +1,183 @@
+import asyncio
+import hashlib
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from chassis import migrate
+from chassis.postgres import Database
+from contracts.gateway import GRANT_OUTPUTS, GrantOutputs, OutputGrant
+from contracts.scheduler import JobState, Output
+from gateway.app import create_app
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for
+from tests.kit.scripted import Script, output_of
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+PNG = bytes(range(256)) * 12_000  # 3 MB, so that it is streamed in several pieces
+
+
+async def grants(script: Script, job_id: UUID, count: int = 1) -> list[OutputGrant]:
+    asked = GrantOutputs(job_id=job_id, attempt=1, count=count)
+    granted = await script.bus.ask(GRANT_OUTPUTS, asked, tenant=str(script.alice), key="n1")
+    return list(granted.grants)
+
+
+def here(gateway: Gateway, grant: OutputGrant) -> str:
+    """The granted URL: its origin is a setting, and this gateway's port is not known before it runs."""
+    return gateway.origin + httpx.URL(grant.url).path
+
+
+async def finished(gateway: Gateway, script: Script, *contents: bytes, **more: Any) -> tuple[UUID, list[Output]]:
+    """A completed job of alice's with these outputs."""
+    job = script.scheduler.add(script.alice, uuid4())
+    outputs = []
+    for grant, content in zip(await grants(script, job.job_id, len(contents)), contents, strict=True):
+        stored = await gateway.http.put(here(gateway, grant), content=content, headers={"Content-Type": "image/png"})
+        assert stored.status_code == 200, stored.text
+        digest = hashlib.sha256(content).hexdigest()
+        assert stored.json() == {"id": str(grant.id), "size_bytes": len(content), "sha256": digest}
+        outputs.append(output_of(grant.id, content, sha256=digest, **more))
+    script.scheduler.change(job.job_id, JobState.SUCCEEDED, outputs=tuple(outputs))
+    return job.job_id, outputs
+
+
+async def test_the_bytes_come_back_as_they_went_in(gateway: Gateway, script: Script) -> None:
+    job_id, (output,) = await finished(gateway, script, PNG)
+    for path in ("result", "image", "result?index=0", "result?node=9"):
+        answer = await gateway.http.get(f"/api/v1/jobs/{job_id}/{path}", headers=ALICE)
+        assert answer.content == PNG
+        assert answer.headers["content-type"] == "image/png"
+        assert answer.headers["content-length"] == str(len(PNG))
+        assert answer.headers["etag"] == f'"{output.sha256}"'
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-disposition"] == "inline; filename=\"a.png\"; filename*=UTF-8''a.png"
+    head = await gateway.http.head(f"/api/v1/jobs/{job_id}/result", headers=ALICE)
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(PNG)))
+    files = [path for path in gateway.folder.rglob("*") if path.is_file()]
+    assert [path.relative_to(gateway.folder).as_posix() for path in files] == [f"{script.alice}/{job_id}/1/{output.id}"]
+    listed = (await gateway.http.get(f"/api/v1/jobs/{job_id}/outputs", headers=ALICE)).json()["outputs"]
+    assert listed == [
+        {
+            "id": str(output.id), "node_id": "9", "name": "a.png", "kind": "image", "content_type": "image/png",
+            "size_bytes": len(PNG), "sha256": output.sha256,
+            "url": f"https://fleet.example/api/v1/jobs/{job_id}/result?index=0",
+        }
+    ]  # fmt: skip
+
+
+async def test_ranges_and_conditions(gateway: Gateway, script: Script) -> None:
+    job_id, (output,) = await finished(gateway, script, PNG)
+    path, etag = f"/api/v1/jobs/{job_id}/result", f'"{output.sha256}"'
+    for asked, first, end in [("0-0", 0, 1), ("10-19", 10, 20), (f"{len(PNG) - 3}-", -3, None), ("-5", -5, None)]:
+        part = await gateway.http.get(path, headers=ALICE | {"Range": f"bytes={asked}"})
+        assert (part.status_code, part.content) == (206, PNG[first:end])
+        start = first if first >= 0 else len(PNG) + first
+        assert part.headers["content-range"] == f"bytes {start}-{start + len(part.content) - 1}/{len(PNG)}"
+    beyond = await gateway.http.get(path, headers=ALICE | {"Range": f"bytes={len(PNG)}-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(PNG)}")
+    assert beyond.json()["status"] == 416
+    several = await gateway.http.get(path, headers=ALICE | {"Range": "bytes=0-1,5-6"})
+    assert (several.status_code, several.content) == (200, PNG)
+    known = await gateway.http.get(path, headers=ALICE | {"If-None-Match": f'"x", {etag}'})
+    assert (known.status_code, known.content) == (304, b"")
+    changed = await gateway.http.get(path, headers=ALICE | {"Range": "bytes=0-1", "If-Range": '"x"'})
+    assert changed.status_code == 200
+
+
+async def test_without_an_index_a_preview_comes_last(gateway: Gateway, script: Script) -> None:
+    job_id, outputs = await finished(gateway, script, b"preview", b"saved")
+    told = (outputs[0].model_copy(update={"temporary": True}), outputs[1])
+    script.scheduler.jobs[job_id] = script.scheduler.jobs[job_id].model_copy(update={"outputs": told})
+    for query, content in [("", b"saved"), ("?index=0", b"preview"), ("?index=1", b"saved")]:
+        answer = await gateway.http.get(f"/api/v1/jobs/{job_id}/result{query}", headers=ALICE)
+        assert answer.content == content
+    for query in ("?index=2", "?node=8"):
+        answer = await gateway.http.get(f"/api/v1/jobs/{job_id}/result{query}", headers=ALICE)
+        assert (answer.status_code, answer.json()["code"]) == (404, "output.not_found")
+
+
+async def test_what_a_browser_could_run_is_only_saved(gateway: Gateway, script: Script) -> None:
+    name = 'x"\r\n/../é.html'
+    job_id, _ = await finished(gateway, script, b"<script>", name=name, content_type="text/html")
+    answer = await gateway.http.get(f"/api/v1/jobs/{job_id}/result", headers=ALICE)
+    assert answer.headers["content-disposition"] == "attachment; filename=\"_.html\"; filename*=UTF-8''%C3%A9.html"
+    assert "sandbox" in answer.headers["content-security-policy"]
+
+
+async def test_a_result_is_there_only_once_the_job_is_completed(gateway: Gateway, script: Script) -> None:
+    job = script.scheduler.add(script.alice, uuid4())
+    for state, status in [(None, "pending"), (JobState.LEASED, "processing"), (JobState.FAILED, "failed")]:
+        if state:
+            script.scheduler.change(job.job_id, state)
+        for path in ("result", "outputs"):
+            answer = await gateway.http.get(f"/api/v1/jobs/{job.job_id}/{path}", headers=ALICE)
+            assert (answer.status_code, answer.json()["code"]) == (409, "job.not_finished")
+            assert status in answer.json()["detail"]
+
+
+async def test_an_output_of_somebody_else_cannot_be_named(gateway: Gateway, script: Script) -> None:
+    _, (output,) = await finished(gateway, script, PNG)
+    forged = script.scheduler.add(script.bob, uuid4())
+    script.scheduler.change(forged.job_id, JobState.SUCCEEDED, outputs=(output,))
+    answer = await gateway.http.get(f"/api/v1/jobs/{forged.job_id}/result", headers=BOB)
+    assert (answer.status_code, answer.json()["code"]) == (404, "output.not_found")
+
+
+async def test_the_last_complete_upload_holds(gateway: Gateway, script: Script) -> None:
+    job = script.scheduler.add(script.alice, uuid4())
+    (grant,) = await grants(script, job.job_id)
+    for content in (b"first", b"second", b"second"):
+        answer = await gateway.http.put(here(gateway, grant), content=content)
+        assert answer.json()["id"] == str(grant.id)
+    script.scheduler.change(job.job_id, JobState.SUCCEEDED, outputs=(output_of(grant.id, b"second"),))
+    assert (await gateway.http.get(f"/api/v1/jobs/{job.job_id}/result", headers=ALICE)).content == b"second"
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 9000000", "Transfer-Encoding: chunked"])
+async def test_a_broken_upload_leaves_nothing(
+    gateway: Gateway, script: Script, database_url: str, framing: str
+) -> None:
+    job = script.scheduler.add(script.alice, uuid4())
+    (grant,) = await grants(script, job.job_id)
+    url = httpx.URL(here(gateway, grant))
+    _, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(f"PUT {url.path} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode())
+    content = b"x" * 8_500_000  # more than one part, so that something was written already
+    writer.write(b"%x\r\n%s\r\n" % (len(content), content) if "chunked" in framing else content)
+    await writer.drain()
+    writer.transport.abort()
+    assert (await gateway.http.put(here(gateway, grant), content=b"whole")).status_code == 200
+    (other,) = await grants(script, job.job_id)
+    too_large = await gateway.http.put(here(gateway, other), content=b"x" * 20_000_001)
+    assert too_large.status_code == 413
+
+    database = Database(database_url, name="test")
+    async with database.transaction() as connection:
+        found = text("SELECT id, size_bytes FROM artifacts WHERE job_id = :job")
+        rows = (await connection.execute(found, {"job": job.job_id})).all()
+    await database.close()
+    assert [tuple(row) for row in rows] == [(grant.id, 5)]
+
+    def nothing_else_is_left() -> bool:
+        return [path.name for path in gateway.folder.rglob("*") if path.is_file()] == [str(grant.id)]
+
+    await until(nothing_else_is_left)
+
+
+async def test_only_a_fresh_and_whole_token_lets_in(gateway: Gateway, script: Script, database_url: str) -> None:
+    (grant,) = await grants(script, uuid4())
+    path = httpx.URL(grant.url).path
+    for token in (path[:-1], path[:-2] + "AA", "/internal/outputs/x", "/internal/outputs/é"):
+        answer = await gateway.http.put(token, content=b"x")
+        assert (answer.status_code, answer.json()["code"]) == (403, "output.token_invalid")
+    later = settings_for(gateway.nats_url, database_url, gateway.folder, secret_key="another")
+    async with serving(create_app(later)) as at, httpx.AsyncClient(trust_env=False) as http:
+        assert (await http.put(f"http://{at}{path}", content=b"x")).status_code == 403
+
+
+async def test_migrations_and_tables_agree(database_url: str) -> None:
+    await asyncio.to_thread(migrate.check, "gateway", database_url)

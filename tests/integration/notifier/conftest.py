@@ -1,0 +1,100 @@
+"""The notifier on a real socket, real NATS and real PostgreSQL; auth and scheduler are scripts."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from chassis import streams
+from contracts.executor import PROGRESS, Progress
+from contracts.registry import STREAMS
+from contracts.scheduler import JOB_CHANGED, JobEvent, JobState
+from notifier.app import create_app
+from notifier.settings import Settings
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+from tests.kit.scripted import Script
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+ALICE = {"X-API-Key": "alice-key"}
+BOB = {"X-API-Key": "bob-key"}
+
+
+@pytest.fixture(scope="session")
+async def database_url(postgres_server: PostgresServer) -> str:
+    return await postgres_server.database("notifier")
+
+
+@dataclass
+class World:
+    """A running notifier and what plays the others."""
+
+    at: str
+    script: Script
+
+    def job(self) -> UUID:
+        return self.script.scheduler.add(self.script.alice, uuid4()).job_id
+
+    def watch(self, job_id: object, query: str = "", headers: dict[str, str] | None = None) -> connect:
+        sent = ALICE if headers is None else headers
+        return connect(f"ws://{self.at}/ws/jobs/{job_id}{query}", additional_headers=sent, proxy=None, open_timeout=20)
+
+    async def happen(self, job_id: UUID, state: JobState, **more: Any) -> JobEvent:
+        """Something happens to a job, and the stream and everybody hears of it."""
+        event = self.script.scheduler.change(job_id, state, **more)
+        await self.publish(event)
+        return event
+
+    async def publish(self, event: JobEvent) -> None:
+        subject = JOB_CHANGED.subject(str(event.tenant_id), str(event.job_id))
+        await self.script.bus.jetstream.publish(subject, event.model_dump_json().encode())
+
+    async def progress(self, job_id: UUID, percent: float, attempt: int = 1) -> None:
+        job = self.script.scheduler.jobs[job_id]
+        said = Progress(job_id=job_id, attempt=attempt, progress=percent, at=job.created_at)
+        await self.script.bus.say(PROGRESS, said, tenant=str(job.tenant_id), key=str(job_id))
+
+
+@asynccontextmanager
+async def world_at(nats_url: str, database_url: str, **settings: object) -> AsyncIterator[World]:
+    script = Script(nats_url)
+    await script.start()
+    await streams.declare(script.bus, STREAMS)
+    values = {"nats_url": nats_url, "database_url": database_url, "reread_s": 60} | settings
+    async with serving(create_app(Settings.model_validate(values))) as at:
+        async with httpx.AsyncClient(trust_env=False) as http:
+
+            async def ready() -> bool:
+                return (await http.get(f"http://{at}/readyz")).status_code == 200
+
+            await until(ready)
+        yield World(at, script)
+    await script.stop()
+
+
+@pytest.fixture
+async def world(nats_server: NatsServer, database_url: str) -> AsyncIterator[World]:
+    """A notifier that does not look again by itself within a test: what it says, it has heard or missed and noticed."""
+    async with world_at(nats_server.url, database_url) as world:
+        yield world
+
+
+async def frame(socket: ClientConnection) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(await socket.recv())
+    return found
+
+
+async def rest(socket: ClientConnection) -> list[dict[str, Any]]:
+    """All frames until the server closes."""
+    return [json.loads(message) async for message in socket]
+
+
+def states(frames: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    return [(found["seq"], found["status"]) for found in frames if found["type"] == "status"]

@@ -1,0 +1,62 @@
+import asyncio
+import socket
+from uuid import UUID
+
+import httpx
+from structlog.testing import capture_logs
+
+from contracts.scheduler import JobError, JobState
+from tests.integration.notifier.conftest import World, frame, rest, states, world_at
+from tests.kit.nats import NatsServer
+from tests.kit.waiting import until
+
+HANDSHAKE = (
+    "GET /ws/jobs/{job} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nX-API-Key: alice-key\r\n\r\n"
+)
+TURNS = 200
+LARGE = JobError(code="node.error", message="x" * 30_000)  # so that the kernel's buffers are full soon
+
+
+async def deaf_viewer(world: World, job_id: UUID) -> socket.socket:
+    """A viewer that opens its socket, with room for little, and does not read it."""
+    url = httpx.URL(f"http://{world.at}")
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    plain.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(plain, (url.host, url.port))
+    await loop.sock_sendall(plain, HANDSHAKE.format(job=job_id).encode())
+    return plain
+
+
+async def drained(plain: socket.socket) -> int:
+    """How many bytes still come until the connection ends."""
+    total = 0
+    try:
+        while chunk := await asyncio.get_running_loop().sock_recv(plain, 1 << 16):
+            total += len(chunk)
+    except ConnectionResetError:
+        pass
+    return total
+
+
+async def test_a_viewer_that_does_not_read_is_cut_and_delays_nobody(nats_server: NatsServer, database_url: str) -> None:
+    async with world_at(nats_server.url, database_url, send_timeout_s=0.5) as world:
+        job_id = world.job()
+        async with world.watch(job_id, "?after=0") as good:
+            assert (await frame(good))["type"] == "snapshot"
+            await frame(good)
+            with capture_logs() as logs:
+                deaf = await deaf_viewer(world, job_id)
+                for turn in range(TURNS):
+                    await world.happen(job_id, JobState.QUEUED if turn % 2 else JobState.LEASED, error=LARGE)
+                seen = states([await frame(good) for _ in range(TURNS)])
+                await until(lambda: any(entry["event"] == "notifier.viewer.too_slow" for entry in logs))
+            assert [seq for seq, _ in seen] == list(range(2, TURNS + 2))
+            async with asyncio.timeout(20):
+                received = await drained(deaf)
+            deaf.close()
+            assert received < TURNS * len(LARGE.message)
+            await world.happen(job_id, JobState.SUCCEEDED)
+            assert states(await rest(good)) == [(TURNS + 2, "completed")]

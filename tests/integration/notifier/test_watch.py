@@ -1,0 +1,283 @@
+import asyncio
+import json
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from chassis import migrate
+from chassis.postgres import Database
+from contracts.scheduler import JOB_CHANGED_LIVE, JobError, JobState
+from tests.integration.notifier.conftest import ALICE, BOB, World, frame, rest, states, world_at
+from tests.kit.nats import NatsServer
+from tests.kit.scripted import output_of
+from tests.kit.waiting import until
+
+WHOLE = [(2, "processing"), (3, "processing"), (4, "completed")]
+
+
+async def run_job(world: World, job_id: UUID) -> None:
+    await world.happen(job_id, JobState.LEASED)
+    await world.happen(job_id, JobState.RUNNING)
+    await world.happen(job_id, JobState.SUCCEEDED, outputs=(output_of(uuid4(), b"x"), output_of(uuid4(), b"yy")))
+
+
+async def test_every_viewer_gets_everything(world: World) -> None:
+    job_id = world.job()
+    async with (
+        world.watch(job_id) as first,
+        world.watch(job_id, headers={"Authorization": "Bearer alice-key"}) as second,
+    ):
+        for socket in (first, second):
+            snapshot = await frame(socket)
+            assert (snapshot["type"], snapshot["seq"], snapshot["status"]) == ("snapshot", 1, "pending")
+            assert snapshot["job_id"] == str(job_id)
+            assert snapshot["queue_position"] == 1
+        await world.happen(job_id, JobState.LEASED)
+        await world.happen(job_id, JobState.RUNNING)
+        for socket in (first, second):
+            assert states([await frame(socket), await frame(socket)]) == WHOLE[:2]
+        await world.progress(job_id, 40)
+        for socket in (first, second):
+            progress = await frame(socket)
+            assert (progress["type"], progress["progress"], progress["attempt"]) == ("progress", 40, 1)
+        await world.happen(job_id, JobState.SUCCEEDED, outputs=(output_of(uuid4(), b"x"), output_of(uuid4(), b"yy")))
+        for socket in (first, second):
+            frames = await rest(socket)
+            assert [found["type"] for found in frames] == ["output", "output", "status", "end"]
+            assert [found["url"] for found in frames[:2]] == [
+                f"/api/v1/jobs/{job_id}/result?index={index}" for index in range(2)
+            ]
+            assert "seq" not in frames[0]
+            assert states(frames) == WHOLE[2:]
+            assert frames[3]["status"] == "completed"
+            assert socket.close_code == 1000
+
+
+async def test_progress_never_goes_back_and_ends_with_its_attempt(world: World) -> None:
+    job_id = world.job()
+    await world.happen(job_id, JobState.LEASED)
+    async with world.watch(job_id) as socket:
+        assert (await frame(socket))["status"] == "processing"
+        for percent in (30, 20, 50):
+            await world.progress(job_id, percent)
+        seen = [await frame(socket)]
+        while seen[-1]["progress"] < 50:
+            seen.append(await frame(socket))
+        assert [found["progress"] for found in seen] in ([30, 50], [50])
+        await world.happen(job_id, JobState.QUEUED)
+        await world.progress(job_id, 60)
+        await world.happen(job_id, JobState.LEASED)
+        await world.progress(job_id, 70, attempt=1)
+        await world.progress(job_id, 5, attempt=2)
+        assert states([await frame(socket), await frame(socket)]) == [(3, "pending"), (4, "processing")]
+        late = await frame(socket)
+        assert (late["type"], late["attempt"], late["progress"]) == ("progress", 2, 5)
+
+
+async def test_a_viewer_resumes_where_it_stopped(world: World) -> None:
+    job_id = world.job()
+    await world.happen(job_id, JobState.LEASED)
+    async with world.watch(job_id, "?after=0") as socket:
+        assert (await frame(socket))["seq"] == 2
+        assert states([await frame(socket), await frame(socket)]) == [(1, "pending"), (2, "processing")]
+    async with world.watch(job_id, "?after=1") as socket:
+        assert (await frame(socket))["seq"] == 2
+        assert states([await frame(socket)]) == WHOLE[:1]
+        await world.happen(job_id, JobState.FAILED, error=JobError(code="node.error", message="m"))
+        frames = await rest(socket)
+        assert states(frames) == [(3, "failed")]
+        assert frames[0]["error"]["code"] == "node.error"
+        assert frames[-1]["type"] == "end"
+
+
+@pytest.mark.parametrize(
+    ("query", "types"),
+    [
+        ("", ["snapshot", "output", "output", "status", "end"]),
+        ("?after=0", ["snapshot", "status", "status", "status", "output", "output", "status", "end"]),
+        ("?after=3", ["snapshot", "output", "output", "status", "end"]),
+        ("?after=4", ["snapshot", "end"]),
+    ],
+)
+async def test_a_job_that_has_ended_is_told_to_its_end(world: World, query: str, types: list[str]) -> None:
+    job_id = world.job()
+    await run_job(world, job_id)
+    async with world.watch(job_id, query) as socket:
+        frames = await rest(socket)
+    assert [found["type"] for found in frames] == types
+    assert len(frames[0]["outputs"]) == 2
+
+
+async def test_events_are_kept_and_kept_once(world: World, database_url: str) -> None:
+    job_id = world.job()
+    for event in world.script.scheduler.logs[job_id] * 2:
+        await world.publish(event)
+    await run_job(world, job_id)
+    database = Database(database_url, name="test")
+
+    async def kept() -> bool:
+        async with database.transaction() as connection:
+            found = text("SELECT seq, state FROM job_events WHERE job_id = :job ORDER BY seq")
+            rows = (await connection.execute(found, {"job": job_id})).all()
+        return [tuple(row) for row in rows] == [(1, "queued"), (2, "leased"), (3, "running"), (4, "succeeded")]
+
+    await until(kept)
+    await database.close()
+
+
+async def test_a_gap_is_filled_before_going_on(world: World) -> None:
+    job_id = world.job()
+    async with world.watch(job_id) as socket:
+        await frame(socket)
+        world.script.scheduler.change(job_id, JobState.LEASED)  # nobody hears of it
+        world.script.scheduler.change(job_id, JobState.RUNNING)
+        await world.happen(job_id, JobState.SUCCEEDED)
+        assert states(await rest(socket)) == WHOLE
+
+
+async def test_live_messages_twice_and_out_of_order_are_told_once_and_in_order(world: World) -> None:
+    job_id = world.job()
+    async with world.watch(job_id) as socket:
+        await frame(socket)
+        events = [world.script.scheduler.change(job_id, state) for state in (JobState.LEASED, JobState.RUNNING)]
+        for event in (events[1], events[0], events[1], events[0]):
+            await world.script.bus.say(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
+        assert states([await frame(socket), await frame(socket)]) == WHOLE[:2]
+        await world.happen(job_id, JobState.SUCCEEDED)
+        assert states(await rest(socket)) == WHOLE[2:]
+
+
+async def test_what_nobody_said_is_found_by_looking_again(nats_server: NatsServer, database_url: str) -> None:
+    async with world_at(nats_server.url, database_url, reread_s=0.3) as world:
+        job_id = world.job()
+        async with world.watch(job_id) as socket:
+            await frame(socket)
+            for state in (JobState.LEASED, JobState.RUNNING, JobState.SUCCEEDED):
+                world.script.scheduler.change(job_id, state)
+            assert states(await rest(socket)) == WHOLE
+
+
+async def test_viewers_stay_while_nats_is_away(own_nats: NatsServer, database_url: str) -> None:
+    async with world_at(own_nats.url, database_url) as world:
+        job_id = world.job()
+        async with world.watch(job_id) as socket:
+            await frame(socket)
+            own_nats.kill()
+            world.script.scheduler.change(job_id, JobState.LEASED)
+            world.script.scheduler.change(job_id, JobState.RUNNING)
+            await until(lambda: not world.script.scheduler_bus.connected)
+            await own_nats.start()
+            assert states([await frame(socket), await frame(socket)]) == WHOLE[:2]
+            world.script.scheduler.change(job_id, JobState.SUCCEEDED)
+            await until(lambda: world.script.bus.connected)
+            event = world.script.scheduler.logs[job_id][-1]
+            await world.script.bus.say(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
+            assert states(await rest(socket)) == WHOLE[2:]
+
+
+async def test_without_nats_a_new_viewer_is_told_to_try_again(own_nats: NatsServer, database_url: str) -> None:
+    async with world_at(own_nats.url, database_url) as world:
+        own_nats.kill()
+        with pytest.raises(InvalidStatus) as refused:
+            await world.watch(uuid4()).__aenter__()
+        assert refused.value.response.status_code == 503
+        assert refused.value.response.headers["retry-after"] == "1"
+        async with world.watch(uuid4(), headers={}) as socket:
+            await socket.send(json.dumps({"type": "auth", "key": "alice-key"}))
+            assert await rest_code(socket) == 1013
+        await own_nats.start()
+
+
+async def rest_code(socket: ClientConnection) -> int | None:
+    async with asyncio.timeout(20):
+        await socket.wait_closed()
+    return socket.close_code
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "status"),
+    [
+        ({"X-API-Key": "nobody's"}, "", 401),
+        ({"Authorization": "Basic x"}, "", 401),
+        (ALICE | {"Authorization": "Bearer alice-key"}, "", 401),
+        (BOB, "", 404),
+        (ALICE, "?after=-1", 422),
+        (ALICE, "?after=x", 422),
+        (ALICE, "?after=99999999999", 422),
+        (ALICE, "?after=2", 422),
+        (ALICE, "?after=1&after=1", 422),
+    ],
+)
+async def test_a_bad_handshake_is_refused_before_it_opens(
+    world: World, headers: dict[str, str], query: str, status: int
+) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        await world.watch(world.job(), query, headers).__aenter__()
+    assert refused.value.response.status_code == status
+    assert refused.value.response.headers["content-type"] == "application/problem+json"
+    assert json.loads(refused.value.response.body or b"")["status"] == status
+
+
+async def test_a_malformed_id_looks_like_an_unknown_one(world: World) -> None:
+    bodies = []
+    for job_id in (uuid4(), "nonsense", world.job()):
+        with pytest.raises(InvalidStatus) as refused:
+            await world.watch(job_id, headers=BOB).__aenter__()
+        body = json.loads(refused.value.response.body or b"")
+        del body["request_id"], body["instance"]
+        bodies.append(json.dumps(body))
+    assert len(set(bodies)) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "query", "code"),
+    [
+        ('{"type": "auth", "key": "nobody"}', "", 4401),
+        ("{", "", 4401),
+        ('{"type": "auth", "key": 7}', "", 4401),
+        ("[" * 50_000, "", 4401),
+        ('{"type": "auth", "key": "bob-key"}', "", 4404),
+        ('{"type": "auth", "key": "alice-key"}', "?after=x", 4400),
+    ],
+)
+async def test_a_first_message_is_judged_by_close_codes(world: World, message: str, query: str, code: int) -> None:
+    async with world.watch(world.job(), query, headers={}) as socket:
+        await socket.send(message)
+        assert await rest_code(socket) == code
+
+
+async def test_a_browser_says_its_key_first(world: World) -> None:
+    job_id = world.job()
+    async with world.watch(job_id, headers={}) as socket:
+        await socket.send('{"type": "auth", "key": "alice-key"}')
+        assert (await frame(socket))["type"] == "snapshot"
+        await socket.send("anything")
+        await run_job(world, job_id)
+        assert states(await rest(socket)) == WHOLE
+
+
+async def test_who_says_nothing_is_closed(nats_server: NatsServer, database_url: str) -> None:
+    async with (
+        world_at(nats_server.url, database_url, auth_wait_s=0.2) as world,
+        world.watch(world.job(), headers={}) as socket,
+    ):
+        assert await rest_code(socket) == 4401
+
+
+async def test_one_message_too_large_closes_that_viewer_alone(world: World) -> None:
+    job_id = world.job()
+    async with world.watch(job_id) as good, world.watch(job_id) as bad:
+        await frame(good)
+        await frame(bad)
+        await bad.send("x" * 70_000)
+        with pytest.raises(ConnectionClosed):
+            await bad.recv()
+        await run_job(world, job_id)
+        assert states(await rest(good)) == WHOLE
+
+
+async def test_migrations_and_tables_agree(database_url: str) -> None:
+    await asyncio.to_thread(migrate.check, "notifier", database_url)

@@ -1,0 +1,75 @@
+"""The shapes are ComfyUI 0.33's own, shortened."""
+
+import base64
+import hashlib
+import json
+import zlib
+from typing import Any
+
+from contracts.scheduler import ClassSpec
+from executor.domain.catalog import read_catalog, report
+
+
+def described(required: dict[str, Any], optional: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    sections = {"required": required, "hidden": {"prompt": "PROMPT"}} | ({"optional": optional} if optional else {})
+    return {"X": {"input": sections, "output": ["IMAGE"], "output_node": True, "category": "a", **more}}
+
+
+def inputs(required: dict[str, Any], optional: dict[str, Any] | None = None) -> Any:
+    return read_catalog(described(required, optional))["X"].inputs
+
+
+def test_both_kinds_of_combo() -> None:
+    read = inputs({
+        "v1": [["euler", "heun"], {"tooltip": "which"}],
+        "bare": [["a", "b"]],
+        "v3": ["COMBO", {"multiselect": False, "options": ["x", "-x", 3]}],
+        "empty": [[]],
+        "many": ["COMBO", {"multiselect": True, "options": ["x"]}],
+        "remote": ["COMBO", {"remote": {"route": "/internal/files/output"}}],
+        "dynamic": ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "scale", "inputs": {}}]}],
+    })  # fmt: skip
+    assert (read["v1"].type, read["v1"].options) == ("COMBO", ("euler", "heun"))
+    assert read["bare"].options == ("a", "b")
+    assert (read["v3"].type, read["v3"].options) == ("COMBO", ("x", "-x", 3))
+    assert read["empty"].options == ()
+    assert read["many"].options is None
+    assert read["remote"].options is None
+    assert (read["dynamic"].type, read["dynamic"].options) == ("COMFY_DYNAMICCOMBO_V3", None)
+
+
+def test_uploads_take_any_name() -> None:
+    read = inputs({
+        "image": [["old.png"], {"image_upload": True}],
+        "audio": ["COMBO", {"multiselect": False, "options": [], "audio_upload": True}],
+        "file": ["COMBO", {"options": [], "video_upload": True}],
+        "model_file": ["COMBO", {"options": ["none"], "file_upload": True}],
+    })  # fmt: skip
+    assert all(spec.upload and spec.options is None for spec in read.values())
+
+
+def test_bounds_and_optional_inputs() -> None:
+    read = inputs({"seed": ["INT", {"min": 0, "max": 2**64 - 1}]}, {"mask": ["MASK"], "odd": ["FLOAT", {"min": "a"}]})
+    assert (read["seed"].min, read["seed"].max, read["seed"].required) == (0, float(2**64 - 1), True)
+    assert (read["mask"].type, read["mask"].required) == ("MASK", False)
+    assert read["odd"].min is None
+    assert "prompt" not in read
+
+
+def test_what_makes_no_sense_is_left_out() -> None:
+    assert read_catalog({"X": None, "Y": {"input": None}}) == {}
+    assert read_catalog([]) == {}
+    assert inputs({"broken": None, "bare": "INT"}) == {}
+
+
+def test_the_digest_is_of_what_travels_and_of_nothing_else() -> None:
+    one = report(read_catalog(described({"a": ["INT", {"min": 1}], "b": ["MASK"]}, display_name="one")))
+    two = report(read_catalog(described({"b": ["MASK"], "a": ["INT", {"min": 1}]}, display_name="two")))
+    assert one == two
+    text = zlib.decompress(base64.b64decode(one.classes_zlib))
+    assert hashlib.sha256(text).hexdigest() == one.digest
+    assert (
+        ClassSpec.model_validate(json.loads(text)["X"])
+        == read_catalog(described({"a": ["INT", {"min": 1}], "b": ["MASK"]}))["X"]
+    )
+    assert report(read_catalog(described({"a": ["INT", {"min": 2}]}))).digest != one.digest

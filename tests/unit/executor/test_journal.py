@@ -1,0 +1,94 @@
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from contracts.scheduler import Assignment, AttemptRef, FinishAttempt, Outcome
+from executor.domain.attempt import Phase, Record
+from executor.store.journal import Journal, JournalTaken
+
+
+def record() -> Record:
+    ref = AttemptRef(job_id=uuid4(), tenant_id=uuid4(), attempt=1, lease_token=uuid4())
+    graph = {"1": {"class_type": "X", "inputs": {"seed": 2**64 - 1, "text": "ü"}}}
+    assignment = Assignment(ref=ref, prompt_id=uuid4(), graph=graph, lease_s=15, run_within_s=None)
+    return Record(assignment=assignment, phase=Phase.ASSIGNED, client_id="c", begun_at=1.5)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "journal.sqlite"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    journal = Journal(path)
+    journal.open()
+    yield journal
+    journal.close()
+
+
+def reopened(journal: Journal, path: Path) -> Record | None:
+    journal.close()
+    journal.open()
+    assert path.exists()
+    return journal.read()
+
+
+def test_an_attempt_outlives_the_process(journal: Journal, path: Path) -> None:
+    assert journal.read() is None
+    taken = record()
+    journal.begin(taken)
+    assert reopened(journal, path) == taken
+    journal.advance(Phase.POSTED)
+    found = reopened(journal, path)
+    assert found is not None
+    assert found.phase is Phase.POSTED
+    finish = FinishAttempt(ref=taken.ref, outcome=Outcome.SUCCEEDED, gpu_seconds=1.25, images=2)
+    journal.end(finish)
+    found = reopened(journal, path)
+    assert found is not None
+    assert (found.phase, found.finish) == (Phase.ENDED, finish)
+    journal.clear()
+    assert reopened(journal, path) is None
+
+
+def test_a_late_write_changes_nothing(journal: Journal) -> None:
+    taken = record()
+    journal.begin(taken)
+    journal.end(FinishAttempt(ref=taken.ref, outcome=Outcome.CANCELLED))
+    journal.advance(Phase.POSTED)
+    found = journal.read()
+    assert found is not None
+    assert found.phase is Phase.ENDED
+    journal.clear()
+    journal.advance(Phase.POSTED)
+    assert journal.read() is None
+
+
+def test_prompts_that_were_left_are_kept_until_forgotten(journal: Journal) -> None:
+    journal.leave("a")
+    journal.leave("a")
+    journal.leave("b")
+    journal.forget("b")
+    assert journal.left() == {"a"}
+
+
+def test_only_one_executor_has_it(journal: Journal, path: Path) -> None:
+    second = Journal(path)
+    with pytest.raises(JournalTaken):
+        second.open()
+    journal.close()
+    second.open()
+    second.close()
+
+
+def test_a_damaged_file_is_put_aside(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"this is no database, and it is long enough to be taken for one" * 100)
+    journal = Journal(path)
+    journal.open()
+    assert journal.read() is None
+    journal.close()
+    assert path.with_suffix(".damaged").exists()

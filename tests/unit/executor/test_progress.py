@@ -1,0 +1,81 @@
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.scheduler import AttemptRef
+from executor.domain.progress import ALMOST, ProgressFold
+
+GRAPH: dict[str, Any] = {name: {"class_type": f"Class{name}", "inputs": {}} for name in ("1", "2", "3", "4")}
+REF = AttemptRef(job_id=uuid4(), tenant_id=uuid4(), attempt=1, lease_token=uuid4())
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def fold(*events: tuple[str, dict[str, Any]]) -> ProgressFold:
+    made = ProgressFold(GRAPH)
+    for kind, told in events:
+        made.take(kind, told)
+    return made
+
+
+def test_cached_nodes_are_done() -> None:
+    assert fold(("execution_cached", {"nodes": ["1", "2", "nobody"]})).percent == 50
+
+
+def test_the_node_that_runs_counts_with_its_part() -> None:
+    made = fold(("executing", {"node": "1"}), ("progress", {"node": "1", "value": 5, "max": 10}))
+    assert made.percent == 12.5
+    said = made.snapshot(REF, at=NOW, elapsed_s=10)
+    assert (said.node, said.node_class, said.value, said.max) == ("1", "Class1", 5, 10)
+    assert (said.nodes_done, said.nodes_total, said.eta_seconds) == (0, 4, 70.0)
+
+
+def test_a_second_bar_of_the_same_node_does_not_go_back() -> None:
+    made = fold(("progress", {"node": "1", "value": 10, "max": 10}))
+    made.take("progress", {"node": "1", "value": 0, "max": 30})
+    assert made.percent == 25
+
+
+def test_nodes_that_were_expanded_count_as_the_one_they_came_from() -> None:
+    made = fold(("executing", {"node": "2.0.0.3", "display_node": "2"}))
+    made.take("progress", {"node": "2.0.0.3", "value": 1, "max": 2})
+    made.take("progress_state", {"nodes": {"2.0.0.3": {"state": "finished"}}})
+    assert made.percent == 12.5
+
+
+def test_a_hundred_is_said_with_success_alone() -> None:
+    made = fold(*[("progress_state", {"nodes": {name: {"state": "finished"}}}) for name in GRAPH])
+    assert made.percent == ALMOST
+    said = made.snapshot(REF, at=NOW, elapsed_s=1, succeeded=True)
+    assert (said.progress, said.nodes_done, said.eta_seconds, said.node) == (100, 4, 0, None)
+
+
+def test_events_of_no_use_tell_nothing() -> None:
+    made = fold()
+    assert not made.take("status", {})
+    made.take("progress", {"node": "1", "value": float("nan"), "max": "many"})
+    made.take("executing", {"node": ["1"]})
+    made.take("progress_state", {"nodes": [1]})
+    assert made.percent == 0
+
+
+events = st.tuples(
+    st.sampled_from(["execution_cached", "executing", "progress", "progress_state", "executed"]),
+    st.fixed_dictionaries({
+        "node": st.sampled_from(["1", "2", "3", "4", "4.0.1", "x", None, 7]),
+        "value": st.one_of(st.integers(-5, 50), st.floats()),
+        "max": st.one_of(st.integers(-5, 50), st.floats()),
+    }),
+)  # fmt: skip
+
+
+@given(st.lists(events, max_size=60))
+def test_the_percentage_never_falls_and_stays_below_a_hundred(told: list[tuple[str, dict[str, Any]]]) -> None:
+    made, before = ProgressFold(GRAPH), 0.0
+    for kind, event in told:
+        made.take(kind, event)
+        assert before <= made.percent <= ALMOST
+        before = made.percent
+        made.snapshot(REF, at=NOW, elapsed_s=5).model_dump_json()

@@ -1,0 +1,48 @@
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from contracts.scheduler import AttemptRef
+from executor.domain.staging import MAX_PREFIX, stage
+
+REF = AttemptRef(job_id=uuid4(), tenant_id=uuid4(), attempt=2, lease_token=uuid4())
+
+
+def staged(value: Any, name: str = "filename_prefix") -> Any:
+    return stage({"3": {"class_type": "SaveImage", "inputs": {name: value, "images": ["1", 0]}}}, REF)["3"]["inputs"][
+        name
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "last"),
+    [
+        ("img", "img"),
+        ("hello/img", "img"),
+        ("..\\..\\evil", "evil"),
+        ("../../", "ComfyUI"),
+        ("..", "ComfyUI"),
+        ("", "ComfyUI"),
+        ("a\x00b\nc", "a_b_c"),
+        ("%year%-%width%", "%year%-%width%"),
+        ("x%batch_num%", "x"),
+        ("日本", "__"),
+        ("x" * 500, "x" * MAX_PREFIX),
+    ],
+)
+def test_files_go_into_the_folder_of_the_attempt(sent: str, last: str) -> None:
+    assert staged(sent) == f"{REF.job_id}/2/{last}"
+
+
+def test_also_inside_a_dynamic_input() -> None:
+    assert staged("a", "format.filename_prefix") == f"{REF.job_id}/2/a"
+
+
+def test_links_and_everything_else_stay() -> None:
+    assert staged(["1", 0]) == ["1", 0]
+    assert staged("a/b", "text") == "a/b"
+    node = {"class_type": "X", "inputs": {}, "_meta": {"title": "t"}}
+    graph = {"1": node}
+    assert stage(graph, REF) == graph
+    assert graph["1"] is node

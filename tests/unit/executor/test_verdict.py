@@ -1,0 +1,141 @@
+from typing import Any
+
+import pytest
+
+from contracts.scheduler import Outcome
+from executor.domain.verdict import MAX_MESSAGE, SUCCEEDED, gpu_seconds, judge, rejected, sanitise
+
+
+def entry(status: str, *messages: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    return {"status": {"status_str": status, "completed": status == "success", "messages": [list(m) for m in messages]}}
+
+
+def error(kind: str, message: str) -> tuple[str, dict[str, Any]]:
+    return (
+        "execution_error",
+        {
+            "node_id": "4",
+            "node_type": "KSampler",
+            "exception_type": kind,
+            "exception_message": message,
+            "traceback": ['  File "/root/ComfyUI/execution.py", line 5'],
+        },
+    )
+
+
+def test_success() -> None:
+    assert judge(entry("success", ("execution_start", {}), ("execution_success", {}))) == SUCCEEDED
+
+
+def test_an_error_among_the_messages_wins_over_the_status() -> None:
+    verdict = judge(entry("success", error("graph.DependencyCycleError", "Dependency cycle detected")))
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.error is not None
+    assert verdict.error.code == "workflow.execution_failed"
+    assert (verdict.error.node_id, verdict.error.node_class) == ("4", "KSampler")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "code"),
+    [
+        ("torch.OutOfMemoryError", "Allocation on device", "node.out_of_memory"),
+        ("torch.cuda.OutOfMemoryError", "Allocation on device", "node.out_of_memory"),
+        ("torch.AcceleratorError", "CUDA error: out of memory", "node.out_of_memory"),
+        ("torch.AcceleratorError", "device-side assert triggered", "node.fault"),
+        ("RuntimeError", "CUDA error: an illegal memory access was encountered", "node.fault"),
+        ("OSError", "[Errno 28] No space left on device", "node.fault"),
+    ],
+)
+def test_what_the_node_is_to_blame_for(kind: str, message: str, code: str) -> None:
+    verdict = judge(entry("error", error(kind, message)))
+    assert verdict.outcome is Outcome.NODE_FAULT
+    assert verdict.error is not None
+    assert verdict.error.code == code
+
+
+def test_an_allocation_that_no_host_has_is_the_workflows_fault() -> None:
+    message = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4398046511104 bytes."
+    assert judge(entry("error", error("RuntimeError", message))).outcome is Outcome.FAILED
+
+
+def test_an_interruption_that_nobody_asked_for_is_the_nodes_fault() -> None:
+    assert judge(entry("error", ("execution_interrupted", {"node_id": "4"}))).outcome is Outcome.NODE_FAULT
+
+
+@pytest.mark.parametrize("strange", [{}, {"status": None}, {"status": {"messages": [1, ["x"], None]}}])
+def test_no_reason_is_the_nodes_fault(strange: dict[str, Any]) -> None:
+    assert judge(strange).outcome is Outcome.NODE_FAULT
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        (
+            "Could not detect model type of: /srv/models/x.safetensors\n",
+            "Could not detect model type of: x.safetensors",
+        ),
+        ("[Errno 2] No such file: '/srv/my models/a b.png'", "[Errno 2] No such file: 'a b.png'"),
+        ("C:\\ComfyUI\\models\\x.ckpt is bad", "x.ckpt is bad"),
+        ("no\nTraceback (most recent call last):\n  File x", "no"),
+        ("use and/or w/h 3/4, see https://a.example/b/c", "use and/or w/h 3/4, see https://a.example/b/c"),
+        (None, ""),
+    ],
+)
+def test_messages_lose_paths_and_tracebacks(raw: Any, clean: str) -> None:
+    assert sanitise(raw) == clean
+
+
+def test_messages_are_one_line_of_bounded_length() -> None:
+    said = sanitise("word \n" * 100_000)
+    assert "\n" not in said
+    assert len(said) <= MAX_MESSAGE
+
+
+def complaint(kind: str, message: str, details: str) -> dict[str, Any]:
+    return {
+        "4": {
+            "errors": [{"type": kind, "message": message, "details": details, "extra_info": {}}],
+            "dependent_outputs": ["5"],
+            "class_type": "KSampler",
+        }
+    }
+
+
+FAILED_VALIDATION = {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation"}
+
+
+def test_a_bad_value_is_the_workflows_fault() -> None:
+    verdict = rejected(FAILED_VALIDATION, complaint("value_smaller_than_min", "Value -5 smaller than min", "steps"))
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.error is not None
+    assert verdict.error.code == "workflow.rejected"
+    assert verdict.error.message == "KSampler (4): Value -5 smaller than min: steps"
+
+
+def test_a_model_or_class_that_this_node_lacks_may_be_elsewhere() -> None:
+    lacking = complaint("value_not_in_list", "Value not in list", "ckpt_name: 'x' not in []")
+    assert rejected(FAILED_VALIDATION, lacking).outcome is Outcome.NODE_FAULT
+    unknown = {"type": "missing_node_type", "message": "Node 'X' not found.", "extra_info": {"class_type": "X"}}
+    verdict = rejected(unknown, {})
+    assert verdict.outcome is Outcome.NODE_FAULT
+    assert verdict.error is not None
+    assert verdict.error.node_class == "X"
+
+
+def test_both_together_are_the_workflows_fault() -> None:
+    both = complaint("value_not_in_list", "Value not in list", "x")
+    both["4"]["errors"].append(
+        {"type": "required_input_missing", "message": "Required input is missing", "details": "y"}
+    )
+    assert rejected(FAILED_VALIDATION, both).outcome is Outcome.FAILED
+
+
+def test_gpu_seconds_are_a_difference_of_the_nodes_clock_within_ours() -> None:
+    ran = entry("success", ("execution_start", {"timestamp": 1000}), ("execution_success", {"timestamp": 3500}))
+    assert gpu_seconds(ran, 10) == 2.5
+    assert gpu_seconds(ran, 1) == 1
+    assert gpu_seconds(entry("success"), 4) == 4
+    back = entry("success", ("execution_start", {"timestamp": 3500}), ("execution_success", {"timestamp": 1000}))
+    assert gpu_seconds(back, 10) == 0
+    odd = entry("success", ("execution_start", {"timestamp": float("nan")}), ("execution_success", {"timestamp": 1}))
+    assert gpu_seconds(odd, 3) == 3

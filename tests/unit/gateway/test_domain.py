@@ -1,0 +1,168 @@
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.gateway import Submission
+from contracts.wire.errors import FieldError
+from contracts.workflow import estimate_images, read_graph
+from gateway.domain import cursor, text_to_image, upload_token
+from gateway.domain.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
+from gateway.domain.errors import BadCursor, BadUploadToken, InvalidRequest, Malformed
+from gateway.domain.json_body import read_json, read_model
+from gateway.domain.keys import derive
+from gateway.domain.upload_token import UploadRight
+
+KEY = derive("secret", "tests")
+
+
+def test_the_built_in_graph_is_whole_and_counts_its_images() -> None:
+    graph, errors = read_graph(
+        text_to_image.build(
+            Submission.model_validate({"prompt": "a", "negative_prompt": "b", "num_images": 3}), model="m", seed=5
+        )
+    )
+    assert not errors
+    assert estimate_images(graph) == 3
+    assert graph["sampler"].inputs["seed"] == 5
+    assert graph["negative"].inputs["text"] == "b"
+    assert {node.class_type for node in graph.values()} == {
+        "CheckpointLoaderSimple", "CLIPTextEncode", "EmptyLatentImage", "KSampler", "VAEDecode", "SaveImage",
+    }  # fmt: skip
+
+
+def test_a_seed_that_was_sent_is_kept() -> None:
+    built = text_to_image.build(Submission.model_validate({"prompt": "a", "seed": 2**64 - 1}), model="m", seed=5)
+    assert built["sampler"]["inputs"]["seed"] == 2**64 - 1
+
+
+def test_errors_of_the_built_in_graph_point_at_what_was_sent() -> None:
+    error = FieldError(
+        pointer="/workflow/sampler/inputs/steps", code="c", message="m", node_id="sampler", input="steps"
+    )
+    assert text_to_image.explain([error]) == (FieldError(pointer="/steps", code="c", message="m"),)
+    unknown = FieldError(pointer="/workflow/decoded", code="unknown_class", message="m", node_id="decoded")
+    assert text_to_image.explain([unknown])[0].pointer == ""
+
+
+@given(st.uuids(), st.text(), st.text())
+def test_a_cursor_comes_back_as_it_was(before: UUID, tenant: str, filters: str) -> None:
+    made = cursor.encode(KEY, tenant=tenant, filters=filters, before=before)
+    assert cursor.decode(KEY, made, tenant=tenant, filters=filters) == before
+
+
+@given(st.text())
+def test_no_other_text_is_a_cursor(made: str) -> None:
+    with pytest.raises(BadCursor):
+        cursor.decode(KEY, made, tenant="t", filters="f")
+
+
+def test_a_cursor_is_bound_to_tenant_filter_and_key() -> None:
+    made = cursor.encode(KEY, tenant="t", filters="f", before=uuid4())
+    for key, tenant, filters in [(KEY, "u", "f"), (KEY, "t", "g"), (derive("other", "tests"), "t", "f")]:
+        with pytest.raises(BadCursor):
+            cursor.decode(key, made, tenant=tenant, filters=filters)
+
+
+def test_an_upload_token_gives_its_right_until_it_expires() -> None:
+    right = UploadRight(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
+    token = upload_token.sign(KEY, right)
+    assert upload_token.verify(KEY, token, now_s=1_000) == right
+    assert right.key == f"{right.tenant_id}/{right.job_id}/2/{right.output_id}"
+    with pytest.raises(BadUploadToken):
+        upload_token.verify(KEY, token, now_s=1_001)
+
+
+@given(st.integers(min_value=0, max_value=143), st.integers(min_value=1, max_value=63))
+def test_a_token_that_was_touched_gives_nothing(place: int, turn: int) -> None:
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    right = UploadRight(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
+    token = upload_token.sign(KEY, right)
+    place %= len(token) - 1  # the last character has bits that mean nothing
+    other = alphabet[(alphabet.index(token[place]) + turn) % 64]
+    with pytest.raises(BadUploadToken):
+        upload_token.verify(KEY, token[:place] + other + token[place + 1 :], now_s=1_000)
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        (None, None),
+        ("bytes=0-0", ByteRange(0, 1)),
+        ("bytes=2-", ByteRange(2, 10)),
+        ("bytes=2-99", ByteRange(2, 10)),
+        ("bytes=-3", ByteRange(7, 10)),
+        ("bytes=-99", ByteRange(0, 10)),
+        ("bytes=5-4", None),
+        ("bytes=0-1,3-4", None),
+        ("bytes=-", None),
+        ("bytes=a-b", None),
+        ("items=0-1", None),
+        ("bytes=" + "0-0," * 10_000, None),
+        ("bytes=0-" + "9" * 10_000, None),
+    ],
+)
+def test_a_range_is_one_range_or_none(header: str | None, found: ByteRange | None) -> None:
+    assert parse_range(header, 10) == found
+
+
+@pytest.mark.parametrize("header", ["bytes=10-", "bytes=10-12", "bytes=-0"])
+def test_a_range_outside_is_unsatisfiable(header: str) -> None:
+    with pytest.raises(UnsatisfiableError):
+        parse_range(header, 10)
+
+
+def test_if_none_match() -> None:
+    assert matches('"a", W/"b"', '"b"')
+    assert matches("*", '"b"')
+    assert not matches('"a"', '"b"')
+    assert not matches(None, '"b"')
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(min_value=-(2**70), max_value=2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text().filter(lambda text: "\x00" not in text),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text().filter(lambda text: "\x00" not in text), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(json_values)
+def test_json_comes_through_with_every_digit(value: Any) -> None:
+    assert read_json(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"\xff", b"\xef\xbb\xbf{}", "{}".encode("utf-16"), b"NaN", b"-Infinity", b"1e999", b'"\\u0000"',
+        b'{"\\u0000": 1}', b'"\\ud800"', b'{"\\udfff": 1}', b'{"a": 1, "a": 1}', b'{"b": {"a": 1, "a": 2}}',
+        b"[" * 33 + b"]" * 33, b"[" * 100_000, b"1" * 5_000, b"{} {}", b"'a'", b"{a: 1}", b"[1,]",
+    ],
+)  # fmt: skip
+def test_what_is_no_json_of_ours_is_malformed(body: bytes) -> None:
+    with pytest.raises(Malformed) as refused:
+        read_json(body)
+    assert len(refused.value.refused.errors) == 1
+
+
+def test_nesting_up_to_the_limit_is_fine() -> None:
+    assert read_json(b"[" * 32 + b"]" * 32)
+
+
+def test_an_invalid_body_is_pointed_at_and_never_repeated() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read_model(Submission, {"prompt": "a", "steps": "SECRET", "labels": {"a/b~c": 7}, "k" * 1_000: "SECRET"})
+    told = refused.value.refused
+    assert {"/steps", "/labels/a~1b~0c"} <= {error.pointer for error in told.errors}
+    assert "SECRET" not in told.model_dump_json()
+    assert max(len(error.pointer) for error in told.errors) <= 256

@@ -1,0 +1,136 @@
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.executor import Progress
+from contracts.scheduler import Job, JobEvent, JobState, Output, OutputKind, Timings
+from notifier.domain import frames
+from notifier.domain.backlog import MAX_STATES, Backlog
+from notifier.domain.timeline import Advance, Timeline
+from notifier.usecases.viewer import Gone, TooSlow, Viewer
+
+ID = UUID(int=1)
+AT = datetime(2026, 11, 23, tzinfo=UTC)
+OUTPUT = Output(
+    id=ID, node_id="9", name="a", kind=OutputKind.IMAGE, content_type="image/png", size_bytes=1, sha256="0" * 64
+)
+
+
+def event(seq: int, state: JobState = JobState.RUNNING, attempt: int = 1, **more: Any) -> JobEvent:
+    return JobEvent(job_id=ID, tenant_id=ID, seq=seq, state=state, cause="c", attempt=attempt, at=AT, **more)
+
+
+def job(seq: int, state: JobState = JobState.RUNNING, attempt: int = 1, **more: Any) -> Job:
+    return Job(
+        job_id=ID, tenant_id=ID, state=state, workflow="custom", priority=0, labels={}, attempt=attempt, progress=0,
+        queue_position=None, eta_seconds=None, images=1, seq=seq, created_at=AT, started_at=None, completed_at=None,
+        timings=Timings(), error=None, **({"outputs": ()} | more),
+    )  # fmt: skip
+
+
+def progress(percent: float, attempt: int = 1) -> Progress:
+    return Progress(job_id=ID, attempt=attempt, progress=percent, at=AT)
+
+
+async def told(viewer: Viewer, count: int) -> list[dict[str, Any]]:
+    async with asyncio.timeout(5):
+        return [json.loads(await viewer.next_frame() or "null") for _ in range(count)]
+
+
+@given(st.integers(0, 5), st.lists(st.integers(1, 12), max_size=60), st.integers(0, 60))
+def test_events_come_out_once_in_order_and_never_before_a_gap(start: int, seqs: list[int], begin_at: int) -> None:
+    timeline = Timeline()
+    out: list[int] = []
+    for turn, seq in enumerate(seqs):
+        if turn == begin_at:
+            timeline.begin(start)
+        out += [found.seq for found in timeline.offer(event(seq))]
+    timeline.begin(start)
+    out += [found.seq for found in timeline.offer()]
+    expected: list[int] = []
+    while start + len(expected) + 1 in seqs:
+        expected.append(start + len(expected) + 1)
+    assert out == expected
+    assert timeline.gap == any(seq > start + len(expected) for seq in seqs)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 100)), max_size=30))
+def test_progress_only_advances(said: list[tuple[int, float]]) -> None:
+    advance = Advance()
+    passed = [step for step in said if advance.passes(*step)]
+    assert passed == sorted(passed)
+
+
+def test_a_backlog_loses_old_progress_and_no_state() -> None:
+    backlog = Backlog()
+    for percent in range(3):
+        backlog.add_progress(f"p{percent}")
+    backlog.add_states(("s1", "s2"))
+    backlog.add_progress("p3")
+    backlog.add_progress("p4")
+    assert [backlog.take() for _ in range(len(backlog))] == ["p2", "s1", "s2", "p4"]
+
+
+async def test_what_came_before_the_snapshot_is_told_after_it_once() -> None:
+    viewer = Viewer()
+    for seq in (2, 3, 4):
+        viewer.tell(event(seq))
+    viewer.start(job(3), 10, [], after=None)
+    found = await told(viewer, 2)
+    assert [(frame["type"], frame["seq"]) for frame in found] == [("snapshot", 3), ("status", 4)]
+
+
+async def test_progress_of_another_attempt_or_after_the_end_is_left_out() -> None:
+    viewer = Viewer()
+    viewer.tell_progress(progress(1))
+    viewer.start(job(3), 40, [], after=None)
+    for said in (progress(30), progress(50, attempt=2), progress(60)):
+        viewer.tell_progress(said)
+    viewer.tell(event(4, JobState.SUCCEEDED, outputs=(OUTPUT,)))
+    viewer.tell_progress(progress(99))
+    viewer.tell(event(5))
+    found = await told(viewer, 5)
+    assert [frame["type"] for frame in found] == ["snapshot", "progress", "output", "status", "end"]
+    assert found[1]["progress"] == 60
+    assert await viewer.next_frame() is None
+
+
+async def test_an_ended_job_is_told_whole_to_who_has_seen_nothing() -> None:
+    viewer = Viewer()
+    viewer.start(job(4, JobState.SUCCEEDED, outputs=(OUTPUT,)), 100, [], after=None)
+    assert [frame["type"] for frame in await told(viewer, 4)] == ["snapshot", "output", "status", "end"]
+    assert await viewer.next_frame() is None
+
+
+async def test_who_has_seen_the_end_is_told_only_that_it_ended() -> None:
+    viewer = Viewer()
+    viewer.start(job(4, JobState.CANCELLED), 0, [], after=4)
+    assert [frame["type"] for frame in await told(viewer, 2)] == ["snapshot", "end"]
+
+
+async def test_a_job_that_is_gone_and_a_viewer_that_is_hopeless() -> None:
+    viewer = Viewer()
+    viewer.start(job(1), 0, [], after=None)
+    await viewer.next_frame()
+    viewer.dismiss()
+    with pytest.raises(Gone):
+        await viewer.next_frame()
+    for seq in range(2, MAX_STATES + 4):
+        viewer.tell(event(seq))
+    with pytest.raises(TooSlow):
+        await viewer.next_frame()
+
+
+def test_frames_say_the_public_words() -> None:
+    (said,) = frames.of_event(event(3, JobState.LEASED))
+    assert json.loads(said) == {
+        "type": "status", "job_id": str(ID), "seq": 3, "status": "processing", "at": AT.isoformat(), "attempt": 1,
+    }  # fmt: skip
+    expired = json.loads(frames.of_event(event(9, JobState.EXPIRED))[0])
+    assert expired["status"] == "failed"
