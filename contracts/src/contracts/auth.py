@@ -97,7 +97,7 @@ VERIFY_CREDENTIAL = Rpc(
     says="who is this credential",
     producers=("gateway", "notifier"),
     consumers=("auth",),
-    timeout_s=2.0,
+    timeout_s=1.5,
 )
 READ_TENANT = Rpc(
     kind=Traffic.RPC,

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import (
+    AckPolicy,
     ConsumerConfig,
     DeliverPolicy,
     DiscardPolicy,
@@ -22,6 +24,7 @@ from contracts.wire.topic import Stream, Topic
 
 FETCH_S = 3.0  # an outstanding fetch is deaf for this long after the server came back (nats-py 2.16)
 BATCH = 100
+GATHER_S = 0.2  # what comes meanwhile is handled together; whoever cannot wait listens to the live copy
 
 P = TypeVar("P", bound=BaseModel)
 
@@ -76,14 +79,14 @@ async def last(bus: Bus, stream: Stream, topic: Topic[P], subject: str) -> P | N
 class Reader(Generic[P]):
     """Reads a stream as the service's durable consumer, each message at least once.
 
-    The handler is called for one message at a time, in order. A message is acknowledged after the handler returned;
-    when it raises, the message comes again. What cannot be decoded is logged and dropped: coming again would not help.
+    The handler is called for up to ``BATCH`` messages at a time, in order. They are acknowledged together after it
+    returned; when it raises, they come again. What cannot be decoded is logged and left out: it would not get better.
     """
 
     def __init__(self, bus: Bus, stream: Stream, topic: Topic[P], *, service: str) -> None:
         self._bus, self._stream, self._topic, self._service = bus, stream, topic, service
 
-    async def tick(self, handler: Callable[[P], Awaitable[None]]) -> None:
+    async def tick(self, handler: Callable[[list[P]], Awaitable[None]]) -> None:
         """Handle what is there; return after at most ``FETCH_S`` without any. A duty for ``chassis.loop.Loop``."""
         if not self._bus.connected:
             return
@@ -95,25 +98,32 @@ class Reader(Generic[P]):
         subscription = await jetstream.pull_subscribe_bind(self._service, stream=self._stream.name)
         try:
             while True:
-                for message in await subscription.fetch(BATCH, timeout=FETCH_S):
-                    try:
-                        payload = self._topic.payload.model_validate_json(message.data)
-                    except ValidationError as error:
-                        log.error("streams.poison", subject=message.subject, errors=error.error_count())
-                        await message.term()
-                        continue
-                    await handler(payload)
-                    await message.ack()
+                messages = await subscription.fetch(BATCH, timeout=FETCH_S)
+                await handler([payload for message in messages if (payload := self._decoded(message))])
+                await messages[-1].ack()  # and with it all before
+                await asyncio.sleep(GATHER_S)
         except NatsError as error:
             log.debug("streams.idle", error=type(error).__name__)
         finally:
             await subscription.unsubscribe()
 
+    def _decoded(self, message: Msg) -> P | None:
+        try:
+            return self._topic.payload.model_validate_json(message.data)
+        except ValidationError as error:
+            log.error("streams.poison", subject=message.subject, errors=error.error_count())
+            return None
+
     async def _make_consumer(self) -> None:
         try:
             await self._bus.jetstream.add_consumer(
                 self._stream.name,
-                ConsumerConfig(durable_name=self._service, deliver_policy=DeliverPolicy.ALL, ack_wait=30),
+                ConsumerConfig(
+                    durable_name=self._service,
+                    deliver_policy=DeliverPolicy.ALL,
+                    ack_policy=AckPolicy.ALL,
+                    ack_wait=30,
+                ),
             )
         except NotFoundError:
             log.info("streams.waiting", stream=self._stream.name)

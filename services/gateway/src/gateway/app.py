@@ -9,7 +9,9 @@ from chassis.bus import Bus
 from chassis.lifecycle import running
 from chassis.migrate import await_schema
 from chassis.postgres import Database
+from chassis.remembered import Remembered
 from chassis.web import create_web
+from contracts.auth import VERIFY_CREDENTIAL
 from contracts.permissions import inbox_prefix
 from gateway.api import events, fleet, jobs, results, uploads
 from gateway.api.problems import Problem
@@ -59,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
         version="1",
         description="Run ComfyUI workflows on a fleet of GPU nodes: submit, watch, fetch.",
     )
-    app.state.bus = bus
+    app.state.owners = Remembered(bus, VERIFY_CREDENTIAL, seconds=settings.credential_cache_s)
     v1 = APIRouter(prefix="/api/v1")
     v1.include_router(
         jobs.router(bus=bus, fleet=fleet_view, public_url=settings.public_url, cursor_key=derive(secret, "cursors"))

@@ -22,6 +22,11 @@ class Settings(DatabaseSettings):
     upload_link_s: float = Field(default=900, gt=0, description="how long an executor may use an upload link, seconds")
     max_output_bytes: int = Field(default=2 << 30, gt=0, description="largest output, bytes; a minute of raw video")
     upload_idle_s: float = Field(default=30, gt=0, description="longest pause inside an upload, seconds")
+    credential_cache_s: float = Field(
+        default=5,
+        gt=0,
+        description="how long auth's word about a key is believed, seconds: the longest that a revoked one works",
+    )
     models_cache_s: float = Field(default=10, ge=0, description="how old the default model may be, seconds")
 
     @field_validator("public_url", "internal_url")

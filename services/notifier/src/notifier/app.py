@@ -9,7 +9,9 @@ from chassis.bus import Bus
 from chassis.lifecycle import running
 from chassis.migrate import await_schema
 from chassis.postgres import Database
+from chassis.remembered import Remembered
 from chassis.web import create_web
+from contracts.auth import VERIFY_CREDENTIAL
 from contracts.permissions import inbox_prefix
 from notifier.api import watch
 from notifier.consumers.job_events import keep_job_events
@@ -29,6 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     database = Database(url, name="notifier", pool_size=settings.database_pool)
     events = Events(database)
+    owners = Remembered(bus, VERIFY_CREDENTIAL, seconds=settings.credential_cache_s)
     hub = Hub(bus, History(bus, events), reread_s=settings.reread_s)
     loops = (keep_job_events(bus, events), prune_loop(events, keep_days=settings.keep_days))
 
@@ -46,6 +49,6 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=None,
     )
     app.include_router(
-        watch.router(bus=bus, hub=hub, auth_wait_s=settings.auth_wait_s, send_timeout_s=settings.send_timeout_s)
+        watch.router(owners=owners, hub=hub, auth_wait_s=settings.auth_wait_s, send_timeout_s=settings.send_timeout_s)
     )
     return app

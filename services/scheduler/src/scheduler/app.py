@@ -28,6 +28,7 @@ from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
 
 WORK_CHANNEL = "work"  # notified by the trigger tenants_ready (migration 0001)
+REQUIREMENTS_CHANNEL = "requirements"  # by requirements_made
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -69,7 +70,14 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         listening = asyncio.create_task(
-            database.listen({outbox.CHANNEL: relaying.wake, WORK_CHANNEL: desk.wake}), name="scheduler.listen"
+            database.listen(
+                {
+                    outbox.CHANNEL: relaying.wake,
+                    REQUIREMENTS_CHANNEL: fleet.expect_requirements,
+                    WORK_CHANNEL: desk.wake,
+                }
+            ),
+            name="scheduler.listen",
         )
         async with running("scheduler", bus, database=database, url=url, loops=loops):
             yield

@@ -63,8 +63,9 @@ class UserStore:
         make = upsert(USERS).values(id=new_id(), username=username, email=email, role=role, tier=tier)
         async with self._database.transaction() as connection:
             await connection.execute(make.on_conflict_do_nothing(index_elements=["username"]))
-            found = await connection.execute(select(USERS.c.id).where(USERS.c.username == username))
-        return found.scalar_one()
+            rows = await connection.execute(select(USERS.c.id).where(USERS.c.username == username))
+            found: UUID = rows.scalar_one()
+        return found
 
     async def add_key(self, user_id: UUID, key_id: str, digest: bytes, *, name: str, scopes: tuple[str, ...]) -> None:
         """Keep a key of a user."""

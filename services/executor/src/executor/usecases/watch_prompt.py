@@ -14,7 +14,6 @@ from executor.domain.verdict import LOST, OVERTIME, Verdict, node_fault
 from executor.settings import Settings
 from executor.usecases.find_prompt import Place, find_prompt
 
-ENDINGS = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 RACE_S = 2.0  # the end is told before it is written into the history, by milliseconds on an idle machine
 RACE_PAUSE_S = 0.005
 ABSENT = 2  # polls without finding the prompt anywhere
@@ -43,7 +42,8 @@ class WatchPrompt:
         if data.get("prompt_id", self._record.prompt_id if kind == "executing" else None) != self._record.prompt_id:
             return
         self._moved_at = time.monotonic()
-        if kind in ENDINGS or (kind == "executing" and data.get("node") is None and "node" in data):
+        # The last event of a prompt: said once the history has it, which success and error are not.
+        if kind == "executing" and data.get("node") is None and "node" in data:
             self._hinted = True
             self._look.set()
         elif self._fold.take(kind, data):

@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from chassis.bus import Bus
 from chassis.credential import presented
-from contracts.auth import VERIFY_CREDENTIAL, BadCredential, Principal, VerifyCredential
+from chassis.remembered import Remembered
+from contracts.auth import BadCredential, Principal, VerifyCredential
 
 # Only for the document: reading and judging is done below, for both at once.
 _API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key.")
@@ -23,10 +23,10 @@ async def principal(
         BadCredential: none, malformed, several, or not valid. Only a well-formed one costs a question to auth.
         Unavailable: auth does not answer; nobody is let in meanwhile.
     """
-    bus: Bus = request.app.state.bus
+    owners: Remembered[VerifyCredential, Principal] = request.app.state.owners
     match presented(request.headers):
         case [str(credential)]:
-            return await bus.ask(VERIFY_CREDENTIAL, VerifyCredential(credential=credential))
+            return await owners.ask(VerifyCredential(credential=credential))
         case _:
             raise BadCredential
 

@@ -10,10 +10,10 @@ from uuid import UUID
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from chassis.bus import Bus
 from chassis.credential import VISIBLE, presented
+from chassis.remembered import Remembered
 from chassis.web import ProblemResponse, problem
-from contracts.auth import VERIFY_CREDENTIAL, BadCredential, VerifyCredential
+from contracts.auth import BadCredential, Principal, VerifyCredential
 from contracts.scheduler import UnknownJob
 from contracts.wire.errors import Kind, Refused
 from notifier.domain.errors import BadResume
@@ -25,7 +25,7 @@ CLOSE_OTHER = 4403
 TRY_AGAIN = 1013
 
 
-async def tenant_of(socket: WebSocket, bus: Bus, wait_s: float) -> str:
+async def tenant_of(socket: WebSocket, owners: Remembered[VerifyCredential, Principal], wait_s: float) -> str:
     """The tenant that a socket belongs to. It is accepted first if it sent no credential in its headers.
 
     Raises:
@@ -41,7 +41,7 @@ async def tenant_of(socket: WebSocket, bus: Bus, wait_s: float) -> str:
             pass
         case _:
             raise BadCredential
-    return str((await bus.ask(VERIFY_CREDENTIAL, VerifyCredential(credential=credential))).user_id)
+    return str((await owners.ask(VerifyCredential(credential=credential))).user_id)
 
 
 def job_id_of(text: str) -> UUID:

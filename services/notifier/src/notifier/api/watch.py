@@ -6,8 +6,9 @@ from contextlib import suppress
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from chassis.bus import Bus
 from chassis.logs import bound, log
+from chassis.remembered import Remembered
+from contracts.auth import Principal, VerifyCredential
 from contracts.wire.errors import Refusal
 from notifier.api.handshake import TRY_AGAIN, job_id_of, refuse, resume_after, tenant_of
 from notifier.usecases.hub import Hub
@@ -16,7 +17,9 @@ from notifier.usecases.viewer import Gone, TooSlow, Viewer
 CLOSE_S = 1.0
 
 
-def router(*, bus: Bus, hub: Hub, auth_wait_s: float, send_timeout_s: float) -> APIRouter:
+def router(
+    *, owners: Remembered[VerifyCredential, Principal], hub: Hub, auth_wait_s: float, send_timeout_s: float
+) -> APIRouter:
     """The websocket route."""
     routes = APIRouter()
 
@@ -24,7 +27,7 @@ def router(*, bus: Bus, hub: Hub, auth_wait_s: float, send_timeout_s: float) -> 
     async def watch(socket: WebSocket, job_id: str) -> None:
         with bound(job_id=job_id), suppress(WebSocketDisconnect):
             try:
-                tenant = await tenant_of(socket, bus, auth_wait_s)
+                tenant = await tenant_of(socket, owners, auth_wait_s)
                 async with hub.watch(tenant, job_id_of(job_id), resume_after(socket)) as viewer:
                     if socket.application_state is WebSocketState.CONNECTING:
                         await socket.accept()

@@ -1,5 +1,6 @@
 """Events of jobs, as the stream told them."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -17,18 +18,22 @@ class Events:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, event: JobEvent) -> None:
-        """Keep an event; one that is there already stays as it is."""
-        row = {
-            "job_id": event.job_id,
-            "seq": event.seq,
-            "tenant_id": event.tenant_id,
-            "state": event.state,
-            "body": event.model_dump(mode="json"),
-            "at": event.at,
-        }
-        async with self._database.transaction() as connection:
-            await connection.execute(insert(JOB_EVENTS).values(row).on_conflict_do_nothing())
+    async def add(self, events: Sequence[JobEvent]) -> None:
+        """Keep events; one that is there already stays as it is."""
+        rows = [
+            {
+                "job_id": event.job_id,
+                "seq": event.seq,
+                "tenant_id": event.tenant_id,
+                "state": event.state,
+                "body": event.model_dump(mode="json"),
+                "at": event.at,
+            }
+            for event in events
+        ]
+        if rows:
+            async with self._database.transaction() as connection:
+                await connection.execute(insert(JOB_EVENTS).on_conflict_do_nothing(), rows)
 
     async def after(self, job_id: UUID, seq: int, *, tenant_id: str, upto: int) -> list[JobEvent]:
         """The events of a tenant's job with ``seq`` < number <= ``upto``, in order; some may be missing."""

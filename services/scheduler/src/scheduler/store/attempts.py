@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,6 +11,7 @@ from sqlalchemy import text
 from chassis.postgres import Connection
 from contracts.scheduler import Assignment, AttemptRef, JobError, JobState, Outcome
 from scheduler.domain.job import Held
+from scheduler.domain.settlement import COST_ESTIMATE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +19,12 @@ class Claimable:
     """A job that a node could take, under its lock, with its tenant's lock held."""
 
     job: Held
-    now: Any
+    graph: dict[str, Any]
+    run_within_s: float | None
+    now: datetime
 
 
-_LOCK_NODE = text("SELECT pg_advisory_xact_lock(hashtext(:node))")
+_NODE_CATALOG = text("SELECT catalog_digest FROM nodes WHERE name = :node FOR UPDATE")
 _LIVE = text("""
 UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
 FROM jobs j JOIN graphs g ON g.job_id = j.id
@@ -37,9 +41,10 @@ WHERE t.ready AND EXISTS (
 ORDER BY t.vtime, t.id LIMIT 1 FOR UPDATE OF t SKIP LOCKED
 """)
 _PICK_JOB = text("""
-SELECT id, tenant_id, state, attempt, seq, images, usage_day FROM jobs
-WHERE tenant_id = :tenant_id AND state = 'queued' AND requirement_id = ANY(CAST(:runnable AS bigint[]))
-ORDER BY priority DESC, id LIMIT 1 FOR UPDATE SKIP LOCKED
+SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.run_within_s, g.graph
+FROM jobs j JOIN graphs g ON g.job_id = j.id
+WHERE j.tenant_id = :tenant_id AND j.state = 'queued' AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
+ORDER BY j.priority DESC, j.id LIMIT 1 FOR UPDATE OF j SKIP LOCKED
 """)
 _BEGIN = text("""
 INSERT INTO attempts (job_id, attempt, tenant_id, node, lease_token, prompt_id, lease_until, cost)
@@ -57,20 +62,14 @@ _PROGRESS = text("""
 UPDATE jobs SET progress = greatest(progress, :progress)
 WHERE id = :job_id AND attempt = :attempt AND state IN ('leased', 'running')
 """)
-_HOLD = text("""
-SELECT cost FROM attempts
-WHERE job_id = :job_id AND attempt = :attempt AND lease_token = :lease_token AND ended_at IS NULL FOR UPDATE
-""")
 _END = text("""
 UPDATE attempts SET ended_at = now(), outcome = :outcome, error = CAST(:error AS jsonb), gpu_seconds = :gpu_seconds
 WHERE job_id = :job_id AND attempt = :attempt AND lease_token = :lease_token AND ended_at IS NULL
 """)
+_NOW = text("SELECT now()")
 _LAPSED = text("""
 SELECT job_id, tenant_id, attempt, lease_token FROM attempts
 WHERE ended_at IS NULL AND lease_until < now() ORDER BY lease_until LIMIT 100
-""")
-_STILL_LAPSED = text("""
-SELECT lease_until < now() FROM attempts WHERE job_id = :job_id AND attempt = :attempt AND ended_at IS NULL FOR UPDATE
 """)
 _NODE = text("SELECT node FROM attempts WHERE job_id = :job_id AND ended_at IS NULL")
 _USUAL = text("""
@@ -81,12 +80,14 @@ SELECT avg(gpu_seconds) FROM (
 """)
 
 
-async def live_on(connection: Connection, node: str, lease_s: float) -> Assignment | None:
-    """The attempt that the node holds already, its lease renewed.
+async def lock_node(connection: Connection, node: str) -> str | None:
+    """Take the node's lock, so that nobody else claims for it; the digest of what it can run."""
+    digest: str | None = await connection.scalar(_NODE_CATALOG, {"node": node})
+    return digest
 
-    Until the transaction ends nobody else claims for this node.
-    """
-    await connection.execute(_LOCK_NODE, {"node": node})
+
+async def live_on(connection: Connection, node: str, lease_s: float) -> Assignment | None:
+    """The attempt that the node holds already, its lease renewed."""
     row = (await connection.execute(_LIVE, {"node": node, "lease_s": lease_s})).one_or_none()
     if row is None:
         return None
@@ -108,24 +109,19 @@ async def pick(connection: Connection, runnable: Sequence[int]) -> Claimable | N
     row = (await connection.execute(_PICK_JOB, parameters)).one_or_none()
     if row is None:
         return None
-    return Claimable(job=Held(**{**row._mapping, "state": JobState(row.state)}), now=tenant.now)  # noqa: SLF001
+    fields = {name: row._mapping[name] for name in Held.__slots__}  # noqa: SLF001 - SQLAlchemy's public name for it
+    job = Held(**{**fields, "state": JobState(row.state)})
+    return Claimable(job=job, graph=row.graph, run_within_s=row.run_within_s, now=tenant.now)
 
 
-async def begin(connection: Connection, job: Held, node: str, *, lease_s: float, cost: float) -> None:
+async def begin(connection: Connection, found: Claimable, node: str, *, lease_s: float) -> Assignment:
     """Lease the job's next attempt to the node, under fresh tokens."""
-    await connection.execute(
-        _BEGIN,
-        {
-            "job_id": job.id,
-            "attempt": job.attempt + 1,
-            "tenant_id": job.tenant_id,
-            "node": node,
-            "lease_token": uuid4(),
-            "prompt_id": uuid4(),  # ComfyUI 0.24 and newer takes canonical UUIDs only
-            "lease_s": lease_s,
-            "cost": cost,
-        },
-    )
+    job = found.job
+    ref = AttemptRef(job_id=job.id, tenant_id=job.tenant_id, attempt=job.attempt + 1, lease_token=uuid4())
+    prompt_id = uuid4()  # ComfyUI 0.24 and newer takes canonical UUIDs only
+    parameters = {"node": node, "prompt_id": prompt_id, "lease_s": lease_s, "cost": COST_ESTIMATE_S}
+    await connection.execute(_BEGIN, {**ref.model_dump(), **parameters})
+    return Assignment(ref=ref, prompt_id=prompt_id, graph=found.graph, lease_s=lease_s, run_within_s=found.run_within_s)
 
 
 async def renew(
@@ -141,12 +137,6 @@ async def renew(
     return JobState(state)
 
 
-async def hold(connection: Connection, ref: AttemptRef) -> float | None:
-    """Take the live attempt's lock; what it was charged at the claim, or None where the lease is not held any more."""
-    charged: float | None = await connection.scalar(_HOLD, _key(ref))
-    return charged
-
-
 async def end(
     connection: Connection, ref: AttemptRef, outcome: Outcome, *, error: JobError | None, gpu_seconds: float
 ) -> None:
@@ -155,14 +145,15 @@ async def end(
     await connection.execute(_END, {**_key(ref), "outcome": outcome, "error": written, "gpu_seconds": gpu_seconds})
 
 
+async def database_time(connection: Connection) -> datetime:
+    """The transaction's time by the database's clock, which alone counts."""
+    now: datetime = (await connection.execute(_NOW)).scalar_one()
+    return now
+
+
 async def lapsed(connection: Connection) -> list[AttemptRef]:
     """Attempts whose lease has lapsed, unlocked."""
     return [AttemptRef(**row._mapping) for row in await connection.execute(_LAPSED)]  # noqa: SLF001
-
-
-async def is_still_lapsed(connection: Connection, ref: AttemptRef) -> bool:
-    """Whether, now that it is locked, the lease is still lapsed."""
-    return bool(await connection.scalar(_STILL_LAPSED, {"job_id": ref.job_id, "attempt": ref.attempt}))
 
 
 async def node_of(connection: Connection, job_id: UUID) -> str | None:

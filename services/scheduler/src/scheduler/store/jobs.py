@@ -1,7 +1,8 @@
 """Jobs: made, found, listed, and their log."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -25,12 +26,24 @@ WITH made AS (
     INSERT INTO graphs (job_id, graph) VALUES (:id, CAST(:graph AS json))
 ), logged AS (
     INSERT INTO job_events (job_id, seq, event) VALUES (:id, 1, CAST(:event AS jsonb))
+), charged AS (
+    INSERT INTO usage_days (tenant_id, day, images) VALUES (:tenant_id, :usage_day, :images)
+    ON CONFLICT (tenant_id, day) DO UPDATE SET images = usage_days.images + excluded.images
+), counted AS (
+    UPDATE tenants SET queued = queued + 1, vtime = CASE WHEN queued > 0 THEN vtime ELSE
+        greatest(vtime, coalesce((SELECT min(t.vtime) FROM tenants t WHERE t.ready), vtime)) END
+    WHERE id = :tenant_id
 )
 INSERT INTO outbox (message_id, subject, body) VALUES (:message_id, :subject, :body)
 """)
-_EARLIER = text("""
-SELECT id, request_hash FROM jobs
-WHERE tenant_id = :tenant_id AND (id = :id OR idempotency_key = :key) LIMIT 1
+_FACTS = text("""
+SELECT coalesce((SELECT images FROM usage_days WHERE tenant_id = :tenant_id AND day = :day), 0) AS images_today,
+    (SELECT count(*) FROM jobs WHERE tenant_id = :tenant_id AND state = 'queued' AND priority >= :priority) AS ahead,
+    earlier.id AS earlier_id, earlier.request_hash AS earlier_hash
+FROM (SELECT 1) once LEFT JOIN LATERAL (
+    SELECT id, request_hash FROM jobs
+    WHERE tenant_id = :tenant_id AND (id = :id OR idempotency_key = :key) LIMIT 1
+) earlier ON true
 """)
 _COLUMNS = """
 SELECT j.id, j.tenant_id, j.state, j.workflow, j.priority, j.labels, j.attempt, j.progress, j.images, j.seq,
@@ -59,10 +72,39 @@ _OVERDUE = text(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What decides an admission, read under the tenant's lock.
+
+    Attributes:
+        images_today: reserved or made today.
+        ahead: queued jobs of the tenant that would run before this one.
+        earlier: id and request hash of the job that has this id or this idempotency key already.
+    """
+
+    images_today: int
+    ahead: int
+    earlier: tuple[UUID, str] | None
+
+
+async def facts(connection: Connection, command: SubmitJob, *, tenant_id: UUID, day: date) -> Facts:
+    """What decides whether the job is admitted."""
+    parameters = {
+        "tenant_id": tenant_id,
+        "day": day,
+        "priority": command.priority,
+        "id": command.job_id,
+        "key": command.idempotency_key,
+    }
+    row = (await connection.execute(_FACTS, parameters)).one()
+    earlier = (row.earlier_id, row.earlier_hash) if row.earlier_id else None
+    return Facts(images_today=row.images_today, ahead=row.ahead, earlier=earlier)
+
+
 async def insert(
     connection: Connection, command: SubmitJob, *, tenant_id: UUID, requirement_id: int, images: int, now: datetime
 ) -> None:
-    """Write a new job with its graph, its first event and the outbox row; the tenant's lock must be held."""
+    """Write a new job with graph, first event, outbox row and the tenant's counters; its lock must be held."""
     event = JobEvent(
         job_id=command.job_id,
         tenant_id=tenant_id,
@@ -94,12 +136,6 @@ async def insert(
             "body": event.encode(),
         },
     )
-
-
-async def earlier(connection: Connection, tenant_id: UUID, job_id: UUID, key: str | None) -> tuple[UUID, str] | None:
-    """Id and request hash of the job that has this id or this idempotency key already."""
-    row = (await connection.execute(_EARLIER, {"tenant_id": tenant_id, "id": job_id, "key": key})).one_or_none()
-    return (row.id, row.request_hash) if row else None
 
 
 async def find(connection: Connection, tenant_id: UUID, job_id: UUID) -> Standing | None:

@@ -22,7 +22,6 @@ INSERT INTO catalogs (digest, classes_zlib) VALUES (:digest, :classes) ON CONFLI
 """)
 _RUNS = text("UPDATE nodes SET catalog_digest = :digest WHERE name = :name")
 _CATALOG = text("SELECT classes_zlib FROM catalogs WHERE digest = :digest")
-_DIGEST = text("SELECT catalog_digest FROM nodes WHERE name = :name")
 _SEEN = text("""
 SELECT n.name, n.online AND n.seen_at > now() - make_interval(secs => :online_s) AS online, n.seen_at,
     n.catalog_digest, a.job_id
@@ -52,12 +51,6 @@ async def catalog(connection: Connection, digest: str) -> str | None:
     """A catalog as it was reported, base64 of its compressed JSON."""
     body = await connection.scalar(_CATALOG, {"digest": digest})
     return base64.b64encode(body).decode() if body else None
-
-
-async def digest_of(connection: Connection, name: str) -> str | None:
-    """The digest of what a node can run."""
-    digest: str | None = await connection.scalar(_DIGEST, {"name": name})
-    return digest
 
 
 async def seen(connection: Connection, *, online_s: float, forgotten_s: float) -> Sequence[Row[Any]]:

@@ -1,4 +1,4 @@
-"""Tenants: limits, counters, and the images of each day. Every write here is made under the tenant's row lock."""
+"""Tenants: their limits, and the lock under which everything that counts is decided."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -19,7 +19,6 @@ class LockedTenant:
     images_per_day: int | None
     queue_cap: int | None
     queued: int
-    images_today: int
     now: datetime
 
     @property
@@ -44,24 +43,6 @@ _LOCK = text("""
 SELECT id, is_active, images_per_day, queue_cap, queued, now() AS now
 FROM tenants WHERE id = :id FOR UPDATE
 """)
-_IMAGES = text("SELECT images FROM usage_days WHERE tenant_id = :id AND day = :day")
-_ADD_IMAGES = text("""
-INSERT INTO usage_days (tenant_id, day, images) VALUES (:id, :day, greatest(:images, 0))
-ON CONFLICT (tenant_id, day) DO UPDATE SET images = greatest(usage_days.images + :images, 0)
-""")
-# A tenant that wakes starts at the least vtime of those that wait: idle time earns no credit.
-_ENQUEUED = text("""
-UPDATE tenants SET queued = queued + 1, vtime = CASE WHEN queued > 0 THEN vtime ELSE
-    greatest(vtime, coalesce((SELECT min(vtime) FROM tenants WHERE ready), vtime)) END
-WHERE id = :id
-""")
-_DEQUEUED = text("UPDATE tenants SET queued = queued - 1 WHERE id = :id")
-_CLAIMED = text("""
-UPDATE tenants SET queued = queued - 1, running = running + 1, vtime = vtime + :cost / weight WHERE id = :id
-""")
-_RELEASED = text("""
-UPDATE tenants SET running = running - 1, vtime = greatest(vtime + :cost / weight, 0) WHERE id = :id
-""")
 
 
 async def save_limits(connection: Connection, tenant: Tenant) -> None:
@@ -79,33 +60,4 @@ async def is_known(connection: Connection, tenant_id: UUID) -> bool:
 async def lock(connection: Connection, tenant_id: UUID) -> LockedTenant | None:
     """Take the tenant's lock until the transaction ends. Always before the lock of any of its jobs."""
     row = (await connection.execute(_LOCK, {"id": tenant_id})).one_or_none()
-    if row is None:
-        return None
-    images = await connection.scalar(_IMAGES, {"id": tenant_id, "day": row.now.date()})
-    return LockedTenant(images_today=images or 0, **row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
-
-
-async def charge_images(connection: Connection, tenant_id: UUID, day: date, images: int) -> None:
-    """Add images to a day's use; a negative number gives them back."""
-    if images:
-        await connection.execute(_ADD_IMAGES, {"id": tenant_id, "day": day, "images": images})
-
-
-async def enqueued(connection: Connection, tenant_id: UUID) -> None:
-    """One more job of the tenant waits."""
-    await connection.execute(_ENQUEUED, {"id": tenant_id})
-
-
-async def dequeued(connection: Connection, tenant_id: UUID) -> None:
-    """One job of the tenant no longer waits, and does not run either."""
-    await connection.execute(_DEQUEUED, {"id": tenant_id})
-
-
-async def claimed(connection: Connection, tenant_id: UUID, cost: float) -> None:
-    """One job of the tenant went from waiting to running; charge its estimated GPU-seconds."""
-    await connection.execute(_CLAIMED, {"id": tenant_id, "cost": cost})
-
-
-async def released(connection: Connection, tenant_id: UUID, cost: float) -> None:
-    """One attempt of the tenant ended; charge the difference to what it really cost, GPU-seconds."""
-    await connection.execute(_RELEASED, {"id": tenant_id, "cost": cost})
+    return LockedTenant(**row._mapping) if row else None  # noqa: SLF001 - SQLAlchemy's public name for it

@@ -1,7 +1,6 @@
-"""The one way in which a job changes its state: row, log and outbox in one statement."""
+"""The one way in which a job changes its state: row, log, outbox and the tenant's counters in one statement."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -9,53 +8,93 @@ from sqlalchemy import text
 
 from chassis.ids import new_id
 from chassis.postgres import Connection
-from contracts.scheduler import JOB_CHANGED, JobError, JobEvent, JobState, Output
+from contracts.scheduler import JOB_CHANGED, AttemptRef, JobError, JobEvent, JobState, Output
 from scheduler.domain.job import Held
+from scheduler.domain.settlement import Effects
 from scheduler.domain.states import Cause, after, is_final
 
-_HOLD = text("""
-SELECT id, tenant_id, state, attempt, seq, images, usage_day FROM jobs
-WHERE id = :id AND tenant_id = :tenant_id FOR UPDATE
-""")
-_MOVE = text("""
+_HELD = "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day"
+_HOLD = text(f"SELECT {_HELD} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
+_HOLD_ATTEMPT = text(f"""
+SELECT {_HELD}, a.cost, a.lease_until < now() AS lapsed
+FROM jobs j JOIN attempts a ON a.job_id = j.id
+WHERE j.id = :job_id AND j.tenant_id = :tenant_id
+    AND a.attempt = :attempt AND a.lease_token = :lease_token AND a.ended_at IS NULL
+FOR UPDATE
+""")  # noqa: S608 - constants only
+# A tenant that wakes starts at the least vtime of those that wait: idle time earns no credit.
+_COUNT = """
+    UPDATE tenants SET
+        queued = queued + :queued,
+        running = running + :running,
+        vtime = greatest(0, CASE WHEN :queued > 0 AND queued = 0
+            THEN greatest(vtime, coalesce((SELECT min(t.vtime) FROM tenants t WHERE t.ready), vtime))
+            ELSE vtime END + CAST(:cost AS float) / weight)
+    WHERE id = :tenant_id AND (:queued <> 0 OR :running <> 0)
+"""
+_CHARGE = """
+    INSERT INTO usage_days (tenant_id, day, images)
+    SELECT :tenant_id, CAST(:usage_day AS date), greatest(CAST(:images AS integer), 0) WHERE :images <> 0
+    ON CONFLICT (tenant_id, day) DO UPDATE SET images = greatest(usage_days.images + :images, 0)
+"""
+_MOVE = text(f"""
 WITH moved AS (
     UPDATE jobs SET
         state = :state, seq = :seq, attempt = :attempt,
         started_at = CASE WHEN :state = 'leased' THEN now() WHEN :state = 'queued' THEN NULL ELSE started_at END,
         completed_at = CASE WHEN :final THEN now() END,
         progress = CASE WHEN :state = 'queued' THEN 0 ELSE progress END,
+        images = coalesce(CAST(:settled AS integer), images),
         outputs = CAST(:outputs AS jsonb), error = CAST(:error AS jsonb)
     WHERE id = :id
 ), logged AS (
     INSERT INTO job_events (job_id, seq, event) VALUES (:id, :seq, CAST(:event AS jsonb))
-)
+), counted AS ({_COUNT}), charged AS ({_CHARGE})
 INSERT INTO outbox (message_id, subject, body) VALUES (:message_id, :subject, :body)
-""")
-
-
-_SETTLE = text("UPDATE jobs SET images = :images WHERE id = :id")
+""")  # noqa: S608 - constants only
+_SETTLE = text(f"""
+WITH settled AS (UPDATE jobs SET images = coalesce(CAST(:settled AS integer), images) WHERE id = :id),
+    counted AS ({_COUNT})
+{_CHARGE}
+""")  # noqa: S608 - constants only
 
 
 async def hold(connection: Connection, tenant_id: UUID, job_id: UUID) -> Held | None:
-    """Take the job's lock; the tenant's must be held already."""
+    """Take the job's lock; where counters are to change, the tenant's must be held already."""
     row = (await connection.execute(_HOLD, {"id": job_id, "tenant_id": tenant_id})).one_or_none()
     return Held(**{**row._mapping, "state": JobState(row.state)}) if row else None  # noqa: SLF001
+
+
+async def hold_attempt(connection: Connection, ref: AttemptRef) -> tuple[Held, float, bool] | None:
+    """Take the locks of a live attempt and its job.
+
+    Returns:
+        The job, what the attempt was charged at its claim, and whether its lease has lapsed; None where the lease is
+        not held any more.
+    """
+    row = (await connection.execute(_HOLD_ATTEMPT, ref.model_dump())).one_or_none()
+    if row is None:
+        return None
+    fields = {name: row._mapping[name] for name in Held.__slots__}  # noqa: SLF001 - SQLAlchemy's public name for it
+    return Held(**{**fields, "state": JobState(row.state)}), row.cost, row.lapsed
 
 
 async def move(
     connection: Connection,
     job: Held,
     cause: Cause,
+    effects: Effects,
     *,
     now: datetime,
     attempt: int | None = None,
     outputs: tuple[Output, ...] = (),
     error: JobError | None = None,
 ) -> JobState | None:
-    """Make the transition that the cause asks for, with its event.
+    """Make the transition that the cause asks for, with its event and its effects.
 
     Args:
         job: under its lock.
+        effects: on its tenant's counters, whose lock must be held unless there are none.
         now: the transaction's time.
         attempt: number of the attempt that begins, where one does.
 
@@ -80,12 +119,14 @@ async def move(
     await connection.execute(
         _MOVE,
         {
-            "id": job.id,
+            **_counters(job, effects),
             "state": state,
             "seq": event.seq,
             "attempt": event.attempt,
             "final": is_final(state),
-            "outputs": _json([output.model_dump(mode="json") for output in outputs]) if outputs else None,
+            "outputs": orjson.dumps([output.model_dump(mode="json") for output in outputs]).decode()
+            if outputs
+            else None,
             "error": error.model_dump_json() if error else None,
             "event": body,
             "message_id": new_id(),
@@ -96,10 +137,19 @@ async def move(
     return state
 
 
-async def settle_images(connection: Connection, job_id: UUID, images: int) -> None:
-    """Note how many images the job really made; it must have ended."""
-    await connection.execute(_SETTLE, {"id": job_id, "images": images})
+async def settle(connection: Connection, job: Held, effects: Effects) -> None:
+    """Write effects alone: an attempt ended whose job had ended before it."""
+    await connection.execute(_SETTLE, _counters(job, effects))
 
 
-def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+def _counters(job: Held, effects: Effects) -> dict[str, object]:
+    return {
+        "id": job.id,
+        "tenant_id": job.tenant_id,
+        "usage_day": job.usage_day,
+        "queued": effects.queued,
+        "running": effects.running,
+        "cost": effects.cost,
+        "images": effects.images,
+        "settled": effects.settled,
+    }

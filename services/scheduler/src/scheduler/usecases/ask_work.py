@@ -6,9 +6,9 @@ from contextlib import suppress
 from chassis.logs import log
 from chassis.postgres import Connection, Database
 from contracts.scheduler import Asked, AskWork, Assignment
-from scheduler.domain.settlement import COST_ESTIMATE_S
+from scheduler.domain.settlement import CLAIM
 from scheduler.domain.states import Cause
-from scheduler.store import attempts, tenants, transitions
+from scheduler.store import attempts, transitions
 from scheduler.usecases.fleet import FleetKnowledge
 
 RECHECK_S = 1.0  # a wake-up may be lost or come while a row is locked; nobody waits longer than this for nothing
@@ -54,22 +54,20 @@ class WorkDesk:
 
     async def _claim(self, node: str) -> Assignment | None:
         async with self._database.transaction() as connection:
+            digest = await attempts.lock_node(connection, node)
             live = await attempts.live_on(connection, node, self._lease_s)
-            if live is None:
-                if not await self._lease_best(connection, node):
-                    return None
-                live = await attempts.live_on(connection, node, self._lease_s)
+            if live is None and digest is not None:
+                live = await self._lease_best(connection, node, digest)
         if live is not None:
             log.info("scheduler.job.claimed", job_id=str(live.ref.job_id), attempt=live.ref.attempt, node=node)
         return live
 
-    async def _lease_best(self, connection: Connection, node: str) -> bool:
-        runnable = await self._fleet.runnable(connection, node)
+    async def _lease_best(self, connection: Connection, node: str, digest: str) -> Assignment | None:
+        runnable = await self._fleet.runnable(connection, digest)
         found = await attempts.pick(connection, runnable) if runnable else None
         if found is None:
-            return False
-        job = found.job
-        await tenants.claimed(connection, job.tenant_id, COST_ESTIMATE_S)
-        await attempts.begin(connection, job, node, lease_s=self._lease_s, cost=COST_ESTIMATE_S)
-        await transitions.move(connection, job, Cause.CLAIMED, now=found.now, attempt=job.attempt + 1)
-        return True
+            return None
+        assignment = await attempts.begin(connection, found, node, lease_s=self._lease_s)
+        attempt = assignment.ref.attempt
+        await transitions.move(connection, found.job, Cause.CLAIMED, CLAIM, now=found.now, attempt=attempt)
+        return assignment

@@ -1,12 +1,9 @@
 """How attempts go on and end. Every write is the lease holder's, or it is none."""
 
-from datetime import datetime
-
 from chassis.logs import log
 from chassis.postgres import Connection, Database
 from contracts.scheduler import AttemptWritten, FinishAttempt, Outcome, StartAttempt
-from scheduler.domain.job import Held
-from scheduler.domain.settlement import NODE_LOST, cause_of
+from scheduler.domain.settlement import NODE_LOST, Effects, cause_of, ended, is_retry
 from scheduler.domain.states import Cause, is_final
 from scheduler.store import attempts, tenants, transitions
 
@@ -19,13 +16,13 @@ class AttemptCourse:
 
     async def start(self, command: StartAttempt) -> AttemptWritten:
         """The node has taken the prompt. Not applied: the lease is gone, or the job has ended."""
-        ref = command.ref
         async with self._database.transaction() as connection:
-            tenant = await tenants.lock(connection, ref.tenant_id)
-            job = await transitions.hold(connection, ref.tenant_id, ref.job_id)
-            if tenant is None or job is None or await attempts.hold(connection, ref) is None:
+            held = await transitions.hold_attempt(connection, command.ref)
+            if held is None:
                 return AttemptWritten(applied=False)
-            await transitions.move(connection, job, Cause.STARTED, now=tenant.now)
+            job, _, _ = held
+            now = await attempts.database_time(connection)
+            await transitions.move(connection, job, Cause.STARTED, Effects(), now=now)
             return AttemptWritten(applied=not is_final(job.state))
 
     async def finish(self, command: FinishAttempt) -> AttemptWritten:
@@ -55,36 +52,27 @@ class AttemptCourse:
         """End a live attempt under the locks of its tenant, its job and itself, in this order."""
         ref = ending.ref
         tenant = await tenants.lock(connection, ref.tenant_id)
-        job = await transitions.hold(connection, ref.tenant_id, ref.job_id)
-        charged = await attempts.hold(connection, ref)
-        if tenant is None or job is None or charged is None:
+        held = await transitions.hold_attempt(connection, ref)
+        if tenant is None or held is None:
             return False
-        if only_lapsed and not await attempts.is_still_lapsed(connection, ref):
+        job, charged, lapsed = held
+        if only_lapsed and not lapsed:
             return False
         await attempts.end(connection, ref, ending.outcome, error=ending.error, gpu_seconds=ending.gpu_seconds)
-        await tenants.released(connection, ref.tenant_id, ending.gpu_seconds - charged)
         cause = cause_of(ending.outcome, attempt=ref.attempt, max_attempts=self._max_attempts)
         if only_lapsed and cause is Cause.NODE_FAULT:
             cause = Cause.LEASE_LAPSED
-        await _settle(connection, job, ending, cause, tenant.now)
+        if is_final(job.state):  # cancelled meanwhile: it stays so, and is not tried again
+            await transitions.settle(connection, job, ended(job, ending, Cause.CANCELLED, charged=charged))
+            return True
+        succeeded = cause is Cause.SUCCEEDED
+        await transitions.move(
+            connection,
+            job,
+            cause,
+            ended(job, ending, cause, charged=charged),
+            now=tenant.now,
+            outputs=ending.outputs if succeeded else (),
+            error=None if succeeded or is_retry(cause) else ending.error,
+        )
         return True
-
-
-async def _settle(connection: Connection, job: Held, ending: FinishAttempt, cause: Cause, now: datetime) -> None:
-    """Move the job on, and its images' charge with it. A job that has ended already stays as it is."""
-    succeeded = cause is Cause.SUCCEEDED
-    retried = cause in {Cause.NODE_FAULT, Cause.LEASE_LAPSED}
-    await transitions.move(
-        connection,
-        job,
-        cause,
-        now=now,
-        outputs=ending.outputs if succeeded else (),
-        error=None if succeeded or retried else ending.error,
-    )
-    if retried and not is_final(job.state):
-        await tenants.enqueued(connection, job.tenant_id)
-        return
-    made = ending.images if ending.outcome in {Outcome.SUCCEEDED, Outcome.CANCELLED} else 0
-    await tenants.charge_images(connection, job.tenant_id, job.usage_day, made - job.images)
-    await transitions.settle_images(connection, job.id, made)

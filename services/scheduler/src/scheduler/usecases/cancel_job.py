@@ -7,6 +7,7 @@ from chassis.logs import log
 from chassis.postgres import Database
 from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
 from contracts.scheduler import CancelJob, JobRead, JobState, ReadJob, UnknownJob
+from scheduler.domain.settlement import Effects, never_ran
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, tenants, transitions
 from scheduler.usecases.read_job import JobReader
@@ -30,15 +31,11 @@ class JobCanceller:
             job = await transitions.hold(connection, tenant_id, command.job_id)
             if tenant is None or job is None:
                 raise UnknownJob
-            if await transitions.move(connection, job, Cause.CANCELLED, now=tenant.now) is not None:
+            effects = never_ran(job) if job.state is JobState.QUEUED else Effects()
+            if await transitions.move(connection, job, Cause.CANCELLED, effects, now=tenant.now) is not None:
                 log.info("scheduler.job.cancelled", job_id=str(job.id), was=job.state)
-                if job.state is JobState.QUEUED:
-                    await tenants.dequeued(connection, tenant_id)
-                    await tenants.charge_images(connection, tenant_id, job.usage_day, -job.images)
-                    await transitions.settle_images(connection, job.id, 0)
-                else:
-                    # The attempt goes on holding node and slot until its executor says that it is over.
-                    node = await attempts.node_of(connection, job.id)
+                # A live attempt goes on holding its node and its slot until its executor says that it is over.
+                node = await attempts.node_of(connection, job.id)
         if node is not None:
             hint = CancelAttempt(job_id=job.id, attempt=job.attempt)
             await self._bus.say(CANCEL_ATTEMPT, hint, key=node)

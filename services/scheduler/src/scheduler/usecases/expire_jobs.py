@@ -3,6 +3,7 @@
 from chassis.logs import log
 from chassis.postgres import Database
 from contracts.scheduler import JobError
+from scheduler.domain.settlement import never_ran
 from scheduler.domain.states import Cause
 from scheduler.store import jobs, tenants, transitions
 
@@ -25,8 +26,6 @@ class JobExpirer:
                 job = await transitions.hold(connection, row.tenant_id, row.id)
                 if tenant is None or job is None:
                     continue
-                if await transitions.move(connection, job, Cause.START_TIME_PASSED, now=tenant.now, error=TOO_LATE):
-                    await tenants.dequeued(connection, job.tenant_id)
-                    await tenants.charge_images(connection, job.tenant_id, job.usage_day, -job.images)
-                    await transitions.settle_images(connection, job.id, 0)
+                effects, now = never_ran(job), tenant.now
+                if await transitions.move(connection, job, Cause.START_TIME_PASSED, effects, now=now, error=TOO_LATE):
                     log.info("scheduler.job.expired", job_id=str(job.id))

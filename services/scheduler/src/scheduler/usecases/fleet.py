@@ -22,6 +22,8 @@ class FleetKnowledge:
         self._database, self._online_s, self._forgotten_s = database, online_s, forgotten_s
         self._catalogs: dict[str, Catalog] = {}
         self._needs: dict[int, tuple[str, ...]] = {}
+        self._ids: dict[tuple[str, ...], int] = {}
+        self._all_known = False
         self._runnable: dict[str, set[int]] = {}
         self._nodes: Sequence[NodeSummary] = ()
         self._digests: tuple[str, ...] = ()
@@ -44,20 +46,43 @@ class FleetKnowledge:
                 return needs_of(graph, catalog)
         raise InvalidWorkflow(min(findings, key=len))
 
-    async def runnable(self, connection: Connection, node: str) -> list[int]:
-        """The requirements that the node meets."""
-        digest = await nodes.digest_of(connection, node)
-        catalog = await self._catalog(connection, digest) if digest else None
-        if digest is None or catalog is None:
+    def expect_requirements(self) -> None:
+        """There may be requirements that this process does not know yet."""
+        self._all_known = False
+
+    async def requirement(self, needs: tuple[str, ...]) -> int:
+        """The id of these needs, made if they are new; committed on its own, so that whoever sees a job sees them."""
+        found = self._ids.get(needs)
+        if found is None:
+            async with self._database.transaction() as connection:
+                found = await nodes.requirement(connection, needs)
+            self._ids[needs] = found
+            self.expect_requirements()
+        return found
+
+    async def runnable(self, connection: Connection, digest: str) -> list[int]:
+        """The requirements that a node with this catalog meets."""
+        catalog = await self._catalog(connection, digest)
+        if catalog is None:
             return []
-        for row in await nodes.new_requirements(connection, list(self._needs)):
+        if not self._all_known:
+            await self._learn_requirements(connection)
+        if digest not in self._runnable:
+            self._runnable[digest] = {key for key, needs in self._needs.items() if catalog.satisfies(needs)}
+        return list(self._runnable[digest])
+
+    async def _learn_requirements(self, connection: Connection) -> None:
+        self._all_known = True  # before asking: what comes while we ask makes it false again
+        try:
+            rows = await nodes.new_requirements(connection, list(self._needs))
+        except BaseException:
+            self._all_known = False
+            raise
+        for row in rows:
             self._needs[row.id] = tuple(row.needs)
             for known, met in self._runnable.items():
                 if self._catalogs[known].satisfies(row.needs):
                     met.add(row.id)
-        if digest not in self._runnable:
-            self._runnable[digest] = {key for key, needs in self._needs.items() if catalog.satisfies(needs)}
-        return list(self._runnable[digest])
 
     async def read(self) -> Fleet:
         """What the nodes that were seen lately can run; models by loader input, the most common first."""

@@ -8,6 +8,7 @@ from chassis.postgres import Connection, Database
 from contracts.auth import UnknownTenant
 from contracts.scheduler import (
     InvalidWorkflow,
+    JobState,
     KeyReused,
     QueueFull,
     Quota,
@@ -16,9 +17,11 @@ from contracts.scheduler import (
     Submitted,
     UnknownJob,
 )
+from contracts.wire.errors import Refusal
 from contracts.workflow import estimate_images, read_graph
-from scheduler.domain.job import view
-from scheduler.store import jobs, nodes, tenants
+from scheduler.domain.job import Standing, view
+from scheduler.store import jobs, tenants
+from scheduler.store.jobs import Facts
 from scheduler.store.tenants import LockedTenant
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.read_job import JobReader
@@ -43,75 +46,97 @@ class JobSubmitter:
             NoFleet, UnknownTenant, Unavailable: see there.
         """
         await self._limits.refresh(tenant_id)
+        try:
+            requirement_id, images = await self._check(command)
+        except Refusal:
+            # What was accepted once stays accepted, even if today's fleet would refuse it.
+            async with self._database.transaction() as connection:
+                tenant = await _lock(connection, tenant_id)
+                facts = await jobs.facts(connection, command, tenant_id=tenant_id, day=tenant.today)
+                if facts.earlier is None:
+                    raise
+                return await self._replay(connection, tenant, command, facts)
         async with self._database.transaction() as connection:
-            replayed = await self._replay(connection, tenant_id, command)
-        if replayed is not None:
-            return replayed
+            tenant = await _lock(connection, tenant_id)
+            facts = await jobs.facts(connection, command, tenant_id=tenant_id, day=tenant.today)
+            if facts.earlier is not None:
+                return await self._replay(connection, tenant, command, facts)
+            _admit(tenant, facts, images)
+            await jobs.insert(
+                connection, command, tenant_id=tenant_id, requirement_id=requirement_id, images=images, now=tenant.now
+            )
+            standing = _queued(command, tenant, images=images, position=facts.ahead + 1)
+            eta = await self._reader.eta(connection, standing.queue_position)
+        log.info("scheduler.job.submitted", tenant=str(tenant_id), job_id=str(command.job_id), images=images)
+        return Submitted(job=view(standing, eta), replayed=False, quota=_quota(tenant, facts.images_today + images))
+
+    async def _check(self, command: SubmitJob) -> tuple[int, int]:
+        """The id of what a node must have to run the job, and the images that it will make."""
         graph, errors = read_graph(command.graph, "/workflow")
         if errors:
             raise InvalidWorkflow(errors)
         needs = await self._fleet.needs(graph)
-        images = estimate_images(graph)
-        async with self._database.transaction() as connection:
-            # On its own, so that whoever sees the job sees what it needs.
-            requirement_id = await nodes.requirement(connection, needs)
-        async with self._database.transaction() as connection:
-            tenant = await tenants.lock(connection, tenant_id)
-            if tenant is None:
-                raise UnknownTenant
-            replayed = await self._replay(connection, tenant_id, command)
-            if replayed is not None:
-                return replayed
-            _admit(tenant, images)
-            await jobs.insert(
-                connection,
-                command,
-                tenant_id=tenant_id,
-                requirement_id=requirement_id,
-                images=images,
-                now=tenant.now,
-            )
-            await tenants.charge_images(connection, tenant_id, tenant.today, images)
-            await tenants.enqueued(connection, tenant_id)
-            submitted = await self._submitted(connection, tenant, command.job_id, used=tenant.images_today + images)
-        log.info("scheduler.job.submitted", tenant=str(tenant_id), job_id=str(command.job_id), images=images)
-        return submitted
+        return await self._fleet.requirement(needs), estimate_images(graph)
 
-    async def _replay(self, connection: Connection, tenant_id: UUID, command: SubmitJob) -> Submitted | None:
-        """The decision that was made on this very request before, if any."""
-        found = await jobs.earlier(connection, tenant_id, command.job_id, command.idempotency_key)
-        if found is None:
-            return None
-        job_id, request_hash = found
+    async def _replay(
+        self, connection: Connection, tenant: LockedTenant, command: SubmitJob, facts: Facts
+    ) -> Submitted:
+        """The decision that was made on this very request before."""
+        job_id, request_hash = facts.earlier or (command.job_id, "")
         if request_hash != command.request_hash:
             raise KeyReused
-        tenant = await tenants.lock(connection, tenant_id)
-        if tenant is None:
-            raise UnknownTenant
-        return await self._submitted(connection, tenant, job_id, used=tenant.images_today, replayed=True)
-
-    async def _submitted(
-        self, connection: Connection, tenant: LockedTenant, job_id: UUID, *, used: int, replayed: bool = False
-    ) -> Submitted:
         standing = await jobs.find(connection, tenant.id, job_id)
         if standing is None:
             raise UnknownJob
         eta = await self._reader.eta(connection, standing.queue_position)
-        quota = Quota(limit=tenant.images_per_day, used=used, resets_at=_midnight(tenant.now))
-        return Submitted(job=view(standing, eta), replayed=replayed, quota=quota)
+        return Submitted(job=view(standing, eta), replayed=True, quota=_quota(tenant, facts.images_today))
 
 
-def _admit(tenant: LockedTenant, images: int) -> None:
+async def _lock(connection: Connection, tenant_id: UUID) -> LockedTenant:
+    tenant = await tenants.lock(connection, tenant_id)
+    if tenant is None:
+        raise UnknownTenant
+    return tenant
+
+
+def _admit(tenant: LockedTenant, facts: Facts, images: int) -> None:
     """Refuse what the tenant's limits do not allow. Sound only under the tenant's lock."""
     if not tenant.is_active:
         raise UnknownTenant
     limit = tenant.images_per_day
-    if limit is not None and tenant.images_today + images > limit:
-        left = max(0, limit - tenant.images_today)
+    if limit is not None and facts.images_today + images > limit:
+        left = max(0, limit - facts.images_today)
         wait_s = (_midnight(tenant.now) - tenant.now).total_seconds()
         raise QuotaExceeded(limit=limit, left=left, images=images, retry_after_s=wait_s)
     if tenant.queue_cap is not None and tenant.queued >= tenant.queue_cap:
         raise QueueFull(cap=tenant.queue_cap, retry_after_s=QUEUE_RETRY_S)
+
+
+def _queued(command: SubmitJob, tenant: LockedTenant, *, images: int, position: int) -> Standing:
+    """The job that was just written, as reading it back would show it."""
+    return Standing(
+        id=command.job_id,
+        tenant_id=tenant.id,
+        state=JobState.QUEUED,
+        workflow=command.workflow,
+        priority=command.priority,
+        labels=command.labels,
+        attempt=0,
+        progress=0.0,
+        images=images,
+        seq=1,
+        created_at=tenant.now,
+        started_at=None,
+        completed_at=None,
+        now=tenant.now,
+        outputs=(),
+        error=None,
+        queue_position=position,
+    )
+
+
+def _quota(tenant: LockedTenant, used: int) -> Quota:
+    return Quota(limit=tenant.images_per_day, used=used, resets_at=_midnight(tenant.now))
 
 
 def _midnight(now: datetime) -> datetime:

@@ -12,7 +12,7 @@ from chassis.outbox import NOTIFY_SQL
 revision = "0001"
 down_revision = None
 
-# A tenant that may have a job run: whoever keeps an ask looks again.
+# A tenant that may have a job run: whoever keeps an ask looks again. Needs that are new: everybody learns them.
 WORK_SQL = (
     """
 CREATE FUNCTION tenants_ready() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -21,6 +21,14 @@ BEGIN PERFORM pg_notify('work', ''); RETURN NULL; END $$
     """
 CREATE TRIGGER tenants_ready AFTER INSERT OR UPDATE ON tenants FOR EACH ROW WHEN (NEW.ready)
 EXECUTE FUNCTION tenants_ready()
+""",
+    """
+CREATE FUNCTION requirements_made() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_notify('requirements', ''); RETURN NULL; END $$
+""",
+    """
+CREATE TRIGGER requirements_made AFTER INSERT ON requirements FOR EACH STATEMENT
+EXECUTE FUNCTION requirements_made()
 """,
 )
 
@@ -226,5 +234,5 @@ def downgrade() -> None:
     op.drop_table("outbox")
     op.drop_table("nodes")
     op.drop_table("catalogs")
-    for function in ("outbox_notify", "tenants_ready", "jobs_final"):
+    for function in ("outbox_notify", "tenants_ready", "requirements_made", "jobs_final"):
         op.execute(f"DROP FUNCTION {function}()")
