@@ -15,7 +15,7 @@ DOOR_REQUESTS: dict[str, Topic[Any]] = {
 }
 """Local subject in an outside system's account, and the topic that it is imported from."""
 
-DOOR_FEEDS: dict[str, Topic[Any]] = {"jobs.event": scheduler.JOB_CHANGED_LIVE, "jobs.progress": executor.PROGRESS}
+DOOR_FEEDS: dict[str, Topic[Any]] = {"jobs.event": scheduler.JOB_CHANGED, "jobs.progress": executor.PROGRESS}
 """The same for what it may follow; the job's id is the last token."""
 
 

@@ -19,7 +19,6 @@ JOB_EVENTS = Stream(
     owner="scheduler",
     topics=(scheduler.JOB_CHANGED,),
     max_age_s=3 * DAY_S,
-    republish="live",
     readers=("notifier",),
 )
 JOB_PROGRESS = Stream(

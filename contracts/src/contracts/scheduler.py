@@ -489,7 +489,7 @@ JOB_CHANGED: Topic[JobEvent] = Topic(
     payload=JobEvent,
     says="a job changed its state",
     producers=("scheduler",),
-    consumers=("notifier",),
+    consumers=("notifier", "outside"),
 )
 JOB_CHANGED_LIVE: Topic[JobEvent] = Topic(
     kind=Traffic.LIVE,
@@ -498,9 +498,9 @@ JOB_CHANGED_LIVE: Topic[JobEvent] = Topic(
     verb="changed",
     key="job",
     payload=JobEvent,
-    says="the same, once it is stored, for whoever listens now",
+    says="the same at once, for whoever watches now; it may be lost",
     producers=("scheduler",),
-    consumers=("notifier", "outside"),
+    consumers=("notifier",),
 )
 
 TOPICS = (

@@ -103,7 +103,6 @@ class Stream:
         max_age_s: messages older than this are dropped, seconds.
         duplicate_window_s: a second message with the same ``Nats-Msg-Id`` inside it is dropped, seconds.
         last_per_subject: keep only this many messages per subject, None for all.
-        republish: core subject prefix on which each stored message is said again, replacing the first token.
         readers: services with a durable pull consumer, named after the service.
         peekers: services that read the last message of a subject directly.
     """
@@ -116,7 +115,6 @@ class Stream:
     max_bytes: int = field(default=1 << 30)
     duplicate_window_s: float = 600.0
     last_per_subject: int | None = None
-    republish: str | None = None
     readers: tuple[str, ...] = ()
     peekers: tuple[str, ...] = ()
 

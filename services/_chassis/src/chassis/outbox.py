@@ -1,5 +1,6 @@
 """The transactional outbox: what a transaction says is said if and only if it commits, at least once."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from chassis.ids import new_id
 from chassis.postgres import Database
 
 BATCH = 200
+GATHER_S = 0.05  # what is said meanwhile shares the transactions; who cannot wait is told live
 CHANNEL = "outbox"
 
 NOTIFY_SQL = (
@@ -83,6 +85,7 @@ class Relay:
 
     async def tick(self) -> None:
         """Publish until nothing is left or JetStream does not take it. A duty for ``chassis.loop.Loop``."""
+        await asyncio.sleep(GATHER_S)
         while self._bus.connected and await self._publish_batch():
             pass
 

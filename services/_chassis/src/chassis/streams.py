@@ -11,7 +11,6 @@ from nats.js.api import (
     ConsumerConfig,
     DeliverPolicy,
     DiscardPolicy,
-    RePublish,
     StorageType,
     StreamConfig,
 )
@@ -48,7 +47,6 @@ async def declare(bus: Bus, streams: Iterable[Stream]) -> set[str]:
 
 
 def _config(stream: Stream) -> StreamConfig:
-    first = stream.subjects[0].split(".", 1)[0]
     return StreamConfig(
         name=stream.name,
         subjects=list(stream.subjects),
@@ -60,7 +58,6 @@ def _config(stream: Stream) -> StreamConfig:
         duplicate_window=stream.duplicate_window_s,
         allow_direct=True,
         no_ack=stream.memory,
-        republish=RePublish(src=f"{first}.>", dest=f"{stream.republish}.>") if stream.republish else None,
     )
 
 

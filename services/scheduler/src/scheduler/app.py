@@ -17,6 +17,7 @@ from contracts.permissions import inbox_prefix
 from scheduler import consumers
 from scheduler.loops import reap, reconcile
 from scheduler.settings import Settings
+from scheduler.usecases.announce import Announcer
 from scheduler.usecases.ask_work import WorkDesk
 from scheduler.usecases.attempt_course import AttemptCourse
 from scheduler.usecases.cancel_job import JobCanceller
@@ -44,14 +45,15 @@ def create_app(settings: Settings) -> FastAPI:
     )
     fleet = FleetKnowledge(database, online_s=settings.lease_s, forgotten_s=settings.node_forgotten_s)
     reader = JobReader(database)
-    desk = WorkDesk(database, fleet, lease_s=settings.lease_s)
-    course = AttemptCourse(database, max_attempts=settings.max_attempts)
+    announcer = Announcer(bus)
+    desk = WorkDesk(database, fleet, announcer, lease_s=settings.lease_s)
+    course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
     consumers.register_jobs(
         bus,
-        submitter=JobSubmitter(database, limits, fleet, reader),
+        submitter=JobSubmitter(database, limits=limits, fleet=fleet, reader=reader, announcer=announcer),
         reader=reader,
-        canceller=JobCanceller(database, bus, reader),
+        canceller=JobCanceller(database, bus, reader, announcer),
         fleet=fleet,
     )
     consumers.register_attempts(
@@ -59,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     relay = Relay(database, bus)
     relaying = Loop("scheduler.relay", relay.tick, every_s=1.0)
-    reaper = reap.Reaper(bus, course, JobExpirer(database), lease_s=settings.lease_s)
+    reaper = reap.Reaper(bus, course, JobExpirer(database, announcer), lease_s=settings.lease_s)
     reconciler = reconcile.Reconciler(bus, relay, relaying)
     loops = [
         Loop("scheduler.reconcile", reconciler.tick, every_s=reconcile.EVERY_S),

@@ -66,7 +66,6 @@ _END = text("""
 UPDATE attempts SET ended_at = now(), outcome = :outcome, error = CAST(:error AS jsonb), gpu_seconds = :gpu_seconds
 WHERE job_id = :job_id AND attempt = :attempt AND lease_token = :lease_token AND ended_at IS NULL
 """)
-_NOW = text("SELECT now()")
 _LAPSED = text("""
 SELECT job_id, tenant_id, attempt, lease_token FROM attempts
 WHERE ended_at IS NULL AND lease_until < now() ORDER BY lease_until LIMIT 100
@@ -143,12 +142,6 @@ async def end(
     """Write how the attempt ended. It must be held."""
     written = error.model_dump_json() if error else None
     await connection.execute(_END, {**_key(ref), "outcome": outcome, "error": written, "gpu_seconds": gpu_seconds})
-
-
-async def database_time(connection: Connection) -> datetime:
-    """The transaction's time by the database's clock, which alone counts."""
-    now: datetime = (await connection.execute(_NOW)).scalar_one()
-    return now
 
 
 async def lapsed(connection: Connection) -> list[AttemptRef]:

@@ -103,7 +103,7 @@ async def facts(connection: Connection, command: SubmitJob, *, tenant_id: UUID, 
 
 async def insert(
     connection: Connection, command: SubmitJob, *, tenant_id: UUID, requirement_id: int, images: int, now: datetime
-) -> None:
+) -> JobEvent:
     """Write a new job with graph, first event, outbox row and the tenant's counters; its lock must be held."""
     event = JobEvent(
         job_id=command.job_id,
@@ -113,7 +113,8 @@ async def insert(
         cause=Cause.SUBMITTED,
         attempt=0,
         at=now,
-    ).model_dump_json()
+    )
+    body = event.model_dump_json()
     await connection.execute(
         _INSERT,
         {
@@ -130,12 +131,13 @@ async def insert(
             "start_within": command.start_within_seconds,
             "run_within": command.run_within_seconds,
             "graph": orjson.dumps(command.graph).decode(),
-            "event": event,
+            "event": body,
             "message_id": new_id(),
             "subject": JOB_CHANGED.subject(str(tenant_id), str(command.job_id)),
-            "body": event.encode(),
+            "body": body.encode(),
         },
     )
+    return event
 
 
 async def find(connection: Connection, tenant_id: UUID, job_id: UUID) -> Standing | None:

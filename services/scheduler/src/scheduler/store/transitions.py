@@ -1,5 +1,6 @@
 """The one way in which a job changes its state: row, log, outbox and the tenant's counters in one statement."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from scheduler.domain.states import Cause, after, is_final
 _HELD = "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day"
 _HOLD = text(f"SELECT {_HELD} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
 _HOLD_ATTEMPT = text(f"""
-SELECT {_HELD}, a.cost, a.lease_until < now() AS lapsed
+SELECT {_HELD}, a.cost, a.lease_until < now() AS lapsed, now() AS now
 FROM jobs j JOIN attempts a ON a.job_id = j.id
 WHERE j.id = :job_id AND j.tenant_id = :tenant_id
     AND a.attempt = :attempt AND a.lease_token = :lease_token AND a.ended_at IS NULL
@@ -65,18 +66,30 @@ async def hold(connection: Connection, tenant_id: UUID, job_id: UUID) -> Held | 
     return Held(**{**row._mapping, "state": JobState(row.state)}) if row else None  # noqa: SLF001
 
 
-async def hold_attempt(connection: Connection, ref: AttemptRef) -> tuple[Held, float, bool] | None:
-    """Take the locks of a live attempt and its job.
+@dataclass(frozen=True, slots=True)
+class HeldAttempt:
+    """A live attempt under its lock, and its job under its own.
 
-    Returns:
-        The job, what the attempt was charged at its claim, and whether its lease has lapsed; None where the lease is
-        not held any more.
+    Attributes:
+        charged: GPU-seconds charged at the claim.
+        lapsed: whether its lease has lapsed.
+        now: the transaction's time.
     """
+
+    job: Held
+    charged: float
+    lapsed: bool
+    now: datetime
+
+
+async def hold_attempt(connection: Connection, ref: AttemptRef) -> HeldAttempt | None:
+    """Take the locks of a live attempt and its job; None where the lease is not held any more."""
     row = (await connection.execute(_HOLD_ATTEMPT, ref.model_dump())).one_or_none()
     if row is None:
         return None
     fields = {name: row._mapping[name] for name in Held.__slots__}  # noqa: SLF001 - SQLAlchemy's public name for it
-    return Held(**{**fields, "state": JobState(row.state)}), row.cost, row.lapsed
+    job = Held(**{**fields, "state": JobState(row.state)})
+    return HeldAttempt(job=job, charged=row.cost, lapsed=row.lapsed, now=row.now)
 
 
 async def move(
@@ -89,7 +102,7 @@ async def move(
     attempt: int | None = None,
     outputs: tuple[Output, ...] = (),
     error: JobError | None = None,
-) -> JobState | None:
+) -> JobEvent | None:
     """Make the transition that the cause asks for, with its event and its effects.
 
     Args:
@@ -99,7 +112,8 @@ async def move(
         attempt: number of the attempt that begins, where one does.
 
     Returns:
-        The new state, or None where the cause changes nothing in this state: then nothing was written.
+        The event, to be announced once the transaction has committed, or None where the cause changes nothing in this
+        state: then nothing was written.
     """
     state = after(job.state, cause)
     if state is None:
@@ -134,7 +148,7 @@ async def move(
             "body": body.encode(),
         },
     )
-    return state
+    return event
 
 
 async def settle(connection: Connection, job: Held, effects: Effects) -> None:

@@ -5,10 +5,11 @@ from contextlib import suppress
 
 from chassis.logs import log
 from chassis.postgres import Connection, Database
-from contracts.scheduler import Asked, AskWork, Assignment
+from contracts.scheduler import Asked, AskWork, Assignment, JobEvent
 from scheduler.domain.settlement import CLAIM
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, transitions
+from scheduler.usecases.announce import Announcer
 from scheduler.usecases.fleet import FleetKnowledge
 
 RECHECK_S = 1.0  # a wake-up may be lost or come while a row is locked; nobody waits longer than this for nothing
@@ -18,8 +19,8 @@ CLAIMS_AT_ONCE = 4  # of one process; more would only wait for each other's lock
 class WorkDesk:
     """Hands out attempts: the fairest tenant's best job that the node can run."""
 
-    def __init__(self, database: Database, fleet: FleetKnowledge, *, lease_s: float) -> None:
-        self._database, self._fleet, self._lease_s = database, fleet, lease_s
+    def __init__(self, database: Database, fleet: FleetKnowledge, announcer: Announcer, *, lease_s: float) -> None:
+        self._database, self._fleet, self._announcer, self._lease_s = database, fleet, announcer, lease_s
         self._open = True
         self._changed = asyncio.Event()
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
@@ -55,19 +56,22 @@ class WorkDesk:
     async def _claim(self, node: str) -> Assignment | None:
         async with self._database.transaction() as connection:
             digest = await attempts.lock_node(connection, node)
-            live = await attempts.live_on(connection, node, self._lease_s)
+            live, event = await attempts.live_on(connection, node, self._lease_s), None
             if live is None and digest is not None:
-                live = await self._lease_best(connection, node, digest)
+                live, event = await self._lease_best(connection, node, digest)
+        await self._announcer.say(event)
         if live is not None:
             log.info("scheduler.job.claimed", job_id=str(live.ref.job_id), attempt=live.ref.attempt, node=node)
         return live
 
-    async def _lease_best(self, connection: Connection, node: str, digest: str) -> Assignment | None:
+    async def _lease_best(
+        self, connection: Connection, node: str, digest: str
+    ) -> tuple[Assignment | None, JobEvent | None]:
         runnable = await self._fleet.runnable(connection, digest)
         found = await attempts.pick(connection, runnable) if runnable else None
         if found is None:
-            return None
+            return None, None
         assignment = await attempts.begin(connection, found, node, lease_s=self._lease_s)
         attempt = assignment.ref.attempt
-        await transitions.move(connection, found.job, Cause.CLAIMED, CLAIM, now=found.now, attempt=attempt)
-        return assignment
+        event = await transitions.move(connection, found.job, Cause.CLAIMED, CLAIM, now=found.now, attempt=attempt)
+        return assignment, event

@@ -2,17 +2,18 @@
 
 from chassis.logs import log
 from chassis.postgres import Connection, Database
-from contracts.scheduler import AttemptWritten, FinishAttempt, Outcome, StartAttempt
+from contracts.scheduler import AttemptWritten, FinishAttempt, JobEvent, Outcome, StartAttempt
 from scheduler.domain.settlement import NODE_LOST, Effects, cause_of, ended, is_retry
 from scheduler.domain.states import Cause, is_final
 from scheduler.store import attempts, tenants, transitions
+from scheduler.usecases.announce import Announcer
 
 
 class AttemptCourse:
     """Starts, finishes and reaps attempts."""
 
-    def __init__(self, database: Database, *, max_attempts: int) -> None:
-        self._database, self._max_attempts = database, max_attempts
+    def __init__(self, database: Database, announcer: Announcer, *, max_attempts: int) -> None:
+        self._database, self._announcer, self._max_attempts = database, announcer, max_attempts
 
     async def start(self, command: StartAttempt) -> AttemptWritten:
         """The node has taken the prompt. Not applied: the lease is gone, or the job has ended."""
@@ -20,15 +21,15 @@ class AttemptCourse:
             held = await transitions.hold_attempt(connection, command.ref)
             if held is None:
                 return AttemptWritten(applied=False)
-            job, _, _ = held
-            now = await attempts.database_time(connection)
-            await transitions.move(connection, job, Cause.STARTED, Effects(), now=now)
-            return AttemptWritten(applied=not is_final(job.state))
+            event = await transitions.move(connection, held.job, Cause.STARTED, Effects(), now=held.now)
+        await self._announcer.say(event)
+        return AttemptWritten(applied=not is_final(held.job.state))
 
     async def finish(self, command: FinishAttempt) -> AttemptWritten:
         """The attempt has ended on its node: settle it, and the job. May be said any number of times."""
         async with self._database.transaction() as connection:
-            applied = await self._end(connection, command)
+            applied, event = await self._end(connection, command)
+        await self._announcer.say(event)
         if applied:
             log.info(
                 "scheduler.attempt.ended",
@@ -45,34 +46,40 @@ class AttemptCourse:
         for ref in lapsed:
             async with self._database.transaction() as connection:
                 loss = FinishAttempt(ref=ref, outcome=Outcome.NODE_FAULT, error=NODE_LOST)
-                if await self._end(connection, loss, only_lapsed=True):
-                    log.warning("scheduler.attempt.lapsed", job_id=str(ref.job_id), attempt=ref.attempt)
+                applied, event = await self._end(connection, loss, only_lapsed=True)
+            await self._announcer.say(event)
+            if applied:
+                log.warning("scheduler.attempt.lapsed", job_id=str(ref.job_id), attempt=ref.attempt)
 
-    async def _end(self, connection: Connection, ending: FinishAttempt, *, only_lapsed: bool = False) -> bool:
-        """End a live attempt under the locks of its tenant, its job and itself, in this order."""
+    async def _end(
+        self, connection: Connection, ending: FinishAttempt, *, only_lapsed: bool = False
+    ) -> tuple[bool, JobEvent | None]:
+        """End a live attempt under the locks of its tenant, its job and itself, in this order.
+
+        Returns:
+            Whether it was live, and the event to announce.
+        """
         ref = ending.ref
         tenant = await tenants.lock(connection, ref.tenant_id)
         held = await transitions.hold_attempt(connection, ref)
-        if tenant is None or held is None:
-            return False
-        job, charged, lapsed = held
-        if only_lapsed and not lapsed:
-            return False
+        if tenant is None or held is None or (only_lapsed and not held.lapsed):
+            return False, None
         await attempts.end(connection, ref, ending.outcome, error=ending.error, gpu_seconds=ending.gpu_seconds)
+        if is_final(held.job.state):  # cancelled meanwhile: it stays so, and is not tried again
+            effects = ended(held.job, ending, Cause.CANCELLED, charged=held.charged)
+            await transitions.settle(connection, held.job, effects)
+            return True, None
         cause = cause_of(ending.outcome, attempt=ref.attempt, max_attempts=self._max_attempts)
         if only_lapsed and cause is Cause.NODE_FAULT:
             cause = Cause.LEASE_LAPSED
-        if is_final(job.state):  # cancelled meanwhile: it stays so, and is not tried again
-            await transitions.settle(connection, job, ended(job, ending, Cause.CANCELLED, charged=charged))
-            return True
         succeeded = cause is Cause.SUCCEEDED
-        await transitions.move(
+        event = await transitions.move(
             connection,
-            job,
+            held.job,
             cause,
-            ended(job, ending, cause, charged=charged),
-            now=tenant.now,
+            ended(held.job, ending, cause, charged=held.charged),
+            now=held.now,
             outputs=ending.outputs if succeeded else (),
             error=None if succeeded or is_retry(cause) else ending.error,
         )
-        return True
+        return True, event

@@ -10,14 +10,15 @@ from contracts.scheduler import CancelJob, JobRead, JobState, ReadJob, UnknownJo
 from scheduler.domain.settlement import Effects, never_ran
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, tenants, transitions
+from scheduler.usecases.announce import Announcer
 from scheduler.usecases.read_job import JobReader
 
 
 class JobCanceller:
     """Ends jobs on request."""
 
-    def __init__(self, database: Database, bus: Bus, reader: JobReader) -> None:
-        self._database, self._bus, self._reader = database, bus, reader
+    def __init__(self, database: Database, bus: Bus, reader: JobReader, announcer: Announcer) -> None:
+        self._database, self._bus, self._reader, self._announcer = database, bus, reader, announcer
 
     async def cancel(self, tenant_id: UUID, command: CancelJob) -> JobRead:
         """The job as it ended, whoever won the race. A job that has ended before stays as it is.
@@ -32,10 +33,12 @@ class JobCanceller:
             if tenant is None or job is None:
                 raise UnknownJob
             effects = never_ran(job) if job.state is JobState.QUEUED else Effects()
-            if await transitions.move(connection, job, Cause.CANCELLED, effects, now=tenant.now) is not None:
+            event = await transitions.move(connection, job, Cause.CANCELLED, effects, now=tenant.now)
+            if event is not None:
                 log.info("scheduler.job.cancelled", job_id=str(job.id), was=job.state)
                 # A live attempt goes on holding its node and its slot until its executor says that it is over.
                 node = await attempts.node_of(connection, job.id)
+        await self._announcer.say(event)
         if node is not None:
             hint = CancelAttempt(job_id=job.id, attempt=job.attempt)
             await self._bus.say(CANCEL_ATTEMPT, hint, key=node)

@@ -6,6 +6,7 @@ from contracts.scheduler import JobError
 from scheduler.domain.settlement import never_ran
 from scheduler.domain.states import Cause
 from scheduler.store import jobs, tenants, transitions
+from scheduler.usecases.announce import Announcer
 
 TOO_LATE = JobError(code="job.start_time_passed", message="No node was free within start_within_seconds.")
 
@@ -13,8 +14,8 @@ TOO_LATE = JobError(code="job.start_time_passed", message="No node was free with
 class JobExpirer:
     """Ends queued jobs whose time to start has passed, at no cost."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, announcer: Announcer) -> None:
+        self._database, self._announcer = database, announcer
 
     async def expire(self) -> None:
         """End what is overdue."""
@@ -27,5 +28,9 @@ class JobExpirer:
                 if tenant is None or job is None:
                     continue
                 effects, now = never_ran(job), tenant.now
-                if await transitions.move(connection, job, Cause.START_TIME_PASSED, effects, now=now, error=TOO_LATE):
-                    log.info("scheduler.job.expired", job_id=str(job.id))
+                event = await transitions.move(
+                    connection, job, Cause.START_TIME_PASSED, effects, now=now, error=TOO_LATE
+                )
+            if event is not None:
+                await self._announcer.say(event)
+                log.info("scheduler.job.expired", job_id=str(job.id))

@@ -23,6 +23,7 @@ from scheduler.domain.job import Standing, view
 from scheduler.store import jobs, tenants
 from scheduler.store.jobs import Facts
 from scheduler.store.tenants import LockedTenant
+from scheduler.usecases.announce import Announcer
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.tenant_limits import TenantLimits
@@ -33,8 +34,17 @@ QUEUE_RETRY_S = 5  # a place in the queue may be free by then
 class JobSubmitter:
     """Admits jobs under the tenant's limits."""
 
-    def __init__(self, database: Database, limits: TenantLimits, fleet: FleetKnowledge, reader: JobReader) -> None:
-        self._database, self._limits, self._fleet, self._reader = database, limits, fleet, reader
+    def __init__(
+        self,
+        database: Database,
+        *,
+        limits: TenantLimits,
+        fleet: FleetKnowledge,
+        reader: JobReader,
+        announcer: Announcer,
+    ) -> None:
+        self._database, self._limits, self._fleet = database, limits, fleet
+        self._reader, self._announcer = reader, announcer
 
     async def submit(self, tenant_id: UUID, command: SubmitJob) -> Submitted:
         """Accept the job, or say again that it was accepted. When this returns, the job is committed.
@@ -62,11 +72,12 @@ class JobSubmitter:
             if facts.earlier is not None:
                 return await self._replay(connection, tenant, command, facts)
             _admit(tenant, facts, images)
-            await jobs.insert(
+            event = await jobs.insert(
                 connection, command, tenant_id=tenant_id, requirement_id=requirement_id, images=images, now=tenant.now
             )
             standing = _queued(command, tenant, images=images, position=facts.ahead + 1)
             eta = await self._reader.eta(connection, standing.queue_position)
+        await self._announcer.say(event)
         log.info("scheduler.job.submitted", tenant=str(tenant_id), job_id=str(command.job_id), images=images)
         return Submitted(job=view(standing, eta), replayed=False, quota=_quota(tenant, facts.images_today + images))
 
