@@ -75,6 +75,8 @@ class Database:
             },
         )
 
+        self._reads = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed when the block ends, undone when it raises.
@@ -83,6 +85,12 @@ class Database:
             OSError, sqlalchemy.exc.DBAPIError: the database is away (see ``is_away``); whether it committed is unknown.
         """
         async with self._engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Statements that only read, each on its own: no transaction is opened or closed around them."""
+        async with self._reads.connect() as connection:
             yield connection
 
     async def probe(self) -> None:

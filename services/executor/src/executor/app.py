@@ -27,6 +27,7 @@ from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PostPrompt
 from executor.usecases.report_attempt import ReportAttempt
 from executor.usecases.run_attempt import RunAttempt
+from executor.usecases.standby import Standby
 from executor.usecases.store_outputs import StoreOutputs
 
 JOURNAL_PAUSE_S = 0.2  # a predecessor that was told to stop is gone within moments
@@ -49,6 +50,7 @@ class Parts:
     beating: Loop
     probing: Loop
     working: Loop
+    standby: Standby
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -64,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
             stack.push_async_callback(built.artifacts.close)
             stack.push_async_callback(built.node.close)
             stack.push_async_callback(built.bus.stop)
+            stack.push_async_callback(built.standby.close)
             for loop in (built.beating, built.probing, built.working):
                 stack.push_async_callback(loop.stop)
             starting = asyncio.create_task(_start(built, settings), name="executor.start")
@@ -105,13 +108,13 @@ def _build(settings: Settings) -> Parts:
     store = StoreOutputs(
         node=node,
         artifacts=artifacts,
-        bus=bus,
-        node_name=name,
         uploads=settings.uploads,
         output_max_bytes=settings.output_max_bytes,
         unreachable_s=settings.unreachable_s,
     )
+    standby = Standby(settings.comfyui_url, name)
     ask = AskForWork(
+        standby=standby,
         node=node,
         bus=bus,
         journal=journal,
@@ -121,6 +124,7 @@ def _build(settings: Settings) -> Parts:
         stop_within_s=settings.stop_within_s,
     )
     run = RunAttempt(
+        standby=standby,
         settings=settings,
         node=node,
         bus=bus,
@@ -133,7 +137,16 @@ def _build(settings: Settings) -> Parts:
     work = Work(node=node, bus=bus, journal=journal, at_hand=at_hand, state=state, ask=ask, run=run, report=report)
     probing = Loop("executor.probe", state.look, every_s=settings.probe_s)
     return Parts(
-        bus, node, artifacts, journal, at_hand, state, beating, probing, Loop("executor.work", work.tick, every_s=0)
+        bus,
+        node,
+        artifacts,
+        journal,
+        at_hand,
+        state,
+        beating,
+        probing,
+        Loop("executor.work", work.tick, every_s=0),
+        standby,
     )
 
 

@@ -29,7 +29,7 @@ class UserStore:
             .join(USERS, USERS.c.id == API_KEYS.c.user_id)
             .where(API_KEYS.c.id == key_id)
         )
-        async with self._database.transaction() as connection:
+        async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
             return None
@@ -49,7 +49,7 @@ class UserStore:
             .join(USERS, USERS.c.tier == TIERS.c.name)
             .where(USERS.c.id == user_id)
         )
-        async with self._database.transaction() as connection:
+        async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
             return None

@@ -3,8 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlencode
 
 from websockets.asyncio.client import connect
@@ -20,31 +19,40 @@ PING_S = 20.0
 Listener = Callable[[str, dict[str, Any]], None]
 
 
+def _nobody(_kind: str, _data: dict[str, Any]) -> None:
+    """Nobody listens yet."""
+
+
+def _nothing() -> None:
+    """Nothing depends on it yet."""
+
+
 class NodeEvents:
-    """Follows the events of one client id while it is entered; always drained, connected again when it drops.
+    """Follows the events of one client id from ``open`` to ``close``; always drained, connected again when it drops."""
 
-    Args:
-        listener: called with type and data of every event.
-        on_drop: called whenever the connection was lost.
-    """
-
-    def __init__(self, url: str, client_id: str, listener: Listener, on_drop: Callable[[], None]) -> None:
+    def __init__(self, url: str, client_id: str) -> None:
         scheme, _, rest = url.rstrip("/").partition("://")
         self._url = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws?{urlencode({'clientId': client_id})}"
-        self._listener, self._on_drop = listener, on_drop
+        self.client_id = client_id
+        self._listener: Listener = _nobody
+        self._on_drop: Callable[[], None] = _nothing
         self._tried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
-        """Try to connect once before returning: a prompt posted earlier than that loses its first events."""
+    def open(self) -> None:
+        """Begin to connect."""
         self._task = asyncio.create_task(self._follow(), name="executor.events")
-        await self._tried.wait()
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
+    async def tell(self, listener: Listener, on_drop: Callable[[], None]) -> None:
+        """Tell the listener type and data of every event from now on, and of every loss of the connection.
+
+        Returns once connecting was tried: a prompt posted earlier than that would lose its first events.
+        """
+        self._listener, self._on_drop = listener, on_drop
+        await self._tried.wait()
+
+    async def close(self) -> None:
+        """Close the socket fully."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})

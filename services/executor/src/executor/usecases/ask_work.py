@@ -3,7 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass, field
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from chassis.bus import Bus
 from chassis.logs import log
@@ -12,6 +12,7 @@ from contracts.wire.errors import Refusal
 from executor.clients.comfyui import ComfyUI, NodeAway, Queued
 from executor.domain.attempt import Phase, Record
 from executor.store.journal import Journal
+from executor.usecases.standby import Standby, mark_of
 from executor.usecases.stop_prompt import stop_prompt
 
 PAUSE_S = 0.2  # after nobody answered, or the node did not
@@ -40,6 +41,7 @@ class AskForWork:
     journal: Journal
     node_name: str
     boot_id: UUID
+    standby: Standby
     wait_s: float
     stop_within_s: float
     _first: bool = field(default=True, init=False)
@@ -57,17 +59,14 @@ class AskForWork:
             log.info("executor.node.silent", why=str(away))
             await asyncio.sleep(PAUSE_S)
             return None
-        orphans = {item.prompt_id: item.client_id for item in queue if item.client_id.startswith(self._mark)}
+        orphans = {
+            item.prompt_id: item.client_id for item in queue if item.client_id.startswith(mark_of(self.node_name))
+        }
         if len(orphans) < len(queue):
             log.warning("executor.node.shared", foreign=len(queue) - len(orphans))
             await asyncio.sleep(FOREIGN_PAUSE_S)
             return None
         return await self._asked(orphans)
-
-    @property
-    def _mark(self) -> str:
-        """What the client ids of this node's executors begin with."""
-        return f"comfyfleet.{self.node_name}."
 
     async def _cleared(self) -> list[Queued]:
         """The node's queue, after what was left behind is gone from it."""
@@ -76,6 +75,7 @@ class AskForWork:
         return await self.node.queue()
 
     async def _asked(self, orphans: dict[str, str]) -> Taken | None:
+        fresh = self.standby.client_id()
         question = AskWork(boot_id=self.boot_id, wait_s=0 if orphans else self.wait_s)
         try:
             assignment = (await self.bus.ask(ASK_WORK, question, key=self.node_name)).assignment
@@ -91,7 +91,7 @@ class AskForWork:
         record = Record(
             assignment=assignment,
             phase=Phase.ASSIGNED,
-            client_id=orphans.get(str(assignment.prompt_id)) or self._mark + uuid4().hex,
+            client_id=orphans.get(str(assignment.prompt_id)) or fresh,
             begun_at=time.time(),
         )
         await asyncio.to_thread(self.journal.begin, record)

@@ -9,14 +9,28 @@ from contracts.scheduler import AttemptRef
 from contracts.wire.errors import Refusal
 from executor.usecases.patience import Pauses, passes
 
+USUAL = 8  # outputs of a job; more are asked for when they are there
+
 
 class Grants:
-    """Grants for all outputs of one attempt, asked for once and again when they no longer work."""
+    """Grants for the outputs of one attempt: a usual number ahead, all when they are known, and anew when refused."""
 
-    def __init__(self, bus: Bus, node_name: str, ref: AttemptRef, count: int) -> None:
-        self._bus, self._node_name, self._ref, self._count = bus, node_name, ref, count
+    def __init__(self, bus: Bus, node_name: str, ref: AttemptRef) -> None:
+        self._bus, self._node_name, self._ref, self._count = bus, node_name, ref, USUAL
         self._granted: tuple[OutputGrant, ...] = ()
         self._lock = asyncio.Lock()
+
+    async def prepare(self) -> None:
+        """Ask ahead, while the node is at work: the outputs then need not wait for an answer."""
+        async with self._lock:
+            if not self._granted:
+                self._granted = await self._ask()
+
+    async def expect(self, count: int) -> None:
+        """There are so many outputs."""
+        async with self._lock:
+            if count > self._count:
+                self._count, self._granted = count, ()
 
     async def of(self, place: int) -> OutputGrant:
         """The grant of one output, waiting for the gateway as long as it takes: the lease bounds it."""

@@ -11,7 +11,6 @@ from chassis.bus import Bus
 from chassis.logs import log
 from contracts.scheduler import FinishAttempt, Outcome, Output
 from executor.clients.comfyui import ComfyUI
-from executor.clients.comfyui_events import NodeEvents
 from executor.domain.attempt import Phase, Record, Stop
 from executor.domain.harvest import count_images, harvest
 from executor.domain.progress import ProgressFold
@@ -19,9 +18,11 @@ from executor.domain.verdict import CANCELLED, SUCCEEDED, Verdict, gpu_seconds, 
 from executor.settings import Settings
 from executor.store.journal import Journal
 from executor.usecases.at_hand import AtHand
+from executor.usecases.grants import Grants
 from executor.usecases.post_prompt import PostPrompt
 from executor.usecases.report_attempt import ReportAttempt
 from executor.usecases.say_progress import SayProgress
+from executor.usecases.standby import Standby
 from executor.usecases.stop_prompt import stop_prompt
 from executor.usecases.store_outputs import CannotStore, StoreOutputs
 from executor.usecases.watch_prompt import WatchPrompt
@@ -42,6 +43,7 @@ class RunAttempt:
     post: PostPrompt
     store: StoreOutputs
     report: ReportAttempt
+    standby: Standby
 
     async def __call__(self, record: Record, *, perhaps_there: bool) -> FinishAttempt | None:
         """Run the attempt; its end is in the journal when this returns.
@@ -82,12 +84,18 @@ class RunAttempt:
         fold = ProgressFold(record.assignment.graph)
         saying = SayProgress(self.bus, record, fold, self.at_hand)
         watch = WatchPrompt(self.node, record, fold, saying.changed, self.settings)
-        async with NodeEvents(self.settings.comfyui_url, record.client_id, watch.on_event, watch.on_drop):
+        async with self.standby.following(record) as events:
+            await events.tell(watch.on_event, watch.on_drop)
             posted_at = time.monotonic()
             refused = await self.post(record, perhaps_there=perhaps_there)
             if refused is not None:
                 return _finish(record, refused)
-            async with _beside(self.report.started(record.ref)) as start, _beside(saying.keep_saying()):
+            grants = Grants(self.bus, self.settings.node, record.ref)
+            async with (
+                _beside(self.report.started(record.ref)) as start,
+                _beside(saying.keep_saying()),
+                _beside(grants.prepare()),
+            ):
                 seen = await watch()
                 await asyncio.wait({start}, timeout=START_WAIT_S)
         await saying.say()
@@ -98,15 +106,15 @@ class RunAttempt:
             return _finish(record, seen, gpu_s=_passed_s(record))
         fresh = record.phase is Phase.ASSIGNED and not perhaps_there
         wall_s = time.monotonic() - posted_at if fresh else _passed_s(record)
-        return await self._harvested(record, seen, wall_s)
+        return await self._harvested(record, seen, wall_s, grants)
 
-    async def _harvested(self, record: Record, entry: dict[str, Any], wall_s: float) -> FinishAttempt:
+    async def _harvested(self, record: Record, entry: dict[str, Any], wall_s: float, grants: Grants) -> FinishAttempt:
         gpu_s, verdict = gpu_seconds(entry, wall_s), judge(entry)
         if verdict.outcome is not Outcome.SUCCEEDED:
             return _finish(record, verdict, gpu_s=gpu_s)
         found = harvest(entry, record.assignment.graph)
         try:
-            outputs = await self.store(record.ref, found)
+            outputs = await self.store(found, grants)
         except CannotStore as reason:
             return _finish(record, reason.verdict, gpu_s=gpu_s)
         return _finish(record, SUCCEEDED, gpu_s=gpu_s, outputs=outputs, images=count_images(found))

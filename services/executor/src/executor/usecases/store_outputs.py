@@ -5,10 +5,9 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from chassis.bus import Bus
 from chassis.logs import log
 from contracts.gateway import OutputGrant, StoredOutput
-from contracts.scheduler import AttemptRef, Output
+from contracts.scheduler import Output
 from executor.clients.artifacts import Artifacts, PutRefused, StoreAway, TooLarge
 from executor.clients.comfyui import ComfyUI, NodeAway, NoFile
 from executor.domain.harvest import Found
@@ -46,13 +45,11 @@ class StoreOutputs:
 
     node: ComfyUI
     artifacts: Artifacts
-    bus: Bus
-    node_name: str
     uploads: int
     output_max_bytes: int
     unreachable_s: float
 
-    async def __call__(self, ref: AttemptRef, found: Sequence[Found]) -> tuple[Output, ...]:
+    async def __call__(self, found: Sequence[Found], grants: Grants) -> tuple[Output, ...]:
         """Store all outputs and give them back in order. A store that is away is waited for.
 
         Raises:
@@ -62,7 +59,8 @@ class StoreOutputs:
             raise CannotStore(TOO_MANY)
         if not found:
             return ()
-        grants, slots = Grants(self.bus, self.node_name, ref, len(found)), asyncio.Semaphore(self.uploads)
+        await grants.expect(len(found))
+        slots = asyncio.Semaphore(self.uploads)
 
         async def one(place: int, item: Found) -> Output:
             async with slots:

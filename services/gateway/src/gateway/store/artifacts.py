@@ -42,6 +42,6 @@ class Artifacts:
         """The record of an output of this tenant."""
         columns = [column for column in ARTIFACTS.c if column.name != "created_at"]
         found = select(*columns).where(ARTIFACTS.c.id == artifact_id, ARTIFACTS.c.tenant_id == UUID(tenant_id))
-        async with self._database.transaction() as connection:
+        async with self._database.reading() as connection:
             row = (await connection.execute(found)).one_or_none()
         return Artifact(**row._mapping) if row else None  # noqa: SLF001 - SQLAlchemy's public name for it

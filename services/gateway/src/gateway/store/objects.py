@@ -13,6 +13,7 @@ from typing_extensions import Buffer
 from gateway.domain.byte_range import ByteRange
 
 CHUNK_BYTES = 1 << 20
+SMALL_BYTES = 1 << 20  # most pictures: written at once, which takes half as long as a part by part upload
 PART_BYTES = 8 << 20
 PARTS_AT_ONCE = 2  # parts that one upload holds in memory while they are written
 
@@ -40,9 +41,18 @@ class Objects:
         Raises:
             OSError: the store is away or full.
         """
-        await obstore.put_async(
-            self._store, key, chunks, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE, use_multipart=True
-        )
+        begun, whole = await _beginning(chunks)
+        if whole:
+            await obstore.put_async(self._store, key, begun, use_multipart=False)
+        else:
+            await obstore.put_async(
+                self._store,
+                key,
+                _joined(begun, chunks),
+                chunk_size=PART_BYTES,
+                max_concurrency=PARTS_AT_ONCE,
+                use_multipart=True,
+            )
         if self._folder is not None:
             await asyncio.to_thread(_sync, self._folder, key)
 
@@ -54,6 +64,22 @@ class Objects:
         """
         found = await obstore.get_async(self._store, key, options={"range": (part.first, part.end)})
         return _chunks(found.stream(min_chunk_size=CHUNK_BYTES))
+
+
+async def _beginning(chunks: AsyncIterator[bytes]) -> tuple[bytes, bool]:
+    """The first bytes, a little more than ``SMALL_BYTES`` at most, and whether they are all."""
+    begun = bytearray()
+    async for chunk in chunks:
+        begun += chunk
+        if len(begun) > SMALL_BYTES:
+            return bytes(begun), False
+    return bytes(begun), True
+
+
+async def _joined(begun: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield begun
+    async for chunk in rest:
+        yield chunk
 
 
 async def _chunks(stream: AsyncIterable[Buffer]) -> AsyncIterator[bytes]:

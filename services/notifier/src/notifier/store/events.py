@@ -47,7 +47,7 @@ class Events:
             )
             .order_by(JOB_EVENTS.c.seq)
         )
-        async with self._database.transaction() as connection:
+        async with self._database.reading() as connection:
             rows = await connection.scalars(found)
             return [JobEvent.model_validate(body) for body in rows]
 

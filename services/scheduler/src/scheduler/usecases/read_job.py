@@ -25,18 +25,19 @@ class JobReader:
         Raises:
             UnknownJob: the tenant has none of that id.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.reading() as connection:
+            # The log first: it is never ahead of the job that is shown with it.
+            wanted = query.after is not None
+            events = await jobs.events(connection, query.job_id, query.after or 0) if wanted else ()
             standing = await jobs.find(connection, tenant_id, query.job_id)
             if standing is None:
                 raise UnknownJob
             eta = await self.eta(connection, standing.queue_position)
-            wanted = query.after is not None
-            events = await jobs.events(connection, query.job_id, query.after or 0) if wanted else ()
         return JobRead(job=view(standing, eta), events=events)
 
     async def page(self, tenant_id: UUID, query: ListJobs) -> JobPage:
         """A page of the tenant's jobs, newest first."""
-        async with self._database.transaction() as connection:
+        async with self._database.reading() as connection:
             found = await jobs.page(connection, tenant_id, query)
         return JobPage(jobs=tuple(view(job) for job in found[: query.limit]), more=len(found) > query.limit)
 
