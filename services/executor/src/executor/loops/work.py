@@ -41,7 +41,7 @@ class Work:
 
     async def tick(self) -> None:
         """Bring one attempt to its end, or ask once in vain."""
-        record, perhaps_there = await asyncio.to_thread(self.journal.read), False
+        record, perhaps_there = self.journal.read(), False
         if record is None:
             await self.state.came.wait()
             taken = await self.ask()
@@ -60,7 +60,7 @@ class Work:
 
     async def _reported(self, record: Record, finish: FinishAttempt) -> None:
         applied = await self.report.finished(finish)
-        await asyncio.to_thread(self.journal.clear)
+        self.journal.clear()
         log.info("executor.attempt.reported", outcome=finish.outcome, applied=applied)
         if finish.outcome is Outcome.SUCCEEDED and applied:
             fold = ProgressFold(record.assignment.graph)

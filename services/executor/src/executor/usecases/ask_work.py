@@ -70,7 +70,7 @@ class AskForWork:
 
     async def _cleared(self) -> list[Queued]:
         """The node's queue, after what was left behind is gone from it."""
-        for prompt_id in await asyncio.to_thread(self.journal.left):
+        for prompt_id in self.journal.left():
             await stop_prompt(self.node, self.journal, prompt_id, within_s=self.stop_within_s)
         return await self.node.queue()
 
@@ -94,7 +94,7 @@ class AskForWork:
             client_id=orphans.get(str(assignment.prompt_id)) or fresh,
             begun_at=time.time(),
         )
-        await asyncio.to_thread(self.journal.begin, record)
+        self.journal.begin(record)
         # Only what was assigned to an earlier process can be on the node already.
         taken, self._first = Taken(record, perhaps_there=self._first or bool(orphans)), False
         return taken

@@ -53,11 +53,11 @@ class PostPrompt:
             try:
                 if look and await is_there(self.node, record.prompt_id, just_sent=just_sent):
                     log.info("executor.prompt.adopted", prompt_id=record.prompt_id)
-                    await asyncio.to_thread(self.journal.advance, Phase.POSTED)
+                    self.journal.advance(Phase.POSTED)
                     return None
                 if posts >= POSTS:
                     return await self._given_up(record, UNWILLING)
-                await asyncio.to_thread(self.journal.advance, Phase.POSTING)
+                self.journal.advance(Phase.POSTING)
                 posting = True
                 return await self._answered(record, await self._post(graph, record))
             except NodeAway as away:
@@ -70,7 +70,7 @@ class PostPrompt:
                 await asyncio.sleep(PAUSE_S)
 
     async def _given_up(self, record: Record, verdict: Verdict) -> Verdict:
-        await asyncio.to_thread(self.journal.leave, record.prompt_id)
+        self.journal.leave(record.prompt_id)
         return verdict
 
     async def _post(self, graph: dict[str, Any], record: Record) -> Answer:
@@ -86,7 +86,7 @@ class PostPrompt:
 
     async def _answered(self, record: Record, answer: Answer) -> Verdict | None:
         if answer.accepted and not answer.node_errors:
-            await asyncio.to_thread(self.journal.advance, Phase.POSTED)
+            self.journal.advance(Phase.POSTED)
             return None
         if answer.accepted:
             # Taken in part: some outputs would silently be missing.

@@ -59,10 +59,10 @@ class RunAttempt:
         if finish is None:
             finish = await self._stopped(record)
         if finish is None:
-            await asyncio.to_thread(self.journal.clear)
+            self.journal.clear()
             return None
         self.at_hand.ended()
-        await asyncio.to_thread(self.journal.end, finish)
+        self.journal.end(finish)
         log.info("executor.attempt.ended", outcome=finish.outcome, outputs=len(finish.outputs))
         return finish
 
@@ -77,7 +77,7 @@ class RunAttempt:
             return await self._driven(record, perhaps_there)
         except Exception:  # noqa: BLE001 - the edge of an attempt: what is not understood is tried on another node
             log.exception("executor.attempt.crashed")
-            await asyncio.to_thread(self.journal.leave, record.prompt_id)
+            self.journal.leave(record.prompt_id)
             return _finish(record, BUG, gpu_s=_passed_s(record))
 
     async def _driven(self, record: Record, perhaps_there: bool) -> FinishAttempt:

@@ -20,14 +20,14 @@ async def stop_prompt(node: ComfyUI, journal: Journal, prompt_id: str, *, within
         Whether it ended within the time. If not it is noted as left behind, to be ended before the next one begins.
     """
     deadline, pause, absent = time.monotonic() + within_s, FIRST_PAUSE_S, 0
-    await asyncio.to_thread(journal.leave, prompt_id)
+    journal.leave(prompt_id)
     while time.monotonic() < deadline:
         try:
             await node.cancel(prompt_id)
             place = (await find_prompt(node, prompt_id)).place
             absent = absent + 1 if place is Place.NOWHERE else 0
             if place is Place.ENDED or absent >= ABSENT:
-                await asyncio.to_thread(journal.forget, prompt_id)
+                journal.forget(prompt_id)
                 return True
         except NodeAway as away:
             log.info("executor.prompt.not_stopped_yet", prompt_id=prompt_id, why=str(away))

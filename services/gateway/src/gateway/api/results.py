@@ -16,7 +16,7 @@ from gateway.api.problems import problems
 from gateway.domain.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
 from gateway.domain.public_job import OutputsBody, present_outputs
 from gateway.store.artifacts import Artifact, Artifacts
-from gateway.store.objects import Objects
+from gateway.store.objects import SMALL_BYTES, Objects
 from gateway.usecases.find_result import find_result, read_finished
 
 _MEDIA = re.compile(r"^(image/(?!svg)|video/|audio/)[a-z0-9.+-]+$")  # what a browser shows without running any of it
@@ -80,10 +80,11 @@ async def _answer(request: Request, output: Output, artifact: Artifact, objects:
     if request.method == "HEAD" or whole.first == whole.end:
         return Response(status_code=status, headers=headers)
     try:
-        chunks = await objects.open(artifact.key, whole)
+        if whole.end - whole.first <= SMALL_BYTES:
+            return Response(await objects.read(artifact.key, whole), status_code=status, headers=headers)
+        return StreamingResponse(await objects.open(artifact.key, whole), status_code=status, headers=headers)
     except FileNotFoundError:
         raise NoArtifact from None
-    return StreamingResponse(chunks, status_code=status, headers=headers)
 
 
 def _part(request: Request, etag: str, size: int) -> ByteRange | None:

@@ -43,18 +43,31 @@ class Objects:
         """
         begun, whole = await _beginning(chunks)
         if whole:
-            await obstore.put_async(self._store, key, begun, use_multipart=False)
-        else:
-            await obstore.put_async(
-                self._store,
-                key,
-                _joined(begun, chunks),
-                chunk_size=PART_BYTES,
-                max_concurrency=PARTS_AT_ONCE,
-                use_multipart=True,
-            )
+            await asyncio.to_thread(self._put_small, key, begun)
+            return
+        await obstore.put_async(
+            self._store,
+            key,
+            _joined(begun, chunks),
+            chunk_size=PART_BYTES,
+            max_concurrency=PARTS_AT_ONCE,
+            use_multipart=True,
+        )
         if self._folder is not None:
             await asyncio.to_thread(_sync, self._folder, key)
+
+    def _put_small(self, key: str, content: bytes) -> None:
+        obstore.put(self._store, key, content, use_multipart=False)
+        if self._folder is not None:
+            _sync(self._folder, key)
+
+    async def read(self, key: str, part: ByteRange) -> bytes:
+        """The bytes of a non-empty part of at most ``SMALL_BYTES``.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        return bytes(await obstore.get_range_async(self._store, key, start=part.first, end=part.end))
 
     async def open(self, key: str, part: ByteRange) -> AsyncIterator[bytes]:
         """The bytes of a non-empty part, in chunks, without holding more than one of them.

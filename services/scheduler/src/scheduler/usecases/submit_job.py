@@ -1,5 +1,6 @@
 """A job is accepted: one transaction writes job, quota, idempotency key and outbox row, or nothing."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -42,9 +43,10 @@ class JobSubmitter:
         fleet: FleetKnowledge,
         reader: JobReader,
         announcer: Announcer,
+        queued: Callable[[], None],
     ) -> None:
         self._database, self._limits, self._fleet = database, limits, fleet
-        self._reader, self._announcer = reader, announcer
+        self._reader, self._announcer, self._queued = reader, announcer, queued
 
     async def submit(self, tenant_id: UUID, command: SubmitJob) -> Submitted:
         """Accept the job, or say again that it was accepted. When this returns, the job is committed.
@@ -75,8 +77,9 @@ class JobSubmitter:
             event = await jobs.insert(
                 connection, command, tenant_id=tenant_id, requirement_id=requirement_id, images=images, now=tenant.now
             )
-            standing = _queued(command, tenant, images=images, position=facts.ahead + 1)
+            standing = _standing(command, tenant, images=images, position=facts.ahead + 1)
             eta = await self._reader.eta(connection, standing.queue_position)
+        self._queued()  # the database tells the other replicas, and us a moment later
         await self._announcer.say(event)
         log.info("scheduler.job.submitted", tenant=str(tenant_id), job_id=str(command.job_id), images=images)
         return Submitted(job=view(standing, eta), replayed=False, quota=_quota(tenant, facts.images_today + images))
@@ -123,7 +126,7 @@ def _admit(tenant: LockedTenant, facts: Facts, images: int) -> None:
         raise QueueFull(cap=tenant.queue_cap, retry_after_s=QUEUE_RETRY_S)
 
 
-def _queued(command: SubmitJob, tenant: LockedTenant, *, images: int, position: int) -> Standing:
+def _standing(command: SubmitJob, tenant: LockedTenant, *, images: int, position: int) -> Standing:
     """The job that was just written, as reading it back would show it."""
     return Standing(
         id=command.job_id,
