@@ -12,7 +12,7 @@ from tests.kit.waiting import until
 
 
 async def test_an_outside_system_submits_and_follows_its_jobs(fleet: Fleet, client: httpx.AsyncClient) -> None:
-    outside = await fleet.outside()
+    outside, _ = await fleet.outside()
     events: list[tuple[str, dict[str, object]]] = []
 
     async def hear(message: object) -> None:
@@ -33,7 +33,7 @@ async def test_an_outside_system_submits_and_follows_its_jobs(fleet: Fleet, clie
 
 
 async def test_a_refusal_says_what_is_wrong(fleet: Fleet) -> None:
-    outside = await fleet.outside()
+    outside, _ = await fleet.outside()
     for payload in (b"{", b"{}", json.dumps({"workflow": {"1": {"class_type": "Evil", "inputs": {}}}}).encode()):
         reply = await outside.request("jobs.submit", payload, timeout=5)
         body = json.loads(reply.data)
@@ -45,7 +45,7 @@ async def test_a_refusal_says_what_is_wrong(fleet: Fleet) -> None:
 
 
 async def test_an_outside_system_neither_acts_for_nor_overhears_anybody_else(fleet: Fleet) -> None:
-    outside = await fleet.outside()
+    outside, problems = await fleet.outside()
     admin = fleet.credentials["admin_user_id"]
     overheard: list[str] = []
 
@@ -66,9 +66,7 @@ async def test_an_outside_system_neither_acts_for_nor_overhears_anybody_else(fle
         except (NatsTimeout, NoRespondersError):
             continue
         raise AssertionError((subject, answer.data))
-    await until(
-        lambda: sum("permissions violation" in problem.lower() for problem in outside.problems) >= len(forbidden)
-    )
+    await until(lambda: sum("permissions violation" in problem.lower() for problem in problems) >= len(forbidden))
     for subject in (">", "live.>", "evt.>", "_INBOX_gateway.>"):
         await outside.subscribe(subject, cb=hear)
     await outside.flush()

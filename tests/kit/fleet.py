@@ -62,8 +62,8 @@ class Fleet:
         url = f"{self.base_url.replace('http', 'ws', 1)}/ws/jobs/{job_id}{query}"
         return connect(url, additional_headers={"X-API-Key": key or self.key}, max_size=2**24)
 
-    async def outside(self, **login: str) -> Client:
-        """A NATS connection with an outside system's login; problems that the server reports land in ``.problems``."""
+    async def outside(self, **login: str) -> tuple[Client, list[str]]:
+        """A NATS connection with an outside system's login, and the problems that the server reports to it."""
         problems: list[str] = []
 
         async def note(error: Exception) -> None:
@@ -72,8 +72,7 @@ class Fleet:
         connection = await nats.connect(
             self.credentials["nats_url"], **(login or self.credentials["outside"]), error_cb=note
         )
-        connection.problems = problems
-        return connection
+        return connection, problems
 
     def pid(self, name: str) -> int:
         return int(json.loads((self.state / "processes.json").read_text())[name])
