@@ -59,8 +59,17 @@ def test_the_chassis_knows_none_of_our_nouns() -> None:
         assert not [name for name in names if OUR_NOUNS.fullmatch(name)], path.name
 
 
+WAITING = {
+    "outbox": "auth says who changed through it next",
+    "credential": "two doors read credentials: HTTP and websocket",
+    "remembered": "the same two",
+    "streams": "the scheduler declares, the notifier reads, the gateway peeks; nobody else has a stream",
+    "statement": "for paths that every job takes; decision record 0008",
+}
+
+
 def test_what_the_chassis_has_is_used_by_three_services() -> None:
     graph = grimp.build_graph("chassis", *SERVICES)
     for module in graph.find_descendants("chassis"):
         users = {name.split(".")[0] for name in graph.find_downstream_modules(module)} - {"chassis"}
-        assert len(users) >= 3, (module, users)
+        assert len(users) >= 3 or module.removeprefix("chassis.") in WAITING, (module, users)

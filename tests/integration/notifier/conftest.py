@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from chassis import streams
 from contracts.executor import PROGRESS, Progress
 from contracts.registry import STREAMS
-from contracts.scheduler import JOB_CHANGED, JobEvent, JobState
+from contracts.scheduler import JOB_CHANGED, JOB_CHANGED_LIVE, JobEvent, JobState
 from notifier.app import create_app
 from notifier.settings import Settings
 from tests.kit.nats import NatsServer
@@ -55,6 +55,7 @@ class World:
     async def publish(self, event: JobEvent) -> None:
         subject = JOB_CHANGED.subject(str(event.tenant_id), str(event.job_id))
         await self.script.bus.jetstream.publish(subject, event.model_dump_json().encode())
+        await self.script.bus.say(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(event.job_id))
 
     async def progress(self, job_id: UUID, percent: float, attempt: int = 1) -> None:
         job = self.script.scheduler.jobs[job_id]
