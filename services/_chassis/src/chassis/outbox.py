@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from nats.errors import Error as NatsError
 from sqlalchemy import (
@@ -13,18 +12,16 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     MetaData,
-    Row,
     Table,
     Text,
     Uuid,
     func,
     text,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.bus import Bus
-from chassis.ids import new_id
 from chassis.postgres import Database
+from chassis.statement import Row, Statement
 
 BATCH = 200
 GATHER_S = 0.05  # what is said meanwhile shares the transactions; who cannot wait is told live
@@ -56,22 +53,14 @@ def outbox_table(metadata: MetaData) -> Table:
     )
 
 
-_ADD = text("INSERT INTO outbox (message_id, subject, body) VALUES (:message_id, :subject, :body)")
-_TAKE = text("""
+_TAKE = Statement("""
 SELECT id, message_id, subject, body FROM outbox
 WHERE published_at IS NULL ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
 """)
-_MARK = text("UPDATE outbox SET published_at = now() WHERE id = ANY(:ids)")
+_MARK = Statement("UPDATE outbox SET published_at = now() WHERE id = ANY(:ids)")
 # Published rows stay for an hour, to be said again after a stream was lost.
-_PRUNE = text("DELETE FROM outbox WHERE published_at < now() - interval '1 hour'")
-_REPEAT = text("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL")
-
-
-async def add(connection: AsyncConnection, messages: list[tuple[str, bytes]]) -> None:
-    """Say these (subject, body) once the transaction has committed."""
-    await connection.execute(
-        _ADD, [{"message_id": new_id(), "subject": subject, "body": body} for subject, body in messages]
-    )
+_PRUNE = Statement("DELETE FROM outbox WHERE published_at < now() - interval '1 hour'")
+_REPEAT = Statement("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL")
 
 
 class Relay:
@@ -91,32 +80,34 @@ class Relay:
 
     async def prune(self) -> None:
         """Drop what was published long ago."""
-        async with self._database.transaction() as connection:
-            await connection.execute(_PRUNE)
+        async with self._database.direct() as connection:
+            await _PRUNE.run(connection)
 
     async def repeat(self) -> None:
         """Publish everything that is still kept once more: the stream that held it is gone."""
-        async with self._database.transaction() as connection:
-            await connection.execute(_REPEAT)
+        async with self._database.direct() as connection:
+            await _REPEAT.run(connection)
 
     async def _publish_batch(self) -> bool:
         """Publish one batch; whether to go on."""
-        async with self._database.transaction() as connection:
-            rows = (await connection.execute(_TAKE, {"batch": BATCH})).all()
+        async with self._database.direct() as connection:
+            rows = await _TAKE.all(connection, batch=BATCH)
             if not rows:
                 return False
             done = await self._publish(rows)
-            await connection.execute(_MARK, {"ids": done})
+            await _MARK.run(connection, ids=done)
         return len(done) == len(rows) == BATCH
 
-    async def _publish(self, rows: Sequence[Row[Any]]) -> list[int]:
+    async def _publish(self, rows: Sequence[Row]) -> list[int]:
         """Publish rows in order, without waiting for one before sending the next; the ids that were stored."""
         jetstream = self._bus.jetstream
         try:
             pending = [
                 (
-                    row.id,
-                    await jetstream.publish_async(row.subject, row.body, headers={"Nats-Msg-Id": str(row.message_id)}),
+                    row["id"],
+                    await jetstream.publish_async(
+                        row["subject"], row["body"], headers={"Nats-Msg-Id": str(row["message_id"])}
+                    ),
                 )
                 for row in rows
             ]

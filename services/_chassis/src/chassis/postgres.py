@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import asyncpg
 import orjson
@@ -34,11 +35,8 @@ AWAY = (
     asyncpg.InterfaceError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
 )
-
-
-Connection = AsyncConnection
-"""One open transaction, as stores take it; use cases only pass it on."""
 
 
 def new_metadata() -> MetaData:
@@ -56,6 +54,18 @@ class Database:
 
     def __init__(self, url: str, *, name: str, pool_size: int = 10) -> None:
         self._dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+        self._connect: dict[str, Any] = {
+            "timeout": CONNECT_S,
+            "command_timeout": 10,
+            "server_settings": {
+                "application_name": name,
+                "lock_timeout": "5s",
+                "statement_timeout": "10s",
+                "idle_in_transaction_session_timeout": "15s",
+            },
+        }
+        self._pool: asyncpg.Pool | None = None
+        self._pool_size, self._making = pool_size, asyncio.Lock()
         self._engine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -63,16 +73,7 @@ class Database:
             pool_timeout=CONNECT_S,
             json_serializer=lambda value: orjson.dumps(value).decode(),
             json_deserializer=orjson.loads,
-            connect_args={
-                "timeout": CONNECT_S,
-                "command_timeout": 10,
-                "server_settings": {
-                    "application_name": name,
-                    "lock_timeout": "5s",
-                    "statement_timeout": "10s",
-                    "idle_in_transaction_session_timeout": "15s",
-                },
-            },
+            connect_args=self._connect,
         )
 
         self._reads = self._engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -86,6 +87,28 @@ class Database:
         """
         async with self._engine.begin() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def direct(self) -> AsyncIterator[asyncpg.Connection]:
+        """One transaction like ``transaction``, on asyncpg itself; JSON is given as text and comes back decoded."""
+        pool = await self._direct_pool()
+        async with pool.acquire(timeout=CONNECT_S) as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def direct_reading(self) -> AsyncIterator[asyncpg.Connection]:
+        """Statements that only read, each on its own, on asyncpg itself."""
+        pool = await self._direct_pool()
+        async with pool.acquire(timeout=CONNECT_S) as connection:
+            yield connection
+
+    async def _direct_pool(self) -> asyncpg.Pool:
+        async with self._making:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._dsn, min_size=1, max_size=self._pool_size, init=_take_json_as_text, **self._connect
+                )
+            return self._pool
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -126,6 +149,13 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+        if self._pool is not None:
+            self._pool.terminate()
+
+
+async def _take_json_as_text(connection: asyncpg.Connection) -> None:
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(kind, encoder=str, decoder=orjson.loads, schema="pg_catalog")
 
 
 async def patiently(work: Callable[[], Awaitable[None]]) -> None:

@@ -6,9 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
-
-from chassis.postgres import Connection
+from chassis.statement import Connection, Statement
 from contracts.scheduler import Assignment, AttemptRef, JobError, JobState, Outcome
 from scheduler.domain.job import Held
 from scheduler.domain.settlement import COST_ESTIMATE_S
@@ -24,15 +22,15 @@ class Claimable:
     now: datetime
 
 
-_NODE_CATALOG = text("SELECT catalog_digest FROM nodes WHERE name = :node FOR UPDATE")
-_LIVE = text("""
+_NODE_CATALOG = Statement("SELECT catalog_digest FROM nodes WHERE name = :node FOR UPDATE")
+_LIVE = Statement("""
 UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
 FROM jobs j JOIN graphs g ON g.job_id = j.id
 WHERE attempts.node = :node AND attempts.ended_at IS NULL AND j.id = attempts.job_id
 RETURNING attempts.job_id, attempts.tenant_id, attempts.attempt, attempts.lease_token, attempts.prompt_id,
     g.graph, j.run_within_s
 """)
-_PICK_TENANT = text("""
+_PICK_TENANT = Statement("""
 SELECT t.id, now() AS now FROM tenants t
 WHERE t.ready AND EXISTS (
     SELECT 1 FROM jobs j
@@ -40,38 +38,38 @@ WHERE t.ready AND EXISTS (
 )
 ORDER BY t.vtime, t.id LIMIT 1 FOR UPDATE OF t SKIP LOCKED
 """)
-_PICK_JOB = text("""
+_PICK_JOB = Statement("""
 SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.run_within_s, g.graph
 FROM jobs j JOIN graphs g ON g.job_id = j.id
 WHERE j.tenant_id = :tenant_id AND j.state = 'queued' AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
 ORDER BY j.priority DESC, j.id LIMIT 1 FOR UPDATE OF j SKIP LOCKED
 """)
-_BEGIN = text("""
+_BEGIN = Statement("""
 INSERT INTO attempts (job_id, attempt, tenant_id, node, lease_token, prompt_id, lease_until, cost)
 VALUES (:job_id, :attempt, :tenant_id, :node, :lease_token, :prompt_id,
         now() + make_interval(secs => :lease_s), :cost)
 """)
-_RENEW = text("""
+_RENEW = Statement("""
 UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
 FROM jobs j
 WHERE attempts.job_id = :job_id AND attempts.attempt = :attempt AND attempts.lease_token = :lease_token
     AND attempts.node = :node AND attempts.ended_at IS NULL AND j.id = attempts.job_id
 RETURNING j.state
 """)
-_PROGRESS = text("""
+_PROGRESS = Statement("""
 UPDATE jobs SET progress = greatest(progress, :progress)
 WHERE id = :job_id AND attempt = :attempt AND state IN ('leased', 'running')
 """)
-_END = text("""
+_END = Statement("""
 UPDATE attempts SET ended_at = now(), outcome = :outcome, error = CAST(:error AS jsonb), gpu_seconds = :gpu_seconds
 WHERE job_id = :job_id AND attempt = :attempt AND lease_token = :lease_token AND ended_at IS NULL
 """)
-_LAPSED = text("""
+_LAPSED = Statement("""
 SELECT job_id, tenant_id, attempt, lease_token FROM attempts
 WHERE ended_at IS NULL AND lease_until < now() ORDER BY lease_until LIMIT 100
 """)
-_NODE = text("SELECT node FROM attempts WHERE job_id = :job_id AND ended_at IS NULL")
-_USUAL = text("""
+_NODE = Statement("SELECT node FROM attempts WHERE job_id = :job_id AND ended_at IS NULL")
+_USUAL = Statement("""
 SELECT avg(gpu_seconds) FROM (
     SELECT gpu_seconds FROM attempts WHERE ended_at IS NOT NULL AND outcome = 'succeeded'
     ORDER BY ended_at DESC LIMIT 20
@@ -81,36 +79,38 @@ SELECT avg(gpu_seconds) FROM (
 
 async def lock_node(connection: Connection, node: str) -> str | None:
     """Take the node's lock, so that nobody else claims for it; the digest of what it can run."""
-    digest: str | None = await connection.scalar(_NODE_CATALOG, {"node": node})
+    digest: str | None = await _NODE_CATALOG.value(connection, node=node)
     return digest
 
 
 async def live_on(connection: Connection, node: str, lease_s: float) -> Assignment | None:
     """The attempt that the node holds already, its lease renewed."""
-    row = (await connection.execute(_LIVE, {"node": node, "lease_s": lease_s})).one_or_none()
+    row = await _LIVE.first(connection, node=node, lease_s=lease_s)
     if row is None:
         return None
     return Assignment(
-        ref=AttemptRef(job_id=row.job_id, tenant_id=row.tenant_id, attempt=row.attempt, lease_token=row.lease_token),
-        prompt_id=row.prompt_id,
-        graph=row.graph,
+        ref=AttemptRef(
+            job_id=row["job_id"], tenant_id=row["tenant_id"], attempt=row["attempt"], lease_token=row["lease_token"]
+        ),
+        prompt_id=row["prompt_id"],
+        graph=row["graph"],
         lease_s=lease_s,
-        run_within_s=row.run_within_s,
+        run_within_s=row["run_within_s"],
     )
 
 
 async def pick(connection: Connection, runnable: Sequence[int]) -> Claimable | None:
     """The best job of the fairest tenant among those that a node can run, tenant and job locked in this order."""
-    tenant = (await connection.execute(_PICK_TENANT, {"runnable": list(runnable)})).one_or_none()
+    tenant = await _PICK_TENANT.first(connection, runnable=list(runnable))
     if tenant is None:
         return None
-    parameters = {"tenant_id": tenant.id, "runnable": list(runnable)}
-    row = (await connection.execute(_PICK_JOB, parameters)).one_or_none()
+    parameters = {"tenant_id": tenant["id"], "runnable": list(runnable)}
+    row = await _PICK_JOB.first(connection, **parameters)
     if row is None:
         return None
-    fields = {name: row._mapping[name] for name in Held.__slots__}  # noqa: SLF001 - SQLAlchemy's public name for it
-    job = Held(**{**fields, "state": JobState(row.state)})
-    return Claimable(job=job, graph=row.graph, run_within_s=row.run_within_s, now=tenant.now)
+    fields = {name: row[name] for name in Held.__slots__}
+    job = Held(**{**fields, "state": JobState(row["state"])})
+    return Claimable(job=job, graph=row["graph"], run_within_s=row["run_within_s"], now=tenant["now"])
 
 
 async def begin(connection: Connection, found: Claimable, node: str, *, lease_s: float) -> Assignment:
@@ -119,7 +119,7 @@ async def begin(connection: Connection, found: Claimable, node: str, *, lease_s:
     ref = AttemptRef(job_id=job.id, tenant_id=job.tenant_id, attempt=job.attempt + 1, lease_token=uuid4())
     prompt_id = uuid4()  # ComfyUI 0.24 and newer takes canonical UUIDs only
     parameters = {"node": node, "prompt_id": prompt_id, "lease_s": lease_s, "cost": COST_ESTIMATE_S}
-    await connection.execute(_BEGIN, {**ref.model_dump(), **parameters})
+    await _BEGIN.run(connection, **{**ref.model_dump(), **parameters})
     return Assignment(ref=ref, prompt_id=prompt_id, graph=found.graph, lease_s=lease_s, run_within_s=found.run_within_s)
 
 
@@ -129,10 +129,10 @@ async def renew(
     """Renew the lease and note the progress; the job's state, or None where the lease is not held any more."""
     key = {"job_id": ref.job_id, "attempt": ref.attempt}
     parameters = {**key, "lease_token": ref.lease_token, "node": node, "lease_s": lease_s}
-    state = await connection.scalar(_RENEW, parameters)
+    state = await _RENEW.value(connection, **parameters)
     if state is None:
         return None
-    await connection.execute(_PROGRESS, {**key, "progress": progress})
+    await _PROGRESS.run(connection, **{**key, "progress": progress})
     return JobState(state)
 
 
@@ -141,23 +141,23 @@ async def end(
 ) -> None:
     """Write how the attempt ended. It must be held."""
     written = error.model_dump_json() if error else None
-    await connection.execute(_END, {**_key(ref), "outcome": outcome, "error": written, "gpu_seconds": gpu_seconds})
+    await _END.run(connection, **{**_key(ref), "outcome": outcome, "error": written, "gpu_seconds": gpu_seconds})
 
 
 async def lapsed(connection: Connection) -> list[AttemptRef]:
     """Attempts whose lease has lapsed, unlocked."""
-    return [AttemptRef(**row._mapping) for row in await connection.execute(_LAPSED)]  # noqa: SLF001
+    return [AttemptRef(**row) for row in await _LAPSED.all(connection)]
 
 
 async def node_of(connection: Connection, job_id: UUID) -> str | None:
     """The node that holds a live attempt of the job."""
-    node: str | None = await connection.scalar(_NODE, {"job_id": job_id})
+    node: str | None = await _NODE.value(connection, job_id=job_id)
     return node
 
 
 async def usual_seconds(connection: Connection) -> float | None:
     """GPU-seconds of a usual attempt: the mean of the newest 20 that succeeded."""
-    usual: float | None = await connection.scalar(_USUAL)
+    usual: float | None = await _USUAL.value(connection)
     return usual
 
 

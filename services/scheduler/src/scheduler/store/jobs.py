@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Row, text
 
 from chassis.ids import new_id
-from chassis.postgres import Connection
+from chassis.statement import Connection, Row, Statement
 from contracts.scheduler import JOB_CHANGED, JobError, JobEvent, JobState, ListJobs, Output, SubmitJob
 from scheduler.domain.job import Standing
 from scheduler.domain.states import Cause
 
-_INSERT = text("""
+_INSERT = Statement("""
 WITH made AS (
     INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day, seq,
                       idempotency_key, request_hash, start_by, run_within_s)
@@ -36,7 +34,7 @@ WITH made AS (
 )
 INSERT INTO outbox (message_id, subject, body) VALUES (:message_id, :subject, :body)
 """)
-_FACTS = text("""
+_FACTS = Statement("""
 SELECT coalesce((SELECT images FROM usage_days WHERE tenant_id = :tenant_id AND day = :day), 0) AS images_today,
     (SELECT count(*) FROM jobs WHERE tenant_id = :tenant_id AND state = 'queued' AND priority >= :priority) AS ahead,
     earlier.id AS earlier_id, earlier.request_hash AS earlier_hash
@@ -54,8 +52,8 @@ SELECT j.id, j.tenant_id, j.state, j.workflow, j.priority, j.labels, j.attempt, 
     ) END AS queue_position
 FROM jobs j
 """
-_FIND = text(_COLUMNS + "WHERE j.tenant_id = :tenant_id AND j.id = :id")
-_LIST = text(
+_FIND = Statement(_COLUMNS + "WHERE j.tenant_id = :tenant_id AND j.id = :id")
+_LIST = Statement(
     _COLUMNS
     + """
 WHERE j.tenant_id = :tenant_id
@@ -66,8 +64,8 @@ WHERE j.tenant_id = :tenant_id
 ORDER BY j.id DESC LIMIT :limit
 """
 )
-_EVENTS = text("SELECT event FROM job_events WHERE job_id = :id AND seq > :after ORDER BY seq")
-_OVERDUE = text(
+_EVENTS = Statement("SELECT event FROM job_events WHERE job_id = :id AND seq > :after ORDER BY seq")
+_OVERDUE = Statement(
     "SELECT id, tenant_id FROM jobs WHERE state = 'queued' AND start_by < now() ORDER BY start_by LIMIT 100"
 )
 
@@ -96,9 +94,9 @@ async def facts(connection: Connection, command: SubmitJob, *, tenant_id: UUID, 
         "id": command.job_id,
         "key": command.idempotency_key,
     }
-    row = (await connection.execute(_FACTS, parameters)).one()
-    earlier = (row.earlier_id, row.earlier_hash) if row.earlier_id else None
-    return Facts(images_today=row.images_today, ahead=row.ahead, earlier=earlier)
+    (row,) = await _FACTS.all(connection, **parameters)
+    earlier = (row["earlier_id"], row["earlier_hash"]) if row["earlier_id"] else None
+    return Facts(images_today=row["images_today"], ahead=row["ahead"], earlier=earlier)
 
 
 async def insert(
@@ -115,34 +113,32 @@ async def insert(
         at=now,
     )
     body = event.model_dump_json()
-    await connection.execute(
-        _INSERT,
-        {
-            "id": command.job_id,
-            "tenant_id": tenant_id,
-            "priority": command.priority,
-            "workflow": command.workflow,
-            "labels": orjson.dumps(command.labels).decode(),
-            "requirement_id": requirement_id,
-            "images": images,
-            "usage_day": now.date(),
-            "idempotency_key": command.idempotency_key,
-            "request_hash": command.request_hash,
-            "start_within": command.start_within_seconds,
-            "run_within": command.run_within_seconds,
-            "graph": orjson.dumps(command.graph).decode(),
-            "event": body,
-            "message_id": new_id(),
-            "subject": JOB_CHANGED.subject(str(tenant_id), str(command.job_id)),
-            "body": body.encode(),
-        },
+    await _INSERT.run(
+        connection,
+        id=command.job_id,
+        tenant_id=tenant_id,
+        priority=command.priority,
+        workflow=command.workflow,
+        labels=orjson.dumps(command.labels).decode(),
+        requirement_id=requirement_id,
+        images=images,
+        usage_day=now.date(),
+        idempotency_key=command.idempotency_key,
+        request_hash=command.request_hash,
+        start_within=command.start_within_seconds,
+        run_within=command.run_within_seconds,
+        graph=orjson.dumps(command.graph).decode(),
+        event=body,
+        message_id=new_id(),
+        subject=JOB_CHANGED.subject(str(tenant_id), str(command.job_id)),
+        body=body.encode(),
     )
     return event
 
 
 async def find(connection: Connection, tenant_id: UUID, job_id: UUID) -> Standing | None:
     """One job of the tenant as it stands."""
-    row = (await connection.execute(_FIND, {"tenant_id": tenant_id, "id": job_id})).one_or_none()
+    row = await _FIND.first(connection, tenant_id=tenant_id, id=job_id)
     return _standing(row) if row else None
 
 
@@ -156,26 +152,26 @@ async def page(connection: Connection, tenant_id: UUID, query: ListJobs) -> list
         "label": orjson.dumps(dict([query.label])).decode() if query.label else None,
         "limit": query.limit + 1,
     }
-    return [_standing(row) for row in await connection.execute(_LIST, parameters)]
+    return [_standing(row) for row in await _LIST.all(connection, **parameters)]
 
 
 async def events(connection: Connection, job_id: UUID, after: int) -> tuple[JobEvent, ...]:
     """The job's log from behind ``after``, in order."""
-    rows = await connection.scalars(_EVENTS, {"id": job_id, "after": after})
-    return tuple(JobEvent.model_validate(event) for event in rows)
+    rows = await _EVENTS.all(connection, id=job_id, after=after)
+    return tuple(JobEvent.model_validate(row["event"]) for row in rows)
 
 
-async def overdue(connection: Connection) -> Sequence[Row[Any]]:
+async def overdue(connection: Connection) -> Sequence[Row]:
     """Jobs (id, tenant_id) that should have started by now, unlocked."""
-    return (await connection.execute(_OVERDUE)).all()
+    return await _OVERDUE.all(connection)
 
 
-def _standing(row: Row[Any]) -> Standing:
+def _standing(row: Row) -> Standing:
     return Standing(
         **{
-            **row._mapping,  # noqa: SLF001 - SQLAlchemy's public name for it
-            "state": JobState(row.state),
-            "outputs": tuple(Output.model_validate(output) for output in row.outputs or ()),
-            "error": JobError.model_validate(row.error) if row.error else None,
+            **row,
+            "state": JobState(row["state"]),
+            "outputs": tuple(Output.model_validate(output) for output in row["outputs"] or ()),
+            "error": JobError.model_validate(row["error"]) if row["error"] else None,
         }
     )

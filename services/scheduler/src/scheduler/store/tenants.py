@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import text
-
-from chassis.postgres import Connection
+from chassis.statement import Connection, Statement
 from contracts.auth import Tenant
 
 
@@ -27,7 +25,7 @@ class LockedTenant:
         return self.now.date()
 
 
-_SAVE_LIMITS = text("""
+_SAVE_LIMITS = Statement("""
 INSERT INTO tenants (id, tier, is_active, images_per_day, max_running, queue_cap, weight)
 VALUES (:id, :tier, :is_active, :images_per_day, :max_running, :queue_cap, :weight)
 ON CONFLICT (id) DO UPDATE SET
@@ -38,8 +36,8 @@ WHERE (tenants.tier, tenants.is_active, tenants.images_per_day, tenants.max_runn
     (excluded.tier, excluded.is_active, excluded.images_per_day, excluded.max_running, excluded.queue_cap,
      excluded.weight)
 """)
-_KNOWN = text("SELECT 1 FROM tenants WHERE id = :id")
-_LOCK = text("""
+_KNOWN = Statement("SELECT 1 FROM tenants WHERE id = :id")
+_LOCK = Statement("""
 SELECT id, is_active, images_per_day, queue_cap, queued, now() AS now
 FROM tenants WHERE id = :id FOR UPDATE
 """)
@@ -49,15 +47,15 @@ async def save_limits(connection: Connection, tenant: Tenant) -> None:
     """Keep what auth says of a tenant; writes only what changed."""
     limits = tenant.limits.model_dump(exclude={"requests_per_minute"})
     values = {"id": tenant.tenant_id, "tier": tenant.tier, "is_active": tenant.is_active, **limits}
-    await connection.execute(_SAVE_LIMITS, values)
+    await _SAVE_LIMITS.run(connection, **values)
 
 
 async def is_known(connection: Connection, tenant_id: UUID) -> bool:
     """Whether the tenant's limits were ever kept."""
-    return await connection.scalar(_KNOWN, {"id": tenant_id}) is not None
+    return await _KNOWN.value(connection, id=tenant_id) is not None
 
 
 async def lock(connection: Connection, tenant_id: UUID) -> LockedTenant | None:
     """Take the tenant's lock until the transaction ends. Always before the lock of any of its jobs."""
-    row = (await connection.execute(_LOCK, {"id": tenant_id})).one_or_none()
-    return LockedTenant(**row._mapping) if row else None  # noqa: SLF001 - SQLAlchemy's public name for it
+    row = await _LOCK.first(connection, id=tenant_id)
+    return LockedTenant(**row) if row else None

@@ -5,18 +5,17 @@ from datetime import datetime
 from uuid import UUID
 
 import orjson
-from sqlalchemy import text
 
 from chassis.ids import new_id
-from chassis.postgres import Connection
+from chassis.statement import Connection, Statement
 from contracts.scheduler import JOB_CHANGED, AttemptRef, JobError, JobEvent, JobState, Output
 from scheduler.domain.job import Held
 from scheduler.domain.settlement import Effects
 from scheduler.domain.states import Cause, after, is_final
 
 _HELD = "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day"
-_HOLD = text(f"SELECT {_HELD} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
-_HOLD_ATTEMPT = text(f"""
+_HOLD = Statement(f"SELECT {_HELD} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
+_HOLD_ATTEMPT = Statement(f"""
 SELECT {_HELD}, a.cost, a.lease_until < now() AS lapsed, now() AS now
 FROM jobs j JOIN attempts a ON a.job_id = j.id
 WHERE j.id = :job_id AND j.tenant_id = :tenant_id
@@ -38,7 +37,7 @@ _CHARGE = """
     SELECT :tenant_id, CAST(:usage_day AS date), greatest(CAST(:images AS integer), 0) WHERE :images <> 0
     ON CONFLICT (tenant_id, day) DO UPDATE SET images = greatest(usage_days.images + :images, 0)
 """
-_MOVE = text(f"""
+_MOVE = Statement(f"""
 WITH moved AS (
     UPDATE jobs SET
         state = :state, seq = :seq, attempt = :attempt,
@@ -53,7 +52,7 @@ WITH moved AS (
 ), counted AS ({_COUNT}), charged AS ({_CHARGE})
 INSERT INTO outbox (message_id, subject, body) VALUES (:message_id, :subject, :body)
 """)  # noqa: S608 - constants only
-_SETTLE = text(f"""
+_SETTLE = Statement(f"""
 WITH settled AS (UPDATE jobs SET images = coalesce(CAST(:settled AS integer), images) WHERE id = :id),
     counted AS ({_COUNT})
 {_CHARGE}
@@ -62,8 +61,8 @@ WITH settled AS (UPDATE jobs SET images = coalesce(CAST(:settled AS integer), im
 
 async def hold(connection: Connection, tenant_id: UUID, job_id: UUID) -> Held | None:
     """Take the job's lock; where counters are to change, the tenant's must be held already."""
-    row = (await connection.execute(_HOLD, {"id": job_id, "tenant_id": tenant_id})).one_or_none()
-    return Held(**{**row._mapping, "state": JobState(row.state)}) if row else None  # noqa: SLF001
+    row = await _HOLD.first(connection, id=job_id, tenant_id=tenant_id)
+    return Held(**{**row, "state": JobState(row["state"])}) if row else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +83,12 @@ class HeldAttempt:
 
 async def hold_attempt(connection: Connection, ref: AttemptRef) -> HeldAttempt | None:
     """Take the locks of a live attempt and its job; None where the lease is not held any more."""
-    row = (await connection.execute(_HOLD_ATTEMPT, ref.model_dump())).one_or_none()
+    row = await _HOLD_ATTEMPT.first(connection, **ref.model_dump())
     if row is None:
         return None
-    fields = {name: row._mapping[name] for name in Held.__slots__}  # noqa: SLF001 - SQLAlchemy's public name for it
-    job = Held(**{**fields, "state": JobState(row.state)})
-    return HeldAttempt(job=job, charged=row.cost, lapsed=row.lapsed, now=row.now)
+    fields = {name: row[name] for name in Held.__slots__}
+    job = Held(**{**fields, "state": JobState(row["state"])})
+    return HeldAttempt(job=job, charged=row["cost"], lapsed=row["lapsed"], now=row["now"])
 
 
 async def move(
@@ -130,9 +129,9 @@ async def move(
         error=error,
     )
     body = event.model_dump_json()
-    await connection.execute(
-        _MOVE,
-        {
+    await _MOVE.run(
+        connection,
+        **{
             **_counters(job, effects),
             "state": state,
             "seq": event.seq,
@@ -153,7 +152,7 @@ async def move(
 
 async def settle(connection: Connection, job: Held, effects: Effects) -> None:
     """Write effects alone: an attempt ended whose job had ended before it."""
-    await connection.execute(_SETTLE, _counters(job, effects))
+    await _SETTLE.run(connection, **_counters(job, effects))
 
 
 def _counters(job: Held, effects: Effects) -> dict[str, object]:

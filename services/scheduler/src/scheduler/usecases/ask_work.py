@@ -4,7 +4,8 @@ import asyncio
 from contextlib import suppress
 
 from chassis.logs import log
-from chassis.postgres import Connection, Database
+from chassis.postgres import Database
+from chassis.statement import Connection
 from contracts.scheduler import Asked, AskWork, Assignment, JobEvent
 from scheduler.domain.settlement import CLAIM
 from scheduler.domain.states import Cause
@@ -54,7 +55,7 @@ class WorkDesk:
                     await changed.wait()
 
     async def _claim(self, node: str) -> Assignment | None:
-        async with self._database.transaction() as connection:
+        async with self._database.direct() as connection:
             digest = await attempts.lock_node(connection, node)
             live, event = await attempts.live_on(connection, node, self._lease_s), None
             if live is None and digest is not None:

@@ -1,7 +1,8 @@
 """How attempts go on and end. Every write is the lease holder's, or it is none."""
 
 from chassis.logs import log
-from chassis.postgres import Connection, Database
+from chassis.postgres import Database
+from chassis.statement import Connection
 from contracts.scheduler import AttemptWritten, FinishAttempt, JobEvent, Outcome, StartAttempt
 from scheduler.domain.settlement import NODE_LOST, Effects, cause_of, ended, is_retry
 from scheduler.domain.states import Cause, is_final
@@ -17,7 +18,7 @@ class AttemptCourse:
 
     async def start(self, command: StartAttempt) -> AttemptWritten:
         """The node has taken the prompt. Not applied: the lease is gone, or the job has ended."""
-        async with self._database.transaction() as connection:
+        async with self._database.direct() as connection:
             held = await transitions.hold_attempt(connection, command.ref)
             if held is None:
                 return AttemptWritten(applied=False)
@@ -27,7 +28,7 @@ class AttemptCourse:
 
     async def finish(self, command: FinishAttempt) -> AttemptWritten:
         """The attempt has ended on its node: settle it, and the job. May be said any number of times."""
-        async with self._database.transaction() as connection:
+        async with self._database.direct() as connection:
             applied, event = await self._end(connection, command)
         await self._announcer.say(event)
         if applied:
@@ -41,10 +42,10 @@ class AttemptCourse:
 
     async def reap(self) -> None:
         """End every attempt whose lease has lapsed; its job runs elsewhere or fails."""
-        async with self._database.transaction() as connection:
+        async with self._database.direct() as connection:
             lapsed = await attempts.lapsed(connection)
         for ref in lapsed:
-            async with self._database.transaction() as connection:
+            async with self._database.direct() as connection:
                 loss = FinishAttempt(ref=ref, outcome=Outcome.NODE_FAULT, error=NODE_LOST)
                 applied, event = await self._end(connection, loss, only_lapsed=True)
             await self._announcer.say(event)

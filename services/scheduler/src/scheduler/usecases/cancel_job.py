@@ -27,7 +27,7 @@ class JobCanceller:
             UnknownJob: the tenant has none of that id.
         """
         node = None
-        async with self._database.transaction() as connection:
+        async with self._database.direct() as connection:
             tenant = await tenants.lock(connection, tenant_id)
             job = await transitions.hold(connection, tenant_id, command.job_id)
             if tenant is None or job is None:

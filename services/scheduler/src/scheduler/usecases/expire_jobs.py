@@ -19,12 +19,12 @@ class JobExpirer:
 
     async def expire(self) -> None:
         """End what is overdue."""
-        async with self._database.transaction() as connection:
+        async with self._database.direct() as connection:
             overdue = await jobs.overdue(connection)
         for row in overdue:
-            async with self._database.transaction() as connection:
-                tenant = await tenants.lock(connection, row.tenant_id)
-                job = await transitions.hold(connection, row.tenant_id, row.id)
+            async with self._database.direct() as connection:
+                tenant = await tenants.lock(connection, row["tenant_id"])
+                job = await transitions.hold(connection, row["tenant_id"], row["id"])
                 if tenant is None or job is None:
                     continue
                 effects, now = never_ran(job), tenant.now

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from time import monotonic
 
 from chassis.logs import log
-from chassis.postgres import Connection, Database
+from chassis.postgres import Database
+from chassis.statement import Connection
 from contracts.scheduler import Fleet, InvalidWorkflow, NodeSummary, NoFleet
 from contracts.workflow import Graph
 from scheduler.domain.catalog import Catalog, check, needs_of, read_catalog
@@ -54,7 +55,7 @@ class FleetKnowledge:
         """The id of these needs, made if they are new; committed on its own, so that whoever sees a job sees them."""
         found = self._ids.get(needs)
         if found is None:
-            async with self._database.transaction() as connection:
+            async with self._database.direct() as connection:
                 found = await nodes.requirement(connection, needs)
             self._ids[needs] = found
             self.expect_requirements()
@@ -79,10 +80,10 @@ class FleetKnowledge:
             self._all_known = False
             raise
         for row in rows:
-            self._needs[row.id] = tuple(row.needs)
+            self._needs[row["id"]] = tuple(row["needs"])
             for known, met in self._runnable.items():
-                if self._catalogs[known].satisfies(row.needs):
-                    met.add(row.id)
+                if self._catalogs[known].satisfies(row["needs"]):
+                    met.add(row["id"])
 
     async def read(self) -> Fleet:
         """What the nodes that were seen lately can run; models by loader input, the most common first."""
@@ -102,13 +103,14 @@ class FleetKnowledge:
     async def _refresh_nodes(self) -> None:
         if monotonic() < self._nodes_until:
             return
-        async with self._database.transaction() as connection:
+        async with self._database.direct() as connection:
             rows = await nodes.seen(connection, online_s=self._online_s, forgotten_s=self._forgotten_s)
-            digests = {row.catalog_digest for row in rows if row.catalog_digest}
+            digests = {row["catalog_digest"] for row in rows if row["catalog_digest"]}
             known = [digest for digest in sorted(digests) if await self._catalog(connection, digest)]
         self._digests = tuple(known)
         self._nodes = [
-            NodeSummary(node=row.name, online=row.online, seen_at=row.seen_at, job_id=row.job_id) for row in rows
+            NodeSummary(node=row["name"], online=row["online"], seen_at=row["seen_at"], job_id=row["job_id"])
+            for row in rows
         ]
         self._nodes_until = monotonic() + NODES_FRESH_S if known else 0.0
 

@@ -17,7 +17,7 @@ class Heartbeats:
 
     async def beat(self, node: str, beat: Beat) -> Beaten:
         """Renew the lease of the attempt at hand, if it is still held, and say what to do about it."""
-        async with self._database.transaction() as connection:
+        async with self._database.direct() as connection:
             known = await nodes.beat(
                 connection, node, boot_id=beat.boot_id, online=beat.online, digest=beat.catalog_digest
             )
@@ -38,7 +38,7 @@ class Heartbeats:
         catalog = read_catalog(report.digest, report.classes_zlib)
         if catalog is None:
             raise InvalidMessage
-        async with self._database.transaction() as connection:
+        async with self._database.direct() as connection:
             await nodes.keep_catalog(connection, node, report.digest, report.classes_zlib)
         log.info("scheduler.node.reported", node=node, classes=len(catalog.classes))
         return AttemptWritten(applied=True)

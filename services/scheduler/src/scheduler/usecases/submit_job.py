@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from chassis.logs import log
-from chassis.postgres import Connection, Database
+from chassis.postgres import Database
+from chassis.statement import Connection
 from contracts.auth import UnknownTenant
 from contracts.scheduler import (
     InvalidWorkflow,
@@ -62,13 +63,13 @@ class JobSubmitter:
             requirement_id, images = await self._check(command)
         except Refusal:
             # What was accepted once stays accepted, even if today's fleet would refuse it.
-            async with self._database.transaction() as connection:
+            async with self._database.direct() as connection:
                 tenant = await _lock(connection, tenant_id)
                 facts = await jobs.facts(connection, command, tenant_id=tenant_id, day=tenant.today)
                 if facts.earlier is None:
                     raise
                 return await self._replay(connection, tenant, command, facts)
-        async with self._database.transaction() as connection:
+        async with self._database.direct() as connection:
             tenant = await _lock(connection, tenant_id)
             facts = await jobs.facts(connection, command, tenant_id=tenant_id, day=tenant.today)
             if facts.earlier is not None:

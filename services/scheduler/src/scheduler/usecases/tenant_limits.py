@@ -33,11 +33,11 @@ class TenantLimits:
         try:
             tenant = await self._bus.ask(READ_TENANT, ReadTenant(), tenant=str(tenant_id))
         except Unavailable:
-            async with self._database.transaction() as connection:
+            async with self._database.direct() as connection:
                 if not await tenants.is_known(connection, tenant_id):
                     raise
             log.warning("scheduler.limits_stale", tenant=str(tenant_id))
             return
-        async with self._database.transaction() as connection:
+        async with self._database.direct() as connection:
             await tenants.save_limits(connection, tenant)
         self._fresh_until[tenant_id] = monotonic() + self._fresh_s
