@@ -15,9 +15,14 @@ from tests.kit.waiting import until
 
 
 class NatsServer:
-    """One server with JetStream in a directory of its own; it keeps port and store when it is restarted."""
+    """One server with JetStream in a directory of its own; it keeps port and store when it is restarted.
 
-    def __init__(self) -> None:
+    Args:
+        config: more of its configuration, such as logins; read again at every start.
+    """
+
+    def __init__(self, config: str = "") -> None:
+        self.config = config
         self.folder = Path(tempfile.mkdtemp(prefix="comfyfleet-nats-"))
         self.port = free_ports(1)[0]
         self.url = f"nats://127.0.0.1:{self.port}"
@@ -28,6 +33,9 @@ class NatsServer:
         parent = os.getpid()
         program = Path(sys.executable).with_name("nats-server")
         argv = [str(program), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder / "store")]
+        if self.config:
+            (self.folder / "conf").write_text(self.config)
+            argv += ["-c", str(self.folder / "conf")]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond
                 argv,
@@ -44,6 +52,15 @@ class NatsServer:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait(10)
             self._process = None
+
+    def log(self) -> str:
+        """What it has logged so far, over all its lives."""
+        return (self.folder / "log").read_text()
+
+    def signal(self, number: int) -> None:
+        """Send the running server a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def remove(self) -> None:
         """End it and remove what it stored."""

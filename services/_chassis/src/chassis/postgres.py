@@ -96,8 +96,8 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def direct_reading(self) -> AsyncIterator[asyncpg.Connection]:
-        """Statements that only read, each on its own, on asyncpg itself."""
+    async def single(self) -> AsyncIterator[asyncpg.Connection]:
+        """Statements each of which is a transaction of its own, on asyncpg itself."""
         pool = await self._direct_pool()
         async with pool.acquire(timeout=CONNECT_S) as connection:
             yield connection

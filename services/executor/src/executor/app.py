@@ -1,7 +1,7 @@
 """Everything an executor is made of, put together here and nowhere else."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -74,15 +74,19 @@ def create_app(settings: Settings) -> FastAPI:
             stack.callback(starting.cancel)
             yield
 
-    async def bus() -> None:
-        if not parts[0].bus.connected:
-            raise NotReady
+    def probe(is_well: Callable[[Parts], bool]) -> Callable[[], Awaitable[None]]:
+        async def check() -> None:
+            if not is_well(parts[0]):
+                raise NotReady
 
-    async def node() -> None:
-        if not parts[0].state.online:
-            raise NotReady
+        return check
 
-    return create_web("executor", lifespan=lifespan, probes={"bus": bus, "node": node})
+    probes = {
+        "nats": probe(lambda parts: parts.bus.connected),
+        "node": probe(lambda parts: parts.state.online),
+        "catalog": probe(lambda parts: parts.state.reported),
+    }
+    return create_web("executor", lifespan=lifespan, probes=probes)
 
 
 def _build(settings: Settings) -> Parts:

@@ -4,11 +4,12 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 
-import httpx
+import aiohttp
 from pydantic import ValidationError
 
 from contracts.gateway import StoredOutput
 
+CONNECT_S = 5.0
 IDLE_S = 30.0  # between two signs of life of a transfer
 REPLY_CAP = 64 << 10  # bytes
 
@@ -37,11 +38,13 @@ class Artifacts:
     """Stores outputs under granted URLs."""
 
     def __init__(self) -> None:
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(IDLE_S, connect=5.0, pool=None), trust_env=False)
+        self._http = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=IDLE_S)
+        )
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def put(
         self, url: str, chunks: AsyncIterator[bytes], *, size: int | None, content_type: str, cap: int, within_s: float
@@ -65,14 +68,18 @@ class Artifacts:
         tally = _Tally(cap)
         headers = {"Content-Type": content_type} | ({} if size is None else {"Content-Length": str(size)})
         try:
-            async with asyncio.timeout(within_s):
-                response = await self._http.put(url, content=tally.passing(chunks), headers=headers)
-        except (httpx.HTTPError, TimeoutError) as error:
-            raise StoreAway(type(error).__name__) from error
-        if not response.is_success:
-            raise PutRefused(response.status_code)
+            async with (
+                asyncio.timeout(within_s),
+                self._http.put(url, data=tally.passing(chunks), headers=headers) as response,
+            ):
+                said = await response.content.read(REPLY_CAP)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            # aiohttp tells a failed source as a failed connection.
+            raise (tally.failure or StoreAway(type(error).__name__)) from error
+        if not response.ok:
+            raise PutRefused(response.status)
         try:
-            stored = StoredOutput.model_validate_json(response.content[:REPLY_CAP])
+            stored = StoredOutput.model_validate_json(said)
         except ValidationError as error:
             raise StoreAway("its answer makes no sense") from error
         if (stored.size_bytes, stored.sha256) != (tally.size, tally.digest.hexdigest()):
@@ -81,15 +88,23 @@ class Artifacts:
 
 
 class _Tally:
-    """Number and digest of the bytes that passed."""
+    """Number and digest of the bytes that passed, and what ended them early."""
 
     def __init__(self, cap: int) -> None:
         self.size, self.digest, self._cap = 0, hashlib.sha256(), cap
+        self.failure: Exception | None = None
 
     async def passing(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
-            self.size += len(chunk)
-            if self.size > self._cap:
-                raise TooLarge
-            self.digest.update(chunk)
-            yield chunk
+        try:
+            async for chunk in chunks:
+                self._count(chunk)
+                yield chunk
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _count(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if self.size > self._cap:
+            raise TooLarge
+        self.digest.update(chunk)

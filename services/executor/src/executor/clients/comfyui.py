@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import aiohttp
 
 from executor.domain.harvest import Found
 
@@ -71,17 +71,17 @@ class ComfyUI:
 
     def __init__(self, url: str, *, reply_s: float, post_s: float, catalog_s: float) -> None:
         self._reply_s, self._post_s, self._catalog_s = reply_s, post_s, catalog_s
-        self._http = httpx.AsyncClient(
-            base_url=url.rstrip("/"),
-            timeout=httpx.Timeout(None, connect=CONNECT_S),
+        self._url = url.rstrip("/")
+        self._http = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
             headers={"Accept-Encoding": "identity"},
-            trust_env=False,
+            auto_decompress=False,
         )
         self._targeted = True
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def probe(self) -> None:
         """Return if the node answers.
@@ -151,19 +151,18 @@ class ComfyUI:
             NodeAway: the node is away, also raised by reading on when it goes away or ends too early.
         """
         query = {"filename": found.filename, "subfolder": found.subfolder, "type": found.folder}
-        request = self._http.build_request("GET", "/view", params=query)
         try:
             async with asyncio.timeout(self._post_s):
-                response = await self._http.send(request, stream=True)
-        except (httpx.HTTPError, TimeoutError) as error:
+                response = await self._http.get(f"{self._url}/view", params=query)
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise NodeAway(f"GET /view: {type(error).__name__}") from error
         try:
-            if response.status_code != 200:
-                raise NoFile(f"GET /view gave {response.status_code}")
+            if response.status != 200:
+                raise NoFile(f"GET /view gave {response.status}")
             length = response.headers.get("content-length", "")
             yield Viewed(int(length) if length.isdigit() else None, _chunks(response, self._reply_s))
         finally:
-            await response.aclose()
+            response.close()
 
     async def _get(self, path: str, *, within_s: float | None = None) -> Any:
         status, text = await self._call("GET", path, None, within_s=within_s or self._reply_s)
@@ -175,18 +174,18 @@ class ComfyUI:
         try:
             async with (
                 asyncio.timeout(within_s),
-                self._http.stream(method, path, json=body) as response,
+                self._http.request(method, f"{self._url}{path}", json=body) as response,
             ):
-                return response.status_code, await _bounded(response)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                return response.status, await _bounded(response)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NodeAway(f"{method} {path}: {type(error).__name__}", heard=False) from error
-        except (httpx.HTTPError, TimeoutError) as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise NodeAway(f"{method} {path}: {type(error).__name__}") from error
 
 
-async def _bounded(response: httpx.Response) -> bytes:
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     parts, size = [], 0
-    async for part in response.aiter_raw(CHUNK):
+    async for part in response.content.iter_any():
         parts.append(part)
         size += len(part)
         if size > JSON_CAP:
@@ -194,14 +193,14 @@ async def _bounded(response: httpx.Response) -> bytes:
     return b"".join(parts)
 
 
-async def _chunks(response: httpx.Response, patience_s: float) -> AsyncIterator[bytes]:
+async def _chunks(response: aiohttp.ClientResponse, patience_s: float) -> AsyncIterator[bytes]:
     """The bytes of a file; a chunk that comes slower than the slowest rate ends it."""
-    stream = response.aiter_raw(CHUNK)
+    stream = response.content.iter_chunked(CHUNK)
     while True:
         try:
             async with asyncio.timeout(patience_s + CHUNK / SLOWEST_BYTES_S):
                 chunk = await anext(stream, None)
-        except (httpx.HTTPError, TimeoutError) as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise NodeAway(f"GET /view: {type(error).__name__}") from error
         if chunk is None:
             return

@@ -40,5 +40,6 @@ class SendBeat:
                 self.at_hand.order(STOPS[answer.lease], ref)
             if answer.catalog_wanted and catalog is not None:
                 await self.bus.ask(REPORT_CATALOG, catalog, key=self.node_name)
+            self.state.reported = catalog is not None
         except Refusal as refusal:
             log.info("executor.beat.unheard", code=refusal.refused.code)

@@ -27,6 +27,7 @@ class NodeState:
         self.online = False
         self.came = asyncio.Event()
         self.catalog: ReportCatalog | None = None
+        self.reported = False  # the scheduler has it
 
     def when_changed(self, callback: Callable[[], None]) -> None:
         """Call back when the node came, went, or can run something else."""
@@ -52,7 +53,7 @@ class NodeState:
         catalog = await asyncio.to_thread(lambda: report(read_catalog(described)))
         self._read_at = time.monotonic()
         if self.catalog is None or self.catalog.digest != catalog.digest:
-            self.catalog = catalog
+            self.catalog, self.reported = catalog, False
             log.info("executor.catalog.read", classes=len(described), digest=catalog.digest)
             if self.online:
                 self._changed()
@@ -65,5 +66,8 @@ class NodeState:
             self.came.set()
         else:
             self.came.clear()
-        log.warning("executor.node.online" if online else "executor.node.away", why=why)
+        if online:
+            log.info("executor.node.online")
+        else:
+            log.warning("executor.node.away", why=why)
         self._changed()

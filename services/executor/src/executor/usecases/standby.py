@@ -1,5 +1,6 @@
 """A socket on the node that is open before there is a prompt to follow."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
@@ -26,6 +27,7 @@ class Standby:
     def __init__(self, url: str, node_name: str) -> None:
         self._url, self._mark = url, mark_of(node_name)
         self._ready: NodeEvents | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
     def client_id(self) -> str:
         """The id under which the next attempt is to be posted; its socket is being opened."""
@@ -39,7 +41,7 @@ class Standby:
         """The socket of an attempt, closed afterwards: the waiting one if it is this attempt's, else a new one."""
         ready, self._ready = self._ready, None
         if ready is not None and ready.client_id != record.client_id:
-            await ready.close()
+            self._let_go(ready)
             ready = None
         if ready is None:
             ready = NodeEvents(self._url, record.client_id)
@@ -47,9 +49,16 @@ class Standby:
         try:
             yield ready
         finally:
-            await ready.close()
+            self._let_go(ready)
 
     async def close(self) -> None:
-        """Close what waits."""
+        """Close what waits, and wait for what is being closed."""
         if self._ready is not None:
-            await self._ready.close()
+            self._let_go(self._ready)
+        await asyncio.gather(*self._closing)
+
+    def _let_go(self, events: NodeEvents) -> None:
+        """Close behind the job's back: saying goodbye takes a round trip, or a second if the node does not answer."""
+        task = asyncio.create_task(events.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

@@ -3,11 +3,8 @@
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
-
 from chassis.postgres import Database
-from gateway.store.tables import ARTIFACTS
+from chassis.statement import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +21,18 @@ class Artifact:
     sha256: str
 
 
+_PUT = Statement("""
+INSERT INTO artifacts (id, tenant_id, job_id, attempt, key, content_type, size_bytes, sha256)
+VALUES (:id, :tenant_id, :job_id, :attempt, :key, :content_type, :size_bytes, :sha256)
+ON CONFLICT (id) DO UPDATE SET
+    content_type = excluded.content_type, size_bytes = excluded.size_bytes, sha256 = excluded.sha256
+""")
+_GET = Statement("""
+SELECT id, tenant_id, job_id, attempt, key, content_type, size_bytes, sha256 FROM artifacts
+WHERE id = :id AND tenant_id = :tenant_id
+""")
+
+
 class Artifacts:
     """The artifacts table."""
 
@@ -32,16 +41,11 @@ class Artifacts:
 
     async def put(self, artifact: Artifact) -> None:
         """Record what was stored. The last complete upload of an id is what it is."""
-        row = asdict(artifact)
-        statement = insert(ARTIFACTS).values(row)
-        what = {name: statement.excluded[name] for name in ("content_type", "size_bytes", "sha256")}
-        async with self._database.transaction() as connection:
-            await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=what))
+        async with self._database.single() as connection:  # one statement: a transaction of its own
+            await _PUT.run(connection, **asdict(artifact))
 
     async def get(self, artifact_id: UUID, *, tenant_id: str) -> Artifact | None:
         """The record of an output of this tenant."""
-        columns = [column for column in ARTIFACTS.c if column.name != "created_at"]
-        found = select(*columns).where(ARTIFACTS.c.id == artifact_id, ARTIFACTS.c.tenant_id == UUID(tenant_id))
-        async with self._database.reading() as connection:
-            row = (await connection.execute(found)).one_or_none()
-        return Artifact(**row._mapping) if row else None  # noqa: SLF001 - SQLAlchemy's public name for it
+        async with self._database.single() as connection:
+            row = await _GET.first(connection, id=artifact_id, tenant_id=UUID(tenant_id))
+        return Artifact(**row) if row else None

@@ -26,7 +26,7 @@ class JobReader:
         Raises:
             UnknownJob: the tenant has none of that id.
         """
-        async with self._database.direct_reading() as connection:
+        async with self._database.single() as connection:
             # The log first: it is never ahead of the job that is shown with it.
             wanted = query.after is not None
             events = await jobs.events(connection, query.job_id, query.after or 0) if wanted else ()
@@ -38,7 +38,7 @@ class JobReader:
 
     async def page(self, tenant_id: UUID, query: ListJobs) -> JobPage:
         """A page of the tenant's jobs, newest first."""
-        async with self._database.direct_reading() as connection:
+        async with self._database.single() as connection:
             found = await jobs.page(connection, tenant_id, query)
         return JobPage(jobs=tuple(view(job) for job in found[: query.limit]), more=len(found) > query.limit)
 

@@ -1,0 +1,121 @@
+"""docker-compose.yml and the Dockerfile, as far as they can be judged without Docker."""
+
+import json
+import re
+from importlib import resources
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from contracts.registry import DATABASES, SERVICES
+from tests.kit.compose import COMPOSE, ROOT, VARIABLE, read_compose
+
+SCHEMA = resources.files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json"
+DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
+LOCKS = ROOT / "deploy/locks"
+OURS: dict[str, dict[str, Any]] = {
+    name: service for name, service in read_compose()["services"].items() if "comfyfleet" in service["image"]
+}
+
+
+def copied() -> list[str]:
+    """Everything that the Dockerfile copies from the checkout."""
+    lines = re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
+    return [source for line in lines for source in line.split()[:-1]]
+
+
+def test_it_is_what_the_compose_specification_allows() -> None:
+    jsonschema.validate(read_compose(), json.loads(SCHEMA.read_text()))
+
+
+def test_the_schema_would_say_what_is_wrong() -> None:
+    wrong = read_compose()
+    wrong["services"]["auth"]["restarts"] = "always"
+    with pytest.raises(jsonschema.ValidationError, match="restarts"):
+        jsonschema.validate(wrong, json.loads(SCHEMA.read_text()))
+
+
+def test_merge_keys_resolve() -> None:
+    assert "<<" not in json.dumps(read_compose())
+    for name in (*SERVICES, *(f"{database}-migrate" for database in DATABASES)):
+        assert OURS[name]["read_only"] is True, name
+        assert OURS[name]["cap_drop"] == ["ALL"], name
+        assert OURS[name]["environment"]["NATS_URL"] == "nats://nats:4222", name
+    assert OURS.keys() == {*SERVICES, *(f"{database}-migrate" for database in DATABASES)}
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_a_schema_is_brought_up_to_date_before_its_service_starts(database: str) -> None:
+    migrate, service = OURS[f"{database}-migrate"], OURS[database]
+    assert migrate["command"] == ["migrate"]
+    assert migrate["restart"] == "on-failure"
+    assert migrate["environment"] == service["environment"]
+    assert migrate["depends_on"]["postgres"] == {"condition": "service_healthy"}
+    assert service["depends_on"][f"{database}-migrate"] == {"condition": "service_completed_successfully"}
+
+
+def test_each_image_is_built_once() -> None:
+    builders = {service["image"]: name for name, service in OURS.items() if "build" in service}
+    assert builders == {f"comfyfleet-{name}": name for name in SERVICES}
+    assert len(builders) == len([name for name, service in OURS.items() if "build" in service])
+    for name, service in OURS.items():
+        if "build" in service:
+            assert service["build"]["args"] == {"SERVICE": name}
+        else:
+            assert service["pull_policy"] == "never", name
+
+
+def test_only_the_proxy_is_reached_from_outside_and_only_from_this_machine() -> None:
+    services = read_compose()["services"]
+    assert [name for name, service in services.items() if "ports" in service] == ["proxy"]
+    for port in services["proxy"]["ports"]:
+        address = VARIABLE.sub(lambda match: match["rest"], port)
+        assert address.startswith("127.0.0.1:"), port
+    assert not [name for name, service in services.items() if service.get("network_mode") or service.get("privileged")]
+
+
+def test_what_is_mounted_exists() -> None:
+    content = read_compose()
+    volumes = [volume for service in content["services"].values() for volume in service.get("volumes", ())]
+    for source in {volume.split(":")[0] for volume in volumes}:
+        assert source in content["volumes"] or (ROOT / source).is_file(), source
+    assert (ROOT / "deploy/postgres/init.sh").stat().st_mode & 0o111, "PostgreSQL's image would source it"
+
+
+def test_no_service_is_root() -> None:
+    assert re.findall(r"^USER (\S+)$", DOCKERFILE.split("\nFROM ")[-1], re.MULTILINE) == ["comfyfleet"]
+    assert re.search(r"useradd .*--uid 10001 .*comfyfleet", DOCKERFILE)
+    assert not [name for name, service in OURS.items() if "user" in service]
+
+
+def test_an_image_has_the_code_of_one_service() -> None:
+    ours = {source for source in copied() if not source.startswith("deploy/locks/")}
+    assert ours == {"contracts/pyproject.toml", "contracts/src", "services/_chassis", "services/${SERVICE}"}
+    assert {*copied()} - ours == {"deploy/locks/uv.txt", "deploy/locks/${SERVICE}.txt"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_is_copied_exists_and_is_let_through(service: str) -> None:
+    let_through = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    for source in copied():
+        path = source.replace("${SERVICE}", service)
+        assert (ROOT / path).exists(), path
+        assert any(path == allowed or path.startswith(f"{allowed}/") for allowed in let_through), path
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "uv"])
+def test_a_lock_pins_everything_by_hash_and_names_no_address(name: str) -> None:
+    text = (LOCKS / f"{name}.txt").read_text()
+    assert "://" not in text
+    requirements = [entry for entry in re.split(r"\n(?=[a-z])", text) if not entry.startswith("#")]
+    assert requirements
+    for requirement in requirements:
+        assert re.match(r"[\w.\-\[\],]+==\S+", requirement), requirement
+        assert "--hash=sha256:" in requirement, requirement
+
+
+def test_the_first_lines_tell_how_to_make_the_first_admin() -> None:
+    assert "run --rm auth bootstrap --username" in COMPOSE.read_text()
+    assert yaml.safe_load(COMPOSE.read_text())["name"] == "comfyfleet"

@@ -1,0 +1,82 @@
+"""What can be set is what .env.example says can be set, and docker compose lets it through."""
+
+from importlib import import_module
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from pydantic_core import PydanticUndefined
+
+from chassis.settings import PlainNames, ServiceSettings
+from contracts.registry import SERVICES
+from tests.kit.compose import EXAMPLE, PLACEHOLDER, environment, read_compose, read_env, read_example, variables
+
+EXPLAINED = read_example()
+
+
+def settings_of(service: str) -> type[ServiceSettings]:
+    found: type[ServiceSettings] = import_module(f"{service}.settings").Settings
+    return found
+
+
+def fields_of(service: str) -> dict[str, Any]:
+    return {f"{service.upper()}_{name.upper()}": field for name, field in settings_of(service).model_fields.items()}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_setting_is_explained_and_no_other(service: str) -> None:
+    explained = {name for name in EXPLAINED if name.startswith(f"{service.upper()}_")} - set(variables())
+    assert explained == set(fields_of(service))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_defaults_that_it_shows_are_the_defaults(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {name: EXPLAINED[name] for name in fields_of(service) if EXPLAINED[name]}
+    for name, value in shown.items():
+        monkeypatch.setenv(name, value)
+    settings = settings_of(service)()
+    for name, field in fields_of(service).items():
+        default = None if field.default is PydanticUndefined else field.default
+        if name in shown and default is not None:
+            assert getattr(settings, name.removeprefix(f"{service.upper()}_").lower()) == default, name
+        assert (name in shown) == (default is not None or field.is_required()), name
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_setting_reaches_its_container(service: str) -> None:
+    container = read_compose()["services"][service]["environment"]
+    plain = {f"{service.upper()}_{name.upper()}" for name in PlainNames.NAMES if name.upper() in container}
+    assert set(fields_of(service)) <= container.keys() | plain
+    ours = {name for name in container if name.startswith(f"{service.upper()}_")}
+    assert ours <= set(fields_of(service))
+    explained = EXPLAINED.keys()
+    assert {name for name, value in container.items() if value is None} <= explained
+
+
+def test_plain_names_are_explained() -> None:
+    assert {name.upper() for name in PlainNames.NAMES} <= EXPLAINED.keys()
+
+
+def test_every_variable_of_the_compose_file_is_explained_with_its_default() -> None:
+    for name, default in variables().items():
+        assert EXPLAINED[name] == (PLACEHOLDER if default is None else default), name
+
+
+def test_what_must_be_given_is_what_is_not_commented() -> None:
+    given = read_env(EXAMPLE)
+    assert given.keys() == {name for name, default in variables().items() if default is None}
+    assert set(given.values()) == {PLACEHOLDER}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_container_finds_its_settings_valid(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(service, read_env(EXAMPLE)).items():
+        monkeypatch.setenv(name, value)
+    settings = settings_of(service)()
+    assert settings.port == 8000
+    assert isinstance(settings.nats_password, SecretStr)
+
+
+def test_one_that_must_be_given_is_missed() -> None:
+    with pytest.raises(KeyError, match="SECRET_KEY"):
+        environment("auth", read_env(EXAMPLE) | {"SECRET_KEY": ""})

@@ -1,0 +1,124 @@
+"""What tests.kit.nats and tests.kit.postgres are, from Docker: ``./dev test --containers``."""
+
+import asyncio
+import secrets
+
+import asyncpg
+import pytest
+from docker.errors import DockerException  # type: ignore[import-untyped]
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.docker_client import DockerClient
+
+from chassis import migrate
+from stack.ports import free_ports
+from tests.kit.waiting import until
+
+NATS_IMAGE = "nats:2.15-alpine"
+POSTGRES_IMAGE = "postgres:18"
+READY_S = 60.0  # once the image is there
+
+
+def require_engine() -> None:
+    """End the session with one line where there is no Docker engine."""
+    try:
+        engine = DockerClient().client
+        engine.ping()
+    except (DockerException, OSError) as missing:
+        pytest.exit(f"--containers needs a Docker engine, and none answers: {missing}", returncode=4)
+    engine.close()
+
+
+class _Container:
+    """A container on a fixed port of the host: Docker would give one that comes back another."""
+
+    def __init__(self, image: str, inside: int, stop_signal: str) -> None:
+        self.port = free_ports(1)[0]
+        self.host = "127.0.0.1"
+        self._stop_signal = stop_signal
+        self._container = DockerContainer(image).with_bind_ports(inside, self.port)
+        self._made = False
+
+    async def start(self) -> None:
+        """Start, or start again with what it has stored, and wait until it answers."""
+        await asyncio.to_thread(self._start)
+        await until(self._answers, READY_S)
+
+    def kill(self) -> None:
+        """End it at once; its data stays."""
+        running = self._container.get_wrapped_container()
+        running.kill(self._stop_signal)
+        running.wait(timeout=10)
+
+    def remove(self) -> None:
+        """End it and remove its data."""
+        self._container.stop()
+
+    def _start(self) -> None:
+        if self._made:
+            self._container.get_wrapped_container().start()
+            return
+        self._container.start()
+        self._made = True
+        self.host = self._container.get_container_host_ip()
+
+    async def _answers(self) -> bool:
+        raise NotImplementedError
+
+
+class NatsContainer(_Container):
+    """One server with JetStream."""
+
+    def __init__(self) -> None:
+        super().__init__(NATS_IMAGE, 4222, "SIGKILL")
+        self._container.with_command(["-js", "-sd", "/data"])
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"nats://{self.host}:{self.port}"
+
+    async def _answers(self) -> bool:
+        try:
+            reader, writer = await asyncio.open_connection(self.host, self.port)
+            said = await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+        except OSError:
+            return False
+        return said.startswith(b"INFO")
+
+
+class PostgresContainer(_Container):
+    """One server."""
+
+    def __init__(self) -> None:
+        super().__init__(POSTGRES_IMAGE, 5432, "SIGQUIT")  # "immediate", as tests.kit.postgres has it
+        self._password = secrets.token_hex(16)
+        self._container.with_env("POSTGRES_PASSWORD", self._password).with_command(["-c", "fsync=off"])
+
+    async def create(self) -> None:
+        """Make it and start."""
+        await self.start()
+
+    async def database(self, service: str) -> str:
+        """A fresh database with the newest schema of a service; the answer is its DSN."""
+        name = f"{service}_{secrets.token_hex(6)}"
+        connection = await asyncpg.connect(self._dsn("postgres"))
+        try:
+            await connection.execute(f'CREATE DATABASE "{name}"')
+        finally:
+            await connection.close()
+        url = self._dsn(name).replace("postgresql://", "postgresql+asyncpg://")
+        await asyncio.to_thread(migrate.upgrade, service, url)
+        return url
+
+    def _dsn(self, database: str) -> str:
+        return f"postgresql://postgres:{self._password}@{self.host}:{self.port}/{database}"
+
+    async def _answers(self) -> bool:
+        try:
+            connection = await asyncpg.connect(self._dsn("postgres"), timeout=2)
+        except (OSError, asyncpg.PostgresError, TimeoutError):
+            return False
+        await connection.close()
+        return True
