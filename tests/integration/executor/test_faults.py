@@ -198,7 +198,8 @@ async def test_an_output_beyond_the_cap_fails_the_job(start_executor, scheduler,
     await start_executor(output_max_bytes=10)
     finish = await scheduler.finish_of(await scheduler.give(hello()))
     assert (finish.outcome, finish.error.code) == (Outcome.FAILED, "workflow.output_too_large")
-    assert not gateway.stored
+    assert not finish.outputs
+    assert all(len(content) <= 10 for content in gateway.stored.values())
 
 
 async def test_somebody_elses_prompt_is_waited_for_and_never_touched(start_executor, scheduler, node) -> None:

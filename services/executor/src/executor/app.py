@@ -28,7 +28,7 @@ from executor.usecases.post_prompt import PostPrompt
 from executor.usecases.report_attempt import ReportAttempt
 from executor.usecases.run_attempt import RunAttempt
 from executor.usecases.standby import Standby
-from executor.usecases.store_outputs import StoreOutputs
+from executor.usecases.store_output import StoreOutput
 
 JOURNAL_PAUSE_S = 0.2  # a predecessor that was told to stop is gone within moments
 
@@ -109,10 +109,9 @@ def _build(settings: Settings) -> Parts:
     post = PostPrompt(
         node=node, journal=journal, unreachable_s=settings.unreachable_s, stop_within_s=settings.stop_within_s
     )
-    store = StoreOutputs(
+    store = StoreOutput(
         node=node,
         artifacts=artifacts,
-        uploads=settings.uploads,
         output_max_bytes=settings.output_max_bytes,
         unreachable_s=settings.unreachable_s,
     )

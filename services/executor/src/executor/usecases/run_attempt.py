@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,8 @@ from executor.usecases.report_attempt import ReportAttempt
 from executor.usecases.say_progress import SayProgress
 from executor.usecases.standby import Standby
 from executor.usecases.stop_prompt import stop_prompt
-from executor.usecases.store_outputs import CannotStore, StoreOutputs
+from executor.usecases.store_output import CannotStore, StoreOutput
+from executor.usecases.storing import Storing
 from executor.usecases.watch_prompt import WatchPrompt
 
 START_WAIT_S = 1.0  # the end is not told before the start, if the scheduler hears at all
@@ -41,7 +42,7 @@ class RunAttempt:
     journal: Journal
     at_hand: AtHand
     post: PostPrompt
-    store: StoreOutputs
+    store: StoreOutput
     report: ReportAttempt
     standby: Standby
 
@@ -83,14 +84,30 @@ class RunAttempt:
     async def _driven(self, record: Record, perhaps_there: bool) -> FinishAttempt:
         fold = ProgressFold(record.assignment.graph)
         saying = SayProgress(self.bus, record, fold, self.at_hand)
-        watch = WatchPrompt(self.node, record, fold, saying.changed, self.settings)
+        grants = Grants(self.bus, self.settings.node, record.ref)
+        storing = Storing(self.store, grants, at_once=self.settings.uploads)
+
+        def made(outputs: Mapping[str, Any]) -> None:
+            storing.ahead(harvest({"outputs": outputs}, record.assignment.graph))
+
+        watch = WatchPrompt(self.node, record, fold, saying.changed, self.settings, made=made)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(storing.close)
+            seen, wall_s = await self._followed(record, watch, saying, grants, perhaps_there=perhaps_there)
+            if isinstance(seen, FinishAttempt):
+                return seen
+            return await self._harvested(record, seen, wall_s, storing)
+
+    async def _followed(
+        self, record: Record, watch: WatchPrompt, saying: SayProgress, grants: Grants, *, perhaps_there: bool
+    ) -> tuple[dict[str, Any] | FinishAttempt, float]:
+        """The history entry of the prompt, or how the attempt ended without one; and the seconds that it took."""
         async with self.standby.following(record) as events:
             await events.tell(watch.on_event, watch.on_drop)
             posted_at = time.monotonic()
             refused = await self.post(record, perhaps_there=perhaps_there)
             if refused is not None:
-                return _finish(record, refused)
-            grants = Grants(self.bus, self.settings.node, record.ref)
+                return _finish(record, refused), 0.0
             async with (
                 _beside(self.report.started(record.ref)) as start,
                 _beside(saying.keep_saying()),
@@ -103,18 +120,17 @@ class RunAttempt:
             # The prompt may still run, or come to run when the node is back.
             within_s = self.settings.stop_within_s if seen.outcome is Outcome.FAILED else 0.0
             await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
-            return _finish(record, seen, gpu_s=_passed_s(record))
+            return _finish(record, seen, gpu_s=_passed_s(record)), 0.0
         fresh = record.phase is Phase.ASSIGNED and not perhaps_there
-        wall_s = time.monotonic() - posted_at if fresh else _passed_s(record)
-        return await self._harvested(record, seen, wall_s, grants)
+        return seen, time.monotonic() - posted_at if fresh else _passed_s(record)
 
-    async def _harvested(self, record: Record, entry: dict[str, Any], wall_s: float, grants: Grants) -> FinishAttempt:
+    async def _harvested(self, record: Record, entry: dict[str, Any], wall_s: float, storing: Storing) -> FinishAttempt:
         gpu_s, verdict = gpu_seconds(entry, wall_s), judge(entry)
         if verdict.outcome is not Outcome.SUCCEEDED:
             return _finish(record, verdict, gpu_s=gpu_s)
         found = harvest(entry, record.assignment.graph)
         try:
-            outputs = await self.store(found, grants)
+            outputs = await storing.all(found)
         except CannotStore as reason:
             return _finish(record, reason.verdict, gpu_s=gpu_s)
         return _finish(record, SUCCEEDED, gpu_s=gpu_s, outputs=outputs, images=count_images(found))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -27,10 +27,21 @@ class WatchPrompt:
 
     Args:
         changed: set whenever the progress changed.
+        made: told what a node of the graph made, as its history entry will name it: ``{node id: outputs}``.
     """
 
-    def __init__(self, node: ComfyUI, record: Record, fold: ProgressFold, changed: asyncio.Event, limits: Settings):
+    def __init__(
+        self,
+        node: ComfyUI,
+        record: Record,
+        fold: ProgressFold,
+        changed: asyncio.Event,
+        limits: Settings,
+        *,
+        made: Callable[[Mapping[str, Any]], None],
+    ) -> None:
         self._node, self._record, self._fold, self._changed, self._limits = node, record, fold, changed, limits
+        self._made = made
         self._look, self._hinted, self._whole = asyncio.Event(), False, True
         self._moved_at = time.monotonic()
         self._absent, self._away_s = 0, 0.0
@@ -42,6 +53,8 @@ class WatchPrompt:
         if data.get("prompt_id", self._record.prompt_id if kind == "executing" else None) != self._record.prompt_id:
             return
         self._moved_at = time.monotonic()
+        if kind == "executed" and isinstance(data.get("output"), Mapping):
+            self._made({str(data.get("node")): data["output"]})
         # The last event of a prompt: said once the history has it, which success and error are not.
         if kind == "executing" and data.get("node") is None and "node" in data:
             self._hinted = True

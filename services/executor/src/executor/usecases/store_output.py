@@ -1,8 +1,8 @@
-"""Store everything that a prompt made, byte for byte, without ever holding it."""
+"""Store what a prompt made, byte for byte, without ever holding it."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from chassis.logs import log
@@ -15,7 +15,6 @@ from executor.domain.verdict import LOST, Verdict, failed, node_fault
 from executor.usecases.grants import Grants
 from executor.usecases.patience import Pauses
 
-MOST = 5_000  # outputs of one job: ComfyUI's largest batch, and the report of it stays below NATS' 4 MB
 FILE_TRIES = 4  # a file that the node named may be seen a moment later on a network disk
 BASE_S = 120.0  # of one transfer, plus its size at the slowest rate worth waiting for
 SLOWEST_BYTES_S = 64 << 10
@@ -23,7 +22,6 @@ STALE = frozenset({401, 403, 404, 409, 410})  # the grant no longer works
 
 NO_FILE = node_fault("node.fault", "The node does not give out a file that it made.")
 TOO_LARGE = failed("workflow.output_too_large", "An output is larger than what can be stored.")
-TOO_MANY = failed("workflow.too_many_outputs", f"A job has at most {MOST} outputs.")
 
 
 class CannotStore(Exception):
@@ -35,45 +33,27 @@ class CannotStore(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoreOutputs:
-    """Moves outputs from the node to the store.
+class StoreOutput:
+    """Moves an output from the node to the store.
 
     Attributes:
-        uploads: at most so many at a time.
         unreachable_s: how long the node may be away meanwhile.
     """
 
     node: ComfyUI
     artifacts: Artifacts
-    uploads: int
     output_max_bytes: int
     unreachable_s: float
 
-    async def __call__(self, found: Sequence[Found], grants: Grants) -> tuple[Output, ...]:
-        """Store all outputs and give them back in order. A store that is away is waited for.
+    async def __call__(self, place: int, item: Found, grants: Grants) -> Output:
+        """Store one output. A store that is away is waited for.
+
+        Args:
+            place: of its grant.
 
         Raises:
-            CannotStore: the node no longer has them, or they are too much.
+            CannotStore: the node no longer has it, or it is too much.
         """
-        if len(found) > MOST:
-            raise CannotStore(TOO_MANY)
-        if not found:
-            return ()
-        await grants.expect(len(found))
-        slots = asyncio.Semaphore(self.uploads)
-
-        async def one(place: int, item: Found) -> Output:
-            async with slots:
-                return await self._store(place, item, grants)
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(place, item)) for place, item in enumerate(found)]
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return tuple(task.result() for task in tasks)
-
-    async def _store(self, place: int, item: Found, grants: Grants) -> Output:
         tries, away_since, pauses = 0, time.monotonic(), Pauses(0.1, 5.0)
         while True:
             grant = await grants.of(place)
