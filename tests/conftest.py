@@ -1,16 +1,47 @@
 """What all tests share: one NATS server and one PostgreSQL server, started when the first test asks for them."""
 
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 
+if TYPE_CHECKING:
+    from tests.kit.containers import NatsContainer, PostgresContainer
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--containers", action="store_true", help="NATS and PostgreSQL from Docker, not from the wheels")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--containers"):
+        from tests.kit.containers import require_engine  # noqa: PLC0415 - Docker's client takes a second to import
+
+        require_engine()
+
+
+def nats_for(config: pytest.Config) -> "NatsServer | NatsContainer":
+    if not config.getoption("--containers"):
+        return NatsServer()
+    from tests.kit.containers import NatsContainer  # noqa: PLC0415
+
+    return NatsContainer()
+
+
+def postgres_for(config: pytest.Config) -> "PostgresServer | PostgresContainer":
+    if not config.getoption("--containers"):
+        return PostgresServer()
+    from tests.kit.containers import PostgresContainer  # noqa: PLC0415
+
+    return PostgresContainer()
+
 
 @pytest.fixture(scope="session")
-async def nats_server() -> AsyncIterator[NatsServer]:
-    server = NatsServer()
+async def nats_server(pytestconfig: pytest.Config) -> "AsyncIterator[NatsServer | NatsContainer]":
+    server = nats_for(pytestconfig)
     try:
         await server.start()
         yield server
@@ -19,9 +50,9 @@ async def nats_server() -> AsyncIterator[NatsServer]:
 
 
 @pytest.fixture
-async def own_nats() -> AsyncIterator[NatsServer]:
+async def own_nats(pytestconfig: pytest.Config) -> "AsyncIterator[NatsServer | NatsContainer]":
     """A server that a test may kill."""
-    server = NatsServer()
+    server = nats_for(pytestconfig)
     try:
         await server.start()
         yield server
@@ -30,8 +61,8 @@ async def own_nats() -> AsyncIterator[NatsServer]:
 
 
 @pytest.fixture(scope="session")
-async def postgres_server() -> AsyncIterator[PostgresServer]:
-    server = PostgresServer()
+async def postgres_server(pytestconfig: pytest.Config) -> "AsyncIterator[PostgresServer | PostgresContainer]":
+    server = postgres_for(pytestconfig)
     try:
         await server.create()
         yield server
