@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from pydantic import BaseModel, ValidationError
@@ -45,6 +46,15 @@ class _Served:
     refusal_body: RefusalBody | None
 
 
+@dataclass(slots=True)
+class _Heard:
+    """A subject that is listened to, over however many connections."""
+
+    subject: str
+    listener: Listener
+    subscription: Subscription
+
+
 class Bus:
     """One connection to NATS that is made again for as long as the process lives.
 
@@ -69,9 +79,14 @@ class Bus:
             "error_cb": self._on_error,
             "disconnected_cb": self._on_disconnected,
             "reconnected_cb": self._on_reconnected,
+            "closed_cb": self._on_closed,
         }
         self._client = Client()
+        self._jetstream: JetStreamContext | None = None
+        self._wanted = self._connecting = False
+        self._reviving: asyncio.Task[None] | None = None
         self._served: list[_Served] = []
+        self._heard: list[_Heard] = []
         self._on_connect: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -88,7 +103,9 @@ class Bus:
     @property
     def jetstream(self) -> JetStreamContext:
         """JetStream over this connection; a publish waits at most 5 s for its acknowledgement."""
-        return self._client.jetstream(timeout=5)
+        if self._jetstream is None:  # one a connection: each has a reply inbox of its own that nobody ends
+            self._jetstream = self._client.jetstream(timeout=5)
+        return self._jetstream
 
     def serve(
         self,
@@ -117,24 +134,15 @@ class Bus:
 
     async def start(self) -> None:
         """Connect, waiting for the server for as long as it takes, and begin to serve."""
-        while True:
-            try:
-                await self._client.connect(**self._options)
-                for served in self._served:
-                    await self._client.subscribe(served.topic.pattern, queue=self._name, cb=self._receiver(served))
-                await self._client.flush(timeout=5)
-                break
-            except (TimeoutError, OSError, NatsError) as error:
-                log.info("bus.waiting", error=str(error) or type(error).__name__)
-                with suppress(Exception):  # half a connection is of no use, and its end neither
-                    await self._client.close()
-                self._client = Client()
-                await asyncio.sleep(0.2)
-        log.info("bus.connected")
-        self._call_back()
+        self._wanted = True
+        await self._connect()
 
     async def stop(self) -> None:
         """Let what is being answered end, at most 5 s, and close."""
+        self._wanted = False
+        if self._reviving is not None:
+            self._reviving.cancel()
+            await asyncio.wait({self._reviving})
         if self._client.is_connected:
             with suppress(Exception):
                 async with asyncio.timeout(5):
@@ -176,8 +184,38 @@ class Bus:
 
     async def hear(self, subject: str, listener: Listener) -> Callable[[], Awaitable[None]]:
         """Call the listener on every message of a subject, in order; the answer ends it. It must not raise."""
-        subscription = await self._client.subscribe(subject, cb=listener)
-        return subscription.unsubscribe
+        heard = _Heard(subject, listener, await self._client.subscribe(subject, cb=listener))
+        self._heard.append(heard)
+
+        async def hear_no_more() -> None:
+            self._heard.remove(heard)
+            await heard.subscription.unsubscribe()
+
+        return hear_no_more
+
+    async def _connect(self) -> None:
+        self._connecting = True
+        while True:
+            try:
+                await self._client.connect(**self._options)
+                await self._subscribe()
+                break
+            except (TimeoutError, OSError, NatsError) as error:
+                log.info("bus.waiting", error=str(error) or type(error).__name__)
+                with suppress(Exception):  # half a connection is of no use, and its end neither
+                    await self._client.close()
+                self._client, self._jetstream = Client(), None
+                await asyncio.sleep(0.2)
+        self._connecting = False
+        log.info("bus.connected")
+        self._call_back()
+
+    async def _subscribe(self) -> None:
+        for served in self._served:
+            await self._client.subscribe(served.topic.pattern, queue=self._name, cb=self._receiver(served))
+        for heard in self._heard:
+            heard.subscription = await self._client.subscribe(heard.subject, cb=heard.listener)
+        await self._client.flush(timeout=5)
 
     def _receiver(self, served: _Served) -> Listener:
         async def receive(message: Msg) -> None:
@@ -235,6 +273,13 @@ class Bus:
 
     async def _on_disconnected(self) -> None:
         log.warning("bus.disconnected")
+
+    async def _on_closed(self) -> None:
+        """Connect anew: nats-py closes for good on most errors that a server sends, such as a login taken away."""
+        if self._wanted and not self._connecting:
+            log.warning("bus.closed")
+            self._client, self._jetstream, self._connecting = Client(), None, True
+            self._reviving = asyncio.create_task(self._connect(), name="bus.revive")
 
     async def _on_reconnected(self) -> None:
         log.info("bus.reconnected")

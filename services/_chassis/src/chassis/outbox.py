@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from nats.errors import Error as NatsError
 from sqlalchemy import (
@@ -24,6 +25,7 @@ from chassis.postgres import Database
 from chassis.statement import Row, Statement
 
 BATCH = 200
+ACKNOWLEDGED_S = 5.0  # a server that dies owes its acknowledgements for ever; rows stay locked for as long
 GATHER_S = 0.05  # what is said meanwhile shares the transactions; who cannot wait is told live
 CHANNEL = "outbox"
 
@@ -113,11 +115,10 @@ class Relay:
             ]
         except (NatsError, OSError):
             return []
-        done = []
-        for row_id, acknowledged in pending:
-            try:
-                await acknowledged
-                done.append(row_id)
-            except (NatsError, OSError, TimeoutError):
-                break
+        done: list[int] = []
+        with suppress(NatsError, OSError, TimeoutError):
+            async with asyncio.timeout(ACKNOWLEDGED_S):
+                for row_id, acknowledged in pending:
+                    await acknowledged
+                    done.append(row_id)
         return done

@@ -36,6 +36,7 @@ AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.DeadlockDetectedError,  # not away, but gone the same way: undone, and worth one more try
 )
 
 

@@ -96,13 +96,22 @@ class Reader(Generic[P]):
         try:
             while True:
                 messages = await subscription.fetch(BATCH, timeout=FETCH_S)
-                await handler([payload for message in messages if (payload := self._decoded(message))])
-                await messages[-1].ack()  # and with it all before
+                await self._handle(messages, handler)
                 await asyncio.sleep(GATHER_S)
         except NatsError as error:
             log.debug("streams.idle", error=type(error).__name__)
         finally:
             await subscription.unsubscribe()
+
+    async def _handle(self, messages: list[Msg], handler: Callable[[list[P]], Awaitable[None]]) -> None:
+        try:
+            await handler([payload for message in messages if (payload := self._decoded(message))])
+        except Exception:
+            for message in messages:
+                await message.nak()
+            raise
+        for message in messages:
+            await message.ack()
 
     def _decoded(self, message: Msg) -> P | None:
         try:
@@ -118,7 +127,7 @@ class Reader(Generic[P]):
                 ConsumerConfig(
                     durable_name=self._service,
                     deliver_policy=DeliverPolicy.ALL,
-                    ack_policy=AckPolicy.ALL,
+                    ack_policy=AckPolicy.EXPLICIT,
                     ack_wait=30,
                 ),
             )

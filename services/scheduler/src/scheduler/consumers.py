@@ -76,11 +76,11 @@ def register_attempts(bus: Bus, *, desk: WorkDesk, course: AttemptCourse, heartb
     async def ask(question: AskWork, address: Address) -> Asked:
         return await desk.ask(_node(address), question)
 
-    async def start(command: StartAttempt, _: Address) -> AttemptWritten:
-        return await course.start(command)
+    async def start(command: StartAttempt, address: Address) -> AttemptWritten:
+        return await course.start(_node(address), command)
 
-    async def finish(command: FinishAttempt, _: Address) -> AttemptWritten:
-        return await course.finish(command)
+    async def finish(command: FinishAttempt, address: Address) -> AttemptWritten:
+        return await course.finish(_node(address), command)
 
     async def beat(command: Beat, address: Address) -> Beaten:
         return await heartbeats.beat(_node(address), command)

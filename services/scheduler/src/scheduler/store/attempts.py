@@ -49,6 +49,7 @@ INSERT INTO attempts (job_id, attempt, tenant_id, node, lease_token, prompt_id, 
 VALUES (:job_id, :attempt, :tenant_id, :node, :lease_token, :prompt_id,
         now() + make_interval(secs => :lease_s), :cost)
 """)
+_LOCK_JOB = Statement("SELECT 1 FROM jobs WHERE id = :job_id FOR UPDATE")
 _RENEW = Statement("""
 UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
 FROM jobs j
@@ -129,6 +130,7 @@ async def renew(
     """Renew the lease and note the progress; the job's state, or None where the lease is not held any more."""
     key = {"job_id": ref.job_id, "attempt": ref.attempt}
     parameters = {**key, "lease_token": ref.lease_token, "node": node, "lease_s": lease_s}
+    await _LOCK_JOB.run(connection, **key)  # job before attempt, as everywhere
     state = await _RENEW.value(connection, **parameters)
     if state is None:
         return None

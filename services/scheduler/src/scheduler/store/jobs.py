@@ -65,9 +65,10 @@ ORDER BY j.id DESC LIMIT :limit
 """
 )
 _EVENTS = Statement("SELECT event FROM job_events WHERE job_id = :id AND seq > :after ORDER BY seq")
-_OVERDUE = Statement(
-    "SELECT id, tenant_id FROM jobs WHERE state = 'queued' AND start_by < now() ORDER BY start_by LIMIT 100"
-)
+_OVERDUE = Statement("""
+SELECT id, tenant_id FROM jobs
+WHERE state = 'queued' AND attempt = 0 AND start_by < now() ORDER BY start_by LIMIT 100
+""")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ SELECT {_HELD}, a.cost, a.lease_until < now() AS lapsed, now() AS now
 FROM jobs j JOIN attempts a ON a.job_id = j.id
 WHERE j.id = :job_id AND j.tenant_id = :tenant_id
     AND a.attempt = :attempt AND a.lease_token = :lease_token AND a.ended_at IS NULL
+    AND a.node = coalesce(CAST(:node AS text), a.node)
 FOR UPDATE
 """)  # noqa: S608 - constants only
 # A tenant that wakes starts at the least vtime of those that wait: idle time earns no credit.
@@ -81,9 +82,9 @@ class HeldAttempt:
     now: datetime
 
 
-async def hold_attempt(connection: Connection, ref: AttemptRef) -> HeldAttempt | None:
-    """Take the locks of a live attempt and its job; None where the lease is not held any more."""
-    row = await _HOLD_ATTEMPT.first(connection, **ref.model_dump())
+async def hold_attempt(connection: Connection, ref: AttemptRef, node: str | None) -> HeldAttempt | None:
+    """Take the locks of a live attempt and its job; None where this node (or any, for None) does not hold the lease."""
+    row = await _HOLD_ATTEMPT.first(connection, **ref.model_dump(), node=node)
     if row is None:
         return None
     fields = {name: row[name] for name in Held.__slots__}

@@ -16,20 +16,20 @@ class AttemptCourse:
     def __init__(self, database: Database, announcer: Announcer, *, max_attempts: int) -> None:
         self._database, self._announcer, self._max_attempts = database, announcer, max_attempts
 
-    async def start(self, command: StartAttempt) -> AttemptWritten:
+    async def start(self, node: str, command: StartAttempt) -> AttemptWritten:
         """The node has taken the prompt. Not applied: the lease is gone, or the job has ended."""
         async with self._database.direct() as connection:
-            held = await transitions.hold_attempt(connection, command.ref)
+            held = await transitions.hold_attempt(connection, command.ref, node)
             if held is None:
                 return AttemptWritten(applied=False)
             event = await transitions.move(connection, held.job, Cause.STARTED, Effects(), now=held.now)
         await self._announcer.say(event)
         return AttemptWritten(applied=not is_final(held.job.state))
 
-    async def finish(self, command: FinishAttempt) -> AttemptWritten:
+    async def finish(self, node: str, command: FinishAttempt) -> AttemptWritten:
         """The attempt has ended on its node: settle it, and the job. May be said any number of times."""
         async with self._database.direct() as connection:
-            applied, event = await self._end(connection, command)
+            applied, event = await self._end(connection, command, node)
         await self._announcer.say(event)
         if applied:
             log.info(
@@ -47,23 +47,26 @@ class AttemptCourse:
         for ref in lapsed:
             async with self._database.direct() as connection:
                 loss = FinishAttempt(ref=ref, outcome=Outcome.NODE_FAULT, error=NODE_LOST)
-                applied, event = await self._end(connection, loss, only_lapsed=True)
+                applied, event = await self._end(connection, loss, None)
             await self._announcer.say(event)
             if applied:
                 log.warning("scheduler.attempt.lapsed", job_id=str(ref.job_id), attempt=ref.attempt)
 
     async def _end(
-        self, connection: Connection, ending: FinishAttempt, *, only_lapsed: bool = False
+        self, connection: Connection, ending: FinishAttempt, node: str | None
     ) -> tuple[bool, JobEvent | None]:
         """End a live attempt under the locks of its tenant, its job and itself, in this order.
+
+        Args:
+            node: that speaks, or None for the reaper, which ends only what has lapsed.
 
         Returns:
             Whether it was live, and the event to announce.
         """
         ref = ending.ref
         tenant = await tenants.lock(connection, ref.tenant_id)
-        held = await transitions.hold_attempt(connection, ref)
-        if tenant is None or held is None or (only_lapsed and not held.lapsed):
+        held = await transitions.hold_attempt(connection, ref, node)
+        if tenant is None or held is None or (node is None and not held.lapsed):
             return False, None
         await attempts.end(connection, ref, ending.outcome, error=ending.error, gpu_seconds=ending.gpu_seconds)
         if is_final(held.job.state):  # cancelled meanwhile: it stays so, and is not tried again
@@ -71,7 +74,7 @@ class AttemptCourse:
             await transitions.settle(connection, held.job, effects)
             return True, None
         cause = cause_of(ending.outcome, attempt=ref.attempt, max_attempts=self._max_attempts)
-        if only_lapsed and cause is Cause.NODE_FAULT:
+        if node is None and cause is Cause.NODE_FAULT:
             cause = Cause.LEASE_LAPSED
         succeeded = cause is Cause.SUCCEEDED
         event = await transitions.move(

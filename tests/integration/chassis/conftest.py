@@ -1,0 +1,135 @@
+"""The chassis on a real NATS and a real PostgreSQL, with a vocabulary of its own: it must not need ours."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import asyncpg
+import pytest
+from pydantic import Field
+
+from chassis.bus import Bus
+from chassis.outbox import Relay
+from chassis.postgres import Database
+from contracts.wire.model import Command, Fact
+from contracts.wire.topic import Rpc, Stream, Topic, Traffic
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+
+
+class Question(Command):
+    text: str
+    times: int = Field(default=1, le=5)
+
+
+class Answer(Fact):
+    text: str
+
+
+class Note(Fact):
+    letter: str
+    seq: int
+
+
+ECHO: Rpc[Question, Answer] = Rpc(
+    kind=Traffic.RPC, owner="echo", noun="text", verb="repeat", payload=Question, reply=Answer,
+    says="say it again", producers=("asker",), consumers=("echo",), timeout_s=5.0,
+)  # fmt: skip
+NOTED: Topic[Note] = Topic(
+    kind=Traffic.EVT, owner="echo", noun="note", verb="taken", key="letter", payload=Note,
+    says="a note was taken", producers=("echo",), consumers=("reader",),
+)  # fmt: skip
+NOTES = Stream(name="NOTES", owner="echo", topics=(NOTED,), max_age_s=3600, readers=("reader",))
+
+
+@pytest.fixture(scope="module")
+async def nats() -> AsyncIterator[NatsServer]:
+    """A server for this module: what a failing test leaves behind troubles nobody else."""
+    server = NatsServer()
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+async def stream(nats: NatsServer) -> AsyncIterator[Bus]:
+    """A connection to a server that holds no stream of an earlier test."""
+    async with connected(nats.url) as bus:
+        for name in await bus.jetstream.streams_info():
+            await bus.jetstream.delete_stream(name.config.name or "")
+        yield bus
+
+
+def bus_at(url: str, name: str = "echo", *, user: str | None = None, password: str | None = None) -> Bus:
+    return Bus(url, name=name, user=user, password=password, inbox=f"_INBOX_{name}")
+
+
+@asynccontextmanager
+async def connected(url: str, name: str = "echo", serve: Callable[[Bus], None] | None = None) -> AsyncIterator[Bus]:
+    bus = bus_at(url, name)
+    if serve is not None:
+        serve(bus)
+    try:
+        await bus.start()
+        yield bus
+    finally:
+        await bus.stop()
+
+
+@dataclass
+class Outbox:
+    """A database with an outbox, seen from outside of the chassis."""
+
+    url: str
+    sql: asyncpg.Connection
+    relays: list[Database] = field(default_factory=list)
+
+    def relay(self, bus: Bus) -> Relay:
+        database = Database(self.url, name="relay")
+        self.relays.append(database)
+        return Relay(database, bus)
+
+    async def write(self, notes: Iterator[Note] | list[Note]) -> None:
+        rows = [(NOTED.subject(key=note.letter), note.model_dump_json().encode()) for note in notes]
+        await self.sql.executemany(
+            "INSERT INTO outbox (message_id, subject, body) VALUES (gen_random_uuid(), $1, $2)", rows
+        )
+
+    async def waiting(self) -> int:
+        found: int = await self.sql.fetchval("SELECT count(*) FROM outbox WHERE published_at IS NULL")
+        return found
+
+
+@pytest.fixture(scope="module")
+async def database_url(postgres_server: PostgresServer) -> str:
+    return await postgres_server.database("scheduler")  # any service whose schema has an outbox
+
+
+@pytest.fixture
+async def outbox(database_url: str) -> AsyncIterator[Outbox]:
+    sql = await asyncpg.connect(database_url.replace("+asyncpg", ""))
+    outbox = Outbox(database_url, sql)
+    try:
+        await sql.execute("TRUNCATE outbox")
+        yield outbox
+    finally:
+        for database in outbox.relays:
+            await database.close()
+        await sql.close()
+
+
+async def stored(bus: Bus, stream: str = NOTES.name) -> list[tuple[str, Note]]:
+    """Everything that a stream holds, in its order: Nats-Msg-Id and content."""
+    info = await bus.jetstream.stream_info(stream)
+    found = []
+    for sequence in range(info.state.first_seq, info.state.last_seq + 1):
+        message = await bus.jetstream.get_msg(stream, sequence, direct=True)
+        found.append(((message.headers or {})["Nats-Msg-Id"], Note.model_validate_json(message.data or b"")))
+    return found
+
+
+async def count(bus: Bus, stream: str = NOTES.name) -> int:
+    state = (await bus.jetstream.stream_info(stream)).state
+    return state.messages

@@ -1,0 +1,339 @@
+"""Ask and serve over a real server, and the two faults of decision 0003, which this connection must not have."""
+
+import asyncio
+import gc
+import re
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from nats.aio.msg import Msg
+
+from chassis.bus import ERROR_CODE_HEADER, Bus
+from contracts.wire.errors import FieldError, Kind, Refusal, Relayed, Unavailable
+from contracts.wire.topic import Address, Rpc
+from tests.integration.chassis.conftest import ECHO, Answer, Question, bus_at, connected
+from tests.kit.nats import NatsServer
+from tests.kit.waiting import until
+
+TICK_S = 0.01
+TICKS = 200
+RETRYING = 3
+
+leaves_sockets = pytest.mark.filterwarnings("ignore:unclosed <StreamWriter:ResourceWarning")
+
+
+class NoSuchWord(Refusal):
+    """{word} is not a word."""
+
+    kind, code = Kind.NOT_FOUND, "echo.no_such_word"
+
+
+async def echo(question: Question, _: Address) -> Answer:
+    if question.text == "refuse":
+        errors = (FieldError(pointer="/text", code="unknown", message="m", allowed=("a", "b")),)
+        raise NoSuchWord(word="x", errors=errors, retry_after_s=2.5)
+    if question.text == "crash":
+        raise ZeroDivisionError
+    return Answer(text=question.text * question.times)
+
+
+@pytest.fixture
+async def asker(nats: NatsServer) -> AsyncIterator[Bus]:
+    async with (
+        connected(nats.url, serve=lambda bus: bus.serve(ECHO, echo)),
+        connected(nats.url, "asker") as asker,
+    ):
+        yield asker
+
+
+async def answers(bus: Bus) -> bool:
+    try:
+        return await bus.ask(ECHO, Question(text="a", times=2)) == Answer(text="aa")
+    except Unavailable:
+        return False
+
+
+async def test_a_long_outage_does_not_freeze_the_event_loop(own_nats: NatsServer) -> None:
+    ticks, running = 0, True
+
+    async def tick() -> None:
+        nonlocal ticks
+        while running:
+            await asyncio.sleep(TICK_S)
+            ticks += 1
+
+    async with (
+        connected(own_nats.url, serve=lambda bus: bus.serve(ECHO, echo)) as served,
+        connected(own_nats.url, "asker") as asker,
+    ):
+        assert await answers(asker)
+        own_nats.kill()
+        await until(lambda: not served.connected and not asker.connected)
+        ticker = asyncio.create_task(tick())
+        while ticks < TICKS:
+            before = ticks
+            with pytest.raises(Unavailable):
+                await asker.ask(ECHO, Question(text="a"))
+            assert ticks == before  # it was refused without waiting for anything
+            await until(lambda before=before: ticks > before)  # type: ignore[misc]
+        await own_nats.start()
+        await until(lambda: answers(asker))
+        running = False
+        await ticker
+
+
+def login(password: str) -> str:
+    return f'authorization {{ users: [ {{ user: "echo", password: "{password}" }} ] }}'
+
+
+def refusals(server: NatsServer) -> int:
+    return len(re.findall(r"authentication error", server.log()))
+
+
+@pytest.fixture
+async def guarded() -> AsyncIterator[NatsServer]:
+    server = NatsServer(login("right"))
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.remove()
+        gc.collect()  # nats-py leaves the socket of a refused try to the garbage collector
+
+
+@leaves_sockets
+async def test_an_authorization_error_while_reconnecting_does_not_end_the_connection(guarded: NatsServer) -> None:
+    served = bus_at(guarded.url, user="echo", password="right")
+    asker = bus_at(guarded.url, "asker", user="echo", password="right")
+    served.serve(ECHO, echo)
+    try:
+        await served.start()
+        await asker.start()
+        assert await answers(asker)
+        assert refusals(guarded) == 0
+        guarded.kill()
+        guarded.config = login("wrong")
+        await guarded.start()
+        await until(lambda: refusals(guarded) >= 2 * RETRYING)  # both were refused, and tried again
+        assert not served.connected
+        guarded.kill()
+        guarded.config = login("right")
+        await guarded.start()
+        await until(lambda: answers(asker))
+    finally:
+        await asker.stop()
+        await served.stop()
+
+
+@leaves_sockets
+async def test_a_login_that_is_taken_away_and_given_back_does_not_end_the_connection(guarded: NatsServer) -> None:
+    """Passwords are changed by a reload, which the server tells the connections that are open."""
+    served = bus_at(guarded.url, user="echo", password="right")
+    asker = bus_at(guarded.url, "asker", user="echo", password="right")
+    served.serve(ECHO, echo)
+
+    def reload(password: str) -> None:
+        (guarded.folder / "conf").write_text(login(password))
+        guarded.signal(signal.SIGHUP)
+
+    try:
+        await served.start()
+        await asker.start()
+        assert await answers(asker)
+        reload("wrong")
+        await until(lambda: not served.connected and not asker.connected)
+        reload("right")
+        await until(lambda: answers(asker), 3)
+    finally:
+        await asker.stop()
+        await served.stop()
+
+
+async def test_it_waits_for_a_server_that_is_not_there_yet(own_nats: NatsServer) -> None:
+    own_nats.kill()
+    served, asker = bus_at(own_nats.url), bus_at(own_nats.url, "asker")
+    served.serve(ECHO, echo)
+    called: list[str] = []
+    asker.when_connected(lambda: called.append("connected"))
+    starting = [asyncio.create_task(bus.start()) for bus in (served, asker)]
+    try:
+        with pytest.raises(Unavailable):
+            await asker.ask(ECHO, Question(text="a"))
+        with pytest.raises(ConnectionError):
+            await asker.probe()
+        assert called == []
+        await own_nats.start()
+        async with asyncio.timeout(20):
+            await asyncio.gather(*starting)
+        assert await answers(asker)
+        assert called == ["connected"]
+        own_nats.kill()
+        await own_nats.start()
+        await until(lambda: len(called) == 2)
+        await until(lambda: answers(asker))
+    finally:
+        for task in starting:
+            task.cancel()
+        await asker.stop()
+        await served.stop()
+
+
+async def test_a_refusal_travels_whole(asker: Bus) -> None:
+    with pytest.raises(Relayed) as relayed:
+        await asker.ask(ECHO, Question(text="refuse"))
+    refused = relayed.value.refused
+    assert (refused.code, refused.kind, refused.message) == ("echo.no_such_word", Kind.NOT_FOUND, "x is not a word.")
+    assert refused.errors == (FieldError(pointer="/text", code="unknown", message="m", allowed=("a", "b")),)
+    assert refused.retry_after_s == 2.5
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        (b'{"text": "s3cret-a", "times": 77}', {"/times"}),
+        (b'{"text": ["s3cret-b"], "times": "s3cret-c"}', {"/text", "/times"}),
+        (b'{"text": "a", "more": "s3cret-d"}', {"/more"}),
+        (b'{"times": 1}', {"/text"}),
+        (b'"s3cret-e"', {""}),
+        (b"s3cret-f {", {""}),
+        (b"", {""}),
+        (b"\xff\xfe", {""}),
+    ],
+)
+async def test_a_message_of_another_shape_is_refused_without_an_echo(
+    asker: Bus, nats: NatsServer, body: bytes, pointers: set[str]
+) -> None:
+    reply = await ask_raw(nats, body)
+    assert reply.headers is not None
+    assert reply.headers[ERROR_CODE_HEADER] == "422"
+    assert b"s3cret" not in reply.data
+    assert b"77" not in reply.data
+    with pytest.raises(Relayed) as relayed:
+        await asker.ask(RAW, Anything(root=body))
+    refused = relayed.value.refused
+    assert (refused.code, refused.kind) == ("message.invalid", Kind.INVALID)
+    assert {error.pointer for error in refused.errors} == pointers
+    assert await answers(asker)
+
+
+class Anything(Question):
+    """Sends what it is given, whatever that is."""
+
+    text: str = ""
+    root: bytes
+
+    def model_dump_json(self, **_: Any) -> Any:
+        return self
+
+    def encode(self) -> bytes:
+        return self.root
+
+
+RAW: Rpc[Anything, Answer] = Rpc(
+    kind=ECHO.kind, owner="echo", noun="text", verb="repeat", payload=Anything, reply=Answer,
+    says="", producers=(), consumers=("echo",),
+)  # fmt: skip
+
+
+async def ask_raw(nats: NatsServer, body: bytes) -> Msg:
+    """The answer as it is on the wire."""
+    async with connected(nats.url, "raw") as bus:
+        got: asyncio.Queue[Msg] = asyncio.Queue()
+        await bus.hear("_INBOX_raw.one", got.put)
+        await bus._client.publish(ECHO.subject(), body, reply="_INBOX_raw.one")
+        async with asyncio.timeout(5):
+            return await got.get()
+
+
+async def test_a_bug_in_a_handler_costs_its_own_request_only(asker: Bus) -> None:
+    for _ in range(3):
+        with pytest.raises(Relayed) as relayed:
+            await asker.ask(ECHO, Question(text="crash"))
+        refused = relayed.value.refused
+        assert (refused.code, refused.kind) == ("service.unavailable", Kind.UNAVAILABLE)
+        assert refused.message == "echo cannot answer now."
+        assert await answers(asker)
+
+
+async def test_one_that_crashes_among_many_in_flight(asker: Bus) -> None:
+    asked = [asker.ask(ECHO, Question(text="crash" if index % 10 == 0 else str(index))) for index in range(50)]
+    async with asyncio.timeout(20):
+        answered = await asyncio.gather(*asked, return_exceptions=True)
+    for index, answer in enumerate(answered):
+        if index % 10 == 0:
+            assert isinstance(answer, Relayed)
+        else:
+            assert answer == Answer(text=str(index))
+
+
+async def test_nobody_there_is_unavailable(nats: NatsServer) -> None:
+    async with connected(nats.url, "asker") as asker:
+        with pytest.raises(Unavailable) as unavailable:
+            await asker.ask(ECHO, Question(text="a"))
+        assert type(unavailable.value.__cause__).__name__ == "NoRespondersError"  # and no timeout was waited for
+        assert unavailable.value.refused.message == "echo cannot answer now."
+
+
+async def test_an_answer_that_does_not_come_is_unavailable(nats: NatsServer) -> None:
+    never = asyncio.Event()
+
+    async def keep(_: Question, __: Address) -> Answer:
+        await never.wait()
+        return Answer(text="late")
+
+    slow: Rpc[Question, Answer] = Rpc(
+        kind=ECHO.kind, owner="echo", noun="text", verb="keep", payload=Question, reply=Answer,
+        says="", producers=(), consumers=("echo",), timeout_s=0.2,
+    )  # fmt: skip
+    async with (
+        connected(nats.url, serve=lambda bus: bus.serve(slow, keep)),
+        connected(nats.url, "asker") as asker,
+    ):
+        with pytest.raises(Unavailable) as unavailable:
+            await asker.ask(slow, Question(text="a"))
+        assert isinstance(unavailable.value.__cause__, TimeoutError)
+        never.set()
+
+
+async def test_replicas_share_the_questions(nats: NatsServer) -> None:
+    answered: list[int] = []
+
+    def serve(number: int):
+        async def handler(question: Question, _: Address) -> Answer:
+            answered.append(number)
+            return Answer(text=question.text)
+
+        return lambda bus: bus.serve(ECHO, handler)
+
+    async with (
+        connected(nats.url, serve=serve(1)),
+        connected(nats.url, serve=serve(2)),
+        connected(nats.url, "asker") as asker,
+    ):
+        for index in range(40):
+            assert await asker.ask(ECHO, Question(text=str(index))) == Answer(text=str(index))
+    assert len(answered) == 40
+    assert set(answered) == {1, 2}
+
+
+async def test_what_is_being_answered_is_answered_before_it_stops(nats: NatsServer) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(question: Question, _: Address) -> Answer:
+        begun.set()
+        await go_on.wait()
+        return Answer(text=question.text)
+
+    async with (
+        connected(nats.url, serve=lambda bus: bus.serve(ECHO, slowly)) as served,
+        connected(nats.url, "asker") as asker,
+    ):
+        asked = asyncio.create_task(asker.ask(ECHO, Question(text="a")))
+        await begun.wait()
+        stopping = asyncio.create_task(served.stop())
+        go_on.set()
+        async with asyncio.timeout(10):
+            assert await asked == Answer(text="a")
+            await stopping

@@ -1,0 +1,232 @@
+"""What a transaction says is said: by several relays, by one that dies half-way, again after the stream was lost."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from chassis import streams
+from chassis.bus import Bus
+from chassis.loop import Loop
+from chassis.outbox import Relay
+from tests.integration.chassis.conftest import NOTED, NOTES, Note, Outbox, connected, count, stored
+from tests.kit.nats import NatsServer
+from tests.kit.waiting import until
+
+ROOT = Path(__file__).parents[3]
+
+RELAY = """
+import asyncio, sys
+from chassis.bus import Bus
+from chassis.outbox import Relay
+from chassis.postgres import Database
+
+async def main(nats, url):
+    bus = Bus(nats, name="dying", user=None, password=None, inbox="_INBOX_dying")
+    await bus.start()
+    await Relay(Database(url, name="dying"), bus).tick()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@asynccontextmanager
+async def running(*relays: Relay) -> AsyncIterator[list[Loop]]:
+    loops = [Loop("test.relay", relay.tick, every_s=0.05) for relay in relays]
+    try:
+        for loop in loops:
+            loop.start()
+        yield loops
+    finally:
+        for loop in loops:
+            await loop.stop()
+
+
+def notes(number: int, *, letters: str = "abcde", first: int = 1) -> list[Note]:
+    """This many notes of each letter, one letter after the other."""
+    return [Note(letter=letter, seq=seq) for seq in range(first, first + number) for letter in letters]
+
+
+def in_order(found: list[tuple[str, Note]]) -> dict[str, list[int]]:
+    numbers: dict[str, list[int]] = {}
+    for _, note in found:
+        numbers.setdefault(note.letter, []).append(note.seq)
+    return numbers
+
+
+async def ids(outbox: Outbox) -> list[str]:
+    return [str(row["message_id"]) for row in await outbox.sql.fetch("SELECT message_id FROM outbox ORDER BY id")]
+
+
+async def test_every_row_is_published_once_and_in_order(stream: Bus, outbox: Outbox) -> None:
+    await streams.declare(stream, (NOTES,))
+    async with running(outbox.relay(stream)):
+        for first in range(1, 101, 10):
+            await outbox.write(notes(10, first=first))
+
+        async def done() -> bool:
+            return await outbox.waiting() == 0
+
+        await until(done)
+    found = await stored(stream)
+    assert in_order(found) == {letter: list(range(1, 101)) for letter in "abcde"}
+    assert [message_id for message_id, _ in found] == await ids(outbox)
+
+
+async def test_two_relays_publish_every_row_once(stream: Bus, outbox: Outbox, nats: NatsServer) -> None:
+    await streams.declare(stream, (NOTES,))
+    await outbox.write(notes(200))
+    async with connected(nats.url, "other") as other:
+        relays = (outbox.relay(stream), outbox.relay(other))
+        async with running(*relays):
+
+            async def done() -> bool:
+                return await outbox.waiting() == 0
+
+            await until(done)
+    found = await stored(stream)
+    assert len(found) == 1000
+    assert sorted(message_id for message_id, _ in found) == sorted(await ids(outbox))
+
+
+@pytest.fixture
+async def dying(nats: NatsServer, database_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A relay in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", RELAY, nats.url, database_url, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL
+    )
+    yield process
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+
+
+async def test_a_relay_dies_between_publishing_and_marking(
+    stream: Bus, outbox: Outbox, dying: asyncio.subprocess.Process, database_url: str
+) -> None:
+    await streams.declare(stream, (NOTES,))
+    holder = await asyncpg.connect(database_url.replace("+asyncpg", ""))
+    try:
+        held = holder.transaction()
+        await held.start()
+        await outbox.write(notes(10))
+        await holder.execute("LOCK TABLE outbox IN SHARE MODE")  # rows may be taken, but nothing be marked
+
+        async def said() -> bool:
+            return await count(stream) == 50
+
+        await until(said)
+        assert await outbox.waiting() == 50
+        dying.send_signal(signal.SIGKILL)
+        assert await dying.wait() == -signal.SIGKILL
+        await held.rollback()
+    finally:
+        await holder.close()
+    assert await outbox.waiting() == 50  # it died before it had marked any
+    async with running(outbox.relay(stream)):
+
+        async def marked() -> bool:
+            return await outbox.waiting() == 0
+
+        await until(marked)
+    found = await stored(stream)
+    assert in_order(found) == {letter: list(range(1, 11)) for letter in "abcde"}
+    assert [message_id for message_id, _ in found] == await ids(outbox)
+
+
+async def test_a_lost_stream_is_made_again_with_what_is_kept(stream: Bus, outbox: Outbox) -> None:
+    assert await streams.declare(stream, (NOTES,)) == {"NOTES"}
+    relay = outbox.relay(stream)
+    await outbox.write(notes(10))
+    await relay.tick()
+    assert await streams.declare(stream, (NOTES,)) == set()
+    await stream.jetstream.delete_stream("NOTES")
+    await outbox.write(notes(1, first=11))
+    await relay.tick()
+    assert await outbox.waiting() == 5  # nobody took them, and they are kept
+    assert await streams.declare(stream, (NOTES,)) == {"NOTES"}
+    assert await count(stream) == 0
+    await relay.repeat()
+    await relay.tick()
+    assert await outbox.waiting() == 0
+    found = await stored(stream)
+    assert in_order(found) == {letter: list(range(1, 12)) for letter in "abcde"}
+    await relay.repeat()
+    await relay.tick()
+    assert await stored(stream) == found  # said once more, and stored once
+
+
+async def test_only_what_was_published_more_than_an_hour_ago_is_dropped(stream: Bus, outbox: Outbox) -> None:
+    await streams.declare(stream, (NOTES,))
+    relay = outbox.relay(stream)
+    await outbox.write(notes(1, letters="abc"))
+    await relay.tick()
+    old, young, unsaid = (NOTED.subject(key=letter) for letter in "abc")
+    sql = "UPDATE outbox SET published_at = now() - make_interval(mins => $2) WHERE subject = $1"
+    await outbox.sql.execute(sql, old, 61)
+    await outbox.sql.execute(sql, young, 59)
+    sql = "UPDATE outbox SET created_at = now() - interval '1 day', published_at = NULL WHERE subject = $1"
+    await outbox.sql.execute(sql, unsaid)
+    await relay.prune()
+    left = await outbox.sql.fetch("SELECT subject FROM outbox ORDER BY id")
+    assert [row["subject"] for row in left] == [young, unsaid]
+
+
+async def test_while_nats_is_away_rows_wait(own_nats: NatsServer, outbox: Outbox) -> None:
+    async with connected(own_nats.url) as bus:
+        await streams.declare(bus, (NOTES,))
+        async with running(outbox.relay(bus)):
+            own_nats.kill()
+            await until(lambda: not bus.connected)
+            await outbox.write(notes(10))
+            assert await outbox.waiting() == 50
+            await own_nats.start()
+
+            async def done() -> bool:
+                return await outbox.waiting() == 0
+
+            await until(done)
+            assert in_order(await stored(bus)) == {letter: list(range(1, 11)) for letter in "abcde"}
+
+
+async def test_a_server_that_dies_owing_its_acknowledgements_stops_no_relay(
+    own_nats: NatsServer, outbox: Outbox
+) -> None:
+    async with connected(own_nats.url) as bus:
+        await streams.declare(bus, (NOTES,))
+        await outbox.write(notes(1))
+        own_nats.signal(signal.SIGSTOP)  # takes what it is sent and answers nothing
+        async with running(outbox.relay(bus)):
+
+            async def taken() -> bool:
+                sql = """SELECT count(*) FROM pg_stat_activity
+                    WHERE application_name = 'relay' AND state = 'idle in transaction'"""
+                return bool(await outbox.sql.fetchval(sql))
+
+            await until(taken)
+            own_nats.kill()
+            await own_nats.start()
+            await until(lambda: bus.connected)
+
+            async def done() -> bool:
+                return await outbox.waiting() == 0
+
+            await until(done, 7)
+        assert in_order(await stored(bus)) == {letter: [1] for letter in "abcde"}
+
+
+async def test_a_relay_leaves_no_subscriptions_behind(own_nats: NatsServer, outbox: Outbox) -> None:
+    async with connected(own_nats.url) as bus:
+        await streams.declare(bus, (NOTES,))
+        relay = outbox.relay(bus)
+        held = []
+        for seq in range(1, 6):
+            await outbox.write(notes(1, first=seq))
+            await relay.tick()
+            held.append(len(bus._client._subs))
+        assert held[1:] == [held[0]] * 4

@@ -1,0 +1,389 @@
+"""The scheduler on a real NATS and a real PostgreSQL; auth is a script, and the tests play gateway and executors."""
+
+import asyncio
+import base64
+import hashlib
+import zlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+from pydantic import TypeAdapter
+
+from chassis.bus import Bus
+from chassis.ids import new_id
+from contracts.auth import READ_TENANT, Limits, ReadTenant, Tenant, Tier, UnknownTenant
+from contracts.permissions import inbox_prefix
+from contracts.scheduler import (
+    ASK_WORK,
+    BEAT,
+    CANCEL_JOB,
+    FINAL,
+    FINISH_ATTEMPT,
+    READ_FLEET,
+    READ_JOB,
+    REPORT_CATALOG,
+    START_ATTEMPT,
+    SUBMIT_JOB,
+    AskWork,
+    Assignment,
+    AttemptRef,
+    Beat,
+    Beaten,
+    CancelJob,
+    ClassSpec,
+    FinishAttempt,
+    InputSpec,
+    Job,
+    JobError,
+    JobEvent,
+    JobRead,
+    JobState,
+    Outcome,
+    ReadFleet,
+    ReadJob,
+    ReportCatalog,
+    StartAttempt,
+    SubmitJob,
+    Submitted,
+)
+from contracts.wire.topic import Address
+from scheduler.app import create_app
+from scheduler.settings import Settings
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+COMMON, RARE = "common.safetensors", "rare.safetensors"
+UNLIMITED = Limits(images_per_day=None, max_running=None, queue_cap=None, weight=1, requests_per_minute=None)
+BROKEN = JobError(code="node.error", message="m")
+
+
+def bus_as(url: str, name: str) -> Bus:
+    return Bus(url, name=name, user=None, password=None, inbox=inbox_prefix(name))
+
+
+def catalog(*models: str) -> ReportCatalog:
+    """What a node with these models can run."""
+    classes = {
+        "CheckpointLoaderSimple": ClassSpec(
+            inputs={"ckpt_name": InputSpec(type="COMBO", required=True, options=models)},
+            outputs=("MODEL", "CLIP", "VAE"),
+            output_node=False,
+        ),
+        "EmptyLatentImage": ClassSpec(
+            inputs={"batch_size": InputSpec(type="INT", required=True, min=1, max=4096)},
+            outputs=("LATENT",),
+            output_node=False,
+        ),
+        "Draw": ClassSpec(
+            inputs={
+                "model": InputSpec(type="MODEL", required=True),
+                "latent": InputSpec(type="LATENT", required=True),
+            },
+            outputs=("IMAGE",),
+            output_node=False,
+        ),
+        "SaveImage": ClassSpec(inputs={"images": InputSpec(type="IMAGE", required=True)}, outputs=(), output_node=True),
+    }
+    body = TypeAdapter(dict[str, ClassSpec]).dump_json(classes)
+    return ReportCatalog(
+        digest=hashlib.sha256(body).hexdigest(), classes_zlib=base64.b64encode(zlib.compress(body)).decode()
+    )
+
+
+def graph(model: str = COMMON, images: int = 1) -> dict[str, Any]:
+    return {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": model}},
+        "2": {"class_type": "EmptyLatentImage", "inputs": {"batch_size": images}},
+        "3": {"class_type": "Draw", "inputs": {"model": ["1", 0], "latent": ["2", 0]}},
+        "9": {"class_type": "SaveImage", "inputs": {"images": ["3", 0]}},
+    }
+
+
+class Auth:
+    """Says what a test wants of tenants, and can go away and come back."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._bus: Bus | None = None
+        self.limits: dict[UUID, Limits] = {}
+        self.inactive: set[UUID] = set()
+
+    async def start(self) -> None:
+        self._bus = bus_as(self._url, "auth")
+        self._bus.serve(READ_TENANT, self._read)
+        await self._bus.start()
+
+    async def stop(self) -> None:
+        if self._bus is not None:
+            await self._bus.stop()
+            self._bus = None
+
+    async def _read(self, _: ReadTenant, address: Address) -> Tenant:
+        tenant = UUID(address.tenant)
+        if tenant not in self.limits:
+            raise UnknownTenant
+        active = tenant not in self.inactive
+        return Tenant(tenant_id=tenant, tier=Tier.PRO, is_active=active, limits=self.limits[tenant])
+
+
+@dataclass
+class System:
+    """A running scheduler."""
+
+    auth: Auth
+    bus: Bus
+    sql: asyncpg.Pool
+    database_url: str
+    nats_url: str
+
+
+@asynccontextmanager
+async def system_at(nats_url: str, database_url: str, **settings: object) -> AsyncIterator[System]:
+    auth, bus = Auth(nats_url), bus_as(nats_url, "gateway")
+    sql = await asyncpg.create_pool(database_url.replace("+asyncpg", ""), min_size=1, max_size=4)
+    values = {"nats_url": nats_url, "database_url": database_url, "limits_fresh_s": 0} | settings
+    try:
+        await auth.start()
+        await bus.start()
+        async with serving(create_app(Settings.model_validate(values))) as at:
+            async with httpx.AsyncClient(trust_env=False) as http:
+
+                async def ready() -> bool:
+                    return (await http.get(f"http://{at}/readyz")).status_code == 200
+
+                await until(ready)
+            yield System(auth, bus, sql, database_url, nats_url)
+    finally:
+        await sql.close()
+        await bus.stop()
+        await auth.stop()
+
+
+@pytest.fixture(scope="package")
+async def system(postgres_server: PostgresServer) -> AsyncIterator[System]:
+    """One scheduler for this folder, with leases that do not lapse while a test runs."""
+    server = NatsServer()
+    try:
+        await server.start()
+        async with system_at(server.url, await postgres_server.database("scheduler"), lease_s=60) as system:
+            yield system
+    finally:
+        server.remove()
+
+
+@dataclass(eq=False)
+class Node:
+    """An executor as the scheduler sees one."""
+
+    system: System
+    name: str
+    models: ReportCatalog
+    boot_id: UUID = field(default_factory=uuid4)
+
+    async def join(self) -> "Node":
+        """Say that it lives, and what it can run, as an executor does."""
+        while (await self.beat()).catalog_wanted:
+            await self.system.bus.ask(REPORT_CATALOG, self.models, key=self.name)
+        return self
+
+    async def beat(self, ref: AttemptRef | None = None, progress: float = 0) -> Beaten:
+        beat = Beat(
+            boot_id=self.boot_id, online=True, catalog_digest=self.models.digest, attempt=ref, progress=progress
+        )
+        return await self.system.bus.ask(BEAT, beat, key=self.name)
+
+    async def ask(self, wait_s: float = 0) -> Assignment | None:
+        return (
+            await self.system.bus.ask(ASK_WORK, AskWork(boot_id=self.boot_id, wait_s=wait_s), key=self.name)
+        ).assignment
+
+    async def claim(self) -> Assignment:
+        """An attempt, waited for as an executor waits."""
+        assignment = await self.ask(wait_s=5)
+        assert assignment is not None
+        return assignment
+
+    async def start(self, ref: AttemptRef) -> bool:
+        return (await self.system.bus.ask(START_ATTEMPT, StartAttempt(ref=ref), key=self.name)).applied
+
+    async def finish(self, ref: AttemptRef, outcome: Outcome = Outcome.SUCCEEDED, **more: Any) -> bool:
+        usual = {"images": 1, "gpu_seconds": 1.0} if outcome is Outcome.SUCCEEDED else {"error": BROKEN}
+        more = usual | more
+        command = FinishAttempt(ref=ref, outcome=outcome, **more)
+        return (await self.system.bus.ask(FINISH_ATTEMPT, command, key=self.name)).applied
+
+
+@dataclass
+class World:
+    """What one test sees: its own tenants and nodes in a scheduler where nobody else is."""
+
+    system: System
+    tenants: list[UUID] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    may_leave_live: bool = False
+
+    def tenant(self, **limits: Any) -> UUID:
+        tenant = uuid4()
+        self.tenants.append(tenant)
+        self.limit(tenant, **limits)
+        return tenant
+
+    def limit(self, tenant: UUID, **limits: Any) -> None:
+        self.system.auth.limits[tenant] = UNLIMITED.model_copy(update=limits)
+
+    async def node(self, *models: str) -> Node:
+        node = Node(self.system, f"n-{uuid4().hex[:12]}", catalog(*(models or (COMMON,))))
+        self.nodes.append(node)
+        return await node.join()
+
+    async def until_offered(self, model: str) -> None:
+        """Wait until the scheduler takes jobs for a model: it looks at its nodes once a second."""
+
+        async def offered() -> bool:
+            fleet = await self.system.bus.ask(READ_FLEET, ReadFleet())
+            return model in fleet.models.get("CheckpointLoaderSimple.ckpt_name", ())
+
+        await until(offered)
+
+    async def submit(self, tenant: UUID, **fields: Any) -> Submitted:
+        images, model = fields.pop("images", 1), fields.pop("model", COMMON)
+        values = {"job_id": new_id(), "graph": graph(model, images), "request_hash": "0" * 64} | fields
+        return await self.system.bus.ask(SUBMIT_JOB, SubmitJob(**values), tenant=str(tenant))
+
+    async def job(self, tenant: UUID, **fields: Any) -> UUID:
+        return (await self.submit(tenant, **fields)).job.job_id
+
+    async def read(self, tenant: UUID, job_id: UUID) -> Job:
+        return (await self._read(tenant, job_id)).job
+
+    async def log(self, tenant: UUID, job_id: UUID) -> tuple[JobEvent, ...]:
+        return (await self._read(tenant, job_id)).events
+
+    async def causes(self, tenant: UUID, job_id: UUID) -> list[str]:
+        return [event.cause for event in await self.log(tenant, job_id)]
+
+    async def cancel(self, tenant: UUID, job_id: UUID) -> Job:
+        read = await self.system.bus.ask(CANCEL_JOB, CancelJob(job_id=job_id), tenant=str(tenant))
+        return read.job
+
+    async def _read(self, tenant: UUID, job_id: UUID) -> JobRead:
+        return await self.system.bus.ask(READ_JOB, ReadJob(job_id=job_id, after=0), tenant=str(tenant))
+
+    async def images(self, tenant: UUID) -> int:
+        """Images charged to the tenant, on whatever day."""
+        sql = "SELECT coalesce(sum(images), 0)::int FROM usage_days WHERE tenant_id = $1"
+        found: int = await self.system.sql.fetchval(sql, tenant)
+        return found
+
+    async def counters(self, tenant: UUID) -> tuple[int, int]:
+        """Queued and running, as the tenant's row says."""
+        row = await self.system.sql.fetchrow("SELECT queued, running FROM tenants WHERE id = $1", tenant)
+        return row["queued"], row["running"]
+
+    async def everything(self, tenant: UUID) -> list[list[tuple[Any, ...]]]:
+        """All that the database says of a tenant but signs of life, to see that nothing has changed."""
+        tables = {
+            "tenants": "t.id",
+            "jobs": "t.tenant_id",
+            "usage_days": "t.tenant_id",
+            "attempts": "t.tenant_id",
+            "job_events": "(SELECT j.tenant_id FROM jobs j WHERE j.id = t.job_id)",
+        }
+        found = []
+        for table, whose in tables.items():
+            sql = f"SELECT t.* FROM {table} t WHERE {whose} = $1 ORDER BY t::text"  # noqa: S608 - constants only
+            found.append([tuple(row) for row in await self.system.sql.fetch(sql, tenant)])
+        return found
+
+    async def live(self) -> int:
+        sql = "SELECT count(*) FROM attempts WHERE ended_at IS NULL AND tenant_id = ANY($1)"
+        found: int = await self.system.sql.fetchval(sql, self.tenants)
+        return found
+
+    async def assert_whole(self) -> None:
+        """Counters are what a recount says, logs have no gap and one end, and all was said."""
+        sql = self.system.sql
+        rows = await sql.fetch(
+            """SELECT t.id, t.queued, t.running,
+                (SELECT count(*) FROM jobs j WHERE j.tenant_id = t.id AND j.state = 'queued') AS really_queued,
+                (SELECT count(*) FROM attempts a WHERE a.tenant_id = t.id AND a.ended_at IS NULL) AS really_running,
+                (SELECT coalesce(sum(u.images), 0) FROM usage_days u WHERE u.tenant_id = t.id) AS charged,
+                (SELECT coalesce(sum(j.images), 0) FROM jobs j WHERE j.tenant_id = t.id) AS really_charged
+            FROM tenants t"""
+        )
+        for row in rows:
+            assert (row["queued"], row["running"]) == (row["really_queued"], row["really_running"])
+            assert row["charged"] == row["really_charged"]
+        log = "SELECT seq, event->>'state' AS state FROM job_events WHERE job_id = $1 ORDER BY seq"
+        for job in await sql.fetch("SELECT id, state, seq FROM jobs WHERE tenant_id = ANY($1)", self.tenants):
+            found = await sql.fetch(log, job["id"])
+            assert [row["seq"] for row in found] == list(range(1, job["seq"] + 1))
+            assert found[-1]["state"] == job["state"]
+            assert not [row for row in found[:-1] if row["state"] in FINAL]
+
+        async def said() -> bool:
+            return not await sql.fetchval("SELECT count(*) FROM outbox WHERE published_at IS NULL")
+
+        await until(said)
+        info = await self.system.bus.jetstream.stream_info("EVENT", subjects_filter="evt.scheduler.job.changed.v1.>")
+        stored = Counter(info.state.subjects or {})
+        events = await sql.fetch("SELECT job_id, count(*) AS number FROM job_events GROUP BY job_id")
+        assert {subject.rpartition(".")[2]: number for subject, number in stored.items()} == {
+            str(row["job_id"]): row["number"] for row in events
+        }
+
+    async def clear(self) -> bool:
+        """End what the test left, so that no later test's node is given it; whether there was anything."""
+        sql, found = self.system.sql, False
+        for tenant in self.tenants:
+            left = await sql.fetch("SELECT id FROM jobs WHERE tenant_id = $1 AND state <> ALL($2)", tenant, [*FINAL])
+            await asyncio.gather(*(self.cancel(tenant, row["id"]) for row in left))
+            found = found or bool(left)
+        live = "SELECT job_id, tenant_id, attempt, lease_token FROM attempts WHERE ended_at IS NULL"
+        for row in await sql.fetch(live):
+            await self.nodes[0].finish(AttemptRef(**dict(row)), Outcome.CANCELLED)
+            found = True
+        return found
+
+
+@asynccontextmanager
+async def world_in(system: System) -> AsyncIterator[World]:
+    world = World(system)
+    try:
+        yield world
+        live = await world.live()
+        await world.assert_whole()
+        assert world.may_leave_live or live == 0
+    finally:
+        left = await world.clear()
+    if left:
+        await world.assert_whole()
+
+
+@pytest.fixture
+async def world(system: System) -> AsyncIterator[World]:
+    async with world_in(system) as world:
+        yield world
+
+
+def final(events: tuple[JobEvent, ...]) -> list[JobState]:
+    return [event.state for event in events if event.state in FINAL]
+
+
+@pytest.fixture
+async def second_sql(system: System) -> AsyncIterator[asyncpg.Connection]:
+    """Another way into the database, to hold what the scheduler needs."""
+    connection = await asyncpg.connect(system.database_url.replace("+asyncpg", ""))
+    try:
+        yield connection
+    finally:
+        await connection.close()

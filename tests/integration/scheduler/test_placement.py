@@ -1,0 +1,141 @@
+"""Whose job runs where, and again where."""
+
+from collections import Counter
+from uuid import UUID
+
+from contracts.scheduler import JobState, Outcome
+from tests.integration.scheduler.conftest import BROKEN, COMMON, RARE, World, final
+
+CLAIMS, WITHIN = 40, 2
+
+
+async def test_what_only_one_node_has_waits_for_it_and_blocks_nothing(world: World) -> None:
+    tenant, ours, theirs = world.tenant(), await world.node(COMMON), await world.node(COMMON, RARE)
+    await world.until_offered(RARE)
+    rare = await world.job(tenant, model=RARE, priority=100)
+    common = [await world.job(tenant, priority=priority) for priority in (1, 2)]
+    for expected in reversed(common):
+        given = await ours.claim()
+        assert given.ref.job_id == expected
+        assert await ours.finish(given.ref)
+    assert await ours.ask() is None
+    given = await theirs.claim()
+    assert given.ref.job_id == rare
+    assert await theirs.finish(given.ref)
+
+
+async def test_within_a_tenant_priority_goes_first_and_then_age(world: World) -> None:
+    tenant, node = world.tenant(), await world.node()
+    made = [(await world.job(tenant, priority=priority), priority) for priority in (0, 5, -5, 5, 0)]
+    positions = {job_id: (await world.read(tenant, job_id)).queue_position for job_id, _ in made}
+    expected = [made[index][0] for index in (1, 3, 0, 4, 2)]
+    assert [positions[job_id] for job_id in expected] == [1, 2, 3, 4, 5]
+    for job_id in expected:
+        given = await node.claim()
+        assert given.ref.job_id == job_id
+        assert await node.finish(given.ref)
+
+
+async def test_tenants_share_by_their_weights(world: World) -> None:
+    one, three, node = world.tenant(weight=1), world.tenant(weight=3), await world.node()
+    for tenant in (one, three):
+        for _ in range(CLAIMS):
+            await world.job(tenant)
+    claimed: Counter[UUID] = Counter()
+    for _ in range(CLAIMS):
+        given = await node.claim()
+        assert await node.start(given.ref)
+        assert await node.finish(given.ref, gpu_seconds=1)
+        claimed[given.ref.tenant_id] += 1
+    assert abs(claimed[one] - CLAIMS // 4) <= WITHIN
+    assert claimed.total() == CLAIMS
+
+
+async def test_who_uses_more_of_a_node_gets_fewer_jobs(world: World) -> None:
+    short, long, node = world.tenant(), world.tenant(), await world.node()
+    for tenant in (short, long):
+        for _ in range(20):
+            await world.job(tenant)
+    claimed: Counter[UUID] = Counter()
+    for _ in range(20):
+        given = await node.claim()
+        claimed[given.ref.tenant_id] += 1
+        assert await node.finish(given.ref, gpu_seconds=9 if given.ref.tenant_id == long else 1)
+    assert abs(claimed[long] - 2) <= 1
+
+
+async def test_who_was_idle_has_saved_up_nothing(world: World) -> None:
+    busy, idle, node = world.tenant(), world.tenant(), await world.node()
+    for _ in range(15):
+        await world.job(busy)
+    for _ in range(5):
+        given = await node.claim()
+        assert await node.finish(given.ref)
+    for _ in range(10):
+        await world.job(idle)
+    claimed: Counter[UUID] = Counter()
+    for _ in range(10):
+        given = await node.claim()
+        claimed[given.ref.tenant_id] += 1
+        assert await node.finish(given.ref)
+    assert abs(claimed[busy] - 5) <= 1
+
+
+async def test_a_nodes_fault_is_tried_again_elsewhere_until_the_attempts_are_used_up(world: World) -> None:
+    tenant, nodes = world.tenant(images_per_day=2), [await world.node() for _ in range(3)]
+    job_id = await world.job(tenant, images=2)
+    for attempt, node in enumerate(nodes, start=1):
+        assert await world.images(tenant) == 2
+        given = await node.claim()
+        assert (given.ref.job_id, given.ref.attempt) == (job_id, attempt)
+        assert await node.start(given.ref)
+        assert await node.finish(given.ref, Outcome.NODE_FAULT)
+    job = await world.read(tenant, job_id)
+    assert (job.state, job.error, job.attempt, job.images) == (JobState.FAILED, BROKEN, 3, 0)
+    assert await world.images(tenant) == 0
+    assert await world.causes(tenant, job_id) == [
+        "submitted",
+        *("claimed", "started", "node_fault") * 2,
+        *("claimed", "started", "attempts_exhausted"),
+    ]
+    assert final(await world.log(tenant, job_id)) == [JobState.FAILED]
+
+
+async def test_a_retry_that_succeeds_shows_nothing_of_the_fault(world: World) -> None:
+    tenant, node, other = world.tenant(), await world.node(), await world.node()
+    job_id = await world.job(tenant)
+    given = await node.claim()
+    assert await node.start(given.ref)
+    await node.beat(given.ref, progress=60)
+    assert await node.finish(given.ref, Outcome.NODE_FAULT)
+    job = await world.read(tenant, job_id)
+    assert (job.state, job.error, job.progress, job.started_at, job.queue_position) == ("queued", None, 0, None, 1)
+    again = await other.claim()
+    assert again.ref.attempt == 2
+    assert again.ref.lease_token != given.ref.lease_token
+    assert again.prompt_id != given.prompt_id
+    assert await other.finish(again.ref)
+    job = await world.read(tenant, job_id)
+    assert (job.state, job.error, job.images) == (JobState.SUCCEEDED, None, 1)
+
+
+async def test_a_workflows_fault_is_never_tried_again(world: World) -> None:
+    tenant, node, other = world.tenant(), await world.node(), await world.node()
+    job_id = await world.job(tenant, images=3)
+    given = await node.claim()
+    assert await node.finish(given.ref, Outcome.FAILED)
+    job = await world.read(tenant, job_id)
+    assert (job.state, job.error, job.images) == (JobState.FAILED, BROKEN, 0)
+    assert await world.images(tenant) == 0
+    assert await other.ask() is None
+    assert await world.causes(tenant, job_id) == ["submitted", "claimed", "failed"]
+
+
+async def test_a_node_says_that_it_was_cancelled_though_nobody_asked(world: World) -> None:
+    tenant, node = world.tenant(), await world.node()
+    job_id = await world.job(tenant)
+    given = await node.claim()
+    assert await node.finish(given.ref, Outcome.CANCELLED)
+    assert (await world.read(tenant, job_id)).state is JobState.QUEUED
+    again = await node.claim()
+    assert await node.finish(again.ref)
