@@ -83,6 +83,40 @@ async def test_a_dependency_stays_away_longer_than_a_lease(part: str) -> None:
         assert (await fleet.ended(client, after["job_id"]))["status"] == "completed"
 
 
+@pytest.mark.parametrize("part", ["nats", "postgres"])
+async def test_a_dependency_that_freezes_is_told_and_goes_on_by_itself(part: str) -> None:
+    async with running_fleet("--nodes", "1", "--step-ms", "20") as fleet, fleet.client() as client:
+        await fleet.ended(client, (await fleet.submit(client, workflow=HELLO))["job_id"])
+        frozen = family(fleet.pid(part))
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            client.timeout = 5.0  # an answer, not a wait
+            for answer in (
+                await client.post("/jobs", json={"workflow": HELLO}),
+                await client.get("/jobs"),
+                await client.post("/jobs", json={"prompt": "x"}),
+            ):
+                assert answer.status_code == 503, answer.text
+                assert int(answer.headers["retry-after"]) >= 1
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+
+        async def works() -> bool:
+            return (await client.post("/jobs", json={"workflow": HELLO})).status_code == 201
+
+        await until(works, within_s=40)
+        for job in (await client.get("/jobs")).json()["jobs"]:
+            assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children: PostgreSQL's backends do not stop with their postmaster."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *map(int, children)]
+
+
 def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)

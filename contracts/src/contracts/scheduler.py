@@ -440,12 +440,16 @@ def _rpc(noun: str, verb: str, payload: Any, reply: Any, says: str, *, producer:
 
 
 SUBMIT_JOB: Rpc[SubmitJob, Submitted] = _rpc(
-    "job", "submit", SubmitJob, Submitted, "run this workflow", producer="gateway"
+    "job", "submit", SubmitJob, Submitted, "run this workflow", producer="gateway", timeout_s=1.2
 )
-LIST_JOBS: Rpc[ListJobs, JobPage] = _rpc("job", "list", ListJobs, JobPage, "my jobs, newest first", producer="gateway")
-CANCEL_JOB: Rpc[CancelJob, JobRead] = _rpc("job", "cancel", CancelJob, JobRead, "end this job", producer="gateway")
+LIST_JOBS: Rpc[ListJobs, JobPage] = _rpc(
+    "job", "list", ListJobs, JobPage, "my jobs, newest first", producer="gateway", timeout_s=1.8
+)
+CANCEL_JOB: Rpc[CancelJob, JobRead] = _rpc(
+    "job", "cancel", CancelJob, JobRead, "end this job", producer="gateway", timeout_s=1.8
+)
 READ_FLEET: Rpc[ReadFleet, Fleet] = _rpc(
-    "fleet", "read", ReadFleet, Fleet, "what the fleet can run", producer="gateway"
+    "fleet", "read", ReadFleet, Fleet, "what the fleet can run", producer="gateway", timeout_s=1.2
 )
 READ_JOB: Rpc[ReadJob, JobRead] = Rpc(
     kind=Traffic.RPC,
@@ -457,6 +461,7 @@ READ_JOB: Rpc[ReadJob, JobRead] = Rpc(
     says="how a job stands, and its log",
     producers=("gateway", "notifier"),
     consumers=("scheduler",),
+    timeout_s=1.5,
 )
 ASK_WORK: Rpc[AskWork, Asked] = _rpc(
     "attempt", "ask", AskWork, Asked, "an idle node asks for work", producer="executor", key="node", timeout_s=7.0

@@ -151,8 +151,16 @@ class Bus:
         with suppress(Exception):
             await self._client.close()
 
-    async def ask(self, topic: Rpc[P, R], payload: P, *, tenant: str = FLEET, key: str | None = None) -> R:
-        """Send a request and give back its reply.
+    async def ask(
+        self,
+        topic: Rpc[P, R],
+        payload: P,
+        *,
+        tenant: str = FLEET,
+        key: str | None = None,
+        within_s: float | None = None,
+    ) -> R:
+        """Send a request and give back its reply, within ``within_s`` seconds or the topic's ``timeout_s``.
 
         Raises:
             Relayed: the service refused.
@@ -163,7 +171,7 @@ class Bus:
         request_id = get_contextvars().get("request_id")
         try:
             # Python 3.11's wait_for, which nats-py would use, swallows a cancellation that meets the reply.
-            async with asyncio.timeout(topic.timeout_s):
+            async with asyncio.timeout(within_s or topic.timeout_s):
                 reply = await self._client.request(
                     topic.subject(tenant, key),
                     payload.model_dump_json().encode(),

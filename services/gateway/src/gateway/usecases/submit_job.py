@@ -10,7 +10,17 @@ from chassis.bus import Bus
 from chassis.ids import new_id
 from chassis.logs import bound, log
 from contracts.gateway import Submission
-from contracts.scheduler import READ_JOB, SUBMIT_JOB, InvalidWorkflow, Job, Quota, ReadJob, SubmitJob, Submitted
+from contracts.scheduler import (
+    READ_JOB,
+    SUBMIT_JOB,
+    InvalidWorkflow,
+    Job,
+    Quota,
+    ReadJob,
+    SubmitJob,
+    Submitted,
+    UnknownJob,
+)
 from contracts.wire.errors import Kind, Refusal, Relayed, Unavailable
 from contracts.workflow import read_graph
 from gateway.domain import text_to_image
@@ -19,6 +29,9 @@ from gateway.domain.json_body import MAX_ERRORS
 from gateway.usecases.fleet import FleetView
 
 IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+
+READ_BACK_S = 0.5  # with SUBMIT_JOB's own time it stays below the 2 s in which a client hears of an outage
+PATIENT_S = 5.0
 
 
 class Accepted:
@@ -69,20 +82,21 @@ async def submit_job(
 
 
 async def _commit(command: SubmitJob, tenant: str, bus: Bus) -> Accepted:
-    """Submit; where the answer was lost, submit the same job once more; where that was lost too, read it back."""
-    for last in (False, True):
-        try:
-            return _accepted(await bus.ask(SUBMIT_JOB, command, tenant=tenant))
-        except (Unavailable, Relayed) as refusal:
-            if refusal.refused.kind is not Kind.UNAVAILABLE or not _in_doubt(refusal):
-                raise
-            log.warning("gateway.job.submit_in_doubt", last=last)
-            doubt: Refusal = refusal
-            if isinstance(refusal, Relayed):  # the scheduler has tried twice already
-                break
+    """Submit. An answer that was lost is read back; only a scheduler that answers at all is given more time."""
     try:
-        read = await bus.ask(READ_JOB, ReadJob(job_id=command.job_id), tenant=tenant)
-    except (Unavailable, Relayed):
+        return _accepted(await bus.ask(SUBMIT_JOB, command, tenant=tenant))
+    except (Unavailable, Relayed) as refusal:
+        if refusal.refused.kind is not Kind.UNAVAILABLE or not _in_doubt(refusal):
+            raise
+        log.warning("gateway.job.submit_in_doubt")
+        doubt: Refusal = refusal
+    try:
+        read = await bus.ask(READ_JOB, ReadJob(job_id=command.job_id), tenant=tenant, within_s=READ_BACK_S)
+    except Relayed as relayed:
+        if relayed.refused.code != UnknownJob.code:
+            raise doubt from None
+        return _accepted(await bus.ask(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S))
+    except Unavailable:
         raise doubt from None
     return Accepted(read.job, replayed=False, quota=None)
 
