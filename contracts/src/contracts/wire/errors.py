@@ -14,6 +14,8 @@ The docstring is the message. Edges look only at ``kind``: HTTP maps it to a sta
 from enum import StrEnum
 from typing import ClassVar
 
+from pydantic import ValidationError
+
 from contracts.wire.model import Fact
 
 
@@ -116,3 +118,15 @@ class InvalidMessage(Refusal):
     """The message does not have the shape that this subject asks for."""
 
     kind, code = Kind.INVALID, "message.invalid"
+
+
+def field_errors(error: ValidationError, prefix: str = "") -> tuple[FieldError, ...]:
+    """What a validation found, without a word of what was sent."""
+    return tuple(
+        FieldError(
+            pointer=prefix + "".join(f"/{part}" for part in item["loc"]),
+            code=item["type"],
+            message=item["msg"],
+        )
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    )

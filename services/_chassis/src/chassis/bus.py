@@ -20,7 +20,7 @@ from structlog.contextvars import get_contextvars
 
 from chassis.logs import bound, log
 from chassis.postgres import is_away
-from contracts.wire.errors import STATUS, FieldError, InvalidMessage, Refusal, Refused, Relayed, Unavailable
+from contracts.wire.errors import STATUS, InvalidMessage, Refusal, Refused, Relayed, Unavailable, field_errors
 from contracts.wire.topic import FLEET, Address, Rpc, Topic
 
 P = TypeVar("P", bound=BaseModel)
@@ -292,15 +292,3 @@ class Bus:
     async def _on_reconnected(self) -> None:
         log.info("bus.reconnected")
         self._call_back()
-
-
-def field_errors(error: ValidationError, prefix: str = "") -> tuple[FieldError, ...]:
-    """What a validation found, without a word of what was sent."""
-    return tuple(
-        FieldError(
-            pointer=prefix + "".join(f"/{part}" for part in item["loc"]),
-            code=item["type"],
-            message=item["msg"],
-        )
-        for item in error.errors(include_url=False, include_context=False, include_input=False)
-    )
