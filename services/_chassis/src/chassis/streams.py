@@ -29,7 +29,7 @@ P = TypeVar("P", bound=BaseModel)
 
 
 async def declare(bus: Bus, streams: Iterable[Stream]) -> set[str]:
-    """Make sure that the streams are there as declared.
+    """Make the streams that are missing, as declared; one that is there keeps the configuration that it has.
 
     Returns:
         The names of those that had to be made: whatever they once held is gone.
