@@ -1,14 +1,43 @@
-"""Words that auth owns: tenants, tiers, principals."""
+"""Words that auth owns: tenants, tiers, principals, sessions, keys.
 
+What a person proves themselves with is a ``Secret``: it shows as stars wherever a model is printed or logged, and is
+plain only in the message itself, which no stream stores.
+"""
+
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import (
+    BaseModel,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import Command, Fact
-from contracts.wire.topic import Rpc, Traffic
+from contracts.wire.topic import Rpc, Topic, Traffic
+
+P = TypeVar("P", bound=BaseModel)
+R = TypeVar("R", bound=BaseModel)
+
+Secret = Annotated[
+    SecretStr,
+    Field(min_length=1, max_length=1024),
+    PlainSerializer(lambda secret: secret.get_secret_value(), return_type=str, when_used="json"),
+]
+Ip = Annotated[str, Field(max_length=45)]
+KeyId = Annotated[str, Field(min_length=1, max_length=64)]
+KeyName = Annotated[str, Field(min_length=1, max_length=100)]
+
+PASSWORD_MAX = 256  # characters, and at most 1,024 bytes of UTF-8
+
+ISSUER, AUDIENCE = "comfyfleet", "comfyfleet"
+ALGORITHM, TOKEN_TYPE = "EdDSA", "at+jwt"  # the only algorithm there is; RFC 9068's type of an access token
 
 
 class Tier(StrEnum):
@@ -27,6 +56,20 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class Scope(StrEnum):
+    """What a credential may be used for. A session has all that its user's role has; a key what it was made with."""
+
+    JOBS_READ = "jobs:read"  # jobs, results, what the fleet can run
+    JOBS_WRITE = "jobs:write"  # submit, cancel
+    KEYS = "keys"  # make, list and revoke the user's keys
+    ADMIN = "admin"  # everybody's users and limits; admins only
+
+
+def scopes_of(role: Role) -> tuple[Scope, ...]:
+    """All that a user of this role may do, and may let a key do."""
+    return tuple(scope for scope in Scope if scope is not Scope.ADMIN or role is Role.ADMIN)
+
+
 class Limits(Fact):
     """What a tenant may use. None means no limit.
 
@@ -35,7 +78,7 @@ class Limits(Fact):
         max_running: jobs that run at the same time.
         queue_cap: jobs that wait at the same time.
         weight: share of the fleet against other tenants, > 0.
-        requests_per_minute: HTTP requests.
+        requests_per_minute: HTTP requests of each endpoint class.
     """
 
     images_per_day: int | None
@@ -43,6 +86,23 @@ class Limits(Fact):
     queue_cap: int | None
     weight: float = Field(gt=0)
     requests_per_minute: int | None
+
+
+Cap = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class SomeLimits(Command):
+    """Limits by name: null means none, one that is not named is not meant. Only what is named travels."""
+
+    images_per_day: Cap | None = None
+    max_running: Cap | None = None
+    queue_cap: Cap | None = None
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _named(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if name in self.model_fields_set}
 
 
 class Tenant(Fact):
@@ -55,28 +115,300 @@ class Tenant(Fact):
 
 
 class Principal(Fact):
-    """Who a credential belongs to."""
+    """Who a credential belongs to, and what it is good for.
+
+    Attributes:
+        requests_per_minute: of its user, as it was when auth said so.
+        own_limits: whether that is the user's own, rather than its tier's.
+        version: of its user when auth said so; it grows with every change.
+        key_id: of an API key; None for a session's access token.
+        session_id: of an access token; None for an API key.
+        expires_at: when the credential ends by itself, if ever.
+    """
 
     user_id: UUID
     username: str
     tier: Tier
     role: Role
-    scopes: tuple[str, ...]
-    key_id: str
+    scopes: tuple[Scope, ...]
+    requests_per_minute: int | None = None
+    own_limits: bool = False
+    version: int = 0
+    key_id: str | None = None
+    session_id: UUID | None = None
+    expires_at: datetime | None = None
+
+
+class User(Fact):
+    """An account as its owner and admins see it."""
+
+    id: UUID
+    username: str
+    email: str
+    tier: Tier
+    role: Role
+    is_active: bool
+    created_at: datetime
+
+
+class Account(Fact):
+    """A user with the limits that hold for it, own ones over its tier's."""
+
+    user: User
+    limits: Limits
+    own_limits: tuple[str, ...] = ()
+
+
+class Session(Fact):
+    """What a login or a refresh gives. ``expires_in``: life of the access token, seconds."""
+
+    access_token: Secret
+    refresh_token: Secret
+    expires_in: int
+
+
+class Key(Fact):
+    """An API key as it is listed. ``prefix`` is how it begins: enough to know it by, not to use it."""
+
+    id: KeyId
+    name: str
+    prefix: str
+    scopes: tuple[Scope, ...]
+    expires_at: datetime | None
+    created_at: datetime
+    last_used_at: datetime | None = None
+
+
+class CreatedKey(Fact):
+    """A fresh key, and its text this once. ``replayed``: an earlier request with this Idempotency-Key made it."""
+
+    key: Key
+    text: Secret
+    replayed: bool = False
+
+
+class TierLimits(Fact):
+    """A tier and the limits of everybody in it who has no own ones."""
+
+    tier: Tier
+    limits: Limits
+
+
+class UserChanged(Fact):
+    """How a user stands after a change, and what the change ended.
+
+    Attributes:
+        version: of the user; what is told with a lower one is older.
+        tokens_from: access tokens of a lower version are void.
+        limits: that hold for it, whether its own or its tier's.
+        ended_session: whose access tokens are void from now on.
+        revoked_key: an API key that is void from now on.
+    """
+
+    user_id: UUID
+    version: int
+    tokens_from: int
+    is_active: bool
+    tier: Tier
+    role: Role
+    limits: Limits
+    own_limits: bool
+    ended_session: UUID | None = None
+    revoked_key: str | None = None
+    at: datetime
+
+
+class Jwk(Fact):
+    """A public key that access tokens are verified with (RFC 8037)."""
+
+    kty: str = "OKP"
+    crv: str = "Ed25519"
+    use: str = "sig"
+    alg: str = ALGORITHM
+    kid: str
+    x: str
+
+
+class Keyset(Fact):
+    """The keys that may have signed a token that is still valid, and the next one."""
+
+    keys: tuple[Jwk, ...]
+
+
+class Changes(Fact):
+    """What changed. ``now`` is the time by auth's database, from which to ask on."""
+
+    now: datetime
+    tiers: tuple[TierLimits, ...]
+    users: tuple[UserChanged, ...]
+
+
+class Done(Fact):
+    """It is so now, whether by this request or before."""
 
 
 class VerifyCredential(Command):
     """Ask who an API key belongs to."""
 
-    credential: Annotated[str, Field(min_length=1, max_length=512)]
+    credential: Secret
 
 
 class ReadTenant(Command):
     """Ask for the limits of the tenant in the subject."""
 
 
+class ReadAccount(Command):
+    """Ask for the account of the tenant in the subject."""
+
+
+class ReadKeyset(Command):
+    """Ask for the keys that access tokens are verified with."""
+
+
+class ReadChanges(Command):
+    """Ask what changed since then; None for the life of an access token. Repeats are to be expected."""
+
+    since: datetime | None = None
+
+
+class Register(Command):
+    """Make an account of tier ``free``."""
+
+    username: Annotated[str, Field(min_length=1, max_length=256)]
+    email: Annotated[str, Field(min_length=1, max_length=512)]
+    password: Secret
+    ip: Ip | None = None
+
+
+class OpenSession(Command):
+    """Log in. ``username`` may be the e-mail address."""
+
+    username: Annotated[str, Field(min_length=1, max_length=512)]
+    password: Secret
+    ip: Ip | None = None
+
+
+class RefreshSession(Command):
+    """Exchange a refresh token for a new one and an access token."""
+
+    refresh_token: Secret
+    ip: Ip | None = None
+
+
+class EndSession(Command):
+    """Log out of a session, or of all of the user's where ``session_id`` is None."""
+
+    session_id: UUID | None
+    ip: Ip | None = None
+
+
+class ChangePassword(Command):
+    """Set a new password; every other session of the user ends."""
+
+    current_password: Secret
+    new_password: Secret
+    session_id: UUID | None = None
+    ip: Ip | None = None
+
+
+class CreateKey(Command):
+    """Make an API key for the user in the subject.
+
+    Attributes:
+        granted: the scopes of the credential that asks; a key gets no other.
+        expires_at: None for the default life of a key.
+        idempotency_key: the same one with the same request gives the same key for 24 hours.
+    """
+
+    name: KeyName
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=len(Scope))]
+    granted: tuple[Scope, ...]
+    expires_at: datetime | None = None
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    ip: Ip | None = None
+
+
+class ListKeys(Command):
+    """Ask for the keys that the user has, newest first, those that no longer work left out."""
+
+
+class Keys(Fact):
+    """The keys of one user: all of them, there are at most a hundred."""
+
+    keys: tuple[Key, ...]
+
+
+class RevokeKey(Command):
+    """End a key. One that has ended is ended."""
+
+    key_id: KeyId
+    ip: Ip | None = None
+
+
+class ListUsers(Command):
+    """Ask for users, newest first. ``search``: a part of username or address. ``before``: an id, to go on from."""
+
+    search: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    tier: Tier | None = None
+    role: Role | None = None
+    is_active: bool | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    before: UUID | None = None
+
+
+class UserPage(Fact):
+    """One page of accounts."""
+
+    accounts: tuple[Account, ...]
+    more: bool
+
+
+class ChangeUser(Command):
+    """Change an account; what is None stays. ``limits`` replaces all own limits of the user."""
+
+    user_id: UUID
+    tier: Tier | None = None
+    role: Role | None = None
+    is_active: bool | None = None
+    limits: SomeLimits | None = None
+    ip: Ip | None = None
+
+
+class ListTiers(Command):
+    """Ask for every tier."""
+
+
+class Tiers(Fact):
+    """Every tier, smallest first."""
+
+    tiers: tuple[TierLimits, ...]
+
+
+class ChangeTier(Command):
+    """Change some limits of a tier, for everybody in it who has no own ones."""
+
+    tier: Tier
+    limits: SomeLimits
+    ip: Ip | None = None
+
+
+class KeysUsed(Fact):
+    """When keys were last seen at a door, by id."""
+
+    uses: dict[str, datetime]
+
+
+class RecordDenial(Command):
+    """Somebody was told that they may not: for the audit log."""
+
+    what: Annotated[str, Field(max_length=200)]
+    code: Annotated[str, Field(max_length=100)]
+    key_id: KeyId | None = None
+    ip: Ip | None = None
+
+
 class BadCredential(Refusal):
-    """The credential is missing, malformed, unknown, expired or revoked. Send a valid key in X-API-Key."""
+    """The credential is missing, malformed, unknown, expired or revoked. Send a valid key or token."""
 
     kind, code = Kind.UNAUTHENTICATED, "auth.credential.invalid"
 
@@ -87,29 +419,137 @@ class UnknownTenant(Refusal):
     kind, code = Kind.FORBIDDEN, "auth.tenant.unknown"
 
 
-VERIFY_CREDENTIAL = Rpc(
-    kind=Traffic.RPC,
-    owner="auth",
-    noun="credential",
-    verb="verify",
-    payload=VerifyCredential,
-    reply=Principal,
-    says="who is this credential",
-    producers=("gateway", "notifier"),
-    consumers=("auth",),
-    timeout_s=1.5,
-)
-READ_TENANT = Rpc(
-    kind=Traffic.RPC,
-    owner="auth",
-    noun="tenant",
-    verb="read",
-    payload=ReadTenant,
-    reply=Tenant,
-    says="tier and limits of a tenant",
-    producers=("scheduler",),
-    consumers=("auth",),
-    timeout_s=2.0,
-)
+class MissingScope(Refusal):
+    """This needs a credential with the scope {scope}."""
 
-TOPICS = (VERIFY_CREDENTIAL, READ_TENANT)
+    kind, code = Kind.FORBIDDEN, "auth.scope.missing"
+
+
+class ScopeNotGranted(Refusal):
+    """A key gets no scope that the credential which makes it does not have."""
+
+    kind, code = Kind.FORBIDDEN, "auth.scope.not_granted"
+
+
+class BadLogin(Refusal):
+    """Username and password do not belong together, or too many attempts went before: then wait and try again."""
+
+    kind, code = Kind.UNAUTHENTICATED, "auth.login.failed"
+
+
+class BadRefreshToken(Refusal):
+    """The refresh token is not valid, or not any more. Log in again."""
+
+    kind, code = Kind.UNAUTHENTICATED, "auth.refresh.invalid"
+
+
+class InvalidAccount(Refusal):
+    """The account cannot be made like this."""
+
+    kind, code = Kind.INVALID, "auth.account.invalid"
+
+
+class AccountTaken(Refusal):
+    """The username or the e-mail address is taken."""
+
+    kind, code = Kind.CONFLICT, "auth.account.taken"
+
+
+class UnknownUser(Refusal):
+    """There is no such user."""
+
+    kind, code = Kind.NOT_FOUND, "auth.user.not_found"
+
+
+class LastAdmin(Refusal):
+    """This is the last active admin; make another one first."""
+
+    kind, code = Kind.CONFLICT, "auth.user.last_admin"
+
+
+class UnknownKey(Refusal):
+    """There is no such key."""
+
+    kind, code = Kind.NOT_FOUND, "auth.key.not_found"
+
+
+class InvalidKey(Refusal):
+    """A key cannot be made like this."""
+
+    kind, code = Kind.INVALID, "auth.key.invalid"
+
+
+class TooManyKeys(Refusal):
+    """A user may have {limit} keys; revoke one first."""
+
+    kind, code = Kind.CONFLICT, "auth.key.too_many"
+
+
+class KeyRequestReused(Refusal):
+    """This Idempotency-Key made another key, from another request body."""
+
+    kind, code = Kind.INVALID, "auth.key.idempotency_reused"
+
+
+class Busy(Refusal):
+    """More people log in at this moment than can be served. Try again."""
+
+    kind, code = Kind.UNAVAILABLE, "auth.busy"
+
+
+def _rpc(
+    noun: str,
+    verb: str,
+    payload: type[P],
+    reply: type[R],
+    says: str,
+    *,
+    by: tuple[str, ...] = ("gateway",),
+    s: float = 2,
+) -> Rpc[P, R]:
+    return Rpc(
+        kind=Traffic.RPC, owner="auth", noun=noun, verb=verb, payload=payload, reply=reply, says=says,
+        producers=by, consumers=("auth",), timeout_s=s,
+    )  # fmt: skip
+
+
+DOORS = ("gateway", "notifier")
+HASH_S = 4.0  # a password may wait for its turn to be hashed
+
+VERIFY_CREDENTIAL = _rpc("credential", "verify", VerifyCredential, Principal, "whose key is this", by=DOORS, s=1.5)
+READ_KEYSET = _rpc("keyset", "read", ReadKeyset, Keyset, "what access tokens are verified with", by=DOORS)
+READ_CHANGES = _rpc("changes", "read", ReadChanges, Changes, "what changed about users", by=DOORS)
+READ_TENANT = _rpc("tenant", "read", ReadTenant, Tenant, "tier and limits of a tenant", by=("scheduler",))
+READ_ACCOUNT = _rpc("account", "read", ReadAccount, Account, "an account and its limits", s=1.5)
+REGISTER = _rpc("account", "make", Register, User, "somebody registers", s=HASH_S)
+CHANGE_PASSWORD = _rpc("password", "change", ChangePassword, Done, "somebody changes their password", s=HASH_S)
+OPEN_SESSION = _rpc("session", "open", OpenSession, Session, "somebody logs in", s=HASH_S)
+REFRESH_SESSION = _rpc("session", "refresh", RefreshSession, Session, "a session goes on")
+END_SESSION = _rpc("session", "end", EndSession, Done, "somebody logs out")
+CREATE_KEY = _rpc("key", "create", CreateKey, CreatedKey, "a user makes a key")
+LIST_KEYS = _rpc("key", "list", ListKeys, Keys, "a user's keys")
+REVOKE_KEY = _rpc("key", "revoke", RevokeKey, Done, "a user ends a key")
+LIST_USERS = _rpc("user", "list", ListUsers, UserPage, "an admin looks for users")
+CHANGE_USER = _rpc("user", "change", ChangeUser, Account, "an admin changes a user")
+LIST_TIERS = _rpc("tier", "list", ListTiers, Tiers, "an admin looks at the tiers")
+CHANGE_TIER = _rpc("tier", "change", ChangeTier, TierLimits, "an admin changes a tier")
+RECORD_DENIAL = _rpc("denial", "record", RecordDenial, Done, "somebody was refused what they may not do")
+KEYS_USED = Topic(
+    kind=Traffic.CMD, owner="auth", noun="keys", verb="used", payload=KeysUsed,
+    says="when keys were last seen", producers=DOORS, consumers=("auth",),
+)  # fmt: skip
+USER_CHANGED = Topic(
+    kind=Traffic.LIVE, owner="auth", noun="user", verb="changed", payload=UserChanged,
+    says="a user, a session or a key is not what it was", producers=("auth",),
+    consumers=("gateway", "notifier", "scheduler"),
+)  # fmt: skip
+TIER_CHANGED = Topic(
+    kind=Traffic.LIVE, owner="auth", noun="tier", verb="changed", payload=TierLimits,
+    says="a tier has other limits", producers=("auth",), consumers=("gateway", "notifier", "scheduler"),
+)  # fmt: skip
+
+TOPICS = (
+    VERIFY_CREDENTIAL, READ_KEYSET, READ_CHANGES, READ_TENANT, READ_ACCOUNT, REGISTER, CHANGE_PASSWORD, OPEN_SESSION,
+    REFRESH_SESSION, END_SESSION, CREATE_KEY, LIST_KEYS, REVOKE_KEY, LIST_USERS, CHANGE_USER, LIST_TIERS, CHANGE_TIER,
+    RECORD_DENIAL, KEYS_USED, USER_CHANGED, TIER_CHANGED,
+)  # fmt: skip

@@ -178,6 +178,18 @@ class Quota(Fact):
     resets_at: datetime
 
 
+class ReadUse(Command):
+    """Ask what the tenant in the subject uses now."""
+
+
+class Use(Fact):
+    """What a tenant uses: today's images (reserved ones too), jobs that run and jobs that wait."""
+
+    quota: Quota
+    running: int
+    queued: int
+
+
 class ReadJob(Command):
     """Ask for one job of the tenant in the subject; with ``after`` also for its events with a greater ``seq``."""
 
@@ -451,6 +463,9 @@ CANCEL_JOB: Rpc[CancelJob, JobRead] = _rpc(
 READ_FLEET: Rpc[ReadFleet, Fleet] = _rpc(
     "fleet", "read", ReadFleet, Fleet, "what the fleet can run", producer="gateway", timeout_s=1.2
 )
+READ_USE: Rpc[ReadUse, Use] = _rpc(
+    "use", "read", ReadUse, Use, "what a tenant uses now", producer="gateway", timeout_s=1.5
+)
 READ_JOB: Rpc[ReadJob, JobRead] = Rpc(
     kind=Traffic.RPC,
     owner="scheduler",
@@ -509,6 +524,6 @@ JOB_CHANGED_LIVE: Topic[JobEvent] = Topic(
 )
 
 TOPICS = (
-    SUBMIT_JOB, READ_JOB, LIST_JOBS, CANCEL_JOB, READ_FLEET,
+    SUBMIT_JOB, READ_JOB, LIST_JOBS, CANCEL_JOB, READ_FLEET, READ_USE,
     ASK_WORK, START_ATTEMPT, FINISH_ATTEMPT, BEAT, REPORT_CATALOG, JOB_CHANGED, JOB_CHANGED_LIVE,
 )  # fmt: skip

@@ -28,7 +28,9 @@ class Kind(StrEnum):
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
+    TOO_SLOW = "too_slow"
     TOO_LARGE = "too_large"
+    UNSUPPORTED = "unsupported"
     LIMITED = "limited"
     UNAVAILABLE = "unavailable"
 
@@ -38,8 +40,10 @@ STATUS: dict[Kind, int] = {
     Kind.UNAUTHENTICATED: 401,
     Kind.FORBIDDEN: 403,
     Kind.NOT_FOUND: 404,
+    Kind.TOO_SLOW: 408,
     Kind.CONFLICT: 409,
     Kind.TOO_LARGE: 413,
+    Kind.UNSUPPORTED: 415,
     Kind.INVALID: 422,
     Kind.LIMITED: 429,
     Kind.UNAVAILABLE: 503,

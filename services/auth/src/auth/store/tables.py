@@ -2,17 +2,21 @@
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
     Float,
     ForeignKey,
+    Identity,
+    Index,
     Integer,
     LargeBinary,
     Table,
     Text,
     Uuid,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -37,11 +41,18 @@ USERS = Table(
     Column("id", Uuid, primary_key=True),
     Column("username", Text, nullable=False, unique=True),
     Column("email", Text, nullable=False, unique=True),
+    Column("password_hash", Text, comment="argon2id, or bcrypt until the next login; null: this user cannot log in"),
     Column("role", Text, nullable=False),
     Column("tier", Text, ForeignKey("tiers.name"), nullable=False),
     Column("limits", JSONB, comment="own limits of this user, by name, over the tier's"),
     Column("is_active", Boolean, nullable=False, server_default="true"),
+    Column("version", BigInteger, nullable=False, server_default="1", comment="grows with every change that is told"),
+    Column("tokens_from", BigInteger, nullable=False, server_default="0", comment="tokens of a lower version are void"),
+    Column("failed_logins", Integer, nullable=False, server_default="0", comment="one after another"),
+    Column("failed_login_at", DateTime(timezone=True), comment="the last of them"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("uq_users_lower_username", text("lower(username)"), unique=True),
+    Index("uq_users_lower_email", text("lower(email)"), unique=True),
 )
 
 API_KEYS = Table(
@@ -54,5 +65,77 @@ API_KEYS = Table(
     Column("scopes", ARRAY(Text), nullable=False),
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
+    Column("last_used_at", DateTime(timezone=True), comment="as the doors tell now and then, not at every use"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+KEY_REQUESTS = Table(
+    "key_requests",
+    METADATA,
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("idempotency_key", Text, primary_key=True),
+    Column("request_hash", LargeBinary, nullable=False, comment="SHA-256 of what was asked"),
+    Column("salt", LargeBinary, nullable=False, comment="with the pepper it gives the secret again; gone after a day"),
+    Column("key_id", Text, ForeignKey("api_keys.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    comment="Which key an Idempotency-Key made, for 24 hours.",
+)
+
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("generation", Integer, nullable=False, server_default="1", comment="of the refresh tokens that work"),
+    Column("rotated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("expires_at", DateTime(timezone=True), nullable=False, comment="however often it is refreshed"),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    comment="One login and every refresh token that came of it: a family.",
+)
+
+REFRESH_TOKENS = Table(
+    "refresh_tokens",
+    METADATA,
+    Column("digest", LargeBinary, primary_key=True, comment="HMAC-SHA-256; the token itself is never kept"),
+    Column("session_id", Uuid, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("generation", Integer, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+SIGNING_KEYS = Table(
+    "signing_keys",
+    METADATA,
+    Column("kid", Text, primary_key=True),
+    Column("public_key", LargeBinary, nullable=False, comment="Ed25519, 32 bytes"),
+    Column("private_key", LargeBinary, nullable=False, comment="AES-256-GCM under a key from SECRET_KEY"),
+    Column("signs_from", DateTime(timezone=True), nullable=False, comment="verifiers know it before it signs"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    comment="The youngest whose time has come signs; older ones verify until their last token has expired.",
+)
+
+CHANGES = Table(
+    "changes",
+    METADATA,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("body", JSONB, nullable=False, comment="contracts.auth.UserChanged"),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    comment="What doors must hear of: read back by those that missed it, kept for a day.",
+)
+
+AUDIT_LOG = Table(
+    "audit_log",
+    METADATA,
+    Column("id", BigInteger, primary_key=True, comment="1, 2, 3: without a gap"),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("action", Text, nullable=False, comment="noun.verb, as in session.opened"),
+    Column("actor_id", Uuid, comment="who did it; null where nobody is known"),
+    Column("subject_id", Uuid, comment="whose account it is about"),
+    Column("ip", Text),
+    Column("request_id", Text),
+    Column("detail", JSONB, nullable=False, server_default="{}"),
+    Column("hash", LargeBinary, nullable=False, comment="SHA-256 over the row before and this one"),
+    Index("ix_audit_log_subject_id", "subject_id", "id"),
+    comment="Append-only: a trigger refuses UPDATE, DELETE and TRUNCATE. No foreign keys: it outlives what it names.",
 )
