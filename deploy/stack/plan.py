@@ -17,6 +17,7 @@ from stack.postgres import Postgres
 from stack.probes import answers
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+PLAIN = ("RATE_LIMIT_ENABLED", "ACCESS_TOKEN_EXPIRE_MINUTES")  # what else a person may set for ./dev up
 SHORT_GRACE_S = 3.0
 
 
@@ -94,8 +95,10 @@ class Plan:
         }
         if service in DATABASES:
             values["DATABASE_URL"] = self.postgres.url(service)
-        own = {f"{service.upper()}_{key}": value for key, value in values.items()}
-        return {**inherited(), **own, "SECRET_KEY": self.secrets.of("secret-key")}
+        prefix = f"{service.upper()}_"
+        asked = {name: value for name, value in os.environ.items() if name.startswith(prefix) or name in PLAIN}
+        own = {f"{prefix}{key}": value for key, value in values.items()}
+        return {**inherited(), **asked, **own, "SECRET_KEY": self.secrets.of("secret-key")}
 
     def write_environments(self) -> None:
         """Keep each service's environment in a file, to run it by hand.
