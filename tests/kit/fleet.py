@@ -167,7 +167,9 @@ class Fleet:
 
 
 @asynccontextmanager
-async def running_fleet(*options: str, state: Path | None = None, keep: bool = False) -> AsyncIterator[Fleet]:
+async def running_fleet(
+    *options: str, state: Path | None = None, keep: bool = False, **environment: str
+) -> AsyncIterator[Fleet]:
     """``./dev up`` on free ports with a state directory of its own, stopped at the end whatever happens."""
     folder = state or Path(tempfile.mkdtemp(prefix="comfyfleet-fleet-"))
     parent = os.getpid()
@@ -175,6 +177,7 @@ async def running_fleet(*options: str, state: Path | None = None, keep: bool = F
         process = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond
             [sys.executable, "-m", "stack", "up", "--port", "0", "--state", str(folder), *options],
             stdout=log, stderr=log, preexec_fn=lambda: die_with_parent(parent), cwd=ROOT,  # noqa: PLW1509
+            env={**os.environ, **environment},
         )  # fmt: skip
     try:
         await until(lambda: is_ready(folder, process.pid) or process.poll() is not None, within_s=READY_S)
