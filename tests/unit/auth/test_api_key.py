@@ -1,5 +1,7 @@
 """API keys: what is one, what proves it."""
 
+from uuid import uuid4
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,3 +46,24 @@ def test_a_digest_proves_its_key_alone() -> None:
     assert not pepper.proves(ApiKey(id=other.id, secret=key.secret), digest)
     assert not Pepper("another").proves(key, digest)
     assert key.secret.encode() not in digest
+
+
+def test_a_derived_key_is_a_key_like_any_other() -> None:
+    pepper, user = Pepper("secret"), uuid4()
+    key = pepper.derive("A" * 12, user=user, idempotency_key="k", salt=bytes(32))
+    assert read_api_key(key.text) == key
+    assert pepper.derive("A" * 12, user=user, idempotency_key="k", salt=bytes(32)) == key
+
+
+def test_a_derived_key_is_another_for_anything_else() -> None:
+    pepper, user = Pepper("secret"), uuid4()
+    secrets = {
+        pepper.derive("A" * 12, user=user, idempotency_key="k", salt=bytes(32)).secret,
+        pepper.derive("B" * 12, user=user, idempotency_key="k", salt=bytes(32)).secret,
+        pepper.derive("A" * 12, user=uuid4(), idempotency_key="k", salt=bytes(32)).secret,
+        pepper.derive("A" * 12, user=user, idempotency_key="l", salt=bytes(32)).secret,
+        pepper.derive("A" * 12, user=user, idempotency_key="k", salt=bytes(31) + b"1").secret,
+        Pepper("another").derive("A" * 12, user=user, idempotency_key="k", salt=bytes(32)).secret,
+    }
+    assert len(secrets) == 6
+    assert set("".join(secrets)) <= set(ALPHABET)

@@ -1,19 +1,49 @@
 """Where auth is put together."""
 
-from collections.abc import AsyncIterator
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
 
 from fastapi import FastAPI
 
-from auth import consumers
+from auth.consumers import credentials, keys, sessions, users
 from auth.domain.api_key import Pepper
+from auth.domain.password import Policy
+from auth.domain.password_hash import PasswordHashes
+from auth.domain.refresh_token import RefreshPepper
+from auth.domain.signing_key import KeyBox
+from auth.loops import note_use, prune
 from auth.settings import Settings
-from auth.store.users import UserStore
+from auth.usecases import audit_log
+from auth.usecases.announce import Announcer
+from auth.usecases.audit_log import Verdict
 from auth.usecases.bootstrap import bootstrap
+from auth.usecases.change_password import PasswordChanger
+from auth.usecases.change_tier import TierChanger
+from auth.usecases.change_user import UserChanger
+from auth.usecases.create_key import KeyMaker
+from auth.usecases.end_session import SessionEnder
+from auth.usecases.hashing import HashingPool
+from auth.usecases.list_keys import KeyLister
+from auth.usecases.list_tiers import TierLister
+from auth.usecases.list_users import UserLister
+from auth.usecases.note_use import UseNotes
+from auth.usecases.open_session import SessionOpener
+from auth.usecases.read_account import AccountReader
+from auth.usecases.read_changes import ChangeReader
 from auth.usecases.read_tenant import TenantReader
+from auth.usecases.record_denial import DenialRecorder
+from auth.usecases.refresh_session import SessionRefresher
+from auth.usecases.register import Registrar
+from auth.usecases.revoke_key import KeyRevoker
+from auth.usecases.signing import TEND_EVERY_S, Signer
 from auth.usecases.verify_credential import CredentialVerifier
 from chassis.bus import Bus
 from chassis.lifecycle import running
+from chassis.loop import Loop
 from chassis.postgres import Database
 from chassis.web import create_web
 from contracts.auth import Role, Tier
@@ -31,34 +61,131 @@ def create_app(settings: Settings) -> FastAPI:
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("auth"),
     )
-    users = UserStore(database)
-    consumers.register(
+    pepper = Pepper(settings.secret_key.get_secret_value())
+    credentials.register(bus, verifier=CredentialVerifier(database, pepper), changes=ChangeReader(database))
+    announcer = Announcer(bus)
+    users.register(bus, tenants=TenantReader(database), accounts=AccountReader(database))
+    users.register_admin(
         bus,
-        verifier=CredentialVerifier(users, Pepper(settings.secret_key.get_secret_value())),
-        tenants=TenantReader(users),
+        lister=UserLister(database),
+        changer=UserChanger(database, announcer),
+        tiers=TierLister(database),
+        tier=TierChanger(database, announcer),
     )
+    life = timedelta(days=settings.key_days)
+    keys.register(
+        bus,
+        maker=KeyMaker(database, pepper, life=life, most=settings.keys_per_user),
+        lister=KeyLister(database),
+        revoker=KeyRevoker(database, announcer),
+    )
+    signer = _signer(settings, database)
+    hashing = HashingPool(
+        PasswordHashes(), threads=settings.hashing_threads or _spare_cores(), queue=settings.hashing_queue
+    )
+    _register_sessions(bus, settings, database, announcer=announcer, signer=signer, hashing=hashing)
+    loops = [
+        Loop("auth.tend_keys", signer.tend, every_s=TEND_EVERY_S),
+        Loop("auth.note_use", note_use.UseListener(bus, UseNotes(database)).tick, every_s=note_use.EVERY_S),
+        Loop(
+            "auth.prune",
+            prune.Pruner(database, idle=timedelta(days=settings.refresh_token_idle_days)).tick,
+            every_s=prune.EVERY_S,
+        ),
+    ]
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with running("auth", bus, database=database, url=url):
+        async with running("auth", bus, database=database, url=url, loops=loops):
             yield
+        hashing.close()
 
     return create_web("auth", lifespan=lifespan, probes={"nats": bus.probe, "postgres": database.probe})
 
 
+def _register_sessions(
+    bus: Bus, settings: Settings, database: Database, *, announcer: Announcer, signer: Signer, hashing: HashingPool
+) -> None:
+    policy, pepper = Policy(settings.password_min_length), RefreshPepper(settings.secret_key.get_secret_value())
+    sessions.register_accounts(
+        bus,
+        registrar=Registrar(database, hashing, policy),
+        passwords=PasswordChanger(database, hashing, policy, announcer, token_life=signer.token_life),
+        denials=DenialRecorder(database),
+    )
+    sessions.register_sessions(
+        bus,
+        opener=SessionOpener(database, hashing, signer, pepper, life=timedelta(days=settings.refresh_token_days)),
+        refresher=SessionRefresher(
+            database,
+            signer,
+            pepper,
+            announcer,
+            idle=timedelta(days=settings.refresh_token_idle_days),
+            grace=timedelta(seconds=settings.refresh_grace_s),
+        ),
+        ender=SessionEnder(database, announcer),
+        signer=signer,
+    )
+
+
+def _signer(settings: Settings, database: Database) -> Signer:
+    return Signer(
+        database,
+        KeyBox(settings.secret_key.get_secret_value()),
+        token_life=timedelta(minutes=settings.access_token_expire_minutes),
+        key_life=timedelta(days=settings.signing_key_days),
+    )
+
+
+def _spare_cores() -> int:
+    """All cores that this process may use but one, at least one."""
+    return max(1, len(os.sched_getaffinity(0)) - 1) if sys.platform == "linux" else max(1, (os.cpu_count() or 1) - 1)
+
+
+async def rotate_keys(settings: Settings) -> str | None:
+    """Make the next signing key now; its name, or None where one waits for its time already."""
+    database = Database(settings.database_url.get_secret_value(), name="auth")
+    try:
+        return await _signer(settings, database).rotate()
+    finally:
+        await database.close()
+
+
+async def verify_audit(settings: Settings) -> Verdict:
+    """Whether the audit log is as it was written."""
+    database = Database(settings.database_url.get_secret_value(), name="auth")
+    try:
+        return await audit_log.verify(database)
+    finally:
+        await database.close()
+
+
+async def export_audit(settings: Settings, write: Callable[[dict[str, Any]], None]) -> None:
+    """Write every entry of the audit log, oldest first."""
+    database = Database(settings.database_url.get_secret_value(), name="auth")
+    try:
+        async for entry in audit_log.export(database):
+            write(entry)
+    finally:
+        await database.close()
+
+
 async def bootstrap_user(
-    settings: Settings, *, username: str, email: str | None, role: Role, tier: Tier
+    settings: Settings, *, username: str, email: str | None, role: Role, tier: Tier, password: str | None = None
 ) -> dict[str, str]:
-    """Make the user unless it is there, and a fresh key: ``user_id, username, key``."""
+    """Make the user unless it is there, and a fresh key: ``user_id, username, key``. A password is set if given."""
     database = Database(settings.database_url.get_secret_value(), name="auth")
     try:
         made = await bootstrap(
-            UserStore(database),
+            database,
             Pepper(settings.secret_key.get_secret_value()),
+            Policy(settings.password_min_length),
             username=username,
             email=email or f"{username}@localhost",
             role=role,
             tier=tier,
+            password=password,
         )
     finally:
         await database.close()

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import DatabaseSettings
@@ -15,3 +15,17 @@ class Settings(DatabaseSettings):
     service: ClassVar[str] = "auth"
 
     secret_key: SecretStr  # keys are stored under an HMAC with a key derived from this: losing it ends every API key
+    key_days: int = Field(default=90, ge=1, le=366, description="life of an API key that says nothing of its end")
+    access_token_expire_minutes: int = Field(default=15, ge=1, le=15, description="life of an access token, minutes")
+    refresh_token_days: int = Field(default=30, ge=1, le=90, description="life of a session, however used")
+    refresh_token_idle_days: int = Field(default=7, ge=1, le=90, description="life of a session that is not refreshed")
+    refresh_grace_s: float = Field(
+        default=10, ge=0, le=10, description="how long the refresh token used last may come again, seconds"
+    )
+    signing_key_days: int = Field(default=30, ge=1, le=366, description="how long a key signs access tokens")
+    password_min_length: int = Field(default=15, ge=8, le=64, description="characters of a new password")
+    hashing_threads: int | None = Field(
+        default=None, ge=1, le=64, description="passwords hashed at a time; None: a core less than there are"
+    )
+    hashing_queue: int = Field(default=16, ge=0, le=1000, description="logins that may wait for one of these")
+    keys_per_user: int = Field(default=100, ge=1, le=100, description="API keys of a user that work at the same time")

@@ -11,6 +11,7 @@ import secrets
 import string
 import zlib
 from dataclasses import dataclass
+from uuid import UUID
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 ID_LENGTH, SECRET_LENGTH, CHECKSUM_LENGTH = 12, 32, 6
@@ -35,7 +36,12 @@ class ApiKey:
 
 def new_api_key() -> ApiKey:
     """A fresh key that nobody can guess."""
-    return ApiKey(id=_random(ID_LENGTH), secret=_random(SECRET_LENGTH))
+    return ApiKey(id=new_key_id(), secret=_random(SECRET_LENGTH))
+
+
+def new_key_id() -> str:
+    """A fresh id, for a key whose secret is derived."""
+    return _random(ID_LENGTH)
 
 
 def read_api_key(text: str) -> ApiKey | None:
@@ -55,6 +61,7 @@ class Pepper:
 
     def __init__(self, secret_key: str) -> None:
         self._key = hmac.digest(secret_key.encode(), b"comfyfleet auth api_keys v1", "sha256")
+        self._deriving = hmac.digest(secret_key.encode(), b"comfyfleet auth key_requests v1", "sha256")
 
     def digest(self, key: ApiKey) -> bytes:
         """32 bytes that prove the key and do not give it away."""
@@ -64,14 +71,31 @@ class Pepper:
         """Whether the digest is this key's, in constant time."""
         return hmac.compare_digest(self.digest(key), digest)
 
+    def derive(self, key_id: str, *, user: UUID, idempotency_key: str, salt: bytes) -> ApiKey:
+        """The key of that id that this request made: the same one for as long as the salt is kept.
+
+        Without the salt or the pepper it is as random as any other.
+
+        Args:
+            salt: 32 random bytes.
+        """
+        seed = salt + user.bytes + key_id.encode() + idempotency_key.encode()  # all but the last of a fixed length
+        number = int.from_bytes(hmac.digest(self._deriving, seed, "sha512"))  # 512 bits: no letter is likelier
+        return ApiKey(id=key_id, secret=_base62(number, SECRET_LENGTH))
+
 
 def _random(length: int) -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
 def _checksum(body: str) -> str:
-    number, digits = zlib.crc32(body.encode()), ""
-    for _ in range(CHECKSUM_LENGTH):
+    return _base62(zlib.crc32(body.encode()), CHECKSUM_LENGTH)
+
+
+def _base62(number: int, length: int) -> str:
+    """The lowest digits of a number."""
+    digits = ""
+    for _ in range(length):
         number, digit = divmod(number, len(ALPHABET))
         digits = ALPHABET[digit] + digits
     return digits

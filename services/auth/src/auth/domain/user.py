@@ -4,33 +4,114 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from contracts.auth import Role, Tier
+from contracts.auth import Account, Key, Limits, Principal, Role, Scope, Tier, UserChanged, scopes_of
+from contracts.auth import User as PublicUser
 
-ALL_SCOPES = ("jobs",)
+RATE = "requests_per_minute"  # the one limit that doors apply
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One account. The tenant that is billed and limited is the user."""
+    """One account. The tenant that is billed and limited is the user.
+
+    Attributes:
+        version: grows with every change that doors must hear of.
+        tokens_from: access tokens of a lower version are void.
+        limits: that hold for it, own ones over its tier's.
+        own_limits: names of the limits that are its own.
+    """
 
     id: UUID
     username: str
+    email: str
     tier: Tier
     role: Role
     is_active: bool
+    created_at: datetime
+    version: int
+    tokens_from: int
+    limits: Limits
+    own_limits: tuple[str, ...] = ()
+
+    @property
+    def own_rate(self) -> bool:
+        """Whether its rate at the doors is its own, rather than its tier's."""
+        return RATE in self.own_limits
+
+    def account(self) -> Account:
+        """What its owner and admins see."""
+        user = PublicUser(
+            id=self.id,
+            username=self.username,
+            email=self.email,
+            tier=self.tier,
+            role=self.role,
+            is_active=self.is_active,
+            created_at=self.created_at,
+        )
+        return Account(user=user, limits=self.limits, own_limits=self.own_limits)
+
+    def changed(self, at: datetime, *, ended_session: UUID | None, revoked_key: str | None) -> UserChanged:
+        """What doors are told of it after a change."""
+        return UserChanged(
+            user_id=self.id,
+            version=self.version,
+            tokens_from=self.tokens_from,
+            is_active=self.is_active,
+            tier=self.tier,
+            role=self.role,
+            limits=self.limits,
+            own_limits=self.own_rate,
+            ended_session=ended_session,
+            revoked_key=revoked_key,
+            at=at,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A key as it is kept."""
+    """A key as it is kept. ``works``: neither revoked nor expired, and its user is active."""
 
     id: str
     digest: bytes
-    scopes: tuple[str, ...]
+    scopes: tuple[Scope, ...]
     expires_at: datetime | None
-    revoked_at: datetime | None
+    works: bool
     user: User
 
-    def works_at(self, now: datetime) -> bool:
-        """Whether the key may be used at this moment."""
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at) and self.user.is_active
+    def principal(self) -> Principal:
+        """Who the key speaks for: it may do what it was made for and its user's role still allows."""
+        user = self.user
+        return Principal(
+            user_id=user.id,
+            username=user.username,
+            tier=user.tier,
+            role=user.role,
+            scopes=tuple(scope for scope in scopes_of(user.role) if scope in self.scopes),
+            requests_per_minute=user.limits.requests_per_minute,
+            own_limits=user.own_rate,
+            version=user.version,
+            key_id=self.id,
+            expires_at=self.expires_at,
+        )
+
+
+def listed(
+    *,
+    id: str,  # noqa: A002 - as the column and the contract call it
+    name: str,
+    scopes: tuple[Scope, ...],
+    expires_at: datetime | None,
+    created_at: datetime,
+    last_used_at: datetime | None = None,
+) -> Key:
+    """A key as its owner sees it again and again."""
+    return Key(
+        id=id,
+        name=name,
+        prefix=f"cf_{id}",
+        scopes=scopes,
+        expires_at=expires_at,
+        created_at=created_at,
+        last_used_at=last_used_at,
+    )

@@ -1,84 +1,112 @@
-"""Users, tiers and keys in PostgreSQL."""
+"""Users in PostgreSQL, with the limits that hold for them."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, select
-from sqlalchemy.dialects.postgresql import insert as upsert
-
-from auth.domain.user import StoredKey, User
-from auth.store.tables import API_KEYS, TIERS, USERS
+from auth.domain.user import User
 from chassis.ids import new_id
-from chassis.postgres import Database
-from contracts.auth import Limits, Role, Tenant, Tier
+from chassis.statement import Connection, Row, Statement
+from contracts.auth import Limits, ListUsers, Role, Tier
 
-_USER_COLUMNS = (USERS.c.id.label("user_id"), USERS.c.username, USERS.c.tier, USERS.c.role, USERS.c.is_active)
+COLUMNS = """
+u.id AS user_id, u.username, u.email, u.tier, u.role, u.is_active, u.created_at AS user_created_at, u.version,
+u.tokens_from, u.limits AS own, t.images_per_day, t.max_running, t.queue_cap, t.weight, t.requests_per_minute
+"""
+"""What ``user_of`` reads of ``users u JOIN tiers t ON t.name = u.tier``."""
 
-
-class UserStore:
-    """Reads and writes users, their tiers and their keys."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def find_key(self, key_id: str) -> StoredKey | None:
-        """The key of that id with its user."""
-        query = (
-            select(API_KEYS.c.id, API_KEYS.c.digest, API_KEYS.c.scopes, API_KEYS.c.expires_at, API_KEYS.c.revoked_at)
-            .add_columns(*_USER_COLUMNS)
-            .join(USERS, USERS.c.id == API_KEYS.c.user_id)
-            .where(API_KEYS.c.id == key_id)
-        )
-        async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        if row is None:
-            return None
-        return StoredKey(
-            id=row.id,
-            digest=row.digest,
-            scopes=tuple(row.scopes),
-            expires_at=row.expires_at,
-            revoked_at=row.revoked_at,
-            user=_user(row),
-        )
-
-    async def find_tenant(self, user_id: UUID) -> Tenant | None:
-        """Tier and limits of a user: its own limits, where it has any, over its tier's."""
-        query = (
-            select(TIERS, USERS.c.id, USERS.c.limits, USERS.c.is_active)
-            .join(USERS, USERS.c.tier == TIERS.c.name)
-            .where(USERS.c.id == user_id)
-        )
-        async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        if row is None:
-            return None
-        limits = {name: getattr(row, name) for name in Limits.model_fields} | (row.limits or {})
-        return Tenant(
-            tenant_id=row.id, tier=Tier(row.name), is_active=row.is_active, limits=Limits.model_validate(limits)
-        )
-
-    async def ensure_user(self, *, username: str, email: str, role: Role, tier: Tier) -> UUID:
-        """The id of the user of that name, made if there is none."""
-        make = upsert(USERS).values(id=new_id(), username=username, email=email, role=role, tier=tier)
-        async with self._database.transaction() as connection:
-            await connection.execute(make.on_conflict_do_nothing(index_elements=["username"]))
-            rows = await connection.execute(select(USERS.c.id).where(USERS.c.username == username))
-            found: UUID = rows.scalar_one()
-        return found
-
-    async def add_key(self, user_id: UUID, key_id: str, digest: bytes, *, name: str, scopes: tuple[str, ...]) -> None:
-        """Keep a key of a user."""
-        values = {"id": key_id, "user_id": user_id, "digest": digest, "name": name, "scopes": list(scopes)}
-        async with self._database.transaction() as connection:
-            await connection.execute(insert(API_KEYS).values(values))
+_FIND = Statement(f"SELECT {COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id = :id")  # noqa: S608 - constants only
+_LOCK = Statement(f"SELECT {COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id = :id FOR UPDATE OF u")  # noqa: S608 - constants only
+_LIST = Statement(f"""
+SELECT {COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier
+WHERE (:user_id::uuid IS NULL OR u.id = :user_id)
+    AND (:before::uuid IS NULL OR u.id < :before)
+    AND (:user_id::uuid IS NULL OR u.id = :user_id)
+    AND (:tier::text IS NULL OR u.tier = :tier)
+    AND (:role::text IS NULL OR u.role = :role)
+    AND (:is_active::boolean IS NULL OR u.is_active = :is_active)
+    AND (:search::text IS NULL OR strpos(lower(u.username), lower(:search)) > 0
+         OR strpos(lower(u.email), lower(:search)) > 0)
+ORDER BY u.id DESC LIMIT :limit
+""")  # noqa: S608 - constants only
+_HOLD_ADMINS = Statement("SELECT pg_advisory_xact_lock(hashtext('auth.admins'))")
+_ANOTHER_ADMIN = Statement("SELECT 1 FROM users WHERE role = 'admin' AND is_active AND id <> :id LIMIT 1")
+_SAVE = Statement("""
+UPDATE users SET tier = :tier, role = :role, is_active = :is_active, limits = :own WHERE id = :id
+""")
+_END_SESSIONS = Statement("UPDATE sessions SET ended_at = now() WHERE user_id = :id AND ended_at IS NULL")
+_MAKE = Statement("""
+INSERT INTO users (id, username, email, role, tier) VALUES (:id, :username, :email, :role, :tier)
+ON CONFLICT DO NOTHING
+""")
+_FIND_BY_NAME = Statement(
+    f"SELECT {COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier WHERE lower(u.username) = lower(:username)"  # noqa: S608 - constants only
+)
 
 
-def _user(row: Row[Any]) -> User:
+async def find(connection: Connection, user_id: UUID) -> User | None:
+    """The user of that id."""
+    row = await _FIND.first(connection, id=user_id)
+    return user_of(row) if row else None
+
+
+async def lock(connection: Connection, user_id: UUID) -> User | None:
+    """The user of that id, nobody else's to change until the transaction ends."""
+    row = await _LOCK.first(connection, id=user_id)
+    return user_of(row) if row else None
+
+
+async def page(connection: Connection, query: ListUsers) -> tuple[list[User], bool]:
+    """Users that match, newest first, and whether there are more. What is searched for stands for itself alone."""
+    values = query.model_dump(mode="python") | {"limit": query.limit + 1}
+    rows = await _LIST.all(connection, **values)
+    return [user_of(row) for row in rows[: query.limit]], len(rows) > query.limit
+
+
+async def hold_admins(connection: Connection) -> None:
+    """Have nobody else change who is an admin until the transaction ends. Always before the lock of any user."""
+    await _HOLD_ADMINS.run(connection)
+
+
+async def is_last_admin(connection: Connection, user_id: UUID) -> bool:
+    """Whether there is no active admin but this user. Only sure under ``hold_admins``."""
+    return await _ANOTHER_ADMIN.value(connection, id=user_id) is None
+
+
+async def save(
+    connection: Connection, user_id: UUID, *, tier: Tier, role: Role, is_active: bool, own: Mapping[str, Any]
+) -> None:
+    """Write how a user stands, whose lock is held; ``own`` are all its own limits."""
+    written = json.dumps(dict(own)) if own else None
+    await _SAVE.run(connection, id=user_id, tier=tier, role=role, is_active=is_active, own=written)
+
+
+async def end_sessions(connection: Connection, user_id: UUID) -> None:
+    """End every session of a user."""
+    await _END_SESSIONS.run(connection, id=user_id)
+
+
+async def ensure(connection: Connection, *, username: str, email: str, role: Role, tier: Tier) -> User | None:
+    """The user of that name in whatever case, made if there is none; None where the address is somebody else's."""
+    await _MAKE.run(connection, id=new_id(), username=username, email=email, role=role, tier=tier)
+    row = await _FIND_BY_NAME.first(connection, username=username)
+    return user_of(row) if row else None
+
+
+def user_of(row: Row) -> User:
+    """The user in a row that has ``COLUMNS``."""
+    own = row["own"] or {}
     return User(
-        id=row.user_id,
-        username=row.username,
-        tier=Tier(row.tier),
-        role=Role(row.role),
-        is_active=row.is_active,
+        id=row["user_id"],
+        username=row["username"],
+        email=row["email"],
+        tier=Tier(row["tier"]),
+        role=Role(row["role"]),
+        is_active=row["is_active"],
+        created_at=row["user_created_at"],
+        version=row["version"],
+        tokens_from=row["tokens_from"],
+        limits=Limits.model_validate({name: row[name] for name in Limits.model_fields} | own),
+        own_limits=tuple(name for name in Limits.model_fields if name in own),
     )

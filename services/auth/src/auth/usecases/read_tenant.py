@@ -2,26 +2,25 @@
 
 from uuid import UUID
 
-from auth.store.users import UserStore
+from auth.store import users
+from chassis.postgres import Database
 from contracts.auth import Tenant, UnknownTenant
 
 
 class TenantReader:
     """Tells the tier and the limits of tenants."""
 
-    def __init__(self, users: UserStore) -> None:
-        self._users = users
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    async def read(self, tenant: str) -> Tenant:
-        """The tenant of that id.
+    async def read(self, tenant_id: UUID) -> Tenant:
+        """The tenant of that id, deactivated or not.
 
         Raises:
             UnknownTenant: there is none.
         """
-        try:
-            found = await self._users.find_tenant(UUID(tenant))
-        except ValueError:
-            found = None
-        if found is None:
+        async with self._database.single() as connection:
+            user = await users.find(connection, tenant_id)
+        if user is None:
             raise UnknownTenant
-        return found
+        return Tenant(tenant_id=user.id, tier=user.tier, is_active=user.is_active, limits=user.limits)

@@ -1,0 +1,72 @@
+"""Accounts, sessions and what they are proved with."""
+
+from auth.consumers.subject import user_of
+from auth.usecases.change_password import PasswordChanger
+from auth.usecases.end_session import SessionEnder
+from auth.usecases.open_session import SessionOpener
+from auth.usecases.record_denial import DenialRecorder
+from auth.usecases.refresh_session import SessionRefresher
+from auth.usecases.register import Registrar
+from auth.usecases.signing import Signer
+from chassis.bus import Bus
+from contracts.auth import (
+    CHANGE_PASSWORD,
+    END_SESSION,
+    OPEN_SESSION,
+    READ_KEYSET,
+    RECORD_DENIAL,
+    REFRESH_SESSION,
+    REGISTER,
+    ChangePassword,
+    Done,
+    EndSession,
+    Keyset,
+    OpenSession,
+    ReadKeyset,
+    RecordDenial,
+    RefreshSession,
+    Register,
+    Session,
+    User,
+)
+from contracts.wire.topic import Address
+
+
+def register_accounts(bus: Bus, *, registrar: Registrar, passwords: PasswordChanger, denials: DenialRecorder) -> None:
+    """Serve who has or wants an account."""
+
+    async def register(command: Register, _: Address) -> User:
+        return await registrar.register(command)
+
+    async def change_password(command: ChangePassword, address: Address) -> Done:
+        return await passwords.change(user_of(address), command)
+
+    async def record_denial(command: RecordDenial, address: Address) -> Done:
+        return await denials.record(user_of(address), command)
+
+    bus.serve(REGISTER, register)
+    bus.serve(CHANGE_PASSWORD, change_password)
+    bus.serve(RECORD_DENIAL, record_denial)
+
+
+def register_sessions(
+    bus: Bus, *, opener: SessionOpener, refresher: SessionRefresher, ender: SessionEnder, signer: Signer
+) -> None:
+    """Serve who logs in and out."""
+
+    async def open_session(command: OpenSession, _: Address) -> Session:
+        return await opener.open(command)
+
+    async def refresh_session(command: RefreshSession, _: Address) -> Session:
+        return await refresher.refresh(command)
+
+    async def end_session(command: EndSession, address: Address) -> Done:
+        return await ender.end(user_of(address), command)
+
+    async def read_keyset(_: ReadKeyset, __: Address) -> Keyset:
+        return await signer.keyset()
+
+    bus.serve(OPEN_SESSION, open_session)
+    bus.serve(REFRESH_SESSION, refresh_session)
+    bus.serve(END_SESSION, end_session)
+    bus.serve(READ_KEYSET, read_keyset)

@@ -1,0 +1,64 @@
+"""Users, tiers and what they may use. Who acts as an admin is the user in the subject."""
+
+from auth.consumers.subject import user_of
+from auth.usecases.change_tier import TierChanger
+from auth.usecases.change_user import UserChanger
+from auth.usecases.list_tiers import TierLister
+from auth.usecases.list_users import UserLister
+from auth.usecases.read_account import AccountReader
+from auth.usecases.read_tenant import TenantReader
+from chassis.bus import Bus
+from contracts.auth import (
+    CHANGE_TIER,
+    CHANGE_USER,
+    LIST_TIERS,
+    LIST_USERS,
+    READ_ACCOUNT,
+    READ_TENANT,
+    Account,
+    ChangeTier,
+    ChangeUser,
+    ListTiers,
+    ListUsers,
+    ReadAccount,
+    ReadTenant,
+    Tenant,
+    TierLimits,
+    Tiers,
+    UserPage,
+)
+from contracts.wire.topic import Address
+
+
+def register(bus: Bus, *, tenants: TenantReader, accounts: AccountReader) -> None:
+    """Serve what services ask about a user."""
+
+    async def read_tenant(_: ReadTenant, address: Address) -> Tenant:
+        return await tenants.read(user_of(address))
+
+    async def read_account(_: ReadAccount, address: Address) -> Account:
+        return await accounts.read(user_of(address))
+
+    bus.serve(READ_TENANT, read_tenant)
+    bus.serve(READ_ACCOUNT, read_account)
+
+
+def register_admin(bus: Bus, *, lister: UserLister, changer: UserChanger, tiers: TierLister, tier: TierChanger) -> None:
+    """Serve what admins ask and decide."""
+
+    async def list_users(query: ListUsers, address: Address) -> UserPage:
+        return await lister.list(user_of(address), query)
+
+    async def change_user(command: ChangeUser, address: Address) -> Account:
+        return await changer.change(user_of(address), command)
+
+    async def list_tiers(_: ListTiers, __: Address) -> Tiers:
+        return await tiers.list()
+
+    async def change_tier(command: ChangeTier, address: Address) -> TierLimits:
+        return await tier.change(user_of(address), command)
+
+    bus.serve(LIST_USERS, list_users)
+    bus.serve(CHANGE_USER, change_user)
+    bus.serve(LIST_TIERS, list_tiers)
+    bus.serve(CHANGE_TIER, change_tier)

@@ -1,0 +1,30 @@
+"""Access tokens: JWTs (RFC 9068) that doors verify alone, so they say all that a door must know."""
+
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import jwt
+
+from auth.domain.signing_key import SigningKey
+from auth.domain.user import User
+from contracts.auth import ALGORITHM, AUDIENCE, ISSUER, TOKEN_TYPE
+
+
+def sign(key: SigningKey, user: User, session_id: UUID, *, now: datetime, life: timedelta) -> str:
+    """A token for this user, as it stands, and session; valid from now on for its life."""
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": str(user.id),
+        "sid": str(session_id),
+        "jti": uuid4().hex,
+        "iat": int(now.timestamp()),
+        "exp": int((now + life).timestamp()),
+        "username": user.username,
+        "tier": user.tier.value,
+        "role": user.role.value,
+        "rpm": user.limits.requests_per_minute,
+        "own": user.own_rate,
+        "ver": user.version,
+    }
+    return jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"typ": TOKEN_TYPE, "kid": key.kid})

@@ -1,0 +1,57 @@
+"""Usernames and e-mail addresses: what may be one. Every check takes time in proportion to the text, whatever it is."""
+
+import re
+
+from contracts.wire.errors import FieldError
+
+USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,30}[A-Za-z0-9]")
+EMAIL_MAX, LOCAL_MAX, DOMAIN_MAX = 254, 64, 253  # RFC 5321 section 4.5.3.1
+ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+")
+LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+LOGIN_NAME = re.compile(r"[!-~]{1,254}")
+
+BAD_USERNAME = FieldError(
+    pointer="/username",
+    code="username_invalid",
+    message="3 to 32 letters, digits, dots, underscores or hyphens of ASCII; the first and the last are no sign.",
+)
+BAD_EMAIL = FieldError(
+    pointer="/email",
+    code="email_invalid",
+    message="An address of at most 254 ASCII characters like name@example.org, without quotes or comments.",
+)
+
+
+def is_username(text: str) -> bool:
+    """Whether an account may be called so. Case is kept, and two names that differ by it alone are one."""
+    return USERNAME.fullmatch(text) is not None
+
+
+def normalised_email(text: str) -> str | None:
+    """The address with its domain in lower case, or None where it is none.
+
+    Internationalised addresses are refused rather than folded: two that look the same must not be two accounts.
+    A quoted local part is refused too; a ``+tag`` belongs to the address.
+    """
+    if len(text) > EMAIL_MAX or not text.isascii() or text.count("@") != 1:
+        return None
+    local, domain = text.split("@")
+    labels = domain.split(".")
+    if len(local) > LOCAL_MAX or not all(map(ATOM.fullmatch, local.split("."))):
+        return None
+    if len(labels) < 2 or not all(map(LABEL.fullmatch, labels)) or labels[-1].isdigit():
+        return None
+    return f"{local}@{domain.lower()}"
+
+
+def account_errors(username: str, email: str) -> tuple[FieldError, ...]:
+    """What is wrong with the two, without a word of what was sent."""
+    return (
+        *(() if is_username(username) else (BAD_USERNAME,)),
+        *(() if normalised_email(email) is not None else (BAD_EMAIL,)),
+    )
+
+
+def login_name(text: str) -> str:
+    """What a login may be looked up by, in lower case; "" where no account can be called so."""
+    return text.lower() if LOGIN_NAME.fullmatch(text) else ""

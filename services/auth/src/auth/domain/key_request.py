@@ -1,0 +1,69 @@
+"""What may be asked of a new API key."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from contracts.auth import CreateKey, InvalidKey, Role, Scope, ScopeNotGranted, scopes_of
+from contracts.wire.errors import FieldError
+
+MAX_LIFE = timedelta(days=366)
+
+
+def name_of(command: CreateKey) -> str:
+    """The key's name, without spaces around it.
+
+    Raises:
+        InvalidKey: nothing is left, or it has control characters or others that cannot be seen.
+    """
+    name = command.name.strip()
+    if not name:
+        raise _invalid("/name", "name_empty", "A name has at least one letter.")
+    if not name.isprintable():
+        raise _invalid("/name", "name_unprintable", "A name has no control characters and none that cannot be seen.")
+    return name
+
+
+def scopes_to_give(command: CreateKey, role: Role) -> tuple[Scope, ...]:
+    """What the key may be used for, each scope once.
+
+    Raises:
+        ScopeNotGranted: the credential that asks, or its user's role, does not have one of them.
+    """
+    if not set(command.scopes) <= set(command.granted) & set(scopes_of(role)):
+        raise ScopeNotGranted
+    return _ordered(command.scopes)
+
+
+def expiry_of(command: CreateKey, now: datetime, life: timedelta) -> datetime:
+    """When the key ends: as asked, or after ``life``.
+
+    Raises:
+        InvalidKey: that is past, or more than 366 days away, or in no time zone.
+    """
+    asked = command.expires_at
+    if asked is None:
+        return now + life
+    if asked.tzinfo is None:
+        raise _invalid("/expires_at", "expires_at_naive", "The time needs an offset from UTC, or Z.")
+    if not now < asked <= now + MAX_LIFE:
+        message = f"A key ends in the future, and {MAX_LIFE.days} days from now at the latest."
+        raise _invalid("/expires_at", "expires_at_range", message)
+    return asked
+
+
+def hash_of(command: CreateKey) -> bytes:
+    """32 bytes that two requests share if and only if they ask for the same key."""
+    expires = command.expires_at and command.expires_at.isoformat()
+    asked = {"name": command.name.strip(), "scopes": _ordered(command.scopes), "expires_at": expires}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).digest()
+
+
+def _ordered(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+    asked = set(scopes)
+    return tuple(scope for scope in Scope if scope in asked)
+
+
+def _invalid(pointer: str, code: str, message: str) -> InvalidKey:
+    return InvalidKey(errors=(FieldError(pointer=pointer, code=code, message=message),))

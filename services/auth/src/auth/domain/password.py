@@ -1,0 +1,72 @@
+"""Which new passwords are accepted (NIST SP 800-63B): long ones, of any characters, that are not guessed first."""
+
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
+from contracts.auth import PASSWORD_MAX
+from contracts.wire.errors import FieldError
+
+MIN_LENGTH, FLOOR = 15, 8  # 15 where the password is the only factor; never less than 8
+SERVICE = "comfyfleet"
+SHORT_UNIT = 8  # "abcabcabcabcabc" is as good as "abc"
+SHORT_WORD = 3  # a name below this says too little to be taken out of a password
+
+
+def normalised(password: str) -> str:
+    """The same password however it was typed (NFKC). Nothing is trimmed or cut off; spaces at the ends count."""
+    return unicodedata.normalize("NFKC", password)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a new password must be. ``min_length``: in characters, however they are composed."""
+
+    min_length: int = MIN_LENGTH
+
+    def errors(self, password: str, *, username: str, email: str, pointer: str) -> tuple[FieldError, ...]:
+        """What is wrong with it, the first thing only, without a word of it; empty where it will do."""
+        fault = self._fault(password, username, email)
+        return () if fault is None else (FieldError(pointer=pointer, code=fault[0], message=fault[1]),)
+
+    def _fault(self, password: str, username: str, email: str) -> tuple[str, str] | None:
+        text = normalised(password)
+        if max(len(text), len(password)) > PASSWORD_MAX:
+            return "password_too_long", f"At most {PASSWORD_MAX} characters."
+        if min(len(text), len(password)) < self.min_length:
+            return "password_too_short", f"At least {self.min_length} characters."
+        folded = text.casefold()
+        if folded.strip() in _common() or folded[: _period(folded)] in _common():
+            return "password_common", "This is one of the passwords that are guessed first."
+        if _period(folded) < SHORT_UNIT:
+            return "password_repetitive", "Not the same few characters over and over."
+        if _left_without(folded, username, email.partition("@")[0], SERVICE) < FLOOR:
+            return "password_context", f"Not the username, the e-mail address or {SERVICE} with a little around it."
+        return None
+
+
+@cache
+def _common() -> frozenset[str]:
+    """The 30,000 most common passwords that leaked, in lower case."""
+    return frozenset(FREQUENCY_LISTS["passwords"])
+
+
+def _period(text: str) -> int:
+    """Length of the shortest unit that the text repeats at least twice, else its own length. In linear time."""
+    border = [0] * len(text)
+    for index in range(1, len(text)):
+        length = border[index - 1]
+        while length and text[index] != text[length]:
+            length = border[length - 1]
+        border[index] = length + (text[index] == text[length])
+    period = len(text) - (border[-1] if border else 0)
+    return period if 2 * period <= len(text) else len(text)
+
+
+def _left_without(folded: str, *words: str) -> int:
+    """How many characters are left when the words are taken out, the longest first."""
+    for word in sorted((word.casefold() for word in words if len(word) >= SHORT_WORD), key=len, reverse=True):
+        folded = folded.replace(word, "")
+    return len(folded)

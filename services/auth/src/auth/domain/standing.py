@@ -1,0 +1,46 @@
+"""What an admin may change about a user."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from auth.domain.user import User
+from contracts.auth import ChangeUser, Role, Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a user stands. ``own``: all of its own limits, by name."""
+
+    tier: Tier
+    role: Role
+    is_active: bool
+    own: dict[str, Any]
+
+    @property
+    def leads(self) -> bool:
+        """Whether such a user can change others."""
+        return self.role is Role.ADMIN and self.is_active
+
+    def after(self, command: ChangeUser) -> "Standing":
+        """How it stands once that is done."""
+        return Standing(
+            tier=command.tier or self.tier,
+            role=command.role or self.role,
+            is_active=self.is_active if command.is_active is None else command.is_active,
+            own=self.own if command.limits is None else command.limits.model_dump(),
+        )
+
+    def beside(self, other: "Standing") -> dict[str, Any]:
+        """What differs, as the other has it: for the audit log."""
+        mine, theirs = self.as_json(), other.as_json()
+        return {name: theirs[name] for name in theirs if mine[name] != theirs[name]}
+
+    def as_json(self) -> dict[str, Any]:
+        """Each by its name."""
+        return {"tier": self.tier, "role": self.role, "is_active": self.is_active, "limits": self.own}
+
+
+def standing_of(user: User) -> Standing:
+    """How a user stands now."""
+    own = {name: getattr(user.limits, name) for name in user.own_limits}
+    return Standing(tier=user.tier, role=user.role, is_active=user.is_active, own=own)

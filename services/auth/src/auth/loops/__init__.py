@@ -1,0 +1,1 @@
+"""What auth does from time to time: one duty per file."""

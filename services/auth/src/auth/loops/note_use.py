@@ -1,0 +1,32 @@
+"""Doors tell when keys were last seen."""
+
+from nats.aio.msg import Msg
+from pydantic import ValidationError
+
+from auth.usecases.note_use import UseNotes
+from chassis.bus import Bus
+from chassis.logs import log
+from contracts.auth import KEYS_USED, KeysUsed
+
+EVERY_S = 1.0
+
+
+class UseListener:
+    """Listens from its first tick on, and writes once a tick."""
+
+    def __init__(self, bus: Bus, notes: UseNotes) -> None:
+        self._bus, self._notes = bus, notes
+        self._listening = False
+
+    async def tick(self) -> None:
+        """Write what was heard. A duty for ``chassis.loop.Loop``."""
+        if not self._listening:
+            await self._bus.hear(KEYS_USED.pattern, self._on_used)
+            self._listening = True
+        await self._notes.write()
+
+    async def _on_used(self, message: Msg) -> None:
+        try:
+            self._notes.add(KeysUsed.model_validate_json(message.data))
+        except ValidationError:
+            log.warning("auth.use_malformed", subject=message.subject)

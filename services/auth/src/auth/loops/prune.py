@@ -1,0 +1,26 @@
+"""What nobody needs any more goes."""
+
+from datetime import timedelta
+
+from auth.store import changes, keys, sessions
+from chassis.postgres import Database
+
+EVERY_S = 600.0
+
+
+class Pruner:
+    """Forgets changes after a day, who asked for a key after 24 hours, and sessions a day after their end.
+
+    Args:
+        idle: how long a session lives without being refreshed.
+    """
+
+    def __init__(self, database: Database, *, idle: timedelta) -> None:
+        self._database, self._idle = database, idle
+
+    async def tick(self) -> None:
+        """One round. A duty for ``chassis.loop.Loop``."""
+        async with self._database.single() as connection:
+            await changes.prune(connection)
+            await keys.prune_requests(connection)
+            await sessions.prune(connection, idle=self._idle)

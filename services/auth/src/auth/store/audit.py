@@ -1,0 +1,86 @@
+"""The audit log: who did what to whom, from where, and when. It only ever grows."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+from structlog.contextvars import get_contextvars
+
+from auth.domain.audit_chain import BEGINNING, Link, hash_of
+from chassis.statement import Connection, Row, Statement
+
+PAGE = 1000
+_LOCK_KEY = 0x6175646974  # "audit"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that was done.
+
+    Attributes:
+        action: noun.verb, as in ``session.opened``.
+        actor_id: who did it; None where nobody is known.
+        subject_id: whose account it is about.
+        ip: where it came from.
+        detail: what else there is to say, as JSON. Never a secret.
+    """
+
+    action: str
+    actor_id: UUID | None = None
+    subject_id: UUID | None = None
+    ip: str | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+_LOCK = Statement("SELECT pg_advisory_xact_lock(:key)")
+# The detail goes through the database and back before it is hashed: jsonb may write a number in another way.
+_NEXT = Statement("""
+SELECT clock_timestamp() AS at, CAST(:detail AS jsonb) AS detail, last.id, last.hash
+FROM (VALUES (1)) AS one LEFT JOIN LATERAL (SELECT id, hash FROM audit_log ORDER BY id DESC LIMIT 1) last ON true
+""")
+_ADD = Statement("""
+INSERT INTO audit_log (id, at, action, actor_id, subject_id, ip, request_id, detail, hash)
+VALUES (:id, :at, :action, :actor_id, :subject_id, :ip, :request_id, CAST(:detail AS jsonb), :hash)
+""")
+_PAGE = Statement("""
+SELECT id, at, action, actor_id, subject_id, ip, request_id, detail, hash
+FROM audit_log WHERE id > :after ORDER BY id LIMIT :limit
+""")
+
+
+async def record(connection: Connection, entry: Entry) -> None:
+    """Add an entry, with the request that is being answered, to the end of the chain.
+
+    Entries follow one another: others wait until this transaction ends, so this is to be its last statement but few.
+    """
+    await _LOCK.run(connection, key=_LOCK_KEY)
+    detail = orjson.dumps(entry.detail).decode()
+    last = await _NEXT.first(connection, detail=detail)
+    assert last is not None  # noqa: S101 - one row of VALUES
+    link = Link(
+        id=(last["id"] or 0) + 1,
+        at=last["at"],
+        action=entry.action,
+        actor_id=entry.actor_id,
+        subject_id=entry.subject_id,
+        ip=entry.ip,
+        request_id=get_contextvars().get("request_id"),
+        detail=last["detail"],
+    )
+    values = {name: getattr(link, name) for name in Link.__slots__} | {"detail": detail}
+    await _ADD.run(connection, **values, hash=hash_of(last["hash"] or BEGINNING, link))
+
+
+async def entries(connection: Connection) -> AsyncIterator[tuple[Link, bytes]]:
+    """Every entry with its hash, oldest first."""
+    after = 0
+    while rows := await _PAGE.all(connection, after=after, limit=PAGE):
+        for row in rows:
+            yield _link(row), row["hash"]
+        after = rows[-1]["id"]
+
+
+def _link(row: Row) -> Link:
+    return Link(**{name: row[name] for name in Link.__slots__})

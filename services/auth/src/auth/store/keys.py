@@ -1,0 +1,165 @@
+"""API keys in PostgreSQL, and which request made them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from auth.domain.user import StoredKey, listed
+from auth.store.users import COLUMNS, user_of
+from chassis.statement import Connection, Row, Statement
+from contracts.auth import Key, Scope
+
+_FIND = Statement(f"""
+SELECT k.id, k.digest, k.scopes, k.expires_at, {COLUMNS},
+    k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AND u.is_active AS works
+FROM api_keys k JOIN users u ON u.id = k.user_id JOIN tiers t ON t.name = u.tier
+WHERE k.id = :id
+""")  # noqa: S608 - constants only
+_LISTED = "id, name, scopes, expires_at, created_at, last_used_at"
+_LIVE = "user_id = :user_id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+_LIST = Statement(f"SELECT {_LISTED} FROM api_keys WHERE {_LIVE} ORDER BY created_at DESC, id")  # noqa: S608 - constants only
+_COUNT = Statement(f"SELECT count(*) FROM api_keys WHERE {_LIVE}")  # noqa: S608 - constants only
+_READ = Statement(f"SELECT {_LISTED} FROM api_keys WHERE id = :id")  # noqa: S608 - constants only
+_NOW = Statement("SELECT now()")
+_ADD = Statement(f"""
+INSERT INTO api_keys (id, user_id, digest, name, scopes, expires_at)
+VALUES (:id, :user_id, :digest, :name, :scopes, :expires_at)
+RETURNING {_LISTED}
+""")  # noqa: S608 - constants only
+_REVOKE = Statement("""
+UPDATE api_keys SET revoked_at = now() WHERE id = :id AND user_id = :user_id AND revoked_at IS NULL RETURNING id
+""")
+_IS_OF = Statement("SELECT 1 FROM api_keys WHERE id = :id AND user_id = :user_id")
+_NOTE_USES = Statement("""
+UPDATE api_keys k SET last_used_at = least(seen.at, now())
+FROM unnest(:ids::text[], :times::timestamptz[]) AS seen (id, at)
+WHERE k.id = seen.id AND (k.last_used_at IS NULL OR k.last_used_at < least(seen.at, now()))
+""")
+_REMEMBERED = "created_at > now() - interval '24 hours'"
+_RECALL = Statement(f"""
+SELECT request_hash, salt, key_id FROM key_requests
+WHERE user_id = :user_id AND idempotency_key = :idempotency_key AND {_REMEMBERED}
+""")  # noqa: S608 - constants only
+_REMEMBER = Statement("""
+INSERT INTO key_requests (user_id, idempotency_key, request_hash, salt, key_id)
+VALUES (:user_id, :idempotency_key, :request_hash, :salt, :key_id)
+ON CONFLICT (user_id, idempotency_key) DO UPDATE SET
+    request_hash = excluded.request_hash, salt = excluded.salt, key_id = excluded.key_id, created_at = now()
+""")
+_PRUNE = Statement(f"DELETE FROM key_requests WHERE NOT {_REMEMBERED}")  # noqa: S608 - constants only
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRequest:
+    """What a request with an Idempotency-Key asked for, and what its key's secret comes from."""
+
+    idempotency_key: str
+    request_hash: bytes
+    salt: bytes
+    key_id: str
+
+
+async def find(connection: Connection, key_id: str) -> StoredKey | None:
+    """The key of that id with its user."""
+    row = await _FIND.first(connection, id=key_id)
+    if row is None:
+        return None
+    return StoredKey(
+        id=row["id"],
+        digest=row["digest"],
+        scopes=_scopes(row),
+        expires_at=row["expires_at"],
+        works=row["works"],
+        user=user_of(row),
+    )
+
+
+async def now(connection: Connection) -> datetime:
+    """The transaction's time by the database's clock, which alone counts."""
+    time: datetime = await _NOW.value(connection)
+    return time
+
+
+async def live(connection: Connection, user_id: UUID) -> tuple[Key, ...]:
+    """The user's keys that work, newest first."""
+    return tuple(_key(row) for row in await _LIST.all(connection, user_id=user_id))
+
+
+async def count(connection: Connection, user_id: UUID) -> int:
+    """How many keys of the user work. Only sure under the user's lock."""
+    number: int = await _COUNT.value(connection, user_id=user_id)
+    return number
+
+
+async def read(connection: Connection, key_id: str) -> Key:
+    """The key of that id, whether it works or not.
+
+    Raises:
+        LookupError: there is none.
+    """
+    row = await _READ.first(connection, id=key_id)
+    if row is None:
+        raise LookupError(key_id)
+    return _key(row)
+
+
+async def add(
+    connection: Connection,
+    user_id: UUID,
+    key_id: str,
+    digest: bytes,
+    *,
+    name: str,
+    scopes: tuple[Scope, ...],
+    expires_at: datetime | None,
+) -> Key:
+    """Keep a key of a user."""
+    row = await _ADD.first(
+        connection, id=key_id, user_id=user_id, digest=digest, name=name, scopes=list(scopes), expires_at=expires_at
+    )
+    assert row is not None  # noqa: S101 - an INSERT that returns nothing has raised
+    return _key(row)
+
+
+async def revoke(connection: Connection, user_id: UUID, key_id: str) -> bool | None:
+    """End a key: whether this ended it; None where the user has no such key."""
+    if await _REVOKE.value(connection, id=key_id, user_id=user_id) is not None:
+        return True
+    return False if await _IS_OF.value(connection, id=key_id, user_id=user_id) else None
+
+
+async def note_uses(connection: Connection, uses: Mapping[str, datetime]) -> None:
+    """Keep when keys were last seen: the latest counts, and nothing is later than now."""
+    await _NOTE_USES.run(connection, ids=list(uses), times=list(uses.values()))
+
+
+async def recall(connection: Connection, user_id: UUID, idempotency_key: str) -> KeyRequest | None:
+    """The request of the last 24 hours that carried this Idempotency-Key."""
+    row = await _RECALL.first(connection, user_id=user_id, idempotency_key=idempotency_key)
+    return KeyRequest(idempotency_key=idempotency_key, **row) if row else None
+
+
+async def remember(connection: Connection, user_id: UUID, request: KeyRequest) -> None:
+    """Keep for 24 hours which key a request made."""
+    await _REMEMBER.run(
+        connection,
+        user_id=user_id,
+        idempotency_key=request.idempotency_key,
+        request_hash=request.request_hash,
+        salt=request.salt,
+        key_id=request.key_id,
+    )
+
+
+async def prune_requests(connection: Connection) -> None:
+    """Forget requests that are older than 24 hours."""
+    await _PRUNE.run(connection)
+
+
+def _scopes(row: Row) -> tuple[Scope, ...]:
+    return tuple(Scope(scope) for scope in row["scopes"])
+
+
+def _key(row: Row) -> Key:
+    return listed(**(dict(row) | {"scopes": _scopes(row)}))

@@ -1,0 +1,85 @@
+"""How accounts are made and logged into: passwords, and the failures that slow guessing down."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from chassis.statement import Connection, Statement
+from contracts.auth import Role, Tier, User
+
+NOBODY = UUID(int=0)  # nobody's id: work for an unknown account is the same as for a known one
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a login is checked against. ``now``: the transaction's time by the database's clock, which alone counts."""
+
+    user_id: UUID
+    password_hash: str | None
+    is_active: bool
+    failed_logins: int
+    failed_login_at: datetime | None
+    now: datetime
+
+
+_COLUMNS = "id AS user_id, password_hash, is_active, failed_logins, failed_login_at, now() AS now"
+_FIND_BY_USERNAME = Statement(f"SELECT {_COLUMNS} FROM users WHERE lower(username) = :name")  # noqa: S608 - constants only
+_FIND_BY_EMAIL = Statement(f"SELECT {_COLUMNS} FROM users WHERE lower(email) = :name")  # noqa: S608 - constants only
+_FIND_BY_ID = Statement(f"SELECT {_COLUMNS} FROM users WHERE id = :user_id")  # noqa: S608 - constants only
+_LOCK = Statement(f"SELECT {_COLUMNS} FROM users WHERE id = :user_id FOR UPDATE")  # noqa: S608 - constants only
+_FAILED = Statement("""
+UPDATE users SET failed_logins = failed_logins + 1, failed_login_at = now() WHERE id = :user_id AND :counts
+""")
+_SUCCEEDED = Statement("""
+UPDATE users SET failed_logins = 0, failed_login_at = NULL, password_hash = coalesce(:upgraded, password_hash)
+WHERE id = :user_id
+""")
+_SET_HASH = Statement("""
+UPDATE users SET password_hash = :password_hash, failed_logins = 0, failed_login_at = NULL WHERE id = :user_id
+""")
+_MAKE = Statement("""
+INSERT INTO users (id, username, email, password_hash, role, tier)
+VALUES (:id, :username, :email, :password_hash, 'user', 'free') ON CONFLICT DO NOTHING
+RETURNING id, username, email, tier, role, is_active, created_at
+""")
+
+
+async def find(connection: Connection, name: str) -> Login | None:
+    """The account of that username or address, given in lower case."""
+    row = await (_FIND_BY_EMAIL if "@" in name else _FIND_BY_USERNAME).first(connection, name=name)
+    return Login(**row) if row else None
+
+
+async def find_by_id(connection: Connection, user_id: UUID) -> Login | None:
+    """The account of that id."""
+    row = await _FIND_BY_ID.first(connection, user_id=user_id)
+    return Login(**row) if row else None
+
+
+async def lock(connection: Connection, user_id: UUID) -> Login | None:
+    """The account of that id, nobody else's to change until the transaction ends."""
+    row = await _LOCK.first(connection, user_id=user_id)
+    return Login(**row) if row else None
+
+
+async def failed(connection: Connection, user_id: UUID, *, counts: bool) -> None:
+    """Count a failure, under the account's lock; where it does not count the same work is done for nothing."""
+    await _FAILED.run(connection, user_id=user_id, counts=counts)
+
+
+async def succeeded(connection: Connection, user_id: UUID, *, upgraded: str | None) -> None:
+    """Forget the failures, and keep a stronger hash of the same password where there is one."""
+    await _SUCCEEDED.run(connection, user_id=user_id, upgraded=upgraded)
+
+
+async def set_hash(connection: Connection, user_id: UUID, password_hash: str) -> None:
+    """Keep another password."""
+    await _SET_HASH.run(connection, user_id=user_id, password_hash=password_hash)
+
+
+async def make(connection: Connection, user_id: UUID, *, username: str, email: str, password_hash: str) -> User | None:
+    """Make an account of tier ``free``; None where name or address are taken, in whatever case."""
+    row = await _MAKE.first(connection, id=user_id, username=username, email=email, password_hash=password_hash)
+    if row is None:
+        return None
+    return User(**{**row, "tier": Tier(row["tier"]), "role": Role(row["role"])})

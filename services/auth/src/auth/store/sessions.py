@@ -1,0 +1,91 @@
+"""Sessions and their refresh tokens."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from auth.domain.refresh_token import Family
+from chassis.statement import Connection, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A refresh token that was found by its digest."""
+
+    session_id: UUID
+    user_id: UUID
+    generation: int
+
+
+_OPEN = Statement("""
+INSERT INTO sessions (id, user_id, expires_at) VALUES (:id, :user_id, now() + CAST(:life AS interval))
+""")
+_ADD_TOKEN = Statement("""
+INSERT INTO refresh_tokens (digest, session_id, generation) VALUES (:digest, :session_id, :generation)
+""")
+_FIND = Statement("""
+SELECT r.session_id, s.user_id, r.generation
+FROM refresh_tokens r JOIN sessions s ON s.id = r.session_id WHERE r.digest = :digest
+""")
+_LOCK = Statement("""
+SELECT s.generation, s.rotated_at, s.expires_at, s.ended_at, u.is_active, now() AS now
+FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = :id FOR UPDATE OF s
+""")
+_ROTATE = Statement("UPDATE sessions SET generation = :generation, rotated_at = now() WHERE id = :id")
+_END = Statement("""
+UPDATE sessions SET ended_at = now() WHERE id = :id AND user_id = :user_id AND ended_at IS NULL RETURNING 1
+""")
+_END_OTHERS = Statement("""
+UPDATE sessions SET ended_at = now()
+WHERE user_id = :user_id AND id IS DISTINCT FROM :kept AND ended_at IS NULL
+RETURNING id, rotated_at > now() - CAST(:token_life AS interval) AS has_tokens
+""")
+_PRUNE = Statement("""
+DELETE FROM sessions
+WHERE least(ended_at, expires_at, rotated_at + CAST(:idle AS interval)) < now() - interval '1 day'
+""")
+
+
+async def begin(connection: Connection, session_id: UUID, user_id: UUID, *, life: timedelta) -> None:
+    """Begin a session of generation 1 that ends after its life, however often it is refreshed."""
+    await _OPEN.run(connection, id=session_id, user_id=user_id, life=life)
+
+
+async def add_token(connection: Connection, session_id: UUID, digest: bytes, generation: int) -> None:
+    """Keep the digest of a refresh token."""
+    await _ADD_TOKEN.run(connection, session_id=session_id, digest=digest, generation=generation)
+
+
+async def find_token(connection: Connection, digest: bytes) -> Presented | None:
+    """The token of that digest, spent or not."""
+    row = await _FIND.first(connection, digest=digest)
+    return Presented(**row) if row else None
+
+
+async def lock(connection: Connection, session_id: UUID) -> Family | None:
+    """Take a session's lock until the transaction ends. Always after the lock of its user."""
+    row = await _LOCK.first(connection, id=session_id)
+    return Family(**row) if row else None
+
+
+async def rotate(connection: Connection, session_id: UUID, generation: int) -> None:
+    """Begin this generation, under the session's lock."""
+    await _ROTATE.run(connection, id=session_id, generation=generation)
+
+
+async def end(connection: Connection, session_id: UUID, user_id: UUID) -> bool:
+    """End a session of this user; False where it has ended before or is not the user's."""
+    return await _END.value(connection, id=session_id, user_id=user_id) is not None
+
+
+async def end_others(
+    connection: Connection, user_id: UUID, *, kept: UUID | None, token_life: timedelta
+) -> tuple[int, list[UUID]]:
+    """End all sessions of a user but one: how many, and those of which there may be valid access tokens."""
+    rows = await _END_OTHERS.all(connection, user_id=user_id, kept=kept, token_life=token_life)
+    return len(rows), [row["id"] for row in rows if row["has_tokens"]]
+
+
+async def prune(connection: Connection, *, idle: timedelta) -> None:
+    """Forget sessions, with all their tokens, that have been over for a day."""
+    await _PRUNE.run(connection, idle=idle)

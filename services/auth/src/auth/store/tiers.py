@@ -1,0 +1,42 @@
+"""Tiers in PostgreSQL."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chassis.statement import Connection, Row, Statement
+from contracts.auth import Limits, Tier, TierLimits
+
+_LIMITS = "images_per_day, max_running, queue_cap, weight, requests_per_minute"
+_LIST = Statement(f"SELECT name, {_LIMITS} FROM tiers")  # noqa: S608 - constants only
+_LOCK = Statement(f"SELECT name, {_LIMITS} FROM tiers WHERE name = :name FOR NO KEY UPDATE")  # noqa: S608 - constants only
+_SAVE = Statement("""
+UPDATE tiers
+SET images_per_day = :images_per_day, max_running = :max_running, queue_cap = :queue_cap, weight = :weight,
+    requests_per_minute = :requests_per_minute
+WHERE name = :name
+""")
+
+
+async def every(connection: Connection) -> tuple[TierLimits, ...]:
+    """Every tier, smallest first."""
+    found = [_tier(row) for row in await _LIST.all(connection)]
+    return tuple(sorted(found, key=lambda tier: list(Tier).index(tier.tier)))
+
+
+async def change(connection: Connection, tier: Tier, named: Mapping[str, Any]) -> tuple[Limits, Limits]:
+    """Set the limits that are named; the limits before and after.
+
+    Raises:
+        LookupError: the table lacks the tier.
+    """
+    row = await _LOCK.first(connection, name=tier)
+    if row is None:
+        raise LookupError(tier)
+    before = _tier(row).limits
+    after = Limits.model_validate(before.model_dump() | dict(named))
+    await _SAVE.run(connection, name=tier, **after.model_dump())
+    return before, after
+
+
+def _tier(row: Row) -> TierLimits:
+    return TierLimits(tier=Tier(row["name"]), limits=Limits.model_validate(dict(row)))

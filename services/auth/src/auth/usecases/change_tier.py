@@ -1,0 +1,35 @@
+"""An admin changes a tier."""
+
+from uuid import UUID
+
+from auth.store import audit, tiers, users
+from auth.store.audit import Entry
+from auth.usecases.acting_admin import require_admin
+from auth.usecases.announce import Announcer
+from chassis.postgres import Database
+from contracts.auth import ChangeTier, TierLimits
+
+
+class TierChanger:
+    """Changes what everybody in a tier may use who has no own limits."""
+
+    def __init__(self, database: Database, announcer: Announcer) -> None:
+        self._database, self._announcer = database, announcer
+
+    async def change(self, actor_id: UUID, command: ChangeTier) -> TierLimits:
+        """The tier as it is afterwards; limits that are not named stay.
+
+        Raises:
+            MissingScope: who asks is not an active admin.
+        """
+        async with self._database.direct() as connection:
+            await users.hold_admins(connection)
+            await require_admin(connection, actor_id)
+            before, after = await tiers.change(connection, command.tier, command.limits.model_dump())
+            tier = TierLimits(tier=command.tier, limits=after)
+            if after == before:
+                return tier
+            detail = {"tier": command.tier, "before": before.model_dump(), "after": after.model_dump()}
+            await audit.record(connection, Entry("tier.changed", actor_id, None, command.ip, detail))
+        await self._announcer.tier_changed(tier)
+        return tier

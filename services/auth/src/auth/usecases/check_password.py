@@ -1,0 +1,59 @@
+"""Does this password belong to this account? Whoever asks, it takes as long, and guessing gets slow."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from auth.domain.login_delay import is_delayed
+from auth.domain.password_hash import Checked
+from auth.store import logins
+from auth.store.logins import NOBODY, Login
+from auth.usecases.hashing import HashingPool
+from chassis.statement import Connection
+
+
+class Reason(StrEnum):
+    """Why a password was refused: for the audit log, never for who sent it."""
+
+    UNKNOWN = "unknown"
+    WRONG = "wrong"
+    DELAYED = "delayed"
+    DEACTIVATED = "deactivated"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A password that was checked against an account as it was found, None for an account that is not there."""
+
+    login: Login | None
+    checked: Checked
+
+
+async def check(hashing: HashingPool, login: Login | None, password: str) -> Claim:
+    """Check a password outside of any transaction: one verification, whatever was found."""
+    return Claim(login, await hashing.check(password, login.password_hash if login else None))
+
+
+async def settle(connection: Connection, claim: Claim) -> Reason | None:
+    """Decide under the account's lock, and count: None where the password is accepted.
+
+    All that were checked at the same time pass here one after the other, so many guesses at once get no further than
+    as many in a row. While logins are delayed nothing is counted: somebody who goes on guessing adds no delay.
+    """
+    found = claim.login
+    login = await logins.lock(connection, found.user_id if found else NOBODY)
+    reason = _reason(claim, login)
+    if reason is not None or login is None:
+        await logins.failed(connection, login.user_id if login else NOBODY, counts=reason is Reason.WRONG)
+        return reason
+    await logins.succeeded(connection, login.user_id, upgraded=claim.checked.upgraded)
+    return None
+
+
+def _reason(claim: Claim, login: Login | None) -> Reason | None:
+    if claim.login is None or login is None:
+        return Reason.UNKNOWN
+    if is_delayed(login.failed_logins, login.failed_login_at, login.now):
+        return Reason.DELAYED
+    if not claim.checked.matches or login.password_hash != claim.login.password_hash:
+        return Reason.WRONG
+    return None if login.is_active else Reason.DEACTIVATED

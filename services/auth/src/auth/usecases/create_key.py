@@ -1,0 +1,103 @@
+"""A user makes an API key."""
+
+import secrets
+from datetime import timedelta
+from uuid import UUID
+
+from auth.domain.api_key import ApiKey, Pepper, new_api_key, new_key_id
+from auth.domain.key_request import expiry_of, hash_of, name_of, scopes_to_give
+from auth.store import audit, keys, users
+from auth.store.audit import Entry
+from auth.store.keys import KeyRequest
+from chassis.postgres import Database
+from chassis.statement import Connection
+from contracts.auth import (
+    CreatedKey,
+    CreateKey,
+    KeyRequestReused,
+    MissingScope,
+    Scope,
+    TooManyKeys,
+    UnknownTenant,
+)
+
+SALT_BYTES = 32
+
+
+class KeyMaker:
+    """Makes keys, each shown once.
+
+    Args:
+        life: of a key that says nothing of its end.
+        most: keys of a user that work at the same time.
+    """
+
+    def __init__(self, database: Database, pepper: Pepper, *, life: timedelta, most: int) -> None:
+        self._database, self._pepper, self._life, self._most = database, pepper, life, most
+
+    async def create(self, user_id: UUID, command: CreateKey) -> CreatedKey:
+        """A fresh key; or, for an Idempotency-Key that came before with the same request, the same one again.
+
+        Raises:
+            MissingScope: the credential that asks may not make keys.
+            UnknownTenant: there is no such user, or it is deactivated.
+            ScopeNotGranted: the key would do more than who makes it.
+            InvalidKey: its name or its end is not possible.
+            KeyRequestReused: the Idempotency-Key made another key.
+            TooManyKeys: the user has as many as it may have.
+        """
+        if Scope.KEYS not in command.granted:
+            raise MissingScope(scope=Scope.KEYS)
+        async with self._database.direct() as connection:
+            user = await users.lock(connection, user_id)
+            if user is None or not user.is_active:
+                raise UnknownTenant
+            scopes = scopes_to_give(command, user.role)  # a replay shows the key to nobody who could not have made it
+            again = await self._again(connection, user_id, command)
+            return again or await self._make(connection, user_id, command, scopes)
+
+    async def _again(self, connection: Connection, user_id: UUID, command: CreateKey) -> CreatedKey | None:
+        if command.idempotency_key is None:
+            return None
+        before = await keys.recall(connection, user_id, command.idempotency_key)
+        if before is None:
+            return None
+        if before.request_hash != hash_of(command):
+            raise KeyRequestReused
+        key = await keys.read(connection, before.key_id)
+        return CreatedKey(key=key, text=self._derive(user_id, before).text, replayed=True)
+
+    async def _make(
+        self, connection: Connection, user_id: UUID, command: CreateKey, scopes: tuple[Scope, ...]
+    ) -> CreatedKey:
+        name, expires_at = name_of(command), expiry_of(command, await keys.now(connection), self._life)
+        if await keys.count(connection, user_id) >= self._most:
+            raise TooManyKeys(limit=self._most)
+        request = _request(command)
+        fresh = self._derive(user_id, request) if request else new_api_key()
+        key = await keys.add(
+            connection,
+            user_id,
+            fresh.id,
+            self._pepper.digest(fresh),
+            name=name,
+            scopes=scopes,
+            expires_at=expires_at,
+        )
+        if request is not None:
+            await keys.remember(connection, user_id, request)
+        detail = {"key_id": key.id, "scopes": list(key.scopes), "expires_at": expires_at.isoformat()}
+        await audit.record(connection, Entry("key.created", user_id, user_id, command.ip, detail))
+        return CreatedKey(key=key, text=fresh.text)
+
+    def _derive(self, user_id: UUID, request: KeyRequest) -> ApiKey:
+        return self._pepper.derive(
+            request.key_id, user=user_id, idempotency_key=request.idempotency_key, salt=request.salt
+        )
+
+
+def _request(command: CreateKey) -> KeyRequest | None:
+    if command.idempotency_key is None:
+        return None
+    salt = secrets.token_bytes(SALT_BYTES)
+    return KeyRequest(command.idempotency_key, hash_of(command), salt, new_key_id())

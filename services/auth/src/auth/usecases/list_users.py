@@ -1,0 +1,29 @@
+"""An admin looks for users."""
+
+from uuid import UUID
+
+from auth.store import audit, users
+from auth.store.audit import Entry
+from auth.usecases.acting_admin import require_admin
+from chassis.postgres import Database
+from contracts.auth import ListUsers, UserPage
+
+
+class UserLister:
+    """Shows accounts to admins; that they looked is kept."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self, actor_id: UUID, query: ListUsers) -> UserPage:
+        """One page, newest first.
+
+        Raises:
+            MissingScope: who asks is not an active admin.
+        """
+        async with self._database.direct() as connection:
+            await require_admin(connection, actor_id)
+            found, more = await users.page(connection, query)
+            detail = query.model_dump(mode="json", exclude_none=True) | {"found": len(found)}
+            await audit.record(connection, Entry("users.listed", actor_id, None, None, detail))
+        return UserPage(accounts=tuple(user.account() for user in found), more=more)

@@ -1,0 +1,102 @@
+"""A session goes on, or turns out to be in two hands."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pydantic import SecretStr
+
+from auth.domain.refresh_token import RefreshPepper, Use, looks_like_refresh_token, new_refresh_token
+from auth.domain.user import User
+from auth.store import audit, changes, sessions, users
+from auth.store.audit import Entry
+from auth.store.sessions import Presented
+from auth.usecases.announce import Announcer
+from auth.usecases.signing import Signer
+from chassis.logs import log
+from chassis.postgres import Database
+from chassis.statement import Connection
+from contracts.auth import BadRefreshToken, RefreshSession, Session, UserChanged
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What a transaction decided: it went on, it ended, or (neither) it had ended before."""
+
+    session: Session | None = None
+    ended: UserChanged | None = None
+
+
+class SessionRefresher:
+    """Exchanges refresh tokens.
+
+    Args:
+        idle: how long a session lives without it.
+        grace: how long the token that was exchanged last may come again, because its answer was lost.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        signer: Signer,
+        pepper: RefreshPepper,
+        announcer: Announcer,
+        *,
+        idle: timedelta,
+        grace: timedelta,
+    ) -> None:
+        self._database, self._signer, self._pepper, self._announcer = database, signer, pepper, announcer
+        self._idle, self._grace = idle, grace
+
+    async def refresh(self, command: RefreshSession) -> Session:
+        """A refresh token of the next generation, and an access token.
+
+        Raises:
+            BadRefreshToken: it is none, it is unknown, or its session is over; never says which. One that was spent
+                before ends its session.
+        """
+        token = command.refresh_token.get_secret_value()
+        if not looks_like_refresh_token(token):
+            raise BadRefreshToken
+        await self._signer.ready()
+        async with self._database.direct() as connection:
+            presented = await sessions.find_token(connection, self._pepper.digest(token))
+            outcome = await self._decide(connection, presented, command.ip) if presented else _Outcome()
+        if outcome.ended is not None:
+            log.warning("auth.refresh.reused", user_id=str(outcome.ended.user_id))
+            await self._announcer.user_changed(outcome.ended)
+        if outcome.session is None:
+            raise BadRefreshToken
+        return outcome.session
+
+    async def _decide(self, connection: Connection, presented: Presented, ip: str | None) -> _Outcome:
+        user = await users.lock(connection, presented.user_id)
+        family = await sessions.lock(connection, presented.session_id)
+        if user is None or family is None:
+            return _Outcome()
+        use = family.use_of(presented.generation, idle=self._idle, grace=self._grace)
+        if use is Use.VOID:
+            return _Outcome()
+        if use is Use.REUSED:
+            return _Outcome(ended=await self._end(connection, presented, ip))
+        generation = family.generation
+        if use is Use.ROTATES:
+            generation += 1
+            await sessions.rotate(connection, presented.session_id, generation)
+        return _Outcome(session=await self._go_on(connection, user, presented, generation))
+
+    async def _go_on(self, connection: Connection, user: User, presented: Presented, generation: int) -> Session:
+        refresh_token = new_refresh_token()
+        await sessions.add_token(connection, presented.session_id, self._pepper.digest(refresh_token), generation)
+        return Session(
+            access_token=SecretStr(await self._signer.token(connection, user, presented.session_id)),
+            refresh_token=SecretStr(refresh_token),
+            expires_in=int(self._signer.token_life.total_seconds()),
+        )
+
+    async def _end(self, connection: Connection, presented: Presented, ip: str | None) -> UserChanged:
+        """Two hold tokens of this session, and one of them should not: it ends for both."""
+        await sessions.end(connection, presented.session_id, presented.user_id)
+        change = await changes.change(connection, presented.user_id, ended_session=presented.session_id)
+        detail = {"session_id": str(presented.session_id), "generation": presented.generation}
+        await audit.record(connection, Entry("refresh.reused", None, presented.user_id, ip, detail))
+        return change

@@ -1,0 +1,98 @@
+"""The keys that sign access tokens: there always is one, and none signs for long."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from auth.domain.access_token import sign
+from auth.domain.signing_key import KeyBox, SigningKey, jwk
+from auth.domain.user import User
+from auth.store import signing_keys
+from chassis.logs import log
+from chassis.postgres import Database
+from chassis.statement import Connection
+from contracts.auth import Keyset
+from contracts.wire.errors import Unavailable
+
+TEND_EVERY_S = 30.0  # a look takes a millisecond
+AHEAD = timedelta(seconds=60)  # a key is published before it signs: doors ask again no more than twice a minute
+MARGIN = timedelta(seconds=60)  # clocks differ, and a transaction may sign late
+
+
+class Signer:
+    """Signs access tokens and keeps the keyset.
+
+    Args:
+        token_life: of an access token.
+        key_life: how long a key signs before the next one does.
+    """
+
+    def __init__(self, database: Database, box: KeyBox, *, token_life: timedelta, key_life: timedelta) -> None:
+        self._database, self._box, self._key_life = database, box, key_life
+        self.token_life = token_life
+        self._opened: SigningKey | None = None
+        self._seen_to = False
+
+    async def keyset(self) -> Keyset:
+        """The public halves of all keys that count, the next one included."""
+        await self.ready()
+        async with self._database.single() as connection:
+            return Keyset(keys=tuple(jwk(kid, public) for kid, public in await signing_keys.every(connection)))
+
+    async def token(self, connection: Connection, user: User, session_id: UUID) -> str:
+        """A token for this user and session, signed with the key whose time it is in this transaction.
+
+        Raises:
+            Unavailable: there is no key that can be opened.
+        """
+        sealed = await signing_keys.signing(connection, life=self._key_life)
+        if sealed is not None and (self._opened is None or self._opened.kid != sealed.kid):
+            self._opened = self._box.open(sealed.kid, sealed.private_key)
+        if sealed is None or self._opened is None:
+            raise Unavailable(service="auth", retry_after_s=1)
+        return sign(self._opened, user, session_id, now=sealed.now, life=self.token_life)
+
+    async def tend(self) -> None:
+        """Make the first key, or the next one when it is time; forget those that no valid token was signed with."""
+        async with self._database.direct() as connection:
+            await signing_keys.hold(connection)
+            youngest = await signing_keys.youngest(connection, life=self._key_life)
+            if youngest is not None and not self._seen_to and self._is_lost(youngest):
+                await signing_keys.clear(connection)
+                youngest = None
+            if youngest is None:
+                await self._add(connection, timedelta(0))
+            elif youngest.due:
+                await self._add(connection, AHEAD)
+            await signing_keys.prune(connection, token_life=self.token_life + MARGIN)
+        self._seen_to = True
+
+    async def rotate(self) -> str | None:
+        """Make the next key now, whatever the age of the last; its name, or None where one is waiting for its time."""
+        async with self._database.direct() as connection:
+            await signing_keys.hold(connection)
+            youngest = await signing_keys.youngest(connection, life=self._key_life)
+            if youngest is not None and not youngest.signs:
+                return None
+            return await self._add(connection, AHEAD if youngest else timedelta(0))
+
+    async def ready(self) -> None:
+        """Return once there is a key to sign with. To be called before the transaction that signs."""
+        if not self._seen_to:
+            await self.tend()
+
+    def _is_lost(self, key: signing_keys.SealedKey) -> bool:
+        """Whether SECRET_KEY is another one by now: then what it sealed has ended with it.
+
+        Asked once per process: replicas that disagree about it must not undo each other for ever.
+        """
+        if self._box.open(key.kid, key.private_key) is not None:
+            return False
+        log.warning("auth.signing_key.lost", kid=key.kid)
+        return True
+
+    async def _add(self, connection: Connection, in_: timedelta) -> str:
+        key = SigningKey.fresh()
+        sealed = self._box.seal(key)
+        await signing_keys.add(connection, kid=key.kid, public_key=key.public, private_key=sealed, in_=in_)
+        log.info("auth.signing_key.made", kid=key.kid, signs_in_s=in_.total_seconds())
+        return key.kid

@@ -1,0 +1,162 @@
+"""Auth on a real NATS and a real PostgreSQL; the tests play the doors."""
+
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import jwt
+import pytest
+from pydantic import SecretStr
+
+from auth.app import create_app
+from auth.settings import Settings
+from chassis.bus import Bus
+from chassis.ids import new_id
+from contracts.auth import OPEN_SESSION, REGISTER, OpenSession, Register, Session
+from contracts.permissions import inbox_prefix
+from contracts.wire.errors import Refused, Relayed
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+SECRET = "a secret of these tests"
+PASSWORD = "three words of mine"
+
+
+@dataclass(frozen=True)
+class System:
+    """A running auth.
+
+    Attributes:
+        bus: the gateway's connection.
+        sql: straight into auth's database.
+    """
+
+    bus: Bus
+    sql: asyncpg.Pool
+    database_url: str
+    nats_url: str
+
+
+def bus_as(url: str, name: str) -> Bus:
+    return Bus(url, name=name, user=None, password=None, inbox=inbox_prefix(name))
+
+
+def settings_for(nats_url: str, database_url: str, **settings: object) -> Settings:
+    """Settings of an auth there, over whatever the environment says."""
+    return Settings.model_validate(
+        {"nats_url": nats_url, "database_url": database_url, "secret_key": SECRET} | settings
+    )
+
+
+@asynccontextmanager
+async def replica_at(nats_url: str, database_url: str, **settings: object) -> AsyncIterator[str]:
+    """One more auth in this process, once it is ready; gives host and port of its health."""
+    async with serving(create_app(settings_for(nats_url, database_url, **settings))) as at:
+        async with httpx.AsyncClient(trust_env=False) as http:
+
+            async def ready() -> bool:
+                return (await http.get(f"http://{at}/readyz")).status_code == 200
+
+            await until(ready)
+        yield at
+
+
+@asynccontextmanager
+async def system_at(nats_url: str, database_url: str, **settings: object) -> AsyncIterator[System]:
+    """An auth, and the connections of those who test it."""
+    bus = bus_as(nats_url, "gateway")
+    sql = await asyncpg.create_pool(database_url.replace("+asyncpg", ""), min_size=1, max_size=4)
+    try:
+        await bus.start()
+        async with replica_at(nats_url, database_url, **settings):
+            yield System(bus, sql, database_url, nats_url)
+    finally:
+        await sql.close()
+        await bus.stop()
+
+
+@pytest.fixture(scope="package")
+async def system(postgres_server: PostgresServer) -> AsyncIterator[System]:
+    """One auth for this folder, as it is by default."""
+    server = NatsServer()
+    try:
+        await server.start()
+        async with system_at(server.url, await postgres_server.database("auth")) as system:
+            yield system
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def bus(system: System) -> Bus:
+    """The gateway's connection."""
+    return system.bus
+
+
+@pytest.fixture
+def sql(system: System) -> asyncpg.Pool:
+    """Straight into auth's database."""
+    return system.sql
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with an account."""
+
+    id: UUID
+    username: str
+    email: str
+    password: str = PASSWORD
+
+    @property
+    def tenant(self) -> str:
+        return str(self.id)
+
+
+async def register(bus: Bus, username: str | None = None, password: str = PASSWORD) -> Person:
+    """A new account."""
+    name = username or new_name()
+    email = f"{name}@example.org"
+    user = await bus.ask(REGISTER, Register(username=name, email=email, password=SecretStr(password)))
+    return Person(user.id, name, email, password)
+
+
+async def login(bus: Bus, person: Person, password: str | None = None) -> Session:
+    """A new session of somebody."""
+    secret = SecretStr(person.password if password is None else password)
+    return await bus.ask(OPEN_SESSION, OpenSession(username=person.username, password=secret, ip="192.0.2.7"))
+
+
+async def refused(asking: Awaitable[object]) -> Refused:
+    """The refusal that a request meets."""
+    with pytest.raises(Relayed) as caught:
+        await asking
+    return caught.value.refused
+
+
+def session_id(session: Session) -> UUID:
+    """The session, as its access token says."""
+    return UUID(claims(session)["sid"])
+
+
+def claims(session: Session) -> dict[str, Any]:
+    """What the access token says; nothing is verified."""
+    token = session.access_token.get_secret_value()
+    read: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return read
+
+
+def new_name() -> str:
+    return f"u{new_id().hex[-12:]}"
+
+
+@pytest.fixture
+async def person(bus: Bus) -> Person:
+    """Somebody who has just registered."""
+    return await register(bus)

@@ -1,0 +1,104 @@
+"""Users to test with, and what they ask."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pytest
+from nats.aio.msg import Msg
+from pydantic import BaseModel, SecretStr
+
+from auth.app import bootstrap_user
+from contracts.auth import (
+    CREATE_KEY,
+    USER_CHANGED,
+    VERIFY_CREDENTIAL,
+    CreatedKey,
+    CreateKey,
+    Principal,
+    Role,
+    Scope,
+    Tier,
+    UserChanged,
+    VerifyCredential,
+    scopes_of,
+)
+from contracts.wire.errors import Refused, Relayed
+from contracts.wire.topic import Rpc
+from tests.integration.auth.conftest import System, settings_for
+
+JOBS = (Scope.JOBS_READ, Scope.JOBS_WRITE)
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user of the system under test, and its first key."""
+
+    system: System
+    id: UUID
+    username: str
+    role: Role
+    key: str
+
+    async def ask(self, topic: Rpc[Any, Any], payload: BaseModel) -> Any:
+        return await self.system.bus.ask(topic, payload, tenant=str(self.id))
+
+    async def refused(self, topic: Rpc[Any, Any], payload: BaseModel) -> Refused:
+        with pytest.raises(Relayed) as relayed:
+            await self.ask(topic, payload)
+        return relayed.value.refused
+
+    def key_request(self, **fields: Any) -> CreateKey:
+        return CreateKey(**({"name": "laptop", "scopes": JOBS, "granted": scopes_of(self.role)} | fields))
+
+    async def make_key(self, **fields: Any) -> CreatedKey:
+        made: CreatedKey = await self.ask(CREATE_KEY, self.key_request(**fields))
+        return made
+
+    async def audited(self) -> list[tuple[str, UUID | None, dict[str, Any]]]:
+        """What the audit log says of this user, oldest first: action, who did it, detail."""
+        sql = "SELECT action, actor_id, detail::text FROM audit_log WHERE subject_id = $1 ORDER BY id"
+        rows = await self.system.sql.fetch(sql, self.id)
+        return [(row["action"], row["actor_id"], json.loads(row["detail"])) for row in rows]
+
+
+async def somebody(system: System, role: Role = Role.USER, tier: Tier = Tier.FREE, name: str = "") -> Person:
+    """A new user with a key of its own."""
+    username = name or f"u{secrets.token_hex(6)}"
+    settings = settings_for(system.nats_url, system.database_url)
+    made = await bootstrap_user(settings, username=username, email=None, role=role, tier=tier)
+    return Person(system, UUID(made["user_id"]), username, role, made["key"])
+
+
+async def verified(system: System, text: str) -> Principal:
+    return await system.bus.ask(VERIFY_CREDENTIAL, VerifyCredential(credential=SecretStr(text)))
+
+
+async def is_bad(system: System, text: str) -> bool:
+    """Whether a credential is refused, and in the one way in which all are."""
+    try:
+        await verified(system, text)
+    except Relayed as relayed:
+        if relayed.refused.code != "auth.credential.invalid":
+            raise
+        return True
+    return False
+
+
+@asynccontextmanager
+async def told_of(person: Person) -> AsyncIterator[asyncio.Queue[UserChanged]]:
+    """What doors are told about somebody."""
+    heard: asyncio.Queue[UserChanged] = asyncio.Queue()
+
+    async def hear(message: Msg) -> None:
+        heard.put_nowait(UserChanged.model_validate_json(message.data))
+
+    close = await person.system.bus.hear(USER_CHANGED.subject(str(person.id)), hear)
+    await person.system.bus.ask(VERIFY_CREDENTIAL, VerifyCredential(credential=SecretStr(person.key)))
+    yield heard  # what was asked on this connection was answered: the server knows that we listen
+    await close()

@@ -1,0 +1,127 @@
+"""The audit log: complete, in order, and nobody's to change."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+from structlog.contextvars import bound_contextvars
+
+from auth.store import audit
+from auth.store.audit import Entry
+from auth.usecases import audit_log
+from chassis.bus import Bus
+from chassis.postgres import Database
+from contracts.auth import (
+    OPEN_SESSION,
+    RECORD_DENIAL,
+    OpenSession,
+    RecordDenial,
+)
+from tests.integration.auth.conftest import PASSWORD, SECRET, Person, System, login, new_name, refused
+from tests.kit.postgres import PostgresServer
+
+
+async def actions(sql: asyncpg.Pool, person: Person) -> list[str]:
+    rows = await sql.fetch("SELECT action FROM audit_log WHERE subject_id = $1 ORDER BY id", person.id)
+    return [row["action"] for row in rows]
+
+
+async def run(command: str, url: str) -> "subprocess.CompletedProcess[str]":
+    """``python -m auth audit …``."""
+    return await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-m", "auth", "audit", command],
+        env=os.environ | {"AUTH_DATABASE_URL": url, "AUTH_SECRET_KEY": SECRET},
+        capture_output=True, check=False, text=True, timeout=60,
+    )  # fmt: skip
+
+
+async def test_s_82_who_did_what_from_where_and_in_which_request_is_kept(
+    bus: Bus, sql: asyncpg.Pool, person: Person
+) -> None:
+    with bound_contextvars(request_id="r-1"):
+        await login(bus, person)
+        await refused(login(bus, person, "not my password"))
+        denial = RecordDenial(what="GET /admin/users", code="auth.scope.missing", ip="2001:db8::1")
+        await bus.ask(RECORD_DENIAL, denial, tenant=person.tenant)
+    assert await actions(sql, person) == ["account.made", "session.opened", "session.refused", "access.denied"]
+    rows = await sql.fetch("SELECT * FROM audit_log WHERE subject_id = $1 ORDER BY id", person.id)
+    _, opened, wrong, denied = rows
+    assert [row["request_id"] for row in rows] == [None, "r-1", "r-1", "r-1"]
+    assert (opened["actor_id"], opened["ip"]) == (person.id, "192.0.2.7")
+    assert (wrong["actor_id"], json.loads(wrong["detail"])) == (None, {"reason": "wrong"})
+    assert denied["ip"] == "2001:db8::1"
+    assert json.loads(denied["detail"])["what"] == "GET /admin/users"
+    assert all(row["at"].utcoffset().total_seconds() == 0 for row in rows)
+
+
+async def test_s_82_what_was_typed_as_a_name_is_not_kept(bus: Bus, sql: asyncpg.Pool) -> None:
+    name = new_name()
+    await refused(bus.ask(OPEN_SESSION, OpenSession(username=name, password=SecretStr(PASSWORD))))
+    kept = await sql.fetch("SELECT * FROM audit_log")
+    assert not any(name in str(row) or PASSWORD in str(row) for row in kept)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_log SET action = 'nothing.happened'",
+        "DELETE FROM audit_log WHERE id = 1",
+        "TRUNCATE audit_log",
+    ],
+)
+async def test_s_82_the_database_refuses_to_change_it(sql: asyncpg.Pool, person: Person, statement: str) -> None:
+    assert await actions(sql, person) == ["account.made"]
+    with pytest.raises(asyncpg.RaiseError, match="append-only"):
+        await sql.execute(statement)
+    assert await actions(sql, person) == ["account.made"]
+
+
+async def test_s_82_entries_that_are_written_at_once_make_one_chain_without_a_gap(system: System) -> None:
+    database = Database(system.database_url, name="test", pool_size=8)
+
+    async def write(number: int) -> None:
+        detail = {"n": number, "weight": 2.0, "small": 1e-7, "big": 1e22, "text": 'é\u2028"', "list": [None, True]}
+        async with database.direct() as connection:
+            await audit.record(connection, Entry("user.changed", detail=detail))
+            if number % 5 == 0:
+                raise ZeroDivisionError
+
+    try:
+        await asyncio.gather(*(write(number) for number in range(40)), return_exceptions=True)
+        rows = await system.sql.fetch("SELECT id FROM audit_log ORDER BY id")
+        assert [row["id"] for row in rows] == list(range(1, len(rows) + 1))
+        verdict = await audit_log.verify(database)
+        assert (verdict.whole, verdict.broken_id) == (len(rows), None)
+    finally:
+        await database.close()
+
+
+async def test_s_82_what_was_touched_is_found_and_the_rest_exported(postgres_server: PostgresServer) -> None:
+    url = await postgres_server.database("auth")
+    database, sql = Database(url, name="test"), await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        for number in range(5):
+            async with database.direct() as connection:
+                await audit.record(connection, Entry("session.opened", ip="::1", detail={"n": number}))
+        whole, export = await asyncio.gather(run("verify", url), run("export", url))
+        assert (whole.returncode, whole.stderr) == (0, "")
+        assert whole.stdout.startswith("5 entries are whole")
+        exported = [json.loads(line) for line in export.stdout.splitlines()]
+        assert [(entry["id"], entry["detail"]) for entry in exported] == [(n + 1, {"n": n}) for n in range(5)]
+        assert exported[-1]["hash"] in whole.stdout
+        await sql.execute("ALTER TABLE audit_log DISABLE TRIGGER audit_log_is_append_only")
+        await sql.execute("UPDATE audit_log SET ip = '::2' WHERE id = 3")
+        touched = await run("verify", url)
+        assert (touched.returncode, touched.stderr) == (1, "Entry 3 was changed, or one before it was removed.\n")
+        await sql.execute("UPDATE audit_log SET ip = '::1' WHERE id = 3")
+        await sql.execute("DELETE FROM audit_log WHERE id = 2")
+        removed = await audit_log.verify(database)
+        assert (removed.whole, removed.broken_id) == (1, 3)
+    finally:
+        await sql.close()
+        await database.close()

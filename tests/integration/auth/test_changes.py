@@ -1,0 +1,125 @@
+"""What doors must hear of: said at once, and there to be read by those that did not hear it."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+from auth.loops.prune import Pruner
+from auth.store import changes
+from chassis.postgres import Database
+from contracts.auth import (
+    CHANGE_USER,
+    READ_CHANGES,
+    REVOKE_KEY,
+    ChangeUser,
+    ReadChanges,
+    RevokeKey,
+    Role,
+    SomeLimits,
+    Tier,
+    UserChanged,
+)
+from tests.integration.auth.conftest import System
+from tests.integration.auth.people import Person, somebody, told_of
+
+
+async def read_back(person: Person, since: datetime | None = None) -> list[UserChanged]:
+    found = await person.system.bus.ask(READ_CHANGES, ReadChanges(since=since))
+    return [each for each in found.users if each.user_id == person.id]
+
+
+async def test_f_156_what_was_not_said_is_read_back(system: System) -> None:
+    user = await somebody(system)
+    database = Database(system.database_url, name="crashed")
+    try:
+        async with told_of(user) as heard:
+            async with database.direct() as connection:  # who changed died between its commit and its announcement
+                change = await changes.change(connection, user.id, void_tokens=True, revoked_key="WXuyW9PjLaJB")
+            assert await read_back(user) == [change]
+            assert heard.empty()
+    finally:
+        await database.close()
+    assert (change.version, change.tokens_from, change.revoked_key) == (2, 2, "WXuyW9PjLaJB")
+
+
+async def test_f_156_what_was_said_is_read_back_as_it_was_said(system: System) -> None:
+    user, admin = await somebody(system), await somebody(system, Role.ADMIN)
+    made = await user.make_key()
+    async with told_of(user) as heard:
+        await user.ask(REVOKE_KEY, RevokeKey(key_id=made.key.id))
+        await admin.ask(CHANGE_USER, ChangeUser(user_id=user.id, is_active=False))
+        async with asyncio.timeout(10):
+            told = [await heard.get() for _ in range(2)]
+    assert await read_back(user) == told
+
+
+async def test_changes_are_read_from_a_time_on(system: System) -> None:
+    user, admin = await somebody(system), await somebody(system, Role.ADMIN)
+    await admin.ask(CHANGE_USER, ChangeUser(user_id=user.id, tier=Tier.BASIC))
+    now = (await system.bus.ask(READ_CHANGES, ReadChanges())).now
+    assert await read_back(user, now) == []
+    await admin.ask(CHANGE_USER, ChangeUser(user_id=user.id, tier=Tier.PRO))
+    assert [each.tier for each in await read_back(user, now)] == [Tier.PRO]
+    assert [each.tier for each in await read_back(user, now - timedelta(minutes=1))] == [Tier.BASIC, Tier.PRO]
+    await system.sql.execute("UPDATE changes SET at = now() - interval '61 minutes' WHERE user_id = $1", user.id)
+    assert await read_back(user) == []
+    assert len(await read_back(user, now - timedelta(hours=2))) == 2
+
+
+async def test_an_answer_that_is_full_says_where_to_go_on(system: System) -> None:
+    user = await somebody(system)
+    database = Database(system.database_url, name="many")
+    try:
+        async with database.direct() as connection:
+            change = await changes.change(connection, user.id)
+            many = """
+                INSERT INTO changes (user_id, body, at)
+                SELECT $1, $2, now() - interval '30 minutes' + number * interval '1 ms'
+                FROM generate_series(1, $3::int) AS number
+            """
+            await connection.execute(many, user.id, change.model_dump_json(), changes.BATCH)
+        full = await system.bus.ask(READ_CHANGES, ReadChanges())
+        assert len(full.users) == changes.BATCH
+        rest = await system.bus.ask(READ_CHANGES, ReadChanges(since=full.now))
+        assert change in rest.users
+        assert rest.now > change.at
+    finally:
+        await system.sql.execute("DELETE FROM changes WHERE user_id = $1", user.id)
+        await database.close()
+
+
+async def test_versions_have_no_gap_however_many_change_a_user_at_once(system: System) -> None:
+    user, admin = await somebody(system), await somebody(system, Role.ADMIN)
+    made = [await user.make_key() for _ in range(10)]
+    async with told_of(user) as heard:
+        await asyncio.gather(
+            *(user.ask(REVOKE_KEY, RevokeKey(key_id=each.key.id)) for each in made),
+            *(
+                admin.ask(CHANGE_USER, ChangeUser(user_id=user.id, limits=SomeLimits(queue_cap=number)))
+                for number in range(10)
+            ),
+        )
+        async with asyncio.timeout(10):
+            told = [await heard.get() for _ in range(20)]
+    kept = await read_back(user)
+    assert [each.version for each in kept] == list(range(2, 22))
+    assert sorted(told, key=lambda each: each.version) == kept
+    assert {each.revoked_key for each in kept} - {None} == {each.key.id for each in made}
+
+
+async def test_what_everybody_heard_is_forgotten_after_a_day(system: System) -> None:
+    user, other = await somebody(system), await somebody(system)
+    for person in (user, other):
+        made = await person.make_key(idempotency_key="k")
+        await person.ask(REVOKE_KEY, RevokeKey(key_id=made.key.id))
+    old = "now() - interval '25 hours' WHERE user_id = $1"
+    await system.sql.execute(f"UPDATE changes SET at = {old}", user.id)  # noqa: S608 - constants only
+    await system.sql.execute(f"UPDATE key_requests SET created_at = {old}", user.id)  # noqa: S608 - constants only
+    database = Database(system.database_url, name="prune")
+    try:
+        await Pruner(database, idle=timedelta(days=7)).tick()
+    finally:
+        await database.close()
+    for table in ("changes", "key_requests"):
+        rows = await system.sql.fetch(f"SELECT user_id FROM {table}")  # noqa: S608 - constants only
+        owners = {row["user_id"] for row in rows}
+        assert (user.id in owners, other.id in owners) == (False, True)

@@ -1,0 +1,33 @@
+"""What there was before keys had scopes of their own goes on working."""
+
+import asyncio
+from uuid import UUID
+
+from alembic import command
+
+from auth.domain.api_key import Pepper, new_api_key
+from chassis.migrate import config_for, upgrade
+from contracts.auth import Role, Scope, scopes_of
+from tests.integration.auth.conftest import SECRET, system_at
+from tests.integration.auth.people import verified
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+
+MAKE_USER = "INSERT INTO users (id, username, email, role, tier) VALUES ($1, $2, $2, $3, 'pro')"
+MAKE_KEY = "INSERT INTO api_keys (id, user_id, digest, name, scopes) VALUES ($1, $2, $3, 'bootstrap', '{jobs}')"
+
+
+async def test_a_key_of_before_may_do_all_that_its_user_may(
+    nats_server: NatsServer, postgres_server: PostgresServer
+) -> None:
+    url = await postgres_server.database("auth")
+    async with system_at(nats_server.url, url) as system:
+        await asyncio.to_thread(command.downgrade, config_for("auth", url), "0001")
+        keys = {role: new_api_key() for role in Role}
+        for number, (role, key) in enumerate(keys.items()):
+            await system.sql.execute(MAKE_USER, UUID(int=number), role, role)
+            await system.sql.execute(MAKE_KEY, key.id, UUID(int=number), Pepper(SECRET).digest(key))
+        await asyncio.to_thread(upgrade, "auth", url)
+        found = {role: (await verified(system, key.text)).scopes for role, key in keys.items()}
+    assert found == {role: scopes_of(role) for role in Role}
+    assert Scope.ADMIN not in found[Role.USER]

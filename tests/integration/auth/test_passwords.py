@@ -1,0 +1,281 @@
+"""Accounts and their passwords: made, guessed at, changed."""
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+import bcrypt
+import pytest
+from pydantic import SecretStr
+
+from auth.domain.password_hash import Checked, PasswordHashes
+from auth.domain.refresh_token import RefreshPepper
+from auth.domain.signing_key import KeyBox
+from auth.usecases.hashing import HashingPool
+from auth.usecases.open_session import SessionOpener
+from auth.usecases.signing import Signer
+from chassis.bus import Bus
+from chassis.postgres import Database
+from contracts.auth import (
+    CHANGE_PASSWORD,
+    OPEN_SESSION,
+    REFRESH_SESSION,
+    REGISTER,
+    BadLogin,
+    ChangePassword,
+    OpenSession,
+    RefreshSession,
+    Register,
+    Session,
+)
+from contracts.wire.errors import Kind, Refused, Relayed
+from tests.integration.auth.conftest import (
+    PASSWORD,
+    SECRET,
+    Person,
+    System,
+    login,
+    new_name,
+    refused,
+    register,
+    replica_at,
+    session_id,
+    system_at,
+)
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+
+OTHER = "four other words of mine"
+BAD_LOGIN = BadLogin().refused
+
+
+def registration(username: str, email: str | None = None, password: str = PASSWORD) -> Register:
+    return Register(username=username, email=email or f"{username}@example.org", password=SecretStr(password))
+
+
+async def fail(sql: asyncpg.Pool, person: Person, times: int, ago: str = "0 s") -> None:
+    """Have somebody's logins failed so often, the last time that long ago."""
+    await sql.execute(
+        "UPDATE users SET failed_logins = $2, failed_login_at = now() - $3::text::interval WHERE id = $1",
+        person.id, times, ago,
+    )  # fmt: skip
+
+
+async def failures(sql: asyncpg.Pool, person: Person) -> int:
+    found: int = await sql.fetchval("SELECT failed_logins FROM users WHERE id = $1", person.id)
+    return found
+
+
+async def test_s_31_an_account_is_made_of_tier_free_and_its_password_is_kept_as_argon2id(
+    bus: Bus, sql: asyncpg.Pool
+) -> None:
+    name = new_name()
+    user = await bus.ask(REGISTER, registration(name, f"{name}+tag@EXAMPLE.org"))
+    assert (user.username, user.email, user.tier, user.role) == (name, f"{name}+tag@example.org", "free", "user")
+    kept = await sql.fetchrow("SELECT * FROM users WHERE id = $1", user.id)
+    assert kept["password_hash"].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert PASSWORD not in str(kept)
+
+
+async def test_b_30_b_31_everything_that_is_wrong_is_said_and_nothing_is_echoed(bus: Bus) -> None:
+    wrong = Register(username="..", email="a@b\r\nBcc: c@d", password=SecretStr("only14letters!"))
+    refusal = await refused(bus.ask(REGISTER, wrong))
+    assert (refusal.kind, refusal.code) == (Kind.INVALID, "auth.account.invalid")
+    assert [(error.pointer, error.code) for error in refusal.errors] == [
+        ("/username", "username_invalid"), ("/email", "email_invalid"), ("/password", "password_too_short"),
+    ]  # fmt: skip
+    assert "only14letters" not in refusal.model_dump_json()
+    assert "Bcc" not in refusal.model_dump_json()
+
+
+async def test_b_31_s_34_a_name_or_address_that_is_taken_in_any_case_is_not_told_apart(
+    bus: Bus, person: Person
+) -> None:
+    taken = [
+        await refused(bus.ask(REGISTER, again))
+        for again in (
+            registration(person.username.upper(), f"{new_name()}@example.org"),
+            registration(new_name(), person.email.upper()),
+            registration(person.username, person.email),
+        )
+    ]
+    assert {refusal.code for refusal in taken} == {"auth.account.taken"}
+    assert all(refusal == taken[0] for refusal in taken)
+
+
+async def test_b_31_of_twins_that_register_at_once_one_is_made(bus: Bus) -> None:
+    name = new_name()
+    twins = await asyncio.gather(
+        *(bus.ask(REGISTER, registration(twin)) for twin in (name, name.upper(), name)), return_exceptions=True
+    )
+    refusals = [twin for twin in twins if isinstance(twin, Relayed)]
+    assert len(refusals) == 2
+    assert {refusal.refused.code for refusal in refusals} == {"auth.account.taken"}
+
+
+async def test_s_33_somebody_logs_in_by_name_or_address_in_any_case(bus: Bus, person: Person) -> None:
+    for name in (person.username, person.username.upper(), person.email, person.email.upper()):
+        command = OpenSession(username=name, password=SecretStr(person.password))
+        assert (await bus.ask(OPEN_SESSION, command)).expires_in == 900
+
+
+@pytest.mark.parametrize("password", ["x", PASSWORD + " ", " " + PASSWORD, PASSWORD.upper(), "\0", "\ufdfa" * 1024])
+async def test_b_32_the_whole_password_has_to_be_right(bus: Bus, person: Person, password: str) -> None:
+    assert await refused(login(bus, person, password)) == BAD_LOGIN
+
+
+async def test_b_32_s_34_whatever_is_wrong_the_answer_is_the_same(bus: Bus, sql: asyncpg.Pool) -> None:
+    wrong, delayed, deactivated, keyless = [await register(bus) for _ in range(4)]
+    await fail(sql, delayed, 50)
+    await sql.execute("UPDATE users SET is_active = false WHERE id = $1", deactivated.id)
+    await sql.execute("UPDATE users SET password_hash = NULL WHERE id = $1", keyless.id)
+    asked = [login(bus, wrong, OTHER), *(login(bus, person) for person in (delayed, deactivated, keyless))]
+    names = (new_name(), f"{new_name()}@example.org", "nul\0", "\u0430lice", "' OR true --", "x" * 512)
+    asked += [
+        bus.ask(OPEN_SESSION, OpenSession(username=name, password=SecretStr(PASSWORD), ip="192.0.2.7"))
+        for name in names
+    ]
+    answers = [await refused(asking) for asking in asked]
+    assert len(answers) == 10
+    assert all(answer == BAD_LOGIN for answer in answers)
+
+
+class Counting(PasswordHashes):
+    """Counts the passwords that were checked."""
+
+    checked = 0
+
+    def check(self, password: str, stored: str | None) -> Checked:
+        self.checked += 1
+        return super().check(password, stored)
+
+
+async def test_s_34_every_login_checks_one_password(system: System, sql: asyncpg.Pool) -> None:
+    """That a check is one argon2 verification whatever is stored: tests/unit/auth/test_password.py."""
+    good, wrong, delayed, deactivated = [await register(system.bus) for _ in range(4)]
+    await fail(sql, delayed, 50)
+    await sql.execute("UPDATE users SET is_active = false WHERE id = $1", deactivated.id)
+    hashes, database = Counting(), Database(system.database_url, name="test", pool_size=2)
+    signer = Signer(database, KeyBox(SECRET), token_life=timedelta(minutes=15), key_life=timedelta(days=30))
+    hashing = HashingPool(hashes, threads=1, queue=4)
+    opener = SessionOpener(database, hashing, signer, RefreshPepper(SECRET), life=timedelta(days=30))
+    try:
+        people = [(good, PASSWORD), (wrong, OTHER), (delayed, PASSWORD), (deactivated, PASSWORD)]
+        asked = [(person.username, password) for person, password in people] + [(new_name(), PASSWORD), ("\0", "")]
+        for number, (name, password) in enumerate(asked, start=1):
+            command = OpenSession.model_construct(username=name, password=SecretStr(password), ip=None)
+            try:
+                await opener.open(command)
+            except BadLogin:
+                assert name != good.username
+            assert hashes.checked == number
+    finally:
+        hashing.close()
+        await database.close()
+
+
+async def test_s_33_five_failures_are_free_and_then_even_the_right_password_waits(
+    bus: Bus, sql: asyncpg.Pool, person: Person
+) -> None:
+    for _ in range(5):
+        await refused(login(bus, person, OTHER))
+    assert await failures(sql, person) == 5
+    await fail(sql, person, 9)
+    assert await refused(login(bus, person)) == BAD_LOGIN
+    assert await refused(login(bus, person, OTHER)) == BAD_LOGIN
+    assert await failures(sql, person) == 9  # what comes during the delay adds none to it
+
+
+async def test_s_33_after_the_delay_the_right_password_works_and_ends_it(
+    bus: Bus, sql: asyncpg.Pool, person: Person
+) -> None:
+    await fail(sql, person, 100, ago="59 min")
+    assert await refused(login(bus, person)) == BAD_LOGIN
+    await fail(sql, person, 100, ago="61 min")
+    assert await refused(login(bus, person, OTHER)) == BAD_LOGIN
+    assert await failures(sql, person) == 101
+    await fail(sql, person, 101, ago="61 min")
+    assert (await login(bus, person)).expires_in == 900
+    assert await failures(sql, person) == 0
+
+
+async def test_s_33_the_delay_survives_a_restart(system: System, sql: asyncpg.Pool, person: Person) -> None:
+    await fail(sql, person, 20)
+    async with replica_at(system.nats_url, system.database_url):
+        assert await refused(login(system.bus, person)) == BAD_LOGIN
+
+
+async def test_s_33_many_guesses_at_once_get_no_further_than_as_many_in_a_row(
+    bus: Bus, sql: asyncpg.Pool, person: Person
+) -> None:
+    await fail(sql, person, 15, ago="10 min")
+    await asyncio.gather(*(refused(login(bus, person, f"a guess of mine {n}")) for n in range(8)))
+    assert await failures(sql, person) == 16
+
+
+async def test_s_31_a_bcrypt_hash_works_once_more_and_is_replaced(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+    old = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    await sql.execute("UPDATE users SET password_hash = $2 WHERE id = $1", person.id, old)
+    assert await refused(login(bus, person, OTHER)) == BAD_LOGIN
+    read = "SELECT password_hash FROM users WHERE id = $1"
+    assert await sql.fetchval(read, person.id) == old
+    await login(bus, person)
+    assert (await sql.fetchval(read, person.id)).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert (await login(bus, person)).expires_in == 900
+
+
+async def test_b_33_of_a_hundred_logins_at_once_some_are_served_and_the_rest_told_at_once(
+    own_nats: NatsServer, system: System, person: Person
+) -> None:
+    async with system_at(own_nats.url, system.database_url, hashing_threads=1, hashing_queue=4) as busy:
+        answers = await asyncio.gather(*(login(busy.bus, person) for _ in range(100)), return_exceptions=True)
+    served = [answer for answer in answers if isinstance(answer, Session)]
+    told: list[Refused] = [answer.refused for answer in answers if isinstance(answer, Relayed)]
+    assert len(served) + len(told) == 100
+    assert served
+    assert {(refusal.kind, refusal.code, refusal.retry_after_s) for refusal in told} == {
+        (Kind.UNAVAILABLE, "auth.busy", 1.0)
+    }
+
+
+def change(current: str, new: str, session: Session | None = None) -> ChangePassword:
+    return ChangePassword(
+        current_password=SecretStr(current),
+        new_password=SecretStr(new),
+        session_id=None if session is None else session_id(session),
+    )
+
+
+async def test_s_35_a_new_password_needs_the_current_one(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+    refusal = await refused(bus.ask(CHANGE_PASSWORD, change(OTHER, OTHER + "!"), tenant=person.tenant))
+    assert refusal == BAD_LOGIN
+    assert await failures(sql, person) == 1
+    refusal = await refused(bus.ask(CHANGE_PASSWORD, change(PASSWORD, "short"), tenant=person.tenant))
+    assert [(error.pointer, error.code) for error in refusal.errors] == [("/new_password", "password_too_short")]
+    assert (await login(bus, person)).expires_in == 900
+
+
+async def test_s_35_a_new_password_ends_every_other_session_and_is_audited(
+    bus: Bus, sql: asyncpg.Pool, person: Person
+) -> None:
+    mine, other = await login(bus, person), await login(bus, person)
+    await bus.ask(CHANGE_PASSWORD, change(PASSWORD, OTHER, mine), tenant=person.tenant)
+    assert (await refused(bus.ask(REFRESH_SESSION, RefreshSession(refresh_token=other.refresh_token)))).code == (
+        "auth.refresh.invalid"
+    )
+    assert (await bus.ask(REFRESH_SESSION, RefreshSession(refresh_token=mine.refresh_token))).expires_in == 900
+    assert await refused(login(bus, person)) == BAD_LOGIN
+    await login(bus, person, OTHER)
+    said = await sql.fetch("SELECT body FROM changes WHERE user_id = $1", person.id)
+    assert [str(session_id(other)) in row["body"] for row in said] == [True]
+    query = "SELECT count(*) FROM audit_log WHERE action = 'password.changed' AND subject_id = $1"
+    assert await sql.fetchval(query, person.id) == 1
+
+
+async def test_s_36_there_is_no_account_that_nobody_made(postgres_server: PostgresServer) -> None:
+    fresh = await postgres_server.database("auth")
+    connection = await asyncpg.connect(fresh.replace("+asyncpg", ""))
+    try:
+        assert await connection.fetchval("SELECT count(*) FROM users") == 0
+    finally:
+        await connection.close()

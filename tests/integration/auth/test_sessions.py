@@ -1,0 +1,208 @@
+"""Sessions: refreshed, lost, stolen, ended."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import asyncpg
+import pytest
+from nats.aio.msg import Msg
+from pydantic import SecretStr
+
+from chassis.bus import Bus
+from contracts.auth import (
+    END_SESSION,
+    REFRESH_SESSION,
+    USER_CHANGED,
+    BadRefreshToken,
+    EndSession,
+    RefreshSession,
+    Session,
+    UserChanged,
+)
+from tests.integration.auth.conftest import Person, System, bus_as, claims, login, refused, register, session_id
+from tests.kit.waiting import until
+
+VOID = BadRefreshToken().refused
+
+
+async def refresh(bus: Bus, session: Session | str) -> Session:
+    token = SecretStr(session) if isinstance(session, str) else session.refresh_token
+    return await bus.ask(REFRESH_SESSION, RefreshSession(refresh_token=token, ip="192.0.2.7"))
+
+
+async def age(sql: asyncpg.Pool, session: Session, column: str, by: str) -> None:
+    """Have a time of a session be so much earlier."""
+    assert column in {"rotated_at", "expires_at"}
+    query = f"UPDATE sessions SET {column} = {column} - $2::text::interval WHERE id = $1"  # noqa: S608 - one of two
+    await sql.execute(query, session_id(session), by)
+
+
+async def has_ended(sql: asyncpg.Pool, session: Session) -> bool:
+    found: bool = await sql.fetchval("SELECT ended_at IS NOT NULL FROM sessions WHERE id = $1", session_id(session))
+    return found
+
+
+@pytest.fixture
+async def heard(system: System) -> AsyncIterator[list[UserChanged]]:
+    """What a door hears of changes."""
+    door, changes = bus_as(system.nats_url, "notifier"), list[UserChanged]()
+
+    async def note(message: Msg) -> None:
+        changes.append(UserChanged.model_validate_json(message.data))
+
+    await door.start()
+    try:
+        await door.hear(USER_CHANGED.pattern, note)
+        yield changes
+    finally:
+        await door.stop()
+
+
+async def test_s_47_a_session_goes_on_with_another_token_each_time(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+    session = first = await login(bus, person)
+    seen = {first.refresh_token.get_secret_value()}
+    for _ in range(3):
+        session = await refresh(bus, session)
+        seen.add(session.refresh_token.get_secret_value())
+        assert session_id(session) == session_id(first)
+    assert len(seen) == 4
+    row = await sql.fetchrow(
+        "SELECT generation, expires_at - created_at = '30 days' AS life FROM sessions WHERE id = $1", session_id(first)
+    )
+    assert dict(row) == {"generation": 4, "life": True}
+
+
+async def test_s_47_no_token_is_kept(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+    token = (await login(bus, person)).refresh_token.get_secret_value()
+    for kept in await sql.fetch("SELECT * FROM refresh_tokens"):
+        assert len(kept["digest"]) == 32
+        assert token.removeprefix("cfr_").encode() not in kept["digest"]
+
+
+async def test_b_34_whatever_is_wrong_with_a_token_the_answer_is_the_same(
+    bus: Bus, sql: asyncpg.Pool, person: Person
+) -> None:
+    live, ended, off, late, idle = [await login(bus, person) for _ in range(5)]
+    other = await register(bus)
+    deactivated = await login(bus, other)
+    await bus.ask(END_SESSION, EndSession(session_id=session_id(ended)), tenant=person.tenant)
+    await bus.ask(END_SESSION, EndSession(session_id=session_id(off)), tenant=person.tenant)
+    await age(sql, late, "expires_at", "30 days")
+    await age(sql, idle, "rotated_at", "7 days")
+    await sql.execute("UPDATE users SET is_active = false WHERE id = $1", other.id)
+    token = live.refresh_token.get_secret_value()
+    texts = (
+        "x", "cfr_", f"cfr_{secrets.token_urlsafe(32)}", token[:-1], token + "A", f" {token}", token.swapcase(),
+        live.access_token.get_secret_value(), "cfr_\0", "x" * 1024,
+    )  # fmt: skip
+    answers = [await refused(refresh(bus, wrong)) for wrong in (*texts, ended, off, late, idle, deactivated)]
+    assert all(answer == VOID for answer in answers)
+    assert (await refresh(bus, live)).expires_in == 900
+
+
+async def test_f_154_two_tabs_that_refresh_at_once_both_stay_logged_in(
+    bus: Bus, sql: asyncpg.Pool, person: Person
+) -> None:
+    session = await login(bus, person)
+    tabs = await asyncio.gather(*(refresh(bus, session) for _ in range(5)))
+    assert len({tab.refresh_token.get_secret_value() for tab in tabs}) == 5
+    query = "SELECT generation FROM sessions WHERE id = $1"
+    assert await sql.fetchval(query, session_id(session)) == 2  # one rotated, the others are its siblings
+    again = await asyncio.gather(*(refresh(bus, tab) for tab in tabs))
+    assert {session_id(tab) for tab in again} == {session_id(session)}
+    assert await sql.fetchval(query, session_id(session)) == 3
+
+
+async def test_f_155_a_token_whose_answer_was_lost_works_once_more(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+    session = await login(bus, person)
+    await refresh(bus, session)  # committed, and nobody heard the answer
+    went_on = await refresh(bus, session)
+    await age(sql, session, "rotated_at", "1 minute")
+    assert session_id(await refresh(bus, went_on)) == session_id(session)
+
+
+async def test_s_47_a_token_that_comes_back_late_ends_the_session_for_both_who_hold_it(
+    bus: Bus, sql: asyncpg.Pool, person: Person, heard: list[UserChanged]
+) -> None:
+    session, bystander = await login(bus, person), await login(bus, person)
+    thiefs = await refresh(bus, session)
+    await age(sql, session, "rotated_at", "11 s")
+    assert await refused(refresh(bus, session)) == VOID
+    assert await has_ended(sql, session)
+    assert await refused(refresh(bus, thiefs)) == VOID
+    await until(lambda: any(change.ended_session == session_id(session) for change in heard))
+    assert claims(session)["ver"] < heard[-1].version
+    entry = await sql.fetchrow(
+        "SELECT ip, detail FROM audit_log WHERE action = 'refresh.reused' AND subject_id = $1", person.id
+    )
+    assert entry["ip"] == "192.0.2.7"
+    assert str(session_id(session)) in entry["detail"]
+    assert session_id(await refresh(bus, bystander)) == session_id(bystander)
+
+
+async def test_s_48_a_grandparent_ends_the_session_even_within_the_grace(
+    bus: Bus, sql: asyncpg.Pool, person: Person
+) -> None:
+    session = await login(bus, person)
+    child = await refresh(bus, session)
+    grandchild = await refresh(bus, child)
+    assert await refused(refresh(bus, session)) == VOID
+    assert await has_ended(sql, session)
+    assert await refused(refresh(bus, grandchild)) == VOID
+
+
+async def test_s_48_a_sibling_is_spent_by_the_next_rotation(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+    session = await login(bus, person)
+    one, sibling = await refresh(bus, session), await refresh(bus, session)
+    await refresh(bus, one)
+    await age(sql, session, "rotated_at", "11 s")
+    assert await refused(refresh(bus, sibling)) == VOID
+    assert await has_ended(sql, session)
+
+
+async def test_s_48_of_a_theft_at_the_same_moment_only_one_family_lives(
+    bus: Bus, sql: asyncpg.Pool, person: Person
+) -> None:
+    """Many at once, whatever their order: one rotation, and never two generations that work."""
+    session = await login(bus, person)
+    await asyncio.gather(*(refresh(bus, session) for _ in range(10)))
+    generations = await sql.fetch(
+        "SELECT generation, count(*) FROM refresh_tokens WHERE session_id = $1 GROUP BY 1 ORDER BY 1",
+        session_id(session),
+    )
+    assert [tuple(row) for row in generations] == [(1, 1), (2, 10)]
+
+
+async def test_s_46_who_logs_out_is_out_at_every_door(
+    bus: Bus, sql: asyncpg.Pool, person: Person, heard: list[UserChanged]
+) -> None:
+    session, other = await login(bus, person), await login(bus, person)
+    for _ in range(2):
+        await bus.ask(END_SESSION, EndSession(session_id=session_id(session)), tenant=person.tenant)
+    assert await refused(refresh(bus, session)) == VOID
+    await until(lambda: [change.ended_session for change in heard] == [session_id(session)])
+    assert session_id(await refresh(bus, other)) == session_id(other)
+    query = "SELECT count(*) FROM audit_log WHERE action = 'session.ended' AND subject_id = $1"
+    assert await sql.fetchval(query, person.id) == 1
+
+
+async def test_s_46_who_logs_out_everywhere_voids_every_token_that_was_made(
+    bus: Bus, person: Person, heard: list[UserChanged]
+) -> None:
+    sessions = [await login(bus, person) for _ in range(2)]
+    await bus.ask(END_SESSION, EndSession(session_id=None), tenant=person.tenant)
+    for session in sessions:
+        assert await refused(refresh(bus, session)) == VOID
+    await until(lambda: len(heard) == 1)
+    assert all(claims(session)["ver"] < heard[0].tokens_from for session in sessions)
+    assert claims(await login(bus, person))["ver"] >= heard[0].tokens_from
+
+
+async def test_s_46_nobody_ends_the_session_of_somebody_else(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+    session, other = await login(bus, person), await register(bus)
+    for tenant in (other.tenant, str(UUID(int=0))):
+        await bus.ask(END_SESSION, EndSession(session_id=session_id(session)), tenant=tenant)
+    assert not await has_ended(sql, session)
+    assert session_id(await refresh(bus, session)) == session_id(session)

@@ -1,0 +1,177 @@
+"""Access tokens and the keys that sign them."""
+
+import asyncio
+import base64
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from auth.domain.signing_key import KeyBox
+from auth.usecases.signing import Signer
+from chassis.bus import Bus
+from chassis.postgres import Database
+from contracts.auth import ALGORITHM, AUDIENCE, ISSUER, READ_KEYSET, ReadKeyset, Session
+from tests.integration.auth.conftest import SECRET, Person, System, login, register, replica_at, system_at
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+
+
+async def keyset(bus: Bus) -> dict[str, Ed25519PublicKey]:
+    """The keys as a door knows them, youngest first."""
+    listed = (await bus.ask(READ_KEYSET, ReadKeyset())).keys
+    return {jwk.kid: Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(jwk.x + "=")) for jwk in listed}
+
+
+def kid_of(session: Session) -> str:
+    return str(jwt.get_unverified_header(session.access_token.get_secret_value())["kid"])
+
+
+def verified(session: Session, key: Ed25519PublicKey) -> dict[str, object]:
+    token = session.access_token.get_secret_value()
+    read: dict[str, object] = jwt.decode(token, key, [ALGORITHM], audience=AUDIENCE, issuer=ISSUER)
+    return read
+
+
+@pytest.fixture
+async def keys(postgres_server: PostgresServer) -> AsyncIterator["Keys"]:
+    """A database of its own whose signing keys a test may age."""
+    url = await postgres_server.database("auth")
+    database = Database(url, name="test", pool_size=4)
+    sql = await asyncpg.create_pool(url.replace("+asyncpg", ""), min_size=1, max_size=2)
+    try:
+        yield Keys(url, database, sql)
+    finally:
+        await sql.close()
+        await database.close()
+
+
+class Keys:
+    """Signing keys in a database, and as many signers as a test wants."""
+
+    def __init__(self, url: str, database: Database, sql: asyncpg.Pool) -> None:
+        self.url, self._database, self._sql = url, database, sql
+
+    def signer(self, secret: str = SECRET) -> Signer:
+        return Signer(self._database, KeyBox(secret), token_life=timedelta(minutes=15), key_life=timedelta(days=30))
+
+    async def age(self, by: str) -> None:
+        """Let time pass for every key."""
+        await self._sql.execute("UPDATE signing_keys SET signs_from = signs_from - $1::text::interval", by)
+
+    async def kids(self) -> list[str]:
+        """Youngest first."""
+        return [row["kid"] for row in await self._sql.fetch("SELECT kid FROM signing_keys ORDER BY signs_from DESC")]
+
+    async def signing(self) -> str:
+        found: str = await self._sql.fetchval(
+            "SELECT kid FROM signing_keys WHERE signs_from <= now() ORDER BY signs_from DESC LIMIT 1"
+        )
+        return found
+
+
+async def test_s_41_a_token_says_all_that_a_door_must_know(bus: Bus, person: Person) -> None:
+    session = await login(bus, person)
+    claims = verified(session, (await keyset(bus))[kid_of(session)])
+    assert set(claims) == {
+        "iss", "aud", "sub", "sid", "jti", "iat", "exp", "username", "tier", "role", "rpm", "own", "ver",
+    }  # fmt: skip
+    assert (claims["sub"], claims["username"], claims["tier"]) == (str(person.id), person.username, "free")
+    assert (claims["role"], claims["rpm"], claims["own"], claims["ver"]) == ("user", 30, False, 1)
+    assert session.expires_in == 900
+    assert int(str(claims["exp"])) - int(str(claims["iat"])) == 900
+    assert datetime.fromtimestamp(int(str(claims["iat"])), UTC) <= datetime.now(UTC)
+
+
+async def test_s_41_a_token_says_the_users_own_limits(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+    query = "UPDATE users SET limits = '{\"requests_per_minute\": null}', version = 7 WHERE id = $1"
+    await sql.execute(query, person.id)
+    session = await login(bus, person)
+    claims = verified(session, (await keyset(bus))[kid_of(session)])
+    assert (claims["rpm"], claims["own"], claims["ver"]) == (None, True, 7)
+
+
+async def test_s_45_a_private_key_is_nowhere_in_the_database(sql: asyncpg.Pool, bus: Bus) -> None:
+    assert await keyset(bus)
+    for row in await sql.fetch("SELECT * FROM signing_keys"):
+        opened = KeyBox(SECRET).open(row["kid"], row["private_key"])
+        assert opened is not None
+        assert opened.private.private_bytes_raw() not in row["private_key"]
+        public = Ed25519PrivateKey.from_private_bytes(opened.private.private_bytes_raw()).public_key()
+        assert public.public_bytes_raw() == row["public_key"]
+
+
+async def test_f_151_of_many_that_start_at_once_one_makes_the_first_key(keys: Keys) -> None:
+    signers = [keys.signer() for _ in range(5)]
+    listed = await asyncio.gather(*(signer.keyset() for signer in signers))
+    assert len(await keys.kids()) == 1
+    assert all(keyset == listed[0] for keyset in listed)
+    assert await keys.signing() == listed[0].keys[0].kid
+
+
+async def test_f_151_the_next_key_is_published_before_it_signs_and_the_old_one_until_its_tokens_end(
+    keys: Keys,
+) -> None:
+    signer = keys.signer()
+    await signer.tend()
+    (old,) = await keys.kids()
+    await keys.age("29 days")
+    await signer.tend()
+    assert await keys.kids() == [old]
+    await keys.age("1 day")
+    await asyncio.gather(*(keys.signer().tend() for _ in range(3)))
+    new, _ = await keys.kids()
+    assert await keys.signing() == old
+    assert [jwk.kid for jwk in (await signer.keyset()).keys] == [new, old]
+    await keys.age("60 s")
+    assert await keys.signing() == new
+    await keys.age("15 min")
+    await signer.tend()
+    assert await keys.kids() == [new, old]
+    await keys.age("61 s")
+    await signer.tend()
+    assert await keys.kids() == [new]
+
+
+async def test_f_151_a_rotation_ends_nobodys_token_and_needs_no_restart(own_nats: NatsServer, keys: Keys) -> None:
+    async with system_at(own_nats.url, keys.url) as system:
+        person = await register(system.bus)
+        before = await login(system.bus, person)
+        made = await asyncio.to_thread(
+            subprocess.run, [sys.executable, "-m", "auth", "rotate-keys"],
+            env=os.environ | {"AUTH_DATABASE_URL": keys.url, "AUTH_SECRET_KEY": SECRET},
+            capture_output=True, check=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert "signs in a minute" in made.stdout
+        assert await keys.signer().rotate() is None  # one waits for its time already
+        assert kid_of(await login(system.bus, person)) == kid_of(before)
+        await keys.age("60 s")
+        after = await login(system.bus, person)
+        assert kid_of(after) != kid_of(before)
+        listed = await keyset(system.bus)
+        for session in (before, after):
+            assert verified(session, listed[kid_of(session)])["sub"] == str(person.id)
+
+
+async def test_s_45_with_another_secret_key_what_the_old_one_sealed_is_over(keys: Keys) -> None:
+    await keys.signer().tend()
+    (old,) = await keys.kids()
+    changed = keys.signer("another secret")
+    await changed.tend()
+    (new,) = await keys.kids()
+    assert new != old
+    await changed.tend()
+    assert await keys.kids() == [new]
+
+
+async def test_f_151_replicas_sign_with_the_same_key(system: System, person: Person) -> None:
+    kids = {kid_of(await login(system.bus, person)) for _ in range(2)}
+    async with replica_at(system.nats_url, system.database_url):
+        kids |= {kid_of(await login(system.bus, person)) for _ in range(6)}
+    assert len(kids) == 1

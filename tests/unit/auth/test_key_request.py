@@ -1,0 +1,80 @@
+"""What may be asked of a new key."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auth.domain.key_request import MAX_LIFE, expiry_of, hash_of, name_of, scopes_to_give
+from contracts.auth import CreateKey, InvalidKey, Role, Scope, ScopeNotGranted, scopes_of
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+LIFE = timedelta(days=90)
+EAST, WEST = timezone(timedelta(hours=14)), timezone(-timedelta(hours=12))
+SCOPES = st.lists(st.sampled_from(Scope), min_size=1, max_size=len(Scope)).map(tuple)
+
+
+def asked(**fields: Any) -> CreateKey:
+    return CreateKey(**({"name": "laptop", "scopes": (Scope.JOBS_READ,), "granted": tuple(Scope)} | fields))
+
+
+@given(scopes=SCOPES, granted=st.lists(st.sampled_from(Scope)).map(tuple), role=st.sampled_from(Role))
+def test_b_36_a_key_has_what_was_asked_and_nobody_lacks(
+    scopes: tuple[Scope, ...], granted: tuple[Scope, ...], role: Role
+) -> None:
+    command = asked(scopes=scopes, granted=granted)
+    if set(scopes) <= set(granted) and set(scopes) <= set(scopes_of(role)):
+        given_ = scopes_to_give(command, role)
+        assert set(given_) == set(scopes)
+        assert len(given_) == len(set(scopes))
+    else:
+        with pytest.raises(ScopeNotGranted):
+            scopes_to_give(command, role)
+
+
+def test_b_36_a_key_ends_within_a_leap_year() -> None:
+    assert expiry_of(asked(), NOW, LIFE) == NOW + LIFE
+    latest = NOW + MAX_LIFE
+    assert expiry_of(asked(expires_at=latest), NOW, LIFE) == latest
+    soonest = NOW + timedelta(microseconds=1)
+    assert expiry_of(asked(expires_at=soonest), NOW, LIFE) == soonest
+    ends = (datetime.min.replace(tzinfo=EAST), datetime.max.replace(tzinfo=WEST))
+    near = (NOW, NOW - timedelta(days=1), latest + timedelta(microseconds=1), NOW.replace(tzinfo=None))
+    for time in near + ends:
+        hash_of(asked(expires_at=time))
+        with pytest.raises(InvalidKey) as invalid:
+            expiry_of(asked(expires_at=time), NOW, LIFE)
+        assert [error.pointer for error in invalid.value.refused.errors] == ["/expires_at"]
+
+
+@pytest.mark.parametrize("name", ["\t", " \u00a0 ", "a\tb", "a\u0000", "\u200b", "a\u2028b", "\x7f", "\ue000"])
+def test_b_36_what_cannot_be_seen_is_no_name(name: str) -> None:
+    with pytest.raises(InvalidKey):
+        name_of(asked(name=name))
+
+
+def test_a_name_may_be_of_any_script() -> None:
+    assert [name_of(asked(name=name)) for name in (" my key ", "مفتاح", "钥匙", "🔑")] == [
+        "my key",
+        "مفتاح",
+        "钥匙",
+        "🔑",
+    ]
+
+
+def test_the_same_request_has_the_same_hash_however_it_is_written() -> None:
+    both = (Scope.JOBS_READ, Scope.JOBS_WRITE)
+    usual = hash_of(asked(scopes=both))
+    same: tuple[dict[str, Any], ...] = (
+        {"scopes": both[::-1]},
+        {"scopes": both + both[:1]},
+        {"name": " laptop "},
+        {"granted": both},
+        {"idempotency_key": "k"},
+        {"ip": "::1"},
+    )
+    assert {hash_of(asked(**{"scopes": both, **fields})) for fields in same} == {usual}
+    others: tuple[dict[str, Any], ...] = ({"name": "other"}, {"scopes": both[:1]}, {"expires_at": NOW})
+    assert len({usual, *(hash_of(asked(**{"scopes": both, **fields})) for fields in others)}) == 4

@@ -1,0 +1,149 @@
+"""Which passwords are accepted, and how they are kept."""
+
+import bcrypt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from passlib.context import CryptContext
+
+from auth.domain.password import FLOOR, MIN_LENGTH, Policy, normalised
+from auth.domain.password_hash import Checked, PasswordHashes, argon2id
+from contracts.auth import PASSWORD_MAX
+
+GOOD = "three words of mine"
+CHEAP = argon2id(memory_kib=8, passes=1)
+
+
+def fault(
+    password: str, *, username: str = "alice", email: str = "a.liddell@example.org", least: int = 15
+) -> str | None:
+    errors = Policy(least).errors(password, username=username, email=email, pointer="/password")
+    assert all(error.pointer == "/password" for error in errors)
+    return errors[0].code if errors else None
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        GOOD,
+        " leading and trailing spaces ",
+        "пароль из нескольких слов",
+        "nul \0 and \n and \x1b are characters",
+        "🦄 🐙 🦉 🐝 🦊 🐢 🦀 🐳",
+        "correct horse battery staple" * 9,
+    ],
+)
+def test_s_30_any_characters_will_do(password: str) -> None:
+    assert fault(password) is None
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("", "password_too_short"),
+        ("fourteen chars", "password_too_short"),
+        ("\ufdfa", "password_too_short"),  # one character that normalises to 18
+        ("e\u0301" * 8, "password_too_short"),  # sixteen that normalise to eight
+        ("ab c" * 65, "password_too_long"),
+        ("\ufdfa" * 20, "password_too_long"),
+        (" " * 20, "password_repetitive"),
+        ("abcabcabcabcabc", "password_repetitive"),
+        ("passwordpassword", "password_common"),
+        ("PasswordPassword", "password_common"),
+        ("  password123    ", "password_common"),
+        ("alice-ALICE-2026", "password_context"),
+        ("comfyfleet-alice1", "password_context"),
+        ("a.liddell1234567", "password_context"),
+    ],
+)
+def test_b_30_what_is_guessed_first_is_refused(password: str, code: str) -> None:
+    assert fault(password) == code
+
+
+def test_s_30_the_most_common_passwords_are_refused_where_they_are_long_enough() -> None:
+    assert fault("computer", least=FLOOR) == "password_common"
+    assert fault("\uff43omputer", least=FLOOR) == "password_common"
+    assert fault("1q2w3e4r5t", least=FLOOR) == "password_common"
+
+
+@given(st.text(max_size=300))
+def test_s_30_no_error_repeats_the_password(password: str) -> None:
+    errors = Policy().errors(password, username="alice", email="a@example.org", pointer="/password")
+    for error in errors:
+        assert len(password) < 12 or password not in error.model_dump_json()
+    if not errors:
+        assert MIN_LENGTH <= len(normalised(password)) <= PASSWORD_MAX
+
+
+def test_b_30_the_whole_password_counts_with_the_spaces_at_its_ends() -> None:
+    hashes = PasswordHashes(CHEAP)
+    long = "0123456789 " * 23
+    stored = hashes.make(long)
+    assert hashes.check(long, stored).matches
+    for other in (long[:-1], long.strip(), " " + long, long + "x", long[:72], ""):
+        assert not hashes.check(other, stored).matches
+
+
+def test_s_30_the_same_password_typed_in_another_way_is_the_same() -> None:
+    hashes = PasswordHashes(CHEAP)
+    stored = hashes.make("\uff43afé de la gare")
+    assert hashes.check("cafe\u0301 de la gare", stored).matches
+
+
+def test_s_31_a_hash_is_argon2id_with_at_least_19_mib_and_two_passes() -> None:
+    stored = PasswordHashes().make(GOOD)
+    assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert PasswordHashes().check(GOOD, stored).upgraded is None
+
+
+def test_s_31_a_weaker_hash_is_upgraded_by_the_right_password_alone() -> None:
+    hashes = PasswordHashes(argon2id(memory_kib=16, passes=2))
+    stored = PasswordHashes(CHEAP).make(GOOD)
+    upgraded = hashes.check(GOOD, stored).upgraded
+    assert upgraded is not None
+    assert hashes.check(GOOD, upgraded) == Checked(matches=True)
+    assert hashes.check("not " + GOOD, stored).upgraded is None
+
+
+def test_s_31_bcrypt_is_verified_and_upgraded() -> None:
+    hashes = PasswordHashes(CHEAP)
+    stored = bcrypt.hashpw(GOOD.encode(), bcrypt.gensalt(4)).decode()
+    checked = hashes.check(GOOD, stored)
+    assert checked.matches
+    assert (checked.upgraded or "").startswith("$argon2id$")
+    assert not hashes.check(GOOD + "x", stored).matches
+
+
+def test_s_30_bcrypt_matches_no_password_that_it_saw_only_the_beginning_of() -> None:
+    hashes = PasswordHashes(CHEAP)
+    stored = bcrypt.hashpw(b"y" * 72, bcrypt.gensalt(4)).decode()
+    assert hashes.check("y" * 72, stored).matches
+    assert not hashes.check("y" * 73, stored).matches
+    assert not hashes.check("é" * 37, stored).matches
+    assert not hashes.check("y\0y", stored).matches
+
+
+class Counting(CryptContext):  # type: ignore[misc] # passlib has no types
+    """Counts what it does with argon2."""
+
+    verified = 0
+
+    def verify(self, secret: str, hash: str, **more: object) -> bool:  # noqa: A002 - passlib's name
+        self.verified += hash.startswith("$argon2")
+        return bool(super().verify(secret, hash, **more))
+
+    def verify_and_update(self, secret: str, hash: str, **more: object) -> tuple[bool, str | None]:  # noqa: A002
+        matches, upgraded = super().verify_and_update(secret, hash, **more)
+        self.verified += hash.startswith("$argon2")
+        return bool(matches), upgraded
+
+
+def test_s_34_one_argon2_verification_whoever_asks_for_whom() -> None:
+    context = Counting(**CHEAP.to_dict())
+    hashes = PasswordHashes(context)
+    ours = hashes.make(GOOD)
+    bcrypts = bcrypt.hashpw(GOOD.encode(), bcrypt.gensalt(4)).decode()
+    asked = [(GOOD, ours), ("wrong", ours), (GOOD, None), ("", None), ("\ufdfa" * 1024, ours), ("x", bcrypts)]
+    for number, (password, stored) in enumerate(asked, start=1):
+        hashes.check(password, stored)
+        assert context.verified == number

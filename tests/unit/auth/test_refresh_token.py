@@ -1,0 +1,67 @@
+"""What a refresh token may do, and when it gives a theft away."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auth.domain.api_key import Pepper, new_api_key
+from auth.domain.refresh_token import Family, RefreshPepper, Use, looks_like_refresh_token, new_refresh_token
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+IDLE, GRACE = timedelta(days=7), timedelta(seconds=10)
+FAMILY = Family(
+    generation=5, rotated_at=NOW - timedelta(seconds=5), expires_at=NOW + timedelta(days=1), ended_at=None,
+    is_active=True, now=NOW,
+)  # fmt: skip
+
+
+def use(family: Family, generation: int) -> Use:
+    return family.use_of(generation, idle=IDLE, grace=GRACE)
+
+
+def test_s_47_a_fresh_token_has_256_bits_and_looks_like_one() -> None:
+    tokens = {new_refresh_token() for _ in range(100)}
+    assert len(tokens) == 100
+    assert all(looks_like_refresh_token(token) and len(token) == 47 for token in tokens)
+
+
+def test_b_34_nothing_else_looks_like_one() -> None:
+    token = new_refresh_token()
+    others = ("", token[:-1], token + "A", " " + token, token + "\n", token.upper(), token[:-1] + "é", "x" * 2**20)
+    assert not any(map(looks_like_refresh_token, (*others, new_api_key().text, "eyJh.eyJ.sig")))
+
+
+def test_s_47_a_digest_finds_its_token_alone() -> None:
+    token, pepper = new_refresh_token(), RefreshPepper("secret")
+    assert pepper.digest(token) == RefreshPepper("secret").digest(token)
+    others = {pepper.digest(new_refresh_token()), RefreshPepper("other").digest(token)}
+    assert pepper.digest(token) not in others | {Pepper("secret").digest(new_api_key())}
+    assert token.encode() not in pepper.digest(token)
+
+
+def test_s_48_only_the_immediate_predecessor_has_a_grace() -> None:
+    assert [use(FAMILY, generation) for generation in (5, 4, 3, 1)] == [
+        Use.ROTATES, Use.SIBLING, Use.REUSED, Use.REUSED,
+    ]  # fmt: skip
+    assert use(replace(FAMILY, rotated_at=NOW - GRACE), 4) is Use.SIBLING
+    assert use(replace(FAMILY, rotated_at=NOW - GRACE - timedelta(microseconds=1)), 4) is Use.REUSED
+
+
+@given(st.integers(1, 5))
+def test_s_47_a_session_that_is_over_is_over_for_every_token(generation: int) -> None:
+    for over in (
+        replace(FAMILY, ended_at=NOW),
+        replace(FAMILY, is_active=False),
+        replace(FAMILY, expires_at=NOW),
+        replace(FAMILY, rotated_at=NOW - IDLE),
+    ):
+        assert use(over, generation) is Use.VOID
+
+
+@given(st.integers(1, 100), st.integers(0, 99), st.timedeltas(timedelta(0), timedelta(days=10)))
+def test_s_47_nothing_but_the_generation_that_works_ever_rotates(current: int, back: int, since: timedelta) -> None:
+    family = replace(FAMILY, generation=current, rotated_at=NOW - since)
+    assert (use(family, current - back) is Use.ROTATES) == (back == 0 and since < IDLE)
+    assert (use(family, current - back) is Use.SIBLING) == (back == 1 and since <= GRACE)
