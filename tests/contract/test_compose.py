@@ -92,7 +92,13 @@ def test_no_service_is_root() -> None:
 
 def test_an_image_has_the_code_of_one_service() -> None:
     ours = {source for source in copied() if not source.startswith("deploy/locks/")}
-    assert ours == {"contracts/pyproject.toml", "contracts/src", "services/_chassis", "services/${SERVICE}"}
+    assert ours == {
+        "contracts/pyproject.toml",
+        "contracts/src",
+        "services/_chassis",
+        "services/_door",
+        "services/${SERVICE}",
+    }
     assert {*copied()} - ours == {"deploy/locks/uv.txt", "deploy/locks/${SERVICE}.txt"}
 
 

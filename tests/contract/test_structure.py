@@ -25,13 +25,13 @@ MAX_LINES, CHASSIS_MODULES, CHASSIS_LINES = 300, 18, 1800  # decision record 000
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_does_one_thing(path: Path) -> None:
-    limit = 560 if path.parent.name == "contracts" else MAX_LINES  # a vocabulary is a list
+    limit = 600 if path.parent.name == "contracts" else MAX_LINES  # a vocabulary is a list
     assert len(path.read_text().splitlines()) <= limit
     assert path.stem not in FORBIDDEN_NAMES
 
 
 def test_each_import_name_is_ours() -> None:
-    for name in ("contracts", "chassis", *SERVICES):
+    for name in ("contracts", "chassis", "door", *SERVICES):
         found = importlib.import_module(name).__file__
         assert found is not None
         assert Path(found).is_relative_to(ROOT)
@@ -60,9 +60,7 @@ def test_the_chassis_knows_none_of_our_nouns() -> None:
 
 
 WAITING = {
-    "outbox": "auth says who changed through it next",
-    "credential": "two doors read credentials: HTTP and websocket",
-    "remembered": "the same two",
+    "outbox": "how a transaction says something for certain; so far only the scheduler must",
     "streams": "the scheduler declares, the notifier reads, the gateway peeks; nobody else has a stream",
     "statement": "for paths that every job takes; decision record 0008",
 }

@@ -346,8 +346,15 @@ class RevokeKey(Command):
 
 
 class ListUsers(Command):
-    """Ask for users, newest first. ``search``: a part of username or address. ``before``: an id, to go on from."""
+    """Ask for users, newest first.
 
+    Attributes:
+        user_id: only this one.
+        search: a part of username or address.
+        before: an id, to go on from.
+    """
+
+    user_id: UUID | None = None
     search: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     tier: Tier | None = None
     role: Role | None = None

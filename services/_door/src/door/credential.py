@@ -4,7 +4,7 @@ import re
 
 from starlette.datastructures import Headers
 
-VISIBLE = re.compile(r"^[\x21-\x7e]{1,512}$")
+VISIBLE = re.compile(r"^[\x21-\x7e]{1,4096}$")
 BEARER = re.compile(r"^bearer +(\S+)$", re.IGNORECASE)
 
 
