@@ -7,24 +7,23 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from chassis.sockets import BoundedWebSockets
+from chassis.cli import served
+from chassis.http import Limits
 from tests.kit.waiting import until
+
+PATIENT = Limits(patient=(b"/internal/",))
 
 
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[str]:
+async def serving(app: FastAPI, limits: Limits = PATIENT) -> AsyncIterator[str]:
     """Serve in this process; gives host and port."""
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
         port=0,
-        log_config=None,
-        access_log=False,
         lifespan="on",
-        ws=BoundedWebSockets,
-        ws_max_size=64 * 1024,
-        ws_per_message_deflate=False,
         timeout_graceful_shutdown=2,
+        **served(limits),
     )
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve())

@@ -9,19 +9,34 @@ import uvicorn
 from fastapi import FastAPI
 
 from chassis import logs, migrate
+from chassis.http import BoundedWebSockets, Limits, guarded
 from chassis.settings import DatabaseSettings, ServiceSettings
-from chassis.sockets import BoundedWebSockets
 
 GRACE_S = 10  # a request that is being answered may take this long after the service was told to stop
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the command line needs to know of a service."""
+    """What the command line needs to know of a service. ``limits``: of its connections, by its settings."""
 
     name: str
     settings: type[ServiceSettings]
     create_app: Callable[[Any], FastAPI]
+    limits: Callable[[Any], Limits] = lambda _settings: Limits()
+
+
+def served(limits: Limits) -> dict[str, Any]:
+    """How every service is served: what uvicorn is told besides application, address and patience."""
+    return {
+        "http": guarded(limits),
+        "proxy_headers": False,  # on, it believes whoever connects from 127.0.0.1
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "ws": BoundedWebSockets,
+        "ws_max_size": 64 * 1024,
+        "ws_per_message_deflate": False,  # a few bytes can cost megabytes to inflate
+    }
 
 
 def commands(service: Service) -> typer.Typer:
@@ -41,13 +56,8 @@ def commands(service: Service) -> typer.Typer:
             service.create_app(settings),
             host=settings.host,
             port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
             timeout_graceful_shutdown=GRACE_S,
-            ws=BoundedWebSockets,
-            ws_max_size=64 * 1024,
-            ws_per_message_deflate=False,  # a few bytes can cost megabytes to inflate
+            **served(service.limits(settings)),
         )
 
     if issubclass(service.settings, DatabaseSettings):

@@ -10,7 +10,17 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 class PlainNames(EnvSettingsSource):
     """The few settings that also go by a plain name, for all services at once."""
 
-    NAMES: ClassVar[frozenset[str]] = frozenset({"nats_url", "secret_key", "log_level", "database_url", "comfyui_url"})
+    NAMES: ClassVar[frozenset[str]] = frozenset(
+        {
+            "nats_url",
+            "secret_key",
+            "log_level",
+            "database_url",
+            "comfyui_url",
+            "rate_limit_enabled",
+            "access_token_expire_minutes",
+        }
+    )
 
     def __init__(self, settings: type[BaseSettings]) -> None:
         super().__init__(settings, env_prefix="")

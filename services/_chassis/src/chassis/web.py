@@ -1,16 +1,21 @@
-"""The HTTP face of a service: health, readiness, problem+json (RFC 9457), request ids."""
+"""The HTTP face of a service: health, readiness, problem+json (RFC 9457), request ids, headers of every answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.ids import new_id
@@ -22,6 +27,21 @@ Probe = Callable[[], Awaitable[None]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 PROBE_S = 1.0
+MAX_ERRORS = 100
+MAX_TEXT = 256  # of what a client chose and a problem repeats: paths and names of fields
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+SAFE_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+"""On every answer, unless its route says otherwise."""
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
+_ANSWERS = {"http.response.start", "websocket.http.response.start"}
 
 
 class ProblemResponse(JSONResponse):
@@ -30,44 +50,76 @@ class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
-class RequestIds:
-    """Gives every request an id: in the log, in the answer's ``X-Request-Id``, in every problem."""
+class Outermost:
+    """Names every request, puts the safe headers on every answer, and answers for a bug.
 
-    def __init__(self, app: ASGIApp) -> None:
+    The id is the client's ``X-Request-Id`` where that is one plain word, else a fresh one: in the log, in the answer's
+    ``X-Request-Id``, in every problem. A crash is caught here, since Starlette would answer it outside of everything.
+
+    Args:
+        app: what is inside.
+        https: clients come over TLS only (HSTS).
+    """
+
+    def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
         self._app = app
+        self._always = (*SAFE_HEADERS, HSTS) if https else SAFE_HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or websocket."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        request_id = new_id().hex
+        request_id = _request_id(scope)
+        started = False
 
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+        async def send_all(message: Message) -> None:
+            nonlocal started
+            if message["type"] in _ANSWERS:
+                started = True
+                own = message["headers"] = list(message.get("headers", ()))
+                names = {name for name, _ in own}
+                own.extend(header for header in self._always if header[0] not in names)
+                own.append((b"x-request-id", request_id.encode()))
             await send(message)
 
         scope.setdefault("state", {})["request_id"] = request_id
         with bound(request_id=request_id):
-            await self._app(scope, receive, send_with_id)
+            try:
+                await self._app(scope, receive, send_all)
+            except Exception as error:
+                if started or scope["type"] != "http":
+                    raise
+                log.error("web.crashed", path=scope["path"], exc_info=error)
+                crash = HTTPException(500, "This is our fault. Please report the request_id.")
+                await http_problem(Request(scope), crash, code="internal")(scope, receive, send_all)
 
 
-def create_web(name: str, *, lifespan: Lifespan, probes: Mapping[str, Probe], **fastapi: Any) -> FastAPI:
+def create_web(
+    name: str,
+    *,
+    lifespan: Lifespan,
+    probes: Mapping[str, Probe],
+    middleware: Sequence[Middleware] = (),
+    https: bool = False,
+    **fastapi: Any,
+) -> FastAPI:
     """A FastAPI application that answers ``/healthz`` and ``/readyz`` and turns every error into a problem.
 
     Args:
         name: of the service.
         lifespan: opens what the service needs and closes it again.
         probes: what must work for the service to be of use, by name; each returns or raises.
+        middleware: what a request passes before it is routed, outermost first.
+        https: clients come over TLS only.
         fastapi: passed on to FastAPI.
     """
-    app = FastAPI(title=name, lifespan=lifespan, **fastapi)
-    app.add_middleware(RequestIds)
+    layers = [Middleware(Outermost, https=https), *middleware]
+    app = FastAPI(title=name, lifespan=lifespan, middleware=layers, redirect_slashes=False, **fastapi)
     app.add_exception_handler(Refusal, _on_refusal)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(Exception, _on_bug)
+    app.add_exception_handler(ClientDisconnect, _on_gone)
     for away in (*AWAY, DBAPIError):
         app.add_exception_handler(away, _on_away)
 
@@ -110,8 +162,36 @@ def problem_response(request: Request, refused: Refused) -> ProblemResponse:
         headers["Retry-After"] = str(max(1, round(refused.retry_after_s or 1)))
     if refused.kind is Kind.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = 'Bearer realm="comfyfleet"'
-    body = problem(refused, request.state.request_id, request.url.path)
+    body = problem(refused, request.state.request_id, _instance(request))
     return ProblemResponse(body, status_code=body["status"], headers=headers)
+
+
+def http_problem(request: Request, error: HTTPException, *, code: str = "") -> ProblemResponse:
+    """The answer to what HTTP itself refuses."""
+    phrase = HTTPStatus(error.status_code).phrase
+    body = {
+        "type": "about:blank",
+        "title": phrase,
+        "status": error.status_code,
+        "detail": str(error.detail),
+        "code": code or "http." + phrase.lower().replace(" ", "_"),
+        "instance": _instance(request),
+        "request_id": request.state.request_id,
+    }
+    return ProblemResponse(body, status_code=error.status_code, headers=error.headers)
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's, where it sent one that is fit to be logged."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            return value.decode() if _REQUEST_ID.fullmatch(value) else new_id().hex
+    return new_id().hex
+
+
+def _instance(request: Request) -> str:
+    """The path, as a URI reference. Not of ``request.url``: that is put together from what Host says."""
+    return quote(request.scope["path"][:MAX_TEXT])
 
 
 async def _passes(probe: Probe) -> bool:
@@ -130,50 +210,35 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
-    phrase = HTTPStatus(error.status_code).phrase
-    body = {
-        "type": "about:blank",
-        "title": phrase,
-        "status": error.status_code,
-        "detail": str(error.detail),
-        "code": "http." + phrase.lower().replace(" ", "_"),
-        "instance": request.url.path,
-        "request_id": request.state.request_id,
-    }
-    return ProblemResponse(body, status_code=error.status_code, headers=error.headers)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        error.headers = {"Allow": ", ".join(filter(lambda method: _routed(request, method), METHODS))}
+    return http_problem(request, error)
+
+
+def _routed(request: Request, method: str) -> bool:
+    """Whether any route answers this method; the router names those of the first route only."""
+    scope = {"type": "http", "path": request.scope["path"], "root_path": "", "method": method, "headers": []}
+    return any(route.matches(dict(scope))[0] is Match.FULL for route in request.app.router.routes)
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
     errors = tuple(
-        FieldError(pointer="".join(f"/{part}" for part in item["loc"][1:]), code=item["type"], message=item["msg"])
-        for item in error.errors()
+        FieldError(
+            pointer="".join(f"/{part}" for part in item["loc"][1:])[:MAX_TEXT], code=item["type"], message=item["msg"]
+        )
+        for item in error.errors()[:MAX_ERRORS]
     )
-    malformed = any(item["type"] == "json_invalid" for item in error.errors())
-    refused = Refused(
-        code="request.malformed" if malformed else "request.invalid",
-        kind=Kind.INVALID,
-        message="The request body is not JSON." if malformed else "The request does not have the shape asked for.",
-        errors=errors,
-    )
-    return problem_response(request, refused)
+    message = "The request does not have the shape asked for."
+    return problem_response(request, Refused(code="request.invalid", kind=Kind.INVALID, message=message, errors=errors))
+
+
+async def _on_gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody reads it
 
 
 async def _on_away(request: Request, error: Exception) -> Response:
     if not is_away(error):
         raise error
-    log.warning("web.dependency_away", path=request.url.path, error=type(error).__name__)
+    log.warning("web.dependency_away", path=request.scope["path"], error=type(error).__name__)
     return problem_response(request, Unavailable(service=request.app.title, retry_after_s=1).refused)
-
-
-async def _on_bug(request: Request, error: Exception) -> Response:
-    log.error("web.crashed", path=request.url.path, exc_info=error)
-    body = {
-        "type": "about:blank",
-        "title": "Internal Server Error",
-        "status": 500,
-        "detail": "This is our fault. Please report the request_id.",
-        "code": "internal",
-        "request_id": request.state.request_id,
-    }
-    return ProblemResponse(body, status_code=500)

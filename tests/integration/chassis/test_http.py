@@ -1,0 +1,117 @@
+"""The connection under a service, with an application that does as little as one can."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from fastapi import FastAPI, Request
+
+from chassis.http import Limits
+from chassis.web import create_web
+from tests.kit.serving import serving
+
+GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@asynccontextmanager
+async def _nothing(_: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+def app() -> FastAPI:
+    made = create_web("test", lifespan=_nothing, probes={})
+
+    @made.get("/crash")
+    async def crash() -> None:
+        raise LookupError("SECRET")
+
+    @made.put("/patient/x")
+    async def take(request: Request) -> int:
+        return len(await request.body())
+
+    return made
+
+
+async def connect(at: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, port = at.split(":")
+    return await asyncio.open_connection(host, int(port))
+
+
+async def test_s_55_a_crash_is_a_problem_with_every_header_and_no_word_of_why() -> None:
+    async with serving(app()) as at, httpx.AsyncClient(base_url=f"http://{at}", trust_env=False) as http:
+        answer = await http.get("/crash", headers={"X-Request-Id": "mine"})
+        assert answer.status_code == 500
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["x-request-id"] == answer.json()["request_id"] == "mine"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.json()["code"] == "internal"
+        assert "SECRET" not in answer.text
+        assert (await http.get("/healthz")).status_code == 200
+
+
+async def test_b_23_one_address_has_so_many_connections_and_no_more() -> None:
+    async with serving(app(), Limits(per_peer=3)) as at:
+        open_ = [await connect(at) for _ in range(3)]
+        for reader, writer in open_:
+            writer.write(GET)
+            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+        reader, writer = await connect(at)
+        refused = await reader.read()
+        assert refused.startswith(b"HTTP/1.1 429")
+        assert json.loads(refused.partition(b"\r\n\r\n")[2])["status"] == 429
+        for _, other in (*open_, (reader, writer)):
+            other.transport.abort()
+        async with asyncio.timeout(10):
+            while not await _served(at):
+                pass
+
+
+async def _served(at: str) -> bool:
+    reader, writer = await connect(at)
+    try:
+        writer.write(GET)
+        return (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return False
+    finally:
+        writer.transport.abort()
+
+
+async def test_b_23_a_trusted_proxy_has_as_many_as_it_likes() -> None:
+    async with serving(app(), Limits(per_peer=1, trusted=lambda address: address == "127.0.0.1")) as at:
+        open_ = [await connect(at) for _ in range(3)]
+        for reader, writer in open_:
+            writer.write(GET)
+            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+        for _, writer in open_:
+            writer.transport.abort()
+
+
+async def test_b_23_ten_thousand_pipelined_requests_end_the_connection() -> None:
+    async with serving(app()) as at:
+        reader, writer = await connect(at)
+        writer.write(GET * 10_000)
+        async with asyncio.timeout(10):
+            try:
+                answered = (await reader.read()).count(b"HTTP/1.1 200")
+            except ConnectionError:
+                answered = 0
+        assert answered < 10_000
+        writer.transport.abort()
+        assert await _served(at)
+
+
+async def test_b_22_a_route_with_a_rule_of_its_own_is_not_hurried() -> None:
+    hurried = Limits(head_s=0.2, body_idle_s=0.2, body_grace_s=0.2, patient=(b"/patient/",))
+    async with serving(app(), hurried) as at:
+        reader, writer = await connect(at)
+        writer.write(b"PUT /patient/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
+        other, cut = await connect(at)
+        cut.write(b"G")
+        assert (await other.read()).startswith(b"HTTP/1.1 408")  # so that much time has passed
+        writer.write(b"b")
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+        writer.transport.abort()
+        cut.transport.abort()
