@@ -25,6 +25,7 @@ from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
 from scheduler.usecases.read_job import JobReader
+from scheduler.usecases.read_use import UseReader
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
 
@@ -57,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
         reader=reader,
         canceller=JobCanceller(database, bus, reader, announcer),
         fleet=fleet,
+        uses=UseReader(database, limits=limits),
     )
     consumers.register_attempts(
         bus, desk=desk, course=course, heartbeats=Heartbeats(database, lease_s=settings.lease_s)
@@ -69,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
         Loop("scheduler.reconcile", reconciler.tick, every_s=reconcile.EVERY_S),
         relaying,
         Loop("scheduler.reap", reaper.tick, every_s=reap.EVERY_S),
+        consumers.hear_changes(bus, limits),
     ]
 
     @asynccontextmanager

@@ -1,9 +1,16 @@
 """What the scheduler answers over NATS."""
 
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+from nats.aio.msg import Msg
+from pydantic import ValidationError
+
 from chassis.bus import Bus
-from contracts.auth import UnknownTenant
+from chassis.logs import log
+from chassis.loop import Loop
+from chassis.postgres import AWAY
+from contracts.auth import TIER_CHANGED, USER_CHANGED, UnknownTenant, UserChanged
 from contracts.scheduler import (
     ASK_WORK,
     BEAT,
@@ -12,6 +19,7 @@ from contracts.scheduler import (
     LIST_JOBS,
     READ_FLEET,
     READ_JOB,
+    READ_USE,
     REPORT_CATALOG,
     START_ATTEMPT,
     SUBMIT_JOB,
@@ -28,10 +36,12 @@ from contracts.scheduler import (
     ListJobs,
     ReadFleet,
     ReadJob,
+    ReadUse,
     ReportCatalog,
     StartAttempt,
     SubmitJob,
     Submitted,
+    Use,
 )  # fmt: skip
 from contracts.wire.topic import Address
 from scheduler.usecases.ask_work import WorkDesk
@@ -40,11 +50,21 @@ from scheduler.usecases.cancel_job import JobCanceller
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
 from scheduler.usecases.read_job import JobReader
+from scheduler.usecases.read_use import UseReader
 from scheduler.usecases.submit_job import JobSubmitter
+from scheduler.usecases.tenant_limits import TenantLimits
+
+HEAR_EVERY_S = 3600.0  # once it hears there is nothing left to do
 
 
 def register_jobs(
-    bus: Bus, *, submitter: JobSubmitter, reader: JobReader, canceller: JobCanceller, fleet: FleetKnowledge
+    bus: Bus,
+    *,
+    submitter: JobSubmitter,
+    reader: JobReader,
+    canceller: JobCanceller,
+    fleet: FleetKnowledge,
+    uses: UseReader,
 ) -> None:
     """Serve what clients ask. The tenant is the subject's, never the payload's."""
 
@@ -63,11 +83,15 @@ def register_jobs(
     async def read_fleet(_: ReadFleet, __: Address) -> Fleet:
         return await fleet.read()
 
+    async def read_use(_: ReadUse, address: Address) -> Use:
+        return await uses.read(_tenant(address))
+
     bus.serve(SUBMIT_JOB, submit)
     bus.serve(READ_JOB, read)
     bus.serve(LIST_JOBS, list_jobs)
     bus.serve(CANCEL_JOB, cancel)
     bus.serve(READ_FLEET, read_fleet)
+    bus.serve(READ_USE, read_use)
 
 
 def register_attempts(bus: Bus, *, desk: WorkDesk, course: AttemptCourse, heartbeats: Heartbeats) -> None:
@@ -93,6 +117,30 @@ def register_attempts(bus: Bus, *, desk: WorkDesk, course: AttemptCourse, heartb
     bus.serve(FINISH_ATTEMPT, finish)
     bus.serve(BEAT, beat)
     bus.serve(REPORT_CATALOG, report)
+
+
+def hear_changes(bus: Bus, limits: TenantLimits) -> Loop:
+    """Hear of changes of tenants and tiers; the loop begins it. What is missed while NATS is away is asked for."""
+    hearing: list[Callable[[], Awaitable[None]]] = []
+
+    async def user(message: Msg) -> None:
+        try:
+            await limits.hear(UserChanged.model_validate_json(message.data))
+        except ValidationError:
+            log.warning("scheduler.change_unreadable", subject=message.subject)
+        except AWAY as error:  # it is forgotten, so it will be asked for
+            log.warning("scheduler.change_unsaved", subject=message.subject, error=type(error).__name__)
+
+    async def tier(_: Msg) -> None:
+        limits.forget()
+
+    async def begin() -> None:
+        if not hearing:
+            hearing.append(await bus.hear(USER_CHANGED.pattern, user))
+            hearing.append(await bus.hear(TIER_CHANGED.pattern, tier))
+
+    bus.when_connected(limits.forget)
+    return Loop("scheduler.hear_changes", begin, every_s=HEAR_EVERY_S)
 
 
 def _tenant(address: Address) -> UUID:

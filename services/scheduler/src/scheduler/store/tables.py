@@ -46,6 +46,7 @@ TENANTS = Table(
     Column("running", Integer, nullable=False, server_default="0", comment="live attempts"),
     Column("vtime", Float, nullable=False, server_default="0", comment="GPU-seconds used / weight"),
     Column("ready", Boolean, Computed(READY, persisted=True)),
+    Column("version", BigInteger, nullable=False, server_default="0", comment="of the last change heard"),
     CheckConstraint("queued >= 0", name="queued_not_negative"),
     CheckConstraint("running >= 0", name="running_not_negative"),
     CheckConstraint("weight > 0", name="weight_positive"),

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from chassis.statement import Connection, Statement
-from contracts.auth import Tenant
+from chassis.statement import Connection, Row, Statement
+from contracts.auth import Limits, Tenant, UserChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +31,58 @@ VALUES (:id, :tier, :is_active, :images_per_day, :max_running, :queue_cap, :weig
 ON CONFLICT (id) DO UPDATE SET
     tier = excluded.tier, is_active = excluded.is_active, images_per_day = excluded.images_per_day,
     max_running = excluded.max_running, queue_cap = excluded.queue_cap, weight = excluded.weight
-WHERE (tenants.tier, tenants.is_active, tenants.images_per_day, tenants.max_running, tenants.queue_cap, tenants.weight)
+WHERE tenants.version = :version
+    AND (tenants.tier, tenants.is_active, tenants.images_per_day, tenants.max_running, tenants.queue_cap,
+         tenants.weight)
     IS DISTINCT FROM
     (excluded.tier, excluded.is_active, excluded.images_per_day, excluded.max_running, excluded.queue_cap,
      excluded.weight)
 """)
-_KNOWN = Statement("SELECT 1 FROM tenants WHERE id = :id")
+_SAVE_CHANGE = Statement("""
+UPDATE tenants SET tier = :tier, is_active = :is_active, images_per_day = :images_per_day, max_running = :max_running,
+    queue_cap = :queue_cap, weight = :weight, version = :version
+WHERE id = :id AND version < :version
+""")
+_VERSION = Statement("SELECT version FROM tenants WHERE id = :id")
+_USE = Statement("""
+SELECT t.images_per_day, t.queued, t.running, now() AS now, coalesce(u.images, 0) AS images
+FROM tenants t LEFT JOIN usage_days u ON u.tenant_id = t.id AND u.day = (now() AT TIME ZONE 'UTC')::date
+WHERE t.id = :id
+""")
 _LOCK = Statement("""
 SELECT id, is_active, images_per_day, queue_cap, queued, now() AS now
 FROM tenants WHERE id = :id FOR UPDATE
 """)
 
 
-async def save_limits(connection: Connection, tenant: Tenant) -> None:
-    """Keep what auth says of a tenant; writes only what changed."""
-    limits = tenant.limits.model_dump(exclude={"requests_per_minute"})
-    values = {"id": tenant.tenant_id, "tier": tenant.tier, "is_active": tenant.is_active, **limits}
-    await _SAVE_LIMITS.run(connection, **values)
+async def save_limits(connection: Connection, tenant: Tenant, *, version: int) -> None:
+    """Keep what auth answered, unless a change was heard since ``version`` was read; writes only what changed."""
+    values = {"id": tenant.tenant_id, "tier": tenant.tier, "is_active": tenant.is_active, "version": version}
+    await _SAVE_LIMITS.run(connection, **values, **_kept(tenant.limits))
 
 
-async def is_known(connection: Connection, tenant_id: UUID) -> bool:
-    """Whether the tenant's limits were ever kept."""
-    return await _KNOWN.value(connection, id=tenant_id) is not None
+async def save_change(connection: Connection, changed: UserChanged) -> None:
+    """Keep what auth said of a tenant that is known, unless something newer is kept."""
+    values = {"id": changed.user_id, "tier": changed.tier, "is_active": changed.is_active, "version": changed.version}
+    await _SAVE_CHANGE.run(connection, **values, **_kept(changed.limits))
+
+
+async def version(connection: Connection, tenant_id: UUID) -> int | None:
+    """Of the last change that was heard of a tenant, 0 for none yet; None for a tenant that is not known."""
+    found: int | None = await _VERSION.value(connection, id=tenant_id)
+    return found
+
+
+async def use(connection: Connection, tenant_id: UUID) -> Row | None:
+    """Counters of a tenant: ``images_per_day, images`` of today, ``queued, running, now``."""
+    return await _USE.first(connection, id=tenant_id)
 
 
 async def lock(connection: Connection, tenant_id: UUID) -> LockedTenant | None:
     """Take the tenant's lock until the transaction ends. Always before the lock of any of its jobs."""
     row = await _LOCK.first(connection, id=tenant_id)
     return LockedTenant(**row) if row else None
+
+
+def _kept(limits: Limits) -> dict[str, int | float | None]:
+    return limits.model_dump(exclude={"requests_per_minute"})

@@ -1,7 +1,6 @@
 """A job is accepted: one transaction writes job, quota, idempotency key and outbox row, or nothing."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from uuid import UUID
 
 from chassis.logs import log
@@ -22,6 +21,7 @@ from contracts.scheduler import (
 from contracts.wire.errors import Refusal
 from contracts.workflow import estimate_images, read_graph
 from scheduler.domain.job import Standing, view
+from scheduler.domain.quota import midnight, quota
 from scheduler.store import jobs, tenants
 from scheduler.store.jobs import Facts
 from scheduler.store.tenants import LockedTenant
@@ -121,7 +121,7 @@ def _admit(tenant: LockedTenant, facts: Facts, images: int) -> None:
     limit = tenant.images_per_day
     if limit is not None and facts.images_today + images > limit:
         left = max(0, limit - facts.images_today)
-        wait_s = (_midnight(tenant.now) - tenant.now).total_seconds()
+        wait_s = (midnight(tenant.now) - tenant.now).total_seconds()
         raise QuotaExceeded(limit=limit, left=left, images=images, retry_after_s=wait_s)
     if tenant.queue_cap is not None and tenant.queued >= tenant.queue_cap:
         raise QueueFull(cap=tenant.queue_cap, retry_after_s=QUEUE_RETRY_S)
@@ -151,9 +151,4 @@ def _standing(command: SubmitJob, tenant: LockedTenant, *, images: int, position
 
 
 def _quota(tenant: LockedTenant, used: int) -> Quota:
-    return Quota(limit=tenant.images_per_day, used=used, resets_at=_midnight(tenant.now))
-
-
-def _midnight(now: datetime) -> datetime:
-    """The next 00:00 UTC, when the day's quota is whole again."""
-    return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return quota(limit=tenant.images_per_day, used=used, now=tenant.now)

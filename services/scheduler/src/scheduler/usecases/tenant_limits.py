@@ -1,4 +1,4 @@
-"""What may this tenant use? Asked of auth, kept here, good for a while."""
+"""What may this tenant use? Asked of auth, heard from auth, kept here."""
 
 from time import monotonic
 from uuid import UUID
@@ -6,20 +6,25 @@ from uuid import UUID
 from chassis.bus import Bus
 from chassis.logs import log
 from chassis.postgres import Database
-from contracts.auth import READ_TENANT, ReadTenant
-from contracts.wire.errors import Unavailable
+from contracts.auth import READ_TENANT, ReadTenant, Tenant, UserChanged
+from contracts.wire.errors import Kind, Relayed, Unavailable
 from scheduler.store import tenants
+
+KNOWN_S = 0.5  # a tenant that we know does not wait longer for auth
+AWAY_S = 5.0  # between two questions about it while auth is away
 
 
 class TenantLimits:
     """Keeps the limits of tenants in our own database, so that admission needs nobody else.
 
-    Limits older than ``fresh_s`` seconds are asked for again; while auth is away the kept ones hold.
+    A change is saved when it is heard. Since it may not be heard, limits older than ``fresh_s`` seconds are asked for
+    again; while auth is away the kept ones hold.
     """
 
     def __init__(self, database: Database, bus: Bus, *, fresh_s: float) -> None:
         self._database, self._bus, self._fresh_s = database, bus, fresh_s
         self._fresh_until: dict[UUID, float] = {}
+        self._forgotten = 0
 
     async def refresh(self, tenant_id: UUID) -> None:
         """Make sure that the tenant's row is there and fresh enough.
@@ -30,14 +35,39 @@ class TenantLimits:
         """
         if monotonic() < self._fresh_until.get(tenant_id, 0):
             return
-        try:
-            tenant = await self._bus.ask(READ_TENANT, ReadTenant(), tenant=str(tenant_id))
-        except Unavailable:
-            async with self._database.direct() as connection:
-                if not await tenants.is_known(connection, tenant_id):
-                    raise
+        forgotten = self._forgotten
+        async with self._database.direct() as connection:
+            version = await tenants.version(connection, tenant_id)
+        tenant = await self._ask(tenant_id, known=version is not None)
+        if tenant is None:
             log.warning("scheduler.limits_stale", tenant=str(tenant_id))
+            self._fresh_until[tenant_id] = monotonic() + min(self._fresh_s, AWAY_S)
             return
         async with self._database.direct() as connection:
-            await tenants.save_limits(connection, tenant)
-        self._fresh_until[tenant_id] = monotonic() + self._fresh_s
+            await tenants.save_limits(connection, tenant, version=version or 0)
+        if forgotten == self._forgotten:  # else the answer may be older than the change
+            self._fresh_until[tenant_id] = monotonic() + self._fresh_s
+
+    async def hear(self, changed: UserChanged) -> None:
+        """Save what changed of a tenant that we know. Never goes back to an older version."""
+        self.forget(changed.user_id)
+        async with self._database.direct() as connection:
+            await tenants.save_change(connection, changed)
+
+    def forget(self, tenant_id: UUID | None = None) -> None:
+        """Ask again before the next decision about this tenant, or about any."""
+        self._forgotten += 1
+        if tenant_id is None:
+            self._fresh_until.clear()
+        else:
+            self._fresh_until.pop(tenant_id, None)
+
+    async def _ask(self, tenant_id: UUID, *, known: bool) -> Tenant | None:
+        """What auth says; None where it is away and the tenant is known."""
+        within_s = KNOWN_S if known else None
+        try:
+            return await self._bus.ask(READ_TENANT, ReadTenant(), tenant=str(tenant_id), within_s=within_s)
+        except (Unavailable, Relayed) as refusal:
+            if not known or refusal.refused.kind is not Kind.UNAVAILABLE:
+                raise
+        return None
