@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from chassis.bus import Bus
 from contracts import auth, scheduler
-from contracts.auth import BadCredential, Principal, Role, Tier, VerifyCredential
+from contracts.auth import TierLimits, UserChanged
 from contracts.permissions import inbox_prefix
 from contracts.scheduler import (
     FINAL,
@@ -33,6 +33,7 @@ from contracts.scheduler import (
     UnknownJob,
 )
 from contracts.wire.topic import Address
+from tests.kit.scripted_auth import ScriptedAuth
 
 CHECKPOINT = "CheckpointLoaderSimple.ckpt_name"
 
@@ -40,21 +41,6 @@ CHECKPOINT = "CheckpointLoaderSimple.ckpt_name"
 def output_of(artifact_id: UUID, content: bytes, *, name: str = "a.png", sha256: str = "0" * 64, **more: Any) -> Output:
     fields: dict[str, Any] = {"node_id": "9", "kind": OutputKind.IMAGE, "content_type": "image/png"} | more
     return Output(id=artifact_id, name=name, size_bytes=len(content), sha256=sha256, **fields)
-
-
-class ScriptedAuth:
-    """Knows keys and whose they are."""
-
-    def __init__(self) -> None:
-        self.keys: dict[str, UUID] = {"alice-key": uuid4(), "bob-key": uuid4()}
-        self.asked = 0
-
-    async def verify(self, asked: VerifyCredential, _: Address) -> Principal:
-        self.asked += 1
-        user = self.keys.get(asked.credential)
-        if user is None:
-            raise BadCredential
-        return Principal(user_id=user, username="u", tier=Tier.PRO, role=Role.USER, scopes=(), key_id="k")
 
 
 class ScriptedScheduler:
@@ -152,11 +138,9 @@ class Script:
 
     def __init__(self, nats_url: str) -> None:
         self.auth, self.scheduler = ScriptedAuth(), ScriptedScheduler()
-        self.auth_bus, self.scheduler_bus, self.bus = (
-            Bus(nats_url, name=name, user=None, password=None, inbox=inbox_prefix(name))
-            for name in ("auth", "scheduler", "executor")
-        )
-        self.auth_bus.serve(auth.VERIFY_CREDENTIAL, self.auth.verify)
+        self._nats_url = nats_url
+        self.auth_bus, self.scheduler_bus, self.bus = (self._bus(name) for name in ("auth", "scheduler", "executor"))
+        self.auth.serve(self.auth_bus)
         self.scheduler_bus.serve(scheduler.SUBMIT_JOB, self.scheduler.submit)
         self.scheduler_bus.serve(scheduler.READ_JOB, self.scheduler.read)
         self.scheduler_bus.serve(scheduler.CANCEL_JOB, self.scheduler.cancel)
@@ -171,6 +155,23 @@ class Script:
     def bob(self) -> UUID:
         return self.auth.keys["bob-key"]
 
+    async def say(self, said: UserChanged | TierLimits) -> None:
+        """Have auth say it live."""
+        if isinstance(said, TierLimits):
+            await self.auth_bus.say(auth.TIER_CHANGED, said)
+        else:
+            await self.auth_bus.say(auth.USER_CHANGED, said, tenant=str(said.user_id))
+
+    async def auth_goes(self) -> None:
+        """Auth is away: nobody answers for it."""
+        await self.auth_bus.stop()
+
+    async def auth_returns(self) -> None:
+        """It is back, and knows what it knew."""
+        self.auth_bus = self._bus("auth")
+        self.auth.serve(self.auth_bus)
+        await self.auth_bus.start()
+
     async def start(self) -> None:
         for bus in (self.auth_bus, self.scheduler_bus, self.bus):
             await bus.start()
@@ -178,3 +179,6 @@ class Script:
     async def stop(self) -> None:
         for bus in (self.auth_bus, self.scheduler_bus, self.bus):
             await bus.stop()
+
+    def _bus(self, name: str) -> Bus:
+        return Bus(self._nats_url, name=name, user=None, password=None, inbox=inbox_prefix(name))

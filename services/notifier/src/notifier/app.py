@@ -9,10 +9,9 @@ from chassis.bus import Bus
 from chassis.lifecycle import running
 from chassis.migrate import await_schema
 from chassis.postgres import Database
-from chassis.remembered import Remembered
 from chassis.web import create_web
-from contracts.auth import VERIFY_CREDENTIAL
 from contracts.permissions import inbox_prefix
+from door.identity import Identity
 from notifier.api import watch
 from notifier.consumers.job_events import keep_job_events
 from notifier.loops.prune import prune_loop
@@ -31,9 +30,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     database = Database(url, name="notifier", pool_size=settings.database_pool)
     events = Events(database)
-    owners = Remembered(bus, VERIFY_CREDENTIAL, seconds=settings.credential_cache_s)
+    identity = Identity(bus, service="notifier")
     hub = Hub(bus, History(bus, events), reread_s=settings.reread_s)
-    loops = (keep_job_events(bus, events), prune_loop(events, keep_days=settings.keep_days))
+    loops = (*identity.loops, keep_job_events(bus, events), prune_loop(events, keep_days=settings.keep_days))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -45,10 +44,16 @@ def create_app(settings: Settings) -> FastAPI:
     app = create_web(
         "notifier",
         lifespan=lifespan,
-        probes={"nats": bus.probe, "database": lambda: await_schema("notifier", url, database)},
+        probes={
+            "nats": bus.probe,
+            "identity": identity.probe,
+            "database": lambda: await_schema("notifier", url, database),
+        },
         openapi_url=None,
     )
     app.include_router(
-        watch.router(owners=owners, hub=hub, auth_wait_s=settings.auth_wait_s, send_timeout_s=settings.send_timeout_s)
+        watch.router(
+            identity=identity, hub=hub, auth_wait_s=settings.auth_wait_s, send_timeout_s=settings.send_timeout_s
+        )
     )
     return app

@@ -1,6 +1,7 @@
 """Who opens a socket, what for, and how a socket is refused: before it opens where that can be, by a close code after.
 
-Servers send their credential as a header. Browsers cannot, and send ``{"type": "auth", "key": "…"}`` first.
+Servers send their credential as a header. Browsers cannot, and first send ``{"type": "auth", "key": "…"}``, or
+``"token"`` in place of ``"key"`` for an access token.
 """
 
 import asyncio
@@ -10,12 +11,12 @@ from uuid import UUID
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from chassis.credential import VISIBLE, presented
-from chassis.remembered import Remembered
 from chassis.web import ProblemResponse, problem
-from contracts.auth import BadCredential, Principal, VerifyCredential
+from contracts.auth import BadCredential, MissingScope, Principal, Scope
 from contracts.scheduler import UnknownJob
 from contracts.wire.errors import Kind, Refused
+from door.credential import VISIBLE, presented
+from door.identity import Identity
 from notifier.domain.errors import BadResume
 
 MAX_SEQ = 2**31 - 1
@@ -23,13 +24,15 @@ MAX_SEQ = 2**31 - 1
 CLOSE_CODE = {Kind.UNAUTHENTICATED: 4401, Kind.NOT_FOUND: 4404, Kind.INVALID: 4400, Kind.UNAVAILABLE: 1013}
 CLOSE_OTHER = 4403
 TRY_AGAIN = 1013
+CREDENTIALS = {"key", "token"}
 
 
-async def tenant_of(socket: WebSocket, owners: Remembered[VerifyCredential, Principal], wait_s: float) -> str:
-    """The tenant that a socket belongs to. It is accepted first if it sent no credential in its headers.
+async def viewer_of(socket: WebSocket, identity: Identity, wait_s: float) -> Principal:
+    """Whom a socket belongs to. It is accepted first if it sent no credential in its headers.
 
     Raises:
         BadCredential: none in time, malformed, several, or not valid.
+        MissingScope: the credential is not good for reading jobs.
         Unavailable: auth does not answer.
         WebSocketDisconnect: it went away.
     """
@@ -41,7 +44,10 @@ async def tenant_of(socket: WebSocket, owners: Remembered[VerifyCredential, Prin
             pass
         case _:
             raise BadCredential
-    return str((await owners.ask(VerifyCredential(credential=credential))).user_id)
+    principal = await identity.principal(credential)
+    if Scope.JOBS_READ not in principal.scopes:
+        raise MissingScope(scope=Scope.JOBS_READ.value)
+    return principal
 
 
 def job_id_of(text: str) -> UUID:
@@ -90,7 +96,9 @@ async def _first_message(socket: WebSocket, wait_s: float) -> str:
         said = json.loads(message.get("text") or "")
     except (TimeoutError, ValueError, RecursionError):
         raise BadCredential from None
-    key = said.get("key") if isinstance(said, dict) and said.get("type") == "auth" else None
-    if not isinstance(key, str) or not VISIBLE.match(key):
+    if not isinstance(said, dict) or said.get("type") != "auth" or len(CREDENTIALS & said.keys()) != 1:
         raise BadCredential
-    return key
+    credential = said.get("key", said.get("token"))
+    if not isinstance(credential, str) or not VISIBLE.match(credential):
+        raise BadCredential
+    return credential

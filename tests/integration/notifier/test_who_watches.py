@@ -1,0 +1,165 @@
+"""Who may watch, and for how long: with a key or an access token, and until that is good no more."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from contracts.auth import BadCredential, Role, Scope, UserChanged
+from contracts.scheduler import JobState
+from tests.integration.notifier.conftest import World, frame, rest, states
+from tests.kit.scripted_auth import SigningKey, key_id
+from tests.kit.waiting import until
+
+ENDED = (4401, BadCredential.code)
+
+
+async def opened(world: World, headers: dict[str, str]) -> bool:
+    """Whether a socket opens: until it has read what changed, a new notifier takes no token."""
+    try:
+        async with world.watch(world.job(), headers=headers) as socket:
+            return bool((await frame(socket))["type"] == "snapshot")
+    except InvalidStatus as refused:
+        if refused.response.status_code != 503:
+            raise
+        return False
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def closing(socket: ClientConnection) -> tuple[int | None, str | None]:
+    """How the socket closes. Whatever comes before is a failure: it says what its viewer may not see."""
+    async with asyncio.timeout(20):
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+    return socket.close_code, socket.close_reason
+
+
+async def test_a_token_opens_a_socket_as_a_key_does(world: World) -> None:
+    token = world.script.auth.token(world.script.alice)
+    await until(lambda: opened(world, bearer(token)))
+    job_id = world.job()
+    async with world.watch(job_id, headers={}) as socket:
+        await socket.send(json.dumps({"type": "auth", "token": token}))
+        assert (await frame(socket))["type"] == "snapshot"
+        await world.happen(job_id, JobState.SUCCEEDED)
+        assert states(await rest(socket)) == [(2, "completed")]
+    assert world.script.auth.asked == 0
+
+
+async def test_s_40_s_43_a_forged_token_opens_nothing(world: World) -> None:
+    alice, auth = world.script.alice, world.script.auth
+    await until(lambda: opened(world, bearer(auth.token(alice))))
+    forged = auth.token(alice, key=SigningKey(auth.signing.kid))
+    for token in (forged, auth.token(alice, exp=1), auth.token(alice, typ="JWT"), auth.token(alice)[:-4]):
+        with pytest.raises(InvalidStatus) as refused:
+            await world.watch(world.job(), headers=bearer(token)).__aenter__()
+        assert refused.value.response.status_code == 401
+        async with world.watch(world.job(), headers={}) as socket:
+            await socket.send(json.dumps({"type": "auth", "token": token}))
+            assert await closing(socket) == ENDED
+    async with world.watch(world.job(), headers={}) as socket:
+        await socket.send(json.dumps({"type": "auth", "token": auth.token(alice), "key": "alice-key"}))
+        assert await closing(socket) == ENDED
+
+
+async def test_a_key_that_is_not_for_reading_jobs_opens_nothing(world: World) -> None:
+    world.script.auth.scopes["alice-key"] = (Scope.JOBS_WRITE, Scope.KEYS)
+    with pytest.raises(InvalidStatus) as refused:
+        await world.watch(world.job()).__aenter__()
+    assert refused.value.response.status_code == 403
+    assert json.loads(refused.value.response.body or b"")["code"] == "auth.scope.missing"
+    async with world.watch(world.job(), headers={}) as socket:
+        await socket.send('{"type": "auth", "key": "alice-key"}')
+        assert await closing(socket) == (4403, "auth.scope.missing")
+
+
+def revoke_key(world: World, _: UUID) -> UserChanged:
+    return world.script.auth.change(world.script.alice, revoked_key=key_id("alice-key"))
+
+
+def deactivate(world: World, _: UUID) -> UserChanged:
+    return world.script.auth.change(world.script.alice, is_active=False)
+
+
+def end_session(world: World, session: UUID) -> UserChanged:
+    return world.script.auth.change(world.script.alice, ended_session=session)
+
+
+def void_tokens(world: World, _: UUID) -> UserChanged:
+    return world.script.auth.change(world.script.alice, void_tokens=True, role=Role.USER)
+
+
+@pytest.mark.parametrize(
+    ("change", "ends_key", "ends_token"),
+    [(revoke_key, True, False), (deactivate, True, True), (end_session, False, True), (void_tokens, False, True)],
+)
+async def test_f_120_s_46_a_socket_closes_with_its_credential(
+    world: World, change: Callable[[World, UUID], UserChanged], ends_key: bool, ends_token: bool
+) -> None:
+    session, job_id = uuid4(), world.job()
+    token = world.script.auth.token(world.script.alice, sid=str(session))
+    await until(lambda: opened(world, bearer(token)))
+    async with world.watch(job_id) as by_key, world.watch(job_id, headers=bearer(token)) as by_token:
+        for socket in (by_key, by_token):
+            assert (await frame(socket))["type"] == "snapshot"
+        await world.script.say(change(world, session))
+        for socket, ends in ((by_key, ends_key), (by_token, ends_token)):
+            if ends:
+                assert await closing(socket) == ENDED
+        await world.happen(job_id, JobState.SUCCEEDED)
+        for socket, ends in ((by_key, ends_key), (by_token, ends_token)):
+            if not ends:
+                assert states(await rest(socket)) == [(2, "completed")]
+    for headers, ends in (({"X-API-Key": "alice-key"}, ends_key), (bearer(token), ends_token)):
+        if ends:
+            with pytest.raises(InvalidStatus) as refused:
+                await world.watch(job_id, headers=headers).__aenter__()
+            assert refused.value.response.status_code == 401
+
+
+async def test_f_120_nothing_is_told_after_the_word_that_a_key_is_revoked(world: World) -> None:
+    job_id = world.job()
+    async with world.watch(job_id) as socket:
+        await frame(socket)
+        await world.script.say(revoke_key(world, uuid4()))
+        await world.script.auth_bus._client.flush()
+        await world.happen(job_id, JobState.SUCCEEDED)
+        assert await closing(socket) == ENDED
+
+
+async def test_f_120_a_socket_closes_when_its_credential_expires(world: World) -> None:
+    auth, alice = world.script.auth, world.script.alice
+    await until(lambda: opened(world, bearer(auth.token(alice))))
+    auth.expiries["alice-key"] = datetime.now(UTC) + timedelta(seconds=3)
+    token = auth.token(alice, exp=int(auth.expiries["alice-key"].timestamp()))
+    async with world.watch(world.job()) as by_key, world.watch(world.job(), headers=bearer(token)) as by_token:
+        for socket in (by_key, by_token):
+            assert (await frame(socket))["type"] == "snapshot"
+        for socket in (by_key, by_token):
+            assert await closing(socket) == ENDED
+
+
+async def test_f_150_who_is_known_watches_on_without_auth(world: World) -> None:
+    token = world.script.auth.token(world.script.alice)
+    await until(lambda: opened(world, bearer(token)))
+    job_id = world.job()
+    async with world.watch(job_id) as before:
+        await frame(before)
+        await world.script.auth_goes()
+        async with world.watch(job_id) as by_key, world.watch(job_id, headers=bearer(token)) as by_token:
+            for socket in (by_key, by_token):
+                assert (await frame(socket))["type"] == "snapshot"
+            await world.happen(job_id, JobState.SUCCEEDED)
+            for socket in (before, by_key, by_token):
+                assert states(await rest(socket)) == [(2, "completed")]
+        with pytest.raises(InvalidStatus) as refused:
+            await world.watch(job_id, headers={"X-API-Key": "bob-key"}).__aenter__()
+        assert refused.value.response.status_code == 503

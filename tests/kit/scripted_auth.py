@@ -1,0 +1,207 @@
+"""Auth as a script: keys, tokens signed with a key of its own, and changes that a test says or keeps to itself."""
+
+import base64
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from chassis.bus import Bus
+from contracts import auth
+from contracts.auth import (
+    Account,
+    BadCredential,
+    Changes,
+    Jwk,
+    Keyset,
+    KeysUsed,
+    Limits,
+    Principal,
+    ReadAccount,
+    ReadChanges,
+    ReadKeyset,
+    Role,
+    Scope,
+    Tier,
+    TierLimits,
+    UnknownUser,
+    User,
+    UserChanged,
+    VerifyCredential,
+    scopes_of,
+)
+from contracts.wire.topic import Address
+
+UNLIMITED = Limits(images_per_day=None, max_running=None, queue_cap=None, weight=1.0, requests_per_minute=None)
+TOKEN_S = 900
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A user as auth keeps it."""
+
+    username: str = "u"
+    tier: Tier = Tier.PRO
+    role: Role = Role.USER
+    is_active: bool = True
+    limits: Limits = UNLIMITED
+    own_limits: bool = False
+    version: int = 1
+    tokens_from: int = 0
+
+
+@dataclass
+class SigningKey:
+    """A key pair; ``kid`` is its name."""
+
+    kid: str = "k1"
+    private: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+
+    @property
+    def jwk(self) -> Jwk:
+        raw = self.private.public_key().public_bytes_raw()
+        return Jwk(kid=self.kid, x=base64.urlsafe_b64encode(raw).rstrip(b"=").decode())
+
+
+async def _at_once() -> None:
+    pass
+
+
+class ScriptedAuth:
+    """Knows keys, whose they are and what for, and what changed.
+
+    Attributes:
+        keys: text of each key, and its user; ``scopes`` of those that have not all that a user may do.
+        asked: how often somebody asked whose a key is; ``keysets`` and ``reads``: for the keyset, for changes.
+        before_verify: awaited between looking a key up and answering.
+        keyset: what is answered instead of the true one.
+    """
+
+    def __init__(self) -> None:
+        self.keys: dict[str, UUID] = {"alice-key": uuid4(), "bob-key": uuid4()}
+        self.scopes: dict[str, tuple[Scope, ...]] = {}
+        self.expiries: dict[str, datetime] = {}
+        self.users: dict[UUID, Standing] = {}
+        self.tiers: dict[Tier, Limits] = dict.fromkeys(Tier, UNLIMITED)
+        self.changes: list[UserChanged] = []
+        self.uses: dict[str, datetime] = {}
+        self.asked = self.keysets = self.reads = 0
+        self.before_verify: Callable[[], Awaitable[None]] = _at_once
+        self.signing = SigningKey()
+        self.keyset: Keyset | None = None
+
+    def serve(self, bus: Bus) -> None:
+        """Answer over this connection."""
+        bus.serve(auth.VERIFY_CREDENTIAL, self.verify)
+        bus.serve(auth.READ_KEYSET, self.read_keyset)
+        bus.serve(auth.READ_CHANGES, self.read_changes)
+        bus.serve(auth.READ_ACCOUNT, self.read_account)
+
+    async def hear(self, bus: Bus) -> None:
+        """Listen to what doors say; once the connection is there."""
+
+        async def used(message: Any) -> None:
+            self.uses |= KeysUsed.model_validate_json(message.data).uses
+
+        await bus.hear(auth.KEYS_USED.subject(), used)
+
+    def user(self, user_id: UUID) -> Standing:
+        return self.users.setdefault(user_id, Standing())
+
+    def token(self, user_id: UUID, *, key: SigningKey | None = None, typ: str = "at+jwt", **claims: Any) -> str:
+        """An access token of this user; claims replace what it would say, None leaves one out."""
+        signing = key or self.signing
+        header = {"kid": signing.kid, "typ": typ}
+        said = self.claims(user_id) | claims
+        said = {name: value for name, value in said.items() if value is not None or name == "rpm"}
+        return jwt.encode(said, signing.private, algorithm=auth.ALGORITHM, headers=header)
+
+    def claims(self, user_id: UUID) -> dict[str, Any]:
+        """What a token of this user says."""
+        user, now = self.user(user_id), int(datetime.now(UTC).timestamp())
+        return {
+            "iss": auth.ISSUER, "aud": auth.AUDIENCE, "sub": str(user_id), "sid": str(uuid4()), "jti": str(uuid4()),
+            "iat": now, "exp": now + TOKEN_S, "username": user.username, "tier": user.tier, "role": user.role,
+            "rpm": user.limits.requests_per_minute, "own": user.own_limits, "ver": user.version,
+        }  # fmt: skip
+
+    def change(
+        self,
+        user_id: UUID,
+        *,
+        void_tokens: bool = False,
+        ended_session: UUID | None = None,
+        revoked_key: str | None = None,
+        **fields: Any,
+    ) -> UserChanged:
+        """Change a user, as auth's transaction would. Saying it is for the test to do; ``revoked_key`` is an id."""
+        user = replace(self.user(user_id), **fields)
+        version = user.version + 1
+        user = replace(user, version=version, tokens_from=version if void_tokens else user.tokens_from)
+        self.users[user_id] = user
+        if revoked_key:
+            self.keys = {text: owner for text, owner in self.keys.items() if key_id(text) != revoked_key}
+        change = UserChanged(
+            user_id=user_id, version=version, tokens_from=user.tokens_from, is_active=user.is_active, tier=user.tier,
+            role=user.role, limits=user.limits, own_limits=user.own_limits, ended_session=ended_session,
+            revoked_key=revoked_key, at=datetime.now(UTC),
+        )  # fmt: skip
+        self.changes.append(change)
+        return change
+
+    def change_tier(self, tier: Tier, limits: Limits) -> TierLimits:
+        """Change a tier; users without own limits have them from now on."""
+        self.tiers[tier] = limits
+        for user_id, user in self.users.items():
+            if user.tier is tier and not user.own_limits:
+                self.users[user_id] = replace(user, limits=limits)
+        return TierLimits(tier=tier, limits=limits)
+
+    async def verify(self, asked: VerifyCredential, _: Address) -> Principal:
+        self.asked += 1
+        text = asked.credential.get_secret_value()
+        owner = self.keys.get(text)
+        user = self.user(owner) if owner else None
+        await self.before_verify()
+        expires_at = self.expiries.get(text)
+        if owner is None or user is None or not user.is_active or (expires_at and expires_at <= datetime.now(UTC)):
+            raise BadCredential
+        allowed = scopes_of(user.role)
+        return Principal(
+            user_id=owner, username=user.username, tier=user.tier, role=user.role, key_id=key_id(text),
+            scopes=tuple(scope for scope in self.scopes.get(text, allowed) if scope in allowed),
+            requests_per_minute=user.limits.requests_per_minute, own_limits=user.own_limits, version=user.version,
+            expires_at=expires_at,
+        )  # fmt: skip
+
+    async def read_keyset(self, _asked: ReadKeyset, _: Address) -> Keyset:
+        self.keysets += 1
+        return self.keyset or Keyset(keys=(self.signing.jwk,))
+
+    async def read_changes(self, asked: ReadChanges, _: Address) -> Changes:
+        self.reads += 1
+        now = datetime.now(UTC)
+        since = asked.since or now - timedelta(seconds=TOKEN_S)
+        users = tuple(change for change in self.changes if change.at >= since)
+        tiers = tuple(TierLimits(tier=tier, limits=limits) for tier, limits in self.tiers.items())
+        return Changes(now=now, tiers=tiers, users=users)
+
+    async def read_account(self, _asked: ReadAccount, address: Address) -> Account:
+        user_id = UUID(address.tenant)
+        if user_id not in self.users and user_id not in self.keys.values():
+            raise UnknownUser
+        user = self.user(user_id)
+        shown = User(
+            id=user_id, username=user.username, email=f"{user.username}@example.com", tier=user.tier, role=user.role,
+            is_active=user.is_active, created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )  # fmt: skip
+        return Account(user=shown, limits=user.limits)
+
+
+def key_id(text: str) -> str:
+    """The id of a key: its text is its name here."""
+    return f"id-of-{text}"
