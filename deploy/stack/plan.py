@@ -119,6 +119,7 @@ class Plan:
             return {
                 "ARTIFACTS_URL": self.layout.artifacts.resolve().as_uri(),
                 "PUBLIC_URL": self.base_url,
+                "DOCS_PUBLIC": "true",
                 "INTERNAL_URL": f"http://{LOOPBACK}:{self._ports['gateway']}",
             }
         if node:

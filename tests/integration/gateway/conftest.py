@@ -9,6 +9,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.settings import Settings
+from tests.integration.gateway.real_auth import House, house_at
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.scripted import Script
@@ -51,6 +52,9 @@ def settings_for(nats_url: str, database_url: str, folder: Path, **more: object)
             "secret_key": "a secret of the tests",
             "artifacts_url": folder.as_uri(),
             "public_url": PUBLIC,
+            "docs_public": True,
+            "open_per_minute": 1_000_000,  # all tests come from one address
+            "login_per_minute": 1_000_000,
         }
         | more
     )
@@ -75,3 +79,15 @@ async def until_ready(http: httpx.AsyncClient) -> None:
         return (await http.get("/readyz")).status_code == 200
 
     await until(ready)
+
+
+@pytest.fixture(scope="package")
+async def house(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """One gateway with the real auth, on a NATS server where nobody else is."""
+    server = NatsServer()
+    try:
+        await server.start()
+        async with house_at(server, postgres_server, tmp_path_factory.mktemp("house")) as house:
+            yield house
+    finally:
+        server.remove()

@@ -126,7 +126,7 @@ async def test_bad_input_is_refused_and_never_sent_on(
 ) -> None:
     headers = ALICE | {"Content-Type": "application/json"}
     answer = await gateway.http.post("/api/v1/jobs", headers=headers, content=body)
-    assert answer.status_code == 422, answer.text
+    assert answer.status_code == (400 if code == "request.malformed" else 422), answer.text
     problem = answer.json()
     assert problem["code"] == code
     assert problem["errors"][0].get("pointer", "") == pointer
@@ -135,7 +135,10 @@ async def test_bad_input_is_refused_and_never_sent_on(
 
 
 async def test_a_body_over_the_cap_is_refused(gateway: Gateway, script: Script) -> None:
-    answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, content=b'{"prompt": "' + b"x" * (8 << 20) + b'"}')
+    headers = ALICE | {"Content-Type": "application/json"}
+    answer = await gateway.http.post(
+        "/api/v1/jobs", headers=headers, content=b'{"prompt": "' + b"x" * (8 << 20) + b'"}'
+    )
     assert answer.status_code == 413
     assert not script.scheduler.submits
 

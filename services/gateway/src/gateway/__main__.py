@@ -1,10 +1,19 @@
 """``python -m gateway``: serve, migrate."""
 
 from chassis.cli import Service, commands
+from chassis.http import Limits
 from gateway.app import create_app
+from gateway.domain.client_ip import Clients, networks
 from gateway.settings import Settings
 
-SERVICE = Service(name="gateway", settings=Settings, create_app=create_app)
+
+def limits(settings: Settings) -> Limits:
+    """Of connections: uploads of executors keep their own pace, and our proxies may have any number."""
+    trusted = Clients(networks(settings.trusted_proxies or "")).trusts
+    return Limits(patient=(b"/internal/",), trusted=trusted)
+
+
+SERVICE = Service(name="gateway", settings=Settings, create_app=create_app, limits=limits)
 cli = commands(SERVICE)
 
 

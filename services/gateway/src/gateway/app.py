@@ -4,25 +4,45 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
 from chassis.bus import Bus
 from chassis.lifecycle import running
 from chassis.migrate import await_schema
 from chassis.postgres import Database
-from chassis.remembered import Remembered
 from chassis.web import create_web
-from contracts.auth import VERIFY_CREDENTIAL
 from contracts.permissions import inbox_prefix
-from gateway.api import events, fleet, jobs, results, uploads
+from door.identity import Identity
+from gateway.api import admin, auth, docs, events, fleet, jobs, jwks, keys, results, uploads
+from gateway.api.admission import Admission, Rates
+from gateway.api.guard import Guard
+from gateway.api.me import add_me
 from gateway.api.problems import Problem
 from gateway.consumers.door import open_door
 from gateway.consumers.grants import serve_grants
+from gateway.consumers.tiers import hear_tiers
+from gateway.domain.client_ip import Clients, networks
 from gateway.domain.keys import derive
+from gateway.domain.rate_limit import policy
+from gateway.loops.rates import rate_loops, unlimited_loop
 from gateway.settings import Settings
 from gateway.store.artifacts import Artifacts
+from gateway.store.buckets import Buckets
 from gateway.store.objects import Objects
 from gateway.usecases.fleet import FleetView
+from gateway.usecases.keyset import PublicKeys
+from gateway.usecases.limit_rate import RateLimiter
+from gateway.usecases.me import MeView
+from gateway.usecases.record_denial import Denials
 from gateway.usecases.store_output import Intake
+
+DOCUMENT = "/openapi.json"
+ASKING = ("X-API-Key", "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Range", "X-Request-Id")
+TELLING = (
+    "Location", "Idempotent-Replayed", "X-Request-Id", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Quota-Limit",
+    "X-Quota-Remaining", "X-Quota-Reset", "ETag", "Content-Range", "Content-Disposition",
+)  # fmt: skip
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -44,35 +64,91 @@ def create_app(settings: Settings) -> FastAPI:
         link_s=settings.upload_link_s,
         max_bytes=settings.max_output_bytes,
     )
-    open_door(bus, fleet_view, settings.public_url)
+    identity = Identity(bus, service="gateway")
+    buckets = Buckets(database)
+    limiter = RateLimiter(buckets)
+    rates = _rates(settings, limiter)
+    loops = (*identity.loops, *(rate_loops(limiter, buckets) if rates else (unlimited_loop(),)))
+    me = MeView(bus)
+    open_door(bus, fleet_view, settings.public_url, used=me.used)
     serve_grants(bus, intake)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # The bus does not wait for the database: without it only the bytes of results are away.
-        async with running("gateway", bus):
+        async with running("gateway", bus, loops=(*loops, hear_tiers(bus, me.limits_changed))):
             yield
+        await limiter.stop()
         await database.close()
 
     app = create_web(
         "comfyfleet",
         lifespan=lifespan,
-        probes={"nats": bus.probe, "database": lambda: await_schema("gateway", url, database)},
+        probes={
+            "nats": bus.probe,
+            "identity": identity.probe,
+            "database": lambda: await_schema("gateway", url, database),
+        },
+        middleware=[
+            *_cors(settings.cors_origins or ""),
+            Middleware(Guard),
+            Middleware(
+                Admission, identity=identity, clients=Clients(networks(settings.trusted_proxies or "")), rates=rates
+            ),
+        ],
+        https=settings.public_url.startswith("https://"),
+        openapi_url=DOCUMENT if settings.docs_public else None,
+        docs_url=None,
+        redoc_url=None,
         version="1",
         description="Run ComfyUI workflows on a fleet of GPU nodes: submit, watch, fetch.",
     )
-    app.state.owners = Remembered(bus, VERIFY_CREDENTIAL, seconds=settings.credential_cache_s)
+    app.state.denials = Denials(bus)
+    add_me(app, me)
     v1 = APIRouter(prefix="/api/v1")
+    cursor_key = derive(secret, "cursors")
     v1.include_router(
-        jobs.router(bus=bus, fleet=fleet_view, public_url=settings.public_url, cursor_key=derive(secret, "cursors"))
+        jobs.router(bus=bus, fleet=fleet_view, public_url=settings.public_url, cursor_key=cursor_key, used=me.used)
     )
     v1.include_router(results.router(bus=bus, artifacts=artifacts, objects=objects, public_url=settings.public_url))
     v1.include_router(events.router(bus=bus))
     v1.include_router(fleet.router(fleet=fleet_view))
+    v1.include_router(auth.router(bus=bus))
+    v1.include_router(keys.router(bus=bus))
+    v1.include_router(admin.router(bus=bus, cursor_key=cursor_key))
     app.include_router(v1)
+    app.include_router(jwks.router(keys=PublicKeys(bus)))
     app.include_router(uploads.router(intake=intake, idle_s=settings.upload_idle_s))
+    if settings.docs_public:
+        app.include_router(docs.router(title=app.title, document=DOCUMENT))
     _describe_problems(app)
     return app
+
+
+def _cors(origins: str) -> list[Middleware]:
+    """Pages of these origins may call us, with a credential that they hold; cookies mean nothing here."""
+    exact = [origin.strip() for origin in origins.split(",") if origin.strip()]
+    if not exact:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=exact,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=ASKING,
+            expose_headers=TELLING,
+        )
+    ]
+
+
+def _rates(settings: Settings, limiter: RateLimiter) -> Rates | None:
+    if not settings.rate_limit_enabled:
+        return None
+    return Rates(
+        limiter,
+        login=policy("login", settings.login_per_minute, strict=True),
+        open=policy("open", settings.open_per_minute),
+    )
 
 
 def _describe_problems(app: FastAPI) -> None:

@@ -1,16 +1,23 @@
 """Every knob of the gateway."""
 
 import os
+import re
 from typing import Any, ClassVar
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import DatabaseSettings
+from gateway.domain.client_ip import networks
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
 
 
 class Settings(DatabaseSettings):
-    """Environment of the gateway, ``GATEWAY_…``; ``SECRET_KEY`` and ``UPLOAD_DIR`` also go by their plain names."""
+    """Environment of the gateway, ``GATEWAY_…``.
+
+    ``SECRET_KEY``, ``RATE_LIMIT_ENABLED`` and ``UPLOAD_DIR`` also go by their plain names.
+    """
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
     service: ClassVar[str] = "gateway"
@@ -22,11 +29,16 @@ class Settings(DatabaseSettings):
     upload_link_s: float = Field(default=900, gt=0, description="how long an executor may use an upload link, seconds")
     max_output_bytes: int = Field(default=2 << 30, gt=0, description="largest output, bytes; a minute of raw video")
     upload_idle_s: float = Field(default=30, gt=0, description="longest pause inside an upload, seconds")
-    credential_cache_s: float = Field(
-        default=5,
-        gt=0,
-        description="how long auth's word about a key is believed, seconds: the longest that a revoked one works",
+    rate_limit_enabled: bool = Field(default=True, description="whether requests are counted at all")
+    login_per_minute: int = Field(default=30, ge=1, description="logins, registrations, refreshes of one address")
+    open_per_minute: int = Field(default=120, ge=1, description="requests without a valid credential of one address")
+    trusted_proxies: str | None = Field(
+        default=None, description="addresses and CIDR blocks whose X-Forwarded-For is believed, comma separated"
     )
+    cors_origins: str | None = Field(
+        default=None, description="origins whose pages may call this API, comma separated: https://app.example"
+    )
+    docs_public: bool = Field(default=False, description="whether /docs and /openapi.json are there")
     models_cache_s: float = Field(default=10, ge=0, description="how old the default model may be, seconds")
 
     @field_validator("public_url", "internal_url")
@@ -35,6 +47,20 @@ class Settings(DatabaseSettings):
         if not url.startswith(("http://", "https://")):
             raise ValueError("an http:// or https:// URL")
         return url.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str | None) -> str | None:
+        networks(text or "")
+        return text
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, text: str | None) -> str | None:
+        for origin in filter(None, (text or "").split(",")):
+            if not _ORIGIN.fullmatch(origin.strip()):
+                raise ValueError("exact origins, https://app.example or http://localhost:3000, without a path or *")
+        return text
 
     @model_validator(mode="before")
     @classmethod

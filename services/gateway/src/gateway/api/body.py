@@ -1,26 +1,74 @@
-"""Reads a JSON request body: capped while reading, parsed once, never echoed."""
+"""Reads a request body: of one type, capped in bytes and seconds, parsed once, never echoed."""
 
+import asyncio
+import re
 from typing import Any
 
 from fastapi import Request
 
-from gateway.domain.errors import BodyTooLarge
+from gateway.domain.errors import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
+from gateway.domain.form_body import FORM_BYTES, read_form
 from gateway.domain.json_body import MAX_BYTES, read_json
+
+JSON_BYTES = 1 << 20
+READ_S = 30  # pauses inside it are chassis.http's
+INLINE_BYTES = 64 * 1024  # more is parsed in a thread: it would hold up everybody else
+
+_UTF8 = re.compile(r'(; *charset="?utf-8"?)?', re.IGNORECASE)
 
 
 async def json_body(request: Request) -> Any:
-    """The decoded body.
+    """The decoded body, of 1 MiB at most.
 
     Raises:
-        BodyTooLarge: more than ``MAX_BYTES``, declared or sent.
+        UnsupportedMediaType: not sent as ``application/json`` in UTF-8.
+        BodyTooLarge: more bytes, declared or sent.
+        BodyTooSlow: it took more than ``READ_S``.
         Malformed: not JSON as we take it.
     """
+    return await _json(request, JSON_BYTES)
+
+
+async def workflow_body(request: Request) -> Any:
+    """The same for a workflow, which may have 8 MiB."""
+    return await _json(request, MAX_BYTES)
+
+
+async def form_body(request: Request) -> dict[str, str]:
+    """The fields of a URL-encoded form.
+
+    Raises:
+        UnsupportedMediaType: not sent as ``application/x-www-form-urlencoded`` in UTF-8.
+        BodyTooLarge: more than ``FORM_BYTES``.
+        BodyTooSlow: it took more than ``READ_S``.
+        Malformed: not a form as we take it.
+    """
+    return read_form(await _read(request, "application/x-www-form-urlencoded", FORM_BYTES))
+
+
+async def _json(request: Request, limit: int) -> Any:
+    body = await _read(request, "application/json", limit)
+    return read_json(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read_json, body)
+
+
+async def _read(request: Request, media_type: str, limit: int) -> bytes:
+    _check_type(request.headers.get("content-type", ""), media_type)
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > MAX_BYTES:
-        raise BodyTooLarge(limit=MAX_BYTES)
+    if int(declared) > limit:  # digits, or the connection had been refused
+        raise BodyTooLarge(limit=limit)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise BodyTooLarge(limit=MAX_BYTES)
-    return read_json(bytes(body))
+    try:
+        async with asyncio.timeout(READ_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise BodyTooLarge(limit=limit)
+    except TimeoutError:
+        raise BodyTooSlow(seconds=READ_S) from None
+    return bytes(body)
+
+
+def _check_type(sent: str, media_type: str) -> None:
+    name, semicolon, parameters = sent.partition(";")
+    if name.strip().lower() != media_type or not _UTF8.fullmatch((semicolon + parameters).rstrip()):
+        raise UnsupportedMediaType(expected=media_type)

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from chassis.bus import Bus
 from contracts.scheduler import FINAL, JobRead
 from contracts.wire.errors import Kind, Relayed, Unavailable
-from gateway.api.credentials import Tenant
+from gateway.api.access import Reader
 from gateway.api.problems import problems
 from gateway.domain.event_stream import status_event
 from gateway.usecases.read_job import job_id_of, read_log
@@ -32,7 +32,7 @@ def router(*, bus: Bus) -> APIRouter:
         responses={200: {"content": {"text/event-stream": {}}, "description": "The log."}, **problems(404, 422)},
     )
     async def events(
-        tenant: Tenant,
+        tenant: Reader,
         job_id: str,
         after: Annotated[int, Query(ge=0, le=MAX_SEQ, description="only events with a greater seq")] = 0,
         last_event_id: Annotated[int | None, Header(ge=0, le=MAX_SEQ)] = None,

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
-from gateway.api.credentials import Tenant
+from gateway.api.access import Reader
 from gateway.api.problems import problems
 from gateway.usecases.fleet import FleetView
 
@@ -23,7 +23,7 @@ def router(*, fleet: FleetView) -> APIRouter:
     routes = APIRouter(tags=["fleet"])
 
     @routes.get("/models", summary="Models that the fleet has now", responses=problems())
-    async def models(_tenant: Tenant) -> ModelsBody:
+    async def models(_tenant: Reader) -> ModelsBody:
         found = (await fleet.read()).models
         return ModelsBody(models={name: list(files) for name, files in found.items()})
 

@@ -1,7 +1,9 @@
 """Submit, list, read, cancel."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -9,8 +11,8 @@ from chassis.bus import Bus
 from contracts.gateway import Submission
 from contracts.scheduler import JobStatus, Quota
 from contracts.wire.errors import FieldError
-from gateway.api.body import json_body
-from gateway.api.credentials import Tenant
+from gateway.api.access import Reader, Writer
+from gateway.api.body import workflow_body
 from gateway.api.problems import problems
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.json_body import read_model
@@ -60,8 +62,10 @@ _HEADERS: dict[str, Any] = {
 }
 
 
-def router(*, bus: Bus, fleet: FleetView, public_url: str, cursor_key: bytes) -> APIRouter:
-    """The routes of jobs."""
+def router(
+    *, bus: Bus, fleet: FleetView, public_url: str, cursor_key: bytes, used: Callable[[UUID], None]
+) -> APIRouter:
+    """The routes of jobs; ``used`` is told whose use has changed."""
     routes = APIRouter(prefix="/jobs", tags=["jobs"])
 
     @routes.post(
@@ -72,7 +76,7 @@ def router(*, bus: Bus, fleet: FleetView, public_url: str, cursor_key: bytes) ->
         responses={201: {"headers": _HEADERS}, **problems(400, 413, 422, 429)},
     )
     async def submit(
-        tenant: Tenant, body: Annotated[Any, Depends(json_body)], request: Request, response: Response
+        tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request, response: Response
     ) -> JobBody:
         accepted = await submit_job(
             read_model(Submission, body),
@@ -81,6 +85,7 @@ def router(*, bus: Bus, fleet: FleetView, public_url: str, cursor_key: bytes) ->
             bus=bus,
             fleet=fleet,
         )
+        used(accepted.job.tenant_id)
         job = present(accepted.job, public_url)
         response.headers["Location"] = f"/api/v1/jobs/{job.job_id}"
         if accepted.replayed:
@@ -92,7 +97,7 @@ def router(*, bus: Bus, fleet: FleetView, public_url: str, cursor_key: bytes) ->
     @routes.get("", summary="List own jobs, newest first", responses=problems(422))
     async def list_(
         *,
-        tenant: Tenant,
+        tenant: Reader,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
         status: Annotated[JobStatus | None, Query()] = None,
@@ -114,14 +119,16 @@ def router(*, bus: Bus, fleet: FleetView, public_url: str, cursor_key: bytes) ->
         return JobsBody(jobs=[present(job, public_url) for job in jobs], next_cursor=next_cursor)
 
     @routes.get("/{job_id}", summary="Read a job", responses=problems(404))
-    async def read(tenant: Tenant, job_id: str) -> JobBody:
+    async def read(tenant: Reader, job_id: str) -> JobBody:
         return present(await read_job(job_id, tenant=tenant, bus=bus), public_url)
 
     @routes.delete("/{job_id}", summary="Cancel a job", operation_id="cancel_by_delete", responses=problems(404))
     @routes.post("/{job_id}/cancel", summary="Cancel a job", operation_id="cancel", responses=problems(404))
-    async def cancel(tenant: Tenant, job_id: str) -> JobBody:
+    async def cancel(tenant: Writer, job_id: str) -> JobBody:
         """Idempotent; the answer is how the job stands then, whoever was first."""
-        return present(await cancel_job(job_id, tenant=tenant, bus=bus), public_url)
+        job = await cancel_job(job_id, tenant=tenant, bus=bus)
+        used(job.tenant_id)
+        return present(job, public_url)
 
     return routes
 

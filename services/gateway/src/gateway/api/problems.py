@@ -39,23 +39,34 @@ class Problem(BaseModel):
 _SAYS = {
     400: "A header cannot be read.",
     401: "No credential, or not a valid one.",
-    403: "The tenant is deactivated.",
-    404: "There is no such job (or output), or it is somebody else's.",
-    409: "The job is not completed.",
+    403: "The credential is not good for this, or the tenant is deactivated.",
+    404: "There is no such thing, or it is somebody else's.",
+    405: "The resource has no such method.",
+    408: "The body came too slowly.",
+    409: "Things are not as the request needs them; code says which.",
     413: "The body is too large.",
+    415: "The body is of another media type.",
     416: "The range begins after the last byte.",
     422: "The request cannot be carried out as it is; errors says what is wrong and what would be valid.",
-    429: "The daily images are used up or the queue is full; see Retry-After.",
+    429: "Too many requests, or a quota is used up; see Retry-After.",
     503: "A part of the system is away; see Retry-After.",
 }
 
+BODY = (408, 413, 415, 422)
+"""What may be wrong with a request body."""
+
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route that asks for a credential: 401, 403, 503 and these."""
+    """The ``responses`` of a route that asks for a credential: 401, 403, 429, 503 and these."""
+    return open_problems(401, 403, *statuses)
+
+
+def open_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route that is open to everybody: 429, 503 and these."""
     return {
         status: {
             "description": _SAYS[status],
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in sorted({401, 403, 503, *statuses})
+        for status in sorted({429, 503, *statuses})
     }

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from chassis.bus import Bus
 from contracts.gateway import NoArtifact
 from contracts.scheduler import Output
-from gateway.api.credentials import Tenant
+from gateway.api.access import Reader
 from gateway.api.problems import problems
 from gateway.domain.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
 from gateway.domain.public_job import OutputsBody, present_outputs
@@ -34,13 +34,13 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, public_url: str)
     }
 
     @routes.get("/outputs", summary="All outputs of a completed job", responses=problems(404, 409))
-    async def outputs(tenant: Tenant, job_id: str) -> OutputsBody:
+    async def outputs(tenant: Reader, job_id: str) -> OutputsBody:
         job = await read_finished(job_id, tenant=tenant, bus=bus)
         return OutputsBody(outputs=present_outputs(job, public_url))
 
     async def result(
         request: Request,
-        tenant: Tenant,
+        tenant: Reader,
         job_id: str,
         index: Annotated[int | None, Query(ge=0, le=1_000_000, description="which of all outputs")] = None,
         node: Annotated[str | None, Query(max_length=256, description="the first output of this node")] = None,

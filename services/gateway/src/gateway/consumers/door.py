@@ -3,6 +3,9 @@
 The tenant comes from the subject, where the NATS server wrote it.
 """
 
+from collections.abc import Callable
+from uuid import UUID
+
 from structlog.contextvars import get_contextvars
 
 from chassis.bus import Bus
@@ -22,8 +25,8 @@ from gateway.usecases.submit_job import submit_job
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
 
-def open_door(bus: Bus, fleet: FleetView, public_url: str) -> None:
-    """Answer outside systems. To be called before the bus starts."""
+def open_door(bus: Bus, fleet: FleetView, public_url: str, *, used: Callable[[UUID], None]) -> None:
+    """Answer outside systems; ``used`` is told whose use has changed. To be called before the bus starts."""
 
     def body(job: Job) -> Body:
         return Body.model_validate(present(job, public_url).model_dump(mode="json"))
@@ -37,13 +40,16 @@ def open_door(bus: Bus, fleet: FleetView, public_url: str) -> None:
             bus=bus,
             fleet=fleet,
         )
+        used(accepted.job.tenant_id)
         return body(accepted.job)
 
     async def read(asked: DoorJob, address: Address) -> Body:
         return body(await read_job(str(asked.job_id), tenant=address.tenant, bus=bus))
 
     async def cancel(asked: DoorJob, address: Address) -> Body:
-        return body(await cancel_job(str(asked.job_id), tenant=address.tenant, bus=bus))
+        job = await cancel_job(str(asked.job_id), tenant=address.tenant, bus=bus)
+        used(job.tenant_id)
+        return body(job)
 
     bus.serve(DOOR_SUBMIT, submit, read=_submission, refusal_body=_problem)
     bus.serve(DOOR_READ, read, refusal_body=_problem)

@@ -6,7 +6,19 @@ from contracts.wire.errors import Kind, Refusal
 class Malformed(Refusal):
     """The request body is not JSON as this API takes it."""
 
-    kind, code = Kind.INVALID, "request.malformed"
+    kind, code = Kind.MALFORMED, "request.malformed"
+
+
+class UnsupportedMediaType(Refusal):
+    """This takes a body of one Content-Type, {expected}, without any Content-Encoding."""
+
+    kind, code = Kind.UNSUPPORTED, "request.unsupported_media_type"
+
+
+class NoSuchPath(Refusal):
+    """There is nothing at this path."""
+
+    kind, code = Kind.NOT_FOUND, "http.not_found"
 
 
 class InvalidRequest(Refusal):
@@ -19,6 +31,12 @@ class BodyTooLarge(Refusal):
     """The request body is larger than {limit} bytes."""
 
     kind, code = Kind.TOO_LARGE, "request.too_large"
+
+
+class BodyTooSlow(Refusal):
+    """The request body did not come within {seconds} seconds."""
+
+    kind, code = Kind.TOO_SLOW, "request.too_slow"
 
 
 class BadIdempotencyKey(Refusal):
@@ -55,3 +73,21 @@ class OutputTooLarge(Refusal):
     """An output may have {limit} bytes at most."""
 
     kind, code = Kind.TOO_LARGE, "output.too_large"
+
+
+class RateLimited(Refusal):
+    """{limit} requests in {window} seconds of the class {policy} are used up; see Retry-After."""
+
+    kind, code = Kind.LIMITED, "rate.exceeded"
+
+
+class SessionNeeded(Refusal):
+    """This needs the access token of a session: log in. An API key cannot do it."""
+
+    kind, code = Kind.FORBIDDEN, "auth.session.needed"
+
+
+class UnknownTier(Refusal):
+    """There is no such tier."""
+
+    kind, code = Kind.NOT_FOUND, "auth.tier.not_found"

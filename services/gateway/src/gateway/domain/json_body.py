@@ -1,7 +1,8 @@
 """JSON from outside: what Python's parser lets through and we do not.
 
-Duplicate keys, NaN and infinities, NUL, lone surrogates and deep nesting are refused: each of them is stored, compared
-or answered differently somewhere further in. Integers keep every digit.
+Duplicate keys, NaN and infinities, NUL, lone surrogates, deep nesting and more parts than anybody needs are refused:
+each of them is stored, compared or answered differently somewhere further in, or costs more than it is worth. Integers
+keep every digit.
 """
 
 import json
@@ -14,6 +15,9 @@ from gateway.domain.errors import InvalidRequest, Malformed
 
 MAX_BYTES = 8 << 20  # the largest workflow worth running is far below
 MAX_DEPTH = 32
+MAX_VALUES = 100_000
+MAX_KEY = 1024  # bytes
+MAX_TEXT = 1 << 20  # bytes
 MAX_ERRORS = 100
 MAX_POINTER = 256  # a pointer holds the client's own keys, which may be as long as the body
 
@@ -26,6 +30,8 @@ def read_json(body: bytes) -> Any:
     Raises:
         Malformed: it is not JSON, or JSON that means different things to different readers.
     """
+    if _values(body) > MAX_VALUES:
+        _refuse("json_size", f"More than {MAX_VALUES} values and keys.")
     try:
         value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
     except UnicodeDecodeError:
@@ -56,6 +62,20 @@ def read_model(model: type[M], value: Any) -> M:
         ) from None
 
 
+def _values(body: bytes) -> int:
+    """How many values and keys there are, at most; counted before anything is made of them, and in C."""
+    if _marks(body) <= MAX_VALUES:
+        return 0
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # what is left of quotes begins or ends a text
+    if plain.count(b'"') > 2 * MAX_VALUES:
+        return MAX_VALUES + 1
+    return _marks(b"".join(plain.split(b'"')[::2]))
+
+
+def _marks(text: bytes) -> int:
+    return 1 + sum(map(text.count, (b",", b":", b"[", b"{")))
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -73,24 +93,27 @@ def _check(root: Any) -> None:
     while todo:
         value, depth = todo.pop()
         if isinstance(value, str):
-            _check_text(value)
+            _check_text(value, MAX_TEXT)
         elif isinstance(value, float):
             _check_number(value)
         elif isinstance(value, dict | list):
             if depth > MAX_DEPTH:
                 _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
             if isinstance(value, dict):
-                todo.extend((key, depth) for key in value)
-            todo.extend((item, depth + 1) for item in (value.values() if isinstance(value, dict) else value))
+                for key in value:
+                    _check_text(key, MAX_KEY)
+            todo.extend([(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value)])
 
 
-def _check_text(text: str) -> None:
+def _check_text(text: str, limit: int) -> None:
     if "\x00" in text:
         _refuse("json_nul", "Text holds a NUL character.")
     try:
-        text.encode()
+        size = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError:
         _refuse("json_surrogate", "Text holds half of a surrogate pair.")
+    if size > limit:
+        _refuse("json_text", f"A key has more than {MAX_KEY} bytes, or a text more than {MAX_TEXT}.")
 
 
 def _check_number(number: float) -> None:

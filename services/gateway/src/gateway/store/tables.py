@@ -1,6 +1,6 @@
 """The gateway's tables."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Integer, Table, Text, Uuid, func
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Double, Index, Integer, Table, Text, Uuid, func
 
 from chassis.postgres import new_metadata
 
@@ -22,4 +22,16 @@ ARTIFACTS = Table(
     CheckConstraint("length(sha256) = 64", name="sha256_is_hex"),
     Index("ix_artifacts_tenant_id_job_id", "tenant_id", "job_id"),
     comment="Written after the bytes are durable, read for every download, kept as long as the bytes.",
+)
+
+RATE_BUCKETS = Table(
+    "rate_buckets",
+    METADATA,
+    Column("key", Text, primary_key=True, comment="endpoint class, colon, whose"),
+    Column("tokens", Double, nullable=False, comment="that were left at that time"),
+    Column("capacity", Double, nullable=False),
+    Column("taken", Double, nullable=False, comment="by the last draw; only its own RETURNING reads it"),
+    Column("at", DateTime(timezone=True), nullable=False),
+    comment="Written often and in place: no further index, and room on each page. May be lost: all start full.",
+    postgresql_with={"fillfactor": "50"},
 )

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import secrets
 from typing import Any
 
@@ -24,11 +23,9 @@ from contracts.scheduler import (
 from contracts.wire.errors import Kind, Refusal, Relayed, Unavailable
 from contracts.workflow import read_graph
 from gateway.domain import text_to_image
-from gateway.domain.errors import BadIdempotencyKey
+from gateway.domain.idempotency import idempotency_key
 from gateway.domain.json_body import MAX_ERRORS
 from gateway.usecases.fleet import FleetView
-
-IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 
 READ_BACK_S = 0.5  # with SUBMIT_JOB's own time it stays below the 2 s in which a client hears of an outage
 PATIENT_S = 5.0
@@ -69,7 +66,7 @@ async def submit_job(
         labels=submission.labels,
         start_within_seconds=submission.start_within_seconds,
         run_within_seconds=submission.run_within_seconds,
-        idempotency_key=_idempotency_key(idempotency_keys),
+        idempotency_key=idempotency_key(idempotency_keys),
         request_hash=_request_hash(submission),
     )
     with bound(job_id=str(command.job_id)):
@@ -120,14 +117,6 @@ async def _graph(submission: Submission, fleet: FleetView) -> dict[str, Any]:
     if errors:
         raise InvalidWorkflow(errors[:MAX_ERRORS])
     return submission.workflow
-
-
-def _idempotency_key(sent: list[str]) -> str | None:
-    if not sent:
-        return None
-    if len(sent) > 1 or not IDEMPOTENCY_KEY.match(sent[0]):
-        raise BadIdempotencyKey
-    return sent[0]
 
 
 def _request_hash(submission: Submission) -> str:

@@ -1,0 +1,150 @@
+"""What every request passes before it is routed: who asks, from where, and whether they ask too often."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chassis.web import problem_response
+from contracts.auth import Principal
+from contracts.wire.errors import Refusal
+from door.credential import presented
+from gateway.domain import rate_limit
+from gateway.domain.client_ip import Clients, site
+from gateway.domain.errors import RateLimited
+from gateway.domain.rate_limit import Policy, policy
+from gateway.usecases.limit_rate import RateLimiter
+
+LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "register", "refresh"))
+FREE = frozenset({"/healthz", "/readyz"})
+INTERNAL = "/internal/"  # executors; the link that they were given is their right
+READS = frozenset({"GET", "HEAD"})
+
+
+class Knows(Protocol):
+    """Whom credentials belong to; ``door.identity.Identity`` is one."""
+
+    def known(self, credential: str) -> Principal | None:
+        """Whose it is, if that is known without asking."""
+
+    async def principal(self, credential: str) -> Principal:
+        """Whose it is. Raises BadCredential, Unavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How requests are counted: those of logins and those without a valid credential, by address."""
+
+    limiter: RateLimiter
+    login: Policy
+    open: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What the answer says of the bucket, and the refusal if that is empty."""
+
+    headers: rate_limit.Headers
+    refusal: Refusal | None = None
+
+
+_NOT_COUNTED = _Counted([])
+
+
+class Admission:
+    """ASGI middleware. Puts ``client_ip``, ``principal`` and ``refusal`` into the request's state.
+
+    ``refusal`` says why a credential has no principal, for routes that need one; others never look. A credential that
+    is not yet known is counted like none at all until auth has said whose it is: nobody guesses faster than that.
+
+    Args:
+        app: what is inside.
+        identity: whom credentials belong to.
+        clients: finds a request's client.
+        rates: None lets everybody ask as often as they like.
+    """
+
+    def __init__(self, app: ASGIApp, *, identity: Knows, clients: Clients, rates: Rates | None) -> None:
+        self._app, self._identity, self._clients = app, identity, clients
+        self._limiter = rates.limiter if rates else None
+        self._login = rates.login if rates else None
+        self._open = rates.open if rates else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers, state = Headers(scope=scope), scope.setdefault("state", {})
+        peer = scope.get("client")
+        state["client_ip"] = self._clients.of(peer[0] if peer else None, headers.getlist("x-forwarded-for"))
+        state["principal"], state["refusal"] = None, None
+        try:
+            counted = await self._count(scope, headers)
+        except Refusal as refusal:  # logins, while nobody counts
+            counted = _Counted([], refusal)
+
+        async def send_with_rates(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *counted.headers]
+            await send(message)
+
+        inside: ASGIApp = self._app
+        if counted.refusal is not None:
+            inside = problem_response(Request(scope), counted.refusal.refused)
+        await inside(scope, receive, send_with_rates if counted.headers else send)
+
+    async def _count(self, scope: Scope, headers: Headers) -> _Counted:
+        path, method, state = scope["path"], scope["method"], scope["state"]
+        if path in FREE or method == "OPTIONS" or path.startswith(INTERNAL):
+            return _NOT_COUNTED
+        whose = site(state["client_ip"])
+        if path in LOGIN and method == "POST":
+            return await self._take(self._login, whose)
+        match presented(headers):
+            case [str(credential)]:
+                principal = self._identity.known(credential)
+                if principal is None:
+                    return await self._ask(credential, whose, scope)
+                return await self._let_in(principal, scope)
+            case _:
+                return await self._take(self._open, whose)
+
+    async def _ask(self, credential: str, whose: str, scope: Scope) -> _Counted:
+        """Ask auth, on the address's account until the answer is there."""
+        counted = await self._take(self._open, whose)
+        if counted.refusal is not None:
+            return counted
+        try:
+            principal = await self._identity.principal(credential)
+        except Refusal as refusal:
+            scope["state"]["refusal"] = refusal
+            return counted
+        if self._limiter and self._open:
+            self._limiter.back(self._open.key(whose))
+        return await self._let_in(principal, scope)
+
+    async def _let_in(self, principal: Principal, scope: Scope) -> _Counted:
+        scope["state"]["principal"] = principal
+        if principal.requests_per_minute is None:
+            return _NOT_COUNTED
+        name = "read" if scope["method"] in READS else "write"
+        return await self._take(policy(name, principal.requests_per_minute), str(principal.user_id))
+
+    async def _take(self, counted_by: Policy | None, whose: str) -> _Counted:
+        if counted_by is None or self._limiter is None:
+            return _NOT_COUNTED
+        key = counted_by.key(whose)
+        verdict = self._limiter.take_now(key, counted_by) or await self._limiter.take(key, counted_by)
+        headers = rate_limit.headers(counted_by, verdict)
+        if verdict.allowed:
+            return _Counted(headers)
+        used_up = RateLimited(
+            limit=counted_by.limit,
+            window=counted_by.window_s,
+            policy=counted_by.name,
+            retry_after_s=verdict.reset_s,
+        )
+        return _Counted(headers, used_up)

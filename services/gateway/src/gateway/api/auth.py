@@ -1,0 +1,129 @@
+"""Accounts and sessions: register, log in and out, change a password."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from chassis.bus import Bus
+from contracts.auth import (
+    CHANGE_PASSWORD,
+    END_SESSION,
+    OPEN_SESSION,
+    REFRESH_SESSION,
+    REGISTER,
+    ChangePassword,
+    EndSession,
+    OpenSession,
+    Principal,
+    RefreshSession,
+    Register,
+)
+from gateway.api.access import Anybody
+from gateway.api.body import form_body, json_body
+from gateway.api.problems import BODY, open_problems, problems
+from gateway.domain.account_requests import LoginForm, LoginRequest, PasswordRequest, RefreshRequest, RegisterRequest
+from gateway.domain.errors import SessionNeeded
+from gateway.domain.json_body import read_model
+from gateway.domain.public_account import SessionBody, UserBody, present_session, present_user
+
+FORM = "application/x-www-form-urlencoded"
+
+_ADA = {"username": "ada", "password": "correct horse battery staple"}
+_REFRESH = {"refresh_token": "cfr_…"}
+_PASSWORDS = {"current_password": _ADA["password"], "new_password": "seventeen blue lanterns at sea"}
+
+Body = Annotated[Any, Depends(json_body)]
+
+
+def documented(model: type[Any], example: dict[str, Any], *more: str) -> dict[str, Any]:
+    """What the OpenAPI document says of a body that we read ourselves; ``more`` are other media types of it."""
+    described = {"schema": model.model_json_schema(), "example": example}
+    return {"requestBody": {"required": True, "content": dict.fromkeys(("application/json", *more), described)}}
+
+
+async def login_body(request: Request) -> LoginRequest:
+    """Username and password, from JSON or an OAuth2 form."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == FORM:
+        return read_model(LoginForm, await form_body(request))
+    return read_model(LoginRequest, await json_body(request))
+
+
+def router(*, bus: Bus) -> APIRouter:
+    """The routes of accounts and sessions."""
+    routes = APIRouter(prefix="/auth", tags=["auth"])
+
+    @routes.post(
+        "/register",
+        status_code=201,
+        summary="Make an account",
+        openapi_extra=documented(RegisterRequest, _ADA | {"email": "ada@example.com"}),
+        responses=open_problems(409, *BODY),
+    )
+    async def register(request: Request, body: Body) -> UserBody:
+        """Of tier ``free``. Log in to get further."""
+        asked = read_model(RegisterRequest, body)
+        fields = {"username": asked.username, "email": asked.email, "password": asked.password}
+        return present_user(await bus.ask(REGISTER, Register(**fields, ip=request.state.client_ip)))
+
+    @routes.post(
+        "/login",
+        summary="Log in",
+        openapi_extra=documented(LoginRequest, _ADA, FORM),
+        responses=open_problems(401, *BODY),
+    )
+    async def login(request: Request, asked: Annotated[LoginRequest, Depends(login_body)]) -> SessionBody:
+        """``username`` may be the e-mail address. An access token lives for minutes; refresh it."""
+        command = OpenSession(username=asked.username, password=asked.password, ip=request.state.client_ip)
+        return present_session(await bus.ask(OPEN_SESSION, command))
+
+    @routes.post(
+        "/refresh",
+        summary="Exchange a refresh token",
+        openapi_extra=documented(RefreshRequest, _REFRESH),
+        responses=open_problems(401, *BODY),
+    )
+    async def refresh(request: Request, body: Body) -> SessionBody:
+        """Each works once; one that is used again ends the whole session."""
+        token = read_model(RefreshRequest, body).refresh_token
+        command = RefreshSession(refresh_token=token, ip=request.state.client_ip)
+        return present_session(await bus.ask(REFRESH_SESSION, command))
+
+    @routes.post("/logout", status_code=204, summary="Log out", responses=problems(422))
+    async def logout(
+        who: Anybody,
+        request: Request,
+        *,
+        everywhere: Annotated[bool, Query(alias="all", description="every session of the user")] = False,
+    ) -> None:
+        """Ends this session, its access token included, or with ``?all=true`` every one. Keys go on."""
+        _session(who)
+        session_id = None if everywhere else who.session_id
+        command = EndSession(session_id=session_id, ip=request.state.client_ip)
+        await bus.ask(END_SESSION, command, tenant=str(who.user_id))
+
+    @routes.post(
+        "/password",
+        status_code=204,
+        summary="Change the password",
+        openapi_extra=documented(PasswordRequest, _PASSWORDS),
+        responses=problems(*BODY),
+    )
+    async def password(who: Anybody, request: Request, body: Body) -> None:
+        """Every other session of the user ends."""
+        _session(who)
+        asked = read_model(PasswordRequest, body)
+        command = ChangePassword(
+            current_password=asked.current_password,
+            new_password=asked.new_password,
+            session_id=who.session_id,
+            ip=request.state.client_ip,
+        )
+        await bus.ask(CHANGE_PASSWORD, command, tenant=str(who.user_id))
+
+    return routes
+
+
+def _session(who: Principal) -> None:
+    if who.session_id is None:
+        raise SessionNeeded

@@ -1,0 +1,1 @@
+"""What the gateway does again and again."""

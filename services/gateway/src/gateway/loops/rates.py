@@ -1,0 +1,34 @@
+"""The duties of counting requests."""
+
+from datetime import timedelta
+
+from chassis.logs import log
+from chassis.loop import Loop
+from gateway.store.buckets import Buckets
+from gateway.usecases.limit_rate import RateLimiter
+
+TIDY_S = 0.5
+PRUNE_S = 60.0
+KEEP = timedelta(minutes=10)  # far longer than any bucket takes to fill up
+REMIND_S = 600.0
+
+
+def rate_loops(limiter: RateLimiter, buckets: Buckets) -> tuple[Loop, ...]:
+    """Tokens that lie idle go back; buckets that are full and unused are forgotten."""
+
+    async def prune() -> None:
+        await buckets.prune(KEEP)
+
+    return (
+        Loop("gateway.give_back", limiter.tidy, every_s=TIDY_S),
+        Loop("gateway.prune_rates", prune, every_s=PRUNE_S),
+    )
+
+
+def unlimited_loop() -> Loop:
+    """Says again and again that nobody counts requests."""
+
+    async def remind() -> None:
+        log.warning("gateway.rate.unlimited", because="RATE_LIMIT_ENABLED is false")
+
+    return Loop("gateway.unlimited", remind, every_s=REMIND_S)

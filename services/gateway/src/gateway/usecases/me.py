@@ -1,0 +1,84 @@
+"""Who asks, what they may use, what they use: kept a moment, since clients poll it."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic
+from uuid import UUID
+
+from cachetools import LRUCache
+
+from chassis.bus import Bus
+from contracts.auth import READ_ACCOUNT, Account, Principal, ReadAccount
+from contracts.scheduler import READ_USE, ReadUse, Use
+from gateway.domain.public_account import present_me
+from gateway.usecases.kept import Kept
+
+ACCOUNT_S, USE_S = 30.0, 1.0
+AT_MOST = 10_000  # users kept at a time
+
+
+@dataclass(slots=True, eq=False)
+class _Known:
+    """What is known of one user: ``body`` is good ``until`` then, ``account`` is not older than ``version``."""
+
+    version: int = -1
+    account: Kept[Account] = field(default_factory=lambda: Kept(ACCOUNT_S))
+    use: Kept[Use] = field(default_factory=lambda: Kept(USE_S))
+    body: bytes = b""
+    until: float = 0.0
+
+
+class MeView:
+    """The body of ``GET /auth/me`` for everybody.
+
+    An account is kept for ``ACCOUNT_S`` or until its user or a tier changes, and believed while auth is away; use is
+    kept for ``USE_S`` or until this gateway changes it, and believed for the day while the scheduler is away.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._users: LRUCache[UUID, _Known] = LRUCache(maxsize=AT_MOST)
+
+    def ready(self, who: Principal) -> bytes | None:
+        """The body where all of it is fresh, else None: asks nobody."""
+        known = self._users.get(who.user_id)
+        if known is None or known.version < who.version or monotonic() >= known.until:
+            return None
+        return known.body
+
+    async def read(self, who: Principal) -> bytes:
+        """The body. Whoever asks for the same user at the same time shares one question.
+
+        Raises:
+            Unavailable: a service is away that has not told of this user before.
+        """
+        known = self._users.setdefault(who.user_id, _Known())
+        if known.version < who.version:
+            known.version = who.version
+            known.account.expire()
+        account = await known.account.read(lambda within_s: self._account(who.user_id, within_s))
+        if known.use.value is not None and known.use.value.quota.resets_at <= datetime.now(UTC):
+            known.use.forget()  # of yesterday
+        use = await known.use.read(lambda within_s: self._use(who.user_id, within_s))
+        known.body = present_me(account, use).model_dump_json().encode()
+        known.until = min(known.account.until, known.use.until)
+        return known.body
+
+    def used(self, user_id: UUID) -> None:
+        """What the user uses has changed."""
+        known = self._users.get(user_id)
+        if known is not None:
+            known.use.forget()
+            known.until = 0.0
+
+    def limits_changed(self) -> None:
+        """A tier has other limits: ask for every account again."""
+        for known in self._users.values():
+            known.account.expire()
+            known.until = 0.0
+
+    async def _account(self, user_id: UUID, within_s: float | None) -> Account:
+        return await self._bus.ask(READ_ACCOUNT, ReadAccount(), tenant=str(user_id), within_s=within_s)
+
+    async def _use(self, user_id: UUID, within_s: float | None) -> Use:
+        return await self._bus.ask(READ_USE, ReadUse(), tenant=str(user_id), within_s=within_s)

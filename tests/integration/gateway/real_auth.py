@@ -1,0 +1,126 @@
+"""The gateway and auth as they are, on real sockets, NATS and PostgreSQL; the scheduler is a script."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from auth.app import bootstrap_user
+from auth.app import create_app as create_auth
+from auth.settings import Settings as AuthSettings
+from chassis.bus import Bus
+from contracts.auth import Role, Tier
+from contracts.permissions import inbox_prefix
+from contracts.scheduler import READ_USE, Quota, ReadUse, Use
+from contracts.wire.topic import Address
+from gateway.app import create_app
+from gateway.settings import Settings
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+PASSWORD = "seventeen blue lanterns at sea"
+
+
+class Uses:
+    """The scheduler's word on what tenants use, and how often it was asked."""
+
+    def __init__(self, nats_url: str) -> None:
+        self._nats_url = nats_url
+        self.asked = 0
+        self.used: dict[UUID, int] = {}
+        self.limit: int | None = 10
+
+    async def start(self) -> None:
+        """Answer; after ``stop`` again."""
+        self._bus = Bus(self._nats_url, name="scheduler", user=None, password=None, inbox=inbox_prefix("scheduler"))
+        self._bus.serve(READ_USE, self._read)
+        await self._bus.start()
+
+    async def stop(self) -> None:
+        """Be away."""
+        await self._bus.stop()
+
+    async def _read(self, _: ReadUse, address: Address) -> Use:
+        self.asked += 1
+        used = self.used.get(UUID(address.tenant), 0)
+        resets_at = datetime.now(UTC) + timedelta(hours=1)
+        return Use(quota=Quota(limit=self.limit, used=used, resets_at=resets_at), running=1, queued=2)
+
+
+@dataclass
+class House:
+    """Both of them running; ``http`` has no credential."""
+
+    http: httpx.AsyncClient
+    uses: Uses
+    admin: dict[str, str]
+
+    async def lets_in(self) -> bool:
+        """Whether everything works."""
+        ready = await self.http.get("/readyz")
+        return ready.status_code == 200 == (await self.http.get("/api/v1/auth/me", headers=self.admin)).status_code
+
+    async def account(self, **more: str) -> dict[str, Any]:
+        """A new user."""
+        name = f"u{secrets.token_hex(5)}"
+        body = {"username": name, "email": f"{name}@example.com", "password": PASSWORD} | more
+        answer = await self.http.post("/api/v1/auth/register", json=body)
+        assert answer.status_code == 201, answer.text
+        user: dict[str, Any] = answer.json()
+        return user
+
+    async def session(self, username: str) -> dict[str, Any]:
+        """A login of it."""
+        answer = await self.http.post("/api/v1/auth/login", json={"username": username, "password": PASSWORD})
+        assert answer.status_code == 200, answer.text
+        session: dict[str, Any] = answer.json()
+        return session
+
+    async def user(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """A new user and the header of a session."""
+        user = await self.account()
+        return user, bearer(await self.session(user["username"]))
+
+
+def bearer(session: dict[str, Any]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {session['access_token']}"}
+
+
+@asynccontextmanager
+async def house_at(
+    nats: NatsServer, postgres: PostgresServer, folder: Path, **settings: object
+) -> AsyncIterator[House]:
+    """Both services on this NATS server, with databases of their own."""
+    auth_settings = AuthSettings.model_validate(
+        {"nats_url": nats.url, "database_url": await postgres.database("auth"), "secret_key": "a secret of the tests"}
+    )
+    made = await bootstrap_user(auth_settings, username="root", email=None, role=Role.ADMIN, tier=Tier.ENTERPRISE)
+    uses = Uses(nats.url)
+    await uses.start()
+    values = {
+        "nats_url": nats.url,
+        "database_url": await postgres.database("gateway"),
+        "secret_key": "a secret of the tests",
+        "artifacts_url": folder.as_uri(),
+        "login_per_minute": 100_000,
+    }
+    gateway = create_app(Settings.model_validate(values | settings))
+    try:
+        async with (
+            serving(create_auth(auth_settings)),
+            serving(gateway) as at,
+            httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http,
+        ):
+            house = House(http, uses, {"X-API-Key": made["key"]})
+            await until(house.lets_in)
+            yield house
+    finally:
+        await uses.stop()

@@ -1,0 +1,189 @@
+"""Who gets in, and what with."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from contracts.auth import RECORD_DENIAL, Done, RecordDenial, Role, Scope
+from contracts.wire.topic import Address
+from gateway.app import create_app
+from tests.integration.gateway.conftest import ALICE, Gateway, settings_for, until_ready
+from tests.kit.nats import NatsServer
+from tests.kit.scripted import Script
+from tests.kit.scripted_auth import SigningKey
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+MODELS = "/api/v1/models"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [(b"authorization", b"")],
+        [(b"authorization", b"Bearer")],
+        [(b"authorization", b"Basic YWxpY2U6eA==")],
+        [(b"authorization", b"alice-key")],
+        [(b"authorization", b"Bearer alice-key"), (b"authorization", b"Bearer alice-key")],
+        [(b"authorization", b"Bearer alice-key"), (b"x-api-key", b"alice-key")],
+        [(b"x-api-key", b"alice-key"), (b"x-api-key", b"bob-key")],
+        [(b"x-api-key", b"")],
+        [(b"x-api-key", b"alice-key\xff")],
+        [(b"x-api-key", b"alice key")],
+        [(b"x-api-key", b"k" * 12 * 1024)],
+    ],
+)
+async def test_b_1_what_is_no_credential_is_refused_without_a_question(
+    gateway: Gateway, script: Script, headers: list[tuple[bytes, bytes]]
+) -> None:
+    answer = await gateway.http.get(MODELS, headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert answer.json()["code"] == "auth.credential.invalid"
+    assert script.auth.asked == 0
+
+
+async def test_b_2_only_an_access_token_that_is_good_now_is_good(gateway: Gateway, script: Script) -> None:
+    auth, now = script.auth, int(datetime.now(UTC).timestamp())
+    tokens = {
+        "good": auth.token(script.alice),
+        "expired": auth.token(script.alice, exp=now - 60),
+        "not yet": auth.token(script.alice, iat=now + 3600, nbf=now + 3600),
+        "for others": auth.token(script.alice, aud="others"),
+        "by others": auth.token(script.alice, iss="others"),
+        "to refresh with": auth.token(script.alice, typ="rt+jwt"),
+        "by another key": auth.token(script.alice, key=SigningKey()),
+        "by an unknown key": auth.token(script.alice, key=SigningKey(kid="other")),
+        "a key": "alice.key.x",
+    }
+
+    async def status(name: str) -> int:
+        return (await gateway.http.get(MODELS, headers={"Authorization": f"Bearer {tokens[name]}"})).status_code
+
+    async def works() -> bool:
+        return await status("good") == 200
+
+    await until(works)
+    assert {name: await status(name) for name in tokens if name != "good"} == dict.fromkeys(
+        [name for name in tokens if name != "good"], 401
+    )
+
+
+async def test_b_2_a_deactivated_user_is_nobody_at_once(gateway: Gateway, script: Script) -> None:
+    assert (await gateway.http.get(MODELS, headers=ALICE)).status_code == 200
+    await script.say(script.auth.change(script.alice, is_active=False, void_tokens=True))
+
+    async def refused() -> bool:
+        return (await gateway.http.get(MODELS, headers=ALICE)).status_code == 401
+
+    await until(refused)
+
+
+async def test_b_8_headers_do_not_say_who_somebody_is(gateway: Gateway, script: Script) -> None:
+    made = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})
+    spoof = {"X-User-Id": str(script.alice), "X-Forwarded-User": str(script.alice), "X-Tenant-Id": str(script.alice)}
+    url = f"/api/v1/jobs/{made.json()['job_id']}"
+    assert (await gateway.http.get(url, headers=spoof)).status_code == 401
+    assert (await gateway.http.get(url, headers=spoof | {"X-API-Key": "bob-key"})).status_code == 404
+
+
+@pytest.fixture
+async def told() -> list[tuple[str, RecordDenial]]:
+    return []
+
+
+@pytest.fixture
+async def listening(
+    nats_server: NatsServer, database_url: str, tmp_path: Path, told: list[tuple[str, RecordDenial]]
+) -> AsyncIterator[tuple[httpx.AsyncClient, Script]]:
+    """A gateway, and an auth that is told of denials."""
+    script = Script(nats_server.url)
+
+    async def record(denial: RecordDenial, address: Address) -> Done:
+        told.append((address.tenant, denial))
+        return Done()
+
+    script.auth_bus.serve(RECORD_DENIAL, record)
+    await script.start()
+    app = create_app(settings_for(nats_server.url, database_url, tmp_path))
+    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+        await until_ready(http)
+        yield http, script
+    await script.stop()
+
+
+async def test_b_2_a_scope_that_lacks_is_named_and_recorded(
+    listening: tuple[httpx.AsyncClient, Script], told: list[tuple[str, RecordDenial]]
+) -> None:
+    http, script = listening
+    script.auth.scopes["alice-key"] = (Scope.JOBS_READ,)
+    assert (await http.get(MODELS, headers=ALICE)).status_code == 200
+    answer = await http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "auth.scope.missing")
+    assert Scope.JOBS_WRITE in answer.json()["detail"]
+    assert not script.scheduler.submits
+    await until(lambda: bool(told))
+    tenant, denial = told[0]
+    assert tenant == str(script.alice)
+    assert denial.model_dump() == {
+        "what": "POST /api/v1/jobs",
+        "code": "auth.scope.missing",
+        "key_id": "id-of-alice-key",
+        "ip": "127.0.0.1",
+    }
+
+
+async def test_b_2_denials_are_recorded_a_few_a_second_and_nobody_waits(
+    listening: tuple[httpx.AsyncClient, Script], told: list[tuple[str, RecordDenial]]
+) -> None:
+    http, script = listening
+    script.auth.scopes["alice-key"] = (Scope.JOBS_READ,)
+    codes = [(await http.delete("/api/v1/jobs/x", headers=ALICE)).status_code for _ in range(60)]
+    assert set(codes) == {403}
+    await until(lambda: len(told) >= 10)
+    assert len(told) < 60
+
+
+async def test_without_auth_open_routes_still_work(own_nats: NatsServer, database_url: str, tmp_path: Path) -> None:
+    script = Script(own_nats.url)
+    await script.start()
+    app = create_app(settings_for(own_nats.url, database_url, tmp_path))
+    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+        await until_ready(http)
+        assert (await http.get(MODELS, headers=ALICE)).status_code == 200
+        await script.auth_goes()
+        answer = await http.get(MODELS, headers={"X-API-Key": "bob-key"})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert (await http.get(MODELS, headers=ALICE)).status_code == 200, "verified before"
+        assert (await http.get("/openapi.json", headers={"X-API-Key": "bob-key"})).status_code == 200
+        assert (await http.get(MODELS)).status_code == 401
+    await script.stop()
+
+
+async def test_the_document_says_what_each_route_needs(nats_server: NatsServer, tmp_path: Path) -> None:
+    document = create_app(settings_for(nats_server.url, "postgresql+asyncpg://x@127.0.0.1:1/x", tmp_path)).openapi()
+    needed = {
+        (path, method): [next(iter(scheme.items())) for scheme in operation.get("security", ())]
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if path.startswith("/api/v1/jobs") or path == MODELS
+    }
+    for scope in ("jobs:read", "jobs:write"):
+        assert [("ApiKey", [scope]), ("Bearer", [scope]), ("Password", [scope])] in needed.values()
+    assert {asked for asked, schemes in needed.items() if ("Password", ["jobs:write"]) in schemes} == {
+        ("/api/v1/jobs", "post"),
+        ("/api/v1/jobs/{job_id}", "delete"),
+        ("/api/v1/jobs/{job_id}/cancel", "post"),
+    }
+    assert all(needed.values())
+    flow = document["components"]["securitySchemes"]["Password"]["flows"]["password"]
+    assert (flow["tokenUrl"], {*flow["scopes"]}) == ("/api/v1/auth/login", {*Scope})
+
+
+async def test_an_admin_may_what_a_user_may(gateway: Gateway, script: Script) -> None:
+    script.auth.change(script.bob, role=Role.ADMIN)
+    assert (await gateway.http.get(MODELS, headers={"X-API-Key": "bob-key"})).status_code == 200

@@ -1,0 +1,144 @@
+"""Users and tiers for admins, with the real auth behind."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.gateway.real_auth import House
+from tests.kit.waiting import until
+
+ADMIN = "/api/v1/admin"
+
+
+async def test_users_are_listed_page_by_page_and_searched(house: House) -> None:
+    made = [(await house.account())["id"] for _ in range(3)]
+    first = (await house.http.get(f"{ADMIN}/users", params={"limit": 2}, headers=house.admin)).json()
+    assert [user["id"] for user in first["users"]] == made[:0:-1]
+    query = {"limit": 2, "cursor": first["next_cursor"]}
+    second = (await house.http.get(f"{ADMIN}/users", params=query, headers=house.admin)).json()
+    assert second["users"][0]["id"] == made[0]
+    name = first["users"][0]["username"]
+    found = (await house.http.get(f"{ADMIN}/users", params={"search": name[:8].upper()}, headers=house.admin)).json()
+    assert [user["username"] for user in found["users"]] == [name]
+    assert found["next_cursor"] is None
+
+
+@pytest.mark.parametrize("change", [{"tier": "pro"}, {"search": "a"}, {"cursor": "AAAA"}])
+async def test_a_cursor_is_good_for_its_own_filter_only(house: House, change: dict[str, str]) -> None:
+    await house.account()
+    first = (await house.http.get(f"{ADMIN}/users", params={"limit": 1}, headers=house.admin)).json()
+    query = {"limit": "1", "cursor": first["next_cursor"]} | change
+    answer = await house.http.get(f"{ADMIN}/users", params=query, headers=house.admin)
+    assert (answer.status_code, answer.json()["code"]) == (422, "cursor.invalid")
+
+
+async def test_own_limits_and_tiers_are_changed_and_taken_back(house: House) -> None:
+    user, session = await house.user()
+    path = f"{ADMIN}/users/{user['id']}"
+    body = {"tier": "basic", "limits": {"images_per_day": None, "queue_cap": 7}}
+    changed = (await house.http.patch(path, headers=house.admin, json=body)).json()
+    assert (changed["tier"], changed["limits"]["queue_cap"], changed["limits"]["images_per_day"]) == ("basic", 7, None)
+    assert set(changed["own_limits"]) == {"images_per_day", "queue_cap"}
+    assert (await house.http.get(path, headers=house.admin)).json() == changed
+
+    async def heard() -> bool:
+        me = (await house.http.get("/api/v1/auth/me", headers=session)).json()
+        return (me.get("tier"), me.get("limits", {}).get("queue_cap")) == ("basic", 7)
+
+    await until(heard)
+    back = (await house.http.patch(path, headers=house.admin, json={"limits": {}})).json()
+    assert (back["own_limits"], back["limits"]["images_per_day"]) == ([], 100)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"tier": None},
+        {"tier": "platinum"},
+        {"is_active": "false"},
+        {"is_active": 0},
+        {"limits": {"queue_cap": -1}},
+        {"limits": {"queue_cap": True}},
+        {"limits": {"queue_cap": "7"}},
+        {"limits": {"weight": 0}},
+        {"limits": {"weight": None}},
+        {"limits": {"unknown": 1}},
+        {"password": "x"},
+    ],
+)
+async def test_s_5_a_change_of_a_user_is_exact_or_refused(house: House, body: dict[str, Any]) -> None:
+    user = await house.account()
+    answer = await house.http.patch(f"{ADMIN}/users/{user['id']}", headers=house.admin, json=body)
+    assert answer.status_code == 422
+    assert (await house.http.get(f"{ADMIN}/users/{user['id']}", headers=house.admin)).json()["tier"] == "free"
+
+
+async def test_a_deactivated_user_is_still_shown_and_can_be_let_in_again(house: House) -> None:
+    user, session = await house.user()
+    path = f"{ADMIN}/users/{user['id']}"
+    assert (await house.http.patch(path, headers=house.admin, json={"is_active": False})).status_code == 200
+
+    async def refused() -> bool:
+        return (await house.http.get("/api/v1/auth/me", headers=session)).status_code == 401
+
+    await until(refused)
+    assert (await house.http.get(path, headers=house.admin)).json()["is_active"] is False
+    assert (await house.http.patch(path, headers=house.admin, json={"is_active": True})).json()["is_active"] is True
+    await house.session(user["username"])
+
+
+async def test_ids_that_nobody_has_and_malformed_ones_are_answered_alike(house: House) -> None:
+    for text in (str(uuid4()), "nobody", str(uuid4()).upper(), uuid4().hex):
+        for answer in (
+            await house.http.get(f"{ADMIN}/users/{text}", headers=house.admin),
+            await house.http.patch(f"{ADMIN}/users/{text}", headers=house.admin, json={"tier": "pro"}),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (404, "auth.user.not_found")
+
+
+async def test_a_tier_changes_for_everybody_in_it(house: House) -> None:
+    user, session = await house.user()
+    tiers = (await house.http.get(f"{ADMIN}/tiers", headers=house.admin)).json()
+    assert [tier["name"] for tier in tiers["tiers"]] == ["free", "basic", "pro", "enterprise"]
+    path = f"{ADMIN}/tiers/free"
+    changed = (await house.http.patch(path, headers=house.admin, json={"limits": {"images_per_day": 11}})).json()
+    try:
+        assert (changed["name"], changed["limits"]["images_per_day"], changed["limits"]["queue_cap"]) == (
+            "free",
+            11,
+            10,
+        )
+
+        async def heard() -> bool:
+            me = (await house.http.get("/api/v1/auth/me", headers=session)).json()
+            return bool(me["limits"]["images_per_day"] == 11)
+
+        await until(heard)
+    finally:
+        await house.http.patch(path, headers=house.admin, json={"limits": {"images_per_day": 10}})
+    assert user["tier"] == "free"
+
+
+@pytest.mark.parametrize("body", [{}, {"limits": {}}, {"limits": None}, {"limits": {"x": 1}}, {"images_per_day": 1}])
+async def test_s_5_a_change_of_a_tier_is_exact_or_refused(house: House, body: dict[str, Any]) -> None:
+    answer = await house.http.patch(f"{ADMIN}/tiers/free", headers=house.admin, json=body)
+    assert answer.status_code == 422
+    unknown = await house.http.patch(f"{ADMIN}/tiers/gold", headers=house.admin, json={"limits": {"queue_cap": 1}})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "auth.tier.not_found")
+
+
+async def test_s_4_nobody_else_is_let_in(house: House) -> None:
+    user, session = await house.user()
+    requests = [
+        ("GET", "/users", None),
+        ("GET", f"/users/{user['id']}", None),
+        ("PATCH", f"/users/{user['id']}", {"role": "admin"}),
+        ("GET", "/tiers", None),
+        ("PATCH", "/tiers/free", {"limits": {"images_per_day": 99}}),
+    ]
+    for method, path, body in requests:
+        answer = await house.http.request(method, ADMIN + path, headers=session, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (403, "auth.scope.missing")
+        assert (await house.http.request(method, ADMIN + path, json=body)).status_code == 401

@@ -1,0 +1,77 @@
+"""What a user sees of itself, and what that costs the other services."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+from tests.integration.gateway.conftest import ALICE, Gateway
+from tests.integration.gateway.real_auth import House, bearer
+from tests.kit.scripted import Script
+from tests.kit.waiting import until
+
+ME = "/api/v1/auth/me"
+
+
+async def eager(house: House) -> tuple[dict[str, Any], dict[str, str]]:
+    """A user who may ask as often as a test does, and a session of it."""
+    user = await house.account()
+    limits = {"limits": {"requests_per_minute": 100_000}}
+    await house.http.patch(f"/api/v1/admin/users/{user['id']}", headers=house.admin, json=limits)
+    return user, bearer(await house.session(user["username"]))
+
+
+async def test_me_says_what_is_used_and_left(house: House) -> None:
+    user, session = await house.user()
+    house.uses.used[UUID(user["id"])] = 4
+    me = (await house.http.get(ME, headers=session)).json()
+    assert me.items() >= user.items()
+    assert me["limits"] == {
+        "images_per_day": 10, "max_running": 1, "queue_cap": 10, "weight": 1, "requests_per_minute": 30,
+    }  # fmt: skip
+    assert (me["used_today"], me["left_today"], me["running"], me["queued"]) == (4, 6, 1, 2)
+    assert me["resets_at"].endswith("Z")
+
+
+async def test_without_a_limit_nothing_is_left_to_say(house: House) -> None:
+    _, session = await house.user()
+    house.uses.limit = None
+    try:
+        assert (await house.http.get(ME, headers=session)).json()["left_today"] is None
+    finally:
+        house.uses.limit = 10
+
+
+async def test_many_at_once_share_one_question(house: House) -> None:
+    _, session = await eager(house)
+    asked = house.uses.asked
+    answers = await asyncio.gather(*(house.http.get(ME, headers=session) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert house.uses.asked - asked <= 2
+
+
+async def test_without_the_scheduler_nobody_is_told_what_nobody_knows(gateway: Gateway, script: Script) -> None:
+    answer = await gateway.http.get(ME, headers=ALICE)  # the script's scheduler knows nothing of use
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert script.alice
+
+
+async def test_use_is_believed_while_the_scheduler_is_away(house: House) -> None:
+    user, session = await eager(house)
+    house.uses.used[UUID(user["id"])] = 4
+    assert (await house.http.get(ME, headers=session)).json()["used_today"] == 4
+    house.uses.used[UUID(user["id"])] = 5
+    asked = house.uses.asked
+
+    async def asked_again() -> bool:
+        me = (await house.http.get(ME, headers=session)).json()
+        return bool(me["used_today"] == 5) and house.uses.asked > asked
+
+    await until(asked_again)
+    await house.uses.stop()
+    try:
+        assert (await house.http.get(ME, headers=session)).json()["used_today"] == 5
+        _, stranger = await house.user()
+        assert (await house.http.get(ME, headers=stranger)).status_code == 503
+    finally:
+        await house.uses.start()

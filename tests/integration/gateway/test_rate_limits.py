@@ -1,0 +1,381 @@
+"""Request rates: the count that replicas share, and what HTTP shows of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+import httpx
+import pytest
+
+from chassis.postgres import Database
+from contracts.auth import UserChanged
+from contracts.wire.errors import Unavailable
+from gateway.app import create_app
+from gateway.domain.rate_limit import Policy
+from gateway.store.buckets import Buckets
+from gateway.usecases.limit_rate import RateLimiter
+from tests.integration.gateway.conftest import ALICE, BOB, settings_for, until_ready
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+from tests.kit.scripted import Script
+from tests.kit.scripted_auth import UNLIMITED
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+NOWHERE = "postgresql+asyncpg://nobody:x@127.0.0.1:1/none"
+READ = Policy("read", 600)
+LOGIN = "/api/v1/auth/login"
+
+
+@pytest.fixture(scope="module")
+async def rates_url(postgres_server: PostgresServer) -> str:
+    return await postgres_server.database("gateway")
+
+
+@pytest.fixture
+async def database(rates_url: str) -> AsyncIterator[Database]:
+    database = Database(rates_url, name="test")
+    yield database
+    await database.close()
+
+
+@asynccontextmanager
+async def limiters(url: str, count: int) -> AsyncIterator[list[RateLimiter]]:
+    """Replicas: each with connections of its own."""
+    databases = [Database(url, name="test", pool_size=2) for _ in range(count)]
+    try:
+        yield [RateLimiter(Buckets(database)) for database in databases]
+    finally:
+        for database in databases:
+            await database.close()
+
+
+async def admitted(limiter: RateLimiter, key: str, policy: Policy, tries: int) -> int:
+    return sum([(await limiter.take(key, policy)).allowed for _ in range(tries)])
+
+
+@pytest.mark.parametrize("limit", [3, 30, 600, 6000])
+async def test_b_23_three_replicas_together_let_in_what_the_policy_says(rates_url: str, limit: int) -> None:
+    policy = Policy("read", limit)
+    async with limiters(rates_url, 3) as replicas:
+        began = monotonic()
+        crowd = [admitted(replica, f"crowd-{limit}", policy, limit // 5 + 1) for replica in replicas for _ in range(10)]
+        passed = sum(await asyncio.gather(*crowd))
+        allowed = limit + (monotonic() - began) * policy.per_second
+        assert 0.95 * limit <= passed <= allowed
+
+
+async def test_tokens_that_nobody_uses_go_back(rates_url: str, database: Database) -> None:
+    policy = Policy("read", 600, window_s=86400)
+
+    async def shared() -> float:
+        async with database.single() as connection:
+            return float(await connection.fetchval("SELECT tokens FROM rate_buckets WHERE key = 'idle'"))
+
+    async with limiters(rates_url, 1) as (idle,):
+        assert (await idle.take("idle", policy)).remaining == 599
+        assert await shared() == 570
+        assert idle.take_now("idle", policy) is not None, "the rest of its share is in its hand"
+
+        async def back() -> bool:
+            await idle.tidy()
+            return await shared() == 598
+
+        await until(back)
+        assert idle.take_now("idle", policy) is None
+
+
+async def test_a_replica_that_stops_keeps_nothing(rates_url: str) -> None:
+    policy = Policy("read", 600, window_s=86400)
+    async with limiters(rates_url, 2) as (stopped, other):
+        assert (await stopped.take("stopped", policy)).allowed
+        assert await admitted(other, "stopped", policy, 100) == 100
+        await stopped.stop()
+        assert await admitted(other, "stopped", policy, 600) == 499
+
+
+async def test_requests_that_wait_share_one_draw(database: Database) -> None:
+    drawn: list[int] = []
+
+    class Watched(Buckets):
+        async def draw(self, key: str, policy: Policy, *, need: int, held: int):
+            drawn.append(need)
+            return await super().draw(key, policy, need=need, held=held)
+
+    limiter = RateLimiter(Watched(database))
+    verdicts = await asyncio.gather(*(limiter.take("together", READ) for _ in range(50)))
+    assert [verdict.allowed for verdict in verdicts] == [True] * 50
+    assert drawn == [50]
+
+
+async def test_a_draw_takes_no_more_than_there_is_and_a_return_fills_no_more_than_fits(database: Database) -> None:
+    buckets, policy = Buckets(database), Policy("read", 100, window_s=86400)
+    assert (await buckets.draw("plain", policy, need=1, held=0)).taken == 5
+    assert (await buckets.draw("plain", policy, need=0, held=5)).taken == 0
+    assert (await buckets.draw("plain", policy, need=90, held=0)).taken == 90
+    assert (await buckets.draw("plain", policy, need=90, held=0)).taken == 5
+    assert (await buckets.draw("plain", policy, need=1, held=0)).taken == 0
+    await buckets.give_back({"plain": 1000, "of nobody": 3})
+    assert (await buckets.draw("plain", policy, need=1000, held=0)).taken == 100
+
+
+async def test_a_bucket_stays_as_spent_as_it_was_when_its_limit_changes(database: Database) -> None:
+    buckets = Buckets(database)
+    small, large = (Policy("read", limit, window_s=86400) for limit in (100, 1000))
+    await buckets.draw("changed", small, need=60, held=0)
+    assert (await buckets.draw("changed", large, need=100, held=0)).left == pytest.approx(300, abs=1)
+    assert (await buckets.draw("changed", small, need=0, held=100)).left == pytest.approx(30, abs=1)
+
+
+async def test_nobody_waits_for_the_disk_to_count(database: Database) -> None:
+    """The server has not flushed what a draw wrote when the draw is answered: the setting holds for its commit."""
+    buckets = Buckets(database)
+
+    async def unflushed() -> bool:
+        await buckets.draw("disk", READ, need=1, held=0)
+        async with database.single() as connection:
+            lags = await connection.fetchval("SELECT pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()")
+            return lags is True
+
+    await until(unflushed)
+
+
+async def test_full_and_forgotten_buckets_are_pruned(database: Database) -> None:
+    buckets = Buckets(database)
+    await buckets.draw("old", READ, need=1, held=0)
+
+    async def there() -> bool:
+        async with database.single() as connection:
+            return bool(await connection.fetchval("SELECT exists(SELECT FROM rate_buckets WHERE key = 'old')"))
+
+    await buckets.prune(timedelta(minutes=10))
+    assert await there()
+    await buckets.prune(timedelta(0))
+    assert not await there()
+
+
+async def test_f_101_without_the_database_logins_are_refused_and_reads_are_counted_here() -> None:
+    async with limiters(NOWHERE, 1) as (limiter,):
+        with pytest.raises(Unavailable):
+            await limiter.take("login:a", Policy("login", 30, strict=True))
+        policy = Policy("read", 5, window_s=86400)
+        assert await admitted(limiter, "read:a", policy, 20) == 5
+        assert await admitted(limiter, "read:b", policy, 20) == 5
+        with pytest.raises(Unavailable):
+            await limiter.take("login:b", Policy("login", 30, strict=True))
+
+
+async def test_f_101_the_shared_count_holds_again_when_the_database_is_back() -> None:
+    server = PostgresServer()
+    policy = Policy("read", 50, window_s=86400)
+    try:
+        await server.create()
+        async with limiters(await server.database("gateway"), 1) as (limiter,):
+            assert await admitted(limiter, "read:a", policy, 40) == 40
+            server.kill()
+            assert await admitted(limiter, "read:a", policy, 70) >= 50, "it counts for itself"
+            await server.start()
+            login = Policy("login", 30, strict=True)
+
+            async def back() -> bool:
+                try:
+                    return (await limiter.take("login:a", login)).allowed
+                except Unavailable:
+                    return False
+
+            await until(back)
+            left = await admitted(limiter, "read:a", policy, 70)
+            assert left <= 50, "a server that crashed may have forgotten its last half second, and no more than that"
+    finally:
+        server.remove()
+
+
+class Open(Protocol):
+    async def __call__(self, database_url: str = ..., **settings: object) -> httpx.AsyncClient: ...
+
+
+@pytest.fixture
+async def opened(nats_server: NatsServer, rates_url: str, script: Script, tmp_path: Path) -> AsyncIterator[Open]:
+    """Gateways behind a trusted proxy: each test has client addresses of its own."""
+    async with AsyncExitStack() as stack:
+
+        async def opened(database_url: str = rates_url, **settings: object) -> httpx.AsyncClient:
+            asked: dict[str, object] = {"trusted_proxies": "127.0.0.1"} | settings
+            app = create_app(settings_for(nats_server.url, database_url, tmp_path, **asked))
+            at = await stack.enter_async_context(serving(app))
+            client = httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False)
+            http = await stack.enter_async_context(client)
+            if database_url == rates_url:
+                await until_ready(http)
+            return http
+
+        assert script
+        yield opened
+
+
+def limit(script: Script, requests_per_minute: int | None) -> UserChanged:
+    limits = UNLIMITED.model_copy(update={"requests_per_minute": requests_per_minute})
+    return script.auth.change(script.alice, limits=limits, own_limits=True)
+
+
+def at(address: str, **more: str) -> dict[str, str]:
+    return {"X-Forwarded-For": address, **more}
+
+
+async def test_s_53_every_answer_says_what_is_left(opened: Open, script: Script) -> None:
+    limit(script, 600)
+    http = await opened()
+    seen = []
+    for method, path, status in [
+        ("GET", "/api/v1/models", 200),
+        ("GET", "/api/v1/jobs/unknown", 404),
+        ("GET", "/api/v1/nothing", 404),
+        ("GET", "/api/v1/jobs?limit=0", 422),
+    ]:
+        answer = await http.request(method, path, headers=ALICE)
+        assert answer.status_code == status, path
+        assert answer.headers["ratelimit-policy"] == '"read";q=600;w=60'
+        assert answer.headers["x-ratelimit-limit"] == "600"
+        remaining, reset = answer.headers["x-ratelimit-remaining"], answer.headers["x-ratelimit-reset"]
+        assert answer.headers["ratelimit"] == f'"read";r={remaining};t={reset}'
+        seen.append(int(remaining))
+    assert seen[0] == 599
+    assert 596 <= seen[-1] <= 598
+    for method, path, status in [("PUT", "/api/v1/models", 405), ("POST", "/api/v1/jobs", 422)]:
+        answer = await http.request(method, path, headers=ALICE, json={})
+        assert (answer.status_code, answer.headers["ratelimit-policy"]) == (status, '"write";q=600;w=60'), path
+
+
+async def test_s_53_who_has_none_left_is_told_when_to_come_again(opened: Open, script: Script) -> None:
+    limit(script, 3)
+    http = await opened()
+    for _ in range(3):
+        assert (await http.get("/api/v1/models", headers=ALICE)).status_code == 200
+    answer = await http.get("/api/v1/models", headers=ALICE)
+    assert answer.status_code == 429
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert (problem["code"], problem["request_id"]) == ("rate.exceeded", answer.headers["x-request-id"])
+    assert "read" in problem["detail"]
+    assert answer.headers["x-ratelimit-remaining"] == "0"
+    assert int(answer.headers["retry-after"]) >= int(answer.headers["x-ratelimit-reset"]) >= 1
+    assert (await http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})).status_code == 201, "its own class"
+    assert (await http.get("/api/v1/models", headers=BOB)).status_code == 200, "somebody else's bucket"
+
+
+async def test_s_53_a_change_of_the_tier_holds_at_once_and_unlimited_is_not_counted(
+    opened: Open, script: Script
+) -> None:
+    limit(script, 3)
+    http = await opened()
+    codes = [(await http.get("/api/v1/models", headers=ALICE)).status_code for _ in range(5)]
+    assert codes[-1] == 429
+    await script.say(limit(script, None))
+
+    async def unlimited() -> bool:
+        answer = await http.get("/api/v1/models", headers=ALICE)
+        return answer.status_code == 200 and "ratelimit" not in answer.headers
+
+    await until(unlimited)
+    await script.say(limit(script, 60_000))
+
+    async def limited() -> bool:
+        answer = await http.get("/api/v1/models", headers=ALICE)
+        return "60000" in answer.headers.get_list("x-ratelimit-limit")
+
+    await until(limited)
+
+
+async def test_b_23_guessing_credentials_ends_without_asking_auth(opened: Open, script: Script) -> None:
+    http = await opened(open_per_minute=4)
+    guesser, neighbour = "198.51.100.1", "198.51.100.2"
+    assert (await http.get("/api/v1/models", headers=at(guesser, **ALICE))).status_code == 200
+    asked = script.auth.asked
+    answers = [await http.get("/api/v1/models", headers=at(guesser, **{"X-API-Key": f"guess-{n}"})) for n in range(20)]
+    codes = [answer.status_code for answer in answers]
+    assert codes.count(401) in {4, 5}
+    assert codes[-1] == 429
+    assert answers[0].headers["ratelimit-policy"] == '"open";q=4;w=60'
+    assert script.auth.asked - asked == codes.count(401)
+    assert (await http.get("/api/v1/models", headers=at(guesser, **BOB))).status_code == 429, "nobody knows it yet"
+    assert (await http.get("/api/v1/models", headers=at(guesser))).status_code == 429
+    assert (await http.get("/api/v1/models", headers=at(guesser, **ALICE))).status_code == 200, "known to be good"
+    assert (await http.get("/api/v1/models", headers=at(neighbour, **BOB))).status_code == 200
+
+
+async def test_b_23_logins_have_a_class_of_their_own(opened: Open) -> None:
+    http = await opened(login_per_minute=3)
+    answers = [await http.post(LOGIN, headers=at("198.51.100.3"), json={}) for _ in range(5)]
+    assert [answer.status_code == 429 for answer in answers] == [False, False, False, True, True]
+    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"login";q=3;w=60'}
+    for path in ("register", "refresh"):
+        answer = await http.post(f"/api/v1/auth/{path}", headers=at("198.51.100.3", **ALICE), json={})
+        assert answer.status_code == 429, path
+    assert (await http.post(LOGIN, headers=at("198.51.100.4"), json={})).status_code != 429
+    assert (await http.get("/api/v1/models", headers=at("198.51.100.3"))).status_code == 401
+
+
+async def test_b_23_ipv6_neighbours_share_a_bucket(opened: Open) -> None:
+    http = await opened(open_per_minute=3)
+    codes = [(await http.get("/api/v1/models", headers=at(f"2001:db8::{n + 1:x}"))).status_code for n in range(4)]
+    assert codes == [401, 401, 401, 429]
+    assert (await http.get("/api/v1/models", headers=at("2001:db8:0:1::1"))).status_code == 401
+
+
+async def test_b_8_who_is_no_trusted_proxy_cannot_say_who_they_are(opened: Open) -> None:
+    http = await opened(trusted_proxies="198.51.100.0/24", open_per_minute=3)
+    codes = [
+        (await http.get("/api/v1/models", headers=at(f"203.0.113.{n}", Forwarded="for=1.2.3.4"))).status_code
+        for n in range(5)
+    ]
+    assert codes[-1] == 429
+
+
+async def test_s_59_behind_a_trusted_proxy_the_right_most_address_counts(opened: Open) -> None:
+    http = await opened(open_per_minute=3)
+    codes = [
+        (await http.get("/api/v1/models", headers=at(f"203.0.113.{n}, 198.51.100.5"))).status_code for n in range(4)
+    ]
+    assert codes == [401, 401, 401, 429]
+    assert (await http.get("/api/v1/models", headers=at("198.51.100.5, 198.51.100.6"))).status_code == 401
+
+
+async def test_health_executors_and_options_are_not_counted(opened: Open) -> None:
+    http = await opened(open_per_minute=1)
+    for method, path in [("GET", "/healthz"), ("GET", "/readyz"), ("PUT", "/internal/outputs/x"), ("OPTIONS", LOGIN)]:
+        for _ in range(3):
+            answer = await http.request(method, path, headers=at("198.51.100.7"))
+            assert answer.status_code != 429, path
+            assert "ratelimit" not in answer.headers
+
+
+async def test_it_can_be_turned_off(opened: Open, script: Script) -> None:
+    limit(script, 1)
+    http = await opened(rate_limit_enabled=False, open_per_minute=1)
+    for headers in (at("198.51.100.8", **ALICE), at("198.51.100.8")):
+        for _ in range(3):
+            answer = await http.get("/api/v1/models", headers=headers)
+            assert answer.status_code in {200, 401}
+            assert not [name for name in answer.headers if "ratelimit" in name]
+
+
+async def test_f_101_without_its_database_http_fails_closed_for_logins_only(opened: Open, script: Script) -> None:
+    limit(script, 3)
+    http = await opened(database_url=NOWHERE)
+
+    async def readable() -> bool:
+        return (await http.get("/api/v1/models", headers=BOB)).status_code == 200
+
+    await until(readable)
+    answer = await http.post(LOGIN, json={})
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (
+        503,
+        "service.unavailable",
+        "1",
+    )
+    codes = [(await http.get("/api/v1/models", headers=ALICE)).status_code for _ in range(4)]
+    assert codes == [200, 200, 200, 429]

@@ -1,0 +1,116 @@
+"""What a flood of logins costs everybody else: the p99 of other routes without and with it, and auth's memory.
+
+    python -m tests.load.login_flood [--seconds 30] [--logins 200] [--reads 20]
+
+Half of the logins are right and half are wrong; what is over capacity is to be told so at once (503 or 429). Rate
+limits are off (``GATEWAY_RATE_LIMIT_ENABLED=false``): nothing but auth's own bounds is in the way. One line of JSON.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from time import perf_counter
+
+import httpx
+
+from tests.kit.fleet import Fleet, running_fleet
+
+PASSWORD = "three words of mine"
+ROUTES = ("/jobs", "/models", "/auth/me")
+
+
+class Paced:
+    """Begins so many calls a second, whether those before have ended or not, and notes how long each took."""
+
+    def __init__(self, call: Callable[[int], Awaitable[int]], *, a_second: float) -> None:
+        self._call, self._every_s = call, 1 / a_second
+        self.statuses: Counter[int] = Counter()
+        self.took_ms: list[float] = []
+
+    async def run(self, seconds: float) -> None:
+        """Keep the pace for so long, and wait for the last answers."""
+        began, number = perf_counter(), 0
+        async with asyncio.TaskGroup() as calls:
+            while (due := number * self._every_s) < seconds:
+                await asyncio.sleep(max(0.0, began + due - perf_counter()))
+                calls.create_task(self._timed(number))
+                number += 1
+
+    def figures(self) -> dict[str, object]:
+        """Milliseconds at three places of the distribution, and what was answered how often."""
+        cuts = statistics.quantiles(self.took_ms, n=100, method="inclusive")
+        return {
+            "p50_ms": round(cuts[49], 1),
+            "p99_ms": round(cuts[98], 1),
+            "max_ms": round(max(self.took_ms), 1),
+            "statuses": dict(sorted(self.statuses.items())),
+        }
+
+    async def _timed(self, number: int) -> None:
+        began = perf_counter()
+        try:
+            self.statuses[await self._call(number)] += 1
+        except httpx.HTTPError:
+            self.statuses[0] += 1  # no answer at all
+        self.took_ms.append((perf_counter() - began) * 1000)
+
+
+def peak_rss_mib(pid: int) -> float:
+    """The most memory that a process has had, MiB."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return round(next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024, 1)
+
+
+async def flood(fleet: Fleet, *, seconds: float, logins: float, reads: float) -> dict[str, object]:
+    """The figures of both halves: quiet, then flooded."""
+    limits = httpx.Limits(max_connections=1000)
+    async with (
+        fleet.client(fleet.credentials["admin_key"]) as reader,
+        httpx.AsyncClient(base_url=f"{fleet.base_url}/api/v1", limits=limits, timeout=20) as guest,
+    ):
+
+        async def read(number: int) -> int:
+            return (await reader.get(ROUTES[number % len(ROUTES)])).status_code
+
+        async def login(number: int) -> int:
+            password = PASSWORD if number % 2 else f"{PASSWORD}, not"
+            body = {"username": f"flood-{number % 50}", "password": password}
+            return (await guest.post("/auth/login", json=body)).status_code
+
+        for number in range(50):
+            name = f"flood-{number}"
+            account = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
+            (await guest.post("/auth/register", json=account)).raise_for_status()
+        before = peak_rss_mib(fleet.pid("auth"))
+        quiet, flooded = Paced(read, a_second=reads), Paced(read, a_second=reads)
+        logged_in = Paced(login, a_second=logins)
+        await quiet.run(seconds)
+        await asyncio.gather(flooded.run(seconds), logged_in.run(seconds))
+        after = peak_rss_mib(fleet.pid("auth"))
+    return {
+        "quiet": quiet.figures(),
+        "flooded": flooded.figures(),
+        "logins": logged_in.figures(),
+        "auth_peak_rss_mib": {"before": before, "after": after},
+    }
+
+
+async def measure(seconds: float, logins: float, reads: float) -> None:
+    """Start the system, measure, and print."""
+    os.environ["GATEWAY_RATE_LIMIT_ENABLED"] = "false"
+    async with running_fleet("--nodes", "1") as fleet:
+        print(json.dumps(await flood(fleet, seconds=seconds, logins=logins, reads=reads)))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=30, help="of each half")
+    parser.add_argument("--logins", type=float, default=200, help="a second")
+    parser.add_argument("--reads", type=float, default=20, help="of other routes, a second")
+    arguments = parser.parse_args()
+    asyncio.run(measure(arguments.seconds, arguments.logins, arguments.reads))

@@ -1,0 +1,94 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.domain.rate_limit import Bucket, Hand, Policy, Verdict, headers, policy
+
+READ = Policy("read", 600)
+
+
+def test_s_53_answers_say_what_the_draft_says() -> None:
+    assert headers(READ, Verdict(allowed=True, remaining=598, reset_s=1)) == [
+        (b"ratelimit-policy", b'"read";q=600;w=60'),
+        (b"ratelimit", b'"read";r=598;t=1'),
+        (b"x-ratelimit-limit", b"600"),
+        (b"x-ratelimit-remaining", b"598"),
+        (b"x-ratelimit-reset", b"1"),
+    ]
+
+
+def test_a_policy_is_made_once_and_its_bucket_outlives_a_change_of_limits() -> None:
+    assert policy("read", 30) is policy("read", 30)
+    assert policy("read", 30).key("u") == policy("read", 60).key("u") != policy("write", 30).key("u")
+
+
+def test_a_bucket_gives_its_limit_at_once_and_then_as_much_as_comes_back() -> None:
+    bucket = Bucket(Policy("open", 30), now=100.0)
+    assert [bucket.take(100.0).remaining for _ in range(30)] == list(range(29, -1, -1))
+    assert bucket.take(100.0) == Verdict(allowed=False, remaining=0, reset_s=2)
+    assert not bucket.take(101.9).allowed
+    assert bucket.take(102.0).allowed
+    assert not bucket.take(102.0).allowed
+    assert sum(bucket.take(9999.0).allowed for _ in range(100)) == 30
+
+
+@given(st.integers(1, 1000), st.lists(st.floats(0, 5), max_size=300))
+def test_b_23_no_more_pass_than_the_policy_says(limit: int, pauses: list[float]) -> None:
+    bucket, now, passed = Bucket(Policy("open", limit), now=0.0), 0.0, 0
+    for pause in pauses:
+        now += pause
+        passed += bucket.take(now).allowed
+        assert passed <= limit + now * limit / 60 + 1e-6
+
+
+def test_a_hand_serves_what_was_drawn_and_no_more() -> None:
+    hand = Hand(READ)
+    assert hand.take(0.0) is None
+    hand.put(2, 500.0, now=1.0)
+    assert [hand.take(1.0), hand.take(1.0), hand.take(1.0)] == [
+        Verdict(allowed=True, remaining=501, reset_s=1),
+        Verdict(allowed=True, remaining=500, reset_s=1),
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("limit", "left", "wait_s"), [(600, 0.5, 0.05), (30, 0.0, 2.0), (30, 0.75, 0.5), (600, 7.0, 0)]
+)
+def test_a_hand_knows_when_the_next_token_comes(limit: int, left: float, wait_s: float) -> None:
+    hand = Hand(Policy("read", limit))
+    hand.put(0, left, now=5.0)
+    assert hand.empty_s() == pytest.approx(wait_s)
+
+
+def test_who_is_refused_waits_at_least_until_there_is_one_more() -> None:
+    hand = Hand(Policy("read", 6))
+    hand.put(0, 0.2, now=5.0)
+    assert hand.refuse(5.0) == Verdict(allowed=False, remaining=0, reset_s=8)
+    assert hand.refuse(12.9).reset_s == 1
+
+
+@given(st.integers(1, 1000), st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=200))
+def test_hand_and_shared_bucket_together_never_hold_more_than_the_limit(
+    limit: int, steps: list[tuple[float, bool]]
+) -> None:
+    """A replica that draws now and then, and spends or not: no burst is ever larger than the limit."""
+    policy, hand, shared, now = Policy("read", limit), Hand(Policy("read", limit)), float(limit), 0.0
+    for pause, spends in steps:
+        now += pause
+        shared = min(limit, shared + pause * policy.per_second)
+        if spends:
+            hand.take(now)
+        elif not hand.held(now):
+            drawn = min(int(shared), max(1, limit // 20))
+            shared -= drawn
+            hand.put(drawn, shared, now)
+        assert shared + hand.held(now) < limit + 1 + 1e-6
+
+
+def test_what_comes_out_of_a_hand_to_be_given_back_is_gone_from_it() -> None:
+    hand = Hand(READ)
+    hand.put(5, 100.0, now=0.0)
+    hand.back()
+    assert hand.all(0.0) == 6
+    assert hand.take(0.0) is None
