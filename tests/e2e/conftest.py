@@ -15,7 +15,9 @@ simulated_only = pytest.mark.skipif(bool(REAL), reason="needs the simulated node
 
 @pytest.fixture(scope="session")
 async def fleet() -> AsyncIterator[Fleet]:
-    async with running_fleet("--nodes", "2", "--step-ms", "10") as running:
+    async with running_fleet(
+        "--nodes", "2", "--step-ms", "10", GATEWAY_LOGIN_PER_MINUTE="6000", GATEWAY_OPEN_PER_MINUTE="6000"
+    ) as running:
         yield running
 
 

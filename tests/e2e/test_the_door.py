@@ -34,13 +34,14 @@ async def test_an_outside_system_submits_and_follows_its_jobs(fleet: Fleet, clie
 
 async def test_a_refusal_says_what_is_wrong(fleet: Fleet) -> None:
     outside, _ = await fleet.outside()
-    for payload in (b"{", b"{}", json.dumps({"workflow": {"1": {"class_type": "Evil", "inputs": {}}}}).encode()):
+    evil = json.dumps({"workflow": {"1": {"class_type": "Evil", "inputs": {}}}}).encode()
+    for payload, status in ((b"{", 400), (b"{}", 422), (evil, 422)):
         reply = await outside.request("jobs.submit", payload, timeout=5)
         body = json.loads(reply.data)
-        assert body["status"] == 422, body
+        assert body["status"] == status, body
         assert body["errors"]
         assert reply.headers is not None
-        assert reply.headers["Nats-Service-Error-Code"] == "422"
+        assert reply.headers["Nats-Service-Error-Code"] == str(status)
     await outside.close()
 
 

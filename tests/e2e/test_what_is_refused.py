@@ -102,7 +102,7 @@ async def test_a_bad_submission_is_refused_with_what_is_wrong_and_stores_nothing
 )  # fmt: skip
 async def test_broken_json_is_refused(client: httpx.AsyncClient, content: bytes) -> None:
     answer = await client.post("/jobs", content=content, headers={"Content-Type": "application/json"})
-    assert problem_of(answer, 422)["errors"]
+    assert problem_of(answer, 400 if content not in {b"[]", b"null", b'"x"'} else 422)["errors"]
 
 
 async def test_a_body_that_is_too_large_is_refused(client: httpx.AsyncClient) -> None:

@@ -1,0 +1,266 @@
+"""Every route against every sort of credential: only what is written down here passes.
+
+Alice owns what the paths name. Bob is somebody else, once with a session and once with a key; weak is a key of Alice's
+that lacks just the scope that the route asks for; nobody sends no credential; root is an admin.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from gateway.api.access import needs_of
+from gateway.app import create_app as create_gateway
+from gateway.settings import Settings as GatewaySettings
+from notifier.app import create_app as create_notifier
+from notifier.settings import Settings as NotifierSettings
+from tests.kit.fleet import HELLO, Fleet
+
+PASSWORD = "nobody else has this one yet"
+SCOPES = ["jobs:read", "jobs:write", "keys"]
+WHO = ("alice", "bob", "bob_key", "weak", "nobody", "root")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Who gets which status, in the order of ``WHO``. ``scope`` is what the route declares; "" for any credential."""
+
+    statuses: tuple[int, int, int, int, int, int]
+    scope: str | None = ""
+    json: dict[str, Any] | None = None
+
+
+def own(scope: str, status: int = 200, **more: Any) -> Row:
+    """Everybody with the scope has an own one of it."""
+    return Row((status, status, status, 403, 401, status), scope, **more)
+
+
+def object_of_alice(scope: str, status: int = 200) -> Row:
+    """Nobody but Alice learns so much as whether it is there."""
+    return Row((status, 404, 404, 403, 401, 404), scope)
+
+
+def admins(status: int = 200, **more: Any) -> Row:
+    """Nobody but an admin."""
+    return Row((403, 403, 403, 403, 401, status), "admin", **more)
+
+
+def session_only(status: int) -> Row:
+    """A session does, a key never."""
+    return Row((status, status, 403, 403, 401, 403), "", json={})
+
+
+def open_to_all(status: int = 200) -> Row:
+    """No credential is asked for, and none matters."""
+    return Row((status,) * 6, None)
+
+
+ROWS: dict[str, Row] = {
+    "POST /api/v1/jobs": own("jobs:write", 201, json={"workflow": HELLO}),
+    "GET /api/v1/jobs": own("jobs:read"),
+    "GET /api/v1/jobs/{job_id}": object_of_alice("jobs:read"),
+    "GET /api/v1/jobs/{job_id}/events": object_of_alice("jobs:read"),
+    "GET /api/v1/jobs/{job_id}/outputs": object_of_alice("jobs:read"),
+    "GET /api/v1/jobs/{job_id}/result": object_of_alice("jobs:read"),
+    "HEAD /api/v1/jobs/{job_id}/result": object_of_alice("jobs:read"),
+    "GET /api/v1/jobs/{job_id}/image": object_of_alice("jobs:read"),
+    "HEAD /api/v1/jobs/{job_id}/image": object_of_alice("jobs:read"),
+    "DELETE /api/v1/jobs/{job_id}": object_of_alice("jobs:write"),
+    "POST /api/v1/jobs/{job_id}/cancel": object_of_alice("jobs:write"),
+    "GET /api/v1/models": own("jobs:read"),
+    "POST /api/v1/auth/register": open_to_all(422),
+    "POST /api/v1/auth/login": open_to_all(422),
+    "POST /api/v1/auth/refresh": open_to_all(422),
+    "POST /api/v1/auth/logout": session_only(204),
+    "POST /api/v1/auth/password": session_only(422),
+    "GET /api/v1/auth/me": Row((200, 200, 200, 200, 401, 200), ""),
+    "POST /api/v1/auth/keys": own("keys", 201, json={"name": "another"}),
+    "GET /api/v1/auth/keys": own("keys"),
+    "DELETE /api/v1/auth/keys/{key_id}": object_of_alice("keys", 204),
+    "GET /api/v1/admin/users": admins(),
+    "GET /api/v1/admin/users/{user_id}": admins(),
+    "PATCH /api/v1/admin/users/{user_id}": admins(json={"is_active": True}),
+    "GET /api/v1/admin/tiers": admins(),
+    "PATCH /api/v1/admin/tiers/{name}": admins(json={"limits": {"queue_cap": 100}}),
+    "GET /.well-known/jwks.json": open_to_all(),
+    "GET /healthz": open_to_all(),
+    "GET /readyz": open_to_all(),
+    "GET /openapi.json": open_to_all(),
+    "HEAD /openapi.json": open_to_all(),
+    "GET /docs": open_to_all(),
+    "PUT /internal/outputs/{token}": open_to_all(403),
+    "WS /ws/jobs/{job_id}": Row((101, 404, 404, 403, 4401, 404), None),
+}
+
+
+@dataclass
+class World:
+    """What the paths name, and who asks."""
+
+    fleet: Fleet
+    paths: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, dict[str, str]] = field(default_factory=dict)
+    weak: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    async def headers_of(self, who: str, row: Row, http: httpx.AsyncClient) -> dict[str, str]:
+        if who == "weak":
+            return self.weak[row.scope or "jobs:read"]
+        if who in {"alice", "bob"}:  # afresh: one of the routes ends it
+            return await log_in(http, f"{who}-{self.fleet.process.pid}")
+        return self.headers[who]
+
+
+@pytest.fixture(scope="module")
+async def world(fleet: Fleet) -> World:
+    made = World(fleet)
+    pid = fleet.process.pid
+    async with fleet.client("") as http:
+        for name in ("alice", "bob"):
+            account = {"username": f"{name}-{pid}", "email": f"{name}-{pid}@example.com", "password": PASSWORD}
+            answer = await http.post("/auth/register", json=account)
+            assert answer.status_code == 201, answer.text
+            made.paths["user_id"] = made.paths.get("user_id", answer.json()["id"])
+        root = {"X-API-Key": fleet.credentials["admin_key"]}
+        alice, bob = [await log_in(http, f"{name}-{pid}") for name in ("alice", "bob")]
+        for user in (await http.get("/admin/users", params={"search": f"-{pid}"}, headers=root)).json()["users"]:
+            answer = await http.patch(f"/admin/users/{user['id']}", json={"tier": "enterprise"}, headers=root)
+            assert answer.status_code == 200, answer.text
+        made.weak = {
+            scope: {"X-API-Key": (await key(http, alice, [one for one in SCOPES if one != scope]))["key"]}
+            for scope in (*SCOPES, "admin")
+        }
+        made.headers = {"nobody": {}, "root": root, "bob_key": {"X-API-Key": (await key(http, bob, SCOPES))["key"]}}
+        job = await http.post("/jobs", json={"workflow": HELLO}, headers=alice)
+        assert job.status_code == 201, job.text
+        made.paths |= {"job_id": job.json()["job_id"], "name": "free", "token": "no-such-token"}
+        made.paths["key_id"] = (await key(http, alice, SCOPES))["id"]
+    async with fleet.client(made.weak["keys"]["X-API-Key"]) as reader:
+        assert (await fleet.ended(reader, made.paths["job_id"]))["status"] == "completed"
+    return made
+
+
+async def log_in(http: httpx.AsyncClient, name: str) -> dict[str, str]:
+    answer = await http.post("/auth/login", json={"username": name, "password": PASSWORD})
+    assert answer.status_code == 200, answer.text
+    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+async def key(http: httpx.AsyncClient, session: dict[str, str], scopes: list[str]) -> dict[str, Any]:
+    answer = await http.post("/auth/keys", json={"name": "matrix", "scopes": scopes}, headers=session)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def routes() -> dict[str, Any]:
+    """Every route that the two public services have, by method and path."""
+    nowhere = {"database_url": "postgresql+asyncpg://nobody@127.0.0.1:1/none", "nats_url": "nats://127.0.0.1:1"}
+    gateway = GatewaySettings.model_validate(
+        {**nowhere, "secret_key": "s", "artifacts_url": Path("/tmp").as_uri(), "docs_public": True}
+    )
+    found: dict[str, Any] = {}
+    for app in (create_gateway(gateway), create_notifier(NotifierSettings.model_validate(nowhere))):
+        for route in _flat(app.routes):
+            methods = getattr(route, "methods", None) or ("WS",)
+            found |= {f"{method} {_path(route)}": getattr(route, "original_route", route) for method in methods}
+    return found
+
+
+def _path(route: Any) -> str:
+    return str(route.path or route.original_route.path)  # of a websocket, only the route itself knows
+
+
+def _flat(routes: Iterable[BaseRoute]) -> Iterator[Any]:
+    """Routes one by one, those of included routers with the path that they got there."""
+    for route in routes:
+        contexts = getattr(route, "effective_route_contexts", None)
+        if contexts is None:
+            yield route
+        else:
+            yield from contexts()
+
+
+def test_s_4_each_route_has_a_row_and_declares_what_the_row_says() -> None:
+    there = routes()
+    assert there.keys() == ROWS.keys()
+    for name, route in there.items():
+        needs = needs_of(route) if isinstance(route, APIRoute) else None
+        declared = None if needs is None else (needs.scope or "")
+        assert declared == ROWS[name].scope, name
+
+
+@pytest.mark.parametrize("who", [who for who in WHO if who != "alice"] + ["alice"])
+@pytest.mark.parametrize("name", [name for name in ROWS if not name.startswith("WS")])
+async def test_s_2_only_what_is_written_down_passes(world: World, name: str, who: str) -> None:
+    row = ROWS[name]
+    method, template = name.split(" ")
+    path = _filled(template, world.paths)
+    async with world.fleet.client("") as http:
+        headers = await world.headers_of(who, row, http)
+    async with httpx.AsyncClient(base_url=world.fleet.base_url, timeout=20) as http:
+        sent = {} if row.scope is None and method == "POST" else row.json
+        answer = await http.request(method, path, headers=headers, json=sent)
+    assert answer.status_code == row.statuses[WHO.index(who)], answer.text
+    if who in {"bob", "bob_key", "nobody"} and "{" not in template:
+        assert world.paths["job_id"] not in answer.text
+        assert f"alice-{world.fleet.process.pid}" not in answer.text
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.statuses[1] == 404 and name[:2] != "WS"])
+async def test_s_1_somebody_elses_is_answered_like_nobodys(world: World, name: str) -> None:
+    method, template = name.split(" ")
+    other = {"key_id": "0" * 12, "job_id": "01a207ba-9da5-7b63-8156-e4e4ca898bed"}
+    async with httpx.AsyncClient(base_url=world.fleet.base_url, timeout=20) as http:
+        answers = [
+            await http.request(method, _filled(template, paths), headers=world.headers["bob_key"])
+            for paths in (world.paths, other)
+        ]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert _impersonal(answers[0]) == _impersonal(answers[1])
+
+
+def _filled(template: str, paths: dict[str, str]) -> str:
+    return re.sub(r"{(\w+)}", lambda match: paths[match[1]], template)
+
+
+def _impersonal(answer: httpx.Response) -> tuple[Any, ...]:
+    """The answer without what is of the request and the moment."""
+    body = answer.json() if answer.content else {}
+    changing = {"x-request-id", "date", "content-length"}
+    kept = [
+        name
+        for name in answer.headers
+        if name.lower() not in changing and not name.lower().startswith(("ratelimit", "x-ratelimit"))
+    ]
+    return {name: body[name] for name in body if name not in {"instance", "request_id"}}, sorted(kept)
+
+
+@pytest.mark.parametrize("who", WHO)
+async def test_s_2_a_websocket_shows_nobody_elses_job(world: World, who: str) -> None:
+    row = ROWS["WS /ws/jobs/{job_id}"]
+    async with world.fleet.client("") as http:
+        headers = await world.headers_of(who, row, http)
+    url = f"{world.fleet.base_url.replace('http', 'ws', 1)}/ws/jobs/{world.paths['job_id']}"
+    assert await _handshake(url, headers) == row.statuses[WHO.index(who)]
+
+
+async def _handshake(url: str, headers: dict[str, str]) -> int:
+    try:
+        async with connect(url, additional_headers=headers) as socket:
+            if not headers:
+                await socket.send('{"type": "auth", "key": "nobody"}')
+            try:
+                await socket.recv()
+            except ConnectionClosed as closed:
+                return closed.rcvd.code if closed.rcvd else 1006
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code

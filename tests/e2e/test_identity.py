@@ -1,0 +1,233 @@
+"""Accounts, sessions and keys as people live with them, on the whole system."""
+
+import asyncio
+import os
+import secrets
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.kit.fleet import HELLO, Fleet
+from tests.kit.waiting import until
+
+PASSWORD = "seventeen blue lanterns at sea"
+WITHIN_S = 5.0  # a second is promised; the machine that runs the tests may be busy
+
+
+def bearer(session: dict[str, Any]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {session['access_token']}"}
+
+
+async def registered(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
+    """A new account with a name that starts like this, and its first session."""
+    username = f"{name}-{secrets.token_hex(4)}"
+    account = {"username": username, "email": f"{username}@example.com", "password": PASSWORD}
+    answer = await client.post("/auth/register", json=account)
+    assert answer.status_code == 201, answer.text
+    user: dict[str, Any] = answer.json()
+    return user | await logged_in(client, username)
+
+
+async def logged_in(client: httpx.AsyncClient, username: str) -> dict[str, Any]:
+    answer = await client.post("/auth/login", json={"username": username, "password": PASSWORD})
+    assert answer.status_code == 200, answer.text
+    session: dict[str, Any] = answer.json()
+    await until(partial(is_let_in, client, bearer(session)))  # a gateway that has just begun knows no token's key yet
+    return session
+
+
+async def new_key(client: httpx.AsyncClient, session: dict[str, Any], *scopes: str) -> dict[str, Any]:
+    wanted = {"name": "e2e"} | ({"scopes": list(scopes)} if scopes else {})
+    answer = await client.post("/auth/keys", json=wanted, headers=bearer(session))
+    assert answer.status_code == 201, answer.text
+    key: dict[str, Any] = answer.json()
+    return key
+
+
+@pytest.fixture
+async def public(fleet: Fleet) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a credential."""
+    async with fleet.client("") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def admin(fleet: Fleet) -> AsyncIterator[httpx.AsyncClient]:
+    async with fleet.client(fleet.credentials["admin_key"]) as opened:
+        yield opened
+
+
+async def status(client: httpx.AsyncClient, headers: dict[str, str]) -> int:
+    return (await client.get("/auth/me", headers=headers)).status_code
+
+
+async def test_from_registering_to_a_picture(fleet: Fleet, public: httpx.AsyncClient) -> None:
+    user = await registered(public, "ada")
+    assert (user["tier"], user["role"], user["is_active"]) == ("free", "user", True)
+    assert (user["token_type"], "password" in user) == ("bearer", False)
+    me = (await public.get("/auth/me", headers=bearer(user))).json()
+    assert me["id"] == user["id"]
+    assert me["limits"]["images_per_day"] == 10
+    assert (me["used_today"], me["left_today"], me["running"], me["queued"]) == (0, 10, 0, 0)
+    key = await new_key(public, user)
+    assert key["scopes"] == ["jobs:read", "jobs:write"]
+    async with fleet.client(key["key"]) as client:
+        job = await fleet.submit(client, workflow=HELLO)
+        assert (await client.get("/auth/me")).json()["used_today"] > 0  # at once: it went through this gateway
+        ended = await fleet.ended(client, job["job_id"])
+        assert ended["status"] == "completed", ended
+        assert (await client.get(f"/jobs/{job['job_id']}/result")).content.startswith(b"\x89PNG")
+        assert (await client.get("/auth/keys")).status_code == 403  # not among its scopes
+    listed = (await public.get("/auth/keys", headers=bearer(user))).json()
+    assert [kept["id"] for kept in listed["keys"]] == [key["id"]]
+    assert "key" not in listed["keys"][0]
+
+
+async def test_s_46_another_tier_holds_at_once_without_a_restart(
+    fleet: Fleet, public: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    user = await registered(public, "climber")
+    key = {"X-API-Key": (await new_key(public, user))["key"]}
+    before = await public.get("/auth/me", headers=key)
+    assert (before.headers["x-ratelimit-limit"], before.json()["limits"]["images_per_day"]) == ("30", 10)
+    changed = await admin.patch(f"/admin/users/{user['id']}", json={"tier": "pro"})
+    assert changed.json()["tier"] == "pro"
+
+    async def holds() -> bool:
+        answer = await public.get("/auth/me", headers=key)
+        me = answer.json()
+        return (answer.headers["x-ratelimit-limit"], me["limits"]["images_per_day"], me["left_today"]) == (
+            "600", 1000, 1000,
+        )  # fmt: skip
+
+    await until(holds, within_s=WITHIN_S)
+    async with fleet.client(key["X-API-Key"]) as client:
+        answer = await client.post("/jobs", json={"workflow": HELLO})
+        assert answer.headers["x-quota-limit"] == "1000"
+        await fleet.ended(client, answer.json()["job_id"])
+
+
+async def test_s_23_a_revoked_key_ends_at_once_and_so_does_its_websocket(
+    fleet: Fleet, public: httpx.AsyncClient
+) -> None:
+    user = await registered(public, "loser")
+    key = await new_key(public, user)
+    async with fleet.client(key["key"]) as client:
+        job = await fleet.submit(client, workflow=slow(60))
+        async with fleet.watch(job["job_id"], key=key["key"]) as socket:
+            await socket.recv()
+            revoked = await public.delete(f"/auth/keys/{key['id']}", headers=bearer(user))
+            assert revoked.status_code == 204
+            await until(lambda: refused(client), within_s=WITHIN_S)
+            async with asyncio.timeout(WITHIN_S):
+                await socket.wait_closed()
+            assert socket.close_code == 4401
+    await public.delete(f"/jobs/{job['job_id']}", headers=bearer(user))
+    again = await public.delete(f"/auth/keys/{key['id']}", headers=bearer(user))
+    assert again.status_code == 204
+
+
+async def test_s_46_whoever_is_deactivated_is_refused_with_every_credential(
+    public: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    user = await registered(public, "gone")
+    key = {"X-API-Key": (await new_key(public, user))["key"]}
+    assert await status(public, key) == 200
+    assert (await admin.patch(f"/admin/users/{user['id']}", json={"is_active": False})).json()["is_active"] is False
+    for credential in (key, bearer(user)):
+        await until(partial(is_refused, public, credential), within_s=WITHIN_S)
+    answer = await public.post("/auth/login", json={"username": user["username"], "password": PASSWORD})
+    assert answer.status_code == 401
+    assert (await public.post("/auth/refresh", json={"refresh_token": user["refresh_token"]})).status_code == 401
+    assert (await admin.get(f"/admin/users/{user['id']}")).json()["is_active"] is False
+
+
+async def test_s_46_logging_out_ends_the_access_token_too(public: httpx.AsyncClient) -> None:
+    user = await registered(public, "leaver")
+    other = await logged_in(public, user["username"])
+    assert (await public.post("/auth/logout", headers=bearer(user))).status_code == 204
+    await until(lambda: is_refused(public, bearer(user)), within_s=WITHIN_S)
+    assert await status(public, bearer(other)) == 200
+    assert (await public.post("/auth/logout", params={"all": "true"}, headers=bearer(other))).status_code == 204
+    await until(lambda: is_refused(public, bearer(other)), within_s=WITHIN_S)
+
+
+async def test_s_47_a_refresh_token_used_again_ends_the_whole_family(public: httpx.AsyncClient) -> None:
+    user = await registered(public, "twice")
+    first = user["refresh_token"]
+    sessions = [user]
+    for _ in range(2):  # the first one is then nobody's immediate predecessor
+        answer = await public.post("/auth/refresh", json={"refresh_token": sessions[-1]["refresh_token"]})
+        assert answer.status_code == 200, answer.text
+        sessions.append(answer.json())
+    assert (await public.post("/auth/refresh", json={"refresh_token": first})).status_code == 401
+    newest = sessions[-1]
+    assert (await public.post("/auth/refresh", json={"refresh_token": newest["refresh_token"]})).status_code == 401
+    await until(lambda: is_refused(public, bearer(newest)), within_s=WITHIN_S)
+
+
+async def test_without_auth_known_people_go_on_and_nobody_new_gets_in(fleet: Fleet, public: httpx.AsyncClient) -> None:
+    user = await registered(public, "steady")
+    key, revoked = [(await new_key(public, user))["key"] for _ in range(2)]
+    unknown = (await new_key(public, user))["key"]
+    credentials = [{"X-API-Key": key}, bearer(user)]
+    for credential in (*credentials, {"X-API-Key": revoked}):
+        assert await status(public, credential) == 200
+    await public.delete(f"/auth/keys/{revoked.split('_')[1]}", headers=bearer(user))
+    await until(lambda: is_refused(public, {"X-API-Key": revoked}), within_s=WITHIN_S)
+    async with fleet.client(key) as client:
+        await fleet.ended(client, (await fleet.submit(client, workflow=HELLO))["job_id"])
+    async with stopped(fleet, "auth"):
+        for credential in credentials:
+            assert await status(public, credential) == 200
+            submitted = await public.post("/jobs", json={"workflow": HELLO}, headers=credential)
+            assert submitted.status_code == 201, submitted.text
+            read = await public.get(f"/jobs/{submitted.json()['job_id']}", headers=credential)
+            assert read.status_code == 200
+        login = {"username": user["username"], "password": PASSWORD}
+        answers = await asyncio.gather(
+            public.post("/auth/login", json=login),
+            public.post("/auth/refresh", json={"refresh_token": user["refresh_token"]}),
+            public.get("/auth/me", headers={"X-API-Key": unknown}),
+        )
+        assert [answer.status_code for answer in answers] == [503, 503, 503]
+        assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
+        assert await status(public, {"X-API-Key": revoked}) == 401
+    await until(lambda: is_let_in(public, {"X-API-Key": unknown}))
+
+
+async def refused(client: httpx.AsyncClient) -> bool:
+    return (await client.get("/auth/me")).status_code == 401
+
+
+async def is_refused(client: httpx.AsyncClient, headers: dict[str, str]) -> bool:
+    return await status(client, headers) == 401
+
+
+async def is_let_in(client: httpx.AsyncClient, headers: dict[str, str]) -> bool:
+    return await status(client, headers) == 200
+
+
+def slow(seconds: float) -> dict[str, Any]:
+    """A workflow that keeps its node for a while."""
+    return {
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
+        "2": {"class_type": "SimSleep", "inputs": {"image": ["1", 0], "seconds": seconds}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "slow"}},
+    }
+
+
+@asynccontextmanager
+async def stopped(fleet: Fleet, name: str) -> AsyncIterator[None]:
+    """A part of the system does nothing at all, its connections open."""
+    pid = fleet.pid(name)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
