@@ -45,7 +45,7 @@ async def test_a_refusal_says_what_is_wrong(fleet: Fleet) -> None:
     await outside.close()
 
 
-async def test_an_outside_system_neither_acts_for_nor_overhears_anybody_else(fleet: Fleet) -> None:
+async def test_s_6_an_outside_system_neither_acts_for_nor_overhears_anybody_else(fleet: Fleet) -> None:
     outside, problems = await fleet.outside()
     admin = fleet.credentials["admin_user_id"]
     overheard: list[str] = []

@@ -54,8 +54,15 @@ async def test_the_same_key_and_body_is_the_same_job(gateway: Gateway, script: S
     assert len(script.scheduler.jobs) == 1
 
 
-@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "ü"])
-async def test_a_malformed_idempotency_key_is_refused(gateway: Gateway, script: Script, key: str) -> None:
+async def test_b_21_two_idempotency_keys_are_one_too_many(gateway: Gateway, script: Script) -> None:
+    headers = [*ALICE.items(), ("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    answer = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "idempotency.key_malformed")
+    assert not script.scheduler.submits
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "ü", "a\tb", "\x7f"])
+async def test_b_21_a_malformed_idempotency_key_is_refused(gateway: Gateway, script: Script, key: str) -> None:
     headers = httpx.Headers(ALICE | {"Idempotency-Key": key}, encoding="latin-1")
     answer = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a"})
     assert answer.status_code == 400

@@ -25,7 +25,7 @@ USER = User(
 )  # fmt: skip
 
 
-def test_s_40_a_sealed_key_opens_under_its_name_and_secret_alone() -> None:
+def test_s_25_a_sealed_key_opens_under_its_name_and_secret_alone() -> None:
     key, box = SigningKey.fresh(), KeyBox("secret")
     sealed = box.seal(key)
     opened = box.open(key.kid, sealed)

@@ -16,9 +16,9 @@ from contracts.permissions import inbox_prefix
 from door.identity import Identity
 from gateway.api import admin, auth, docs, events, fleet, jobs, jwks, keys, results, uploads
 from gateway.api.admission import Admission, Rates
+from gateway.api.document import complete
 from gateway.api.guard import Guard
 from gateway.api.me import add_me
-from gateway.api.problems import Problem
 from gateway.consumers.door import open_door
 from gateway.consumers.grants import serve_grants
 from gateway.consumers.tiers import hear_tiers
@@ -121,7 +121,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(uploads.router(intake=intake, idle_s=settings.upload_idle_s))
     if settings.docs_public:
         app.include_router(docs.router(title=app.title, document=DOCUMENT))
-    _describe_problems(app)
+    complete(app)
     return app
 
 
@@ -149,18 +149,3 @@ def _rates(settings: Settings, limiter: RateLimiter) -> Rates | None:
         login=policy("login", settings.login_per_minute, strict=True),
         open=policy("open", settings.open_per_minute),
     )
-
-
-def _describe_problems(app: FastAPI) -> None:
-    """Put the schema of problems into the OpenAPI document, which FastAPI's ``responses`` can only refer to."""
-    make = app.openapi
-
-    def openapi() -> dict[str, object]:
-        document = make()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        described = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(described.pop("$defs", {}))
-        schemas["Problem"] = described
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -16,8 +16,8 @@ from contracts.auth import (
     Tier,
 )
 from gateway.api.access import Admin
-from gateway.api.auth import documented
 from gateway.api.body import json_body
+from gateway.api.document import documented
 from gateway.api.problems import BODY, problems
 from gateway.domain.account_requests import TierPatch, UserPatch
 from gateway.domain.errors import UnknownTier
@@ -75,7 +75,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
     @routes.patch(
         "/users/{user_id}",
         summary="Change a user",
-        openapi_extra=documented(UserPatch, _USER_PATCH),
+        openapi_extra=documented(UserPatch, example=_USER_PATCH),
         responses=problems(404, 409, *BODY),
     )
     async def change(who: Admin, user_id: str, body: Body, request: Request) -> AccountBody:
@@ -99,7 +99,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
     @routes.patch(
         "/tiers/{name}",
         summary="Change the limits of a tier",
-        openapi_extra=documented(TierPatch, _TIER_PATCH),
+        openapi_extra=documented(TierPatch, example=_TIER_PATCH),
         responses=problems(404, *BODY),
     )
     async def change_tier(who: Admin, name: str, body: Body, request: Request) -> TierBody:

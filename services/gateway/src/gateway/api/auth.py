@@ -20,6 +20,7 @@ from contracts.auth import (
 )
 from gateway.api.access import Anybody
 from gateway.api.body import form_body, json_body
+from gateway.api.document import documented
 from gateway.api.problems import BODY, open_problems, problems
 from gateway.domain.account_requests import LoginForm, LoginRequest, PasswordRequest, RefreshRequest, RegisterRequest
 from gateway.domain.errors import SessionNeeded
@@ -33,12 +34,6 @@ _REFRESH = {"refresh_token": "cfr_…"}
 _PASSWORDS = {"current_password": _ADA["password"], "new_password": "seventeen blue lanterns at sea"}
 
 Body = Annotated[Any, Depends(json_body)]
-
-
-def documented(model: type[Any], example: dict[str, Any], *more: str) -> dict[str, Any]:
-    """What the OpenAPI document says of a body that we read ourselves; ``more`` are other media types of it."""
-    described = {"schema": model.model_json_schema(), "example": example}
-    return {"requestBody": {"required": True, "content": dict.fromkeys(("application/json", *more), described)}}
 
 
 async def login_body(request: Request) -> LoginRequest:
@@ -57,7 +52,7 @@ def router(*, bus: Bus) -> APIRouter:
         "/register",
         status_code=201,
         summary="Make an account",
-        openapi_extra=documented(RegisterRequest, _ADA | {"email": "ada@example.com"}),
+        openapi_extra=documented(RegisterRequest, example=_ADA | {"email": "ada@example.com"}),
         responses=open_problems(409, *BODY),
     )
     async def register(request: Request, body: Body) -> UserBody:
@@ -69,7 +64,7 @@ def router(*, bus: Bus) -> APIRouter:
     @routes.post(
         "/login",
         summary="Log in",
-        openapi_extra=documented(LoginRequest, _ADA, FORM),
+        openapi_extra=documented(LoginRequest, FORM, example=_ADA),
         responses=open_problems(401, *BODY),
     )
     async def login(request: Request, asked: Annotated[LoginRequest, Depends(login_body)]) -> SessionBody:
@@ -80,7 +75,7 @@ def router(*, bus: Bus) -> APIRouter:
     @routes.post(
         "/refresh",
         summary="Exchange a refresh token",
-        openapi_extra=documented(RefreshRequest, _REFRESH),
+        openapi_extra=documented(RefreshRequest, example=_REFRESH),
         responses=open_problems(401, *BODY),
     )
     async def refresh(request: Request, body: Body) -> SessionBody:
@@ -106,7 +101,7 @@ def router(*, bus: Bus) -> APIRouter:
         "/password",
         status_code=204,
         summary="Change the password",
-        openapi_extra=documented(PasswordRequest, _PASSWORDS),
+        openapi_extra=documented(PasswordRequest, example=_PASSWORDS),
         responses=problems(*BODY),
     )
     async def password(who: Anybody, request: Request, body: Body) -> None:

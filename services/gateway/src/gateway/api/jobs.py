@@ -13,6 +13,7 @@ from contracts.scheduler import JobStatus, Quota
 from contracts.wire.errors import FieldError
 from gateway.api.access import Reader, Writer
 from gateway.api.body import workflow_body
+from gateway.api.document import documented
 from gateway.api.problems import problems
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.json_body import read_model
@@ -39,10 +40,7 @@ _EXAMPLES = {
     },
 }
 _BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": Submission.model_json_schema(), "examples": _EXAMPLES}},
-    },
+    **documented(Submission, examples=_EXAMPLES),
     "parameters": [
         {
             "name": "Idempotency-Key",

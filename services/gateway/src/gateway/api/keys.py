@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from chassis.bus import Bus
 from contracts.auth import CREATE_KEY, LIST_KEYS, REVOKE_KEY, CreateKey, ListKeys, RevokeKey, UnknownKey
 from gateway.api.access import KeyOwner
-from gateway.api.auth import documented
 from gateway.api.body import json_body
+from gateway.api.document import documented
 from gateway.api.problems import BODY, problems
 from gateway.domain.account_requests import KeyRequest
 from gateway.domain.idempotency import idempotency_key
@@ -40,7 +40,7 @@ def router(*, bus: Bus) -> APIRouter:
         "",
         status_code=201,
         summary="Make a key",
-        openapi_extra=documented(KeyRequest, _EXAMPLE) | {"parameters": [_IDEMPOTENCY]},
+        openapi_extra=documented(KeyRequest, example=_EXAMPLE) | {"parameters": [_IDEMPOTENCY]},
         responses={201: {"headers": _HEADERS}, **problems(400, 409, *BODY)},
     )
     async def create(

@@ -1,0 +1,58 @@
+"""Values that are harmless text to us and trouble to others, and dates that are none."""
+
+from typing import Any
+
+import pytest
+
+from tests.integration.gateway.conftest import ALICE, Gateway
+from tests.integration.gateway.real_auth import House
+from tests.kit.scripted import Script
+
+KEYS = "/api/v1/auth/keys"
+TEXTS = [
+    "'; DROP TABLE users; --", '" OR ""="', "{{7*7}}", "${jndi:ldap://127.0.0.1/a}", "$(reboot)", "`id`", "%n%s%x",
+    "*)(uid=*))(|(uid=*", "<script>alert(1)</script>", "../../etc/passwd", '{"$gt": ""}', "__proto__", "constructor",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+async def test_b_15_b_12_text_is_kept_as_it_came(house: House, text: str) -> None:
+    _, session = await house.user()
+    for name in (text, f"{text} \U0001f680 \u00e9 e\u0301"):  # the last two look alike and are not the same
+        made = await house.http.post(KEYS, headers=session, json={"name": name})
+        assert (made.status_code, made.json().get("name")) == (201, name)
+    listed = (await house.http.get(KEYS, headers=session)).json()["keys"]
+    assert sum(text in key["name"] for key in listed) == 2
+
+
+@pytest.mark.parametrize("text", TEXTS)
+async def test_b_15_a_label_and_a_prompt_reach_the_scheduler_as_they_came(
+    gateway: Gateway, script: Script, text: str
+) -> None:
+    body: dict[str, Any] = {"prompt": text, "labels": {text: text}}
+    answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, json=body)
+    assert (answer.status_code, answer.json()["labels"]) == (201, {text: text})
+    (submitted,) = script.scheduler.submits
+    assert submitted.labels == {text: text}
+    assert text in [node["inputs"].get("text") for node in submitted.graph.values()]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+async def test_b_15_a_search_finds_what_it_names_and_nothing_else(house: House, text: str) -> None:
+    await house.user()
+    answer = await house.http.get("/api/v1/admin/users", params={"search": text}, headers=house.admin)
+    assert (answer.status_code, answer.json()["users"]) == (200, [])
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "0000-01-01T00:00:00Z", "9999999-01-01T00:00:00Z", "-1-01-01T00:00:00Z", "2027-02-30T00:00:00Z", "infinity",
+        "2027-01-01T00:00:00+99:99", "2027-01-01T00:00:00-99:99", "2027-13-01T00:00:00Z", "2027-01-01", "tomorrow", "",
+        "1999-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2027-01-01T25:00:00Z", "2027-01-01T00:00:00", 0, -1, 1e300,
+    ],
+)  # fmt: skip
+async def test_b_19_b_36_a_date_that_is_none_or_too_far_is_refused(house: House, date: Any) -> None:
+    answer = await house.http.post(KEYS, headers=house.admin, json={"name": "k", "expires_at": date})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/expires_at"
