@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ NAMED = re.compile(r"(?<![a-z0-9])([bs])_(\d+)(?![0-9])")
 LINE = re.compile(r"^\| ([BS]-\d+) \| (\S.*) \|$")
 
 
+@cache
 def _tested() -> dict[str, set[str]]:
     """Rows by number, with the tests whose names carry it."""
     found: dict[str, set[str]] = {}
