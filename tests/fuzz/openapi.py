@@ -50,7 +50,7 @@ async def _run(fleet: Fleet, header: str, examples: int, options: list[str]) -> 
         "--max-examples", str(examples), "--header", header, "--continue-on-failure", "--request-timeout", "20",
         "--suppress-health-check", "all", *options,
     ]  # fmt: skip
-    return (await asyncio.to_thread(subprocess.run, command, check=False)).returncode
+    return (await asyncio.to_thread(subprocess.run, command, check=False, cwd=fleet.state)).returncode
 
 
 def _log_lines(fleet: Fleet) -> list[str]:
