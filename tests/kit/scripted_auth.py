@@ -77,7 +77,8 @@ class ScriptedAuth:
     Attributes:
         keys: text of each key, and its user; ``scopes`` of those that have not all that a user may do.
         asked: how often somebody asked whose a key is; ``keysets`` and ``reads``: for the keyset, for changes.
-        before_verify: awaited between looking a key up and answering.
+        before_verify: awaited between looking a key up and answering; ``before_read``: before changes are read.
+        page: changes in an answer.
         keyset: what is answered instead of the true one.
     """
 
@@ -91,6 +92,8 @@ class ScriptedAuth:
         self.uses: dict[str, datetime] = {}
         self.asked = self.keysets = self.reads = 0
         self.before_verify: Callable[[], Awaitable[None]] = _at_once
+        self.before_read: Callable[[], Awaitable[None]] = _at_once
+        self.page = 2000
         self.signing = SigningKey()
         self.keyset: Keyset | None = None
 
@@ -184,11 +187,12 @@ class ScriptedAuth:
 
     async def read_changes(self, asked: ReadChanges, _: Address) -> Changes:
         self.reads += 1
+        await self.before_read()
         now = datetime.now(UTC)
         since = asked.since or now - timedelta(seconds=TOKEN_S)
-        users = tuple(change for change in self.changes if change.at >= since)
+        users = tuple(change for change in self.changes if change.at >= since)[: self.page]
         tiers = tuple(TierLimits(tier=tier, limits=limits) for tier, limits in self.tiers.items())
-        return Changes(now=now, tiers=tiers, users=users)
+        return Changes(now=users[-1].at if len(users) == self.page else now, tiers=tiers, users=users)
 
     async def read_account(self, _asked: ReadAccount, address: Address) -> Account:
         user_id = UUID(address.tenant)

@@ -87,6 +87,27 @@ async def test_an_answer_that_is_full_says_where_to_go_on(system: System) -> Non
         await database.close()
 
 
+async def test_of_changes_at_the_same_moment_none_is_lost_between_two_answers(system: System) -> None:
+    user, database = await somebody(system), Database(system.database_url, name="twins")
+    try:
+        async with database.direct() as connection:
+            change = await changes.change(connection, user.id)
+            many = """
+                INSERT INTO changes (user_id, body, at)
+                SELECT $1, $2::jsonb || jsonb_build_object('version', number, 'at', at), at
+                FROM generate_series(1, $3::int) AS number,
+                LATERAL (SELECT now() - interval '50 minutes' - greatest($3 - 1 - number, 0) * interval '1 ms') AS t(at)
+            """
+            await connection.execute(many, user.id, change.model_dump_json(), changes.BATCH + 1)
+        full = await system.bus.ask(READ_CHANGES, ReadChanges())
+        found = [*full.users, *await read_back(user, full.now)]
+    finally:
+        await database.close()
+        await system.sql.execute("DELETE FROM changes WHERE user_id = $1", user.id)
+    versions = {each.version for each in found if each.user_id == user.id}
+    assert versions >= set(range(1, changes.BATCH + 2))
+
+
 async def test_versions_have_no_gap_however_many_change_a_user_at_once(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     made = [await user.make_key() for _ in range(10)]
@@ -123,3 +144,23 @@ async def test_what_everybody_heard_is_forgotten_after_a_day(system: System) -> 
         rows = await system.sql.fetch(f"SELECT user_id FROM {table}")  # noqa: S608 - constants only
         owners = {row["user_id"] for row in rows}
         assert (user.id in owners, other.id in owners) == (False, True)
+
+
+async def test_keys_that_ended_long_ago_are_forgotten(system: System) -> None:
+    user = await somebody(system)
+    names = ("revoked", "expired", "revoked lately", "works")
+    made = {name: (await user.make_key(name=name)).key.id for name in names}
+    for name, column, days in (
+        ("revoked", "revoked_at", 91),
+        ("expired", "expires_at", 91),
+        ("revoked lately", "revoked_at", 89),
+    ):
+        ended = f"UPDATE api_keys SET {column} = now() - $2 * interval '1 day' WHERE id = $1"  # noqa: S608 - constants only
+        await system.sql.execute(ended, made[name], days)
+    database = Database(system.database_url, name="prune")
+    try:
+        await Pruner(database, idle=timedelta(days=7)).tick()
+    finally:
+        await database.close()
+    rows = await system.sql.fetch("SELECT name FROM api_keys WHERE user_id = $1", user.id)
+    assert {row["name"] for row in rows} == {"bootstrap", "revoked lately", "works"}

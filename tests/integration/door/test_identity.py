@@ -150,6 +150,28 @@ async def test_nothing_fails_open_while_it_is_not_known_what_was_revoked(script:
         assert await is_refused(identity, revoked)
 
 
+async def test_nothing_fails_open_before_all_that_was_revoked_is_read(script: Script, nats: NatsServer) -> None:
+    token, revoked = script.auth.token(script.alice), script.auth.token(script.bob)
+    for user, void in ((script.alice, False), (script.alice, False), (script.bob, True)):
+        script.auth.change(user, void_tokens=void)
+    script.auth.page, reached, go_on = 2, asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        if script.auth.reads > 1:
+            reached.set()
+            await go_on.wait()
+
+    script.auth.before_read = wait
+    async with door(script, nats.url, ready=False) as identity:
+        await reached.wait()
+        for credential in (token, revoked):
+            with pytest.raises(Unavailable):
+                await identity.principal(credential)
+        go_on.set()
+        await until(lambda: is_good(identity, token))
+        assert await is_refused(identity, revoked)
+
+
 async def test_a_stale_key_is_asked_about_again_in_the_background(script: Script, nats: NatsServer) -> None:
     async with door(script, nats.url, fresh_s=SOON_S) as identity:
         assert await is_good(identity, ALICE_KEY)

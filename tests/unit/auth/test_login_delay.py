@@ -28,3 +28,7 @@ def test_s_33_more_failures_never_make_it_shorter_and_it_always_ends(failures: i
 def test_s_33_a_login_is_delayed_for_just_that_long(failures: int, since: timedelta) -> None:
     assert is_delayed(failures, NOW - since, NOW) == (since < delay_after(failures))
     assert not is_delayed(failures, None, NOW)
+
+
+def test_s_33_a_failure_that_is_free_delays_nobody_who_began_before_it() -> None:
+    assert not is_delayed(FREE, NOW, NOW - timedelta(milliseconds=1))

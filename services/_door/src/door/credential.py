@@ -4,8 +4,8 @@ import re
 
 from starlette.datastructures import Headers
 
-VISIBLE = re.compile(r"^[\x21-\x7e]{1,4096}$")
-BEARER = re.compile(r"^bearer +(\S+)$", re.IGNORECASE)
+VISIBLE = re.compile(r"[\x21-\x7e]{1,4096}")
+BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
 
 def presented(headers: Headers) -> list[str | None]:
@@ -19,9 +19,9 @@ def presented(headers: Headers) -> list[str | None]:
 
 
 def _bearer(value: str) -> str | None:
-    match = BEARER.match(value)
+    match = BEARER.fullmatch(value)
     return _visible(match[1]) if match else None
 
 
 def _visible(value: str) -> str | None:
-    return value if VISIBLE.match(value) else None
+    return value if VISIBLE.fullmatch(value) else None

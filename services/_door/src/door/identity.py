@@ -33,7 +33,7 @@ KEY_MAX = 512  # characters
 BAD_S = 5.0  # a bad one is refused for so long without another look
 AGAIN_S = 5.0  # between two questions about a stale key that auth does not answer
 OVERLAP = timedelta(seconds=30)  # a transaction that began earlier may end later
-KEYSET_S = 300.0  # a key that auth took out is believed no longer
+KEYSET_S = 30.0  # a key that auth took out is believed no longer; a new one is known before it signs
 KEYSET_MAX = 16  # keys
 EXPIRY_S = 5.0
 TRIES = 3
@@ -245,7 +245,7 @@ class Identity:
         self._since = read.now if more else read.now - OVERLAP
         if more:
             self._reread.wake()
-        if monotonic() >= self._keyset_due or not self._keys:
+        elif monotonic() >= self._keyset_due or not self._keys:
             await self._read_keyset()
 
     async def _refetch(self) -> None:

@@ -107,10 +107,11 @@ def _register_sessions(
     bus: Bus, settings: Settings, database: Database, *, announcer: Announcer, signer: Signer, hashing: HashingPool
 ) -> None:
     policy, pepper = Policy(settings.password_min_length), RefreshPepper(settings.secret_key.get_secret_value())
+    grace = timedelta(seconds=settings.refresh_grace_s)
     sessions.register_accounts(
         bus,
         registrar=Registrar(database, hashing, policy),
-        passwords=PasswordChanger(database, hashing, policy, announcer, token_life=signer.token_life),
+        passwords=PasswordChanger(database, hashing, policy, announcer, token_life=signer.token_life + grace),
         denials=DenialRecorder(database),
     )
     sessions.register_sessions(
@@ -122,7 +123,7 @@ def _register_sessions(
             pepper,
             announcer,
             idle=timedelta(days=settings.refresh_token_idle_days),
-            grace=timedelta(seconds=settings.refresh_grace_s),
+            grace=grace,
         ),
         ender=SessionEnder(database, announcer),
         signer=signer,

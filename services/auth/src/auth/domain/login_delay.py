@@ -19,4 +19,5 @@ def delay_after(failures: int) -> timedelta:
 
 def is_delayed(failures: int, last: datetime | None, now: datetime) -> bool:
     """Whether a login is refused now, be the password right or wrong. Such a login is no failure of its own."""
-    return last is not None and now < last + delay_after(failures)
+    # ``now`` may be before ``last``: who waits for the account's lock began earlier than who held it.
+    return last is not None and failures > FREE and now < last + delay_after(failures)

@@ -9,7 +9,7 @@ EVERY_S = 600.0
 
 
 class Pruner:
-    """Forgets changes after a day, who asked for a key after 24 hours, and sessions a day after their end.
+    """Forgets changes and who asked for a key after a day, sessions a day after their end, and keys 90 days after.
 
     Args:
         idle: how long a session lives without being refreshed.
@@ -23,4 +23,5 @@ class Pruner:
         async with self._database.single() as connection:
             await changes.prune(connection)
             await keys.prune_requests(connection)
+            await keys.prune(connection)
             await sessions.prune(connection, idle=self._idle)

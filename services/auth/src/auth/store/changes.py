@@ -19,7 +19,7 @@ RETURNING {COLUMNS}, clock_timestamp() AS at
 _WRITE = Statement("INSERT INTO changes (user_id, body, at) VALUES (:user_id, :body, :at)")
 _READ = Statement("""
 SELECT body, at FROM changes
-WHERE at > coalesce(:since, now() - interval '1 hour') ORDER BY at, id LIMIT :limit
+WHERE at >= coalesce(:since, now() - interval '1 hour') ORDER BY at, id LIMIT :limit
 """)
 _NOW = Statement("SELECT now()")
 # Longer than any access token and any copy of a principal at a door lives.
@@ -63,7 +63,10 @@ async def change(
 
 
 async def read(connection: Connection, since: datetime | None) -> Read:
-    """Changes after that time, or of the last hour, oldest first; at most ``BATCH``, then ``now`` is where to go on."""
+    """Changes from that time on, or of the last hour, oldest first; at most ``BATCH``, then ``now`` is where to go on.
+
+    That is when the last of them happened, which comes again: others may have happened at the same moment.
+    """
     now: datetime = await _NOW.value(connection)
     rows = await _READ.all(connection, since=since, limit=BATCH)
     return Read(

@@ -47,7 +47,8 @@ VALUES (:user_id, :idempotency_key, :request_hash, :salt, :key_id)
 ON CONFLICT (user_id, idempotency_key) DO UPDATE SET
     request_hash = excluded.request_hash, salt = excluded.salt, key_id = excluded.key_id, created_at = now()
 """)
-_PRUNE = Statement(f"DELETE FROM key_requests WHERE NOT {_REMEMBERED}")  # noqa: S608 - constants only
+_PRUNE_REQUESTS = Statement(f"DELETE FROM key_requests WHERE NOT {_REMEMBERED}")  # noqa: S608 - constants only
+_PRUNE = Statement("DELETE FROM api_keys WHERE least(revoked_at, expires_at) < now() - interval '90 days'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,11 @@ async def remember(connection: Connection, user_id: UUID, request: KeyRequest) -
 
 async def prune_requests(connection: Connection) -> None:
     """Forget requests that are older than 24 hours."""
+    await _PRUNE_REQUESTS.run(connection)
+
+
+async def prune(connection: Connection) -> None:
+    """Forget keys that ended 90 days ago; what was done with them stays in the audit log."""
     await _PRUNE.run(connection)
 
 

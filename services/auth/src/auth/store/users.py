@@ -17,12 +17,11 @@ u.tokens_from, u.limits AS own, t.images_per_day, t.max_running, t.queue_cap, t.
 """What ``user_of`` reads of ``users u JOIN tiers t ON t.name = u.tier``."""
 
 _FIND = Statement(f"SELECT {COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id = :id")  # noqa: S608 - constants only
-_LOCK = Statement(f"SELECT {COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id = :id FOR UPDATE OF u")  # noqa: S608 - constants only
+_LOCK = Statement("SELECT FROM users WHERE id = :id FOR UPDATE")
 _LIST = Statement(f"""
 SELECT {COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier
 WHERE (:user_id::uuid IS NULL OR u.id = :user_id)
     AND (:before::uuid IS NULL OR u.id < :before)
-    AND (:user_id::uuid IS NULL OR u.id = :user_id)
     AND (:tier::text IS NULL OR u.tier = :tier)
     AND (:role::text IS NULL OR u.role = :role)
     AND (:is_active::boolean IS NULL OR u.is_active = :is_active)
@@ -53,8 +52,9 @@ async def find(connection: Connection, user_id: UUID) -> User | None:
 
 async def lock(connection: Connection, user_id: UUID) -> User | None:
     """The user of that id, nobody else's to change until the transaction ends."""
-    row = await _LOCK.first(connection, id=user_id)
-    return user_of(row) if row else None
+    # Locked first and read then: who waits for a lock with a join finds nobody where the join's column has changed.
+    await _LOCK.run(connection, id=user_id)
+    return await find(connection, user_id)
 
 
 async def page(connection: Connection, query: ListUsers) -> tuple[list[User], bool]:

@@ -20,7 +20,8 @@ class PasswordChanger:
     """Changes passwords.
 
     Args:
-        token_life: of an access token: a session that was not refreshed within it has none that is valid.
+        token_life: of the last access token that a rotation may have led to, counted from the rotation: a session
+            that was not refreshed within it has none that is valid.
     """
 
     def __init__(

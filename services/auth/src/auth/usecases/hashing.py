@@ -4,28 +4,38 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import TypeVar, TypeVarTuple
 
 from auth.domain.password_hash import Checked, PasswordHashes
 from contracts.auth import Busy
 
+A = TypeVarTuple("A")
+T = TypeVar("T")
+
 NICE = 10  # whoever hashes gives way to those who serve
+WAIT_S = 1.0  # for a thread; a new password needs one twice, within contracts.auth.HASH_S
 RETRY_S = 1.0
 
 
 class HashingPool:
     """Hashes in threads of its own; who finds no place is refused at once. Each hash takes 19 MiB while it runs.
 
+    Who has waited too long is refused as well, and nothing is hashed for it: hashes are slow where others need the
+    cores, and whoever asked would have gone by the time.
+
     Args:
         threads: hashes at the same time.
         queue: requests that may wait for one of them.
+        wait_s: how long they may.
     """
 
-    def __init__(self, hashes: PasswordHashes, *, threads: int, queue: int) -> None:
-        self._hashes = hashes
+    def __init__(self, hashes: PasswordHashes, *, threads: int, queue: int, wait_s: float = WAIT_S) -> None:
+        self._hashes, self._wait_s = hashes, wait_s
         self._free = threads + queue
+        self._turns = asyncio.Semaphore(threads)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hashing", initializer=_give_way)
 
     @contextmanager
@@ -44,16 +54,35 @@ class HashingPool:
             self._free += 1
 
     async def check(self, password: str, stored: str | None) -> Checked:
-        """Whether the password is the stored one, in the time that one verification takes."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._hashes.check, password, stored)
+        """Whether the password is the stored one, in the time that one verification takes.
+
+        Raises:
+            Busy: its turn did not come.
+        """
+        return await self._in_turn(self._hashes.check, password, stored)
 
     async def make(self, password: str) -> str:
-        """The hash to keep of a new password."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._hashes.make, password)
+        """The hash to keep of a new password.
+
+        Raises:
+            Busy: its turn did not come.
+        """
+        return await self._in_turn(self._hashes.make, password)
 
     def close(self) -> None:
         """Start no more hashes."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_turn(self, work: Callable[[*A], T], *args: *A) -> T:
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Busy(retry_after_s=RETRY_S) from None
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        finally:
+            self._turns.release()
 
 
 def _give_way() -> None:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from auth.store import keys
-from chassis.postgres import Database
+from chassis.postgres import Database, is_away
 from contracts.auth import KeysUsed
 
 MOST = 10_000  # of them kept between two writes; more are dropped, and told again with the key's next use
@@ -26,13 +26,17 @@ class UseNotes:
                 self._uses[key_id] = at
 
     async def write(self) -> None:
-        """Write what was gathered; a key's time only goes forward, and never past now. What fails is kept."""
+        """Write what was gathered; a key's time only goes forward, and never past now.
+
+        While the database is away it is kept. What cannot be written at all is dropped: it would fail again and again.
+        """
         if not self._uses:
             return
         writing, self._uses = self._uses, {}
         try:
             async with self._database.single() as connection:
                 await keys.note_uses(connection, writing)
-        except Exception:
-            self.add(KeysUsed(uses=writing))
+        except Exception as error:
+            if is_away(error):
+                self.add(KeysUsed(uses=writing))
             raise

@@ -14,7 +14,7 @@ class ChangeReader:
         self._database = database
 
     async def read(self, since: datetime | None) -> Changes:
-        """Changes after that time, None for those of the last hour, and every tier as it is.
+        """Changes from that time on, None for those of the last hour, and every tier as it is.
 
         A transaction's changes are dated before its commit: who asks on from ``now`` asks from a little earlier. Where
         ``now`` is when the last of them happened the answer is full, and there are more to be asked for at once.

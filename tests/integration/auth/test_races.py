@@ -1,0 +1,48 @@
+"""Two things that happen to one user at the same moment."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import asyncpg
+
+from chassis.bus import Bus
+from contracts.auth import END_SESSION, REVOKE_KEY, Done, EndSession, RevokeKey
+from tests.integration.auth.conftest import Person, System, login, session_id
+from tests.integration.auth.people import somebody
+from tests.kit.waiting import until
+
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%'
+"""
+
+
+@asynccontextmanager
+async def while_its_tier_changes(sql: asyncpg.Pool, user_id: UUID) -> AsyncIterator[None]:
+    """The block's request waits for a change of the user's tier, which commits at the end of the block."""
+    async with sql.acquire() as connection, connection.transaction():
+        await connection.execute("UPDATE users SET tier = 'pro' WHERE id = $1", user_id)
+        yield
+
+        async def waits() -> bool:
+            return bool(await sql.fetchval(WAITING))
+
+        await until(waits)
+
+
+async def test_s_46_who_logs_out_while_their_tier_changes_is_out(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+    ended = session_id(await login(bus, person))
+    async with while_its_tier_changes(sql, person.id):
+        asking = asyncio.create_task(bus.ask(END_SESSION, EndSession(session_id=ended), tenant=person.tenant))
+    await asking
+    assert await sql.fetchval("SELECT ended_at FROM sessions WHERE id = $1", ended) is not None
+
+
+async def test_s_23_a_key_that_is_revoked_while_its_users_tier_changes_is_revoked(system: System) -> None:
+    user = await somebody(system)
+    made = await user.make_key()
+    async with while_its_tier_changes(system.sql, user.id):
+        asking = asyncio.create_task(user.ask(REVOKE_KEY, RevokeKey(key_id=made.key.id)))
+    assert await asking == Done()

@@ -1,0 +1,57 @@
+"""Who waits for a password to be hashed, and for how long."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from threading import Event
+
+import pytest
+
+from auth.domain.password_hash import Checked, PasswordHashes, argon2id
+from auth.usecases.hashing import HashingPool
+from contracts.auth import Busy
+from tests.kit.waiting import until
+
+NEVER_S = 3600.0
+
+
+class Held(PasswordHashes):
+    """Checks nothing until it is let go on, and says what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__(argon2id(memory_kib=8, passes=1))
+        self.go_on, self.checked = Event(), list[str]()
+
+    def check(self, password: str, stored: str | None) -> Checked:
+        self.checked.append(password)
+        self.go_on.wait()
+        return super().check(password, stored)
+
+
+@pytest.fixture
+async def hashes() -> AsyncIterator[Held]:
+    hashes = Held()
+    yield hashes
+    hashes.go_on.set()
+
+
+async def test_b_33_who_finds_no_place_is_refused_at_once(hashes: Held) -> None:
+    pool = HashingPool(hashes, threads=1, queue=1, wait_s=NEVER_S)
+    with pool.place(), pool.place(), pytest.raises(Busy), pool.place():
+        pass
+    with pool.place():
+        pass
+    pool.close()
+
+
+async def test_b_33_who_waits_too_long_is_refused_and_nothing_is_hashed_for_it(hashes: Held) -> None:
+    pool = HashingPool(hashes, threads=1, queue=2, wait_s=0.01)
+    first = asyncio.create_task(pool.check("first", None))
+    await until(lambda: hashes.checked == ["first"])
+    for hashing in (pool.check("second", None), pool.make("third")):
+        with pytest.raises(Busy):
+            await hashing
+    hashes.go_on.set()
+    assert await first == Checked(matches=False)
+    await pool.check("fourth", None)
+    assert hashes.checked == ["first", "fourth"]
+    pool.close()
