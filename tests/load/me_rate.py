@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
         at = received.lower().find(LENGTH, 0, head) + len(LENGTH)
         if len(received) < head + len(END) + int(received[at : received.find(b"\r", at)]):
             return
-        if not received.startswith(b"HTTP/1.1 200"):
+        if not received.startswith(b"HTTP/1.1 20"):
             self.ended.set_exception(ValueError(received[:500]))
             return
         self.answers += 1

@@ -6,13 +6,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
-from fastapi import FastAPI, Request
+import pytest
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
 
 from chassis.http import Limits
 from chassis.web import create_web
 from tests.kit.serving import serving
+from tests.kit.waiting import until
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+LARGE = 32 << 20  # bytes; more than the kernel takes
 
 
 @asynccontextmanager
@@ -30,6 +34,19 @@ def app() -> FastAPI:
     @made.put("/patient/x")
     async def take(request: Request) -> int:
         return len(await request.body())
+
+    @made.get("/large")
+    async def large() -> Response:
+        return Response(bytes(LARGE))
+
+    @made.get("/endless")
+    async def endless() -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            while True:
+                yield bytes(1 << 16)
+                await asyncio.sleep(0)
+
+        return StreamingResponse(parts())
 
     return made
 
@@ -115,3 +132,38 @@ async def test_b_22_a_route_with_a_rule_of_its_own_is_not_hurried() -> None:
         assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
         writer.transport.abort()
         cut.transport.abort()
+
+
+@pytest.mark.parametrize("path", ["/endless", "/large"])
+async def test_f_115_who_reads_nothing_of_its_answer_is_cut_off(path: str) -> None:
+    async with serving(app(), Limits(per_peer=1, unread_s=0.2)) as at:
+        reader, writer = await connect(at)
+        writer.write(b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.encode())
+
+        async def cut() -> bool:
+            return await _served(at)
+
+        await until(cut)
+        assert not reader.at_eof()
+        writer.transport.abort()
+
+
+async def test_f_115_who_reads_slowly_gets_all_of_it() -> None:
+    async with serving(app(), Limits(unread_s=0.2)) as at:
+        reader, writer = await connect(at)
+        writer.write(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        read = 0
+        while part := await reader.read(1 << 16):
+            read += len(part)
+        assert read > LARGE
+        writer.transport.abort()
+
+
+async def test_b_23_addresses_are_counted_as_one_where_they_are() -> None:
+    async with serving(app(), Limits(per_peer=2, whose=lambda _address: "all")) as at:
+        first, second = await connect(at), await connect(at)
+        host, port = at.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port), local_addr=("127.0.0.2", 0))
+        assert (await reader.read()).startswith(b"HTTP/1.1 429")
+        for _, other in (first, second, (reader, writer)):
+            other.transport.abort()

@@ -1,13 +1,16 @@
 """Who gets in, and what with."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from contracts.auth import RECORD_DENIAL, Done, RecordDenial, Role, Scope
+from contracts.scheduler import JobState
 from contracts.wire.topic import Address
 from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, Gateway, settings_for, until_ready
@@ -83,6 +86,18 @@ async def test_b_2_a_deactivated_user_is_nobody_at_once(gateway: Gateway, script
     await until(refused)
 
 
+async def test_b_2_a_stream_of_events_ends_with_its_credential(gateway: Gateway, script: Script) -> None:
+    job = script.scheduler.add(script.alice, uuid4())
+    path = f"/api/v1/jobs/{job.job_id}/events"
+    async with asyncio.timeout(10), gateway.http.stream("GET", path, headers=ALICE) as stream:
+        lines = stream.aiter_lines()
+        assert await anext(lines)
+        await script.say(script.auth.change(script.alice, is_active=False, void_tokens=True))
+        async for _ in lines:
+            pass
+    assert script.scheduler.jobs[job.job_id].state is JobState.QUEUED
+
+
 async def test_b_8_headers_do_not_say_who_somebody_is(gateway: Gateway, script: Script) -> None:
     made = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})
     spoof = {"X-User-Id": str(script.alice), "X-Forwarded-User": str(script.alice), "X-Tenant-Id": str(script.alice)}
@@ -135,6 +150,18 @@ async def test_b_2_a_scope_that_lacks_is_named_and_recorded(
         "key_id": "id-of-alice-key",
         "ip": "127.0.0.1",
     }
+
+
+@pytest.mark.parametrize("host", ["a/b?", "["])
+async def test_b_2_what_is_recorded_is_not_for_the_host_header_to_say(
+    listening: tuple[httpx.AsyncClient, Script], told: list[tuple[str, RecordDenial]], host: str
+) -> None:
+    http, script = listening
+    script.auth.scopes["alice-key"] = (Scope.JOBS_READ,)
+    answer = await http.post("/api/v1/jobs", headers=ALICE | {"Host": host}, json={"prompt": "a"})
+    assert answer.status_code == 403
+    await until(lambda: bool(told))
+    assert told[0][1].what == "POST /api/v1/jobs"
 
 
 async def test_b_2_denials_are_recorded_a_few_a_second_and_nobody_waits(

@@ -584,3 +584,11 @@ async def test_s_52_an_allowed_page_gets_leave_by_name_and_without_cookies(edge:
     assert answer.headers["access-control-allow-origin"] == "https://app.example"
     assert answer.headers["vary"] == "Origin"
     assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("wrong", [b"Origin: https://evil.example", b"Origin: https://app.example"])
+async def test_s_55_a_preflight_that_is_refused_is_a_problem_too(edge: str, wrong: bytes) -> None:
+    more = wrong + b"\r\nAccess-Control-Request-Method: " + (b"GET" if b"evil" in wrong else b"TRACE") + b"\r\n"
+    answer = check(await exchange(edge, get(b"/api/v1/jobs", more, method=b"OPTIONS")), {400})
+    assert answer.problem["code"] == "http.bad_request"
+    assert "evil" not in answer.headers.get("access-control-allow-origin", "")

@@ -379,3 +379,15 @@ async def test_f_101_without_its_database_http_fails_closed_for_logins_only(open
     )
     codes = [(await http.get("/api/v1/models", headers=ALICE)).status_code for _ in range(4)]
     assert codes == [200, 200, 200, 429]
+
+
+async def test_b_23_a_flood_of_addresses_is_forgotten_in_one_go(database: Database) -> None:
+    buckets = Buckets(database)
+    async with database.single() as connection:
+        await connection.execute(
+            "INSERT INTO rate_buckets (key, tokens, capacity, taken, at) "
+            "SELECT 'flood:' || n, 1, 1, 0, now() - interval '1 hour' FROM generate_series(1, 2500) AS n"
+        )
+    await buckets.prune(timedelta(minutes=30))
+    async with database.single() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM rate_buckets WHERE key LIKE 'flood:%'") == 0

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.domain.client_ip import NOBODY, Clients, networks, site
+from gateway.domain.client_ip import NOBODY, Clients, counted, networks, site
 
 BEHIND = Clients(networks("10.0.0.7, 192.168.0.0/16,2001:db8:ffff::/48"))
 DIRECT = Clients(())
@@ -54,3 +54,14 @@ def test_b_23_ipv6_is_counted_by_its_64() -> None:
 def test_s_59_a_list_with_a_mistake_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"does not appear|has host bits"):
         networks(text)
+
+
+def test_s_59_what_stands_behind_an_address_is_not_repeated() -> None:
+    assert BEHIND.of("10.0.0.7", ["fe80::1%eth0"]) == DIRECT.of("fe80::1%<any>", []) == "fe80::1"
+    assert BEHIND.of("10.0.0.7", ["1" * 10_000]) == "10.0.0.7"
+
+
+def test_b_23_connections_are_counted_as_requests_are() -> None:
+    assert counted("2001:db8:1:2::1") == counted("2001:db8:1:2:ffff::9")
+    assert counted("::ffff:203.0.113.9") == counted("203.0.113.9") != counted("203.0.113.10")
+    assert counted("/run/socket") == NOBODY

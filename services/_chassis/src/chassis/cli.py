@@ -9,8 +9,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from chassis import logs, migrate
-from chassis.http import BoundedWebSockets, Limits, guarded
+from chassis.http import Limits, guarded
 from chassis.settings import DatabaseSettings, ServiceSettings
+from chassis.unread import BoundedWebSockets
 
 GRACE_S = 10  # a request that is being answered may take this long after the service was told to stop
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar, Literal
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from chassis.ids import new_id
 from chassis.logs import log
+from chassis.unread import BoundedWebSockets, UnreadHttp
 from chassis.web import SAFE_HEADERS
 
 LINGER_S = 1.0  # a refused peer may read its answer that long; closing at once would reset it away
@@ -39,6 +39,8 @@ class Limits:
         patient: prefixes of paths whose bodies are not hurried, since their route has a rule of its own.
         per_peer: open connections of one address.
         trusted: tells of an address whether it may have any number of them, as a proxy of ours.
+        whose: what an address is counted as; several may be one client's.
+        unread_s: for which nothing of an answer could be sent.
         pipelined: requests that one connection may have waiting.
     """
 
@@ -52,6 +54,8 @@ class Limits:
     patient: tuple[bytes, ...] = ()
     per_peer: int = 1024
     trusted: Callable[[str], bool] = lambda _address: False
+    whose: Callable[[str], str] = lambda address: address
+    unread_s: float = 60
     pipelined: int = 64
 
 
@@ -61,33 +65,12 @@ class _Refused(Exception):
         self.status, self.detail = status, detail
 
 
-class BoundedWebSockets(WebSocketsSansIOProtocol):
-    """uvicorn 0.54's protocol, but a connection whose peer stopped reading is cut once its application returns.
-
-    uvicorn only closes the transport then, which waits for what is buffered to be read: for ever.
-    """
-
-    on_lost: Callable[[], None] | None = None
-
-    async def run_asgi(self) -> None:
-        """Run the application for one websocket."""
-        await super().run_asgi()
-        if not self.writable.is_set():
-            self.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever counts connections."""
-        super().connection_lost(exc)
-        if self.on_lost:
-            self.on_lost()
-
-
 def guarded(limits: Limits) -> type["GuardedHttp"]:
     """The protocol of one server: connections are counted per server."""
-    return type("GuardedHttp", (GuardedHttp,), {"limits": limits, "peers": Counter()})
+    return type("GuardedHttp", (GuardedHttp,), {"limits": limits, "peers": Counter(), "unread_s": limits.unread_s})
 
 
-class GuardedHttp(HttpToolsProtocol):
+class GuardedHttp(UnreadHttp):
     """uvicorn 0.54's protocol within ``limits``. What it refuses is a problem, and the connection's last answer."""
 
     limits: ClassVar[Limits]
@@ -106,9 +89,10 @@ class GuardedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection; one too many is refused unread."""
         super().connection_made(transport)
-        self._peer = self.client[0] if self.client else ""
+        address = self.client[0] if self.client else ""
+        self._peer = self.limits.whose(address)
         self.peers[self._peer] += 1
-        if self.peers[self._peer] > self.limits.per_peer and not self.limits.trusted(self._peer):
+        if self.peers[self._peer] > self.limits.per_peer and not self.limits.trusted(address):
             self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "Too many connections from this address.")
         else:
             self._arm()
@@ -195,6 +179,7 @@ class GuardedHttp(HttpToolsProtocol):
         """Hand the connection over; it still counts."""
         self._over = True  # for this protocol
         self._disarm()
+        self._unwatch()
         super().handle_websocket_upgrade()
         protocol = self.transport.get_protocol()
         if isinstance(protocol, BoundedWebSockets):
@@ -219,6 +204,7 @@ class GuardedHttp(HttpToolsProtocol):
         elif running:
             if self._phase == "body":
                 self.transport.close()
+                self._watch()
             running.keep_alive = False  # it closes once those before are answered
             return
         self.transport.write(self._answer(status, detail))

@@ -3,14 +3,14 @@
 from chassis.cli import Service, commands
 from chassis.http import Limits
 from gateway.app import create_app
-from gateway.domain.client_ip import Clients, networks
+from gateway.domain.client_ip import Clients, counted, networks
 from gateway.settings import Settings
 
 
 def limits(settings: Settings) -> Limits:
     """Of connections: uploads of executors keep their own pace, and our proxies may have any number."""
     trusted = Clients(networks(settings.trusted_proxies or "")).trusts
-    return Limits(patient=(b"/internal/",), trusted=trusted)
+    return Limits(patient=(b"/internal/",), trusted=trusted, whose=counted)
 
 
 SERVICE = Service(name="gateway", settings=Settings, create_app=create_app, limits=limits)

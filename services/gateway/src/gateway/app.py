@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from chassis.bus import Bus
 from chassis.lifecycle import running
@@ -16,6 +15,7 @@ from contracts.permissions import inbox_prefix
 from door.identity import Identity
 from gateway.api import admin, auth, docs, events, fleet, jobs, jwks, keys, results, uploads
 from gateway.api.admission import Admission, Rates
+from gateway.api.cors import Cors
 from gateway.api.document import complete
 from gateway.api.guard import Guard
 from gateway.api.me import add_me
@@ -25,6 +25,7 @@ from gateway.consumers.tiers import hear_tiers
 from gateway.domain.client_ip import Clients, networks
 from gateway.domain.keys import derive
 from gateway.domain.rate_limit import policy
+from gateway.domain.room import Room
 from gateway.loops.rates import rate_loops, unlimited_loop
 from gateway.settings import Settings
 from gateway.store.artifacts import Artifacts
@@ -38,6 +39,7 @@ from gateway.usecases.record_denial import Denials
 from gateway.usecases.store_output import Intake
 
 DOCUMENT = "/openapi.json"
+ROOM_BYTES = 256 << 20
 ASKING = ("X-API-Key", "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Range", "X-Request-Id")
 TELLING = (
     "Location", "Idempotent-Replayed", "X-Request-Id", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Quota-Limit",
@@ -104,25 +106,31 @@ def create_app(settings: Settings) -> FastAPI:
         description="Run ComfyUI workflows on a fleet of GPU nodes: submit, watch, fetch.",
     )
     app.state.denials = Denials(bus)
+    app.state.room = Room(total=ROOM_BYTES, each=ROOM_BYTES // 4)
     add_me(app, me)
-    v1 = APIRouter(prefix="/api/v1")
     cursor_key = derive(secret, "cursors")
-    v1.include_router(
-        jobs.router(bus=bus, fleet=fleet_view, public_url=settings.public_url, cursor_key=cursor_key, used=me.used)
+    _add(
+        app,
+        jobs.router(bus=bus, fleet=fleet_view, public_url=settings.public_url, cursor_key=cursor_key, used=me.used),
+        results.router(bus=bus, artifacts=artifacts, objects=objects, public_url=settings.public_url),
+        events.router(bus=bus, watching=identity.watching),
+        fleet.router(fleet=fleet_view),
+        auth.router(bus=bus),
+        keys.router(bus=bus),
+        admin.router(bus=bus, cursor_key=cursor_key),
+        jwks.router(keys=PublicKeys(bus)),
+        uploads.router(intake=intake, idle_s=settings.upload_idle_s),
     )
-    v1.include_router(results.router(bus=bus, artifacts=artifacts, objects=objects, public_url=settings.public_url))
-    v1.include_router(events.router(bus=bus))
-    v1.include_router(fleet.router(fleet=fleet_view))
-    v1.include_router(auth.router(bus=bus))
-    v1.include_router(keys.router(bus=bus))
-    v1.include_router(admin.router(bus=bus, cursor_key=cursor_key))
-    app.include_router(v1)
-    app.include_router(jwks.router(keys=PublicKeys(bus)))
-    app.include_router(uploads.router(intake=intake, idle_s=settings.upload_idle_s))
     if settings.docs_public:
-        app.include_router(docs.router(title=app.title, document=DOCUMENT))
+        _add(app, docs.router(title=app.title, document=DOCUMENT))
     complete(app)
     return app
+
+
+def _add(app: FastAPI, *routers: APIRouter) -> None:
+    """Their routes become the application's own: a router within a router would cost each request a search."""
+    for router in routers:
+        app.router.routes.extend(router.routes)
 
 
 def _cors(origins: str) -> list[Middleware]:
@@ -132,7 +140,7 @@ def _cors(origins: str) -> list[Middleware]:
         return []
     return [
         Middleware(
-            CORSMiddleware,
+            Cors,
             allow_origins=exact,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=ASKING,

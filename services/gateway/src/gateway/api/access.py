@@ -61,7 +61,7 @@ class Needs:
             raise request.state.refusal or BadCredential()
         if self.scope is not None and self.scope not in principal.scopes:
             denials: Denials = request.app.state.denials
-            what = f"{request.method} {request.url.path}"
+            what = f"{request.method} {request.scope['path']}"
             denials.note(principal, what=what, code=MissingScope.code, ip=request.state.client_ip)
             raise MissingScope(scope=self.scope)
         return principal

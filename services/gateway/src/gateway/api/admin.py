@@ -40,7 +40,7 @@ Body = Annotated[Any, Depends(json_body)]
 
 def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
     """The routes of users and tiers."""
-    routes = APIRouter(prefix="/admin", tags=["admin"])
+    routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     @routes.get("/users", summary="List users, newest first", responses=problems(422))
     async def list_(

@@ -46,7 +46,7 @@ async def login_body(request: Request) -> LoginRequest:
 
 def router(*, bus: Bus) -> APIRouter:
     """The routes of accounts and sessions."""
-    routes = APIRouter(prefix="/auth", tags=["auth"])
+    routes = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
     @routes.post(
         "/register",

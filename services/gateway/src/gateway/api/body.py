@@ -2,13 +2,18 @@
 
 import asyncio
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from fastapi import Request
 
+from contracts.auth import Principal
+from gateway.domain.client_ip import site
 from gateway.domain.errors import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
 from gateway.domain.form_body import FORM_BYTES, read_form
 from gateway.domain.json_body import MAX_BYTES, read_json
+from gateway.domain.room import Room
 
 JSON_BYTES = 1 << 20
 READ_S = 30  # pauses inside it are chassis.http's
@@ -24,6 +29,8 @@ async def json_body(request: Request) -> Any:
         UnsupportedMediaType: not sent as ``application/json`` in UTF-8.
         BodyTooLarge: more bytes, declared or sent.
         BodyTooSlow: it took more than ``READ_S``.
+        TooManyBodies: the client sends too many at once.
+        Unavailable: everybody does.
         Malformed: not JSON as we take it.
     """
     return await _json(request, JSON_BYTES)
@@ -43,15 +50,24 @@ async def form_body(request: Request) -> dict[str, str]:
         BodyTooSlow: it took more than ``READ_S``.
         Malformed: not a form as we take it.
     """
-    return read_form(await _read(request, "application/x-www-form-urlencoded", FORM_BYTES))
+    with _room(request) as take:
+        return read_form(await _read(request, "application/x-www-form-urlencoded", FORM_BYTES, take))
 
 
 async def _json(request: Request, limit: int) -> Any:
-    body = await _read(request, "application/json", limit)
-    return read_json(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read_json, body)
+    with _room(request) as take:
+        body = await _read(request, "application/json", limit, take)
+        return read_json(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read_json, body)
 
 
-async def _read(request: Request, media_type: str, limit: int) -> bytes:
+def _room(request: Request) -> AbstractContextManager[Callable[[int], None]]:
+    """Room for the body of a request, among those of the same client."""
+    room: Room = request.app.state.room
+    principal: Principal | None = request.state.principal
+    return room.of(str(principal.user_id) if principal else site(request.state.client_ip))
+
+
+async def _read(request: Request, media_type: str, limit: int, take: Callable[[int], None]) -> bytes:
     _check_type(request.headers.get("content-type", ""), media_type)
     declared = request.headers.get("content-length", "0")
     if int(declared) > limit:  # digits, or the connection had been refused
@@ -63,6 +79,7 @@ async def _read(request: Request, media_type: str, limit: int) -> bytes:
                 body += chunk
                 if len(body) > limit:
                     raise BodyTooLarge(limit=limit)
+                take(len(chunk))
     except TimeoutError:
         raise BodyTooSlow(seconds=READ_S) from None
     return bytes(body)

@@ -1,14 +1,15 @@
 """A job's log as server-sent events, for clients without a websocket. Thin: it asks the scheduler once a second."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, suppress
 from typing import Annotated
-from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from chassis.bus import Bus
+from contracts.auth import Principal
 from contracts.scheduler import FINAL, JobRead
 from contracts.wire.errors import Kind, Relayed, Unavailable
 from gateway.api.access import Reader
@@ -17,13 +18,15 @@ from gateway.domain.event_stream import status_event
 from gateway.usecases.read_job import job_id_of, read_log
 
 POLL_S = 1.0
+Watching = Callable[[Principal], AbstractContextManager[asyncio.Event]]
+
 MAX_SEQ = 2**31 - 1
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 
-def router(*, bus: Bus) -> APIRouter:
-    """The route of events."""
-    routes = APIRouter(prefix="/jobs", tags=["jobs"])
+def router(*, bus: Bus, watching: Watching) -> APIRouter:
+    """The route of events; ``watching`` tells when a principal's credential is good no more."""
+    routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.get(
         "/{job_id}/events",
@@ -33,6 +36,7 @@ def router(*, bus: Bus) -> APIRouter:
     )
     async def events(
         tenant: Reader,
+        request: Request,
         job_id: str,
         after: Annotated[int, Query(ge=0, le=MAX_SEQ, description="only events with a greater seq")] = 0,
         last_event_id: Annotated[int | None, Header(ge=0, le=MAX_SEQ)] = None,
@@ -40,15 +44,24 @@ def router(*, bus: Bus) -> APIRouter:
         known = last_event_id if last_event_id is not None else after
         wanted = job_id_of(job_id)
         first = await read_log(wanted, after=known, tenant=tenant, bus=bus)
-        return StreamingResponse(
-            _follow(wanted, known, first, tenant, bus), media_type="text/event-stream", headers=HEADERS
-        )
+
+        async def again(known: int) -> JobRead:
+            return await read_log(wanted, after=known, tenant=tenant, bus=bus)
+
+        async def lines() -> AsyncIterator[bytes]:
+            with watching(request.state.principal) as ended:
+                async for line in _follow(known, first, again, ended):
+                    yield line
+
+        return StreamingResponse(lines(), media_type="text/event-stream", headers=HEADERS)
 
     return routes
 
 
-async def _follow(job_id: UUID, known: int, read: JobRead, tenant: str, bus: Bus) -> AsyncIterator[bytes]:
-    """Each event once, in order, until the job has ended; a comment where there was none shows that we live."""
+async def _follow(
+    known: int, read: JobRead, again: Callable[[int], Awaitable[JobRead]], ended: asyncio.Event
+) -> AsyncIterator[bytes]:
+    """Each event once, in order, until the job has ended, or the right to see it; comments show that we live."""
     while True:
         for event in read.events:
             yield status_event(event)
@@ -56,9 +69,12 @@ async def _follow(job_id: UUID, known: int, read: JobRead, tenant: str, bus: Bus
         if read.job.state in FINAL:
             return
         yield b": waiting\n\n"
-        await asyncio.sleep(POLL_S)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), POLL_S)
+        if ended.is_set():
+            return
         try:
-            read = await read_log(job_id, after=known, tenant=tenant, bus=bus)
+            read = await again(known)
         except (Unavailable, Relayed) as refusal:
             if refusal.refused.kind is not Kind.UNAVAILABLE:
                 return

@@ -20,7 +20,7 @@ class ModelsBody(BaseModel):
 
 def router(*, fleet: FleetView) -> APIRouter:
     """The routes of the fleet."""
-    routes = APIRouter(tags=["fleet"])
+    routes = APIRouter(prefix="/api/v1", tags=["fleet"])
 
     @routes.get("/models", summary="Models that the fleet has now", responses=problems())
     async def models(_tenant: Reader) -> ModelsBody:

@@ -64,7 +64,7 @@ def router(
     *, bus: Bus, fleet: FleetView, public_url: str, cursor_key: bytes, used: Callable[[UUID], None]
 ) -> APIRouter:
     """The routes of jobs; ``used`` is told whose use has changed."""
-    routes = APIRouter(prefix="/jobs", tags=["jobs"])
+    routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.post(
         "",

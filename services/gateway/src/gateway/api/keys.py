@@ -34,7 +34,7 @@ _HEADERS: dict[str, Any] = {
 
 def router(*, bus: Bus) -> APIRouter:
     """The routes of keys."""
-    routes = APIRouter(prefix="/auth/keys", tags=["auth"])
+    routes = APIRouter(prefix="/api/v1/auth/keys", tags=["auth"])
 
     @routes.post(
         "",

@@ -13,7 +13,7 @@ from gateway.usecases.me import MeView
 
 
 def add_me(app: FastAPI, me: MeView) -> None:
-    """Add the one route to the application itself: every router between them would cost each request a search."""
+    """Add the one route to the application."""
 
     class DirectRoute(APIRoute):
         """Answers with a body that is ready: clients poll it, and solving dependencies would take most of its time."""

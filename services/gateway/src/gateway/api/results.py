@@ -25,7 +25,7 @@ _TYPE = re.compile(r"^[a-z0-9.+-]+/[a-z0-9.+-]+(; ?charset=[a-z0-9-]+)?$")
 
 def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, public_url: str) -> APIRouter:
     """The routes of results."""
-    routes = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
+    routes = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["results"])
     documented: dict[int | str, dict[str, Any]] = {
         200: {"content": {"image/png": {}, "application/octet-stream": {}}, "description": "The bytes."},
         206: {"description": "The part that Range asked for."},

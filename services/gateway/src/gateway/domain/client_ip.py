@@ -8,6 +8,7 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 NOBODY = "0.0.0.0"  # noqa: S104 - not listened on: a peer without an address, such as a Unix socket
+MAX_TEXT = 64  # characters; no address has as many
 SITE_BITS = 64  # what one customer gets of IPv6, at the least
 
 
@@ -62,11 +63,15 @@ class Clients:
         return any(client in network for network in self._trusted)
 
 
-@lru_cache(maxsize=4096)
 def address(text: str) -> Address | None:
-    """The address that is written here, an IPv4 one inside IPv6 as what it is; None if none is."""
+    """The address that is written here, without a zone, an IPv4 one inside IPv6 as what it is; None if none is."""
+    return _address(text.strip().partition("%")[0][:MAX_TEXT])
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str) -> Address | None:
     try:
-        found = ip_address(text.strip())
+        found = ip_address(text)
     except ValueError:
         return None
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
@@ -80,3 +85,9 @@ def site(client: str) -> str:
     if isinstance(found, IPv4Address):
         return client
     return str(IPv6Network((int(found) >> SITE_BITS << SITE_BITS, SITE_BITS)))
+
+
+def counted(peer: str) -> str:
+    """The same for the other end of a socket."""
+    found = address(peer)
+    return NOBODY if found is None else site(str(found))

@@ -33,6 +33,12 @@ class BodyTooLarge(Refusal):
     kind, code = Kind.TOO_LARGE, "request.too_large"
 
 
+class TooManyBodies(Refusal):
+    """Too many bytes of request bodies at once."""
+
+    kind, code = Kind.LIMITED, "request.too_many_bodies"
+
+
 class BodyTooSlow(Refusal):
     """The request body did not come within {seconds} seconds."""
 

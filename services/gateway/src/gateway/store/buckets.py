@@ -8,6 +8,8 @@ from chassis.postgres import Database
 from chassis.statement import Statement
 from gateway.domain.rate_limit import SHARE, Policy
 
+PRUNED = 1000  # buckets at a time
+
 
 @dataclass(frozen=True, slots=True)
 class Draw:
@@ -43,9 +45,12 @@ UPDATE rate_buckets SET tokens = least(capacity, tokens + :tokens)
 WHERE key = :key AND set_config('synchronous_commit', 'off', true) = 'off'
 """)
 _PRUNE = Statement("""
-DELETE FROM rate_buckets WHERE key IN (
-    SELECT key FROM rate_buckets WHERE at < clock_timestamp() - :older_than::interval LIMIT 1000 FOR UPDATE SKIP LOCKED
-)
+WITH gone AS (
+    DELETE FROM rate_buckets WHERE key IN (
+        SELECT key FROM rate_buckets WHERE at < clock_timestamp() - :older_than::interval
+        LIMIT :at_most::int FOR UPDATE SKIP LOCKED
+    ) RETURNING 1
+) SELECT count(*) FROM gone
 """)
 
 
@@ -83,6 +88,8 @@ class Buckets:
                 await _GIVE.run(connection, key=key, tokens=float(count))
 
     async def prune(self, older_than: timedelta) -> None:
-        """Forget a thousand buckets at most that nobody has drawn from for so long. They must be full by then."""
-        async with self._database.single() as connection:
-            await _PRUNE.run(connection, older_than=older_than)
+        """Forget the buckets that nobody has drawn from for so long. They must be full by then."""
+        gone = PRUNED
+        while gone >= PRUNED:  # in parts: a flood of addresses leaves far more than one statement should hold
+            async with self._database.single() as connection:
+                gone = await _PRUNE.value(connection, older_than=older_than, at_most=PRUNED)

@@ -60,9 +60,10 @@ class MeView:
         if known.use.value is not None and known.use.value.quota.resets_at <= datetime.now(UTC):
             known.use.forget()  # of yesterday
         use = await known.use.read(lambda within_s: self._use(who.user_id, within_s))
-        known.body = present_me(account, use).model_dump_json().encode()
-        known.until = min(known.account.until, known.use.until)
-        return known.body
+        body = present_me(account, use).model_dump_json().encode()
+        if account is known.account.value and use is known.use.value:  # else something changed in between
+            known.body, known.until = body, min(known.account.until, known.use.until)
+        return body
 
     def used(self, user_id: UUID) -> None:
         """What the user uses has changed."""

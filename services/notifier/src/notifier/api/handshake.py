@@ -99,6 +99,6 @@ async def _first_message(socket: WebSocket, wait_s: float) -> str:
     if not isinstance(said, dict) or said.get("type") != "auth" or len(CREDENTIALS & said.keys()) != 1:
         raise BadCredential
     credential = said.get("key", said.get("token"))
-    if not isinstance(credential, str) or not VISIBLE.match(credential):
+    if not isinstance(credential, str) or not VISIBLE.fullmatch(credential):
         raise BadCredential
     return credential

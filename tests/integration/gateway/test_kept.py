@@ -1,0 +1,81 @@
+"""What the gateway keeps of others' answers, while those change under its hands."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chassis.bus import Bus
+from contracts.auth import READ_KEYSET, Keyset, Principal, ReadKeyset, VerifyCredential
+from contracts.permissions import inbox_prefix
+from contracts.scheduler import READ_USE, Quota, ReadUse, Use
+from contracts.wire.errors import Refusal, Unavailable
+from contracts.wire.topic import Address
+from gateway.usecases.keyset import PublicKeys
+from gateway.usecases.me import MeView
+from tests.kit.nats import NatsServer
+from tests.kit.scripted import Script
+from tests.kit.waiting import until
+
+
+@pytest.fixture
+async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
+    bus = Bus(nats_server.url, name="gateway", user=None, password=None, inbox=inbox_prefix("gateway"))
+    await bus.start()
+    yield bus
+    await bus.stop()
+
+
+async def _alice(script: Script) -> Principal:
+    address = Address(tenant="", key="")
+    return await script.auth.verify(VerifyCredential.model_validate({"credential": "alice-key"}), address)
+
+
+async def test_use_that_changed_during_a_question_is_not_told_afterwards(nats_server: NatsServer, bus: Bus) -> None:
+    script, gate, asked = Script(nats_server.url), asyncio.Event(), list[int]()
+
+    async def read(_: ReadUse, _address: Address) -> Use:
+        asked.append(number := len(asked) + 1)
+        if number == 1:
+            await gate.wait()
+        quota = Quota(limit=10, used=number, resets_at=datetime.now(UTC) + timedelta(hours=1))
+        return Use(quota=quota, running=0, queued=0)
+
+    script.scheduler_bus.serve(READ_USE, read)
+    await script.start()
+    try:
+        me, who = MeView(bus), await _alice(script)
+        early = asyncio.create_task(me.read(who))
+        await until(lambda: asked == [1])
+        me.used(who.user_id)
+        assert json.loads(await me.read(who))["used_today"] == 2
+        gate.set()
+        assert json.loads(await early)["used_today"] == 1, "it was asked before"
+        assert json.loads(me.ready(who) or await me.read(who))["used_today"] >= 2
+    finally:
+        await script.stop()
+
+
+async def test_who_reads_the_keyset_waits_for_one_question_at_most(nats_server: NatsServer, bus: Bus) -> None:
+    gate, asked = asyncio.Event(), list[int]()
+    auth = Bus(nats_server.url, name="auth", user=None, password=None, inbox=inbox_prefix("auth"))
+
+    async def read(_: ReadKeyset, _address: Address) -> Keyset:
+        asked.append(1)
+        await gate.wait()
+        raise Unavailable(service="auth")
+
+    auth.serve(READ_KEYSET, read)
+    await auth.start()
+    try:
+        keys = PublicKeys(bus)
+        readers = [asyncio.create_task(keys.read()) for _ in range(5)]
+        await until(lambda: bool(asked))
+        gate.set()
+        answers = await asyncio.gather(*readers, return_exceptions=True)
+        assert [isinstance(answer, Refusal) for answer in answers] == [True] * 5
+        assert len(asked) == 1
+    finally:
+        await auth.stop()

@@ -1,0 +1,28 @@
+from contextlib import suppress
+
+import pytest
+
+from contracts.wire.errors import Unavailable
+from gateway.domain.errors import TooManyBodies
+from gateway.domain.room import Room
+
+
+def test_b_12_a_client_has_its_share_and_everybody_what_is_left() -> None:
+    room = Room(total=10, each=6)
+    with room.of("a") as first, room.of("a") as second, room.of("b") as other:
+        first(4)
+        with pytest.raises(TooManyBodies):
+            second(3)
+        second(2)
+        other(4)
+        with pytest.raises(Unavailable):
+            other(1)
+
+
+def test_b_12_room_is_given_back_whatever_happens() -> None:
+    room = Room(total=10, each=10)
+    with suppress(LookupError), room.of("a") as take:
+        take(10)
+        raise LookupError
+    with room.of("b") as take:
+        take(10)
