@@ -21,7 +21,7 @@ JOB = "0193a6c0-0000-7000-8000-00000000000a"
 async def test_an_executor_speaks_for_its_own_node_only(connect: Clients) -> None:
     node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
     with pytest.raises(NoRespondersError):  # allowed, and nobody is there
-        await node.request(scheduler.BEAT.subject(key="node-1"), b"{}", timeout=2)
+        await node.request(scheduler.BEAT.subject(key="node-1"), b"{}", timeout=10)
     await node.publish(scheduler.BEAT.subject(key="node-2"), b"{}")
     await connect.refused(scheduler.BEAT.subject(key="node-2"))
 
@@ -48,7 +48,7 @@ async def test_a_service_that_only_answers_publishes_nothing_but_answers(connect
 
     await auth_client.subscribe(auth.VERIFY_CREDENTIAL.pattern, cb=answer)
     await auth_client.flush()
-    replied = await gateway_client.request(auth.VERIFY_CREDENTIAL.subject(), b"{}", timeout=2)
+    replied = await gateway_client.request(auth.VERIFY_CREDENTIAL.subject(), b"{}", timeout=10)
     assert replied.data == b"you"
     await auth_client.publish(scheduler.JOB_CHANGED.subject(TENANT, JOB), b"{}")
     await connect.refused(scheduler.JOB_CHANGED.subject(TENANT, JOB))
@@ -63,7 +63,7 @@ async def test_the_server_writes_the_outside_systems_tenant(connect: Clients) ->
 
     await inside.subscribe(gateway.DOOR_SUBMIT.pattern, cb=answer)
     await inside.flush()
-    replied = await outside.request("jobs.submit", b'{"tenant": "somebody else"}', timeout=2)
+    replied = await outside.request("jobs.submit", b'{"tenant": "somebody else"}', timeout=10)
     assert replied.data.decode() == gateway.DOOR_SUBMIT.subject(TENANT)
 
 
@@ -74,7 +74,7 @@ async def test_an_outside_system_hears_its_own_jobs_only(connect: Clients) -> No
     await outside.flush()
     await node.publish(executor.PROGRESS.subject(OTHER_TENANT, JOB), b"theirs")
     await node.publish(executor.PROGRESS.subject(TENANT, JOB), b"mine")
-    first = await heard.next_msg(timeout=2)
+    first = await heard.next_msg(timeout=10)
     assert (first.subject, first.data) == (f"jobs.progress.{JOB}", b"mine")
 
 

@@ -51,7 +51,9 @@ class Up:
     async def answers(self) -> bool:
         try:
             async with httpx.AsyncClient(base_url=self.credentials["base_url"]) as client:
-                return (await client.get("/readyz")).status_code == 200
+                answer = await client.get("/readyz")
+                print(answer.text)  # who is not ready yet: shown where a test waits in vain
+                return answer.status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -92,7 +94,7 @@ async def test_it_keeps_its_promises(layout: Layout) -> None:
         for name, pid in before.items():
             os.kill(pid, signal.SIGKILL)
             await until(_replaced(up, name, pid))
-        await until(up.answers)
+        await until(up.answers, 60)
         assert set(up.pids) == NAMES
     await _nothing_left(before.values())
     assert up.process.returncode == 0
