@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 CHASSIS = ROOT / "services/_chassis/src/chassis"
 SOURCES = sorted(
     path
-    for folder in ("contracts/src", "services", "deploy")
+    for folder in ("clients", "contracts/src", "services", "deploy")
     for path in (ROOT / folder).rglob("*.py")
     if "versions" not in path.parts
 )

@@ -1,0 +1,76 @@
+"""Python client of comfyfleet: ``Client`` for programs that wait, ``AsyncClient`` for asyncio."""
+
+from comfyfleet_client.async_client import AsyncClient
+from comfyfleet_client.credentials import Session
+from comfyfleet_client.errors import (
+    ApiError,
+    BadRequest,
+    ComfyfleetError,
+    Conflict,
+    Damaged,
+    FieldError,
+    Forbidden,
+    Invalid,
+    Limited,
+    NotFound,
+    StillRunning,
+    Unauthenticated,
+    Unavailable,
+    Unreachable,
+    Unreadable,
+)
+from comfyfleet_client.events import End, JobEvent, OutputMade, Progress, Snapshot, Status
+from comfyfleet_client.results import (
+    Account,
+    Job,
+    JobError,
+    Key,
+    Limits,
+    Me,
+    NewKey,
+    Output,
+    Tier,
+    Timings,
+    User,
+)
+from comfyfleet_client.retry import Retry
+from comfyfleet_client.sync_client import Client
+
+__all__ = [
+    "Account",
+    "ApiError",
+    "AsyncClient",
+    "BadRequest",
+    "Client",
+    "ComfyfleetError",
+    "Conflict",
+    "Damaged",
+    "End",
+    "FieldError",
+    "Forbidden",
+    "Invalid",
+    "Job",
+    "JobError",
+    "JobEvent",
+    "Key",
+    "Limited",
+    "Limits",
+    "Me",
+    "NewKey",
+    "NotFound",
+    "Output",
+    "OutputMade",
+    "Progress",
+    "Retry",
+    "Session",
+    "Snapshot",
+    "Status",
+    "StillRunning",
+    "Tier",
+    "Timings",
+    "Unauthenticated",
+    "Unavailable",
+    "Unreachable",
+    "Unreadable",
+    "User",
+]

@@ -1,0 +1,167 @@
+"""Every call of the API that this package makes. One more route is one more function here and a method that runs it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from comfyfleet_client.call import Call, Request, given, nothing, reads, segment
+from comfyfleet_client.results import (
+    Account,
+    AccountPage,
+    Job,
+    JobPage,
+    Key,
+    Keys,
+    Me,
+    Models,
+    NewKey,
+    Outputs,
+    Tier,
+    Tiers,
+    Tokens,
+    User,
+)
+
+
+def register(username: str, email: str, password: str) -> Call[User]:
+    """Make an account."""
+    body = {"username": username, "email": email, "password": password}
+    return Call(Request("POST", "/auth/register", body=body, repeatable=False, anonymous=True), reads(User))
+
+
+def login(username: str, password: str) -> Call[Tokens]:
+    """Open a session."""
+    body = {"username": username, "password": password}
+    return Call(Request("POST", "/auth/login", body=body, anonymous=True), reads(Tokens))
+
+
+def refresh(refresh_token: str) -> Call[Tokens]:
+    """Go on with a session. The API forgives a repetition within seconds."""
+    body = {"refresh_token": refresh_token}
+    return Call(Request("POST", "/auth/refresh", body=body, anonymous=True), reads(Tokens))
+
+
+def logout(*, everywhere: bool = False) -> Call[None]:
+    """End this session, or all."""
+    query = {"all": True} if everywhere else {}
+    return Call(Request("POST", "/auth/logout", query=query, repeatable=False), nothing)
+
+
+def change_password(current: str, new: str) -> Call[None]:
+    """Set another password."""
+    body = {"current_password": current, "new_password": new}
+    return Call(Request("POST", "/auth/password", body=body, repeatable=False), nothing)
+
+
+def read_me() -> Call[Me]:
+    """Who asks."""
+    return Call(Request("GET", "/auth/me"), reads(Me))
+
+
+def create_key(
+    name: str, scopes: Sequence[str] | None, expires_at: datetime | None, *, idempotency_key: str
+) -> Call[NewKey]:
+    """Make a key."""
+    expiry = expires_at.isoformat() if expires_at else None
+    body = given(name=name, scopes=list(scopes) if scopes else None, expires_at=expiry)
+    return Call(_create("/auth/keys", body, idempotency_key), reads(NewKey))
+
+
+def list_keys() -> Call[tuple[Key, ...]]:
+    """Own keys."""
+    return Call(Request("GET", "/auth/keys"), lambda body: reads(Keys)(body).keys)
+
+
+def revoke_key(key_id: str) -> Call[None]:
+    """End a key."""
+    return Call(Request("DELETE", f"/auth/keys/{segment(key_id)}"), nothing)
+
+
+def submit_job(submission: Mapping[str, Any], *, idempotency_key: str) -> Call[Job]:
+    """Have a job run."""
+    return Call(_create("/jobs", given(**submission), idempotency_key), reads(Job))
+
+
+def read_job(job_id: str) -> Call[Job]:
+    """How a job stands."""
+    return Call(Request("GET", f"/jobs/{segment(job_id)}"), reads(Job))
+
+
+def list_jobs(
+    *,
+    status: str | None = None,
+    workflow: str | None = None,
+    label: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Call[JobPage]:
+    """A page of own jobs."""
+    query = given(status=status, workflow=workflow, label=label, limit=limit, cursor=cursor)
+    return Call(Request("GET", "/jobs", query=query), reads(JobPage))
+
+
+def cancel_job(job_id: str) -> Call[Job]:
+    """Cancel a job; one that has ended stays as it is."""
+    return Call(Request("DELETE", f"/jobs/{segment(job_id)}"), reads(Job))
+
+
+def read_outputs(job_id: str) -> Call[Outputs]:
+    """What a job made."""
+    return Call(Request("GET", f"/jobs/{segment(job_id)}/outputs"), reads(Outputs))
+
+
+def result(job_id: str, index: int | None) -> Request:
+    """The bytes of one output."""
+    return Request("GET", f"/jobs/{segment(job_id)}/result", query=given(index=index))
+
+
+def list_models() -> Call[Mapping[str, list[str]]]:
+    """Model files that the fleet has now."""
+    return Call(Request("GET", "/models"), lambda body: reads(Models)(body).models)
+
+
+def list_users(
+    *,
+    search: str | None = None,
+    tier: str | None = None,
+    role: str | None = None,
+    is_active: bool | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Call[AccountPage]:
+    """A page of accounts."""
+    query = given(search=search, tier=tier, role=role, is_active=is_active, limit=limit, cursor=cursor)
+    return Call(Request("GET", "/admin/users", query=query), reads(AccountPage))
+
+
+def read_user(user_id: str) -> Call[Account]:
+    """One account."""
+    return Call(Request("GET", f"/admin/users/{segment(user_id)}"), reads(Account))
+
+
+def change_user(
+    user_id: str,
+    *,
+    tier: str | None = None,
+    role: str | None = None,
+    is_active: bool | None = None,
+    limits: Mapping[str, float | None] | None = None,
+) -> Call[Account]:
+    """Change an account."""
+    body = given(tier=tier, role=role, is_active=is_active, limits=dict(limits) if limits is not None else None)
+    return Call(Request("PATCH", f"/admin/users/{segment(user_id)}", body=body), reads(Account))
+
+
+def list_tiers() -> Call[tuple[Tier, ...]]:
+    """Every tier."""
+    return Call(Request("GET", "/admin/tiers"), lambda body: reads(Tiers)(body).tiers)
+
+
+def change_tier(name: str, limits: Mapping[str, float | None]) -> Call[Tier]:
+    """Change some limits of a tier."""
+    return Call(Request("PATCH", f"/admin/tiers/{segment(name)}", body={"limits": dict(limits)}), reads(Tier))
+
+
+def _create(path: str, body: dict[str, Any], idempotency_key: str) -> Request:
+    """A request that makes something: the key has it made once however often it is sent."""
+    return Request("POST", path, body=body, headers={"Idempotency-Key": idempotency_key})

@@ -1,0 +1,85 @@
+"""Who one is: register, login, logout, whoami."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from comfyfleet_client.cli import login_file, show
+from comfyfleet_client.cli.connection import keep_login, open_client, session_client, url_of
+from comfyfleet_client.errors import Unauthenticated
+from comfyfleet_client.sync_client import Client
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
+Url = Annotated[str | None, typer.Option("--url", help="Where the service is.")]
+FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
+
+
+def register(
+    context: typer.Context,
+    username: str,
+    email: str,
+    *,
+    password_stdin: FromStdin = False,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Make an account."""
+    service = url_of(context, url)
+    password = _password(from_stdin=password_stdin, twice=True)
+    with Client(service) as client:
+        user = client.register(username, email, password)
+    if json:
+        show.as_json(user)
+    else:
+        typer.echo(f"{user.username} has an account of tier {user.tier}. Now: comfyfleet login {user.username}")
+
+
+def login(
+    context: typer.Context,
+    username: Annotated[str | None, typer.Argument(help="Or the e-mail address; asked for if left out.")] = None,
+    *,
+    password_stdin: FromStdin = False,
+    url: Url = None,
+) -> None:
+    """Log in. The session is kept for the next commands; the password is not."""
+    service = url_of(context, url)
+    name = username or typer.prompt("Username", err=True)
+    password = _password(from_stdin=password_stdin)
+    with Client(service) as client:
+        keep_login(service, name, client.login(name, password))
+    typer.echo(f"{name} is logged in at {service}.")
+
+
+def logout(
+    *, everywhere: Annotated[bool, typer.Option("--all", help="End every session of the user.")] = False
+) -> None:
+    """End the session."""
+    kept = login_file.load()
+    if kept is None:
+        typer.echo("Nobody was logged in.")
+        return
+    try:
+        with session_client(kept) as client:
+            client.logout(everywhere=everywhere)
+    except Unauthenticated:
+        pass  # it had ended already
+    finally:
+        login_file.forget()
+    typer.echo(f"{kept.username} is logged out of {kept.url}.")
+
+
+def whoami(context: typer.Context, *, json: Json = False) -> None:
+    """Who am I, what may I use, what do I use."""
+    with open_client(context) as client:
+        who = client.me()
+    if json:
+        show.as_json(who)
+    else:
+        show.me(who)
+
+
+def _password(*, from_stdin: bool, twice: bool = False) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=twice, err=True))

@@ -1,0 +1,104 @@
+"""Users and tiers, for admins."""
+
+from itertools import islice
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from comfyfleet_client.cli import parameters, show
+from comfyfleet_client.cli.account_commands import Json
+from comfyfleet_client.cli.connection import open_client
+from comfyfleet_client.errors import NotFound
+from comfyfleet_client.results import Account
+from comfyfleet_client.sync_client import Client
+
+app = typer.Typer(no_args_is_help=True, help="Users and tiers, for admins.")
+
+Who = Annotated[str, typer.Argument(metavar="USER", help="Username or id.")]
+
+
+@app.command()
+def users(
+    context: typer.Context,
+    *,
+    search: Annotated[str | None, typer.Option(help="A part of username or e-mail address.")] = None,
+    tier: Annotated[str | None, typer.Option()] = None,
+    role: Annotated[str | None, typer.Option(help="user or admin.")] = None,
+    active: Annotated[bool | None, typer.Option("--active/--inactive")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")] = 20,
+    json: Json = False,
+) -> None:
+    """List users, newest first."""
+    with open_client(context) as client:
+        every = client.admin.users(search=search, tier=tier, role=role, is_active=active, page=min(limit, 100))
+        found = list(islice(every, limit))
+    if json:
+        for user in found:
+            show.as_json(user)
+    else:
+        show.users(found)
+
+
+@app.command()
+def set_tier(context: typer.Context, user: Who, tier: str) -> None:
+    """Give a user another tier."""
+    with open_client(context) as client:
+        changed = client.admin.change_user(_id(client, user), tier=tier)
+    typer.echo(f"{changed.username} is of tier {changed.tier}.")
+
+
+@app.command()
+def activate(context: typer.Context, user: Who) -> None:
+    """Let a user in again."""
+    _set_active(context, user, active=True)
+
+
+@app.command()
+def deactivate(context: typer.Context, user: Who) -> None:
+    """Refuse a user, whatever credential it has."""
+    _set_active(context, user, active=False)
+
+
+@app.command()
+def tiers(context: typer.Context, *, json: Json = False) -> None:
+    """List tiers and their limits."""
+    with open_client(context) as client:
+        found = client.admin.tiers()
+    if json:
+        for tier in found:
+            show.as_json(tier)
+    else:
+        show.tiers(found)
+
+
+@app.command()
+def set_limits(
+    context: typer.Context,
+    tier: str,
+    limit: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="queue_cap=50; null for no limit.")],
+) -> None:
+    """Change limits of a tier."""
+    with open_client(context) as client:
+        show.tiers([client.admin.change_tier(tier, **parameters.values(limit))])
+
+
+def _set_active(context: typer.Context, user: str, *, active: bool) -> None:
+    with open_client(context) as client:
+        changed = client.admin.change_user(_id(client, user), is_active=active)
+    typer.echo(f"{changed.username} is {'active' if changed.is_active else 'deactivated'}.")
+
+
+def _id(client: Client, user: str) -> str:
+    """The id of whoever has this name, or this id."""
+    try:
+        return str(UUID(user))
+    except ValueError:
+        return _named(client, user).id
+
+
+def _named(client: Client, name: str) -> Account:
+    for account in client.admin.users(search=name):
+        if account.username.casefold() == name.casefold():
+            return account
+    raise NotFound(404, f"There is no user {name}.")

@@ -1,0 +1,60 @@
+"""Opens the client that a command talks through."""
+
+import os
+
+import typer
+
+from comfyfleet_client.cli import login_file
+from comfyfleet_client.cli.login_file import Login
+from comfyfleet_client.credentials import Session
+from comfyfleet_client.errors import ComfyfleetError
+from comfyfleet_client.setup import DEFAULT_URL, plain_url
+from comfyfleet_client.sync_client import Client
+
+
+class NotLoggedIn(ComfyfleetError):
+    """There is nothing to prove oneself with."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f'Nobody is logged in at {url}. Run "comfyfleet login", or set COMFYFLEET_KEY.')
+
+
+def url_of(context: typer.Context, own: str | None = None) -> str:
+    """Where the service is: as the command says, the environment, the last login, or this machine."""
+    kept = login_file.load()
+    said = own or context.find_root().params.get("url") or os.environ.get("COMFYFLEET_URL")
+    try:
+        return plain_url(said or (kept.url if kept else DEFAULT_URL))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def open_client(context: typer.Context) -> Client:
+    """A client with ``COMFYFLEET_KEY``, else with the session that was kept for this very service.
+
+    Raises:
+        NotLoggedIn: there is neither.
+    """
+    url, kept, key = url_of(context), login_file.load(), os.environ.get("COMFYFLEET_KEY")
+    if key:
+        try:
+            return Client(url, key=key.strip())
+        except ValueError as error:
+            raise typer.BadParameter(f"COMFYFLEET_KEY: {error}") from None
+    if kept is None or kept.url != url:
+        raise NotLoggedIn(url)
+    return session_client(kept)
+
+
+def session_client(login: Login) -> Client:
+    """A client that goes on with a login, and keeps what becomes of it."""
+
+    def keep(session: Session) -> None:
+        keep_login(login.url, login.username, session)
+
+    return Client(login.url, session=login.session, on_session=keep)
+
+
+def keep_login(url: str, username: str, session: Session) -> None:
+    """Keep a session for the next command."""
+    login_file.save(Login(url, username, session.access_token, session.refresh_token, session.expires_at))

@@ -1,0 +1,30 @@
+"""What the exit status says, and what is said of a failure."""
+
+from comfyfleet_client.cli.connection import NotLoggedIn
+from comfyfleet_client.cli.show import note
+from comfyfleet_client.errors import ApiError, ComfyfleetError, Limited
+
+OK = 0
+JOB_FAILED = 1
+USAGE = 2
+REFUSED = 3
+UNAVAILABLE = 4
+
+
+def exit_code(error: ComfyfleetError) -> int:
+    """REFUSED where the request is not wanted as it is, UNAVAILABLE where it could not be answered."""
+    refused = error.status < 500 if isinstance(error, ApiError) else isinstance(error, NotLoggedIn)
+    return REFUSED if refused else UNAVAILABLE
+
+
+def tell(error: ComfyfleetError) -> None:
+    """Say what went wrong, each part on a line of its own."""
+    note(f"comfyfleet: {error}")
+    if not isinstance(error, ApiError):
+        return
+    for each in error.errors:
+        note(f"  {each}")
+    if isinstance(error, Limited) and error.retry_after is not None:
+        note(f"  Try again in {error.retry_after:g} s.")
+    if exit_code(error) == UNAVAILABLE and error.request_id:
+        note(f"  The operator knows it as request {error.request_id}.")

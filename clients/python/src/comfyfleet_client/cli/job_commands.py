@@ -1,0 +1,197 @@
+"""Jobs: submit, watch, result, cancel, jobs, models."""
+
+import re
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from comfyfleet_client.call import given
+from comfyfleet_client.cli import parameters, show, watching
+from comfyfleet_client.cli.account_commands import Json
+from comfyfleet_client.cli.connection import open_client
+from comfyfleet_client.cli.failures import JOB_FAILED
+from comfyfleet_client.results import Job, Output
+from comfyfleet_client.sync_client import Client
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.")]
+_PICTURE = "What to draw"
+_VISIBLE = re.compile(r"[!-~]{1,255}")
+
+
+def _drawn(help_: str, *names: str) -> Any:
+    return typer.Option(*names, help=help_, rich_help_panel=_PICTURE)
+
+
+def submit(
+    context: typer.Context,
+    *,
+    prompt: Annotated[str | None, _drawn("What the picture shows.", "--prompt", "-p")] = None,
+    negative: Annotated[str | None, _drawn("What it does not show.")] = None,
+    width: Annotated[int | None, _drawn("Pixels.")] = None,
+    height: Annotated[int | None, _drawn("Pixels.")] = None,
+    steps: Annotated[int | None, _drawn("Sampling steps.")] = None,
+    cfg_scale: Annotated[float | None, _drawn("How closely to follow the prompt.")] = None,
+    sampler: Annotated[str | None, _drawn("Name of the sampler.")] = None,
+    scheduler: Annotated[str | None, _drawn("Name of its scheduler.")] = None,
+    seed: Annotated[int | None, _drawn("-1 for another one each time.")] = None,
+    num_images: Annotated[int | None, _drawn("How many.")] = None,
+    model: Annotated[str | None, _drawn('A checkpoint that "comfyfleet models" lists.')] = None,
+    workflow: Annotated[
+        str | None, typer.Option(metavar="FILE", help='A graph in ComfyUI\'s API format; "-" for stdin.')
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Any other field of a submission.")
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="To find it by.")] = None,
+    priority: Annotated[int | None, typer.Option(help="Among own jobs, higher first.")] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="The same one gives the same job for 24 h.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show how it goes until it has ended.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Wait, then save what it made here.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Submit a job and print its id."""
+    if (prompt is None) == (workflow is None):
+        raise typer.BadParameter("Give exactly one of --prompt and --workflow.")
+    if idempotency_key is not None and not _VISIBLE.fullmatch(idempotency_key):
+        raise typer.BadParameter("--idempotency-key has 1 to 255 visible ASCII characters.")
+    picture = given(
+        negative_prompt=negative, width=width, height=height, steps=steps, cfg_scale=cfg_scale, sampler=sampler,
+        scheduler=scheduler, seed=seed, num_images=num_images, model=model, priority=priority,
+    )  # fmt: skip
+    labels = {"labels": parameters.pairs(label, what="A label")} if label else {}
+    fields = _submittable({**labels, **picture, **parameters.values(param or ())})
+    graph = parameters.workflow(workflow) if workflow is not None else None
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+    with open_client(context) as client:
+        job = client.jobs.submit(prompt, workflow=graph, idempotency_key=idempotency_key, **fields)
+        if not json:
+            typer.echo(job.job_id)
+        if wait or watch or output is not None:
+            job = _ended(client, job, show_it=watch)
+        if output is not None and job.succeeded:
+            _save_all(client, job, output, silent=json)
+    if json:
+        show.as_json(job)
+    _judge(job)
+
+
+def watch(context: typer.Context, job: JobId, *, json: Json = False) -> None:
+    """Show how a job goes until it has ended; with --json every event."""
+    with open_client(context) as client:
+        happening = client.jobs.watch(job)
+        if json:
+            for event in happening:
+                show.as_json(event, type=event.type)
+        else:
+            watching.shown(happening)
+        ended = client.jobs.get(job)
+    if not json:
+        typer.echo(ended.status)
+    _judge(ended)
+
+
+def result(
+    context: typer.Context,
+    job: JobId,
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help='"-" for stdout; in a directory: all outputs.')
+    ],
+    index: Annotated[int | None, typer.Option(min=0, help="Which of all outputs.")] = None,
+    json: Json = False,
+) -> None:
+    """Save what a completed job made."""
+    with open_client(context) as client:
+        if str(output) == "-":
+            sys.stdout.buffer.write(client.jobs.download(job, index))
+        elif output.is_dir() and index is None:
+            _save_all(client, client.jobs.get(job), output, silent=json)
+        else:
+            saved = client.jobs.download(job, index, to=output)
+            if json:
+                show.as_json(saved)
+            else:
+                typer.echo(output)
+
+
+def cancel(context: typer.Context, job: JobId, *, json: Json = False) -> None:
+    """Cancel a job and print how it stands then."""
+    with open_client(context) as client:
+        stands = client.jobs.cancel(job)
+    if json:
+        show.as_json(stands)
+    else:
+        typer.echo(stands.status)
+
+
+def jobs(
+    context: typer.Context,
+    *,
+    status: Annotated[str | None, typer.Option(help="pending, processing, completed, failed or cancelled.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="KEY:VALUE")] = None,
+    workflow: Annotated[str | None, typer.Option(help="Name of the workflow.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")] = 20,
+    json: Json = False,
+) -> None:
+    """List own jobs, newest first."""
+    with open_client(context) as client:
+        every = client.jobs.list(status=status, label=label, workflow=workflow, page=min(limit, 100))
+        found = list(islice(every, limit))
+    if json:
+        for job in found:
+            show.as_json(job)
+    else:
+        show.jobs(found)
+
+
+def models(context: typer.Context, *, json: Json = False) -> None:
+    """List the models that the fleet has now."""
+    with open_client(context) as client:
+        found = client.models()
+    if json:
+        show.as_json(dict(found))
+    else:
+        show.models(found.items())
+
+
+def _ended(client: Client, job: Job, *, show_it: bool) -> Job:
+    if not show_it:
+        return client.jobs.wait(job)
+    watching.shown(client.jobs.watch(job))
+    return client.jobs.get(job)
+
+
+def _judge(job: Job) -> None:
+    """End the command with a status that tells if the job went wrong."""
+    if job.ended and not job.succeeded:
+        watching.verdict(job)
+        raise typer.Exit(JOB_FAILED)
+
+
+def _save_all(client: Client, job: Job, folder: Path, *, silent: bool) -> None:
+    for index, output in enumerate(job.outputs):
+        file = folder / _file_name(job, index, output)
+        client.jobs.download(job, index, to=file)
+        if not silent:
+            typer.echo(file)
+
+
+def _file_name(job: Job, index: int, output: Output) -> str:
+    """Its own among all jobs; no part of it can lead out of the folder."""
+    name = output.name.replace("\\", "/").rsplit("/", 1)[-1]
+    safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
+    return f"{job.job_id}_{index}_{safe[-100:]}"
+
+
+def _submittable(fields: dict[str, Any]) -> dict[str, Any]:
+    for name in ("prompt", "workflow", "idempotency_key"):
+        if name in fields:
+            raise typer.BadParameter(f"Use --{name.replace('_', '-')}, not --param {name}=….")
+    return fields

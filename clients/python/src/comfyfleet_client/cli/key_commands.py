@@ -1,0 +1,54 @@
+"""API keys: create, list, revoke."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from comfyfleet_client.cli import show
+from comfyfleet_client.cli.account_commands import Json
+from comfyfleet_client.cli.connection import open_client
+
+app = typer.Typer(no_args_is_help=True, help="API keys of your programs.")
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    name: str,
+    *,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="jobs:read, jobs:write, keys, admin; the first two by default.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=3650, help="It ends after so many.")] = None,
+    json: Json = False,
+) -> None:
+    """Make a key and print it, this once."""
+    expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
+    with open_client(context) as client:
+        key = client.keys.create(name, scopes=scope, expires_at=expires_at)
+    if json:
+        show.as_json(key)
+    else:
+        show.note(f"Key {key.id} ({' '.join(key.scopes)}). It is not shown again:")
+        typer.echo(key.key)
+
+
+@app.command("list")
+def list_(context: typer.Context, *, json: Json = False) -> None:
+    """List the keys that work, newest first."""
+    with open_client(context) as client:
+        found = client.keys.list()
+    if json:
+        for key in found:
+            show.as_json(key)
+    else:
+        show.keys(found)
+
+
+@app.command()
+def revoke(context: typer.Context, key: Annotated[str, typer.Argument(metavar="KEY_ID")]) -> None:
+    """End a key. It is refused everywhere within a second."""
+    with open_client(context) as client:
+        client.keys.revoke(key)
+    typer.echo(f"{key} is revoked.")

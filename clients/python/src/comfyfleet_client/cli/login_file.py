@@ -1,0 +1,64 @@
+"""Keeps a login between two commands, in a file that only its owner can read."""
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from comfyfleet_client.credentials import Session
+from comfyfleet_client.errors import Unreadable
+from comfyfleet_client.shape import plain, read
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A session, and the one service that may be shown it."""
+
+    url: str
+    username: str
+    access_token: str
+    refresh_token: str
+    expires_at: datetime
+
+    @property
+    def session(self) -> Session:
+        """To prove oneself with."""
+        return Session(self.access_token, self.refresh_token, self.expires_at)
+
+
+def path() -> Path:
+    """``credentials.json`` in ``COMFYFLEET_CONFIG_DIR``, else in the user's configuration directory."""
+    own = os.environ.get("COMFYFLEET_CONFIG_DIR")
+    shared = os.environ.get("XDG_CONFIG_HOME")
+    folder = Path(own) if own else (Path(shared) if shared else Path.home() / ".config") / "comfyfleet"
+    return folder / "credentials.json"
+
+
+def load() -> Login | None:
+    """The login that was kept; None if there is none, or none that can be read."""
+    try:
+        return read(Login, json.loads(path().read_text()))
+    except (OSError, ValueError, Unreadable):
+        return None
+
+
+def save(login: Login) -> None:
+    """Keep this one in place of the one before, whole or not at all, with mode 0600."""
+    file = path()
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".credentials.")  # mode 0600
+    try:
+        with os.fdopen(handle, "w") as opened:
+            json.dump(plain(login), opened)
+        Path(name).replace(file)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def forget() -> None:
+    """Keep no login."""
+    with suppress(FileNotFoundError):
+        path().unlink()

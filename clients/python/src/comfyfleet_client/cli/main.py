@@ -1,0 +1,57 @@
+"""The command ``comfyfleet``.
+
+Exit status: 0 done, 1 the job failed or was cancelled, 2 wrong usage, 3 refused, 4 unavailable, 130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, cast
+
+import typer
+
+from comfyfleet_client.cli import account_commands, admin_commands, failures, job_commands, key_commands
+from comfyfleet_client.cli.show import note
+from comfyfleet_client.errors import ComfyfleetError
+
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+
+@app.callback()
+def comfyfleet(
+    *, url: Annotated[str | None, typer.Option(help="Where the service is; COMFYFLEET_URL, or as at the login.")] = None
+) -> None:
+    """Pictures from a fleet of ComfyUI nodes.
+
+    Log in, or set COMFYFLEET_KEY. Exit status: 0 done, 1 the job failed, 2 wrong usage, 3 refused, 4 unavailable.
+    """
+
+
+for _panel, _commands in {
+    "Account": (account_commands.register, account_commands.login, account_commands.logout, account_commands.whoami),
+    "Jobs": (
+        job_commands.submit, job_commands.watch, job_commands.result, job_commands.cancel, job_commands.jobs,
+        job_commands.models,
+    ),
+}.items():  # fmt: skip
+    for _command in cast("tuple[Callable[..., None], ...]", _commands):
+        app.command(rich_help_panel=_panel)(_command)
+app.add_typer(key_commands.app, name="keys", rich_help_panel="Account")
+app.add_typer(admin_commands.app, name="admin", rich_help_panel="Account")
+
+
+def run() -> None:
+    """Run one command and end the process with its status."""
+    try:
+        app()
+    except ComfyfleetError as error:
+        failures.tell(error)
+        sys.exit(failures.exit_code(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody listens; nor shall the last flush fail
+        sys.exit(failures.JOB_FAILED)
+    except OSError as error:
+        note(f"comfyfleet: {error}")
+        sys.exit(failures.USAGE)

@@ -1,0 +1,106 @@
+"""How results look: tables for people, a JSON object a line for programs. Results go to stdout, all else to stderr."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from comfyfleet_client.results import Account, Job, Key, Limits, Me, Tier
+from comfyfleet_client.shape import plain
+
+WIDE = 250  # columns where no terminal says how many there are: a line per row, for grep
+
+
+def note(text: str) -> None:
+    """Say something that is no result."""
+    typer.echo(text, err=True)
+
+
+def as_json(value: Any, **more: Any) -> None:
+    """One result for programs."""
+    typer.echo(json.dumps(more | plain(value) if more else plain(value)))
+
+
+def jobs(found: Iterable[Job]) -> None:
+    """Jobs, one a row."""
+    rows = [(job.job_id, job.status, f"{job.progress:.0f} %", _moment(job.created_at), _labels(job)) for job in found]
+    _table(("job", "status", "progress", "created", "labels"), rows)
+
+
+def keys(found: Iterable[Key]) -> None:
+    """Keys, one a row."""
+    rows = [
+        (key.id, key.name, " ".join(key.scopes), _moment(key.expires_at), _moment(key.last_used_at)) for key in found
+    ]
+    _table(("id", "name", "scopes", "expires", "last used"), rows)
+
+
+def users(found: Iterable[Account]) -> None:
+    """Accounts, one a row."""
+    rows = [
+        (user.id, user.username, user.email, user.tier, user.role, "yes" if user.is_active else "no") for user in found
+    ]
+    _table(("id", "username", "email", "tier", "role", "active"), rows)
+
+
+def tiers(found: Iterable[Tier]) -> None:
+    """Tiers, one a row."""
+    _table(("tier", *_LIMITS), [(tier.name, *_limits(tier.limits)) for tier in found])
+
+
+def models(found: Iterable[tuple[str, list[str]]]) -> None:
+    """Model files, one a row."""
+    _table(("loader input", "file"), [(loader, file) for loader, files in found for file in files])
+
+
+def me(who: Me) -> None:
+    """Who asks."""
+    used = f"{who.used_today} images, {_number(who.left_today)} left until {_moment(who.resets_at)}"
+    rows = [
+        ("username", who.username), ("email", who.email), ("tier", who.tier), ("role", who.role), ("used today", used),
+        ("running", f"{who.running} of {_number(who.limits.max_running)}"),
+        ("queued", f"{who.queued} of {_number(who.limits.queue_cap)}"),
+        ("requests a minute", _number(who.limits.requests_per_minute)),
+    ]  # fmt: skip
+    _table(("", ""), rows, header=False)
+
+
+_LIMITS = ("images a day", "at once", "queue", "weight", "requests a minute")
+
+
+def _limits(limits: Limits) -> tuple[str, ...]:
+    numbers = (limits.images_per_day, limits.max_running, limits.queue_cap, limits.weight, limits.requests_per_minute)
+    return tuple(map(_number, numbers))
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool = True) -> None:
+    table = Table(box=None, show_header=header, pad_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(_safe, row))
+    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    console.print(table)
+
+
+def _safe(text: str) -> Text:
+    """Text as it is: names that others chose neither style nor steer a terminal."""
+    return Text("".join(letter if letter.isprintable() else "�" for letter in text))
+
+
+def _labels(job: Job) -> str:
+    return " ".join(f"{key}:{value}" for key, value in job.labels.items())
+
+
+def _moment(at: datetime | None) -> str:
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else "-"
+
+
+def _number(value: float | None) -> str:
+    return "unlimited" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,118 @@
+"""Downloads an output: goes on where the connection was cut, and believes the bytes only if their SHA-256 is right."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+from comfyfleet_client import calls
+from comfyfleet_client.caller import Caller, accepted
+from comfyfleet_client.errors import Damaged, Unreachable
+from comfyfleet_client.results import Output
+from comfyfleet_client.steps import Answer, Fetch, Flow
+
+
+class Part:
+    """What has come so far. As a ``Sink`` it takes whole answers and the continuation of what it has."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.etag = ""
+        self.size = 0
+        self._file, self._digest = file, hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """Of what has come so far."""
+        return self._digest.hexdigest()
+
+    def headers(self) -> dict[str, str]:
+        """What asks for the rest, or for all if the bytes are others by now."""
+        asked = {"Accept-Encoding": "identity"}
+        return asked | ({"Range": f"bytes={self.size}-", "If-Range": self.etag} if self.size and self.etag else {})
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Take the rest (206), or begin anew (200)."""
+        if status == 206 and headers.get("content-range", "").startswith(f"bytes {self.size}-"):
+            return True
+        if status != 200:
+            return False
+        self._file.seek(0)
+        self._file.truncate()
+        self.size, self.etag, self._digest = 0, headers.get("etag", ""), hashlib.sha256()
+        return True
+
+    def write(self, chunk: bytes) -> None:
+        """The next bytes."""
+        self._file.write(chunk)
+        self._digest.update(chunk)
+        self.size += len(chunk)
+
+
+def to_memory(caller: Caller, job_id: str, index: int | None) -> Flow[bytes]:
+    """The bytes of one output. Raises what ``download`` raises."""
+    file = BytesIO()
+    yield from download(caller, job_id, index, file)
+    return file.getvalue()
+
+
+def to_file(caller: Caller, job_id: str, index: int | None, path: Path) -> Flow[Output]:
+    """Writes one output to a file, which is there whole or not at all. Raises what ``download`` raises, and OSError."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            output = yield from download(caller, job_id, index, file)
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+    return output
+
+
+def download(caller: Caller, job_id: str, index: int | None, file: IO[bytes]) -> Flow[Output]:
+    """Writes one output and gives its record.
+
+    Args:
+        caller: who asks.
+        job_id: of a job that has completed.
+        index: of all its outputs; None for the first that is no mere preview.
+        file: empty, open for writing and seeking.
+
+    Raises:
+        Damaged: these are not the bytes that the record tells.
+        NotFound: there is no such output.
+        Conflict: the job has not completed.
+    """
+    outputs = (yield from caller.ask(calls.read_outputs(job_id))).outputs
+    part, request = Part(file), calls.result(job_id, index)
+
+    def once(signature: dict[str, str]) -> Flow[None]:
+        sent = caller.sending(request, signature | part.headers())
+        answer: Answer = yield Fetch(sent, part)
+        if answer.status == 206 and answer.body:
+            raise Unreachable("The service answered with another part than was asked for.")
+        accepted(answer)
+
+    yield from caller.signed(request, lambda signature: caller.repeated(lambda: once(signature)))
+    return _checked(part, outputs, index)
+
+
+def _checked(part: Part, outputs: tuple[Output, ...], index: int | None) -> Output:
+    """The record of what has come."""
+    if index is None:
+        meant = next((output for output in outputs if f'"{output.sha256}"' == part.etag), None)
+    else:
+        meant = outputs[index] if 0 <= index < len(outputs) else None
+    if meant is None:
+        raise Damaged("The service sent bytes of which it has no record.")
+    if (part.size, part.sha256) != (meant.size_bytes, meant.sha256):
+        raise Damaged(f"{meant.name}: {part.size} bytes came that are not the {meant.size_bytes} that were made.")
+    return meant
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,151 @@
+"""What happens to a job, typed, and how a watcher keeps it in order over any number of connections."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+
+from comfyfleet_client.errors import Unreadable
+from comfyfleet_client.results import COMPLETED, FINAL, JobError, Output
+from comfyfleet_client.shape import read
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Anything that happens to a job."""
+
+    type: ClassVar[str] = ""
+
+    job_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(Event):
+    """How the job stands as the watching begins: always the first event."""
+
+    type: ClassVar[str] = "snapshot"
+
+    seq: int
+    status: str
+    progress: float = 0.0
+    attempt: int = 0
+    queue_position: int | None = None
+    eta_seconds: float | None = None
+    outputs: tuple[Output, ...] = ()
+    error: JobError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Event):
+    """The job's next state; ``seq`` counts them from 1 without a gap."""
+
+    type: ClassVar[str] = "status"
+
+    seq: int
+    status: str
+    attempt: int = 0
+    error: JobError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Event):
+    """How far the running attempt is, percent. Some are left out where there are many."""
+
+    type: ClassVar[str] = "progress"
+
+    progress: float
+    attempt: int = 0
+    value: float = 0.0
+    max: float = 0.0
+    node: str | None = None
+    node_class: str | None = None
+    nodes_done: int = 0
+    nodes_total: int = 0
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputMade(Output):
+    """One output; all of them come before the status ``completed``."""
+
+    type: ClassVar[str] = "output"
+
+    job_id: str
+    at: datetime
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class End(Event):
+    """Nothing more will happen to the job: always the last event."""
+
+    type: ClassVar[str] = "end"
+
+    seq: int
+    status: str
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended well."""
+        return self.status == COMPLETED
+
+
+JobEvent = Snapshot | Status | Progress | OutputMade | End
+
+_KINDS: dict[Any, type[JobEvent]] = {kind.type: kind for kind in (Snapshot, Status, Progress, OutputMade, End)}
+
+
+def event_of(message: str | bytes) -> JobEvent | None:
+    """The event in a message of the websocket; None for one of a kind that is not known here (previews, say).
+
+    Raises:
+        Unreadable: it is none at all.
+    """
+    if isinstance(message, bytes):
+        return None
+    try:
+        frame = json.loads(message)
+    except (ValueError, RecursionError):
+        raise Unreadable("The service sent a frame that is no JSON.") from None
+    kind = _KINDS.get(frame.get("type")) if isinstance(frame, dict) else None
+    return read(kind, frame) if kind is not None else None
+
+
+@dataclass(slots=True)
+class Story:
+    """What a watcher was told. It hears each state and each output once, however often the connection is made again.
+
+    Attributes:
+        after: ``seq`` of the last state that it knows, from which the next connection goes on; None to begin anew.
+        ended: whether it was told the end.
+    """
+
+    after: int | None = None
+    ended: bool = False
+    _begun: bool = False
+    _outputs: set[str] = field(default_factory=set)
+
+    def is_news(self, event: JobEvent) -> bool:
+        """Whether to tell it."""
+        match event:
+            case Snapshot():
+                return self._is_first(event)
+            case Status():
+                if self.after is not None and event.seq <= self.after:
+                    return False
+                self.after = event.seq
+            case OutputMade():
+                if event.id in self._outputs:
+                    return False
+                self._outputs.add(event.id)
+            case End():
+                self.ended = True
+        return True
+
+    def _is_first(self, snapshot: Snapshot) -> bool:
+        """A final state is told again after the snapshot, behind its outputs: to go on from it would lose those."""
+        if self.after is None and snapshot.status not in FINAL:
+            self.after = snapshot.seq
+        first, self._begun = not self._begun, True
+        return first

@@ -1,0 +1,222 @@
+"""What the API answers, typed. Times carry their zone, durations are seconds, sizes bytes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+COMPLETED = "completed"
+FINAL = frozenset({COMPLETED, "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One thing that a job made. ``url`` gives its bytes; ``kind`` is image, video, audio, text, model or file."""
+
+    id: str
+    node_id: str
+    name: str
+    kind: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why a job did not succeed."""
+
+    code: str
+    message: str
+    node_id: str | None = None
+    node_class: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long each stage took; None for what has not begun."""
+
+    queued_seconds: float | None = None
+    running_seconds: float | None = None
+    total_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Where everything about a job is."""
+
+    self: str
+    events: str
+    ws: str
+    result: str
+    cancel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job. ``status`` is pending, processing, completed, failed or cancelled; ``progress`` percent."""
+
+    job_id: str
+    status: str
+    progress: float
+    created_at: datetime
+    urls: Urls
+    queue_position: int | None = None
+    eta_seconds: float | None = None
+    attempt: int = 0
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    timings: Timings = field(default_factory=Timings)
+    labels: dict[str, str] = field(default_factory=dict)
+    outputs: tuple[Output, ...] = ()
+    error: JobError | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.status in FINAL
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended, and well."""
+        return self.status == COMPLETED
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Some jobs, newest first; ``next_cursor`` is None on the last page."""
+
+    jobs: tuple[Job, ...]
+    next_cursor: str | None = None
+
+    @property
+    def items(self) -> tuple[Job, ...]:
+        """What is on the page."""
+        return self.jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """All outputs of a job, in the order that ``index`` counts."""
+
+    outputs: tuple[Output, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What somebody may use; None means no limit."""
+
+    images_per_day: int | None = None
+    max_running: int | None = None
+    queue_cap: int | None = None
+    weight: float = 1.0
+    requests_per_minute: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account."""
+
+    id: str
+    username: str
+    email: str
+    tier: str
+    role: str
+    is_active: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Me(User):
+    """Who asks, what they may use, what they use. ``left_today`` is None where nothing limits it."""
+
+    limits: Limits
+    used_today: int
+    resets_at: datetime
+    running: int
+    queued: int
+    left_today: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account(User):
+    """An account as admins see it; ``own_limits`` names the limits that are its own rather than its tier's."""
+
+    limits: Limits
+    own_limits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPage:
+    """Some accounts, newest first; ``next_cursor`` is None on the last page."""
+
+    users: tuple[Account, ...]
+    next_cursor: str | None = None
+
+    @property
+    def items(self) -> tuple[Account, ...]:
+        """What is on the page."""
+        return self.users
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a login gives; ``expires_in``: life of the access token."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key as it is listed. ``prefix`` is how it begins."""
+
+    id: str
+    name: str
+    prefix: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was just made. ``key`` is its text, which the API shows this once."""
+
+    id: str
+    key: str = field(repr=False)
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Every key of a user that works, newest first."""
+
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A tier, and what everybody in it may use who has no own limits."""
+
+    name: str
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """Every tier, smallest first."""
+
+    tiers: tuple[Tier, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Model files by the loader input that takes them, most common in the fleet first."""
+
+    models: Mapping[str, list[str]]

@@ -1,0 +1,70 @@
+"""What both clients are made of."""
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from comfyfleet_client.call import given
+from comfyfleet_client.caller import Caller
+from comfyfleet_client.credentials import Credentials, Session
+from comfyfleet_client.results import Job
+from comfyfleet_client.retry import Retry
+
+VISIBLE = re.compile("[!-~]+")
+DEFAULT_URL = "http://127.0.0.1:8000"
+USER_AGENT = "comfyfleet-client/0.1"
+
+
+def caller_of(
+    base_url: str | None,
+    *,
+    key: str | None,
+    token: str | None,
+    session: Session | None,
+    username: str | None,
+    password: str | None,
+    on_session: Callable[[Session], None] | None,
+    retry: Retry | None,
+) -> Caller:
+    """A caller with what was given, and with ``COMFYFLEET_URL`` and ``COMFYFLEET_KEY`` where it was not."""
+    if key is None and token is None and session is None and username is None:
+        key = os.environ.get("COMFYFLEET_KEY") or None
+    for proof in (key, token):
+        if proof is not None and not VISIBLE.fullmatch(proof):
+            raise ValueError("A key or token is visible ASCII characters only.")
+    url = plain_url(base_url or os.environ.get("COMFYFLEET_URL") or DEFAULT_URL)
+    credentials = Credentials(key, token, session, username, password, on_session)
+    return Caller(url, credentials, retry or Retry())
+
+
+def submission(prompt: str | None, workflow: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The body of a submission. The API judges the parameters; here it only matters that there is one thing to run."""
+    if (prompt is None) == (workflow is None):
+        raise ValueError("Give exactly one of prompt and workflow.")
+    return given(prompt=prompt, workflow=workflow, **parameters)
+
+
+def new_idempotency_key() -> str:
+    """A key for one thing that shall be made once."""
+    return uuid4().hex
+
+
+def id_of(job: Job | str) -> str:
+    """The id of a job."""
+    return job if isinstance(job, str) else job.job_id
+
+
+def plain_url(text: str) -> str:
+    """An address of a service as this package writes it. Raises ValueError if it is none."""
+    url = text.strip().rstrip("/").removesuffix("/api/v1")
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL("")
+    if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.query or parsed.userinfo:
+        raise ValueError(f"{text!r} is no address of a service: such a one is like https://api.example.")
+    return url

@@ -1,0 +1,253 @@
+"""The client for programs that wait."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, overload
+
+import httpx
+
+from comfyfleet_client import calls, download, watch
+from comfyfleet_client.caller import Caller
+from comfyfleet_client.credentials import Session
+from comfyfleet_client.events import JobEvent
+from comfyfleet_client.pages import PAGE, every
+from comfyfleet_client.results import Account, Job, Key, Me, NewKey, Output, Tier, User
+from comfyfleet_client.retry import Retry
+from comfyfleet_client.setup import USER_AGENT, caller_of, id_of, new_idempotency_key, submission
+from comfyfleet_client.sync_runner import SyncRunner
+
+
+class Client:
+    """Talks to one comfyfleet. Threads may share it; close it, or use it as a context manager.
+
+    Without a credential it takes ``COMFYFLEET_KEY``. A session is refreshed by itself; with username and password it is
+    opened by itself, too. Everything raises ``ComfyfleetError``.
+
+    Args:
+        base_url: of the service, ``COMFYFLEET_URL`` by default.
+        key: an API key.
+        token: an access token that somebody else refreshes.
+        session: an earlier login.
+        username: to log in with when that is needed.
+        password: of that user.
+        on_session: told every session that is opened or refreshed, so that it can be kept.
+        timeout: seconds for each connection, and between two pieces of an answer.
+        retry: how patient it is.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        key: str | None = None,
+        token: str | None = None,
+        session: Session | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        on_session: Callable[[Session], None] | None = None,
+        timeout: float = 30.0,
+        retry: Retry | None = None,
+    ) -> None:
+        self._caller = caller_of(
+            base_url, key=key, token=token, session=session, username=username, password=password,
+            on_session=on_session, retry=retry,
+        )  # fmt: skip
+        self._runner = SyncRunner(httpx.Client(timeout=timeout, headers={"User-Agent": USER_AGENT}))
+        self.jobs = Jobs(self._caller, self._runner)
+        self.keys = Keys(self._caller, self._runner)
+        self.admin = Admin(self._caller, self._runner)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._runner.close()
+
+    def register(self, username: str, email: str, password: str) -> User:
+        """Make an account."""
+        return self._runner.run(self._caller.ask(calls.register(username, email, password)))
+
+    def login(self, username: str, password: str) -> Session:
+        """Open a session and go on with it."""
+        return self._runner.run(self._caller.login(username, password))
+
+    def logout(self, *, everywhere: bool = False) -> None:
+        """End the session, or every session of the user."""
+        self._runner.run(self._caller.logout(everywhere=everywhere))
+
+    def change_password(self, current: str, new: str) -> None:
+        """Set another password; every other session ends."""
+        self._runner.run(self._caller.ask(calls.change_password(current, new)))
+
+    def me(self) -> Me:
+        """Who asks, what they may use, what they use."""
+        return self._runner.run(self._caller.ask(calls.read_me()))
+
+    def models(self) -> Mapping[str, list[str]]:
+        """Model files that the fleet has now, by the loader input that takes them."""
+        return self._runner.run(self._caller.ask(calls.list_models()))
+
+
+class _Part:
+    def __init__(self, caller: Caller, runner: SyncRunner) -> None:
+        self._caller, self._runner = caller, runner
+
+
+class Jobs(_Part):
+    """Jobs of the user."""
+
+    def submit(
+        self,
+        /,
+        prompt: str | None = None,
+        *,
+        workflow: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        **parameters: Any,
+    ) -> Job:
+        """Have a job run. However often the request must be sent, there is one job.
+
+        Args:
+            prompt: for a picture; ``parameters`` are then width, height, steps, seed and so on.
+            workflow: a graph in ComfyUI's API format, in place of a prompt.
+            idempotency_key: names this submission for 24 hours; a fresh one by default.
+            parameters: all other fields of a submission: priority, labels, run_within_seconds, …
+        """
+        body = submission(prompt, workflow, parameters)
+        return self._runner.run(
+            self._caller.ask(calls.submit_job(body, idempotency_key=idempotency_key or new_idempotency_key()))
+        )
+
+    def get(self, job: Job | str) -> Job:
+        """How it stands now."""
+        return self._runner.run(self._caller.ask(calls.read_job(id_of(job))))
+
+    def list(
+        self, *, status: str | None = None, workflow: str | None = None, label: str | None = None, page: int = PAGE
+    ) -> Iterator[Job]:
+        """Own jobs, newest first; all of them, asked for page by page as they are taken. ``label`` is key:value."""
+        return self._runner.iterate(
+            every(
+                self._caller,
+                lambda cursor: calls.list_jobs(
+                    status=status, workflow=workflow, label=label, limit=page, cursor=cursor
+                ),
+            )
+        )
+
+    def cancel(self, job: Job | str) -> Job:
+        """Cancel it; gives how it stands then. One that has ended stays as it is."""
+        return self._runner.run(self._caller.ask(calls.cancel_job(id_of(job))))
+
+    def watch(self, job: Job | str, *, after: int | None = None, timeout: float | None = None) -> Iterator[JobEvent]:
+        """What happens to it until it has ended, each state and output once, over however many connections.
+
+        Args:
+            job: or its id.
+            after: also tell the states that followed this ``seq``; 0 for all.
+            timeout: seconds that the whole may take; then StillRunning.
+        """
+        return self._runner.iterate(watch.watch(self._caller, id_of(job), after=after, timeout=timeout))
+
+    def wait(self, job: Job | str, *, timeout: float | None = None) -> Job:
+        """The job once it has ended, however it did. Raises StillRunning after ``timeout`` seconds."""
+        return self._runner.run(watch.ended(self._caller, id_of(job), timeout=timeout))
+
+    def outputs(self, job: Job | str) -> tuple[Output, ...]:
+        """What a completed job made, in the order that ``index`` counts."""
+        return self._runner.run(self._caller.ask(calls.read_outputs(id_of(job)))).outputs
+
+    @overload
+    def download(self, job: Job | str, index: int | None = None, *, to: None = None) -> bytes: ...
+    @overload
+    def download(self, job: Job | str, index: int | None = None, *, to: str | os.PathLike[str]) -> Output: ...
+    def download(
+        self, job: Job | str, index: int | None = None, *, to: str | os.PathLike[str] | None = None
+    ) -> bytes | Output:
+        """One output, checked against its SHA-256: its bytes, or with ``to`` its record once that file is written.
+
+        The file is there whole or not at all. ``index`` counts all outputs; by default the first that is no preview.
+        """
+        if to is None:
+            return self._runner.run(download.to_memory(self._caller, id_of(job), index))
+        return self._runner.run(download.to_file(self._caller, id_of(job), index, Path(to)))
+
+
+class Keys(_Part):
+    """API keys of the user."""
+
+    def create(
+        self,
+        name: str,
+        *,
+        scopes: Sequence[str] | None = None,
+        expires_at: datetime | None = None,
+        idempotency_key: str | None = None,
+    ) -> NewKey:
+        """Make a key. Its text is in the answer and nowhere else; by default it may read and write jobs."""
+        call = calls.create_key(name, scopes, expires_at, idempotency_key=idempotency_key or new_idempotency_key())
+        return self._runner.run(self._caller.ask(call))
+
+    def list(self) -> tuple[Key, ...]:
+        """All that work, newest first."""
+        return self._runner.run(self._caller.ask(calls.list_keys()))
+
+    def revoke(self, key: Key | NewKey | str) -> None:
+        """End a key."""
+        key_id = key if isinstance(key, str) else key.id
+        self._runner.run(self._caller.ask(calls.revoke_key(key_id)))
+
+
+class Admin(_Part):
+    """Users and tiers, for admins."""
+
+    def users(
+        self,
+        *,
+        search: str | None = None,
+        tier: str | None = None,
+        role: str | None = None,
+        is_active: bool | None = None,
+        page: int = PAGE,
+    ) -> Iterator[Account]:
+        """Accounts, newest first; ``search`` is a part of username or e-mail address."""
+        return self._runner.iterate(
+            every(
+                self._caller,
+                lambda cursor: calls.list_users(
+                    search=search, tier=tier, role=role, is_active=is_active, limit=page, cursor=cursor
+                ),
+            )
+        )
+
+    def user(self, user_id: str) -> Account:
+        """One account."""
+        return self._runner.run(self._caller.ask(calls.read_user(user_id)))
+
+    def change_user(
+        self,
+        user_id: str,
+        *,
+        tier: str | None = None,
+        role: str | None = None,
+        is_active: bool | None = None,
+        limits: Mapping[str, float | None] | None = None,
+    ) -> Account:
+        """Change what is given. ``limits`` replaces all own limits of the user; {} takes them away."""
+        call = calls.change_user(user_id, tier=tier, role=role, is_active=is_active, limits=limits)
+        return self._runner.run(self._caller.ask(call))
+
+    def tiers(self) -> tuple[Tier, ...]:
+        """Every tier, smallest first."""
+        return self._runner.run(self._caller.ask(calls.list_tiers()))
+
+    def change_tier(self, name: str, /, **limits: float | None) -> Tier:
+        """Change the limits that are named; None takes one away."""
+        return self._runner.run(self._caller.ask(calls.change_tier(name, limits)))

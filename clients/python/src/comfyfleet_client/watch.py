@@ -1,0 +1,97 @@
+"""Watches a job over the websocket, and makes the connection again where it breaks."""
+
+import json
+from random import random
+from time import monotonic
+from urllib.parse import urlencode
+
+from comfyfleet_client import calls
+from comfyfleet_client.call import segment
+from comfyfleet_client.caller import Caller
+from comfyfleet_client.errors import ComfyfleetError, StillRunning, Unauthenticated, Unreachable, api_error
+from comfyfleet_client.events import Story, event_of
+from comfyfleet_client.results import Job
+from comfyfleet_client.steps import Closed, Connect, Emit, Flow, HandshakeRefused, Pause, Receive
+
+STEADY_S = 30.0  # a connection that lasted so long had nothing to do with the failures before it
+_STATUS = {4400: 422, 4401: 401, 4403: 403, 4404: 404}
+
+
+def watch(caller: Caller, job_id: str, *, after: int | None = None, timeout: float | None = None) -> Flow[None]:
+    """Emits every event until the job has ended.
+
+    Args:
+        caller: who asks.
+        job_id: of the job.
+        after: also tell the states that follow this ``seq``; 0 for all.
+        timeout: seconds that the whole may take.
+
+    Raises:
+        StillRunning: it took longer.
+        ApiError: the job may not be watched (any more).
+        Unreachable: connections broke too often without a word of news between.
+    """
+    story, failed = Story(after), 0
+    until = None if timeout is None else monotonic() + timeout
+    while True:
+        opened = monotonic()
+        try:
+            yield from caller.signed(None, lambda signature: _connected(caller, job_id, story, signature))
+            while not story.ended:
+                message = yield Receive(_left_s(until, job_id))
+                event = event_of(message) if message is not None else None
+                if event is not None and story.is_news(event):
+                    failed = 0
+                    yield Emit(event)
+        except ComfyfleetError as failure:
+            failed = 1 if monotonic() - opened >= STEADY_S else failed + 1
+            pause_s = _pause_s(caller, failure, failed)
+        else:
+            return
+        left_s = _left_s(until, job_id)
+        yield Pause(pause_s if left_s is None else min(pause_s, left_s))
+
+
+def ended(caller: Caller, job_id: str, *, timeout: float | None = None) -> Flow[Job]:
+    """The job once it has ended. Raises what ``watch`` raises."""
+    yield from watch(caller, job_id, timeout=timeout)
+    return (yield from caller.ask(calls.read_job(job_id)))
+
+
+def _connected(caller: Caller, job_id: str, story: Story, signature: dict[str, str]) -> Flow[None]:
+    query = "" if story.after is None else "?" + urlencode({"after": story.after})
+    try:
+        yield Connect(f"ws{caller.base_url.removeprefix('http')}/ws/jobs/{segment(job_id)}{query}", signature)
+    except HandshakeRefused as refused:
+        answer = refused.answer
+        raise api_error(answer.status, answer.headers, answer.body) from None
+
+
+def _pause_s(caller: Caller, failure: ComfyfleetError, failed: int) -> float:
+    """Seconds until the next try. Raises the failure if no try will mend it."""
+    known = _known(failure)
+    if failure is not known and isinstance(known, Unauthenticated) and caller.credentials.has_session:
+        known = Unreachable("The session ended while its job was watched.")  # the next try renews it
+    pause_s = caller.retry.pause_s(known, failed, random())  # noqa: S311 - jitter
+    if pause_s is None:
+        raise known from None
+    return pause_s
+
+
+def _known(failure: ComfyfleetError) -> ComfyfleetError:
+    """A close code as the exception that callers know."""
+    if not isinstance(failure, Closed):
+        return failure
+    if failure.code not in _STATUS:
+        return Unreachable(f"The connection was closed ({failure}).")
+    problem = {"code": failure.reason, "detail": f"The service ended the watching: {failure.reason or failure.code}."}
+    return api_error(_STATUS[failure.code], {}, json.dumps(problem).encode())
+
+
+def _left_s(until: float | None, job_id: str) -> float | None:
+    if until is None:
+        return None
+    left_s = until - monotonic()
+    if left_s <= 0:
+        raise StillRunning(f"Job {job_id} has not ended in time; it goes on.")
+    return left_s

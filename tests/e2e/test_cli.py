@@ -1,0 +1,222 @@
+"""The command line on the whole system: everything that a person does, as that person does it."""
+
+import asyncio
+import json
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import simulated_only
+from tests.e2e.test_identity import PASSWORD, slow
+from tests.kit.fleet import HELLO, Fleet
+from tests.kit.waiting import until
+
+COMFYFLEET = Path(sys.executable).with_name("comfyfleet")
+REFUSED, UNAVAILABLE = 3, 4
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended, and what it said."""
+
+    status: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode().strip()
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+class Person:
+    """Somebody at a shell, with a home directory of their own."""
+
+    def __init__(self, url: str, home: Path) -> None:
+        self.home = home
+        outside = {name: value for name, value in os.environ.items() if not name.startswith("COMFYFLEET_")}
+        self._environment = outside | {"COMFYFLEET_URL": url, "COMFYFLEET_CONFIG_DIR": str(home / "config")}
+
+    async def runs(self, *arguments: object, stdin: str = "", **environment: str) -> Said:
+        """What comes of a command. No failure may show a traceback."""
+        process = await asyncio.create_subprocess_exec(
+            COMFYFLEET, *map(str, arguments), cwd=self.home, env=self._environment | environment,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        async with asyncio.timeout(90):
+            out, err = await process.communicate(stdin.encode())
+        said = Said(process.returncode or 0, out, err.decode())
+        assert "Traceback" not in said.err, said.err
+        return said
+
+    async def does(self, *arguments: object, **more: str) -> Said:
+        """The same for a command that works."""
+        said = await self.runs(*arguments, **more)
+        assert said.status == 0, said.err
+        return said
+
+
+@pytest.fixture
+def person(fleet: Fleet, tmp_path: Path) -> Person:
+    """Nobody yet."""
+    return Person(fleet.base_url, tmp_path)
+
+
+@pytest.fixture
+def demo(fleet: Fleet, person: Person) -> Callable[..., Any]:
+    """Runs commands as the demo user, by its key."""
+
+    async def runs(*arguments: object, **more: str) -> Said:
+        return await person.runs(*arguments, COMFYFLEET_KEY=fleet.key, **more)
+
+    return runs
+
+
+@simulated_only
+async def test_a_session_by_command_line_only(fleet: Fleet, person: Person) -> None:
+    name = f"cli-{secrets.token_hex(4)}"
+    assert (await person.runs("whoami")).status == REFUSED
+    await person.does("register", name, f"{name}@example.com", "--password-stdin", stdin=f"{PASSWORD}\n")
+    wrong = await person.runs("login", name, "--password-stdin", stdin="not this one\n")
+    assert (wrong.status, wrong.out) == (REFUSED, b"")
+    await person.does("login", name, "--password-stdin", stdin=f"{PASSWORD}\n")
+    kept = person.home / "config" / "credentials.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert PASSWORD not in kept.read_text()
+
+    async def is_known() -> bool:
+        return (await person.runs("whoami")).status == 0
+
+    await until(is_known)
+    assert name in (await person.does("whoami")).text
+    (me,) = (await person.does("whoami", "--json")).objects
+    assert (me["username"], me["tier"], me["used_today"]) == (name, "free", 0)
+
+    key = (await person.does("keys", "create", "box")).text
+    (listed,) = (await person.does("keys", "list", "--json")).objects
+    assert key.startswith(listed["prefix"])
+    by_key = {"COMFYFLEET_KEY": key}
+
+    said = await person.does(
+        "submit", "--prompt", "a lighthouse", "--width", "64", "--height", "64", "--steps", "3", "--param", "seed=7",
+        "--label", "from=shell", "--wait", "--output", "pictures", **by_key,
+    )  # fmt: skip
+    job_id, saved = said.text.splitlines()
+    async with fleet.client(key) as client:
+        picture = (await client.get(f"/jobs/{job_id}/result")).content
+    assert (person.home / saved).read_bytes() == picture
+    assert (await person.does("result", job_id, "-o", "-")).out == picture
+    await person.does("result", job_id, "-o", "one.png", "--index", "0")
+    assert (person.home / "one.png").read_bytes() == picture
+
+    assert (await person.does("watch", job_id)).text == "completed"
+    (job,) = (await person.does("jobs", "--label", "from:shell", "--json")).objects
+    assert (job["job_id"], job["status"], job["labels"]) == (job_id, "completed", {"from": "shell"})
+    assert job_id in (await person.does("jobs")).text
+    assert (await person.does("jobs", "--status", "failed", "--json")).objects == []
+    assert "sim_" in (await person.does("models")).text
+
+    await person.does("keys", "revoke", listed["id"])
+
+    async def is_refused() -> bool:
+        return (await person.runs("jobs", **by_key)).status == REFUSED
+
+    await until(is_refused)
+    assert (await person.does("keys", "list", "--json")).objects == []
+    assert (await person.runs("admin", "users")).status == REFUSED
+    await person.does("logout")
+    assert not kept.exists()
+    assert (await person.runs("whoami")).status == REFUSED
+
+
+async def test_a_session_is_refreshed_and_kept_and_shown_to_no_other_service(person: Person) -> None:
+    name = f"cli-{secrets.token_hex(4)}"
+    await person.does("register", name, f"{name}@example.com", "--password-stdin", stdin=f"{PASSWORD}\n")
+    await person.does("login", name, "--password-stdin", stdin=f"{PASSWORD}\n")
+    kept = person.home / "config" / "credentials.json"
+    login = json.loads(kept.read_text())
+    kept.write_text(json.dumps(login | {"expires_at": "2026-01-01T00:00:00+00:00"}))
+    await person.does("keys", "list")
+    renewed = json.loads(kept.read_text())
+    assert renewed["refresh_token"] != login["refresh_token"]
+    assert renewed["url"] == login["url"]
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    other = await person.runs("--url", "http://127.0.0.1:1", "whoami")
+    assert other.status == REFUSED
+    assert "http://127.0.0.1:1" in other.err
+
+
+async def test_a_workflow_is_submitted_from_a_file_or_stdin(person: Person, demo: Callable[..., Any]) -> None:
+    (person.home / "hello.json").write_text(json.dumps(HELLO))
+    named = ("--idempotency-key", f"cli-{secrets.token_hex(4)}")
+    first = await demo("submit", "--workflow", "hello.json", *named, "--json")
+    again = await demo("submit", "--workflow", "-", *named, "--watch", stdin=json.dumps(HELLO))
+    assert (first.status, again.status) == (0, 0)
+    assert first.objects[0]["job_id"] == again.text
+    events = (await demo("watch", again.text, "--json")).objects
+    assert [events[0]["type"], events[-1]["type"]] == ["snapshot", "end"]
+    (job,) = (await demo("submit", "--workflow", "hello.json", "--wait", "--json")).objects
+    assert job["status"] == "completed"
+
+
+@simulated_only
+async def test_a_job_that_goes_wrong_is_status_1(demo: Callable[..., Any], person: Person) -> None:
+    (person.home / "slow.json").write_text(json.dumps(slow(60)))
+    job_id = (await demo("submit", "--workflow", "slow.json")).text
+    watching = asyncio.create_task(demo("watch", job_id))
+    assert (await demo("cancel", job_id)).text == "cancelled"
+    watched = await watching
+    assert (watched.status, watched.text) == (1, "cancelled")
+    assert job_id in watched.err
+    assert (await demo("result", job_id, "-o", "none.png")).status == REFUSED
+    assert not (person.home / "none.png").exists()
+
+
+async def test_what_is_refused_is_status_3_with_every_error_told(demo: Callable[..., Any]) -> None:
+    said = await demo("submit", "--prompt", "a cat", "--width", "65", "--steps", "0")
+    assert (said.status, said.out) == (REFUSED, b"")
+    assert {"/width", "/steps"} <= {line.strip().partition(":")[0] for line in said.err.splitlines()}
+    graph = {"1": {"class_type": "NoSuchNode", "inputs": {}}}
+    said = await demo("submit", "--workflow", "-", stdin=json.dumps(graph))
+    assert said.status == REFUSED
+    assert "node 1" in said.err
+    unknown = (("cancel", "nope"), ("watch", "nope"), ("result", "nope", "-o", "x"), ("keys", "revoke", "nope"))
+    for said in await asyncio.gather(*(demo(*command) for command in unknown)):
+        assert (said.status, said.out) == (REFUSED, b"")
+        assert said.err.startswith("comfyfleet: ")
+
+
+async def test_who_cannot_be_reached_is_status_4(person: Person) -> None:
+    said = await person.runs("--url", "http://127.0.0.1:1", "whoami", COMFYFLEET_KEY="k")
+    assert (said.status, said.out) == (UNAVAILABLE, b"")
+    assert said.err.count("\n") == 1
+
+
+async def test_an_admin_changes_users_by_name(fleet: Fleet, person: Person) -> None:
+    name = f"cli-{secrets.token_hex(4)}"
+    await person.does("register", name, f"{name}@example.com", "--password-stdin", stdin=f"{PASSWORD}\n")
+    key = {"COMFYFLEET_KEY": fleet.credentials["admin_key"]}
+    (user,) = (await person.does("admin", "users", "--search", name, "--json", **key)).objects
+    assert (user["username"], user["tier"], user["is_active"]) == (name, "free", True)
+    await person.does("admin", "set-tier", name, "pro", **key)
+    await person.does("admin", "deactivate", user["id"], **key)
+    (user,) = (await person.does("admin", "users", "--search", name, "--inactive", "--json", **key)).objects
+    assert (user["tier"], user["is_active"]) == ("pro", False)
+    await person.does("admin", "activate", name, **key)
+    assert (await person.runs("admin", "set-tier", "nobody-at-all", "pro", **key)).status == REFUSED
+    assert (await person.runs("admin", "set-tier", name, "golden", **key)).status == REFUSED
+    tiers = {tier["name"]: tier["limits"] for tier in (await person.does("admin", "tiers", "--json", **key)).objects}
+    assert tiers["free"]["images_per_day"] == 10
+    shown = await person.does("admin", "set-limits", "basic", f"queue_cap={tiers['basic']['queue_cap']}", **key)
+    assert "basic" in shown.text
+    assert (await person.runs("admin", "set-limits", "basic", "colour=1", **key)).status == REFUSED

@@ -1,0 +1,95 @@
+"""Runs a flow of the client on answers that are written down, and notes what it asked for."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from comfyfleet_client.caller import Caller
+from comfyfleet_client.credentials import Credentials
+from comfyfleet_client.errors import ComfyfleetError
+from comfyfleet_client.retry import Retry
+from comfyfleet_client.steps import Alone, Answer, Emit, Fetch, Flow, Pause, Send
+
+URL = "https://api.example"
+
+
+def answer(status: int = 200, body: Any = None, **headers: str) -> Answer:
+    return Answer(
+        status,
+        {name.replace("_", "-"): value for name, value in headers.items()},
+        b"" if body is None else json.dumps(body).encode(),
+    )
+
+
+def problem(status: int, **headers: str) -> Answer:
+    return answer(status, {"detail": "No.", "code": "test.no", "request_id": "r1"}, **headers)
+
+
+def caller(retry: Retry | None = None, **proof: Any) -> Caller:
+    return Caller(URL, Credentials(**proof), retry or Retry())
+
+
+class Script:
+    """The answers, in order: exceptions are thrown, a pair of an answer and bytes is a body for a sink."""
+
+    def __init__(self, *answers: Any) -> None:
+        self._answers = list(answers)
+        self.asked: list[Any] = []
+        self.emitted: list[Any] = []
+
+    def run(self, flow: Flow[Any]) -> Any:
+        resume: Any = lambda: next(flow)  # noqa: E731
+        while True:
+            try:
+                step = resume()
+            except StopIteration as done:
+                return done.value
+            try:
+                resume = self._sent(flow, self._do(step))
+            except ComfyfleetError as failure:
+                resume = self._thrown(flow, failure)
+
+    def of(self, kind: type) -> list[Any]:
+        return [step for step in self.asked if isinstance(step, kind)]
+
+    @property
+    def sent(self) -> list[Send]:
+        return [step.send if isinstance(step, Fetch) else step for step in self.asked if isinstance(step, Send | Fetch)]
+
+    def is_over(self) -> bool:
+        return not self._answers
+
+    def _do(self, step: Any) -> Any:
+        if isinstance(step, Alone):
+            return self.run(step.flow)
+        if isinstance(step, Emit):
+            return self.emitted.append(step.value)
+        self.asked.append(step)
+        return None if isinstance(step, Pause) else self._next(step)
+
+    def _next(self, step: Any) -> Any:
+        given = self._answers.pop(0)
+        if isinstance(step, Fetch):
+            told, chunks, failure = given
+            if not step.sink.begin(told.status, told.headers):
+                return told
+            self._pour(step, chunks)
+            if failure:
+                raise failure
+            return told
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    @staticmethod
+    def _pour(step: Fetch, chunks: Iterable[bytes]) -> None:
+        for chunk in chunks:
+            step.sink.write(chunk)
+
+    @staticmethod
+    def _sent(flow: Flow[Any], value: Any) -> Any:
+        return lambda: flow.send(value)
+
+    @staticmethod
+    def _thrown(flow: Flow[Any], failure: Exception) -> Any:
+        return lambda: flow.throw(failure)

@@ -1,0 +1,128 @@
+import inspect
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from comfyfleet_client import AsyncClient, Client, calls
+from comfyfleet_client.call import segment
+from comfyfleet_client.errors import Unreadable
+from comfyfleet_client.results import Account, Job, Me
+from comfyfleet_client.setup import plain_url, submission
+from comfyfleet_client.shape import plain, read
+
+JOB: dict[str, Any] = {
+    "job_id": "01a2",
+    "status": "completed",
+    "progress": 100,
+    "created_at": "2026-11-23T09:00:00Z",
+    "urls": dict.fromkeys(("self", "events", "ws", "result", "cancel"), "https://api.example"),
+    "outputs": [],
+    "error": None,
+}
+
+
+def test_a_request_says_what_is_sent() -> None:
+    call = calls.submit_job({"prompt": "a cat", "width": 64, "seed": None}, idempotency_key="k1")
+    assert (call.request.method, call.request.path) == ("POST", "/jobs")
+    assert call.request.body == {"prompt": "a cat", "width": 64}
+    assert call.request.headers == {"Idempotency-Key": "k1"}
+    assert calls.list_jobs(status="failed", limit=5).request.parameters == {"status": "failed", "limit": "5"}
+    assert calls.list_users(is_active=False).request.parameters == {"is_active": "false"}
+    assert calls.change_user("u1", limits={"queue_cap": None}).request.body == {"limits": {"queue_cap": None}}
+    assert calls.change_user("u1", limits={}).request.body == {"limits": {}}
+    ends = datetime(2027, 1, 1, tzinfo=UTC)
+    key = calls.create_key("box", ["jobs:read"], ends, idempotency_key="k2").request
+    assert key.body == {"name": "box", "scopes": ["jobs:read"], "expires_at": "2027-01-01T00:00:00+00:00"}
+
+
+def test_every_post_that_creates_may_be_repeated_and_no_other_that_has_an_effect() -> None:
+    assert calls.submit_job({}, idempotency_key="k").request.repeatable
+    assert calls.create_key("n", None, None, idempotency_key="k").request.repeatable
+    assert not calls.register("a", "b", "c").request.repeatable
+    assert not calls.change_password("a", "b").request.repeatable
+
+
+@pytest.mark.parametrize("text", ["a/b", "..", ".", "", "a?b", "a#b", "a b", "%2e"])
+def test_an_id_is_one_segment_of_the_path_whatever_it_is(text: str) -> None:
+    written = segment(text)
+    assert written
+    assert not set(written) & set("/?# ")
+    assert written not in {".", ".."}
+    assert calls.read_job(text).request.path == f"/jobs/{written}"
+
+
+def test_answers_are_read_tolerantly() -> None:
+    job = read(Job, JOB | {"new_field": 1})
+    assert (job.progress, job.created_at, job.outputs) == (100.0, datetime(2026, 11, 23, 9, tzinfo=UTC), ())
+    assert (job.ended, job.succeeded, job.timings.total_seconds) == (True, True, None)
+    assert plain(job)["created_at"] == "2026-11-23T09:00:00+00:00"
+    assert read(Job, plain(job)) == job
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        [],
+        "x",
+        {},
+        JOB | {"status": 3},
+        JOB | {"created_at": "soon"},
+        JOB | {"outputs": [1]},
+        JOB | {"urls": None},
+    ],
+)
+def test_an_answer_of_another_shape_is_said_to_be_one(wrong: Any) -> None:
+    with pytest.raises(Unreadable, match="no Job"):
+        read(Job, wrong)
+
+
+def test_users_are_read_with_their_limits() -> None:
+    user = {
+        "id": "u", "username": "ada", "email": "a@b", "tier": "free", "role": "user", "is_active": True,
+        "created_at": "2026-11-23T09:00:00Z", "limits": {"images_per_day": None, "weight": 2},
+    }  # fmt: skip
+    used = {"used_today": 1, "resets_at": "2026-11-24T00:00:00Z", "running": 0, "queued": 0, "left_today": None}
+    me = read(Me, user | used)
+    assert (me.limits.images_per_day, me.limits.weight, me.left_today) == (None, 2.0, None)
+    assert read(Account, user | {"own_limits": ["weight"]}).own_limits == ("weight",)
+
+
+def test_a_submission_has_one_thing_to_run() -> None:
+    assert submission("a cat", None, {"steps": 4}) == {"prompt": "a cat", "steps": 4}
+    for prompt, workflow in ((None, None), ("a cat", {})):
+        with pytest.raises(ValueError, match="exactly one"):
+            submission(prompt, workflow, {})
+
+
+def test_an_address_is_written_in_one_way() -> None:
+    assert plain_url(" https://api.example/ ") == plain_url("https://api.example/api/v1") == "https://api.example"
+    for wrong in (
+        "",
+        "api.example",
+        "ftp://api.example",
+        "http://",
+        "https://ada:pw@api.example",
+        "http://a?b=1",
+    ):
+        with pytest.raises(ValueError, match="address"):
+            plain_url(wrong)
+
+
+@pytest.mark.parametrize("part", ["", "jobs", "keys", "admin"])
+async def test_both_clients_can_do_the_same(part: str) -> None:
+    one, other = Client("https://api.example"), AsyncClient("https://api.example")
+
+    def methods(client: object) -> dict[str, list[str]]:
+        found = getattr(client, part) if part else client
+        return {
+            name: list(map(str, inspect.signature(method).parameters.values()))
+            for name, method in inspect.getmembers(found, inspect.ismethod)
+            if not name.startswith("_")
+        }
+
+    assert methods(one) == methods(other)
+    assert methods(one)
+    one.close()
+    await other.close()

@@ -1,0 +1,89 @@
+import json
+from typing import Any
+
+import pytest
+
+from comfyfleet_client.errors import Unreadable
+from comfyfleet_client.events import End, JobEvent, OutputMade, Progress, Snapshot, Status, Story, event_of
+
+AT = "2026-11-23T09:00:00+00:00"
+
+
+def frame(kind: str, /, **fields: Any) -> str:
+    return json.dumps({"type": kind, "job_id": "j", "at": AT} | fields)
+
+
+def event(kind: str, /, **fields: Any) -> JobEvent:
+    found = event_of(frame(kind, **fields))
+    assert found is not None
+    return found
+
+
+def output(id_: str) -> JobEvent:
+    made = {"node_id": "9", "name": "a.png", "kind": "image", "content_type": "image/png", "size_bytes": 3}
+    return event("output", id=id_, index=0, sha256="ab", url="/x", **made)
+
+
+def test_frames_are_typed() -> None:
+    assert isinstance(event("snapshot", seq=1, status="pending", progress=0, outputs=[], urls={}), Snapshot)
+    failed = event("status", seq=4, status="failed", error={"code": "node.error", "message": "No."})
+    assert isinstance(failed, Status)
+    assert failed.error is not None
+    assert failed.error.code == "node.error"
+    progress = event("progress", progress=12.5, value=3, max=20, node="5", node_class="KSampler")
+    assert isinstance(progress, Progress)
+    assert (progress.progress, progress.value, progress.node_class) == (12.5, 3.0, "KSampler")
+    assert isinstance(output("o1"), OutputMade)
+    end = event("end", seq=4, status="completed")
+    assert isinstance(end, End)
+    assert end.succeeded
+
+
+def test_frames_of_an_unknown_kind_and_previews_are_left_out() -> None:
+    assert event_of(frame("weather", sunny=True)) is None
+    assert event_of(b"\x89PNG") is None
+
+
+@pytest.mark.parametrize("message", ["", "{", '{"type": "status"}', '{"type": "end", "job_id": 3}', "[" * 100_000])
+def test_a_frame_that_is_none_is_said_to_be_one(message: str) -> None:
+    with pytest.raises(Unreadable):
+        event_of(message)
+
+
+def told(story: Story, *events: JobEvent) -> list[Any]:
+    return [getattr(each, "seq", each.type) for each in events if story.is_news(each)]
+
+
+def test_each_state_and_output_is_told_once_over_several_connections() -> None:
+    story = Story(after=0)
+    first = event("snapshot", seq=2, status="processing")
+    assert told(story, first, *(event("status", seq=n, status="processing") for n in (1, 2))) == [2, 1, 2]
+    assert story.after == 2
+    again = event("snapshot", seq=3, status="processing")
+    assert told(story, again, event("status", seq=2, status="processing")) == []
+    assert told(story, event("status", seq=3, status="processing"), output("o1"), output("o2")) == [
+        3,
+        "output",
+        "output",
+    ]
+    assert story.after == 3
+    last = event("status", seq=4, status="completed")
+    assert told(story, again, output("o1"), output("o2"), last, event("end", seq=4, status="completed")) == [4, 4]
+    assert story.ended
+
+
+def test_without_after_a_story_goes_on_from_the_snapshot() -> None:
+    story = Story()
+    assert told(story, event("snapshot", seq=2, status="processing")) == [2]
+    assert story.after == 2
+
+
+def test_a_final_snapshot_is_not_gone_on_from_before_its_outputs_were_told() -> None:
+    story = Story()
+    snapshot = event("snapshot", seq=4, status="completed")
+    assert told(story, snapshot, output("o1")) == [4, "output"]
+    assert story.after is None
+    assert told(story, snapshot, output("o1"), output("o2"), event("status", seq=4, status="completed")) == [
+        "output",
+        4,
+    ]

@@ -1,0 +1,116 @@
+import json
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from comfyfleet_client.cli import login_file, show
+from comfyfleet_client.cli.failures import exit_code
+from comfyfleet_client.cli.job_commands import _file_name
+from comfyfleet_client.cli.login_file import Login
+from comfyfleet_client.cli.main import app
+from comfyfleet_client.cli.parameters import values
+from comfyfleet_client.errors import ComfyfleetError, Damaged, Unreachable, api_error
+from comfyfleet_client.results import Job, Output
+from comfyfleet_client.shape import read
+from tests.unit.client.test_calls import JOB
+from tests.unit.client.test_flows import OUTPUT
+
+LOGIN = Login("https://api.example", "ada", "a1", "r1", datetime(2026, 11, 23, 9, tzinfo=UTC))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("COMFYFLEET_URL", "COMFYFLEET_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COMFYFLEET_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "broken.json").write_text("{")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "nonsense",
+        "submit",
+        "submit --prompt a --workflow b",
+        "submit --workflow absent.json",
+        "submit --workflow list.json",
+        "submit --workflow broken.json",
+        "submit --prompt a --param seed",
+        "submit --prompt a --param workflow={}",
+        "submit --prompt a --label =x",
+        "submit --prompt a --idempotency-key ä",
+        "submit --prompt a --width wide",
+        "jobs --limit 0",
+        "result JOB",
+        "keys",
+        "--url nowhere whoami",
+        "login --url ftp://api.example ada",
+    ],
+)
+def test_wrong_usage_is_status_2(command: str) -> None:
+    assert CliRunner().invoke(app, command).exit_code == 2
+
+
+def test_a_key_that_cannot_be_sent_is_wrong_usage() -> None:
+    said = CliRunner().invoke(app, "whoami", env={"COMFYFLEET_KEY": "ä"})
+    assert said.exit_code == 2
+    assert "ä" not in said.output
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        *((api_error(status, {}, b""), 3) for status in (400, 401, 403, 404, 409, 413, 422, 429)),
+        *((api_error(status, {}, b""), 4) for status in (500, 502, 503)),
+        (Unreachable("cut"), 4),
+        (Damaged("other bytes"), 4),
+    ],
+)
+def test_a_failure_has_its_status(error: ComfyfleetError, status: int) -> None:
+    assert exit_code(error) == status
+
+
+def test_parameters_are_json_where_they_are_some() -> None:
+    texts = ["steps=20", "cfg_scale=7.5", "sampler=euler", "model=a=b", 'labels={"a": "b"}', "x=NaN", "y="]
+    assert values(texts) == {
+        "steps": 20, "cfg_scale": 7.5, "sampler": "euler", "model": "a=b", "labels": {"a": "b"}, "x": "NaN", "y": "",
+    }  # fmt: skip
+
+
+def test_a_login_is_kept_for_its_owner_alone(home: Path) -> None:
+    assert login_file.load() is None
+    login_file.save(LOGIN)
+    login_file.save(LOGIN)
+    file = home / "config" / "credentials.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert [path.name for path in file.parent.iterdir()] == ["credentials.json"]
+    assert login_file.load() == LOGIN
+    for broken in ("", "{", "[]", json.dumps({"url": "https://api.example"})):
+        file.write_text(broken)
+        assert login_file.load() is None
+    login_file.forget()
+    login_file.forget()
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..\\..\\x", "/x", "a/../../b", "\x1b[2J.png", "", "..", "ü.png"])
+def test_what_is_saved_stays_in_its_folder(name: str) -> None:
+    file = _file_name(read(Job, JOB), 0, read(Output, OUTPUT | {"name": name}))
+    assert file.startswith("01a2_0_")
+    assert not set(file) & set("/\\\x1b")
+
+
+def test_names_of_others_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    show.jobs([read(Job, JOB | {"labels": {"a": "\x1b[31m[bold]red\n"}})])
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "[bold]" in printed
+    assert len(printed.splitlines()) == 2
