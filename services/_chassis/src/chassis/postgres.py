@@ -76,7 +76,6 @@ class Database:
             json_deserializer=orjson.loads,
             connect_args=self._connect,
         )
-
         self._reads = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -107,7 +106,7 @@ class Database:
         async with self._making:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
-                    self._dsn, min_size=1, max_size=self._pool_size, init=_take_json_as_text, **self._connect
+                    self._dsn, min_size=1, max_size=self._pool_size, init=_json_as_text, reset=_keep, **self._connect
                 )
             return self._pool
 
@@ -154,9 +153,13 @@ class Database:
             self._pool.terminate()
 
 
-async def _take_json_as_text(connection: asyncpg.Connection) -> None:
+async def _json_as_text(connection: asyncpg.Connection) -> None:
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(kind, encoder=str, decoder=orjson.loads, schema="pg_catalog")
+
+
+async def _keep(_: asyncpg.Connection) -> None:
+    """Nothing of ours outlives its transaction, so RESET ALL after each would only be one more round trip."""
 
 
 async def patiently(work: Callable[[], Awaitable[None]]) -> None:

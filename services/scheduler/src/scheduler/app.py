@@ -52,9 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
     consumers.register_jobs(
         bus,
-        submitter=JobSubmitter(
-            database, limits=limits, fleet=fleet, reader=reader, announcer=announcer, queued=desk.wake
-        ),
+        submitter=JobSubmitter(database, limits=limits, fleet=fleet, reader=reader, queued=desk.wake),
         reader=reader,
         canceller=JobCanceller(database, bus, reader, announcer),
         fleet=fleet,

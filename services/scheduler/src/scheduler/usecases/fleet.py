@@ -1,7 +1,9 @@
 """What can the fleet run?"""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextvars import Context
 from time import monotonic
 
 from chassis.logs import log
@@ -29,6 +31,7 @@ class FleetKnowledge:
         self._nodes: Sequence[NodeSummary] = ()
         self._digests: tuple[str, ...] = ()
         self._nodes_until = 0.0
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def needs(self, graph: Graph) -> tuple[str, ...]:
         """What a node must have to run the graph; at least one node of the fleet has it.
@@ -103,6 +106,11 @@ class FleetKnowledge:
     async def _refresh_nodes(self) -> None:
         if monotonic() < self._nodes_until:
             return
+        if self._refreshing is None or self._refreshing.done():  # everybody who waits wants the same answer
+            self._refreshing = asyncio.create_task(self._read_nodes(), name="scheduler.nodes", context=Context())
+        await asyncio.shield(self._refreshing)
+
+    async def _read_nodes(self) -> None:
         async with self._database.direct() as connection:
             rows = await nodes.seen(connection, online_s=self._online_s, forgotten_s=self._forgotten_s)
             digests = {row["catalog_digest"] for row in rows if row["catalog_digest"]}

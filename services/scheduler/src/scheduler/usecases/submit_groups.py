@@ -1,0 +1,91 @@
+"""Submits that come at the same time share a transaction."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
+from dataclasses import dataclass
+from uuid import UUID
+
+from contracts.scheduler import Submitted
+from contracts.wire.errors import Refusal
+from scheduler.domain.admission import Candidate
+from scheduler.store.submits import SPOILT
+
+GROUP = 64  # more would hold the locks of their tenants for longer than anybody gains
+GATHER_S = 0.004  # after a group of several: those who got an answer are about to ask again
+
+Answer = Submitted | Refusal
+Commit = Callable[[Sequence[Candidate], bool], Awaitable[Sequence[Answer | None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    candidate: Candidate
+    answer: asyncio.Future[Answer]
+
+
+class SubmitGroups:
+    """Puts submits into groups: whoever finds nobody at work begins at once; who comes meanwhile is the next group.
+
+    A tenant whose lock somebody else holds gets a lane of its own, so that only its own submits wait for it.
+
+    Args:
+        commit: decides a group in one transaction and answers each in order. With False it does not wait for locks,
+            and answers None for whom it could not lock. What it raises, each of the group gets: none was committed, or
+            nobody knows; only what is one submit's own fault is found out by trying each alone.
+    """
+
+    def __init__(self, commit: Commit) -> None:
+        self._commit = commit
+        self._lanes: dict[UUID | None, deque[_Waiting]] = {}  # one that is empty is not there
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def submit(self, candidate: Candidate) -> Answer:
+        """The committed decision on one submit; those of one tenant are decided in the order of their coming."""
+        waiting = _Waiting(candidate, asyncio.get_running_loop().create_future())
+        self._queue(candidate.tenant_id if candidate.tenant_id in self._lanes else None, waiting)
+        return await waiting.answer
+
+    def _queue(self, whose: UUID | None, waiting: _Waiting) -> None:
+        lane = self._lanes.get(whose)
+        if lane is None:
+            lane = self._lanes[whose] = deque()
+            # It works for several requests: none of them may lend it its name in the log.
+            task = asyncio.create_task(self._work(whose, lane), name="scheduler.submits", context=Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        lane.append(waiting)
+
+    async def _work(self, whose: UUID | None, lane: deque[_Waiting]) -> None:
+        while lane:
+            group = [lane.popleft() for _ in range(min(GROUP, len(lane)))]
+            await self._decide(group, patient=whose is not None)
+            if len(group) > 1:
+                await asyncio.sleep(GATHER_S)
+        del self._lanes[whose]
+
+    async def _decide(self, group: list[_Waiting], *, patient: bool) -> None:
+        try:
+            answers = await self._commit([waiting.candidate for waiting in group], patient)
+        except SPOILT as error:
+            if len(group) == 1:
+                _raise(group, error)
+            else:
+                for waiting in group:
+                    await self._decide([waiting], patient=patient)
+            return
+        except Exception as error:  # noqa: BLE001 - each of them raises it where it was asked
+            _raise(group, error)
+            return
+        for waiting, answer in zip(group, answers, strict=True):
+            if answer is None:
+                self._queue(waiting.candidate.tenant_id, waiting)
+            elif not waiting.answer.done():
+                waiting.answer.set_result(answer)
+
+
+def _raise(group: list[_Waiting], error: Exception) -> None:
+    for waiting in group:
+        if not waiting.answer.done():
+            waiting.answer.set_exception(error)

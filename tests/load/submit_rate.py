@@ -1,0 +1,250 @@
+"""``POST /api/v1/jobs`` by API key against a bare FastAPI route with the same Pydantic body, in requests a second.
+
+    python -m tests.load.submit_rate [--rounds 5] [--seconds 3] [--connections 16]
+
+One run, rounds in turn, each side against one load generator in a process of its own: a bare route on the same server
+settings, the simulated node's own ``/prompt``, the gateway of a running system, and the same through the development
+proxy. Everything is as it always is: limits of the user counted (quota, queue, requests), every job durable. Only the
+submit path runs: all nodes are busy with one endless job each, so what is submitted waits. For the gateway's side it
+says what each process spent on one submit.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import uvloop
+from fastapi import FastAPI
+
+from chassis.cli import Service, commands
+from chassis.settings import ServiceSettings
+from contracts.gateway import Submission
+from stack.ports import free_ports
+from tests.kit.fleet import HELLO, ROOT, Fleet, running_fleet
+from tests.kit.waiting import until
+from tests.load.me_rate import Connection, gateway_port
+
+TARGET = 0.25
+PLENTY = 2**31 - 1
+STEP_MS = 3_600_000  # a busy node stays busy
+ENDLESS = json.loads((ROOT / "deploy/stack/demo_workflow.json").read_text())
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Side:
+    """What is measured: where, with which key and body, and the supervisor's folder where processes are counted."""
+
+    url: str
+    body: dict[str, Any]
+    key: str = ""
+    counted: bool = False
+    rates: list[float] = field(default_factory=list)
+    spent: dict[str, list[float]] = field(default_factory=dict)
+
+
+async def hammer(url: str, key: str, body: bytes, connections: int, seconds: float) -> tuple[float, int]:
+    """Submits a second that a URL accepts, and how many there were in all."""
+    parts = urlsplit(url)
+    head = (
+        f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n"
+    )
+    request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    loop = asyncio.get_running_loop()
+    made = [
+        (await loop.create_connection(lambda: Connection(request), parts.hostname or "", parts.port or 80))[1]
+        for _ in range(connections)
+    ]
+    before, began = sum(one.answers for one in made), perf_counter()
+    await asyncio.wait([one.ended for one in made], timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+    rate = (sum(one.answers for one in made) - before) / (perf_counter() - began)
+    for one in made:
+        one.stop()
+        if one.ended.done():
+            one.ended.result()
+    if not rate:
+        raise ValueError(f"{url} does not answer")
+    return rate, sum(one.answers for one in made)
+
+
+def bare_app(_: ServiceSettings) -> FastAPI:
+    """A route that takes the same body and answers with about what the real one does."""
+    app = FastAPI()
+    job = "http://127.0.0.1:8000/api/v1/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
+
+    @app.post("/bare", status_code=201)
+    async def bare(submission: Submission) -> dict[str, Any]:
+        return {
+            "job_id": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee", "status": "pending", "progress": 0, "queue_position": 1,
+            "eta_seconds": None, "attempt": 0, "created_at": "2026-11-23T09:00:00Z", "started_at": None,
+            "completed_at": None, "timings": {"queued_seconds": 0, "running_seconds": None, "total_seconds": None},
+            "labels": submission.labels, "outputs": [], "error": None,
+            "urls": {"self": job, "events": f"{job}/events", "ws": job, "result": f"{job}/result",
+                     "cancel": f"{job}/cancel"},
+        }  # fmt: skip
+
+    return app
+
+
+@asynccontextmanager
+async def running(url: str, *argv: str, **environment: str) -> AsyncIterator[None]:
+    """A Python module as a process, once its URL answers anything."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *argv, env={**os.environ, **environment}, cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    try:
+        async with httpx.AsyncClient(trust_env=False) as client:
+
+            async def answers() -> bool:
+                try:
+                    return bool((await client.get(url)).status_code)
+                except httpx.HTTPError:
+                    return False
+
+            await until(answers)
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def generated(side: Side, arguments: argparse.Namespace) -> tuple[float, int]:
+    """The rate that a load generator in a process of its own gets, and how many submits it made."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.load.submit_rate", "--hammer", side.url,
+        "--connections", str(arguments.connections), "--seconds", str(arguments.seconds), cwd=ROOT,
+        env={**os.environ, "SUBMIT_KEY": side.key, "SUBMIT_BODY": json.dumps(side.body)},
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    printed, _ = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"the load generator ended with {process.returncode}")
+    rate, number = json.loads(printed)
+    return rate, number
+
+
+def spent(fleet: Fleet) -> dict[str, float]:
+    """CPU seconds of every part of the system so far, its child processes with it."""
+    parts = {pid: name for name, pid in json.loads((fleet.state / "processes.json").read_text()).items()}
+    parents, seconds = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended
+        pid = int(stat.parent.name)
+        parents[pid], seconds[pid] = int(fields[1]), sum(map(int, fields[11:13])) * TICK_S
+    found = dict.fromkeys(parts.values(), 0.0)
+    for pid, taken in seconds.items():
+        above: int | None = pid
+        while above is not None and above not in parts:
+            above = parents.get(above)
+        if above is not None:
+            found[parts[above]] += taken
+    return found
+
+
+@asynccontextmanager
+async def busy(fleet: Fleet) -> AsyncIterator[None]:
+    """Give the user limits that are counted and never reached, and the node a job that does not end by itself."""
+    limits = {"images_per_day": PLENTY, "max_running": PLENTY, "queue_cap": PLENTY, "requests_per_minute": 1_000_000}
+    async with fleet.client(fleet.credentials["admin_key"]) as client:
+        answer = await client.patch(f"/admin/users/{fleet.credentials['demo_user_id']}", json={"limits": limits})
+        answer.raise_for_status()
+        job = await fleet.submit(client, workflow=ENDLESS)
+
+        async def begun() -> bool:
+            return bool((await client.get(f"/jobs/{job['job_id']}")).json()["status"] == "processing")
+
+        await until(begun)
+        yield
+        await client.delete(f"/jobs/{job['job_id']}")  # an executor that stops would wait for it
+
+
+async def measure(arguments: argparse.Namespace) -> None:
+    """Run all sides in turn and print what they reached."""
+    bare_port, node_port = free_ports(2)
+    bare, node = f"http://127.0.0.1:{bare_port}", f"http://127.0.0.1:{node_port}"
+    async with (
+        running_fleet("--nodes", "1", "--step-ms", str(STEP_MS)) as fleet,
+        running(bare, "tests.load.submit_rate", "--bare", BARE_PORT=str(bare_port), LOG_LEVEL="ERROR"),
+        running(node, "simnode", "--port", str(node_port), "--step-ms", str(STEP_MS)),
+        httpx.AsyncClient(trust_env=False) as client,
+        busy(fleet),
+    ):
+        (await client.post(f"{node}/prompt", json={"prompt": ENDLESS})).raise_for_status()
+        gateway = f"http://127.0.0.1:{gateway_port(fleet)}/api/v1/jobs"
+        submission = {"workflow": HELLO}
+        sides = {
+            "bare": Side(f"{bare}/bare", submission),
+            "node's own /prompt": Side(f"{node}/prompt", {"prompt": HELLO}),
+            "submit": Side(gateway, submission, fleet.key, counted=True),
+            "submit, by proxy": Side(f"{fleet.base_url}/api/v1/jobs", submission, fleet.key),
+        }
+        for number in range(arguments.rounds + 1):
+            for side in sides.values():
+                before = spent(fleet)
+                rate, submits = await generated(side, arguments)
+                if not number:  # the first round warms up
+                    continue
+                side.rates.append(rate)
+                for name, seconds in spent(fleet).items():
+                    side.spent.setdefault(name, []).append((seconds - before[name]) / submits * 1000)
+    show(sides, arguments)
+
+
+def show(sides: dict[str, Side], arguments: argparse.Namespace) -> None:
+    """Print rates, ratios and the CPU time of a submit."""
+    median: Callable[[list[float]], float] = statistics.median
+    print(f"{arguments.connections} connections, {arguments.rounds} rounds of {arguments.seconds} s")
+    bare = median(sides["bare"].rates)
+    for name, side in sides.items():
+        rounds = " ".join(f"{rate:6.0f}" for rate in side.rates)
+        print(f"{name:20} {median(side.rates):7.0f}/s  {median(side.rates) / bare:5.3f} x bare   [{rounds}]")
+    print(f"target: {TARGET:.2f} x bare; CPU time of one submit, ms:")
+    for side in sides.values():
+        if side.counted:
+            costs = {name: median(values) for name, values in side.spent.items()}
+            for name, cost in sorted(costs.items(), key=lambda item: -item[1]):
+                print(f"  {name:14} {cost:7.3f}")
+            print(f"  {'all':14} {sum(costs.values()):7.3f}")
+
+
+class BareSettings(ServiceSettings):
+    """``BARE_PORT``."""
+
+    model_config = ServiceSettings.model_config | {"env_prefix": "BARE_"}
+
+
+def main() -> None:
+    """One of three: everything, the bare server, the load generator."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--hammer", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.bare:
+        commands(Service(name="bare", settings=BareSettings, create_app=bare_app))(["serve"])
+    elif arguments.hammer:
+        key, body = os.environ["SUBMIT_KEY"], os.environ["SUBMIT_BODY"].encode()
+        print(json.dumps(uvloop.run(hammer(arguments.hammer, key, body, arguments.connections, arguments.seconds))))
+    else:
+        asyncio.run(measure(arguments))
+
+
+if __name__ == "__main__":
+    main()
