@@ -43,9 +43,9 @@ def own(scope: str, status: int = 200, **more: Any) -> Row:
     return Row((status, status, status, 403, 401, status), scope, **more)
 
 
-def object_of_alice(scope: str, status: int = 200) -> Row:
+def object_of_alice(scope: str, status: int = 200, **more: Any) -> Row:
     """Nobody but Alice learns so much as whether it is there."""
-    return Row((status, 404, 404, 403, 401, 404), scope)
+    return Row((status, 404, 404, 403, 401, 404), scope, **more)
 
 
 def admins(status: int = 200, **more: Any) -> Row:
@@ -65,16 +65,26 @@ def open_to_all(status: int = 200) -> Row:
 
 ROWS: dict[str, Row] = {
     "POST /api/v1/jobs": own("jobs:write", 201, json={"workflow": HELLO}),
+    "POST /api/v1/jobs/batch": own("jobs:write", json={"jobs": [{"workflow": HELLO}]}),
+    "POST /api/v1/generate": own("jobs:write", json={"workflow": HELLO}),
     "GET /api/v1/jobs": own("jobs:read"),
     "GET /api/v1/jobs/{job_id}": object_of_alice("jobs:read"),
     "GET /api/v1/jobs/{job_id}/events": object_of_alice("jobs:read"),
     "GET /api/v1/jobs/{job_id}/outputs": object_of_alice("jobs:read"),
+    "GET /api/v1/jobs/{job_id}/outputs.zip": object_of_alice("jobs:read"),
+    "GET /api/v1/jobs/{job_id}/thumbnail": object_of_alice("jobs:read"),
     "GET /api/v1/jobs/{job_id}/result": object_of_alice("jobs:read"),
     "HEAD /api/v1/jobs/{job_id}/result": object_of_alice("jobs:read"),
     "GET /api/v1/jobs/{job_id}/image": object_of_alice("jobs:read"),
     "HEAD /api/v1/jobs/{job_id}/image": object_of_alice("jobs:read"),
     "DELETE /api/v1/jobs/{job_id}": object_of_alice("jobs:write"),
     "POST /api/v1/jobs/{job_id}/cancel": object_of_alice("jobs:write"),
+    "GET /api/v1/workflows": own("jobs:read"),
+    "GET /api/v1/workflows/{workflow_name}": object_of_alice("jobs:read"),
+    "GET /api/v1/workflows/{workflow_name}/openapi.json": object_of_alice("jobs:read"),
+    "POST /api/v1/workflows/{workflow_name}/jobs": object_of_alice("jobs:write", 201, json={}),
+    "PUT /api/v1/workflows/{workflow_name}": own("jobs:write", 422, json={"workflow": {}}),
+    "DELETE /api/v1/workflows/{workflow_name}": object_of_alice("jobs:write", 204),
     "GET /api/v1/models": own("jobs:read"),
     "POST /api/v1/auth/register": open_to_all(422),
     "POST /api/v1/auth/login": open_to_all(422),
@@ -141,6 +151,9 @@ async def world(fleet: Fleet) -> World:
         job = await http.post("/jobs", json={"workflow": HELLO}, headers=alice)
         assert job.status_code == 201, job.text
         made.paths |= {"job_id": job.json()["job_id"], "name": "free", "token": "no-such-token"}
+        made.paths["workflow_name"] = f"alice-{pid}"
+        saved = await http.put(f"/workflows/alice-{pid}", json={"workflow": HELLO}, headers=alice)
+        assert saved.status_code == 201, saved.text
         made.paths["key_id"] = (await key(http, alice, SCOPES))["id"]
     async with fleet.client(made.weak["keys"]["X-API-Key"]) as reader:
         assert (await fleet.ended(reader, made.paths["job_id"]))["status"] == "completed"
@@ -217,10 +230,10 @@ async def test_s_2_only_what_is_written_down_passes(world: World, name: str, who
 @pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.statuses[1] == 404 and name[:2] != "WS"])
 async def test_s_1_somebody_elses_is_answered_like_nobodys(world: World, name: str) -> None:
     method, template = name.split(" ")
-    other = {"key_id": "0" * 12, "job_id": "01a207ba-9da5-7b63-8156-e4e4ca898bed"}
+    other = {"key_id": "0" * 12, "job_id": "01a207ba-9da5-7b63-8156-e4e4ca898bed", "workflow_name": "nobodys"}
     async with httpx.AsyncClient(base_url=world.fleet.base_url, timeout=20) as http:
         answers = [
-            await http.request(method, _filled(template, paths), headers=world.headers["bob_key"])
+            await http.request(method, _filled(template, paths), headers=world.headers["bob_key"], json=ROWS[name].json)
             for paths in (world.paths, other)
         ]
     assert [answer.status_code for answer in answers] == [404, 404]

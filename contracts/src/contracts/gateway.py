@@ -11,10 +11,11 @@ from contracts.wire.model import Command, Fact
 from contracts.wire.topic import Rpc, Traffic
 
 Label = Annotated[str, Field(min_length=1, max_length=63)]
+WorkflowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
 class Submission(Command):
-    """What a client sends to have a job run: exactly one of ``prompt``, ``workflow``.
+    """What a client sends to have a job run: exactly one of ``prompt``, ``workflow``, ``workflow_name``.
 
     The same body is taken by ``POST /api/v1/jobs`` and by an outside system's ``jobs.submit``.
     """
@@ -33,6 +34,9 @@ class Submission(Command):
     num_images: Annotated[int, Field(ge=1, le=10)] = 1
     model: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     workflow: dict[str, Any] | None = None
+    workflow_name: WorkflowName | None = None
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    parameters: Annotated[dict[str, Any], Field(max_length=100, default_factory=dict)]
 
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     labels: Annotated[dict[Label, Label], Field(max_length=20, default_factory=dict)]
@@ -41,17 +45,22 @@ class Submission(Command):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if (self.prompt is None) == (self.workflow is None):
-            raise ValueError('send exactly one of "prompt" and "workflow"')
+        if sum(what is not None for what in (self.prompt, self.workflow, self.workflow_name)) != 1:
+            raise ValueError('send exactly one of "prompt", "workflow" and "workflow_name"')
         drawn = self.model_fields_set & PICTURE_FIELDS
-        if self.workflow is not None and drawn:
+        if self.prompt is None and drawn:
             raise ValueError(f'{", ".join(sorted(drawn))} go with "prompt"; a workflow holds its own values')
+        named = self.model_fields_set & SAVED_FIELDS
+        if self.workflow_name is None and named:
+            raise ValueError(f'{", ".join(sorted(named))} go with "workflow_name"')
         return self
 
 
 PICTURE_FIELDS = frozenset({
     "negative_prompt", "width", "height", "steps", "cfg_scale", "sampler", "scheduler", "seed", "num_images", "model",
 })  # fmt: skip
+
+SAVED_FIELDS = frozenset({"version", "parameters"})
 
 
 class DoorJob(Command):

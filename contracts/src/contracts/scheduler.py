@@ -520,7 +520,7 @@ JOB_CHANGED_LIVE: Topic[JobEvent] = Topic(
     payload=JobEvent,
     says="the same at once, for whoever watches now; it may be lost",
     producers=("scheduler",),
-    consumers=("notifier",),
+    consumers=("gateway", "notifier"),
 )
 
 TOPICS = (

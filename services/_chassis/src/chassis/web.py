@@ -217,8 +217,10 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 def _routed(request: Request, method: str) -> bool:
     """Whether any route answers this method; the router names those of the first route only."""
-    scope = {"type": "http", "path": request.scope["path"], "root_path": "", "method": method, "headers": []}
-    return any(route.matches(dict(scope))[0] is Match.FULL for route in request.app.router.routes)
+    routes, path = request.app.router.routes, request.scope["path"]
+    scope = {"type": "http", "path": path, "root_path": "", "method": method, "headers": []}
+    own = [route for route in routes if getattr(route, "path", None) == path]  # else a parameter takes the path too
+    return any(route.matches(dict(scope))[0] is Match.FULL for route in own or routes)
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
@@ -13,12 +14,28 @@ from chassis.postgres import Database
 from chassis.web import create_web
 from contracts.permissions import inbox_prefix
 from door.identity import Identity
-from gateway.api import admin, auth, docs, events, fleet, jobs, jwks, keys, results, uploads
+from gateway.api import (
+    admin,
+    archive,
+    auth,
+    batch,
+    docs,
+    events,
+    fleet,
+    generate,
+    jobs,
+    jwks,
+    keys,
+    results,
+    uploads,
+    workflows,
+)
 from gateway.api.admission import Admission, Rates
 from gateway.api.cors import Cors
 from gateway.api.document import complete
 from gateway.api.guard import Guard
 from gateway.api.me import add_me
+from gateway.clients.pictures import Pictures
 from gateway.consumers.door import open_door
 from gateway.consumers.grants import serve_grants
 from gateway.consumers.tiers import hear_tiers
@@ -31,19 +48,25 @@ from gateway.settings import Settings
 from gateway.store.artifacts import Artifacts
 from gateway.store.buckets import Buckets
 from gateway.store.objects import Objects
+from gateway.store.workflows import Workflows
+from gateway.usecases.convert_output import Converter
 from gateway.usecases.fleet import FleetView
 from gateway.usecases.keyset import PublicKeys
 from gateway.usecases.limit_rate import RateLimiter
 from gateway.usecases.me import MeView
 from gateway.usecases.record_denial import Denials
+from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.store_output import Intake
 
 DOCUMENT = "/openapi.json"
 ROOM_BYTES = 256 << 20
-ASKING = ("X-API-Key", "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Range", "X-Request-Id")
+ASKING = (
+    "X-API-Key", "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "Range", "X-Request-Id",
+)  # fmt: skip
 TELLING = (
-    "Location", "Idempotent-Replayed", "X-Request-Id", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Quota-Limit",
-    "X-Quota-Remaining", "X-Quota-Reset", "ETag", "Content-Range", "Content-Disposition",
+    "Location", "Idempotent-Replayed", "Preference-Applied", "X-Request-Id", "RateLimit", "RateLimit-Policy",
+    "Retry-After", "X-Quota-Limit", "X-Quota-Remaining", "X-Quota-Reset", "ETag", "Content-Range",
+    "Content-Disposition",
 )  # fmt: skip
 
 
@@ -66,13 +89,20 @@ def create_app(settings: Settings) -> FastAPI:
         link_s=settings.upload_link_s,
         max_bytes=settings.max_output_bytes,
     )
+    pictures = Pictures(max_pixels=settings.picture_max_pixels, within_s=settings.picture_within_s)
+    converter = Converter(pictures, objects, at_once=settings.pictures_at_once)
     identity = Identity(bus, service="gateway")
     buckets = Buckets(database)
     limiter = RateLimiter(buckets)
     rates = _rates(settings, limiter)
     loops = (*identity.loops, *(rate_loops(limiter, buckets) if rates else (unlimited_loop(),)))
     me = MeView(bus)
-    open_door(bus, fleet_view, settings.public_url, used=me.used)
+    cursor_key = derive(secret, "cursors")
+    saved = SavedWorkflows(Workflows(database), cursor_key=cursor_key)
+    submitting: dict[str, Any] = {
+        "bus": bus, "fleet": fleet_view, "saved": saved, "public_url": settings.public_url, "used": me.used
+    }  # fmt: skip
+    open_door(bus, fleet_view, settings.public_url, saved=saved, used=me.used)
     serve_grants(bus, intake)
 
     @asynccontextmanager
@@ -108,11 +138,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.denials = Denials(bus)
     app.state.room = Room(total=ROOM_BYTES, each=ROOM_BYTES // 4)
     add_me(app, me)
-    cursor_key = derive(secret, "cursors")
     _add(
         app,
-        jobs.router(bus=bus, fleet=fleet_view, public_url=settings.public_url, cursor_key=cursor_key, used=me.used),
-        results.router(bus=bus, artifacts=artifacts, objects=objects, public_url=settings.public_url),
+        jobs.router(**submitting, cursor_key=cursor_key),
+        batch.router(**submitting),
+        generate.router(**submitting),
+        workflows.router(**submitting),
+        results.router(
+            bus=bus, artifacts=artifacts, objects=objects, converter=converter, public_url=settings.public_url
+        ),
+        archive.router(bus=bus, artifacts=artifacts, objects=objects),
         events.router(bus=bus, watching=identity.watching),
         fleet.router(fleet=fleet_view),
         auth.router(bus=bus),

@@ -39,6 +39,11 @@ class Settings(DatabaseSettings):
         default=None, description="origins whose pages may call this API, comma separated: https://app.example"
     )
     docs_public: bool = Field(default=False, description="whether /docs and /openapi.json are there")
+    picture_max_pixels: int = Field(
+        default=4096 * 4096, ge=1 << 16, le=1 << 26, description="of an output that is converted, by its header"
+    )
+    picture_within_s: float = Field(default=5, gt=0, le=60, description="longest conversion of a picture, seconds")
+    pictures_at_once: int = Field(default=2, ge=1, le=64, description="conversions that run at a time, each a process")
     models_cache_s: float = Field(default=10, ge=0, description="how old the default model may be, seconds")
 
     @field_validator("public_url", "internal_url")

@@ -21,9 +21,10 @@ from gateway.domain.public_job import JobBody, JobsBody, present
 from gateway.usecases.fleet import FleetView
 from gateway.usecases.list_jobs import list_jobs
 from gateway.usecases.read_job import cancel_job, read_job
-from gateway.usecases.submit_job import submit_job
+from gateway.usecases.saved_workflows import SavedWorkflows
+from gateway.usecases.submit_job import Accepted, submit_job
 
-_EXAMPLES = {
+EXAMPLES = {
     "prompt": {
         "summary": "Text to image",
         "value": {"prompt": "a lighthouse at dusk", "width": 768, "height": 512, "steps": 20, "num_images": 2},
@@ -38,20 +39,20 @@ _EXAMPLES = {
             "labels": {"campaign": "autumn"},
         },
     },
+    "workflow_name": {
+        "summary": "A saved workflow",
+        "value": {"workflow_name": "portrait", "version": 3, "parameters": {"prompt": "a lighthouse at dusk"}},
+    },
 }
-_BODY = {
-    **documented(Submission, examples=_EXAMPLES),
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "description": "The same key and body give the same job for 24 hours.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-        }
-    ],
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same key and body give the same job for 24 hours.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
-_HEADERS: dict[str, Any] = {
+_BODY = {**documented(Submission, examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
+HEADERS: dict[str, Any] = {
     "Location": {"description": "The job.", "schema": {"type": "string"}},
     "Idempotent-Replayed": {"description": "`true` if an earlier request made this job.", "schema": {"type": "string"}},
     "X-Quota-Limit": {"description": "Images a day; absent if unlimited.", "schema": {"type": "integer"}},
@@ -61,7 +62,13 @@ _HEADERS: dict[str, Any] = {
 
 
 def router(
-    *, bus: Bus, fleet: FleetView, public_url: str, cursor_key: bytes, used: Callable[[UUID], None]
+    *,
+    bus: Bus,
+    fleet: FleetView,
+    saved: SavedWorkflows,
+    public_url: str,
+    cursor_key: bytes,
+    used: Callable[[UUID], None],
 ) -> APIRouter:
     """The routes of jobs; ``used`` is told whose use has changed."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -71,7 +78,7 @@ def router(
         status_code=201,
         summary="Submit a job",
         openapi_extra=_BODY,
-        responses={201: {"headers": _HEADERS}, **problems(400, 413, 422, 429)},
+        responses={201: {"headers": HEADERS}, **problems(400, 404, 413, 422, 429)},
     )
     async def submit(
         tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request, response: Response
@@ -82,15 +89,11 @@ def router(
             idempotency_keys=request.headers.getlist("idempotency-key"),
             bus=bus,
             fleet=fleet,
+            saved=saved,
         )
         used(accepted.job.tenant_id)
-        job = present(accepted.job, public_url)
-        response.headers["Location"] = f"/api/v1/jobs/{job.job_id}"
-        if accepted.replayed:
-            response.headers["Idempotent-Replayed"] = "true"
-        if accepted.quota:
-            response.headers.update(_quota_headers(accepted.quota))
-        return job
+        response.headers.update(headers_of(accepted))
+        return present(accepted.job, public_url)
 
     @routes.get("", summary="List own jobs, newest first", responses=problems(422))
     async def list_(
@@ -141,7 +144,16 @@ def _label(text: str | None) -> tuple[str, str] | None:
     return key, value
 
 
-def _quota_headers(quota: Quota) -> dict[str, str]:
+def headers_of(accepted: Accepted) -> dict[str, str]:
+    """What an answer's headers say of a job that was accepted."""
+    headers = {"Location": f"/api/v1/jobs/{accepted.job.job_id}"}
+    if accepted.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return headers | (quota_headers(accepted.quota) if accepted.quota else {})
+
+
+def quota_headers(quota: Quota) -> dict[str, str]:
+    """What they say of a quota."""
     headers = {"X-Quota-Reset": str(max(0, round((quota.resets_at - datetime.now(UTC)).total_seconds())))}
     if quota.limit is not None:
         headers["X-Quota-Limit"] = str(quota.limit)

@@ -1,6 +1,7 @@
 """The bytes that jobs made."""
 
 import re
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -10,27 +11,45 @@ from starlette.exceptions import HTTPException
 
 from chassis.bus import Bus
 from contracts.gateway import NoArtifact
-from contracts.scheduler import Output
+from contracts.scheduler import Output, OutputKind
 from gateway.api.access import Reader
 from gateway.api.problems import problems
+from gateway.api.streamed import Streamed
 from gateway.domain.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
+from gateway.domain.errors import NotConvertible
+from gateway.domain.picture_format import PictureFormat, Wanted
 from gateway.domain.public_job import OutputsBody, present_outputs
 from gateway.store.artifacts import Artifact, Artifacts
 from gateway.store.objects import SMALL_BYTES, Objects
+from gateway.usecases.convert_output import Converter
 from gateway.usecases.find_result import find_result, read_finished
 
 _MEDIA = re.compile(r"^(image/(?!svg)|video/|audio/)[a-z0-9.+-]+$")  # what a browser shows without running any of it
+QUALITY, THUMBNAIL_QUALITY = 85, 75
+CHUNK_BYTES = 1 << 18
 _TYPE = re.compile(r"^[a-z0-9.+-]+/[a-z0-9.+-]+(; ?charset=[a-z0-9-]+)?$")
 
 
-def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, public_url: str) -> APIRouter:
+_PICTURES: dict[str, Any] = {format_.media_type: {} for format_ in PictureFormat}
+
+Index = Annotated[int | None, Query(ge=0, le=1_000_000, description="which of all outputs")]
+Node = Annotated[str | None, Query(max_length=256, description="the first output of this node")]
+Side = Annotated[int | None, Query(ge=1, le=4096, description="pixels; fits in, keeps its shape, is never enlarged")]
+
+
+def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, converter: Converter, public_url: str) -> APIRouter:
     """The routes of results."""
     routes = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["results"])
     documented: dict[int | str, dict[str, Any]] = {
-        200: {"content": {"image/png": {}, "application/octet-stream": {}}, "description": "The bytes."},
+        200: {"content": {**_PICTURES, "application/octet-stream": {}}, "description": "The bytes."},
         206: {"description": "The part that Range asked for."},
         304: {"description": "If-None-Match names the ETag."},
         **problems(404, 409, 416, 422),
+    }
+    documented_thumbnail: dict[int | str, dict[str, Any]] = {
+        200: {"content": {"image/webp": {}}, "description": "The thumbnail."},
+        304: documented[304],
+        **problems(404, 409, 422),
     }
 
     @routes.get("/outputs", summary="All outputs of a completed job", responses=problems(404, 409))
@@ -42,14 +61,49 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, public_url: str)
         request: Request,
         tenant: Reader,
         job_id: str,
-        index: Annotated[int | None, Query(ge=0, le=1_000_000, description="which of all outputs")] = None,
-        node: Annotated[str | None, Query(max_length=256, description="the first output of this node")] = None,
+        *,
+        index: Index = None,
+        node: Node = None,
+        format_: Annotated[PictureFormat | None, Query(alias="format", description="convert the image to this")] = None,
+        quality: Annotated[int | None, Query(ge=1, le=100, description="of JPEG and WebP; 85 if not said")] = None,
+        width: Side = None,
+        height: Side = None,
     ) -> Response:
-        """The bytes of the first output that is not a mere preview. One Range at a time; ETag is the SHA-256."""
+        """The bytes of the first output that is not a mere preview. One Range at a time; ETag is the SHA-256.
+
+        With `format`, `quality`, `width` or `height` an image is converted: its first frame, upright, in sRGB, without
+        metadata, for JPEG on white. Only PNG, JPEG and WebP are, whole (no Range), with an ETag of their own. Without
+        `format` they stay what they are.
+        """
         output, artifact = await find_result(
             job_id, tenant=tenant, index=index, node=node, bus=bus, artifacts=artifacts
         )
-        return await _answer(request, output, artifact, objects)
+        if format_ is None and quality is None and width is None and height is None:
+            return await _answer(request, output, artifact, objects)
+        wanted = Wanted(format_ or _own_format(artifact), quality or QUALITY, width, height)
+        return await _converted(request, output, artifact, wanted, converter)
+
+    @routes.get(
+        "/thumbnail",
+        summary="A small WebP of one output",
+        responses=documented_thumbnail,
+        response_class=Response,
+    )
+    async def thumbnail(
+        request: Request,
+        tenant: Reader,
+        job_id: str,
+        *,
+        index: Index = None,
+        node: Node = None,
+        size: Annotated[int, Query(ge=1, le=1024, description="of its longer side at most, pixels")] = 256,
+    ) -> Response:
+        """The image that `/result` gives for this `index` and `node`, fitted into a square; never enlarged."""
+        output, artifact = await find_result(
+            job_id, tenant=tenant, index=index, node=node, bus=bus, artifacts=artifacts
+        )
+        wanted = Wanted(PictureFormat.WEBP, THUMBNAIL_QUALITY, size, size)
+        return await _converted(request, output, artifact, wanted, converter)
 
     for path, name in (("/result", "result"), ("/image", "image")):
         routes.get(
@@ -57,6 +111,39 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, public_url: str)
         )(result)
         routes.head(path, include_in_schema=False)(result)
     return routes
+
+
+async def _converted(
+    request: Request, output: Output, artifact: Artifact, wanted: Wanted, converter: Converter
+) -> Response:
+    if output.kind is not OutputKind.IMAGE:
+        raise NotConvertible
+    headers = {"ETag": converter.etag(artifact, wanted), "Cache-Control": "private, no-cache", "Accept-Ranges": "none"}
+    if matches(request.headers.get("if-none-match"), headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    picture, sent = await converter.convert(artifact, wanted, tenant=str(artifact.tenant_id))
+    renamed = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", output.name) + f".{wanted.format.extension}"
+    headers |= {
+        "Content-Type": wanted.format.media_type,
+        "Content-Length": str(len(picture)),
+        "Content-Disposition": _disposition(renamed, wanted.format.media_type),
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    if request.method == "HEAD":
+        sent()
+        return Response(headers=headers)
+    return Streamed(_pieces(picture), headers, sent)
+
+
+async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:
+    for start in range(0, len(content), CHUNK_BYTES):
+        yield content[start : start + CHUNK_BYTES]
+
+
+def _own_format(artifact: Artifact) -> PictureFormat:
+    """What it says that it is; PNG keeps whatever else there may be."""
+    named = artifact.content_type.removeprefix("image/")
+    return PictureFormat(named) if named in list(PictureFormat) else PictureFormat.PNG
 
 
 async def _answer(request: Request, output: Output, artifact: Artifact, objects: Objects) -> Response:
@@ -70,7 +157,7 @@ async def _answer(request: Request, output: Output, artifact: Artifact, objects:
         "Accept-Ranges": "bytes",
         "Content-Type": artifact.content_type if _TYPE.match(artifact.content_type) else "application/octet-stream",
         "Content-Length": str(whole.end - whole.first),
-        "Content-Disposition": _disposition(output),
+        "Content-Disposition": _disposition(output.name, output.content_type),
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
@@ -99,9 +186,9 @@ def _part(request: Request, etag: str, size: int) -> ByteRange | None:
         ) from None
 
 
-def _disposition(output: Output) -> str:
+def _disposition(name: str, content_type: str) -> str:
     """Shown where a browser runs none of it, saved otherwise; the name is only a suggestion (RFC 6266)."""
-    how = "inline" if _MEDIA.match(output.content_type) else "attachment"
-    name = output.name.rsplit("/", 1)[-1].rsplit("\\", 1)[-1]
+    how = "inline" if _MEDIA.match(content_type) else "attachment"
+    name = name.rsplit("/", 1)[-1].rsplit("\\", 1)[-1]
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:150] or "output"
     return f"{how}; filename=\"{plain}\"; filename*=UTF-8''{quote(name[:150], safe='')}"

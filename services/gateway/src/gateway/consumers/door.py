@@ -20,12 +20,15 @@ from gateway.domain.json_body import MAX_BYTES, read_json, read_model
 from gateway.domain.public_job import present
 from gateway.usecases.fleet import FleetView
 from gateway.usecases.read_job import cancel_job, read_job
+from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.submit_job import submit_job
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
 
-def open_door(bus: Bus, fleet: FleetView, public_url: str, *, used: Callable[[UUID], None]) -> None:
+def open_door(
+    bus: Bus, fleet: FleetView, public_url: str, *, saved: SavedWorkflows, used: Callable[[UUID], None]
+) -> None:
     """Answer outside systems; ``used`` is told whose use has changed. To be called before the bus starts."""
 
     def body(job: Job) -> Body:
@@ -39,6 +42,7 @@ def open_door(bus: Bus, fleet: FleetView, public_url: str, *, used: Callable[[UU
             idempotency_keys=[] if sent is None else [sent],
             bus=bus,
             fleet=fleet,
+            saved=saved,
         )
         used(accepted.job.tenant_id)
         return body(accepted.job)

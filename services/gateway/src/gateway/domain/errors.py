@@ -97,3 +97,69 @@ class UnknownTier(Refusal):
     """There is no such tier."""
 
     kind, code = Kind.NOT_FOUND, "auth.tier.not_found"
+
+
+class UnknownWorkflow(Refusal):
+    """There is no such saved workflow, or not this version of it."""
+
+    kind, code = Kind.NOT_FOUND, "workflow.not_found"
+
+
+class TooManyWorkflows(Refusal):
+    """{limit} workflows are saved, which is as many as may be; delete one."""
+
+    kind, code = Kind.CONFLICT, "workflow.too_many"
+
+
+class TooManyVersions(Refusal):
+    """This workflow has {limit} versions, which is as many as may be; delete it, or save under another name."""
+
+    kind, code = Kind.CONFLICT, "workflow.too_many_versions"
+
+
+class BadParameters(Refusal):
+    """The parameters are not those that the workflow takes; errors says which, and what would be valid."""
+
+    kind, code = Kind.INVALID, "workflow.parameters_invalid"
+
+
+class JobFailed(Refusal):
+    """The job failed, and would again; errors says why."""
+
+    kind, code = Kind.INVALID, "job.failed"
+
+
+class JobLost(Refusal):
+    """The job failed, and not through what it was to do; errors says why. Try again."""
+
+    kind, code = Kind.UNAVAILABLE, "job.lost"
+
+
+class JobCancelled(Refusal):
+    """The job was cancelled."""
+
+    kind, code = Kind.CONFLICT, "job.cancelled"
+
+
+class NotConvertible(Refusal):
+    """This output cannot be converted: it is no PNG, JPEG or WebP image, is broken, or too large for the format."""
+
+    kind, code = Kind.INVALID, "output.not_convertible"
+
+
+class TooManyPixels(Refusal):
+    """An image that is to be converted may have {limit} pixels at most."""
+
+    kind, code = Kind.INVALID, "output.too_many_pixels"
+
+
+class ConversionFailed(Refusal):
+    """The conversion of this output took too long or broke off; without format and size its own bytes are there."""
+
+    kind, code = Kind.INVALID, "output.conversion_failed"
+
+
+class TooManyConversions(Refusal):
+    """Too many of your images are being converted or fetched at once."""
+
+    kind, code = Kind.LIMITED, "output.too_many_conversions"

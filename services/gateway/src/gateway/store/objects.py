@@ -69,6 +69,13 @@ class Objects:
         """
         return bytes(await obstore.get_range_async(self._store, key, start=part.first, end=part.end))
 
+    async def size(self, key: str) -> int | None:
+        """How many bytes the object has; None if there is none."""
+        try:
+            return int((await obstore.head_async(self._store, key))["size"])
+        except FileNotFoundError:
+            return None
+
     async def open(self, key: str, part: ByteRange) -> AsyncIterator[bytes]:
         """The bytes of a non-empty part, in chunks, without holding more than one of them.
 
@@ -96,8 +103,11 @@ async def _joined(begun: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
 
 
 async def _chunks(stream: AsyncIterable[Buffer]) -> AsyncIterator[bytes]:
-    async for chunk in stream:
-        yield bytes(chunk)
+    try:
+        async for chunk in stream:
+            yield bytes(chunk)
+    finally:
+        del stream  # an error's traceback may hold this frame for long, and with it the open file
 
 
 def _sync(folder: Path, key: str) -> None:

@@ -1,6 +1,19 @@
 """The gateway's tables."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Double, Index, Integer, Table, Text, Uuid, func
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+)
 
 from chassis.postgres import new_metadata
 
@@ -34,4 +47,21 @@ RATE_BUCKETS = Table(
     Column("at", DateTime(timezone=True), nullable=False),
     comment="Written often and in place: no further index, and room on each page. May be lost: all start full.",
     postgresql_with={"fillfactor": "50"},
+)
+
+WORKFLOWS = Table(
+    "workflows",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("description", Text, nullable=True),
+    Column("graph", Text, nullable=False, comment="JSON as it was sent: jsonb would turn its keys about"),
+    Column("parameters", Text, nullable=False, comment="JSON: name to what it sets and may be"),
+    Column("digest", Text, nullable=False, comment="SHA-256 of all that was sent, hex"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("tenant_id", "name", "version"),
+    CheckConstraint("version >= 1", name="version_counts_from_one"),
+    comment="Each version is written once; a workflow is deleted whole.",
 )

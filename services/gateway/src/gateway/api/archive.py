@@ -1,0 +1,41 @@
+"""All outputs of a job in one file."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from chassis.bus import Bus
+from gateway.api.access import Reader
+from gateway.api.problems import problems
+from gateway.api.streamed import Streamed
+from gateway.store.artifacts import Artifacts
+from gateway.store.objects import Objects
+from gateway.usecases.archive_outputs import find_archive, stream
+
+_ZIP: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/zip": {}}, "description": "A ZIP file, streamed: without Content-Length and Range."}
+}
+
+
+def router(*, bus: Bus, artifacts: Artifacts, objects: Objects) -> APIRouter:
+    """The route of the archive."""
+    routes = APIRouter(tags=["results"])
+
+    @routes.get(
+        "/api/v1/jobs/{job_id}/outputs.zip",
+        summary="All outputs of a completed job as one ZIP file",
+        responses=_ZIP | problems(404, 409),
+        response_class=Response,
+    )
+    async def archive(tenant: Reader, job_id: str) -> Response:
+        """The outputs that are no mere previews, as they are. If one cannot be read, the connection breaks off."""
+        found = await find_archive(job_id, tenant=tenant, bus=bus, artifacts=artifacts, objects=objects)
+        headers = {
+            "Content-Type": "application/zip",
+            "Content-Disposition": f'attachment; filename="{job_id}.zip"',
+            "Accept-Ranges": "none",
+            "Cache-Control": "private, no-cache",
+        }
+        return Streamed(stream(found, objects), headers)
+
+    return routes

@@ -1,0 +1,26 @@
+"""A body that is sent piece by piece and ends with its reader."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+
+class Streamed(StreamingResponse):
+    """Closes what it reads from as soon as everything was sent or nobody takes any more; then calls ``ended``."""
+
+    def __init__(
+        self, content: AsyncGenerator[bytes, None], headers: Mapping[str, str], ended: Callable[[], None] = lambda: None
+    ) -> None:
+        super().__init__(content, headers=headers)
+        self._content, self._ended = content, ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            try:
+                await self._content.aclose()
+            finally:
+                self._ended()

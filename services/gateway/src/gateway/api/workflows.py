@@ -1,0 +1,142 @@
+"""Saved workflows: keep a graph under a name, and run it with parameters."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import RootModel
+
+from chassis.bus import Bus
+from contracts.gateway import Submission
+from gateway.api.access import Reader, Writer
+from gateway.api.body import json_body
+from gateway.api.document import documented
+from gateway.api.jobs import HEADERS, IDEMPOTENCY_KEY, headers_of
+from gateway.api.problems import BODY, problems
+from gateway.api.workflow_document import document_of
+from gateway.domain.json_body import read_model
+from gateway.domain.public_job import JobBody, present
+from gateway.domain.saved_workflow import (
+    NAME,
+    SaveBody,
+    WorkflowBody,
+    WorkflowsBody,
+    name_of,
+    present_heading,
+    present_workflow,
+)
+from gateway.usecases.fleet import FleetView
+from gateway.usecases.saved_workflows import SavedWorkflows
+from gateway.usecases.submit_job import submit_job
+
+_EXAMPLE = {
+    "description": "A plain colour",
+    "workflow": {
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 1, "color": 0}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "plain"}},
+    },
+    "parameters": {"color": {"node": "1", "input": "color", "minimum": 0, "maximum": 0xFFFFFF}},
+}
+_VERSION = Query(ge=1, le=2**31 - 1, description="without it the newest")
+
+# A path's name is looked at by us: to FastAPI any will do, so that a malformed one is a 404 like an unknown one.
+WorkflowPath = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME}$"}, examples=["portrait"])]
+
+
+class ParametersBody(RootModel[dict[str, Any]]):
+    """Values by parameter; which there are is in the workflow's own ``openapi.json``."""
+
+
+def router(
+    *,
+    bus: Bus,
+    fleet: FleetView,
+    saved: SavedWorkflows,
+    public_url: str,
+    used: Callable[[UUID], None],
+) -> APIRouter:
+    """The routes of saved workflows; ``used`` is told whose use has changed."""
+    routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
+
+    @routes.get("", summary="List own saved workflows, the last changed first", responses=problems(422))
+    async def list_(
+        *,
+        tenant: Reader,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+    ) -> WorkflowsBody:
+        found, next_cursor = await saved.page(tenant=tenant, limit=limit, cursor=cursor)
+        return WorkflowsBody(workflows=[present_heading(one) for one in found], next_cursor=next_cursor)
+
+    @routes.get("/{workflow_name}", summary="Read a saved workflow", responses=problems(404, 422))
+    async def read(
+        tenant: Reader, workflow_name: WorkflowPath, version: Annotated[int | None, _VERSION] = None
+    ) -> WorkflowBody:
+        return present_workflow(await saved.read(workflow_name, version, tenant=tenant))
+
+    @routes.put(
+        "/{workflow_name}",
+        summary="Save a workflow",
+        openapi_extra=documented(SaveBody, example=_EXAMPLE),
+        responses={
+            201: {"model": WorkflowBody, "description": "A new version."},
+            200: {"description": "The newest version has this content already."},
+            **problems(400, 404, 409, *BODY),
+        },
+    )
+    async def save(
+        tenant: Writer, workflow_name: WorkflowPath, body: Annotated[Any, Depends(json_body)], response: Response
+    ) -> WorkflowBody:
+        """Every other content is the next version; earlier ones stay. The same content again changes nothing."""
+        version, new = await saved.save(workflow_name, read_model(SaveBody, body), tenant=tenant)
+        response.status_code = 201 if new else 200
+        return present_workflow(version)
+
+    @routes.delete(
+        "/{workflow_name}", status_code=204, summary="Delete a workflow with all its versions", responses=problems(404)
+    )
+    async def delete(tenant: Writer, workflow_name: WorkflowPath) -> None:
+        """Its jobs stay. Saved again, it begins with version 1."""
+        await saved.delete(workflow_name, tenant=tenant)
+
+    @routes.post(
+        "/{workflow_name}/jobs",
+        status_code=201,
+        summary="Run a saved workflow",
+        openapi_extra={**documented(ParametersBody), "parameters": [IDEMPOTENCY_KEY]},
+        responses={201: {"headers": HEADERS}, **problems(400, 404, *BODY, 429)},
+    )
+    async def run(
+        tenant: Writer,
+        workflow_name: WorkflowPath,
+        body: Annotated[Any, Depends(json_body)],
+        request: Request,
+        response: Response,
+    ) -> JobBody:
+        """Submits a job of the newest version; the body is its parameters and nothing else."""
+        name, values = name_of(workflow_name), read_model(ParametersBody, body).root
+        accepted = await submit_job(
+            read_model(Submission, {"workflow_name": name, "parameters": values}),
+            tenant=tenant,
+            idempotency_keys=request.headers.getlist("idempotency-key"),
+            bus=bus,
+            fleet=fleet,
+            saved=saved,
+            parameters_at="",
+        )
+        used(accepted.job.tenant_id)
+        response.headers.update(headers_of(accepted))
+        return present(accepted.job, public_url)
+
+    @routes.get(
+        "/{workflow_name}/openapi.json",
+        summary="The OpenAPI document of a saved workflow's own endpoint",
+        responses=problems(404),
+    )
+    async def document(tenant: Reader, workflow_name: WorkflowPath) -> dict[str, Any]:
+        """An OpenAPI 3.1 document of just ``POST /api/v1/workflows/{workflow_name}/jobs``, its parameters typed."""
+        version = await saved.read(workflow_name, None, tenant=tenant)
+        return document_of(version, public_url=public_url, idempotency=IDEMPOTENCY_KEY)
+
+    return routes

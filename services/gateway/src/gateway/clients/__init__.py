@@ -1,0 +1,1 @@
+"""What the gateway talks to besides NATS and its own store."""

@@ -1,0 +1,240 @@
+"""Parameters of a saved workflow: which inputs of its graph a submission may set, and to what.
+
+Without a list of their own they are read off the graph: a node whose title (``_meta.title``) is ``$name`` or
+``param:name`` gives a parameter ``name`` for the one of its inputs that holds a literal. An empty list means none.
+
+A parameter that a submission leaves out takes its default, and without one what the graph has.
+"""
+
+from collections.abc import Iterator, Mapping
+from copy import copy
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.wire.errors import FieldError
+
+MAX_PARAMETERS = 100
+MAX_CHOICES = 100
+ALLOWED = 50  # of a FieldError
+SMALLEST, LARGEST = -(2**63), 2**64 - 1  # what a node's INT can be
+TITLES = ("$", "param:")
+
+Value = str | int | float | bool
+Text = Annotated[str, Field(max_length=1_000)]
+ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+
+
+class ValueType(StrEnum):
+    """Types as JSON Schema names them."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+
+
+class ParameterBody(BaseModel):
+    """One parameter. ``type`` may be left out where the default or the graph's literal tells it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    node: Annotated[str, Field(min_length=1, max_length=255)]
+    input: Annotated[str, Field(min_length=1, max_length=255)]
+    type: Annotated[ValueType, Field(strict=False)] | None = None
+    title: Text | None = None
+    description: Text | None = None
+    default: Value | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    enum: Annotated[list[Value], Field(min_length=1, max_length=MAX_CHOICES)] | None = None
+    required: bool = False
+
+
+Parameters = Mapping[str, ParameterBody]
+
+
+def declare(
+    sent: Parameters | None, graph: Mapping[str, Any]
+) -> tuple[dict[str, ParameterBody], tuple[FieldError, ...]]:
+    """The parameters of a graph, each with its type and default, or what is wrong with them.
+
+    Args:
+        sent: as the client lists them; None reads them off the graph.
+        graph: a graph without errors.
+    """
+    errors: list[FieldError] = []
+    found = dict(sent) if sent is not None else _read_off(graph, errors)
+    taken: dict[tuple[str, str], str] = {}
+    for name, parameter in found.items():
+        pointer = f"/parameters/{name}"
+        target = (parameter.node, parameter.input)
+        if parameter.node not in graph or parameter.input not in graph[parameter.node]["inputs"]:
+            message = "The workflow has no such node, or the node no such input."
+            errors.append(FieldError(pointer=pointer, code="parameter_target_missing", message=message))
+            continue
+        if target in taken:
+            message = f"The parameter {taken[target]} sets this input already."
+            errors.append(FieldError(pointer=pointer, code="parameter_target_taken", message=message))
+        taken[target] = name
+        found[name] = _completed(parameter, graph[parameter.node]["inputs"][parameter.input])
+        errors.extend(_faults(found[name], pointer))
+    return found, tuple(errors)
+
+
+def schema(parameters: Parameters) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of what a submission may send."""
+    return {
+        "type": "object",
+        "properties": {name: _property(parameter) for name, parameter in parameters.items()},
+        "required": [name for name, parameter in parameters.items() if parameter.required],
+        "additionalProperties": False,
+    }
+
+
+def check(parameters: Parameters, sent: Mapping[str, Any], pointer: str) -> tuple[FieldError, ...]:
+    """What is wrong with the values sent; each error points to ``pointer``, a slash, and the parameter's name."""
+    errors: list[FieldError] = []
+    for name, value in sent.items():
+        at = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"[:256]
+        if name not in parameters:
+            allowed = tuple(parameters)[:ALLOWED]
+            message = "The workflow has no such parameter."
+            errors.append(FieldError(pointer=at, code="parameter_unknown", message=message, allowed=allowed))
+        else:
+            errors.extend(_misfits(parameters[name], value, at))
+    for name, parameter in parameters.items():
+        if parameter.required and name not in sent:
+            message = "The workflow needs this parameter."
+            errors.append(FieldError(pointer=f"{pointer}/{name}", code="parameter_missing", message=message))
+    return tuple(errors)
+
+
+def place(parameters: Parameters, sent: Mapping[str, Any], graph: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the graph with the values in it. They have been checked."""
+    placed = dict(graph)
+    for name, parameter in parameters.items():
+        value = sent.get(name, parameter.default)
+        if value is not None:
+            node = copy(placed[parameter.node])
+            node["inputs"] = node["inputs"] | {parameter.input: value}
+            placed[parameter.node] = node
+    return placed
+
+
+def explain(errors: tuple[FieldError, ...], parameters: Parameters, pointer: str) -> tuple[FieldError, ...]:
+    """The same errors, pointing at the parameter that sets the input instead of into a graph that was not sent."""
+    names = {(parameter.node, parameter.input): name for name, parameter in parameters.items()}
+    return tuple(
+        error.model_copy(update={"pointer": f"{pointer}/{name}" if name else ""})
+        for error in errors
+        for name in (names.get((error.node_id or "", error.input or "")),)
+    )
+
+
+def _read_off(graph: Mapping[str, Any], errors: list[FieldError]) -> dict[str, ParameterBody]:
+    found: dict[str, ParameterBody] = {}
+    for node_id, node in graph.items():
+        name = _named(node)
+        if name is None:
+            continue
+        literals = [name for name, value in node["inputs"].items() if _type_of(value)]
+        if not _is_name(name):
+            code, message = (
+                "parameter_name",
+                "A parameter's name is a letter or _, then letters, digits and _; 64 in all.",
+            )
+        elif len(literals) != 1:
+            code, message = "parameter_ambiguous", "A node with such a title has one literal input; or list parameters."
+        elif name in found:
+            code, message = "parameter_twice", "Two nodes name the same parameter."
+        elif len(found) == MAX_PARAMETERS:
+            code, message = "parameter_too_many", f"A workflow has at most {MAX_PARAMETERS} parameters."
+        else:
+            found[name] = ParameterBody(node=node_id, input=literals[0])
+            continue
+        pointer = f"/workflow/{node_id}/_meta/title"[:256]
+        errors.append(FieldError(pointer=pointer, code=code, message=message, node_id=node_id))
+    return found
+
+
+def _named(node: Mapping[str, Any]) -> str | None:
+    title = (node.get("_meta") or {}).get("title")
+    if not isinstance(title, str):
+        return None
+    return next((title.removeprefix(mark).strip() for mark in TITLES if title.startswith(mark)), None)
+
+
+def _is_name(text: str) -> bool:
+    return text.isascii() and text.isidentifier() and len(text) <= 64
+
+
+def _type_of(value: object) -> ValueType | None:
+    """The type of a literal; None for links and all else."""
+    for kind, type_ in ((bool, ValueType.BOOLEAN), (int, ValueType.INTEGER), (float, ValueType.NUMBER)):
+        if isinstance(value, kind):
+            return type_
+    return ValueType.STRING if isinstance(value, str) else None
+
+
+def _completed(parameter: ParameterBody, literal: Any) -> ParameterBody:
+    """With the graph's own value as default, and the type that it shows, where nothing else was said."""
+    default = parameter.default
+    if default is None and not parameter.required and _type_of(literal):
+        default = literal
+    type_ = parameter.type or _type_of(default) or _type_of(literal)
+    return parameter.model_copy(update={"default": default, "type": type_})
+
+
+def _faults(parameter: ParameterBody, pointer: str) -> Iterator[FieldError]:
+    """What is wrong with one parameter in itself."""
+    low, high = parameter.minimum, parameter.maximum
+    if parameter.type is None:
+        message = "The graph holds no literal here that would tell the type."
+        allowed = tuple(type_.value for type_ in ValueType)
+        yield FieldError(pointer=f"{pointer}/type", code="parameter_type_unknown", message=message, allowed=allowed)
+        return
+    if (low, high) != (None, None) and parameter.type not in {ValueType.INTEGER, ValueType.NUMBER}:
+        yield FieldError(pointer=pointer, code="parameter_bounds", message="Only numbers have a minimum or maximum.")
+        return
+    if low is not None and high is not None and low > high:
+        yield FieldError(
+            pointer=f"{pointer}/minimum", code="parameter_bounds", message="The minimum is above the maximum."
+        )
+        return
+    for index, choice in enumerate(parameter.enum or ()):
+        yield from _misfits(parameter.model_copy(update={"enum": None}), choice, f"{pointer}/enum/{index}")
+    if len(set(parameter.enum or ())) != len(parameter.enum or ()):
+        yield FieldError(pointer=f"{pointer}/enum", code="parameter_choices", message="A choice is there twice.")
+    if parameter.default is not None:
+        yield from _misfits(parameter, parameter.default, f"{pointer}/default")
+
+
+def _misfits(parameter: ParameterBody, value: Any, pointer: str) -> Iterator[FieldError]:
+    """Why a value is none of this parameter. JSON's types hold exactly, but a whole number is a number too."""
+    type_ = _type_of(value)
+    if type_ is not parameter.type and (type_, parameter.type) != (ValueType.INTEGER, ValueType.NUMBER):
+        message, types = f"This is of type {parameter.type}.", (str(parameter.type),)
+        yield FieldError(pointer=pointer, code="parameter_type", message=message, allowed=types)
+    elif parameter.enum is not None and value not in parameter.enum:
+        allowed = tuple(parameter.enum[:ALLOWED])
+        yield FieldError(
+            pointer=pointer, code="parameter_choice", message="This is none of the choices.", allowed=allowed
+        )
+    elif type_ in {ValueType.INTEGER, ValueType.NUMBER}:
+        low, high = _bounds(parameter)
+        if not low <= value <= high:
+            message = f"This is from {low} to {high}."
+            yield FieldError(pointer=pointer, code="parameter_range", message=message, allowed=(low, high))
+
+
+def _bounds(parameter: ParameterBody) -> tuple[int | float, int | float]:
+    low = SMALLEST if parameter.minimum is None else parameter.minimum
+    return low, LARGEST if parameter.maximum is None else parameter.maximum
+
+
+def _property(parameter: ParameterBody) -> dict[str, Any]:
+    fields = ("type", "title", "description", "default", "minimum", "maximum", "enum")
+    described = {name: getattr(parameter, name) for name in fields}
+    return {name: value for name, value in described.items() if value is not None}

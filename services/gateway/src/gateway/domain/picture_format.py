@@ -1,0 +1,88 @@
+"""Which picture formats are known, how one is recognised by its bytes, and what a client may want of a picture."""
+
+import hashlib
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_VP8, _VP8L, _VP8X = b"VP8 ", b"VP8L", b"VP8X"
+
+
+class PictureFormat(StrEnum):
+    """A format that pictures are read from and converted to."""
+
+    PNG = "png"
+    JPEG = "jpeg"
+    WEBP = "webp"
+
+    @property
+    def media_type(self) -> str:
+        """The Content-Type."""
+        return f"image/{self.value}"
+
+    @property
+    def extension(self) -> str:
+        """What file names end in, without the dot."""
+        return "jpg" if self is PictureFormat.JPEG else self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A picture as a client wants it.
+
+    Attributes:
+        quality: 1 to 100; PNG loses nothing and knows none.
+        width, height: the box that it must fit into, pixels; its shape is kept, and it is never enlarged.
+    """
+
+    format: PictureFormat
+    quality: int
+    width: int | None = None
+    height: int | None = None
+
+    def etag(self, sha256: str, encoder: str) -> str:
+        """The strong ETag of the picture made of the bytes with this SHA-256 by this version of the encoder."""
+        quality = 0 if self.format is PictureFormat.PNG else self.quality
+        made_of = f"{sha256} {encoder} {self.format} {quality} {self.width} {self.height}"
+        return f'"{hashlib.sha256(made_of.encode()).hexdigest()}"'
+
+
+class Said(IntEnum):
+    """How the process that converts a picture ends: its exit status. Any other is a crash."""
+
+    CONVERTED = 0
+    NOT_CONVERTIBLE = 10
+    TOO_MANY_PIXELS = 11
+
+
+def format_of(begun: bytes) -> PictureFormat | None:
+    """The format of a file that begins like this (12 bytes tell), None for any other."""
+    if begun.startswith(_PNG):
+        return PictureFormat.PNG
+    if begun.startswith(_JPEG):
+        return PictureFormat.JPEG
+    if begun[:4] == b"RIFF" and begun[8:12] == b"WEBP":
+        return PictureFormat.WEBP
+    return None
+
+
+def webp_pixels(begun: bytes) -> int:
+    """How many pixels the canvas of a WebP file has, by its first 30 bytes; 0 if they do not say.
+
+    Pillow sets the canvas aside when it opens such a file, before anybody can ask for its size.
+    """
+    kind, head = begun[12:16], begun[20:30]
+    if len(head) < 10:
+        return 0
+    if kind == _VP8X:
+        return _number(head[4:7], plus=1) * _number(head[7:10], plus=1)
+    if kind == _VP8L:
+        bits = _number(head[1:5])
+        return ((bits & 0x3FFF) + 1) * ((bits >> 14 & 0x3FFF) + 1)
+    if kind == _VP8:
+        return (_number(head[6:8]) & 0x3FFF) * (_number(head[8:10]) & 0x3FFF)
+    return 0
+
+
+def _number(little_endian: bytes, plus: int = 0) -> int:
+    return int.from_bytes(little_endian, "little") + plus

@@ -1,0 +1,90 @@
+"""What the synchronous call answers."""
+
+from typing import Any
+
+from pydantic import ConfigDict
+
+from contracts.gateway import Submission
+from contracts.scheduler import FINAL, Job, JobError, JobState, OutputKind
+from contracts.wire.errors import FieldError, Refusal
+from gateway.domain.errors import JobCancelled, JobFailed, JobLost
+from gateway.domain.public_job import JobBody, present, urls_of
+
+_THEIRS = "workflow."  # codes of errors that another try meets again begin so
+_SAME_AGAIN = frozenset({"job.run_time_exceeded"})
+_RETRY_S = 5
+
+_EXAMPLE: dict[str, Any] = {
+    "job_id": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee",
+    "status": "completed",
+    "image_url": "https://api.example/api/v1/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/result",
+    "images": ["https://api.example/api/v1/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/result?index=0"],
+    "model": "sd_xl_base_1.0.safetensors",
+    "seed": 4711,
+}
+
+
+class GenerateBody(JobBody):
+    """A completed job, and what it made.
+
+    Attributes:
+        image_url: gives the bytes of the first output that is no mere preview; null if the job made none.
+        images: gives those of every image.
+        model: checkpoint that it ran on; null where a workflow names it, or an earlier request had it chosen.
+        seed: the same of the seed.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    image_url: str | None
+    images: list[str]
+    model: str | None
+    seed: int | None
+
+
+def generated(job: Job, public_url: str, *, model: str | None, seed: int | None) -> GenerateBody:
+    """The answer for a job that succeeded.
+
+    Raises:
+        JobFailed: it failed, and would again.
+        JobLost: it failed otherwise.
+        JobCancelled: somebody cancelled it.
+    """
+    if job.state is not JobState.SUCCEEDED:
+        raise _why_not(job)
+    body = present(job, public_url)
+    pictures = [
+        shown.url
+        for output, shown in zip(job.outputs, body.outputs, strict=True)
+        if output.kind is OutputKind.IMAGE and not output.temporary
+    ]
+    return GenerateBody(
+        **body.model_dump(),
+        image_url=urls_of(job.job_id, public_url).result if job.outputs else None,
+        images=pictures,
+        model=model,
+        seed=seed,
+    )
+
+
+def chosen(submission: Submission, graph: dict[str, Any], *, replayed: bool) -> tuple[str | None, int | None]:
+    """Model and seed of a job with a prompt, as far as they are known.
+
+    Of a replayed job only what the request itself names: the rest was chosen for the graph of an earlier one.
+    """
+    if submission.prompt is None:
+        return None, None
+    if replayed:
+        return submission.model, None if submission.seed == -1 else submission.seed
+    return graph["checkpoint"]["inputs"]["ckpt_name"], graph["sampler"]["inputs"]["seed"]
+
+
+def _why_not(job: Job) -> Refusal:
+    assert job.state in FINAL  # noqa: S101 - whoever calls has waited for it
+    if job.state is JobState.CANCELLED:
+        return JobCancelled()
+    error = job.error or JobError(code="node.lost", message="The job did not succeed.")
+    errors = (FieldError(code=error.code, message=error.message, node_id=error.node_id),)
+    if error.code.startswith(_THEIRS) or error.code in _SAME_AGAIN:
+        return JobFailed(errors=errors)
+    return JobLost(errors=errors, retry_after_s=_RETRY_S)

@@ -1,0 +1,64 @@
+"""A stored output as another picture, for as many at once as this machine can take."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from contracts.gateway import NoArtifact
+from gateway.clients.pictures import ENCODER, Pictures
+from gateway.domain.byte_range import ByteRange
+from gateway.domain.errors import NotConvertible, TooManyBodies, TooManyConversions
+from gateway.domain.picture_format import Wanted
+from gateway.domain.room import Room
+from gateway.store.artifacts import Artifact
+from gateway.store.objects import Objects
+
+IN_LINE = 16  # conversions that wait or run, for each that may run
+EACH_IN_LINE = 4  # of them of one tenant
+
+
+class Converter:
+    """Converts outputs.
+
+    Args:
+        pictures: does the work.
+        objects: where the outputs are.
+        at_once: conversions that run at a time. ``IN_LINE`` times as many may be there, waiting included, and
+            ``EACH_IN_LINE`` times as many of one tenant.
+    """
+
+    def __init__(self, pictures: Pictures, objects: Objects, *, at_once: int) -> None:
+        self._pictures, self._objects = pictures, objects
+        self._running = asyncio.Semaphore(at_once)
+        self._line = Room(total=IN_LINE * at_once, each=EACH_IN_LINE * at_once)
+        largest = pictures.max_result_bytes
+        self._answers = Room(total=4 * largest, each=2 * largest)
+
+    def etag(self, artifact: Artifact, wanted: Wanted) -> str:
+        """The strong ETag of the converted picture; known without converting."""
+        return wanted.etag(artifact.sha256, ENCODER)
+
+    async def convert(self, artifact: Artifact, wanted: Wanted, *, tenant: str) -> tuple[bytes, Callable[[], None]]:
+        """The converted picture, and what is to be called when it has been sent: until then its memory is counted.
+
+        Raises:
+            NotConvertible, TooManyPixels, ConversionFailed: it cannot be.
+            TooManyConversions: this tenant has too many in line, or too much that is not fetched yet.
+            Unavailable: all tenants together have.
+            NoArtifact: the bytes of the output are gone.
+        """
+        if artifact.size_bytes > self._pictures.max_source_bytes or not artifact.size_bytes:
+            raise NotConvertible
+        try:
+            with self._line.of(tenant) as stand_in_line:
+                stand_in_line(1)
+                async with self._running:
+                    source = await self._objects.open(artifact.key, ByteRange(0, artifact.size_bytes))
+                    picture = await self._pictures.convert(wanted, source)
+            with ExitStack() as held:
+                held.enter_context(self._answers.of(tenant))(len(picture))
+                return picture, held.pop_all().close
+        except TooManyBodies:
+            raise TooManyConversions(retry_after_s=1) from None
+        except FileNotFoundError:
+            raise NoArtifact from None

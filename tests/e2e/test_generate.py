@@ -1,0 +1,101 @@
+"""The synchronous call and batches through the whole system, by what the nodes did and what the quota says."""
+
+import asyncio
+from typing import Any
+
+import httpx
+
+from tests.e2e.conftest import simulated_only
+from tests.e2e.test_limits import PICTURE, slow
+from tests.kit.fleet import HELLO, Fleet
+from tests.kit.waiting import until
+
+
+async def test_the_picture_is_there_when_it_answers(fleet: Fleet, client: httpx.AsyncClient) -> None:
+    answer = await client.post("/generate", json=PICTURE | {"num_images": 2})
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert body["status"] == "completed"
+    assert body["model"]
+    assert body["seed"] >= 0
+    assert len(body["images"]) == 2
+    assert body["image_url"] == f"{fleet.base_url}/api/v1/jobs/{body['job_id']}/result"
+    for url in (body["image_url"], *body["images"]):
+        picture = await client.get(url)
+        assert (picture.status_code, picture.content[:4]) == (200, b"\x89PNG")
+
+
+@simulated_only
+async def test_what_takes_longer_goes_on_after_202(fleet: Fleet, client: httpx.AsyncClient) -> None:
+    answer = await client.post("/generate", json={"workflow": slow(2)}, headers={"Prefer": "wait=1"})
+    assert (answer.status_code, answer.headers["preference-applied"]) == (202, "wait=1")
+    assert (await fleet.ended(client, answer.json()["job_id"]))["status"] == "completed"
+
+
+@simulated_only
+async def test_who_hangs_up_frees_the_node(fleet: Fleet) -> None:
+    before = {run["prompt_id"] for run in await fleet.runs()}
+
+    async def outcomes() -> list[str | None]:
+        return [run["outcome"] for run in await fleet.runs() if run["prompt_id"] not in before]
+
+    async def is_running() -> bool:
+        return await outcomes() == [None]
+
+    async def is_interrupted() -> bool:
+        return await outcomes() == ["interrupted"]
+
+    async with fleet.client() as leaving:
+        waiting = asyncio.create_task(leaving.post("/generate", json={"workflow": slow(60)}))
+        await until(is_running)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        await until(is_interrupted)
+
+
+@simulated_only
+async def test_a_workflow_that_fails_is_a_problem(client: httpx.AsyncClient) -> None:
+    failing = slow(0) | {
+        "2": {"class_type": "SimFail", "inputs": {"image": ["1", 0], "message": "boom", "exception_type": "ValueError"}}
+    }
+    answer = await client.post("/generate", json={"workflow": failing})
+    assert (answer.status_code, answer.json()["code"]) == (422, "job.failed")
+    assert [(error["code"], error["node_id"]) for error in answer.json()["errors"]] == [
+        ("workflow.execution_failed", "2")
+    ]
+
+
+@simulated_only
+async def test_a_batch_takes_exactly_what_is_left_of_the_quota(fleet: Fleet) -> None:
+    async with fleet.client(fleet.new_user("batcher", "basic")) as client:
+        held = await fleet.submit(client, **PICTURE, num_images=7)  # 7 of 10, once the limit is 10
+        me = (await client.get("/auth/me")).json()
+        admin = {"X-API-Key": fleet.credentials["admin_key"]}
+        limited = await client.patch(f"/admin/users/{me['id']}", json={"limits": {"images_per_day": 10}}, headers=admin)
+        assert limited.status_code == 200, limited.text
+        await fleet.ended(client, held["job_id"])
+        batch = {"jobs": [PICTURE | {"seed": n} for n in range(10)]}
+        first = await client.post("/jobs/batch", json=batch, headers={"Idempotency-Key": "ten"})
+        assert first.status_code == 200, first.text
+        items = first.json()["jobs"]
+        assert sorted(item["status"] for item in items) == [201] * 3 + [429] * 7
+        assert first.headers["x-quota-remaining"] == "0"
+        again = await client.post("/jobs/batch", json=batch, headers={"Idempotency-Key": "ten"})
+        assert again.headers["idempotent-replayed"] == "true"
+        assert ids(again.json()["jobs"]) == ids(items)
+        other = await client.post("/jobs/batch", json={"jobs": [PICTURE]}, headers={"Idempotency-Key": "ten"})
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency.key_reused")
+        for item in items:
+            if item["job"]:
+                assert (await fleet.ended(client, item["job"]["job_id"]))["status"] == "completed"
+
+
+async def test_a_hundred_jobs_in_one_request(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/jobs/batch", json={"jobs": [{"workflow": HELLO}] * 100})
+    assert [item["status"] for item in answer.json()["jobs"]] == [201] * 100
+    assert len(set(ids(answer.json()["jobs"]))) == 100
+    await asyncio.gather(*[client.delete(f"/jobs/{job_id}") for job_id in ids(answer.json()["jobs"])])
+
+
+def ids(items: list[dict[str, Any]]) -> list[str | None]:
+    return [item["job"] and item["job"]["job_id"] for item in items]

@@ -1,0 +1,145 @@
+"""Batches: each submission has its own outcome, and a repetition is the same jobs."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from contracts.scheduler import QuotaExceeded, SubmitJob
+from tests.integration.gateway.conftest import ALICE, Gateway
+from tests.kit.scripted import Script
+
+
+def prompts(count: int) -> list[dict[str, Any]]:
+    return [{"prompt": f"picture {n}"} for n in range(count)]
+
+
+async def send(gateway: Gateway, jobs: Any, key: str | None = None) -> httpx.Response:
+    headers = ALICE | ({"Idempotency-Key": key} if key else {})
+    return await gateway.http.post("/api/v1/jobs/batch", headers=headers, json={"jobs": jobs})
+
+
+def quota_of(script: Script, left: int) -> None:
+    """Have the scheduler accept so many jobs more."""
+    accepted = 0
+
+    def admit(_: SubmitJob) -> None:
+        nonlocal accepted
+        if accepted == left:
+            raise QuotaExceeded(limit=10, left=0, images=1, retry_after_s=60)
+        accepted += 1
+
+    script.scheduler.before_submit = admit
+
+
+async def test_each_has_its_own_outcome_in_order(gateway: Gateway, script: Script) -> None:
+    bad_graph = {"1": {"class_type": "A", "inputs": {"x": ["2", 0]}}}
+    answer = await send(
+        gateway, [{"prompt": "a"}, {"prompt": "b", "steps": 999}, {"workflow": bad_graph}, 7, *prompts(2)]
+    )
+    assert answer.status_code == 200, answer.text
+    items = answer.json()["jobs"]
+    assert [(item["index"], item["status"]) for item in items] == [
+        (0, 201),
+        (1, 422),
+        (2, 422),
+        (3, 422),
+        (4, 201),
+        (5, 201),
+    ]
+    assert [item["problem"] and item["problem"]["code"] for item in items] == [
+        None, "request.invalid", "workflow.invalid", "request.invalid", None, None,
+    ]  # fmt: skip
+    pointers = [item["problem"]["errors"][0]["pointer"] for item in items[1:4]]
+    assert pointers == ["/jobs/1/steps", "/jobs/2/workflow/1/inputs/x", "/jobs/3"]
+    made = [item["job"]["job_id"] for item in items if item["job"]]
+    assert sorted(made) == sorted(str(job_id) for job_id in script.scheduler.jobs)
+    by_id = {str(asked.job_id): asked.graph["positive"]["inputs"]["text"] for asked in script.scheduler.submits}
+    assert [by_id[job_id] for job_id in made] == ["a", "picture 0", "picture 1"]
+    assert answer.headers["x-quota-remaining"] == "7"
+    assert "location" not in answer.headers
+
+
+async def test_what_is_left_of_the_quota_is_what_is_accepted(gateway: Gateway, script: Script) -> None:
+    quota_of(script, 3)
+    items = (await send(gateway, prompts(10))).json()["jobs"]
+    assert sorted(item["status"] for item in items) == [201] * 3 + [429] * 7
+    assert {item["problem"]["code"] for item in items if item["problem"]} == {"quota.images_exceeded"}
+
+
+async def test_the_same_key_and_batch_is_the_same_jobs(gateway: Gateway, script: Script) -> None:
+    batch = [{"steps": 0, "prompt": "refused"}, *prompts(4)]
+    first = await send(gateway, batch, "k1")
+    again = await send(gateway, [dict(reversed(one.items())) for one in batch], "k1")
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    ids = [[item["job"] and item["job"]["job_id"] for item in answer.json()["jobs"]] for answer in (first, again)]
+    assert ids[0] == ids[1]
+    assert [item["replayed"] for item in again.json()["jobs"]] == [False, True, True, True, True]
+    assert len(script.scheduler.jobs) == 4
+
+
+async def test_what_was_refused_is_tried_again(gateway: Gateway, script: Script) -> None:
+    quota_of(script, 2)
+    first = await send(gateway, prompts(4), "k2")
+    script.scheduler.before_submit = lambda _: None
+    again = await send(gateway, prompts(4), "k2")
+    assert [item["status"] for item in again.json()["jobs"]] == [201] * 4
+    assert [item["replayed"] for item in again.json()["jobs"]] == [
+        item["status"] == 201 for item in first.json()["jobs"]
+    ]
+    assert "idempotent-replayed" not in again.headers
+
+
+@pytest.mark.parametrize(
+    "changed", [prompts(3), prompts(5), [*prompts(3), {"prompt": "x"}], [{"prompt": "x"}, *prompts(3)]]
+)
+async def test_the_same_key_with_another_batch_makes_nothing(gateway: Gateway, script: Script, changed: Any) -> None:
+    await send(gateway, prompts(4), "k3")
+    answer = await send(gateway, changed, "k3")
+    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency.key_reused")
+    assert len(script.scheduler.jobs) == 4
+
+
+@pytest.mark.parametrize(
+    "body", [{}, [], {"jobs": []}, {"jobs": {}}, {"jobs": prompts(101)}, {"jobs": prompts(1), "x": 1}]
+)
+async def test_an_envelope_of_another_shape_is_refused_whole(gateway: Gateway, script: Script, body: Any) -> None:
+    answer = await gateway.http.post("/api/v1/jobs/batch", headers=ALICE, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid")
+    assert not script.scheduler.submits
+
+
+async def test_a_hundred_are_taken_and_the_bodies_limit_is_that_of_workflows(gateway: Gateway, script: Script) -> None:
+    padding = "x" * 20_000
+    answer = await send(gateway, [{"prompt": padding, "labels": {"n": str(n)}} for n in range(100)])
+    assert {item["status"] for item in answer.json()["jobs"]} == {201}
+    assert [item["job"]["labels"]["n"] for item in answer.json()["jobs"]] == [str(n) for n in range(100)]
+    large = await gateway.http.post(
+        "/api/v1/jobs/batch", headers=ALICE | {"Content-Type": "application/json"}, content=b" " * (8 << 20) + b"{}"
+    )
+    assert (large.status_code, large.json()["code"]) == (413, "request.too_large")
+    assert len(script.scheduler.jobs) == 100
+
+
+@pytest.mark.parametrize("key", [None, "k4"])
+async def test_without_a_scheduler_the_batch_is_refused_as_a_whole(
+    gateway: Gateway, script: Script, key: str | None
+) -> None:
+    await script.scheduler_bus.stop()
+    answer = await send(gateway, [{"prompt": "a", "model": "m"}] * 5, key)
+    assert (answer.status_code, answer.json()["code"]) == (503, "service.unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+async def test_a_malformed_key_is_refused(gateway: Gateway, script: Script) -> None:
+    answer = await send(gateway, prompts(1), "a b")
+    assert (answer.status_code, answer.json()["code"]) == (400, "idempotency.key_malformed")
+    assert not script.scheduler.submits
+
+
+async def test_it_is_no_job_and_says_its_own_methods(gateway: Gateway) -> None:
+    answer = await gateway.http.put("/api/v1/jobs/batch", headers=ALICE, json={})
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    other = await gateway.http.put("/api/v1/jobs/bbbbb", headers=ALICE, json={})
+    assert (other.status_code, other.headers["allow"]) == (405, "GET, DELETE")

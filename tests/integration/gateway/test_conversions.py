@@ -1,0 +1,170 @@
+"""Pictures in another format and size, through the public door; the helper processes die and hang as they may."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from contracts.scheduler import OutputKind
+from gateway.app import create_app
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
+from tests.integration.gateway.test_outputs import finished
+from tests.kit.nats import NatsServer
+from tests.kit.scripted import Script
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+
+def png(size: tuple[int, int] = (300, 200)) -> bytes:
+    sink = BytesIO()
+    Image.new("RGB", size, (255, 0, 0)).save(sink, "png")
+    return sink.getvalue()
+
+
+def noise(side: int) -> bytes:
+    """A picture that takes a while."""
+    sink = BytesIO()
+    Image.frombytes("RGB", (side, side), os.urandom(side * side * 3)).save(sink, "png", compress_level=0)
+    return sink.getvalue()
+
+
+def helpers() -> list[int]:
+    """The helper processes of this process, which is the gateway's too."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        for pid in (task / "children").read_text().split():
+            try:
+                if b"gateway.clients.picture_helper" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(int(pid))
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return found
+
+
+@pytest.fixture
+async def hurried(
+    nats_server: NatsServer,
+    database_url: str,
+    script: Script,  # noqa: ARG001 - without it nobody answers
+    tmp_path: Path,
+) -> AsyncIterator[Gateway]:
+    """A gateway that converts one picture at a time, within two seconds."""
+    app = create_app(settings_for(nats_server.url, database_url, tmp_path, pictures_at_once=1, picture_within_s=2))
+    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=20, trust_env=False) as http:
+        await until_ready(http)
+        yield Gateway(http, f"http://{at}", tmp_path, nats_server.url)
+
+
+@pytest.mark.parametrize(("asked", "ending"), [("png", "png"), ("jpeg", "jpg"), ("webp", "webp")])
+async def test_a_result_in_another_format_and_size(gateway: Gateway, script: Script, asked: str, ending: str) -> None:
+    job_id, _ = await finished(gateway, script, png(), name="sub/a.b.png")
+    answer = await gateway.http.get(f"/api/v1/jobs/{job_id}/result?format={asked}&width=30&quality=50", headers=ALICE)
+    assert answer.status_code == 200, answer.text
+    picture = Image.open(BytesIO(answer.content))
+    assert (picture.format or "").lower() == asked
+    assert picture.size == (30, 20)
+    assert answer.headers["content-type"] == f"image/{asked}"
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert f'inline; filename="a.b.{ending}"' in answer.headers["content-disposition"]
+    assert answer.headers["accept-ranges"] == "none"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    head = await gateway.http.head(f"/api/v1/jobs/{job_id}/result?format={asked}&width=30&quality=50", headers=ALICE)
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("etag", "content-length", "content-type"):
+        assert head.headers[name] == answer.headers[name]
+    part = await gateway.http.get(
+        f"/api/v1/jobs/{job_id}/result?format={asked}&width=30&quality=50", headers=ALICE | {"Range": "bytes=0-3"}
+    )
+    assert (part.status_code, part.content) == (200, answer.content)
+
+
+async def test_a_size_alone_keeps_the_format_and_a_thumbnail_is_webp(gateway: Gateway, script: Script) -> None:
+    job_id, _ = await finished(gateway, script, png(), png((2000, 4000)))
+    job = f"/api/v1/jobs/{job_id}"
+    sized = Image.open(BytesIO((await gateway.http.get(f"{job}/result?height=20", headers=ALICE)).content))
+    assert (sized.format, sized.size) == ("PNG", (30, 20))
+    for query, size in (("", (256, 171)), ("?index=1", (128, 256)), ("?index=1&size=1024&node=9", (512, 1024))):
+        answer = await gateway.http.get(f"{job}/thumbnail{query}", headers=ALICE)
+        assert answer.headers["content-type"] == "image/webp"
+        small = Image.open(BytesIO(answer.content))
+        assert (small.format, small.size) == ("WEBP", size)
+    for query in ("size=1025", "size=0"):
+        assert (await gateway.http.get(f"{job}/thumbnail?{query}", headers=ALICE)).status_code == 422
+    for query in ("format=gif", "quality=0", "quality=101", "width=0", "height=5000"):
+        assert (await gateway.http.get(f"{job}/result?{query}", headers=ALICE)).status_code == 422
+    for path in ("thumbnail", "result?format=png"):
+        assert (await gateway.http.get(f"{job}/{path}", headers=BOB)).status_code == 404
+        assert (await gateway.http.get(f"{job}/{path}", headers={})).status_code == 401
+
+
+async def test_an_etag_is_of_source_and_wish_and_needs_no_conversion(gateway: Gateway, script: Script) -> None:
+    job_id, (output,) = await finished(gateway, script, png())
+    job = f"/api/v1/jobs/{job_id}"
+    queries = ["format=webp", "format=webp&quality=3", "format=jpeg", "width=7", "height=7"]
+    answers = {query: await gateway.http.get(f"{job}/result?{query}", headers=ALICE) for query in queries}
+    etags = {answer.headers["etag"] for answer in answers.values()}
+    assert len(etags | {f'"{output.sha256}"'}) == len(queries) + 1
+    again = await gateway.http.get(f"{job}/result?format=webp", headers=ALICE)
+    assert again.content == answers["format=webp"].content
+    next(path for path in gateway.folder.rglob("*") if path.is_file()).unlink()
+    for query, answer in answers.items():
+        named = ALICE | {"If-None-Match": answer.headers["etag"]}
+        assert (await gateway.http.get(f"{job}/result?{query}", headers=named)).status_code == 304
+        other = await gateway.http.get(f"{job}/result?{query}", headers=ALICE | {"If-None-Match": f'"{output.sha256}"'})
+        assert (other.status_code, other.json()["code"]) == (404, "output.not_found")
+
+
+async def test_what_is_no_picture_or_too_large_a_one(gateway: Gateway, script: Script) -> None:
+    bomb = png((5000, 5000))
+    assert len(bomb) < 1 << 20
+    job_id, _ = await finished(gateway, script, b"<html>", bomb, png()[:200], b"")
+    for index, code in enumerate(
+        ["output.not_convertible", "output.too_many_pixels", "output.not_convertible", "output.not_convertible"]
+    ):
+        answer = await gateway.http.get(f"/api/v1/jobs/{job_id}/thumbnail?index={index}", headers=ALICE)
+        assert (answer.status_code, answer.json()["code"]) == (422, code)
+        assert (await gateway.http.get(f"/api/v1/jobs/{job_id}/result?index={index}", headers=ALICE)).status_code == 200
+    video, _ = await finished(gateway, script, png(), kind=OutputKind.VIDEO)
+    answer = await gateway.http.get(f"/api/v1/jobs/{video}/result?format=png", headers=ALICE)
+    assert (answer.status_code, answer.json()["code"]) == (422, "output.not_convertible")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_helper_that_dies_or_hangs_is_answered_and_the_next_one_works(
+    hurried: Gateway, script: Script, how: signal.Signals
+) -> None:
+    job_id, _ = await finished(hurried, script, noise(2000), png())
+    job = f"/api/v1/jobs/{job_id}"
+    asking = asyncio.create_task(hurried.http.get(f"{job}/result?index=0&format=webp", headers=ALICE))
+    await until(lambda: bool(helpers()))
+    (pid,) = helpers()
+    os.kill(pid, how)
+    answer = await asking
+    assert (answer.status_code, answer.json()["code"]) == (422, "output.conversion_failed")
+    assert pid not in helpers()
+    following = await hurried.http.get(f"{job}/thumbnail?index=1", headers=ALICE)
+    assert following.status_code == 200, following.text
+
+
+async def test_there_is_a_line_and_it_has_an_end(hurried: Gateway, script: Script) -> None:
+    job_id, _ = await finished(hurried, script, noise(1000))
+    path = f"/api/v1/jobs/{job_id}/result?format=webp&quality="
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(hurried.http.get(f"{path}{n + 1}", headers=ALICE)) for n in range(12)]
+        await until(lambda: bool(helpers()))
+        assert len(helpers()) == 1
+    answers = [task.result() for task in tasks]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) >= 1
+    assert sum(answer.status_code == 200 for answer in answers) >= 4
+    for answer in refused:
+        assert answer.json()["code"] == "output.too_many_conversions"
+        assert int(answer.headers["retry-after"]) >= 1
+    assert (await hurried.http.get(f"/api/v1/jobs/{job_id}/thumbnail", headers=ALICE)).status_code == 200
+    assert helpers() == []

@@ -1,0 +1,223 @@
+"""The synchronous call, over a real socket: what is answered when, and what a client that hangs up brings about."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from contracts.scheduler import JOB_CHANGED_LIVE, JobError, JobState, OutputKind
+from gateway.app import create_app
+from tests.integration.gateway.conftest import ALICE, PUBLIC, Gateway, settings_for, until_ready
+from tests.kit.nats import NatsServer
+from tests.kit.scripted import Script, output_of
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+PROMPT: dict[str, Any] = {"prompt": "a", "seed": 7, "model": "rare.safetensors"}
+
+
+async def submitted(script: Script, count: int = 1) -> list[UUID]:
+    """The jobs, once there are so many and each was looked at: whoever waits for them hears by then."""
+    await until(lambda: len(script.scheduler.jobs) >= count and script.scheduler.reads >= count)
+    return list(script.scheduler.jobs)
+
+
+async def end(script: Script, job_id: UUID, state: JobState, **more: Any) -> None:
+    """Have the job end, and said live as the scheduler does."""
+    event = script.scheduler.change(job_id, state, **more)
+    await script.scheduler_bus.say(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
+
+
+def generate(gateway: Gateway, json: dict[str, Any] | None = None, **headers: str) -> "asyncio.Task[httpx.Response]":
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return asyncio.create_task(
+        gateway.http.post("/api/v1/generate", headers=ALICE | sent, json=PROMPT if json is None else json)
+    )
+
+
+@asynccontextmanager
+async def hung_up(gateway: Gateway, script: Script, **headers: str) -> AsyncIterator[UUID]:
+    """A job whose client has gone."""
+    waiting = generate(gateway, None, **headers)
+    [job_id] = await submitted(script)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    yield job_id
+
+
+async def test_it_waits_and_answers_with_the_pictures(gateway: Gateway, script: Script) -> None:
+    waiting = generate(gateway, Prefer="respond-async, WAIT = 9; x=y")
+    [job_id] = await submitted(script)
+    preview = output_of(uuid4(), b"p", temporary=True)
+    text = output_of(uuid4(), b"t", kind=OutputKind.TEXT, content_type="text/plain")
+    outputs = (preview, output_of(uuid4(), b"x"), text, output_of(uuid4(), b"y"))
+    await end(script, job_id, JobState.SUCCEEDED, outputs=outputs)
+    answer = await waiting
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    job = f"{PUBLIC}/api/v1/jobs/{job_id}"
+    assert (body["job_id"], body["status"]) == (str(job_id), "completed")
+    assert body["image_url"] == f"{job}/result"
+    assert body["images"] == [f"{job}/result?index=1", f"{job}/result?index=3"]
+    assert (body["model"], body["seed"]) == ("rare.safetensors", 7)
+    assert len(body["outputs"]) == 4
+    assert answer.headers["location"] == f"/api/v1/jobs/{job_id}"
+    assert answer.headers["preference-applied"] == "wait=9"
+    assert answer.headers["x-quota-remaining"] == "7"
+
+
+async def test_it_says_the_model_and_the_seed_that_were_chosen(gateway: Gateway, script: Script) -> None:
+    waiting = generate(gateway, {"prompt": "a"})
+    [job_id] = await submitted(script)
+    await end(script, job_id, JobState.SUCCEEDED)
+    body = (await waiting).json()
+    assert body["model"] == "common.safetensors"
+    assert body["seed"] == script.scheduler.submits[0].graph["sampler"]["inputs"]["seed"]
+    assert (body["image_url"], body["images"]) == (None, [])
+
+
+async def test_a_workflow_holds_its_own_values(gateway: Gateway, script: Script) -> None:
+    waiting = generate(gateway, {"workflow": {"1": {"class_type": "SaveImage", "inputs": {}}}})
+    [job_id] = await submitted(script)
+    await end(script, job_id, JobState.SUCCEEDED, outputs=(output_of(uuid4(), b"x"),))
+    answer = await waiting
+    body = answer.json()
+    assert (body["model"], body["seed"], len(body["images"])) == (None, None, 1)
+    assert "preference-applied" not in answer.headers
+
+
+async def test_a_lost_event_is_made_up_for(gateway: Gateway, script: Script) -> None:
+    waiting = generate(gateway)
+    [job_id] = await submitted(script)
+    script.scheduler.change(job_id, JobState.SUCCEEDED)  # nobody says so
+    assert (await waiting).status_code == 200
+
+
+async def test_what_takes_longer_is_answered_with_the_job(gateway: Gateway, script: Script) -> None:
+    answer = await generate(gateway, Prefer="wait=0")  # the least is 1
+    assert answer.status_code == 202, answer.text
+    [job_id] = script.scheduler.jobs
+    assert (answer.json()["job_id"], answer.json()["status"]) == (str(job_id), "pending")
+    assert answer.headers["location"] == f"/api/v1/jobs/{job_id}"
+    assert answer.headers["preference-applied"] == "wait=1"
+    # Hung up on after its answer, it goes on.
+    await gateway.http.aclose()
+    async with httpx.AsyncClient(base_url=gateway.origin, trust_env=False) as http:
+        assert (await http.get(f"/api/v1/jobs/{job_id}", headers=ALICE)).json()["status"] == "pending"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "told"),
+    [
+        ("workflow.execution_failed", 422, "job.failed"),
+        ("job.run_time_exceeded", 422, "job.failed"),
+        ("node.lost", 503, "job.lost"),
+        ("job.start_time_passed", 503, "job.lost"),
+    ],
+)
+async def test_a_job_that_failed_is_a_problem(
+    gateway: Gateway, script: Script, code: str, status: int, told: str
+) -> None:
+    waiting = generate(gateway)
+    [job_id] = await submitted(script)
+    await end(script, job_id, JobState.FAILED, error=JobError(code=code, message="No.", node_id="4"))
+    answer = await waiting
+    assert (answer.status_code, answer.json()["code"]) == (status, told)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["errors"] == [{"pointer": "", "code": code, "message": "No.", "node_id": "4"}]
+    assert answer.headers["location"] == f"/api/v1/jobs/{job_id}"
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+async def test_a_job_that_somebody_cancels_is_a_conflict(gateway: Gateway, script: Script) -> None:
+    waiting = generate(gateway)
+    [job_id] = await submitted(script)
+    assert (await gateway.http.delete(f"/api/v1/jobs/{job_id}", headers=ALICE)).status_code == 200
+    answer = await waiting
+    assert (answer.status_code, answer.json()["code"]) == (409, "job.cancelled")
+
+
+async def test_who_hangs_up_cancels_the_job(gateway: Gateway, script: Script) -> None:
+    async with hung_up(gateway, script) as job_id:
+        await until(lambda: script.scheduler.jobs[job_id].state is JobState.CANCELLED)
+
+
+async def test_who_means_to_come_back_does_not_cancel_and_gets_the_same_job(gateway: Gateway, script: Script) -> None:
+    async with hung_up(gateway, script, Idempotency_Key="k1") as job_id:
+        seen = script.scheduler.reads
+        again = generate(gateway, Idempotency_Key="k1")
+        await until(lambda: script.scheduler.reads > seen)
+        await end(script, job_id, JobState.SUCCEEDED)
+        answer = await again
+    assert (answer.status_code, answer.json()["job_id"]) == (200, str(job_id))
+    assert answer.headers["idempotent-replayed"] == "true"
+    assert list(script.scheduler.jobs) == [job_id]
+    # Asked for once more, it is there at once; what an earlier request had chosen is not made up.
+    assert (await generate(gateway, Idempotency_Key="k1")).json()["seed"] == 7
+    other = await generate(gateway, PROMPT | {"seed": 8}, Idempotency_Key="k1")
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency.key_reused")
+
+
+async def test_a_replay_does_not_make_up_a_seed(gateway: Gateway, script: Script) -> None:
+    first = generate(gateway, {"prompt": "a"}, Idempotency_Key="k2")
+    [job_id] = await submitted(script)
+    await end(script, job_id, JobState.SUCCEEDED)
+    assert (await first).json()["seed"] is not None
+    again = (await generate(gateway, {"prompt": "a"}, Idempotency_Key="k2")).json()
+    assert (again["job_id"], again["seed"], again["model"]) == (str(job_id), None, None)
+
+
+async def test_a_gateway_that_stops_cancels_nothing(
+    nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
+) -> None:
+    app = create_app(settings_for(nats_server.url, database_url, tmp_path))
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        async with serving(app) as at:
+            http.base_url = httpx.URL(f"http://{at}")
+            await until_ready(http)
+            waiting = asyncio.create_task(http.post("/api/v1/generate", headers=ALICE, json=PROMPT))
+            [job_id] = await submitted(script)
+        await asyncio.wait({waiting})
+    assert waiting.exception() or waiting.result().status_code == 500
+    assert script.scheduler.jobs[job_id].state is JobState.QUEUED
+
+
+async def test_hundreds_wait_at_a_time(gateway: Gateway, script: Script) -> None:
+    groups, each = 10, 20
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=gateway.origin, trust_env=False, timeout=60, limits=limits) as http:
+        waiting: list[asyncio.Task[httpx.Response]] = []
+        for group in range(1, groups + 1):
+            waiting += [
+                asyncio.create_task(http.post("/api/v1/generate", headers=ALICE, json=PROMPT)) for _ in range(each)
+            ]
+            await submitted(script, group * each)
+        assert not any(task.done() for task in waiting)
+        for job_id in list(script.scheduler.jobs):
+            await end(script, job_id, JobState.SUCCEEDED)
+        answers = await asyncio.gather(*waiting)
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["job_id"] for answer in answers} == {str(job_id) for job_id in script.scheduler.jobs}
+
+
+async def test_an_outage_while_waiting_is_waited_out(own_nats: NatsServer, database_url: str, tmp_path: Path) -> None:
+    script = Script(own_nats.url)
+    app = create_app(settings_for(own_nats.url, database_url, tmp_path))
+    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=30, trust_env=False) as http:
+        await script.start()
+        await until_ready(http)
+        waiting = asyncio.create_task(http.post("/api/v1/generate", headers=ALICE, json=PROMPT))
+        [job_id] = await submitted(script)
+        own_nats.kill()
+        refused = await http.post("/api/v1/generate", headers=ALICE, json=PROMPT)
+        assert (refused.status_code, refused.json()["code"]) == (503, "service.unavailable")
+        assert int(refused.headers["retry-after"]) >= 1
+        script.scheduler.change(job_id, JobState.SUCCEEDED)
+        await own_nats.start()
+        assert (await waiting).status_code == 200
+        await script.stop()

@@ -1,0 +1,248 @@
+"""The helper that converts one picture, run as the gateway runs it; what is hostile about pictures ends here."""
+
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from io import BytesIO
+from typing import Any
+
+import pytest
+from PIL import Image, ImageCms
+
+from gateway.clients.pictures import HELPER
+from gateway.domain.archive_name import MAX_CHARACTERS, ArchiveNames
+from gateway.domain.picture_format import PictureFormat, Said, Wanted, format_of
+
+PIXELS = 4096 * 4096
+FORMATS = [format_.value for format_ in PictureFormat]
+MEASURE = """
+import os, subprocess, sys
+helper = subprocess.Popen(sys.argv[1:], stderr=subprocess.DEVNULL)
+_, status, used = os.wait4(helper.pid, 0)
+print(used.ru_maxrss, file=sys.stderr)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""  # a process between: what a child has had at most includes what its parent had when it began
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def run(
+    source: bytes, wanted: str = "png", *, quality: int = 90, box: tuple[int, int] = (0, 0)
+) -> tuple[int, bytes, int]:
+    """Its exit status, what it gave, and the most memory that it had, KiB."""
+    bounds = (PIXELS, 96 << 20, 1 << 30, 20)
+    command = [
+        sys.executable,
+        "-I",
+        "-c",
+        MEASURE,
+        sys.executable,
+        *HELPER,
+        wanted,
+        *map(str, (quality, *box, *bounds)),
+    ]
+    ended = subprocess.run(command, input=source, capture_output=True, env={}, check=False)
+    return ended.returncode, ended.stdout, int(ended.stderr.split()[-1])
+
+
+def converted(source: bytes, wanted: str = "png", **more: Any) -> Any:
+    status, result, _ = run(source, wanted, **more)
+    assert status == Said.CONVERTED
+    assert format_of(result) == wanted
+    picture = Image.open(BytesIO(result))
+    picture.load()
+    assert not picture.getexif()
+    assert set(picture.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density", "progressive", "progression",
+                                 "loop", "background", "timestamp", "duration"}  # fmt: skip
+    return picture
+
+
+def file_of(picture: Image.Image, format_: str = "png", **more: Any) -> bytes:
+    sink = BytesIO()
+    picture.save(sink, format_, **more)
+    return sink.getvalue()
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(chunks)
+
+
+def halves(size: tuple[int, int] = (64, 32)) -> Image.Image:
+    """Red on the left, blue on the right."""
+    picture = Image.new("RGB", size, RED)
+    picture.paste(BLUE, (size[0] // 2, 0, *size))
+    return picture
+
+
+def near(one: Any, other: tuple[int, ...], by: int = 12) -> bool:
+    return len(one) == len(other) and all(abs(a - b) <= by for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("wanted", FORMATS)
+@pytest.mark.parametrize("source", FORMATS)
+def test_each_format_becomes_each_other(source: str, wanted: str) -> None:
+    picture = converted(file_of(halves(), source), wanted)
+    assert picture.size == (64, 32)
+    assert near(picture.convert("RGB").getpixel((4, 16)), RED)
+    assert near(picture.convert("RGB").getpixel((60, 16)), BLUE)
+
+
+@pytest.mark.parametrize(
+    ("box", "size"),
+    [((16, 0), (16, 8)), ((0, 16), (32, 16)), ((20, 4), (8, 4)), ((4000, 4000), (64, 32)), ((1, 1), (1, 1))],
+)
+@pytest.mark.parametrize("source", FORMATS)
+def test_it_fits_into_the_box_and_is_never_enlarged(source: str, box: tuple[int, int], size: tuple[int, int]) -> None:
+    assert converted(file_of(halves(), source), "webp", box=box).size == size
+
+
+def test_alpha_lies_on_white_in_a_jpeg_and_stays_elsewhere() -> None:
+    clear = file_of(Image.new("RGBA", (8, 8), (255, 0, 0, 0)))
+    assert near(converted(clear, "jpeg").getpixel((4, 4)), (255, 255, 255), by=2)
+    for wanted in ("png", "webp"):
+        kept = converted(clear, wanted)
+        assert kept.mode == "RGBA"
+        assert kept.getchannel("A").getextrema() == (0, 0)
+
+
+def test_a_palette_with_transparency() -> None:
+    picture = Image.new("P", (8, 8), 1)
+    picture.putpalette([0, 0, 0, 255, 0, 0])
+    picture.paste(0, (0, 0, 4, 8))
+    kept = converted(file_of(picture, transparency=0))
+    assert kept.getpixel((1, 1))[3] == 0
+    assert kept.getpixel((6, 1)) == (255, 0, 0, 255)
+
+
+def test_16_bits_of_grey_are_scaled_not_cut_off() -> None:
+    picture = Image.new("I;16", (2, 1))
+    picture.putpixel((0, 0), 0x8000)
+    picture.putpixel((1, 0), 0xFFFF)
+    kept = converted(file_of(picture))
+    assert near(kept.getpixel((0, 0)), (128, 128, 128), by=1)
+    assert kept.getpixel((1, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("source", ["jpeg", "webp", "png"])
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_it_stands_upright(source: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif[0x010E] = "a secret description"
+    kept = converted(file_of(halves(), source, exif=exif), "png").convert("RGB")
+    assert kept.size == ((64, 32) if orientation == 3 else (32, 64))
+    first = {3: BLUE, 6: RED, 8: BLUE}[orientation]
+    assert near(kept.getpixel((2, 2)), first)
+    small = converted(file_of(halves((640, 320)), source, exif=exif), "webp", box=(64, 64))
+    assert max(small.size) == 64
+
+
+def test_an_animation_is_its_first_frame_and_a_gif_is_refused() -> None:
+    frames = [Image.new("RGB", (8, 8), RED), Image.new("RGB", (8, 8), BLUE)]
+    for source in ("webp", "png"):
+        moving = file_of(frames[0], source, save_all=True, append_images=frames[1:], duration=50)
+        still = converted(moving, "webp")
+        assert getattr(still, "n_frames", 1) == 1
+        assert near(still.convert("RGB").getpixel((4, 4)), RED)
+    assert run(file_of(frames[0], "gif"))[0] == Said.NOT_CONVERTIBLE
+
+
+def test_colours_are_brought_into_srgb_and_a_broken_profile_is_none() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert near(converted(file_of(halves(), "jpeg", icc_profile=profile)).getpixel((4, 4)), RED)
+    assert near(converted(file_of(halves(), "jpeg", icc_profile=b"none" * 99)).getpixel((4, 4)), RED)
+    assert near(converted(file_of(Image.new("CMYK", (8, 8)), "jpeg")).getpixel((4, 4)), (255, 255, 255))
+
+
+def test_a_polyglot_is_pixels_afterwards() -> None:
+    html = b"<html><script>alert(1)</script></html>"
+    source = file_of(halves())
+    hidden = (
+        source[:33]
+        + chunk(b"tEXt", b"Comment\0" + html)
+        + chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + html)
+        + source[33:]
+        + html
+    )
+    jpeg = file_of(halves(), "jpeg", comment=html, xmp=html) + html
+    for wanted in FORMATS:
+        for one in (hidden, jpeg):
+            status, result, _ = run(one, wanted)
+            assert status == Said.CONVERTED
+            assert b"script" not in result
+
+
+BOMBS = {
+    "57 bytes": png(60_000, 60_000, chunk(b"IDAT", b"")),
+    "flat": png(13_000, 13_000, chunk(b"IDAT", zlib.compress(bytes(13_001 * 13_000), 9)), chunk(b"IEND", b"")),
+    "jpeg": file_of(halves(), "jpeg").replace(struct.pack(">HH", 32, 64), struct.pack(">HH", 60_000, 60_000), 1),
+    "webp": b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + b"\xff\x3f\0\xff\x3f\0" + b"VP8 \0\0\0\0",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_is_refused_by_its_header(bomb: str) -> None:
+    assert len(BOMBS[bomb]) < 1 << 20
+    innocent = run(file_of(halves()))[2]
+    status, result, peak = run(BOMBS[bomb])
+    assert (status, result) == (Said.TOO_MANY_PIXELS, b"")
+    assert peak - innocent < 16 << 10
+
+
+@pytest.mark.parametrize("part", [0, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("source", FORMATS)
+def test_what_is_broken_off_is_refused(source: str, part: float) -> None:
+    whole = file_of(halves((200, 200)), source)
+    assert run(whole[: int(len(whole) * part)])[0] == Said.NOT_CONVERTIBLE
+
+
+def test_text_that_inflates_is_refused() -> None:
+    source, inflating = file_of(halves()), zlib.compress(bytes(64 << 20))
+    status, _, peak = run(source[:33] + chunk(b"zTXt", b"a\0\0" + inflating) + source[33:])
+    assert status == Said.NOT_CONVERTIBLE
+    assert peak < 128 << 10
+
+
+def test_the_largest_that_is_taken_is_converted_within_the_memory() -> None:
+    noise = Image.frombytes("RGB", (4096, 4096), os.urandom(PIXELS * 3))
+    noise.putalpha(200)
+    assert run(file_of(noise, compress_level=0), "jpeg", box=(512, 512))[0] == Said.CONVERTED
+
+
+def test_an_etag_says_what_was_made_of_what() -> None:
+    made = {
+        Wanted(PictureFormat.WEBP, quality, side).etag(sha, "13")
+        for quality in (1, 2)
+        for side in (None, 5)
+        for sha in "ab"
+    }
+    assert len(made) == 8
+    assert Wanted(PictureFormat.PNG, 5).etag("a", "13") == Wanted(PictureFormat.PNG, 6).etag("a", "13")
+
+
+def test_names_in_an_archive_are_safe_and_unique() -> None:
+    names = ArchiveNames()
+    asked = [
+        "a/b/c.png",
+        "../../etc/c.PNG",
+        "C:\\x\\con.png",
+        "..",
+        "",
+        ".hidden",
+        "a\x00\n\u202eb.png",
+        "x" * 500 + ".png",
+        "é.png",
+        "e\u0301.png",
+        "x" * 499 + "y.png",
+    ]
+    given = [names.name(name) for name in asked]
+    assert given[:7] == ["c.png", "c-2.PNG", "_con.png", "output", "output-2", "hidden", "a___b.png"]
+    assert len({name.casefold() for name in given}) == len(asked)
+    assert all(0 < len(name) <= MAX_CHARACTERS and name.isprintable() and "/" not in name for name in given)
+    assert given[8:10] == ["é.png", "e\u0301-2.png"]
