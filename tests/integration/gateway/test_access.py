@@ -203,6 +203,7 @@ async def test_the_document_says_what_each_route_needs(nats_server: NatsServer, 
         assert [("ApiKey", [scope]), ("Bearer", [scope]), ("Password", [scope])] in needed.values()
     assert {asked for asked, schemes in needed.items() if ("Password", ["jobs:write"]) in schemes} == {
         ("/api/v1/jobs", "post"),
+        ("/api/v1/jobs/batch", "post"),
         ("/api/v1/jobs/{job_id}", "delete"),
         ("/api/v1/jobs/{job_id}/cancel", "post"),
     }

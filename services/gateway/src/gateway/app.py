@@ -65,8 +65,8 @@ ASKING = (
 )  # fmt: skip
 TELLING = (
     "Location", "Idempotent-Replayed", "Preference-Applied", "X-Request-Id", "RateLimit", "RateLimit-Policy",
-    "Retry-After", "X-Quota-Limit", "X-Quota-Remaining", "X-Quota-Reset", "ETag", "Content-Range",
-    "Content-Disposition",
+    "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After", "X-Quota-Limit",
+    "X-Quota-Remaining", "X-Quota-Reset", "ETag", "Content-Range", "Content-Disposition",
 )  # fmt: skip
 
 
