@@ -9,7 +9,7 @@ import asyncpg
 import orjson
 from sqlalchemy import MetaData, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -25,8 +25,7 @@ NAMING = {
 }
 
 AWAY = (
-    OSError,
-    TimeoutError,
+    OSError,  # and TimeoutError with it
     PoolTimeoutError,
     OperationalError,
     InterfaceError,
@@ -47,7 +46,8 @@ def new_metadata() -> MetaData:
 
 def is_away(error: BaseException) -> bool:
     """Whether this error says that the database (or the way to it) is gone, rather than that we did wrong."""
-    return isinstance(error, AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    cause = getattr(getattr(error, "orig", None), "__cause__", None)  # SQLAlchemy wraps what a connect met
+    return isinstance(error, AWAY) or isinstance(cause, AWAY) or getattr(error, "connection_invalidated", False)
 
 
 class Database:
