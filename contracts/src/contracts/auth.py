@@ -79,6 +79,8 @@ class Limits(Fact):
         queue_cap: jobs that wait at the same time.
         weight: share of the fleet against other tenants, > 0.
         requests_per_minute: HTTP requests of each endpoint class.
+        result_days: how long an ended job is kept with all that it made, days from its end.
+        upload_days: how long an upload is kept that no job uses, days.
     """
 
     images_per_day: int | None
@@ -86,9 +88,12 @@ class Limits(Fact):
     queue_cap: int | None
     weight: float = Field(gt=0)
     requests_per_minute: int | None
+    result_days: int | None = None
+    upload_days: int | None = None
 
 
 Cap = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Days = Annotated[int, Field(ge=1, le=36_500)]
 
 
 class SomeLimits(Command):
@@ -99,6 +104,8 @@ class SomeLimits(Command):
     queue_cap: Cap | None = None
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    result_days: Days | None = None
+    upload_days: Days | None = None
 
     @model_serializer(mode="wrap")
     def _named(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

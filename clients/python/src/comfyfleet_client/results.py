@@ -104,13 +104,15 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What somebody may use; None means no limit."""
+    """What somebody may use, and how long ended jobs and unused uploads are kept; None means no limit."""
 
     images_per_day: int | None = None
     max_running: int | None = None
     queue_cap: int | None = None
     weight: float = 1.0
     requests_per_minute: int | None = None
+    result_days: int | None = None
+    upload_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,15 +67,19 @@ def me(who: Me) -> None:
         ("running", f"{who.running} of {_number(who.limits.max_running)}"),
         ("queued", f"{who.queued} of {_number(who.limits.queue_cap)}"),
         ("requests a minute", _number(who.limits.requests_per_minute)),
+        ("results kept", _days(who.limits.result_days)), ("uploads kept", _days(who.limits.upload_days)),
     ]  # fmt: skip
     _table(("", ""), rows, header=False)
 
 
-_LIMITS = ("images a day", "at once", "queue", "weight", "requests a minute")
+_LIMITS = ("images a day", "at once", "queue", "weight", "requests a minute", "results days", "uploads days")
 
 
 def _limits(limits: Limits) -> tuple[str, ...]:
-    numbers = (limits.images_per_day, limits.max_running, limits.queue_cap, limits.weight, limits.requests_per_minute)
+    numbers = (
+        limits.images_per_day, limits.max_running, limits.queue_cap, limits.weight, limits.requests_per_minute,
+        limits.result_days, limits.upload_days,
+    )  # fmt: skip
     return tuple(map(_number, numbers))
 
 
@@ -104,3 +108,7 @@ def _moment(at: datetime | None) -> str:
 
 def _number(value: float | None) -> str:
     return "unlimited" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _days(value: int | None) -> str:
+    return "for good" if value is None else f"{value} days"

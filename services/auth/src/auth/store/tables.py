@@ -33,6 +33,8 @@ TIERS = Table(
     Column("queue_cap", Integer),
     Column("weight", Float, nullable=False),
     Column("requests_per_minute", Integer),
+    Column("result_days", Integer, comment="an ended job is kept for so long"),
+    Column("upload_days", Integer, comment="an upload that no job uses is kept for so long"),
 )
 
 USERS = Table(

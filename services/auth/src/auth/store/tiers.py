@@ -6,13 +6,13 @@ from typing import Any
 from chassis.statement import Connection, Row, Statement
 from contracts.auth import Limits, Tier, TierLimits
 
-_LIMITS = "images_per_day, max_running, queue_cap, weight, requests_per_minute"
+_LIMITS = "images_per_day, max_running, queue_cap, weight, requests_per_minute, result_days, upload_days"
 _LIST = Statement(f"SELECT name, {_LIMITS} FROM tiers")  # noqa: S608 - constants only
 _LOCK = Statement(f"SELECT name, {_LIMITS} FROM tiers WHERE name = :name FOR NO KEY UPDATE")  # noqa: S608 - constants only
 _SAVE = Statement("""
 UPDATE tiers
 SET images_per_day = :images_per_day, max_running = :max_running, queue_cap = :queue_cap, weight = :weight,
-    requests_per_minute = :requests_per_minute
+    requests_per_minute = :requests_per_minute, result_days = :result_days, upload_days = :upload_days
 WHERE name = :name
 """)
 

@@ -12,7 +12,8 @@ from contracts.auth import Limits, ListUsers, Role, Tier
 
 COLUMNS = """
 u.id AS user_id, u.username, u.email, u.tier, u.role, u.is_active, u.created_at AS user_created_at, u.version,
-u.tokens_from, u.limits AS own, t.images_per_day, t.max_running, t.queue_cap, t.weight, t.requests_per_minute
+u.tokens_from, u.limits AS own, t.images_per_day, t.max_running, t.queue_cap, t.weight, t.requests_per_minute,
+t.result_days, t.upload_days
 """
 """What ``user_of`` reads of ``users u JOIN tiers t ON t.name = u.tier``."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from contracts.auth import Cap, KeyName, Role, Scope, Secret, SomeLimits, Tier
+from contracts.auth import Cap, Days, KeyName, Role, Scope, Secret, SomeLimits, Tier
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -85,6 +85,8 @@ class LimitsRequest(Asked):
     queue_cap: Cap | None = None
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    result_days: Days | None = None
+    upload_days: Days | None = None
 
     def some(self) -> SomeLimits:
         """What was named."""

@@ -31,7 +31,10 @@ _USER = {
     "is_active": True,
     "created_at": "2026-11-23T09:00:00Z",
 }
-_LIMITS = {"images_per_day": 100, "max_running": 2, "queue_cap": 100, "weight": 2, "requests_per_minute": 120}
+_LIMITS = {
+    "images_per_day": 100, "max_running": 2, "queue_cap": 100, "weight": 2, "requests_per_minute": 120,
+    "result_days": 30, "upload_days": 7,
+}  # fmt: skip
 _KEY = {
     "id": "4fT0zLq81wXc",
     "name": "render box",

@@ -73,4 +73,4 @@ async def lock_all(connection: Connection, tenant_ids: Iterable[UUID], *, patien
 
 
 def _kept(limits: Limits) -> dict[str, int | float | None]:
-    return limits.model_dump(exclude={"requests_per_minute"})
+    return limits.model_dump(exclude={"requests_per_minute", "upload_days"})
