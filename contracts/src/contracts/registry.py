@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contracts import auth, executor, gateway, scheduler
+from contracts import audit, auth, executor, gateway, operations, scheduler
 from contracts.wire import errors
 from contracts.wire.errors import Refusal
 from contracts.wire.topic import Stream, Topic
@@ -10,7 +10,9 @@ from contracts.wire.topic import Stream, Topic
 SERVICES = ("auth", "gateway", "scheduler", "executor", "notifier")
 DATABASES = ("auth", "gateway", "scheduler", "notifier")
 
-TOPICS: tuple[Topic[Any], ...] = (*auth.TOPICS, *gateway.TOPICS, *scheduler.TOPICS, *executor.TOPICS)
+TOPICS: tuple[Topic[Any], ...] = (
+    *auth.TOPICS, *audit.TOPICS, *gateway.TOPICS, *scheduler.TOPICS, *operations.TOPICS, *executor.TOPICS,
+)  # fmt: skip
 
 DAY_S = 86_400.0
 
@@ -39,7 +41,7 @@ def _refusals() -> tuple[type[Refusal], ...]:
     """Every refusal that a message or an answer can carry, by code."""
     found = {
         refusal.code: refusal
-        for module in (auth, errors, gateway, scheduler)
+        for module in (auth, errors, gateway, operations, scheduler)
         for refusal in vars(module).values()
         if isinstance(refusal, type) and issubclass(refusal, Refusal) and refusal not in {Refusal, errors.Relayed}
     }

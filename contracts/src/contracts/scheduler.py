@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from contracts.wire.errors import FieldError, Kind, Refusal
 from contracts.wire.model import Command, Fact
@@ -99,6 +99,8 @@ class Job(Fact):
         queue_position: jobs of the same tenant that run before this one, plus one; None when not queued.
         attempt: tries begun so far.
         images: images reserved, after the end images really made.
+        held: an operator keeps it from being run until it is released.
+        retry_of: the failed job that an operator had run again as this one.
     """
 
     job_id: UUID
@@ -119,6 +121,8 @@ class Job(Fact):
     timings: Timings
     outputs: tuple[Output, ...]
     error: JobError | None
+    held: bool = False
+    retry_of: UUID | None = None
 
 
 class JobEvent(Fact):
@@ -149,6 +153,7 @@ class SubmitJob(Command):
         priority: within the tenant's own jobs, higher runs first.
         idempotency_key: 1 to 255 visible ASCII characters.
         request_hash: SHA-256 of the request body, hex; what the key is compared by.
+        retry_of: the failed job that this one runs again.
     """
 
     job_id: UUID
@@ -160,6 +165,7 @@ class SubmitJob(Command):
     run_within_seconds: Annotated[float, Field(gt=0)] | None = None
     idempotency_key: str | None = None
     request_hash: str
+    retry_of: UUID | None = None
 
 
 class Submitted(Fact):
@@ -210,6 +216,7 @@ class ListJobs(Command):
     Attributes:
         before: the last ``job_id`` of the page before.
         states: only these; all if empty.
+        created_after, created_before: only those accepted at or after the one and before the other.
     """
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
@@ -217,6 +224,8 @@ class ListJobs(Command):
     states: tuple[JobState, ...] = ()
     workflow: str | None = None
     label: tuple[str, str] | None = None
+    created_after: AwareDatetime | None = None
+    created_before: AwareDatetime | None = None
 
 
 class JobPage(Fact):

@@ -321,15 +321,22 @@ class World:
         sql = self.system.sql
         rows = await sql.fetch(
             """SELECT t.id, t.queued, t.running,
-                (SELECT count(*) FROM jobs j WHERE j.tenant_id = t.id AND j.state = 'queued') AS really_queued,
+                (SELECT count(*) FROM jobs j WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold)
+                    AS really_queued,
                 (SELECT count(*) FROM attempts a WHERE a.tenant_id = t.id AND a.ended_at IS NULL) AS really_running,
                 (SELECT coalesce(sum(u.images), 0) FROM usage_days u WHERE u.tenant_id = t.id) AS charged,
-                (SELECT coalesce(sum(j.images), 0) FROM jobs j WHERE j.tenant_id = t.id) AS really_charged
+                (SELECT coalesce(sum(j.images), 0) FROM jobs j WHERE j.tenant_id = t.id) AS really_charged,
+                (SELECT coalesce(sum(u.jobs), 0) FROM usage_days u WHERE u.tenant_id = t.id) AS jobs,
+                (SELECT count(*) FROM jobs j WHERE j.tenant_id = t.id) AS really_jobs,
+                (SELECT coalesce(sum(u.gpu_seconds), 0) FROM usage_days u WHERE u.tenant_id = t.id) AS gpu_seconds,
+                (SELECT coalesce(sum(a.gpu_seconds), 0) FROM attempts a WHERE a.tenant_id = t.id) AS really_spent
             FROM tenants t"""
         )
         for row in rows:
             assert (row["queued"], row["running"]) == (row["really_queued"], row["really_running"])
             assert row["charged"] == row["really_charged"]
+            assert row["jobs"] == row["really_jobs"]
+            assert row["gpu_seconds"] == pytest.approx(row["really_spent"])
         log = "SELECT seq, event->>'state' AS state FROM job_events WHERE job_id = $1 ORDER BY seq"
         for job in await sql.fetch("SELECT id, state, seq FROM jobs WHERE tenant_id = ANY($1)", self.tenants):
             found = await sql.fetch(log, job["id"])

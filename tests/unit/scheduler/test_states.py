@@ -38,7 +38,7 @@ def test_every_state_has_a_public_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "attempt", "cause"),
+    ("outcome", "tries", "cause"),
     [
         (Outcome.SUCCEEDED, 1, Cause.SUCCEEDED),
         (Outcome.FAILED, 1, Cause.FAILED),
@@ -48,7 +48,5 @@ def test_every_state_has_a_public_name() -> None:
         (Outcome.CANCELLED, 1, Cause.NODE_FAULT),
     ],
 )
-def test_only_a_nodes_fault_is_tried_again_and_three_times_at_most(
-    outcome: Outcome, attempt: int, cause: Cause
-) -> None:
-    assert cause_of(outcome, attempt=attempt, max_attempts=3) is cause
+def test_only_a_nodes_fault_is_tried_again_and_three_times_at_most(outcome: Outcome, tries: int, cause: Cause) -> None:
+    assert cause_of(outcome, tries=tries, max_attempts=3) is cause

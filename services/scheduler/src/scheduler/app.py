@@ -24,12 +24,19 @@ from scheduler.usecases.cancel_job import JobCanceller
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
+from scheduler.usecases.order_job import JobOrderer
+from scheduler.usecases.order_node import NodeOrderer
 from scheduler.usecases.read_job import JobReader
+from scheduler.usecases.read_stats import StatsReader
+from scheduler.usecases.read_usage import UsageReader
 from scheduler.usecases.read_use import UseReader
+from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
+from scheduler.usecases.withdraw_attempts import Withdrawals
 
 WORK_CHANNEL = "work"  # notified by the trigger tenants_ready (migration 0001)
+PRUNE_S = 3600.0
 REQUIREMENTS_CHANNEL = "requirements"  # by requirements_made
 
 
@@ -50,25 +57,39 @@ def create_app(settings: Settings) -> FastAPI:
     desk = WorkDesk(database, fleet, announcer, lease_s=settings.lease_s)
     course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
+    submitter = JobSubmitter(database, limits=limits, fleet=fleet, reader=reader, queued=desk.wake)
+    canceller = JobCanceller(database, bus, reader, announcer)
+    withdrawals, usage = Withdrawals(database, bus, announcer), UsageReader(database)
     consumers.register_jobs(
         bus,
-        submitter=JobSubmitter(database, limits=limits, fleet=fleet, reader=reader, queued=desk.wake),
+        submitter=submitter,
         reader=reader,
-        canceller=JobCanceller(database, bus, reader, announcer),
+        canceller=canceller,
         fleet=fleet,
         uses=UseReader(database, limits=limits),
     )
     consumers.register_attempts(
         bus, desk=desk, course=course, heartbeats=Heartbeats(database, lease_s=settings.lease_s)
     )
+    consumers.register_operations(
+        bus,
+        nodes=NodeOrderer(database, withdrawals, online_s=settings.lease_s, uncordoned=desk.wake),
+        searcher=JobSearcher(database, reader),
+        jobs=JobOrderer(
+            database, announcer, reader=reader, canceller=canceller, submitter=submitter, withdrawals=withdrawals
+        ),
+        stats=StatsReader(database, online_s=settings.lease_s),
+        usage=usage,
+    )
     relay = Relay(database, bus)
     relaying = Loop("scheduler.relay", relay.tick, every_s=1.0)
-    reaper = reap.Reaper(bus, course, JobExpirer(database, announcer), lease_s=settings.lease_s)
+    reaper = reap.Reaper(bus, course, JobExpirer(database, announcer), withdrawals, lease_s=settings.lease_s)
     reconciler = reconcile.Reconciler(bus, relay, relaying)
     loops = [
         Loop("scheduler.reconcile", reconciler.tick, every_s=reconcile.EVERY_S),
         relaying,
         Loop("scheduler.reap", reaper.tick, every_s=reap.EVERY_S),
+        Loop("scheduler.prune_usage", usage.prune, every_s=PRUNE_S),
         consumers.hear_changes(bus, limits),
     ]
 

@@ -11,6 +11,29 @@ from chassis.logs import log
 from chassis.loop import Loop
 from chassis.postgres import AWAY
 from contracts.auth import TIER_CHANGED, USER_CHANGED, UnknownTenant, UserChanged
+from contracts.operations import (
+    INSPECT_JOB,
+    LIST_NODES,
+    ORDER_JOB,
+    ORDER_NODE,
+    READ_STATS,
+    READ_USAGE,
+    SEARCH_JOBS,
+    InspectJob,
+    JobInspected,
+    JobOrdered,
+    ListNodes,
+    NodeOrdered,
+    Nodes,
+    OrderJob,
+    OrderNode,
+    ReadStats,
+    ReadUsage,
+    SearchJobs,
+    SeenPage,
+    Stats,
+    Usage,
+)
 from contracts.scheduler import (
     ASK_WORK,
     BEAT,
@@ -43,14 +66,19 @@ from contracts.scheduler import (
     Submitted,
     Use,
 )  # fmt: skip
-from contracts.wire.topic import Address
+from contracts.wire.topic import FLEET, Address
 from scheduler.usecases.ask_work import WorkDesk
 from scheduler.usecases.attempt_course import AttemptCourse
 from scheduler.usecases.cancel_job import JobCanceller
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
+from scheduler.usecases.order_job import JobOrderer
+from scheduler.usecases.order_node import NodeOrderer
 from scheduler.usecases.read_job import JobReader
+from scheduler.usecases.read_stats import StatsReader
+from scheduler.usecases.read_usage import UsageReader
 from scheduler.usecases.read_use import UseReader
+from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
 
@@ -117,6 +145,42 @@ def register_attempts(bus: Bus, *, desk: WorkDesk, course: AttemptCourse, heartb
     bus.serve(FINISH_ATTEMPT, finish)
     bus.serve(BEAT, beat)
     bus.serve(REPORT_CATALOG, report)
+
+
+def register_operations(
+    bus: Bus, *, nodes: NodeOrderer, searcher: JobSearcher, jobs: JobOrderer, stats: StatsReader, usage: UsageReader
+) -> None:
+    """Serve what operators ask. That they may was decided by whoever asks us."""
+
+    async def list_nodes(_: ListNodes, __: Address) -> Nodes:
+        return await nodes.list()
+
+    async def order_node(command: OrderNode, _: Address) -> NodeOrdered:
+        return await nodes.order(command)
+
+    async def search(query: SearchJobs, _: Address) -> SeenPage:
+        return await searcher.page(query)
+
+    async def inspect(query: InspectJob, _: Address) -> JobInspected:
+        return await searcher.inspect(query.job_id)
+
+    async def order_job(command: OrderJob, _: Address) -> JobOrdered:
+        return JobOrdered(job=await jobs.order(command))
+
+    async def read_stats(_: ReadStats, __: Address) -> Stats:
+        return await stats.read()
+
+    async def read_usage(query: ReadUsage, address: Address) -> Usage:
+        whose = None if address.tenant == FLEET else _tenant(address)
+        return await usage.read(whose, days=query.days)
+
+    bus.serve(LIST_NODES, list_nodes)
+    bus.serve(ORDER_NODE, order_node)
+    bus.serve(SEARCH_JOBS, search)
+    bus.serve(INSPECT_JOB, inspect)
+    bus.serve(ORDER_JOB, order_job)
+    bus.serve(READ_STATS, read_stats)
+    bus.serve(READ_USAGE, read_usage)
 
 
 def hear_changes(bus: Bus, limits: TenantLimits) -> Loop:

@@ -153,4 +153,5 @@ def _standing(candidate: Candidate, tenant: LockedTenant, *, position: int) -> S
         outputs=(),
         error=None,
         queue_position=position,
+        retry_of=command.retry_of,
     )

@@ -19,6 +19,7 @@ class Held:
     seq: int
     images: int
     usage_day: Any
+    on_hold: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Standing:
     outputs: tuple[Output, ...]
     error: JobError | None
     queue_position: int | None
+    on_hold: bool = False
+    retry_of: UUID | None = None
 
 
 def view(job: Standing, eta_seconds: float | None = None) -> Job:
@@ -66,6 +69,8 @@ def view(job: Standing, eta_seconds: float | None = None) -> Job:
         timings=_timings(job),
         outputs=job.outputs if succeeded else (),
         error=job.error,
+        held=job.on_hold,
+        retry_of=job.retry_of,
     )
 
 

@@ -8,7 +8,9 @@ from scheduler.domain.states import Cause
 
 COST_ESTIMATE_S = 1.0  # GPU-seconds charged at a claim; settled to the truth when the attempt ends
 
+WITHDRAWN = "withdrawn"  # outcome of an attempt that an operator took from its node: it is no try of the job's
 NODE_LOST = JobError(code="node.lost", message="The node that ran this job was lost.")
+TAKEN_AWAY = JobError(code="node.withdrawn", message="An operator took this job from its node.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class Effects:
         queued, running: jobs that wait, attempts that live.
         cost: GPU-seconds charged to the fair share.
         images: images of the job's usage day.
+        gpu_seconds: that a node spent, for the same day.
         settled: images that the ended job made, None while it has not ended.
     """
 
@@ -26,18 +29,20 @@ class Effects:
     running: int = 0
     cost: float = 0.0
     images: int = 0
+    gpu_seconds: float = 0.0
     settled: int | None = None
 
 
 CLAIM = Effects(queued=-1, running=1, cost=COST_ESTIMATE_S)
+HOLD, RELEASE = Effects(queued=-1), Effects(queued=1)  # a job on hold does not wait for a node
 
 
 def never_ran(job: Held) -> Effects:
     """The job ends while it waits: it costs nothing."""
-    return Effects(queued=-1, images=-job.images, settled=0)
+    return Effects(queued=0 if job.on_hold else -1, images=-job.images, settled=0)
 
 
-def cause_of(outcome: Outcome, *, attempt: int, max_attempts: int) -> Cause:
+def cause_of(outcome: Outcome, *, tries: int, max_attempts: int) -> Cause:
     """The cause of the job's next transition.
 
     A workflow's own fault is never tried again; a node's fault is, until the attempts are used up. A cancellation that
@@ -49,12 +54,12 @@ def cause_of(outcome: Outcome, *, attempt: int, max_attempts: int) -> Cause:
         case Outcome.FAILED:
             return Cause.FAILED
         case Outcome.NODE_FAULT | Outcome.CANCELLED:
-            return Cause.NODE_FAULT if attempt < max_attempts else Cause.ATTEMPTS_EXHAUSTED
+            return Cause.NODE_FAULT if tries < max_attempts else Cause.ATTEMPTS_EXHAUSTED
 
 
 def is_retry(cause: Cause) -> bool:
     """Whether the job waits for its next attempt."""
-    return cause in {Cause.NODE_FAULT, Cause.LEASE_LAPSED}
+    return cause in {Cause.NODE_FAULT, Cause.LEASE_LAPSED, Cause.REQUEUED}
 
 
 def ended(job: Held, ending: FinishAttempt, cause: Cause, *, charged: float) -> Effects:
@@ -66,8 +71,8 @@ def ended(job: Held, ending: FinishAttempt, cause: Cause, *, charged: float) -> 
         cause: of the transition that follows.
         charged: GPU-seconds charged at the claim.
     """
-    cost = ending.gpu_seconds - charged
+    cost, spent = ending.gpu_seconds - charged, ending.gpu_seconds
     if is_retry(cause):
-        return Effects(queued=1, running=-1, cost=cost)
+        return Effects(queued=1, running=-1, cost=cost, gpu_seconds=spent)
     made = ending.images if ending.outcome in {Outcome.SUCCEEDED, Outcome.CANCELLED} else 0
-    return Effects(running=-1, cost=cost, images=made - job.images, settled=made)
+    return Effects(running=-1, cost=cost, images=made - job.images, gpu_seconds=spent, settled=made)

@@ -2,6 +2,7 @@
 
 queued -> leased -> running -> succeeded | failed | cancelled | expired
 leased, running -> queued, with the next attempt
+queued -> queued, held by an operator or released again
 """
 
 from enum import StrEnum
@@ -22,6 +23,9 @@ class Cause(StrEnum):
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     CANCELLED = "cancelled"
     START_TIME_PASSED = "start_time_passed"
+    HELD = "held"
+    RELEASED = "released"
+    REQUEUED = "requeued"
 
 
 TRANSITIONS: dict[tuple[JobState | None, Cause], JobState] = {
@@ -29,6 +33,8 @@ TRANSITIONS: dict[tuple[JobState | None, Cause], JobState] = {
     (JobState.QUEUED, Cause.CLAIMED): JobState.LEASED,
     (JobState.QUEUED, Cause.CANCELLED): JobState.CANCELLED,
     (JobState.QUEUED, Cause.START_TIME_PASSED): JobState.EXPIRED,
+    (JobState.QUEUED, Cause.HELD): JobState.QUEUED,
+    (JobState.QUEUED, Cause.RELEASED): JobState.QUEUED,
     (JobState.LEASED, Cause.STARTED): JobState.RUNNING,
     **{
         (held, cause): state
@@ -38,6 +44,7 @@ TRANSITIONS: dict[tuple[JobState | None, Cause], JobState] = {
             (Cause.FAILED, JobState.FAILED),
             (Cause.NODE_FAULT, JobState.QUEUED),
             (Cause.LEASE_LAPSED, JobState.QUEUED),
+            (Cause.REQUEUED, JobState.QUEUED),
             (Cause.ATTEMPTS_EXHAUSTED, JobState.FAILED),
             (Cause.CANCELLED, JobState.CANCELLED),
         )

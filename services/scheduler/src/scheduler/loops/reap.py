@@ -5,20 +5,24 @@ from time import monotonic
 from chassis.bus import Bus
 from scheduler.usecases.attempt_course import AttemptCourse
 from scheduler.usecases.expire_jobs import JobExpirer
+from scheduler.usecases.withdraw_attempts import Withdrawals
 
 EVERY_S = 1.0
 GAP_S = 5.0  # a tick that comes this late says that this process was paused
 
 
 class Reaper:
-    """Ends lapsed attempts and overdue jobs.
+    """Ends lapsed attempts, overdue jobs, and what is left on drained nodes.
 
     After an outage of NATS, of PostgreSQL or of this process every lease looks lapsed, though the executors are well:
     they only could not say so. So nothing is reaped until for one lease's time nothing was in the way.
     """
 
-    def __init__(self, bus: Bus, course: AttemptCourse, expirer: JobExpirer, *, lease_s: float) -> None:
+    def __init__(
+        self, bus: Bus, course: AttemptCourse, expirer: JobExpirer, withdrawals: Withdrawals, *, lease_s: float
+    ) -> None:
         self._bus, self._course, self._expirer, self._lease_s = bus, course, expirer, lease_s
+        self._withdrawals = withdrawals
         self._hearing_since: float | None = None
         self._last_tick = monotonic()
 
@@ -30,6 +34,7 @@ class Reaper:
         if not self._bus.connected:
             return
         await self._expirer.expire()
+        await self._withdrawals.drain()
         if since is None or paused:
             since = now
         elif now - since >= self._lease_s:

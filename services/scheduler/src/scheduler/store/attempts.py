@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from chassis.statement import Connection, Statement
-from contracts.scheduler import Assignment, AttemptRef, JobError, JobState, Outcome
+from contracts.scheduler import Assignment, AttemptRef, JobError, JobState
 from scheduler.domain.job import Held
 from scheduler.domain.settlement import COST_ESTIMATE_S
 
@@ -22,7 +22,7 @@ class Claimable:
     now: datetime
 
 
-_NODE_CATALOG = Statement("SELECT catalog_digest FROM nodes WHERE name = :node FOR UPDATE")
+_NODE_CATALOG = Statement("SELECT catalog_digest FROM nodes WHERE name = :node AND cordoned_at IS NULL FOR UPDATE")
 _LIVE = Statement("""
 UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
 FROM jobs j JOIN graphs g ON g.job_id = j.id
@@ -34,14 +34,16 @@ _PICK_TENANT = Statement("""
 SELECT t.id, now() AS now FROM tenants t
 WHERE t.ready AND EXISTS (
     SELECT 1 FROM jobs j
-    WHERE j.tenant_id = t.id AND j.state = 'queued' AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
+    WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold
+        AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
 )
 ORDER BY t.vtime, t.id LIMIT 1 FOR UPDATE OF t SKIP LOCKED
 """)
 _PICK_JOB = Statement("""
-SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.run_within_s, g.graph
+SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.run_within_s, g.graph
 FROM jobs j JOIN graphs g ON g.job_id = j.id
-WHERE j.tenant_id = :tenant_id AND j.state = 'queued' AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
+WHERE j.tenant_id = :tenant_id AND j.state = 'queued' AND NOT j.on_hold
+    AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
 ORDER BY j.priority DESC, j.id LIMIT 1 FOR UPDATE OF j SKIP LOCKED
 """)
 _BEGIN = Statement("""
@@ -70,6 +72,15 @@ SELECT job_id, tenant_id, attempt, lease_token FROM attempts
 WHERE ended_at IS NULL AND lease_until < now() ORDER BY lease_until LIMIT 100
 """)
 _NODE = Statement("SELECT node FROM attempts WHERE job_id = :job_id AND ended_at IS NULL")
+_LIVE_REF = "SELECT a.job_id, a.tenant_id, a.attempt, a.lease_token FROM attempts a "
+_OF_JOB = Statement(_LIVE_REF + "WHERE a.job_id = :job_id AND a.ended_at IS NULL")
+_TO_DRAIN = Statement(
+    _LIVE_REF
+    + """
+JOIN nodes n ON n.name = a.node JOIN jobs j ON j.id = a.job_id
+WHERE a.ended_at IS NULL AND n.drain_at <= now() AND j.state IN ('leased', 'running') LIMIT 100
+"""
+)
 _USUAL = Statement("""
 SELECT avg(gpu_seconds) FROM (
     SELECT gpu_seconds FROM attempts WHERE ended_at IS NOT NULL AND outcome = 'succeeded'
@@ -79,7 +90,7 @@ SELECT avg(gpu_seconds) FROM (
 
 
 async def lock_node(connection: Connection, node: str) -> str | None:
-    """Take the node's lock, so that nobody else claims for it; the digest of what it can run."""
+    """Take the node's lock, so that nobody else claims for it; the digest of what it can run, None if cordoned."""
     digest: str | None = await _NODE_CATALOG.value(connection, node=node)
     return digest
 
@@ -139,9 +150,9 @@ async def renew(
 
 
 async def end(
-    connection: Connection, ref: AttemptRef, outcome: Outcome, *, error: JobError | None, gpu_seconds: float
+    connection: Connection, ref: AttemptRef, outcome: str, *, error: JobError | None, gpu_seconds: float
 ) -> None:
-    """Write how the attempt ended. It must be held."""
+    """Write how the attempt ended, an ``Outcome`` or ``WITHDRAWN``. It must be held."""
     written = error.model_dump_json() if error else None
     await _END.run(connection, **{**_key(ref), "outcome": outcome, "error": written, "gpu_seconds": gpu_seconds})
 
@@ -155,6 +166,17 @@ async def node_of(connection: Connection, job_id: UUID) -> str | None:
     """The node that holds a live attempt of the job."""
     node: str | None = await _NODE.value(connection, job_id=job_id)
     return node
+
+
+async def live_of(connection: Connection, job_id: UUID) -> AttemptRef | None:
+    """The live attempt of a job, unlocked."""
+    row = await _OF_JOB.first(connection, job_id=job_id)
+    return AttemptRef(**row) if row else None
+
+
+async def to_drain(connection: Connection) -> list[AttemptRef]:
+    """Attempts that go on, unlocked, on nodes whose grace is over."""
+    return [AttemptRef(**row) for row in await _TO_DRAIN.all(connection)]
 
 
 async def usual_seconds(connection: Connection) -> float | None:

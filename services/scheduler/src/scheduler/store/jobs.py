@@ -8,16 +8,19 @@ import orjson
 from chassis.statement import Connection, Row, Statement
 from contracts.scheduler import JobError, JobEvent, JobState, ListJobs, Output
 from scheduler.domain.job import Standing
+from scheduler.domain.job_ids import window
 
-_COLUMNS = """
-SELECT j.id, j.tenant_id, j.state, j.workflow, j.priority, j.labels, j.attempt, j.progress, j.images, j.seq,
-    j.created_at, j.started_at, j.completed_at, j.outputs, j.error, now() AS now,
-    CASE WHEN j.state = 'queued' THEN (
-        SELECT count(*) FROM jobs a WHERE a.tenant_id = j.tenant_id AND a.state = 'queued'
+_POSITION = """CASE WHEN j.state = 'queued' AND NOT j.on_hold THEN (
+        SELECT count(*) FROM jobs a WHERE a.tenant_id = j.tenant_id AND a.state = 'queued' AND NOT a.on_hold
             AND (a.priority > j.priority OR (a.priority = j.priority AND a.id <= j.id))
-    ) END AS queue_position
+    ) END"""
+COLUMNS = """
+SELECT j.id, j.tenant_id, j.state, j.workflow, j.priority, j.labels, j.attempt, j.progress, j.images, j.seq,
+    j.created_at, j.started_at, j.completed_at, j.outputs, j.error, j.on_hold, j.retry_of, now() AS now,
+    {position} AS queue_position
 FROM jobs j
 """
+_COLUMNS = COLUMNS.format(position=_POSITION)
 _FIND = Statement(_COLUMNS + "WHERE j.tenant_id = :tenant_id AND j.id = :id")
 _FIND_ALL = Statement(_COLUMNS + "WHERE j.id = ANY(CAST(:ids AS uuid[]))")
 _LIST = Statement(
@@ -28,6 +31,10 @@ WHERE j.tenant_id = :tenant_id
     AND (CAST(:states AS text[]) IS NULL OR j.state = ANY(CAST(:states AS text[])))
     AND (CAST(:workflow AS text) IS NULL OR j.workflow = :workflow)
     AND (CAST(:label AS jsonb) IS NULL OR j.labels @> CAST(:label AS jsonb))
+    AND (CAST(:id_from AS uuid) IS NULL OR j.id >= CAST(:id_from AS uuid))
+    AND (CAST(:id_to AS uuid) IS NULL OR j.id < CAST(:id_to AS uuid))
+    AND (CAST(:created_after AS timestamptz) IS NULL OR j.created_at >= CAST(:created_after AS timestamptz))
+    AND (CAST(:created_before AS timestamptz) IS NULL OR j.created_at < CAST(:created_before AS timestamptz))
 ORDER BY j.id DESC LIMIT :limit
 """
 )
@@ -41,12 +48,12 @@ WHERE state = 'queued' AND attempt = 0 AND start_by < now() ORDER BY start_by LI
 async def find(connection: Connection, tenant_id: UUID, job_id: UUID) -> Standing | None:
     """One job of the tenant as it stands."""
     row = await _FIND.first(connection, tenant_id=tenant_id, id=job_id)
-    return _standing(row) if row else None
+    return standing(row) if row else None
 
 
 async def find_all(connection: Connection, job_ids: Iterable[UUID]) -> dict[UUID, Standing]:
     """Jobs as they stand, whosever they are, by id."""
-    return {row["id"]: _standing(row) for row in await _FIND_ALL.all(connection, ids=[*job_ids])}
+    return {row["id"]: standing(row) for row in await _FIND_ALL.all(connection, ids=[*job_ids])}
 
 
 async def page(connection: Connection, tenant_id: UUID, query: ListJobs) -> list[Standing]:
@@ -58,8 +65,9 @@ async def page(connection: Connection, tenant_id: UUID, query: ListJobs) -> list
         "workflow": query.workflow,
         "label": orjson.dumps(dict([query.label])).decode() if query.label else None,
         "limit": query.limit + 1,
+        **window(query.created_after, query.created_before),
     }
-    return [_standing(row) for row in await _LIST.all(connection, **parameters)]
+    return [standing(row) for row in await _LIST.all(connection, **parameters)]
 
 
 async def events(connection: Connection, job_id: UUID, after: int) -> tuple[JobEvent, ...]:
@@ -73,7 +81,8 @@ async def overdue(connection: Connection) -> Sequence[Row]:
     return await _OVERDUE.all(connection)
 
 
-def _standing(row: Row) -> Standing:
+def standing(row: Row) -> Standing:
+    """A job as a row of ``COLUMNS`` says it."""
     return Standing(
         **{
             **row,

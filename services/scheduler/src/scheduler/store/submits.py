@@ -19,7 +19,7 @@ _FACTS = Statement("""
 SELECT
     coalesce((SELECT images FROM usage_days u WHERE u.tenant_id = a.tenant_id AND u.day = :day), 0) AS images_today,
     (SELECT count(*) FROM jobs j
-     WHERE j.tenant_id = a.tenant_id AND j.state = 'queued' AND j.priority < a.priority) AS behind,
+     WHERE j.tenant_id = a.tenant_id AND j.state = 'queued' AND NOT j.on_hold AND j.priority < a.priority) AS behind,
     earlier.id AS earlier_id, earlier.request_hash AS earlier_hash
 FROM unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[]), CAST(:keys AS text[]), CAST(:priorities AS integer[]))
     WITH ORDINALITY AS a (tenant_id, id, key, priority, number)
@@ -38,23 +38,25 @@ WITH accepted AS (
         CAST(:ids AS uuid[]), CAST(:tenants AS uuid[]), CAST(:priorities AS integer[]), CAST(:workflows AS text[]),
         CAST(:labels AS text[]), CAST(:requirements AS bigint[]), CAST(:images AS integer[]), CAST(:keys AS text[]),
         CAST(:hashes AS text[]), CAST(:start_within AS float[]), CAST(:run_within AS float[]),
-        CAST(:graphs AS text[]), CAST(:events AS text[]), CAST(:message_ids AS uuid[]), CAST(:subjects AS text[])
+        CAST(:graphs AS text[]), CAST(:events AS text[]), CAST(:message_ids AS uuid[]), CAST(:subjects AS text[]),
+        CAST(:retries AS uuid[])
     ) AS a (id, tenant_id, priority, workflow, labels, requirement_id, images, key, request_hash, start_within,
-            run_within, graph, event, message_id, subject)
+            run_within, graph, event, message_id, subject, retry_of)
 ), made AS (
     INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day, seq,
-                      idempotency_key, request_hash, start_by, run_within_s)
+                      idempotency_key, request_hash, start_by, run_within_s, retry_of)
     SELECT id, tenant_id, 'queued', priority, workflow, CAST(labels AS jsonb), requirement_id, images, :usage_day, 1,
-           key, request_hash, now() + make_interval(secs => start_within), run_within
+           key, request_hash, now() + make_interval(secs => start_within), run_within, retry_of
     FROM accepted
 ), drawn AS (
     INSERT INTO graphs (job_id, graph) SELECT id, CAST(graph AS json) FROM accepted
 ), logged AS (
     INSERT INTO job_events (job_id, seq, event) SELECT id, 1, CAST(event AS jsonb) FROM accepted
 ), charged AS (
-    INSERT INTO usage_days (tenant_id, day, images)
-    SELECT tenant_id, :usage_day, sum(images) FROM accepted GROUP BY tenant_id
-    ON CONFLICT (tenant_id, day) DO UPDATE SET images = usage_days.images + excluded.images
+    INSERT INTO usage_days (tenant_id, day, images, jobs)
+    SELECT tenant_id, :usage_day, sum(images), count(*) FROM accepted GROUP BY tenant_id
+    ON CONFLICT (tenant_id, day) DO UPDATE SET images = usage_days.images + excluded.images,
+        jobs = usage_days.jobs + excluded.jobs
 ), counted AS (
     UPDATE tenants SET queued = queued + added.jobs, vtime = CASE WHEN queued > 0 THEN vtime ELSE
         greatest(vtime, coalesce((SELECT min(t.vtime) FROM tenants t WHERE t.ready), vtime)) END
@@ -106,6 +108,7 @@ async def insert(connection: Connection, accepted: Sequence[Accepted], *, day: d
         graphs=[one.candidate.graph for one in accepted],
         events=[_event(one).model_dump_json() for one in accepted],
         message_ids=[new_id() for _ in accepted],
+        retries=[command.retry_of for command in commands],
         subjects=[JOB_CHANGED.subject(str(one.standing.tenant_id), str(one.standing.id)) for one in accepted],
     )
 

@@ -53,14 +53,17 @@ TENANTS = Table(
     Index("ix_tenants_ready", "vtime", "id", postgresql_where=text("ready")),
 )
 
-# Images of one tenant in one UTC day: reserved at submit, settled at the end.
+# What the jobs that one tenant had accepted on one UTC day use: counted at submit, settled as their attempts end.
 USAGE_DAYS = Table(
     "usage_days",
     METADATA,
     Column("tenant_id", Uuid, ForeignKey("tenants.id"), primary_key=True),
     Column("day", Date, primary_key=True),
     Column("images", Integer, nullable=False),
+    Column("jobs", Integer, nullable=False, server_default="0"),
+    Column("gpu_seconds", Float, nullable=False, server_default="0"),
     CheckConstraint("images >= 0", name="images_not_negative"),
+    Index("ix_usage_days_day", "day"),
 )
 
 # What a node must have to run a job; few rows, since many jobs need the same.
@@ -97,7 +100,17 @@ JOBS = Table(
     Column("completed_at", DateTime(timezone=True)),
     Column("outputs", JSONB),
     Column("error", JSONB),
-    Index("ix_jobs_queue", "tenant_id", text("priority DESC"), "id", postgresql_where=text("state = 'queued'")),
+    Column("on_hold", Boolean, nullable=False, server_default="false", comment="queued, and not counted there"),
+    Column("retry_of", Uuid, comment="the failed job that this one runs again"),
+    Index(
+        "ix_jobs_queue", "tenant_id", text("priority DESC"), "id",
+        postgresql_where=text("state = 'queued' AND NOT on_hold"),
+    ),
+    Index("ix_jobs_held", "tenant_id", postgresql_where=text("state = 'queued' AND on_hold")),
+    Index("ix_jobs_active", "id", postgresql_where=text("state IN ('leased', 'running')")),
+    Index("ix_jobs_in_vain", "id", postgresql_where=text("state IN ('failed', 'expired', 'cancelled')")),
+    Index("ix_jobs_completed_at", "completed_at", postgresql_where=text("completed_at IS NOT NULL")),
+    Index("ix_jobs_failed_at", "completed_at", postgresql_where=text("state IN ('failed', 'expired')")),
     Index("ix_jobs_tenant", "tenant_id", "id"),
     Index("ix_jobs_start_by", "start_by", postgresql_where=text("state = 'queued' AND start_by IS NOT NULL")),
     Index(
@@ -134,6 +147,7 @@ ATTEMPTS = Table(
     Index("uq_attempts_live_node", "node", unique=True, postgresql_where=text("ended_at IS NULL")),
     Index("ix_attempts_lease", "lease_until", postgresql_where=text("ended_at IS NULL")),
     Index("ix_attempts_ended_at", "ended_at"),
+    Index("ix_attempts_node", "node", "job_id"),
 )
 
 # Every transition of every job, in order: what websocket, SSE and the read API show. Append-only.
@@ -154,6 +168,8 @@ NODES = Table(
     Column("online", Boolean, nullable=False),
     Column("seen_at", DateTime(timezone=True), nullable=False),
     Column("catalog_digest", Text),
+    Column("cordoned_at", DateTime(timezone=True), comment="an operator wants it to get no new work"),
+    Column("drain_at", DateTime(timezone=True), comment="and to lose what it has then"),
 )
 
 CATALOGS = Table(

@@ -10,13 +10,14 @@ from chassis.ids import new_id
 from chassis.statement import Connection, Statement
 from contracts.scheduler import JOB_CHANGED, AttemptRef, JobError, JobEvent, JobState, Output
 from scheduler.domain.job import Held
-from scheduler.domain.settlement import Effects
+from scheduler.domain.settlement import WITHDRAWN, Effects
 from scheduler.domain.states import Cause, after, is_final
 
-_HELD = "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day"
+_HELD = "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold"
 _HOLD = Statement(f"SELECT {_HELD} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
 _HOLD_ATTEMPT = Statement(f"""
-SELECT {_HELD}, a.cost, a.lease_until < now() AS lapsed, now() AS now
+SELECT {_HELD}, a.cost, a.lease_until < now() AS lapsed, now() AS now,
+    a.attempt - (SELECT count(*) FROM attempts w WHERE w.job_id = j.id AND w.outcome = '{WITHDRAWN}') AS tries
 FROM jobs j JOIN attempts a ON a.job_id = j.id
 WHERE j.id = :job_id AND j.tenant_id = :tenant_id
     AND a.attempt = :attempt AND a.lease_token = :lease_token AND a.ended_at IS NULL
@@ -34,9 +35,11 @@ _COUNT = """
     WHERE id = :tenant_id AND (:queued <> 0 OR :running <> 0)
 """
 _CHARGE = """
-    INSERT INTO usage_days (tenant_id, day, images)
-    SELECT :tenant_id, CAST(:usage_day AS date), greatest(CAST(:images AS integer), 0) WHERE :images <> 0
-    ON CONFLICT (tenant_id, day) DO UPDATE SET images = greatest(usage_days.images + :images, 0)
+    INSERT INTO usage_days (tenant_id, day, images, gpu_seconds)
+    SELECT :tenant_id, CAST(:usage_day AS date), greatest(CAST(:images AS integer), 0), CAST(:gpu_seconds AS float)
+    WHERE :images <> 0 OR :gpu_seconds <> 0
+    ON CONFLICT (tenant_id, day) DO UPDATE SET images = greatest(usage_days.images + :images, 0),
+        gpu_seconds = usage_days.gpu_seconds + excluded.gpu_seconds
 """
 _MOVE = Statement(f"""
 WITH moved AS (
@@ -44,7 +47,7 @@ WITH moved AS (
         state = :state, seq = :seq, attempt = :attempt,
         started_at = CASE WHEN :state = 'leased' THEN now() WHEN :state = 'queued' THEN NULL ELSE started_at END,
         completed_at = CASE WHEN :final THEN now() END,
-        progress = CASE WHEN :state = 'queued' THEN 0 ELSE progress END,
+        progress = CASE WHEN :state = 'queued' THEN 0 ELSE progress END, on_hold = :on_hold,
         images = coalesce(CAST(:settled AS integer), images),
         outputs = CAST(:outputs AS jsonb), error = CAST(:error AS jsonb)
     WHERE id = :id
@@ -72,12 +75,14 @@ class HeldAttempt:
 
     Attributes:
         charged: GPU-seconds charged at the claim.
+        tries: attempts begun so far but those that an operator ended.
         lapsed: whether its lease has lapsed.
         now: the transaction's time.
     """
 
     job: Held
     charged: float
+    tries: int
     lapsed: bool
     now: datetime
 
@@ -89,7 +94,7 @@ async def hold_attempt(connection: Connection, ref: AttemptRef, node: str | None
         return None
     fields = {name: row[name] for name in Held.__slots__}
     job = Held(**{**fields, "state": JobState(row["state"])})
-    return HeldAttempt(job=job, charged=row["cost"], lapsed=row["lapsed"], now=row["now"])
+    return HeldAttempt(job=job, charged=row["cost"], tries=row["tries"], lapsed=row["lapsed"], now=row["now"])
 
 
 async def move(
@@ -138,6 +143,7 @@ async def move(
             "seq": event.seq,
             "attempt": event.attempt,
             "final": is_final(state),
+            "on_hold": cause is Cause.HELD,
             "outputs": orjson.dumps([output.model_dump(mode="json") for output in outputs]).decode()
             if outputs
             else None,
@@ -165,5 +171,6 @@ def _counters(job: Held, effects: Effects) -> dict[str, object]:
         "running": effects.running,
         "cost": effects.cost,
         "images": effects.images,
+        "gpu_seconds": effects.gpu_seconds,
         "settled": effects.settled,
     }

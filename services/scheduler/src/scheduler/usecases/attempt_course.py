@@ -73,7 +73,7 @@ class AttemptCourse:
             effects = ended(held.job, ending, Cause.CANCELLED, charged=held.charged)
             await transitions.settle(connection, held.job, effects)
             return True, None
-        cause = cause_of(ending.outcome, attempt=ref.attempt, max_attempts=self._max_attempts)
+        cause = cause_of(ending.outcome, tries=held.tries, max_attempts=self._max_attempts)
         if node is None and cause is Cause.NODE_FAULT:
             cause = Cause.LEASE_LAPSED
         succeeded = cause is Cause.SUCCEEDED

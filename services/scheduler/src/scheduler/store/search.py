@@ -1,0 +1,79 @@
+"""Everybody's jobs, as operators look for them."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from chassis.statement import Connection, Row, Statement
+from contracts.operations import SearchJobs
+from contracts.scheduler import JobState
+from scheduler.domain.job import Standing
+from scheduler.domain.job_ids import window
+from scheduler.store.jobs import COLUMNS, standing
+
+# Only what is asked for is in the statement, and states as literals: so each search finds its index, the partial ones
+# of states that are rare among a million jobs too. Places in the queue are not counted here.
+_CONDITIONS = {
+    "before": "j.id < :before",
+    "tenant_id": "j.tenant_id = :tenant_id",
+    "node": "EXISTS (SELECT 1 FROM attempts t WHERE t.job_id = j.id AND t.node = :node)",
+    "workflow": "j.workflow = :workflow",
+    "created_after": "j.created_at >= :created_after",
+    "created_before": "j.created_at < :created_before",
+    "id_from": "j.id >= :id_from",
+    "id_to": "j.id < :id_to",
+}
+_NODE = "(SELECT a.node FROM attempts a WHERE a.job_id = found.id ORDER BY a.attempt DESC LIMIT 1)"
+_OWNER = Statement("SELECT tenant_id FROM jobs WHERE id = :id")
+_ATTEMPTS = Statement("""
+SELECT attempt, node, leased_at, ended_at, outcome, gpu_seconds, error FROM attempts
+WHERE job_id = :id ORDER BY attempt
+""")
+_REPEATABLE = Statement("""
+SELECT j.workflow, j.priority, j.labels, j.run_within_s AS run_within_seconds, g.graph
+FROM jobs j JOIN graphs g ON g.job_id = j.id WHERE j.id = :id AND j.tenant_id = :tenant_id
+""")
+_PRIORITISE = Statement("UPDATE jobs SET priority = :priority WHERE id = :id")
+
+
+async def page(connection: Connection, query: SearchJobs) -> list[tuple[Standing, str | None]]:
+    """Up to ``limit + 1`` jobs, newest first, each with the node of its newest attempt."""
+    asked = query.model_dump(include={"before", "tenant_id", "node", "workflow"})
+    asked |= window(query.created_after, query.created_before)
+    given = {name: value for name, value in asked.items() if value is not None}
+    rows = await _statement(given, query.states).all(connection, **given, limit=query.limit + 1)
+    return [(standing(_without_node(row)), row["node"]) for row in rows]
+
+
+async def owner(connection: Connection, job_id: UUID) -> UUID | None:
+    """Whose job it is; None where there is none."""
+    found: UUID | None = await _OWNER.value(connection, id=job_id)
+    return found
+
+
+async def attempts_of(connection: Connection, job_id: UUID) -> Sequence[Row]:
+    """Every try at a job, first to last: the fields of ``AttemptStanding``."""
+    return await _ATTEMPTS.all(connection, id=job_id)
+
+
+async def repeatable(connection: Connection, tenant_id: UUID, job_id: UUID) -> Row | None:
+    """What it takes to submit a job again: ``graph, workflow, priority, labels, run_within_seconds``."""
+    return await _REPEATABLE.first(connection, id=job_id, tenant_id=tenant_id)
+
+
+async def prioritise(connection: Connection, job_id: UUID, priority: int) -> None:
+    """Give a job that has not ended another place among its tenant's; its lock must be held."""
+    await _PRIORITISE.run(connection, id=job_id, priority=priority)
+
+
+def _statement(given: dict[str, Any], states: Sequence[JobState]) -> Statement:
+    conditions = [_CONDITIONS[name] for name in given]
+    if states:
+        conditions.append(f"j.state IN ({', '.join(repr(state.value) for state in states)})")
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    jobs = f"{COLUMNS.format(position='CAST(NULL AS bigint)')} {where} ORDER BY j.id DESC LIMIT :limit"
+    return Statement(f"SELECT found.*, {_NODE} AS node FROM ({jobs}) found ORDER BY found.id DESC")  # noqa: S608
+
+
+def _without_node(row: Row) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "node"}

@@ -1,0 +1,38 @@
+"""Operators look at everybody's jobs."""
+
+from uuid import UUID
+
+from chassis.postgres import Database
+from contracts.operations import AttemptStanding, JobInspected, SearchJobs, SeenJob, SeenPage
+from contracts.scheduler import ReadJob, UnknownJob
+from scheduler.domain.job import view
+from scheduler.store import search
+from scheduler.usecases.read_job import JobReader
+
+
+class JobSearcher:
+    """Shows jobs to operators, whosever they are."""
+
+    def __init__(self, database: Database, reader: JobReader) -> None:
+        self._database, self._reader = database, reader
+
+    async def page(self, query: SearchJobs) -> SeenPage:
+        """A page, newest first."""
+        async with self._database.single() as connection:
+            found = await search.page(connection, query)
+        shown = tuple(SeenJob(job=view(job), node=node) for job, node in found[: query.limit])
+        return SeenPage(jobs=shown, more=len(found) > query.limit)
+
+    async def inspect(self, job_id: UUID) -> JobInspected:
+        """One job with every try at it.
+
+        Raises:
+            UnknownJob: there is none of that id.
+        """
+        async with self._database.single() as connection:
+            tenant_id = await search.owner(connection, job_id)
+            tries = await search.attempts_of(connection, job_id)
+        if tenant_id is None:
+            raise UnknownJob
+        job = (await self._reader.read(tenant_id, ReadJob(job_id=job_id))).job
+        return JobInspected(job=job, attempts=tuple(AttemptStanding(**row) for row in tries))

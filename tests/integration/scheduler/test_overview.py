@@ -1,0 +1,166 @@
+"""What operators see: everybody's jobs, statistics, and what was used by day."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from contracts.operations import JobOrder
+from contracts.scheduler import LIST_JOBS, JobState, ListJobs, Outcome
+from contracts.wire.errors import Relayed
+from tests.integration.scheduler.conftest import World
+from tests.integration.scheduler.operator import Operator
+from tests.kit.waiting import until
+
+
+@pytest.fixture
+def operator(world: World) -> Operator:
+    return Operator(world.system.bus)
+
+
+async def test_jobs_are_found_by_owner_state_node_workflow_and_time(world: World, operator: Operator) -> None:
+    ada, bob, node, other = world.tenant(), world.tenant(), await world.node(), await world.node()
+    failed, made = await world.job(ada), await world.job(ada, workflow="portrait")
+    given = await node.claim()
+    assert await node.finish(given.ref, Outcome.FAILED)
+    given = await other.claim()
+    assert await other.finish(given.ref)
+    waiting = await world.job(bob)
+    held = await world.job(bob)
+    await operator.job(held, JobOrder.HOLD)
+    everything = [held, waiting, made, failed]
+    assert (await operator.found())[:4] == everything
+    assert await operator.found(tenant_id=ada) == [made, failed]
+    assert await operator.found(tenant_id=ada, states=(JobState.FAILED, JobState.EXPIRED)) == [failed]
+    assert (await operator.found(states=(JobState.QUEUED,)))[:2] == [held, waiting]
+    assert await operator.found(node=other.name) == [made]
+    assert await operator.found(tenant_id=ada, workflow="portrait") == [made]
+    since = (await world.read(ada, made)).created_at
+    assert await operator.found(tenant_id=ada, created_after=since) == [made]
+    assert await operator.found(tenant_id=ada, created_before=since) == [failed]
+    assert await operator.found(tenant_id=uuid4()) == []
+    page = await operator.search(limit=2)
+    assert page.more
+    assert [(seen.job.job_id, seen.job.held, seen.node) for seen in page.jobs] == [
+        (held, True, None),
+        (waiting, False, None),
+    ]
+    assert (await operator.found(limit=2, before=waiting)) == [made, failed]
+    assert (await operator.search(node=node.name)).jobs[0].node == node.name
+    with pytest.raises(Relayed) as relayed:
+        await operator.inspect(uuid4())
+    assert relayed.value.refused.code == "job.not_found"
+
+
+async def test_a_tenant_lists_its_jobs_by_time_whatever_clock_made_their_ids(world: World) -> None:
+    tenant, other = world.tenant(), world.tenant()
+    await world.node()
+    jobs = [await world.job(tenant) for _ in range(3)]
+    await world.job(other)
+    moments = [(await world.read(tenant, job)).created_at for job in jobs]
+
+    async def listed(**query: object) -> list[object]:
+        page = await world.system.bus.ask(LIST_JOBS, ListJobs.model_validate(query), tenant=str(tenant))
+        return [job.job_id for job in page.jobs]
+
+    assert await listed(created_after=moments[1]) == [jobs[2], jobs[1]]
+    assert await listed(created_before=moments[1]) == [jobs[0]]
+    assert await listed(created_after=moments[1], created_before=moments[2]) == [jobs[1]]
+    assert await listed(created_after=moments[0], before=jobs[2], limit=1) == [jobs[1]]
+    skewed = await world.job(tenant, job_id=_id_made(moments[2] + timedelta(minutes=30)))
+    accepted = (await world.read(tenant, skewed)).created_at
+    assert await listed(created_before=accepted + timedelta(seconds=1), limit=1) == [skewed]
+    assert await listed(created_after=datetime(1970, 1, 1, tzinfo=UTC)) == [skewed, *reversed(jobs)]
+    assert await listed(created_after=datetime(9999, 1, 1, tzinfo=UTC)) == []
+
+
+async def test_usage_is_what_was_made_once_also_when_it_is_reported_often(world: World, operator: Operator) -> None:
+    ada, bob, node = world.tenant(), world.tenant(), await world.node()
+    before = {day.day: day for day in await operator.usage(None)}
+    for tenant, images, spent in ((ada, 3, 1.25), (ada, 2, 0.5), (bob, 1, 4.0)):
+        await world.job(tenant, images=images)
+        given = await node.claim()
+        reports = (node.finish(given.ref, images=images, gpu_seconds=spent) for _ in range(6))
+        assert sorted(await asyncio.gather(*reports)) == [False] * 5 + [True]
+    await world.job(ada, images=4)
+    given = await node.claim()
+    assert await node.finish(given.ref, Outcome.NODE_FAULT, gpu_seconds=2.0)  # a node's fault was spent as well
+    given = await node.claim()
+    assert await node.finish(given.ref, Outcome.FAILED, gpu_seconds=0.25)
+    (day,) = await operator.usage(ada)
+    assert (day.jobs, day.images, day.gpu_seconds) == (3, 5, 4.0)
+    (day,) = await operator.usage(bob)
+    assert (day.jobs, day.images, day.gpu_seconds) == (1, 1, 4.0)
+    everybody = {day.day: day for day in await operator.usage(None)}
+    was = before.get(day.day)
+    assert everybody[day.day].jobs - (was.jobs if was else 0) == 4
+    assert everybody[day.day].images - (was.images if was else 0) == 6
+
+
+async def test_usage_ends_ninety_days_ago(world: World, operator: Operator) -> None:
+    tenant = world.tenant()
+    await world.node()
+    await world.cancel(tenant, await world.job(tenant))
+    days = "SELECT day FROM usage_days WHERE tenant_id = $1"
+    (today,) = [row["day"] for row in await world.system.sql.fetch(days, tenant)]
+    add = "INSERT INTO usage_days (tenant_id, day, images, jobs) VALUES ($1, $2, 0, 0)"
+    for ago in (1, 89, 90, 400):
+        await world.system.sql.execute(add, tenant, today - timedelta(days=ago))
+    assert [(today - day.day).days for day in await operator.usage(tenant)] == [0, 1, 89]
+    assert [(today - day.day).days for day in await operator.usage(tenant, days=2)] == [0, 1]
+
+
+async def test_statistics_say_what_was_done(world: World, operator: Operator) -> None:
+    tenant, node = world.tenant(), await world.node()
+
+    async def pro() -> tuple[int, int, int, float | None]:
+        (found,) = [queue for queue in (await operator.stats()).queue if queue.tier == "pro"]
+        return found.waiting, found.held, found.running, found.oldest_wait_s
+
+    before = await operator.stats()
+    low = await world.job(tenant, priority=-5)
+    jobs = [await world.job(tenant, priority=5) for _ in range(3)]
+    held = await world.job(tenant)
+    await operator.job(held, JobOrder.HOLD)
+    created = (await world.read(tenant, low)).created_at
+
+    async def waits() -> bool:
+        return (await pro())[:3] == (4, 1, 0)
+
+    await until(waits)
+    stats = await operator.stats()
+    oldest = (await pro())[3]
+    assert oldest is not None
+    assert abs(oldest - (stats.at - created).total_seconds()) < 0.001  # the low one, though others come before it
+    given = await node.claim()
+    assert given.ref.job_id == jobs[0]
+
+    async def runs() -> bool:
+        return (await pro())[:3] == (3, 1, 1)
+
+    await until(runs)
+    assert (await operator.stats()).nodes.working == 1
+    assert await node.finish(given.ref, images=1)
+    given = await node.claim()
+    assert await node.finish(given.ref, Outcome.FAILED)
+
+    async def counted() -> bool:
+        found = await operator.stats()
+        ended = [now.jobs - was.jobs for now, was in zip(found.throughput, before.throughput, strict=True)]
+        made = [now.images - was.images for now, was in zip(found.throughput, before.throughput, strict=True)]
+        failed = found.failures.get("node.error", 0) - before.failures.get("node.error", 0)
+        return ended[2] == 2 and made[2] == 1 and failed == 1
+
+    await until(counted)
+    stats = await operator.stats()
+    assert [window.minutes for window in stats.throughput] == [1, 5, 60]
+    assert stats.waits.p50_s is not None
+    assert stats.waits.p95_s is not None
+    assert 0 <= stats.waits.p50_s <= stats.waits.p95_s
+    assert [queue.tier for queue in stats.queue] == ["free", "basic", "pro", "enterprise"]
+    assert stats.nodes.total >= stats.nodes.online >= 1
+
+
+def _id_made(moment: datetime) -> UUID:
+    return UUID(int=(int(moment.timestamp() * 1000) << 80) | (7 << 76) | (2 << 62) | uuid4().int % (1 << 61))
