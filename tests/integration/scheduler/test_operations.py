@@ -216,7 +216,8 @@ async def test_hold_release_claim_and_cancel_at_once_keep_the_books(world: World
     for _ in range(10):
         job_id = await world.job(tenant)
         orders = (JobOrder.HOLD, JobOrder.RELEASE, JobOrder.HOLD, JobOrder.REQUEUE, JobOrder.CANCEL)
-        given, *refused = await asyncio.gather(node.ask(), *(try_to(job_id, order) for order in orders))
+        ordered = asyncio.gather(*(try_to(job_id, order) for order in orders))
+        given, refused = await asyncio.gather(node.ask(), ordered)
         assert set(refused) <= {None, "job.not_waiting", "job.ended", "job.not_repeatable"}
         if given is not None:
             await node.finish(given.ref, Outcome.CANCELLED)
