@@ -5,12 +5,9 @@ What would kill or poison a node (ComfyUI 0.33: nodes without ``inputs``, stray 
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
-
-from pydantic import Field
+from typing import Any, NamedTuple
 
 from contracts.wire.errors import FieldError
-from contracts.wire.model import Command
 
 MAX_NODES = 2_000  # real graphs have tens to hundreds; every node costs the fleet a validation
 MAX_BATCH = 4_096  # ComfyUI's own upper bound of batch_size
@@ -22,12 +19,11 @@ IMAGE_OUTPUT_CLASSES = frozenset({"SaveImage", "SaveAnimatedWEBP", "SaveAnimated
 Link = tuple[str, int]
 
 
-class GraphNode(Command):
+class GraphNode(NamedTuple):
     """One node of a graph."""
 
     class_type: str
     inputs: dict[str, Any]
-    meta: dict[str, Any] | None = Field(default=None, alias="_meta")
 
 
 Graph = dict[str, GraphNode]
@@ -111,7 +107,7 @@ def _read_node(body: object) -> GraphNode | None:
     name, inputs, meta = body.get("class_type"), body.get("inputs"), body.get("_meta")
     if not isinstance(name, str) or not isinstance(inputs, dict) or not isinstance(meta, dict | None):
         return None
-    return GraphNode(class_type=name, inputs=inputs, _meta=meta)
+    return GraphNode(name, inputs)
 
 
 def _link_errors(graph: Graph, pointer: str) -> Iterator[FieldError]:

@@ -3,7 +3,8 @@
 ``gateway.api.admission`` has found out who asks; here it is only looked at.
 """
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from fastapi import Request, Security
 from fastapi.routing import APIRoute
@@ -50,8 +51,12 @@ class Needs:
         _key: Annotated[object, Security(_KEY)],
         _bearer: Annotated[object, Security(_BEARER)],
         _password: Annotated[object, Security(_PASSWORD)],
-    ) -> Principal:
+    ) -> Any:
         """Look at who asks."""
+        return self.value(request)
+
+    def value(self, request: Request) -> Any:
+        """What the parameter of the route becomes: the principal."""
         return self.granted(request)
 
     def granted(self, request: Request) -> Principal:
@@ -70,23 +75,25 @@ class Needs:
 class NeedsTenant(Needs):
     """The same, for routes that need to know no more than the tenant's id."""
 
-    async def __call__(  # type: ignore[override]
-        self,
-        request: Request,
-        _key: Annotated[object, Security(_KEY)],
-        _bearer: Annotated[object, Security(_BEARER)],
-        _password: Annotated[object, Security(_PASSWORD)],
-    ) -> str:
-        """Look at who asks."""
+    def value(self, request: Request) -> str:
+        """What the parameter of the route becomes: the tenant."""
         return str(self.granted(request).user_id)
 
 
 def needs_of(route: APIRoute) -> Needs | None:
     """What a route declares; None if it is open to everybody."""
+    return next((needs for _, needs in _declared(route)), None)
+
+
+def granted_by(route: APIRoute) -> tuple[str, Needs]:
+    """The parameter by which a route that is open to nobody declares what it needs."""
+    return next(_declared(route))
+
+
+def _declared(route: APIRoute) -> Iterator[tuple[str, Needs]]:
     for dependency in route.dependant.dependencies:
         if isinstance(dependency.call, Needs):
-            return dependency.call
-    return None
+            yield dependency.name or "", dependency.call
 
 
 Reader = Annotated[str, Security(NeedsTenant(Scope.JOBS_READ), scopes=[Scope.JOBS_READ.value])]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from chassis.bus import Bus
 from contracts.gateway import Submission
@@ -13,6 +13,7 @@ from contracts.scheduler import JobStatus, Quota
 from contracts.wire.errors import FieldError
 from gateway.api.access import Reader, Writer
 from gateway.api.body import workflow_body
+from gateway.api.direct import DirectRoute, json_response
 from gateway.api.document import documented
 from gateway.api.problems import problems
 from gateway.domain.errors import InvalidRequest
@@ -73,18 +74,9 @@ def router(
     """The routes of jobs; ``used`` is told whose use has changed."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
-    @routes.post(
-        "",
-        status_code=201,
-        summary="Submit a job",
-        openapi_extra=_BODY,
-        responses={201: {"headers": HEADERS}, **problems(400, 404, 413, 422, 429)},
-    )
-    async def submit(
-        tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request, response: Response
-    ) -> JobBody:
+    async def submit(tenant: Writer, request: Request) -> Response:
         accepted = await submit_job(
-            read_model(Submission, body),
+            read_model(Submission, await workflow_body(request)),
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
             bus=bus,
@@ -92,8 +84,19 @@ def router(
             saved=saved,
         )
         used(accepted.job.tenant_id)
-        response.headers.update(headers_of(accepted))
-        return present(accepted.job, public_url)
+        return json_response(present(accepted.job, public_url), 201, headers_of(accepted))
+
+    routes.add_api_route(
+        "",
+        submit,
+        methods=["POST"],
+        status_code=201,
+        summary="Submit a job",
+        openapi_extra=_BODY,
+        response_model=JobBody,
+        responses={201: {"headers": HEADERS}, **problems(400, 404, 413, 422, 429)},
+        route_class_override=DirectRoute,
+    )
 
     @routes.get("", summary="List own jobs, newest first", responses=problems(422))
     async def list_(
@@ -119,9 +122,17 @@ def router(
         )
         return JobsBody(jobs=[present(job, public_url) for job in jobs], next_cursor=next_cursor)
 
-    @routes.get("/{job_id}", summary="Read a job", responses=problems(404))
-    async def read(tenant: Reader, job_id: str) -> JobBody:
-        return present(await read_job(job_id, tenant=tenant, bus=bus), public_url)
+    async def read(request: Request, tenant: Reader, job_id: str) -> Response:  # noqa: ARG001 - every direct route takes it
+        return json_response(present(await read_job(job_id, tenant=tenant, bus=bus), public_url))
+
+    routes.add_api_route(
+        "/{job_id}",
+        read,
+        summary="Read a job",
+        response_model=JobBody,
+        responses=problems(404),
+        route_class_override=DirectRoute,
+    )
 
     @routes.delete("/{job_id}", summary="Cancel a job", operation_id="cancel_by_delete", responses=problems(404))
     @routes.post("/{job_id}/cancel", summary="Cancel a job", operation_id="cancel", responses=problems(404))

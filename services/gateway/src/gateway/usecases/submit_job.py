@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import orjson
+
 from chassis.bus import Bus
 from chassis.ids import new_id
 from chassis.logs import bound, log
@@ -158,5 +160,9 @@ async def _plan(
 
 def _request_hash(submission: Submission, part_of: str) -> str:
     """Of what was asked, not of what became of it: the seed that we drew must not make a repetition another request."""
-    asked = json.dumps(submission.model_dump(mode="json", exclude_unset=True), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256((asked + part_of).encode()).hexdigest()
+    asked = {name: getattr(submission, name) for name in submission.model_fields_set}
+    try:
+        written = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # an integer of more than 64 bits
+        written = json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(written + part_of.encode()).hexdigest()
