@@ -9,23 +9,28 @@ from uuid import UUID, uuid4
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import SecretStr
 
 from chassis.bus import Bus
 from contracts import auth
 from contracts.auth import (
     Account,
     BadCredential,
+    BadTicket,
     Changes,
     Jwk,
     Keyset,
     KeysUsed,
     Limits,
+    MakeTicket,
     Principal,
     ReadAccount,
     ReadChanges,
     ReadKeyset,
     Role,
     Scope,
+    SpendTicket,
+    Ticket,
     Tier,
     TierLimits,
     UnknownUser,
@@ -79,6 +84,7 @@ class ScriptedAuth:
         asked: how often somebody asked whose a key is; ``keysets`` and ``reads``: for the keyset, for changes.
         before_verify: awaited between looking a key up and answering; ``before_read``: before changes are read.
         page: changes in an answer.
+        tickets: those that were made and not spent.
         keyset: what is answered instead of the true one.
     """
 
@@ -90,6 +96,7 @@ class ScriptedAuth:
         self.tiers: dict[Tier, Limits] = dict.fromkeys(Tier, UNLIMITED)
         self.changes: list[UserChanged] = []
         self.uses: dict[str, datetime] = {}
+        self.tickets: dict[str, MakeTicket] = {}
         self.asked = self.keysets = self.reads = 0
         self.before_verify: Callable[[], Awaitable[None]] = _at_once
         self.before_read: Callable[[], Awaitable[None]] = _at_once
@@ -103,6 +110,8 @@ class ScriptedAuth:
         bus.serve(auth.READ_KEYSET, self.read_keyset)
         bus.serve(auth.READ_CHANGES, self.read_changes)
         bus.serve(auth.READ_ACCOUNT, self.read_account)
+        bus.serve(auth.MAKE_TICKET, self.make_ticket)
+        bus.serve(auth.SPEND_TICKET, self.spend_ticket)
 
     async def hear(self, bus: Bus) -> None:
         """Listen to what doors say; once the connection is there."""
@@ -180,6 +189,18 @@ class ScriptedAuth:
             requests_per_minute=user.limits.requests_per_minute, own_limits=user.own_limits, version=user.version,
             expires_at=expires_at,
         )  # fmt: skip
+
+    async def make_ticket(self, asked: MakeTicket, address: Address) -> Ticket:
+        assert str(asked.principal.user_id) == address.tenant
+        text = f"cft_{uuid4().hex}{uuid4().hex[:11]}"
+        self.tickets[text] = asked
+        return Ticket(text=SecretStr(text), expires_in=auth.TICKET_S)
+
+    async def spend_ticket(self, asked: SpendTicket, _: Address) -> Principal:
+        made = self.tickets.pop(asked.ticket.get_secret_value(), None)
+        if made is None or made.origin != asked.origin:
+            raise BadTicket
+        return made.principal
 
     async def read_keyset(self, _asked: ReadKeyset, _: Address) -> Keyset:
         self.keysets += 1

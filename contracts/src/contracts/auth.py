@@ -34,6 +34,9 @@ Ip = Annotated[str, Field(max_length=45)]
 KeyId = Annotated[str, Field(min_length=1, max_length=64)]
 KeyName = Annotated[str, Field(min_length=1, max_length=100)]
 
+Origin = Annotated[str, Field(min_length=1, max_length=255)]
+
+TICKET_S = 30.0  # from the answer that carries it to the handshake of the socket
 PASSWORD_MAX = 256  # characters, and at most 1,024 bytes of UTF-8
 
 ISSUER, AUDIENCE = "comfyfleet", "comfyfleet"
@@ -406,6 +409,31 @@ class ChangeTier(Command):
     ip: Ip | None = None
 
 
+class MakeTicket(Command):
+    """Ask for a ticket that opens one websocket within ``TICKET_S`` for whoever has it, as this principal.
+
+    Attributes:
+        origin: of the pages that may use it, as browsers say it; None: it is for no page.
+    """
+
+    principal: Principal
+    origin: Origin | None = None
+
+
+class Ticket(Fact):
+    """A ticket. ``expires_in``: what is left of its life, seconds."""
+
+    text: Secret
+    expires_in: float
+
+
+class SpendTicket(Command):
+    """Somebody presents a ticket. ``origin``: of the page that does, None where it is none."""
+
+    ticket: Secret
+    origin: Origin | None = None
+
+
 class KeysUsed(Fact):
     """When keys were last seen at a door, by id."""
 
@@ -419,6 +447,12 @@ class RecordDenial(Command):
     code: Annotated[str, Field(max_length=100)]
     key_id: KeyId | None = None
     ip: Ip | None = None
+
+
+class BadTicket(Refusal):
+    """This ticket is unknown, used or expired, its credential has ended, or it is another page's. Make another one."""
+
+    kind, code = Kind.UNAUTHENTICATED, "auth.ticket.invalid"
 
 
 class BadCredential(Refusal):
@@ -540,6 +574,8 @@ CHANGE_PASSWORD = _rpc("password", "change", ChangePassword, Done, "somebody cha
 OPEN_SESSION = _rpc("session", "open", OpenSession, Session, "somebody logs in", s=HASH_S)
 REFRESH_SESSION = _rpc("session", "refresh", RefreshSession, Session, "a session goes on")
 END_SESSION = _rpc("session", "end", EndSession, Done, "somebody logs out")
+MAKE_TICKET = _rpc("ticket", "make", MakeTicket, Ticket, "a browser wants to open a websocket")
+SPEND_TICKET = _rpc("ticket", "spend", SpendTicket, Principal, "whose ticket is this", by=("notifier",), s=1.5)
 CREATE_KEY = _rpc("key", "create", CreateKey, CreatedKey, "a user makes a key")
 LIST_KEYS = _rpc("key", "list", ListKeys, Keys, "a user's keys")
 REVOKE_KEY = _rpc("key", "revoke", RevokeKey, Done, "a user ends a key")
@@ -564,6 +600,6 @@ TIER_CHANGED = Topic(
 
 TOPICS = (
     VERIFY_CREDENTIAL, READ_KEYSET, READ_CHANGES, READ_TENANT, READ_ACCOUNT, REGISTER, CHANGE_PASSWORD, OPEN_SESSION,
-    REFRESH_SESSION, END_SESSION, CREATE_KEY, LIST_KEYS, REVOKE_KEY, LIST_USERS, CHANGE_USER, LIST_TIERS, CHANGE_TIER,
-    RECORD_DENIAL, KEYS_USED, USER_CHANGED, TIER_CHANGED,
+    REFRESH_SESSION, END_SESSION, MAKE_TICKET, SPEND_TICKET, CREATE_KEY, LIST_KEYS, REVOKE_KEY, LIST_USERS, CHANGE_USER,
+    LIST_TIERS, CHANGE_TIER, RECORD_DENIAL, KEYS_USED, USER_CHANGED, TIER_CHANGED,
 )  # fmt: skip

@@ -40,6 +40,7 @@ from auth.usecases.refresh_session import SessionRefresher
 from auth.usecases.register import Registrar
 from auth.usecases.revoke_key import KeyRevoker
 from auth.usecases.signing import TEND_EVERY_S, Signer
+from auth.usecases.tickets import Tickets
 from auth.usecases.verify_credential import CredentialVerifier
 from chassis.bus import Bus
 from chassis.lifecycle import running
@@ -62,7 +63,12 @@ def create_app(settings: Settings) -> FastAPI:
         inbox=inbox_prefix("auth"),
     )
     pepper = Pepper(settings.secret_key.get_secret_value())
-    credentials.register(bus, verifier=CredentialVerifier(database, pepper), changes=ChangeReader(database))
+    credentials.register(
+        bus,
+        verifier=CredentialVerifier(database, pepper),
+        changes=ChangeReader(database),
+        tickets=Tickets(database),
+    )
     announcer = Announcer(bus)
     users.register(bus, tenants=TenantReader(database), accounts=AccountReader(database))
     users.register_admin(

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from auth.store import changes, keys, sessions
+from auth.store import changes, keys, sessions, tickets
 from chassis.postgres import Database
 
 EVERY_S = 600.0
@@ -10,6 +10,8 @@ EVERY_S = 600.0
 
 class Pruner:
     """Forgets changes and who asked for a key after a day, sessions a day after their end, and keys 90 days after.
+
+    Tickets that nobody came with go at once.
 
     Args:
         idle: how long a session lives without being refreshed.
@@ -25,3 +27,4 @@ class Pruner:
             await keys.prune_requests(connection)
             await keys.prune(connection)
             await sessions.prune(connection, idle=self._idle)
+            await tickets.prune(connection)

@@ -105,6 +105,19 @@ REFRESH_TOKENS = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
+WS_TICKETS = Table(
+    "ws_tickets",
+    METADATA,
+    Column("digest", LargeBinary, primary_key=True, comment="SHA-256 of 256 random bits"),
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("key_id", Text, comment="the credential that asked for it: a key, or else a session"),
+    Column("session_id", Uuid),
+    Column("principal", JSONB, nullable=False, comment="contracts.auth.Principal"),
+    Column("origin", Text, comment="of the pages that may use it; null: it is for no page"),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+    comment="Each is deleted by the websocket that it opens, or after its 30 seconds.",
+)
+
 SIGNING_KEYS = Table(
     "signing_keys",
     METADATA,

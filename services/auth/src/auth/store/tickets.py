@@ -1,0 +1,64 @@
+"""Tickets for websockets."""
+
+from dataclasses import dataclass
+
+from chassis.statement import Connection, Statement
+from contracts.auth import TICKET_S, Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A ticket that is no more. ``works``: it was in time, and so is the credential that it came of."""
+
+    principal: Principal
+    origin: str | None
+    works: bool
+
+
+_ADD = Statement("""
+INSERT INTO ws_tickets (digest, user_id, key_id, session_id, principal, origin, expires_at)
+VALUES (:digest, :user_id, :key_id, :session_id, :principal, :origin,
+    least(now() + make_interval(secs => CAST(:life AS float8)), CAST(:ends AS timestamptz)))
+RETURNING extract(epoch FROM expires_at - now())::float8
+""")
+_SPEND = Statement("""
+WITH spent AS (DELETE FROM ws_tickets WHERE digest = :digest RETURNING *)
+SELECT t.principal, t.origin,
+    t.expires_at > now() AND u.is_active AND CASE
+        WHEN t.key_id IS NOT NULL THEN k.id IS NOT NULL AND k.revoked_at IS NULL
+        ELSE s.id IS NOT NULL AND s.ended_at IS NULL AND (t.principal->>'version')::bigint >= u.tokens_from
+    END AS works
+FROM spent t JOIN users u ON u.id = t.user_id
+LEFT JOIN api_keys k ON k.id = t.key_id
+LEFT JOIN sessions s ON s.id = t.session_id
+""")
+_PRUNE = Statement("DELETE FROM ws_tickets WHERE expires_at < now() - interval '1 minute'")
+
+
+async def add(connection: Connection, digest: bytes, principal: Principal, origin: str | None) -> float:
+    """Keep a ticket for ``TICKET_S``, but not beyond its credential; how long that is, seconds."""
+    left: float = await _ADD.value(
+        connection,
+        digest=digest,
+        user_id=principal.user_id,
+        key_id=principal.key_id,
+        session_id=principal.session_id,
+        principal=principal.model_dump_json(),
+        origin=origin,
+        life=TICKET_S,
+        ends=principal.expires_at,
+    )
+    return left
+
+
+async def spend(connection: Connection, digest: bytes) -> Spent | None:
+    """Take the ticket of that digest out: nobody else gets it."""
+    row = await _SPEND.first(connection, digest=digest)
+    if row is None:
+        return None
+    return Spent(Principal.model_validate(row["principal"]), row["origin"], row["works"])
+
+
+async def prune(connection: Connection) -> None:
+    """Forget tickets that nobody came with."""
+    await _PRUNE.run(connection)

@@ -1,0 +1,152 @@
+"""B-80: a ticket is good once, for a moment, and for no longer than the credential that asked for it."""
+
+import asyncio
+from datetime import timedelta
+
+import jwt
+import pytest
+from pydantic import SecretStr
+
+from auth.loops.prune import Pruner
+from chassis.postgres import Database
+from contracts.auth import (
+    CHANGE_USER,
+    END_SESSION,
+    MAKE_TICKET,
+    REVOKE_KEY,
+    SPEND_TICKET,
+    TICKET_S,
+    BadTicket,
+    ChangeUser,
+    EndSession,
+    MakeTicket,
+    Principal,
+    RevokeKey,
+    Role,
+    SpendTicket,
+    Ticket,
+    scopes_of,
+)
+from contracts.wire.errors import Relayed
+from tests.integration.auth.conftest import System, bus_as, login, register, session_id
+from tests.integration.auth.people import Person, somebody, verified
+
+PAGE = "https://app.example"
+
+
+async def ticket_of(system: System, principal: Principal, origin: str | None = PAGE) -> Ticket:
+    asked = MakeTicket(principal=principal, origin=origin)
+    return await system.bus.ask(MAKE_TICKET, asked, tenant=str(principal.user_id))
+
+
+async def spend(system: System, ticket: Ticket | str, origin: str | None = PAGE) -> Principal | str:
+    """Whose it is, or the code that it is refused with; the notifier asks."""
+    text = ticket if isinstance(ticket, str) else ticket.text.get_secret_value()
+    bus = bus_as(system.nats_url, "notifier")
+    await bus.start()
+    try:
+        return await bus.ask(SPEND_TICKET, SpendTicket(ticket=SecretStr(text), origin=origin))
+    except Relayed as relayed:
+        return relayed.refused.code
+    finally:
+        await bus.stop()
+
+
+async def key_principal(system: System, person: Person) -> tuple[Principal, str]:
+    made = await person.make_key()
+    return await verified(system, made.text.get_secret_value()), made.key.id
+
+
+async def session_principal(system: System) -> Principal:
+    """Somebody's session, as a door reads its access token."""
+    person = await register(system.bus)
+    session = await login(system.bus, person)
+    said = jwt.decode(session.access_token.get_secret_value(), options={"verify_signature": False})
+    return Principal(
+        user_id=person.id, username=person.username, tier=said["tier"], role=said["role"], version=said["ver"],
+        scopes=scopes_of(Role.USER), session_id=session_id(session), expires_at=said["exp"],
+    )  # fmt: skip
+
+
+async def test_b_80_a_ticket_is_good_once(system: System) -> None:
+    principal, _ = await key_principal(system, await somebody(system))
+    ticket = await ticket_of(system, principal)
+    assert TICKET_S - 10 < ticket.expires_in <= TICKET_S
+    found = await asyncio.gather(*(spend(system, ticket) for _ in range(5)))
+    assert sorted(map(str, found)) == sorted([str(principal), *[BadTicket.code] * 4])
+
+
+async def test_b_80_a_ticket_is_spent_by_whoever_comes_with_it(system: System) -> None:
+    principal, _ = await key_principal(system, await somebody(system))
+    for origin in (None, "https://evil.example"):
+        ticket = await ticket_of(system, principal)
+        assert await spend(system, ticket, origin) == BadTicket.code
+        assert await spend(system, ticket) == BadTicket.code
+
+
+@pytest.mark.parametrize("text", ["x", "cft_" + "a" * 43, "cft_" + "a" * 44, "cft_" + "ä" * 43])
+async def test_b_80_what_is_no_ticket_is_refused(system: System, text: str) -> None:
+    assert await spend(system, text) == BadTicket.code
+
+
+async def test_b_80_a_ticket_expires(system: System) -> None:
+    principal, _ = await key_principal(system, await somebody(system))
+    ticket = await ticket_of(system, principal)
+    late = "UPDATE ws_tickets SET expires_at = expires_at - interval '30 seconds' WHERE user_id = $1"
+    await system.sql.execute(late, principal.user_id)
+    assert await spend(system, ticket) == BadTicket.code
+
+
+async def test_b_80_a_ticket_does_not_outlive_its_credential(system: System) -> None:
+    principal = await session_principal(system)
+    now = await system.sql.fetchval("SELECT now()")
+    short = principal.model_copy(update={"expires_at": now + timedelta(seconds=5)})
+    assert (await ticket_of(system, short)).expires_in <= 5
+    over = principal.model_copy(update={"expires_at": now - timedelta(seconds=5)})
+    ticket = await ticket_of(system, over)
+    assert ticket.expires_in == 0
+    assert await spend(system, ticket) == BadTicket.code
+
+
+async def test_f_120_a_ticket_ends_with_its_credential(system: System) -> None:
+    person, admin = await somebody(system), await somebody(system, Role.ADMIN)
+    principal, key_id = await key_principal(system, person)
+    other, _ = await key_principal(system, person)
+    tickets = [await ticket_of(system, one) for one in (principal, other)]
+    await person.ask(REVOKE_KEY, RevokeKey(key_id=key_id))
+    assert [await spend(system, one) for one in tickets] == [BadTicket.code, other]
+    ticket = await ticket_of(system, other)
+    await admin.ask(CHANGE_USER, ChangeUser(user_id=person.id, is_active=False))
+    assert await spend(system, ticket) == BadTicket.code
+
+
+@pytest.mark.parametrize("every", [False, True])
+async def test_f_120_a_ticket_ends_with_its_session(system: System, every: bool) -> None:
+    principal = await session_principal(system)
+    good = await ticket_of(system, principal)
+    assert await spend(system, good) == principal
+    ticket = await ticket_of(system, principal)
+    ended = EndSession(session_id=None if every else principal.session_id)
+    await system.bus.ask(END_SESSION, ended, tenant=str(principal.user_id))
+    assert await spend(system, ticket) == BadTicket.code
+
+
+async def test_s_2_a_ticket_is_made_for_the_tenant_of_the_subject(system: System) -> None:
+    principal, _ = await key_principal(system, await somebody(system))
+    stranger = await somebody(system)
+    refused = await stranger.refused(MAKE_TICKET, MakeTicket(principal=principal))
+    assert refused.code == "auth.tenant.unknown"
+
+
+async def test_tickets_are_kept_as_digests_and_not_for_long(system: System) -> None:
+    principal, _ = await key_principal(system, await somebody(system))
+    ticket = await ticket_of(system, principal)
+    rows = await system.sql.fetch("SELECT * FROM ws_tickets WHERE user_id = $1", principal.user_id)
+    assert len(rows) == 1
+    assert ticket.text.get_secret_value() not in str([dict(row) for row in rows])
+    old = "UPDATE ws_tickets SET expires_at = now() - interval '2 minutes' WHERE user_id = $1"
+    await system.sql.execute(old, principal.user_id)
+    database = Database(system.database_url, name="pruner")
+    await Pruner(database, idle=timedelta(days=7)).tick()
+    await database.close()
+    assert await system.sql.fetch("SELECT 1 FROM ws_tickets WHERE user_id = $1", principal.user_id) == []
