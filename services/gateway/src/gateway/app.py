@@ -27,6 +27,7 @@ from gateway.api import (
     jwks,
     keys,
     results,
+    tickets,
     uploads,
     workflows,
 )
@@ -152,6 +153,7 @@ def create_app(settings: Settings) -> FastAPI:
         fleet.router(fleet=fleet_view),
         auth.router(bus=bus),
         keys.router(bus=bus),
+        tickets.router(bus=bus, public_url=settings.public_url),
         admin.router(bus=bus, cursor_key=cursor_key),
         jwks.router(keys=PublicKeys(bus)),
         uploads.router(intake=intake, idle_s=settings.upload_idle_s),

@@ -98,6 +98,7 @@ def _declared(route: APIRoute) -> Iterator[tuple[str, Needs]]:
 
 Reader = Annotated[str, Security(NeedsTenant(Scope.JOBS_READ), scopes=[Scope.JOBS_READ.value])]
 Writer = Annotated[str, Security(NeedsTenant(Scope.JOBS_WRITE), scopes=[Scope.JOBS_WRITE.value])]
+Watcher = Annotated[Principal, Security(Needs(Scope.JOBS_READ), scopes=[Scope.JOBS_READ.value])]
 Anybody = Annotated[Principal, Security(Needs(None))]
 KeyOwner = Annotated[Principal, Security(Needs(Scope.KEYS), scopes=[Scope.KEYS.value])]
 Admin = Annotated[Principal, Security(Needs(Scope.ADMIN), scopes=[Scope.ADMIN.value])]
