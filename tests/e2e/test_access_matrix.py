@@ -4,6 +4,7 @@ Alice owns what the paths name. Bob is somebody else, once with a session and on
 that lacks just the scope that the route asks for; nobody sends no credential; root is an admin.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -86,6 +87,7 @@ ROWS: dict[str, Row] = {
     "PUT /api/v1/workflows/{workflow_name}": own("jobs:write", 422, json={"workflow": {}}),
     "DELETE /api/v1/workflows/{workflow_name}": object_of_alice("jobs:write", 204),
     "GET /api/v1/models": own("jobs:read"),
+    "POST /api/v1/ws-tickets": own("jobs:read", 201),
     "POST /api/v1/auth/register": open_to_all(422),
     "POST /api/v1/auth/login": open_to_all(422),
     "POST /api/v1/auth/refresh": open_to_all(422),
@@ -108,6 +110,7 @@ ROWS: dict[str, Row] = {
     "GET /docs": open_to_all(),
     "PUT /internal/outputs/{token}": open_to_all(403),
     "WS /ws/jobs/{job_id}": Row((101, 404, 404, 403, 4401, 404), None),
+    "WS /ws": Row((101, 404, 404, 403, 4401, 404), None),
 }
 
 
@@ -258,22 +261,26 @@ def _impersonal(answer: httpx.Response) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("who", WHO)
 async def test_s_2_a_websocket_shows_nobody_elses_job(world: World, who: str) -> None:
-    row = ROWS["WS /ws/jobs/{job_id}"]
-    async with world.fleet.client("") as http:
-        headers = await world.headers_of(who, row, http)
-    url = f"{world.fleet.base_url.replace('http', 'ws', 1)}/ws/jobs/{world.paths['job_id']}"
-    assert await _handshake(url, headers) == row.statuses[WHO.index(who)]
+    for name, row in ROWS.items():
+        if name.startswith("WS "):
+            async with world.fleet.client("") as http:
+                headers = await world.headers_of(who, row, http)
+            url = world.fleet.base_url.replace("http", "ws", 1) + _filled(name.removeprefix("WS "), world.paths)
+            assert await _shown(url, headers, world.paths["job_id"]) == row.statuses[WHO.index(who)], name
 
 
-async def _handshake(url: str, headers: dict[str, str]) -> int:
+async def _shown(url: str, headers: dict[str, str], job_id: str) -> int:
+    """101 if the job is shown; if not, how that is refused: by status, close code, or frame."""
     try:
         async with connect(url, additional_headers=headers) as socket:
             if not headers:
                 await socket.send('{"type": "auth", "key": "nobody"}')
+            elif job_id not in url:
+                await socket.send(json.dumps({"type": "subscribe", "job_id": job_id}))
             try:
-                await socket.recv()
+                frame = json.loads(await socket.recv())
             except ConnectionClosed as closed:
                 return closed.rcvd.code if closed.rcvd else 1006
-            return 101
+            return 404 if frame.get("code") == "job.not_found" else 101
     except InvalidStatus as refused:
         return refused.response.status_code

@@ -46,6 +46,11 @@ class World:
         sent = ALICE if headers is None else headers
         return connect(f"ws://{self.at}/ws/jobs/{job_id}{query}", additional_headers=sent, proxy=None, open_timeout=20)
 
+    def watch_many(self, query: str = "", headers: dict[str, str] | None = None, **more: Any) -> connect:
+        sent = ALICE if headers is None else headers
+        url = f"ws://{self.at}/ws{query}"
+        return connect(url, additional_headers=sent, proxy=None, open_timeout=20, **more)
+
     async def happen(self, job_id: UUID, state: JobState, **more: Any) -> JobEvent:
         """Something happens to a job, and the stream and everybody hears of it."""
         event = self.script.scheduler.change(job_id, state, **more)

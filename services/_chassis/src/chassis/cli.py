@@ -35,7 +35,7 @@ def served(limits: Limits) -> dict[str, Any]:
         "access_log": False,
         "server_header": False,
         "ws": BoundedWebSockets,
-        "ws_max_size": 64 * 1024,
+        "ws_max_size": 4 * 1024,  # who watches has little to say
         "ws_per_message_deflate": False,  # a few bytes can cost megabytes to inflate
     }
 

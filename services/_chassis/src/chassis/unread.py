@@ -6,6 +6,9 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
+
+MAX_PIECES = 64  # of a message
 
 
 class UnreadHttp(HttpToolsProtocol):
@@ -76,10 +79,24 @@ class UnreadHttp(HttpToolsProtocol):
 class BoundedWebSockets(WebSocketsSansIOProtocol):
     """uvicorn 0.54's protocol, but a connection whose peer stopped reading is cut once its application returns.
 
-    uvicorn only closes the transport then, which waits for what is buffered to be read: for ever.
+    uvicorn only closes the transport then, which waits for what is buffered to be read: for ever. Also, who pings and
+    reads no answer is cut, and a message has a bounded number of pieces.
     """
 
     on_lost: Callable[[], None] | None = None
+
+    def handle_ping(self) -> None:
+        """Answer a ping, if answers are read."""
+        super().handle_ping()
+        if not self.writable.is_set():
+            self.transport.abort()
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take a piece of a message."""
+        super().handle_cont(event)
+        if len(self.frames) > MAX_PIECES and not self.close_sent:
+            self.conn.fail(CloseCode.POLICY_VIOLATION, "too many pieces")
+            self.handle_parser_exception()
 
     async def run_asgi(self) -> None:
         """Run the application for one websocket."""

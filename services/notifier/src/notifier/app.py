@@ -12,13 +12,15 @@ from chassis.postgres import Database
 from chassis.web import create_web
 from contracts.permissions import inbox_prefix
 from door.identity import Identity
-from notifier.api import watch
+from notifier.api import watch, watch_many
+from notifier.api.handshake import Doorkeeper
 from notifier.consumers.job_events import keep_job_events
 from notifier.loops.prune import prune_loop
 from notifier.settings import Settings
 from notifier.store.events import Events
 from notifier.usecases.history import History
 from notifier.usecases.hub import Hub
+from notifier.usecases.tickets import Tickets
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -31,6 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
     database = Database(url, name="notifier", pool_size=settings.database_pool)
     events = Events(database)
     identity = Identity(bus, service="notifier")
+    doorkeeper = Doorkeeper(identity, Tickets(bus), wait_s=settings.auth_wait_s)
     hub = Hub(bus, History(bus, events), reread_s=settings.reread_s)
     loops = (*identity.loops, keep_job_events(bus, events), prune_loop(events, keep_days=settings.keep_days))
 
@@ -51,9 +54,6 @@ def create_app(settings: Settings) -> FastAPI:
         },
         openapi_url=None,
     )
-    app.include_router(
-        watch.router(
-            identity=identity, hub=hub, auth_wait_s=settings.auth_wait_s, send_timeout_s=settings.send_timeout_s
-        )
-    )
+    for route in (watch, watch_many):
+        app.include_router(route.router(doorkeeper=doorkeeper, hub=hub, send_timeout_s=settings.send_timeout_s))
     return app

@@ -1,11 +1,13 @@
 """Who opens a socket, what for, and how a socket is refused: before it opens where that can be, by a close code after.
 
-Servers send their credential as a header. Browsers cannot, and first send ``{"type": "auth", "key": "…"}``, or
-``"token"`` in place of ``"key"`` for an access token.
+Servers send their credential as a header. Browsers cannot: they open the socket with a ticket in its URL, or first send
+``{"type": "auth", "key": "…"}``, or ``"token"`` in place of ``"key"`` for an access token.
 """
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 from fastapi import WebSocket
@@ -17,37 +19,69 @@ from contracts.scheduler import UnknownJob
 from contracts.wire.errors import Kind, Refused
 from door.credential import VISIBLE, presented
 from door.identity import Identity
-from notifier.domain.errors import BadResume
-
-MAX_SEQ = 2**31 - 1
+from notifier.domain.errors import BadResume, NoSubprotocol
+from notifier.domain.messages import MAX_SEQ
+from notifier.usecases.tickets import Tickets
 
 CLOSE_CODE = {Kind.UNAUTHENTICATED: 4401, Kind.NOT_FOUND: 4404, Kind.INVALID: 4400, Kind.UNAVAILABLE: 1013}
 CLOSE_OTHER = 4403
-TRY_AGAIN = 1013
 CREDENTIALS = {"key", "token"}
+NEVER_IN_A_URL = ("key", "token", "api_key", "access_token")  # it would be in logs and histories
 
 
-async def viewer_of(socket: WebSocket, identity: Identity, wait_s: float) -> Principal:
-    """Whom a socket belongs to. It is accepted first if it sent no credential in its headers.
+class Doorkeeper:
+    """Lets sockets in.
 
-    Raises:
-        BadCredential: none in time, malformed, several, or not valid.
-        MissingScope: the credential is not good for reading jobs.
-        Unavailable: auth does not answer.
-        WebSocketDisconnect: it went away.
+    Args:
+        wait_s: how long a socket may take to say its credential, seconds.
     """
-    match presented(socket.headers):
-        case []:
+
+    def __init__(self, identity: Identity, tickets: Tickets, *, wait_s: float) -> None:
+        self._identity, self._tickets, self._wait_s = identity, tickets, wait_s
+
+    @asynccontextmanager
+    async def admitted(self, socket: WebSocket) -> AsyncIterator[tuple[Principal, asyncio.Event]]:
+        """Whom a socket belongs to, and an event that is set once its credential is good no more.
+
+        It is opened first if it comes without a credential.
+
+        Raises:
+            BadCredential: none in time, malformed, several, or not valid; ended before it is used.
+            BadTicket: its ticket is not good, or is another page's.
+            MissingScope: the credential is not good for reading jobs.
+            NoSubprotocol: it asks for one.
+            Unavailable: auth does not answer.
+            WebSocketDisconnect: it went away.
+        """
+        if socket.headers.getlist("sec-websocket-protocol"):
+            raise NoSubprotocol
+        principal = await self._principal(socket)
+        if Scope.JOBS_READ not in principal.scopes:
+            raise MissingScope(scope=Scope.JOBS_READ.value)
+        with self._identity.watching(principal) as ended:
+            if ended.is_set():
+                raise BadCredential
+            yield principal, ended
+
+    async def open(self, socket: WebSocket) -> None:
+        """Open it if it is not open yet."""
+        if socket.application_state is WebSocketState.CONNECTING:
             await socket.accept()
-            credential = await _first_message(socket, wait_s)
-        case [str(credential)]:
-            pass
-        case _:
+
+    async def _principal(self, socket: WebSocket) -> Principal:
+        sent = socket.query_params
+        if any(name in sent for name in NEVER_IN_A_URL):
             raise BadCredential
-    principal = await identity.principal(credential)
-    if Scope.JOBS_READ not in principal.scopes:
-        raise MissingScope(scope=Scope.JOBS_READ.value)
-    return principal
+        match presented(socket.headers), sent.getlist("ticket"):
+            case [], []:
+                await socket.accept()
+                return await self._identity.principal(await _first_message(socket, self._wait_s))
+            case [str(credential)], []:
+                return await self._identity.principal(credential)
+            case [], [ticket]:
+                return await self._tickets.spend(ticket, socket.headers.getlist("origin"))
+            case _:
+                raise BadCredential
 
 
 def job_id_of(text: str) -> UUID:

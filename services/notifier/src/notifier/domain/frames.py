@@ -9,6 +9,7 @@ from typing import Any
 
 from contracts.executor import Progress
 from contracts.scheduler import FINAL, STATUS, Job, JobError, JobEvent, Output
+from contracts.wire.errors import Refused
 
 
 def snapshot(job: Job, *, progress: float, at: datetime) -> str:
@@ -64,6 +65,17 @@ def end(event: JobEvent) -> str:
 def of_progress(progress: Progress) -> str:
     """How far the running attempt is."""
     return json.dumps({"type": "progress"} | progress.model_dump(mode="json"))
+
+
+def unsubscribed(job_id: str, *, at: datetime) -> str:
+    """Nothing more of this job comes over this socket."""
+    return json.dumps({"type": "unsubscribed", "job_id": job_id, "at": at.isoformat()})
+
+
+def refused(job_id: str, refusal: Refused, *, at: datetime) -> str:
+    """This job cannot be watched; the others go on."""
+    said = {"code": refusal.code, "message": refusal.message}
+    return json.dumps({"type": "error", "job_id": job_id, "at": at.isoformat()} | said)
 
 
 def last_event(job: Job) -> JobEvent:

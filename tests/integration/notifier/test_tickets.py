@@ -1,0 +1,139 @@
+"""B-80: what opens a socket besides a credential in a header, and what does not."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from contracts.auth import BadCredential, BadTicket, MakeTicket, Principal, Role, Scope, Tier
+from contracts.wire.topic import Address
+from tests.integration.notifier.conftest import World, frame
+from tests.kit.scripted_auth import key_id
+
+PAGE = "https://app.example"
+
+
+async def ticket(world: World, *, origin: str | None = PAGE, **fields: object) -> str:
+    """A ticket of alice's key."""
+    alice = world.script.alice
+    said = {
+        "user_id": alice, "username": "alice", "tier": Tier.PRO, "role": Role.USER,
+        "scopes": (Scope.JOBS_READ,), "key_id": key_id("alice-key"), "version": 1,
+    }  # fmt: skip
+    principal = Principal.model_validate(said | fields)
+    made = await world.script.auth.make_ticket(
+        MakeTicket(principal=principal, origin=origin), Address(str(alice), None)
+    )
+    return made.text.get_secret_value()
+
+
+def browser(origin: str | None = PAGE, **more: str) -> dict[str, str]:
+    return ({} if origin is None else {"Origin": origin}) | more
+
+
+async def refused(world: World, query: str, headers: dict[str, str]) -> tuple[int, str]:
+    """How a handshake is refused, alike for one job and for many."""
+    with pytest.raises(InvalidStatus) as caught:
+        await world.watch_many(query, headers=headers).__aenter__()
+    return caught.value.response.status_code, json.loads(caught.value.response.body or b"")["code"]
+
+
+async def test_b_80_a_ticket_opens_one_socket_once(world: World) -> None:
+    job_id = world.job()
+    text = await ticket(world)
+    async with world.watch(job_id, f"?ticket={text}", headers=browser()) as socket:
+        assert (await frame(socket))["type"] == "snapshot"
+    assert await refused(world, f"?ticket={text}", browser()) == (401, BadTicket.code)
+    many = await ticket(world, origin=None)
+    async with world.watch_many(f"?ticket={many}", headers=browser(None)) as socket:
+        await socket.send(json.dumps({"type": "subscribe", "job_id": str(job_id)}))
+        assert (await frame(socket))["type"] == "snapshot"
+
+
+async def test_b_80_of_many_sockets_at_once_one_gets_in(world: World) -> None:
+    text, job_id = await ticket(world), world.job()
+
+    async def enters() -> bool:
+        try:
+            async with world.watch(job_id, f"?ticket={text}", headers=browser()) as socket:
+                return bool((await frame(socket))["type"] == "snapshot")
+        except InvalidStatus:
+            return False
+
+    assert sum(await asyncio.gather(*(enters() for _ in range(20)))) == 1
+
+
+@pytest.mark.parametrize(
+    "origin", [None, "null", "https://evil.example", "https://app.example:444", "http://app.example"]
+)
+async def test_b_80_a_ticket_is_for_pages_of_its_origin(world: World, origin: str | None) -> None:
+    assert await refused(world, f"?ticket={await ticket(world)}", browser(origin)) == (401, BadTicket.code)
+
+
+async def test_b_80_a_ticket_that_a_server_keeps_is_for_no_page(world: World) -> None:
+    assert await refused(world, f"?ticket={await ticket(world, origin=None)}", browser()) == (401, BadTicket.code)
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("?ticket=", BadTicket.code),
+        ("?ticket=alice-key", BadTicket.code),
+        ("?ticket=cft_" + "a" * 43, BadTicket.code),
+        ("?ticket=" + "a" * 3000, BadTicket.code),
+        ("?key=alice-key", BadCredential.code),
+        ("?token=alice-key", BadCredential.code),
+        ("?access_token=alice-key", BadCredential.code),
+        ("?api_key=alice-key", BadCredential.code),
+    ],
+)
+async def test_b_80_nothing_else_in_the_url_opens_a_socket(world: World, query: str, code: str) -> None:
+    assert await refused(world, query, browser()) == (401, code)
+
+
+async def test_b_80_one_credential_and_no_other(world: World) -> None:
+    text = await ticket(world)
+    with_key = browser(**{"X-API-Key": "alice-key"})
+    assert await refused(world, f"?ticket={text}", with_key) == (401, BadCredential.code)
+    assert await refused(world, f"?ticket={text}&ticket={text}", browser()) == (401, BadCredential.code)
+    async with world.watch_many(f"?ticket={text}", headers=browser()):
+        pass  # what was refused has not spent it
+
+
+async def test_b_80_no_subprotocol_is_spoken(world: World) -> None:
+    headers = browser(**{"X-API-Key": "alice-key", "Sec-WebSocket-Protocol": "graphql-ws"})
+    assert await refused(world, "", headers) == (403, "socket.no_subprotocol")
+
+
+async def test_b_80_a_ticket_shows_the_jobs_of_its_tenant_only(world: World) -> None:
+    foreign = world.script.scheduler.add(world.script.bob, UUID(int=5)).job_id
+    with pytest.raises(InvalidStatus) as caught:
+        await world.watch(foreign, f"?ticket={await ticket(world)}", headers=browser()).__aenter__()
+    assert caught.value.response.status_code == 404
+
+
+async def test_b_80_a_ticket_is_not_good_for_more_than_its_credential(world: World) -> None:
+    text = await ticket(world, scopes=(Scope.JOBS_WRITE,))
+    assert await refused(world, f"?ticket={text}", browser()) == (403, "auth.scope.missing")
+    text = await ticket(world, expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    assert await refused(world, f"?ticket={text}", browser()) == (401, BadCredential.code)
+
+
+async def test_f_120_the_socket_of_a_ticket_ends_with_the_credential_that_asked_for_it(world: World) -> None:
+    early, late = await ticket(world), await ticket(world)
+    async with world.watch_many(f"?ticket={early}", headers=browser()) as socket:
+        await world.script.say(world.script.auth.change(world.script.alice, revoked_key=key_id("alice-key")))
+        async with asyncio.timeout(20):
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+        assert (socket.close_code, socket.close_reason) == (4401, BadCredential.code)
+    assert await refused(world, f"?ticket={late}", browser()) == (401, BadCredential.code)
+
+
+async def test_f_150_without_auth_a_ticket_opens_nothing_now(world: World) -> None:
+    text = await ticket(world)
+    await world.script.auth_goes()
+    assert await refused(world, f"?ticket={text}", browser()) == (503, "service.unavailable")

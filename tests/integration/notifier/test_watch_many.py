@@ -1,0 +1,213 @@
+"""Many jobs over one socket."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from structlog.testing import capture_logs
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
+
+from contracts.auth import BadCredential
+from contracts.scheduler import JobError, JobState
+from notifier.api.line import MESSAGES_AT_ONCE
+from notifier.api.watch_many import MAX_JOBS
+from tests.integration.notifier.conftest import World, frame, states, world_at
+from tests.kit.nats import NatsServer
+from tests.kit.scripted_auth import key_id
+from tests.kit.waiting import until
+
+LARGE = JobError(code="node.error", message="x" * 30_000)
+
+
+async def say(socket: ClientConnection, kind: str, job_id: object, **more: Any) -> None:
+    await socket.send(json.dumps({"type": kind, "job_id": str(job_id)} | more))
+
+
+async def frames_until(socket: ClientConnection, kind: str, job_id: object) -> list[dict[str, Any]]:
+    """All frames until, and with, one of this type about this job."""
+    found = [await frame(socket)]
+    while (found[-1]["type"], found[-1]["job_id"]) != (kind, str(job_id)):
+        found.append(await frame(socket))
+    return found
+
+
+async def closing(socket: ClientConnection) -> tuple[int | None, str | None]:
+    """How the socket closes; what comes before that is passed over."""
+    async with asyncio.timeout(20):
+        with suppress(ConnectionClosed):
+            while await socket.recv():
+                pass
+    return socket.close_code, socket.close_reason
+
+
+@asynccontextmanager
+async def unharmed(world: World) -> AsyncIterator[None]:
+    """Whatever happens inside, another socket sees its job to its end."""
+    job_id = world.job()
+    async with world.watch_many() as socket:
+        await say(socket, "subscribe", job_id)
+        assert (await frame(socket))["type"] == "snapshot"
+        yield
+        await world.happen(job_id, JobState.SUCCEEDED)
+        assert states(await frames_until(socket, "end", job_id)) == [(2, "completed")]
+
+
+async def test_each_job_is_told_from_its_snapshot_to_its_end_and_the_socket_stays(world: World) -> None:
+    first, second = world.job(), world.job()
+    async with world.watch_many() as socket:
+        for job_id in (first, second):
+            await say(socket, "subscribe", job_id)
+            assert (await frame(socket)).items() >= {"type": "snapshot", "job_id": str(job_id), "seq": 1}.items()
+        await world.happen(second, JobState.LEASED)
+        await world.happen(first, JobState.SUCCEEDED)
+        told = await frames_until(socket, "end", first)
+        if "status" not in {one["type"] for one in told if one["job_id"] == str(second)}:
+            told += await frames_until(socket, "status", second)
+        assert states([one for one in told if one["job_id"] == str(first)]) == [(2, "completed")]
+        assert states([one for one in told if one["job_id"] == str(second)]) == [(2, "processing")]
+        await world.progress(second, 40)
+        assert (await frames_until(socket, "progress", second))[-1]["progress"] == 40
+        await say(socket, "subscribe", first)
+        assert [one["type"] for one in await frames_until(socket, "end", first)] == ["snapshot", "status", "end"]
+        await world.happen(second, JobState.FAILED)
+        assert states(await frames_until(socket, "end", second)) == [(3, "failed")]
+
+
+async def test_a_job_is_resumed_after_the_event_that_was_seen(world: World) -> None:
+    job_id = world.job()
+    await world.happen(job_id, JobState.LEASED)
+    async with world.watch_many() as socket:
+        await say(socket, "subscribe", job_id, after=1)
+        assert (await frame(socket))["type"] == "snapshot"
+        assert states([await frame(socket)]) == [(2, "processing")]
+        await say(socket, "subscribe", job_id, after=7)
+        refused = await frame(socket)
+        assert (refused["type"], refused["code"]) == ("error", "events.after_invalid")
+
+
+async def test_nothing_more_is_told_of_a_job_after_the_answer_to_unsubscribe(world: World) -> None:
+    left, kept = world.job(), world.job()
+    async with world.watch_many() as socket:
+        for job_id in (left, kept):
+            await say(socket, "subscribe", job_id)
+            await frame(socket)
+        await say(socket, "unsubscribe", left)
+        assert (await frame(socket)).items() >= {"type": "unsubscribed", "job_id": str(left)}.items()
+        await world.happen(left, JobState.SUCCEEDED)
+        await world.happen(kept, JobState.SUCCEEDED)
+        assert {one["job_id"] for one in await frames_until(socket, "end", kept)} == {str(kept)}
+        await say(socket, "unsubscribe", kept)
+        assert (await frame(socket))["type"] == "unsubscribed"
+
+
+async def test_b_81_s_1_somebody_elses_job_is_answered_like_nobodys_and_the_others_go_on(world: World) -> None:
+    foreign = world.script.scheduler.add(world.script.bob, uuid4()).job_id
+    async with unharmed(world), world.watch_many() as socket:
+        answers = []
+        for job_id in (foreign, UUID(int=7), "no-id", foreign.hex):
+            await say(socket, "subscribe", job_id)
+            answer = await frame(socket)
+            assert answer.pop("job_id") == str(job_id)
+            answers.append({name: answer[name] for name in answer if name != "at"})
+        assert answers == [{"type": "error", "code": "job.not_found", "message": "There is no such job."}] * 4
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        ("{}", 4400),
+        ('{"type": null}', 4400),
+        ('{"type": "shout", "job_id": "a"}', 4400),
+        ('{"type": "subscribe"}', 4400),
+        ('{"type": "subscribe", "job_id": 7}', 4400),
+        ('{"type": "subscribe", "job_id": "a", "after": -1}', 4400),
+        ('{"type": "subscribe", "job_id": "a", "after": true}', 4400),
+        ('{"type": "subscribe", "job_id": "a", "all": true}', 4400),
+        ('{"type": "subscribe", "job_id": "' + "a" * 65 + '"}', 4400),
+        ("[" * 4000, 4400),
+        ('{"a":' * 700, 4400),
+        ("no json", 4400),
+        ("x" * 4097, 1009),
+        ("x" * (1 << 20), 1009),
+        (b'{"type": "unsubscribe", "job_id": "a"}', 1003),
+        (Frame(Opcode.TEXT, b"\xff\xfe"), 1007),
+        (Frame(Opcode.CLOSE, b"\x27\x0f"), 1002),
+    ],
+)
+async def test_b_81_what_is_no_message_closes_the_socket(world: World, sent: Any, code: int) -> None:
+    async with unharmed(world), world.watch_many() as socket:
+        if isinstance(sent, Frame):
+            socket.protocol.send_frame(sent)
+            socket.send_data()
+        else:
+            await socket.send(sent)
+        assert (await closing(socket))[0] == code
+
+
+async def test_b_81_a_message_in_very_many_pieces_is_not_put_together(world: World) -> None:
+    async with unharmed(world), world.watch_many() as socket:
+        for opcode in [Opcode.TEXT] + [Opcode.CONT] * 10_000:
+            socket.protocol.send_frame(Frame(opcode, b"", fin=False))
+        socket.send_data()
+        assert (await closing(socket))[0] == 1008
+
+
+async def test_b_81_more_jobs_than_may_be_are_refused_one_by_one_and_then_the_socket_closes(world: World) -> None:
+    async with unharmed(world), world.watch_many() as socket:
+        jobs = [world.job() for _ in range(MAX_JOBS + 1)]
+        for job_id in jobs:
+            await say(socket, "subscribe", job_id)
+        told = [await frame(socket) for _ in jobs]
+        assert sorted(one["type"] for one in told) == ["error"] + ["snapshot"] * MAX_JOBS
+        refused = next(one for one in told if one["type"] == "error")
+        assert (refused["job_id"], refused["code"]) == (str(jobs[-1]), "socket.too_many_jobs")
+        await say(socket, "subscribe", jobs[0])
+        assert (await frame(socket))["type"] == "snapshot"
+        for _ in range(2 * MESSAGES_AT_ONCE):
+            await say(socket, "unsubscribe", jobs[-1])
+        assert await closing(socket) == (1008, "too many messages")
+
+
+async def test_b_81_who_asks_for_much_and_reads_nothing_is_cut(nats_server: NatsServer, database_url: str) -> None:
+    async with world_at(nats_server.url, database_url, send_timeout_s=0.5) as world, unharmed(world):
+        jobs = [world.job() for _ in range(20)]
+        with capture_logs() as logs:
+            async with world.watch_many(max_queue=1) as socket:
+                for job_id in jobs:
+                    await say(socket, "subscribe", job_id)
+                socket.transport.pause_reading()
+                for job_id in jobs * 20:
+                    await world.happen(job_id, JobState.QUEUED, error=LARGE)
+                await until(lambda: any(entry["event"] == "notifier.viewer.too_slow" for entry in logs))
+                socket.transport.resume_reading()
+                assert (await closing(socket))[0] in {1006, 1013}
+
+
+async def test_f_120_the_socket_ends_with_its_credential(world: World) -> None:
+    job_id = world.job()
+    async with world.watch_many() as socket, world.watch_many() as idle:
+        await say(socket, "subscribe", job_id)
+        await frame(socket)
+        await world.script.say(world.script.auth.change(world.script.alice, revoked_key=key_id("alice-key")))
+        for one in (socket, idle):
+            assert await closing(one) == (4401, BadCredential.code)
+
+
+async def test_a_browser_may_say_its_credential_first(world: World) -> None:
+    job_id = world.job()
+    async with world.watch_many(headers={}) as socket:
+        await socket.send('{"type": "auth", "key": "alice-key"}')
+        await say(socket, "subscribe", job_id)
+        assert (await frame(socket))["type"] == "snapshot"
+    async with world.watch_many(headers={}) as socket:
+        await say(socket, "subscribe", job_id)
+        assert await closing(socket) == (4401, BadCredential.code)
+    with pytest.raises(InvalidStatus) as refused:
+        await world.watch_many(headers={"X-API-Key": "nobody"}).__aenter__()
+    assert refused.value.response.status_code == 401
