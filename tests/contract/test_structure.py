@@ -25,7 +25,7 @@ MAX_LINES, CHASSIS_MODULES, CHASSIS_LINES = 300, 18, 1820  # decision record 000
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_does_one_thing(path: Path) -> None:
-    limit = 600 if path.parent.name == "contracts" else MAX_LINES  # a vocabulary is a list
+    limit = 700 if path.parent.name == "contracts" else MAX_LINES  # a vocabulary is a list
     assert len(path.read_text().splitlines()) <= limit
     assert path.stem not in FORBIDDEN_NAMES
 
