@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from auth.consumers import credentials, keys, sessions, users
+from auth.consumers import audit, credentials, keys, sessions, users
 from auth.domain.api_key import Pepper
 from auth.domain.password import Policy
 from auth.domain.password_hash import PasswordHashes
@@ -33,8 +33,10 @@ from auth.usecases.list_users import UserLister
 from auth.usecases.note_use import UseNotes
 from auth.usecases.open_session import SessionOpener
 from auth.usecases.read_account import AccountReader
+from auth.usecases.read_audit import AuditReader
 from auth.usecases.read_changes import ChangeReader
 from auth.usecases.read_tenant import TenantReader
+from auth.usecases.record_action import ActionRecorder
 from auth.usecases.record_denial import DenialRecorder
 from auth.usecases.refresh_session import SessionRefresher
 from auth.usecases.register import Registrar
@@ -78,6 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
         tiers=TierLister(database),
         tier=TierChanger(database, announcer),
     )
+    audit.register(bus, recorder=ActionRecorder(database), reader=AuditReader(database))
     life = timedelta(days=settings.key_days)
     keys.register(
         bus,

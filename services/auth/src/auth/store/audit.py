@@ -10,6 +10,7 @@ from structlog.contextvars import get_contextvars
 
 from auth.domain.audit_chain import BEGINNING, Link, hash_of
 from chassis.statement import Connection, Row, Statement
+from contracts.audit import ReadAudit
 
 PAGE = 1000
 _LOCK_KEY = 0x6175646974  # "audit"
@@ -44,10 +45,16 @@ _ADD = Statement("""
 INSERT INTO audit_log (id, at, action, actor_id, subject_id, ip, request_id, detail, hash)
 VALUES (:id, :at, :action, :actor_id, :subject_id, :ip, :request_id, CAST(:detail AS jsonb), :hash)
 """)
-_PAGE = Statement("""
-SELECT id, at, action, actor_id, subject_id, ip, request_id, detail, hash
-FROM audit_log WHERE id > :after ORDER BY id LIMIT :limit
-""")
+_ENTRIES = "SELECT id, at, action, actor_id, subject_id, ip, request_id, detail, hash FROM audit_log "
+_PAGE = Statement(_ENTRIES + "WHERE id > :after ORDER BY id LIMIT :limit")
+_CONDITIONS = {
+    "actor_id": "actor_id = :actor_id",
+    "subject_id": "subject_id = :subject_id",
+    "action": "action = :action",
+    "after": "at >= :after",
+    "before": "at < :before",
+    "before_id": "id < :before_id",
+}
 
 
 async def record(connection: Connection, entry: Entry) -> None:
@@ -71,6 +78,14 @@ async def record(connection: Connection, entry: Entry) -> None:
     )
     values = {name: getattr(link, name) for name in Link.__slots__} | {"detail": detail}
     await _ADD.run(connection, **values, hash=hash_of(last["hash"] or BEGINNING, link))
+
+
+async def page(connection: Connection, query: ReadAudit) -> list[tuple[Link, bytes]]:
+    """Up to ``limit + 1`` entries with their hashes, newest first."""
+    given = query.model_dump(include=set(_CONDITIONS), exclude_none=True)
+    where = " AND ".join(_CONDITIONS[name] for name in given) or "true"
+    found = Statement(f"{_ENTRIES} WHERE {where} ORDER BY id DESC LIMIT :limit")
+    return [(_link(row), row["hash"]) for row in await found.all(connection, **given, limit=query.limit + 1)]
 
 
 async def entries(connection: Connection) -> AsyncIterator[tuple[Link, bytes]]:

@@ -152,5 +152,8 @@ AUDIT_LOG = Table(
     Column("detail", JSONB, nullable=False, server_default="{}"),
     Column("hash", LargeBinary, nullable=False, comment="SHA-256 over the row before and this one"),
     Index("ix_audit_log_subject_id", "subject_id", "id"),
+    Index("ix_audit_log_actor_id", "actor_id", "id"),
+    Index("ix_audit_log_action", "action", "id"),
+    Index("ix_audit_log_at", "at"),
     comment="Append-only: a trigger refuses UPDATE, DELETE and TRUNCATE. No foreign keys: it outlives what it names.",
 )

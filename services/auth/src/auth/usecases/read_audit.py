@@ -1,0 +1,30 @@
+"""An admin reads the audit log."""
+
+from uuid import UUID
+
+from auth.store import audit
+from auth.store.audit import Entry
+from auth.usecases.acting_admin import require_admin
+from chassis.postgres import Database
+from contracts.audit import AuditEntry, AuditPage, ReadAudit
+
+
+class AuditReader:
+    """Shows the audit log as it stands; that somebody looked is kept. ``auth audit verify`` says if it is whole."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(self, actor_id: UUID, query: ReadAudit) -> AuditPage:
+        """One page, newest first.
+
+        Raises:
+            MissingScope: who asks is not an active admin.
+        """
+        async with self._database.direct() as connection:
+            await require_admin(connection, actor_id)
+            found = await audit.page(connection, query)
+            detail = query.model_dump(mode="json", exclude_none=True)
+            await audit.record(connection, Entry("audit.read", actor_id, None, None, detail))
+        entries = tuple(AuditEntry(**link.as_json(), hash=hash_.hex()) for link, hash_ in found[: query.limit])
+        return AuditPage(entries=entries, more=len(found) > query.limit)
