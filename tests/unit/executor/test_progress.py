@@ -52,6 +52,12 @@ def test_a_hundred_is_said_with_success_alone() -> None:
     assert (said.progress, said.nodes_done, said.eta_seconds, said.node) == (100, 4, 0, None)
 
 
+def test_next_to_no_progress_is_no_guess() -> None:
+    made = fold(("progress", {"node": "1", "value": 1e-320, "max": 1}))
+    assert made.percent > 0
+    assert made.snapshot(REF, at=NOW, elapsed_s=5).eta_seconds is None
+
+
 def test_events_of_no_use_tell_nothing() -> None:
     made = fold()
     assert not made.take("status", {})

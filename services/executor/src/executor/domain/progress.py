@@ -9,6 +9,7 @@ from contracts.scheduler import AttemptRef
 
 ALMOST = 99.0  # percent; 100 is said with success alone
 SETTLED_S = 1.0  # a guess from less than this long is worth nothing
+LONGEST_GUESS_S = 30 * 86_400.0  # nor is one from next to no progress: at worst it is infinite, and no message is
 
 
 class ProgressFold:
@@ -116,7 +117,8 @@ def _eta(percent: float, elapsed_s: float) -> float | None:
         return 0.0
     if percent <= 0 or elapsed_s < SETTLED_S:
         return None
-    return round(elapsed_s * (100 - percent) / percent, 1)
+    guess = elapsed_s * (100 - percent) / percent
+    return round(guess, 1) if guess < LONGEST_GUESS_S else None
 
 
 def _is_number(value: Any) -> bool:
