@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -38,12 +39,11 @@ def helpers() -> list[int]:
     """The helper processes of this process, which is the gateway's too."""
     found = []
     for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            try:
-                if b"gateway.clients.picture_helper" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    found.append(int(pid))
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+        with suppress(FileNotFoundError, ProcessLookupError):  # threads and processes end while one looks
+            for pid in (task / "children").read_text().split():
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    if b"gateway.clients.picture_helper" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        found.append(int(pid))
     return found
 
 

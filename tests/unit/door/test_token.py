@@ -16,7 +16,7 @@ from contracts.auth import BadCredential, Jwk, Principal, Role, Scope, Tier
 from door.token import LEEWAY_S, keys_of, kid_of, verified
 from tests.kit.scripted_auth import ScriptedAuth, SigningKey
 
-ALICE = uuid4()
+ALICE = UUID("0193a6c0-0000-7000-8000-000000000001")
 AUTH = ScriptedAuth()
 KEYS = keys_of([AUTH.signing.jwk])
 HEADER = {"alg": "EdDSA", "typ": "at+jwt", "kid": AUTH.signing.kid}
