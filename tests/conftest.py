@@ -1,12 +1,14 @@
 """What all tests share: one NATS server and one PostgreSQL server, started when the first test asks for them."""
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
+from tests.kit.workers import ByFolder
 
 if TYPE_CHECKING:
     from tests.kit.containers import NatsContainer, PostgresContainer
@@ -16,11 +18,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--containers", action="store_true", help="NATS and PostgreSQL from Docker, not from the wheels")
 
 
+hypothesis.settings.register_profile("bounded by pytest alone", deadline=None)  # how long one example takes is the load
+hypothesis.settings.load_profile("bounded by pytest alone")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--containers"):
         from tests.kit.containers import require_engine  # noqa: PLC0415 - Docker's client takes a second to import
 
         require_engine()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+    return ByFolder(config, log)
 
 
 def nats_for(config: pytest.Config) -> "NatsServer | NatsContainer":
