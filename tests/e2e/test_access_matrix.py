@@ -6,6 +6,7 @@ that lacks just the scope that the route asks for; nobody sends no credential; r
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from tests.kit.fleet import HELLO, Fleet
 
 PASSWORD = "nobody else has this one yet"
 SCOPES = ["jobs:read", "jobs:write", "keys"]
+PICTURE = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgZGJmAQAAGQAL51pGpAAAAABJRU5ErkJggg==")
 WHO = ("alice", "bob", "bob_key", "weak", "nobody", "root")
 
 
@@ -80,6 +82,9 @@ ROWS: dict[str, Row] = {
     "HEAD /api/v1/jobs/{job_id}/image": object_of_alice("jobs:read"),
     "DELETE /api/v1/jobs/{job_id}": object_of_alice("jobs:write"),
     "POST /api/v1/jobs/{job_id}/cancel": object_of_alice("jobs:write"),
+    "POST /api/v1/upload": own("jobs:write", 415, json={}),
+    "GET /api/v1/uploads": own("jobs:read"),
+    "GET /api/v1/uploads/{upload_id}": object_of_alice("jobs:read"),
     "GET /api/v1/workflows": own("jobs:read"),
     "GET /api/v1/workflows/{workflow_name}": object_of_alice("jobs:read"),
     "GET /api/v1/workflows/{workflow_name}/openapi.json": object_of_alice("jobs:read"),
@@ -157,6 +162,9 @@ async def world(fleet: Fleet) -> World:
         made.paths["workflow_name"] = f"alice-{pid}"
         saved = await http.put(f"/workflows/alice-{pid}", json={"workflow": HELLO}, headers=alice)
         assert saved.status_code == 201, saved.text
+        uploaded = await http.post("/upload", content=PICTURE, headers={"Content-Type": "image/png", **alice})
+        assert uploaded.status_code == 201, uploaded.text
+        made.paths["upload_id"] = uploaded.json()["id"]
         made.paths["key_id"] = (await key(http, alice, SCOPES))["id"]
     async with fleet.client(made.weak["keys"]["X-API-Key"]) as reader:
         assert (await fleet.ended(reader, made.paths["job_id"]))["status"] == "completed"
@@ -233,7 +241,8 @@ async def test_s_2_only_what_is_written_down_passes(world: World, name: str, who
 @pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.statuses[1] == 404 and name[:2] != "WS"])
 async def test_s_1_somebody_elses_is_answered_like_nobodys(world: World, name: str) -> None:
     method, template = name.split(" ")
-    other = {"key_id": "0" * 12, "job_id": "01a207ba-9da5-7b63-8156-e4e4ca898bed", "workflow_name": "nobodys"}
+    some_id = "01a207ba-9da5-7b63-8156-e4e4ca898bed"
+    other = {"key_id": "0" * 12, "job_id": some_id, "upload_id": some_id, "workflow_name": "nobodys"}
     async with httpx.AsyncClient(base_url=world.fleet.base_url, timeout=20) as http:
         answers = [
             await http.request(method, _filled(template, paths), headers=world.headers["bob_key"], json=ROWS[name].json)

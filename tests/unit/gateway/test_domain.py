@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from contracts.gateway import Submission
 from contracts.wire.errors import FieldError
 from contracts.workflow import estimate_images, read_graph
-from gateway.domain import cursor, text_to_image, upload_token
+from gateway.domain import cursor, output_token, text_to_image
 from gateway.domain.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
-from gateway.domain.errors import BadCursor, BadUploadToken, InvalidRequest, Malformed
+from gateway.domain.errors import BadCursor, BadOutputToken, InvalidRequest, Malformed
 from gateway.domain.json_body import read_json, read_model
 from gateway.domain.keys import derive
-from gateway.domain.upload_token import UploadRight
+from gateway.domain.output_token import OutputRight
 
 KEY = derive("secret", "tests")
 
@@ -67,24 +67,24 @@ def test_a_cursor_is_bound_to_tenant_filter_and_key() -> None:
             cursor.decode(key, made, tenant=tenant, filters=filters)
 
 
-def test_an_upload_token_gives_its_right_until_it_expires() -> None:
-    right = UploadRight(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
-    token = upload_token.sign(KEY, right)
-    assert upload_token.verify(KEY, token, now_s=1_000) == right
+def test_an_output_token_gives_its_right_until_it_expires() -> None:
+    right = OutputRight(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
+    token = output_token.sign(KEY, right)
+    assert output_token.verify(KEY, token, now_s=1_000) == right
     assert right.key == f"{right.tenant_id}/{right.job_id}/2/{right.output_id}"
-    with pytest.raises(BadUploadToken):
-        upload_token.verify(KEY, token, now_s=1_001)
+    with pytest.raises(BadOutputToken):
+        output_token.verify(KEY, token, now_s=1_001)
 
 
 @given(st.integers(min_value=0, max_value=143), st.integers(min_value=1, max_value=63))
 def test_a_token_that_was_touched_gives_nothing(place: int, turn: int) -> None:
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    right = UploadRight(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
-    token = upload_token.sign(KEY, right)
+    right = OutputRight(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
+    token = output_token.sign(KEY, right)
     place %= len(token) - 1  # the last character has bits that mean nothing
     other = alphabet[(alphabet.index(token[place]) + turn) % 64]
-    with pytest.raises(BadUploadToken):
-        upload_token.verify(KEY, token[:place] + other + token[place + 1 :], now_s=1_000)
+    with pytest.raises(BadOutputToken):
+        output_token.verify(KEY, token[:place] + other + token[place + 1 :], now_s=1_000)
 
 
 @pytest.mark.parametrize(

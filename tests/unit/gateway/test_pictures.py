@@ -31,7 +31,7 @@ def run(
     source: bytes, wanted: str = "png", *, quality: int = 90, box: tuple[int, int] = (0, 0)
 ) -> tuple[int, bytes, int]:
     """Its exit status, what it gave, and the most memory that it had, KiB."""
-    bounds = (PIXELS, 96 << 20, 1 << 30, 20)
+    bounds = (0, PIXELS, 96 << 20, 1 << 30, 20)
     command = [
         sys.executable,
         "-I",

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -23,6 +24,7 @@ from gateway.api import (
     events,
     fleet,
     generate,
+    intake,
     jobs,
     jwks,
     keys,
@@ -49,15 +51,19 @@ from gateway.settings import Settings
 from gateway.store.artifacts import Artifacts
 from gateway.store.buckets import Buckets
 from gateway.store.objects import Objects
+from gateway.store.uploads import Bounds, Uploads
 from gateway.store.workflows import Workflows
 from gateway.usecases.convert_output import Converter
 from gateway.usecases.fleet import FleetView
 from gateway.usecases.keyset import PublicKeys
 from gateway.usecases.limit_rate import RateLimiter
 from gateway.usecases.me import MeView
+from gateway.usecases.own_uploads import OwnUploads
+from gateway.usecases.picture_line import PictureLine
 from gateway.usecases.record_denial import Denials
 from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.store_output import Intake
+from gateway.usecases.take_upload import UploadDesk
 
 DOCUMENT = "/openapi.json"
 ROOM_BYTES = 256 << 20
@@ -82,16 +88,19 @@ def create_app(settings: Settings) -> FastAPI:
     artifacts, objects = Artifacts(database), Objects(settings.artifacts_url)
     fleet_view = FleetView(bus, keep_s=settings.models_cache_s)
     secret = settings.secret_key.get_secret_value()
-    intake = Intake(
+    outputs = Intake(
         artifacts=artifacts,
         objects=objects,
         key=derive(secret, "outputs"),
         origin=settings.internal_url,
-        link_s=settings.upload_link_s,
+        link_s=settings.output_link_s,
         max_bytes=settings.max_output_bytes,
     )
     pictures = Pictures(max_pixels=settings.picture_max_pixels, within_s=settings.picture_within_s)
-    converter = Converter(pictures, objects, at_once=settings.pictures_at_once)
+    line = PictureLine(settings.pictures_at_once)
+    converter = Converter(pictures, objects, line)
+    kept = Uploads(database, Bounds(files=settings.max_uploads, bytes=settings.max_uploads_bytes))
+    desk = UploadDesk(kept, objects, pictures, line, max_bytes=settings.max_upload_size)
     identity = Identity(bus, service="gateway")
     buckets = Buckets(database)
     limiter = RateLimiter(buckets)
@@ -104,7 +113,7 @@ def create_app(settings: Settings) -> FastAPI:
         "bus": bus, "fleet": fleet_view, "saved": saved, "public_url": settings.public_url, "used": me.used
     }  # fmt: skip
     open_door(bus, fleet_view, settings.public_url, saved=saved, used=me.used)
-    serve_grants(bus, intake)
+    serve_grants(bus, outputs)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -156,7 +165,13 @@ def create_app(settings: Settings) -> FastAPI:
         tickets.router(bus=bus, public_url=settings.public_url),
         admin.router(bus=bus, cursor_key=cursor_key),
         jwks.router(keys=PublicKeys(bus)),
-        uploads.router(intake=intake, idle_s=settings.upload_idle_s),
+        uploads.router(
+            desk=desk,
+            own=OwnUploads(kept, cursor_key=cursor_key),
+            keep=timedelta(days=settings.upload_days),
+            public_url=settings.public_url,
+        ),
+        intake.router(intake=outputs, idle_s=settings.output_idle_s),
     )
     if settings.docs_public:
         _add(app, docs.router(title=app.title, document=DOCUMENT))

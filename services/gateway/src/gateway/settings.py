@@ -16,7 +16,7 @@ _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
 class Settings(DatabaseSettings):
     """Environment of the gateway, ``GATEWAY_…``.
 
-    ``SECRET_KEY``, ``RATE_LIMIT_ENABLED`` and ``UPLOAD_DIR`` also go by their plain names.
+    ``SECRET_KEY``, ``RATE_LIMIT_ENABLED``, ``MAX_UPLOAD_SIZE`` and ``UPLOAD_DIR`` also go by their plain names.
     """
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
@@ -26,9 +26,17 @@ class Settings(DatabaseSettings):
     internal_url: str = Field(default="http://127.0.0.1:8001", description="origin that executors see")
     secret_key: SecretStr = Field(description="seeds the keys of cursors and upload links; the same on all replicas")
     artifacts_url: str = Field(default="file:///var/lib/comfyfleet/artifacts", description="file:///… or s3://…")
-    upload_link_s: float = Field(default=900, gt=0, description="how long an executor may use an upload link, seconds")
+    output_link_s: float = Field(
+        default=900, gt=0, description="how long an executor may send an output by its link, seconds"
+    )
     max_output_bytes: int = Field(default=2 << 30, gt=0, description="largest output, bytes; a minute of raw video")
-    upload_idle_s: float = Field(default=30, gt=0, description="longest pause inside an upload, seconds")
+    output_idle_s: float = Field(default=30, gt=0, description="longest pause while an output is sent, seconds")
+    max_upload_size: int = Field(
+        default=10 << 20, ge=1 << 10, le=64 << 20, description="largest image that is uploaded, bytes"
+    )
+    upload_days: float = Field(default=7, gt=0, le=3660, description="how long an upload is kept, days")
+    max_uploads: int = Field(default=1000, ge=1, description="uploads that one user keeps at a time")
+    max_uploads_bytes: int = Field(default=1 << 30, ge=1 << 20, description="of them together, bytes")
     rate_limit_enabled: bool = Field(default=True, description="whether requests are counted at all")
     login_per_minute: int = Field(default=30, ge=1, description="logins, registrations, refreshes of one address")
     open_per_minute: int = Field(default=120, ge=1, description="requests without a valid credential of one address")
@@ -40,7 +48,10 @@ class Settings(DatabaseSettings):
     )
     docs_public: bool = Field(default=False, description="whether /docs and /openapi.json are there")
     picture_max_pixels: int = Field(
-        default=4096 * 4096, ge=1 << 16, le=1 << 26, description="of an output that is converted, by its header"
+        default=4096 * 4096,
+        ge=1 << 16,
+        le=1 << 26,
+        description="of an image that is uploaded or converted, by its header",
     )
     picture_within_s: float = Field(default=5, gt=0, le=60, description="longest conversion of a picture, seconds")
     pictures_at_once: int = Field(default=2, ge=1, le=64, description="conversions that run at a time, each a process")
@@ -69,9 +80,11 @@ class Settings(DatabaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _upload_dir(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """The old plan's name of the local artifact directory."""
-        folder = os.environ.get("UPLOAD_DIR")
+    def _old_names(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The old plan's names of the local artifact directory and the largest upload."""
+        folder, size = os.environ.get("UPLOAD_DIR"), os.environ.get("MAX_UPLOAD_SIZE")
         if folder and not values.get("artifacts_url"):
             values["artifacts_url"] = f"file://{os.path.abspath(folder)}"  # noqa: PTH100 - Path.resolve follows links
+        if size and not values.get("max_upload_size"):
+            values["max_upload_size"] = size
         return values

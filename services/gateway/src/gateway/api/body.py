@@ -50,17 +50,17 @@ async def form_body(request: Request) -> dict[str, str]:
         BodyTooSlow: it took more than ``READ_S``.
         Malformed: not a form as we take it.
     """
-    with _room(request) as take:
+    with room_of(request) as take:
         return read_form(await _read(request, "application/x-www-form-urlencoded", FORM_BYTES, take))
 
 
 async def _json(request: Request, limit: int) -> Any:
-    with _room(request) as take:
+    with room_of(request) as take:
         body = await _read(request, "application/json", limit, take)
         return read_json(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read_json, body)
 
 
-def _room(request: Request) -> AbstractContextManager[Callable[[int], None]]:
+def room_of(request: Request) -> AbstractContextManager[Callable[[int], None]]:
     """Room for the body of a request, among those of the same client."""
     room: Room = request.app.state.room
     principal: Principal | None = request.state.principal

@@ -1,47 +1,80 @@
-"""Where executors PUT the bytes of outputs. Not part of the public API; the token in the path is the right to do it."""
+"""Images that workflows take: put in, looked at, taken out."""
 
-import asyncio
-from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
-from starlette.requests import ClientDisconnect
+from fastapi import APIRouter, Query, Request, Response
 
-from contracts.gateway import StoredOutput
-from gateway.domain.errors import BrokenUpload
-from gateway.usecases.store_output import Intake
+from gateway.api.access import Reader, Writer
+from gateway.api.problems import problems
+from gateway.api.upload_body import FORM, PICTURES, received
+from gateway.domain.public_upload import UploadBody, UploadsBody
+from gateway.store.uploads import Upload
+from gateway.usecases.own_uploads import OwnUploads
+from gateway.usecases.take_upload import UploadDesk
 
-MAX_TYPE = 200
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            FORM: {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                    "additionalProperties": False,
+                }
+            },
+            **dict.fromkeys(PICTURES, _BINARY),
+        },
+    }
+}
 
 
-def router(*, intake: Intake, idle_s: float) -> APIRouter:
-    """The internal route of uploads.
+def router(*, desk: UploadDesk, own: OwnUploads, keep: timedelta, public_url: str) -> APIRouter:
+    """The routes of uploads."""
+    routes = APIRouter(prefix="/api/v1", tags=["uploads"])
 
-    Args:
-        intake: takes the bytes.
-        idle_s: longest pause between two pieces of a body, seconds.
-    """
-    routes = APIRouter(prefix="/internal", include_in_schema=False)
+    def present(upload: Upload) -> UploadBody:
+        fields = {name: getattr(upload, name) for name in UploadBody.model_fields if name != "url"}
+        return UploadBody(url=f"{public_url}/api/v1/uploads/{upload.id}/content", **fields)
 
-    @routes.put("/outputs/{token}")
-    async def store(token: str, request: Request) -> StoredOutput:
-        content_type = request.headers.get("content-type", "application/octet-stream").lower()[:MAX_TYPE]
-        try:
-            return await intake.store(token, _chunks(request, idle_s), content_type)
-        except ClientDisconnect:
-            raise BrokenUpload from None
+    @routes.post(
+        "/upload",
+        status_code=201,
+        summary="Upload an image",
+        openapi_extra=_BODY,
+        responses={
+            201: {"headers": {"Location": {"description": "The upload.", "schema": {"type": "string"}}}},
+            200: {"model": UploadBody, "description": "These bytes are kept already; from now on as long as new ones."},
+            **problems(400, 408, 413, 415, 422),
+        },
+    )
+    async def upload(tenant: Writer, request: Request, response: Response) -> UploadBody:
+        """A PNG, JPEG or WebP, as the one file of a form or as the body itself. What it is, its bytes say.
+
+        Kept are its pixels, upright and in sRGB, with their alpha: as JPEG where it was one, as PNG otherwise. Nothing
+        else of the file is, neither metadata nor name. The same bytes again are the same upload.
+        """
+        async with received(request, desk) as sent:
+            taken, new = await desk.take(sent, tenant=tenant, keep=keep)
+        response.status_code = 201 if new else 200
+        response.headers["Location"] = f"/api/v1/uploads/{taken.id}"
+        return present(taken)
+
+    @routes.get("/uploads", summary="List own uploads, newest first", responses=problems(422))
+    async def list_(
+        *,
+        tenant: Reader,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+    ) -> UploadsBody:
+        found, next_cursor = await own.page(tenant=tenant, limit=limit, cursor=cursor)
+        return UploadsBody(uploads=[present(one) for one in found], next_cursor=next_cursor)
+
+    @routes.get("/uploads/{upload_id}", summary="Read an upload", responses=problems(404))
+    async def read(tenant: Reader, upload_id: str) -> UploadBody:
+        return present(await own.read(upload_id, tenant=tenant))
 
     return routes
-
-
-async def _chunks(request: Request, idle_s: float) -> AsyncIterator[bytes]:
-    """The body, piece by piece."""
-    stream = request.stream()
-    while True:
-        try:
-            async with asyncio.timeout(idle_s):
-                chunk = await anext(stream, None)
-        except TimeoutError:  # not to be taken for one of the database's
-            raise ClientDisconnect from None
-        if chunk is None:
-            return
-        yield chunk

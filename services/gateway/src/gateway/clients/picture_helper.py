@@ -12,7 +12,8 @@ from io import BytesIO
 
 from PIL import Image, ImageCms, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - see Image.preinit
 
-from gateway.domain.picture_format import PictureFormat, Said, Wanted, format_of, webp_pixels
+from gateway.domain.picture_format import PictureFormat, Said, Wanted, format_of
+from gateway.domain.picture_header import Size, Unfit, webp_size
 
 Image.preinit()  # what Pillow would load when it meets it (EXIF is TIFF, a JPEG can be MPO) cannot be opened then
 ORIENTATION = 0x0112  # the EXIF tag
@@ -29,15 +30,16 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
 def main(arguments: list[str]) -> Said:
-    """Convert. The arguments: format, quality, width and height (0 for any), pixels, source bytes, memory, seconds."""
-    format_, (quality, width, height, pixels, source_bytes, memory, seconds) = arguments[0], map(int, arguments[1:])
+    """Convert. The arguments: format, quality, width, height (0 for any), faithful; the four bounds."""
+    format_, (quality, width, height, faithful, *bounds) = arguments[0], map(int, arguments[1:])
+    pixels, source_bytes, memory, seconds = bounds
     confine(memory, seconds)
-    wanted = Wanted(PictureFormat(format_), quality, width or None, height or None)
+    wanted = Wanted(PictureFormat(format_), quality, width or None, height or None, faithful=bool(faithful))
     try:
         source = sys.stdin.buffer.read(source_bytes + 1)
         if len(source) > source_bytes:
             return Said.NOT_CONVERTIBLE
-        if webp_pixels(source) > pixels and format_of(source) is PictureFormat.WEBP:
+        if format_of(source) is PictureFormat.WEBP and not fits(webp_size(source), pixels):
             return Said.TOO_MANY_PIXELS
         converted = convert(source, wanted, pixels)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -47,6 +49,11 @@ def main(arguments: list[str]) -> Said:
     sys.stdout.buffer.write(converted)
     sys.stdout.buffer.flush()
     return Said.CONVERTED
+
+
+def fits(size: Size | Unfit, pixels: int) -> bool:
+    """Whether a picture may be opened at all; one that does not say its size is refused by the decoder."""
+    return isinstance(size, Unfit) or size[0] * size[1] <= pixels
 
 
 def confine(memory: int, seconds: int) -> None:
@@ -65,8 +72,10 @@ def confine(memory: int, seconds: int) -> None:
 def convert(source: bytes, wanted: Wanted, pixels: int) -> bytes:
     """The first frame of the picture, upright, in sRGB, as wanted, without anything that is not a pixel."""
     Image.MAX_IMAGE_PIXELS = pixels
-    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    warnings.simplefilter("error", Warning if wanted.faithful else Image.DecompressionBombWarning)
     picture: Image.Image = Image.open(BytesIO(source), formats=["PNG", "JPEG", "WEBP"])  # the header alone, so far
+    if wanted.faithful and getattr(picture, "is_animated", False) and picture.format != "MPO":
+        raise ValueError("it moves")
     orientation, profile = _orientation(picture), picture.info.get("icc_profile")
     sideways = orientation >= 5
     across, down = (picture.height, picture.width) if sideways else picture.size
@@ -117,9 +126,9 @@ def _plain(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 def _options(wanted: Wanted) -> dict[str, int | bool]:
     if wanted.format is PictureFormat.PNG:
-        return {"compress_level": 6}
+        return {"compress_level": 1 if wanted.faithful else 6}
     if wanted.format is PictureFormat.JPEG:
-        return {"quality": wanted.quality, "progressive": True}
+        return {"quality": wanted.quality, "progressive": True} | ({"subsampling": 0} if wanted.faithful else {})
     return {"quality": wanted.quality, "method": 3}
 
 

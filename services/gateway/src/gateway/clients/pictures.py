@@ -69,7 +69,8 @@ class Pictures:
 
     async def _run(self, wanted: Wanted, source: AsyncIterator[bytes]) -> tuple[int | None, bytes]:
         bounds = (self.max_pixels, self.max_source_bytes, self.max_memory_bytes, math.ceil(self.within_s))
-        asked = (wanted.format.value, wanted.quality, wanted.width or 0, wanted.height or 0, *bounds)
+        size = (wanted.width or 0, wanted.height or 0)
+        asked = (wanted.format.value, wanted.quality, *size, int(wanted.faithful), *bounds)
         helper = await asyncio.create_subprocess_exec(
             sys.executable, *HELPER, *map(str, asked), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
         )

@@ -63,13 +63,13 @@ class BadCursor(Refusal):
     kind, code = Kind.INVALID, "cursor.invalid"
 
 
-class BadUploadToken(Refusal):
+class BadOutputToken(Refusal):
     """This upload link is not one of ours or has expired."""
 
     kind, code = Kind.FORBIDDEN, "output.token_invalid"
 
 
-class BrokenUpload(Refusal):
+class BrokenOutput(Refusal):
     """The upload ended before its last byte; nothing of it was kept."""
 
     kind, code = Kind.MALFORMED, "output.upload_broken"
@@ -163,3 +163,51 @@ class TooManyConversions(Refusal):
     """Too many of your images are being converted or fetched at once."""
 
     kind, code = Kind.LIMITED, "output.too_many_conversions"
+
+
+class UnsupportedImage(Refusal):
+    """Only a PNG, JPEG or WebP image is taken, and it must be whole; what it is called does not matter."""
+
+    kind, code = Kind.INVALID, "upload.unsupported_image"
+
+
+class AnimatedImage(Refusal):
+    """An image must not move: send the one frame that is meant."""
+
+    kind, code = Kind.INVALID, "upload.animated_image"
+
+
+class UploadTooManyPixels(Refusal):
+    """An image may have {limit} pixels at most; this says that it has {width} x {height}."""
+
+    kind, code = Kind.INVALID, "upload.too_many_pixels"
+
+
+class BrokenImage(Refusal):
+    """The image cannot be read to its end within {seconds} seconds: it is broken, or made to be hard to read."""
+
+    kind, code = Kind.INVALID, "upload.broken_image"
+
+
+class UploadTooLarge(Refusal):
+    """An image may have {limit} bytes at most."""
+
+    kind, code = Kind.TOO_LARGE, "upload.too_large"
+
+
+class TooManyUploads(Refusal):
+    """At most {files} uploads with {bytes} bytes together are kept; delete some, or wait until they expire."""
+
+    kind, code = Kind.TOO_LARGE, "upload.quota_exceeded"
+
+
+class UnknownUpload(Refusal):
+    """There is no such upload, or it has expired."""
+
+    kind, code = Kind.NOT_FOUND, "upload.not_found"
+
+
+class UploadInUse(Refusal):
+    """A job that has not ended uses this upload; wait for it or cancel it. errors names the jobs."""
+
+    kind, code = Kind.CONFLICT, "upload.in_use"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
-_VP8, _VP8L, _VP8X = b"VP8 ", b"VP8L", b"VP8X"
 
 
 class PictureFormat(StrEnum):
@@ -33,12 +32,15 @@ class Wanted:
     Attributes:
         quality: 1 to 100; PNG loses nothing and knows none.
         width, height: the box that it must fit into, pixels; its shape is kept, and it is never enlarged.
+        faithful: as a workflow's input: what moves or makes the decoder complain is refused, and JPEG keeps its colours
+            at full size.
     """
 
     format: PictureFormat
     quality: int
     width: int | None = None
     height: int | None = None
+    faithful: bool = False
 
     def etag(self, sha256: str, encoder: str) -> str:
         """The strong ETag of the picture made of the bytes with this SHA-256 by this version of the encoder."""
@@ -64,25 +66,3 @@ def format_of(begun: bytes) -> PictureFormat | None:
     if begun[:4] == b"RIFF" and begun[8:12] == b"WEBP":
         return PictureFormat.WEBP
     return None
-
-
-def webp_pixels(begun: bytes) -> int:
-    """How many pixels the canvas of a WebP file has, by its first 30 bytes; 0 if they do not say.
-
-    Pillow sets the canvas aside when it opens such a file, before anybody can ask for its size.
-    """
-    kind, head = begun[12:16], begun[20:30]
-    if len(head) < 10:
-        return 0
-    if kind == _VP8X:
-        return _number(head[4:7], plus=1) * _number(head[7:10], plus=1)
-    if kind == _VP8L:
-        bits = _number(head[1:5])
-        return ((bits & 0x3FFF) + 1) * ((bits >> 14 & 0x3FFF) + 1)
-    if kind == _VP8:
-        return (_number(head[6:8]) & 0x3FFF) * (_number(head[8:10]) & 0x3FFF)
-    return 0
-
-
-def _number(little_endian: bytes, plus: int = 0) -> int:
-    return int.from_bytes(little_endian, "little") + plus

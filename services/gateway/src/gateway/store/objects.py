@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -75,6 +76,11 @@ class Objects:
             return int((await obstore.head_async(self._store, key))["size"])
         except FileNotFoundError:
             return None
+
+    async def delete(self, key: str) -> None:
+        """Have the object gone; one that is not there is."""
+        with suppress(FileNotFoundError):
+            await obstore.delete_async(self._store, key)
 
     async def open(self, key: str, part: ByteRange) -> AsyncIterator[bytes]:
         """The bytes of a non-empty part, in chunks, without holding more than one of them.

@@ -6,6 +6,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Double,
+    ForeignKey,
     Index,
     Integer,
     Table,
@@ -64,4 +65,38 @@ WORKFLOWS = Table(
     UniqueConstraint("tenant_id", "name", "version"),
     CheckConstraint("version >= 1", name="version_counts_from_one"),
     comment="Each version is written once; a workflow is deleted whole.",
+)
+
+UPLOADS = Table(
+    "uploads",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("sent_sha256", Text, nullable=False, comment="of the bytes as they were sent, hex"),
+    Column("sha256", Text, nullable=False, comment="of the bytes that are kept, hex"),
+    Column("key", Text, nullable=False, comment="where the bytes lie in the artifact store"),
+    Column("content_type", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("tenant_id", "sent_sha256"),
+    CheckConstraint("size_bytes > 0", name="size_is_positive"),
+    CheckConstraint("length(sha256) = 64", name="sha256_is_hex"),
+    CheckConstraint("length(sent_sha256) = 64", name="sent_sha256_is_hex"),
+    Index("ix_uploads_tenant_id_id", "tenant_id", "id"),
+    Index("ix_uploads_expires_at_id", "expires_at", "id"),
+    comment="Written after the bytes are durable, deleted before they go.",
+)
+
+UPLOAD_USES = Table(
+    "upload_uses",
+    METADATA,
+    Column("upload_id", Uuid, ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True),
+    Column("job_id", Uuid, primary_key=True),
+    Column("pinned_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("ended_at", DateTime(timezone=True), nullable=True, comment="when it was seen that the job had ended"),
+    Index("ix_upload_uses_job_id", "job_id"),
+    comment="Which jobs use an upload. Written before the job is submitted; until it has ended, the upload stays.",
 )

@@ -1,6 +1,5 @@
-"""A stored output as another picture, for as many at once as this machine can take."""
+"""A stored output as another picture."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -12,9 +11,7 @@ from gateway.domain.picture_format import Wanted
 from gateway.domain.room import Room
 from gateway.store.artifacts import Artifact
 from gateway.store.objects import Objects
-
-IN_LINE = 16  # conversions that wait or run, for each that may run
-EACH_IN_LINE = 4  # of them of one tenant
+from gateway.usecases.picture_line import PictureLine
 
 
 class Converter:
@@ -23,14 +20,11 @@ class Converter:
     Args:
         pictures: does the work.
         objects: where the outputs are.
-        at_once: conversions that run at a time. ``IN_LINE`` times as many may be there, waiting included, and
-            ``EACH_IN_LINE`` times as many of one tenant.
+        line: for all work on pictures.
     """
 
-    def __init__(self, pictures: Pictures, objects: Objects, *, at_once: int) -> None:
-        self._pictures, self._objects = pictures, objects
-        self._running = asyncio.Semaphore(at_once)
-        self._line = Room(total=IN_LINE * at_once, each=EACH_IN_LINE * at_once)
+    def __init__(self, pictures: Pictures, objects: Objects, line: PictureLine) -> None:
+        self._pictures, self._objects, self._line = pictures, objects, line
         largest = pictures.max_result_bytes
         self._answers = Room(total=4 * largest, each=2 * largest)
 
@@ -50,11 +44,9 @@ class Converter:
         if artifact.size_bytes > self._pictures.max_source_bytes or not artifact.size_bytes:
             raise NotConvertible
         try:
-            with self._line.of(tenant) as stand_in_line:
-                stand_in_line(1)
-                async with self._running:
-                    source = await self._objects.open(artifact.key, ByteRange(0, artifact.size_bytes))
-                    picture = await self._pictures.convert(wanted, source)
+            async with self._line.turn(tenant):
+                source = await self._objects.open(artifact.key, ByteRange(0, artifact.size_bytes))
+                picture = await self._pictures.convert(wanted, source)
             with ExitStack() as held:
                 held.enter_context(self._answers.of(tenant))(len(picture))
                 return picture, held.pop_all().close

@@ -10,9 +10,9 @@ from uuid import UUID
 from chassis.ids import new_id
 from chassis.logs import log
 from contracts.gateway import GrantOutputs, OutputGrant, OutputsGranted, StoredOutput
-from gateway.domain import upload_token
+from gateway.domain import output_token
 from gateway.domain.errors import OutputTooLarge
-from gateway.domain.upload_token import UploadRight
+from gateway.domain.output_token import OutputRight
 from gateway.store.artifacts import Artifact, Artifacts
 from gateway.store.objects import Objects
 
@@ -39,13 +39,13 @@ class Intake:
         """A link for each output, good for that output alone. Nothing is written: asking again costs nothing."""
         expires_s = int(time.time() + self.link_s)
         rights = [
-            UploadRight(tenant, asked.job_id, asked.attempt, output_id=new_id(), expires_s=expires_s)
+            OutputRight(tenant, asked.job_id, asked.attempt, output_id=new_id(), expires_s=expires_s)
             for _ in range(asked.count)
         ]
         return OutputsGranted(
             grants=tuple(
                 OutputGrant(
-                    id=right.output_id, url=f"{self.origin}/internal/outputs/{upload_token.sign(self.key, right)}"
+                    id=right.output_id, url=f"{self.origin}/internal/outputs/{output_token.sign(self.key, right)}"
                 )
                 for right in rights
             ),
@@ -59,10 +59,10 @@ class Intake:
         without a trace.
 
         Raises:
-            BadUploadToken: the link is not ours or has expired.
+            BadOutputToken: the link is not ours or has expired.
             OutputTooLarge: more than ``max_bytes``.
         """
-        right = upload_token.verify(self.key, token, now_s=time.time())
+        right = output_token.verify(self.key, token, now_s=time.time())
         meter = _Meter(chunks, self.max_bytes)
         await self.objects.put(right.key, meter.chunks())
         stored = StoredOutput(id=right.output_id, size_bytes=meter.size_bytes, sha256=meter.digest.hexdigest())
