@@ -92,6 +92,7 @@ ROWS: dict[str, Row] = {
     "PUT /api/v1/workflows/{workflow_name}": own("jobs:write", 422, json={"workflow": {}}),
     "DELETE /api/v1/workflows/{workflow_name}": object_of_alice("jobs:write", 204),
     "GET /api/v1/models": own("jobs:read"),
+    "GET /api/v1/nodes/classes": own("jobs:read"),
     "POST /api/v1/ws-tickets": own("jobs:read", 201),
     "POST /api/v1/auth/register": open_to_all(422),
     "POST /api/v1/auth/login": open_to_all(422),
@@ -113,6 +114,8 @@ ROWS: dict[str, Row] = {
     "GET /openapi.json": open_to_all(),
     "HEAD /openapi.json": open_to_all(),
     "GET /docs": open_to_all(),
+    "GET /docs/{asset}": open_to_all(),
+    "GET /asyncapi": open_to_all(),
     "PUT /internal/outputs/{token}": open_to_all(403),
     "WS /ws/jobs/{job_id}": Row((101, 404, 404, 403, 4401, 404), None),
     "WS /ws": Row((101, 404, 404, 403, 4401, 404), None),
@@ -159,6 +162,7 @@ async def world(fleet: Fleet) -> World:
         job = await http.post("/jobs", json={"workflow": HELLO}, headers=alice)
         assert job.status_code == 201, job.text
         made.paths |= {"job_id": job.json()["job_id"], "name": "free", "token": "no-such-token"}
+        made.paths["asset"] = "swagger-ui.css"
         made.paths["workflow_name"] = f"alice-{pid}"
         saved = await http.put(f"/workflows/alice-{pid}", json={"workflow": HELLO}, headers=alice)
         assert saved.status_code == 201, saved.text

@@ -52,6 +52,7 @@ class ScriptedScheduler:
         self.submits: list[SubmitJob] = []
         self.keys: dict[str, tuple[str, UUID]] = {}
         self.models: dict[str, tuple[str, ...]] = {CHECKPOINT: ("common.safetensors", "rare.safetensors")}
+        self.node_classes: dict[str, scheduler.ClassSpec] = {}
         self.before_submit: Callable[[SubmitJob], None] = lambda _: None
         self.reads = 0
 
@@ -95,6 +96,11 @@ class ScriptedScheduler:
     async def fleet(self, _asked: ReadFleet, _: Address) -> Fleet:
         seen = NodeSummary(node="n", online=True, seen_at=datetime.now(UTC), job_id=None)
         return Fleet(models=self.models, classes=("KSampler",), nodes=(seen,))
+
+    async def classes(self, asked: scheduler.ReadClasses, _: Address) -> scheduler.ClassPage:
+        names = [name for name in self.node_classes if (asked.after or "") < name and asked.name in {None, name}]
+        found = [scheduler.FleetClass(name=name, spec=self.node_classes[name]) for name in names[: asked.limit]]
+        return scheduler.ClassPage(classes=tuple(found), more=len(found) < len(names))
 
     def add(self, tenant: UUID, job_id: UUID, **fields: Any) -> Job:
         """A queued job with its first event."""
@@ -146,6 +152,7 @@ class Script:
         self.scheduler_bus.serve(scheduler.CANCEL_JOB, self.scheduler.cancel)
         self.scheduler_bus.serve(scheduler.LIST_JOBS, self.scheduler.page)
         self.scheduler_bus.serve(scheduler.READ_FLEET, self.scheduler.fleet)
+        self.scheduler_bus.serve(scheduler.READ_CLASSES, self.scheduler.classes)
 
     @property
     def alice(self) -> UUID:

@@ -361,6 +361,33 @@ class ClassSpec(Fact):
     output_node: bool
 
 
+class ReadClasses(Command):
+    """Ask for a page of the node classes that the fleet can run, by name.
+
+    Attributes:
+        name: only this one.
+        after: the last name of the page before.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    after: Annotated[str, Field(max_length=200)] | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 100
+
+
+class FleetClass(Fact):
+    """A node class as the fleet has it: an input's options are those of all nodes, 1,000 at most."""
+
+    name: str
+    spec: ClassSpec
+
+
+class ClassPage(Fact):
+    """A page of node classes, 256 KiB at most unless it is one class; ``more`` says whether another page follows."""
+
+    classes: tuple[FleetClass, ...]
+    more: bool
+
+
 class ReportCatalog(Command):
     """What a node can run: zlib-compressed JSON of {class: ClassSpec} in base64, and the SHA-256 of that JSON, hex."""
 
@@ -472,6 +499,9 @@ CANCEL_JOB: Rpc[CancelJob, JobRead] = _rpc(
 READ_FLEET: Rpc[ReadFleet, Fleet] = _rpc(
     "fleet", "read", ReadFleet, Fleet, "what the fleet can run", producer="gateway", timeout_s=1.2
 )
+READ_CLASSES: Rpc[ReadClasses, ClassPage] = _rpc(
+    "classes", "read", ReadClasses, ClassPage, "node classes and their inputs", producer="gateway", timeout_s=1.8
+)
 READ_USE: Rpc[ReadUse, Use] = _rpc(
     "use", "read", ReadUse, Use, "what a tenant uses now", producer="gateway", timeout_s=1.5
 )
@@ -533,6 +563,6 @@ JOB_CHANGED_LIVE: Topic[JobEvent] = Topic(
 )
 
 TOPICS = (
-    SUBMIT_JOB, READ_JOB, LIST_JOBS, CANCEL_JOB, READ_FLEET, READ_USE,
+    SUBMIT_JOB, READ_JOB, LIST_JOBS, CANCEL_JOB, READ_FLEET, READ_CLASSES, READ_USE,
     ASK_WORK, START_ATTEMPT, FINISH_ATTEMPT, BEAT, REPORT_CATALOG, JOB_CHANGED, JOB_CHANGED_LIVE,
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from collections import Counter
 from uuid import UUID
 
-from contracts.scheduler import JobState, Outcome
+from contracts.scheduler import READ_CLASSES, JobState, Outcome, ReadClasses
 from tests.integration.scheduler.conftest import BROKEN, COMMON, RARE, World, final
 
 CLAIMS, WITHIN = 40, 2
@@ -139,3 +139,15 @@ async def test_a_node_says_that_it_was_cancelled_though_nobody_asked(world: Worl
     assert (await world.read(tenant, job_id)).state is JobState.QUEUED
     again = await node.claim()
     assert await node.finish(again.ref)
+
+
+async def test_the_node_classes_of_all_nodes_are_told_with_all_their_options(world: World) -> None:
+    await world.node(COMMON)
+    await world.node(COMMON, RARE)
+    await world.until_offered(RARE)
+    page = await world.system.bus.ask(READ_CLASSES, ReadClasses())
+    assert [found.name for found in page.classes] == ["CheckpointLoaderSimple", "Draw", "EmptyLatentImage", "SaveImage"]
+    assert {COMMON, RARE} <= set(page.classes[0].spec.inputs["ckpt_name"].options or ())
+    assert not page.more
+    one = await world.system.bus.ask(READ_CLASSES, ReadClasses(name="Draw", limit=1))
+    assert [found.spec.outputs for found in one.classes] == [("IMAGE",)]

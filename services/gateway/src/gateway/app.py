@@ -159,7 +159,7 @@ def create_app(settings: Settings) -> FastAPI:
         ),
         archive.router(bus=bus, artifacts=artifacts, objects=objects),
         events.router(bus=bus, watching=identity.watching),
-        fleet.router(fleet=fleet_view),
+        fleet.router(bus=bus, fleet=fleet_view),
         auth.router(bus=bus),
         keys.router(bus=bus),
         tickets.router(bus=bus, public_url=settings.public_url),

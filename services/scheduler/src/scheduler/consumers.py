@@ -40,6 +40,7 @@ from contracts.scheduler import (
     CANCEL_JOB,
     FINISH_ATTEMPT,
     LIST_JOBS,
+    READ_CLASSES,
     READ_FLEET,
     READ_JOB,
     READ_USE,
@@ -52,11 +53,13 @@ from contracts.scheduler import (
     Beat,
     Beaten,
     CancelJob,
+    ClassPage,
     FinishAttempt,
     Fleet,
     JobPage,
     JobRead,
     ListJobs,
+    ReadClasses,
     ReadFleet,
     ReadJob,
     ReadUse,
@@ -111,6 +114,9 @@ def register_jobs(
     async def read_fleet(_: ReadFleet, __: Address) -> Fleet:
         return await fleet.read()
 
+    async def read_classes(query: ReadClasses, _: Address) -> ClassPage:
+        return await fleet.classes(query)
+
     async def read_use(_: ReadUse, address: Address) -> Use:
         return await uses.read(_tenant(address))
 
@@ -119,6 +125,7 @@ def register_jobs(
     bus.serve(LIST_JOBS, list_jobs)
     bus.serve(CANCEL_JOB, cancel)
     bus.serve(READ_FLEET, read_fleet)
+    bus.serve(READ_CLASSES, read_classes)
     bus.serve(READ_USE, read_use)
 
 

@@ -1,30 +1,79 @@
 """What the fleet can run."""
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+import hashlib
+from typing import Annotated, Any
 
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
+
+from chassis.bus import Bus
+from contracts.scheduler import READ_CLASSES, ReadClasses
 from gateway.api.access import Reader
 from gateway.api.problems import problems
+from gateway.domain.byte_range import matches
+from gateway.domain.public_fleet import ClassesBody, ModelsBody, present_classes
 from gateway.usecases.fleet import FleetView
 
+_ETAG = {"ETag": {"description": "Changes with the body; send it as If-None-Match.", "schema": {"type": "string"}}}
+_KEPT: dict[int | str, dict[str, Any]] = {
+    200: {"headers": _ETAG},
+    304: {"description": "If-None-Match names the ETag.", "headers": _ETAG},
+}
+_IF_NONE_MATCH = {
+    "parameters": [
+        {
+            "name": "If-None-Match",
+            "in": "header",
+            "required": False,
+            "description": "ETags of the bodies that the client has.",
+            "schema": {"type": "string"},
+        }
+    ]
+}
 
-class ModelsBody(BaseModel):
-    """Model files by the loader input that takes them, most common in the fleet first."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"models": {"CheckpointLoaderSimple.ckpt_name": ["sd15.safetensors"]}}]}
-    )
-
-    models: dict[str, list[str]]
-
-
-def router(*, fleet: FleetView) -> APIRouter:
+def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
     """The routes of the fleet."""
     routes = APIRouter(prefix="/api/v1", tags=["fleet"])
 
-    @routes.get("/models", summary="Models that the fleet has now", responses=problems())
-    async def models(_tenant: Reader) -> ModelsBody:
+    @routes.get(
+        "/models",
+        summary="Models that the fleet has now",
+        response_model=ModelsBody,
+        openapi_extra=_IF_NONE_MATCH,
+        responses={**_KEPT, **problems()},
+    )
+    async def models(_tenant: Reader, request: Request) -> Response:
+        """Of all nodes that were seen within a day; a prompt without a model runs on a checkpoint of these."""
         found = (await fleet.read()).models
-        return ModelsBody(models={name: list(files) for name, files in found.items()})
+        return _unless_kept(request, ModelsBody(models={name: list(files) for name, files in found.items()}))
+
+    @routes.get(
+        "/nodes/classes",
+        summary="Node classes that the fleet has now, with their inputs",
+        response_model=ClassesBody,
+        openapi_extra=_IF_NONE_MATCH,
+        responses={**_KEPT, **problems(422)},
+    )
+    async def classes(
+        _tenant: Reader,
+        request: Request,
+        *,
+        name: Annotated[str | None, Query(min_length=1, max_length=200, description="only this class")] = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 100,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+    ) -> Response:
+        """What a workflow may be made of. A page has 256 KiB at most, so it may have fewer than ``limit`` classes."""
+        page = await bus.ask(READ_CLASSES, ReadClasses(name=name, after=cursor, limit=limit))
+        return _unless_kept(request, present_classes(page))
 
     return routes
+
+
+def _unless_kept(request: Request, body: BaseModel) -> Response:
+    """The body, unless the client says that it has it."""
+    content = body.model_dump_json().encode()
+    headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Cache-Control": "private, no-cache"}
+    if matches(request.headers.get("if-none-match"), headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type="application/json", headers=headers)

@@ -9,9 +9,10 @@ from time import monotonic
 from chassis.logs import log
 from chassis.postgres import Database
 from chassis.statement import Connection
-from contracts.scheduler import Fleet, InvalidWorkflow, NodeSummary, NoFleet
+from contracts.scheduler import ClassPage, Fleet, InvalidWorkflow, NodeSummary, NoFleet, ReadClasses
 from contracts.workflow import Graph
 from scheduler.domain.catalog import Catalog, check, needs_of, read_catalog
+from scheduler.domain.fleet_classes import page_of
 from scheduler.store import nodes
 
 NODES_FRESH_S = 1.0  # how long the list of nodes may be old; a submit must not ask for it each time
@@ -102,6 +103,11 @@ class FleetKnowledge:
                         common.setdefault(f"{name}.{field}", Counter()).update(map(str, models))
         ordered = {field: _most_common_first(counts) for field, counts in sorted(common.items())}
         return Fleet(models=ordered, classes=tuple(sorted(classes)), nodes=tuple(self._nodes))
+
+    async def classes(self, query: ReadClasses) -> ClassPage:
+        """A page of the node classes that the nodes which were seen lately have."""
+        await self._refresh_nodes()
+        return page_of([self._catalogs[digest].classes for digest in self._digests], query)
 
     async def _refresh_nodes(self) -> None:
         if monotonic() < self._nodes_until:

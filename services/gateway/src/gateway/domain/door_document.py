@@ -1,0 +1,62 @@
+"""The AsyncAPI document of the door for other systems: what they may ask and follow over NATS, as they see it."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from contracts.permissions import DOOR_FEEDS, DOOR_REQUESTS
+from contracts.wire.topic import Rpc
+
+_SCHEMAS = "#/components/schemas/{model}"
+
+
+def door_document(title: str) -> dict[str, Any]:
+    """An AsyncAPI 3.0 document, from the contracts' registry; the server is who receives and sends."""
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    schemas: dict[str, Any] = {}
+    for subject, topic in DOOR_REQUESTS.items():
+        answer = f"{subject}.reply"
+        channels[subject] = _channel(subject, topic.says, _message(topic.payload, schemas))
+        assert isinstance(topic, Rpc)  # noqa: S101 - what can be asked is answered
+        channels[answer] = _channel(None, "the committed decision, or a problem", _message(topic.reply, schemas))
+        operations[subject] = _operation("receive", subject) | {
+            "reply": {"address": {"location": "$message.header#/reply"}, "channel": _channel_ref(answer)}
+        }
+    for subject, topic in DOOR_FEEDS.items():
+        channels[subject] = _channel(f"{subject}.{{job_id}}", topic.says, _message(topic.payload, schemas)) | {
+            "parameters": {"job_id": {"description": "The job, or * for every own one."}}
+        }
+        operations[subject] = _operation("send", subject)
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": title, "version": "1", "description": "The door for other systems, over NATS."},
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": operations,
+        "components": {"schemas": schemas},
+    }
+
+
+def _channel(address: str | None, says: str, message: dict[str, Any]) -> dict[str, Any]:
+    return {"address": address, "description": says, "messages": {"message": message}}
+
+
+def _channel_ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/channels/{name}"}
+
+
+def _operation(action: str, channel: str) -> dict[str, Any]:
+    return {
+        "action": action,
+        "channel": _channel_ref(channel),
+        "messages": [{"$ref": f"#/channels/{channel}/messages/message"}],
+    }
+
+
+def _message(model: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
+    """A message of this shape, which the document keeps among its schemas."""
+    schema = model.model_json_schema(ref_template=_SCHEMAS)
+    schemas.update(schema.pop("$defs", {}))
+    schemas[model.__name__] = schema
+    return {"payload": {"$ref": _SCHEMAS.format(model=model.__name__)}}

@@ -1,0 +1,90 @@
+"""What the fleet can run, as the public API shows it."""
+
+from pydantic import BaseModel, ConfigDict
+
+from contracts.scheduler import ClassPage, ClassSpec, InputSpec
+
+
+class ModelsBody(BaseModel):
+    """Model files by the loader input that takes them, most common in the fleet first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"models": {"CheckpointLoaderSimple.ckpt_name": ["sd15.safetensors"]}}]}
+    )
+
+    models: dict[str, list[str]]
+
+
+class InputBody(BaseModel):
+    """What an input of a node class takes: a link or value of ``type``; if that is COMBO, one of ``options``.
+
+    ``options`` are those of all nodes, 1,000 at most. An input with ``upload`` takes the id of an upload.
+    """
+
+    type: str
+    required: bool
+    options: list[str | int | float | bool] | None
+    min: float | None
+    max: float | None
+    upload: bool
+
+
+class ClassBody(BaseModel):
+    """A node class. ``outputs``: the types that links from it give; ``output_node``: it keeps what it is given."""
+
+    name: str
+    inputs: dict[str, InputBody]
+    outputs: list[str]
+    output_node: bool
+
+
+class ClassesBody(BaseModel):
+    """A page of node classes by name; ``next_cursor`` is null on the last one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "classes": [
+                        {
+                            "name": "EmptyLatentImage",
+                            "inputs": {
+                                "width": {
+                                    "type": "INT",
+                                    "required": True,
+                                    "options": None,
+                                    "min": 16,
+                                    "max": 16384,
+                                    "upload": False,
+                                }
+                            },
+                            "outputs": ["LATENT"],
+                            "output_node": False,
+                        }
+                    ],
+                    "next_cursor": "EmptyLatentImage",
+                }
+            ]
+        }
+    )
+
+    classes: list[ClassBody]
+    next_cursor: str | None
+
+
+def present_classes(page: ClassPage) -> ClassesBody:
+    """The public body of a page."""
+    return ClassesBody(
+        classes=[_class(found.name, found.spec) for found in page.classes],
+        next_cursor=page.classes[-1].name if page.more and page.classes else None,
+    )
+
+
+def _class(name: str, spec: ClassSpec) -> ClassBody:
+    inputs = {field: _input(accepted) for field, accepted in spec.inputs.items()}
+    return ClassBody(name=name, inputs=inputs, outputs=list(spec.outputs), output_node=spec.output_node)
+
+
+def _input(accepted: InputSpec) -> InputBody:
+    fields = accepted.model_dump()
+    return InputBody(**fields | {"options": None if accepted.options is None else list(accepted.options)})

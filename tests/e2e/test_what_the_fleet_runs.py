@@ -1,0 +1,36 @@
+"""What the fleet says that it can run is what its nodes say."""
+
+import httpx
+
+from tests.e2e.conftest import simulated_only
+from tests.kit.fleet import Fleet
+
+
+@simulated_only
+async def test_the_node_classes_of_the_fleet_are_those_of_its_nodes(fleet: Fleet, client: httpx.AsyncClient) -> None:
+    async with httpx.AsyncClient(timeout=20) as node:
+        there = (await node.get(f"{fleet.nodes[0]}/object_info")).json()
+    names: list[str] = []
+    page = (await client.get("/nodes/classes", params={"limit": 20})).json()
+    while True:
+        names += [found["name"] for found in page["classes"]]
+        if page["next_cursor"] is None:
+            break
+        page = (await client.get("/nodes/classes", params={"limit": 20, "cursor": page["next_cursor"]})).json()
+    assert names == sorted(there)
+    answer = await client.get("/nodes/classes", params={"name": "EmptyLatentImage"})
+    (found,) = answer.json()["classes"]
+    width = there["EmptyLatentImage"]["input"]["required"]["width"][1]
+    assert (found["inputs"]["width"]["min"], found["inputs"]["width"]["max"]) == (width["min"], width["max"])
+    again = await client.get(
+        "/nodes/classes", params={"name": "EmptyLatentImage"}, headers={"If-None-Match": answer.headers["etag"]}
+    )
+    assert again.status_code == 304
+
+
+async def test_what_can_be_asked_of_us_is_there_to_be_read(fleet: Fleet) -> None:
+    async with httpx.AsyncClient(base_url=fleet.base_url, timeout=20) as http:
+        assert "swagger-ui" in (await http.get("/docs")).text
+        assert (await http.get("/docs/swagger-ui-bundle.js")).status_code == 200
+        assert (await http.get("/openapi.json")).json()["openapi"].startswith("3.1")
+        assert "jobs.submit" in (await http.get("/asyncapi")).json()["channels"]

@@ -1,0 +1,81 @@
+"""What the fleet can run, and the pages that say what can be asked."""
+
+import re
+
+import pytest
+
+from contracts.permissions import DOOR_FEEDS, DOOR_REQUESTS
+from contracts.scheduler import ClassSpec, InputSpec
+from tests.integration.gateway.conftest import ALICE, Gateway
+from tests.kit.scripted import Script
+
+CLASSES, MODELS = "/api/v1/nodes/classes", "/api/v1/models"
+LATENT = ClassSpec(
+    inputs={"width": InputSpec(type="INT", required=True, min=16, max=16384)}, outputs=("LATENT",), output_node=False
+)
+
+
+async def test_node_classes_are_read_page_by_page_or_one_alone(gateway: Gateway, script: Script) -> None:
+    script.scheduler.node_classes = dict.fromkeys(("A", "B", "EmptyLatentImage"), LATENT)
+    first = (await gateway.http.get(CLASSES, headers=ALICE, params={"limit": 2})).json()
+    assert ([found["name"] for found in first["classes"]], first["next_cursor"]) == (["A", "B"], "B")
+    more = {"limit": 2, "cursor": first["next_cursor"]}
+    rest = (await gateway.http.get(CLASSES, headers=ALICE, params=more)).json()
+    alone = (await gateway.http.get(CLASSES, headers=ALICE, params={"name": "EmptyLatentImage"})).json()
+    width = {"type": "INT", "required": True, "options": None, "min": 16, "max": 16384, "upload": False}
+    assert rest == alone == {
+        "classes": [
+            {"name": "EmptyLatentImage", "inputs": {"width": width}, "outputs": ["LATENT"], "output_node": False}
+        ],
+        "next_cursor": None,
+    }  # fmt: skip
+    nothing = (await gateway.http.get(CLASSES, headers=ALICE, params={"name": "Nothing"})).json()
+    assert nothing == {"classes": [], "next_cursor": None}
+
+
+@pytest.mark.parametrize("path", [CLASSES, MODELS])
+async def test_what_the_client_has_is_not_sent_again(gateway: Gateway, script: Script, path: str) -> None:
+    script.scheduler.node_classes = {"A": LATENT}
+    first = await gateway.http.get(path, headers=ALICE)
+    etag = first.headers["etag"]
+    again = await gateway.http.get(path, headers=ALICE | {"If-None-Match": f'"other", {etag}'})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+    script.scheduler.node_classes = {"B": LATENT}
+    script.scheduler.models = {"UNETLoader.unet_name": ("flux.safetensors",)}
+    changed = await gateway.http.get(path, headers=ALICE | {"If-None-Match": etag})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != etag
+
+
+@pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"name": ""}, {"cursor": "x" * 201}])
+async def test_a_page_is_asked_for_within_bounds(gateway: Gateway, query: dict[str, str]) -> None:
+    answer = await gateway.http.get(CLASSES, headers=ALICE, params=query)
+    assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid")
+
+
+async def test_the_page_of_the_document_loads_nothing_from_elsewhere(gateway: Gateway) -> None:
+    page = await gateway.http.get("/docs")
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    assert "http" not in page.headers["content-security-policy"]
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(loaded) == 3
+    for path in loaded:
+        found = await gateway.http.get(path)
+        assert found.status_code == 200
+        assert len(found.content) > 1000
+        assert found.headers["content-type"].split(";")[0] in {"text/javascript", "text/css", "image/png"}
+    assert "/openapi.json" in page.text
+    assert (await gateway.http.get("/docs/redoc.standalone.js")).status_code == 404
+
+
+async def test_the_asyncapi_document_is_the_door_and_nothing_behind_it(gateway: Gateway) -> None:
+    answer = await gateway.http.get("/asyncapi")
+    document = answer.json()
+    assert (answer.status_code, document["asyncapi"]) == (200, "3.0.0")
+    assert document["operations"].keys() == {*DOOR_REQUESTS, *DOOR_FEEDS}
+    addresses = {channel["address"] for channel in document["channels"].values()}
+    assert addresses == {None, *DOOR_REQUESTS, *(f"{subject}.{{job_id}}" for subject in DOOR_FEEDS)}
+    assert "v1.*" not in answer.text
+    named = set(re.findall(r"#/components/schemas/(\w+)", answer.text))
+    assert named <= document["components"]["schemas"].keys()
