@@ -7,11 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from chassis.bus import Bus
-from contracts import auth, scheduler
+from contracts import auth, retention, scheduler
 from contracts.auth import TierLimits, UserChanged
 from contracts.permissions import inbox_prefix
 from contracts.scheduler import (
     FINAL,
+    STATUS,
     Fleet,
     Job,
     JobError,
@@ -83,6 +84,16 @@ class ScriptedScheduler:
             self.change(asked.job_id, JobState.CANCELLED)
         return JobRead(job=self.jobs[asked.job_id])
 
+    async def purge(self, asked: retention.PurgeJob, address: Address) -> retention.Purged:
+        job = self._own(asked.job_id, address)
+        if job.state not in FINAL:
+            raise retention.JobNotEnded(status=STATUS[job.state])
+        del self.jobs[asked.job_id]
+        return retention.Purged()
+
+    async def find(self, asked: retention.FindJobs, _: Address) -> retention.FoundJobs:
+        return retention.FoundJobs(job_ids=tuple(job_id for job_id in asked.job_ids if job_id in self.jobs))
+
     async def page(self, asked: ListJobs, address: Address) -> JobPage:
         own = [job for job in self.jobs.values() if str(job.tenant_id) == address.tenant]
         own.sort(key=lambda job: job.job_id, reverse=True)
@@ -150,6 +161,8 @@ class Script:
         self.scheduler_bus.serve(scheduler.SUBMIT_JOB, self.scheduler.submit)
         self.scheduler_bus.serve(scheduler.READ_JOB, self.scheduler.read)
         self.scheduler_bus.serve(scheduler.CANCEL_JOB, self.scheduler.cancel)
+        self.scheduler_bus.serve(retention.PURGE_JOB, self.scheduler.purge)
+        self.scheduler_bus.serve(retention.FIND_JOBS, self.scheduler.find)
         self.scheduler_bus.serve(scheduler.LIST_JOBS, self.scheduler.page)
         self.scheduler_bus.serve(scheduler.READ_FLEET, self.scheduler.fleet)
         self.scheduler_bus.serve(scheduler.READ_CLASSES, self.scheduler.classes)

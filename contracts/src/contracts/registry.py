@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contracts import audit, auth, executor, gateway, operations, scheduler
+from contracts import audit, auth, executor, gateway, operations, retention, scheduler
 from contracts.wire import errors
 from contracts.wire.errors import Refusal
 from contracts.wire.topic import Stream, Topic
@@ -11,7 +11,8 @@ SERVICES = ("auth", "gateway", "scheduler", "executor", "notifier")
 DATABASES = ("auth", "gateway", "scheduler", "notifier")
 
 TOPICS: tuple[Topic[Any], ...] = (
-    *auth.TOPICS, *audit.TOPICS, *gateway.TOPICS, *scheduler.TOPICS, *operations.TOPICS, *executor.TOPICS,
+    *auth.TOPICS, *audit.TOPICS, *gateway.TOPICS, *scheduler.TOPICS, *operations.TOPICS, *retention.TOPICS,
+    *executor.TOPICS,
 )  # fmt: skip
 
 DAY_S = 86_400.0
@@ -34,14 +35,21 @@ JOB_PROGRESS = Stream(
     duplicate_window_s=1,
     peekers=("gateway", "notifier"),
 )
-STREAMS = (JOB_EVENTS, JOB_PROGRESS)
+JOB_PURGES = Stream(
+    name="GONE",
+    owner="scheduler",
+    topics=(retention.JOB_PURGED,),
+    max_age_s=30 * DAY_S,
+    readers=("gateway", "notifier"),
+)
+STREAMS = (JOB_EVENTS, JOB_PROGRESS, JOB_PURGES)
 
 
 def _refusals() -> tuple[type[Refusal], ...]:
     """Every refusal that a message or an answer can carry, by code."""
     found = {
         refusal.code: refusal
-        for module in (auth, errors, gateway, operations, scheduler)
+        for module in (auth, errors, gateway, operations, retention, scheduler)
         for refusal in vars(module).values()
         if isinstance(refusal, type) and issubclass(refusal, Refusal) and refusal not in {Refusal, errors.Relayed}
     }

@@ -105,6 +105,11 @@ def cancel_job(job_id: str) -> Call[Job]:
     return Call(Request("DELETE", f"/jobs/{segment(job_id)}"), reads(Job))
 
 
+def purge_job(job_id: str) -> Call[None]:
+    """Delete an ended job with its inputs and outputs."""
+    return Call(Request("DELETE", f"/jobs/{segment(job_id)}", query={"purge": True}), nothing)
+
+
 def read_outputs(job_id: str) -> Call[Outputs]:
     """What a job made."""
     return Call(Request("GET", f"/jobs/{segment(job_id)}/outputs"), reads(Outputs))

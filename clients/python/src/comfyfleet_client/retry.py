@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from comfyfleet_client.errors import ApiError, ComfyfleetError, Limited, Unreachable
 
+STOPPING = "job.stopping"  # a cancelled job that is purged: its node lets go of it in a moment
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -45,4 +47,4 @@ def _passing(failure: ComfyfleetError, *, repeatable: bool) -> bool:
         return repeatable or not failure.sent
     if isinstance(failure, ApiError) and failure.status in {502, 503, 504}:
         return repeatable
-    return isinstance(failure, Limited)
+    return isinstance(failure, Limited) or (isinstance(failure, ApiError) and failure.code == STOPPING)

@@ -146,6 +146,15 @@ class Jobs(_Part):
         """Cancel it; gives how it stands then. One that has ended stays as it is."""
         return self._runner.run(self._caller.ask(calls.cancel_job(id_of(job))))
 
+    def purge(self, job: Job | str) -> None:
+        """Delete an ended job with its inputs and outputs, everywhere and for good.
+
+        Raises:
+            Conflict: it has not ended; ``code`` is ``job.not_ended``, or ``job.stopping`` while its node lets go of it.
+            NotFound: there is no such job, or not any more.
+        """
+        self._runner.run(self._caller.ask(calls.purge_job(id_of(job))))
+
     def watch(self, job: Job | str, *, after: int | None = None, timeout: float | None = None) -> Iterator[JobEvent]:
         """What happens to it until it has ended, each state and output once, over however many connections.
 

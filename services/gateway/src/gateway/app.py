@@ -41,16 +41,19 @@ from gateway.api.me import add_me
 from gateway.clients.pictures import Pictures
 from gateway.consumers.door import open_door
 from gateway.consumers.grants import serve_grants
+from gateway.consumers.purges import remove_purged
 from gateway.consumers.tiers import hear_tiers
 from gateway.domain.client_ip import Clients, networks
 from gateway.domain.keys import derive
 from gateway.domain.rate_limit import policy
 from gateway.domain.room import Room
 from gateway.loops.rates import rate_loops, unlimited_loop
+from gateway.loops.remains import remains_loop
 from gateway.settings import Settings
 from gateway.store.artifacts import Artifacts
 from gateway.store.buckets import Buckets
 from gateway.store.objects import Objects
+from gateway.store.purges import Purges
 from gateway.store.uploads import Bounds, Uploads
 from gateway.store.workflows import Workflows
 from gateway.usecases.convert_output import Converter
@@ -61,6 +64,7 @@ from gateway.usecases.me import MeView
 from gateway.usecases.own_uploads import OwnUploads
 from gateway.usecases.picture_line import PictureLine
 from gateway.usecases.record_denial import Denials
+from gateway.usecases.remove_jobs import JobRemover
 from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.store_output import Intake
 from gateway.usecases.take_upload import UploadDesk
@@ -106,6 +110,8 @@ def create_app(settings: Settings) -> FastAPI:
     limiter = RateLimiter(buckets)
     rates = _rates(settings, limiter)
     loops = (*identity.loops, *(rate_loops(limiter, buckets) if rates else (unlimited_loop(),)))
+    remover = JobRemover(bus, Purges(database), objects)
+    loops = (*loops, remove_purged(bus, remover), remains_loop(remover, every_s=settings.remains_every_s))
     me = MeView(bus)
     cursor_key = derive(secret, "cursors")
     saved = SavedWorkflows(Workflows(database), cursor_key=cursor_key)

@@ -47,6 +47,9 @@ class Settings(DatabaseSettings):
         default=None, description="origins whose pages may call this API, comma separated: https://app.example"
     )
     docs_public: bool = Field(default=False, description="whether /docs and /openapi.json are there")
+    remains_every_s: float = Field(
+        default=30, gt=0, description="pause between two looks for what purged jobs may have left, seconds"
+    )
     picture_max_pixels: int = Field(
         default=4096 * 4096,
         ge=1 << 16,

@@ -15,6 +15,7 @@ from door.identity import Identity
 from notifier.api import watch, watch_many
 from notifier.api.handshake import Doorkeeper
 from notifier.consumers.job_events import keep_job_events
+from notifier.consumers.purges import forget_purged
 from notifier.loops.prune import prune_loop
 from notifier.settings import Settings
 from notifier.store.events import Events
@@ -35,7 +36,12 @@ def create_app(settings: Settings) -> FastAPI:
     identity = Identity(bus, service="notifier")
     doorkeeper = Doorkeeper(identity, Tickets(bus), wait_s=settings.auth_wait_s)
     hub = Hub(bus, History(bus, events), reread_s=settings.reread_s)
-    loops = (*identity.loops, keep_job_events(bus, events), prune_loop(events, keep_days=settings.keep_days))
+    loops = (
+        *identity.loops,
+        keep_job_events(bus, events),
+        forget_purged(bus, events),
+        prune_loop(events, keep_days=settings.keep_days),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -16,6 +16,7 @@ from chassis.web import create_web
 from contracts.permissions import inbox_prefix
 from scheduler import consumers
 from scheduler.loops import reap, reconcile
+from scheduler.loops.retain import retention_loop
 from scheduler.settings import Settings
 from scheduler.usecases.announce import Announcer
 from scheduler.usecases.ask_work import WorkDesk
@@ -26,6 +27,7 @@ from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
 from scheduler.usecases.order_job import JobOrderer
 from scheduler.usecases.order_node import NodeOrderer
+from scheduler.usecases.purge_jobs import JobPurger
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.read_stats import StatsReader
 from scheduler.usecases.read_usage import UsageReader
@@ -81,6 +83,8 @@ def create_app(settings: Settings) -> FastAPI:
         stats=StatsReader(database, online_s=settings.lease_s),
         usage=usage,
     )
+    purger = JobPurger(database)
+    consumers.register_retention(bus, purger=purger)
     relay = Relay(database, bus)
     relaying = Loop("scheduler.relay", relay.tick, every_s=1.0)
     reaper = reap.Reaper(bus, course, JobExpirer(database, announcer), withdrawals, lease_s=settings.lease_s)
@@ -90,6 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
         relaying,
         Loop("scheduler.reap", reaper.tick, every_s=reap.EVERY_S),
         Loop("scheduler.prune_usage", usage.prune, every_s=PRUNE_S),
+        retention_loop(purger, every_s=settings.retention_every_s),
         consumers.hear_changes(bus, limits),
     ]
 

@@ -34,6 +34,7 @@ from contracts.operations import (
     Stats,
     Usage,
 )
+from contracts.retention import FIND_JOBS, PURGE_JOB, FindJobs, FoundJobs, Purged, PurgeJob
 from contracts.scheduler import (
     ASK_WORK,
     BEAT,
@@ -77,6 +78,7 @@ from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
 from scheduler.usecases.order_job import JobOrderer
 from scheduler.usecases.order_node import NodeOrderer
+from scheduler.usecases.purge_jobs import JobPurger
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.read_stats import StatsReader
 from scheduler.usecases.read_usage import UsageReader
@@ -188,6 +190,19 @@ def register_operations(
     bus.serve(ORDER_JOB, order_job)
     bus.serve(READ_STATS, read_stats)
     bus.serve(READ_USAGE, read_usage)
+
+
+def register_retention(bus: Bus, *, purger: JobPurger) -> None:
+    """Serve what concerns the end of ended jobs."""
+
+    async def purge(command: PurgeJob, address: Address) -> Purged:
+        return await purger.purge(_tenant(address), command)
+
+    async def find(query: FindJobs, _: Address) -> FoundJobs:
+        return await purger.find(query)
+
+    bus.serve(PURGE_JOB, purge)
+    bus.serve(FIND_JOBS, find)
 
 
 def hear_changes(bus: Bus, limits: TenantLimits) -> Loop:

@@ -121,14 +121,28 @@ def result(
                 typer.echo(output)
 
 
-def cancel(context: typer.Context, job: JobId, *, json: Json = False) -> None:
+def cancel(
+    context: typer.Context,
+    job: JobId,
+    *,
+    purge: Annotated[bool, typer.Option("--purge", help="Then delete it with its inputs and outputs.")] = False,
+    json: Json = False,
+) -> None:
     """Cancel a job and print how it stands then."""
     with open_client(context) as client:
         stands = client.jobs.cancel(job)
+        if purge:
+            client.jobs.purge(job)
     if json:
         show.as_json(stands)
     else:
         typer.echo(stands.status)
+
+
+def purge(context: typer.Context, job: JobId) -> None:
+    """Delete an ended job with its inputs and outputs, everywhere and for good."""
+    with open_client(context) as client:
+        client.jobs.purge(job)
 
 
 def jobs(

@@ -32,8 +32,8 @@ def comfyfleet(
 for _panel, _commands in {
     "Account": (account_commands.register, account_commands.login, account_commands.logout, account_commands.whoami),
     "Jobs": (
-        job_commands.submit, job_commands.watch, job_commands.result, job_commands.cancel, job_commands.jobs,
-        job_commands.models,
+        job_commands.submit, job_commands.watch, job_commands.result, job_commands.cancel, job_commands.purge,
+        job_commands.jobs, job_commands.models,
     ),
 }.items():  # fmt: skip
     for _command in cast("tuple[Callable[..., None], ...]", _commands):

@@ -21,7 +21,7 @@ from gateway.domain.json_body import read_model
 from gateway.domain.public_job import JobBody, JobsBody, present
 from gateway.usecases.fleet import FleetView
 from gateway.usecases.list_jobs import list_jobs
-from gateway.usecases.read_job import cancel_job, read_job
+from gateway.usecases.read_job import cancel_job, purge_job, read_job
 from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.submit_job import Accepted, submit_job
 
@@ -134,7 +134,32 @@ def router(
         route_class_override=DirectRoute,
     )
 
-    @routes.delete("/{job_id}", summary="Cancel a job", operation_id="cancel_by_delete", responses=problems(404))
+    @routes.delete(
+        "/{job_id}",
+        summary="Cancel or purge a job",
+        operation_id="cancel_by_delete",
+        responses={
+            200: {"description": "Cancelled, or ended before: how it stands."},
+            204: {"description": "Purged. What belonged to it is gone everywhere within seconds."},
+            **problems(404, 409, 422),
+        },
+        response_model=JobBody,
+    )
+    async def delete(
+        tenant: Writer,
+        job_id: str,
+        *,
+        purge: Annotated[bool, Query(description="delete an ended job with its inputs and outputs")] = False,
+    ) -> JobBody | Response:
+        """Cancels as POST to `/cancel` does. With `purge=true` deletes a job that has ended: afterwards there is none.
+
+        A job that has not ended is 409: cancel it first, and purge it when its node has let go of it.
+        """
+        if not purge:
+            return await cancel(tenant, job_id)
+        await purge_job(job_id, tenant=tenant, bus=bus)
+        return Response(status_code=204)
+
     @routes.post("/{job_id}/cancel", summary="Cancel a job", operation_id="cancel", responses=problems(404))
     async def cancel(tenant: Writer, job_id: str) -> JobBody:
         """Idempotent; the answer is how the job stands then, whoever was first."""

@@ -23,9 +23,11 @@ class Artifact:
 
 _PUT = Statement("""
 INSERT INTO artifacts (id, tenant_id, job_id, attempt, key, content_type, size_bytes, sha256)
-VALUES (:id, :tenant_id, :job_id, :attempt, :key, :content_type, :size_bytes, :sha256)
+SELECT :id, :tenant_id, :job_id, :attempt, :key, :content_type, :size_bytes, :sha256
+WHERE NOT EXISTS (SELECT 1 FROM purged_jobs WHERE job_id = :job_id)
 ON CONFLICT (id) DO UPDATE SET
     content_type = excluded.content_type, size_bytes = excluded.size_bytes, sha256 = excluded.sha256
+RETURNING 1
 """)
 _GET = Statement("""
 SELECT id, tenant_id, job_id, attempt, key, content_type, size_bytes, sha256 FROM artifacts
@@ -39,10 +41,10 @@ class Artifacts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def put(self, artifact: Artifact) -> None:
-        """Record what was stored. The last complete upload of an id is what it is."""
+    async def put(self, artifact: Artifact) -> bool:
+        """Record what was stored, unless its job is gone. The last complete upload of an id is what it is."""
         async with self._database.single() as connection:  # one statement: a transaction of its own
-            await _PUT.run(connection, **asdict(artifact))
+            return await _PUT.value(connection, **asdict(artifact)) is not None
 
     async def get(self, artifact_id: UUID, *, tenant_id: str) -> Artifact | None:
         """The record of an output of this tenant."""

@@ -32,7 +32,7 @@ class Objects:
         if url.startswith("file://"):
             self._folder = Path(unquote(urlsplit(url).path))
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._store = LocalStore(self._folder)
+            self._store = LocalStore(self._folder, automatic_cleanup=True)  # of folders that a deletion leaves empty
         else:
             self._store = from_url(url)
 
@@ -69,6 +69,17 @@ class Objects:
             FileNotFoundError: there is no such object.
         """
         return bytes(await obstore.get_range_async(self._store, key, start=part.first, end=part.end))
+
+    async def delete(self, key: str) -> None:
+        """Delete an object; one that is not there is deleted."""
+        with suppress(FileNotFoundError):
+            await obstore.delete_async(self._store, key)
+
+    async def delete_under(self, folder: str) -> None:
+        """Delete every object whose key begins with this folder."""
+        async for found in obstore.list(self._store, prefix=folder):
+            for one in found:
+                await self.delete(one["path"])
 
     async def size(self, key: str) -> int | None:
         """How many bytes the object has; None if there is none."""

@@ -35,7 +35,17 @@ ARTIFACTS = Table(
     CheckConstraint("size_bytes >= 0", name="size_is_not_negative"),
     CheckConstraint("length(sha256) = 64", name="sha256_is_hex"),
     Index("ix_artifacts_tenant_id_job_id", "tenant_id", "job_id"),
+    Index("ix_artifacts_job_id", "job_id"),
     comment="Written after the bytes are durable, read for every download, kept as long as the bytes.",
+)
+
+PURGED_JOBS = Table(
+    "purged_jobs",
+    METADATA,
+    Column("job_id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    comment="Of whom nothing is taken any more; kept for longer than anything of theirs can be on its way.",
 )
 
 RATE_BUCKETS = Table(

@@ -6,6 +6,7 @@ from chassis import streams
 from chassis.bus import Bus
 from contracts.executor import PROGRESS
 from contracts.registry import JOB_PROGRESS
+from contracts.retention import PURGE_JOB, PurgeJob
 from contracts.scheduler import (
     CANCEL_JOB,
     READ_JOB,
@@ -59,3 +60,12 @@ async def read_log(job_id: UUID, *, after: int, tenant: str, bus: Bus) -> JobRea
 async def cancel_job(text: str, *, tenant: str, bus: Bus) -> Job:
     """End the job; the answer is how it stands then, whoever was first."""
     return (await bus.ask(CANCEL_JOB, CancelJob(job_id=job_id_of(text)), tenant=tenant)).job
+
+
+async def purge_job(text: str, *, tenant: str, bus: Bus) -> None:
+    """Delete the job and all that belongs to it.
+
+    Raises:
+        UnknownJob, Relayed: it is not this tenant's, or not there any more, or has not ended.
+    """
+    await bus.ask(PURGE_JOB, PurgeJob(job_id=job_id_of(text)), tenant=tenant)

@@ -10,6 +10,7 @@ from uuid import UUID
 from chassis.ids import new_id
 from chassis.logs import log
 from contracts.gateway import GrantOutputs, OutputGrant, OutputsGranted, StoredOutput
+from contracts.scheduler import UnknownJob
 from gateway.domain import output_token
 from gateway.domain.errors import OutputTooLarge
 from gateway.domain.output_token import OutputRight
@@ -61,23 +62,25 @@ class Intake:
         Raises:
             BadOutputToken: the link is not ours or has expired.
             OutputTooLarge: more than ``max_bytes``.
+            UnknownJob: it was purged meanwhile.
         """
         right = output_token.verify(self.key, token, now_s=time.time())
         meter = _Meter(chunks, self.max_bytes)
         await self.objects.put(right.key, meter.chunks())
         stored = StoredOutput(id=right.output_id, size_bytes=meter.size_bytes, sha256=meter.digest.hexdigest())
-        await self.artifacts.put(
-            Artifact(
-                id=right.output_id,
-                tenant_id=right.tenant_id,
-                job_id=right.job_id,
-                attempt=right.attempt,
-                key=right.key,
-                content_type=content_type,
-                size_bytes=stored.size_bytes,
-                sha256=stored.sha256,
-            )
+        artifact = Artifact(
+            id=right.output_id,
+            tenant_id=right.tenant_id,
+            job_id=right.job_id,
+            attempt=right.attempt,
+            key=right.key,
+            content_type=content_type,
+            size_bytes=stored.size_bytes,
+            sha256=stored.sha256,
         )
+        if not await self.artifacts.put(artifact):
+            await self.objects.delete(right.key)
+            raise UnknownJob
         log.info("gateway.output.stored", job_id=str(right.job_id), attempt=right.attempt, bytes=stored.size_bytes)
         return stored
 

@@ -1,4 +1,4 @@
-"""Events of jobs, as the stream told them."""
+"""Events of jobs, as the stream told them, and the jobs of which none is kept any more."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -9,7 +9,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from chassis.postgres import Database
 from contracts.scheduler import JobEvent
-from notifier.store.tables import JOB_EVENTS
+from notifier.store.tables import JOB_EVENTS, PURGED_JOBS
+
+TOMBSTONE = timedelta(days=4)  # the stream tells nothing that is older than three days
+
+_OF_PURGED = delete(JOB_EVENTS).where(JOB_EVENTS.c.job_id == PURGED_JOBS.c.job_id)
 
 
 class Events:
@@ -19,7 +23,7 @@ class Events:
         self._database = database
 
     async def add(self, events: Sequence[JobEvent]) -> None:
-        """Keep events; one that is there already stays as it is."""
+        """Keep events, but none of a purged job; one that is there already stays as it is."""
         rows = [
             {
                 "job_id": event.job_id,
@@ -34,6 +38,15 @@ class Events:
         if rows:
             async with self._database.transaction() as connection:
                 await connection.execute(insert(JOB_EVENTS).on_conflict_do_nothing(), rows)
+                await connection.execute(_OF_PURGED.where(JOB_EVENTS.c.job_id.in_({event.job_id for event in events})))
+
+    async def purge(self, job_ids: Sequence[UUID]) -> None:
+        """Forget all events of these jobs, those that are still to come too."""
+        if job_ids:
+            async with self._database.transaction() as connection:
+                rows = [{"job_id": job_id} for job_id in job_ids]
+                await connection.execute(insert(PURGED_JOBS).on_conflict_do_nothing(), rows)
+                await connection.execute(delete(JOB_EVENTS).where(JOB_EVENTS.c.job_id.in_(job_ids)))
 
     async def after(self, job_id: UUID, seq: int, *, tenant_id: str, upto: int) -> list[JobEvent]:
         """The events of a tenant's job with ``seq`` < number <= ``upto``, in order; some may be missing."""
@@ -52,6 +65,8 @@ class Events:
             return [JobEvent.model_validate(body) for body in rows]
 
     async def prune(self, *, older_than: timedelta) -> None:
-        """Forget what nobody will resume from any more."""
+        """Forget what nobody will resume from any more, and what came in while its job was purged."""
         async with self._database.transaction() as connection:
+            await connection.execute(_OF_PURGED)
+            await connection.execute(delete(PURGED_JOBS).where(PURGED_JOBS.c.at < func.now() - TOMBSTONE))
             await connection.execute(delete(JOB_EVENTS).where(JOB_EVENTS.c.at < func.now() - older_than))

@@ -1,6 +1,6 @@
 """The notifier's tables."""
 
-from sqlalchemy import Column, DateTime, Index, Integer, Table, Text, Uuid
+from sqlalchemy import Column, DateTime, Index, Integer, Table, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.postgres import new_metadata
@@ -18,4 +18,12 @@ JOB_EVENTS = Table(
     Column("at", DateTime(timezone=True), nullable=False),
     Index("ix_job_events_at", "at"),
     comment="Written from the event stream, the key is the inbox; read for replay; kept for days.",
+)
+
+PURGED_JOBS = Table(
+    "purged_jobs",
+    METADATA,
+    Column("job_id", Uuid, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    comment="Of whom no event is kept any more, however late it comes.",
 )

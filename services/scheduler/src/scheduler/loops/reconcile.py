@@ -5,7 +5,7 @@ from chassis.bus import Bus
 from chassis.logs import log
 from chassis.loop import Loop
 from chassis.outbox import Relay
-from contracts.registry import JOB_EVENTS, JOB_PROGRESS
+from contracts.registry import JOB_EVENTS, JOB_PROGRESS, JOB_PURGES
 
 EVERY_S = 2.0
 
@@ -24,9 +24,9 @@ class Reconciler:
         """One look. A duty for ``chassis.loop.Loop``."""
         if not self._bus.connected:
             return
-        made = await streams.declare(self._bus, (JOB_EVENTS, JOB_PROGRESS))
-        if JOB_EVENTS.name in made:
-            log.warning("scheduler.stream_made", stream=JOB_EVENTS.name)
+        made = await streams.declare(self._bus, (JOB_EVENTS, JOB_PROGRESS, JOB_PURGES))
+        if lost := made - {JOB_PROGRESS.name}:
+            log.warning("scheduler.stream_made", streams=sorted(lost))
             await self._relay.repeat()
             self._relay_loop.wake()
         await self._relay.prune()

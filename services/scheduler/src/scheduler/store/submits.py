@@ -27,6 +27,8 @@ LEFT JOIN LATERAL (
     SELECT j.id, j.request_hash FROM jobs j WHERE j.id = a.id AND j.tenant_id = a.tenant_id
     UNION ALL
     SELECT j.id, j.request_hash FROM jobs j WHERE j.tenant_id = a.tenant_id AND j.idempotency_key = a.key
+    UNION ALL
+    SELECT s.job_id, s.request_hash FROM spent_keys s WHERE s.tenant_id = a.tenant_id AND s.idempotency_key = a.key
     LIMIT 1
 ) earlier ON true
 ORDER BY a.number

@@ -47,6 +47,7 @@ TENANTS = Table(
     Column("vtime", Float, nullable=False, server_default="0", comment="GPU-seconds used / weight"),
     Column("ready", Boolean, Computed(READY, persisted=True)),
     Column("version", BigInteger, nullable=False, server_default="0", comment="of the last change heard"),
+    Column("result_days", Integer, comment="an ended job is kept for so long"),
     CheckConstraint("queued >= 0", name="queued_not_negative"),
     CheckConstraint("running >= 0", name="running_not_negative"),
     CheckConstraint("weight > 0", name="weight_positive"),
@@ -112,6 +113,7 @@ JOBS = Table(
     Index("ix_jobs_completed_at", "completed_at", postgresql_where=text("completed_at IS NOT NULL")),
     Index("ix_jobs_failed_at", "completed_at", postgresql_where=text("state IN ('failed', 'expired')")),
     Index("ix_jobs_tenant", "tenant_id", "id"),
+    Index("ix_jobs_ended", "tenant_id", "completed_at", postgresql_where=text("completed_at IS NOT NULL")),
     Index("ix_jobs_start_by", "start_by", postgresql_where=text("state = 'queued' AND start_by IS NOT NULL")),
     Index(
         "uq_jobs_idempotency", "tenant_id", "idempotency_key", unique=True,
@@ -157,6 +159,17 @@ JOB_EVENTS = Table(
     Column("job_id", Uuid, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("seq", Integer, primary_key=True),
     Column("event", JSONB, nullable=False),
+)
+
+# Idempotency keys of purged jobs, until they are a day old: sent again, they must not make a second job.
+SPENT_KEYS = Table(
+    "spent_keys",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("idempotency_key", Text, primary_key=True),
+    Column("request_hash", Text, nullable=False),
+    Column("job_id", Uuid, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
 )
 
 # The nodes that ever joined, as their executors report them.

@@ -8,21 +8,22 @@ from contracts.auth import Limits, Tenant, UserChanged
 from scheduler.domain.admission import LockedTenant
 
 _SAVE_LIMITS = Statement("""
-INSERT INTO tenants (id, tier, is_active, images_per_day, max_running, queue_cap, weight)
-VALUES (:id, :tier, :is_active, :images_per_day, :max_running, :queue_cap, :weight)
+INSERT INTO tenants (id, tier, is_active, images_per_day, max_running, queue_cap, weight, result_days)
+VALUES (:id, :tier, :is_active, :images_per_day, :max_running, :queue_cap, :weight, :result_days)
 ON CONFLICT (id) DO UPDATE SET
     tier = excluded.tier, is_active = excluded.is_active, images_per_day = excluded.images_per_day,
-    max_running = excluded.max_running, queue_cap = excluded.queue_cap, weight = excluded.weight
+    max_running = excluded.max_running, queue_cap = excluded.queue_cap, weight = excluded.weight,
+    result_days = excluded.result_days
 WHERE tenants.version = :version
     AND (tenants.tier, tenants.is_active, tenants.images_per_day, tenants.max_running, tenants.queue_cap,
-         tenants.weight)
+         tenants.weight, tenants.result_days)
     IS DISTINCT FROM
     (excluded.tier, excluded.is_active, excluded.images_per_day, excluded.max_running, excluded.queue_cap,
-     excluded.weight)
+     excluded.weight, excluded.result_days)
 """)
 _SAVE_CHANGE = Statement("""
 UPDATE tenants SET tier = :tier, is_active = :is_active, images_per_day = :images_per_day, max_running = :max_running,
-    queue_cap = :queue_cap, weight = :weight, version = :version
+    queue_cap = :queue_cap, weight = :weight, result_days = :result_days, version = :version
 WHERE id = :id AND version < :version
 """)
 _VERSION = Statement("SELECT version FROM tenants WHERE id = :id")

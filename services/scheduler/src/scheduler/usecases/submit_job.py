@@ -9,7 +9,8 @@ from chassis.logs import log
 from chassis.postgres import Database
 from chassis.statement import Connection
 from contracts.auth import UnknownTenant
-from contracts.scheduler import InvalidWorkflow, SubmitJob, Submitted, UnknownJob
+from contracts.retention import KeyOfPurgedJob
+from contracts.scheduler import InvalidWorkflow, SubmitJob, Submitted
 from contracts.wire.errors import Refusal
 from contracts.workflow import estimate_images, read_graph
 from scheduler.domain.admission import Accepted, Candidate, Ledger, LockedTenant, Replayed, Verdict
@@ -45,6 +46,7 @@ class JobSubmitter:
         Raises:
             InvalidWorkflow: no node can run it as it is.
             KeyReused: the idempotency key belongs to another request.
+            KeyOfPurgedJob: the job that it belongs to was purged.
             QuotaExceeded, QueueFull: the tenant's limits are reached.
             NoFleet, UnknownTenant, Unavailable: see there.
         """
@@ -101,7 +103,7 @@ class JobSubmitter:
         replayed = isinstance(verdict, Replayed)
         standing = earlier.get(verdict.job_id) if isinstance(verdict, Replayed) else verdict.standing
         if standing is None:
-            return UnknownJob()
+            return KeyOfPurgedJob()
         eta = await self._reader.eta(connection, standing.queue_position)
         return Submitted(job=view(standing, eta), replayed=replayed, quota=verdict.quota)
 

@@ -1,0 +1,14 @@
+"""What no message tells of is looked for: uploads that overlapped with a purge, purges whose message was lost."""
+
+from chassis.loop import Loop
+from gateway.usecases.remove_jobs import JobRemover
+
+
+def remains_loop(remover: JobRemover, *, every_s: float) -> Loop:
+    """The loop that looks."""
+
+    async def look() -> None:
+        await remover.clear()
+        await remover.compare()
+
+    return Loop("gateway.remains", look, every_s=every_s)

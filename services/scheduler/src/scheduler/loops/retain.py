@@ -1,0 +1,14 @@
+"""Nothing is kept for longer than it was promised."""
+
+from chassis.loop import Loop
+from scheduler.usecases.purge_jobs import JobPurger
+
+
+def retention_loop(purger: JobPurger, *, every_s: float) -> Loop:
+    """The loop that deletes jobs, and keys of deleted ones, whose time is over."""
+
+    async def retain() -> None:
+        await purger.purge_due()
+        await purger.forget_keys()
+
+    return Loop("scheduler.retain", retain, every_s=every_s)

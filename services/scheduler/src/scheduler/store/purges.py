@@ -1,0 +1,97 @@
+"""Ended jobs that go: found, deleted with all that hangs on them, and said in the same transaction."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from chassis.ids import new_id
+from chassis.statement import Connection, Row, Statement
+from contracts.retention import JOB_PURGED, JobPurged
+from contracts.scheduler import JobState
+
+_STOPPING = "EXISTS (SELECT 1 FROM attempts a WHERE a.job_id = j.id AND a.ended_at IS NULL)"
+_HOLD = Statement(f"""
+SELECT j.id, j.tenant_id, j.state, {_STOPPING} AS stopping, now() AS now
+FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE
+""")  # noqa: S608 - constants only
+_DUE = Statement(f"""
+SELECT j.id, j.tenant_id, now() AS now FROM tenants t JOIN jobs j ON j.tenant_id = t.id
+WHERE j.completed_at < now() - make_interval(days => t.result_days) AND NOT {_STOPPING}
+LIMIT :batch FOR UPDATE OF j SKIP LOCKED
+""")  # noqa: S608 - constants only
+# The key of a job that was made less than a day ago stays spent: whoever sends it again must not get a second job.
+_PURGE = Statement("""
+WITH gone AS (
+    DELETE FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
+    RETURNING id, tenant_id, idempotency_key, request_hash, created_at
+), spent AS (
+    INSERT INTO spent_keys (tenant_id, idempotency_key, request_hash, job_id, expires_at)
+    SELECT tenant_id, idempotency_key, request_hash, id, created_at + interval '24 hours' FROM gone
+    WHERE idempotency_key IS NOT NULL AND created_at > now() - interval '24 hours'
+    ON CONFLICT (tenant_id, idempotency_key) DO UPDATE SET
+        request_hash = excluded.request_hash, job_id = excluded.job_id, expires_at = excluded.expires_at
+)
+INSERT INTO outbox (message_id, subject, body)
+SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:subjects AS text[]), CAST(:bodies AS bytea[]))
+""")
+_FORGET_KEYS = Statement("DELETE FROM spent_keys WHERE expires_at < now()")
+_FIND = Statement("SELECT id FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job that may go, under its lock.
+
+    Attributes:
+        now: the transaction's time.
+    """
+
+    id: UUID
+    tenant_id: UUID
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate(Ended):
+    """A job under its lock. ``stopping``: a node still holds an attempt of it, whose end must be counted."""
+
+    state: JobState
+    stopping: bool
+
+
+async def hold(connection: Connection, tenant_id: UUID, job_id: UUID) -> Candidate | None:
+    """Take the job's lock. No counter changes with a purge, so the tenant's is not needed."""
+    row = await _HOLD.first(connection, id=job_id, tenant_id=tenant_id)
+    return Candidate(**{**row, "state": JobState(row["state"])}) if row else None
+
+
+async def hold_due(connection: Connection, *, batch: int) -> list[Ended]:
+    """Take the locks of jobs that ended longer ago than their tenant's ``result_days``, those of nobody else."""
+    return [_ended(row) for row in await _DUE.all(connection, batch=batch)]
+
+
+async def purge(connection: Connection, jobs: Sequence[Ended], *, with_inputs: bool) -> None:
+    """Delete jobs under their locks: graph, attempts, events, outputs' records; usage stays counted."""
+    said = [JobPurged(job_id=job.id, tenant_id=job.tenant_id, with_inputs=with_inputs, at=job.now) for job in jobs]
+    await _PURGE.run(
+        connection,
+        ids=[job.id for job in jobs],
+        message_ids=[new_id() for _ in jobs],
+        subjects=[JOB_PURGED.subject(str(job.tenant_id), str(job.id)) for job in jobs],
+        bodies=[one.model_dump_json().encode() for one in said],
+    )
+
+
+async def forget_keys(connection: Connection) -> None:
+    """Forget the keys of purged jobs whose day is over."""
+    await _FORGET_KEYS.run(connection)
+
+
+async def found(connection: Connection, job_ids: Iterable[UUID]) -> tuple[UUID, ...]:
+    """Those of the jobs that there are."""
+    return tuple(row["id"] for row in await _FIND.all(connection, ids=[*job_ids]))
+
+
+def _ended(row: Row) -> Ended:
+    return Ended(id=row["id"], tenant_id=row["tenant_id"], now=row["now"])

@@ -1,0 +1,62 @@
+"""Ended jobs go: when their owner says so, and when their time is over."""
+
+from uuid import UUID
+
+from chassis.logs import log
+from chassis.postgres import Database
+from contracts.retention import FindJobs, FoundJobs, JobNotEnded, JobStopping, Purged, PurgeJob
+from contracts.scheduler import STATUS, UnknownJob
+from scheduler.domain.states import is_final
+from scheduler.store import purges
+
+BATCH = 100  # jobs that one transaction deletes
+STOPPING_S = 1  # a node that is asked to stop does so in about this time
+
+
+class JobPurger:
+    """Deletes jobs. Whoever else has something of them hears it from the outbox."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def purge(self, tenant_id: UUID, command: PurgeJob) -> Purged:
+        """Delete the job; when this returns, that is committed. Twice is once: the second time there is no such job.
+
+        Raises:
+            UnknownJob: the tenant has none of that id.
+            JobNotEnded: it waits or runs.
+            JobStopping: it was cancelled, and a node has not let go of it yet.
+        """
+        async with self._database.direct() as connection:
+            job = await purges.hold(connection, tenant_id, command.job_id)
+            if job is None:
+                raise UnknownJob
+            if not is_final(job.state):
+                raise JobNotEnded(status=STATUS[job.state])
+            if job.stopping:
+                raise JobStopping(retry_after_s=STOPPING_S)
+            await purges.purge(connection, [job], with_inputs=True)
+        log.info("scheduler.job.purged", job_id=str(command.job_id))
+        return Purged()
+
+    async def purge_due(self) -> None:
+        """Delete every job that ended longer ago than its tenant keeps results. Several schedulers share the work."""
+        while True:
+            async with self._database.direct() as connection:
+                due = await purges.hold_due(connection, batch=BATCH)
+                if due:
+                    await purges.purge(connection, due, with_inputs=False)
+            if due:
+                log.info("scheduler.jobs.outlived", count=len(due))
+            if len(due) < BATCH:
+                return
+
+    async def forget_keys(self) -> None:
+        """Free the idempotency keys of purged jobs that are a day old."""
+        async with self._database.single() as connection:
+            await purges.forget_keys(connection)
+
+    async def find(self, query: FindJobs) -> FoundJobs:
+        """Those of the jobs that there are."""
+        async with self._database.single() as connection:
+            return FoundJobs(job_ids=await purges.found(connection, query.job_ids))

@@ -1,0 +1,125 @@
+"""What belonged to a purged job goes from the store, whether its message comes once, twice, late or never."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from chassis import streams
+from contracts.registry import STREAMS
+from contracts.retention import JOB_PURGED, JobPurged
+from contracts.scheduler import JobState
+from gateway.app import create_app
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
+from tests.integration.gateway.test_outputs import PNG, finished, grants, here
+from tests.kit.nats import NatsServer
+from tests.kit.scripted import Script
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+
+@pytest.fixture
+async def sql(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url.replace("+asyncpg", ""))
+    yield connection
+    await connection.close()
+
+
+def files(gateway: Gateway) -> list[str]:
+    return [path.relative_to(gateway.folder).as_posix() for path in gateway.folder.rglob("*")]
+
+
+async def say_purged(script: Script, job_id: UUID) -> None:
+    await streams.declare(script.scheduler_bus, STREAMS)
+    gone = JobPurged(job_id=job_id, tenant_id=script.alice, with_inputs=True, at=datetime.now(UTC))
+    subject = JOB_PURGED.subject(str(script.alice), str(job_id))
+    await script.bus.jetstream.publish(subject, gone.model_dump_json().encode())
+
+
+async def rows(sql: asyncpg.Connection, job_id: UUID) -> int:
+    number: int = await sql.fetchval("SELECT count(*) FROM artifacts WHERE job_id = $1", job_id)
+    return number
+
+
+async def test_purge_answers_what_the_scheduler_decided(gateway: Gateway, script: Script) -> None:
+    job_id = script.scheduler.add(script.alice, uuid4()).job_id
+    path = f"/api/v1/jobs/{job_id}"
+    running = await gateway.http.delete(path, params={"purge": True}, headers=ALICE)
+    assert (running.status_code, running.json()["code"]) == (409, "job.not_ended")
+    assert "Cancel it first" in running.json()["detail"]
+    assert (await gateway.http.delete(path, headers=ALICE)).json()["status"] == "cancelled"
+    assert (await gateway.http.delete(path, params={"purge": True}, headers=BOB)).status_code == 404
+    purged = await gateway.http.delete(path, params={"purge": "true"}, headers=ALICE)
+    assert (purged.status_code, purged.content) == (204, b"")
+    assert (await gateway.http.delete(path, params={"purge": True}, headers=ALICE)).json()["code"] == "job.not_found"
+    assert (await gateway.http.delete(path, params={"purge": "perhaps"}, headers=ALICE)).status_code == 422
+
+
+async def test_bytes_and_rows_of_a_purged_job_go_and_nothing_of_it_comes_back(
+    gateway: Gateway, script: Script, sql: asyncpg.Connection
+) -> None:
+    job_id, _ = await finished(gateway, script, PNG, b"small")
+    kept, (output,) = await finished(gateway, script, b"another job's")
+    unrecorded = gateway.folder / str(script.alice) / str(job_id) / "1" / str(uuid4())  # its upload was cut off
+    unrecorded.write_bytes(b"orphan")
+    (late,) = await grants(script, job_id)
+    del script.scheduler.jobs[job_id]
+    for _ in range(2):  # every message may come twice
+        await say_purged(script, job_id)
+    await until(lambda: not (gateway.folder / str(script.alice) / str(job_id)).exists())
+
+    async def forgotten() -> bool:
+        return await rows(sql, job_id) == 0
+
+    await until(forgotten)
+    refused = await gateway.http.put(here(gateway, late), content=PNG)
+    assert (refused.status_code, refused.json()["code"]) == (404, "job.not_found")
+    assert (await rows(sql, job_id), await rows(sql, kept)) == (0, 1)
+    left = [path for path in files(gateway) if (gateway.folder / path).is_file()]
+    assert left == [f"{script.alice}/{kept}/1/{output.id}"]
+
+
+async def test_a_purge_whose_message_is_lost_is_found_by_comparison(
+    gateway: Gateway, script: Script, sql: asyncpg.Connection, nats_server: NatsServer, database_url: str
+) -> None:
+    job_id, _ = await finished(gateway, script, b"lost")
+    kept, _ = await finished(gateway, script, b"kept")
+    await sql.execute("UPDATE artifacts SET created_at = now() - interval '2 hours' WHERE job_id = $1", job_id)
+    del script.scheduler.jobs[job_id]
+    settings = settings_for(nats_server.url, database_url, gateway.folder, remains_every_s=0.1)
+    async with serving(create_app(settings)):
+
+        async def forgotten() -> bool:
+            return await rows(sql, job_id) == 0
+
+        await until(forgotten)
+    assert not (gateway.folder / str(script.alice) / str(job_id)).exists()
+    assert await rows(sql, kept) == 1
+
+
+async def test_a_gateway_that_was_killed_between_bytes_and_rows_goes_on(
+    gateway: Gateway, script: Script, sql: asyncpg.Connection, nats_server: NatsServer, database_url: str
+) -> None:
+    """What a kill at any line leaves: the tombstone, some rows, bytes or none. Whoever looks next ends it."""
+    job_id, (first, _) = await finished(gateway, script, b"gone already", b"not yet")
+    (gateway.folder / str(script.alice) / str(job_id) / "1" / str(first.id)).unlink()
+    await sql.execute("INSERT INTO purged_jobs (job_id, tenant_id) VALUES ($1, $2)", job_id, script.alice)
+    settings = settings_for(nats_server.url, database_url, gateway.folder, remains_every_s=0.1)
+    async with serving(create_app(settings)) as at:
+        await until_ready(gateway.http)
+        assert at
+
+        async def forgotten() -> bool:
+            return await rows(sql, job_id) == 0
+
+        await until(forgotten)
+    assert not (gateway.folder / str(script.alice) / str(job_id)).exists()
+
+
+async def test_jobs_that_are_there_stay(gateway: Gateway, script: Script) -> None:
+    job_id, _ = await finished(gateway, script, b"here")
+    assert script.scheduler.jobs[job_id].state is JobState.SUCCEEDED
+    answer = await gateway.http.get(f"/api/v1/jobs/{job_id}/result", headers=ALICE)
+    assert answer.content == b"here"

@@ -1,0 +1,64 @@
+"""What happened to a purged job is forgotten, and what still comes of it too."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import UUID
+
+import asyncpg
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from contracts.retention import JOB_PURGED, JobPurged
+from contracts.scheduler import JobState
+from tests.integration.notifier.conftest import World
+from tests.integration.notifier.test_watch import run_job
+from tests.kit.waiting import until
+
+
+@pytest.fixture
+async def sql(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url.replace("+asyncpg", ""))
+    yield connection
+    await connection.close()
+
+
+async def test_no_event_of_a_purged_job_is_kept_however_late_it_comes(world: World, sql: asyncpg.Connection) -> None:
+    async def kept(job_id: UUID) -> int:
+        number: int = await sql.fetchval("SELECT count(*) FROM job_events WHERE job_id = $1", job_id)
+        return number
+
+    async def purge(job_id: UUID) -> None:
+        gone = JobPurged(job_id=job_id, tenant_id=world.script.alice, with_inputs=True, at=datetime.now(UTC))
+        subject = JOB_PURGED.subject(str(gone.tenant_id), str(job_id))
+        await world.script.bus.jetstream.publish(subject, gone.model_dump_json().encode())
+
+    job_id, other = world.job(), world.job()
+    await run_job(world, job_id)
+    await run_job(world, other)
+
+    async def all_kept() -> bool:
+        return (await kept(job_id), await kept(other)) == (3, 3)
+
+    await until(all_kept)
+    log = world.script.scheduler.logs[job_id]
+    del world.script.scheduler.jobs[job_id]
+    await purge(job_id)
+
+    async def none_kept() -> bool:
+        return await kept(job_id) == 0
+
+    await until(none_kept)
+    for event in log:  # a relay that was slow says them only now
+        await world.publish(event)
+    last = world.job()
+    await world.happen(last, JobState.LEASED)
+
+    async def last_kept() -> bool:
+        return await kept(last) == 1
+
+    await until(last_kept)
+    assert (await kept(job_id), await kept(other)) == (0, 3)
+    with pytest.raises(InvalidStatus) as caught:
+        async with world.watch(job_id):
+            pass
+    assert caught.value.response.status_code == 404

@@ -1,0 +1,174 @@
+"""Jobs that go: by their owner's wish, and when their time is over. What is counted stays counted."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from contracts.auth import USER_CHANGED, Role, Tier, UserChanged
+from contracts.registry import JOB_PURGES
+from contracts.retention import FIND_JOBS, JOB_PURGED, PURGE_JOB, FindJobs, JobPurged, PurgeJob
+from contracts.scheduler import JobState, Outcome
+from contracts.wire.errors import Kind, Relayed
+from tests.integration.scheduler.conftest import System, World, bus_as, system_at
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+from tests.kit.waiting import until
+
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+
+
+@pytest.fixture(scope="module")
+async def retaining(postgres_server: PostgresServer) -> AsyncIterator[System]:
+    """A scheduler of its own: elsewhere in this folder no event of any job may be missing."""
+    server = NatsServer()
+    try:
+        await server.start()
+        database = await postgres_server.database("scheduler")
+        async with system_at(server.url, database, lease_s=60, retention_every_s=0.1) as system:
+            yield system
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+async def world(retaining: System) -> AsyncIterator[World]:
+    world = World(retaining)
+    yield world
+    await world.clear()
+
+
+async def ended(world: World, tenant: UUID, **fields: Any) -> UUID:
+    node = world.nodes[0] if world.nodes else await world.node()
+    job_id = await world.job(tenant, **fields)
+    await node.finish((await node.claim()).ref)
+    return job_id
+
+
+async def purge(world: World, tenant: UUID, job_id: UUID) -> None:
+    await world.system.bus.ask(PURGE_JOB, PurgeJob(job_id=job_id), tenant=str(tenant))
+
+
+async def refusal(world: World, tenant: UUID, job_id: UUID) -> tuple[Kind, str]:
+    with pytest.raises(Relayed) as caught:
+        await purge(world, tenant, job_id)
+    return caught.value.refused.kind, caught.value.refused.code
+
+
+async def traces(world: World, job_id: UUID) -> set[str]:
+    """The tables that say anything of a job, wherever in a row."""
+    sql = world.system.sql
+    names = [row["tablename"] for row in await sql.fetch(TABLES)]
+    query = "SELECT count(*) FROM {0} WHERE {0}::text LIKE '%' || $1 || '%'"
+    return {name for name in names if await sql.fetchval(query.format(name), str(job_id))}
+
+
+async def test_a_purged_job_leaves_nothing_but_what_it_cost(world: World) -> None:
+    tenant, other = world.tenant(images_per_day=5), world.tenant()
+    job_id, kept = await ended(world, tenant, labels={"a": "canary"}), await ended(world, tenant)
+    assert await traces(world, job_id) >= {"jobs", "graphs", "attempts", "job_events"}
+    assert await refusal(world, other, job_id) == (Kind.NOT_FOUND, "job.not_found")
+    await purge(world, tenant, job_id)
+    assert await traces(world, job_id) == {"outbox"}  # for an hour: what was said may have to be said again
+    assert await refusal(world, tenant, job_id) == (Kind.NOT_FOUND, "job.not_found")
+    assert (await world.read(tenant, kept)).state is JobState.SUCCEEDED
+    assert (await world.images(tenant), await world.counters(tenant)) == (2, (0, 0))
+    found = await world.system.bus.ask(FIND_JOBS, FindJobs(job_ids=(job_id, kept, uuid4())))
+    assert found.job_ids == (kept,)
+    subject = JOB_PURGED.subject(str(tenant), str(job_id))
+    jetstream = world.system.bus.jetstream
+
+    async def said() -> bool:
+        info = await jetstream.stream_info(JOB_PURGES.name, subjects_filter=subject)
+        return (info.state.subjects or {}) == {subject: 1}
+
+    await until(said)
+    body = await world.system.sql.fetchval("SELECT body FROM outbox WHERE subject = $1", subject)
+    message = JobPurged.model_validate_json(body)
+    assert (message.job_id, message.tenant_id, message.with_inputs) == (job_id, tenant, True)
+
+
+async def test_f_112_only_a_job_that_has_ended_everywhere_is_purged(world: World) -> None:
+    tenant, node = world.tenant(), await world.node()
+    job_id = await world.job(tenant)
+    assert await refusal(world, tenant, job_id) == (Kind.CONFLICT, "job.not_ended")
+    given = await node.claim()
+    assert await refusal(world, tenant, job_id) == (Kind.CONFLICT, "job.not_ended")
+    await world.cancel(tenant, job_id)
+    assert await refusal(world, tenant, job_id) == (Kind.CONFLICT, "job.stopping")
+    await node.finish(given.ref, Outcome.CANCELLED)
+    await purge(world, tenant, job_id)
+    assert await world.counters(tenant) == (0, 0)
+    assert not await node.finish(given.ref, Outcome.CANCELLED)
+
+
+async def test_f_7_the_key_of_a_purged_job_makes_no_second_job_for_its_day(world: World) -> None:
+    tenant = world.tenant()
+    job_id = await ended(world, tenant, idempotency_key="k", request_hash="h")
+    await purge(world, tenant, job_id)
+
+    async def sent(request_hash: str) -> str:
+        with pytest.raises(Relayed) as caught:
+            await world.submit(tenant, idempotency_key="k", request_hash=request_hash)
+        return caught.value.refused.code
+
+    assert (await sent("h"), await sent("another")) == ("idempotency.job_purged", "idempotency.key_reused")
+    assert await world.images(tenant) == 1
+    await world.system.sql.execute("UPDATE spent_keys SET expires_at = now() - interval '1 second'")
+
+    async def forgotten() -> bool:
+        return not await world.system.sql.fetchval("SELECT count(*) FROM spent_keys")
+
+    await until(forgotten)
+    assert not (await world.submit(tenant, idempotency_key="k", request_hash="h")).replayed
+
+
+async def test_a_job_goes_when_its_tenants_time_is_over_however_that_time_changes(world: World) -> None:
+    tenant, forever = world.tenant(), world.tenant()
+    old, young, others = await ended(world, tenant), await ended(world, tenant), await ended(world, forever)
+    back = "UPDATE jobs SET completed_at = now() - make_interval(hours => $2) WHERE id = $1"
+    for job_id, hours in ((old, 49), (young, 47), (others, 9999)):
+        await world.system.sql.execute(back, job_id, hours)
+    limits = world.system.auth.limits[tenant].model_copy(update={"result_days": 2})
+    world.system.auth.limits[tenant] = limits
+    change = UserChanged(
+        user_id=tenant, version=2, tokens_from=0, is_active=True, tier=Tier.PRO, role=Role.USER, limits=limits,
+        own_limits=False, at=datetime.now(UTC) + timedelta(0),
+    )  # fmt: skip
+    speaker = bus_as(world.system.nats_url, "auth")
+    await speaker.start()
+    try:
+        await speaker.say(USER_CHANGED, change, tenant=str(tenant))
+
+        async def gone() -> bool:
+            return await traces(world, old) == {"outbox"}
+
+        await until(gone)
+    finally:
+        await speaker.stop()
+    assert (await world.read(tenant, young)).state is JobState.SUCCEEDED
+    assert (await world.read(forever, others)).state is JobState.SUCCEEDED
+    subject = JOB_PURGED.subject(str(tenant), str(old))
+    body = await world.system.sql.fetchval("SELECT body FROM outbox WHERE subject = $1", subject)
+    assert not JobPurged.model_validate_json(body).with_inputs
+
+
+async def test_two_schedulers_share_the_work_and_neither_says_a_job_twice(world: World) -> None:
+    tenant = world.tenant()
+    jobs = [await ended(world, tenant) for _ in range(6)]
+    async with system_at(world.system.nats_url, world.system.database_url, lease_s=60, retention_every_s=0.1):
+        sql = world.system.sql
+        await sql.execute("UPDATE jobs SET completed_at = now() - interval '3 days' WHERE tenant_id = $1", tenant)
+        await sql.execute("UPDATE tenants SET result_days = 1 WHERE id = $1", tenant)
+
+        async def gone() -> bool:
+            return not await sql.fetchval("SELECT count(*) FROM jobs WHERE tenant_id = $1", tenant)
+
+        async with asyncio.timeout(30):
+            await until(gone)
+        rows = await sql.fetch("SELECT subject FROM outbox WHERE subject LIKE 'evt.scheduler.job.purged.%'")
+    said = [UUID(row["subject"].rpartition(".")[2]) for row in rows]
+    assert sorted(job_id for job_id in said if job_id in set(jobs)) == sorted(jobs)
