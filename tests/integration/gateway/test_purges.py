@@ -118,6 +118,39 @@ async def test_a_gateway_that_was_killed_between_bytes_and_rows_goes_on(
     assert not (gateway.folder / str(script.alice) / str(job_id)).exists()
 
 
+async def test_uploads_that_only_the_purged_job_used_go_with_it(
+    gateway: Gateway, script: Script, sql: asyncpg.Connection
+) -> None:
+    job_id, other = uuid4(), uuid4()
+    keys = {}
+    for name, users in {"alone": (job_id,), "shared": (job_id, other), "others": (other,)}.items():
+        upload = uuid4()
+        keys[name] = f"{script.alice}/uploads/{upload}"
+        place = gateway.folder / keys[name]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(b"image")
+        await sql.execute(
+            "INSERT INTO uploads (id, tenant_id, sent_sha256, sha256, key, content_type, size_bytes, width, height,"
+            " expires_at) VALUES ($1, $2, $3, $3, $4, 'image/png', 5, 1, 1, now() + interval '1 day')",
+            upload, script.alice, uuid4().hex * 2, keys[name],
+        )  # fmt: skip
+        for user in users:
+            await sql.execute(
+                "INSERT INTO upload_uses (upload_id, job_id, ended_at) VALUES ($1, $2, now())", upload, user
+            )
+    await say_purged(script, job_id)
+    await until(lambda: not (gateway.folder / keys["alone"]).exists())
+
+    async def forgotten() -> bool:
+        return not await sql.fetchval("SELECT count(*) FROM upload_uses WHERE job_id = $1", job_id)
+
+    await until(forgotten)
+    left = {row["key"] for row in await sql.fetch("SELECT key FROM uploads WHERE tenant_id = $1", script.alice)}
+    assert keys["alone"] not in left
+    assert left >= {keys["shared"], keys["others"]}
+    assert all((gateway.folder / keys[name]).exists() for name in ("shared", "others"))
+
+
 async def test_jobs_that_are_there_stay(gateway: Gateway, script: Script) -> None:
     job_id, _ = await finished(gateway, script, b"here")
     assert script.scheduler.jobs[job_id].state is JobState.SUCCEEDED

@@ -70,11 +70,6 @@ class Objects:
         """
         return bytes(await obstore.get_range_async(self._store, key, start=part.first, end=part.end))
 
-    async def delete(self, key: str) -> None:
-        """Delete an object; one that is not there is deleted."""
-        with suppress(FileNotFoundError):
-            await obstore.delete_async(self._store, key)
-
     async def delete_under(self, folder: str) -> None:
         """Delete every object whose key begins with this folder."""
         async for found in obstore.list(self._store, prefix=folder):

@@ -1,6 +1,6 @@
 """Which jobs are gone, and what is left of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from uuid import UUID
 
 from chassis.postgres import Database
@@ -23,6 +23,19 @@ WHERE job_id > :after AND created_at < now() - interval '1 hour' ORDER BY job_id
 """)
 
 
+# Locked first, judged then: a job that has just pinned one keeps it.
+_HOLD_INPUTS = Statement("""
+SELECT id FROM uploads WHERE id IN (SELECT upload_id FROM upload_uses WHERE job_id = ANY(CAST(:jobs AS uuid[])))
+ORDER BY id FOR UPDATE
+""")
+_DROP_INPUTS = Statement("""
+DELETE FROM uploads u WHERE id = ANY(CAST(:ids AS uuid[])) AND NOT EXISTS (
+    SELECT 1 FROM upload_uses o WHERE o.upload_id = u.id AND o.job_id <> ALL(CAST(:jobs AS uuid[]))
+) RETURNING key
+""")
+_DROP_USES = Statement("DELETE FROM upload_uses WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
+
+
 class Purges:
     """The purged_jobs table, and the artifacts of jobs that are in it."""
 
@@ -35,6 +48,18 @@ class Purges:
         async with self._database.single() as connection:
             jobs, tenants = [one.job_id for one in said], [one.tenant_id for one in said]
             await _NOTE.run(connection, jobs=jobs, tenants=tenants)
+
+    async def drop_inputs(self, job_ids: Collection[UUID], delete: Callable[[str], Awaitable[None]]) -> None:
+        """Forget uploads that nobody but these jobs used, once ``delete`` has ended the bytes of each by its key."""
+        async with self._database.direct() as connection:
+            held = await _HOLD_INPUTS.all(connection, jobs=list(job_ids))
+            for row in await _DROP_INPUTS.all(connection, ids=[row["id"] for row in held], jobs=list(job_ids)):
+                await delete(row["key"])
+
+    async def drop_uses(self, job_ids: Collection[UUID]) -> None:
+        """Forget which uploads these jobs used."""
+        async with self._database.single() as connection:
+            await _DROP_USES.run(connection, jobs=list(job_ids))
 
     async def left(self, *, batch: int) -> Sequence[Row]:
         """Artifacts (id, key) of jobs that are gone."""

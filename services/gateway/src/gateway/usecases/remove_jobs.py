@@ -33,6 +33,9 @@ class JobRemover:
         for job in gone:
             # By folder as well: bytes whose upload was cut off before its row was written are in no table.
             await self._objects.delete_under(f"{job.tenant_id}/{job.job_id}")
+        if asked := [job.job_id for job in gone if job.with_inputs]:
+            await self._purges.drop_inputs(asked, self._objects.delete)
+        await self._purges.drop_uses([job.job_id for job in gone])
         await self.clear()
 
     async def clear(self) -> None:
