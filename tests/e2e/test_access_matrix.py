@@ -108,6 +108,23 @@ ROWS: dict[str, Row] = {
     "PATCH /api/v1/admin/users/{user_id}": admins(json={"is_active": True}),
     "GET /api/v1/admin/tiers": admins(),
     "PATCH /api/v1/admin/tiers/{name}": admins(json={"limits": {"queue_cap": 100}}),
+    "GET /api/v1/usage": own("jobs:read"),
+    "GET /api/v1/admin/usage": admins(),
+    "GET /api/v1/admin/users/{user_id}/usage": admins(),
+    "GET /api/v1/admin/stats": admins(),
+    "GET /api/v1/admin/audit": admins(),
+    "GET /api/v1/admin/nodes": admins(),
+    "POST /api/v1/admin/nodes/{node}/cordon": admins(404),
+    "POST /api/v1/admin/nodes/{node}/uncordon": admins(404),
+    "POST /api/v1/admin/nodes/{node}/drain": admins(404),
+    "DELETE /api/v1/admin/nodes/{node}": admins(404),
+    "GET /api/v1/admin/jobs": admins(),
+    "GET /api/v1/admin/jobs/{job_id}": admins(),
+    "PATCH /api/v1/admin/jobs/{job_id}": admins(409, json={"priority": 1}),
+    "POST /api/v1/admin/jobs/{job_id}/cancel": admins(),
+    "POST /api/v1/admin/jobs/{job_id}/hold": admins(409),
+    "POST /api/v1/admin/jobs/{job_id}/release": admins(409),
+    "POST /api/v1/admin/jobs/{job_id}/requeue": admins(409),
     "GET /.well-known/jwks.json": open_to_all(),
     "GET /healthz": open_to_all(),
     "GET /readyz": open_to_all(),
@@ -161,7 +178,7 @@ async def world(fleet: Fleet) -> World:
         made.headers = {"nobody": {}, "root": root, "bob_key": {"X-API-Key": (await key(http, bob, SCOPES))["key"]}}
         job = await http.post("/jobs", json={"workflow": HELLO}, headers=alice)
         assert job.status_code == 201, job.text
-        made.paths |= {"job_id": job.json()["job_id"], "name": "free", "token": "no-such-token"}
+        made.paths |= {"job_id": job.json()["job_id"], "name": "free", "token": "no-such-token", "node": "no-such-node"}
         made.paths["asset"] = "swagger-ui.css"
         made.paths["workflow_name"] = f"alice-{pid}"
         saved = await http.put(f"/workflows/alice-{pid}", json={"workflow": HELLO}, headers=alice)

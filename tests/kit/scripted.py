@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from chassis.bus import Bus
-from contracts import auth, retention, scheduler
+from contracts import auth, operations, retention, scheduler
 from contracts.auth import TierLimits, UserChanged
 from contracts.permissions import inbox_prefix
 from contracts.scheduler import (
@@ -56,6 +56,7 @@ class ScriptedScheduler:
         self.node_classes: dict[str, scheduler.ClassSpec] = {}
         self.before_submit: Callable[[SubmitJob], None] = lambda _: None
         self.reads = 0
+        self.used: dict[str, tuple[operations.UsageDay, ...]] = {}
 
     async def submit(self, asked: SubmitJob, address: Address) -> Submitted:
         self.submits.append(asked)
@@ -113,6 +114,9 @@ class ScriptedScheduler:
         found = [scheduler.FleetClass(name=name, spec=self.node_classes[name]) for name in names[: asked.limit]]
         return scheduler.ClassPage(classes=tuple(found), more=len(found) < len(names))
 
+    async def usage(self, _asked: operations.ReadUsage, address: Address) -> operations.Usage:
+        return operations.Usage(days=self.used.get(address.tenant, ()))
+
     def add(self, tenant: UUID, job_id: UUID, **fields: Any) -> Job:
         """A queued job with its first event."""
         self.jobs[job_id] = Job(
@@ -166,6 +170,7 @@ class Script:
         self.scheduler_bus.serve(scheduler.LIST_JOBS, self.scheduler.page)
         self.scheduler_bus.serve(scheduler.READ_FLEET, self.scheduler.fleet)
         self.scheduler_bus.serve(scheduler.READ_CLASSES, self.scheduler.classes)
+        self.scheduler_bus.serve(operations.READ_USAGE, self.scheduler.usage)
 
     @property
     def alice(self) -> UUID:

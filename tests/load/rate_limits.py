@@ -17,6 +17,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import perf_counter
+from uuid import UUID
 
 import httpx
 from starlette.types import Message, Receive, Send
@@ -102,6 +103,10 @@ async def cost(script: Script, where: tuple[str, str, str], rounds: int) -> None
     print(f"added        p50 {added:6.3f} ms   (target: at most 1)")
 
 
+def _unused(_user_id: UUID, _method: str, _path: str) -> None:
+    pass
+
+
 class _Known:
     """An identity that knows everybody."""
 
@@ -136,7 +141,7 @@ async def alone(script: Script, database_url: str, rounds: int) -> None:
 
     headers = [(b"host", b"fleet.example"), (b"accept", b"*/*"), (b"user-agent", b"x"), (b"x-api-key", b"alice-key")]
     for name, counted in (("counting", rates), ("not counting", None)):
-        admission = Admission(inside, identity=_Known(principal), clients=Clients(()), rates=counted)
+        admission = Admission(inside, identity=_Known(principal), clients=Clients(()), rates=counted, used=_unused)
         values = []
         for _ in range(rounds * 10):
             scope = {"type": "http", "path": "/x", "method": "GET", "headers": headers, "client": ("127.0.0.1", 1)}

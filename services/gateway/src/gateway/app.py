@@ -28,9 +28,11 @@ from gateway.api import (
     jobs,
     jwks,
     keys,
+    operations,
     results,
     tickets,
     uploads,
+    usage,
     workflows,
 )
 from gateway.api.admission import Admission, Rates
@@ -49,25 +51,33 @@ from gateway.domain.rate_limit import policy
 from gateway.domain.room import Room
 from gateway.loops.rates import rate_loops, unlimited_loop
 from gateway.loops.remains import remains_loop
+from gateway.loops.usage import usage_loops
 from gateway.settings import Settings
 from gateway.store.artifacts import Artifacts
 from gateway.store.buckets import Buckets
 from gateway.store.objects import Objects
 from gateway.store.purges import Purges
+from gateway.store.storage import Storage
 from gateway.store.uploads import Bounds, Uploads
+from gateway.store.usage import RequestUsage
 from gateway.store.workflows import Workflows
 from gateway.usecases.convert_output import Converter
+from gateway.usecases.count_requests import RequestCounts
 from gateway.usecases.fleet import FleetView
 from gateway.usecases.keyset import PublicKeys
 from gateway.usecases.limit_rate import RateLimiter
 from gateway.usecases.me import MeView
+from gateway.usecases.operations import Operations
 from gateway.usecases.own_uploads import OwnUploads
 from gateway.usecases.picture_line import PictureLine
 from gateway.usecases.record_denial import Denials
 from gateway.usecases.remove_jobs import JobRemover
 from gateway.usecases.saved_workflows import SavedWorkflows
+from gateway.usecases.search import Search
+from gateway.usecases.stats import StatsView
 from gateway.usecases.store_output import Intake
 from gateway.usecases.take_upload import UploadDesk
+from gateway.usecases.usage import UsageView
 
 DOCUMENT = "/openapi.json"
 ROOM_BYTES = 256 << 20
@@ -109,9 +119,16 @@ def create_app(settings: Settings) -> FastAPI:
     buckets = Buckets(database)
     limiter = RateLimiter(buckets)
     rates = _rates(settings, limiter)
-    loops = (*identity.loops, *(rate_loops(limiter, buckets) if rates else (unlimited_loop(),)))
     remover = JobRemover(bus, Purges(database), objects)
-    loops = (*loops, remove_purged(bus, remover), remains_loop(remover, every_s=settings.remains_every_s))
+    requests, operating = RequestUsage(database), Operations(bus)
+    counts = RequestCounts(requests)
+    loops = (
+        *identity.loops,
+        *(rate_loops(limiter, buckets) if rates else (unlimited_loop(),)),
+        *usage_loops(counts, requests, flush_s=settings.usage_flush_s),
+        remove_purged(bus, remover),
+        remains_loop(remover, every_s=settings.remains_every_s),
+    )
     me = MeView(bus)
     cursor_key = derive(secret, "cursors")
     saved = SavedWorkflows(Workflows(database), cursor_key=cursor_key)
@@ -127,6 +144,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with running("gateway", bus, loops=(*loops, hear_tiers(bus, me.limits_changed))):
             yield
         await limiter.stop()
+        await counts.stop()
         await database.close()
 
     app = create_web(
@@ -141,7 +159,11 @@ def create_app(settings: Settings) -> FastAPI:
             *_cors(settings.cors_origins or ""),
             Middleware(Guard),
             Middleware(
-                Admission, identity=identity, clients=Clients(networks(settings.trusted_proxies or "")), rates=rates
+                Admission,
+                identity=identity,
+                clients=Clients(networks(settings.trusted_proxies or "")),
+                rates=rates,
+                used=counts.note,
             ),
         ],
         https=settings.public_url.startswith("https://"),
@@ -170,6 +192,10 @@ def create_app(settings: Settings) -> FastAPI:
         keys.router(bus=bus),
         tickets.router(bus=bus, public_url=settings.public_url),
         admin.router(bus=bus, cursor_key=cursor_key),
+        operations.nodes_router(bus=bus, operations=operating, stats=StatsView(bus, Storage(database))),
+        operations.search_router(search=Search(bus, operating, cursor_key=cursor_key), public_url=settings.public_url),
+        operations.jobs_router(operations=operating, public_url=settings.public_url),
+        usage.router(usage=UsageView(bus, requests), operations=operating),
         jwks.router(keys=PublicKeys(bus)),
         uploads.router(
             desk=desk,

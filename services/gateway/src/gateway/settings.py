@@ -58,6 +58,9 @@ class Settings(DatabaseSettings):
     )
     picture_within_s: float = Field(default=5, gt=0, le=60, description="longest conversion of a picture, seconds")
     pictures_at_once: int = Field(default=2, ge=1, le=64, description="conversions that run at a time, each a process")
+    usage_flush_s: float = Field(
+        default=5, gt=0, le=60, description="how late counted requests reach the database, seconds; a crash loses them"
+    )
     models_cache_s: float = Field(default=10, ge=0, description="how old the default model may be, seconds")
 
     @field_validator("public_url", "internal_url")

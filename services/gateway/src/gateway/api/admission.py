@@ -1,10 +1,13 @@
 """What every request passes before it is routed: who asks, from where, and whether they ask too often."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.web import problem_response
@@ -21,6 +24,8 @@ LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "register", "refr
 FREE = frozenset({"/healthz", "/readyz"})
 INTERNAL = "/internal/"  # executors; the link that they were given is their right
 READS = frozenset({"GET", "HEAD"})
+
+Used = Callable[[UUID, str, str], None]
 
 
 class Knows(Protocol):
@@ -64,10 +69,11 @@ class Admission:
         identity: whom credentials belong to.
         clients: finds a request's client.
         rates: None lets everybody ask as often as they like.
+        used: told of every request of a known user when it is answered: whose, method, template of the path.
     """
 
-    def __init__(self, app: ASGIApp, *, identity: Knows, clients: Clients, rates: Rates | None) -> None:
-        self._app, self._identity, self._clients = app, identity, clients
+    def __init__(self, app: ASGIApp, *, identity: Knows, clients: Clients, rates: Rates | None, used: Used) -> None:
+        self._app, self._identity, self._clients, self._used = app, identity, clients, used
         self._limiter = rates.limiter if rates else None
         self._login = rates.login if rates else None
         self._open = rates.open if rates else None
@@ -86,15 +92,23 @@ class Admission:
         except Refusal as refusal:  # logins, while nobody counts
             counted = _Counted([], refusal)
 
-        async def send_with_rates(message: Message) -> None:
+        async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *counted.headers]
+                self._note(scope)
             await send(message)
 
         inside: ASGIApp = self._app
         if counted.refusal is not None:
             inside = problem_response(Request(scope), counted.refusal.refused)
-        await inside(scope, receive, send_with_rates if counted.headers else send)
+        await inside(scope, receive, send_counted)
+
+    def _note(self, scope: Scope) -> None:
+        """Have a request counted that found a route, by the route's template: paths name jobs and people."""
+        principal, route = scope["state"]["principal"], scope.get("route")
+        if principal is not None and isinstance(route, Route) and scope["method"] in (route.methods or ()):
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]
+            self._used(principal.user_id, method, route.path)
 
     async def _count(self, scope: Scope, headers: Headers) -> _Counted:
         path, method, state = scope["path"], scope["method"], scope["state"]

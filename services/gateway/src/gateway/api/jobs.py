@@ -18,6 +18,7 @@ from gateway.api.document import documented
 from gateway.api.problems import problems
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.json_body import read_model
+from gateway.domain.moment import Bound
 from gateway.domain.public_job import JobBody, JobsBody, present
 from gateway.usecases.fleet import FleetView
 from gateway.usecases.list_jobs import list_jobs
@@ -52,6 +53,8 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "description": "The same key and body give the same job for 24 hours.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
+AFTER = Query(description="accepted then or later; RFC 3339 with zone", examples=["2026-11-23T00:00:00Z"])
+BEFORE = Query(description="accepted before then; RFC 3339 with zone", examples=["2026-11-24T00:00:00Z"])
 _BODY = {**documented(Submission, examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
 HEADERS: dict[str, Any] = {
     "Location": {"description": "The job.", "schema": {"type": "string"}},
@@ -109,6 +112,8 @@ def router(
         label: Annotated[
             str | None, Query(max_length=127, description="key:value", examples=["campaign:autumn"])
         ] = None,
+        created_after: Annotated[Bound | None, AFTER] = None,
+        created_before: Annotated[Bound | None, BEFORE] = None,
     ) -> JobsBody:
         jobs, next_cursor = await list_jobs(
             tenant=tenant,
@@ -117,6 +122,8 @@ def router(
             status=status,
             workflow=workflow,
             label=_label(label),
+            created_after=created_after,
+            created_before=created_before,
             key=cursor_key,
             bus=bus,
         )

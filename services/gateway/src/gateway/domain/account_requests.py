@@ -1,20 +1,12 @@
 """Accounts, sessions and keys as clients ask for them."""
 
-import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from contracts.auth import Cap, Days, KeyName, Role, Scope, Secret, SomeLimits, Tier
-
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
-
-
-def _moment(value: Any) -> Any:
-    if not isinstance(value, str) or not MOMENT.fullmatch(value):  # pydantic also takes numbers
-        raise PydanticCustomError("datetime_type", "Send a time as RFC 3339 has it, with zone.")
-    return value
+from gateway.domain.moment import Moment
 
 
 class Asked(BaseModel):
@@ -23,7 +15,6 @@ class Asked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True, hide_input_in_errors=True)
 
 
-Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_moment)]
 AskedTier = Annotated[Tier, Field(strict=False)]
 AskedRole = Annotated[Role, Field(strict=False)]
 AskedScope = Annotated[Scope, Field(strict=False)]

@@ -39,7 +39,10 @@ class OutputsBody(BaseModel):
 
 
 class JobBody(BaseModel):
-    """One job. Times are RFC 3339, durations seconds."""
+    """One job. Times are RFC 3339, durations seconds.
+
+    ``held``: an operator keeps it waiting. ``retry_of``: the failed job that an operator had run again as this one.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -56,6 +59,8 @@ class JobBody(BaseModel):
                     "completed_at": None,
                     "timings": {"queued_seconds": None, "running_seconds": None, "total_seconds": None},
                     "labels": {"campaign": "autumn"},
+                    "held": False,
+                    "retry_of": None,
                     "outputs": [],
                     "error": None,
                     "urls": {
@@ -81,6 +86,8 @@ class JobBody(BaseModel):
     completed_at: datetime | None
     timings: Timings
     labels: dict[str, str]
+    held: bool
+    retry_of: UUID | None
     outputs: list[OutputBody]
     error: JobError | None
     urls: Urls
@@ -107,6 +114,8 @@ def present(job: Job, public_url: str) -> JobBody:
         completed_at=job.completed_at,
         timings=job.timings,
         labels=job.labels,
+        held=job.held,
+        retry_of=job.retry_of,
         outputs=present_outputs(job, public_url),
         error=job.error,
         urls=urls_of(job.job_id, public_url),

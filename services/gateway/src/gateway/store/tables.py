@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Double,
     ForeignKey,
@@ -109,4 +110,23 @@ UPLOAD_USES = Table(
     Column("ended_at", DateTime(timezone=True), nullable=True, comment="when it was seen that the job had ended"),
     Index("ix_upload_uses_job_id", "job_id"),
     comment="Which jobs use an upload. Written before the job is submitted; until it has ended, the upload stays.",
+)
+
+USAGE_REQUESTS = Table(
+    "usage_requests",
+    METADATA,
+    Column("user_id", Uuid, primary_key=True),
+    Column("day", Date, primary_key=True, comment="UTC"),
+    Column("endpoint", Text, primary_key=True, comment="method and template of the path"),
+    Column("requests", BigInteger, nullable=False),
+    Index("ix_usage_requests_day", "day"),
+    comment="Added to every few seconds by each replica, kept for 90 days.",
+)
+
+USAGE_BATCHES = Table(
+    "usage_batches",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("added_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    comment="What was added to usage_requests, so that nothing is added twice; forgotten after an hour.",
 )

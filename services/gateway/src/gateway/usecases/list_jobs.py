@@ -1,6 +1,7 @@
 """A tenant's jobs, page by page."""
 
 import json
+from datetime import datetime
 
 from chassis.bus import Bus
 from contracts.scheduler import LIST_JOBS, STATUS, Job, JobState, JobStatus, ListJobs
@@ -15,6 +16,8 @@ async def list_jobs(
     status: JobStatus | None,
     workflow: str | None,
     label: tuple[str, str] | None,
+    created_after: datetime | None,
+    created_before: datetime | None,
     key: bytes,
     bus: Bus,
 ) -> tuple[tuple[Job, ...], str | None]:
@@ -23,7 +26,8 @@ async def list_jobs(
     Raises:
         BadCursor: the cursor was not given out for this tenant and filter.
     """
-    filters = json.dumps([status, workflow, label])
+    bounds = [at and at.isoformat() for at in (created_after, created_before)]
+    filters = json.dumps([status, workflow, label, *bounds])
     page = await bus.ask(
         LIST_JOBS,
         ListJobs(
@@ -32,6 +36,8 @@ async def list_jobs(
             states=tuple(state for state in JobState if STATUS[state] is status),
             workflow=workflow,
             label=label,
+            created_after=created_after,
+            created_before=created_before,
         ),
         tenant=tenant,
     )

@@ -1,0 +1,30 @@
+"""Times as clients say them."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+FIRST_YEAR, LAST_YEAR = 1970, 9998  # what lies a day outside can still be told in every zone
+
+
+def _moment(value: Any) -> Any:
+    if not isinstance(value, str) or not MOMENT.fullmatch(value):  # pydantic also takes numbers
+        raise PydanticCustomError("datetime_type", "Send a time as RFC 3339 has it, with zone.")
+    return value
+
+
+def _in_range(at: datetime) -> datetime:
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise PydanticCustomError("datetime_range", "Send a time of the years 1970 to 9998.")
+    return at
+
+
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_moment)]
+"""In a body of exact types."""
+
+Bound = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_range)]
+"""In a query, where it bounds a list."""

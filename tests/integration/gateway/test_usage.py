@@ -1,0 +1,137 @@
+"""Requests are counted once, by user, template of the path and day, and told together with what jobs used."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from chassis.ids import new_id
+from chassis.postgres import Database
+from contracts.operations import UsageDay
+from gateway.app import create_app
+from gateway.store.usage import Batch, RequestUsage
+from gateway.usecases.count_requests import RequestCounts
+from tests.integration.gateway.conftest import ALICE, BOB, settings_for, until_ready
+from tests.kit.nats import NatsServer
+from tests.kit.scripted import Script
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+JOB = "GET /api/v1/jobs/{job_id}"
+
+
+@asynccontextmanager
+async def gateway_at(nats_url: str, url: str, folder: Path, flush_s: float) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(settings_for(nats_url, url, folder, usage_flush_s=flush_s))
+    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", trust_env=False) as http:
+        await until_ready(http)
+        yield http
+
+
+async def endpoints(http: httpx.AsyncClient, who: dict[str, str]) -> dict[str, int]:
+    days = (await http.get("/api/v1/usage", headers=who)).json()["usage"]
+    counted: dict[str, int] = {}
+    for day in days:  # two of them at midnight
+        for endpoint, number in day["endpoints"].items():
+            counted[endpoint] = counted.get(endpoint, 0) + number
+    return counted
+
+
+async def test_requests_are_counted_by_template_for_whoever_made_them(
+    nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
+) -> None:
+    today = datetime.now(UTC).date()
+    script.scheduler.used[str(script.alice)] = (UsageDay(day=today, jobs=2, images=5, gpu_seconds=1.5),)
+    async with gateway_at(nats_server.url, database_url, tmp_path, 0.1) as http:
+        for number in range(5):
+            assert (await http.get(f"/api/v1/jobs/{uuid4()}", headers=ALICE)).status_code == 404
+            await http.head("/api/v1/jobs/x/result", headers=ALICE)
+            await http.get(f"/nowhere/{number}", headers=ALICE)  # found no route
+            await http.patch("/api/v1/jobs", headers=ALICE)  # nor a method of it
+            await http.get("/api/v1/jobs", headers={"X-API-Key": f"nobodys-{number}"})
+        await http.get("/api/v1/jobs", headers=BOB)
+
+        async def counted() -> bool:
+            found = await endpoints(http, ALICE)
+            return found.get(JOB) == 5 and found.get("GET /api/v1/jobs/{job_id}/result") == 5
+
+        await until(counted)
+        found = await endpoints(http, ALICE)
+        assert set(found) <= {JOB, "GET /api/v1/jobs/{job_id}/result", "GET /api/v1/usage"}
+
+        async def bobs() -> bool:
+            return (await endpoints(http, BOB)).get("GET /api/v1/jobs") == 1
+
+        await until(bobs)
+        body: dict[str, Any] = (await http.get("/api/v1/usage", headers=ALICE)).json()
+        day = next(day for day in body["usage"] if day["day"] == str(today))
+        assert (day["jobs"], day["images"], day["gpu_seconds"]) == (2, 5, 1.5)
+        assert day["requests"] == sum(day["endpoints"].values())
+        for days in ("0", "91", "x"):
+            assert (await http.get("/api/v1/usage", params={"days": days}, headers=ALICE)).status_code == 422
+
+
+async def test_what_was_counted_is_added_when_the_gateway_ends(
+    nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
+) -> None:
+    assert script.alice
+    async with gateway_at(nats_server.url, database_url, tmp_path, 60) as http:
+        before = (await endpoints(http, ALICE)).get("GET /api/v1/models", 0)
+        for _ in range(7):
+            assert (await http.get("/api/v1/models", headers=ALICE)).status_code == 200
+        assert (await endpoints(http, ALICE)).get("GET /api/v1/models", 0) == before
+    async with gateway_at(nats_server.url, database_url, tmp_path, 60) as http:
+        assert (await endpoints(http, ALICE))["GET /api/v1/models"] == before + 7
+
+
+@pytest.fixture
+async def usage(database_url: str) -> AsyncIterator[RequestUsage]:
+    database = Database(database_url, name="test")
+    yield RequestUsage(database)
+    await database.close()
+
+
+async def test_a_batch_counts_once_however_often_it_is_added_and_by_how_many_at_once(usage: RequestUsage) -> None:
+    users = [uuid4() for _ in range(20)]
+    today = datetime.now(UTC).date()
+    batches = [Batch(new_id(), {(user, today, "GET /x"): 1 for user in order}) for order in (users, users[::-1]) * 5]
+    await asyncio.gather(*(usage.add(batch) for batch in batches * 3))
+    for user in users:
+        assert await usage.read(user, days=1) == {today: {"GET /x": 10}}
+
+
+async def test_days_end_ninety_days_ago(usage: RequestUsage, database_url: str) -> None:
+    user, today = uuid4(), datetime.now(UTC).date()
+    days = [today - timedelta(days=ago) for ago in (0, 1, 89, 90, 400)]
+    await usage.add(Batch(new_id(), {(user, day, "GET /x"): 1 for day in days}))
+    assert set(await usage.read(user, days=90)) == set(days[:3])
+    assert set(await usage.read(user, days=2)) == set(days[:2])
+    await usage.forget(keep=90)
+    sql = await asyncpg.connect(database_url.replace("+asyncpg", ""))
+    try:
+        kept = await sql.fetch("SELECT day FROM usage_requests WHERE user_id = $1", user)
+    finally:
+        await sql.close()
+    assert {row["day"] for row in kept} == set(days[:3])
+
+
+async def test_a_database_that_is_away_loses_no_count(usage: RequestUsage) -> None:
+    nowhere = Database("postgresql+asyncpg://nobody@127.0.0.1:1/none", name="test")
+    counts = RequestCounts(RequestUsage(nowhere))
+    user = uuid4()
+    for _ in range(3):
+        counts.note(user, "GET", "/x")
+        with pytest.raises(ConnectionRefusedError):
+            await counts.flush()
+    await counts.stop()  # says what is lost, and ends
+    await nowhere.close()
+    counts._usage = usage
+    await counts.flush()
+    assert [sum(day.values()) for day in (await usage.read(user, days=2)).values()] == [3]
