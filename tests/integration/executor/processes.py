@@ -4,22 +4,17 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from stack.ports import free_ports
+
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
 READY_S = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Process:
@@ -80,7 +75,7 @@ class Node:
     """A simulated node with its control plane."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        self.port = free_port()
+        self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "simnode", "--port", str(self.port), "--directory", str(folder / "node")]
         self._process = Process(
@@ -120,7 +115,7 @@ class Nats:
     """A NATS server that may go and come back under the same address."""
 
     def __init__(self, folder: Path) -> None:
-        port = free_port()
+        port = free_ports(1)[0]
         self.url = f"nats://127.0.0.1:{port}"
         self._port = port
         command = [str(BIN / "nats-server"), "-a", "127.0.0.1", "-p", str(port)]

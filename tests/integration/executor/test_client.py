@@ -12,8 +12,9 @@ from executor.domain.harvest import Found, harvest
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import Place, find_prompt
 from executor.usecases.stop_prompt import stop_prompt
+from stack.ports import free_ports
 from tests.integration.executor.graphs import hello, slow
-from tests.integration.executor.processes import READY_S, Node, free_port
+from tests.integration.executor.processes import READY_S, Node
 
 LIMITS = {"reply_s": 2.0, "post_s": 2.0, "catalog_s": 5.0}
 
@@ -95,7 +96,7 @@ async def test_a_file_that_is_not_there_is_no_file(client: ComfyUI) -> None:
 
 
 async def test_a_node_that_is_not_there_never_heard_it() -> None:
-    client = ComfyUI(f"http://127.0.0.1:{free_port()}", **LIMITS)
+    client = ComfyUI(f"http://127.0.0.1:{free_ports(1)[0]}", **LIMITS)
     with pytest.raises(NodeAway) as away:
         await client.post({}, str(uuid4()), "c")
     assert not away.value.heard
