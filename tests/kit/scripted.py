@@ -93,7 +93,10 @@ class ScriptedScheduler:
         return retention.Purged()
 
     async def find(self, asked: retention.FindJobs, _: Address) -> retention.FoundJobs:
-        return retention.FoundJobs(job_ids=tuple(job_id for job_id in asked.job_ids if job_id in self.jobs))
+        there = [self.jobs[job_id] for job_id in asked.job_ids if job_id in self.jobs]
+        return retention.FoundJobs(
+            job_ids=tuple(job.job_id for job in there), ended=tuple(job.job_id for job in there if job.state in FINAL)
+        )
 
     async def page(self, asked: ListJobs, address: Address) -> JobPage:
         own = [job for job in self.jobs.values() if str(job.tenant_id) == address.tenant]

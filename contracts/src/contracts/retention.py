@@ -44,9 +44,10 @@ class FindJobs(Command):
 
 
 class FoundJobs(Fact):
-    """Those that there are."""
+    """Those that there are, and those of them that have ended. What is not there never was, or was purged."""
 
     job_ids: tuple[UUID, ...]
+    ended: tuple[UUID, ...] = ()
 
 
 class JobNotEnded(Refusal):
@@ -75,7 +76,9 @@ def _rpc(verb: str, payload: Any, reply: Any, says: str) -> Any:
 
 
 PURGE_JOB: Rpc[PurgeJob, Purged] = _rpc("purge", PurgeJob, Purged, "delete this job and all that belongs to it")
-FIND_JOBS: Rpc[FindJobs, FoundJobs] = _rpc("find", FindJobs, FoundJobs, "which of these jobs are still there")
+FIND_JOBS: Rpc[FindJobs, FoundJobs] = _rpc(
+    "find", FindJobs, FoundJobs, "which of these jobs are still there, and have ended"
+)
 JOB_PURGED: Topic[JobPurged] = Topic(
     kind=Traffic.EVT,
     owner="scheduler",

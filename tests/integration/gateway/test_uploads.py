@@ -1,5 +1,6 @@
 """Uploads, from the first byte to the last, through the real gateway."""
 
+import os
 from io import BytesIO
 from typing import Any
 
@@ -15,6 +16,11 @@ def file_of(picture: Image.Image, format_: str = "PNG", **more: Any) -> bytes:
     return sink.getvalue()
 
 
+def some_png() -> bytes:
+    """One that nobody has uploaded before."""
+    return file_of(Image.frombytes("RGBA", (4, 4), os.urandom(64)))
+
+
 async def post(gateway: Gateway, content: bytes, headers: dict[str, str] = ALICE) -> httpx.Response:
     return await gateway.http.post("/api/v1/upload", files={"file": ("a.png", content, "image/png")}, headers=headers)
 
@@ -26,9 +32,44 @@ async def test_an_upload_is_kept_and_read_back(gateway: Gateway) -> None:
     upload = answer.json()
     assert (upload["width"], upload["height"], upload["content_type"]) == (20, 10, "image/png")
     assert answer.headers["location"] == f"/api/v1/uploads/{upload['id']}"
-    again = await post(gateway, sent)
-    assert (again.status_code, again.json()["id"]) == (200, upload["id"])
     read = await gateway.http.get(f"/api/v1/uploads/{upload['id']}", headers=ALICE)
-    assert read.json() == again.json()
-    assert (await gateway.http.get(f"/api/v1/uploads/{upload['id']}", headers=BOB)).status_code == 404
-    assert (await post(gateway, sent, BOB)).status_code == 201
+    assert read.json() == upload
+
+
+async def test_the_same_bytes_are_one_upload_of_a_tenant_and_another_of_another(gateway: Gateway) -> None:
+    sent = some_png()
+    first, again, bobs = [await post(gateway, sent, whose) for whose in (ALICE, ALICE, BOB)]
+    assert [first.status_code, again.status_code, bobs.status_code] == [201, 200, 201]
+    assert first.json()["id"] == again.json()["id"] != bobs.json()["id"]
+    assert again.json()["expires_at"] > first.json()["expires_at"]
+    raw = await gateway.http.post("/api/v1/upload", content=sent, headers={**ALICE, "Content-Type": "image/png"})
+    assert (raw.status_code, raw.json()["id"]) == (200, first.json()["id"])
+    for path in ("", "/content"):
+        url = f"/api/v1/uploads/{first.json()['id']}{path}"
+        assert (await gateway.http.get(url, headers=BOB)).status_code == 404
+
+
+async def test_content_is_served_like_a_result(gateway: Gateway) -> None:
+    upload = (await post(gateway, some_png())).json()
+    url = f"/api/v1/uploads/{upload['id']}/content"
+    whole = await gateway.http.get(url, headers=ALICE)
+    assert (len(whole.content), whole.headers["etag"]) == (upload["size_bytes"], f'"{upload["sha256"]}"')
+    assert whole.headers["x-content-type-options"] == "nosniff"
+    assert whole.headers["content-type"] == "image/png"
+    assert upload["id"] in whole.headers["content-disposition"]
+    part = await gateway.http.get(url, headers={**ALICE, "Range": "bytes=2-5"})
+    assert (part.status_code, part.content) == (206, whole.content[2:6])
+    same = await gateway.http.get(url, headers={**ALICE, "If-None-Match": whole.headers["etag"]})
+    assert (same.status_code, same.content) == (304, b"")
+    assert (await gateway.http.head(url, headers=ALICE)).headers["content-length"] == str(upload["size_bytes"])
+
+
+async def test_uploads_are_listed_newest_first(gateway: Gateway) -> None:
+    made = [(await post(gateway, some_png())).json()["id"] for _ in range(3)]
+    first = (await gateway.http.get("/api/v1/uploads", params={"limit": 2}, headers=ALICE)).json()
+    assert [one["id"] for one in first["uploads"]] == [made[2], made[1]]
+    more = {"limit": 1, "cursor": first["next_cursor"]}
+    second = (await gateway.http.get("/api/v1/uploads", params=more, headers=ALICE)).json()
+    assert [one["id"] for one in second["uploads"]] == [made[0]]
+    other = await gateway.http.get("/api/v1/uploads", params=more, headers=BOB)
+    assert other.json()["code"] == "cursor.invalid"

@@ -76,8 +76,9 @@ async def test_a_purged_job_leaves_nothing_but_what_it_cost(world: World) -> Non
     assert await refusal(world, tenant, job_id) == (Kind.NOT_FOUND, "job.not_found")
     assert (await world.read(tenant, kept)).state is JobState.SUCCEEDED
     assert (await world.images(tenant), await world.counters(tenant)) == (2, (0, 0))
-    found = await world.system.bus.ask(FIND_JOBS, FindJobs(job_ids=(job_id, kept, uuid4())))
-    assert found.job_ids == (kept,)
+    live = await world.job(tenant)
+    found = await world.system.bus.ask(FIND_JOBS, FindJobs(job_ids=(job_id, kept, live, uuid4())))
+    assert (set(found.job_ids), found.ended) == ({kept, live}, (kept,))
     subject = JOB_PURGED.subject(str(tenant), str(job_id))
     jetstream = world.system.bus.jetstream
 

@@ -51,6 +51,7 @@ from gateway.domain.rate_limit import policy
 from gateway.domain.room import Room
 from gateway.loops.rates import rate_loops, unlimited_loop
 from gateway.loops.remains import remains_loop
+from gateway.loops.uploads import upload_loops
 from gateway.loops.usage import usage_loops
 from gateway.settings import Settings
 from gateway.store.artifacts import Artifacts
@@ -58,11 +59,13 @@ from gateway.store.buckets import Buckets
 from gateway.store.objects import Objects
 from gateway.store.purges import Purges
 from gateway.store.storage import Storage
+from gateway.store.upload_sweep import UploadSweep
 from gateway.store.uploads import Bounds, Uploads
 from gateway.store.usage import RequestUsage
 from gateway.store.workflows import Workflows
 from gateway.usecases.convert_output import Converter
 from gateway.usecases.count_requests import RequestCounts
+from gateway.usecases.ended_jobs import EndedJobs
 from gateway.usecases.fleet import FleetView
 from gateway.usecases.keyset import PublicKeys
 from gateway.usecases.limit_rate import RateLimiter
@@ -72,6 +75,7 @@ from gateway.usecases.own_uploads import OwnUploads
 from gateway.usecases.picture_line import PictureLine
 from gateway.usecases.record_denial import Denials
 from gateway.usecases.remove_jobs import JobRemover
+from gateway.usecases.remove_uploads import UploadRemover, UploadSweeper
 from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.search import Search
 from gateway.usecases.stats import StatsView
@@ -115,6 +119,8 @@ def create_app(settings: Settings) -> FastAPI:
     converter = Converter(pictures, objects, line)
     kept = Uploads(database, Bounds(files=settings.max_uploads, bytes=settings.max_uploads_bytes))
     desk = UploadDesk(kept, objects, pictures, line, max_bytes=settings.max_upload_size)
+    ended = EndedJobs(bus, kept)
+    sweeper = UploadSweeper(UploadSweep(database), objects, ended, orphan_age=timedelta(seconds=settings.orphan_age_s))
     identity = Identity(bus, service="gateway")
     buckets = Buckets(database)
     limiter = RateLimiter(buckets)
@@ -128,6 +134,7 @@ def create_app(settings: Settings) -> FastAPI:
         *usage_loops(counts, requests, flush_s=settings.usage_flush_s),
         remove_purged(bus, remover),
         remains_loop(remover, every_s=settings.remains_every_s),
+        *upload_loops(sweeper, expire_every_s=settings.uploads_sweep_s, orphans_every_s=settings.orphans_sweep_s),
     )
     me = MeView(bus)
     cursor_key = derive(secret, "cursors")
@@ -200,6 +207,8 @@ def create_app(settings: Settings) -> FastAPI:
         uploads.router(
             desk=desk,
             own=OwnUploads(kept, cursor_key=cursor_key),
+            remover=UploadRemover(kept, objects, ended),
+            objects=objects,
             keep=timedelta(days=settings.upload_days),
             public_url=settings.public_url,
         ),

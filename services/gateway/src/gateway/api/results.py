@@ -3,31 +3,27 @@
 import re
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import StreamingResponse
-from starlette.exceptions import HTTPException
 
 from chassis.bus import Bus
 from contracts.gateway import NoArtifact
 from contracts.scheduler import Output, OutputKind
 from gateway.api.access import Reader
 from gateway.api.problems import problems
+from gateway.api.stored import Stored, answer, disposition
 from gateway.api.streamed import Streamed
-from gateway.domain.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
+from gateway.domain.byte_range import matches
 from gateway.domain.errors import NotConvertible
 from gateway.domain.picture_format import PictureFormat, Wanted
 from gateway.domain.public_job import OutputsBody, present_outputs
 from gateway.store.artifacts import Artifact, Artifacts
-from gateway.store.objects import SMALL_BYTES, Objects
+from gateway.store.objects import Objects
 from gateway.usecases.convert_output import Converter
 from gateway.usecases.find_result import find_result, read_finished
 
-_MEDIA = re.compile(r"^(image/(?!svg)|video/|audio/)[a-z0-9.+-]+$")  # what a browser shows without running any of it
 QUALITY, THUMBNAIL_QUALITY = 85, 75
 CHUNK_BYTES = 1 << 18
-_TYPE = re.compile(r"^[a-z0-9.+-]+/[a-z0-9.+-]+(; ?charset=[a-z0-9-]+)?$")
 
 
 _PICTURES: dict[str, Any] = {format_.media_type: {} for format_ in PictureFormat}
@@ -79,7 +75,7 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, converter: Conve
             job_id, tenant=tenant, index=index, node=node, bus=bus, artifacts=artifacts
         )
         if format_ is None and quality is None and width is None and height is None:
-            return await _answer(request, output, artifact, objects)
+            return await _as_it_is(request, output, artifact, objects)
         wanted = Wanted(format_ or _own_format(artifact), quality or QUALITY, width, height)
         return await _converted(request, output, artifact, wanted, converter)
 
@@ -126,7 +122,7 @@ async def _converted(
     headers |= {
         "Content-Type": wanted.format.media_type,
         "Content-Length": str(len(picture)),
-        "Content-Disposition": _disposition(renamed, wanted.format.media_type),
+        "Content-Disposition": disposition(renamed, wanted.format.media_type),
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
     if request.method == "HEAD":
@@ -146,49 +142,10 @@ def _own_format(artifact: Artifact) -> PictureFormat:
     return PictureFormat(named) if named in list(PictureFormat) else PictureFormat.PNG
 
 
-async def _answer(request: Request, output: Output, artifact: Artifact, objects: Objects) -> Response:
-    etag = f'"{artifact.sha256}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if matches(request.headers.get("if-none-match"), etag):
-        return Response(status_code=304, headers=headers)
-    part = _part(request, etag, artifact.size_bytes)
-    whole = part or ByteRange(0, artifact.size_bytes)
-    headers |= {
-        "Accept-Ranges": "bytes",
-        "Content-Type": artifact.content_type if _TYPE.match(artifact.content_type) else "application/octet-stream",
-        "Content-Length": str(whole.end - whole.first),
-        "Content-Disposition": _disposition(output.name, output.content_type),
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-    }
-    if part:
-        headers["Content-Range"] = part.content_range(artifact.size_bytes)
-    status = 206 if part else 200
-    if request.method == "HEAD" or whole.first == whole.end:
-        return Response(status_code=status, headers=headers)
+async def _as_it_is(request: Request, output: Output, artifact: Artifact, objects: Objects) -> Response:
+    saved_as = disposition(output.name, output.content_type)
+    stored = Stored(artifact.key, artifact.sha256, artifact.size_bytes, artifact.content_type, saved_as)
     try:
-        if whole.end - whole.first <= SMALL_BYTES:
-            return Response(await objects.read(artifact.key, whole), status_code=status, headers=headers)
-        return StreamingResponse(await objects.open(artifact.key, whole), status_code=status, headers=headers)
+        return await answer(request, stored, objects)
     except FileNotFoundError:
         raise NoArtifact from None
-
-
-def _part(request: Request, etag: str, size: int) -> ByteRange | None:
-    """The part asked for; None for all of it, also where If-Range names other bytes than these."""
-    if request.headers.get("if-range", etag) != etag:
-        return None
-    try:
-        return parse_range(request.headers.get("range"), size)
-    except UnsatisfiableError:
-        raise HTTPException(
-            416, "The range begins after the last byte.", headers={"Content-Range": f"bytes */{size}"}
-        ) from None
-
-
-def _disposition(name: str, content_type: str) -> str:
-    """Shown where a browser runs none of it, saved otherwise; the name is only a suggestion (RFC 6266)."""
-    how = "inline" if _MEDIA.match(content_type) else "attachment"
-    name = name.rsplit("/", 1)[-1].rsplit("\\", 1)[-1]
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:150] or "output"
-    return f"{how}; filename=\"{plain}\"; filename*=UTF-8''{quote(name[:150], safe='')}"

@@ -7,10 +7,15 @@ from fastapi import APIRouter, Query, Request, Response
 
 from gateway.api.access import Reader, Writer
 from gateway.api.problems import problems
+from gateway.api.stored import Stored, answer, disposition
 from gateway.api.upload_body import FORM, PICTURES, received
+from gateway.domain.errors import UnknownUpload
+from gateway.domain.picture_format import PictureFormat
 from gateway.domain.public_upload import UploadBody, UploadsBody
+from gateway.store.objects import Objects
 from gateway.store.uploads import Upload
 from gateway.usecases.own_uploads import OwnUploads
+from gateway.usecases.remove_uploads import UploadRemover
 from gateway.usecases.take_upload import UploadDesk
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -32,7 +37,9 @@ _BODY: dict[str, Any] = {
 }
 
 
-def router(*, desk: UploadDesk, own: OwnUploads, keep: timedelta, public_url: str) -> APIRouter:
+def router(
+    *, desk: UploadDesk, own: OwnUploads, remover: UploadRemover, objects: Objects, keep: timedelta, public_url: str
+) -> APIRouter:
     """The routes of uploads."""
     routes = APIRouter(prefix="/api/v1", tags=["uploads"])
 
@@ -77,4 +84,32 @@ def router(*, desk: UploadDesk, own: OwnUploads, keep: timedelta, public_url: st
     async def read(tenant: Reader, upload_id: str) -> UploadBody:
         return present(await own.read(upload_id, tenant=tenant))
 
+    @routes.delete("/uploads/{upload_id}", status_code=204, summary="Delete an upload", responses=problems(404, 409))
+    async def delete(tenant: Writer, upload_id: str) -> None:
+        """409 while a job that has not ended uses it: wait for the job, or cancel it."""
+        await remover.remove(upload_id, tenant=tenant)
+
+    async def content(request: Request, tenant: Reader, upload_id: str) -> Response:
+        """The bytes that are kept. One Range at a time; ETag is the SHA-256."""
+        upload = await own.read(upload_id, tenant=tenant)
+        name = f"{upload.id}.{PictureFormat(upload.content_type.removeprefix('image/')).extension}"
+        saved_as = disposition(name, upload.content_type)
+        stored = Stored(upload.key, upload.sha256, upload.size_bytes, upload.content_type, saved_as)
+        try:
+            return await answer(request, stored, objects)
+        except FileNotFoundError:
+            raise UnknownUpload from None
+
+    routes.get(
+        "/uploads/{upload_id}/content",
+        summary="The bytes of an upload",
+        response_class=Response,
+        responses={
+            200: {"content": {"image/png": {}, "image/jpeg": {}}, "description": "The bytes."},
+            206: {"description": "The part that Range asked for."},
+            304: {"description": "If-None-Match names the ETag."},
+            **problems(404, 416),
+        },
+    )(content)
+    routes.head("/uploads/{upload_id}/content", include_in_schema=False)(content)
     return routes

@@ -2,8 +2,11 @@
 
 import asyncio
 import os
+import re
+import time
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -16,7 +19,10 @@ from gateway.domain.byte_range import ByteRange
 CHUNK_BYTES = 1 << 20
 SMALL_BYTES = 1 << 20  # most pictures: written at once, which takes half as long as a part by part upload
 PART_BYTES = 8 << 20
+LISTED = 1000  # keys at a time, as many as a bucket gives
 PARTS_AT_ONCE = 2  # parts that one upload holds in memory while they are written
+
+_HALF = re.compile(r".+#\d+")  # what obstore's local store calls a file that it is writing
 
 
 class Objects:
@@ -88,6 +94,23 @@ class Objects:
         with suppress(FileNotFoundError):
             await obstore.delete_async(self._store, key)
 
+    async def old(self, age: timedelta) -> AsyncIterator[list[str]]:
+        """The keys of all objects that are older than this, some at a time."""
+        before = datetime.now(UTC) - age
+        async for batch in obstore.list(self._store, chunk_size=LISTED):
+            if found := [one["path"] for one in batch if one["last_modified"] < before]:
+                yield found
+
+    async def delete_halves(self, age: timedelta) -> int:
+        """Delete what writes that never ended have left, if it is older than this; how many there were.
+
+        A folder keeps such files under another name until they are whole. A bucket has a rule for it, which is its
+        owner's to set: abort incomplete multipart uploads.
+        """
+        if self._folder is None:
+            return 0
+        return await asyncio.to_thread(_delete_halves, self._folder, time.time() - age.total_seconds())
+
     async def open(self, key: str, part: ByteRange) -> AsyncIterator[bytes]:
         """The bytes of a non-empty part, in chunks, without holding more than one of them.
 
@@ -120,6 +143,16 @@ async def _chunks(stream: AsyncIterable[Buffer]) -> AsyncIterator[bytes]:
             yield bytes(chunk)
     finally:
         del stream  # an error's traceback may hold this frame for long, and with it the open file
+
+
+def _delete_halves(folder: Path, before_s: float) -> int:
+    count = 0
+    for path in folder.rglob("*#*"):
+        with suppress(FileNotFoundError):  # it became whole
+            if _HALF.fullmatch(path.name) and path.is_file() and path.stat().st_mtime < before_s:
+                path.unlink()
+                count += 1
+    return count
 
 
 def _sync(folder: Path, key: str) -> None:

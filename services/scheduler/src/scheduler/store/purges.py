@@ -36,7 +36,7 @@ INSERT INTO outbox (message_id, subject, body)
 SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:subjects AS text[]), CAST(:bodies AS bytea[]))
 """)
 _FORGET_KEYS = Statement("DELETE FROM spent_keys WHERE expires_at < now()")
-_FIND = Statement("SELECT id FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))")
+_FIND = Statement("SELECT id, state FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ async def forget_keys(connection: Connection) -> None:
     await _FORGET_KEYS.run(connection)
 
 
-async def found(connection: Connection, job_ids: Iterable[UUID]) -> tuple[UUID, ...]:
-    """Those of the jobs that there are."""
-    return tuple(row["id"] for row in await _FIND.all(connection, ids=[*job_ids]))
+async def found(connection: Connection, job_ids: Iterable[UUID]) -> dict[UUID, JobState]:
+    """Those of the jobs that there are, each with its state."""
+    return {row["id"]: JobState(row["state"]) for row in await _FIND.all(connection, ids=[*job_ids])}
 
 
 def _ended(row: Row) -> Ended:

@@ -57,6 +57,9 @@ class JobPurger:
             await purges.forget_keys(connection)
 
     async def find(self, query: FindJobs) -> FoundJobs:
-        """Those of the jobs that there are."""
+        """Those of the jobs that there are, and those that have ended."""
         async with self._database.single() as connection:
-            return FoundJobs(job_ids=await purges.found(connection, query.job_ids))
+            found = await purges.found(connection, query.job_ids)
+        return FoundJobs(
+            job_ids=tuple(found), ended=tuple(job_id for job_id, state in found.items() if is_final(state))
+        )

@@ -1,0 +1,172 @@
+"""How uploads end: by wish, by age, never under a job that runs; and no bytes stay behind."""
+
+import os
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from chassis.postgres import Database
+from contracts.scheduler import JobState
+from gateway.app import create_app
+from gateway.domain.errors import UnknownUpload
+from gateway.store.uploads import Bounds, Uploads
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
+from tests.integration.gateway.test_uploads import post, some_png
+from tests.kit.nats import NatsServer
+from tests.kit.scripted import Script
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url, name="test", pool_size=2)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def uploads(database: Database) -> Uploads:
+    return Uploads(database, Bounds(files=100, bytes=1 << 30))
+
+
+@pytest.fixture
+async def sweeping(
+    nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
+) -> AsyncIterator[Gateway]:
+    """A gateway that looks for what is due all the time."""
+    assert script.alice
+    more = {"uploads_sweep_s": 0.05, "orphans_sweep_s": 0.05, "orphan_age_s": 3600}
+    app = create_app(settings_for(nats_server.url, database_url, tmp_path, **more))
+    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+        await until_ready(http)
+        yield Gateway(http, f"http://{at}", tmp_path, nats_server.url)
+
+
+async def upload(gateway: Gateway) -> str:
+    answer = await post(gateway, some_png())
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+async def expire(database: Database, upload_id: str) -> None:
+    async with database.transaction() as connection:
+        await connection.execute(text("UPDATE uploads SET expires_at = now() WHERE id = :id"), {"id": upload_id})
+
+
+async def status(gateway: Gateway, upload_id: str) -> int:
+    return (await gateway.http.get(f"/api/v1/uploads/{upload_id}", headers=ALICE)).status_code
+
+
+def bytes_of(gateway: Gateway, upload_id: str) -> list[Path]:
+    return list(gateway.folder.rglob(upload_id))
+
+
+async def test_a_deleted_upload_is_gone_with_its_bytes(gateway: Gateway) -> None:
+    upload_id = await upload(gateway)
+    assert len(bytes_of(gateway, upload_id)) == 1
+    path = f"/api/v1/uploads/{upload_id}"
+    assert (await gateway.http.delete(path, headers=BOB)).status_code == 404
+    assert (await gateway.http.delete(path, headers=ALICE)).status_code == 204
+    assert not bytes_of(gateway, upload_id)
+    assert (await gateway.http.delete(path, headers=ALICE)).json()["code"] == "upload.not_found"
+
+
+async def test_an_upload_stays_while_a_job_that_has_not_ended_uses_it(
+    gateway: Gateway, script: Script, uploads: Uploads
+) -> None:
+    upload_id, job_id = await upload(gateway), uuid4()
+    path = f"/api/v1/uploads/{upload_id}"
+    await uploads.pin(str(script.alice), [UUID(upload_id)], job_id)
+    for there in (False, True):  # on its way to the scheduler, and accepted
+        if there:
+            script.scheduler.add(script.alice, job_id)
+        refused = await gateway.http.delete(path, headers=ALICE)
+        assert (refused.status_code, refused.json()["code"]) == (409, "upload.in_use")
+        assert str(job_id) in refused.json()["errors"][0]["message"]
+    script.scheduler.change(job_id, JobState.CANCELLED)
+    assert (await gateway.http.delete(path, headers=ALICE)).status_code == 204
+
+
+async def test_what_is_gone_or_somebody_elses_cannot_be_pinned(
+    gateway: Gateway, script: Script, uploads: Uploads
+) -> None:
+    upload_id = await upload(gateway)
+    other = UUID(await upload(gateway))
+    with pytest.raises(UnknownUpload):
+        await uploads.pin(str(script.bob), [UUID(upload_id)], uuid4())
+    with pytest.raises(UnknownUpload):
+        await uploads.pin(str(script.alice), [other, uuid4()], uuid4())
+    for one in (upload_id, other):  # neither refusal pinned anything
+        assert (await gateway.http.delete(f"/api/v1/uploads/{one}", headers=ALICE)).status_code == 204
+    with pytest.raises(UnknownUpload):
+        await uploads.pin(str(script.alice), [UUID(upload_id)], uuid4())
+
+
+async def test_an_expired_upload_goes_when_its_last_job_has_ended(
+    sweeping: Gateway, script: Script, uploads: Uploads, database: Database
+) -> None:
+    free, used = await upload(sweeping), await upload(sweeping)
+    job_id = script.scheduler.add(script.alice, uuid4()).job_id
+    await uploads.pin(str(script.alice), [UUID(used)], job_id)
+    for one in (used, free):
+        await expire(database, one)
+
+    async def gone() -> bool:
+        return await status(sweeping, free) == 404
+
+    await until(gone)  # the sweep looked at the other one before
+    assert await status(sweeping, used) == 200
+    script.scheduler.change(job_id, JobState.FAILED)
+
+    async def both_gone() -> bool:
+        return await status(sweeping, used) == 404
+
+    await until(both_gone)
+    assert not bytes_of(sweeping, free) + bytes_of(sweeping, used)
+
+
+async def test_a_job_that_never_came_to_be_lets_go_in_the_end(
+    sweeping: Gateway, script: Script, uploads: Uploads, database: Database
+) -> None:
+    upload_id = await upload(sweeping)
+    await uploads.pin(str(script.alice), [UUID(upload_id)], uuid4())
+    async with database.transaction() as connection:
+        pinned = text("UPDATE upload_uses SET pinned_at = now() - interval '6 minutes' WHERE upload_id = :id")
+        await connection.execute(pinned, {"id": upload_id})
+    await expire(database, upload_id)
+
+    async def gone() -> bool:
+        return await status(sweeping, upload_id) == 404
+
+    await until(gone)
+
+
+async def test_bytes_that_no_row_tells_of_are_found_by_their_age(sweeping: Gateway, script: Script) -> None:
+    kept = UUID(await upload(sweeping))
+    folder = sweeping.folder / str(script.alice)
+    places = [
+        folder / "uploads" / str(uuid4()),  # killed between the bytes and the row
+        folder / "uploads" / f"{uuid4()}#1",  # killed amid the bytes
+        folder / str(uuid4()) / "1" / str(uuid4()),  # the same of an output
+    ]
+    fresh, foreign = folder / "uploads" / str(uuid4()), sweeping.folder / "a-file-of-the-operator"
+    for place in (*places, fresh, foreign):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(b"bytes")
+    long_ago = fresh.stat().st_mtime - timedelta(hours=2).total_seconds()
+    for place in (*places, foreign, *bytes_of(sweeping, str(kept))):
+        os.utime(place, (long_ago, long_ago))
+
+    async def gone() -> bool:
+        return not any(place.exists() for place in places)
+
+    await until(gone)
+    assert fresh.exists()
+    assert foreign.exists()
+    assert bytes_of(sweeping, str(kept))
