@@ -1,0 +1,134 @@
+"""Services that are told everything by the plain names of the plan, and do as they are told."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from contracts.registry import DATABASES
+from stack.__main__ import _urls_of_environment
+from stack.linux import die_with_parent
+from stack.ports import free_ports
+from tests.kit.fleet import HELLO
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+from tests.kit.waiting import until
+
+ADA = {"username": "ada", "email": "ada@example.com", "password": "a lighthouse needs a keeper"}
+SERVICES = ("auth", "scheduler", "gateway", "executor")
+
+
+@dataclass
+class Told:
+    """What was told, and where the gateway is."""
+
+    http: httpx.AsyncClient
+    uploads: Path
+    logs: Path
+
+
+def started(running: ExitStack, name: str, *argv: str, log: Path, **environment: str) -> None:
+    """A process with nothing in its environment but that."""
+    parent = os.getpid()
+    with (log / name).open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, *argv], env={"PATH": os.environ["PATH"], **environment}, stdout=out, stderr=out,
+            preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509 - one system call
+        )  # fmt: skip
+    running.callback(process.wait, 10)
+    running.callback(process.kill)
+
+
+def migrate(service: str, environment: dict[str, str]) -> None:
+    subprocess.run([sys.executable, "-m", service, "migrate"], env=environment, check=True, timeout=60)
+
+
+async def databases(server: PostgresServer, statement: str) -> None:
+    connection = await asyncpg.connect(server._dsn("postgres"))
+    try:
+        for name in DATABASES:
+            await connection.execute(statement.format(name))
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def told(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator[Told]:
+    node, *ports = free_ports(5)
+    port = dict(zip(SERVICES, map(str, ports), strict=True))
+    nats = NatsServer()
+    plain = {
+        "NATS_URL": nats.url,
+        "DATABASE_URL": postgres_server._dsn("").replace("postgresql://", "postgresql+asyncpg://"),
+        "SECRET_KEY": "one secret for all",
+        "ACCESS_TOKEN_EXPIRE_MINUTES": "7",
+        "RATE_LIMIT_ENABLED": "false",
+        "COMFYUI_URL": f"http://127.0.0.1:{node}",
+        "UPLOAD_DIR": str(tmp_path / "uploads"),
+        "MAX_UPLOAD_SIZE": "2000",
+        "LOG_LEVEL": "WARNING",
+    }
+    own = {
+        "gateway": {"GATEWAY_INTERNAL_URL": f"http://127.0.0.1:{port['gateway']}"},
+        "executor": {"EXECUTOR_NODE": "n", "EXECUTOR_JOURNAL_PATH": str(tmp_path / "journal.db")},
+    }
+    await databases(postgres_server, 'CREATE DATABASE "{}"')
+    try:
+        with ExitStack() as running:
+            await nats.start()
+            running.callback(nats.remove)
+            deploy = str(Path(__file__).parents[3] / "deploy")
+            started(running, "node", "-m", "simnode", "--port", str(node), log=tmp_path, PYTHONPATH=deploy)
+            for name in SERVICES:
+                if name in DATABASES:
+                    await asyncio.to_thread(migrate, name, {"PATH": os.environ["PATH"], **plain})
+                there = {f"{name.upper()}_PORT": port[name], **own.get(name, {})}
+                started(running, name, "-m", name, "serve", log=tmp_path, **plain, **there)
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port['gateway']}", trust_env=False) as http:
+                yield Told(http, tmp_path / "uploads", tmp_path)
+    finally:
+        await databases(postgres_server, 'DROP DATABASE "{}" WITH (FORCE)')
+
+
+async def test_services_take_their_settings_by_plain_names(told: Told) -> None:
+    async def ready() -> bool:
+        try:
+            return (await told.http.get("/readyz")).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    await until(ready, within_s=40)
+    registered = await told.http.post("/api/v1/auth/register", json=ADA)
+    assert registered.status_code == 201, registered.text
+    session = await told.http.post("/api/v1/auth/login", json={name: ADA[name] for name in ("username", "password")})
+    assert session.json()["expires_in"] == 7 * 60
+    assert "ratelimit" not in session.headers
+    headers = {"Authorization": f"Bearer {session.json()['access_token']}"}
+
+    async def runs() -> bool:
+        answer = await told.http.post("/api/v1/generate", json={"workflow": HELLO}, headers=headers, timeout=60)
+        return answer.status_code == 200
+
+    await until(runs, within_s=60)
+    picture = b"\x89PNG"
+    assert any(path.read_bytes().startswith(picture) for path in told.uploads.rglob("*") if path.is_file())
+    large = await told.http.post("/api/v1/upload", files={"file": ("a.png", picture * 600)}, headers=headers)
+    assert large.status_code == 413, large.text
+    levels = [path.read_text() for path in told.logs.iterdir() if path.name in SERVICES]
+    assert not any('"level": "info"' in text or "[info" in text for text in levels)
+
+
+@pytest.mark.parametrize("name", ["COMFYUI_URL", "COMFYUI_URLS"])
+def test_dev_up_takes_its_nodes_from_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for unset in ("COMFYUI_URL", "COMFYUI_URLS"):
+        monkeypatch.delenv(unset, raising=False)
+    monkeypatch.setenv(name, "http://10.0.0.1:8188, http://10.0.0.2:8188,")
+    assert _urls_of_environment() == ("http://10.0.0.1:8188", "http://10.0.0.2:8188")
