@@ -29,6 +29,7 @@ from tests.kit.fleet import HELLO, Fleet
 PASSWORD = "nobody else has this one yet"
 SCOPES = ["jobs:read", "jobs:write", "keys"]
 PICTURE = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgZGJmAQAAGQAL51pGpAAAAABJRU5ErkJggg==")
+NOBODY = "01a207ba-9da5-7b63-8156-e4e4ca898bed"
 WHO = ("alice", "bob", "bob_key", "weak", "nobody", "root")
 
 
@@ -39,6 +40,7 @@ class Row:
     statuses: tuple[int, int, int, int, int, int]
     scope: str | None = ""
     json: dict[str, Any] | None = None
+    paths: dict[str, str] = field(default_factory=dict)
 
 
 def own(scope: str, status: int = 200, **more: Any) -> Row:
@@ -108,6 +110,8 @@ ROWS: dict[str, Row] = {
     "DELETE /api/v1/auth/keys/{key_id}": object_of_alice("keys", 204),
     "GET /api/v1/admin/users": admins(),
     "GET /api/v1/admin/users/{user_id}": admins(),
+    "DELETE /api/v1/auth/me": session_only(422),
+    "DELETE /api/v1/admin/users/{user_id}": admins(404, paths={"user_id": NOBODY}),
     "PATCH /api/v1/admin/users/{user_id}": admins(json={"is_active": True}),
     "GET /api/v1/admin/tiers": admins(),
     "PATCH /api/v1/admin/tiers/{name}": admins(json={"limits": {"queue_cap": 100}}),
@@ -250,7 +254,7 @@ def test_s_4_each_route_has_a_row_and_declares_what_the_row_says() -> None:
 async def test_s_2_only_what_is_written_down_passes(world: World, name: str, who: str) -> None:
     row = ROWS[name]
     method, template = name.split(" ")
-    path = _filled(template, world.paths)
+    path = _filled(template, world.paths | row.paths)
     async with world.fleet.client("") as http:
         headers = await world.headers_of(who, row, http)
     async with httpx.AsyncClient(base_url=world.fleet.base_url, timeout=20) as http:

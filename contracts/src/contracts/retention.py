@@ -1,4 +1,7 @@
-"""Words of deletion. The scheduler says which jobs are gone; everybody else follows, and asks about what it missed."""
+"""Words of deletion, and of taking along what one has before it.
+
+The scheduler says which jobs are gone, auth which accounts; everybody else follows, and asks about what it missed.
+"""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -6,6 +9,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from contracts.auth import HASH_S, Done, Ip, Secret
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import Command, Fact
 from contracts.wire.topic import Rpc, Topic, Traffic
@@ -50,6 +54,74 @@ class FoundJobs(Fact):
     ended: tuple[UUID, ...] = ()
 
 
+class ReadGraph(Command):
+    """Ask for the workflow that a job runs, as it was sent."""
+
+    job_id: UUID
+
+
+class JobGraph(Fact):
+    """The workflow of a job, in API format."""
+
+    graph: dict[str, Any]
+
+
+class EraseAccount(Command):
+    """Erase one's own account, everywhere and for good. ``password`` proves that it is meant."""
+
+    password: Secret
+    ip: Ip | None = None
+
+
+class EraseUser(Command):
+    """An admin erases somebody's account, everywhere and for good."""
+
+    user_id: UUID
+    ip: Ip | None = None
+
+
+class ReadErasures(Command):
+    """Ask which accounts were erased, from behind the one of this number; 0 for all that ever were."""
+
+    after: Annotated[int, Field(ge=0)] = 0
+
+
+class Erasure(Fact):
+    """An account that is no more. Nothing may be left of its tenant anywhere."""
+
+    number: int
+    tenant_id: UUID
+    at: datetime
+
+
+class Erasures(Fact):
+    """Erasures by number, ``now`` by auth's clock; ``more`` says whether others follow."""
+
+    erasures: tuple[Erasure, ...]
+    more: bool
+    now: datetime
+
+
+class ListSessions(Command):
+    """Ask for the sessions of the user in the subject."""
+
+
+class SessionRecord(Fact):
+    """A login and how long it lasts. A day after its end it is forgotten."""
+
+    id: UUID
+    created_at: datetime
+    refreshed_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+
+
+class Sessions(Fact):
+    """The newest sessions of one user, at most a thousand."""
+
+    sessions: tuple[SessionRecord, ...]
+
+
 class JobNotEnded(Refusal):
     """The job is {status}. Cancel it first: only a job that has ended can be purged."""
 
@@ -68,6 +140,22 @@ class KeyOfPurgedJob(Refusal):
     kind, code = Kind.INVALID, "idempotency.job_purged"
 
 
+def _of_auth(
+    noun: str,
+    verb: str,
+    payload: Any,
+    reply: Any,
+    says: str,
+    *,
+    by: tuple[str, ...] = ("gateway",),
+    s: float = 2,
+) -> Any:
+    return Rpc(
+        kind=Traffic.RPC, owner="auth", noun=noun, verb=verb, payload=payload, reply=reply, says=says,
+        producers=by, consumers=("auth",), timeout_s=s,
+    )  # fmt: skip
+
+
 def _rpc(verb: str, payload: Any, reply: Any, says: str) -> Any:
     return Rpc(
         kind=Traffic.RPC, owner="scheduler", noun="job", verb=verb, payload=payload, reply=reply, says=says,
@@ -79,6 +167,15 @@ PURGE_JOB: Rpc[PurgeJob, Purged] = _rpc("purge", PurgeJob, Purged, "delete this 
 FIND_JOBS: Rpc[FindJobs, FoundJobs] = _rpc(
     "find", FindJobs, FoundJobs, "which of these jobs are still there, and have ended"
 )
+READ_GRAPH: Rpc[ReadGraph, JobGraph] = _rpc("graph", ReadGraph, JobGraph, "the workflow that a job runs")
+ERASE_ACCOUNT: Rpc[EraseAccount, Done] = _of_auth(
+    "account", "erase", EraseAccount, Done, "somebody erases their account", s=HASH_S
+)
+ERASE_USER: Rpc[EraseUser, Done] = _of_auth("user", "erase", EraseUser, Done, "an admin erases an account")
+READ_ERASURES: Rpc[ReadErasures, Erasures] = _of_auth(
+    "erasures", "read", ReadErasures, Erasures, "which accounts are no more", by=("gateway", "scheduler")
+)
+LIST_SESSIONS: Rpc[ListSessions, Sessions] = _of_auth("session", "list", ListSessions, Sessions, "a user's sessions")
 JOB_PURGED: Topic[JobPurged] = Topic(
     kind=Traffic.EVT,
     owner="scheduler",
@@ -91,4 +188,6 @@ JOB_PURGED: Topic[JobPurged] = Topic(
     consumers=("gateway", "notifier"),
 )
 
-TOPICS = (PURGE_JOB, FIND_JOBS, JOB_PURGED)
+TOPICS = (
+    PURGE_JOB, FIND_JOBS, READ_GRAPH, ERASE_ACCOUNT, ERASE_USER, READ_ERASURES, LIST_SESSIONS, JOB_PURGED,
+)  # fmt: skip

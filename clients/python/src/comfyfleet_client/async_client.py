@@ -88,6 +88,10 @@ class AsyncClient:
         """Set another password; every other session ends."""
         await self._runner.run(self._caller.ask(calls.change_password(current, new)))
 
+    async def erase(self, password: str) -> None:
+        """Erase the account of the session, everywhere and for good: credentials at once, all else within seconds."""
+        await self._runner.run(self._caller.ask(calls.erase_me(password)))
+
     async def me(self) -> Me:
         """Who asks, what they may use, what they use."""
         return await self._runner.run(self._caller.ask(calls.read_me()))
@@ -256,6 +260,10 @@ class Admin(_Part):
         """Change what is given. ``limits`` replaces all own limits of the user; {} takes them away."""
         call = calls.change_user(user_id, tier=tier, role=role, is_active=is_active, limits=limits)
         return await self._runner.run(self._caller.ask(call))
+
+    async def erase_user(self, user_id: str) -> None:
+        """Erase an account, everywhere and for good."""
+        await self._runner.run(self._caller.ask(calls.erase_user(user_id)))
 
     async def tiers(self) -> tuple[Tier, ...]:
         """Every tier, smallest first."""

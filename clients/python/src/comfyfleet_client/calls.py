@@ -58,6 +58,16 @@ def read_me() -> Call[Me]:
     return Call(Request("GET", "/auth/me"), reads(Me))
 
 
+def erase_me(password: str) -> Call[None]:
+    """Erase the own account."""
+    return Call(Request("DELETE", "/auth/me", body={"password": password}, repeatable=False), nothing)
+
+
+def erase_user(user_id: str) -> Call[None]:
+    """Erase an account."""
+    return Call(Request("DELETE", f"/admin/users/{segment(user_id)}", repeatable=False), nothing)
+
+
 def create_key(
     name: str, scopes: Sequence[str] | None, expires_at: datetime | None, *, idempotency_key: str
 ) -> Call[NewKey]:

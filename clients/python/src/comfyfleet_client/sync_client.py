@@ -86,6 +86,10 @@ class Client:
         """Set another password; every other session ends."""
         self._runner.run(self._caller.ask(calls.change_password(current, new)))
 
+    def erase(self, password: str) -> None:
+        """Erase the account of the session, everywhere and for good: credentials at once, all else within seconds."""
+        self._runner.run(self._caller.ask(calls.erase_me(password)))
+
     def me(self) -> Me:
         """Who asks, what they may use, what they use."""
         return self._runner.run(self._caller.ask(calls.read_me()))
@@ -252,6 +256,10 @@ class Admin(_Part):
         """Change what is given. ``limits`` replaces all own limits of the user; {} takes them away."""
         call = calls.change_user(user_id, tier=tier, role=role, is_active=is_active, limits=limits)
         return self._runner.run(self._caller.ask(call))
+
+    def erase_user(self, user_id: str) -> None:
+        """Erase an account, everywhere and for good."""
+        self._runner.run(self._caller.ask(calls.erase_user(user_id)))
 
     def tiers(self) -> tuple[Tier, ...]:
         """Every tier, smallest first."""

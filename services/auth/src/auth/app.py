@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from auth.consumers import audit, credentials, keys, sessions, users
+from auth.consumers import audit, credentials, erasures, keys, sessions, users
 from auth.domain.api_key import Pepper
 from auth.domain.password import Policy
 from auth.domain.password_hash import PasswordHashes
@@ -26,6 +26,7 @@ from auth.usecases.change_tier import TierChanger
 from auth.usecases.change_user import UserChanger
 from auth.usecases.create_key import KeyMaker
 from auth.usecases.end_session import SessionEnder
+from auth.usecases.erase_account import AccountEraser
 from auth.usecases.hashing import HashingPool
 from auth.usecases.list_keys import KeyLister
 from auth.usecases.list_tiers import TierLister
@@ -35,6 +36,7 @@ from auth.usecases.open_session import SessionOpener
 from auth.usecases.read_account import AccountReader
 from auth.usecases.read_audit import AuditReader
 from auth.usecases.read_changes import ChangeReader
+from auth.usecases.read_erasures import ErasureReader
 from auth.usecases.read_tenant import TenantReader
 from auth.usecases.record_action import ActionRecorder
 from auth.usecases.record_denial import DenialRecorder
@@ -93,6 +95,8 @@ def create_app(settings: Settings) -> FastAPI:
         PasswordHashes(), threads=settings.hashing_threads or _spare_cores(), queue=settings.hashing_queue
     )
     _register_sessions(bus, settings, database, announcer=announcer, signer=signer, hashing=hashing)
+    eraser = AccountEraser(database, hashing, announcer)
+    erasures.register(bus, eraser=eraser, reader=ErasureReader(database))
     loops = [
         Loop("auth.tend_keys", signer.tend, every_s=TEND_EVERY_S),
         Loop("auth.note_use", note_use.UseListener(bus, UseNotes(database)).tick, every_s=note_use.EVERY_S),

@@ -50,12 +50,13 @@ from gateway.domain.keys import derive
 from gateway.domain.rate_limit import policy
 from gateway.domain.room import Room
 from gateway.loops.rates import rate_loops, unlimited_loop
-from gateway.loops.remains import remains_loop
+from gateway.loops.remains import erasure_loop, remains_loop
 from gateway.loops.uploads import upload_loops
 from gateway.loops.usage import usage_loops
 from gateway.settings import Settings
 from gateway.store.artifacts import Artifacts
 from gateway.store.buckets import Buckets
+from gateway.store.erasures import Erasures
 from gateway.store.objects import Objects
 from gateway.store.purges import Purges
 from gateway.store.storage import Storage
@@ -66,6 +67,7 @@ from gateway.store.workflows import Workflows
 from gateway.usecases.convert_output import Converter
 from gateway.usecases.count_requests import RequestCounts
 from gateway.usecases.ended_jobs import EndedJobs
+from gateway.usecases.erase_tenants import TenantEraser
 from gateway.usecases.fleet import FleetView
 from gateway.usecases.keyset import PublicKeys
 from gateway.usecases.limit_rate import RateLimiter
@@ -135,6 +137,7 @@ def create_app(settings: Settings) -> FastAPI:
         remove_purged(bus, remover),
         remains_loop(remover, every_s=settings.remains_every_s),
         *upload_loops(sweeper, expire_every_s=settings.uploads_sweep_s, orphans_every_s=settings.orphans_sweep_s),
+        erasure_loop(TenantEraser(bus, Erasures(database), objects)),
     )
     me = MeView(bus)
     cursor_key = derive(secret, "cursors")

@@ -16,12 +16,13 @@ from chassis.web import create_web
 from contracts.permissions import inbox_prefix
 from scheduler import consumers
 from scheduler.loops import reap, reconcile
-from scheduler.loops.retain import retention_loop
+from scheduler.loops.retain import erasure_loop, retention_loop
 from scheduler.settings import Settings
 from scheduler.usecases.announce import Announcer
 from scheduler.usecases.ask_work import WorkDesk
 from scheduler.usecases.attempt_course import AttemptCourse
 from scheduler.usecases.cancel_job import JobCanceller
+from scheduler.usecases.erase_tenants import TenantEraser
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
@@ -95,6 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
         Loop("scheduler.reap", reaper.tick, every_s=reap.EVERY_S),
         Loop("scheduler.prune_usage", usage.prune, every_s=PRUNE_S),
         retention_loop(purger, every_s=settings.retention_every_s),
+        erasure_loop(TenantEraser(database, bus, canceller)),
         consumers.hear_changes(bus, limits),
     ]
 

@@ -34,7 +34,17 @@ from contracts.operations import (
     Stats,
     Usage,
 )
-from contracts.retention import FIND_JOBS, PURGE_JOB, FindJobs, FoundJobs, Purged, PurgeJob
+from contracts.retention import (
+    FIND_JOBS,
+    PURGE_JOB,
+    READ_GRAPH,
+    FindJobs,
+    FoundJobs,
+    JobGraph,
+    Purged,
+    PurgeJob,
+    ReadGraph,
+)
 from contracts.scheduler import (
     ASK_WORK,
     BEAT,
@@ -201,8 +211,12 @@ def register_retention(bus: Bus, *, purger: JobPurger) -> None:
     async def find(query: FindJobs, _: Address) -> FoundJobs:
         return await purger.find(query)
 
+    async def read_graph(query: ReadGraph, address: Address) -> JobGraph:
+        return await purger.graph(_tenant(address), query)
+
     bus.serve(PURGE_JOB, purge)
     bus.serve(FIND_JOBS, find)
+    bus.serve(READ_GRAPH, read_graph)
 
 
 def hear_changes(bus: Bus, limits: TenantLimits) -> Loop:

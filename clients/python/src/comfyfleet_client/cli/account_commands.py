@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from comfyfleet_client.cli import login_file, show
-from comfyfleet_client.cli.connection import keep_login, open_client, session_client, url_of
+from comfyfleet_client.cli.connection import NotLoggedIn, keep_login, open_client, session_client, url_of
 from comfyfleet_client.errors import Unauthenticated
 from comfyfleet_client.sync_client import Client
 
@@ -77,6 +77,29 @@ def whoami(context: typer.Context, *, json: Json = False) -> None:
         show.as_json(who)
     else:
         show.me(who)
+
+
+account = typer.Typer(help="The account as a whole.", no_args_is_help=True)
+
+
+@account.command()
+def erase(
+    context: typer.Context,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")] = False,
+    password_stdin: FromStdin = False,
+) -> None:
+    """Erase the account: jobs, results, uploads, saved workflows and keys go everywhere and for good."""
+    kept = login_file.load()
+    if kept is None or kept.url != url_of(context):
+        raise NotLoggedIn(url_of(context))
+    if not yes:
+        typer.confirm(f"Erase {kept.username} and all that is theirs at {kept.url}?", abort=True, err=True)
+    password = _password(from_stdin=password_stdin)
+    with session_client(kept) as client:
+        client.erase(password)
+    login_file.forget()
+    typer.echo(f"{kept.username} is erased.")
 
 
 def _password(*, from_stdin: bool, twice: bool = False) -> str:

@@ -38,6 +38,7 @@ for _panel, _commands in {
 }.items():  # fmt: skip
     for _command in cast("tuple[Callable[..., None], ...]", _commands):
         app.command(rich_help_panel=_panel)(_command)
+app.add_typer(account_commands.account, name="account", rich_help_panel="Account")
 app.add_typer(key_commands.app, name="keys", rich_help_panel="Account")
 app.add_typer(admin_commands.app, name="admin", rich_help_panel="Account")
 

@@ -53,6 +53,7 @@ USERS = Table(
     Column("failed_logins", Integer, nullable=False, server_default="0", comment="one after another"),
     Column("failed_login_at", DateTime(timezone=True), comment="the last of them"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("erased_at", DateTime(timezone=True), comment="then nothing is left here but the id"),
     Index("uq_users_lower_username", text("lower(username)"), unique=True),
     Index("uq_users_lower_email", text("lower(email)"), unique=True),
 )
@@ -116,6 +117,15 @@ WS_TICKETS = Table(
     Column("origin", Text, comment="of the pages that may use it; null: it is for no page"),
     Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
     comment="Each is deleted by the websocket that it opens, or after its 30 seconds.",
+)
+
+ERASURES = Table(
+    "erasures",
+    METADATA,
+    Column("number", BigInteger, Identity(), primary_key=True, comment="drawn under a lock: it follows the commits"),
+    Column("tenant_id", Uuid, nullable=False, unique=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    comment="Accounts that are no more, for good: who was away, or comes from a backup, reads them all.",
 )
 
 SIGNING_KEYS = Table(

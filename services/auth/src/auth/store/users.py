@@ -17,11 +17,13 @@ t.result_days, t.upload_days
 """
 """What ``user_of`` reads of ``users u JOIN tiers t ON t.name = u.tier``."""
 
-_FIND = Statement(f"SELECT {COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id = :id")  # noqa: S608 - constants only
+_FIND = Statement(f"""
+SELECT {COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id = :id AND u.erased_at IS NULL
+""")  # noqa: S608 - constants only
 _LOCK = Statement("SELECT FROM users WHERE id = :id FOR UPDATE")
 _LIST = Statement(f"""
 SELECT {COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier
-WHERE (:user_id::uuid IS NULL OR u.id = :user_id)
+WHERE u.erased_at IS NULL AND (:user_id::uuid IS NULL OR u.id = :user_id)
     AND (:before::uuid IS NULL OR u.id < :before)
     AND (:tier::text IS NULL OR u.tier = :tier)
     AND (:role::text IS NULL OR u.role = :role)
@@ -46,7 +48,7 @@ _FIND_BY_NAME = Statement(
 
 
 async def find(connection: Connection, user_id: UUID) -> User | None:
-    """The user of that id."""
+    """The user of that id; one that was erased is none."""
     row = await _FIND.first(connection, id=user_id)
     return user_of(row) if row else None
 

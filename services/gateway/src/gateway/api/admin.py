@@ -15,6 +15,7 @@ from contracts.auth import (
     Role,
     Tier,
 )
+from contracts.retention import ERASE_USER, EraseUser
 from gateway.api.access import Admin
 from gateway.api.body import json_body
 from gateway.api.document import documented
@@ -90,6 +91,12 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
             ip=request.state.client_ip,
         )
         return present_account(await bus.ask(CHANGE_USER, command, tenant=str(who.user_id)))
+
+    @routes.delete("/users/{user_id}", status_code=204, summary="Erase a user", responses=problems(404, 409))
+    async def erase(who: Admin, user_id: str, request: Request) -> None:
+        """Everywhere and for good: credentials at once, all that it has within seconds."""
+        command = EraseUser(user_id=user_id_of(user_id), ip=request.state.client_ip)
+        await bus.ask(ERASE_USER, command, tenant=str(who.user_id))
 
     @routes.get("/tiers", summary="List tiers", responses=problems())
     async def tiers(who: Admin) -> TiersBody:

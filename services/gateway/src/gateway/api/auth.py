@@ -18,11 +18,19 @@ from contracts.auth import (
     RefreshSession,
     Register,
 )
+from contracts.retention import ERASE_ACCOUNT, EraseAccount
 from gateway.api.access import Anybody
 from gateway.api.body import form_body, json_body
 from gateway.api.document import documented
 from gateway.api.problems import BODY, open_problems, problems
-from gateway.domain.account_requests import LoginForm, LoginRequest, PasswordRequest, RefreshRequest, RegisterRequest
+from gateway.domain.account_requests import (
+    EraseRequest,
+    LoginForm,
+    LoginRequest,
+    PasswordRequest,
+    RefreshRequest,
+    RegisterRequest,
+)
 from gateway.domain.errors import SessionNeeded
 from gateway.domain.json_body import read_model
 from gateway.domain.public_account import SessionBody, UserBody, present_session, present_user
@@ -115,6 +123,22 @@ def router(*, bus: Bus) -> APIRouter:
             ip=request.state.client_ip,
         )
         await bus.ask(CHANGE_PASSWORD, command, tenant=str(who.user_id))
+
+    @routes.delete(
+        "/me",
+        status_code=204,
+        summary="Erase the account",
+        openapi_extra=documented(EraseRequest, example={"password": _ADA["password"]}),
+        responses=problems(409, *BODY),
+    )
+    async def erase(who: Anybody, request: Request, body: Body) -> None:
+        """Everywhere and for good: credentials at once, jobs, results, uploads and saved workflows within seconds.
+
+        Jobs that run are cancelled. Take along what you want to keep first: `GET /api/v1/auth/me/export`.
+        """
+        _session(who)
+        command = EraseAccount(password=read_model(EraseRequest, body).password, ip=request.state.client_ip)
+        await bus.ask(ERASE_ACCOUNT, command, tenant=str(who.user_id))
 
     return routes
 

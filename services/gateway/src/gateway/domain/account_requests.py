@@ -57,6 +57,12 @@ class PasswordRequest(Asked):
     new_password: Secret
 
 
+class EraseRequest(Asked):
+    """The password, which says that it is meant."""
+
+    password: Secret
+
+
 class KeyRequest(Asked):
     """A key to be made. It ends by itself at ``expires_at``, or after the usual life of a key."""
 

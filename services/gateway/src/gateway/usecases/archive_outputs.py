@@ -12,6 +12,7 @@ from contracts.gateway import NoArtifact
 from contracts.scheduler import Output
 from gateway.domain.archive_name import ArchiveNames
 from gateway.domain.byte_range import ByteRange
+from gateway.domain.zip_sink import ZipSink
 from gateway.store.artifacts import Artifact, Artifacts
 from gateway.store.objects import Objects
 from gateway.usecases.find_result import read_finished
@@ -63,7 +64,7 @@ async def stream(archive: Archive, objects: Objects) -> AsyncGenerator[bytes, No
     Raises:
         BrokenOffError: an output is not there any more, or not as long as it was.
     """
-    sink, names = _Sink(), ArchiveNames()
+    sink, names = ZipSink(), ArchiveNames()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as made:
         for output, artifact in archive.files:
             entry = zipfile.ZipInfo(names.name(output.name), _dos_time(archive.made_at))
@@ -93,26 +94,3 @@ async def _content(artifact: Artifact, objects: Objects) -> AsyncGenerator[bytes
 def _dos_time(moment: datetime) -> tuple[int, int, int, int, int, int]:
     utc = moment.astimezone(UTC)
     return (max(1980, utc.year), utc.month, utc.day, utc.hour, utc.minute, utc.second)
-
-
-class _Sink:
-    """Where zipfile writes to; it cannot seek, and so zipfile puts sizes and checksums behind the content."""
-
-    def __init__(self) -> None:
-        self._written = bytearray()
-
-    def write(self, content: bytes) -> int:
-        self._written += content
-        return len(content)
-
-    def flush(self) -> None:
-        """Nothing waits here for anything."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def taken(self) -> bytes:
-        """What was written since the last time."""
-        taken = bytes(self._written)
-        self._written.clear()
-        return taken

@@ -1,7 +1,10 @@
 """Nothing is kept for longer than it was promised."""
 
 from chassis.loop import Loop
+from scheduler.usecases.erase_tenants import TenantEraser
 from scheduler.usecases.purge_jobs import JobPurger
+
+ERASE_EVERY_S = 2.0
 
 
 def retention_loop(purger: JobPurger, *, every_s: float) -> Loop:
@@ -12,3 +15,8 @@ def retention_loop(purger: JobPurger, *, every_s: float) -> Loop:
         await purger.forget_keys()
 
     return Loop("scheduler.retain", retain, every_s=every_s)
+
+
+def erasure_loop(eraser: TenantEraser) -> Loop:
+    """The loop that forgets tenants whose account was erased."""
+    return Loop("scheduler.erase", eraser.look, every_s=ERASE_EVERY_S)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from chassis.ids import new_id
@@ -20,6 +21,25 @@ SELECT j.id, j.tenant_id, now() AS now FROM tenants t JOIN jobs j ON j.tenant_id
 WHERE j.completed_at < now() - make_interval(days => t.result_days) AND NOT {_STOPPING}
 LIMIT :batch FOR UPDATE OF j SKIP LOCKED
 """)  # noqa: S608 - constants only
+_ENDED = Statement(f"""
+SELECT j.id, j.tenant_id, now() AS now FROM jobs j
+WHERE j.tenant_id = :tenant_id AND j.completed_at IS NOT NULL AND NOT {_STOPPING}
+LIMIT :batch FOR UPDATE OF j SKIP LOCKED
+""")  # noqa: S608 - constants only
+_LIVE = Statement("SELECT id FROM jobs WHERE tenant_id = :tenant_id AND completed_at IS NULL")
+_LOCK_TENANT = Statement("SELECT 1 FROM tenants WHERE id = :tenant_id FOR UPDATE")
+_HAS_JOBS = Statement("SELECT EXISTS (SELECT 1 FROM jobs WHERE tenant_id = :tenant_id)")
+_DROP_TENANT = tuple(
+    Statement(sql + " = :tenant_id")
+    for sql in (
+        "DELETE FROM spent_keys WHERE tenant_id",
+        "DELETE FROM usage_days WHERE tenant_id",
+        "DELETE FROM tenants WHERE id",
+    )
+)
+_GRAPH = Statement("""
+SELECT g.graph FROM graphs g JOIN jobs j ON j.id = g.job_id WHERE j.id = :job_id AND j.tenant_id = :tenant_id
+""")
 # The key of a job that was made less than a day ago stays spent: whoever sends it again must not get a second job.
 _PURGE = Statement("""
 WITH gone AS (
@@ -69,6 +89,32 @@ async def hold(connection: Connection, tenant_id: UUID, job_id: UUID) -> Candida
 async def hold_due(connection: Connection, *, batch: int) -> list[Ended]:
     """Take the locks of jobs that ended longer ago than their tenant's ``result_days``, those of nobody else."""
     return [_ended(row) for row in await _DUE.all(connection, batch=batch)]
+
+
+async def hold_ended(connection: Connection, tenant_id: UUID, *, batch: int) -> list[Ended]:
+    """Take the locks of a tenant's jobs that may go."""
+    return [_ended(row) for row in await _ENDED.all(connection, tenant_id=tenant_id, batch=batch)]
+
+
+async def live(connection: Connection, tenant_id: UUID) -> list[UUID]:
+    """A tenant's jobs that wait or run."""
+    return [row["id"] for row in await _LIVE.all(connection, tenant_id=tenant_id)]
+
+
+async def drop_tenant(connection: Connection, tenant_id: UUID) -> bool:
+    """Forget a tenant without jobs, with all that was counted of it; whether nothing is left of it."""
+    await _LOCK_TENANT.run(connection, tenant_id=tenant_id)
+    if await _HAS_JOBS.value(connection, tenant_id=tenant_id):
+        return False
+    for drop in _DROP_TENANT:
+        await drop.run(connection, tenant_id=tenant_id)
+    return True
+
+
+async def graph(connection: Connection, tenant_id: UUID, job_id: UUID) -> dict[str, Any] | None:
+    """The workflow of a tenant's job."""
+    found: dict[str, Any] | None = await _GRAPH.value(connection, tenant_id=tenant_id, job_id=job_id)
+    return found
 
 
 async def purge(connection: Connection, jobs: Sequence[Ended], *, with_inputs: bool) -> None:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from chassis.logs import log
 from chassis.postgres import Database
-from contracts.retention import FindJobs, FoundJobs, JobNotEnded, JobStopping, Purged, PurgeJob
+from contracts.retention import FindJobs, FoundJobs, JobGraph, JobNotEnded, JobStopping, Purged, PurgeJob, ReadGraph
 from contracts.scheduler import STATUS, UnknownJob
 from scheduler.domain.states import is_final
 from scheduler.store import purges
@@ -55,6 +55,18 @@ class JobPurger:
         """Free the idempotency keys of purged jobs that are a day old."""
         async with self._database.single() as connection:
             await purges.forget_keys(connection)
+
+    async def graph(self, tenant_id: UUID, query: ReadGraph) -> JobGraph:
+        """The workflow of one of the tenant's jobs.
+
+        Raises:
+            UnknownJob: the tenant has none of that id.
+        """
+        async with self._database.single() as connection:
+            graph = await purges.graph(connection, tenant_id, query.job_id)
+        if graph is None:
+            raise UnknownJob
+        return JobGraph(graph=graph)
 
     async def find(self, query: FindJobs) -> FoundJobs:
         """Those of the jobs that there are, and those that have ended."""

@@ -1,0 +1,41 @@
+"""Accounts that end."""
+
+from auth.consumers.subject import user_of
+from auth.usecases.erase_account import AccountEraser
+from auth.usecases.read_erasures import ErasureReader
+from chassis.bus import Bus
+from contracts.auth import Done
+from contracts.retention import (
+    ERASE_ACCOUNT,
+    ERASE_USER,
+    LIST_SESSIONS,
+    READ_ERASURES,
+    EraseAccount,
+    EraseUser,
+    Erasures,
+    ListSessions,
+    ReadErasures,
+    Sessions,
+)
+from contracts.wire.topic import Address
+
+
+def register(bus: Bus, *, eraser: AccountEraser, reader: ErasureReader) -> None:
+    """Serve who leaves, and the services that have to know."""
+
+    async def erase_account(command: EraseAccount, address: Address) -> Done:
+        return await eraser.erase_own(user_of(address), command)
+
+    async def erase_user(command: EraseUser, address: Address) -> Done:
+        return await eraser.erase_other(user_of(address), command)
+
+    async def read(query: ReadErasures, _: Address) -> Erasures:
+        return await reader.read(query)
+
+    async def list_sessions(_: ListSessions, address: Address) -> Sessions:
+        return await reader.sessions(user_of(address))
+
+    bus.serve(ERASE_ACCOUNT, erase_account)
+    bus.serve(ERASE_USER, erase_user)
+    bus.serve(READ_ERASURES, read)
+    bus.serve(LIST_SESSIONS, list_sessions)

@@ -1,0 +1,50 @@
+"""Accounts that are no more: what is left of one is its id, so that everybody can be told."""
+
+from uuid import UUID
+
+from chassis.statement import Connection, Statement
+from contracts.retention import Erasure, Erasures, SessionRecord
+
+BATCH = 1000
+
+# No name that somebody can register has 43 characters, so none is taken by this.
+_SCRUB = Statement("""
+UPDATE users SET username = 'erased-' || id, email = 'erased-' || id || '@invalid', password_hash = NULL,
+    limits = NULL, role = 'user', tier = 'free', is_active = false, failed_logins = 0, failed_login_at = NULL,
+    erased_at = now()
+WHERE id = :id
+""")
+_DROP = tuple(
+    Statement(f"DELETE FROM {table} WHERE user_id = :id")  # noqa: S608 - constants only
+    for table in ("key_requests", "api_keys", "sessions", "ws_tickets")
+)
+_NOTE = Statement("INSERT INTO erasures (tenant_id) VALUES (:id)")
+_READ = Statement("""
+SELECT number, tenant_id, at, now() AS now FROM erasures WHERE number > :after ORDER BY number LIMIT :limit
+""")
+_NOW = Statement("SELECT now()")
+_SESSIONS = Statement("""
+SELECT id, created_at, rotated_at AS refreshed_at, expires_at, ended_at FROM sessions
+WHERE user_id = :user_id ORDER BY created_at DESC LIMIT 1000
+""")
+
+
+async def erase(connection: Connection, user_id: UUID) -> None:
+    """Leave nothing of a user but its id, under its lock and that of all admins, which puts erasures in order."""
+    for drop in _DROP:
+        await drop.run(connection, id=user_id)
+    await _SCRUB.run(connection, id=user_id)
+    await _NOTE.run(connection, id=user_id)
+
+
+async def read(connection: Connection, after: int) -> Erasures:
+    """Erasures with a greater number, in order, at most ``BATCH``."""
+    now = await _NOW.value(connection)
+    rows = await _READ.all(connection, after=after, limit=BATCH + 1)
+    found = tuple(Erasure(number=row["number"], tenant_id=row["tenant_id"], at=row["at"]) for row in rows[:BATCH])
+    return Erasures(erasures=found, more=len(rows) > BATCH, now=now)
+
+
+async def sessions(connection: Connection, user_id: UUID) -> tuple[SessionRecord, ...]:
+    """Sessions of a user that are remembered, newest first."""
+    return tuple(SessionRecord(**row) for row in await _SESSIONS.all(connection, user_id=user_id))

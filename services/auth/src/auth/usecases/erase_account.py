@@ -1,0 +1,73 @@
+"""An account is erased: here at once, everywhere else when it is heard of."""
+
+from uuid import UUID
+
+from auth.store import audit, changes, erasures, logins, users
+from auth.store.audit import Entry
+from auth.usecases.acting_admin import require_admin
+from auth.usecases.announce import Announcer
+from auth.usecases.check_password import check, settle
+from auth.usecases.hashing import HashingPool
+from chassis.postgres import Database
+from chassis.statement import Connection
+from contracts.auth import BadLogin, Done, LastAdmin, Role, UnknownUser, UserChanged
+from contracts.retention import EraseAccount, EraseUser
+
+
+class AccountEraser:
+    """Erases accounts: credentials, name and address go with the commit that says so to all other services."""
+
+    def __init__(self, database: Database, hashing: HashingPool, announcer: Announcer) -> None:
+        self._database, self._hashing, self._announcer = database, hashing, announcer
+
+    async def erase_own(self, user_id: UUID, command: EraseAccount) -> Done:
+        """Erase the account of who asks.
+
+        Raises:
+            BadLogin: the password is not that, or it was guessed at too often a moment ago.
+            LastAdmin: nobody would be left who could make another admin.
+            Busy: too many passwords wait to be hashed.
+        """
+        with self._hashing.place():
+            async with self._database.single() as connection:
+                login = await logins.find_by_id(connection, user_id)
+            claim = await check(self._hashing, login, command.password.get_secret_value())
+        async with self._database.direct() as connection:
+            await users.hold_admins(connection)
+            reason = await settle(connection, claim)
+            if reason is not None:
+                why = {"reason": str(reason), "at": "account.erase"}
+                await audit.record(connection, Entry("session.refused", user_id, user_id, command.ip, why))
+            else:
+                change = await _erase(connection, user_id, by=user_id, ip=command.ip)
+        if reason is not None:
+            raise BadLogin
+        await self._announcer.user_changed(change)
+        return Done()
+
+    async def erase_other(self, actor_id: UUID, command: EraseUser) -> Done:
+        """Erase somebody's account.
+
+        Raises:
+            MissingScope: who asks is not an active admin.
+            UnknownUser: there is no such user, or not any more.
+            LastAdmin: nobody would be left who could make another admin.
+        """
+        async with self._database.direct() as connection:
+            await users.hold_admins(connection)
+            await require_admin(connection, actor_id)
+            change = await _erase(connection, command.user_id, by=actor_id, ip=command.ip)
+        await self._announcer.user_changed(change)
+        return Done()
+
+
+async def _erase(connection: Connection, user_id: UUID, *, by: UUID, ip: str | None) -> UserChanged:
+    user = await users.lock(connection, user_id)
+    if user is None:
+        raise UnknownUser
+    if user.is_active and user.role is Role.ADMIN and await users.is_last_admin(connection, user.id):
+        raise LastAdmin
+    await erasures.erase(connection, user.id)
+    change = await changes.change(connection, user.id, void_tokens=True)
+    await audit.record(connection, Entry("account.erased", by, user.id, ip))
+    return change

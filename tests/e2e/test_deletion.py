@@ -1,0 +1,118 @@
+"""What is deleted is gone: from the API, the databases, the disk, whoever was asked to keep it."""
+
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from tests.e2e.conftest import simulated_only
+from tests.e2e.test_identity import PASSWORD, bearer, new_key, registered
+from tests.kit.fleet import Fleet
+from tests.kit.waiting import until
+
+DATABASES = ("auth", "gateway", "scheduler", "notifier")
+PICTURE = {"prompt": "a canary in a coal mine", "width": 64, "height": 64, "steps": 1}
+
+pytestmark = simulated_only
+
+
+async def rows_with(fleet: Fleet, word: str) -> set[str]:
+    """Every table of every service that has this anywhere in a row."""
+    found = set()
+    for service in DATABASES:
+        settings = (fleet.state / f"env/{service}.env").read_text().splitlines()
+        url = next(line.split("=", 1)[1] for line in settings if "DATABASE_URL=" in line)
+        sql = await asyncpg.connect(url.replace("+asyncpg", ""))
+        try:
+            for table in await sql.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+                query = f'SELECT EXISTS (SELECT 1 FROM "{table["tablename"]}" t WHERE t::text ILIKE $1)'  # noqa: S608 - their names
+                if await sql.fetchval(query, f"%{word}%"):
+                    found.add(f"{service}.{table['tablename']}")
+        finally:
+            await sql.close()
+    return found
+
+
+def files_of(fleet: Fleet, word: str) -> list[Path]:
+    return [path for path in (fleet.state / "artifacts").rglob("*") if word in str(path)]
+
+
+async def finished(fleet: Fleet, client: httpx.AsyncClient, **more: Any) -> str:
+    job = await fleet.submit(client, **PICTURE, **more)
+    assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+    return str(job["job_id"])
+
+
+async def test_a_purged_job_is_nowhere(fleet: Fleet, client: httpx.AsyncClient) -> None:
+    job_id = await finished(fleet, client, labels={"campaign": "canary"})
+    assert files_of(fleet, job_id)
+
+    async def is_everywhere() -> bool:
+        return await rows_with(fleet, job_id) >= {"gateway.artifacts", "notifier.job_events", "scheduler.graphs"}
+
+    await until(is_everywhere)
+    async with fleet.client(fleet.credentials["admin_key"]) as other:
+        assert (await other.delete(f"/jobs/{job_id}", params={"purge": True})).status_code == 404
+    assert (await client.delete(f"/jobs/{job_id}", params={"purge": True})).status_code == 204
+    for path in ("", "/result", "/outputs", "/events"):
+        assert (await client.get(f"/jobs/{job_id}{path}")).status_code == 404
+
+    async def gone() -> bool:
+        # What remains for a while says that it is gone, and what has to be said again should a stream be lost.
+        remains = {"gateway.purged_jobs", "notifier.purged_jobs", "scheduler.outbox"}
+        return not files_of(fleet, job_id) and await rows_with(fleet, job_id) <= remains
+
+    await until(gone)
+    with pytest.raises(InvalidStatus) as caught:
+        async with fleet.watch(job_id):
+            pass
+    assert caught.value.response.status_code == 404
+    listed = (await client.get("/jobs", params={"limit": 100})).json()["jobs"]
+    assert job_id not in {job["job_id"] for job in listed}
+
+
+async def test_s_84_an_erased_account_is_nowhere(fleet: Fleet) -> None:
+    async with fleet.client("") as http:
+        person = await registered(http, "canary")
+        key = await new_key(http, person)
+        session = bearer(person)
+        async with fleet.client(key["key"]) as own:
+            done = await finished(fleet, own)
+            saved = {"workflow": {"1": {"class_type": "SaveImage", "inputs": {"filename_prefix": "canary"}}}}
+            assert (await own.put("/workflows/canary", json=saved)).status_code == 201
+            running = await fleet.submit(own, **PICTURE | {"steps": 150})
+        name, tenant = person["username"], person["id"]
+        assert {"auth.users", "gateway.artifacts", "gateway.workflows", "scheduler.jobs"} <= (
+            await rows_with(fleet, name) | await rows_with(fleet, tenant)
+        )
+        assert (await http.request("DELETE", "/auth/me", json={"password": "x"}, headers=session)).status_code == 401
+        by_key = await http.request(
+            "DELETE", "/auth/me", json={"password": PASSWORD}, headers={"X-API-Key": key["key"]}
+        )
+        assert (by_key.status_code, by_key.json()["code"]) == (403, "auth.session.needed")
+        erased = await http.request("DELETE", "/auth/me", json={"password": PASSWORD}, headers=session)
+        assert erased.status_code == 204, erased.text
+
+        async def is_out() -> bool:
+            answers = [await http.get("/auth/me", headers=one) for one in (session, {"X-API-Key": key["key"]})]
+            return all(answer.status_code in {401, 403} for answer in answers)
+
+        await until(is_out)
+        login = await http.post("/auth/login", json={"username": name, "password": PASSWORD})
+        assert login.status_code == 401
+
+        async def gone() -> bool:
+            of_jobs = await rows_with(fleet, done) | await rows_with(fleet, running["job_id"])
+            return (
+                not files_of(fleet, tenant)
+                and await rows_with(fleet, tenant)
+                <= {"auth.users", "auth.changes", "auth.erasures", "auth.audit_log", "scheduler.outbox",
+                    "gateway.purged_jobs"}
+                and of_jobs <= {"scheduler.outbox", "gateway.purged_jobs", "notifier.purged_jobs"}
+            )  # fmt: skip
+
+        await until(gone, within_s=60)
+        assert await rows_with(fleet, name) == set()

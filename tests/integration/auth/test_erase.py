@@ -1,0 +1,111 @@
+"""An account that is erased: nothing of it is left but an id, and whoever asks is told, however late."""
+
+import asyncio
+
+import pytest
+from nats.aio.msg import Msg
+from pydantic import SecretStr
+
+from contracts.auth import (
+    CHANGE_USER,
+    LIST_USERS,
+    READ_TENANT,
+    USER_CHANGED,
+    VERIFY_CREDENTIAL,
+    ChangeUser,
+    ListUsers,
+    ReadTenant,
+    Role,
+    UserChanged,
+    VerifyCredential,
+)
+from contracts.retention import (
+    ERASE_ACCOUNT,
+    ERASE_USER,
+    LIST_SESSIONS,
+    READ_ERASURES,
+    EraseAccount,
+    EraseUser,
+    ListSessions,
+    ReadErasures,
+)
+from contracts.wire.errors import Kind
+from tests.integration.auth.conftest import System, login, refused, register, session_id
+from tests.integration.auth.people import somebody
+
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+
+
+async def traces(system: System, word: str) -> set[str]:
+    names = [row["tablename"] for row in await system.sql.fetch(TABLES)]
+    query = "SELECT count(*) FROM {0} t WHERE t::text ILIKE '%' || $1 || '%'"
+    return {name for name in names if await system.sql.fetchval(query.format(name), word)}
+
+
+async def test_s_84_an_erased_account_leaves_its_id_and_no_more(system: System) -> None:
+    person = await register(system.bus)
+    session = await login(system.bus, person)
+    listed = (await system.bus.ask(LIST_SESSIONS, ListSessions(), tenant=person.tenant)).sessions
+    assert [one.id for one in listed] == [session_id(session)]
+    before = (await system.bus.ask(READ_ERASURES, ReadErasures())).erasures
+    heard: asyncio.Queue[UserChanged] = asyncio.Queue()
+
+    async def hear(message: Msg) -> None:
+        heard.put_nowait(UserChanged.model_validate_json(message.data))
+
+    close = await system.bus.hear(USER_CHANGED.subject(person.tenant), hear)
+    wrong = EraseAccount(password=SecretStr("not this one"))
+    refusal = await refused(system.bus.ask(ERASE_ACCOUNT, wrong, tenant=person.tenant))
+    assert (refusal.kind, refusal.code) == (Kind.UNAUTHENTICATED, "auth.login.failed")
+    right = EraseAccount(password=SecretStr(person.password), ip="192.0.2.9")
+    await system.bus.ask(ERASE_ACCOUNT, right, tenant=person.tenant)
+    async with asyncio.timeout(10):
+        told = await heard.get()
+    await close()
+    assert (told.is_active, told.tokens_from) == (False, told.version)
+    assert await traces(system, person.username) == set()
+    assert await traces(system, person.tenant) == {"users", "changes", "erasures", "audit_log"}
+    assert (await refused(login(system.bus, person))).code == "auth.login.failed"
+    assert (
+        await refused(system.bus.ask(READ_TENANT, ReadTenant(), tenant=person.tenant))
+    ).code == "auth.tenant.unknown"
+    after = before[-1].number if before else 0
+    (erasure,) = (await system.bus.ask(READ_ERASURES, ReadErasures(after=after))).erasures
+    assert (str(erasure.tenant_id), erasure.number > after) == (person.tenant, True)
+    assert (await refused(system.bus.ask(ERASE_ACCOUNT, right, tenant=person.tenant))).code == "auth.login.failed"
+    again = await register(system.bus, person.username)  # the name is free
+    assert again.id != person.id
+
+
+async def test_an_admin_erases_a_user_once_and_nobody_else_does(system: System) -> None:
+    admin, user, other = await somebody(system, Role.ADMIN), await somebody(system), await somebody(system)
+    erase = EraseUser(user_id=user.id, ip="192.0.2.1")
+    assert (await other.refused(ERASE_USER, erase)).code == "auth.scope.missing"
+    await admin.ask(ERASE_USER, erase)
+    key = VerifyCredential(credential=SecretStr(user.key))
+    assert (await refused(system.bus.ask(VERIFY_CREDENTIAL, key))).code == "auth.credential.invalid"
+    assert (await admin.refused(ERASE_USER, erase)).code == "auth.user.not_found"
+    back = ChangeUser(user_id=user.id, is_active=True)
+    assert (await admin.refused(CHANGE_USER, back)).code == "auth.user.not_found"
+    assert (await admin.ask(LIST_USERS, ListUsers(user_id=user.id))).accounts == ()
+    assert (await user.audited())[-1][:2] == ("account.erased", admin.id)
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_the_last_admin_stays(system: System, own: bool) -> None:
+    admin = await somebody(system, Role.ADMIN)
+    others = "UPDATE users SET is_active = false WHERE role = 'admin' AND id <> $1 AND is_active RETURNING id"
+    rested = [row["id"] for row in await system.sql.fetch(others, admin.id)]
+    try:
+        if own:
+            person = await register(system.bus)
+            await system.sql.execute("UPDATE users SET role = 'admin' WHERE id = $1", person.id)
+            await system.sql.execute("UPDATE users SET is_active = false WHERE id = $1", admin.id)
+            command = EraseAccount(password=SecretStr(person.password))
+            refusal = await refused(system.bus.ask(ERASE_ACCOUNT, command, tenant=person.tenant))
+            await system.sql.execute("UPDATE users SET role = 'user' WHERE id = $1", person.id)
+        else:
+            refusal = await admin.refused(ERASE_USER, EraseUser(user_id=admin.id))
+        assert (refusal.kind, refusal.code) == (Kind.CONFLICT, "auth.user.last_admin")
+    finally:
+        await system.sql.execute("UPDATE users SET is_active = true WHERE id = ANY($1)", [*rested, admin.id])
