@@ -110,7 +110,7 @@ def test_an_address_is_written_in_one_way() -> None:
             plain_url(wrong)
 
 
-@pytest.mark.parametrize("part", ["", "jobs", "keys", "admin"])
+@pytest.mark.parametrize("part", ["", "jobs", "keys", "admin", "fleet"])
 async def test_both_clients_can_do_the_same(part: str) -> None:
     one, other = Client("https://api.example"), AsyncClient("https://api.example")
 

@@ -102,11 +102,17 @@ def list_jobs(
     status: str | None = None,
     workflow: str | None = None,
     label: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Call[JobPage]:
     """A page of own jobs."""
-    query = given(status=status, workflow=workflow, label=label, limit=limit, cursor=cursor)
+    after, before = (at.isoformat() if at else None for at in (created_after, created_before))
+    query = given(
+        status=status, workflow=workflow, label=label, created_after=after, created_before=before, limit=limit,
+        cursor=cursor,
+    )  # fmt: skip
     return Call(Request("GET", "/jobs", query=query), reads(JobPage))
 
 

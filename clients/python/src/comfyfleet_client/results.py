@@ -54,7 +54,10 @@ class Urls:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job. ``status`` is pending, processing, completed, failed or cancelled; ``progress`` percent."""
+    """One job. ``status`` is pending, processing, completed, failed or cancelled; ``progress`` percent.
+
+    ``held``: an operator keeps it waiting. ``retry_of``: the failed job that an operator had run again as this one.
+    """
 
     job_id: str
     status: str
@@ -68,6 +71,8 @@ class Job:
     completed_at: datetime | None = None
     timings: Timings = field(default_factory=Timings)
     labels: dict[str, str] = field(default_factory=dict)
+    held: bool = False
+    retry_of: str | None = None
     outputs: tuple[Output, ...] = ()
     error: JobError | None = None
 

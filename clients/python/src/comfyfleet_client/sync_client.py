@@ -9,14 +9,16 @@ from typing import Any, Self, overload
 
 import httpx
 
-from comfyfleet_client import calls, download, watch
+from comfyfleet_client import calls, download, fleet_calls, watch
 from comfyfleet_client.caller import Caller
 from comfyfleet_client.credentials import Session
 from comfyfleet_client.events import JobEvent
+from comfyfleet_client.fleet_results import UsageDay
 from comfyfleet_client.pages import PAGE, every
 from comfyfleet_client.results import Account, Job, Key, Me, NewKey, Output, Tier, User
 from comfyfleet_client.retry import Retry
 from comfyfleet_client.setup import USER_AGENT, caller_of, id_of, new_idempotency_key, submission
+from comfyfleet_client.sync_fleet import Fleet
 from comfyfleet_client.sync_runner import SyncRunner
 
 
@@ -59,6 +61,7 @@ class Client:
         self.jobs = Jobs(self._caller, self._runner)
         self.keys = Keys(self._caller, self._runner)
         self.admin = Admin(self._caller, self._runner)
+        self.fleet = Fleet(self._caller, self._runner)
 
     def __enter__(self) -> Self:
         return self
@@ -93,6 +96,10 @@ class Client:
     def me(self) -> Me:
         """Who asks, what they may use, what they use."""
         return self._runner.run(self._caller.ask(calls.read_me()))
+
+    def usage(self, *, days: int | None = None) -> tuple[UsageDay, ...]:
+        """What the user has used in the last UTC days, 90 by default, newest first."""
+        return self._runner.run(self._caller.ask(fleet_calls.read_usage(days)))
 
     def models(self) -> Mapping[str, list[str]]:
         """Model files that the fleet has now, by the loader input that takes them."""
@@ -134,17 +141,25 @@ class Jobs(_Part):
         return self._runner.run(self._caller.ask(calls.read_job(id_of(job))))
 
     def list(
-        self, *, status: str | None = None, workflow: str | None = None, label: str | None = None, page: int = PAGE
+        self,
+        *,
+        status: str | None = None,
+        workflow: str | None = None,
+        label: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        page: int = PAGE,
     ) -> Iterator[Job]:
         """Own jobs, newest first; all of them, asked for page by page as they are taken. ``label`` is key:value."""
         return self._runner.iterate(
             every(
                 self._caller,
                 lambda cursor: calls.list_jobs(
-                    status=status, workflow=workflow, label=label, limit=page, cursor=cursor
+                    status=status, workflow=workflow, label=label, created_after=created_after,
+                    created_before=created_before, limit=page, cursor=cursor,
                 ),
             )
-        )
+        )  # fmt: skip
 
     def cancel(self, job: Job | str) -> Job:
         """Cancel it; gives how it stands then. One that has ended stays as it is."""

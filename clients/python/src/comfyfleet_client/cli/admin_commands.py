@@ -13,7 +13,9 @@ from comfyfleet_client.errors import NotFound
 from comfyfleet_client.results import Account
 from comfyfleet_client.sync_client import Client
 
-app = typer.Typer(no_args_is_help=True, help="Users and tiers, for admins.")
+app = typer.Typer(
+    no_args_is_help=True, help="Users, tiers, nodes, everybody's jobs, statistics and the audit log, for admins."
+)
 
 Who = Annotated[str, typer.Argument(metavar="USER", help="Username or id.")]
 
@@ -44,7 +46,7 @@ def users(
 def set_tier(context: typer.Context, user: Who, tier: str) -> None:
     """Give a user another tier."""
     with open_client(context) as client:
-        changed = client.admin.change_user(_id(client, user), tier=tier)
+        changed = client.admin.change_user(user_id(client, user), tier=tier)
     typer.echo(f"{changed.username} is of tier {changed.tier}.")
 
 
@@ -85,11 +87,11 @@ def set_limits(
 
 def _set_active(context: typer.Context, user: str, *, active: bool) -> None:
     with open_client(context) as client:
-        changed = client.admin.change_user(_id(client, user), is_active=active)
+        changed = client.admin.change_user(user_id(client, user), is_active=active)
     typer.echo(f"{changed.username} is {'active' if changed.is_active else 'deactivated'}.")
 
 
-def _id(client: Client, user: str) -> str:
+def user_id(client: Client, user: str) -> str:
     """The id of whoever has this name, or this id."""
     try:
         return str(UUID(user))

@@ -151,12 +151,16 @@ def jobs(
     status: Annotated[str | None, typer.Option(help="pending, processing, completed, failed or cancelled.")] = None,
     label: Annotated[str | None, typer.Option(metavar="KEY:VALUE")] = None,
     workflow: Annotated[str | None, typer.Option(help="Name of the workflow.")] = None,
+    since: Annotated[str | None, typer.Option(help="30m, 24h, 7d, a date or a time.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")] = 20,
     json: Json = False,
 ) -> None:
     """List own jobs, newest first."""
+    after = parameters.moment(since) if since is not None else None
     with open_client(context) as client:
-        every = client.jobs.list(status=status, label=label, workflow=workflow, page=min(limit, 100))
+        every = client.jobs.list(
+            status=status, label=label, workflow=workflow, created_after=after, page=min(limit, 100)
+        )
         found = list(islice(every, limit))
     if json:
         for job in found:

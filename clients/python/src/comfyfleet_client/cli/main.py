@@ -10,7 +10,7 @@ from typing import Annotated, cast
 
 import typer
 
-from comfyfleet_client.cli import account_commands, admin_commands, failures, job_commands, key_commands
+from comfyfleet_client.cli import account_commands, admin_commands, failures, fleet_commands, job_commands, key_commands
 from comfyfleet_client.cli.show import note
 from comfyfleet_client.errors import ComfyfleetError
 
@@ -30,7 +30,10 @@ def comfyfleet(
 
 
 for _panel, _commands in {
-    "Account": (account_commands.register, account_commands.login, account_commands.logout, account_commands.whoami),
+    "Account": (
+        account_commands.register, account_commands.login, account_commands.logout, account_commands.whoami,
+        fleet_commands.usage,
+    ),
     "Jobs": (
         job_commands.submit, job_commands.watch, job_commands.result, job_commands.cancel, job_commands.purge,
         job_commands.jobs, job_commands.models,

@@ -1,12 +1,17 @@
 """Reads what the command line gives as text."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import typer
+
+_BACK = re.compile(r"(\d{1,6})([mhd])", re.ASCII)
+_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 
 
 def pairs(texts: Iterable[str], *, what: str) -> dict[str, str]:
@@ -36,6 +41,20 @@ def workflow(file: str) -> dict[str, Any]:
     if not isinstance(graph, dict):
         raise typer.BadParameter(f"{file} holds no workflow: it is no JSON object.")
     return graph
+
+
+def moment(text: str) -> datetime:
+    """A time that lies 30m, 24h or 7d back, or a date or time, of the local zone where it names none.
+
+    Raises:
+        typer.BadParameter: it is none of these.
+    """
+    if back := _BACK.fullmatch(text):
+        return datetime.now(UTC) - timedelta(seconds=int(back[1]) * _SECONDS[back[2]])
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError, OSError):
+        raise typer.BadParameter(f"{text!r} is neither 30m, 24h, 7d nor a date or time.") from None
 
 
 def _value(text: str) -> Any:

@@ -29,16 +29,14 @@ def as_json(value: Any, **more: Any) -> None:
 
 def jobs(found: Iterable[Job]) -> None:
     """Jobs, one a row."""
-    rows = [(job.job_id, job.status, f"{job.progress:.0f} %", _moment(job.created_at), _labels(job)) for job in found]
-    _table(("job", "status", "progress", "created", "labels"), rows)
+    rows = [(job.job_id, job.status, f"{job.progress:.0f} %", moment(job.created_at), _labels(job)) for job in found]
+    table(("job", "status", "progress", "created", "labels"), rows)
 
 
 def keys(found: Iterable[Key]) -> None:
     """Keys, one a row."""
-    rows = [
-        (key.id, key.name, " ".join(key.scopes), _moment(key.expires_at), _moment(key.last_used_at)) for key in found
-    ]
-    _table(("id", "name", "scopes", "expires", "last used"), rows)
+    rows = [(key.id, key.name, " ".join(key.scopes), moment(key.expires_at), moment(key.last_used_at)) for key in found]
+    table(("id", "name", "scopes", "expires", "last used"), rows)
 
 
 def users(found: Iterable[Account]) -> None:
@@ -46,30 +44,30 @@ def users(found: Iterable[Account]) -> None:
     rows = [
         (user.id, user.username, user.email, user.tier, user.role, "yes" if user.is_active else "no") for user in found
     ]
-    _table(("id", "username", "email", "tier", "role", "active"), rows)
+    table(("id", "username", "email", "tier", "role", "active"), rows)
 
 
 def tiers(found: Iterable[Tier]) -> None:
     """Tiers, one a row."""
-    _table(("tier", *_LIMITS), [(tier.name, *_limits(tier.limits)) for tier in found])
+    table(("tier", *_LIMITS), [(tier.name, *_limits(tier.limits)) for tier in found])
 
 
 def models(found: Iterable[tuple[str, list[str]]]) -> None:
     """Model files, one a row."""
-    _table(("loader input", "file"), [(loader, file) for loader, files in found for file in files])
+    table(("loader input", "file"), [(loader, file) for loader, files in found for file in files])
 
 
 def me(who: Me) -> None:
     """Who asks."""
-    used = f"{who.used_today} images, {_number(who.left_today)} left until {_moment(who.resets_at)}"
+    used = f"{who.used_today} images, {number(who.left_today)} left until {moment(who.resets_at)}"
     rows = [
         ("username", who.username), ("email", who.email), ("tier", who.tier), ("role", who.role), ("used today", used),
-        ("running", f"{who.running} of {_number(who.limits.max_running)}"),
-        ("queued", f"{who.queued} of {_number(who.limits.queue_cap)}"),
-        ("requests a minute", _number(who.limits.requests_per_minute)),
+        ("running", f"{who.running} of {number(who.limits.max_running)}"),
+        ("queued", f"{who.queued} of {number(who.limits.queue_cap)}"),
+        ("requests a minute", number(who.limits.requests_per_minute)),
         ("results kept", _days(who.limits.result_days)), ("uploads kept", _days(who.limits.upload_days)),
     ]  # fmt: skip
-    _table(("", ""), rows, header=False)
+    table(("", ""), rows, header=False)
 
 
 _LIMITS = ("images a day", "at once", "queue", "weight", "requests a minute", "results days", "uploads days")
@@ -80,17 +78,18 @@ def _limits(limits: Limits) -> tuple[str, ...]:
         limits.images_per_day, limits.max_running, limits.queue_cap, limits.weight, limits.requests_per_minute,
         limits.result_days, limits.upload_days,
     )  # fmt: skip
-    return tuple(map(_number, numbers))
+    return tuple(map(number, numbers))
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool = True) -> None:
-    table = Table(box=None, show_header=header, pad_edge=False)
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool = True) -> None:
+    """A table of texts; none of them can steer a terminal."""
+    drawn = Table(box=None, show_header=header, pad_edge=False)
     for name in columns:
-        table.add_column(name, overflow="fold")
+        drawn.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*map(_safe, row))
+        drawn.add_row(*map(_safe, row))
     console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
-    console.print(table)
+    console.print(drawn)
 
 
 def _safe(text: str) -> Text:
@@ -102,11 +101,13 @@ def _labels(job: Job) -> str:
     return " ".join(f"{key}:{value}" for key, value in job.labels.items())
 
 
-def _moment(at: datetime | None) -> str:
+def moment(at: datetime | None) -> str:
+    """A time in the local zone."""
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else "-"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A limit."""
     return "unlimited" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -1,0 +1,115 @@
+"""What admins do to the whole fleet, for asyncio."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from comfyfleet_client import fleet_calls as calls
+from comfyfleet_client.async_runner import AsyncRunner
+from comfyfleet_client.caller import Caller
+from comfyfleet_client.fleet_results import AuditEntry, FleetJob, Node, Stats, UsageDay
+from comfyfleet_client.pages import PAGE, every
+from comfyfleet_client.results import Job
+from comfyfleet_client.setup import id_of
+
+
+class Fleet:
+    """Nodes, everybody's jobs, statistics, usage and the audit log, for admins."""
+
+    def __init__(self, caller: Caller, runner: AsyncRunner) -> None:
+        self._caller, self._runner = caller, runner
+
+    async def stats(self) -> Stats:
+        """How the fleet does, some seconds ago at most."""
+        return await self._runner.run(self._caller.ask(calls.read_stats()))
+
+    async def usage(self, user_id: str | None = None, *, days: int | None = None) -> tuple[UsageDay, ...]:
+        """What a user, or everybody, has used in the last UTC days, newest first."""
+        return await self._runner.run(self._caller.ask(calls.read_usage_of(user_id, days)))
+
+    async def nodes(self) -> tuple[Node, ...]:
+        """Every node, by name."""
+        return await self._runner.run(self._caller.ask(calls.list_nodes()))
+
+    async def cordon(self, node: str) -> Node:
+        """Give a node no new work; what it runs goes on."""
+        return await self._runner.run(self._caller.ask(calls.order_node(node, "cordon")))
+
+    async def uncordon(self, node: str) -> Node:
+        """Give a node work again."""
+        return await self._runner.run(self._caller.ask(calls.order_node(node, "uncordon")))
+
+    async def drain(self, node: str, *, grace_seconds: float | None = None) -> Node:
+        """Give a node no new work, and have its job go elsewhere after the grace."""
+        call = calls.order_node(node, "drain", grace_seconds=grace_seconds)
+        return await self._runner.run(self._caller.ask(call))
+
+    async def forget(self, node: str) -> None:
+        """Forget a node that is gone. Raises Conflict while it is alive."""
+        await self._runner.run(self._caller.ask(calls.forget_node(node)))
+
+    def jobs(
+        self,
+        *,
+        tenant: str | None = None,
+        status: str | None = None,
+        node: str | None = None,
+        workflow: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        page: int = PAGE,
+    ) -> AsyncIterator[FleetJob]:
+        """Everybody's jobs, newest first, asked for page by page as they are taken; ``tenant`` is a user's id."""
+        return self._runner.iterate(
+            every(
+                self._caller,
+                lambda cursor: calls.list_fleet_jobs(
+                    tenant=tenant, status=status, node=node, workflow=workflow, created_after=created_after,
+                    created_before=created_before, limit=page, cursor=cursor,
+                ),
+            )
+        )  # fmt: skip
+
+    async def job(self, job: Job | str) -> FleetJob:
+        """Anybody's job, with its attempts."""
+        return await self._runner.run(self._caller.ask(calls.read_fleet_job(id_of(job))))
+
+    async def cancel(self, job: Job | str) -> FleetJob:
+        """Cancel it, as its owner would."""
+        return await self._runner.run(self._caller.ask(calls.order_job(id_of(job), "cancel")))
+
+    async def hold(self, job: Job | str) -> FleetJob:
+        """Keep a waiting job from being run."""
+        return await self._runner.run(self._caller.ask(calls.order_job(id_of(job), "hold")))
+
+    async def release(self, job: Job | str) -> FleetJob:
+        """Let a held job be run."""
+        return await self._runner.run(self._caller.ask(calls.order_job(id_of(job), "release")))
+
+    async def requeue(self, job: Job | str) -> FleetJob:
+        """Have a running job wait again, or a failed one run again as a new job, which is the answer."""
+        call = calls.order_job(id_of(job), "requeue", repeatable=False)
+        return await self._runner.run(self._caller.ask(call))
+
+    async def prioritise(self, job: Job | str, priority: int) -> FleetJob:
+        """Change its place among its owner's own, -100 to 100."""
+        return await self._runner.run(self._caller.ask(calls.prioritise_job(id_of(job), priority)))
+
+    def audit(
+        self,
+        *,
+        actor: str | None = None,
+        subject: str | None = None,
+        action: str | None = None,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        page: int = PAGE,
+    ) -> AsyncIterator[AuditEntry]:
+        """The audit log, newest first; ``actor`` and ``subject`` are ids of users."""
+        return self._runner.iterate(
+            every(
+                self._caller,
+                lambda cursor: calls.list_audit(
+                    actor=actor, subject=subject, action=action, after=after, before=before, limit=page, cursor=cursor
+                ),
+            )
+        )

@@ -1,0 +1,200 @@
+"""Nodes, everybody's jobs, statistics, usage and the audit log, for admins; and one's own usage."""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from comfyfleet_client.cli import parameters, show, show_fleet
+from comfyfleet_client.cli.account_commands import Json
+from comfyfleet_client.cli.admin_commands import app, user_id
+from comfyfleet_client.cli.connection import open_client
+from comfyfleet_client.cli.job_commands import JobId
+from comfyfleet_client.fleet_results import FleetJob, Node
+
+NodeName = Annotated[str, typer.Argument(metavar="NODE", help="The name of a node.")]
+Days = Annotated[int | None, typer.Option(min=1, max=90, help="So many UTC days, today included.")]
+Most = Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")]
+Since = Annotated[str | None, typer.Option(help="30m, 24h, 7d, a date or a time.")]
+
+
+def usage(context: typer.Context, *, days: Days = None, json: Json = False) -> None:
+    """What I have used, by day."""
+    with open_client(context) as client:
+        _show(client.usage(days=days), show_fleet.usage, json=json)
+
+
+@app.command("usage")
+def usage_of(
+    context: typer.Context,
+    user: Annotated[str | None, typer.Argument(metavar="USER", help="Username or id; everybody if left out.")] = None,
+    *,
+    days: Days = None,
+    json: Json = False,
+) -> None:
+    """What a user, or everybody, has used, by day."""
+    with open_client(context) as client:
+        whose = user_id(client, user) if user is not None else None
+        _show(client.fleet.usage(whose, days=days), show_fleet.usage, json=json)
+
+
+@app.command()
+def stats(context: typer.Context, *, json: Json = False) -> None:
+    """Show queues, nodes, throughput, waits, failures and storage."""
+    with open_client(context) as client:
+        found = client.fleet.stats()
+    if json:
+        show.as_json(found)
+    else:
+        show_fleet.stats(found)
+
+
+@app.command()
+def nodes(context: typer.Context, *, json: Json = False) -> None:
+    """List nodes."""
+    with open_client(context) as client:
+        _show(client.fleet.nodes(), show_fleet.nodes, json=json)
+
+
+@app.command()
+def cordon(context: typer.Context, node: NodeName, *, json: Json = False) -> None:
+    """Give a node no new work; what it runs goes on."""
+    with open_client(context) as client:
+        _show_node(client.fleet.cordon(node), json=json)
+
+
+@app.command()
+def uncordon(context: typer.Context, node: NodeName, *, json: Json = False) -> None:
+    """Give a node work again."""
+    with open_client(context) as client:
+        _show_node(client.fleet.uncordon(node), json=json)
+
+
+@app.command()
+def drain(
+    context: typer.Context,
+    node: NodeName,
+    *,
+    grace: Annotated[float, typer.Option(min=0, max=86400, help="Seconds that its job may still run.")] = 0,
+    json: Json = False,
+) -> None:
+    """Give a node no new work, and have its job go elsewhere."""
+    with open_client(context) as client:
+        _show_node(client.fleet.drain(node, grace_seconds=grace), json=json)
+
+
+@app.command()
+def forget(context: typer.Context, node: NodeName) -> None:
+    """Forget a node that is gone."""
+    with open_client(context) as client:
+        client.fleet.forget(node)
+    typer.echo(f"{node} is forgotten.")
+
+
+@app.command()
+def jobs(
+    context: typer.Context,
+    *,
+    user: Annotated[str | None, typer.Option(help="Username or id.")] = None,
+    status: Annotated[str | None, typer.Option(help="pending, processing, completed, failed or cancelled.")] = None,
+    node: Annotated[str | None, typer.Option(help="Only with an attempt on this node.")] = None,
+    workflow: Annotated[str | None, typer.Option(help="Name of the workflow.")] = None,
+    since: Since = None,
+    limit: Most = 20,
+    json: Json = False,
+) -> None:
+    """List everybody's jobs, newest first."""
+    after = parameters.moment(since) if since is not None else None
+    with open_client(context) as client:
+        whose = user_id(client, user) if user is not None else None
+        every = client.fleet.jobs(
+            tenant=whose, status=status, node=node, workflow=workflow, created_after=after, page=min(limit, 100)
+        )
+        _show(list(islice(every, limit)), show_fleet.jobs, json=json)
+
+
+@app.command()
+def job(context: typer.Context, job: JobId, *, json: Json = False) -> None:
+    """Show anybody's job, and every try at it."""
+    with open_client(context) as client:
+        _show_job(client.fleet.job(job), json=json)
+
+
+@app.command()
+def cancel(context: typer.Context, job: JobId, *, json: Json = False) -> None:
+    """Cancel anybody's job."""
+    with open_client(context) as client:
+        _show_job(client.fleet.cancel(job), json=json)
+
+
+@app.command()
+def hold(context: typer.Context, job: JobId, *, json: Json = False) -> None:
+    """Keep a waiting job from being run."""
+    with open_client(context) as client:
+        _show_job(client.fleet.hold(job), json=json)
+
+
+@app.command()
+def release(context: typer.Context, job: JobId, *, json: Json = False) -> None:
+    """Let a held job be run."""
+    with open_client(context) as client:
+        _show_job(client.fleet.release(job), json=json)
+
+
+@app.command()
+def requeue(context: typer.Context, job: JobId, *, json: Json = False) -> None:
+    """Have a running job wait again, or a failed one run again as a new job."""
+    with open_client(context) as client:
+        _show_job(client.fleet.requeue(job), json=json)
+
+
+@app.command()
+def prioritise(
+    context: typer.Context,
+    job: JobId,
+    priority: Annotated[int, typer.Argument(min=-100, max=100, help="Higher runs first.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Change a job's place among its owner's."""
+    with open_client(context) as client:
+        _show_job(client.fleet.prioritise(job, priority), json=json)
+
+
+@app.command()
+def audit(
+    context: typer.Context,
+    *,
+    who: Annotated[str | None, typer.Option(help="Username or id of who did it.")] = None,
+    whom: Annotated[str | None, typer.Option(help="Username or id of whose account it is about.")] = None,
+    action: Annotated[str | None, typer.Option(help="As in node.drain.")] = None,
+    since: Since = None,
+    limit: Most = 20,
+    json: Json = False,
+) -> None:
+    """Show the audit log, newest first."""
+    after = parameters.moment(since) if since is not None else None
+    with open_client(context) as client:
+        actor, subject = (user_id(client, name) if name is not None else None for name in (who, whom))
+        every = client.fleet.audit(actor=actor, subject=subject, action=action, after=after, page=min(limit, 100))
+        _show(list(islice(every, limit)), show_fleet.audit, json=json)
+
+
+def _show(found: Iterable[Any], table: Any, *, json: bool) -> None:
+    if not json:
+        table(found)
+        return
+    for one in found:
+        show.as_json(one)
+
+
+def _show_node(node: Node, *, json: bool) -> None:
+    _show([node], show_fleet.nodes, json=json)
+
+
+def _show_job(job: FleetJob, *, json: bool) -> None:
+    if json:
+        show.as_json(job)
+    else:
+        show_fleet.job(job)

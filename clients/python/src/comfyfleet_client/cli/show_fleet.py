@@ -1,0 +1,94 @@
+"""How nodes, everybody's jobs, statistics, usage and the audit log look."""
+
+import json
+from collections.abc import Iterable
+
+from comfyfleet_client.cli.show import moment, number, table
+from comfyfleet_client.fleet_results import AuditEntry, FleetJob, Node, Stats, UsageDay
+
+
+def nodes(found: Iterable[Node]) -> None:
+    """Nodes, one a row."""
+    rows = [
+        (node.node, "yes" if node.online else "no", _work(node), node.job_id or "-", moment(node.seen_at))
+        for node in found
+    ]
+    table(("node", "online", "work", "job", "seen"), rows)
+
+
+def jobs(found: Iterable[FleetJob]) -> None:
+    """Jobs, one a row."""
+    rows = [
+        (
+            job.job_id, f"{job.status}{' (held)' if job.held else ''}", job.tenant_id, job.node or "-", job.workflow,
+            str(job.priority), moment(job.created_at),
+        )
+        for job in found
+    ]  # fmt: skip
+    table(("job", "status", "owner", "node", "workflow", "priority", "created"), rows)
+
+
+def job(found: FleetJob) -> None:
+    """One job, and every try at it."""
+    jobs([found])
+    rows = [
+        (
+            str(one.attempt), one.node, one.outcome or "runs", moment(one.leased_at), moment(one.ended_at),
+            f"{one.gpu_seconds or 0:.1f}", one.error.code if one.error else "-",
+        )
+        for one in found.attempts
+    ]  # fmt: skip
+    table(("attempt", "node", "outcome", "begun", "ended", "GPU s", "error"), rows)
+
+
+def stats(found: Stats) -> None:
+    """How the fleet does."""
+    rows = [
+        (one.tier, str(one.waiting), str(one.held), str(one.running), _seconds(one.oldest_wait_seconds))
+        for one in found.queue
+    ]
+    table(("tier", "waiting", "held", "running", "oldest wait"), rows)
+    table(
+        ("last", "jobs", "images", "jobs/min", "images/min"),
+        [
+            (
+                f"{one.minutes} min", str(one.jobs), str(one.images), f"{one.jobs_per_minute:.1f}",
+                f"{one.images_per_minute:.1f}",
+            )
+            for one in found.throughput
+        ],
+    )  # fmt: skip
+    counts = found.nodes
+    online = f"{counts.online} of {counts.total} online"
+    facts = [
+        ("nodes", f"{online}, {counts.working} at work, {counts.cordoned} cordoned, {counts.draining} draining"),
+        ("waited", f"half {_seconds(found.waits.p50_seconds)}, 95 % {_seconds(found.waits.p95_seconds)}"),
+        *((f"failed, {code}", str(times)) for code, times in found.failures.items()),
+        *((what, f"{kept['count']}, {kept['size_bytes'] / 1e6:.1f} MB") for what, kept in found.storage.items()),
+    ]  # fmt: skip
+    table(("", ""), facts, header=False)
+
+
+def usage(found: Iterable[UsageDay]) -> None:
+    """Use, one day a row."""
+    rows = [(day.day, str(day.requests), str(day.jobs), str(day.images), f"{day.gpu_seconds:.1f}") for day in found]
+    table(("day (UTC)", "requests", "jobs", "images", "GPU seconds"), rows)
+
+
+def audit(found: Iterable[AuditEntry]) -> None:
+    """Entries, one a row."""
+    rows = [
+        (str(one.id), moment(one.at), one.action, one.actor_id or "-", one.subject_id or "-", json.dumps(one.detail))
+        for one in found
+    ]
+    table(("id", "at", "action", "who", "whom", "detail"), rows)
+
+
+def _work(node: Node) -> str:
+    if node.drain_at is not None:
+        return "draining" if node.job_id else "drained"
+    return "cordoned" if node.cordoned_at else "yes"
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{number(round(value, 1))} s"

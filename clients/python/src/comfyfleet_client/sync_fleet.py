@@ -1,0 +1,115 @@
+"""What admins do to the whole fleet, for programs that wait."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from comfyfleet_client import fleet_calls as calls
+from comfyfleet_client.caller import Caller
+from comfyfleet_client.fleet_results import AuditEntry, FleetJob, Node, Stats, UsageDay
+from comfyfleet_client.pages import PAGE, every
+from comfyfleet_client.results import Job
+from comfyfleet_client.setup import id_of
+from comfyfleet_client.sync_runner import SyncRunner
+
+
+class Fleet:
+    """Nodes, everybody's jobs, statistics, usage and the audit log, for admins."""
+
+    def __init__(self, caller: Caller, runner: SyncRunner) -> None:
+        self._caller, self._runner = caller, runner
+
+    def stats(self) -> Stats:
+        """How the fleet does, some seconds ago at most."""
+        return self._runner.run(self._caller.ask(calls.read_stats()))
+
+    def usage(self, user_id: str | None = None, *, days: int | None = None) -> tuple[UsageDay, ...]:
+        """What a user, or everybody, has used in the last UTC days, newest first."""
+        return self._runner.run(self._caller.ask(calls.read_usage_of(user_id, days)))
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Every node, by name."""
+        return self._runner.run(self._caller.ask(calls.list_nodes()))
+
+    def cordon(self, node: str) -> Node:
+        """Give a node no new work; what it runs goes on."""
+        return self._runner.run(self._caller.ask(calls.order_node(node, "cordon")))
+
+    def uncordon(self, node: str) -> Node:
+        """Give a node work again."""
+        return self._runner.run(self._caller.ask(calls.order_node(node, "uncordon")))
+
+    def drain(self, node: str, *, grace_seconds: float | None = None) -> Node:
+        """Give a node no new work, and have its job go elsewhere after the grace."""
+        call = calls.order_node(node, "drain", grace_seconds=grace_seconds)
+        return self._runner.run(self._caller.ask(call))
+
+    def forget(self, node: str) -> None:
+        """Forget a node that is gone. Raises Conflict while it is alive."""
+        self._runner.run(self._caller.ask(calls.forget_node(node)))
+
+    def jobs(
+        self,
+        *,
+        tenant: str | None = None,
+        status: str | None = None,
+        node: str | None = None,
+        workflow: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        page: int = PAGE,
+    ) -> Iterator[FleetJob]:
+        """Everybody's jobs, newest first, asked for page by page as they are taken; ``tenant`` is a user's id."""
+        return self._runner.iterate(
+            every(
+                self._caller,
+                lambda cursor: calls.list_fleet_jobs(
+                    tenant=tenant, status=status, node=node, workflow=workflow, created_after=created_after,
+                    created_before=created_before, limit=page, cursor=cursor,
+                ),
+            )
+        )  # fmt: skip
+
+    def job(self, job: Job | str) -> FleetJob:
+        """Anybody's job, with its attempts."""
+        return self._runner.run(self._caller.ask(calls.read_fleet_job(id_of(job))))
+
+    def cancel(self, job: Job | str) -> FleetJob:
+        """Cancel it, as its owner would."""
+        return self._runner.run(self._caller.ask(calls.order_job(id_of(job), "cancel")))
+
+    def hold(self, job: Job | str) -> FleetJob:
+        """Keep a waiting job from being run."""
+        return self._runner.run(self._caller.ask(calls.order_job(id_of(job), "hold")))
+
+    def release(self, job: Job | str) -> FleetJob:
+        """Let a held job be run."""
+        return self._runner.run(self._caller.ask(calls.order_job(id_of(job), "release")))
+
+    def requeue(self, job: Job | str) -> FleetJob:
+        """Have a running job wait again, or a failed one run again as a new job, which is the answer."""
+        call = calls.order_job(id_of(job), "requeue", repeatable=False)
+        return self._runner.run(self._caller.ask(call))
+
+    def prioritise(self, job: Job | str, priority: int) -> FleetJob:
+        """Change its place among its owner's own, -100 to 100."""
+        return self._runner.run(self._caller.ask(calls.prioritise_job(id_of(job), priority)))
+
+    def audit(
+        self,
+        *,
+        actor: str | None = None,
+        subject: str | None = None,
+        action: str | None = None,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        page: int = PAGE,
+    ) -> Iterator[AuditEntry]:
+        """The audit log, newest first; ``actor`` and ``subject`` are ids of users."""
+        return self._runner.iterate(
+            every(
+                self._caller,
+                lambda cursor: calls.list_audit(
+                    actor=actor, subject=subject, action=action, after=after, before=before, limit=page, cursor=cursor
+                ),
+            )
+        )

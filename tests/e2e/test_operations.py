@@ -1,0 +1,192 @@
+"""An operator at a shell: nodes are drained, jobs are held, moved and run again, and everything is counted and kept."""
+
+import asyncio
+import secrets
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import simulated_only
+from tests.e2e.test_cli import REFUSED, Person, Said
+from tests.e2e.test_identity import PASSWORD, slow
+from tests.kit.fleet import HELLO, Fleet
+from tests.kit.waiting import until
+
+pytestmark = simulated_only
+
+
+class Operator:
+    """An admin at a shell."""
+
+    def __init__(self, person: Person, key: str) -> None:
+        self._person, self._key = person, {"COMFYFLEET_KEY": key}
+
+    async def runs(self, *arguments: object) -> Said:
+        return await self._person.runs("admin", *arguments, **self._key)
+
+    async def does(self, *arguments: object) -> list[dict[str, Any]]:
+        said = await self.runs(*arguments, "--json")
+        assert said.status == 0, said.err
+        return said.objects
+
+    async def job(self, *arguments: object) -> dict[str, Any]:
+        (job,) = await self.does(*arguments)
+        return job
+
+
+@pytest.fixture
+def person(fleet: Fleet, tmp_path: Any) -> Person:
+    return Person(fleet.base_url, tmp_path)
+
+
+@pytest.fixture
+def operator(fleet: Fleet, person: Person) -> Operator:
+    return Operator(person, fleet.credentials["admin_key"])
+
+
+async def somebody(fleet: Fleet, person: Person) -> tuple[str, dict[str, str]]:
+    """A new user of tier pro: its name, and a key's environment."""
+    name = f"ops-{secrets.token_hex(4)}"
+    await person.does("register", name, f"{name}@example.com", "--password-stdin", stdin=f"{PASSWORD}\n")
+    await person.does("login", name, "--password-stdin", stdin=f"{PASSWORD}\n")
+    key = (await person.does("keys", "create", "box")).text
+    await person.does("admin", "set-tier", name, "pro", COMFYFLEET_KEY=fleet.credentials["admin_key"])
+    return name, {"COMFYFLEET_KEY": key}
+
+
+async def test_a_drained_node_loses_its_job_to_the_other_and_the_owner_pays_once(
+    fleet: Fleet, person: Person, operator: Operator
+) -> None:
+    name, key = await somebody(fleet, person)
+    async with fleet.client(key["COMFYFLEET_KEY"]) as client:
+        job_id = (await fleet.submit(client, workflow=slow(6)))["job_id"]
+
+        async def runs() -> bool:
+            return bool((await operator.job("job", job_id))["state"] == "running")
+
+        await until(runs, within_s=30)
+        first = (await operator.job("job", job_id))["node"]
+        (drained,) = await operator.does("drain", first)
+        assert drained["cordoned_at"] is not None
+        assert drained["job_id"] != job_id
+        try:
+            assert (await fleet.ended(client, job_id))["status"] == "completed"
+            moved = await operator.job("job", job_id)
+            outcomes = [(attempt["outcome"], attempt["node"] == first) for attempt in moved["attempts"]]
+            assert outcomes == [("withdrawn", True), ("succeeded", False)]
+            assert moved["images"] == 1
+            public = (await client.get(f"/jobs/{job_id}")).json()
+            assert public["attempt"] == 2
+            assert first not in str(public)
+            me = (await client.get("/auth/me")).json()
+            assert me["used_today"] == 1
+            (other,) = {node["node"] for node in await operator.does("nodes")} - {first}
+            others = [(await fleet.submit(client, workflow=HELLO))["job_id"] for _ in range(3)]
+            assert {(await fleet.ended(client, one))["status"] for one in others} == {"completed"}
+            for one in others:
+                assert (await operator.job("job", one))["node"] == other
+        finally:
+            await operator.does("uncordon", first)
+
+        async def counted() -> bool:
+            (day, *_) = (await person.does("usage", "--json", **key)).objects
+            return bool(day["endpoints"].get("POST /api/v1/jobs") == 4)
+
+        await until(counted)
+        days = (await person.does("usage", "--json", **key)).objects
+        seen = [await operator.job("job", one) for one in (job_id, *others)]
+        made = sum(job["images"] for job in seen)
+        assert made == 1 + 3 * 2
+        assert (sum(day["jobs"] for day in days), sum(day["images"] for day in days)) == (4, made)
+        spent = [attempt["gpu_seconds"] or 0 for job in seen for attempt in job["attempts"]]
+        assert sum(day["gpu_seconds"] for day in days) == pytest.approx(sum(spent), abs=0.01)
+        assert (await operator.does("usage", name))[0]["jobs"] == days[0]["jobs"]
+        assert "POST" not in (await person.does("usage", **key)).text  # a table for people
+    (entry, *_) = await operator.does("audit", "--action", "node.drain")
+    assert entry["detail"]["node"] == first
+
+
+async def test_jobs_are_held_moved_up_released_and_run_again(fleet: Fleet, person: Person, operator: Operator) -> None:
+    name, key = await somebody(fleet, person)
+    names = [node["node"] for node in await operator.does("nodes")]
+    async with fleet.client(key["COMFYFLEET_KEY"]) as client:
+        for node in names:
+            await operator.does("cordon", node)
+        try:
+            jobs = [(await fleet.submit(client, workflow=HELLO))["job_id"] for _ in range(3)]
+            held = await operator.job("hold", jobs[0])
+            assert (held["status"], held["held"], held["queue_position"]) == ("pending", True, None)
+            assert (await client.get(f"/jobs/{jobs[0]}")).json()["held"] is True
+            assert (await operator.job("prioritise", jobs[2], 50))["queue_position"] == 1
+            waiting = await operator.does("jobs", "--user", name, "--status", "pending")
+            assert [job["job_id"] for job in waiting] == jobs[::-1]
+
+            async def told() -> bool:
+                (stats,) = await operator.does("stats")
+                pro = next(queue for queue in stats["queue"] if queue["tier"] == "pro")
+                return bool((pro["waiting"], pro["held"]) == (2, 1) and stats["nodes"]["cordoned"] == len(names))
+
+            await until(told)
+        finally:
+            for node in names:
+                await operator.does("uncordon", node)
+        assert (await fleet.ended(client, jobs[1]))["status"] == "completed"
+        assert (await client.get(f"/jobs/{jobs[0]}")).json()["status"] == "pending"
+        begun = [(await client.get(f"/jobs/{one}")).json()["started_at"] for one in (jobs[2], jobs[1])]
+        assert begun == sorted(begun)
+        await operator.does("release", jobs[0])
+        assert (await fleet.ended(client, jobs[0]))["status"] == "completed"
+        assert (await operator.runs("requeue", jobs[0])).status == REFUSED
+
+        since = (await client.get(f"/jobs/{jobs[1]}")).json()["created_at"]
+        listed = (await person.does("jobs", "--since", since, "--json", **key)).objects
+        assert [job["job_id"] for job in listed] == [jobs[2], jobs[1]]
+        page = (await client.get("/jobs", params={"created_before": since, "limit": 1})).json()
+        assert [job["job_id"] for job in page["jobs"]] == [jobs[0]]
+        page = (await client.get("/jobs", params={"created_after": since, "limit": 1})).json()
+        cursor = {"cursor": page["next_cursor"], "limit": 1}
+        assert (await client.get("/jobs", params=cursor)).json()["code"] == "cursor.invalid"
+        following = (await client.get("/jobs", params=cursor | {"created_after": since})).json()
+        assert [job["job_id"] for job in following["jobs"]] == [jobs[1]]
+    user = (await operator.does("users", "--search", name))[0]
+    kept = await operator.does("audit", "--whom", user["id"], "-n", "50")
+    orders = [entry["action"] for entry in kept if entry["action"].startswith("job.") and entry["action"] != "job.read"]
+    assert orders == ["job.requeue", "job.release", "job.prioritise", "job.hold"]
+
+
+async def test_a_failed_job_is_run_again_as_a_new_one(fleet: Fleet, person: Person, operator: Operator) -> None:
+    _, key = await somebody(fleet, person)
+    async with fleet.client(key["COMFYFLEET_KEY"]) as client:
+        job_id = (await fleet.submit(client, workflow=slow(60), run_within_seconds=0.2))["job_id"]
+        assert (await fleet.ended(client, job_id))["status"] == "failed"
+        again = await operator.job("requeue", job_id)
+        assert again["job_id"] != job_id
+        assert again["retry_of"] == job_id
+        assert (await operator.job("requeue", job_id))["job_id"] == again["job_id"]
+        assert (await fleet.ended(client, again["job_id"]))["status"] == "failed"
+        assert (await client.get(f"/jobs/{job_id}")).json()["status"] == "failed"
+
+        async def failed() -> bool:
+            (stats,) = await operator.does("stats")
+            return bool(sum(stats["failures"].values()) >= 2)
+
+        await until(failed)
+
+
+async def test_who_is_no_admin_is_refused_and_that_is_kept(fleet: Fleet, person: Person, operator: Operator) -> None:
+    name, key = await somebody(fleet, person)
+    node = (await operator.does("nodes"))[0]["node"]
+    refused = await asyncio.gather(
+        *(person.runs("admin", *command, **key) for command in (("drain", node), ("stats",), ("audit",)))
+    )
+    assert [said.status for said in refused] == [REFUSED] * 3
+    assert (await operator.does("nodes"))[0]["cordoned_at"] is None
+    user = (await operator.does("users", "--search", name))[0]
+
+    async def kept() -> bool:
+        denied = await operator.does("audit", "--who", user["id"], "--action", "access.denied")
+        return {entry["detail"]["what"] for entry in denied} == {
+            f"POST /api/v1/admin/nodes/{node}/drain", "GET /api/v1/admin/stats", "GET /api/v1/admin/audit",
+        }  # fmt: skip
+
+    await until(kept)
