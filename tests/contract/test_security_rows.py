@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BAD_INPUT = [*range(1, 25), *range(30, 37), 80, 81]
+BAD_INPUT = [*range(1, 25), *range(30, 37), *range(60, 67), 80, 81]
 SECURITY = [*range(1, 9), *range(20, 27), *range(30, 37), *range(40, 50), *range(50, 60)]
 ROWS = [f"B-{number}" for number in BAD_INPUT] + [f"S-{number}" for number in SECURITY]
 

@@ -8,6 +8,7 @@ open no file and no connection, and has little memory and time. It begins in abo
 import resource
 import sys
 import warnings
+from contextlib import suppress
 from io import BytesIO
 
 from PIL import Image, ImageCms, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - see Image.preinit
@@ -112,16 +113,15 @@ def _plain(picture: Image.Image, profile: bytes | None) -> Image.Image:
     """RGB or RGBA, 8 bits each."""
     if picture.mode.startswith("I"):  # 16 bits of grey; Pillow would cut them off at 255
         picture = picture.convert("I").point(lambda grey: grey * (1 / 256) + 0).convert("L")
-    plain = picture if picture.mode in {"RGB", "RGBA", "CMYK"} else None
-    if plain is not None and profile and not picture.has_transparency_data:
-        try:
+    mode = "RGBA" if picture.has_transparency_data else "RGB"
+    if profile:
+        coloured = picture if picture.mode in {"CMYK", "L"} and mode == "RGB" else picture.convert(mode)
+        with suppress(ImageCms.PyCMSError, OSError, ValueError):  # a broken profile is as good as none
             opened = ImageCms.ImageCmsProfile(BytesIO(profile))
-            converted = ImageCms.profileToProfile(plain, opened, SRGB, outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError, ValueError):
-            converted = None  # a broken profile is as good as none
-        if converted is not None:
-            return converted
-    return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+            converted = ImageCms.profileToProfile(coloured, opened, SRGB, outputMode=mode)
+            if converted is not None:
+                return converted
+    return picture.convert(mode)
 
 
 def _options(wanted: Wanted) -> dict[str, int | bool]:

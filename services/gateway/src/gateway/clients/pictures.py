@@ -13,7 +13,7 @@ from chassis.logs import log
 from gateway.domain.errors import ConversionFailed, NotConvertible, TooManyPixels
 from gateway.domain.picture_format import Said, Wanted, format_of
 
-ENCODER = version("pillow")
+ENCODER = f"{version('pillow')} 2"  # the number grows when we have it make other bytes of the same picture
 HELPER = ("-I", "-m", "gateway.clients.picture_helper")
 CHUNK_BYTES = 1 << 18
 
