@@ -110,6 +110,7 @@ ROWS: dict[str, Row] = {
     "DELETE /api/v1/auth/keys/{key_id}": object_of_alice("keys", 204),
     "GET /api/v1/admin/users": admins(),
     "GET /api/v1/admin/users/{user_id}": admins(),
+    "GET /api/v1/auth/me/export": session_only(200),
     "DELETE /api/v1/auth/me": session_only(422),
     "DELETE /api/v1/admin/users/{user_id}": admins(404, paths={"user_id": NOBODY}),
     "PATCH /api/v1/admin/users/{user_id}": admins(json={"is_active": True}),

@@ -1,5 +1,7 @@
 """What is deleted is gone: from the API, the databases, the disk, whoever was asked to keep it."""
 
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.e2e.conftest import simulated_only
+from tests.e2e.test_cli import Person
 from tests.e2e.test_identity import PASSWORD, bearer, new_key, registered
-from tests.kit.fleet import Fleet
+from tests.kit.fleet import HELLO, Fleet
 from tests.kit.waiting import until
 
 DATABASES = ("auth", "gateway", "scheduler", "notifier")
@@ -57,6 +60,7 @@ async def test_a_purged_job_is_nowhere(fleet: Fleet, client: httpx.AsyncClient) 
     async with fleet.client(fleet.credentials["admin_key"]) as other:
         assert (await other.delete(f"/jobs/{job_id}", params={"purge": True})).status_code == 404
     assert (await client.delete(f"/jobs/{job_id}", params={"purge": True})).status_code == 204
+    assert (await client.delete(f"/jobs/{job_id}", params={"purge": True})).status_code == 404
     for path in ("", "/result", "/outputs", "/events"):
         assert (await client.get(f"/jobs/{job_id}{path}")).status_code == 404
 
@@ -72,6 +76,51 @@ async def test_a_purged_job_is_nowhere(fleet: Fleet, client: httpx.AsyncClient) 
     assert caught.value.response.status_code == 404
     listed = (await client.get("/jobs", params={"limit": 100})).json()["jobs"]
     assert job_id not in {job["job_id"] for job in listed}
+
+
+async def test_an_export_has_all_that_is_ones_own_and_nothing_else(fleet: Fleet, tmp_path: Path) -> None:
+    async with fleet.client("") as http:
+        ada, bob = await registered(http, "ada"), await registered(http, "bob")
+        jobs = {}
+        for person in (ada, bob):
+            key = await new_key(http, person)
+            async with fleet.client(key["key"]) as own:
+                jobs[person["id"]] = [await finished(fleet, own, labels={"of": person["username"]}) for _ in range(2)]
+                name = person["username"].replace("-", "_")
+                for number in range(2):
+                    saved = {"workflow": HELLO, "description": f"{person['username']} {number}"}
+                    assert (await own.put(f"/workflows/{name}", json=saved)).status_code in {200, 201}
+        home = tmp_path / "ada"
+        home.mkdir()
+        shell = Person(fleet.base_url, home)
+        await shell.does("login", ada["username"], "--password-stdin", stdin=f"{PASSWORD}\n")
+        await shell.does("account", "export", "-o", home / "mine.zip")
+        by_key = await http.get("/auth/me/export", headers={"X-API-Key": key["key"]})
+        assert (by_key.status_code, by_key.json()["code"]) == (403, "auth.session.needed")
+    with zipfile.ZipFile(home / "mine.zip") as file:
+        assert file.testzip() is None
+        texts = {name: file.read(name).decode() for name in file.namelist()}
+    found = {
+        name.removesuffix(".jsonl"): [json.loads(line) for line in text.splitlines()] for name, text in texts.items()
+    }
+    assert [job["job_id"] for job in found["jobs"]] == jobs[ada["id"]][::-1]
+    assert all(job["workflow_graph"] and job["outputs"] and job["labels"] for job in found["jobs"])
+    assert sorted(one["version"] for one in found["workflows"]) == [1, 2]
+    assert found["account"][0]["user"]["username"] == ada["username"]
+    assert [key["name"] for key in found["keys"]] == ["e2e"]
+    assert len(found["sessions"]) == 2
+    assert sum(day["images"] for day in found["usage"]) == 2
+    whole = "".join(texts.values())
+    others = [
+        bob["id"],
+        bob["username"],
+        bob["email"],
+        *jobs[bob["id"]],
+        PASSWORD,
+        ada["refresh_token"],
+        "password_hash",
+    ]
+    assert [word for word in others if word in whole] == []
 
 
 async def test_s_84_an_erased_account_is_nowhere(fleet: Fleet) -> None:

@@ -58,6 +58,11 @@ def read_me() -> Call[Me]:
     return Call(Request("GET", "/auth/me"), reads(Me))
 
 
+def export_me() -> Request:
+    """All that is kept of the account."""
+    return Request("GET", "/auth/me/export")
+
+
 def erase_me(password: str) -> Call[None]:
     """Erase the own account."""
     return Call(Request("DELETE", "/auth/me", body={"password": password}, repeatable=False), nothing)

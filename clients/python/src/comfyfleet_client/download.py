@@ -3,7 +3,8 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -60,15 +61,33 @@ def to_memory(caller: Caller, job_id: str, index: int | None) -> Flow[bytes]:
 
 def to_file(caller: Caller, job_id: str, index: int | None, path: Path) -> Flow[Output]:
     """Writes one output to a file, which is there whole or not at all. Raises what ``download`` raises, and OSError."""
+    with _whole(path) as file:
+        return (yield from download(caller, job_id, index, file))
+
+
+def export_to_file(caller: Caller, path: Path) -> Flow[None]:
+    """Writes all that is kept of the account to a ZIP file, which is there whole or not at all."""
+    with _whole(path) as file:
+        part, request = Part(file), calls.export_me()
+
+        def once(signature: dict[str, str]) -> Flow[None]:
+            answer: Answer = yield Fetch(caller.sending(request, signature), part)
+            accepted(answer)
+
+        yield from caller.signed(request, lambda signature: caller.repeated(lambda: once(signature)))
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file beside that path, which takes its place when the block ends well."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w+b") as file:
-            output = yield from download(caller, job_id, index, file)
+            yield file
         Path(name).chmod(0o666 & ~_umask())
         Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)
-    return output
 
 
 def download(caller: Caller, job_id: str, index: int | None, file: IO[bytes]) -> Flow[Output]:

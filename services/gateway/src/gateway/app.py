@@ -22,6 +22,7 @@ from gateway.api import (
     batch,
     docs,
     events,
+    export,
     fleet,
     generate,
     intake,
@@ -68,6 +69,7 @@ from gateway.usecases.convert_output import Converter
 from gateway.usecases.count_requests import RequestCounts
 from gateway.usecases.ended_jobs import EndedJobs
 from gateway.usecases.erase_tenants import TenantEraser
+from gateway.usecases.export_account import AccountExport
 from gateway.usecases.fleet import FleetView
 from gateway.usecases.keyset import PublicKeys
 from gateway.usecases.limit_rate import RateLimiter
@@ -141,7 +143,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     me = MeView(bus)
     cursor_key = derive(secret, "cursors")
-    saved = SavedWorkflows(Workflows(database), cursor_key=cursor_key)
+    workflow_store = Workflows(database)
+    saved = SavedWorkflows(workflow_store, cursor_key=cursor_key)
     submitting: dict[str, Any] = {
         "bus": bus, "fleet": fleet_view, "saved": saved, "public_url": settings.public_url, "used": me.used
     }  # fmt: skip
@@ -199,6 +202,7 @@ def create_app(settings: Settings) -> FastAPI:
         events.router(bus=bus, watching=identity.watching),
         fleet.router(bus=bus, fleet=fleet_view),
         auth.router(bus=bus),
+        export.router(export=AccountExport(bus, kept, workflow_store)),
         keys.router(bus=bus),
         tickets.router(bus=bus, public_url=settings.public_url),
         admin.router(bus=bus, cursor_key=cursor_key),

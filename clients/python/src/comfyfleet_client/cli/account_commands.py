@@ -1,6 +1,7 @@
 """Who one is: register, login, logout, whoami."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -80,6 +81,21 @@ def whoami(context: typer.Context, *, json: Json = False) -> None:
 
 
 account = typer.Typer(help="The account as a whole.", no_args_is_help=True)
+
+
+@account.command()
+def export(
+    context: typer.Context,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A ZIP file.")],
+) -> None:
+    """Save all that is kept of the account: a file of JSON lines for each sort of thing, without bytes of pictures."""
+    kept = login_file.load()
+    if kept is None or kept.url != url_of(context):
+        raise NotLoggedIn(url_of(context))
+    with session_client(kept) as client:
+        client.export(output)
+    typer.echo(output)
 
 
 @account.command()

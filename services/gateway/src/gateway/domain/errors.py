@@ -211,3 +211,9 @@ class UploadInUse(Refusal):
     """A job that has not ended uses this upload; wait for it or cancel it. errors names the jobs."""
 
     kind, code = Kind.CONFLICT, "upload.in_use"
+
+
+class ExportRunning(Refusal):
+    """An export of this account is on its way; another one may begin when it has ended."""
+
+    kind, code = Kind.LIMITED, "auth.export_running"

@@ -1,0 +1,47 @@
+"""All that is kept of a user, to take along."""
+
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from gateway.api.access import Anybody
+from gateway.api.problems import problems
+from gateway.api.streamed import Streamed
+from gateway.domain.errors import SessionNeeded
+from gateway.usecases.export_account import AccountExport
+
+_ZIP: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/zip": {}}, "description": "A ZIP file, streamed: without Content-Length and Range."}
+}
+
+
+def router(*, export: AccountExport) -> APIRouter:
+    """The route of the export."""
+    routes = APIRouter(tags=["auth"])
+
+    @routes.get(
+        "/api/v1/auth/me/export",
+        summary="Everything that is kept of the account, as one ZIP file",
+        responses=_ZIP | problems(),
+        response_class=Response,
+    )
+    async def read(who: Anybody) -> Response:
+        """A file of JSON lines for each sort of thing.
+
+        Account, keys, sessions, usage by day, jobs with their workflows, saved workflows, uploads. No secrets, and not
+        the bytes of results and uploads: fetch those by their ids. One at a time; if something cannot be read, the
+        connection breaks off.
+        """
+        if who.session_id is None:
+            raise SessionNeeded
+        content = await export.begin(who.user_id)
+        headers = {
+            "Content-Type": "application/zip",
+            "Content-Disposition": 'attachment; filename="comfyfleet-account.zip"',
+            "Accept-Ranges": "none",
+            "Cache-Control": "private, no-store",
+        }
+        return Streamed(content, headers, partial(export.end, who.user_id))
+
+    return routes
