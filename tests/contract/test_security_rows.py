@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BAD_INPUT = [*range(1, 25), *range(30, 37), *range(60, 67), 80, 81]
-SECURITY = [*range(1, 9), *range(20, 27), *range(30, 37), *range(40, 50), *range(50, 60)]
+SECURITY = [*range(1, 9), *range(20, 27), *range(30, 37), *range(40, 50), *range(50, 60), 84]
 ROWS = [f"B-{number}" for number in BAD_INPUT] + [f"S-{number}" for number in SECURITY]
 
 NAMED = re.compile(r"(?<![a-z0-9])([bs])_(\d+)(?![0-9])")

@@ -151,6 +151,22 @@ async def test_uploads_that_only_the_purged_job_used_go_with_it(
     assert all((gateway.folder / keys[name]).exists() for name in ("shared", "others"))
 
 
+async def test_f_143_a_download_that_meets_a_purge_is_whole_or_not_there(gateway: Gateway, script: Script) -> None:
+    job_id, _ = await finished(gateway, script, PNG)
+    path = f"/api/v1/jobs/{job_id}/result"
+    async with gateway.http.stream("GET", path, headers=ALICE) as answer:
+        assert answer.status_code == 200
+        chunks = answer.aiter_raw()
+        content = await anext(chunks)
+        del script.scheduler.jobs[job_id]
+        await say_purged(script, job_id)
+        await until(lambda: not (gateway.folder / str(script.alice) / str(job_id)).exists())
+        async for chunk in chunks:
+            content += chunk
+    assert content == PNG
+    assert (await gateway.http.get(path, headers=ALICE)).status_code == 404
+
+
 async def test_jobs_that_are_there_stay(gateway: Gateway, script: Script) -> None:
     job_id, _ = await finished(gateway, script, b"here")
     assert script.scheduler.jobs[job_id].state is JobState.SUCCEEDED
