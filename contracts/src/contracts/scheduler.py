@@ -488,7 +488,7 @@ def _rpc(noun: str, verb: str, payload: Any, reply: Any, says: str, *, producer:
 
 
 SUBMIT_JOB: Rpc[SubmitJob, Submitted] = _rpc(
-    "job", "submit", SubmitJob, Submitted, "run this workflow", producer="gateway", timeout_s=1.2
+    "job", "submit", SubmitJob, Submitted, "run this workflow", producer="gateway", timeout_s=1.2, gathers=True
 )
 LIST_JOBS: Rpc[ListJobs, JobPage] = _rpc(
     "job", "list", ListJobs, JobPage, "my jobs, newest first", producer="gateway", timeout_s=1.8

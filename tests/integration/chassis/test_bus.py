@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from nats.aio.msg import Msg
 
-from chassis.bus import ERROR_CODE_HEADER, Bus
+from chassis.bus import Bus
+from chassis.served import ERROR_CODE_HEADER
 from contracts.wire.errors import FieldError, Kind, Refusal, Relayed, Unavailable
 from contracts.wire.topic import Address, Rpc
 from tests.integration.chassis.conftest import ECHO, Answer, Question, bus_at, connected

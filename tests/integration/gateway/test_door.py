@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 from nats.aio.client import Client
 
-from chassis.bus import ERROR_CODE_HEADER, ERROR_HEADER
+from chassis.served import ERROR_CODE_HEADER, ERROR_HEADER
 from contracts.gateway import DOOR_CANCEL, DOOR_READ, DOOR_SUBMIT
 from tests.integration.gateway.conftest import ALICE, Gateway
 from tests.kit.scripted import Script

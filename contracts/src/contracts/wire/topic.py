@@ -89,10 +89,15 @@ class Topic(Generic[P]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rpc(Topic[P], Generic[P, R]):
-    """A request with exactly one reply: the committed decision, or a refusal."""
+    """A request with exactly one reply: the committed decision, or a refusal.
+
+    Attributes:
+        gathers: requests to one subject that come at the same time may share a message (``chassis.gather``).
+    """
 
     reply: type[R]
     timeout_s: float = 5.0
+    gathers: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

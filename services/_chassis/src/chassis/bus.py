@@ -7,7 +7,7 @@ told not to, and a callback that raises ends its reconnect task (decision record
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from nats.aio.client import Client
@@ -15,35 +15,19 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from structlog.contextvars import get_contextvars
 
-from chassis.logs import bound, log
-from chassis.postgres import is_away
-from contracts.wire.errors import STATUS, InvalidMessage, Refusal, Refused, Relayed, Unavailable, field_errors
+from chassis.gather import Gatherer, Part
+from chassis.logs import log
+from chassis.served import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RefusalBody, Served
+from contracts.wire.errors import Refused, Relayed, Unavailable
 from contracts.wire.topic import FLEET, Address, Rpc, Topic
 
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
 
-Handler = Callable[[Any, Address], Awaitable[BaseModel]]
 Listener = Callable[[Msg], Awaitable[None]]
-Reader = Callable[[bytes], BaseModel]
-RefusalBody = Callable[[Refused], BaseModel]
-
-ERROR_HEADER = "Nats-Service-Error"
-ERROR_CODE_HEADER = "Nats-Service-Error-Code"
-REQUEST_ID_HEADER = "Request-Id"
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    """A topic that is answered here, and how its messages are read and refused."""
-
-    topic: Rpc[Any, Any]
-    handler: Handler
-    read: Reader
-    refusal_body: RefusalBody | None
 
 
 @dataclass(slots=True)
@@ -82,10 +66,11 @@ class Bus:
             "closed_cb": self._on_closed,
         }
         self._client = Client()
+        self._gatherer = Gatherer(self._send)
         self._jetstream: JetStreamContext | None = None
         self._wanted = self._connecting = False
         self._reviving: asyncio.Task[None] | None = None
-        self._served: list[_Served] = []
+        self._served: list[Served] = []
         self._heard: list[_Heard] = []
         self._on_connect: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -126,7 +111,7 @@ class Bus:
             read: reads the payload where its JSON needs more care; it may refuse.
             refusal_body: what a refusal looks like to who asks here, ``Refused`` if not given. Headers stay the same.
         """
-        self._served.append(_Served(topic, handler, read or topic.payload.model_validate_json, refusal_body))
+        self._served.append(Served(self._name, topic, handler, read or topic.payload.model_validate_json, refusal_body))
 
     def when_connected(self, callback: Callable[[], None]) -> None:
         """Call back after every connection and reconnection."""
@@ -168,21 +153,26 @@ class Bus:
         """
         if not self.connected:
             raise Unavailable(service=topic.owner, retry_after_s=1)
-        request_id = get_contextvars().get("request_id")
+        request_id = get_contextvars().get("request_id") or ""
+        subject, body = topic.subject(tenant, key), payload.model_dump_json().encode()
         try:
-            # Python 3.11's wait_for, which nats-py would use, swallows a cancellation that meets the reply.
-            async with asyncio.timeout(within_s or topic.timeout_s):
-                reply = await self._client.request(
-                    topic.subject(tenant, key),
-                    payload.model_dump_json().encode(),
-                    timeout=None,  # type: ignore[arg-type] # it is handed to wait_for, which takes None
-                    headers={REQUEST_ID_HEADER: request_id} if request_id else None,
-                )
-        except (TimeoutError, NatsError, OSError) as error:
+            if topic.gathers and within_s is None:
+                async with asyncio.timeout(topic.timeout_s):
+                    told, refused = await self._gatherer.ask(subject, Part(body, request_id), topic.timeout_s)
+            else:
+                headers = {REQUEST_ID_HEADER: request_id} if request_id else None
+                reply = await self._send(subject, body, headers, within_s or topic.timeout_s)
+                told, refused = reply.data, (reply.headers or {}).get(ERROR_CODE_HEADER, "")
+        except (TimeoutError, NatsError, OSError, ValueError) as error:
             raise Unavailable(service=topic.owner, retry_after_s=1) from error
-        if reply.headers and ERROR_CODE_HEADER in reply.headers:
-            raise Relayed(Refused.model_validate_json(reply.data))
-        return topic.reply.model_validate_json(reply.data)
+        if refused:
+            raise Relayed(Refused.model_validate_json(told))
+        return topic.reply.model_validate_json(told)
+
+    async def _send(self, subject: str, body: bytes, headers: dict[str, str] | None, within_s: float) -> Msg:
+        # Python 3.11's wait_for, which nats-py would use, swallows a cancellation that meets the reply.
+        async with asyncio.timeout(within_s):
+            return await self._client.request(subject, body, timeout=None, headers=headers)  # type: ignore[arg-type] # it is handed to wait_for, which takes None
 
     async def say(self, topic: Topic[P], payload: P, *, tenant: str = FLEET, key: str | None = None) -> None:
         """Publish without any guarantee: for hints and progress. Says nothing while there is no connection."""
@@ -225,7 +215,7 @@ class Bus:
             heard.subscription = await self._client.subscribe(heard.subject, cb=heard.listener)
         await self._client.flush(timeout=5)
 
-    def _receiver(self, served: _Served) -> Listener:
+    def _receiver(self, served: Served) -> Listener:
         async def receive(message: Msg) -> None:
             task = asyncio.create_task(self._answer(served, message))
             self._tasks.add(task)
@@ -233,44 +223,10 @@ class Bus:
 
         return receive
 
-    async def _answer(self, served: _Served, message: Msg) -> None:
-        request_id = (message.headers or {}).get(REQUEST_ID_HEADER)
-        with bound(**({"request_id": request_id} if request_id else {})):
-            try:
-                body, headers = await self._body(served, message)
-            except Exception:  # noqa: BLE001 - the edge of a request: a bug in one must not end the others
-                log.exception("bus.handler_crashed", topic=served.topic.name)
-                body, headers = self._refused(served, Unavailable(service=self._name, retry_after_s=1))
-            with suppress(NatsError, OSError):
-                await self._client.publish(message.reply, body, headers=headers)
-
-    async def _body(self, served: _Served, message: Msg) -> tuple[bytes, dict[str, str] | None]:
-        try:
-            payload = served.read(message.data)
-        except ValidationError as error:
-            return self._refused(served, InvalidMessage(errors=field_errors(error)))
-        except Refusal as refusal:
-            return self._refused(served, refusal)
-        address = replace(served.topic.address(message.subject), headers=message.headers or {})
-        for last in (False, True):
-            try:
-                reply = await served.handler(payload, address)
-                return reply.model_dump_json().encode(), None
-            except Refusal as refusal:
-                return self._refused(served, refusal)
-            except Exception as error:
-                if not is_away(error):
-                    raise
-                log.warning("bus.dependency_away", topic=served.topic.name, error=type(error).__name__)
-                if last:
-                    break
-        return self._refused(served, Unavailable(service=self._name, retry_after_s=1))
-
-    def _refused(self, served: _Served, refusal: Refusal) -> tuple[bytes, dict[str, str]]:
-        refused = refusal.refused
-        headers = {ERROR_HEADER: refused.code, ERROR_CODE_HEADER: str(STATUS[refused.kind])}
-        body = served.refusal_body(refused) if served.refusal_body else refused
-        return body.model_dump_json().encode(), headers
+    async def _answer(self, served: Served, message: Msg) -> None:
+        body, headers = await served.answer(message)
+        with suppress(NatsError, OSError):
+            await self._client.publish(message.reply, body, headers=headers)
 
     def _call_back(self) -> None:
         for callback in self._on_connect:

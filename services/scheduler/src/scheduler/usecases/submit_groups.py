@@ -13,7 +13,6 @@ from scheduler.domain.admission import Candidate
 from scheduler.store.submits import SPOILT
 
 GROUP = 64  # more would hold the locks of their tenants for longer than anybody gains
-GATHER_S = 0.004  # after a group of several: those who got an answer are about to ask again
 
 Answer = Submitted | Refusal
 Commit = Callable[[Sequence[Candidate], bool], Awaitable[Sequence[Answer | None]]]
@@ -61,8 +60,6 @@ class SubmitGroups:
         while lane:
             group = [lane.popleft() for _ in range(min(GROUP, len(lane)))]
             await self._decide(group, patient=whose is not None)
-            if len(group) > 1:
-                await asyncio.sleep(GATHER_S)
         del self._lanes[whose]
 
     async def _decide(self, group: list[_Waiting], *, patient: bool) -> None:
