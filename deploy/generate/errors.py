@@ -1,12 +1,16 @@
 """docs/errors.md: every code that a client may meet in a problem."""
 
+from collections.abc import Iterator
+
+import gateway.domain.errors
+import notifier.domain.errors
 from contracts.registry import REFUSALS
-from contracts.wire.errors import STATUS
+from contracts.wire.errors import STATUS, Refusal
 
 HEAD = """\
 # Error codes
 
-Generated from the refusals in `contracts` by `./dev generate`. An error body is `application/problem+json` (RFC 9457)
+Generated from the refusals in `contracts` and of the two public services by `./dev generate`. An error body is `application/problem+json` (RFC 9457)
 with `code`; a code is stable and never reused.
 
 | code | HTTP status | message |
@@ -18,6 +22,14 @@ def error_pages() -> str:
     """The page: one row a code."""
     rows = [
         f"| `{refusal.code}` | {STATUS[refusal.kind]} | {' '.join((refusal.__doc__ or '').split())} |\n"
-        for refusal in REFUSALS
+        for refusal in sorted({*REFUSALS, *_own()}, key=lambda refusal: refusal.code)
     ]
     return HEAD + "".join(rows)
+
+
+def _own() -> Iterator[type[Refusal]]:
+    """Refusals that the public services make themselves."""
+    for module in (gateway.domain.errors, notifier.domain.errors):
+        for found in vars(module).values():
+            if isinstance(found, type) and issubclass(found, Refusal) and found is not Refusal:
+                yield found

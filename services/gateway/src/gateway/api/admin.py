@@ -50,9 +50,9 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
         search: Annotated[
             str | None, Query(min_length=1, max_length=100, description="a part of username or e-mail address")
         ] = None,
-        tier: Annotated[Tier | None, Query()] = None,
-        role: Annotated[Role | None, Query()] = None,
-        is_active: Annotated[bool | None, Query()] = None,
+        tier: Annotated[Tier | None, Query(description="only users of this tier")] = None,
+        role: Annotated[Role | None, Query(description="only users of this role")] = None,
+        is_active: Annotated[bool | None, Query(description="only those who may, or may not, come in")] = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
     ) -> AccountsBody:

@@ -13,7 +13,7 @@ from gateway.api.access import Writer
 from gateway.api.body import workflow_body
 from gateway.api.document import documented
 from gateway.api.jobs import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, quota_headers
-from gateway.api.problems import problems
+from gateway.api.problems import BODY, problems
 from gateway.domain.json_body import read_model
 from gateway.domain.public_batch import Batch, BatchBody, BatchItem, BatchRequest, placed
 from gateway.domain.public_job import present
@@ -42,7 +42,7 @@ def router(
         "/batch",
         summary="Submit up to 100 jobs",
         openapi_extra=_BODY,
-        responses={200: {"headers": _HEADERS}, **problems(400, 413, 422, 429)},
+        responses={200: {"headers": _HEADERS}, **problems(400, *BODY, 429)},
     )
     async def batch(
         tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request, response: Response

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from gateway.api.answers import tell_answers
 from gateway.api.problems import Problem
 
 JSON = "application/json"
@@ -25,16 +26,19 @@ def documented(model: type[BaseModel], *more: str, **example: Any) -> dict[str, 
 
 
 def complete(app: FastAPI) -> None:
-    """Have the document hold every schema that something in it refers to."""
+    """Have the document hold every schema that something in it refers to, and say of each answer what it carries."""
     make = app.openapi
 
     def openapi() -> dict[str, Any]:
+        if app.openapi_schema:
+            return app.openapi_schema
         document = make()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         described = Problem.model_json_schema(ref_template=_COMPONENTS)
         schemas["Problem"] = described
         for schema in (described, *_bodies(document)):
             schemas.update(schema.pop("$defs", {}))
+        tell_answers(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -39,7 +39,9 @@ def router(*, bus: Bus, watching: Watching) -> APIRouter:
         request: Request,
         job_id: str,
         after: Annotated[int, Query(ge=0, le=MAX_SEQ, description="only events with a greater seq")] = 0,
-        last_event_id: Annotated[int | None, Header(ge=0, le=MAX_SEQ)] = None,
+        last_event_id: Annotated[
+            int | None, Header(ge=0, le=MAX_SEQ, description="id of the last event that was seen: go on after it")
+        ] = None,
     ) -> StreamingResponse:
         known = last_event_id if last_event_id is not None else after
         wanted = job_id_of(job_id)

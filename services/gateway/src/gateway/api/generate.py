@@ -18,7 +18,7 @@ from gateway.api.access import Writer
 from gateway.api.body import workflow_body
 from gateway.api.document import documented
 from gateway.api.jobs import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, headers_of
-from gateway.api.problems import problems
+from gateway.api.problems import BODY, problems
 from gateway.domain.json_body import read_model
 from gateway.domain.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, preferred_wait_s
 from gateway.domain.public_generate import GenerateBody, chosen, generated
@@ -55,7 +55,7 @@ def router(
         summary="Submit a job and wait for its end",
         openapi_extra=_BODY,
         response_model=GenerateBody,
-        responses={200: {"headers": HEADERS | _APPLIED}, 202: _LATER, **problems(400, 404, 409, 413, 422, 429)},
+        responses={200: {"headers": HEADERS | _APPLIED}, 202: _LATER, **problems(400, 404, 409, *BODY, 429)},
     )
     async def generate(tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request) -> Response:
         """Answers 200 once the job is completed, and 202 with the job where that takes longer than `Prefer: wait`.

@@ -15,7 +15,7 @@ from gateway.api.access import Reader, Writer
 from gateway.api.body import workflow_body
 from gateway.api.direct import DirectRoute, json_response
 from gateway.api.document import documented
-from gateway.api.problems import problems
+from gateway.api.problems import BODY, problems
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.json_body import read_model
 from gateway.domain.moment import Bound
@@ -97,7 +97,7 @@ def router(
         summary="Submit a job",
         openapi_extra=_BODY,
         response_model=JobBody,
-        responses={201: {"headers": HEADERS}, **problems(400, 404, 413, 422, 429)},
+        responses={201: {"headers": HEADERS}, **problems(400, 404, *BODY, 429)},
         route_class_override=DirectRoute,
     )
 
@@ -107,8 +107,8 @@ def router(
         tenant: Reader,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
-        status: Annotated[JobStatus | None, Query()] = None,
-        workflow: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
+        status: Annotated[JobStatus | None, Query(description="only jobs of this status")] = None,
+        workflow: Annotated[str | None, Query(min_length=1, max_length=64, description="its name, or custom")] = None,
         label: Annotated[
             str | None, Query(max_length=127, description="key:value", examples=["campaign:autumn"])
         ] = None,

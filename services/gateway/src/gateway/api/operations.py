@@ -36,7 +36,9 @@ from gateway.usecases.stats import StatsView
 Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")]
 Node = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="of any attempt")]
-Action = Annotated[str | None, Query(pattern=r"^[a-z_]{1,40}\.[a-z_]{1,40}$", examples=["node.drain"])]
+Action = Annotated[
+    str | None, Query(pattern=r"^[a-z_]{1,40}\.[a-z_]{1,40}$", examples=["node.drain"], description="what was done")
+]
 Grace = Annotated[float, Query(ge=0, le=MAX_GRACE_S, allow_inf_nan=False, description="its job may run so long still")]
 
 
@@ -98,9 +100,9 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
         request: Request,
         *,
         tenant: Annotated[UUID | None, Query(description="id of a user")] = None,
-        status: Annotated[JobStatus | None, Query()] = None,
+        status: Annotated[JobStatus | None, Query(description="only jobs of this status")] = None,
         node: Node = None,
-        workflow: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
+        workflow: Annotated[str | None, Query(min_length=1, max_length=64, description="its name, or custom")] = None,
         created_after: Annotated[Bound | None, AFTER] = None,
         created_before: Annotated[Bound | None, BEFORE] = None,
         limit: Limit = 20,

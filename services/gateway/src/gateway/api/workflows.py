@@ -104,7 +104,7 @@ def router(
         "/{workflow_name}/jobs",
         status_code=201,
         summary="Run a saved workflow",
-        openapi_extra={**documented(ParametersBody), "parameters": [IDEMPOTENCY_KEY]},
+        openapi_extra={**documented(ParametersBody, example={"color": 0x336699}), "parameters": [IDEMPOTENCY_KEY]},
         responses={201: {"headers": HEADERS}, **problems(400, 404, *BODY, 429)},
     )
     async def run(

@@ -1,0 +1,109 @@
+"""The OpenAPI document says all that there is to say of each operation."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import gateway.domain.errors
+from contracts.registry import REFUSALS
+from contracts.wire.errors import STATUS, Refusal
+from gateway.app import create_app
+from gateway.settings import Settings
+
+PROBLEM = "application/problem+json"
+NOWHERE = ("/register", "/ws-tickets", "/{workflow_name}")  # what they make has no address, or the one that was asked
+HEALTH = ("/healthz", "/readyz")
+CODES = {refusal.code: str(STATUS[refusal.kind]) for refusal in REFUSALS} | {
+    refusal.code: str(STATUS[refusal.kind])
+    for refusal in vars(gateway.domain.errors).values()
+    if isinstance(refusal, type) and issubclass(refusal, Refusal) and refusal is not Refusal
+}
+
+
+@cache
+def document() -> dict[str, Any]:
+    settings = {
+        "database_url": "postgresql+asyncpg://nobody@127.0.0.1:1/none", "nats_url": "nats://127.0.0.1:1",
+        "secret_key": "s", "artifacts_url": Path("/tmp").as_uri(), "docs_public": True,
+    }  # fmt: skip
+    return create_app(Settings.model_validate(settings)).openapi()
+
+
+def operations() -> list[Any]:
+    return [
+        pytest.param(path, operation, id=f"{method.upper()} {path}")
+        for path, methods in document()["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+each_operation = pytest.mark.parametrize(("path", "operation"), operations())
+
+
+def valid(value: Any, schema: dict[str, Any]) -> None:
+    whole = {**schema, "components": document()["components"]}
+    jsonschema.Draft202012Validator(whole, format_checker=jsonschema.FormatChecker()).validate(value)
+
+
+def examples(content: dict[str, Any]) -> list[Any]:
+    named = [example["value"] for example in content.get("examples", {}).values()]
+    return named + ([content["example"]] if "example" in content else [])
+
+
+@each_operation
+def test_an_operation_has_a_summary_and_a_tag_and_each_parameter_a_word(path: str, operation: dict[str, Any]) -> None:
+    assert 5 <= len(operation["summary"]) <= 80, path
+    assert len(operation["tags"]) == 1
+    for parameter in operation.get("parameters", []):
+        if parameter["in"] != "path" and parameter["name"] != "limit":
+            assert parameter.get("description"), parameter["name"]
+
+
+@each_operation
+def test_a_body_has_an_example_that_is_one(path: str, operation: dict[str, Any]) -> None:
+    body = operation.get("requestBody")
+    if body is None:
+        return
+    assert {"400", "408", "413", "415", "422"} <= operation["responses"].keys()
+    json = body["content"].get("application/json")
+    if json is not None:
+        assert examples(json), path
+        for example in examples(json):
+            valid(example, json["schema"])
+
+
+@each_operation
+def test_each_answer_says_what_it_is_and_what_it_carries(path: str, operation: dict[str, Any]) -> None:
+    for status, response in operation["responses"].items():
+        assert response["description"] or (path in HEALTH), status
+        headers = response["headers"].keys()
+        assert "X-Request-Id" in headers
+        assert ("RateLimit" in headers) == (path not in HEALTH)
+        assert ("Retry-After" in headers) == (status in {"429", "503"})
+        assert ("WWW-Authenticate" in headers) == (status == "401")
+        assert (
+            status != "201" or "Location" in headers or path.endswith(("/register", "/ws-tickets", "/{workflow_name}"))
+        )
+        json = response.get("content", {}).get("application/json")
+        if json is not None:
+            (example,) = examples(json)
+            valid(example, json["schema"])
+
+
+@each_operation
+def test_each_problem_is_shown_with_every_code_that_it_may_have(path: str, operation: dict[str, Any]) -> None:
+    for status, response in operation["responses"].items():
+        if status < "400" or path in HEALTH:
+            continue
+        problem = response["content"][PROBLEM]
+        assert problem["examples"], status
+        for code, example in problem["examples"].items():
+            valid(example["value"], problem["schema"])
+            assert (example["value"]["code"], example["value"]["status"]) == (code, int(status))
+            assert CODES.get(code, status) == status
+            assert code in CODES or code.startswith("http.")
+            assert not re.search(r"[{}]", example["value"]["detail"])
