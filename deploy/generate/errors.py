@@ -10,8 +10,8 @@ from contracts.wire.errors import STATUS, Refusal
 HEAD = """\
 # Error codes
 
-Generated from the refusals in `contracts` and of the two public services by `./dev generate`. An error body is `application/problem+json` (RFC 9457)
-with `code`; a code is stable and never reused.
+Generated from the refusals in `contracts` and in the two public services by `./dev generate`. An error body is
+`application/problem+json` (RFC 9457) with `code`; a code is stable and never reused.
 
 | code | HTTP status | message |
 | --- | --- | --- |
