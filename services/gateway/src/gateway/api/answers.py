@@ -65,7 +65,7 @@ _OF_PATH: tuple[tuple[str, str, tuple[type[Refusal], ...]], ...] = (
     (r"POST /api/v1/auth/keys", "409", (auth.TooManyKeys,)),
     (r".* /api/v1/auth/keys/{key_id}", "404", (auth.UnknownKey,)),
     (r".* /api/v1/admin/users/{user_id}(/.*)?", "404", (auth.UnknownUser,)),
-    (r"PATCH /api/v1/admin/users/{user_id}", "409", (auth.LastAdmin,)),
+    (r"(PATCH|DELETE) /api/v1/(admin/users/{user_id}|auth/me)", "409", (auth.LastAdmin,)),
     (r"PATCH /api/v1/admin/tiers/{name}", "404", (errors.UnknownTier,)),
     (r".* /api/v1/admin/nodes/{node}(/.*)?", "404", (operations.UnknownNode,)),
     (r"DELETE /api/v1/admin/nodes/{node}", "409", (operations.NodeAlive,)),
