@@ -1,19 +1,15 @@
 """Uploads, from the first byte to the last, through the real gateway."""
 
 import os
-from io import BytesIO
-from typing import Any
+from datetime import datetime, timedelta
 
 import httpx
 from PIL import Image
 
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway
-
-
-def file_of(picture: Image.Image, format_: str = "PNG", **more: Any) -> bytes:
-    sink = BytesIO()
-    picture.save(sink, format_, **more)
-    return sink.getvalue()
+from tests.kit.pictures import file_of
+from tests.kit.scripted import Script
+from tests.kit.scripted_auth import UNLIMITED, Standing
 
 
 def some_png() -> bytes:
@@ -73,3 +69,12 @@ async def test_uploads_are_listed_newest_first(gateway: Gateway) -> None:
     assert [one["id"] for one in second["uploads"]] == [made[0]]
     other = await gateway.http.get("/api/v1/uploads", params=more, headers=BOB)
     assert other.json()["code"] == "cursor.invalid"
+
+
+async def test_an_upload_is_kept_as_long_as_its_users_limits_say(gateway: Gateway, script: Script) -> None:
+    limits = UNLIMITED.model_copy(update={"upload_days": 3})
+    script.auth.users[script.alice] = Standing(limits=limits)
+    for whose, kept in ((ALICE, 3), (BOB, 365)):  # nothing limits Bob's but the setting
+        upload = (await post(gateway, some_png(), whose)).json()
+        lasts = datetime.fromisoformat(upload["expires_at"]) - datetime.fromisoformat(upload["created_at"])
+        assert lasts == timedelta(days=kept)

@@ -35,6 +35,7 @@ from comfyfleet_client.results import (
 )
 from comfyfleet_client.retry import Retry
 from comfyfleet_client.sync_client import Client
+from comfyfleet_client.upload_calls import Upload
 
 __all__ = [
     "Account",
@@ -72,5 +73,6 @@ __all__ = [
     "Unavailable",
     "Unreachable",
     "Unreadable",
+    "Upload",
     "User",
 ]

@@ -12,6 +12,7 @@ import httpx
 from comfyfleet_client import calls, download, fleet_calls, watch
 from comfyfleet_client.async_fleet import Fleet
 from comfyfleet_client.async_runner import AsyncRunner
+from comfyfleet_client.async_uploads import Uploads
 from comfyfleet_client.caller import Caller
 from comfyfleet_client.credentials import Session
 from comfyfleet_client.events import JobEvent
@@ -62,6 +63,7 @@ class AsyncClient:
         self.keys = Keys(self._caller, self._runner)
         self.admin = Admin(self._caller, self._runner)
         self.fleet = Fleet(self._caller, self._runner)
+        self.uploads = Uploads(self._caller, self._runner)
 
     async def __aenter__(self) -> Self:
         return self

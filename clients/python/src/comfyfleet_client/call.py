@@ -17,7 +17,7 @@ class Request:
     Attributes:
         path: below ``/api/v1``.
         query: what is None is left out.
-        body: sent as JSON; None for no body.
+        body: sent as JSON, bytes as they are with the Content-Type among ``headers``; None for no body.
         repeatable: whether sending it twice does what sending it once does.
         anonymous: it goes without a credential.
     """

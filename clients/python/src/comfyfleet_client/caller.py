@@ -82,8 +82,9 @@ class Caller:
 
     def sending(self, request: Request, signature: dict[str, str]) -> Send:
         """The request as it goes out."""
-        body = None if request.body is None else json.dumps(request.body).encode()
-        media = {} if body is None else {"Content-Type": "application/json"}
+        body, media = request.body, {}
+        if body is not None and not isinstance(body, bytes):
+            body, media = json.dumps(body).encode(), {"Content-Type": "application/json"}
         return Send(
             request.method,
             f"{self.base_url}/api/v1{request.path}",

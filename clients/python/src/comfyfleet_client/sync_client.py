@@ -20,6 +20,7 @@ from comfyfleet_client.retry import Retry
 from comfyfleet_client.setup import USER_AGENT, caller_of, id_of, new_idempotency_key, submission
 from comfyfleet_client.sync_fleet import Fleet
 from comfyfleet_client.sync_runner import SyncRunner
+from comfyfleet_client.sync_uploads import Uploads
 
 
 class Client:
@@ -62,6 +63,7 @@ class Client:
         self.keys = Keys(self._caller, self._runner)
         self.admin = Admin(self._caller, self._runner)
         self.fleet = Fleet(self._caller, self._runner)
+        self.uploads = Uploads(self._caller, self._runner)
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,15 @@ from typing import Annotated, cast
 
 import typer
 
-from comfyfleet_client.cli import account_commands, admin_commands, failures, fleet_commands, job_commands, key_commands
+from comfyfleet_client.cli import (
+    account_commands,
+    admin_commands,
+    failures,
+    fleet_commands,
+    job_commands,
+    key_commands,
+    upload_commands,
+)
 from comfyfleet_client.cli.show import note
 from comfyfleet_client.errors import ComfyfleetError
 
@@ -36,7 +44,7 @@ for _panel, _commands in {
     ),
     "Jobs": (
         job_commands.submit, job_commands.watch, job_commands.result, job_commands.cancel, job_commands.purge,
-        job_commands.jobs, job_commands.models,
+        job_commands.jobs, job_commands.models, upload_commands.upload, upload_commands.uploads,
     ),
 }.items():  # fmt: skip
     for _command in cast("tuple[Callable[..., None], ...]", _commands):

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from comfyfleet_client.results import Account, Job, Key, Limits, Me, Tier
 from comfyfleet_client.shape import plain
+from comfyfleet_client.upload_calls import Upload
 
 WIDE = 250  # columns where no terminal says how many there are: a line per row, for grep
 
@@ -37,6 +38,15 @@ def keys(found: Iterable[Key]) -> None:
     """Keys, one a row."""
     rows = [(key.id, key.name, " ".join(key.scopes), moment(key.expires_at), moment(key.last_used_at)) for key in found]
     table(("id", "name", "scopes", "expires", "last used"), rows)
+
+
+def uploads(found: Iterable[Upload]) -> None:
+    """Uploads, one a row."""
+    rows = [
+        (one.id, one.content_type, f"{one.width} x {one.height}", str(one.size_bytes), moment(one.expires_at))
+        for one in found
+    ]
+    table(("id", "type", "pixels", "bytes", "expires"), rows)
 
 
 def users(found: Iterable[Account]) -> None:

@@ -14,6 +14,7 @@ from gateway.domain.picture_format import PictureFormat
 from gateway.domain.public_upload import UploadBody, UploadsBody
 from gateway.store.objects import Objects
 from gateway.store.uploads import Upload
+from gateway.usecases.me import MeView
 from gateway.usecases.own_uploads import OwnUploads
 from gateway.usecases.remove_uploads import UploadRemover
 from gateway.usecases.take_upload import UploadDesk
@@ -38,9 +39,16 @@ _BODY: dict[str, Any] = {
 
 
 def router(
-    *, desk: UploadDesk, own: OwnUploads, remover: UploadRemover, objects: Objects, keep: timedelta, public_url: str
+    *,
+    desk: UploadDesk,
+    own: OwnUploads,
+    remover: UploadRemover,
+    objects: Objects,
+    me: MeView,
+    longest: timedelta,
+    public_url: str,
 ) -> APIRouter:
-    """The routes of uploads."""
+    """The routes of uploads; ``longest`` is how long one is kept where the user's limits do not say."""
     routes = APIRouter(prefix="/api/v1", tags=["uploads"])
 
     def present(upload: Upload) -> UploadBody:
@@ -65,6 +73,8 @@ def router(
         else of the file is, neither metadata nor name. The same bytes again are the same upload.
         """
         async with received(request, desk) as sent:
+            limits = await me.limits(request.state.principal)
+            keep = longest if limits.upload_days is None else timedelta(days=limits.upload_days)
             taken, new = await desk.take(sent, tenant=tenant, keep=keep)
         response.status_code = 201 if new else 200
         response.headers["Location"] = f"/api/v1/uploads/{taken.id}"

@@ -8,7 +8,7 @@ from uuid import UUID
 from cachetools import LRUCache
 
 from chassis.bus import Bus
-from contracts.auth import READ_ACCOUNT, Account, Principal, ReadAccount
+from contracts.auth import READ_ACCOUNT, Account, Limits, Principal, ReadAccount
 from contracts.scheduler import READ_USE, ReadUse, Use
 from gateway.domain.public_account import present_me
 from gateway.usecases.kept import Kept
@@ -52,11 +52,7 @@ class MeView:
         Raises:
             Unavailable: a service is away that has not told of this user before.
         """
-        known = self._users.setdefault(who.user_id, _Known())
-        if known.version < who.version:
-            known.version = who.version
-            known.account.expire()
-        account = await known.account.read(lambda within_s: self._account(who.user_id, within_s))
+        known, account = await self._read_account(who)
         if known.use.value is not None and known.use.value.quota.resets_at <= datetime.now(UTC):
             known.use.forget()  # of yesterday
         use = await known.use.read(lambda within_s: self._use(who.user_id, within_s))
@@ -64,6 +60,21 @@ class MeView:
         if account is known.account.value and use is known.use.value:  # else something changed in between
             known.body, known.until = body, min(known.account.until, known.use.until)
         return body
+
+    async def limits(self, who: Principal) -> Limits:
+        """What the user may use.
+
+        Raises:
+            Unavailable: auth is away and has not told of this user before.
+        """
+        return (await self._read_account(who))[1].limits
+
+    async def _read_account(self, who: Principal) -> tuple[_Known, Account]:
+        known = self._users.setdefault(who.user_id, _Known())
+        if known.version < who.version:
+            known.version = who.version
+            known.account.expire()
+        return known, await known.account.read(lambda within_s: self._account(who.user_id, within_s))
 
     def used(self, user_id: UUID) -> None:
         """What the user uses has changed."""

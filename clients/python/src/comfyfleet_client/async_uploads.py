@@ -1,0 +1,34 @@
+"""Images for workflows, for asyncio."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from comfyfleet_client import upload_calls as calls
+from comfyfleet_client.async_runner import AsyncRunner
+from comfyfleet_client.caller import Caller
+from comfyfleet_client.pages import PAGE, every
+from comfyfleet_client.upload_calls import Source, Upload
+
+
+class Uploads:
+    """Images that the user keeps for workflows."""
+
+    def __init__(self, caller: Caller, runner: AsyncRunner) -> None:
+        self._caller, self._runner = caller, runner
+
+    async def add(self, source: Source) -> Upload:
+        """Upload a PNG, JPEG or WebP: a path, bytes or an open file. The same bytes again are the same upload."""
+        content = await asyncio.to_thread(calls.content_of, source)
+        return await self._runner.run(self._caller.ask(calls.add_upload(content)))
+
+    async def get(self, upload: Upload | str) -> Upload:
+        """One upload."""
+        return await self._runner.run(self._caller.ask(calls.read_upload(calls.upload_id_of(upload))))
+
+    def list(self, *, page: int = PAGE) -> AsyncIterator[Upload]:
+        """Own uploads, newest first, asked for page by page as they are taken."""
+        return self._runner.iterate(every(self._caller, lambda cursor: calls.list_uploads(limit=page, cursor=cursor)))
+
+    async def delete(self, upload: Upload | str) -> None:
+        """Delete an upload. Raises Conflict while a job that has not ended uses it."""
+        await self._runner.run(self._caller.ask(calls.delete_upload(calls.upload_id_of(upload))))

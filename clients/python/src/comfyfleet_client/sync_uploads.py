@@ -1,0 +1,33 @@
+"""Images for workflows, for programs that wait."""
+
+from collections.abc import Iterator
+
+from comfyfleet_client import upload_calls as calls
+from comfyfleet_client.caller import Caller
+from comfyfleet_client.pages import PAGE, every
+from comfyfleet_client.sync_runner import SyncRunner
+from comfyfleet_client.upload_calls import Source, Upload
+
+
+class Uploads:
+    """Images that the user keeps for workflows."""
+
+    def __init__(self, caller: Caller, runner: SyncRunner) -> None:
+        self._caller, self._runner = caller, runner
+
+    def add(self, source: Source) -> Upload:
+        """Upload a PNG, JPEG or WebP: a path, bytes or an open file. The same bytes again are the same upload."""
+        content = calls.content_of(source)
+        return self._runner.run(self._caller.ask(calls.add_upload(content)))
+
+    def get(self, upload: Upload | str) -> Upload:
+        """One upload."""
+        return self._runner.run(self._caller.ask(calls.read_upload(calls.upload_id_of(upload))))
+
+    def list(self, *, page: int = PAGE) -> Iterator[Upload]:
+        """Own uploads, newest first, asked for page by page as they are taken."""
+        return self._runner.iterate(every(self._caller, lambda cursor: calls.list_uploads(limit=page, cursor=cursor)))
+
+    def delete(self, upload: Upload | str) -> None:
+        """Delete an upload. Raises Conflict while a job that has not ended uses it."""
+        self._runner.run(self._caller.ask(calls.delete_upload(calls.upload_id_of(upload))))

@@ -1,0 +1,75 @@
+"""Calls about uploads, and what they answer."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from os import PathLike
+from pathlib import Path
+from typing import IO, TypeAlias
+
+from comfyfleet_client.call import Call, Request, given, nothing, reads, segment
+
+Source: TypeAlias = str | PathLike[str] | bytes | IO[bytes]
+"""Where an image is: a path, its bytes, or a file that is open for reading bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An image that the service keeps for workflows. Type, sizes and SHA-256 are of what it keeps."""
+
+    id: str
+    content_type: str
+    size_bytes: int
+    width: int
+    height: int
+    sha256: str
+    created_at: datetime
+    expires_at: datetime
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPage:
+    """Some uploads."""
+
+    uploads: tuple[Upload, ...]
+    next_cursor: str | None = None
+
+    @property
+    def items(self) -> tuple[Upload, ...]:
+        """What is on it."""
+        return self.uploads
+
+
+def content_of(source: Source) -> bytes:
+    """The bytes of an image. Raises OSError where a path leads to none."""
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, str | PathLike):
+        return Path(source).read_bytes()
+    return source.read()
+
+
+def upload_id_of(upload: Upload | str) -> str:
+    """The id of an upload."""
+    return upload if isinstance(upload, str) else upload.id
+
+
+def add_upload(content: bytes) -> Call[Upload]:
+    """Upload an image. The same bytes are one upload however often they are sent."""
+    headers = {"Content-Type": "image/png"}  # any of them would do: the service goes by the bytes
+    return Call(Request("POST", "/upload", body=content, headers=headers), reads(Upload))
+
+
+def list_uploads(*, limit: int | None = None, cursor: str | None = None) -> Call[UploadPage]:
+    """A page of own uploads."""
+    return Call(Request("GET", "/uploads", query=given(limit=limit, cursor=cursor)), reads(UploadPage))
+
+
+def read_upload(upload_id: str) -> Call[Upload]:
+    """One upload."""
+    return Call(Request("GET", f"/uploads/{segment(upload_id)}"), reads(Upload))
+
+
+def delete_upload(upload_id: str) -> Call[None]:
+    """Delete an upload."""
+    return Call(Request("DELETE", f"/uploads/{segment(upload_id)}"), nothing)

@@ -1,0 +1,59 @@
+"""Uploads on the whole system, as people and programs make them."""
+
+import asyncio
+import json
+import os
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from comfyfleet_client import AsyncClient, Client, Invalid, NotFound
+from tests.kit.fleet import Fleet
+from tests.kit.pictures import file_of
+
+COMFYFLEET = Path(sys.executable).with_name("comfyfleet")
+
+
+async def run(fleet: Fleet, *arguments: object) -> tuple[int, str]:
+    """The exit status of a command of the demo user's, and what it printed."""
+    environment = os.environ | {"COMFYFLEET_URL": fleet.base_url, "COMFYFLEET_KEY": fleet.key}
+    process = await asyncio.create_subprocess_exec(
+        COMFYFLEET, *map(str, arguments), env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        out, _ = await process.communicate()
+    return process.returncode or 0, out.decode().strip()
+
+
+async def test_uploads_by_command_line_and_by_program_are_the_same(fleet: Fleet, tmp_path: Path) -> None:
+    picture = file_of(Image.frombytes("RGB", (4, 4), os.urandom(48)))
+    path, gif = tmp_path / "a picture.png", tmp_path / "a.gif"
+    path.write_bytes(picture)
+    gif.write_bytes(file_of(Image.new("L", (4, 4)), "GIF"))
+
+    status, upload_id = await run(fleet, "upload", path)
+    assert status == 0
+    assert (await run(fleet, "upload", gif))[0] == 3
+    status, listed = await run(fleet, "uploads", "--limit", "1", "--json")
+    assert [json.loads(line)["id"] for line in listed.splitlines()] == [upload_id]
+
+    def with_the_client() -> None:
+        with Client(fleet.base_url, key=fleet.key) as client:
+            for source in (str(path), picture, BytesIO(picture)):
+                made = client.uploads.add(source)
+                assert made.id == upload_id
+            assert (made.width, made.height, made.content_type) == (4, 4, "image/png")
+            assert next(client.uploads.list(page=1)).id == upload_id
+            with pytest.raises(Invalid):
+                client.uploads.add(gif)
+
+    await asyncio.to_thread(with_the_client)
+    async with AsyncClient(fleet.base_url, key=fleet.key) as client:
+        assert (await client.uploads.add(path)).id == upload_id
+        assert await anext(client.uploads.list()) == await client.uploads.get(upload_id)
+        assert (await run(fleet, "uploads", "--delete", upload_id))[0] == 0
+        with pytest.raises(NotFound):
+            await client.uploads.delete(upload_id)
