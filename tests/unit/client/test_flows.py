@@ -24,8 +24,8 @@ from comfyfleet_client.errors import (
 )
 from comfyfleet_client.pages import every
 from comfyfleet_client.retry import Retry
-from comfyfleet_client.steps import Closed, Connect, HandshakeRefused, Pause, Receive
-from comfyfleet_client.watch import ended, watch
+from comfyfleet_client.steps import Closed, Connect, HandshakeRefused, Pause, Receive, Say
+from comfyfleet_client.watch import AT_ONCE, ended, watch, watch_many
 from tests.unit.client.scripted_runner import URL, Script, answer, caller, problem
 from tests.unit.client.test_calls import JOB
 from tests.unit.client.test_events import frame
@@ -229,3 +229,44 @@ def test_waiting_ends_in_time() -> None:
     script = Script(None, *END, answer(body=JOB))
     assert script.run(ended(caller(), "j", timeout=60)).succeeded
     assert [0 < (step.within_s or 0) <= 60 for step in script.of(Receive)] == [True, True]
+
+
+def told(job_id: str, kind: str, seq: int, status: str = "processing") -> str:
+    at = "2026-01-01T00:00:00+00:00"
+    return json.dumps({"type": kind, "job_id": job_id, "at": at, "seq": seq, "status": status})
+
+
+def test_several_jobs_are_watched_over_one_socket_which_is_made_again() -> None:
+    begun = [told("a", "snapshot", 1), told("b", "snapshot", 1), told("a", "status", 2)]
+    again = [told("a", "snapshot", 2), told("b", "snapshot", 1)]
+    rest = [told("b", "status", 2, "completed"), told("b", "end", 2, "completed"), told("a", "end", 2, "completed")]
+    script = Script(None, None, None, *begun, Closed(1006, ""), None, None, None, *again, *rest)
+    script.run(watch_many(caller(key="k"), ["a", "b", "a"]))
+    assert script.is_over()
+    assert [step.url for step in script.of(Connect)] == ["wss://api.example/ws"] * 2
+    asked = [json.loads(step.text) for step in script.of(Say)]
+    assert asked == [
+        {"type": "subscribe", "job_id": "a"}, {"type": "subscribe", "job_id": "b"},
+        {"type": "subscribe", "job_id": "a", "after": 2}, {"type": "subscribe", "job_id": "b", "after": 1},
+    ]  # fmt: skip
+    kinds = [(event.job_id, event.type) for event in script.emitted]
+    assert kinds == [
+        ("a", "snapshot"), ("b", "snapshot"), ("a", "status"), ("b", "status"), ("b", "end"), ("a", "end"),
+    ]  # fmt: skip
+
+
+def test_of_very_many_jobs_the_next_is_watched_when_one_has_ended() -> None:
+    jobs = [f"j{number}" for number in range(AT_ONCE + 1)]
+    ends = [told(job_id, "end", 1, "completed") for job_id in jobs]
+    script = Script(None, *[None] * AT_ONCE, ends[0], None, *ends[1:])
+    script.run(watch_many(caller(key="k"), jobs))
+    assert script.is_over()
+    assert len(script.of(Connect)) == 1
+    assert [json.loads(step.text)["job_id"] for step in script.of(Say)] == jobs
+
+
+def test_a_job_that_may_not_be_watched_ends_the_watching_of_all() -> None:
+    no = json.dumps({"type": "error", "job_id": "b", "code": "job.not_found", "message": "There is no such job."})
+    with pytest.raises(NotFound) as refused:
+        Script(None, None, None, no).run(watch_many(caller(key="k"), ["a", "b"]))
+    assert refused.value.code == "job.not_found"

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 
 from comfyfleet_client.errors import ComfyfleetError, Unreachable
 from comfyfleet_client.http import MAX_FRAME, lost, lower, of_handshake, socket_closed
-from comfyfleet_client.steps import Alone, Answer, Connect, Emit, Fetch, Flow, Pause, Receive, Send
+from comfyfleet_client.steps import Alone, Answer, Connect, Emit, Fetch, Flow, Pause, Receive, Say, Send
 
 T = TypeVar("T")
 
@@ -120,6 +120,9 @@ class _Line:
             case Connect():
                 await self._connect(step)
                 return None
+            case Say():
+                await self._say(step)
+                return None
             case Receive():
                 return await self._receive(step)
             case Emit():  # to nobody
@@ -134,6 +137,14 @@ class _Line:
             raise of_handshake(refused) from refused
         except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, ConnectionClosed) as error:
             raise Unreachable(f"No websocket: {error}") from error
+
+    async def _say(self, step: Say) -> None:
+        if self._socket is None:
+            raise Unreachable("There is no websocket.")
+        try:
+            await self._socket.send(step.text)
+        except ConnectionClosed as closed:
+            raise socket_closed(closed) from closed
 
     async def _receive(self, step: Receive) -> str | bytes | None:
         if self._socket is None:

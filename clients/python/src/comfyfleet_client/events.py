@@ -102,14 +102,31 @@ def event_of(message: str | bytes) -> JobEvent | None:
     Raises:
         Unreadable: it is none at all.
     """
-    if isinstance(message, bytes):
+    frame = _frame(message)
+    kind = _KINDS.get(frame.get("type"))
+    return read(kind, frame) if kind is not None else None
+
+
+def refusal_of(message: str | bytes) -> dict[str, str] | None:
+    """``code`` and ``detail`` of what the service refuses of one job, if the message says that.
+
+    Raises:
+        Unreadable: it is no frame at all.
+    """
+    frame = _frame(message)
+    if frame.get("type") != "error":
         return None
+    return {"code": str(frame.get("code")), "detail": str(frame.get("message"))}
+
+
+def _frame(message: str | bytes) -> dict[str, Any]:
+    if isinstance(message, bytes):
+        return {}
     try:
         frame = json.loads(message)
     except (ValueError, RecursionError):
         raise Unreadable("The service sent a frame that is no JSON.") from None
-    kind = _KINDS.get(frame.get("type")) if isinstance(frame, dict) else None
-    return read(kind, frame) if kind is not None else None
+    return frame if isinstance(frame, dict) else {}
 
 
 @dataclass(slots=True)

@@ -79,6 +79,13 @@ class Connect:
 
 
 @dataclass(frozen=True, slots=True)
+class Say:
+    """Send this text over the websocket. Raises Closed."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Receive:
     """The next message of the websocket, text or bytes; None if there was none ``within_s``. Raises Closed."""
 

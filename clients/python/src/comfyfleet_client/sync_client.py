@@ -1,7 +1,7 @@
 """The client for programs that wait."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -189,6 +189,10 @@ class Jobs(_Part):
             timeout: seconds that the whole may take; then StillRunning.
         """
         return self._runner.iterate(watch.watch(self._caller, id_of(job), after=after, timeout=timeout))
+
+    def watch_many(self, jobs: Iterable[Job | str], *, timeout: float | None = None) -> Iterator[JobEvent]:
+        """What happens to several jobs until all have ended, over one websocket. Raises what ``watch`` raises."""
+        return self._runner.iterate(watch.watch_many(self._caller, [id_of(job) for job in jobs], timeout=timeout))
 
     def wait(self, job: Job | str, *, timeout: float | None = None) -> Job:
         """The job once it has ended, however it did. Raises StillRunning after ``timeout`` seconds."""

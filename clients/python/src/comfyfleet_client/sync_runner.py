@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from comfyfleet_client.errors import ComfyfleetError, Unreachable
 from comfyfleet_client.http import MAX_FRAME, lost, lower, of_handshake, socket_closed
-from comfyfleet_client.steps import Alone, Answer, Connect, Emit, Fetch, Flow, Pause, Receive, Send
+from comfyfleet_client.steps import Alone, Answer, Connect, Emit, Fetch, Flow, Pause, Receive, Say, Send
 
 T = TypeVar("T")
 
@@ -120,6 +120,9 @@ class _Line:
             case Connect():
                 self._connect(step)
                 return None
+            case Say():
+                self._say(step)
+                return None
             case Receive():
                 return self._receive(step)
             case Emit():  # to nobody
@@ -135,6 +138,14 @@ class _Line:
             raise of_handshake(refused) from refused
         except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, ConnectionClosed) as error:
             raise Unreachable(f"No websocket: {error}") from error
+
+    def _say(self, step: Say) -> None:
+        if self._socket is None:
+            raise Unreachable("There is no websocket.")
+        try:
+            self._socket.send(step.text)
+        except ConnectionClosed as closed:
+            raise socket_closed(closed) from closed
 
     def _receive(self, step: Receive) -> str | bytes | None:
         if self._socket is None:

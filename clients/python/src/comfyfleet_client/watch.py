@@ -1,6 +1,7 @@
-"""Watches a job over the websocket, and makes the connection again where it breaks."""
+"""Watches jobs over a websocket, and makes the connection again where it breaks."""
 
 import json
+from collections.abc import Iterable
 from random import random
 from time import monotonic
 from urllib.parse import urlencode
@@ -9,11 +10,13 @@ from comfyfleet_client import calls
 from comfyfleet_client.call import segment
 from comfyfleet_client.caller import Caller
 from comfyfleet_client.errors import ComfyfleetError, StillRunning, Unauthenticated, Unreachable, api_error
-from comfyfleet_client.events import Story, event_of
+from comfyfleet_client.events import JobEvent, Story, event_of, refusal_of
 from comfyfleet_client.results import Job
-from comfyfleet_client.steps import Closed, Connect, Emit, Flow, HandshakeRefused, Pause, Receive
+from comfyfleet_client.steps import Closed, Connect, Emit, Flow, HandshakeRefused, Pause, Receive, Say
 
 STEADY_S = 30.0  # a connection that lasted so long had nothing to do with the failures before it
+AT_ONCE = 100  # jobs over one socket, as many as the service takes
+_REFUSED = {"job.not_found": 404, "service.unavailable": 503}
 _STATUS = {4400: 422, 4401: 401, 4403: 403, 4404: 404}
 
 
@@ -52,6 +55,32 @@ def watch(caller: Caller, job_id: str, *, after: int | None = None, timeout: flo
         yield Pause(pause_s if left_s is None else min(pause_s, left_s))
 
 
+def watch_many(caller: Caller, job_ids: Iterable[str], *, timeout: float | None = None) -> Flow[None]:
+    """Emits every event of these jobs, over one socket, until all have ended; of one job in order.
+
+    Args:
+        caller: who asks.
+        job_ids: of any number of jobs; ``AT_ONCE`` of them are watched at a time.
+        timeout: seconds that the whole may take.
+
+    Raises:
+        StillRunning, ApiError, Unreachable: as ``watch``; one job that may not be watched ends it all.
+    """
+    stories, failed = {job_id: Story() for job_id in job_ids}, 0
+    until = None if timeout is None else monotonic() + timeout
+    url = f"ws{caller.base_url.removeprefix('http')}/ws"
+    while left := [job_id for job_id, story in stories.items() if not story.ended]:
+        opened, known = monotonic(), _known_of(stories)
+        try:
+            yield from caller.signed(None, lambda signature: _opened(url, signature))
+            yield from _follow(left, stories, until)
+        except ComfyfleetError as failure:
+            failed = 1 if monotonic() - opened >= STEADY_S or _known_of(stories) != known else failed + 1
+            pause_s = _pause_s(caller, failure, failed)
+            left_s = _left_s(until, left[0])
+            yield Pause(pause_s if left_s is None else min(pause_s, left_s))
+
+
 def ended(caller: Caller, job_id: str, *, timeout: float | None = None) -> Flow[Job]:
     """The job once it has ended. Raises what ``watch`` raises."""
     yield from watch(caller, job_id, timeout=timeout)
@@ -60,8 +89,46 @@ def ended(caller: Caller, job_id: str, *, timeout: float | None = None) -> Flow[
 
 def _connected(caller: Caller, job_id: str, story: Story, signature: dict[str, str]) -> Flow[None]:
     query = "" if story.after is None else "?" + urlencode({"after": story.after})
+    yield from _opened(f"ws{caller.base_url.removeprefix('http')}/ws/jobs/{segment(job_id)}{query}", signature)
+
+
+def _follow(left: list[str], stories: dict[str, Story], until: float | None) -> Flow[None]:
+    """Over the socket that is open now, to the end of all that are left."""
+    for job_id in left[:AT_ONCE]:
+        yield _subscription(job_id, stories[job_id])
+    waiting = left[AT_ONCE:]
+    while not all(story.ended for story in stories.values()):
+        event = _told((yield Receive(_left_s(until, left[0]))))
+        story = stories.get(event.job_id) if event is not None else None
+        if event is None or story is None or not story.is_news(event):
+            continue
+        yield Emit(event)
+        if story.ended and waiting:
+            yield _subscription(waiting[0], stories[waiting.pop(0)])
+
+
+def _known_of(stories: dict[str, Story]) -> list[tuple[int | None, bool]]:
+    return [(story.after, story.ended) for story in stories.values()]
+
+
+def _subscription(job_id: str, story: Story) -> Say:
+    after = {} if story.after is None else {"after": story.after}
+    return Say(json.dumps({"type": "subscribe", "job_id": job_id} | after))
+
+
+def _told(message: str | bytes | None) -> JobEvent | None:
+    """The event in a message, if it is one. Raises what the service refuses of one job."""
+    if message is None:
+        return None
+    refusal = refusal_of(message)
+    if refusal is not None:
+        raise api_error(_REFUSED.get(refusal["code"], 422), {}, json.dumps(refusal).encode())
+    return event_of(message)
+
+
+def _opened(url: str, signature: dict[str, str]) -> Flow[None]:
     try:
-        yield Connect(f"ws{caller.base_url.removeprefix('http')}/ws/jobs/{segment(job_id)}{query}", signature)
+        yield Connect(url, signature)
     except HandshakeRefused as refused:
         answer = refused.answer
         raise api_error(answer.status, answer.headers, answer.body) from None

@@ -16,6 +16,7 @@ from comfyfleet_client.cli.failures import JOB_FAILED
 from comfyfleet_client.results import Job, Output
 from comfyfleet_client.sync_client import Client
 
+JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="The ids of jobs.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.")]
 _PICTURE = "What to draw"
 _VISIBLE = re.compile(r"[!-~]{1,255}")
@@ -82,19 +83,23 @@ def submit(
     _judge(job)
 
 
-def watch(context: typer.Context, job: JobId, *, json: Json = False) -> None:
-    """Show how a job goes until it has ended; with --json every event."""
+def watch(context: typer.Context, jobs: JobIds, *, json: Json = False) -> None:
+    """Show how jobs go until all have ended; with --json every event."""
     with open_client(context) as client:
-        happening = client.jobs.watch(job)
+        happening = client.jobs.watch(jobs[0]) if len(jobs) == 1 else client.jobs.watch_many(jobs)
         if json:
             for event in happening:
                 show.as_json(event, type=event.type)
         else:
-            watching.shown(happening)
-        ended = client.jobs.get(job)
-    if not json:
-        typer.echo(ended.status)
-    _judge(ended)
+            watching.shown(happening, named=len(jobs) > 1)
+        ended = [client.jobs.get(job) for job in dict.fromkeys(jobs)]
+    for job in ended:
+        if not json:
+            typer.echo(job.status if len(jobs) == 1 else f"{job.job_id} {job.status}")
+        if not job.succeeded:
+            watching.verdict(job)
+    if not all(job.succeeded for job in ended):
+        raise typer.Exit(JOB_FAILED)
 
 
 def result(

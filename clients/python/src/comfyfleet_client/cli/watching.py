@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from comfyfleet_client import events
 from comfyfleet_client.cli.show import note
@@ -14,37 +14,42 @@ from comfyfleet_client.results import COMPLETED, Job
 
 @dataclass(slots=True)
 class _Lines:
-    """A line for each state."""
+    """A line for each state; ``named``: with the job that it is of."""
 
-    last: str = ""
-
-    def show(self, event: events.JobEvent) -> None:
-        if isinstance(event, events.Snapshot | events.Status) and event.status != self.last:
-            self.last = event.status
-            note(event.status)
-
-
-class _Bar:
-    """A bar that grows."""
-
-    def __init__(self, bar: Progress) -> None:
-        self._bar, self._task = bar, bar.add_task("pending", total=100, where="")
+    named: bool
+    last: dict[str, str] = field(default_factory=dict)
 
     def show(self, event: events.JobEvent) -> None:
+        if isinstance(event, events.Snapshot | events.Status) and event.status != self.last.get(event.job_id):
+            self.last[event.job_id] = event.status
+            note(f"{event.job_id} {event.status}" if self.named else event.status)
+
+
+class _Bars:
+    """A bar for each job, that grows."""
+
+    def __init__(self, bars: Progress, *, named: bool) -> None:
+        self._bars, self._named = bars, named
+        self._tasks: dict[str, TaskID] = {}
+
+    def show(self, event: events.JobEvent) -> None:
+        if event.job_id not in self._tasks:
+            name = f"{event.job_id} " if self._named else ""
+            self._tasks[event.job_id] = self._bars.add_task("pending", total=100, where="", name=name)
+        task = self._tasks[event.job_id]
         match event:
             case events.Snapshot():
-                self._bar.update(self._task, description=event.status, completed=event.progress)
+                self._bars.update(task, description=event.status, completed=event.progress)
             case events.Status():
                 completed = 100.0 if event.status == COMPLETED else None
-                self._bar.update(self._task, description=event.status, completed=completed, where="")
+                self._bars.update(task, description=event.status, completed=completed, where="")
             case events.Progress():
-                where = event.node_class or ""
-                self._bar.update(self._task, completed=event.progress, where=where)
+                self._bars.update(task, completed=event.progress, where=event.node_class or "")
 
 
-def shown(happening: Iterable[events.JobEvent]) -> None:
-    """Follow to the end, on stderr."""
-    with _display() as display:
+def shown(happening: Iterable[events.JobEvent], *, named: bool = False) -> None:
+    """Follow to the end, on stderr; ``named``: say of which job it is."""
+    with _display(named=named) as display:
         for event in happening:
             display.show(event)
 
@@ -59,11 +64,16 @@ def verdict(job: Job) -> None:
 
 
 @contextmanager
-def _display() -> Iterator[_Lines | _Bar]:
+def _display(*, named: bool) -> Iterator[_Lines | _Bars]:
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _Lines()
+        yield _Lines(named)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[where]}"))
+    columns = (
+        TextColumn("{task.fields[name]}{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[where]}"),
+    )
     with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
-        yield _Bar(bar)
+        yield _Bars(bar, named=named)
