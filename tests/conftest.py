@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+import structlog
+from structlog.typing import Processor
 
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -18,11 +20,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--containers", action="store_true", help="NATS and PostgreSQL from Docker, not from the wheels")
 
 
+# As a service logs: rich tracebacks, with every variable, stop the event loop for seconds.
+PLAIN_LOG: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+]
+
 hypothesis.settings.register_profile("bounded by pytest alone", deadline=None)  # how long one example takes is the load
 hypothesis.settings.load_profile("bounded by pytest alone")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    structlog.configure(processors=PLAIN_LOG)
     if config.getoption("--containers"):
         from tests.kit.containers import require_engine  # noqa: PLC0415 - Docker's client takes a second to import
 

@@ -78,11 +78,18 @@ class House:
         return user
 
     async def session(self, username: str) -> dict[str, Any]:
-        """A login of it."""
-        answer = await self.http.post("/api/v1/auth/login", json={"username": username, "password": PASSWORD})
-        assert answer.status_code == 200, answer.text
-        session: dict[str, Any] = answer.json()
-        return session
+        """A login of it, asked for again where auth is too busy, as its refusal says."""
+        answer: dict[str, Any] = {}
+
+        async def is_answered() -> bool:
+            nonlocal answer
+            credentials = {"username": username, "password": PASSWORD}
+            answer = (await self.http.post("/api/v1/auth/login", json=credentials)).json()
+            return answer.get("code") != "auth.busy"
+
+        await until(is_answered)
+        assert "access_token" in answer, answer
+        return answer
 
     async def user(self) -> tuple[dict[str, Any], dict[str, str]]:
         """A new user and the header of a session."""
