@@ -14,32 +14,31 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
-import uvloop
 from fastapi import FastAPI
 
-from chassis.cli import Service, commands
 from chassis.settings import ServiceSettings
 from contracts.gateway import Submission
 from stack.ports import free_ports
-from tests.kit.fleet import HELLO, ROOT, Fleet, running_fleet
+from tests.kit.fleet import ROOT, Fleet, running_fleet
+from tests.kit.hammer import Load, gateway_of, generated, running, serve_bare
 from tests.kit.waiting import until
-from tests.load.me_rate import Connection, gateway_port
 
 TARGET = 0.25
 PLENTY = 2**31 - 1
 STEP_MS = 3_600_000  # a busy node stays busy
 ENDLESS = json.loads((ROOT / "deploy/stack/demo_workflow.json").read_text())
+GRAPH: dict[str, Any] = {
+    "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 2, "color": 16746496}},
+    "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+    "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "load/img"}},
+}
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -53,30 +52,6 @@ class Side:
     counted: bool = False
     rates: list[float] = field(default_factory=list)
     spent: dict[str, list[float]] = field(default_factory=dict)
-
-
-async def hammer(url: str, key: str, body: bytes, connections: int, seconds: float) -> tuple[float, int]:
-    """Submits a second that a URL accepts, and how many there were in all."""
-    parts = urlsplit(url)
-    head = (
-        f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n"
-    )
-    request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-    loop = asyncio.get_running_loop()
-    made = [
-        (await loop.create_connection(lambda: Connection(request), parts.hostname or "", parts.port or 80))[1]
-        for _ in range(connections)
-    ]
-    before, began = sum(one.answers for one in made), perf_counter()
-    await asyncio.wait([one.ended for one in made], timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-    rate = (sum(one.answers for one in made) - before) / (perf_counter() - began)
-    for one in made:
-        one.stop()
-        if one.ended.done():
-            one.ended.result()
-    if not rate:
-        raise ValueError(f"{url} does not answer")
-    return rate, sum(one.answers for one in made)
 
 
 def bare_app(_: ServiceSettings) -> FastAPI:
@@ -96,43 +71,6 @@ def bare_app(_: ServiceSettings) -> FastAPI:
         }  # fmt: skip
 
     return app
-
-
-@asynccontextmanager
-async def running(url: str, *argv: str, **environment: str) -> AsyncIterator[None]:
-    """A Python module as a process, once its URL answers anything."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *argv, env={**os.environ, **environment}, cwd=ROOT, stdout=subprocess.DEVNULL
-    )
-    try:
-        async with httpx.AsyncClient(trust_env=False) as client:
-
-            async def answers() -> bool:
-                try:
-                    return bool((await client.get(url)).status_code)
-                except httpx.HTTPError:
-                    return False
-
-            await until(answers)
-        yield
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-async def generated(side: Side, arguments: argparse.Namespace) -> tuple[float, int]:
-    """The rate that a load generator in a process of its own gets, and how many submits it made."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.load.submit_rate", "--hammer", side.url,
-        "--connections", str(arguments.connections), "--seconds", str(arguments.seconds), cwd=ROOT,
-        env={**os.environ, "SUBMIT_KEY": side.key, "SUBMIT_BODY": json.dumps(side.body)},
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    printed, _ = await process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"the load generator ended with {process.returncode}")
-    rate, number = json.loads(printed)
-    return rate, number
 
 
 def spent(fleet: Fleet) -> dict[str, float]:
@@ -185,23 +123,24 @@ async def measure(arguments: argparse.Namespace) -> None:
         busy(fleet),
     ):
         (await client.post(f"{node}/prompt", json={"prompt": ENDLESS})).raise_for_status()
-        gateway = f"http://127.0.0.1:{gateway_port(fleet)}/api/v1/jobs"
-        submission = {"workflow": HELLO}
+        gateway = f"{gateway_of(fleet)}/api/v1/jobs"
+        submission = {"workflow": GRAPH}
         sides = {
             "bare": Side(f"{bare}/bare", submission),
-            "node's own /prompt": Side(f"{node}/prompt", {"prompt": HELLO}),
+            "node's own /prompt": Side(f"{node}/prompt", {"prompt": GRAPH}),
             "submit": Side(gateway, submission, fleet.key, counted=True),
             "submit, by proxy": Side(f"{fleet.base_url}/api/v1/jobs", submission, fleet.key),
         }
         for number in range(arguments.rounds + 1):
             for side in sides.values():
                 before = spent(fleet)
-                rate, submits = await generated(side, arguments)
+                load = Load([side.url], side.key, side.body, arguments.connections, arguments.seconds)
+                answered = await generated(load)
                 if not number:  # the first round warms up
                     continue
-                side.rates.append(rate)
+                side.rates.append(answered.rate)
                 for name, seconds in spent(fleet).items():
-                    side.spent.setdefault(name, []).append((seconds - before[name]) / submits * 1000)
+                    side.spent.setdefault(name, []).append((seconds - before[name]) / answered.number * 1000)
     show(sides, arguments)
 
 
@@ -222,26 +161,16 @@ def show(sides: dict[str, Side], arguments: argparse.Namespace) -> None:
             print(f"  {'all':14} {sum(costs.values()):7.3f}")
 
 
-class BareSettings(ServiceSettings):
-    """``BARE_PORT``."""
-
-    model_config = ServiceSettings.model_config | {"env_prefix": "BARE_"}
-
-
 def main() -> None:
-    """One of three: everything, the bare server, the load generator."""
+    """Everything, or the bare server."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--hammer", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.bare:
-        commands(Service(name="bare", settings=BareSettings, create_app=bare_app))(["serve"])
-    elif arguments.hammer:
-        key, body = os.environ["SUBMIT_KEY"], os.environ["SUBMIT_BODY"].encode()
-        print(json.dumps(uvloop.run(hammer(arguments.hammer, key, body, arguments.connections, arguments.seconds))))
+        serve_bare(bare_app)
     else:
         asyncio.run(measure(arguments))
 

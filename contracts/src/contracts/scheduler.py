@@ -516,6 +516,7 @@ READ_JOB: Rpc[ReadJob, JobRead] = Rpc(
     producers=("gateway", "notifier"),
     consumers=("scheduler",),
     timeout_s=1.5,
+    gathers=True,
 )
 ASK_WORK: Rpc[AskWork, Asked] = _rpc(
     "attempt", "ask", AskWork, Asked, "an idle node asks for work", producer="executor", key="node", timeout_s=7.0

@@ -10,10 +10,11 @@ from contracts.scheduler import JobError, JobEvent, JobState, ListJobs, Output
 from scheduler.domain.job import Standing
 from scheduler.domain.job_ids import window
 
-_POSITION = """CASE WHEN j.state = 'queued' AND NOT j.on_hold THEN (
-        SELECT count(*) FROM jobs a WHERE a.tenant_id = j.tenant_id AND a.state = 'queued' AND NOT a.on_hold
-            AND (a.priority > j.priority OR (a.priority = j.priority AND a.id <= j.id))
-    ) END"""
+_AHEAD = "SELECT count(*) FROM jobs a WHERE a.tenant_id = j.tenant_id AND a.state = 'queued' AND NOT a.on_hold"
+# Two counts, each a range of ix_jobs_queue: one with an OR would look at all that wait, also at those behind.
+_POSITION = f"""CASE WHEN j.state = 'queued' AND NOT j.on_hold THEN
+        ({_AHEAD} AND a.priority > j.priority) + ({_AHEAD} AND a.priority = j.priority AND a.id <= j.id)
+    END"""
 COLUMNS = """
 SELECT j.id, j.tenant_id, j.state, j.workflow, j.priority, j.labels, j.attempt, j.progress, j.images, j.seq,
     j.created_at, j.started_at, j.completed_at, j.outputs, j.error, j.on_hold, j.retry_of, now() AS now,

@@ -1,0 +1,198 @@
+"""A load generator in a process of its own, and the bare server to compare with. For measurements of ``tests/load``."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import httpx
+import uvloop
+from fastapi import FastAPI
+
+from chassis.cli import Service, commands
+from chassis.settings import ServiceSettings
+from tests.kit.fleet import ROOT, Fleet
+from tests.kit.waiting import until
+
+END = b"\r\n\r\n"
+LENGTH = b"content-length: "
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked: each connection asks for one URL again and again, the URLs dealt out in turn.
+
+    Attributes:
+        body: is POSTed as JSON; GET without one.
+        every_s: from one request of a connection to its next, spread evenly over the connections; 0 for at once.
+    """
+
+    urls: list[str]
+    key: str
+    body: dict[str, Any] | None = None
+    connections: int = 16
+    seconds: float = 3.0
+    every_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Answers a second, how many there were in all, and how long each took, from when its request was due; seconds."""
+
+    rate: float
+    number: int
+    took_s: list[float]
+
+
+class Connection(asyncio.Protocol):
+    """Sends the same request again once its answer is whole and the time has come."""
+
+    def __init__(self, request: bytes, *, first_at: float, every_s: float) -> None:
+        self._request, self._due, self._every_s = request, first_at, every_s
+        self._received = b""
+        self._stopped = False
+        self.took_s: list[float] = []
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin when it is due."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by name
+        self._loop.call_at(self._due, self._send)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The server must not hang up."""
+        if not self._stopped and not self.ended.done():
+            self.ended.set_exception(exc or ConnectionResetError("the server hung up"))
+
+    def data_received(self, data: bytes) -> None:
+        """A part of an answer, most often all of it."""
+        received = self._received = self._received + data
+        head = received.find(END)
+        if head < 0:
+            return
+        at = received.lower().find(LENGTH, 0, head) + len(LENGTH)
+        if len(received) < head + len(END) + int(received[at : received.find(b"\r", at)]):
+            return
+        if not received.startswith(b"HTTP/1.1 20"):
+            self.ended.set_exception(ValueError(received[:500]))
+            return
+        self._received = b""
+        now = self._loop.time()
+        self.took_s.append(now - self._due)
+        self._due = self._due + self._every_s if self._every_s else now
+        if self._due <= now:
+            self._send()
+        else:
+            self._loop.call_at(self._due, self._send)
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._stopped = True
+
+    def _send(self) -> None:
+        if self._transport and not self._stopped:
+            self._transport.write(self._request)
+
+
+def _request(url: str, load: Load) -> bytes:
+    parts = urlsplit(url)
+    body = b"" if load.body is None else json.dumps(load.body).encode()
+    method = "GET" if load.body is None else "POST"
+    lines = [f"{method} {parts.path} HTTP/1.1", f"Host: {parts.netloc}", f"X-API-Key: {load.key}"]
+    if load.body is not None:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join(lines).encode() + END + body
+
+
+def _same(connection: Connection) -> Connection:
+    return connection
+
+
+async def hammer(load: Load) -> Answered:
+    """Ask, in this process."""
+    loop = asyncio.get_running_loop()
+    begin = loop.time() + (1 if load.every_s else 0)  # connecting takes a while, and is not measured
+    made: list[Connection] = []
+    for number in range(load.connections):
+        url = load.urls[number % len(load.urls)]
+        first_at = begin + load.every_s * number / load.connections
+        connection = Connection(_request(url, load), first_at=first_at, every_s=load.every_s)
+        parts = urlsplit(url)
+        await loop.create_connection(partial(_same, connection), parts.hostname or "", parts.port or 80)
+        made.append(connection)
+    before, began = sum(len(one.took_s) for one in made), loop.time()
+    seconds = load.seconds + max(0, begin - began)
+    await asyncio.wait([one.ended for one in made], timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+    took_s = [took for one in made for took in one.took_s]
+    rate = (len(took_s) - before) / (loop.time() - max(began, begin))
+    for one in made:
+        one.stop()
+        if one.ended.done():
+            one.ended.result()
+    if not rate:
+        raise ValueError(f"{load.urls[0]} does not answer")
+    return Answered(rate, len(took_s), took_s)
+
+
+async def generated(load: Load) -> Answered:
+    """What ``hammer`` gets in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.kit.hammer", cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    printed, _ = await process.communicate(json.dumps(asdict(load)).encode())
+    if process.returncode:
+        raise RuntimeError(f"the load generator ended with {process.returncode}")
+    return Answered(**json.loads(printed))
+
+
+@asynccontextmanager
+async def running(url: str, *argv: str, **environment: str) -> AsyncIterator[None]:
+    """A Python module as a process, once its URL answers anything."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *argv, env={**os.environ, **environment}, cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    try:
+        async with httpx.AsyncClient(trust_env=False) as client:
+
+            async def answers() -> bool:
+                try:
+                    return bool((await client.get(url)).status_code)
+                except httpx.HTTPError:
+                    return False
+
+            await until(answers)
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+class BareSettings(ServiceSettings):
+    """``BARE_PORT``."""
+
+    model_config = ServiceSettings.model_config | {"env_prefix": "BARE_"}
+
+
+def serve_bare(create_app: Callable[[ServiceSettings], FastAPI]) -> None:
+    """Serve an application as a service is served, on ``BARE_PORT``."""
+    commands(Service(name="bare", settings=BareSettings, create_app=create_app))(["serve"])
+
+
+def gateway_of(fleet: Fleet) -> str:
+    """Where the gateway of a system itself listens, without the proxy."""
+    lines = (fleet.state / "env/gateway.env").read_text().splitlines()
+    port = dict(line.split("=", 1) for line in lines)["GATEWAY_PORT"]
+    return f"http://127.0.0.1:{port}"
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(uvloop.run(hammer(Load(**json.load(sys.stdin)))))))

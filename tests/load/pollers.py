@@ -1,0 +1,64 @@
+"""``GET /api/v1/jobs/{id}`` by many clients once a second each while others submit as fast as they are told to.
+
+    python -m tests.load.pollers [--pollers 1000] [--seconds 15] [--connections 16]
+
+The pollers are one process with a connection each, each for a job of its own that waits; those who submit are another.
+Three rounds: without submits, with half as many as this machine does without pollers, and with as many as it can. A
+read's time counts from when it was due, so that one that is late makes the next ones late too.
+"""
+
+import argparse
+import asyncio
+import statistics
+
+from tests.kit.fleet import running_fleet
+from tests.kit.hammer import Answered, Load, gateway_of, generated
+from tests.load.submit_rate import GRAPH, STEP_MS, busy, spent
+
+TARGET_MS = 100
+
+
+def line(name: str, answered: Answered) -> str:
+    """Rate and percentiles."""
+    cuts = statistics.quantiles(answered.took_s, n=1000, method="inclusive")
+    p50, p99, most = cuts[499] * 1000, cuts[989] * 1000, max(answered.took_s) * 1000
+    return f"{name:28} {answered.rate:7.0f}/s  p50 {p50:7.1f} ms  p99 {p99:7.1f} ms  most {most:7.1f} ms"
+
+
+async def measure(arguments: argparse.Namespace) -> None:
+    """Run both rounds and print what the pollers saw."""
+    async with running_fleet("--nodes", "1", "--step-ms", str(STEP_MS)) as fleet, busy(fleet):
+        jobs = f"{gateway_of(fleet)}/api/v1/jobs"
+        async with fleet.client() as client:
+            made = [await fleet.submit(client, workflow=GRAPH) for _ in range(arguments.pollers)]
+        reads = [f"{jobs}/{job['job_id']}" for job in made]
+        polling = Load(reads, fleet.key, connections=arguments.pollers, seconds=arguments.seconds, every_s=1.0)
+        alone = await generated(Load([jobs], fleet.key, {"workflow": GRAPH}, arguments.connections, 5))
+        print(line("submits alone", alone), flush=True)
+        for share in (0.0, 0.5, 1.0):
+            every_s = arguments.connections / (alone.rate * share) if 0 < share < 1 else 0.0
+            submitting = Load(
+                [jobs], fleet.key, {"workflow": GRAPH}, arguments.connections, arguments.seconds + 2, every_s
+            )
+            before = spent(fleet)
+            reading = asyncio.create_task(generated(polling))
+            submits = await generated(submitting) if share else None
+            print(line(f"reads, submits at {share:.0%}", await reading), flush=True)
+            if submits:
+                print(line("  the submits", submits), flush=True)
+            used = {name: seconds - before[name] for name, seconds in spent(fleet).items()}
+            print("  CPU seconds:", {name: round(taken, 1) for name, taken in used.items() if taken > 0.5}, flush=True)
+    print(f"target: p99 of reads under {TARGET_MS} ms")
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pollers", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--connections", type=int, default=16)
+    asyncio.run(measure(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
