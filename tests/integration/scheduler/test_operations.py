@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
@@ -130,6 +131,34 @@ async def test_a_cancelled_job_is_left_to_the_executor_that_stops_it(world: Worl
     assert (day.images, day.gpu_seconds) == (1, 0.5)
 
 
+async def test_a_job_that_is_cancelled_while_it_is_requeued_stays_cancelled(
+    world: World, operator: Operator, second_sql: asyncpg.Connection
+) -> None:
+    """A third party holds the tenant, so that the cancellation is before the withdrawal in the line for it."""
+    tenant, node = world.tenant(), await world.node()
+    job_id = await world.job(tenant, images=2)
+    given = await node.claim()
+
+    async def waiting(number: int) -> bool:
+        sql = """SELECT count(*) FROM pg_stat_activity
+            WHERE application_name = 'scheduler' AND datname = current_database() AND wait_event_type = 'Lock'"""
+        found: int = await world.system.sql.fetchval(sql)
+        return found == number
+
+    locked = second_sql.transaction()
+    await locked.start()
+    await second_sql.execute("SELECT 1 FROM tenants WHERE id = $1 FOR UPDATE", tenant)
+    cancelling = asyncio.create_task(world.cancel(tenant, job_id))
+    await until(lambda: waiting(1))
+    requeueing = asyncio.create_task(operator.job(job_id, JobOrder.REQUEUE))
+    await until(lambda: waiting(2))
+    await locked.rollback()
+    assert [job.state for job in await asyncio.gather(cancelling, requeueing)] == [JobState.CANCELLED] * 2
+    assert (await node.beat(given.ref)).lease is LeaseState.CANCELLED
+    assert await node.finish(given.ref, Outcome.CANCELLED, images=1)
+    assert await world.images(tenant) == 1
+
+
 async def test_drain_claim_and_finish_at_once_end_each_attempt_once(world: World, operator: Operator) -> None:
     tenant, node, other = world.tenant(), await world.node(), await world.node()
     for _ in range(10):
@@ -154,7 +183,14 @@ async def test_a_node_is_forgotten_only_when_it_is_gone(world: World, operator: 
     with pytest.raises(Relayed) as relayed:
         await operator.node(node.name, NodeOrder.FORGET)
     assert relayed.value.refused.code == "node.alive"
+    tenant = world.tenant()
+    await world.job(tenant)
+    given = await node.claim()
     await world.system.sql.execute("UPDATE nodes SET seen_at = now() - interval '1 day' WHERE name = $1", node.name)
+    with pytest.raises(Relayed) as relayed:
+        await operator.node(node.name, NodeOrder.FORGET)
+    assert relayed.value.refused.code == "node.alive"
+    assert await node.finish(given.ref)
     assert not (await operator.nodes())[node.name].online
     assert await operator.node(node.name, NodeOrder.FORGET) is None
     assert node.name not in await operator.nodes()

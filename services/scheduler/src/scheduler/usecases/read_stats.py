@@ -30,7 +30,7 @@ class StatsReader:
             return self._kept
 
     async def _count(self) -> Stats:
-        async with self._database.single() as connection:
+        async with self._database.direct() as connection:  # one time for all of it
             queue = {row["tier"]: row for row in await stats.queue(connection)}
             nodes = await stats.nodes(connection, online_s=self._online_s)
             hour = await stats.hour(connection)
