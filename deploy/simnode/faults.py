@@ -19,6 +19,7 @@ NAMES = frozenset(
         "prompt_500",
         "prompt_timeout",
         "slow_http",
+        "upload_lost",
         "view_404",
         "view_truncated",
         "worker_death",
@@ -28,7 +29,9 @@ NAMES = frozenset(
     }
 )
 
-ONE_SHOT = frozenset({"exit", "oom", "view_404", "view_truncated", "worker_death", "prompt_500", "prompt_timeout"})
+ONE_SHOT = frozenset(
+    {"exit", "oom", "view_404", "view_truncated", "worker_death", "prompt_500", "prompt_timeout", "upload_lost"}
+)
 """Faults that happen ``count`` times, once by default; the others go on until cleared, unless a count is given."""
 
 DEFAULTS: dict[str, Document] = {

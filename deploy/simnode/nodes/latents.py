@@ -40,6 +40,12 @@ def _set_mask(call: Call) -> Result:
     return Result((replace(call["samples"], mask=tuple(call["mask"])),))
 
 
+def _repeat(call: Call) -> Result:
+    latent, amount = call["samples"], call["amount"]
+    check_extent(latent.width * latent.height * latent.batch * amount // 16)
+    return Result((replace(latent, batch=latent.batch * amount),))
+
+
 def _decode(call: Call) -> Result:
     latent = call["samples"]
     check_extent(latent.width * latent.height * latent.batch * 3)
@@ -134,6 +140,14 @@ CLASSES = (
         outputs=("LATENT",),
         category="model/latent",
         display_name="Set Latent Noise Mask",
+    ),
+    NodeClass(
+        name="RepeatLatentBatch",
+        run=instantly(_repeat),
+        inputs=(socket("samples", "LATENT"), Field("amount", "INT", {"default": 1, "min": 1, "max": 64})),
+        outputs=("LATENT",),
+        category="model/latent/batch",
+        display_name="Repeat Latent Batch",
     ),
     NodeClass(
         name="VAEDecode",

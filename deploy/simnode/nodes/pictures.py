@@ -77,6 +77,11 @@ def _repeat(call: Call) -> Result:
     return Result((images * call["amount"],))
 
 
+def _to_mask(call: Call) -> Result:
+    channel = "RGBA".index(call["channel"][0].upper())
+    return Result(([image.convert("RGBA").getchannel(channel) for image in call["image"]],))
+
+
 def _measure(call: Call) -> Result:
     images = call["image"]
     width, height = images[0].size
@@ -160,6 +165,16 @@ CLASSES = (
         module="comfy_extras.nodes_images",
         display_name="Repeat Image Batch",
         search_aliases=("duplicate image", "clone image"),
+        schema_v3=True,
+    ),
+    NodeClass(
+        name="ImageToMask",
+        run=in_thread(_to_mask),
+        inputs=(socket("image", "IMAGE"), Field("channel", ("red", "green", "blue", "alpha"))),
+        outputs=("MASK",),
+        category="image/mask",
+        module="comfy_extras.nodes_mask",
+        display_name="Convert Image to Mask",
         schema_v3=True,
     ),
     NodeClass(

@@ -26,6 +26,8 @@ async def post_image(request: web.Request) -> web.Response:
     folder, name, content = target
     overwrite = form.get("overwrite") in {"true", "1"}
     stored = await asyncio.to_thread(store, folder, name, content, overwrite=overwrite)
+    if parts_of(request).faults.fire("upload_lost"):
+        (folder / stored).unlink()
     return _answer(stored, form)
 
 
