@@ -66,7 +66,7 @@ class ScriptedScheduler:
             raise KeyReused
         job_id = kept[1] if kept else asked.job_id
         if job_id not in self.jobs:
-            self.add(UUID(address.tenant), job_id, labels=asked.labels)
+            self.add(UUID(address.tenant), job_id, labels=asked.labels, model=asked.model, seed=asked.seed)
         if asked.idempotency_key:
             self.keys[asked.idempotency_key] = (asked.request_hash, job_id)
         quota = Quota(limit=10, used=3, resets_at=datetime.now(UTC) + timedelta(hours=1))

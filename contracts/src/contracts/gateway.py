@@ -14,8 +14,16 @@ Label = Annotated[str, Field(min_length=1, max_length=63)]
 WorkflowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
+UploadId = Annotated[
+    str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", min_length=36, max_length=36)
+]
+
+
 class Submission(Command):
     """What a client sends to have a job run: exactly one of ``prompt``, ``workflow``, ``workflow_name``.
+
+    With ``image``, an upload's id, a prompt is drawn over that picture, ``denoise`` of it anew; with ``mask`` too only
+    where that is white.
 
     The same body is taken by ``POST /api/v1/jobs`` and by an outside system's ``jobs.submit``.
     """
@@ -33,6 +41,9 @@ class Submission(Command):
     seed: Annotated[int, Field(ge=-1, le=2**64 - 1)] = -1
     num_images: Annotated[int, Field(ge=1, le=10)] = 1
     model: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    image: UploadId | None = None
+    mask: UploadId | None = None
+    denoise: Annotated[float, Field(gt=0, le=1)] | None = None
     workflow: dict[str, Any] | None = None
     workflow_name: WorkflowName | None = None
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
@@ -50,6 +61,9 @@ class Submission(Command):
         drawn = self.model_fields_set & PICTURE_FIELDS
         if self.prompt is None and drawn:
             raise ValueError(f'{", ".join(sorted(drawn))} go with "prompt"; a workflow holds its own values')
+        over = self.model_fields_set & OVER_FIELDS
+        if self.image is None and over:
+            raise ValueError(f'{", ".join(sorted(over))} go with "image"')
         named = self.model_fields_set & SAVED_FIELDS
         if self.workflow_name is None and named:
             raise ValueError(f'{", ".join(sorted(named))} go with "workflow_name"')
@@ -58,7 +72,10 @@ class Submission(Command):
 
 PICTURE_FIELDS = frozenset({
     "negative_prompt", "width", "height", "steps", "cfg_scale", "sampler", "scheduler", "seed", "num_images", "model",
+    "image", "mask", "denoise",
 })  # fmt: skip
+
+OVER_FIELDS = frozenset({"mask", "denoise"})
 
 SAVED_FIELDS = frozenset({"version", "parameters"})
 
@@ -94,6 +111,35 @@ class OutputsGranted(Fact):
     """One grant for each output asked for, in order."""
 
     grants: tuple[OutputGrant, ...]
+    expires_at: datetime
+
+
+class GrantInputs(Command):
+    """An executor asks for the uploads that a job names, to hand them to the node that runs it."""
+
+    job_id: UUID
+
+
+class InputGrant(Fact):
+    """Where to GET the bytes of one upload: a URL that works for this upload alone until ``expires_at``.
+
+    Attributes:
+        name: what the node is to call the file, one path component. The same for the same bytes of the same tenant;
+            nobody else can guess it.
+        sha256: of the bytes, hex.
+    """
+
+    id: UUID
+    url: str
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+class InputsGranted(Fact):
+    """One grant for each upload that is kept for the job."""
+
+    grants: tuple[InputGrant, ...]
     expires_at: datetime
 
 
@@ -147,5 +193,17 @@ GRANT_OUTPUTS: Rpc[GrantOutputs, OutputsGranted] = Rpc(
     consumers=("gateway",),
     key="node",
 )
+GRANT_INPUTS: Rpc[GrantInputs, InputsGranted] = Rpc(
+    kind=Traffic.RPC,
+    owner="gateway",
+    noun="inputs",
+    verb="grant",
+    payload=GrantInputs,
+    reply=InputsGranted,
+    says="where the uploads of a job are",
+    producers=("executor",),
+    consumers=("gateway",),
+    key="node",
+)
 
-TOPICS = (DOOR_SUBMIT, DOOR_READ, DOOR_CANCEL, GRANT_OUTPUTS)
+TOPICS = (DOOR_SUBMIT, DOOR_READ, DOOR_CANCEL, GRANT_OUTPUTS, GRANT_INPUTS)

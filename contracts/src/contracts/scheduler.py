@@ -101,6 +101,8 @@ class Job(Fact):
         images: images reserved, after the end images really made.
         held: an operator keeps it from being run until it is released.
         retry_of: the failed job that an operator had run again as this one.
+        model: checkpoint that a built-in workflow runs on; None of any other workflow, which names its own.
+        seed: the same of the seed.
     """
 
     job_id: UUID
@@ -123,6 +125,8 @@ class Job(Fact):
     error: JobError | None
     held: bool = False
     retry_of: UUID | None = None
+    model: str | None = None
+    seed: int | None = None
 
 
 class JobEvent(Fact):
@@ -149,7 +153,9 @@ class SubmitJob(Command):
     """Ask for a job. Submitting the same ``job_id`` again is the same job.
 
     Attributes:
+        inputs: the uploads that the graph names where a node takes a file; kept for the job until it has ended.
         workflow: name of the built-in or saved workflow, "custom" for a graph that was sent whole.
+        model, seed: what a built-in workflow runs on, to be told with the job.
         priority: within the tenant's own jobs, higher runs first.
         idempotency_key: 1 to 255 visible ASCII characters.
         request_hash: SHA-256 of the request body, hex; what the key is compared by.
@@ -158,7 +164,10 @@ class SubmitJob(Command):
 
     job_id: UUID
     graph: dict[str, Any]
+    inputs: Annotated[tuple[UUID, ...], Field(max_length=100)] = ()
     workflow: str = "custom"
+    model: str | None = None
+    seed: Annotated[int, Field(ge=0, le=2**64 - 1)] | None = None
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     labels: dict[str, str] = Field(default_factory=dict)
     start_within_seconds: Annotated[float, Field(gt=0)] | None = None
@@ -246,7 +255,11 @@ class ReadFleet(Command):
 
 
 class Fleet(Fact):
-    """What the nodes that were seen lately can run: model files by loader input, most common first."""
+    """What the nodes that were seen lately can run.
+
+    Attributes:
+        models: model files by loader input: most common first, of equally common ones those that nodes have loaded.
+    """
 
     models: dict[str, tuple[str, ...]]
     classes: tuple[str, ...]
@@ -287,6 +300,7 @@ class Assignment(Fact):
 
     Attributes:
         prompt_id: the id under which the node must know this attempt, minted once per attempt.
+        inputs: the uploads whose ids the graph names; the node is to have their bytes first.
         lease_s: seconds from now until the lease lapses without a heartbeat.
         run_within_s: seconds that the attempt may take, None for no bound.
     """
@@ -294,6 +308,7 @@ class Assignment(Fact):
     ref: AttemptRef
     prompt_id: UUID
     graph: dict[str, Any]
+    inputs: tuple[UUID, ...] = ()
     lease_s: float
     run_within_s: float | None
 
@@ -312,6 +327,7 @@ class Beat(Command):
         catalog_digest: of what the node can run, so that the scheduler can ask for it when it is new.
         attempt: the attempt at hand, whose lease this renews.
         progress: percent of that attempt.
+        loaded: model files of the node's last prompt, as ``Class.input=file``; none after the node was away.
     """
 
     boot_id: UUID
@@ -319,6 +335,7 @@ class Beat(Command):
     catalog_digest: str | None
     attempt: AttemptRef | None
     progress: float = 0
+    loaded: Annotated[tuple[str, ...], Field(max_length=100)] = ()
 
 
 class LeaseState(StrEnum):

@@ -13,6 +13,7 @@ MAX_NODES = 2_000  # real graphs have tens to hundreds; every node costs the fle
 MAX_BATCH = 4_096  # ComfyUI's own upper bound of batch_size
 
 BATCHING_INPUTS = ("batch_size", "amount")
+MODEL_SUFFIXES = (".safetensors", ".ckpt", ".sft", ".gguf", ".pt", ".pth", ".bin")
 PREVIEW_CLASSES = frozenset({"PreviewImage", "MaskPreview"})
 IMAGE_OUTPUT_CLASSES = frozenset({"SaveImage", "SaveAnimatedWEBP", "SaveAnimatedPNG", *PREVIEW_CLASSES})
 
@@ -40,6 +41,12 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
         The graph and no errors, or an unfinished graph and all that is wrong with it. A graph without errors has
         1 to ``MAX_NODES`` nodes, only whole links to nodes that exist, and no cycle.
     """
+    if _is_ui_format(raw):
+        message = (
+            "This is ComfyUI's UI format. Send the API format: in ComfyUI, menu Workflow, Export (API); "
+            "older ones: Settings, Enable Dev mode, then Save (API Format)."
+        )
+        return {}, (FieldError(pointer=pointer, code="workflow_ui_format", message=message),)
     if not isinstance(raw, Mapping) or not raw:
         message = "A workflow is a non-empty object of nodes in ComfyUI's API format (Export (API) in the menu)."
         return {}, (FieldError(pointer=pointer, code="workflow_not_a_graph", message=message),)
@@ -74,6 +81,11 @@ def links(node: GraphNode) -> Iterator[tuple[str, Link]]:
             yield name, (value[0], value[1])
 
 
+def is_model(value: object) -> bool:
+    """Whether this is the name of a model file."""
+    return isinstance(value, str) and value.endswith(MODEL_SUFFIXES)
+
+
 def estimate_images(graph: Graph) -> int:
     """How many images the graph will make, as far as its literals tell; at least 1.
 
@@ -98,6 +110,11 @@ def ancestors(graph: Graph, node_id: str) -> Iterator[str]:
             if source not in seen:
                 seen.add(source)
                 todo.append(source)
+
+
+def _is_ui_format(raw: object) -> bool:
+    """Whether this is what ComfyUI's editor saves: lists of nodes and links instead of nodes by id."""
+    return isinstance(raw, Mapping) and isinstance(raw.get("nodes"), list) and isinstance(raw.get("links"), list)
 
 
 def _read_node(body: object) -> GraphNode | None:

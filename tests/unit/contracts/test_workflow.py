@@ -28,7 +28,7 @@ def test_real_workflows_are_read_whole(path: Path) -> None:
         ([], "workflow_not_a_graph"),
         ({}, "workflow_not_a_graph"),
         ("x", "workflow_not_a_graph"),
-        ({"nodes": [], "links": []}, "node_malformed"),  # the UI's format
+        ({"nodes": [], "links": []}, "workflow_ui_format"),
         ({"1": {"class_type": "EmptyImage"}}, "node_malformed"),  # kills a node's worker thread
         ({"1": {"class_type": "EmptyImage", "inputs": None}}, "node_malformed"),
         ({"1": {**NODE, "is_changed": 1}}, "node_malformed"),

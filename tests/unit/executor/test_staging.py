@@ -6,13 +6,13 @@ import pytest
 from contracts.scheduler import AttemptRef
 from executor.domain.staging import MAX_PREFIX, stage
 
+FILES = {"0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee": "comfyfleet/a.png"}
 REF = AttemptRef(job_id=uuid4(), tenant_id=uuid4(), attempt=2, lease_token=uuid4())
 
 
 def staged(value: Any, name: str = "filename_prefix") -> Any:
-    return stage({"3": {"class_type": "SaveImage", "inputs": {name: value, "images": ["1", 0]}}}, REF)["3"]["inputs"][
-        name
-    ]
+    graph = {"3": {"class_type": "SaveImage", "inputs": {name: value, "images": ["1", 0]}}}
+    return stage(graph, REF, FILES)["3"]["inputs"][name]
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,16 @@ def test_also_inside_a_dynamic_input() -> None:
     assert staged("a", "format.filename_prefix") == f"{REF.job_id}/2/a"
 
 
+def test_an_upload_goes_by_the_name_that_the_node_has_for_it() -> None:
+    (upload,) = FILES
+    assert staged(upload, "image") == "comfyfleet/a.png"
+    assert staged(f"x{upload}", "image") == f"x{upload}"
+
+
 def test_links_and_everything_else_stay() -> None:
     assert staged(["1", 0]) == ["1", 0]
     assert staged("a/b", "text") == "a/b"
     node = {"class_type": "X", "inputs": {}, "_meta": {"title": "t"}}
     graph = {"1": node}
-    assert stage(graph, REF) == graph
+    assert stage(graph, REF, FILES) == graph
     assert graph["1"] is node

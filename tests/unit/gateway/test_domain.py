@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from contracts.gateway import Submission
 from contracts.wire.errors import FieldError
 from contracts.workflow import estimate_images, read_graph
-from gateway.domain import cursor, output_token, text_to_image
+from gateway.domain import built_in, cursor, image_to_image, output_token, text_to_image
 from gateway.domain.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
 from gateway.domain.errors import BadCursor, BadOutputToken, InvalidRequest, Malformed
 from gateway.domain.json_body import read_json, read_model
 from gateway.domain.keys import derive
 from gateway.domain.output_token import OutputRight
+from gateway.domain.upload_ids import upload_ids
 
 KEY = derive("secret", "tests")
 
@@ -34,18 +35,65 @@ def test_the_built_in_graph_is_whole_and_counts_its_images() -> None:
     }  # fmt: skip
 
 
-def test_a_seed_that_was_sent_is_kept() -> None:
-    built = text_to_image.build(Submission.model_validate({"prompt": "a", "seed": 2**64 - 1}), model="m", seed=5)
-    assert built["sampler"]["inputs"]["seed"] == 2**64 - 1
+UPLOAD, MASK = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee", "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffef"
+
+
+@pytest.mark.parametrize(
+    ("over", "name", "classes", "denoise"),
+    [
+        ({}, "image-to-image", {"LoadImage", "VAEEncode"}, 0.75),
+        ({"denoise": 0.3}, "image-to-image", {"LoadImage", "VAEEncode"}, 0.3),
+        ({"width": 64, "num_images": 2}, "image-to-image", {"ImageScale", "RepeatLatentBatch"}, 0.75),
+        ({"mask": MASK}, "inpaint", {"LoadImage", "LoadImageMask", "SetLatentNoiseMask"}, 1.0),
+        ({"mask": MASK, "height": 64}, "inpaint", {"ImageScale", "ImageToMask", "SetLatentNoiseMask"}, 1.0),
+    ],
+)
+def test_a_picture_beside_the_prompt_is_drawn_over(
+    over: dict[str, Any], name: str, classes: set[str], denoise: float
+) -> None:
+    submission = Submission.model_validate({"prompt": "a", "image": UPLOAD} | over)
+    graph, errors = read_graph(built_in.build(submission, model="m", seed=5))
+    assert not errors
+    assert built_in.name_of(submission) == name
+    assert classes <= {node.class_type for node in graph.values()}
+    assert graph["sampler"].inputs["denoise"] == denoise
+    assert estimate_images(graph) == over.get("num_images", 1)
+    sent = {UPLOAD, over.get("mask", UPLOAD)}
+    assert upload_ids({node_id: {"inputs": node.inputs} for node_id, node in graph.items()}) == sent
+
+
+def test_a_size_stretches_no_picture() -> None:
+    def scaled(**size: int) -> dict[str, Any]:
+        submission = Submission.model_validate({"prompt": "a", "image": UPLOAD, **size})
+        inputs = built_in.build(submission, model="m", seed=5)["scaled"]["inputs"]
+        return {name: inputs[name] for name in ("width", "height", "crop")}
+
+    assert scaled(width=64) == {"width": 64, "height": 0, "crop": "disabled"}
+    assert scaled(width=64, height=128) == {"width": 64, "height": 128, "crop": "center"}
+
+
+def test_a_huge_picture_is_scaled_down_and_no_other() -> None:
+    submission = Submission.model_validate({"prompt": "a", "image": UPLOAD})
+    assert image_to_image.fitted(submission, width=2048, height=64) == submission
+    tall = image_to_image.fitted(submission, width=3000, height=4000)
+    assert image_to_image.picture(tall)[0]["scaled"]["inputs"]["height"] == 2048
+    assert image_to_image.picture(tall)[0]["scaled"]["inputs"]["width"] == 0
+
+
+@pytest.mark.parametrize(
+    "sent", [{"mask": MASK}, {"denoise": 0.5}, {"image": UPLOAD.upper()}, {"image": UPLOAD, "denoise": 0}]
+)
+def test_what_makes_no_sense_beside_a_prompt_is_refused(sent: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        read_model(Submission, {"prompt": "a"} | sent)
 
 
 def test_errors_of_the_built_in_graph_point_at_what_was_sent() -> None:
-    error = FieldError(
-        pointer="/workflow/sampler/inputs/steps", code="c", message="m", node_id="sampler", input="steps"
-    )
-    assert text_to_image.explain([error]) == (FieldError(pointer="/steps", code="c", message="m"),)
+    submission = Submission.model_validate({"prompt": "a", "image": UPLOAD})
+    error = FieldError(pointer="/workflow/image/inputs/image", code="c", message="m", node_id="image", input="image")
+    assert built_in.explain(submission, (error,)) == (FieldError(pointer="/image", code="c", message="m"),)
     unknown = FieldError(pointer="/workflow/decoded", code="unknown_class", message="m", node_id="decoded")
-    assert text_to_image.explain([unknown])[0].pointer == ""
+    assert built_in.explain(submission, (unknown,))[0].pointer == ""
 
 
 @given(st.uuids(), st.text(), st.text())

@@ -34,6 +34,8 @@ CLASSES = {
     "SaveImage": ClassSpec(inputs={"images": InputSpec(type="IMAGE", required=True)}, outputs=(), output_node=True),
 }
 CATALOG = Catalog(CLASSES)
+MINE = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
+UPLOADS = frozenset({MINE})
 
 
 def graph_of(**changes: Any) -> Graph:
@@ -48,7 +50,7 @@ def graph_of(**changes: Any) -> Graph:
 
 
 def test_a_graph_that_the_node_can_run_has_no_errors() -> None:
-    assert check(graph_of(), CATALOG) == ()
+    assert check(graph_of(), CATALOG, UPLOADS) == ()
 
 
 @pytest.mark.parametrize(
@@ -66,13 +68,18 @@ def test_a_graph_that_the_node_can_run_has_no_errors() -> None:
             ("a.safetensors", "b.safetensors"),
         ),
         ({"class_type": "LoadImage", "inputs": {"image": "../../etc/passwd"}}, "file_not_uploaded", None),
+        ({"class_type": "LoadImage", "inputs": {"image": f"comfyfleet/{MINE}"}}, "file_not_uploaded", None),
+        ({"class_type": "LoadImage", "inputs": {"image": f"{MINE} [output]"}}, "file_not_uploaded", None),
+        ({"class_type": "LoadImage", "inputs": {"image": {"__value__": MINE}}}, "file_not_uploaded", None),
+        ({"class_type": "LoadImage", "inputs": {"image": ["1", 0]}}, "file_not_uploaded", None),
+        ({"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": MINE}}, "upload_misplaced", None),
         ({"class_type": "SaveImage", "inputs": {"images": ["1", 1]}}, "broken_link", (0,)),
     ],
 )
 def test_what_the_node_would_refuse_is_refused_with_what_would_be_valid(
     node: dict[str, Any], code: str, allowed: tuple[Any, ...] | None
 ) -> None:
-    (error,) = check(graph_of(**{"9": node}), CATALOG)
+    (error,) = check(graph_of(**{"9": node}), CATALOG, UPLOADS)
     assert (error.code, error.node_id, error.allowed) == (code, "9", allowed)
     assert error.pointer.startswith("/workflow/9")
 
@@ -80,18 +87,22 @@ def test_what_the_node_would_refuse_is_refused_with_what_would_be_valid(
 def test_a_link_of_another_type_is_refused() -> None:
     loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}}
     save = {"class_type": "SaveImage", "inputs": {"images": ["8", 2]}}
-    (error,) = check(graph_of(**{"8": loader, "9": save}), CATALOG)
+    (error,) = check(graph_of(**{"8": loader, "9": save}), CATALOG, UPLOADS)
     assert error.code == "link_type_mismatch"
 
 
 def test_a_wildcard_takes_any_link() -> None:
     image = {"class_type": "EmptyImage", "inputs": {"width": 8, "any": ["1", 0]}}
-    assert check(graph_of(**{"9": image}), CATALOG) == ()
+    assert check(graph_of(**{"9": image}), CATALOG, UPLOADS) == ()
+
+
+def test_an_upload_goes_where_a_node_takes_a_file() -> None:
+    assert check(graph_of(**{"9": {"class_type": "LoadImage", "inputs": {"image": MINE}}}), CATALOG, UPLOADS) == ()
 
 
 def test_a_graph_that_keeps_nothing_is_refused() -> None:
     graph, _ = read_graph({"1": {"class_type": "EmptyImage", "inputs": {"width": 8}}})
-    assert [error.code for error in check(graph, CATALOG)] == ["workflow_without_output"]
+    assert [error.code for error in check(graph, CATALOG, UPLOADS)] == ["workflow_without_output"]
 
 
 def test_needs_are_classes_and_chosen_options() -> None:

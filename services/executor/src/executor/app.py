@@ -27,6 +27,7 @@ from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PostPrompt
 from executor.usecases.report_attempt import ReportAttempt
 from executor.usecases.run_attempt import RunAttempt
+from executor.usecases.stage_inputs import StageInputs
 from executor.usecases.standby import Standby
 from executor.usecases.store_output import StoreOutput
 
@@ -106,6 +107,7 @@ def _build(settings: Settings) -> Parts:
     beating = Loop("executor.beat", beat, every_s=settings.heartbeat_s)
     state.when_changed(beating.wake)
     report = ReportAttempt(bus=bus, node_name=name, at_hand=at_hand)
+    stage = StageInputs(bus=bus, node=node, artifacts=artifacts, node_name=name, unreachable_s=settings.unreachable_s)
     post = PostPrompt(
         node=node, journal=journal, unreachable_s=settings.unreachable_s, stop_within_s=settings.stop_within_s
     )
@@ -133,6 +135,7 @@ def _build(settings: Settings) -> Parts:
         bus=bus,
         journal=journal,
         at_hand=at_hand,
+        stage=stage,
         post=post,
         store=store,
         report=report,

@@ -25,6 +25,7 @@ from gateway.api import (
     export,
     fleet,
     generate,
+    handout,
     intake,
     jobs,
     jwks,
@@ -71,12 +72,14 @@ from gateway.usecases.ended_jobs import EndedJobs
 from gateway.usecases.erase_tenants import TenantEraser
 from gateway.usecases.export_account import AccountExport
 from gateway.usecases.fleet import FleetView
+from gateway.usecases.hand_out_inputs import Handout
 from gateway.usecases.keyset import PublicKeys
 from gateway.usecases.limit_rate import RateLimiter
 from gateway.usecases.me import MeView
 from gateway.usecases.operations import Operations
 from gateway.usecases.own_uploads import OwnUploads
 from gateway.usecases.picture_line import PictureLine
+from gateway.usecases.pin_inputs import InputPins
 from gateway.usecases.record_denial import Denials
 from gateway.usecases.remove_jobs import JobRemover
 from gateway.usecases.remove_uploads import UploadRemover, UploadSweeper
@@ -125,6 +128,15 @@ def create_app(settings: Settings) -> FastAPI:
     desk = UploadDesk(kept, objects, pictures, line, max_bytes=settings.max_upload_size)
     ended = EndedJobs(bus, kept)
     sweeper = UploadSweeper(UploadSweep(database), objects, ended, orphan_age=timedelta(seconds=settings.orphan_age_s))
+    pins = InputPins(kept)
+    inputs = Handout(
+        uploads=kept,
+        objects=objects,
+        key=derive(secret, "inputs"),
+        names=derive(secret, "input names"),
+        origin=settings.internal_url,
+        link_s=settings.input_link_s,
+    )
     identity = Identity(bus, service="gateway")
     buckets = Buckets(database)
     limiter = RateLimiter(buckets)
@@ -146,10 +158,11 @@ def create_app(settings: Settings) -> FastAPI:
     workflow_store = Workflows(database)
     saved = SavedWorkflows(workflow_store, cursor_key=cursor_key)
     submitting: dict[str, Any] = {
-        "bus": bus, "fleet": fleet_view, "saved": saved, "public_url": settings.public_url, "used": me.used
+        "bus": bus, "fleet": fleet_view, "saved": saved, "pins": pins,
+        "public_url": settings.public_url, "used": me.used,
     }  # fmt: skip
-    open_door(bus, fleet_view, settings.public_url, saved=saved, used=me.used)
-    serve_grants(bus, outputs)
+    open_door(bus, fleet_view, settings.public_url, saved=saved, pins=pins, used=me.used)
+    serve_grants(bus, inputs, outputs)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -220,6 +233,7 @@ def create_app(settings: Settings) -> FastAPI:
             longest=timedelta(days=settings.upload_days),
             public_url=settings.public_url,
         ),
+        handout.router(handout=inputs),
         intake.router(intake=outputs, idle_s=settings.output_idle_s),
     )
     if settings.docs_public:

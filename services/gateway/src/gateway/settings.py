@@ -26,6 +26,7 @@ class Settings(DatabaseSettings):
     internal_url: str = Field(default="http://127.0.0.1:8001", description="origin that executors see")
     secret_key: SecretStr = Field(description="seeds the keys of cursors and upload links; the same on all replicas")
     artifacts_url: str = Field(default="file:///var/lib/comfyfleet/artifacts", description="file:///… or s3://…")
+    input_link_s: float = Field(default=300, gt=0, description="how long an executor may fetch an upload, seconds")
     output_link_s: float = Field(
         default=900, gt=0, description="how long an executor may send an output by its link, seconds"
     )

@@ -1,4 +1,4 @@
-"""The store of outputs: one PUT to a granted URL."""
+"""The store of uploads and outputs: one GET or PUT of a granted URL."""
 
 import asyncio
 import hashlib
@@ -12,6 +12,18 @@ from contracts.gateway import StoredOutput
 CONNECT_S = 5.0
 IDLE_S = 30.0  # between two signs of life of a transfer
 REPLY_CAP = 64 << 10  # bytes
+
+
+class GetRefused(Exception):
+    """The store answered, but did not give the bytes.
+
+    Attributes:
+        status: HTTP status of its answer.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the store gave {status}")
+        self.status = status
 
 
 class PutRefused(Exception):
@@ -30,12 +42,16 @@ class StoreAway(Exception):
     """The store did not answer, or holds something else than what was sent."""
 
 
+class Damaged(Exception):
+    """The store gave other bytes than were uploaded."""
+
+
 class TooLarge(Exception):
     """There are more bytes than may be sent."""
 
 
 class Artifacts:
-    """Stores outputs under granted URLs."""
+    """Fetches uploads and stores outputs by granted URLs."""
 
     def __init__(self) -> None:
         self._http = aiohttp.ClientSession(
@@ -45,6 +61,29 @@ class Artifacts:
     async def close(self) -> None:
         """Close every connection."""
         await self._http.close()
+
+    async def get(self, url: str, *, size: int, sha256: str, within_s: float) -> bytes:
+        """The bytes of an upload: exactly those with this SHA-256, hex.
+
+        Raises:
+            GetRefused: it does not give them.
+            StoreAway: it does not answer, or not to the end.
+            Damaged: they are others.
+        """
+        try:
+            async with asyncio.timeout(within_s), self._http.get(url) as response:
+                if response.status != 200:
+                    raise GetRefused(response.status)
+                content = bytearray()
+                async for chunk in response.content.iter_any():
+                    content += chunk
+                    if len(content) > size:
+                        raise Damaged
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise StoreAway(type(error).__name__) from error
+        if await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest()) != sha256:
+            raise Damaged
+        return bytes(content)
 
     async def put(
         self, url: str, chunks: AsyncIterator[bytes], *, size: int | None, content_type: str, cap: int, within_s: float

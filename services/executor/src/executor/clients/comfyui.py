@@ -142,6 +142,34 @@ class ComfyUI:
         await self._call("POST", "/queue", {"delete": [prompt_id]}, within_s=self._reply_s)
         await self._call("POST", "/interrupt", {"prompt_id": prompt_id}, within_s=self._reply_s)
 
+    async def has_input(self, folder: str, name: str, size: int) -> bool:
+        """Whether an input file is there in full, as far as its size tells."""
+        query = {"filename": name, "subfolder": folder, "type": "input"}
+        try:
+            async with (
+                asyncio.timeout(self._reply_s),
+                self._http.get(f"{self._url}/view", params=query, headers={"Range": "bytes=0-0"}) as response,
+            ):
+                return response.status == 206 and response.headers.get("content-range") == f"bytes 0-0/{size}"
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NodeAway(f"GET /view: {type(error).__name__}", heard=False) from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise NodeAway(f"GET /view: {type(error).__name__}") from error
+
+    async def put_input(self, folder: str, name: str, content: bytes) -> None:
+        """Give the node a file, in place of any other of this name. It may be seen half written until this returns.
+
+        Raises:
+            NoFile: the node does not take it.
+        """
+        form = aiohttp.FormData({"type": "input", "subfolder": folder, "overwrite": "true"})
+        form.add_field("image", content, filename=name, content_type="application/octet-stream")
+        status, text = await self._call("POST", "/upload/image", form=form, within_s=self._post_s)
+        if status in {400, 413}:
+            raise NoFile(f"POST /upload/image gave {status}")
+        if status != 200 or _object(_decode(text)).get("name") != name:
+            raise NodeAway(f"POST /upload/image gave {status} or another name")
+
     @asynccontextmanager
     async def view(self, found: Found) -> AsyncIterator[Viewed]:
         """Read a file that a prompt made.
@@ -165,16 +193,18 @@ class ComfyUI:
             response.close()
 
     async def _get(self, path: str, *, within_s: float | None = None) -> Any:
-        status, text = await self._call("GET", path, None, within_s=within_s or self._reply_s)
+        status, text = await self._call("GET", path, within_s=within_s or self._reply_s)
         if status != 200:
             raise NodeAway(f"GET {path} gave {status}")
         return _decode(text)
 
-    async def _call(self, method: str, path: str, body: Any, *, within_s: float) -> tuple[int, bytes]:
+    async def _call(
+        self, method: str, path: str, body: Any = None, *, form: aiohttp.FormData | None = None, within_s: float
+    ) -> tuple[int, bytes]:
         try:
             async with (
                 asyncio.timeout(within_s),
-                self._http.request(method, f"{self._url}{path}", json=body) as response,
+                self._http.request(method, f"{self._url}{path}", json=body, data=form) as response,
             ):
                 return response.status, await _bounded(response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:

@@ -13,21 +13,24 @@ MAX_PREFIX = 100  # a file name has 255 bytes, and ComfyUI appends a counter and
 _UNSAFE = re.compile(r"[^\w .%+=@()-]", re.ASCII)
 
 
-def stage(graph: Mapping[str, Any], ref: AttemptRef) -> dict[str, Any]:
-    """The graph with every output in a folder of this attempt alone.
+def stage(graph: Mapping[str, Any], ref: AttemptRef, files: Mapping[str, str]) -> dict[str, Any]:
+    """The graph with every output in a folder of this attempt alone, and files by the names that the node has for them.
 
     Two attempts so never meet in the node's output folder, and a node never answers with the files of an earlier run:
     its cache is keyed by the prefix too. Everything else stays as it was sent.
+
+    Args:
+        files: names by upload id. The scheduler has seen that these ids stand only where a node takes a file.
     """
     folder = f"{ref.job_id}/{ref.attempt}"
-    return {node_id: _staged(node, folder) for node_id, node in graph.items()}
+    return {node_id: _staged(node, folder, files) for node_id, node in graph.items()}
 
 
-def _staged(node: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    inputs = {
-        name: f"{folder}/{_plain(value)}" if _names_files(name) and isinstance(value, str) else value
-        for name, value in node["inputs"].items()
-    }
+def _staged(node: Mapping[str, Any], folder: str, files: Mapping[str, str]) -> dict[str, Any]:
+    inputs = dict(node["inputs"])
+    for name, value in inputs.items():
+        if isinstance(value, str):
+            inputs[name] = f"{folder}/{_plain(value)}" if _names_files(name) else files.get(value, value)
     return {**node, "inputs": inputs}
 
 

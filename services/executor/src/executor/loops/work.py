@@ -10,6 +10,7 @@ from chassis.logs import bound, log
 from contracts.scheduler import FinishAttempt, Outcome
 from executor.clients.comfyui import ComfyUI, NodeAway
 from executor.domain.attempt import Record
+from executor.domain.loaded import models_of
 from executor.domain.progress import ProgressFold
 from executor.store.journal import Journal
 from executor.usecases.ask_work import AskForWork
@@ -61,6 +62,8 @@ class Work:
     async def _reported(self, record: Record, finish: FinishAttempt) -> None:
         applied = await self.report.finished(finish)
         self.journal.clear()
+        if finish.outcome is Outcome.SUCCEEDED:
+            self.state.loaded = models_of(record.assignment.graph)
         log.info("executor.attempt.reported", outcome=finish.outcome, applied=applied)
         if finish.outcome is Outcome.SUCCEEDED and applied:
             fold = ProgressFold(record.assignment.graph)

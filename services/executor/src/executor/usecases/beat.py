@@ -33,6 +33,7 @@ class SendBeat:
             catalog_digest=catalog.digest if catalog else None,
             attempt=ref,
             progress=self.at_hand.percent,
+            loaded=self.state.loaded,
         )
         try:
             answer = await self.bus.ask(BEAT, beat, key=self.node_name)

@@ -28,6 +28,7 @@ class NodeState:
         self.came = asyncio.Event()
         self.catalog: ReportCatalog | None = None
         self.reported = False  # the scheduler has it
+        self.loaded: tuple[str, ...] = ()  # model files of the last prompt; a node that was away may have restarted
 
     def when_changed(self, callback: Callable[[], None]) -> None:
         """Call back when the node came, went, or can run something else."""
@@ -66,6 +67,7 @@ class NodeState:
             self.came.set()
         else:
             self.came.clear()
+            self.loaded = ()
         if online:
             log.info("executor.node.online")
         else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +34,11 @@ class PostPrompt:
     unreachable_s: float
     stop_within_s: float
 
-    async def __call__(self, record: Record, *, perhaps_there: bool) -> Verdict | None:
+    async def __call__(self, record: Record, files: Mapping[str, str], *, perhaps_there: bool) -> Verdict | None:
         """Post the prompt of an attempt, unless the node has it already.
 
         Args:
+            files: names that the node has for the uploads of the job.
             perhaps_there: an earlier executor may have posted it without leaving a word.
 
         Returns:
@@ -44,7 +46,7 @@ class PostPrompt:
         """
         if record.phase is Phase.POSTED:
             return None
-        graph = stage(record.assignment.graph, record.ref)
+        graph = stage(record.assignment.graph, record.ref, files)
         posts, away_since = 0, time.monotonic()
         just_sent = record.phase is Phase.POSTING
         look = perhaps_there or just_sent

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chassis.bus import Bus
@@ -22,6 +22,7 @@ from executor.usecases.grants import Grants
 from executor.usecases.post_prompt import PostPrompt
 from executor.usecases.report_attempt import ReportAttempt
 from executor.usecases.say_progress import SayProgress
+from executor.usecases.stage_inputs import FORGOTTEN, CannotStage, StagedFile, StageInputs
 from executor.usecases.standby import Standby
 from executor.usecases.stop_prompt import stop_prompt
 from executor.usecases.store_output import CannotStore, StoreOutput
@@ -41,6 +42,7 @@ class RunAttempt:
     bus: Bus
     journal: Journal
     at_hand: AtHand
+    stage: StageInputs
     post: PostPrompt
     store: StoreOutput
     report: ReportAttempt
@@ -71,17 +73,39 @@ class RunAttempt:
         await stop_prompt(self.node, self.journal, record.prompt_id, within_s=self.settings.stop_within_s)
         if self.at_hand.stop is Stop.LOST:
             return None
-        return _finish(record, CANCELLED, gpu_s=_passed_s(record))
+        return _finish(record, CANCELLED, gpu_s=self._spent_s(record))
+
+    def _spent_s(self, record: Record) -> float:
+        """What the attempt may have cost the node: nothing while it had not heard of it."""
+        last = self.journal.read() or record
+        return 0.0 if last.phase is Phase.ASSIGNED else _passed_s(last)
 
     async def _drive(self, record: Record, perhaps_there: bool) -> FinishAttempt:
         try:
-            return await self._driven(record, perhaps_there)
+            return await self._staged(record, perhaps_there)
+        except CannotStage as reason:
+            return _finish(record, reason.verdict)
         except Exception:  # noqa: BLE001 - the edge of an attempt: what is not understood is tried on another node
             log.exception("executor.attempt.crashed")
             self.journal.leave(record.prompt_id)
             return _finish(record, BUG, gpu_s=_passed_s(record))
 
-    async def _driven(self, record: Record, perhaps_there: bool) -> FinishAttempt:
+    async def _staged(self, record: Record, perhaps_there: bool) -> FinishAttempt:
+        """Drive it once the node has its files. The time until then is neither the job's nor the tenant's."""
+        inputs = record.assignment.inputs
+        if not inputs or record.phase is Phase.POSTED:
+            return await self._driven(record, {}, perhaps_there)
+        staged = await self.stage(record.ref, inputs)
+        if record.phase is Phase.ASSIGNED and not perhaps_there:
+            record = replace(record, begun_at=time.time())
+            self.journal.begin(record)
+        finish = await self._driven(record, staged, perhaps_there)
+        if finish.outcome is Outcome.FAILED and not await self.stage.still_there(staged):
+            return _finish(record, FORGOTTEN)
+        return finish
+
+    async def _driven(self, record: Record, staged: Mapping[str, StagedFile], perhaps_there: bool) -> FinishAttempt:
+        files = {upload: file.value for upload, file in staged.items()}
         fold = ProgressFold(record.assignment.graph)
         saying = SayProgress(self.bus, record, fold, self.at_hand)
         grants = Grants(self.bus, self.settings.node, record.ref)
@@ -93,19 +117,26 @@ class RunAttempt:
         watch = WatchPrompt(self.node, record, fold, saying.changed, self.settings, made=made)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(storing.close)
-            seen, wall_s = await self._followed(record, watch, saying, grants, perhaps_there=perhaps_there)
+            seen, wall_s = await self._followed(record, files, watch, saying, grants, perhaps_there=perhaps_there)
             if isinstance(seen, FinishAttempt):
                 return seen
             return await self._harvested(record, seen, wall_s, storing)
 
     async def _followed(
-        self, record: Record, watch: WatchPrompt, saying: SayProgress, grants: Grants, *, perhaps_there: bool
+        self,
+        record: Record,
+        files: Mapping[str, str],
+        watch: WatchPrompt,
+        saying: SayProgress,
+        grants: Grants,
+        *,
+        perhaps_there: bool,
     ) -> tuple[dict[str, Any] | FinishAttempt, float]:
         """The history entry of the prompt, or how the attempt ended without one; and the seconds that it took."""
         async with self.standby.following(record) as events:
             await events.tell(watch.on_event, watch.on_drop)
             posted_at = time.monotonic()
-            refused = await self.post(record, perhaps_there=perhaps_there)
+            refused = await self.post(record, files, perhaps_there=perhaps_there)
             if refused is not None:
                 return _finish(record, refused), 0.0
             async with (

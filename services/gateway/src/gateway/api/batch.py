@@ -18,6 +18,7 @@ from gateway.domain.json_body import read_model
 from gateway.domain.public_batch import Batch, BatchBody, BatchItem, BatchRequest, placed
 from gateway.domain.public_job import present
 from gateway.usecases.fleet import FleetView
+from gateway.usecases.pin_inputs import InputPins
 from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.submit_batch import BatchSubmitter, Outcome
 from gateway.usecases.submit_job import Accepted
@@ -33,7 +34,13 @@ _HEADERS = {name: says for name, says in HEADERS.items() if name != "Location"}
 
 
 def router(
-    *, bus: Bus, fleet: FleetView, saved: SavedWorkflows, public_url: str, used: Callable[[UUID], None]
+    *,
+    bus: Bus,
+    fleet: FleetView,
+    saved: SavedWorkflows,
+    pins: InputPins,
+    public_url: str,
+    used: Callable[[UUID], None],
 ) -> APIRouter:
     """The route; ``used`` is told whose use has changed."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -59,6 +66,7 @@ def router(
             bus=bus,
             fleet=fleet,
             saved=saved,
+            pins=pins,
         )
         outcomes = await submitter.submit()
         used(UUID(tenant))

@@ -21,10 +21,11 @@ from gateway.api.jobs import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, headers_of
 from gateway.api.problems import BODY, problems
 from gateway.domain.json_body import read_model
 from gateway.domain.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, preferred_wait_s
-from gateway.domain.public_generate import GenerateBody, chosen, generated
+from gateway.domain.public_generate import GenerateBody, generated
 from gateway.domain.public_job import JobBody, present
 from gateway.usecases.fleet import FleetView
 from gateway.usecases.generate import JobWait
+from gateway.usecases.pin_inputs import InputPins
 from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.submit_job import submit_job
 
@@ -45,7 +46,13 @@ _LATER = {"model": JobBody, "description": "It takes longer: the job as it stand
 
 
 def router(
-    *, bus: Bus, fleet: FleetView, saved: SavedWorkflows, public_url: str, used: Callable[[UUID], None]
+    *,
+    bus: Bus,
+    fleet: FleetView,
+    saved: SavedWorkflows,
+    pins: InputPins,
+    public_url: str,
+    used: Callable[[UUID], None],
 ) -> APIRouter:
     """The route; ``used`` is told whose use has changed."""
     routes = APIRouter(prefix="/api/v1", tags=["jobs"])
@@ -68,7 +75,9 @@ def router(
         """
         submission = read_model(Submission, body)
         keys = request.headers.getlist("idempotency-key")
-        accepted = await submit_job(submission, tenant=tenant, idempotency_keys=keys, bus=bus, fleet=fleet, saved=saved)
+        accepted = await submit_job(
+            submission, tenant=tenant, idempotency_keys=keys, bus=bus, fleet=fleet, saved=saved, pins=pins
+        )
         used(accepted.job.tenant_id)
         wait_s = preferred_wait_s(request.headers.getlist("prefer"))
         headers = headers_of(accepted) | ({} if wait_s is None else {"Preference-Applied": f"wait={wait_s}"})
@@ -81,9 +90,8 @@ def router(
         used(accepted.job.tenant_id)
         if wait.job.state not in FINAL:
             return _answer(present(wait.job, public_url), 202, headers)
-        model, seed = chosen(submission, accepted.graph, replayed=accepted.replayed)
         try:
-            return _answer(generated(wait.job, public_url, model=model, seed=seed), 200, headers)
+            return _answer(generated(wait.job, public_url), 200, headers)
         except Refusal as refusal:
             answer = problem_response(request, refusal.refused)
             answer.headers.update(headers)

@@ -22,6 +22,7 @@ from gateway.domain.moment import Bound
 from gateway.domain.public_job import JobBody, JobsBody, present
 from gateway.usecases.fleet import FleetView
 from gateway.usecases.list_jobs import list_jobs
+from gateway.usecases.pin_inputs import InputPins
 from gateway.usecases.read_job import cancel_job, purge_job, read_job
 from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.submit_job import Accepted, submit_job
@@ -70,6 +71,7 @@ def router(
     bus: Bus,
     fleet: FleetView,
     saved: SavedWorkflows,
+    pins: InputPins,
     public_url: str,
     cursor_key: bytes,
     used: Callable[[UUID], None],
@@ -85,6 +87,7 @@ def router(
             bus=bus,
             fleet=fleet,
             saved=saved,
+            pins=pins,
         )
         used(accepted.job.tenant_id)
         return json_response(present(accepted.job, public_url), 201, headers_of(accepted))

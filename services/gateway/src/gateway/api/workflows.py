@@ -27,6 +27,7 @@ from gateway.domain.saved_workflow import (
     present_workflow,
 )
 from gateway.usecases.fleet import FleetView
+from gateway.usecases.pin_inputs import InputPins
 from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.submit_job import submit_job
 
@@ -53,6 +54,7 @@ def router(
     bus: Bus,
     fleet: FleetView,
     saved: SavedWorkflows,
+    pins: InputPins,
     public_url: str,
     used: Callable[[UUID], None],
 ) -> APIRouter:
@@ -123,6 +125,7 @@ def router(
             bus=bus,
             fleet=fleet,
             saved=saved,
+            pins=pins,
             parameters_at="",
         )
         used(accepted.job.tenant_id)

@@ -19,6 +19,7 @@ from gateway.domain.errors import BodyTooLarge
 from gateway.domain.json_body import MAX_BYTES, read_json, read_model
 from gateway.domain.public_job import present
 from gateway.usecases.fleet import FleetView
+from gateway.usecases.pin_inputs import InputPins
 from gateway.usecases.read_job import cancel_job, read_job
 from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.submit_job import submit_job
@@ -27,7 +28,13 @@ IDEMPOTENCY_HEADER = "Idempotency-Key"
 
 
 def open_door(
-    bus: Bus, fleet: FleetView, public_url: str, *, saved: SavedWorkflows, used: Callable[[UUID], None]
+    bus: Bus,
+    fleet: FleetView,
+    public_url: str,
+    *,
+    saved: SavedWorkflows,
+    pins: InputPins,
+    used: Callable[[UUID], None],
 ) -> None:
     """Answer outside systems; ``used`` is told whose use has changed. To be called before the bus starts."""
 
@@ -43,6 +50,7 @@ def open_door(
             bus=bus,
             fleet=fleet,
             saved=saved,
+            pins=pins,
         )
         used(accepted.job.tenant_id)
         return body(accepted.job)

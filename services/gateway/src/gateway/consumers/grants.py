@@ -1,22 +1,37 @@
-"""Executors ask where the outputs of an attempt go."""
+"""Executors ask where the uploads of a job are, and where the outputs of an attempt go."""
 
 from uuid import UUID
 
 from chassis.bus import Bus
-from contracts.gateway import GRANT_OUTPUTS, GrantOutputs, OutputsGranted
+from contracts.gateway import (
+    GRANT_INPUTS,
+    GRANT_OUTPUTS,
+    GrantInputs,
+    GrantOutputs,
+    InputsGranted,
+    OutputsGranted,
+)
 from contracts.wire.errors import InvalidMessage
 from contracts.wire.topic import Address
+from gateway.usecases.hand_out_inputs import Handout
 from gateway.usecases.store_output import Intake
 
 
-def serve_grants(bus: Bus, intake: Intake) -> None:
+def serve_grants(bus: Bus, handout: Handout, intake: Intake) -> None:
     """Answer executors. To be called before the bus starts."""
 
-    async def grant(asked: GrantOutputs, address: Address) -> OutputsGranted:
-        try:
-            tenant = UUID(address.tenant)
-        except ValueError:
-            raise InvalidMessage from None
-        return intake.grant(asked, tenant)
+    async def grant_inputs(asked: GrantInputs, address: Address) -> InputsGranted:
+        return await handout.grant(asked, _tenant(address))
 
-    bus.serve(GRANT_OUTPUTS, grant)
+    async def grant_outputs(asked: GrantOutputs, address: Address) -> OutputsGranted:
+        return intake.grant(asked, _tenant(address))
+
+    bus.serve(GRANT_INPUTS, grant_inputs)
+    bus.serve(GRANT_OUTPUTS, grant_outputs)
+
+
+def _tenant(address: Address) -> UUID:
+    try:
+        return UUID(address.tenant)
+    except ValueError:
+        raise InvalidMessage from None

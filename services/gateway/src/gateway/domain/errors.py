@@ -63,6 +63,12 @@ class BadCursor(Refusal):
     kind, code = Kind.INVALID, "cursor.invalid"
 
 
+class BadInputToken(Refusal):
+    """This link to an upload is not one of ours or has expired."""
+
+    kind, code = Kind.FORBIDDEN, "upload.token_invalid"
+
+
 class BadOutputToken(Refusal):
     """This upload link is not one of ours or has expired."""
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from contracts.gateway import Submission
 from contracts.scheduler import FINAL, Job, JobError, JobState, OutputKind
 from contracts.wire.errors import FieldError, Refusal
 from gateway.domain.errors import JobCancelled, JobFailed, JobLost
@@ -30,19 +29,15 @@ class GenerateBody(JobBody):
     Attributes:
         image_url: gives the bytes of the first output that is no mere preview; null if the job made none.
         images: gives those of every image.
-        model: checkpoint that it ran on; null where a workflow names it, or an earlier request had it chosen.
-        seed: the same of the seed.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     image_url: str | None
     images: list[str]
-    model: str | None
-    seed: int | None
 
 
-def generated(job: Job, public_url: str, *, model: str | None, seed: int | None) -> GenerateBody:
+def generated(job: Job, public_url: str) -> GenerateBody:
     """The answer for a job that succeeded.
 
     Raises:
@@ -62,21 +57,7 @@ def generated(job: Job, public_url: str, *, model: str | None, seed: int | None)
         **body.model_dump(),
         image_url=urls_of(job.job_id, public_url).result if job.outputs else None,
         images=pictures,
-        model=model,
-        seed=seed,
     )
-
-
-def chosen(submission: Submission, graph: dict[str, Any], *, replayed: bool) -> tuple[str | None, int | None]:
-    """Model and seed of a job with a prompt, as far as they are known.
-
-    Of a replayed job only what the request itself names: the rest was chosen for the graph of an earlier one.
-    """
-    if submission.prompt is None:
-        return None, None
-    if replayed:
-        return submission.model, None if submission.seed == -1 else submission.seed
-    return graph["checkpoint"]["inputs"]["ckpt_name"], graph["sampler"]["inputs"]["seed"]
 
 
 def _why_not(job: Job) -> Refusal:

@@ -41,7 +41,11 @@ class OutputsBody(BaseModel):
 class JobBody(BaseModel):
     """One job. Times are RFC 3339, durations seconds.
 
-    ``held``: an operator keeps it waiting. ``retry_of``: the failed job that an operator had run again as this one.
+    Attributes:
+        held: an operator keeps it waiting.
+        retry_of: the failed job that an operator had run again as this one.
+        model: checkpoint that a built-in workflow runs on, also where we chose it; null for any other workflow.
+        seed: the same of the seed.
     """
 
     model_config = ConfigDict(
@@ -63,6 +67,8 @@ class JobBody(BaseModel):
                     "retry_of": None,
                     "outputs": [],
                     "error": None,
+                    "model": "sd_xl_base_1.0.safetensors",
+                    "seed": 4711,
                     "urls": {
                         "self": "https://api.example/api/v1/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee",
                         "events": "https://api.example/api/v1/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/events",
@@ -90,6 +96,8 @@ class JobBody(BaseModel):
     retry_of: UUID | None
     outputs: list[OutputBody]
     error: JobError | None
+    model: str | None
+    seed: int | None
     urls: Urls
 
 
@@ -118,6 +126,8 @@ def present(job: Job, public_url: str) -> JobBody:
         retry_of=job.retry_of,
         outputs=present_outputs(job, public_url),
         error=job.error,
+        model=job.model,
+        seed=job.seed,
         urls=urls_of(job.job_id, public_url),
     )
 

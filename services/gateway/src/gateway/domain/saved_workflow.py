@@ -15,21 +15,18 @@ from contracts.gateway import WorkflowName
 from contracts.scheduler import InvalidWorkflow
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
+from gateway.domain import built_in
 from gateway.domain.errors import InvalidRequest, UnknownWorkflow
 from gateway.domain.json_body import MAX_ERRORS
 from gateway.domain.parameters import MAX_PARAMETERS, ParameterBody, ParameterName, declare, schema
 
 MAX_WORKFLOWS = 100
 MAX_VERSIONS = 100
-RESERVED = frozenset({"custom", "text-to-image", "image-to-image", "inpaint"})
+RESERVED = frozenset({built_in.CUSTOM, *built_in.NAMES})
 """What the job list calls the workflows that nobody saved."""
 
 NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 _NAME = re.compile(NAME)
-_UI_FORMAT = (
-    "This is ComfyUI's UI format. Send the API format: in ComfyUI, menu Workflow, Export (API); "
-    "older ones: Settings, Enable Dev mode, then Save (API Format)."
-)
 
 
 class SaveBody(BaseModel):
@@ -141,8 +138,6 @@ def content_of(sent: SaveBody) -> Content:
             when it is to run.
     """
     graph = sent.workflow
-    if isinstance(graph.get("nodes"), list) and isinstance(graph.get("links"), list):
-        raise InvalidWorkflow((FieldError(pointer="/workflow", code="workflow_ui_format", message=_UI_FORMAT),))
     _, errors = read_graph(graph, "/workflow")
     declared: dict[str, ParameterBody] = {}
     if not errors:

@@ -88,6 +88,10 @@ SELECT id FROM uploads WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid[]) O
 _PIN = Statement("""
 INSERT INTO upload_uses (upload_id, job_id) SELECT unnest(:ids::uuid[]), :job_id ON CONFLICT DO NOTHING
 """)
+_PINNED = Statement(f"""
+SELECT {_COLUMNS} FROM uploads
+WHERE tenant_id = :tenant_id AND id IN (SELECT upload_id FROM upload_uses WHERE job_id = :job_id) ORDER BY id
+""")  # noqa: S608 - our own columns
 _TAKE = Statement("SELECT key FROM uploads WHERE tenant_id = :tenant_id AND id = :id FOR UPDATE")
 _USES = Statement("""
 SELECT job_id, now() - pinned_at AS since FROM upload_uses WHERE upload_id = :id AND ended_at IS NULL ORDER BY job_id
@@ -167,6 +171,12 @@ class Uploads:
             if len(held) < len(wanted):
                 raise UnknownUpload
             await _PIN.run(connection, ids=wanted, job_id=job_id)
+
+    async def pinned(self, tenant_id: str, job_id: UUID) -> list[Upload]:
+        """The uploads of the tenant that the job uses."""
+        async with self._database.single() as connection:
+            rows = await _PINNED.all(connection, tenant_id=UUID(tenant_id), job_id=job_id)
+        return [Upload(**row) for row in rows]
 
     async def unpin(self, job_ids: Collection[UUID]) -> None:
         """These jobs have ended, or will never be: they hold nothing any more."""

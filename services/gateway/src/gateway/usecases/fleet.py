@@ -7,7 +7,7 @@ from chassis.bus import Bus
 from contracts.scheduler import READ_FLEET, Fleet, NoFleet, ReadFleet
 from contracts.wire.errors import FieldError
 from gateway.domain.errors import NoModel
-from gateway.domain.text_to_image import CHECKPOINTS
+from gateway.domain.prompt_graph import CHECKPOINTS
 
 
 class FleetView:
@@ -30,7 +30,7 @@ class FleetView:
         return self._known
 
     async def default_model(self) -> str:
-        """The checkpoint that a prompt without a model runs on: the most common one.
+        """The checkpoint that a prompt without a model runs on: the most common one, a loaded one if several are.
 
         Raises:
             NoFleet: no node was seen yet.

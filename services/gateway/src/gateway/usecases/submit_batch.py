@@ -13,6 +13,7 @@ from contracts.wire.errors import Kind, Refusal
 from gateway.domain.idempotency import idempotency_key
 from gateway.domain.json_body import read_model
 from gateway.usecases.fleet import FleetView
+from gateway.usecases.pin_inputs import InputPins
 from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.submit_job import Accepted, submit_job
 
@@ -35,8 +36,10 @@ class BatchSubmitter:
         bus: Bus,
         fleet: FleetView,
         saved: SavedWorkflows,
+        pins: InputPins,
     ) -> None:
         self._items, self._tenant, self._bus, self._fleet, self._saved = items, tenant, bus, fleet, saved
+        self._pins = pins
         self._key = idempotency_key(idempotency_keys)
         self._digest = _digest(items) if self._key is not None else ""
 
@@ -75,6 +78,7 @@ class BatchSubmitter:
                 bus=self._bus,
                 fleet=self._fleet,
                 saved=self._saved,
+                pins=self._pins,
                 part_of=self._digest,
             )
         except Refusal as refusal:

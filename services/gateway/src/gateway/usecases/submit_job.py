@@ -4,7 +4,9 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import orjson
 
@@ -25,10 +27,12 @@ from contracts.scheduler import (
 )
 from contracts.wire.errors import FieldError, Kind, Refusal, Relayed, Unavailable
 from contracts.workflow import read_graph
-from gateway.domain import parameters, text_to_image
+from gateway.domain import built_in, image_to_image, parameters
 from gateway.domain.idempotency import idempotency_key
 from gateway.domain.json_body import MAX_ERRORS
+from gateway.domain.prompt_graph import MAX_SEED
 from gateway.usecases.fleet import FleetView
+from gateway.usecases.pin_inputs import InputPins
 from gateway.usecases.saved_workflows import SavedWorkflows, fill_in
 
 READ_BACK_S = 0.5  # with SUBMIT_JOB's own time it stays below the 2 s in which a client hears of an outage
@@ -36,10 +40,17 @@ PATIENT_S = 5.0
 
 
 class Plan(NamedTuple):
-    """What a submission becomes. ``explain`` has errors of the graph point at what the client sent instead."""
+    """What a submission becomes.
+
+    Attributes:
+        model, seed: of a built-in workflow.
+        explain: has errors of the graph point at what the client sent instead.
+    """
 
     graph: dict[str, Any]
     workflow: str
+    model: str | None = None
+    seed: int | None = None
     explain: Callable[[tuple[FieldError, ...]], tuple[FieldError, ...]] = tuple
 
 
@@ -48,11 +59,10 @@ class Accepted:
 
     Attributes:
         quota: None where only reading it back told that it was.
-        graph: what was submitted now; of a replayed job it may differ in what we chose, such as the seed.
     """
 
-    def __init__(self, job: Job, *, replayed: bool, quota: Quota | None, graph: dict[str, Any]) -> None:
-        self.job, self.replayed, self.quota, self.graph = job, replayed, quota, graph
+    def __init__(self, job: Job, *, replayed: bool, quota: Quota | None) -> None:
+        self.job, self.replayed, self.quota = job, replayed, quota
 
 
 async def submit_job(
@@ -63,6 +73,7 @@ async def submit_job(
     bus: Bus,
     fleet: FleetView,
     saved: SavedWorkflows,
+    pins: InputPins,
     part_of: str = "",
     parameters_at: str = "/parameters",
 ) -> Accepted:
@@ -77,6 +88,7 @@ async def submit_job(
         bus: the way to the scheduler.
         fleet: names the model where the submission does not.
         saved: has the workflow that the submission names.
+        pins: keeps the uploads that it names.
         part_of: digest of the request that this is a part of; the key is compared by all of that.
         parameters_at: where in the request the parameters are, as a JSON Pointer.
 
@@ -88,31 +100,40 @@ async def submit_job(
         Relayed: the scheduler refused.
         Unavailable: nobody knows whether it was committed, or it was not. The same Idempotency-Key is safe to send.
     """
-    plan = await _plan(submission, tenant, fleet, saved, parameters_at)
+    plan = await _plan(submission, tenant, fleet, saved, pins=pins, parameters_at=parameters_at)
+    key, job_id = idempotency_key(idempotency_keys), new_id()
     command = SubmitJob(
-        job_id=new_id(),
+        job_id=job_id,
         graph=plan.graph,
+        inputs=await pins.pin(plan.graph, tenant=tenant, job_id=job_id),
         workflow=plan.workflow,
+        model=plan.model,
+        seed=plan.seed,
         priority=submission.priority,
         labels=submission.labels,
         start_within_seconds=submission.start_within_seconds,
         run_within_seconds=submission.run_within_seconds,
-        idempotency_key=idempotency_key(idempotency_keys),
+        idempotency_key=key,
         request_hash=_request_hash(submission, part_of),
     )
     with bound(job_id=str(command.job_id)):
         try:
-            return await _commit(command, tenant, bus)
+            accepted = await _commit(command, tenant, bus)
         except Relayed as relayed:
+            if command.inputs and not _in_doubt(relayed):
+                await pins.release(job_id)
             if submission.workflow is None and relayed.refused.code == InvalidWorkflow.code:
                 raise InvalidWorkflow(plan.explain(relayed.refused.errors)) from relayed
             raise
+        if command.inputs and accepted.job.job_id != job_id:  # replayed: that job has pins of its own
+            await pins.release(job_id)
+        return accepted
 
 
 async def _commit(command: SubmitJob, tenant: str, bus: Bus) -> Accepted:
     """Submit. An answer that was lost is read back; only a scheduler that answers at all is given more time."""
     try:
-        return _accepted(await bus.ask(SUBMIT_JOB, command, tenant=tenant), command)
+        return _accepted(await bus.ask(SUBMIT_JOB, command, tenant=tenant))
     except (Unavailable, Relayed) as refusal:
         if refusal.refused.kind is not Kind.UNAVAILABLE or not _in_doubt(refusal):
             raise
@@ -123,10 +144,10 @@ async def _commit(command: SubmitJob, tenant: str, bus: Bus) -> Accepted:
     except Relayed as relayed:
         if relayed.refused.code != UnknownJob.code:
             raise doubt from None
-        return _accepted(await bus.ask(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S), command)
+        return _accepted(await bus.ask(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S))
     except Unavailable:
         raise doubt from None
-    return Accepted(read.job, replayed=False, quota=None, graph=command.graph)
+    return Accepted(read.job, replayed=False, quota=None)
 
 
 def _in_doubt(refusal: Refusal) -> bool:
@@ -136,26 +157,36 @@ def _in_doubt(refusal: Refusal) -> bool:
     )
 
 
-def _accepted(submitted: Submitted, command: SubmitJob) -> Accepted:
-    return Accepted(submitted.job, replayed=submitted.replayed, quota=submitted.quota, graph=command.graph)
+def _accepted(submitted: Submitted) -> Accepted:
+    return Accepted(submitted.job, replayed=submitted.replayed, quota=submitted.quota)
 
 
 async def _plan(
-    submission: Submission, tenant: str, fleet: FleetView, saved: SavedWorkflows, parameters_at: str
+    submission: Submission, tenant: str, fleet: FleetView, saved: SavedWorkflows, *, pins: InputPins, parameters_at: str
 ) -> Plan:
     if submission.workflow_name is not None:
         version = await saved.read(submission.workflow_name, submission.version, tenant=tenant)
         graph = fill_in(version, submission.parameters, parameters_at)
         explain = lambda errors: parameters.explain(errors, version.parameters, parameters_at)  # noqa: E731
-        return Plan(graph, version.heading.name, explain)
+        return Plan(graph, version.heading.name, explain=explain)
     if submission.workflow is None:
         model = submission.model or await fleet.default_model()
-        graph = text_to_image.build(submission, model=model, seed=secrets.randbelow(text_to_image.MAX_SEED + 1))
-        return Plan(graph, text_to_image.NAME, text_to_image.explain)
+        seed = secrets.randbelow(MAX_SEED + 1) if submission.seed == -1 else submission.seed
+        graph = built_in.build(await _within_bounds(submission, tenant, pins), model=model, seed=seed)
+        return Plan(graph, built_in.name_of(submission), model, seed, partial(built_in.explain, submission))
     _, errors = read_graph(submission.workflow, "/workflow")
     if errors:
         raise InvalidWorkflow(errors[:MAX_ERRORS])
-    return Plan(submission.workflow, text_to_image.CUSTOM)
+    return Plan(submission.workflow, built_in.CUSTOM)
+
+
+async def _within_bounds(submission: Submission, tenant: str, pins: InputPins) -> Submission:
+    """With a size for a picture that is too large for a job and comes without one."""
+    if submission.image is None or image_to_image.resizes(submission):
+        return submission
+    for upload in (await pins.find({UUID(submission.image)}, tenant=tenant)).values():
+        return image_to_image.fitted(submission, width=upload.width, height=upload.height)
+    return submission
 
 
 def _request_hash(submission: Submission, part_of: str) -> str:

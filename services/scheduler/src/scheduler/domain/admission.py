@@ -152,6 +152,8 @@ def _standing(candidate: Candidate, tenant: LockedTenant, *, position: int) -> S
         now=tenant.now,
         outputs=(),
         error=None,
+        model=command.model,
+        seed=command.seed,
         queue_position=position,
         retry_of=command.retry_of,
     )

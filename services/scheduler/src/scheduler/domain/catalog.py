@@ -69,16 +69,22 @@ def needs_of(graph: Graph, catalog: Catalog) -> tuple[str, ...]:
     return tuple(sorted(needs))
 
 
-def check(graph: Graph, catalog: Catalog) -> tuple[FieldError, ...]:
-    """Everything that keeps this node from running the graph; nothing if it can. Pointers start at ``/workflow``."""
-    errors = [error for node_id, node in graph.items() for error in _check_node(graph, node_id, node, catalog)]
+def check(graph: Graph, catalog: Catalog, uploads: frozenset[str]) -> tuple[FieldError, ...]:
+    """Everything that keeps this node from running the graph; nothing if it can. Pointers start at ``/workflow``.
+
+    An input that takes a file takes an id of ``uploads`` and nothing else: no name, no path, no link. So no graph reads
+    what another job has on the node.
+    """
+    errors = [error for node_id, node in graph.items() for error in _check_node(graph, node_id, node, catalog, uploads)]
     if not errors and not any(catalog.classes[node.class_type].output_node for node in graph.values()):
         message = "Nothing in this workflow keeps its result: add an output node such as SaveImage."
         errors.append(FieldError(pointer="/workflow", code="workflow_without_output", message=message))
     return tuple(errors)
 
 
-def _check_node(graph: Graph, node_id: str, node: GraphNode, catalog: Catalog) -> Iterator[FieldError]:
+def _check_node(
+    graph: Graph, node_id: str, node: GraphNode, catalog: Catalog, uploads: frozenset[str]
+) -> Iterator[FieldError]:
     spec = catalog.classes.get(node.class_type)
     if spec is None:
         near = get_close_matches(node.class_type, catalog.classes, n=5)
@@ -93,12 +99,22 @@ def _check_node(graph: Graph, node_id: str, node: GraphNode, catalog: Catalog) -
     for name, accepted in spec.inputs.items():
         if accepted.required and name not in node.inputs and not _is_dynamic(accepted):
             yield _error(node_id, name, "required_input_missing", f"{name} is required.")
-    linked = dict(links(node))
+    yield from _check_inputs(graph, node_id, catalog, uploads)
+
+
+def _check_inputs(graph: Graph, node_id: str, catalog: Catalog, uploads: frozenset[str]) -> Iterator[FieldError]:
+    node = graph[node_id]
+    spec = catalog.classes[node.class_type]
     for name, value in node.inputs.items():
         known = spec.inputs.get(name)
         if known is None:
             continue
-        if name in linked:
+        if known.upload:
+            yield from _check_file(node_id, name, value, uploads)
+        elif isinstance(value, str) and value in uploads:
+            message = f"{name} takes no file; the id of an upload goes where a node takes one."
+            yield _error(node_id, name, "upload_misplaced", message)
+        elif isinstance(value, list):
             yield from _check_link(graph, node_id, name, known, catalog)
         else:
             yield from _check_value(node_id, name, value, known)
@@ -118,10 +134,14 @@ def _check_link(graph: Graph, node_id: str, name: str, accepted: InputSpec, cata
         yield _error(node_id, name, "link_type_mismatch", f"{name} takes {accepted.type}, the link gives {given}.")
 
 
+def _check_file(node_id: str, name: str, value: Any, uploads: frozenset[str]) -> Iterator[FieldError]:
+    if not isinstance(value, str) or value not in uploads:
+        message = f"{name} takes the id of a file that you have uploaded (POST /api/v1/upload); this is none."
+        yield _error(node_id, name, "file_not_uploaded", message)
+
+
 def _check_value(node_id: str, name: str, value: Any, accepted: InputSpec) -> Iterator[FieldError]:
-    if accepted.upload:
-        yield _error(node_id, name, "file_not_uploaded", f"{name} takes a file that you have uploaded; this is none.")
-    elif accepted.options is not None:
+    if accepted.options is not None:
         if value not in accepted.options:
             message = f"{name} is none of the {len(accepted.options)} values that the fleet has."
             yield _error(node_id, name, "value_not_in_list", message, accepted.options[:MAX_ALLOWED])

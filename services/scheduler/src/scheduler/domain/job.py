@@ -42,6 +42,8 @@ class Standing:
     now: datetime
     outputs: tuple[Output, ...]
     error: JobError | None
+    model: str | None
+    seed: int | None
     queue_position: int | None
     on_hold: bool = False
     retry_of: UUID | None = None
@@ -71,6 +73,8 @@ def view(job: Standing, eta_seconds: float | None = None) -> Job:
         error=job.error,
         held=job.on_hold,
         retry_of=job.retry_of,
+        model=job.model,
+        seed=job.seed,
     )
 
 

@@ -18,6 +18,7 @@ class Claimable:
 
     job: Held
     graph: dict[str, Any]
+    inputs: tuple[UUID, ...]
     run_within_s: float | None
     now: datetime
 
@@ -28,7 +29,7 @@ UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
 FROM jobs j JOIN graphs g ON g.job_id = j.id
 WHERE attempts.node = :node AND attempts.ended_at IS NULL AND j.id = attempts.job_id
 RETURNING attempts.job_id, attempts.tenant_id, attempts.attempt, attempts.lease_token, attempts.prompt_id,
-    g.graph, j.run_within_s
+    g.graph, g.inputs, j.run_within_s
 """)
 _PICK_TENANT = Statement("""
 SELECT t.id, now() AS now FROM tenants t
@@ -40,7 +41,7 @@ WHERE t.ready AND EXISTS (
 ORDER BY t.vtime, t.id LIMIT 1 FOR UPDATE OF t SKIP LOCKED
 """)
 _PICK_JOB = Statement("""
-SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.run_within_s, g.graph
+SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.run_within_s, g.graph, g.inputs
 FROM jobs j JOIN graphs g ON g.job_id = j.id
 WHERE j.tenant_id = :tenant_id AND j.state = 'queued' AND NOT j.on_hold
     AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
@@ -106,6 +107,7 @@ async def live_on(connection: Connection, node: str, lease_s: float) -> Assignme
         ),
         prompt_id=row["prompt_id"],
         graph=row["graph"],
+        inputs=tuple(row["inputs"]),
         lease_s=lease_s,
         run_within_s=row["run_within_s"],
     )
@@ -122,7 +124,13 @@ async def pick(connection: Connection, runnable: Sequence[int]) -> Claimable | N
         return None
     fields = {name: row[name] for name in Held.__slots__}
     job = Held(**{**fields, "state": JobState(row["state"])})
-    return Claimable(job=job, graph=row["graph"], run_within_s=row["run_within_s"], now=tenant["now"])
+    return Claimable(
+        job=job,
+        graph=row["graph"],
+        inputs=tuple(row["inputs"]),
+        run_within_s=row["run_within_s"],
+        now=tenant["now"],
+    )
 
 
 async def begin(connection: Connection, found: Claimable, node: str, *, lease_s: float) -> Assignment:
@@ -132,7 +140,14 @@ async def begin(connection: Connection, found: Claimable, node: str, *, lease_s:
     prompt_id = uuid4()  # ComfyUI 0.24 and newer takes canonical UUIDs only
     parameters = {"node": node, "prompt_id": prompt_id, "lease_s": lease_s, "cost": COST_ESTIMATE_S}
     await _BEGIN.run(connection, **{**ref.model_dump(), **parameters})
-    return Assignment(ref=ref, prompt_id=prompt_id, graph=found.graph, lease_s=lease_s, run_within_s=found.run_within_s)
+    return Assignment(
+        ref=ref,
+        prompt_id=prompt_id,
+        graph=found.graph,
+        inputs=found.inputs,
+        lease_s=lease_s,
+        run_within_s=found.run_within_s,
+    )
 
 
 async def renew(

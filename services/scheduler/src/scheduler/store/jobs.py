@@ -17,7 +17,8 @@ _POSITION = f"""CASE WHEN j.state = 'queued' AND NOT j.on_hold THEN
     END"""
 COLUMNS = """
 SELECT j.id, j.tenant_id, j.state, j.workflow, j.priority, j.labels, j.attempt, j.progress, j.images, j.seq,
-    j.created_at, j.started_at, j.completed_at, j.outputs, j.error, j.on_hold, j.retry_of, now() AS now,
+    j.created_at, j.started_at, j.completed_at, j.outputs, j.error, j.model, j.seed, j.on_hold,
+    j.retry_of, now() AS now,
     {position} AS queue_position
 FROM jobs j
 """
@@ -90,5 +91,6 @@ def standing(row: Row) -> Standing:
             "state": JobState(row["state"]),
             "outputs": tuple(Output.model_validate(output) for output in row["outputs"] or ()),
             "error": JobError.model_validate(row["error"]) if row["error"] else None,
+            "seed": None if row["seed"] is None else int(row["seed"]),
         }
     )

@@ -3,14 +3,15 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from uuid import UUID
 
 from chassis.statement import Connection, Row, Statement
+from contracts.scheduler import Beat
 
 _BEAT = Statement("""
-INSERT INTO nodes (name, boot_id, online, seen_at, catalog_digest)
-VALUES (:name, :boot_id, :online, now(), (SELECT digest FROM catalogs WHERE digest = :digest))
+INSERT INTO nodes (name, boot_id, online, seen_at, loaded, catalog_digest)
+VALUES (:name, :boot_id, :online, now(), :loaded, (SELECT digest FROM catalogs WHERE digest = :digest))
 ON CONFLICT (name) DO UPDATE SET boot_id = excluded.boot_id, online = excluded.online, seen_at = excluded.seen_at,
+    loaded = excluded.loaded,
     catalog_digest = coalesce(excluded.catalog_digest, nodes.catalog_digest)
 RETURNING catalog_digest IS NOT DISTINCT FROM CAST(:digest AS text) AS known
 """)
@@ -21,7 +22,7 @@ _RUNS = Statement("UPDATE nodes SET catalog_digest = :digest WHERE name = :name"
 _CATALOG = Statement("SELECT classes_zlib FROM catalogs WHERE digest = :digest")
 _SEEN = Statement("""
 SELECT n.name, n.online AND n.seen_at > now() - make_interval(secs => :online_s) AS online, n.seen_at,
-    n.catalog_digest, a.job_id
+    n.catalog_digest, n.loaded, a.job_id
 FROM nodes n LEFT JOIN attempts a ON a.node = n.name AND a.ended_at IS NULL
 WHERE n.seen_at > now() - make_interval(secs => :forgotten_s) ORDER BY n.name
 """)
@@ -32,10 +33,10 @@ _REQUIREMENT = Statement("SELECT id FROM requirements WHERE digest = :digest")
 _NEW_REQUIREMENTS = Statement("SELECT id, needs FROM requirements WHERE id <> ALL(CAST(:known AS bigint[]))")
 
 
-async def beat(connection: Connection, name: str, *, boot_id: UUID, online: bool, digest: str | None) -> bool:
+async def beat(connection: Connection, name: str, beat: Beat) -> bool:
     """Note a sign of life; whether the node's catalog is known."""
-    parameters = {"name": name, "boot_id": boot_id, "online": online, "digest": digest}
-    return bool(await _BEAT.value(connection, **parameters))
+    parameters = {"name": name, "boot_id": beat.boot_id, "online": beat.online, "loaded": list(beat.loaded)}
+    return bool(await _BEAT.value(connection, **parameters, digest=beat.catalog_digest))
 
 
 async def keep_catalog(connection: Connection, name: str, digest: str, classes_zlib: str) -> None:
@@ -51,7 +52,7 @@ async def catalog(connection: Connection, digest: str) -> str | None:
 
 
 async def seen(connection: Connection, *, online_s: float, forgotten_s: float) -> Sequence[Row]:
-    """Nodes (name, online, seen_at, catalog_digest, job_id) that were seen within ``forgotten_s`` seconds."""
+    """Nodes (name, online, seen_at, catalog_digest, loaded, job_id) that were seen within ``forgotten_s`` seconds."""
     return await _SEEN.all(connection, online_s=online_s, forgotten_s=forgotten_s)
 
 

@@ -30,7 +30,8 @@ SELECT attempt, node, leased_at, ended_at, outcome, gpu_seconds, error FROM atte
 WHERE job_id = :id ORDER BY attempt
 """)
 _REPEATABLE = Statement("""
-SELECT j.workflow, j.priority, j.labels, j.run_within_s AS run_within_seconds, g.graph
+SELECT j.workflow, j.priority, j.labels, j.run_within_s AS run_within_seconds, j.model, j.seed,
+    g.graph, g.inputs
 FROM jobs j JOIN graphs g ON g.job_id = j.id WHERE j.id = :id AND j.tenant_id = :tenant_id
 """)
 _PRIORITISE = Statement("UPDATE jobs SET priority = :priority WHERE id = :id")
@@ -57,7 +58,7 @@ async def attempts_of(connection: Connection, job_id: UUID) -> Sequence[Row]:
 
 
 async def repeatable(connection: Connection, tenant_id: UUID, job_id: UUID) -> Row | None:
-    """What it takes to submit a job again: ``graph, workflow, priority, labels, run_within_seconds``."""
+    """What it takes to submit a job again: fields of a ``SubmitJob``."""
     return await _REPEATABLE.first(connection, id=job_id, tenant_id=tenant_id)
 
 

@@ -40,18 +40,19 @@ WITH accepted AS (
         CAST(:ids AS uuid[]), CAST(:tenants AS uuid[]), CAST(:priorities AS integer[]), CAST(:workflows AS text[]),
         CAST(:labels AS text[]), CAST(:requirements AS bigint[]), CAST(:images AS integer[]), CAST(:keys AS text[]),
         CAST(:hashes AS text[]), CAST(:start_within AS float[]), CAST(:run_within AS float[]),
-        CAST(:graphs AS text[]), CAST(:events AS text[]), CAST(:message_ids AS uuid[]), CAST(:subjects AS text[]),
-        CAST(:retries AS uuid[])
+        CAST(:models AS text[]), CAST(:seeds AS text[]), CAST(:graphs AS text[]), CAST(:inputs AS text[]),
+        CAST(:events AS text[]), CAST(:message_ids AS uuid[]), CAST(:subjects AS text[]), CAST(:retries AS uuid[])
     ) AS a (id, tenant_id, priority, workflow, labels, requirement_id, images, key, request_hash, start_within,
-            run_within, graph, event, message_id, subject, retry_of)
+            run_within, model, seed, graph, inputs, event, message_id, subject, retry_of)
 ), made AS (
     INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day, seq,
-                      idempotency_key, request_hash, start_by, run_within_s, retry_of)
+                      idempotency_key, request_hash, start_by, run_within_s, model, seed, retry_of)
     SELECT id, tenant_id, 'queued', priority, workflow, CAST(labels AS jsonb), requirement_id, images, :usage_day, 1,
-           key, request_hash, now() + make_interval(secs => start_within), run_within, retry_of
+           key, request_hash, now() + make_interval(secs => start_within), run_within, model, CAST(seed AS numeric),
+           retry_of
     FROM accepted
 ), drawn AS (
-    INSERT INTO graphs (job_id, graph) SELECT id, CAST(graph AS json) FROM accepted
+    INSERT INTO graphs (job_id, graph, inputs) SELECT id, CAST(graph AS json), CAST(inputs AS uuid[]) FROM accepted
 ), logged AS (
     INSERT INTO job_events (job_id, seq, event) SELECT id, 1, CAST(event AS jsonb) FROM accepted
 ), charged AS (
@@ -107,7 +108,10 @@ async def insert(connection: Connection, accepted: Sequence[Accepted], *, day: d
         hashes=[command.request_hash for command in commands],
         start_within=[command.start_within_seconds for command in commands],
         run_within=[command.run_within_seconds for command in commands],
+        models=[command.model for command in commands],
+        seeds=[None if command.seed is None else str(command.seed) for command in commands],
         graphs=[one.candidate.graph for one in accepted],
+        inputs=[f"{{{','.join(map(str, command.inputs))}}}" for command in commands],
         events=[_event(one).model_dump_json() for one in accepted],
         message_ids=[new_id() for _ in accepted],
         retries=[command.retry_of for command in commands],

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Numeric,
     Table,
     Text,
     Uuid,
@@ -101,6 +102,8 @@ JOBS = Table(
     Column("completed_at", DateTime(timezone=True)),
     Column("outputs", JSONB),
     Column("error", JSONB),
+    Column("model", Text, comment="of a built-in workflow, here and below"),
+    Column("seed", Numeric(20, 0), comment="up to 2^64 - 1"),
     Column("on_hold", Boolean, nullable=False, server_default="false", comment="queued, and not counted there"),
     Column("retry_of", Uuid, comment="the failed job that this one runs again"),
     Index(
@@ -127,6 +130,7 @@ GRAPHS = Table(
     METADATA,
     Column("job_id", Uuid, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("graph", JSON, nullable=False),
+    Column("inputs", ARRAY(Uuid), nullable=False, server_default="{}", comment="uploads that it names"),
 )
 
 # One row per try. A live attempt holds its node; only its lease token may write about it.
@@ -181,6 +185,7 @@ NODES = Table(
     Column("online", Boolean, nullable=False),
     Column("seen_at", DateTime(timezone=True), nullable=False),
     Column("catalog_digest", Text),
+    Column("loaded", ARRAY(Text), nullable=False, server_default="{}", comment="Class.input=file of its last prompt"),
     Column("cordoned_at", DateTime(timezone=True), comment="an operator wants it to get no new work"),
     Column("drain_at", DateTime(timezone=True), comment="and to lose what it has then"),
 )

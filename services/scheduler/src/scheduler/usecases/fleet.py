@@ -10,13 +10,12 @@ from chassis.logs import log
 from chassis.postgres import Database
 from chassis.statement import Connection
 from contracts.scheduler import ClassPage, Fleet, InvalidWorkflow, NodeSummary, NoFleet, ReadClasses
-from contracts.workflow import Graph
+from contracts.workflow import Graph, is_model
 from scheduler.domain.catalog import Catalog, check, needs_of, read_catalog
 from scheduler.domain.fleet_classes import page_of
 from scheduler.store import nodes
 
 NODES_FRESH_S = 1.0  # how long the list of nodes may be old; a submit must not ask for it each time
-MODEL_SUFFIXES = (".safetensors", ".ckpt", ".sft", ".gguf", ".pt", ".pth", ".bin")
 
 
 class FleetKnowledge:
@@ -31,11 +30,16 @@ class FleetKnowledge:
         self._runnable: dict[str, set[int]] = {}
         self._nodes: Sequence[NodeSummary] = ()
         self._digests: tuple[str, ...] = ()
+        self._loaded: Counter[str] = Counter()
         self._nodes_until = 0.0
         self._refreshing: asyncio.Task[None] | None = None
 
-    async def needs(self, graph: Graph) -> tuple[str, ...]:
+    async def needs(self, graph: Graph, uploads: frozenset[str]) -> tuple[str, ...]:
         """What a node must have to run the graph; at least one node of the fleet has it.
+
+        Args:
+            graph: a graph without errors.
+            uploads: ids that it may name where a node takes a file.
 
         Raises:
             InvalidWorkflow: no node can run it; says what the node that comes closest lacks.
@@ -45,7 +49,7 @@ class FleetKnowledge:
         catalogs = [self._catalogs[digest] for digest in self._digests]
         if not catalogs:
             raise NoFleet(retry_after_s=5)
-        findings = [check(graph, catalog) for catalog in catalogs]
+        findings = [check(graph, catalog, uploads) for catalog in catalogs]
         for catalog, errors in zip(catalogs, findings, strict=True):
             if not errors:
                 return needs_of(graph, catalog)
@@ -90,7 +94,7 @@ class FleetKnowledge:
                     met.add(row["id"])
 
     async def read(self) -> Fleet:
-        """What the nodes that were seen lately can run; models by loader input, the most common first."""
+        """What the nodes that were seen lately can run."""
         await self._refresh_nodes()
         common: dict[str, Counter[str]] = {}
         classes: set[str] = set()
@@ -98,16 +102,20 @@ class FleetKnowledge:
             for name, spec in self._catalogs[digest].classes.items():
                 classes.add(name)
                 for field, accepted in spec.inputs.items():
-                    models = [option for option in accepted.options or () if _is_model(option)]
+                    models = [option for option in accepted.options or () if is_model(option)]
                     if models:
                         common.setdefault(f"{name}.{field}", Counter()).update(map(str, models))
-        ordered = {field: _most_common_first(counts) for field, counts in sorted(common.items())}
+        ordered = {field: self._most_common_first(field, counts) for field, counts in sorted(common.items())}
         return Fleet(models=ordered, classes=tuple(sorted(classes)), nodes=tuple(self._nodes))
 
     async def classes(self, query: ReadClasses) -> ClassPage:
         """A page of the node classes that the nodes which were seen lately have."""
         await self._refresh_nodes()
         return page_of([self._catalogs[digest].classes for digest in self._digests], query)
+
+    def _most_common_first(self, field: str, counts: Counter[str]) -> tuple[str, ...]:
+        """What is as common as another but loaded already starts sooner."""
+        return tuple(sorted(counts, key=lambda model: (-counts[model], -self._loaded[f"{field}={model}"], model)))
 
     async def _refresh_nodes(self) -> None:
         if monotonic() < self._nodes_until:
@@ -122,6 +130,7 @@ class FleetKnowledge:
             digests = {row["catalog_digest"] for row in rows if row["catalog_digest"]}
             known = [digest for digest in sorted(digests) if await self._catalog(connection, digest)]
         self._digests = tuple(known)
+        self._loaded = Counter(need for row in rows if row["online"] for need in row["loaded"])
         self._nodes = [
             NodeSummary(node=row["name"], online=row["online"], seen_at=row["seen_at"], job_id=row["job_id"])
             for row in rows
@@ -137,11 +146,3 @@ class FleetKnowledge:
                 return None
             self._catalogs[digest] = catalog
         return self._catalogs[digest]
-
-
-def _most_common_first(counts: Counter[str]) -> tuple[str, ...]:
-    return tuple(sorted(counts, key=lambda model: (-counts[model], model)))
-
-
-def _is_model(option: object) -> bool:
-    return isinstance(option, str) and option.endswith(MODEL_SUFFIXES)

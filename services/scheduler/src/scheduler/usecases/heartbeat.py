@@ -18,9 +18,7 @@ class Heartbeats:
     async def beat(self, node: str, beat: Beat) -> Beaten:
         """Renew the lease of the attempt at hand, if it is still held, and say what to do about it."""
         async with self._database.direct() as connection:
-            known = await nodes.beat(
-                connection, node, boot_id=beat.boot_id, online=beat.online, digest=beat.catalog_digest
-            )
+            known = await nodes.beat(connection, node, beat)
             state = None
             if beat.attempt is not None:
                 state = await attempts.renew(

@@ -70,7 +70,7 @@ class JobSubmitter:
         graph, errors = read_graph(command.graph, "/workflow")
         if errors:
             raise InvalidWorkflow(errors)
-        needs = await self._fleet.needs(graph)
+        needs = await self._fleet.needs(graph, frozenset(map(str, command.inputs)))
         return Candidate(
             tenant_id,
             command,

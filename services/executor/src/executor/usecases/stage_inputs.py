@@ -1,0 +1,149 @@
+"""Have the files of an attempt's uploads on the node."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from chassis.bus import Bus
+from chassis.logs import log
+from contracts.gateway import GRANT_INPUTS, GrantInputs, InputGrant
+from contracts.scheduler import AttemptRef
+from contracts.wire.errors import Kind, Refusal
+from executor.clients.artifacts import Artifacts, Damaged, GetRefused, StoreAway
+from executor.clients.comfyui import ComfyUI, NodeAway, NoFile
+from executor.domain.verdict import LOST, Verdict, failed, node_fault
+from executor.usecases.patience import Pauses
+
+FOLDER = "comfyfleet"  # in the node's input folder; ComfyUI lists only what is directly in there
+TRIES = 4  # of what may pass but need not: the store has other bytes, the node does not take them
+BASE_S = 60.0  # of one transfer, plus its size at the slowest rate worth waiting for
+SLOWEST_BYTES_S = 64 << 10
+AWAY = 500  # statuses from here on say that the store is not well
+
+GONE = failed("input.gone", "An upload that this job uses is no longer there. Upload it again.")
+UNREADABLE = node_fault("input.unreadable", "An upload that this job uses cannot be read from the store.")
+NOT_TAKEN = node_fault("node.fault", "The node does not take an upload that this job uses.")
+FORGOTTEN = node_fault("node.fault", "The node lost an upload that this job uses.")
+
+
+class CannotStage(Exception):
+    """The node cannot be given its files, and the attempt so ends."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.error.message if verdict.error else verdict.outcome)
+        self.verdict = verdict
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """A file that the node has been given."""
+
+    name: str
+    size_bytes: int
+
+    @property
+    def value(self) -> str:
+        """What a graph calls it."""
+        return f"{FOLDER}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageInputs:
+    """Moves uploads from the store to the node. What the node has already is not moved again.
+
+    Attributes:
+        unreachable_s: how long the node may be away meanwhile.
+    """
+
+    bus: Bus
+    node: ComfyUI
+    artifacts: Artifacts
+    node_name: str
+    unreachable_s: float
+
+    async def __call__(self, ref: AttemptRef, inputs: tuple[UUID, ...]) -> dict[str, StagedFile]:
+        """The files by upload id. A gateway or store that is away is waited for: the lease bounds it.
+
+        Raises:
+            CannotStage: they are gone, or the node does not take them.
+        """
+        staged: dict[str, StagedFile] = {}
+        patience = _Patience(self.unreachable_s)
+        while True:
+            try:
+                for grant in await self._granted(ref, inputs):
+                    if str(grant.id) not in staged:
+                        staged[str(grant.id)] = await self._staged(grant)
+            except (StoreAway, NodeAway, GetRefused, Damaged) as error:
+                log.warning("executor.input.not_staged", why=repr(error))
+                patience.spend(error)
+                await asyncio.sleep(next(patience.pauses))
+            else:
+                return staged
+
+    async def still_there(self, staged: Mapping[str, StagedFile]) -> bool:
+        """Whether the node still has every file, as far as it says so."""
+        try:
+            return all([await self.node.has_input(FOLDER, file.name, file.size_bytes) for file in staged.values()])
+        except NodeAway:
+            return False
+
+    async def _granted(self, ref: AttemptRef, inputs: tuple[UUID, ...]) -> tuple[InputGrant, ...]:
+        try:
+            asked = GrantInputs(job_id=ref.job_id)
+            reply = await self.bus.ask(GRANT_INPUTS, asked, tenant=str(ref.tenant_id), key=self.node_name)
+        except Refusal as refusal:
+            if refusal.refused.kind is Kind.NOT_FOUND:
+                raise CannotStage(GONE) from refusal
+            raise StoreAway(refusal.refused.code) from refusal
+        granted = {grant.id: grant for grant in reply.grants}
+        if not granted.keys() >= {*inputs}:
+            raise CannotStage(GONE)
+        return tuple(granted[upload] for upload in inputs)
+
+    async def _staged(self, grant: InputGrant) -> StagedFile:
+        file = StagedFile(grant.name, grant.size_bytes)
+        if not await self.node.has_input(FOLDER, file.name, file.size_bytes):
+            within_s = BASE_S + grant.size_bytes / SLOWEST_BYTES_S
+            content = await self._fetched(grant, within_s)
+            try:
+                await self.node.put_input(FOLDER, file.name, content)
+            except NoFile as error:
+                raise CannotStage(NOT_TAKEN) from error
+            log.info("executor.input.staged", upload_id=str(grant.id), bytes=grant.size_bytes)
+        return file
+
+    async def _fetched(self, grant: InputGrant, within_s: float) -> bytes:
+        try:
+            return await self.artifacts.get(grant.url, size=grant.size_bytes, sha256=grant.sha256, within_s=within_s)
+        except GetRefused as error:
+            if error.status >= AWAY:
+                raise StoreAway(str(error)) from error
+            raise
+
+
+class _Patience:
+    """How often and how long the staging of one attempt may fail, and by whose fault."""
+
+    def __init__(self, unreachable_s: float) -> None:
+        self.pauses = Pauses(0.1, 5.0)
+        self._unreachable_s, self._tries, self._away_since = unreachable_s, 0, time.monotonic()
+
+    def spend(self, error: StoreAway | NodeAway | GetRefused | Damaged) -> None:
+        """Take note of a failure.
+
+        Raises:
+            CannotStage: it was one too many.
+        """
+        if isinstance(error, NodeAway) and not error.heard:
+            if time.monotonic() - self._away_since > self._unreachable_s:
+                raise CannotStage(LOST) from error
+            return
+        self._away_since = time.monotonic()
+        if isinstance(error, StoreAway):
+            return
+        self._tries += 1
+        if self._tries >= TRIES:
+            raise CannotStage(NOT_TAKEN if isinstance(error, NodeAway) else UNREADABLE) from error

@@ -1,0 +1,73 @@
+"""What the graphs of all built-in workflows share: stock nodes that every ComfyUI has, from 0.3.64 to 0.33."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from contracts.gateway import Submission
+from contracts.wire.errors import FieldError
+
+CHECKPOINTS = "CheckpointLoaderSimple.ckpt_name"
+MAX_SEED = 2**63 - 1  # of those we draw; clients may send up to 2^64 - 1
+
+Graph = dict[str, Any]
+Origins = Mapping[tuple[str, str], str]
+"""Where in a submission an input of a graph's node comes from: (node id, input) to a JSON Pointer."""
+
+ORIGINS: Origins = {
+    ("checkpoint", "ckpt_name"): "/model",
+    ("sampler", "sampler_name"): "/sampler",
+    ("sampler", "scheduler"): "/scheduler",
+    ("sampler", "steps"): "/steps",
+    ("sampler", "cfg"): "/cfg_scale",
+    ("sampler", "seed"): "/seed",
+    ("positive", "text"): "/prompt",
+    ("negative", "text"): "/negative_prompt",
+}
+
+
+def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+    """A node of a graph."""
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def sampled(submission: Submission, *, model: str, seed: int, latent: str, denoise: float) -> Graph:
+    """From a latent, which the graph has elsewhere, to saved pictures.
+
+    Args:
+        latent: id of the node that gives it.
+        denoise: how much of it is made anew, above 0 and at most 1.
+    """
+    return {
+        "checkpoint": node("CheckpointLoaderSimple", ckpt_name=model),
+        "positive": node("CLIPTextEncode", text=submission.prompt, clip=["checkpoint", 1]),
+        "negative": node("CLIPTextEncode", text=submission.negative_prompt, clip=["checkpoint", 1]),
+        "sampler": node(
+            "KSampler",
+            model=["checkpoint", 0],
+            positive=["positive", 0],
+            negative=["negative", 0],
+            latent_image=[latent, 0],
+            seed=seed,
+            steps=submission.steps,
+            cfg=submission.cfg_scale,
+            sampler_name=submission.sampler,
+            scheduler=submission.scheduler,
+            denoise=denoise,
+        ),
+        "decoded": node("VAEDecode", samples=["sampler", 0], vae=["checkpoint", 2]),
+        "saved": node("SaveImage", images=["decoded", 0], filename_prefix="comfyfleet"),
+    }
+
+
+def explain(errors: Iterable[FieldError], origins: Origins) -> tuple[FieldError, ...]:
+    """The same errors, pointing at the field that the client sent instead of at a node that it never saw."""
+    return tuple(
+        error.model_copy(
+            update={
+                "pointer": origins.get((error.node_id or "", error.input or ""), ""),
+                "node_id": None,
+                "input": None,
+            }
+        )
+        for error in errors
+    )

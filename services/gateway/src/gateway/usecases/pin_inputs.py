@@ -1,0 +1,70 @@
+"""Keep the uploads that a graph names for as long as its job needs them."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from chassis.logs import log
+from chassis.postgres import is_away
+from contracts.scheduler import InvalidWorkflow
+from contracts.wire.errors import Unavailable
+from gateway.domain.errors import UnknownUpload
+from gateway.domain.upload_ids import MOST, too_many, upload_ids
+from gateway.store.uploads import Upload, Uploads
+
+
+class InputPins:
+    """Finds a tenant's uploads in graphs, and pins them."""
+
+    def __init__(self, uploads: Uploads) -> None:
+        self._uploads = uploads
+
+    async def pin(self, graph: Mapping[str, Any], *, tenant: str, job_id: UUID) -> tuple[UUID, ...]:
+        """Pin the tenant's uploads among what looks like their ids, for a job that is about to be submitted.
+
+        What is nobody's upload, or somebody else's, is left alone: it may be a text like any other, and where it is not
+        the scheduler says so. A graph without such texts costs nothing.
+
+        Raises:
+            InvalidWorkflow: it names more than a job may.
+            Unavailable: the database is away.
+        """
+        named = upload_ids(graph)
+        if not named:
+            return ()
+        if len(named) > MOST:
+            raise InvalidWorkflow((too_many(len(named)),))
+        while True:
+            found = sorted(await self.find({UUID(name) for name in named}, tenant=tenant))
+            try:
+                await self._uploads.pin(tenant, found, job_id)
+            except UnknownUpload:
+                continue  # it was deleted since
+            except Exception as error:
+                raise _unavailable(error) from error
+            return tuple(found)
+
+    async def find(self, ids: set[UUID], *, tenant: str) -> dict[UUID, Upload]:
+        """Those of these uploads that the tenant has.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        try:
+            return await self._uploads.find_all(tenant, ids)
+        except Exception as error:
+            raise _unavailable(error) from error
+
+    async def release(self, job_id: UUID) -> None:
+        """Let go of what was pinned for a job that will never be. Where this fails, time will tell the same."""
+        try:
+            await self._uploads.unpin([job_id])
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.warning("gateway.inputs.not_released", job_id=str(job_id))
+
+
+def _unavailable(error: Exception) -> Exception:
+    """Of a database that is away; any other error is what it is."""
+    return Unavailable(service="gateway") if is_away(error) else error
