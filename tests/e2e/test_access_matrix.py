@@ -141,6 +141,7 @@ ROWS: dict[str, Row] = {
     "GET /docs": open_to_all(),
     "GET /docs/{asset}": open_to_all(),
     "GET /asyncapi": open_to_all(),
+    "GET /internal/inputs/{token}": open_to_all(403),
     "PUT /internal/outputs/{token}": open_to_all(403),
     "WS /ws/jobs/{job_id}": Row((101, 404, 404, 403, 4401, 404), None),
     "WS /ws": Row((101, 404, 404, 403, 4401, 404), None),

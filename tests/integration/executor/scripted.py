@@ -13,7 +13,16 @@ from nats.aio.msg import Msg
 
 from chassis.bus import Bus
 from contracts.executor import CANCEL_ATTEMPT, PROGRESS, CancelAttempt, Progress
-from contracts.gateway import GRANT_OUTPUTS, GrantOutputs, OutputGrant, OutputsGranted
+from contracts.gateway import (
+    GRANT_INPUTS,
+    GRANT_OUTPUTS,
+    GrantInputs,
+    GrantOutputs,
+    InputGrant,
+    InputsGranted,
+    OutputGrant,
+    OutputsGranted,
+)
 from contracts.scheduler import (
     ASK_WORK,
     BEAT,
@@ -90,9 +99,17 @@ class Scheduler(Scene):
         await asyncio.gather(*parked, return_exceptions=True)
         await self.bus.stop()
 
-    async def give(self, graph: dict[str, Any], run_within_s: float | None = None, attempt: int = 1) -> Assignment:
+    async def give(
+        self,
+        graph: dict[str, Any],
+        run_within_s: float | None = None,
+        attempt: int = 1,
+        inputs: tuple[UUID, ...] = (),
+    ) -> Assignment:
         ref = AttemptRef(job_id=uuid4(), tenant_id=uuid4(), attempt=attempt, lease_token=uuid4())
-        assignment = Assignment(ref=ref, prompt_id=uuid4(), graph=graph, lease_s=15, run_within_s=run_within_s)
+        assignment = Assignment(
+            ref=ref, prompt_id=uuid4(), graph=graph, inputs=inputs, lease_s=15, run_within_s=run_within_s
+        )
         self.offers.append(assignment)
         await self.note()
         return assignment
@@ -151,7 +168,10 @@ class Scheduler(Scene):
 
 
 class Gateway(Scene):
-    """Grants outputs and takes them over HTTP. ``answers`` are statuses to give instead, one for each next PUT."""
+    """Grants outputs and takes them over HTTP. ``answers`` are statuses to give instead, one for each next PUT.
+
+    Grants ``uploads`` too and gives them over HTTP, as often as ``gets`` counts; ``get_answers`` likewise.
+    """
 
     def __init__(self, nats_url: str) -> None:
         super().__init__()
@@ -162,6 +182,10 @@ class Gateway(Scene):
         self.types: dict[UUID, str] = {}
         self.answers: deque[int] = deque()
         self.puts = 0
+        self.uploads: dict[UUID, bytes] = {}
+        self.claimed: dict[UUID, bytes] = {}  # what the grant says that an upload is, where that is something else
+        self.get_answers: deque[int] = deque()
+        self.gets = 0
         self._open: set[UUID] = set()
         self._runner: web.AppRunner | None = None
         self._url = ""
@@ -169,12 +193,14 @@ class Gateway(Scene):
     async def start(self) -> None:
         app = web.Application(client_max_size=1 << 30)
         app.router.add_put("/o/{id}", self._put)
+        app.router.add_get("/i/{id}", self._get)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         self._url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         self.bus.serve(GRANT_OUTPUTS, self._grant)
+        self.bus.serve(GRANT_INPUTS, self._grant_inputs)
         await self.bus.start()
 
     async def stop(self) -> None:
@@ -194,6 +220,26 @@ class Gateway(Scene):
         await self.note()
         grants = tuple(OutputGrant(id=name, url=f"{self._url}/o/{name}") for name in ids)
         return OutputsGranted(grants=grants, expires_at=datetime.now(UTC) + timedelta(hours=1))
+
+    async def _grant_inputs(self, _asked: GrantInputs, address: Address) -> InputsGranted:
+        self.tenants.append(address.tenant)
+        grants = []
+        for name, content in self.uploads.items():
+            said = self.claimed.get(name, content)
+            digest = hashlib.sha256(said).hexdigest()
+            grants.append(
+                InputGrant(
+                    id=name, url=f"{self._url}/i/{name}", name=f"{digest}.png", size_bytes=len(said), sha256=digest
+                )
+            )
+        return InputsGranted(grants=tuple(grants), expires_at=datetime.now(UTC) + timedelta(hours=1))
+
+    async def _get(self, request: web.Request) -> web.Response:
+        self.gets += 1
+        await self.note()
+        if self.get_answers:
+            return web.Response(status=self.get_answers.popleft())
+        return web.Response(body=self.uploads[UUID(request.match_info["id"])])
 
     async def _put(self, request: web.Request) -> web.Response:
         name = UUID(request.match_info["id"])

@@ -1,0 +1,157 @@
+"""Somebody uploads a picture and has it drawn over; the result depends on it, and on nobody else's."""
+
+import json
+import os
+from io import BytesIO
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.e2e.conftest import REAL, simulated_only
+from tests.kit.fleet import Fleet
+from tests.kit.waiting import until
+
+SIZE = (128, 96)
+OVER: dict[str, Any] = {"prompt": "a lighthouse", "steps": 2, "seed": 7}
+if "COMFYUI_CHECKPOINT" in os.environ:
+    OVER["model"] = os.environ["COMFYUI_CHECKPOINT"]
+
+
+def png(color: str | tuple[int, int, int], size: tuple[int, int] = SIZE) -> bytes:
+    sink = BytesIO()
+    Image.new("RGB", size, color).save(sink, "PNG")
+    return sink.getvalue()
+
+
+def left_half() -> bytes:
+    mask = Image.new("L", SIZE, 0)
+    mask.paste(255, (0, 0, SIZE[0] // 2, SIZE[1]))
+    sink = BytesIO()
+    mask.save(sink, "PNG")
+    return sink.getvalue()
+
+
+def loading(image: str) -> dict[str, Any]:
+    return {
+        "1": {"class_type": "LoadImage", "inputs": {"image": image}},
+        "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "a"}},
+    }
+
+
+async def upload(client: httpx.AsyncClient, content: bytes) -> str:
+    answer = await client.post("/upload", files={"file": ("a.png", content, "image/png")})
+    assert answer.status_code in {200, 201}, answer.text
+    return str(answer.json()["id"])
+
+
+async def made(fleet: Fleet, client: httpx.AsyncClient, **submission: Any) -> Image.Image:
+    job = await fleet.submit(client, **submission)
+    ended = await fleet.ended(client, job["job_id"])
+    assert ended["status"] == "completed", ended
+    return Image.open(BytesIO((await client.get(f"/jobs/{job['job_id']}/result")).content)).convert("RGB")
+
+
+def pixel(image: Image.Image, x: int, y: int) -> tuple[int, ...]:
+    found = image.getpixel((x, y))
+    assert isinstance(found, tuple)
+    return found
+
+
+async def test_a_picture_of_ones_own_is_drawn_over(fleet: Fleet, client: httpx.AsyncClient) -> None:
+    red, blue = await upload(client, png("red")), await upload(client, png("blue"))
+    over_red = await made(fleet, client, **OVER, image=red, denoise=0.4)
+    over_blue = await made(fleet, client, **OVER, image=blue, denoise=0.4)
+    assert over_red.size == over_blue.size == SIZE
+    assert over_red.tobytes() != over_blue.tobytes()
+    if not REAL:  # what a random model makes of it, nobody can say
+        assert pixel(over_red, 120, 90)[0] > pixel(over_blue, 120, 90)[0]
+    scaled = await fleet.submit(client, **OVER, image=red, width=64, num_images=2)
+    ended = await fleet.ended(client, scaled["job_id"])
+    assert [ended["status"], len(ended["outputs"])] == ["completed", 2]
+    assert ended["model"]
+    assert ended["seed"] == 7
+    assert Image.open(BytesIO((await client.get(f"/jobs/{scaled['job_id']}/result")).content)).size == (64, 48)
+
+
+async def test_only_what_is_under_the_mask_is_made_anew(fleet: Fleet, client: httpx.AsyncClient) -> None:
+    image, mask = await upload(client, png("red")), await upload(client, left_half())
+    painted = await made(fleet, client, **OVER, image=image, mask=mask)
+    plain = await made(fleet, client, **OVER, image=image, mask=await upload(client, png("black")))
+    assert painted.tobytes() != plain.tobytes()
+    if not REAL:
+        assert pixel(plain, 10, 90) == (255, 0, 0)
+        assert pixel(painted, 120, 90) == (255, 0, 0)
+        assert pixel(painted, 10, 90) != (255, 0, 0)
+    scaled = await made(fleet, client, **OVER, image=image, mask=mask, width=64, height=64)
+    assert scaled.size == (64, 64)
+
+
+async def test_an_upload_goes_wherever_a_node_takes_a_file(fleet: Fleet, client: httpx.AsyncClient) -> None:
+    image = await upload(client, png((10, 20, 30)))
+    graph = loading(image)
+    assert pixel(await made(fleet, client, workflow=graph), 5, 5) == (245, 235, 225)
+    name = f"invert-{fleet.process.pid}"
+    parameters = {"picture": {"node": "1", "input": "image"}}
+    saved = await client.put(f"/workflows/{name}", json={"workflow": graph, "parameters": parameters})
+    assert saved.status_code == 201, saved.text
+    white = await upload(client, png("white"))
+    inverted = await made(fleet, client, workflow_name=name, parameters={"picture": white})
+    assert pixel(inverted, 5, 5) == (0, 0, 0)
+    connection, _ = await fleet.outside()
+    try:  # the door's tenant is the demo user too
+        answer = await connection.request("jobs.submit", f'{{"prompt": "a", "image": "{image}"}}'.encode(), timeout=10)
+        assert b'"job_id"' in answer.data, answer.data
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("submission", "pointer"),
+    [
+        ({"prompt": "a", "image": "{theirs}"}, "/image"),
+        ({"prompt": "a", "image": "{mine}", "mask": "{theirs}"}, "/mask"),
+        ({"workflow": loading("{theirs}")}, "/workflow/1/inputs/image"),
+        ({"workflow": loading("comfyfleet/a.png")}, "/workflow/1/inputs/image"),
+        ({"workflow": loading("{mine} [output]")}, "/workflow/1/inputs/image"),
+    ],
+    ids=["image", "mask", "workflow", "path", "annotated"],
+)
+async def test_what_is_not_ones_own_is_refused(
+    fleet: Fleet, client: httpx.AsyncClient, submission: dict[str, Any], pointer: str
+) -> None:
+    async with fleet.client(fleet.credentials["admin_key"]) as other:
+        ids = {"mine": await upload(client, png("red")), "theirs": await upload(other, png("green"))}
+    sent = json.loads(json.dumps(submission).replace("{mine}", ids["mine"]).replace("{theirs}", ids["theirs"]))
+    answer = await client.post("/jobs", json=sent)
+    assert answer.status_code == 422, answer.text
+    (error,) = answer.json()["errors"]
+    assert (error["code"], error["pointer"]) == ("file_not_uploaded", pointer)
+
+
+@simulated_only
+async def test_an_executor_is_killed_between_the_file_and_the_prompt(fleet: Fleet, client: httpx.AsyncClient) -> None:
+    image = await upload(client, png("purple"))
+    for node in range(len(fleet.nodes)):
+        await fleet.arm("prompt_500", node, count=1000)
+    before = [await fleet.fired("prompt_500", node) for node in range(len(fleet.nodes))]
+    job = await fleet.submit(client, **OVER, image=image)
+
+    async def whose() -> int | None:
+        now = [await fleet.fired("prompt_500", node) for node in range(len(fleet.nodes))]
+        return next((node for node, (old, new) in enumerate(zip(before, now, strict=True)) if new > old), None)
+
+    async def was_posted() -> bool:
+        return await whose() is not None
+
+    await until(was_posted)
+    name = f"executor-{(await whose() or 0) + 1}"
+    killed = fleet.kill(name)
+    async with httpx.AsyncClient() as nodes:
+        for url in fleet.nodes:
+            await nodes.delete(f"{url}/simnode/faults")
+    await fleet.replaced(name, killed)
+    ended = await fleet.ended(client, job["job_id"])
+    assert ended["status"] == "completed", ended

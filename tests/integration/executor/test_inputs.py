@@ -1,0 +1,151 @@
+"""The uploads of a job on their way to the node, and what goes wrong there."""
+
+import signal
+from io import BytesIO
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from PIL import Image
+
+from contracts.scheduler import Assignment, LeaseState, Outcome
+from tests.integration.executor.scripted import Gateway, Scheduler
+from tests.kit.waiting import until
+
+pytestmark = pytest.mark.usefixtures("gateway")
+
+
+def png(color: str, width: int = 24) -> bytes:
+    sink = BytesIO()
+    Image.new("RGB", (width, 16), color).save(sink, "PNG")
+    return sink.getvalue()
+
+
+def inverted(upload: UUID) -> dict[str, Any]:
+    return {
+        "1": {"class_type": "LoadImage", "inputs": {"image": str(upload)}},
+        "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "x"}},
+    }
+
+
+async def give(scheduler: Scheduler, gateway: Gateway, content: bytes) -> Assignment:
+    upload = uuid4()
+    gateway.uploads[upload] = content
+    return await scheduler.give(inverted(upload), inputs=(upload,))
+
+
+async def arm(url: str, fault: str, **parameters: Any) -> None:
+    async with httpx.AsyncClient() as client:
+        (await client.post(f"{url}/simnode/faults", json={"name": fault, **parameters})).raise_for_status()
+
+
+async def fired(url: str, fault: str) -> int:
+    async with httpx.AsyncClient() as client:
+        faults = (await client.get(f"{url}/simnode/faults")).json()["faults"]
+    return next((row["fired"] for row in faults if row["name"] == fault), 0)
+
+
+def color_of(gateway: Gateway, finish: Any) -> Any:
+    with Image.open(BytesIO(gateway.stored[finish.outputs[0].id])) as image:
+        return image.convert("RGB").getpixel((3, 3))
+
+
+async def test_the_node_works_on_the_uploaded_bytes_and_is_given_them_once(
+    start_executor, scheduler, gateway, node
+) -> None:
+    await start_executor()
+    first = await scheduler.finish_of(await give(scheduler, gateway, png("red")))
+    assert first.outcome is Outcome.SUCCEEDED, first
+    assert color_of(gateway, first) == (0, 255, 255)
+    again = await scheduler.finish_of(await give(scheduler, gateway, png("red")))
+    assert color_of(gateway, again) == (0, 255, 255)
+    assert gateway.gets == 1
+    other = await scheduler.finish_of(await give(scheduler, gateway, png("blue")))
+    assert color_of(gateway, other) == (255, 255, 0)
+    async with httpx.AsyncClient() as client:  # what a graph could name without knowing is not listed
+        listed = (await client.get(f"{node.url}/object_info/LoadImage")).json()["LoadImage"]["input"]["required"]
+    assert listed["image"][0] == []
+
+
+async def test_a_store_that_is_away_is_waited_for(start_executor, scheduler, gateway) -> None:
+    gateway.get_answers.extend([503] * 6)
+    await start_executor()
+    finish = await scheduler.finish_of(await give(scheduler, gateway, png("red")))
+    assert finish.outcome is Outcome.SUCCEEDED
+    assert gateway.gets == 7
+
+
+async def test_other_bytes_than_were_uploaded_reach_no_node(start_executor, scheduler, gateway, node) -> None:
+    given = await give(scheduler, gateway, png("red"))
+    gateway.claimed[given.inputs[0]] = png("blue")
+    await start_executor()
+    finish = await scheduler.finish_of(given)
+    assert finish.outcome is Outcome.NODE_FAULT
+    assert finish.error
+    assert finish.error.code == "input.unreadable"
+    assert finish.gpu_seconds == 0
+    assert not await node.ledger(given.prompt_id)
+
+
+async def test_an_upload_that_is_gone_ends_the_job_at_once(start_executor, scheduler, gateway) -> None:
+    given = await give(scheduler, gateway, png("red"))
+    gateway.uploads.clear()
+    await start_executor()
+    finish = await scheduler.finish_of(given)
+    assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "input.gone")
+
+
+async def test_a_node_that_lost_the_file_is_to_blame_and_not_the_job(start_executor, scheduler, gateway, node) -> None:
+    await arm(node.url, "upload_lost")
+    await start_executor()
+    finish = await scheduler.finish_of(await give(scheduler, gateway, png("red")))
+    assert await fired(node.url, "upload_lost") == 1
+    assert finish.outcome is Outcome.NODE_FAULT
+    again = await scheduler.finish_of(await give(scheduler, gateway, png("red")))
+    assert again.outcome is Outcome.SUCCEEDED
+
+
+async def test_killed_between_file_and_prompt_the_successor_goes_on(spawn_executor, scheduler, gateway, node) -> None:
+    await arm(node.url, "prompt_500", count=1000)
+    given = await give(scheduler, gateway, png("red"))
+    async with spawn_executor() as executor:
+
+        async def prompt_was_refused() -> bool:
+            return await fired(node.url, "prompt_500") > 0
+
+        await until(prompt_was_refused)
+        await executor.end(signal.SIGKILL)
+        async with httpx.AsyncClient() as client:
+            await client.delete(f"{node.url}/simnode/faults")
+        await executor.start()
+        finish = await scheduler.finish_of(given)
+    assert finish.outcome is Outcome.SUCCEEDED, finish
+    assert color_of(gateway, finish) == (0, 255, 255)
+    assert gateway.gets == 1
+    assert len(await node.ledger(given.prompt_id)) == 1
+
+
+async def test_cancelled_while_the_store_is_away_it_costs_nothing(start_executor, scheduler, gateway, node) -> None:
+    gateway.get_answers.extend([503] * 1000)
+    given = await give(scheduler, gateway, png("red"))
+    await start_executor()
+    await gateway.until(lambda: gateway.gets > 3)
+    scheduler.lease = LeaseState.CANCELLED
+    finish = await scheduler.finish_of(given)
+    assert (finish.outcome, finish.gpu_seconds) == (Outcome.CANCELLED, 0)
+    assert not await node.ledger(given.prompt_id)
+
+
+async def test_beats_say_which_models_the_node_has_loaded(start_executor, scheduler) -> None:
+    loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sim_xl.safetensors"}}
+    text = {"class_type": "CLIPTextEncode", "inputs": {"clip": ["1", 1], "text": "a"}}
+    latent = {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}}
+    decoded = {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["1", 2]}}
+    saved = {"class_type": "SaveImage", "inputs": {"images": ["4", 0], "filename_prefix": "x"}}
+    await start_executor()
+    await scheduler.finish_of(await scheduler.give({"1": loader, "2": text, "3": latent, "4": decoded, "5": saved}))
+    await scheduler.until(
+        lambda: scheduler.beats[-1].loaded == ("CheckpointLoaderSimple.ckpt_name=sim_xl.safetensors",)
+    )

@@ -1,0 +1,139 @@
+"""Uploads that jobs name: pinned before the scheduler is asked, handed to executors, let go of in the end."""
+
+import hashlib
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+from PIL import Image
+
+from contracts.gateway import GRANT_INPUTS, GrantInputs, InputsGranted
+from contracts.scheduler import InvalidWorkflow, SubmitJob
+from contracts.wire.errors import FieldError
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway
+from tests.kit.pictures import file_of
+from tests.kit.scripted import Script
+
+
+async def uploaded(gateway: Gateway, color: str, headers: dict[str, str] = ALICE) -> str:
+    picture = ("a.png", file_of(Image.new("RGB", (16, 8), color)), "image/png")
+    answer = await gateway.http.post("/api/v1/upload", files={"file": picture}, headers=headers)
+    assert answer.status_code in {200, 201}, answer.text
+    return str(answer.json()["id"])
+
+
+async def submit(gateway: Gateway, body: dict[str, Any], **headers: str) -> httpx.Response:
+    sent = ALICE | {name.replace("_", "-"): value for name, value in headers.items()}
+    return await gateway.http.post("/api/v1/jobs", headers=sent, json=body)
+
+
+async def granted(script: Script, job_id: UUID, tenant: UUID) -> InputsGranted:
+    return await script.bus.ask(GRANT_INPUTS, GrantInputs(job_id=job_id), tenant=str(tenant), key="node-1")
+
+
+async def held(database_url: str, job_id: UUID) -> bool:
+    """Whether the job keeps an upload from expiring."""
+    connection = await asyncpg.connect(database_url.replace("postgresql+asyncpg", "postgresql"))
+    try:
+        return bool(
+            await connection.fetchval("SELECT count(*) FROM upload_uses WHERE job_id = $1 AND ended_at IS NULL", job_id)
+        )
+    finally:
+        await connection.close()
+
+
+async def test_a_picture_is_pinned_and_handed_to_whoever_runs_the_job(
+    gateway: Gateway, script: Script, database_url: str
+) -> None:
+    image, mask = await uploaded(gateway, "red"), await uploaded(gateway, "white")
+    seen: list[SubmitJob] = []
+    script.scheduler.before_submit = seen.append
+    answer = await submit(gateway, {"prompt": "a", "image": image, "mask": mask, "denoise": 0.5})
+    assert answer.status_code == 201, answer.text
+    assert (answer.json()["model"], answer.json()["seed"]) == ("common.safetensors", seen[0].seed)
+    assert seen[0].workflow == "inpaint"
+    assert set(map(str, seen[0].inputs)) == {image, mask}
+    assert await held(database_url, seen[0].job_id)
+    tenant = script.scheduler.jobs[seen[0].job_id].tenant_id
+    grants = (await granted(script, seen[0].job_id, tenant)).grants
+    assert {str(grant.id) for grant in grants} == {image, mask}
+    for grant in grants:
+        fetched = await gateway.http.get(f"{gateway.origin}{httpx.URL(grant.url).path}")
+        assert (fetched.status_code, len(fetched.content)) == (200, grant.size_bytes)
+        assert hashlib.sha256(fetched.content).hexdigest() == grant.sha256
+        assert image not in grant.name
+    again = (await granted(script, seen[0].job_id, tenant)).grants
+    assert [grant.name for grant in again] == [grant.name for grant in grants]
+
+
+async def test_nobody_else_is_handed_anything(gateway: Gateway, script: Script) -> None:
+    image = await uploaded(gateway, "red")
+    assert (await submit(gateway, {"prompt": "a", "image": image})).status_code == 201
+    (job,) = script.scheduler.jobs.values()
+    assert (await granted(script, job.job_id, uuid4())).grants == ()
+    assert (await granted(script, uuid4(), job.tenant_id)).grants == ()
+    (grant,) = (await granted(script, job.job_id, job.tenant_id)).grants
+    path = httpx.URL(grant.url).path
+    for token in (path[:-1], path[:-2] + "AA", "/internal/inputs/x", "/internal/inputs/~"):
+        refused = await gateway.http.get(token)
+        assert (refused.status_code, refused.json()["code"]) == (403, "upload.token_invalid")
+
+
+async def test_the_same_bytes_have_another_name_for_another_tenant(gateway: Gateway, script: Script) -> None:
+    names = set()
+    for headers in (ALICE, BOB):
+        image = await uploaded(gateway, "red", headers)
+        answer = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a", "image": image})
+        job = script.scheduler.jobs[UUID(answer.json()["job_id"])]
+        (grant,) = (await granted(script, job.job_id, job.tenant_id)).grants
+        names.add(grant.name)
+    assert len(names) == 2
+
+
+async def test_what_is_not_ones_own_stays_a_text(gateway: Gateway, script: Script) -> None:
+    theirs, unknown = await uploaded(gateway, "red", BOB), str(uuid4())
+    graph = {"1": {"class_type": "LoadImage", "inputs": {"image": theirs, "x": unknown}}}
+    assert (await submit(gateway, {"workflow": graph})).status_code == 201
+    assert script.scheduler.submits[0].inputs == ()
+    assert script.scheduler.submits[0].graph == graph
+
+
+async def test_a_submit_that_was_refused_holds_nothing(gateway: Gateway, script: Script, database_url: str) -> None:
+    image = await uploaded(gateway, "red")
+
+    def refuse(_: SubmitJob) -> None:
+        error = FieldError(pointer="/workflow", code="c", message="m", node_id="image", input="image")
+        raise InvalidWorkflow((error,))
+
+    script.scheduler.before_submit = refuse
+    answer = await submit(gateway, {"prompt": "a", "image": image})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/image")
+    (command,) = script.scheduler.submits
+    assert str(command.inputs[0]) == image
+    assert not await held(database_url, command.job_id)
+
+
+async def test_a_replay_holds_nothing_of_its_own(gateway: Gateway, script: Script, database_url: str) -> None:
+    image = await uploaded(gateway, "red")
+    first = await submit(gateway, {"prompt": "a", "image": image}, Idempotency_Key="k")
+    again = await submit(gateway, {"prompt": "a", "image": image}, Idempotency_Key="k")
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.json()["job_id"] == first.json()["job_id"]
+    one, other = (command.job_id for command in script.scheduler.submits)
+    assert await held(database_url, one)
+    assert not await held(database_url, other)
+
+
+async def test_a_graph_names_so_many_uploads_at_most(gateway: Gateway, script: Script) -> None:
+    inputs = {f"x{number}": str(uuid4()) for number in range(101)}
+    answer = await submit(gateway, {"workflow": {"1": {"class_type": "SaveImage", "inputs": inputs}}})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "too_many_uploads")
+    assert not script.scheduler.submits
+
+
+async def test_what_the_editor_saves_is_refused_with_the_way_out(gateway: Gateway) -> None:
+    answer = await submit(gateway, {"workflow": {"last_node_id": 1, "nodes": [{"id": 1}], "links": [], "version": 0.4}})
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["code"], error["pointer"]) == (422, "workflow_ui_format", "/workflow")
+    assert "Export (API)" in error["message"]
