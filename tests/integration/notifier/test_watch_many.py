@@ -158,6 +158,18 @@ async def test_b_81_a_message_in_very_many_pieces_is_not_put_together(world: Wor
         assert (await closing(socket))[0] == 1008
 
 
+async def test_b_81_who_pings_and_reads_no_answer_is_cut(world: World) -> None:
+    async with unharmed(world), world.watch_many() as socket:
+        socket.transport.pause_reading()
+        ping = Frame(Opcode.PING, b"x" * 125).serialize(mask=True)
+        with suppress(ConnectionError, TimeoutError):
+            for _ in range(200):
+                socket.transport.write(ping * 1000)
+                await until(lambda: socket.transport.get_write_buffer_size() == 0 or socket.transport.is_closing())
+        socket.transport.resume_reading()
+        assert (await closing(socket))[0] == 1006
+
+
 async def test_b_81_more_jobs_than_may_be_are_refused_one_by_one_and_then_the_socket_closes(world: World) -> None:
     async with unharmed(world), world.watch_many() as socket:
         jobs = [world.job() for _ in range(MAX_JOBS + 1)]
