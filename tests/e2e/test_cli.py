@@ -126,6 +126,11 @@ async def test_a_session_by_command_line_only(fleet: Fleet, person: Person) -> N
     assert (await person.does("jobs", "--status", "failed", "--json")).objects == []
     assert "sim_" in (await person.does("models")).text
 
+    async def is_counted() -> bool:
+        (day, *_) = (await person.does("usage", "--json", **by_key)).objects
+        return (day["jobs"], day["images"]) == (1, 1) and "POST /api/v1/jobs" in day["endpoints"]
+
+    await until(is_counted)
     await person.does("keys", "revoke", listed["id"])
 
     async def is_refused() -> bool:

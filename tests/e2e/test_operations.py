@@ -171,6 +171,10 @@ async def test_a_failed_job_is_run_again_as_a_new_one(fleet: Fleet, person: Pers
             return bool(sum(stats["failures"].values()) >= 2)
 
         await until(failed)
+        stopped = (await fleet.submit(client, workflow=slow(60)))["job_id"]
+        assert (await operator.job("cancel", stopped))["status"] == "cancelled"
+        assert (await fleet.ended(client, stopped))["status"] == "cancelled"
+        assert (await operator.runs("requeue", stopped)).status == REFUSED
 
 
 async def test_who_is_no_admin_is_refused_and_that_is_kept(fleet: Fleet, person: Person, operator: Operator) -> None:
