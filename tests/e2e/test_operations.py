@@ -152,6 +152,17 @@ async def test_jobs_are_held_moved_up_released_and_run_again(fleet: Fleet, perso
     kept = await operator.does("audit", "--whom", user["id"], "-n", "50")
     orders = [entry["action"] for entry in kept if entry["action"].startswith("job.") and entry["action"] != "job.read"]
     assert orders == ["job.requeue", "job.release", "job.prioritise", "job.hold"]
+    async with fleet.client(fleet.credentials["admin_key"]) as admin:
+        for path, noun, whose, of in (("jobs", "jobs", "tenant", "job_id"), ("audit", "audit", "subject", "id")):
+            query = {whose: user["id"], "limit": 2}
+            first = (await admin.get(f"/admin/{path}", params=query)).json()
+            query["cursor"] = first["next_cursor"]
+            second = (await admin.get(f"/admin/{path}", params=query)).json()
+            seen = [one[of] for one in (*first[noun], *second[noun])]
+            assert seen == sorted(set(seen), reverse=True)
+            assert len(seen) >= 3
+            other = await admin.get(f"/admin/{path}", params=query | {whose: jobs[0]})
+            assert (other.status_code, other.json()["code"]) == (422, "cursor.invalid")
 
 
 async def test_a_failed_job_is_run_again_as_a_new_one(fleet: Fleet, person: Person, operator: Operator) -> None:
