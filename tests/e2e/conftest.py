@@ -16,7 +16,13 @@ simulated_only = pytest.mark.skipif(bool(REAL), reason="needs the simulated node
 @pytest.fixture(scope="session")
 async def fleet() -> AsyncIterator[Fleet]:
     async with running_fleet(
-        "--nodes", "2", "--step-ms", "10", GATEWAY_LOGIN_PER_MINUTE="6000", GATEWAY_OPEN_PER_MINUTE="6000"
+        "--nodes",
+        "2",
+        "--step-ms",
+        "10",
+        GATEWAY_LOGIN_PER_MINUTE="6000",
+        GATEWAY_OPEN_PER_MINUTE="6000",
+        SCHEDULER_RETENTION_EVERY_S="1",
     ) as running:
         yield running
 

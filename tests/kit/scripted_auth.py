@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
 from chassis.bus import Bus
-from contracts import auth
+from contracts import auth, retention
 from contracts.auth import (
     Account,
     BadCredential,
@@ -85,6 +85,7 @@ class ScriptedAuth:
         before_verify: awaited between looking a key up and answering; ``before_read``: before changes are read.
         page: changes in an answer.
         tickets: those that were made and not spent.
+        erased: accounts that are no more, in this order.
         keyset: what is answered instead of the true one.
     """
 
@@ -97,6 +98,7 @@ class ScriptedAuth:
         self.changes: list[UserChanged] = []
         self.uses: dict[str, datetime] = {}
         self.tickets: dict[str, MakeTicket] = {}
+        self.erased: list[UUID] = []
         self.asked = self.keysets = self.reads = 0
         self.before_verify: Callable[[], Awaitable[None]] = _at_once
         self.before_read: Callable[[], Awaitable[None]] = _at_once
@@ -104,8 +106,17 @@ class ScriptedAuth:
         self.signing = SigningKey()
         self.keyset: Keyset | None = None
 
+    async def read_erasures(self, asked: retention.ReadErasures, _: Address) -> retention.Erasures:
+        now = datetime.now(UTC)
+        found = [
+            retention.Erasure(number=number, tenant_id=tenant_id, at=now)
+            for number, tenant_id in enumerate(self.erased, 1)
+        ]
+        return retention.Erasures(erasures=tuple(found[asked.after :]), more=False, now=now)
+
     def serve(self, bus: Bus) -> None:
         """Answer over this connection."""
+        bus.serve(retention.READ_ERASURES, self.read_erasures)
         bus.serve(auth.VERIFY_CREDENTIAL, self.verify)
         bus.serve(auth.READ_KEYSET, self.read_keyset)
         bus.serve(auth.READ_CHANGES, self.read_changes)

@@ -151,6 +151,45 @@ async def test_uploads_that_only_the_purged_job_used_go_with_it(
     assert all((gateway.folder / keys[name]).exists() for name in ("shared", "others"))
 
 
+async def test_s_84_nothing_is_left_of_an_erased_tenant_also_where_the_gateway_was_away(
+    gateway: Gateway, script: Script, sql: asyncpg.Connection, nats_server: NatsServer, database_url: str
+) -> None:
+    async def left(tenant: UUID) -> set[str]:
+        tables = {
+            "artifacts": "tenant_id",
+            "uploads": "tenant_id",
+            "workflows": "tenant_id",
+            "usage_requests": "user_id",
+        }
+        return {
+            name
+            for name, whose in tables.items()
+            if await sql.fetchval(f"SELECT EXISTS (SELECT 1 FROM {name} WHERE {whose} = $1)", tenant)  # noqa: S608 - ours
+        }
+
+    await finished(gateway, script, b"alice's")
+    graph = {"1": {"class_type": "SaveImage", "inputs": {"filename_prefix": "a"}}}
+    for who in (ALICE, BOB):
+        saved = await gateway.http.put("/api/v1/workflows/mine", json={"workflow": graph}, headers=who)
+        assert saved.status_code in {200, 201}, saved.text
+    unused = gateway.folder / str(script.alice) / "uploads" / str(uuid4())
+    unused.parent.mkdir(parents=True, exist_ok=True)
+    unused.write_bytes(b"image")
+
+    async def is_counted() -> bool:
+        return await left(script.alice) >= {"artifacts", "workflows", "usage_requests"}
+
+    await until(is_counted)
+    script.auth.erased.append(script.alice)
+    async with serving(create_app(settings_for(nats_server.url, database_url, gateway.folder))):
+
+        async def gone() -> bool:
+            return not (gateway.folder / str(script.alice)).exists() and await left(script.alice) == set()
+
+        await until(gone)
+    assert "workflows" in await left(script.bob)
+
+
 async def test_f_143_a_download_that_meets_a_purge_is_whole_or_not_there(gateway: Gateway, script: Script) -> None:
     job_id, _ = await finished(gateway, script, PNG)
     path = f"/api/v1/jobs/{job_id}/result"

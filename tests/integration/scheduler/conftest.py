@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,6 +21,7 @@ from chassis.bus import Bus
 from chassis.ids import new_id
 from contracts.auth import READ_TENANT, Limits, ReadTenant, Tenant, Tier, UnknownTenant
 from contracts.permissions import inbox_prefix
+from contracts.retention import READ_ERASURES, Erasure, Erasures, ReadErasures
 from contracts.scheduler import (
     ASK_WORK,
     BEAT,
@@ -116,6 +118,7 @@ class Auth:
         self._bus: Bus | None = None
         self.limits: dict[UUID, Limits] = {}
         self.inactive: set[UUID] = set()
+        self.erased: list[UUID] = []
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.asked = 0
@@ -123,12 +126,18 @@ class Auth:
     async def start(self) -> None:
         self._bus = bus_as(self._url, "auth")
         self._bus.serve(READ_TENANT, self._read)
+        self._bus.serve(READ_ERASURES, self._read_erasures)
         await self._bus.start()
 
     async def stop(self) -> None:
         if self._bus is not None:
             await self._bus.stop()
             self._bus = None
+
+    async def _read_erasures(self, query: ReadErasures, _: Address) -> Erasures:
+        now = datetime.now(UTC)
+        found = tuple(Erasure(number=number, tenant_id=one, at=now) for number, one in enumerate(self.erased, 1))
+        return Erasures(erasures=found[query.after : query.after + 1], more=len(found) > query.after + 1, now=now)
 
     async def _read(self, _: ReadTenant, address: Address) -> Tenant:
         tenant = UUID(address.tenant)

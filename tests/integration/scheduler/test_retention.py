@@ -173,3 +173,47 @@ async def test_two_schedulers_share_the_work_and_neither_says_a_job_twice(world:
         rows = await sql.fetch("SELECT subject FROM outbox WHERE subject LIKE 'evt.scheduler.job.purged.%'")
     said = [UUID(row["subject"].rpartition(".")[2]) for row in rows]
     assert sorted(job_id for job_id in said if job_id in set(jobs)) == sorted(jobs)
+
+
+async def test_s_84_nothing_is_left_of_an_erased_tenant_once_its_nodes_have_let_go(world: World) -> None:
+    tenant, other, sql = world.tenant(images_per_day=9), world.tenant(), world.system.sql
+    done, kept = await ended(world, tenant, idempotency_key="k"), await ended(world, other)
+    node = await world.node()
+    running = await world.job(tenant)
+    given = await node.claim()
+    waiting = await world.job(tenant)
+    del world.system.auth.limits[tenant]  # so auth answers from now on: there is no such tenant
+    world.system.auth.erased += [uuid4(), tenant]
+
+    async def only_the_running_one_is_left() -> bool:
+        rows = await sql.fetch("SELECT id, state FROM jobs WHERE tenant_id = $1", tenant)
+        return [(row["id"], row["state"]) for row in rows] == [(running, "cancelled")]
+
+    await until(only_the_running_one_is_left)
+    assert await node.finish(given.ref, Outcome.CANCELLED)
+
+    async def gone() -> bool:
+        return await traces(world, tenant) <= {"outbox"}
+
+    await until(gone)
+    for job_id in (done, running, waiting):
+        assert await traces(world, job_id) == {"outbox"}
+    with pytest.raises(Relayed) as caught:
+        await world.submit(tenant)
+    assert caught.value.refused.code == "auth.tenant.unknown"
+    assert (await world.read(other, kept)).state is JobState.SUCCEEDED
+
+
+async def test_s_84_a_scheduler_that_was_away_hears_of_every_erasure_there_ever_was(world: World) -> None:
+    tenant = world.tenant()
+    job_id = await ended(world, tenant)
+    world.system.auth.erased.insert(0, tenant)  # behind what the running scheduler has heard of
+    del world.system.auth.limits[tenant]
+    assert "jobs" in await traces(world, job_id)
+    async with system_at(world.system.nats_url, world.system.database_url, lease_s=60) as second:
+        second.auth.erased[:] = world.system.auth.erased
+
+        async def gone() -> bool:
+            return await traces(world, tenant) <= {"outbox"}
+
+        await until(gone)
