@@ -75,6 +75,8 @@ class Job:
     retry_of: str | None = None
     outputs: tuple[Output, ...] = ()
     error: JobError | None = None
+    model: str | None = None
+    seed: int | None = None
 
     @property
     def ended(self) -> bool:

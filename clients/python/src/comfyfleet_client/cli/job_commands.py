@@ -19,6 +19,7 @@ from comfyfleet_client.sync_client import Client
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="The ids of jobs.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.")]
 _PICTURE = "What to draw"
+_UPLOAD_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _VISIBLE = re.compile(r"[!-~]{1,255}")
 
 
@@ -40,6 +41,9 @@ def submit(
     seed: Annotated[int | None, _drawn("-1 for another one each time.")] = None,
     num_images: Annotated[int | None, _drawn("How many.")] = None,
     model: Annotated[str | None, _drawn('A checkpoint that "comfyfleet models" lists.')] = None,
+    image: Annotated[str | None, _drawn("Draw over this picture: a file, or the id of an upload.")] = None,
+    mask: Annotated[str | None, _drawn("Only where this one is white; the same.")] = None,
+    denoise: Annotated[float | None, _drawn("How much of the picture is made anew, up to 1.")] = None,
     workflow: Annotated[
         str | None, typer.Option(metavar="FILE", help='A graph in ComfyUI\'s API format; "-" for stdin.')
     ] = None,
@@ -63,7 +67,7 @@ def submit(
         raise typer.BadParameter("--idempotency-key has 1 to 255 visible ASCII characters.")
     picture = given(
         negative_prompt=negative, width=width, height=height, steps=steps, cfg_scale=cfg_scale, sampler=sampler,
-        scheduler=scheduler, seed=seed, num_images=num_images, model=model, priority=priority,
+        scheduler=scheduler, seed=seed, num_images=num_images, model=model, denoise=denoise, priority=priority,
     )  # fmt: skip
     labels = {"labels": parameters.pairs(label, what="A label")} if label else {}
     fields = _submittable({**labels, **picture, **parameters.values(param or ())})
@@ -71,7 +75,8 @@ def submit(
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
     with open_client(context) as client:
-        job = client.jobs.submit(prompt, workflow=graph, idempotency_key=idempotency_key, **fields)
+        over = {name: _uploaded(client, one) for name, one in given(image=image, mask=mask).items()}
+        job = client.jobs.submit(prompt, workflow=graph, idempotency_key=idempotency_key, **fields, **over)
         if not json:
             typer.echo(job.job_id)
         if wait or watch or output is not None:
@@ -81,6 +86,15 @@ def submit(
     if json:
         show.as_json(job)
     _judge(job)
+
+
+def _uploaded(client: Client, file_or_id: str) -> str:
+    """The id of an upload; of a file once it is one."""
+    if _UPLOAD_ID.fullmatch(file_or_id):
+        return file_or_id
+    if not Path(file_or_id).is_file():
+        raise typer.BadParameter(f"{file_or_id} is neither a file nor the id of an upload.")
+    return client.uploads.add(file_or_id).id
 
 
 def watch(context: typer.Context, jobs: JobIds, *, json: Json = False) -> None:
