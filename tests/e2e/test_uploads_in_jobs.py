@@ -1,8 +1,11 @@
 """Somebody uploads a picture and has it drawn over; the result depends on it, and on nobody else's."""
 
+import asyncio
 import json
 import os
+import sys
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -155,3 +158,39 @@ async def test_an_executor_is_killed_between_the_file_and_the_prompt(fleet: Flee
     await fleet.replaced(name, killed)
     ended = await fleet.ended(client, job["job_id"])
     assert ended["status"] == "completed", ended
+
+
+@simulated_only
+async def test_an_upload_stays_while_its_job_runs_and_when_it_runs_again(
+    fleet: Fleet, client: httpx.AsyncClient
+) -> None:
+    image = await upload(client, png("orange"))
+    slow = loading(image) | {"2": {"class_type": "SimSleep", "inputs": {"image": ["1", 0], "seconds": 1.5}}}
+    job = await fleet.submit(client, workflow=slow)
+    assert (await client.delete(f"/uploads/{image}")).status_code == 409
+    assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+    failing = {"image": ["1", 0], "exception_type": "ValueError", "message": "told to"}
+    job = await fleet.submit(client, workflow=loading(image) | {"2": {"class_type": "SimFail", "inputs": failing}})
+    first = await fleet.ended(client, job["job_id"])
+    assert first["error"]["code"] == "workflow.execution_failed"
+    async with fleet.client(fleet.credentials["admin_key"]) as admin:
+        answer = await admin.post(f"/admin/jobs/{job['job_id']}/requeue")
+    assert answer.status_code == 200, answer.text
+    again = await fleet.ended(client, answer.json()["job_id"])
+    assert (again["job_id"] != first["job_id"], again["error"]["code"]) == (True, first["error"]["code"])
+    assert (await client.delete(f"/uploads/{image}")).status_code == 204
+
+
+@simulated_only
+async def test_the_command_line_uploads_what_it_draws_over(fleet: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png("red"))
+    (tmp_path / "m.png").write_bytes(left_half())
+    shell = {**os.environ, "COMFYFLEET_URL": fleet.base_url, "COMFYFLEET_KEY": fleet.key}
+    words = ["submit", "-p", "night", "--image", "a.png", "--mask", "m.png", "--steps", "2", "-o", "out"]
+    ran = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("comfyfleet")), *words, cwd=tmp_path, env=shell
+    )
+    async with asyncio.timeout(60):
+        assert await ran.wait() == 0
+    (made_,) = (tmp_path / "out").rglob("*.png")
+    assert pixel(Image.open(made_).convert("RGB"), 120, 90) == (255, 0, 0)

@@ -1,10 +1,23 @@
 """Whose job runs where, and again where."""
 
 from collections import Counter
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from contracts.scheduler import READ_CLASSES, JobState, Outcome, ReadClasses
-from tests.integration.scheduler.conftest import BROKEN, COMMON, RARE, World, final
+from chassis.ids import new_id
+from contracts.scheduler import (
+    BEAT,
+    READ_CLASSES,
+    READ_FLEET,
+    SUBMIT_JOB,
+    Beat,
+    JobState,
+    Outcome,
+    ReadClasses,
+    ReadFleet,
+    SubmitJob,
+)
+from tests.integration.scheduler.conftest import BROKEN, COMMON, RARE, World, final, graph
+from tests.kit.waiting import until
 
 CLAIMS, WITHIN = 40, 2
 
@@ -151,3 +164,47 @@ async def test_the_node_classes_of_all_nodes_are_told_with_all_their_options(wor
     assert not page.more
     one = await world.system.bus.ask(READ_CLASSES, ReadClasses(name="Draw", limit=1))
     assert [found.spec.outputs for found in one.classes] == [("IMAGE",)]
+
+
+async def test_of_equally_common_models_the_one_that_a_node_has_loaded_comes_first(world: World) -> None:
+    loader, first, second = "CheckpointLoaderSimple.ckpt_name", "only-here-1.safetensors", "only-here-2.safetensors"
+    node = await world.node(COMMON, first, second)
+    await world.until_offered(second)
+
+    async def order() -> list[str]:
+        models = (await world.system.bus.ask(READ_FLEET, ReadFleet())).models[loader]
+        return [model for model in models if model in {first, second}]
+
+    async def is_turned() -> bool:
+        return await order() == [second, first]
+
+    assert await order() == [first, second]
+    beat = Beat(
+        boot_id=node.boot_id,
+        online=True,
+        catalog_digest=node.models.digest,
+        attempt=None,
+        loaded=(f"{loader}={second}",),
+    )
+    await world.system.bus.ask(BEAT, beat, key=node.name)
+    await until(is_turned)
+
+
+async def test_what_a_job_was_submitted_with_stays_with_it(world: World) -> None:
+    tenant, node = world.tenant(), await world.node()
+    uploads = (uuid4(), uuid4())
+    command = SubmitJob(
+        job_id=new_id(),
+        graph=graph(),
+        inputs=uploads,
+        model="m.safetensors",
+        seed=2**64 - 1,
+        request_hash="0" * 64,
+    )
+    await world.system.bus.ask(SUBMIT_JOB, command, tenant=str(tenant))
+    job = await world.read(tenant, command.job_id)
+    assert (job.model, job.seed) == ("m.safetensors", 2**64 - 1)
+    given = await node.claim()
+    assert given.inputs == uploads
+    assert await node.ask() == given  # also where the same attempt is given again
+    assert await node.finish(given.ref)

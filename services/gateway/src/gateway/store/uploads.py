@@ -88,6 +88,12 @@ SELECT id FROM uploads WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid[]) O
 _PIN = Statement("""
 INSERT INTO upload_uses (upload_id, job_id) SELECT unnest(:ids::uuid[]), :job_id ON CONFLICT DO NOTHING
 """)
+_PIN_AGAIN = Statement("""
+INSERT INTO upload_uses (upload_id, job_id)
+SELECT id, :again FROM uploads
+WHERE tenant_id = :tenant_id AND id IN (SELECT upload_id FROM upload_uses WHERE job_id = :job_id)
+ORDER BY id FOR KEY SHARE ON CONFLICT DO NOTHING
+""")
 _PINNED = Statement(f"""
 SELECT {_COLUMNS} FROM uploads
 WHERE tenant_id = :tenant_id AND id IN (SELECT upload_id FROM upload_uses WHERE job_id = :job_id) ORDER BY id
@@ -171,6 +177,11 @@ class Uploads:
             if len(held) < len(wanted):
                 raise UnknownUpload
             await _PIN.run(connection, ids=wanted, job_id=job_id)
+
+    async def pin_again(self, tenant_id: str, job_id: UUID, again: UUID) -> None:
+        """Pin for a job that runs another one again what that one used, as far as it is still there."""
+        async with self._database.single() as connection:
+            await _PIN_AGAIN.run(connection, tenant_id=UUID(tenant_id), job_id=job_id, again=again)
 
     async def pinned(self, tenant_id: str, job_id: UUID) -> list[Upload]:
         """The uploads of the tenant that the job uses."""

@@ -22,7 +22,8 @@ from contracts.operations import (
     OrderNode,
     UnknownNode,
 )
-from contracts.scheduler import Job
+from contracts.scheduler import FINAL, Job
+from gateway.store.uploads import Uploads
 from gateway.usecases.read_job import job_id_of
 
 _NODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -47,7 +48,8 @@ class Operations:
     The log says what was wanted. Whether it could be done says the answer, and the log of the same request id.
     """
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, uploads: Uploads) -> None:
+        self._uploads = uploads
         self._bus = bus
 
     async def record(self, who: Acting, action: str, *, subject_id: UUID | None = None, **detail: Any) -> None:
@@ -94,7 +96,9 @@ class Operations:
         """
         job = (await self._find(who, text)).job
         await self.record(who, f"job.{order}", subject_id=job.tenant_id, job_id=str(job.job_id), priority=priority)
-        command = OrderJob(job_id=job.job_id, order=order, priority=priority, retry_id=new_id())
+        command = OrderJob(job_id=job.job_id, order=order, priority=priority, retry_id=(retry_id := new_id()))
+        if order is JobOrder.REQUEUE and job.state in FINAL:
+            await self._uploads.pin_again(str(job.tenant_id), job.job_id, retry_id)
         return (await self._bus.ask(ORDER_JOB, command, tenant=who.tenant)).job
 
     async def look(self, who: Acting, job_id: UUID) -> JobInspected:
