@@ -101,6 +101,7 @@ async def test_a_session_by_command_line_only(fleet: Fleet, person: Person) -> N
     assert name in (await person.does("whoami")).text
     (me,) = (await person.does("whoami", "--json")).objects
     assert (me["username"], me["tier"], me["used_today"]) == (name, "free", 0)
+    await asyncio.to_thread(fleet.unhurried, me["id"])
 
     key = (await person.does("keys", "create", "box")).text
     (listed,) = (await person.does("keys", "list", "--json")).objects
@@ -119,6 +120,26 @@ async def test_a_session_by_command_line_only(fleet: Fleet, person: Person) -> N
     await person.does("result", job_id, "-o", "one.png", "--index", "0")
     assert (person.home / "one.png").read_bytes() == picture
 
+    upload = (await person.does("upload", saved, **by_key)).text
+    over = [
+        (
+            await person.does(
+                "submit", "--prompt", "the same at night", "--param", f"image={upload}", "--param", f"denoise={denoise}",
+                "--steps", "4", **by_key,
+            )
+        ).text
+        for denoise in (0.3, 0.8)
+    ]  # fmt: skip
+    watched = await person.does("watch", *over, **by_key)
+    assert watched.text.splitlines() == [f"{one} completed" for one in over]
+    assert all(f"{one} completed" in watched.err for one in over)
+    await person.does("result", over[0], "-o", "night.png", **by_key)
+    night = (person.home / "night.png").read_bytes()
+    assert night.startswith(b"\x89PNG")
+    assert night != picture
+
+    (today,) = (await person.does("usage", "--days", "1", "--json", **by_key)).objects
+    assert (today["images"], today["jobs"]) == (3, 3)
     assert (await person.does("watch", job_id)).text == "completed"
     (job,) = (await person.does("jobs", "--label", "from:shell", "--json")).objects
     assert (job["job_id"], job["status"], job["labels"]) == (job_id, "completed", {"from": "shell"})
