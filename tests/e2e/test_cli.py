@@ -121,15 +121,8 @@ async def test_a_session_by_command_line_only(fleet: Fleet, person: Person) -> N
     assert (person.home / "one.png").read_bytes() == picture
 
     upload = (await person.does("upload", saved, **by_key)).text
-    over = [
-        (
-            await person.does(
-                "submit", "--prompt", "the same at night", "--param", f"image={upload}", "--param", f"denoise={denoise}",
-                "--steps", "4", **by_key,
-            )
-        ).text
-        for denoise in (0.3, 0.8)
-    ]  # fmt: skip
+    drawn = ("submit", "--prompt", "the same at night", "--steps", "4", "--param", f"image={upload}", "--param")
+    over = [(await person.does(*drawn, f"denoise={denoise}", **by_key)).text for denoise in (0.3, 0.8)]
     watched = await person.does("watch", *over, **by_key)
     assert watched.text.splitlines() == [f"{one} completed" for one in over]
     assert all(f"{one} completed" in watched.err for one in over)
