@@ -22,27 +22,27 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def png(width: int, height: int, *chunks: bytes, depth: int = 8, colour: int = 0) -> bytes:
+def png(width: int, height: int, *chunks: bytes, colour: int = 0) -> bytes:
     """A PNG with these chunks after its header, and no others."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
     return PNG + chunk(b"IHDR", header) + b"".join(chunks)
 
 
-def flat_png(side: int, *before: bytes, depth: int = 1, parts: int = 1) -> bytes:
-    """A whole PNG of one grey, as small as it gets.
+def flat_png(side: int, *before: bytes, channels: int = 1, parts: int = 1) -> bytes:
+    """A whole black PNG, as small as it gets.
 
     Args:
         side: of the square, pixels.
         before: chunks before its pixels.
-        depth: bits of a pixel.
+        channels: bytes of a pixel, 1 for grey, 4 for RGBA.
         parts: chunks that its pixels are cut into.
     """
-    row = b"\0" * (1 + (side * depth + 7) // 8)
+    row = bytes(1 + side * channels)
     packer = zlib.compressobj(9)
     packed = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
     cut = range(0, len(packed), -(-len(packed) // parts))
     pixels = [chunk(b"IDAT", packed[at : at + cut.step]) for at in cut]
-    return png(side, side, *before, *pixels, chunk(b"IEND", b""), depth=depth)
+    return png(side, side, *before, *pixels, chunk(b"IEND", b""), colour={1: 0, 4: 6}[channels])
 
 
 def jpeg_header(width: int, height: int) -> bytes:
@@ -65,9 +65,9 @@ def text_bomb(size: int) -> bytes:
 def bombs() -> dict[str, bytes]:
     """What a decoder would need much memory or time for, by name."""
     return {
-        "13000 x 13000 PNG of one grey": flat_png(13_000, depth=8),
-        "9400 x 9400 PNG of one grey": flat_png(9_400, depth=8),
-        "60000 x 60000 PNG header": png(60_000, 60_000, chunk(b"IDAT", b"")),
+        "13000 x 13000 PNG, black": flat_png(13_000, channels=4),
+        "9400 x 9400 PNG, black": flat_png(9_400, channels=4),
+        "60000 x 60000 PNG, empty": png(60_000, 60_000, chunk(b"IDAT", b""), chunk(b"IEND", b"")),
         "65500 x 65500 JPEG header": jpeg_header(65_500, 65_500),
         "16384 x 16384 WebP header": webp_header(16_384, 16_384),
     }
