@@ -74,7 +74,7 @@ async def test_uploads_are_listed_newest_first(gateway: Gateway) -> None:
 async def test_an_upload_is_kept_as_long_as_its_users_limits_say(gateway: Gateway, script: Script) -> None:
     limits = UNLIMITED.model_copy(update={"upload_days": 3})
     script.auth.users[script.alice] = Standing(limits=limits)
-    for whose, kept in ((ALICE, 3), (BOB, 365)):  # nothing limits Bob's but the setting
+    for whose, kept in ((ALICE, 3), (BOB, 36_500)):  # nothing limits Bob's but the setting
         upload = (await post(gateway, some_png(), whose)).json()
         lasts = datetime.fromisoformat(upload["expires_at"]) - datetime.fromisoformat(upload["created_at"])
         assert lasts == timedelta(days=kept)

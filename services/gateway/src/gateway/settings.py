@@ -36,7 +36,10 @@ class Settings(DatabaseSettings):
         default=10 << 20, ge=1 << 10, le=64 << 20, description="largest image that is uploaded, bytes"
     )
     upload_days: int = Field(
-        default=365, ge=1, le=36_500, description="how long an upload is kept where no limit of its user's says, days"
+        default=36_500,
+        ge=1,
+        le=36_500,
+        description="how long an upload is kept where no limit of its user's says, days",
     )
     max_uploads: int = Field(default=1000, ge=1, description="uploads that one user keeps at a time")
     max_uploads_bytes: int = Field(default=1 << 30, ge=1 << 20, description="of them together, bytes")
