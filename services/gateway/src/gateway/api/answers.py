@@ -56,7 +56,12 @@ _OF_PATH: tuple[tuple[str, str, tuple[type[Refusal], ...]], ...] = (
     (r".* /api/v1/uploads/{upload_id}(/.*)?", "404", (errors.UnknownUpload,)),
     (r"DELETE /api/v1/uploads/{upload_id}", "409", (errors.UploadInUse,)),
     (r"POST /api/v1/upload", "413", (errors.UploadTooLarge, errors.TooManyUploads)),
-    (r"POST /api/v1/upload", "422", (errors.UnsupportedImage, errors.AnimatedImage, errors.UploadTooManyPixels)),
+    (
+        r"POST /api/v1/upload",
+        "422",
+        (errors.UnsupportedImage, errors.AnimatedImage, errors.UploadTooManyPixels, errors.BrokenImage),
+    ),
+    (r"POST /api/v1/upload", "429", (errors.TooManyBodies, errors.TooManyConversions)),
     (r"POST /api/v1/auth/register", "409", (auth.AccountTaken,)),
     (r"POST /api/v1/auth/login", "401", (auth.BadLogin,)),
     (r"POST /api/v1/auth/refresh", "401", (auth.BadRefreshToken,)),
@@ -78,7 +83,8 @@ _OF_PATH: tuple[tuple[str, str, tuple[type[Refusal], ...]], ...] = (
 _SAID: dict[str, str | int] = {
     "scope": "jobs:write", "service": "scheduler", "limit": 100, "left": 2, "images": 4, "cap": 10, "window": 60,
     "policy": "requests", "expected": "application/json", "seconds": 30, "status": "processing", "state": "running",
-    "node": "n-1", "kind": "PNG", "formats": "PNG, JPEG, WebP",
+    "node": "n-1", "width": 60_000, "height": 60_000, "files": 1000,
+    "bytes": 1 << 30, "kind": "PNG", "formats": "PNG, JPEG, WebP",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -93,7 +94,7 @@ class UploadDesk:
             limit = self.pictures.max_pixels
             raise UploadTooManyPixels(limit=limit, width=header.width, height=header.height) from None
         except (NotConvertible, ConversionFailed):
-            raise BrokenImage(seconds=self.pictures.within_s) from None
+            raise BrokenImage(seconds=math.ceil(self.pictures.within_s)) from None
 
     async def _record(self, picture: Picture, keep: timedelta) -> tuple[Upload, bool]:
         """Whatever else goes wrong leaves bytes that the sweep finds: whether they were recorded is not known then."""
