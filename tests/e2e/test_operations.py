@@ -9,6 +9,7 @@ import pytest
 from tests.e2e.conftest import simulated_only
 from tests.e2e.test_cli import REFUSED, Person, Said
 from tests.e2e.test_identity import PASSWORD, slow
+from tests.e2e.test_uploads_in_jobs import png, upload
 from tests.kit.fleet import HELLO, Fleet
 from tests.kit.waiting import until
 
@@ -168,13 +169,17 @@ async def test_jobs_are_held_moved_up_released_and_run_again(fleet: Fleet, perso
 async def test_a_failed_job_is_run_again_as_a_new_one(fleet: Fleet, person: Person, operator: Operator) -> None:
     _, key = await somebody(fleet, person)
     async with fleet.client(key["COMFYFLEET_KEY"]) as client:
-        job_id = (await fleet.submit(client, workflow=slow(60), run_within_seconds=0.2))["job_id"]
-        assert (await fleet.ended(client, job_id))["status"] == "failed"
+        picture = await upload(client, png("red"))
+        graph = slow(60) | {"1": {"class_type": "LoadImage", "inputs": {"image": picture}}}
+        job_id = (await fleet.submit(client, workflow=graph, run_within_seconds=0.5))["job_id"]
+        first = await fleet.ended(client, job_id)
+        assert first["status"] == "failed"
         again = await operator.job("requeue", job_id)
         assert again["job_id"] != job_id
         assert again["retry_of"] == job_id
         assert (await operator.job("requeue", job_id))["job_id"] == again["job_id"]
-        assert (await fleet.ended(client, again["job_id"]))["status"] == "failed"
+        second = await fleet.ended(client, again["job_id"])
+        assert (second["status"], second["error"]) == ("failed", first["error"])  # it had its upload, too
         assert (await client.get(f"/jobs/{job_id}")).json()["status"] == "failed"
 
         async def failed() -> bool:
