@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import statistics
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -44,11 +45,13 @@ class Load:
 
 @dataclass(frozen=True)
 class Answered:
-    """Answers a second, how many there were in all, and how long each took, from when its request was due; seconds."""
+    """Answers a second, how many there were in all, and how long they took, from when each request was due; seconds."""
 
     rate: float
     number: int
-    took_s: list[float]
+    p50_s: float
+    p99_s: float
+    most_s: float
 
 
 class Connection(asyncio.Protocol):
@@ -140,7 +143,8 @@ async def hammer(load: Load) -> Answered:
             one.ended.result()
     if not rate:
         raise ValueError(f"{load.urls[0]} does not answer")
-    return Answered(rate, len(took_s), took_s)
+    cuts = statistics.quantiles(took_s, n=100, method="inclusive")
+    return Answered(rate, len(took_s), cuts[49], cuts[98], max(took_s))
 
 
 async def generated(load: Load) -> Answered:
