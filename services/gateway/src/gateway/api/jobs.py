@@ -32,11 +32,15 @@ EXAMPLES = {
         "summary": "Text to image",
         "value": {"prompt": "a lighthouse at dusk", "width": 768, "height": 512, "steps": 20, "num_images": 2},
     },
+    "image": {
+        "summary": "Image to image; with a mask, inpaint",
+        "value": {"prompt": "at night", "image": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee", "denoise": 0.6},
+    },
     "workflow": {
-        "summary": "A workflow in API format",
+        "summary": "A workflow in API format; an upload goes where a node takes a file",
         "value": {
             "workflow": {
-                "1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},
+                "1": {"class_type": "LoadImage", "inputs": {"image": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"}},
                 "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}},
             },
             "labels": {"campaign": "autumn"},
