@@ -16,7 +16,7 @@ from tests.kit.fleet import Fleet, running_fleet
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 CRASHES = ("web.crashed", "bus.handler_crashed", "loop.failed", "service.bring_up_failed")
-SESSIONS_ONLY = ("/api/v1/auth/password", "/api/v1/auth/logout", "/api/v1/auth/me", "/api/v1/auth/me/export")
+SESSIONS_ONLY = ("/api/v1/auth/password", "/api/v1/auth/logout", "/api/v1/auth/me/export", "/api/v1/auth/me")
 ACCOUNT = {"username": "fuzz", "email": "fuzz@example.com", "password": "what is made up is sent here"}
 
 

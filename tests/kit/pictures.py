@@ -57,9 +57,10 @@ def webp_header(width: int, height: int, *, flags: int = 0) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def text_bomb(size: int) -> bytes:
-    """A small PNG with a text of this many bytes, compressed."""
-    return flat_png(8, chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(size), 9)))
+def text_bomb(size: int, kind: bytes = b"zTXt") -> bytes:
+    """A small PNG with a text or profile of this many bytes, compressed."""
+    head = {b"zTXt": b"Comment\0\0", b"iCCP": b"sRGB\0\0", b"iTXt": b"Comment\0\1\0en\0Comment\0"}[kind]
+    return flat_png(8, chunk(kind, head + zlib.compress(bytes(size), 9)))
 
 
 def bombs() -> dict[str, bytes]:

@@ -1,22 +1,26 @@
 """How large a picture says that it is, by its header alone: nothing is decoded, and nothing is started to find out.
 
-A file of 57 bytes can claim 60,000 x 60,000 pixels, and one of 642 KiB can hold 13,000 x 13,000. Both are found out
-here, by reading a few numbers. What is walked over on the way to them (metadata, colour profiles) is bounded in number.
+A file of 57 bytes can claim 60,000 x 60,000 pixels, one of 642 KiB can hold 13,000 x 13,000, and one of 190 KiB a text
+of 200 MB. All are found out here, by reading a few numbers and inflating a few megabytes. What is walked over on the
+way to them (metadata, colour profiles) is bounded in number.
 """
 
+import zlib
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
 from gateway.domain.picture_format import PictureFormat, format_of
 
-MAX_CHUNKS = 4096  # before the pixels; a camera's JPEG has some dozens, one with the largest profile some hundreds
+MAX_CHUNKS = 20_000  # of a PNG; before the pixels of a JPEG. A camera's has some dozens, a PNG one for 8 KiB of pixels
+INFLATED_BYTES = 4 << 20  # of all compressed texts and the profile of a PNG; Pillow takes no more than 1 MiB of each
 
 _TELLING_BYTES = 33  # by which the format is known, and the size of a PNG or WebP
 _NO_SIZE = {0x01, 0xD8, *range(0xD0, 0xD8)}  # JPEG markers without a length: TEM, SOI, RST
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF: all but DHT, JPG, DAC
 _SCAN, _END = 0xDA, 0xD9
 _WEBP_ANIMATED = 0x02
+_PACKED = {b"zTXt", b"iTXt", b"iCCP"}
 
 
 class Unfit(Enum):
@@ -24,6 +28,7 @@ class Unfit(Enum):
 
     UNSUPPORTED = auto()  # no PNG, JPEG or WebP, or it says nothing sensible of its size
     ANIMATED = auto()
+    BLOATED = auto()  # beside its pixels there is more than anybody needs, packed small
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ def read_header(begun: bytes | bytearray, *, whole: bool) -> PictureHeader | Unf
 
     Args:
         begun: the first bytes.
-        whole: whether they are all: then it tells. That a PNG is animated is seen only then.
+        whole: whether they are all: then it tells. That a PNG is animated or bloated is seen only then.
     """
     if len(begun) < _TELLING_BYTES:
         return Unfit.UNSUPPORTED if whole else None
@@ -92,18 +97,33 @@ def _png_size(begun: bytes | bytearray, *, whole: bool) -> Size | Unfit:
 
 
 def _png_unfit(png: bytes | bytearray) -> Unfit | None:
-    """A PNG that is animated says so before its first pixels."""
-    at = 33
+    """What a whole PNG says in its chunks: an animation before its first pixels, texts and a profile anywhere."""
+    at, pixels, left = 33, False, INFLATED_BYTES
     for _ in range(MAX_CHUNKS):
-        kind = png[at + 4 : at + 8]
-        if kind == b"acTL":
-            return Unfit.ANIMATED
-        if kind == b"IDAT":
-            return None
+        length, kind = _big(png[at : at + 4]), bytes(png[at + 4 : at + 8])
         if len(kind) < 4:
-            break
-        at += 12 + _big(png[at : at + 4])
-    return Unfit.UNSUPPORTED  # no pixels, or far too much before them
+            return None if pixels else Unfit.UNSUPPORTED
+        if kind == b"acTL" and not pixels:
+            return Unfit.ANIMATED
+        if kind in _PACKED:
+            left -= _inflated_bytes(kind, bytes(png[at + 8 : at + 8 + length]), left)
+            if left < 0:
+                return Unfit.BLOATED
+        pixels = pixels or kind == b"IDAT"
+        at += 12 + length
+    return Unfit.UNSUPPORTED
+
+
+def _inflated_bytes(kind: bytes, content: bytes, most: int) -> int:
+    """How large the text or profile of a chunk is when it is inflated; of one above ``most`` no more is known."""
+    _, _, rest = content.partition(b"\0")
+    packed = rest[1:]  # after the method
+    if kind == b"iTXt":  # flag, method, language, translated keyword, text
+        packed = rest[2:].split(b"\0", 2)[-1] if rest[:1] == b"\1" else b""
+    try:
+        return len(zlib.decompressobj().decompress(packed, most + 1))
+    except zlib.error:
+        return 0  # whether it minds is for the decoder to say
 
 
 def _jpeg_size(begun: bytes | bytearray) -> Size | Unfit | None:

@@ -49,11 +49,14 @@ class UploadDesk:
 
         Raises:
             UnsupportedImage, AnimatedImage: it is nothing that is taken.
+            BrokenImage: it has far more beside its pixels than anybody needs.
             UploadTooManyPixels: it says that it is larger than may be.
         """
         header = read_header(begun, whole=whole)
         if header is Unfit.ANIMATED:
             raise AnimatedImage
+        if header is Unfit.BLOATED:
+            raise self._broken()
         if isinstance(header, Unfit):
             raise UnsupportedImage
         if header is not None and header.width * header.height > self.pictures.max_pixels:
@@ -72,7 +75,7 @@ class UploadDesk:
             TooManyUploads: the tenant has no room for it.
             TooManyConversions, Unavailable: the machine is busy with images, of this tenant or of all.
         """
-        header = self.look_at(sent, whole=True)
+        header = await asyncio.to_thread(self.look_at, sent, whole=True)  # it may have to inflate some megabytes
         if header is None:
             raise UnsupportedImage
         sent_sha256 = await _sha256(sent)
@@ -94,7 +97,10 @@ class UploadDesk:
             limit = self.pictures.max_pixels
             raise UploadTooManyPixels(limit=limit, width=header.width, height=header.height) from None
         except (NotConvertible, ConversionFailed):
-            raise BrokenImage(seconds=math.ceil(self.pictures.within_s)) from None
+            raise self._broken() from None
+
+    def _broken(self) -> BrokenImage:
+        return BrokenImage(seconds=math.ceil(self.pictures.within_s))
 
     async def _record(self, picture: Picture, keep: timedelta) -> tuple[Upload, bool]:
         """Whatever else goes wrong leaves bytes that the sweep finds: whether they were recorded is not known then."""
