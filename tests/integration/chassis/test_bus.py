@@ -21,6 +21,7 @@ from tests.kit.waiting import until
 TICK_S = 0.01
 TICKS = 200
 RETRYING = 3
+ITS_OWN = "_INBOX_raw.one"
 
 leaves_sockets = pytest.mark.filterwarnings("ignore:unclosed <StreamWriter:ResourceWarning")
 
@@ -179,6 +180,38 @@ async def test_it_waits_for_a_server_that_is_not_there_yet(own_nats: NatsServer)
             task.cancel()
         await asker.stop()
         await served.stop()
+
+
+async def test_what_could_not_be_sent_is_not_sent_later(own_nats: NatsServer) -> None:
+    """Or a request that was refused as unavailable would be carried out when the server is back."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    heard: list[bytes] = []
+
+    async def slowly(question: Question, _: Address) -> Answer:
+        begun.set()
+        await go_on.wait()
+        return Answer(text=question.text)
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.data)
+
+    async with connected(own_nats.url, "raw", serve=lambda bus: bus.serve(ECHO, slowly)) as bus:
+
+        async def ask(text: str) -> None:
+            await bus._client.publish(ECHO.subject(), Question(text=text).model_dump_json().encode(), reply=ITS_OWN)
+
+        await bus.hear(ITS_OWN, hear)
+        await ask("early")
+        await begun.wait()
+        own_nats.kill()
+        await until(lambda: not bus.connected)
+        go_on.set()  # it is answered while nobody can be told
+        await until(lambda: not bus._tasks)
+        await own_nats.start()
+        await until(lambda: bus.connected)
+        await ask("late")  # on the same connection: whatever was kept was sent before
+        await until(lambda: bool(heard))
+    assert {Answer.model_validate_json(answer).text for answer in heard} == {"late"}
 
 
 async def test_a_refusal_travels_whole(asker: Bus) -> None:

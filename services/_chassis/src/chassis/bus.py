@@ -60,6 +60,7 @@ class Bus:
             "connect_timeout": 1,
             "ping_interval": 5,
             "max_outstanding_pings": 2,
+            "pending_size": 0,  # what cannot be sent now fails now: see _on_disconnected
             "error_cb": self._on_error,
             "disconnected_cb": self._on_disconnected,
             "reconnected_cb": self._on_reconnected,
@@ -236,6 +237,9 @@ class Bus:
         log.warning("bus.error", error=str(error) or type(error).__name__)
 
     async def _on_disconnected(self) -> None:
+        """Forget what was to be sent: nats-py would send it to the next server, long after who asked was refused."""
+        self._client._pending.clear()  # noqa: SLF001 - it has no other way
+        self._client._pending_data_size = 0  # noqa: SLF001
         log.warning("bus.disconnected")
 
     async def _on_closed(self) -> None:
