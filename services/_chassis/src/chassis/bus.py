@@ -238,8 +238,7 @@ class Bus:
 
     async def _on_disconnected(self) -> None:
         """Forget what was to be sent: nats-py would send it to the next server, long after who asked was refused."""
-        self._client._pending.clear()  # noqa: SLF001 - it has no other way
-        self._client._pending_data_size = 0  # noqa: SLF001
+        self._client._pending, self._client._pending_data_size = [], 0  # noqa: SLF001 - it has no other way
         log.warning("bus.disconnected")
 
     async def _on_closed(self) -> None:

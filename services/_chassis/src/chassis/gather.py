@@ -88,8 +88,8 @@ class Gatherer:
         try:
             data, headers = pack([waiting.part for waiting in group])
             reply = await self._send(subject, data, headers, group[0].within_s)
-            replies = zip(group, unpack(reply.data, reply.headers or {}), strict=True)
-            told = [(waiting.reply, part) for waiting, part in replies]
+            replies = unpack(reply.data, reply.headers or {})
+            told = [(waiting.reply, part) for waiting, part in zip(group, replies, strict=True)]
         except Exception as error:  # noqa: BLE001 - each of them raises it where it was asked
             for waiting in group:
                 if not waiting.reply.done():
@@ -100,9 +100,7 @@ class Gatherer:
                 asked.set_result(part)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(
-            work, context=Context()
-        )  # it works for several: none may lend it its name in the log
+        task = asyncio.create_task(work, context=Context())  # for several: none may lend it its name in the log
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
