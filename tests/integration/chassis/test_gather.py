@@ -68,6 +68,7 @@ async def messages(nats: NatsServer) -> AsyncIterator[list[Msg]]:
 
     async with connected(nats.url, "watcher") as watcher:
         await watcher.hear(TOGETHER.pattern, see)
+        await watcher._client.flush()  # from here on it misses nothing that others send
         yield seen
 
 
