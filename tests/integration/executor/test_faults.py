@@ -122,6 +122,16 @@ async def test_a_silent_websocket_does_no_harm(start_executor, scheduler, node) 
     assert finish.outcome is Outcome.SUCCEEDED
 
 
+async def test_a_node_that_somebody_else_uses_takes_work_once_it_is_free(start_executor, scheduler, node) -> None:
+    await node.ask("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
+    given = await scheduler.give(hello())
+    await start_executor()
+    await scheduler.until(lambda: len(scheduler.beats) > 3)
+    assert not scheduler.asks
+    await node.ask("POST", "/interrupt")
+    assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+
+
 async def test_doubled_and_foreign_events_do_no_harm(start_executor, scheduler, node) -> None:
     await node.arm("events_twice")
     await node.arm("foreign_events")

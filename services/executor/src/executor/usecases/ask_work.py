@@ -12,11 +12,12 @@ from contracts.wire.errors import Refusal
 from executor.clients.comfyui import ComfyUI, NodeAway, Queued
 from executor.domain.attempt import Phase, Record
 from executor.store.journal import Journal
+from executor.usecases.patience import Pauses
 from executor.usecases.standby import Standby, mark_of
 from executor.usecases.stop_prompt import stop_prompt
 
 PAUSE_S = 0.2  # after nobody answered, or the node did not
-FOREIGN_PAUSE_S = 1.0
+FIRST_FOREIGN_S, LONGEST_FOREIGN_S = 0.05, 1.0  # between two looks at prompts of somebody else, doubled
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class AskForWork:
     wait_s: float
     stop_within_s: float
     _first: bool = field(default=True, init=False)
+    _foreign: Pauses | None = field(default=None, init=False)
 
     async def __call__(self) -> Taken | None:
         """Ask once.
@@ -63,10 +65,17 @@ class AskForWork:
             item.prompt_id: item.client_id for item in queue if item.client_id.startswith(mark_of(self.node_name))
         }
         if len(orphans) < len(queue):
-            log.warning("executor.node.shared", foreign=len(queue) - len(orphans))
-            await asyncio.sleep(FOREIGN_PAUSE_S)
+            await self._let_pass(len(queue) - len(orphans))
             return None
+        self._foreign = None
         return await self._asked(orphans)
+
+    async def _let_pass(self, foreign: int) -> None:
+        """Wait a little for prompts of somebody else; longer each time that there still are some."""
+        if self._foreign is None:
+            log.warning("executor.node.shared", foreign=foreign)
+            self._foreign = Pauses(FIRST_FOREIGN_S, LONGEST_FOREIGN_S)
+        await asyncio.sleep(next(self._foreign))
 
     async def _cleared(self) -> list[Queued]:
         """The node's queue, after what was left behind is gone from it."""
