@@ -168,16 +168,21 @@ async def test_an_upload_stays_while_its_job_runs_and_when_it_runs_again(
     slow = loading(image) | {"2": {"class_type": "SimSleep", "inputs": {"image": ["1", 0], "seconds": 1.5}}}
     job = await fleet.submit(client, workflow=slow)
     assert (await client.delete(f"/uploads/{image}")).status_code == 409
-    assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+    done = await fleet.ended(client, job["job_id"])
+    assert done["status"] == "completed"
     failing = {"image": ["1", 0], "exception_type": "ValueError", "message": "told to"}
     job = await fleet.submit(client, workflow=loading(image) | {"2": {"class_type": "SimFail", "inputs": failing}})
     first = await fleet.ended(client, job["job_id"])
     assert first["error"]["code"] == "workflow.execution_failed"
     async with fleet.client(fleet.credentials["admin_key"]) as admin:
         answer = await admin.post(f"/admin/jobs/{job['job_id']}/requeue")
-    assert answer.status_code == 200, answer.text
-    again = await fleet.ended(client, answer.json()["job_id"])
-    assert (again["job_id"] != first["job_id"], again["error"]["code"]) == (True, first["error"]["code"])
+        assert answer.status_code == 200, answer.text
+        again = await fleet.ended(client, answer.json()["job_id"])
+        assert (again["job_id"] != first["job_id"], again["error"]["code"]) == (True, first["error"]["code"])
+        twice = await admin.post(f"/admin/jobs/{job['job_id']}/requeue")
+        assert twice.json()["job_id"] == again["job_id"]
+        assert (await admin.post(f"/admin/jobs/{done['job_id']}/requeue")).status_code == 409
+    # Neither the retry that was there already nor the one that was refused holds it.
     assert (await client.delete(f"/uploads/{image}")).status_code == 204
 
 

@@ -142,7 +142,7 @@ def create_app(settings: Settings) -> FastAPI:
     limiter = RateLimiter(buckets)
     rates = _rates(settings, limiter)
     remover = JobRemover(bus, Purges(database), objects)
-    requests, operating = RequestUsage(database), Operations(bus, kept)
+    requests, operating = RequestUsage(database), Operations(bus, pins)
     counts = RequestCounts(requests)
     loops = (
         *identity.loops,

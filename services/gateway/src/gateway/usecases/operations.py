@@ -23,8 +23,10 @@ from contracts.operations import (
     UnknownNode,
 )
 from contracts.scheduler import FINAL, Job
-from gateway.store.uploads import Uploads
+from contracts.wire.errors import Refusal
+from gateway.usecases.pin_inputs import InputPins
 from gateway.usecases.read_job import job_id_of
+from gateway.usecases.submit_job import in_doubt
 
 _NODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -48,9 +50,8 @@ class Operations:
     The log says what was wanted. Whether it could be done says the answer, and the log of the same request id.
     """
 
-    def __init__(self, bus: Bus, uploads: Uploads) -> None:
-        self._uploads = uploads
-        self._bus = bus
+    def __init__(self, bus: Bus, pins: InputPins) -> None:
+        self._bus, self._pins = bus, pins
 
     async def record(self, who: Acting, action: str, *, subject_id: UUID | None = None, **detail: Any) -> None:
         """Write it into the audit log.
@@ -98,8 +99,21 @@ class Operations:
         await self.record(who, f"job.{order}", subject_id=job.tenant_id, job_id=str(job.job_id), priority=priority)
         command = OrderJob(job_id=job.job_id, order=order, priority=priority, retry_id=(retry_id := new_id()))
         if order is JobOrder.REQUEUE and job.state in FINAL:
-            await self._uploads.pin_again(str(job.tenant_id), job.job_id, retry_id)
+            return await self._repeated(who, job, command, retry_id)
         return (await self._bus.ask(ORDER_JOB, command, tenant=who.tenant)).job
+
+    async def _repeated(self, who: Acting, job: Job, command: OrderJob, retry_id: UUID) -> Job:
+        """The job that runs it again, with its uploads. A retry that will never be keeps none."""
+        await self._pins.pin_again(str(job.tenant_id), job.job_id, retry_id)
+        try:
+            again = (await self._bus.ask(ORDER_JOB, command, tenant=who.tenant)).job
+        except Refusal as refusal:
+            if not in_doubt(refusal):
+                await self._pins.release(retry_id)
+            raise
+        if again.job_id != retry_id:  # it was run again before, and that job has pins of its own
+            await self._pins.release(retry_id)
+        return again
 
     async def look(self, who: Acting, job_id: UUID) -> JobInspected:
         """How a job stands with which something was done, which is recorded already."""

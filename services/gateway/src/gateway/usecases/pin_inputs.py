@@ -44,6 +44,17 @@ class InputPins:
                 raise _unavailable(error) from error
             return tuple(found)
 
+    async def pin_again(self, tenant: str, job_id: UUID, again: UUID) -> None:
+        """Pin what is pinned for a job, or was, for the one that is about to run it again.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        try:
+            await self._uploads.pin_again(tenant, job_id, again)
+        except Exception as error:
+            raise _unavailable(error) from error
+
     async def find(self, ids: set[UUID], *, tenant: str) -> dict[UUID, Upload]:
         """Those of these uploads that the tenant has.
 

@@ -120,7 +120,7 @@ async def submit_job(
         try:
             accepted = await _commit(command, tenant, bus)
         except Relayed as relayed:
-            if command.inputs and not _in_doubt(relayed):
+            if command.inputs and not in_doubt(relayed):
                 await pins.release(job_id)
             if submission.workflow is None and relayed.refused.code == InvalidWorkflow.code:
                 raise InvalidWorkflow(plan.explain(relayed.refused.errors)) from relayed
@@ -135,7 +135,7 @@ async def _commit(command: SubmitJob, tenant: str, bus: Bus) -> Accepted:
     try:
         return _accepted(await bus.ask(SUBMIT_JOB, command, tenant=tenant))
     except (Unavailable, Relayed) as refusal:
-        if refusal.refused.kind is not Kind.UNAVAILABLE or not _in_doubt(refusal):
+        if refusal.refused.kind is not Kind.UNAVAILABLE or not in_doubt(refusal):
             raise
         log.warning("gateway.job.submit_in_doubt")
         doubt: Refusal = refusal
@@ -150,7 +150,7 @@ async def _commit(command: SubmitJob, tenant: str, bus: Bus) -> Accepted:
     return Accepted(read.job, replayed=False, quota=None)
 
 
-def _in_doubt(refusal: Refusal) -> bool:
+def in_doubt(refusal: Refusal) -> bool:
     """Whether it may have been committed all the same: no answer in time, or an answer that the database went away."""
     return isinstance(refusal.__cause__, TimeoutError) or (
         isinstance(refusal, Relayed) and refusal.refused.code == Unavailable.code
