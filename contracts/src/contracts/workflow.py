@@ -5,12 +5,14 @@ What would kill or poison a node (ComfyUI 0.33: nodes without ``inputs``, stray 
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from contracts.wire.errors import FieldError
 
 MAX_NODES = 2_000  # real graphs have tens to hundreds; every node costs the fleet a validation
 MAX_BATCH = 4_096  # ComfyUI's own upper bound of batch_size
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1  # a seed's largest; wider ones become floats on the way, or nothing
 
 BATCHING_INPUTS = ("batch_size", "amount")
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".sft", ".gguf", ".pt", ".pth", ".bin")
@@ -39,7 +41,8 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
 
     Returns:
         The graph and no errors, or an unfinished graph and all that is wrong with it. A graph without errors has
-        1 to ``MAX_NODES`` nodes, only whole links to nodes that exist, and no cycle.
+        1 to ``MAX_NODES`` nodes, only whole links to nodes that exist, no cycle, and no integer outside
+        ``MIN_INTEGER`` to ``MAX_INTEGER``.
     """
     if _is_ui_format(raw):
         message = (
@@ -65,6 +68,7 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
         else:
             graph[str(node_id)] = node
     if not errors:
+        errors.extend(_integer_errors(raw, pointer))
         errors.extend(_link_errors(graph, pointer))
     if not errors and (knot := _cycle(graph)):
         message = f"The nodes {' -> '.join(knot)} feed each other in a circle."
@@ -125,6 +129,27 @@ def _read_node(body: object) -> GraphNode | None:
     if not isinstance(name, str) or not isinstance(inputs, dict) or not isinstance(meta, dict | None):
         return None
     return GraphNode(name, inputs)
+
+
+def _integer_errors(raw: Mapping[Any, Any], pointer: str) -> Iterator[FieldError]:
+    """Every part of a node with an integer in it that would not arrive as it was sent."""
+    message = f"An integer in a workflow is from {MIN_INTEGER} to {MAX_INTEGER}."
+    for node_id, body in raw.items():
+        told = partial(FieldError, code="integer_out_of_range", message=message, node_id=str(node_id))
+        for name, value in body["inputs"].items():
+            if _is_too_wide(value):
+                yield told(pointer=f"{pointer}/{node_id}/inputs/{name}", input=name)
+        if _is_too_wide(body.get("_meta")):
+            yield told(pointer=f"{pointer}/{node_id}/_meta")
+
+
+def _is_too_wide(value: object) -> bool:
+    """Whether it is, or holds, an integer out of range."""
+    if isinstance(value, int):
+        return not MIN_INTEGER <= value <= MAX_INTEGER
+    if isinstance(value, dict):
+        return any(map(_is_too_wide, value.values()))
+    return isinstance(value, list) and any(map(_is_too_wide, value))
 
 
 def _link_errors(graph: Graph, pointer: str) -> Iterator[FieldError]:

@@ -126,6 +126,11 @@ async def test_a_bearer_key_is_as_good(gateway: Gateway) -> None:
             "workflow.invalid",
             "/workflow/1/inputs/x",
         ),
+        (
+            b'{"workflow": {"1": {"class_type": "A", "inputs": {"x": 18446744073709551616}}}}',
+            "workflow.invalid",
+            "/workflow/1/inputs/x",
+        ),
     ],
 )
 async def test_bad_input_is_refused_and_never_sent_on(

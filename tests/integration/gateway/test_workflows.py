@@ -90,12 +90,12 @@ async def test_versions_saved_at_once_have_no_gaps(gateway: Gateway, name: str) 
 
 async def test_large_numbers_and_the_order_of_nodes_are_kept(gateway: Gateway, name: str) -> None:
     graph = {str(n): GRAPH["1"] for n in (9, 1, 5)} | {
-        "0": {"class_type": "A", "inputs": {"seed": 2**64 + 1, "f": 1.0}}
+        "0": {"class_type": "A", "inputs": {"seed": 2**64 - 1, "f": 1.0}}
     }
     await save(gateway, name, {"workflow": graph})
     read = (await gateway.http.get(f"/api/v1/workflows/{name}", headers=ALICE)).text
     assert list(json.loads(read)["workflow"]) == ["9", "1", "5", "0"]
-    assert str(2**64 + 1) in read
+    assert str(2**64 - 1) in read
 
 
 async def test_workflows_are_listed_the_last_changed_first(gateway: Gateway, script: Script, name: str) -> None:
@@ -137,6 +137,11 @@ def parameter(**more: Any) -> dict[str, Any]:
         ({"workflow": {}}, "/workflow", "workflow_not_a_graph"),
         ({"workflow": {"1": {"class_type": "A"}}}, "/workflow/1", "node_malformed"),
         ({"workflow": {"1": {"class_type": "A", "inputs": {"x": ["2", 0]}}}}, "/workflow/1/inputs/x", "broken_link"),
+        (
+            {"workflow": {"1": {"class_type": "A", "inputs": {"x": 2**64}}}},
+            "/workflow/1/inputs/x",
+            "integer_out_of_range",
+        ),
         ({}, "/workflow", "missing"),
         ({"workflow": GRAPH, "more": 1}, "/more", "extra_forbidden"),
         ({"workflow": GRAPH, "parameters": {"a-b": {"node": "1", "input": "color"}}}, "/parameters/a-b", None),

@@ -9,7 +9,7 @@ import pytest
 from chassis.ids import new_id
 from contracts.scheduler import JobState, Outcome, Submitted
 from contracts.wire.errors import Kind, Refused, Relayed
-from tests.integration.scheduler.conftest import World
+from tests.integration.scheduler.conftest import World, graph
 from tests.kit.waiting import until
 
 ROUNDS = 3
@@ -144,6 +144,15 @@ async def test_what_was_accepted_is_replayed_though_it_would_be_refused_now(worl
     again = await world.submit(tenant, idempotency_key="k", model="gone.safetensors")
     assert (again.replayed, again.job.job_id) == (True, first.job.job_id)
     assert (await refused(world, tenant, model="gone.safetensors")).code == "workflow.invalid"
+
+
+async def test_an_integer_that_would_not_arrive_as_it_is_is_refused(world: World) -> None:
+    tenant = world.tenant()
+    await world.node()
+    told = await refused(world, tenant, graph=graph() | {"4": {"class_type": "Draw", "inputs": {"seed": 2**70}}})
+    (error,) = told.errors
+    assert (told.code, error.code) == ("workflow.invalid", "integer_out_of_range")
+    assert (error.node_id, error.input, str(2**64 - 1) in error.message) == ("4", "seed", True)
 
 
 async def test_what_no_node_can_run_is_refused_and_costs_nothing(world: World) -> None:

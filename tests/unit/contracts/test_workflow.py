@@ -44,6 +44,10 @@ def test_real_workflows_are_read_whole(path: Path) -> None:
             "workflow_cycle",
         ),
         ({str(n): NODE for n in range(MAX_NODES + 1)}, "workflow_too_large"),
+        ({"1": {"class_type": "X", "inputs": {"a": 2**64}}}, "integer_out_of_range"),  # a float, once it was stored
+        ({"1": {"class_type": "X", "inputs": {"a": {"__value__": [{"b": -(2**63) - 1}]}}}}, "integer_out_of_range"),
+        ({"1": {**NODE, "_meta": {"a": 2**64}}}, "integer_out_of_range"),
+        ({"1": NODE, "2": {"class_type": "X", "inputs": {"a": ["1", 2**64]}}}, "integer_out_of_range"),
     ],
 )
 def test_what_is_no_graph_is_refused(raw: Any, code: str) -> None:
