@@ -77,6 +77,8 @@ async def test_a_picture_of_ones_own_is_drawn_over(fleet: Fleet, client: httpx.A
     assert ended["model"]
     assert ended["seed"] == 7
     assert Image.open(BytesIO((await client.get(f"/jobs/{scaled['job_id']}/result")).content)).size == (64, 48)
+    thin = await upload(client, png("red", (4, 3000)))
+    assert (await made(fleet, client, **OVER, image=thin, height=64)).size == (8, 64)
 
 
 async def test_only_what_is_under_the_mask_is_made_anew(fleet: Fleet, client: httpx.AsyncClient) -> None:

@@ -43,7 +43,7 @@ class Submission(Command):
     model: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     image: UploadId | None = None
     mask: UploadId | None = None
-    denoise: Annotated[float, Field(gt=0, le=1)] | None = None
+    denoise: Annotated[float, Field(ge=0.01, le=1)] | None = None  # a node prepares steps / denoise of them, one by one
     workflow: dict[str, Any] | None = None
     workflow_name: WorkflowName | None = None
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None

@@ -62,26 +62,37 @@ def test_a_picture_beside_the_prompt_is_drawn_over(
     assert upload_ids({node_id: {"inputs": node.inputs} for node_id, node in graph.items()}) == sent
 
 
-def test_a_size_stretches_no_picture() -> None:
-    def scaled(**size: int) -> dict[str, Any]:
-        submission = Submission.model_validate({"prompt": "a", "image": UPLOAD, **size})
-        inputs = built_in.build(submission, model="m", seed=5)["scaled"]["inputs"]
-        return {name: inputs[name] for name in ("width", "height", "crop")}
+@pytest.mark.parametrize(
+    ("asked", "picture", "made"),
+    [
+        ({"width": 64}, (128, 96), (64, 48)),
+        ({"height": 64}, (96, 128), (48, 64)),
+        ({"width": 64, "height": 128}, (1, 3000), (64, 128)),
+        ({"width": 2048}, (16, 3000), (2048, 2048)),
+        ({"width": 64}, (1000, 4), (64, 8)),
+        ({}, (3000, 4000), (1536, 2048)),
+        ({}, (64, 4), (64, 8)),
+    ],
+)
+def test_a_picture_is_scaled_within_bounds_whatever_its_shape(
+    asked: dict[str, int], picture: tuple[int, int], made: tuple[int, int]
+) -> None:
+    submission = Submission.model_validate({"prompt": "a", "image": UPLOAD, "mask": MASK} | asked)
+    fitted = image_to_image.fitted(submission, width=picture[0], height=picture[1])
+    graph = built_in.build(fitted, model="m", seed=5)
+    for scaled in ("scaled", "mask_scaled"):
+        inputs = graph[scaled]["inputs"]
+        assert (inputs["width"], inputs["height"], inputs["crop"]) == (*made, "center")
 
-    assert scaled(width=64) == {"width": 64, "height": 0, "crop": "disabled"}
-    assert scaled(width=64, height=128) == {"width": 64, "height": 128, "crop": "center"}
 
-
-def test_a_huge_picture_is_scaled_down_and_no_other() -> None:
+@pytest.mark.parametrize("picture", [(2048, 64), (101, 67), (8, 8)])
+def test_a_picture_that_fits_is_taken_as_it_is(picture: tuple[int, int]) -> None:
     submission = Submission.model_validate({"prompt": "a", "image": UPLOAD})
-    assert image_to_image.fitted(submission, width=2048, height=64) == submission
-    tall = image_to_image.fitted(submission, width=3000, height=4000)
-    assert image_to_image.picture(tall)[0]["scaled"]["inputs"]["height"] == 2048
-    assert image_to_image.picture(tall)[0]["scaled"]["inputs"]["width"] == 0
+    assert image_to_image.fitted(submission, width=picture[0], height=picture[1]) == submission
 
 
 @pytest.mark.parametrize(
-    "sent", [{"mask": MASK}, {"denoise": 0.5}, {"image": UPLOAD.upper()}, {"image": UPLOAD, "denoise": 0}]
+    "sent", [{"mask": MASK}, {"denoise": 0.5}, {"image": UPLOAD.upper()}, {"image": UPLOAD, "denoise": 0.009}]
 )
 def test_what_makes_no_sense_beside_a_prompt_is_refused(sent: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):

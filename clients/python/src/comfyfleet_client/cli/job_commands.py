@@ -43,7 +43,7 @@ def submit(
     model: Annotated[str | None, _drawn('A checkpoint that "comfyfleet models" lists.')] = None,
     image: Annotated[str | None, _drawn("Draw over this picture: a file, or the id of an upload.")] = None,
     mask: Annotated[str | None, _drawn("Only where this one is white; the same.")] = None,
-    denoise: Annotated[float | None, _drawn("How much of the picture is made anew, up to 1.")] = None,
+    denoise: Annotated[float | None, _drawn("How much of the picture is made anew, 0.01 to 1.")] = None,
     workflow: Annotated[
         str | None, typer.Option(metavar="FILE", help='A graph in ComfyUI\'s API format; "-" for stdin.')
     ] = None,

@@ -6,7 +6,9 @@ from gateway.domain.prompt_graph import Graph, Origins, node, sampled
 
 NAME = "image-to-image"
 DENOISE = 0.75  # what diffusers calls strength: the picture is still to be seen, and there is room for the prompt
+SMALLEST = 8  # px on a side; a VAE makes one of so many, and fails with less
 LARGEST = 2048  # px on a side, as ``width`` and ``height`` are bounded
+SIDES = frozenset({"width", "height"})
 ORIGINS: Origins = {
     **prompt_graph.ORIGINS,
     ("image", "image"): "/image",
@@ -38,26 +40,43 @@ def picture(submission: Submission) -> tuple[Graph, str]:
 
 def resizes(submission: Submission) -> bool:
     """Whether a size was asked for. Otherwise a picture keeps its own, but for what is beyond a multiple of 8."""
-    return bool(submission.model_fields_set & {"width", "height"})
+    return bool(submission.model_fields_set & SIDES)
 
 
 def fitted(submission: Submission, *, width: int, height: int) -> Submission:
-    """The same for a picture of this size, pixels: scaled to ``LARGEST`` on its longer side if that is more."""
-    if max(width, height) <= LARGEST:
+    """The same for a picture of this size, pixels: with both sides, or with none if the picture is taken as it is.
+
+    One side alone keeps its shape. All are within ``SMALLEST`` and ``LARGEST``, whatever the shape is.
+    """
+    asked = submission.model_fields_set & SIDES
+    if asked == SIDES:
         return submission
-    return submission.model_copy(update={"width" if width >= height else "height": LARGEST})
+    if asked:
+        scale_by = submission.width / width if "width" in asked else submission.height / height
+    else:
+        scale_by = min(1.0, LARGEST / max(width, height))
+    sides = {"width": _side(width * scale_by), "height": _side(height * scale_by)}
+    if not asked and sides == {"width": width, "height": height}:
+        return submission
+    return submission.model_copy(update=sides)
+
+
+def _side(pixels: float) -> int:
+    return min(max(SMALLEST, round(pixels)), LARGEST)
 
 
 def scale(submission: Submission, image: str) -> dict[str, object]:
-    """A picture that fills the size asked for, cut where its shape is another; one side alone keeps its shape."""
-    asked = submission.model_fields_set
+    """A picture that fills the size asked for, cut where its shape is another.
+
+    Both sides are told: of one alone a node makes the other by the picture's shape, and that has no bound.
+    """
     return node(
         "ImageScale",
         image=[image, 0],
         upscale_method="lanczos",
-        width=submission.width if "width" in asked else 0,
-        height=submission.height if "height" in asked else 0,
-        crop="center" if {"width", "height"} <= asked else "disabled",
+        width=submission.width,
+        height=submission.height,
+        crop="center",
     )
 
 

@@ -35,7 +35,7 @@ def sampled(submission: Submission, *, model: str, seed: int, latent: str, denoi
 
     Args:
         latent: id of the node that gives it.
-        denoise: how much of it is made anew, above 0 and at most 1.
+        denoise: how much of it is made anew, 0.01 to 1.
     """
     return {
         "checkpoint": node("CheckpointLoaderSimple", ckpt_name=model),

@@ -181,8 +181,8 @@ async def _plan(
 
 
 async def _within_bounds(submission: Submission, tenant: str, pins: InputPins) -> Submission:
-    """With a size for a picture that is too large for a job and comes without one."""
-    if submission.image is None or image_to_image.resizes(submission):
+    """With the whole size of a picture that has to be scaled: one side may be asked for, or it may be too large."""
+    if submission.image is None:
         return submission
     for upload in (await pins.find({UUID(submission.image)}, tenant=tenant)).values():
         return image_to_image.fitted(submission, width=upload.width, height=upload.height)
