@@ -8,11 +8,24 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.postgres import Database
+from chassis.statement import Statement
 from contracts.scheduler import JobEvent
 from notifier.store.tables import JOB_EVENTS, PURGED_JOBS
 
 TOMBSTONE = timedelta(days=4)  # the stream tells nothing that is older than three days
 
+_ADD = Statement("""
+INSERT INTO job_events (job_id, seq, tenant_id, state, body, at)
+SELECT job_id, seq, tenant_id, state, CAST(body AS jsonb), at
+FROM unnest(
+    CAST(:job_ids AS uuid[]), CAST(:seqs AS integer[]), CAST(:tenants AS uuid[]), CAST(:states AS text[]),
+    CAST(:bodies AS text[]), CAST(:ats AS timestamptz[])
+) AS told (job_id, seq, tenant_id, state, body, at)
+ON CONFLICT DO NOTHING
+""")
+_REMOVE_PURGED = Statement("""
+DELETE FROM job_events e USING purged_jobs p WHERE e.job_id = p.job_id AND p.job_id = ANY(CAST(:job_ids AS uuid[]))
+""")
 _OF_PURGED = delete(JOB_EVENTS).where(JOB_EVENTS.c.job_id == PURGED_JOBS.c.job_id)
 
 
@@ -24,21 +37,19 @@ class Events:
 
     async def add(self, events: Sequence[JobEvent]) -> None:
         """Keep events, but none of a purged job; one that is there already stays as it is."""
-        rows = [
-            {
-                "job_id": event.job_id,
-                "seq": event.seq,
-                "tenant_id": event.tenant_id,
-                "state": event.state,
-                "body": event.model_dump(mode="json"),
-                "at": event.at,
-            }
-            for event in events
-        ]
-        if rows:
-            async with self._database.transaction() as connection:
-                await connection.execute(insert(JOB_EVENTS).on_conflict_do_nothing(), rows)
-                await connection.execute(_OF_PURGED.where(JOB_EVENTS.c.job_id.in_({event.job_id for event in events})))
+        if not events:
+            return
+        async with self._database.direct() as connection:
+            await _ADD.run(
+                connection,
+                job_ids=[event.job_id for event in events],
+                seqs=[event.seq for event in events],
+                tenants=[event.tenant_id for event in events],
+                states=[event.state for event in events],
+                bodies=[event.model_dump_json() for event in events],
+                ats=[event.at for event in events],
+            )
+            await _REMOVE_PURGED.run(connection, job_ids=[event.job_id for event in events])
 
     async def purge(self, job_ids: Sequence[UUID]) -> None:
         """Forget all events of these jobs, those that are still to come too."""
