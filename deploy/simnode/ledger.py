@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 
 from simnode.wire import Document
@@ -21,11 +22,15 @@ class Entry:
 
 @dataclass(slots=True)
 class Ledger:
-    """Append-only record of acceptances, starts, ends and interrupts of this boot; gone with the process."""
+    """Append-only record of acceptances, starts, ends and interrupts of this boot; gone with the process.
+
+    ``requests`` counts what was asked for, by method and route, such as ``GET /queue``.
+    """
 
     boot_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     prompts: list[Entry] = field(default_factory=list)
     interrupts: list[Document] = field(default_factory=list)
+    requests: Counter[str] = field(default_factory=Counter)
     max_running: int = 0
     _running: int = 0
 
@@ -61,6 +66,7 @@ class Ledger:
             "boot_id": self.boot_id,
             "prompts": [asdict(entry) for entry in self.prompts],
             "interrupts": list(self.interrupts),
+            "requests": dict(self.requests),
             "max_running": self.max_running,
         }
 

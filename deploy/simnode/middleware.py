@@ -14,6 +14,15 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
+async def counting(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Have the ledger count what is asked for, whatever becomes of it."""
+    resource = request.match_info.route.resource
+    if resource is not None:
+        parts_of(request).ledger.requests[f"{request.method} {resource.canonical}"] += 1
+    return await handler(request)
+
+
+@web.middleware
 async def slowness(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer late while ``slow_http`` is armed; the control plane stays quick."""
     if not request.path.startswith("/simnode"):

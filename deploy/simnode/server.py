@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from simnode.middleware import same_origin, slowness
+from simnode.middleware import counting, same_origin, slowness
 from simnode.parts import Parts
 from simnode.routes import control, facts, jobs, prompt, queue, socket, upload, view
 from simnode.routes.registry import PARTS, add_both
@@ -12,7 +12,8 @@ FRONT_PAGE = "<!doctype html><title>{name}</title><p>{name}: a simulated ComfyUI
 
 def build_app(parts: Parts) -> web.Application:
     """Assemble the application of one node; jobs routes only for ComfyUI 0.33."""
-    app = web.Application(client_max_size=parts.settings.max_upload_bytes, middlewares=[same_origin, slowness])
+    around = [counting, same_origin, slowness]
+    app = web.Application(client_max_size=parts.settings.max_upload_bytes, middlewares=around)
     app[PARTS] = parts
     for group in (prompt, queue, upload, view, facts, socket):
         add_both(app, group.routes)

@@ -103,6 +103,11 @@ class Node:
         told = await self.ask("GET", "/simnode/ledger")
         return [entry for entry in told["prompts"] if entry["prompt_id"] == str(prompt_id)]
 
+    async def asked(self, what: str) -> int:
+        """How often the node was asked for this, such as ``GET /queue``."""
+        told = await self.ask("GET", "/simnode/ledger")
+        return int(told["requests"].get(what, 0))
+
     async def until_ended(self, prompt_id: Any) -> None:
         async with asyncio.timeout(READY_S):
             while True:

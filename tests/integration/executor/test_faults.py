@@ -3,10 +3,12 @@
 import signal
 
 import pytest
+from structlog.testing import capture_logs
 
 from contracts.scheduler import Outcome
 from tests.integration.executor.graphs import failing, hello, slow
 from tests.integration.executor.scripted import Gateway, Scheduler
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.usefixtures("gateway")
 
@@ -123,13 +125,20 @@ async def test_a_silent_websocket_does_no_harm(start_executor, scheduler, node) 
 
 
 async def test_a_node_that_somebody_else_uses_takes_work_once_it_is_free(start_executor, scheduler, node) -> None:
-    await node.ask("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
-    given = await scheduler.give(hello())
-    await start_executor()
-    await scheduler.until(lambda: len(scheduler.beats) > 3)
-    assert not scheduler.asks
-    await node.ask("POST", "/interrupt")
-    assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+    """It is looked at again soon, for that may be over in a moment, and less often as it goes on: each time anew."""
+    with capture_logs() as logs:
+        await node.ask("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
+        await start_executor(heartbeat_s=0.1, ask_wait_s=0.2)
+        for visit in (1, 2):
+            await until(lambda visit=visit: [entry["event"] for entry in logs].count("executor.node.shared") == visit)
+            looks, beats, asks = await node.asked("GET /queue"), len(scheduler.beats), len(scheduler.asks)
+            given = await scheduler.give(hello())
+            await scheduler.until(lambda beats=beats: len(scheduler.beats) >= beats + 10)
+            assert 3 <= await node.asked("GET /queue") - looks <= 9
+            assert len(scheduler.asks) == asks
+            await node.ask("POST", "/interrupt")
+            assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+            await node.ask("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
 
 
 async def test_doubled_and_foreign_events_do_no_harm(start_executor, scheduler, node) -> None:
