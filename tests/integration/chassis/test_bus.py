@@ -5,6 +5,7 @@ import gc
 import re
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -180,6 +181,31 @@ async def test_it_waits_for_a_server_that_is_not_there_yet(own_nats: NatsServer)
             task.cancel()
         await asker.stop()
         await served.stop()
+
+
+@asynccontextmanager
+async def overheard(server: NatsServer) -> AsyncIterator[tuple[str, bytearray]]:
+    """The server at another address, and all that is said to it there."""
+    said = bytearray()
+
+    async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, note: bytearray) -> None:
+        while data := await source.read(65_536):
+            note += data
+            sink.write(data)
+        sink.close()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_connection("127.0.0.1", server.port)
+        await asyncio.gather(carry(reader, forth, note=said), carry(back, writer, note=bytearray()))
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as relay:
+        yield f"nats://127.0.0.1:{relay.sockets[0].getsockname()[1]}", said
+
+
+async def test_the_server_knows_what_is_served_once_it_has_started(nats: NatsServer) -> None:
+    """nats-py's flush overtakes a subscription that waits to be written: what it waited for proved nothing then."""
+    async with overheard(nats) as (url, said), connected(url, serve=lambda bus: bus.serve(ECHO, echo)):
+        assert said.rindex(b"PING\r\n") > said.rindex(b"SUB ")
 
 
 async def test_what_could_not_be_sent_is_not_sent_later(own_nats: NatsServer) -> None:
