@@ -317,6 +317,26 @@ async def test_a_bug_in_a_handler_costs_its_own_request_only(asker: Bus) -> None
         assert await answers(asker)
 
 
+async def test_a_database_that_is_away_is_tried_once_more_and_then_said(nats: NatsServer) -> None:
+    tried: list[str] = []
+
+    async def away(question: Question, _: Address) -> Answer:
+        tried.append(question.text)
+        if question.text == "always" or len(tried) == 1:
+            raise ConnectionRefusedError
+        return Answer(text=question.text)
+
+    async with (
+        connected(nats.url, serve=lambda bus: bus.serve(ECHO, away)),
+        connected(nats.url, "asker") as asker,
+    ):
+        assert await asker.ask(ECHO, Question(text="once")) == Answer(text="once")
+        with pytest.raises(Relayed) as relayed:
+            await asker.ask(ECHO, Question(text="always"))
+    assert relayed.value.refused.code == Unavailable.code
+    assert tried == ["once", "once", "always", "always"]
+
+
 async def test_one_that_crashes_among_many_in_flight(asker: Bus) -> None:
     asked = [asker.ask(ECHO, Question(text="crash" if index % 10 == 0 else str(index))) for index in range(50)]
     async with asyncio.timeout(20):

@@ -1,15 +1,19 @@
 """Requests that share a message: each has its own answer, whatever becomes of the others."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 from nats.aio.msg import Msg
+from nats.errors import NoRespondersError
+from structlog.contextvars import get_contextvars
 
 from chassis.bus import Bus
 from chassis.gather import AT_MOST, AT_MOST_BYTES, HEADER, Part, pack, unpack
 from chassis.logs import bound
+from chassis.served import ERROR_CODE_HEADER
 from contracts.wire.errors import Kind, Refusal, Relayed, Unavailable
 from contracts.wire.topic import Address
 from tests.integration.chassis.conftest import ECHO, Answer, Question, connected
@@ -33,9 +37,11 @@ class Echo:
         self.open = asyncio.Event()
         self.open.set()
         self.asked: list[str] = []
+        self.saw: set[tuple[str, str, str]] = set()  # tenant, text, and the request id that its log lines bear
 
-    async def __call__(self, question: Question, _: Address) -> Answer:
+    async def __call__(self, question: Question, address: Address) -> Answer:
         self.asked.append(question.text)
+        self.saw.add((address.tenant, question.text, get_contextvars().get("request_id", "")))
         await self.open.wait()
         if question.text.startswith("refuse"):
             raise NoSuchWord
@@ -96,9 +102,28 @@ async def test_each_of_many_gets_its_own_answer(asker: Bus, echo: Echo, messages
             assert answer.refused.code == wanted
     assert sorted(echo.asked) == sorted(texts)
     sizes = [len(group) for group in parts(messages)]
-    assert sum(sizes) == MANY
+    assert [json.loads(part.body)["text"] for group in parts(messages) for part in group] == texts
     assert max(sizes) <= AT_MOST
     assert len(sizes) < MANY / 4
+
+
+async def test_each_is_asked_for_its_own_tenant_and_under_its_own_name(asker: Bus, echo: Echo) -> None:
+    """Though all are asked at the same time, and some share a message."""
+    wanted = {(tenant, f"{tenant}-{number}", f"id-{tenant}-{number}") for tenant in "xyz" for number in range(5)}
+
+    async def ask(tenant: str, text: str, request_id: str) -> Answer:
+        with bound(request_id=request_id):
+            return await asker.ask(TOGETHER, Question(text=text), tenant=tenant)
+
+    answers = await asyncio.gather(*[ask(*one) for one in sorted(wanted)])
+    assert [answer.text for answer in answers] == [text for _, text, _ in sorted(wanted)]
+    assert echo.saw == wanted
+
+
+async def test_a_message_that_cannot_be_taken_apart_is_refused(asker: Bus, echo: Echo) -> None:
+    reply = await asker._client.request(TOGETHER.subject(), b"abc", headers={HEADER: "1: 1:"}, timeout=5)
+    assert (reply.headers or {})[ERROR_CODE_HEADER] == "422"
+    assert echo.asked == []
 
 
 async def test_one_that_is_alone_goes_alone_and_with_its_request_id(asker: Bus, messages: list[Msg]) -> None:
@@ -107,6 +132,12 @@ async def test_one_that_is_alone_goes_alone_and_with_its_request_id(asker: Bus, 
     await asker.ask(TOGETHER, Question(text="b"))
     await until(lambda: len(messages) == 2)
     assert [[part.word for part in group] for group in parts(messages)] == [["its-own"], [""]]
+
+
+async def test_one_with_a_patience_of_its_own_shares_no_message(asker: Bus, messages: list[Msg]) -> None:
+    await asyncio.gather(*[asker.ask(TOGETHER, Question(text="a"), within_s=5) for _ in range(3)])
+    await until(lambda: len(messages) == 3)
+    assert not any(HEADER in (message.headers or {}) for message in messages)
 
 
 async def test_nobody_waits_for_the_answer_to_somebody_else(asker: Bus, echo: Echo) -> None:
@@ -136,6 +167,46 @@ async def test_large_ones_share_no_message(asker: Bus, messages: list[Msg]) -> N
     answers = await asyncio.gather(*[asker.ask(TOGETHER, Question(text=large)) for _ in range(3)])
     assert [len(answer.text) for answer in answers] == [len(large)] * 3
     assert [len(group) for group in parts(messages)] == [1, 1, 1]
+
+
+async def test_what_a_message_holds_is_counted_together(asker: Bus, messages: list[Msg]) -> None:
+    third = "x" * (AT_MOST_BYTES * 3 // 10)
+    answers = await asyncio.gather(*[asker.ask(TOGETHER, Question(text=third)) for _ in range(5)])
+    assert [len(answer.text) for answer in answers] == [len(third)] * 5
+    sizes = [len(group) for group in parts(messages)]
+    assert (sum(sizes), max(sizes)) == (5, 3)
+
+
+async def test_that_nobody_is_there_is_told_to_each(nats: NatsServer) -> None:
+    async with connected(nats.url, "asker") as asker:
+        told = await asyncio.gather(
+            *[asker.ask(TOGETHER, Question(text="a")) for _ in range(3)], return_exceptions=True
+        )
+    assert [type(one) for one in told] == [Unavailable] * 3
+    assert all(isinstance(one, Unavailable) and isinstance(one.__cause__, NoRespondersError) for one in told)
+
+
+async def test_an_answer_to_fewer_than_asked_is_to_nobody_and_one_that_waits_no_more_spoils_no_refusal(
+    nats: NatsServer,
+) -> None:
+    short, held = replace(TOGETHER, verb="short"), list[Msg]()
+
+    async def hold(message: Msg) -> None:
+        held.append(message)
+
+    async with connected(nats.url) as service, connected(nats.url, "asker") as asker:
+        await service.hear(short.pattern, hold)
+        await settled(service)
+        tasks = [asyncio.create_task(asker.ask(short, Question(text="a"))) for _ in range(4)]
+        await until(lambda: sum(len(group) for group in parts(held)) == 4)
+        tasks[0].cancel()
+        await asyncio.wait(tasks[:1])
+        for message in held:
+            body, headers = pack([Part(b'{"text": "a"}', "")] * (len(unpack(message.data, message.headers or {})) - 1))
+            await service._client.publish(message.reply, body, headers=headers)
+        told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(told[0], asyncio.CancelledError)
+    assert [type(one.__cause__) for one in told[1:] if isinstance(one, Unavailable)] == [ValueError] * 3
 
 
 async def test_an_answer_that_does_not_come_leaves_each_in_doubt(nats: NatsServer) -> None:
