@@ -1,6 +1,7 @@
 """Uploads on the whole system, as people and programs make them."""
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
@@ -17,9 +18,9 @@ from tests.kit.pictures import file_of
 COMFYFLEET = Path(sys.executable).with_name("comfyfleet")
 
 
-async def run(fleet: Fleet, *arguments: object) -> tuple[int, str]:
-    """The exit status of a command of the demo user's, and what it printed."""
-    environment = os.environ | {"COMFYFLEET_URL": fleet.base_url, "COMFYFLEET_KEY": fleet.key}
+async def run(fleet: Fleet, *arguments: object, key: str = "") -> tuple[int, str]:
+    """The exit status of a command of the demo user's or another key's, and what it printed."""
+    environment = os.environ | {"COMFYFLEET_URL": fleet.base_url, "COMFYFLEET_KEY": key or fleet.key}
     process = await asyncio.create_subprocess_exec(
         COMFYFLEET, *map(str, arguments), env=environment, stdout=asyncio.subprocess.PIPE
     )
@@ -53,7 +54,28 @@ async def test_uploads_by_command_line_and_by_program_are_the_same(fleet: Fleet,
     await asyncio.to_thread(with_the_client)
     async with AsyncClient(fleet.base_url, key=fleet.key) as client:
         assert (await client.uploads.add(path)).id == upload_id
-        assert await anext(client.uploads.list()) == await client.uploads.get(upload_id)
+        made = await client.uploads.get(upload_id)
+        assert await anext(client.uploads.list()) == made
+        assert made.expires_at, "the tier says for how long"
+        async with fleet.client() as http:
+            content, head = await http.get(made.url), await http.head(made.url)
+        assert hashlib.sha256(content.content).hexdigest() == made.sha256
+        with Image.open(BytesIO(content.content)) as kept, Image.open(path) as sent:
+            assert kept.tobytes() == sent.tobytes()
+        assert (head.status_code, head.content) == (200, b"")
+        for name in ("content-length", "content-type", "etag"):
+            assert head.headers[name] == content.headers[name]
         assert (await run(fleet, "uploads", "--delete", upload_id))[0] == 0
         with pytest.raises(NotFound):
             await client.uploads.delete(upload_id)
+        async with fleet.client() as http:
+            assert (await http.get(made.url)).status_code == 404
+
+
+async def test_without_a_limit_of_time_an_upload_never_expires(fleet: Fleet) -> None:
+    unlimited = fleet.credentials["admin_key"]
+    async with AsyncClient(fleet.base_url, key=unlimited) as client:
+        made = await client.uploads.add(file_of(Image.frombytes("RGB", (4, 4), os.urandom(48))))
+        assert made.expires_at is None
+        assert (await run(fleet, "uploads", "--limit", "1", key=unlimited))[1].endswith("never")
+        await client.uploads.delete(made)

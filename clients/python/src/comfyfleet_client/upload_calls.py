@@ -14,7 +14,10 @@ Source: TypeAlias = str | PathLike[str] | bytes | IO[bytes]
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An image that the service keeps for workflows. Type, sizes and SHA-256 are of what it keeps."""
+    """An image that the service keeps for workflows, until it is deleted where ``expires_at`` is None.
+
+    Type, sizes and SHA-256 are of what it keeps.
+    """
 
     id: str
     content_type: str
@@ -23,7 +26,7 @@ class Upload:
     height: int
     sha256: str
     created_at: datetime
-    expires_at: datetime
+    expires_at: datetime | None
     url: str
 
 

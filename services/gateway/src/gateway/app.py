@@ -230,7 +230,7 @@ def create_app(settings: Settings) -> FastAPI:
             remover=UploadRemover(kept, objects, ended),
             objects=objects,
             me=me,
-            longest=timedelta(days=settings.upload_days),
+            longest=timedelta(days=settings.upload_days) if settings.upload_days else None,
             public_url=settings.public_url,
         ),
         handout.router(handout=inputs),

@@ -35,11 +35,11 @@ class Settings(DatabaseSettings):
     max_upload_size: int = Field(
         default=10 << 20, ge=1 << 10, le=64 << 20, description="largest image that is uploaded, bytes"
     )
-    upload_days: int = Field(
-        default=36_500,
+    upload_days: int | None = Field(
+        default=None,
         ge=1,
         le=36_500,
-        description="how long an upload is kept where no limit of its user's says, days",
+        description="how long an upload is kept where no limit of its user's says, days; without it for good",
     )
     max_uploads: int = Field(default=1000, ge=1, description="uploads that one user keeps at a time")
     max_uploads_bytes: int = Field(default=1 << 30, ge=1 << 20, description="of them together, bytes")

@@ -36,14 +36,17 @@ def jobs(found: Iterable[Job]) -> None:
 
 def keys(found: Iterable[Key]) -> None:
     """Keys, one a row."""
-    rows = [(key.id, key.name, " ".join(key.scopes), moment(key.expires_at), moment(key.last_used_at)) for key in found]
+    rows = [
+        (key.id, key.name, " ".join(key.scopes), moment(key.expires_at, "never"), moment(key.last_used_at))
+        for key in found
+    ]
     table(("id", "name", "scopes", "expires", "last used"), rows)
 
 
 def uploads(found: Iterable[Upload]) -> None:
     """Uploads, one a row."""
     rows = [
-        (one.id, one.content_type, f"{one.width} x {one.height}", str(one.size_bytes), moment(one.expires_at))
+        (one.id, one.content_type, f"{one.width} x {one.height}", str(one.size_bytes), moment(one.expires_at, "never"))
         for one in found
     ]
     table(("id", "type", "pixels", "bytes", "expires"), rows)
@@ -111,9 +114,9 @@ def _labels(job: Job) -> str:
     return " ".join(f"{key}:{value}" for key, value in job.labels.items())
 
 
-def moment(at: datetime | None) -> str:
-    """A time in the local zone."""
-    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else "-"
+def moment(at: datetime | None, without: str = "-") -> str:
+    """A time in the local zone; ``without`` where there is none."""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else without
 
 
 def number(value: float | None) -> str:

@@ -45,10 +45,10 @@ def router(
     remover: UploadRemover,
     objects: Objects,
     me: MeView,
-    longest: timedelta,
+    longest: timedelta | None,
     public_url: str,
 ) -> APIRouter:
-    """The routes of uploads; ``longest`` is how long one is kept where the user's limits do not say."""
+    """The routes of uploads; ``longest`` is how long one is kept where the user's limits do not say, None for good."""
     routes = APIRouter(prefix="/api/v1", tags=["uploads"])
 
     def present(upload: Upload) -> UploadBody:
@@ -74,7 +74,7 @@ def router(
         """
         async with received(request, desk) as sent:
             limits = await me.limits(request.state.principal)
-            keep = longest if limits.upload_days is None else timedelta(days=limits.upload_days)
+            keep = timedelta(days=limits.upload_days) if limits.upload_days else longest
             taken, new = await desk.take(sent, tenant=tenant, keep=keep)
         response.status_code = 201 if new else 200
         response.headers["Location"] = f"/api/v1/uploads/{taken.id}"

@@ -7,7 +7,11 @@ from pydantic import BaseModel, ConfigDict
 
 
 class UploadBody(BaseModel):
-    """One image that is kept. Its type, sizes and SHA-256 are those of what is kept; ``url`` gives its bytes."""
+    """One image that is kept. Its type, sizes and SHA-256 are those of what is kept; ``url`` gives its bytes.
+
+    From ``expires_at`` on, or from the end of the last job that uses it, it may be gone; where that is null it is kept
+    until it is deleted.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -34,7 +38,7 @@ class UploadBody(BaseModel):
     height: int
     sha256: str
     created_at: datetime
-    expires_at: datetime
+    expires_at: datetime | None
     url: str
 
 

@@ -91,7 +91,7 @@ UPLOADS = Table(
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=True, comment="null: never"),
     UniqueConstraint("tenant_id", "sent_sha256"),
     CheckConstraint("size_bytes > 0", name="size_is_positive"),
     CheckConstraint("length(sha256) = 64", name="sha256_is_hex"),

@@ -29,7 +29,8 @@ class Picture:
 class Upload:
     """One image that is kept until ``expires_at``, or until the last job that uses it has ended.
 
-    ``key`` is its place in the artifact store; ``sha256`` (hex) and ``size_bytes`` are of what lies there.
+    Where that is None it is kept for good. ``key`` is its place in the artifact store; ``sha256`` (hex) and
+    ``size_bytes`` are of what lies there.
     """
 
     id: UUID
@@ -41,7 +42,7 @@ class Upload:
     width: int
     height: int
     created_at: datetime
-    expires_at: datetime
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,10 @@ class Bounds:
 _COLUMNS = "id, tenant_id, sha256, key, content_type, size_bytes, width, height, created_at, expires_at"
 # One tenant adds one at a time: bounds hold, and the same bytes are one upload.
 _LOCK = Statement("SELECT pg_advisory_xact_lock(hashtextextended('uploads ' || :tenant_id::uuid, 0))")
+# Without a time it never expires, and greatest would rather take any time than none.
 _REFRESH = Statement(f"""
-UPDATE uploads SET expires_at = greatest(expires_at, now() + :keep::interval)
+UPDATE uploads SET expires_at =
+    CASE WHEN expires_at IS NOT NULL AND :keep::interval IS NOT NULL THEN greatest(expires_at, now() + :keep) END
 WHERE tenant_id = :tenant_id AND sent_sha256 = :sent_sha256 RETURNING {_COLUMNS}
 """)  # noqa: S608 - constants only
 _KEPT = Statement("""
@@ -112,13 +115,13 @@ class Uploads:
     def __init__(self, database: Database, bounds: Bounds) -> None:
         self._database, self._bounds = database, bounds
 
-    async def refresh(self, tenant_id: str, sent_sha256: str, keep: timedelta) -> Upload | None:
-        """The upload of these very bytes, kept at least so long from now; None if there is none."""
+    async def refresh(self, tenant_id: str, sent_sha256: str, keep: timedelta | None) -> Upload | None:
+        """The upload of these very bytes, kept at least so long from now, None for good; None if there is none."""
         async with self._database.single() as connection:
             row = await _REFRESH.first(connection, tenant_id=UUID(tenant_id), sent_sha256=sent_sha256, keep=keep)
         return Upload(**row) if row else None
 
-    async def add(self, picture: Picture, keep: timedelta) -> tuple[Upload, bool]:
+    async def add(self, picture: Picture, keep: timedelta | None) -> tuple[Upload, bool]:
         """Record what was stored, or refresh what was there already; and whether it is new.
 
         Raises:

@@ -63,11 +63,11 @@ class UploadDesk:
             raise UploadTooManyPixels(limit=self.pictures.max_pixels, width=header.width, height=header.height)
         return header
 
-    async def take(self, sent: bytes | bytearray, *, tenant: str, keep: timedelta) -> tuple[Upload, bool]:
-        """Keep an image for this long; and whether it is new. The same bytes again are the same upload, kept longer.
+    async def take(self, sent: bytes | bytearray, *, tenant: str, keep: timedelta | None) -> tuple[Upload, bool]:
+        """Keep an image for this long, None for good; and whether it is new.
 
-        Durable when it returns. What is kept is made from the pixels alone: upright, in sRGB, with its alpha, and
-        without a byte of what else was in the file.
+        Durable when it returns. The same bytes again are the same upload, kept longer, never shorter. What is kept is
+        made from the pixels alone: upright, in sRGB, with its alpha, and without a byte of what else was in the file.
 
         Raises:
             UnsupportedImage, AnimatedImage, UploadTooManyPixels: see ``look_at``.
@@ -102,7 +102,7 @@ class UploadDesk:
     def _broken(self) -> BrokenImage:
         return BrokenImage(seconds=math.ceil(self.pictures.within_s))
 
-    async def _record(self, picture: Picture, keep: timedelta) -> tuple[Upload, bool]:
+    async def _record(self, picture: Picture, keep: timedelta | None) -> tuple[Upload, bool]:
         """Whatever else goes wrong leaves bytes that the sweep finds: whether they were recorded is not known then."""
         try:
             upload, new = await self.uploads.add(picture, keep)
