@@ -1,6 +1,10 @@
 """The gateway on a real socket, real NATS and real PostgreSQL; auth and scheduler are scripts."""
 
+import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.settings import Settings
+from stack.ports import free_ports
 from tests.integration.gateway.real_auth import House, house_at
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -79,6 +84,37 @@ async def until_ready(http: httpx.AsyncClient) -> None:
         return (await http.get("/readyz")).status_code == 200
 
     await until(ready)
+
+
+@asynccontextmanager
+async def process(
+    nats_url: str, database_url: str, folder: Path, *, port: int = 0, **environment: str
+) -> AsyncIterator[tuple[Gateway, int]]:
+    """The gateway as a process of its own, on this port or a free one; with its pid. It may be killed meanwhile."""
+    at = port or free_ports(1)[0]
+    told = {
+        "GATEWAY_NATS_URL": nats_url, "GATEWAY_DATABASE_URL": database_url, "GATEWAY_SECRET_KEY": "of the tests",
+        "GATEWAY_ARTIFACTS_URL": folder.as_uri(), "GATEWAY_PORT": str(at), "GATEWAY_LOG_LEVEL": "ERROR",
+    }  # fmt: skip
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "serve", env=os.environ | told | environment
+    )
+    origin = f"http://127.0.0.1:{at}"
+    try:
+        async with httpx.AsyncClient(base_url=origin, timeout=30, trust_env=False) as http:
+
+            async def answers() -> bool:
+                try:
+                    return (await http.get("/readyz")).status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            await until(answers)
+            yield Gateway(http, origin, folder, nats_url), running.pid
+    finally:
+        with suppress(ProcessLookupError):
+            running.kill()
+        await running.wait()
 
 
 @pytest.fixture(scope="package")

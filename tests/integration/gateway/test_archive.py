@@ -1,13 +1,9 @@
 """All outputs of a job as one ZIP stream: right, bounded in memory, and visibly broken when it is broken."""
 
-import asyncio
 import hashlib
 import os
 import re
-import sys
 import zipfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -15,40 +11,13 @@ import httpx
 import pytest
 
 from contracts.scheduler import JobState
-from stack.ports import free_ports
-from tests.integration.gateway.conftest import ALICE, BOB, Gateway
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway, process
 from tests.integration.gateway.test_outputs import finished
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.waiting import until
 
 LARGE = 60 << 20
-
-
-@asynccontextmanager
-async def process(nats_url: str, database_url: str, folder: Path) -> AsyncIterator[tuple[Gateway, int]]:
-    """The gateway as a process of its own, whose memory is its own; with its pid."""
-    port = free_ports(1)[0]
-    environment = os.environ | {
-        "GATEWAY_NATS_URL": nats_url, "GATEWAY_DATABASE_URL": database_url, "GATEWAY_SECRET_KEY": "of the tests",
-        "GATEWAY_ARTIFACTS_URL": folder.as_uri(), "GATEWAY_PORT": str(port), "GATEWAY_LOG_LEVEL": "ERROR",
-    }  # fmt: skip
-    running = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", "serve", env=environment)
-    origin = f"http://127.0.0.1:{port}"
-    try:
-        async with httpx.AsyncClient(base_url=origin, timeout=30, trust_env=False) as http:
-
-            async def answers() -> bool:
-                try:
-                    return (await http.get("/readyz")).status_code == 200
-                except httpx.TransportError:
-                    return False
-
-            await until(answers)
-            yield Gateway(http, origin, folder, nats_url), running.pid
-    finally:
-        running.kill()
-        await running.wait()
 
 
 def begin_anew(pid: int) -> int:

@@ -1,0 +1,170 @@
+"""What one user may keep of uploads; and a gateway that is killed while it keeps one."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from PIL import Image
+
+from comfyfleet_client import AsyncClient
+from gateway.app import create_app
+from stack.ports import free_ports
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway, process, settings_for, until_ready
+from tests.integration.gateway.test_uploads import post, some_png
+from tests.kit.nats import NatsServer
+from tests.kit.pictures import file_of
+from tests.kit.scripted import Script
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+FILES, BYTES, DAYS = 3, 1 << 20, 5
+HALF = 400  # pixels of a side: as noise nearly half of BYTES
+
+
+@pytest.fixture
+async def small(nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path) -> AsyncIterator[Gateway]:
+    """A gateway that keeps little of each user."""
+    assert script.alice
+    more = {"max_uploads": FILES, "max_uploads_bytes": BYTES, "upload_days": DAYS}
+    app = create_app(settings_for(nats_server.url, database_url, tmp_path, **more))
+    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+        await until_ready(http)
+        yield Gateway(http, f"http://{at}", tmp_path, nats_server.url)
+
+
+def noise(side: int) -> bytes:
+    return file_of(Image.frombytes("RGB", (side, side), os.urandom(3 * side * side)))
+
+
+def files(gateway: Gateway, script: Script) -> list[Path]:
+    return list(gateway.folder.glob(f"{script.alice}/uploads/*"))
+
+
+def names(gateway: Gateway, script: Script) -> set[str]:
+    return {path.name for path in files(gateway, script)}
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        picture.load()
+        return picture.size
+
+
+def age(path: Path, by: timedelta) -> None:
+    at = path.stat().st_mtime - by.total_seconds()
+    os.utime(path, (at, at))
+
+
+async def kept(gateway: Gateway) -> set[str]:
+    listed = (await gateway.http.get("/api/v1/uploads", params={"limit": 100}, headers=ALICE)).json()
+    return {one["id"] for one in listed["uploads"]}
+
+
+async def taken(gateway: Gateway, content: bytes) -> dict[str, Any]:
+    answer = await post(gateway, content)
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def is_over(answer: httpx.Response) -> None:
+    assert (answer.status_code, answer.json()["code"]) == (413, "upload.quota_exceeded")
+    assert f"{FILES} uploads with {BYTES} bytes" in answer.json()["detail"]
+
+
+async def drop(gateway: Gateway, upload: dict[str, Any]) -> None:
+    assert (await gateway.http.delete(f"/api/v1/uploads/{upload['id']}", headers=ALICE)).status_code == 204
+
+
+async def test_so_many_uploads_are_kept_and_no_more(small: Gateway, script: Script) -> None:
+    sent = [some_png() for _ in range(FILES)]
+    uploads = [await taken(small, content) for content in sent]
+    lasts = [datetime.fromisoformat(one["expires_at"]) - datetime.fromisoformat(one["created_at"]) for one in uploads]
+    assert lasts == [timedelta(days=DAYS)] * FILES, "where no limit of theirs says, the setting does"
+    one_more = some_png()
+    is_over(await post(small, one_more))
+    assert names(small, script) == await kept(small) == {one["id"] for one in uploads}
+    assert (await post(small, sent[0])).status_code == 200, "what is kept already needs no room"
+    assert (await post(small, one_more, BOB)).status_code == 201, "the room is each user's own"
+    await drop(small, uploads[0])
+    made = await taken(small, one_more)
+    assert names(small, script) == await kept(small) == {made["id"], *(one["id"] for one in uploads[1:])}
+
+
+async def test_so_many_bytes_are_kept_and_no_more(small: Gateway, script: Script) -> None:
+    first, second = [await taken(small, noise(HALF)) for _ in range(2)]
+    one_more = noise(HALF)
+    assert BYTES - len(one_more) < first["size_bytes"] + second["size_bytes"] <= BYTES
+    is_over(await post(small, one_more))
+    assert names(small, script) == await kept(small) == {first["id"], second["id"]}
+    little = await taken(small, some_png())
+    await drop(small, little)
+    await drop(small, first)
+    made = await taken(small, one_more)
+    assert names(small, script) == await kept(small) == {second["id"], made["id"]}
+
+
+@asynccontextmanager
+async def held(database_url: str, script: Script) -> AsyncIterator[asyncpg.Connection]:
+    """Nobody can record an upload of Alice's until the block ends: the bytes are written, and the row has to wait."""
+    connection = await asyncpg.connect(database_url.replace("postgresql+asyncpg", "postgresql"))
+    try:
+        await connection.execute("SELECT pg_advisory_lock(hashtextextended('uploads ' || $1::uuid, 0))", script.alice)
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def until_waiting(connection: asyncpg.Connection, many: int) -> None:
+    async def waiting() -> bool:
+        told = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        return bool(await connection.fetchval(told) == many)
+
+    await until(waiting)
+
+
+async def test_the_last_place_is_given_once(small: Gateway, script: Script, database_url: str) -> None:
+    before = [await taken(small, some_png()) for _ in range(FILES - 1)]
+    async with held(database_url, script) as connection:
+        both = [asyncio.create_task(post(small, some_png())) for _ in range(2)]
+        await until_waiting(connection, 2)
+        assert len(names(small, script)) == FILES + 1, "both have found room, and are written"
+    made, refused = sorted(await asyncio.gather(*both), key=lambda answer: answer.status_code)
+    assert made.status_code == 201
+    is_over(refused)
+    assert names(small, script) == await kept(small) == {made.json()["id"], *(one["id"] for one in before)}
+
+
+async def test_a_gateway_is_killed_between_bytes_and_row(
+    nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
+) -> None:
+    sweeping = {"GATEWAY_ORPHANS_SWEEP_S": "0.05", "GATEWAY_ORPHAN_AGE_S": "3600"}
+    port, content = free_ports(1)[0], some_png()
+    async with AsyncClient(f"http://127.0.0.1:{port}", key=ALICE["X-API-Key"]) as client:
+        async with (
+            process(nats_server.url, database_url, tmp_path, port=port, **sweeping) as (gateway, pid),
+            held(database_url, script) as connection,
+        ):
+            sending = asyncio.create_task(client.uploads.add(content))
+            await until_waiting(connection, 1)
+            (orphan,) = files(gateway, script)
+            assert size_of(orphan) == (4, 4), "all of its bytes are there"
+            assert await kept(gateway) == set()
+            os.kill(pid, signal.SIGKILL)
+        async with process(nats_server.url, database_url, tmp_path, port=port, **sweeping) as (gateway, _):
+            made = await sending  # the client tried again by itself
+            assert await kept(gateway) == {made.id}
+            assert names(gateway, script) == {made.id, orphan.name}
+            for path in files(gateway, script):
+                age(path, timedelta(hours=2))
+            await until(lambda: not orphan.exists())
+            read = await gateway.http.get(f"/api/v1/uploads/{made.id}/content", headers=ALICE)
+            assert (read.status_code, len(read.content)) == (200, made.size_bytes)
