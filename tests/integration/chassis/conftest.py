@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 import pytest
+from nats.js.api import RawStreamMsg
 from pydantic import Field
 
 from chassis.bus import Bus
@@ -39,7 +40,12 @@ NOTED: Topic[Note] = Topic(
     kind=Traffic.EVT, owner="echo", noun="note", verb="taken", key="letter", payload=Note,
     says="a note was taken", producers=("echo",), consumers=("reader",),
 )  # fmt: skip
+BURNT: Topic[Note] = Topic(
+    kind=Traffic.EVT, owner="echo", noun="note", verb="burnt", key="letter", payload=Note,
+    says="a note is gone", producers=("echo",), consumers=("reader",),
+)  # fmt: skip
 NOTES = Stream(name="NOTES", owner="echo", topics=(NOTED,), max_age_s=3600, readers=("reader",))
+ASHES = Stream(name="ASHES", owner="echo", topics=(BURNT,), max_age_s=3600, readers=("reader",))
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +97,8 @@ class Outbox:
         self.relays.append(database)
         return Relay(database, bus)
 
-    async def write(self, notes: Iterator[Note] | list[Note]) -> None:
-        rows = [(NOTED.subject(key=note.letter), note.model_dump_json().encode()) for note in notes]
+    async def write(self, notes: Iterator[Note] | list[Note], topic: Topic[Note] = NOTED) -> None:
+        rows = [(topic.subject(key=note.letter), note.model_dump_json().encode()) for note in notes]
         await self.sql.executemany(
             "INSERT INTO outbox (message_id, subject, body) VALUES (gen_random_uuid(), $1, $2)", rows
         )
@@ -120,14 +126,21 @@ async def outbox(database_url: str) -> AsyncIterator[Outbox]:
         await sql.close()
 
 
+async def messages(bus: Bus, stream: str = NOTES.name) -> list[RawStreamMsg]:
+    """Everything that a stream holds, in its order."""
+    state = (await bus.jetstream.stream_info(stream)).state
+    return [
+        await bus.jetstream.get_msg(stream, sequence, direct=True)
+        for sequence in range(state.first_seq, state.last_seq + 1)
+    ]
+
+
 async def stored(bus: Bus, stream: str = NOTES.name) -> list[tuple[str, Note]]:
     """Everything that a stream holds, in its order: Nats-Msg-Id and content."""
-    info = await bus.jetstream.stream_info(stream)
-    found = []
-    for sequence in range(info.state.first_seq, info.state.last_seq + 1):
-        message = await bus.jetstream.get_msg(stream, sequence, direct=True)
-        found.append(((message.headers or {})["Nats-Msg-Id"], Note.model_validate_json(message.data or b"")))
-    return found
+    return [
+        ((message.headers or {})["Nats-Msg-Id"], Note.model_validate_json(message.data or b""))
+        for message in await messages(bus, stream)
+    ]
 
 
 async def count(bus: Bus, stream: str = NOTES.name) -> int:

@@ -178,6 +178,10 @@ class Bus:
             with suppress(NatsError, OSError):
                 await self._client.publish(topic.subject(tenant, key), payload.model_dump_json().encode())
 
+    async def publish(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        """Publish what is encoded already, without any guarantee. Raises while there is no connection."""
+        await self._client.publish(subject, body, headers=headers)
+
     async def hear(self, subject: str, listener: Listener) -> Callable[[], Awaitable[None]]:
         """Call the listener on every message of a subject, in order; the answer ends it. It must not raise."""
         heard = _Heard(subject, listener, await self._client.subscribe(subject, cb=listener))
