@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
@@ -87,6 +86,7 @@ from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.search import Search
 from gateway.usecases.stats import StatsView
 from gateway.usecases.store_output import Intake
+from gateway.usecases.submit_job import Submitter
 from gateway.usecases.take_upload import UploadDesk
 from gateway.usecases.usage import UsageView
 
@@ -157,11 +157,8 @@ def create_app(settings: Settings) -> FastAPI:
     cursor_key = derive(secret, "cursors")
     workflow_store = Workflows(database)
     saved = SavedWorkflows(workflow_store, cursor_key=cursor_key)
-    submitting: dict[str, Any] = {
-        "bus": bus, "fleet": fleet_view, "saved": saved, "pins": pins,
-        "public_url": settings.public_url, "used": me.used,
-    }  # fmt: skip
-    open_door(bus, fleet_view, settings.public_url, saved=saved, pins=pins, used=me.used)
+    submitter = Submitter(bus, fleet=fleet_view, saved=saved, pins=pins, used=me.used)
+    open_door(bus, submitter, settings.public_url, used=me.used)
     serve_grants(bus, inputs, outputs)
 
     @asynccontextmanager
@@ -204,10 +201,10 @@ def create_app(settings: Settings) -> FastAPI:
     add_me(app, me)
     _add(
         app,
-        jobs.router(**submitting, cursor_key=cursor_key),
-        batch.router(**submitting),
-        generate.router(**submitting),
-        workflows.router(**submitting),
+        jobs.router(bus=bus, submitter=submitter, public_url=settings.public_url, cursor_key=cursor_key, used=me.used),
+        batch.router(submitter=submitter, public_url=settings.public_url),
+        generate.router(bus=bus, submitter=submitter, public_url=settings.public_url, used=me.used),
+        workflows.router(submitter=submitter, saved=saved, public_url=settings.public_url),
         results.router(
             bus=bus, artifacts=artifacts, objects=objects, converter=converter, public_url=settings.public_url
         ),

@@ -1,13 +1,11 @@
 """Many jobs in one request."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from chassis.bus import Bus
 from chassis.web import problem
 from gateway.api.access import Writer
 from gateway.api.body import workflow_body
@@ -17,11 +15,8 @@ from gateway.api.problems import BODY, problems
 from gateway.domain.json_body import read_model
 from gateway.domain.public_batch import Batch, BatchBody, BatchItem, BatchRequest, placed
 from gateway.domain.public_job import present
-from gateway.usecases.fleet import FleetView
-from gateway.usecases.pin_inputs import InputPins
-from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.submit_batch import BatchSubmitter, Outcome
-from gateway.usecases.submit_job import Accepted
+from gateway.usecases.submit_job import Accepted, Submitter
 
 _EXAMPLES = {
     "prompts": {
@@ -33,16 +28,8 @@ _BODY = {**documented(BatchRequest, examples=_EXAMPLES), "parameters": [IDEMPOTE
 _HEADERS = {name: says for name, says in HEADERS.items() if name != "Location"}
 
 
-def router(
-    *,
-    bus: Bus,
-    fleet: FleetView,
-    saved: SavedWorkflows,
-    pins: InputPins,
-    public_url: str,
-    used: Callable[[UUID], None],
-) -> APIRouter:
-    """The route; ``used`` is told whose use has changed."""
+def router(*, submitter: Submitter, public_url: str) -> APIRouter:
+    """The route."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.post(
@@ -59,17 +46,13 @@ def router(
         One that is refused spoils no other. With an `Idempotency-Key` a repetition gives the same jobs again and tries
         once more what was refused; the key with another batch is 422.
         """
-        submitter = BatchSubmitter(
+        sent = BatchSubmitter(
             read_model(Batch, body).jobs,
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
-            bus=bus,
-            fleet=fleet,
-            saved=saved,
-            pins=pins,
+            submitter=submitter,
         )
-        outcomes = await submitter.submit()
-        used(UUID(tenant))
+        outcomes = await sent.submit()
         response.headers.update(_headers(outcomes))
         request_id = request.state.request_id
         return BatchBody(jobs=[_item(index, one, public_url, request_id) for index, one in enumerate(outcomes)])

@@ -23,11 +23,8 @@ from gateway.domain.json_body import read_model
 from gateway.domain.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, preferred_wait_s
 from gateway.domain.public_generate import GenerateBody, generated
 from gateway.domain.public_job import JobBody, present
-from gateway.usecases.fleet import FleetView
 from gateway.usecases.generate import JobWait
-from gateway.usecases.pin_inputs import InputPins
-from gateway.usecases.saved_workflows import SavedWorkflows
-from gateway.usecases.submit_job import submit_job
+from gateway.usecases.submit_job import Submitter
 
 _PREFER = {
     "name": "Prefer",
@@ -48,9 +45,7 @@ _LATER = {"model": JobBody, "description": "It takes longer: the job as it stand
 def router(
     *,
     bus: Bus,
-    fleet: FleetView,
-    saved: SavedWorkflows,
-    pins: InputPins,
+    submitter: Submitter,
     public_url: str,
     used: Callable[[UUID], None],
 ) -> APIRouter:
@@ -75,10 +70,7 @@ def router(
         """
         submission = read_model(Submission, body)
         keys = request.headers.getlist("idempotency-key")
-        accepted = await submit_job(
-            submission, tenant=tenant, idempotency_keys=keys, bus=bus, fleet=fleet, saved=saved, pins=pins
-        )
-        used(accepted.job.tenant_id)
+        accepted = await submitter.submit(submission, tenant=tenant, idempotency_keys=keys)
         wait_s = preferred_wait_s(request.headers.getlist("prefer"))
         headers = headers_of(accepted) | ({} if wait_s is None else {"Preference-Applied": f"wait={wait_s}"})
         wait = JobWait(accepted.job, bus=bus)

@@ -20,12 +20,9 @@ from gateway.domain.errors import InvalidRequest
 from gateway.domain.json_body import read_model
 from gateway.domain.moment import Bound
 from gateway.domain.public_job import JobBody, JobsBody, present
-from gateway.usecases.fleet import FleetView
 from gateway.usecases.list_jobs import list_jobs
-from gateway.usecases.pin_inputs import InputPins
 from gateway.usecases.read_job import cancel_job, purge_job, read_job
-from gateway.usecases.saved_workflows import SavedWorkflows
-from gateway.usecases.submit_job import Accepted, submit_job
+from gateway.usecases.submit_job import Accepted, Submitter
 
 EXAMPLES = {
     "prompt": {
@@ -73,9 +70,7 @@ HEADERS: dict[str, Any] = {
 def router(
     *,
     bus: Bus,
-    fleet: FleetView,
-    saved: SavedWorkflows,
-    pins: InputPins,
+    submitter: Submitter,
     public_url: str,
     cursor_key: bytes,
     used: Callable[[UUID], None],
@@ -84,16 +79,11 @@ def router(
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     async def submit(tenant: Writer, request: Request) -> Response:
-        accepted = await submit_job(
+        accepted = await submitter.submit(
             read_model(Submission, await workflow_body(request)),
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
-            bus=bus,
-            fleet=fleet,
-            saved=saved,
-            pins=pins,
         )
-        used(accepted.job.tenant_id)
         return json_response(present(accepted.job, public_url), 201, headers_of(accepted))
 
     routes.add_api_route(

@@ -1,13 +1,10 @@
 """Saved workflows: keep a graph under a name, and run it with parameters."""
 
-from collections.abc import Callable
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import RootModel
 
-from chassis.bus import Bus
 from contracts.gateway import Submission
 from gateway.api.access import Reader, Writer
 from gateway.api.body import json_body
@@ -26,10 +23,8 @@ from gateway.domain.saved_workflow import (
     present_heading,
     present_workflow,
 )
-from gateway.usecases.fleet import FleetView
-from gateway.usecases.pin_inputs import InputPins
 from gateway.usecases.saved_workflows import SavedWorkflows
-from gateway.usecases.submit_job import submit_job
+from gateway.usecases.submit_job import Submitter
 
 _EXAMPLE = {
     "description": "A plain colour",
@@ -49,16 +44,8 @@ class ParametersBody(RootModel[dict[str, Any]]):
     """Values by parameter; which there are is in the workflow's own ``openapi.json``."""
 
 
-def router(
-    *,
-    bus: Bus,
-    fleet: FleetView,
-    saved: SavedWorkflows,
-    pins: InputPins,
-    public_url: str,
-    used: Callable[[UUID], None],
-) -> APIRouter:
-    """The routes of saved workflows; ``used`` is told whose use has changed."""
+def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> APIRouter:
+    """The routes of saved workflows."""
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.get("", summary="List own saved workflows, the last changed first", responses=problems(422))
@@ -118,17 +105,12 @@ def router(
     ) -> JobBody:
         """Submits a job of the newest version; the body is its parameters and nothing else."""
         name, values = name_of(workflow_name), read_model(ParametersBody, body).root
-        accepted = await submit_job(
+        accepted = await submitter.submit(
             read_model(Submission, {"workflow_name": name, "parameters": values}),
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
-            bus=bus,
-            fleet=fleet,
-            saved=saved,
-            pins=pins,
             parameters_at="",
         )
-        used(accepted.job.tenant_id)
         response.headers.update(headers_of(accepted))
         return present(accepted.job, public_url)
 

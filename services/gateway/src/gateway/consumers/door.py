@@ -18,24 +18,13 @@ from contracts.wire.topic import Address
 from gateway.domain.errors import BodyTooLarge
 from gateway.domain.json_body import MAX_BYTES, read_json, read_model
 from gateway.domain.public_job import present
-from gateway.usecases.fleet import FleetView
-from gateway.usecases.pin_inputs import InputPins
 from gateway.usecases.read_job import cancel_job, read_job
-from gateway.usecases.saved_workflows import SavedWorkflows
-from gateway.usecases.submit_job import submit_job
+from gateway.usecases.submit_job import Submitter
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
 
-def open_door(
-    bus: Bus,
-    fleet: FleetView,
-    public_url: str,
-    *,
-    saved: SavedWorkflows,
-    pins: InputPins,
-    used: Callable[[UUID], None],
-) -> None:
+def open_door(bus: Bus, submitter: Submitter, public_url: str, *, used: Callable[[UUID], None]) -> None:
     """Answer outside systems; ``used`` is told whose use has changed. To be called before the bus starts."""
 
     def body(job: Job) -> Body:
@@ -43,16 +32,9 @@ def open_door(
 
     async def submit(submission: Submission, address: Address) -> Body:
         sent = address.headers.get(IDEMPOTENCY_HEADER)
-        accepted = await submit_job(
-            submission,
-            tenant=address.tenant,
-            idempotency_keys=[] if sent is None else [sent],
-            bus=bus,
-            fleet=fleet,
-            saved=saved,
-            pins=pins,
+        accepted = await submitter.submit(
+            submission, tenant=address.tenant, idempotency_keys=[] if sent is None else [sent]
         )
-        used(accepted.job.tenant_id)
         return body(accepted.job)
 
     async def read(asked: DoorJob, address: Address) -> Body:

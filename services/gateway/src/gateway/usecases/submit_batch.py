@@ -6,16 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from chassis.bus import Bus
 from contracts.gateway import Submission
 from contracts.scheduler import KeyReused
 from contracts.wire.errors import Kind, Refusal
 from gateway.domain.idempotency import idempotency_key
 from gateway.domain.json_body import read_model
-from gateway.usecases.fleet import FleetView
-from gateway.usecases.pin_inputs import InputPins
-from gateway.usecases.saved_workflows import SavedWorkflows
-from gateway.usecases.submit_job import Accepted, submit_job
+from gateway.usecases.submit_job import Accepted, Submitter
 
 Outcome = Accepted | Refusal
 
@@ -27,19 +23,8 @@ class BatchSubmitter:
     whole batch: sent again it is the same jobs, and what was refused is tried again.
     """
 
-    def __init__(
-        self,
-        items: Sequence[Any],
-        *,
-        tenant: str,
-        idempotency_keys: list[str],
-        bus: Bus,
-        fleet: FleetView,
-        saved: SavedWorkflows,
-        pins: InputPins,
-    ) -> None:
-        self._items, self._tenant, self._bus, self._fleet, self._saved = items, tenant, bus, fleet, saved
-        self._pins = pins
+    def __init__(self, items: Sequence[Any], *, tenant: str, idempotency_keys: list[str], submitter: Submitter) -> None:
+        self._items, self._tenant, self._submitter = items, tenant, submitter
         self._key = idempotency_key(idempotency_keys)
         self._digest = _digest(items) if self._key is not None else ""
 
@@ -71,14 +56,10 @@ class BatchSubmitter:
 
     async def _outcome(self, index: int) -> Outcome:
         try:
-            return await submit_job(
+            return await self._submitter.submit(
                 read_model(Submission, self._items[index]),
                 tenant=self._tenant,
                 idempotency_keys=[] if self._key is None else [_key_of(self._key, index)],
-                bus=self._bus,
-                fleet=self._fleet,
-                saved=self._saved,
-                pins=self._pins,
                 part_of=self._digest,
             )
         except Refusal as refusal:

@@ -65,89 +65,122 @@ class Accepted:
         self.job, self.replayed, self.quota = job, replayed, quota
 
 
-async def submit_job(
-    submission: Submission,
-    *,
-    tenant: str,
-    idempotency_keys: list[str],
-    bus: Bus,
-    fleet: FleetView,
-    saved: SavedWorkflows,
-    pins: InputPins,
-    part_of: str = "",
-    parameters_at: str = "/parameters",
-) -> Accepted:
-    """Have a submission committed.
-
-    The job's id is minted here, so that an answer that was lost can be asked for again without a second job.
+class Submitter:
+    """Has submissions committed.
 
     Args:
-        submission: what to run.
-        tenant: for whom.
-        idempotency_keys: every Idempotency-Key that came with it; at most one is allowed.
         bus: the way to the scheduler.
-        fleet: names the model where the submission does not.
-        saved: has the workflow that the submission names.
+        fleet: names the model where a submission does not.
+        saved: has the workflow that a submission names.
         pins: keeps the uploads that it names.
-        part_of: digest of the request that this is a part of; the key is compared by all of that.
-        parameters_at: where in the request the parameters are, as a JSON Pointer.
-
-    Raises:
-        BadIdempotencyKey: the key is malformed.
-        InvalidWorkflow: the graph cannot run.
-        UnknownWorkflow: the tenant has saved none of this name and version.
-        BadParameters: they are not what that workflow takes.
-        Relayed: the scheduler refused.
-        Unavailable: nobody knows whether it was committed, or it was not. The same Idempotency-Key is safe to send.
+        used: told whose use has changed.
     """
-    plan = await _plan(submission, tenant, fleet, saved, pins=pins, parameters_at=parameters_at)
-    key, job_id = idempotency_key(idempotency_keys), new_id()
-    command = SubmitJob(
-        job_id=job_id,
-        graph=plan.graph,
-        inputs=await pins.pin(plan.graph, tenant=tenant, job_id=job_id),
-        workflow=plan.workflow,
-        model=plan.model,
-        seed=plan.seed,
-        priority=submission.priority,
-        labels=submission.labels,
-        start_within_seconds=submission.start_within_seconds,
-        run_within_seconds=submission.run_within_seconds,
-        idempotency_key=key,
-        request_hash=_request_hash(submission, part_of),
-    )
-    with bound(job_id=str(command.job_id)):
-        try:
-            accepted = await _commit(command, tenant, bus)
-        except Relayed as relayed:
-            if command.inputs and not in_doubt(relayed):
-                await pins.release(job_id)
-            if submission.workflow is None and relayed.refused.code == InvalidWorkflow.code:
-                raise InvalidWorkflow(plan.explain(relayed.refused.errors)) from relayed
-            raise
-        if command.inputs and accepted.job.job_id != job_id:  # replayed: that job has pins of its own
-            await pins.release(job_id)
+
+    def __init__(
+        self, bus: Bus, *, fleet: FleetView, saved: SavedWorkflows, pins: InputPins, used: Callable[[UUID], None]
+    ) -> None:
+        self._bus, self._fleet, self._saved, self._pins, self._used = bus, fleet, saved, pins, used
+
+    async def submit(
+        self,
+        submission: Submission,
+        *,
+        tenant: str,
+        idempotency_keys: list[str],
+        part_of: str = "",
+        parameters_at: str = "/parameters",
+    ) -> Accepted:
+        """Have one committed.
+
+        The job's id is minted here, so that an answer that was lost can be asked for again without a second job.
+
+        Args:
+            submission: what to run.
+            tenant: for whom.
+            idempotency_keys: every Idempotency-Key that came with it; at most one is allowed.
+            part_of: digest of the request that this is a part of; the key is compared by all of that.
+            parameters_at: where in the request the parameters are, as a JSON Pointer.
+
+        Raises:
+            BadIdempotencyKey: the key is malformed.
+            InvalidWorkflow: the graph cannot run.
+            UnknownWorkflow: the tenant has saved none of this name and version.
+            BadParameters: they are not what that workflow takes.
+            Relayed: the scheduler refused.
+            Unavailable: nobody knows whether it was committed, or it was not. The same Idempotency-Key is safe to send.
+        """
+        plan = await self._plan(submission, tenant, parameters_at)
+        key, job_id = idempotency_key(idempotency_keys), new_id()
+        command = SubmitJob(
+            job_id=job_id,
+            graph=plan.graph,
+            inputs=await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id),
+            workflow=plan.workflow,
+            model=plan.model,
+            seed=plan.seed,
+            priority=submission.priority,
+            labels=submission.labels,
+            start_within_seconds=submission.start_within_seconds,
+            run_within_seconds=submission.run_within_seconds,
+            idempotency_key=key,
+            request_hash=_request_hash(submission, part_of),
+        )
+        with bound(job_id=str(job_id)):
+            try:
+                accepted = await self._commit(command, tenant)
+            except Relayed as relayed:
+                if command.inputs and not in_doubt(relayed):
+                    await self._pins.release(job_id)
+                if submission.workflow is None and relayed.refused.code == InvalidWorkflow.code:
+                    raise InvalidWorkflow(plan.explain(relayed.refused.errors)) from relayed
+                raise
+            if command.inputs and accepted.job.job_id != job_id:  # replayed: that job has pins of its own
+                await self._pins.release(job_id)
+        self._used(accepted.job.tenant_id)
         return accepted
 
-
-async def _commit(command: SubmitJob, tenant: str, bus: Bus) -> Accepted:
-    """Submit. An answer that was lost is read back; only a scheduler that answers at all is given more time."""
-    try:
-        return _accepted(await bus.ask(SUBMIT_JOB, command, tenant=tenant))
-    except (Unavailable, Relayed) as refusal:
-        if refusal.refused.kind is not Kind.UNAVAILABLE or not in_doubt(refusal):
-            raise
-        log.warning("gateway.job.submit_in_doubt")
-        doubt: Refusal = refusal
-    try:
-        read = await bus.ask(READ_JOB, ReadJob(job_id=command.job_id), tenant=tenant, within_s=READ_BACK_S)
-    except Relayed as relayed:
-        if relayed.refused.code != UnknownJob.code:
+    async def _commit(self, command: SubmitJob, tenant: str) -> Accepted:
+        """Submit. An answer that was lost is read back; only a scheduler that answers at all is given more time."""
+        try:
+            return _accepted(await self._bus.ask(SUBMIT_JOB, command, tenant=tenant))
+        except (Unavailable, Relayed) as refusal:
+            if refusal.refused.kind is not Kind.UNAVAILABLE or not in_doubt(refusal):
+                raise
+            log.warning("gateway.job.submit_in_doubt")
+            doubt: Refusal = refusal
+        try:
+            read = await self._bus.ask(READ_JOB, ReadJob(job_id=command.job_id), tenant=tenant, within_s=READ_BACK_S)
+        except Relayed as relayed:
+            if relayed.refused.code != UnknownJob.code:
+                raise doubt from None
+            return _accepted(await self._bus.ask(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S))
+        except Unavailable:
             raise doubt from None
-        return _accepted(await bus.ask(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S))
-    except Unavailable:
-        raise doubt from None
-    return Accepted(read.job, replayed=False, quota=None)
+        return Accepted(read.job, replayed=False, quota=None)
+
+    async def _plan(self, submission: Submission, tenant: str, parameters_at: str) -> Plan:
+        if submission.workflow_name is not None:
+            version = await self._saved.read(submission.workflow_name, submission.version, tenant=tenant)
+            graph = fill_in(version, submission.parameters, parameters_at)
+            explain = lambda errors: parameters.explain(errors, version.parameters, parameters_at)  # noqa: E731
+            return Plan(graph, version.heading.name, explain=explain)
+        if submission.workflow is None:
+            model = submission.model or await self._fleet.default_model()
+            seed = secrets.randbelow(MAX_SEED + 1) if submission.seed == -1 else submission.seed
+            graph = built_in.build(await self._within_bounds(submission, tenant), model=model, seed=seed)
+            return Plan(graph, built_in.name_of(submission), model, seed, partial(built_in.explain, submission))
+        _, errors = read_graph(submission.workflow, "/workflow")
+        if errors:
+            raise InvalidWorkflow(errors[:MAX_ERRORS])
+        return Plan(submission.workflow, built_in.CUSTOM)
+
+    async def _within_bounds(self, submission: Submission, tenant: str) -> Submission:
+        """With the whole size of a picture that has to be scaled: one side may be asked for, or it may be too large."""
+        if submission.image is None:
+            return submission
+        for upload in (await self._pins.find({UUID(submission.image)}, tenant=tenant)).values():
+            return image_to_image.fitted(submission, width=upload.width, height=upload.height)
+        return submission
 
 
 def in_doubt(refusal: Refusal) -> bool:
@@ -159,34 +192,6 @@ def in_doubt(refusal: Refusal) -> bool:
 
 def _accepted(submitted: Submitted) -> Accepted:
     return Accepted(submitted.job, replayed=submitted.replayed, quota=submitted.quota)
-
-
-async def _plan(
-    submission: Submission, tenant: str, fleet: FleetView, saved: SavedWorkflows, *, pins: InputPins, parameters_at: str
-) -> Plan:
-    if submission.workflow_name is not None:
-        version = await saved.read(submission.workflow_name, submission.version, tenant=tenant)
-        graph = fill_in(version, submission.parameters, parameters_at)
-        explain = lambda errors: parameters.explain(errors, version.parameters, parameters_at)  # noqa: E731
-        return Plan(graph, version.heading.name, explain=explain)
-    if submission.workflow is None:
-        model = submission.model or await fleet.default_model()
-        seed = secrets.randbelow(MAX_SEED + 1) if submission.seed == -1 else submission.seed
-        graph = built_in.build(await _within_bounds(submission, tenant, pins), model=model, seed=seed)
-        return Plan(graph, built_in.name_of(submission), model, seed, partial(built_in.explain, submission))
-    _, errors = read_graph(submission.workflow, "/workflow")
-    if errors:
-        raise InvalidWorkflow(errors[:MAX_ERRORS])
-    return Plan(submission.workflow, built_in.CUSTOM)
-
-
-async def _within_bounds(submission: Submission, tenant: str, pins: InputPins) -> Submission:
-    """With the whole size of a picture that has to be scaled: one side may be asked for, or it may be too large."""
-    if submission.image is None:
-        return submission
-    for upload in (await pins.find({UUID(submission.image)}, tenant=tenant)).values():
-        return image_to_image.fitted(submission, width=upload.width, height=upload.height)
-    return submission
 
 
 def _request_hash(submission: Submission, part_of: str) -> str:
