@@ -18,6 +18,7 @@ from scheduler import consumers
 from scheduler.loops import reap, reconcile
 from scheduler.loops.retain import erasure_loop, retention_loop
 from scheduler.settings import Settings
+from scheduler.usecases.admit_jobs import JobAdmission
 from scheduler.usecases.announce import Announcer
 from scheduler.usecases.ask_work import WorkDesk
 from scheduler.usecases.attempt_course import AttemptCourse
@@ -60,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     desk = WorkDesk(database, fleet, announcer, lease_s=settings.lease_s)
     course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
-    submitter = JobSubmitter(database, limits=limits, fleet=fleet, reader=reader, queued=desk.wake)
+    submitter = JobSubmitter(limits=limits, fleet=fleet, admission=JobAdmission(database, reader), queued=desk.wake)
     canceller = JobCanceller(database, bus, reader, announcer)
     withdrawals, usage = Withdrawals(database, bus, announcer), UsageReader(database)
     consumers.register_jobs(

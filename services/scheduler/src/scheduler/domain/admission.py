@@ -1,6 +1,6 @@
-"""Whether jobs are accepted: decided one after another on what was read under their tenants' locks."""
+"""Whether jobs are accepted: decided one after another on what one version of their tenants' rows says."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from uuid import UUID
 
@@ -33,14 +33,22 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class LockedTenant:
-    """A tenant under its lock. ``now`` is the transaction's time by the database's clock, which alone counts."""
+class Account:
+    """What a tenant may use and has used, by one version of its row: true until that changes or the day does.
+
+    Attributes:
+        version: of the row.
+        images_today: reserved or made today.
+        now: when it was read, by the database's clock, which alone counts.
+    """
 
     id: UUID
+    version: int
     is_active: bool
     images_per_day: int | None
     queue_cap: int | None
     queued: int
+    images_today: int
     now: datetime
 
     @property
@@ -50,27 +58,62 @@ class LockedTenant:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What decides an admission, read under the tenant's lock.
+class Written:
+    """What only the database knows of a job as it writes it.
 
     Attributes:
-        images_today: reserved or made today.
-        behind: queued jobs of the tenant that this one would overtake.
-        earlier: id and request hash of the job that has this id or this idempotency key already.
+        behind: queued jobs of its tenant that it overtakes.
+        now: the transaction's time.
+        version: that its tenant's row has from now on.
     """
 
-    images_today: int
     behind: int
-    earlier: tuple[UUID, str] | None
+    now: datetime
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A new job, to be written as it stands."""
+    """A new job, to be written.
+
+    Attributes:
+        ahead: jobs of its tenant that wait, but for those that it overtakes and that were there before its group.
+    """
 
     candidate: Candidate
-    standing: Standing
+    ahead: int
     quota: Quota
+
+    @property
+    def job_id(self) -> UUID:
+        """Its own."""
+        return self.candidate.command.job_id
+
+    def standing(self, written: Written) -> Standing:
+        """The job as reading it back would show it."""
+        command = self.candidate.command
+        return Standing(
+            id=command.job_id,
+            tenant_id=self.candidate.tenant_id,
+            state=JobState.QUEUED,
+            workflow=command.workflow,
+            priority=command.priority,
+            labels=command.labels,
+            attempt=0,
+            progress=0.0,
+            images=self.candidate.images,
+            seq=1,
+            created_at=written.now,
+            started_at=None,
+            completed_at=None,
+            now=written.now,
+            outputs=(),
+            error=None,
+            model=command.model,
+            seed=command.seed,
+            queue_position=self.ahead - written.behind + 1,
+            retry_of=command.retry_of,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,78 +125,61 @@ class Replayed:
 
 
 Verdict = Accepted | Replayed | Refusal
+Earlier = tuple[UUID, str]
+"""Id and request hash of the job that has a submit's id or idempotency key already."""
 
 
 @dataclass(slots=True)
 class Ledger:
-    """What a tenant has left while a group of its submits is decided. Sound only under the tenant's lock."""
+    """What a tenant has left while a group of its submits is decided. Sound as long as its account is true."""
 
-    tenant: LockedTenant
-    images_today: int
-    _accepted: list[SubmitJob] = field(default_factory=list)
+    account: Account
+    _accepted: list[Candidate] = field(default_factory=list)
 
-    def decide(self, candidate: Candidate, facts: Facts) -> Verdict:
+    def decide(self, candidate: Candidate, earlier: Earlier | None = None) -> Verdict:
         """The verdict on one submit; what it takes is gone for the next one."""
         command = candidate.command
-        earlier = facts.earlier or self._earlier(command)
+        earlier = earlier or self._earlier(command)
         if earlier is not None:
             job_id, request_hash = earlier
             return Replayed(job_id, self._quota()) if request_hash == command.request_hash else KeyReused()
         refusal = candidate.refusal or self._refusal(candidate.images)
         if refusal is not None:
             return refusal
-        ahead = self.tenant.queued - facts.behind + sum(job.priority >= command.priority for job in self._accepted)
-        self._accepted.append(command)
-        self.images_today += candidate.images
-        return Accepted(candidate, _standing(candidate, self.tenant, position=ahead + 1), self._quota())
+        overtaken = sum(other.command.priority < command.priority for other in self._accepted)
+        ahead = self.account.queued + len(self._accepted) - overtaken
+        self._accepted.append(candidate)
+        return Accepted(candidate, ahead, self._quota())
 
-    def _earlier(self, command: SubmitJob) -> tuple[UUID, str] | None:
+    def closed(self, version: int) -> Account:
+        """The account once what was accepted is written, its row being of that version then."""
+        queued = self.account.queued + len(self._accepted)
+        return replace(self.account, version=version, queued=queued, images_today=self._images_today)
+
+    @property
+    def _images_today(self) -> int:
+        return self.account.images_today + sum(candidate.images for candidate in self._accepted)
+
+    def _earlier(self, command: SubmitJob) -> Earlier | None:
         key = command.idempotency_key
-        for job in self._accepted:
+        for other in self._accepted:
+            job = other.command
             if job.job_id == command.job_id or (key is not None and job.idempotency_key == key):
                 return job.job_id, job.request_hash
         return None
 
     def _refusal(self, images: int) -> Refusal | None:
         """Why the tenant's limits do not allow the job, if they do not."""
-        tenant = self.tenant
-        if not tenant.is_active:
+        account = self.account
+        if not account.is_active:
             return UnknownTenant()
-        limit = tenant.images_per_day
-        if limit is not None and self.images_today + images > limit:
-            left = max(0, limit - self.images_today)
-            wait_s = (midnight(tenant.now) - tenant.now).total_seconds()
-            return QuotaExceeded(limit=limit, left=left, images=images, retry_after_s=wait_s)
-        if tenant.queue_cap is not None and tenant.queued + len(self._accepted) >= tenant.queue_cap:
-            return QueueFull(cap=tenant.queue_cap, retry_after_s=QUEUE_RETRY_S)
+        limit, used = account.images_per_day, self._images_today
+        if limit is not None and used + images > limit:
+            wait_s = (midnight(account.now) - account.now).total_seconds()
+            return QuotaExceeded(limit=limit, left=max(0, limit - used), images=images, retry_after_s=wait_s)
+        if account.queue_cap is not None and account.queued + len(self._accepted) >= account.queue_cap:
+            return QueueFull(cap=account.queue_cap, retry_after_s=QUEUE_RETRY_S)
         return None
 
     def _quota(self) -> Quota:
-        return quota(limit=self.tenant.images_per_day, used=self.images_today, now=self.tenant.now)
-
-
-def _standing(candidate: Candidate, tenant: LockedTenant, *, position: int) -> Standing:
-    """The job that is about to be written, as reading it back would show it."""
-    command = candidate.command
-    return Standing(
-        id=command.job_id,
-        tenant_id=tenant.id,
-        state=JobState.QUEUED,
-        workflow=command.workflow,
-        priority=command.priority,
-        labels=command.labels,
-        attempt=0,
-        progress=0.0,
-        images=candidate.images,
-        seq=1,
-        created_at=tenant.now,
-        started_at=None,
-        completed_at=None,
-        now=tenant.now,
-        outputs=(),
-        error=None,
-        model=command.model,
-        seed=command.seed,
-        queue_position=position,
-        retry_of=command.retry_of,
-    )
+        return quota(limit=self.account.images_per_day, used=self._images_today, now=self.account.now)

@@ -1,63 +1,79 @@
 """Submits, many at a time: what decides them, and what they write. Each is one statement, however many there are."""
 
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 import asyncpg
 import orjson
 
 from chassis.ids import new_id
 from chassis.statement import Connection, Statement
-from contracts.scheduler import JOB_CHANGED, JobEvent
-from scheduler.domain.admission import Accepted, Candidate, Facts
+from contracts.scheduler import JOB_CHANGED, JobEvent, JobState
+from scheduler.domain.admission import Accepted, Account, Candidate, Earlier, Written
 from scheduler.domain.states import Cause
 
 SPOILT = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
 """What the values of one submit can do to all that share its transaction."""
 
-_FACTS = Statement("""
-SELECT
-    coalesce((SELECT images FROM usage_days u WHERE u.tenant_id = a.tenant_id AND u.day = :day), 0) AS images_today,
-    (SELECT count(*) FROM jobs j
-     WHERE j.tenant_id = a.tenant_id AND j.state = 'queued' AND NOT j.on_hold AND j.priority < a.priority) AS behind,
-    earlier.id AS earlier_id, earlier.request_hash AS earlier_hash
-FROM unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[]), CAST(:keys AS text[]), CAST(:priorities AS integer[]))
-    WITH ORDINALITY AS a (tenant_id, id, key, priority, number)
-LEFT JOIN LATERAL (
+_EARLIER = """
     SELECT j.id, j.request_hash FROM jobs j WHERE j.id = a.id AND j.tenant_id = a.tenant_id
     UNION ALL
     SELECT j.id, j.request_hash FROM jobs j WHERE j.tenant_id = a.tenant_id AND j.idempotency_key = a.key
     UNION ALL
     SELECT s.job_id, s.request_hash FROM spent_keys s WHERE s.tenant_id = a.tenant_id AND s.idempotency_key = a.key
     LIMIT 1
-) earlier ON true
+"""
+_TODAY = "(now() AT TIME ZONE 'UTC')::date"
+_FACTS = Statement(f"""
+SELECT t.id, t.xmin AS version, t.is_active, t.images_per_day, t.queue_cap, t.queued,
+    coalesce(u.images, 0) AS images_today, now() AS now, earlier.id AS earlier_id, earlier.request_hash AS earlier_hash
+FROM unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[]), CAST(:keys AS text[]))
+    WITH ORDINALITY AS a (tenant_id, id, key, number)
+JOIN tenants t ON t.id = a.tenant_id
+LEFT JOIN usage_days u ON u.tenant_id = t.id AND u.day = {_TODAY}
+LEFT JOIN LATERAL ({_EARLIER}) earlier ON true
 ORDER BY a.number
-""")
-# A tenant that wakes starts at the least vtime of those that wait: idle time earns no credit.
-_INSERT = Statement("""
-WITH accepted AS (
+""")  # noqa: S608 - constants only
+# Nothing is written unless every tenant's row is of the version that was decided on (its xmin, which each update of it
+# changes) and nobody holds it, the day is the same, and none of the submits came before. A tenant that wakes starts at
+# the least vtime of those that wait: idle time earns no credit.
+_WRITE = Statement(f"""
+WITH given AS (
     SELECT * FROM unnest(
         CAST(:ids AS uuid[]), CAST(:tenants AS uuid[]), CAST(:priorities AS integer[]), CAST(:workflows AS text[]),
         CAST(:labels AS text[]), CAST(:requirements AS bigint[]), CAST(:images AS integer[]), CAST(:keys AS text[]),
         CAST(:hashes AS text[]), CAST(:start_within AS float[]), CAST(:run_within AS float[]),
         CAST(:models AS text[]), CAST(:seeds AS text[]), CAST(:graphs AS text[]), CAST(:inputs AS text[]),
-        CAST(:events AS text[]), CAST(:message_ids AS uuid[]), CAST(:subjects AS text[]), CAST(:retries AS uuid[])
-    ) AS a (id, tenant_id, priority, workflow, labels, requirement_id, images, key, request_hash, start_within,
-            run_within, model, seed, graph, inputs, event, message_id, subject, retry_of)
+        CAST(:events AS jsonb[]), CAST(:message_ids AS uuid[]), CAST(:subjects AS text[]), CAST(:retries AS uuid[])
+    ) WITH ORDINALITY AS a (id, tenant_id, priority, workflow, labels, requirement_id, images, key, request_hash,
+            start_within, run_within, model, seed, graph, inputs, event, message_id, subject, retry_of, number)
+), unchanged AS (
+    SELECT t.id FROM unnest(CAST(:accounts AS uuid[]), CAST(:versions AS xid[])) AS a (id, version)
+    JOIN tenants t ON t.id = a.id AND t.xmin = a.version
+    ORDER BY t.id FOR UPDATE OF t SKIP LOCKED
+), sound AS (
+    SELECT 1 WHERE (SELECT count(*) FROM unchanged) = cardinality(CAST(:accounts AS uuid[]))
+        AND {_TODAY} = CAST(:today AS date) AND NOT EXISTS (SELECT 1 FROM given a CROSS JOIN LATERAL ({_EARLIER}) e)
+), accepted AS (
+    SELECT a.*,
+        event || jsonb_build_object('at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) AS said,
+        (SELECT count(*) FROM jobs j
+         WHERE j.tenant_id = a.tenant_id AND j.state = 'queued' AND NOT j.on_hold AND j.priority < a.priority) AS behind
+    FROM given a CROSS JOIN sound
 ), made AS (
     INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day, seq,
                       idempotency_key, request_hash, start_by, run_within_s, model, seed, retry_of)
-    SELECT id, tenant_id, 'queued', priority, workflow, CAST(labels AS jsonb), requirement_id, images, :usage_day, 1,
+    SELECT id, tenant_id, 'queued', priority, workflow, CAST(labels AS jsonb), requirement_id, images, :today, 1,
            key, request_hash, now() + make_interval(secs => start_within), run_within, model, CAST(seed AS numeric),
            retry_of
     FROM accepted
 ), drawn AS (
     INSERT INTO graphs (job_id, graph, inputs) SELECT id, CAST(graph AS json), CAST(inputs AS uuid[]) FROM accepted
 ), logged AS (
-    INSERT INTO job_events (job_id, seq, event) SELECT id, 1, CAST(event AS jsonb) FROM accepted
+    INSERT INTO job_events (job_id, seq, event) SELECT id, 1, said FROM accepted
 ), charged AS (
     INSERT INTO usage_days (tenant_id, day, images, jobs)
-    SELECT tenant_id, :usage_day, sum(images), count(*) FROM accepted GROUP BY tenant_id
+    SELECT tenant_id, :today, sum(images), count(*) FROM accepted GROUP BY tenant_id
     ON CONFLICT (tenant_id, day) DO UPDATE SET images = usage_days.images + excluded.images,
         jobs = usage_days.jobs + excluded.jobs
 ), counted AS (
@@ -65,38 +81,53 @@ WITH accepted AS (
         greatest(vtime, coalesce((SELECT min(t.vtime) FROM tenants t WHERE t.ready), vtime)) END
     FROM (SELECT tenant_id, count(*) AS jobs FROM accepted GROUP BY tenant_id) added
     WHERE tenants.id = added.tenant_id
+), announced AS (
+    INSERT INTO outbox (message_id, subject, body) SELECT message_id, subject, convert_to(CAST(said AS text), 'UTF8')
+    FROM accepted
 )
-INSERT INTO outbox (message_id, subject, body) SELECT message_id, subject, convert_to(event, 'UTF8') FROM accepted
-""")
+SELECT behind, now() AS now, CAST(pg_current_xact_id() AS xid) AS version FROM accepted ORDER BY number
+""")  # noqa: S608 - constants only
 
 
-async def facts(connection: Connection, candidates: Sequence[Candidate], *, day: date) -> list[Facts]:
+async def facts(connection: Connection, candidates: Sequence[Candidate]) -> list[tuple[Account, Earlier | None]]:
     """What decides each of them, in order; their tenants' locks must be held."""
-    commands = [candidate.command for candidate in candidates]
     rows = await _FACTS.all(
         connection,
-        day=day,
         tenants=[candidate.tenant_id for candidate in candidates],
-        ids=[command.job_id for command in commands],
-        keys=[command.idempotency_key for command in commands],
-        priorities=[command.priority for command in commands],
+        ids=[candidate.command.job_id for candidate in candidates],
+        keys=[candidate.command.idempotency_key for candidate in candidates],
     )
     return [
-        Facts(
-            images_today=row["images_today"],
-            behind=row["behind"],
-            earlier=(row["earlier_id"], row["earlier_hash"]) if row["earlier_id"] else None,
+        (
+            Account(**{name: row[name] for name in Account.__slots__}),
+            (row["earlier_id"], row["earlier_hash"]) if row["earlier_id"] else None,
         )
         for row in rows
     ]
 
 
-async def insert(connection: Connection, accepted: Sequence[Accepted], *, day: date) -> None:
-    """Write new jobs with graph, first event, outbox row and their tenants' counters; the locks must be held."""
+async def write(
+    connection: Connection, accepted: Sequence[Accepted], accounts: Mapping[UUID, Account]
+) -> list[Written]:
+    """Write new jobs with graph, first event, outbox row and their tenants' counters.
+
+    Needs no lock: where any of the accounts that decided is true no longer, or a submit came before, or somebody else
+    holds a tenant's lock, nothing is written.
+
+    Args:
+        connection: within a transaction or none.
+        accepted: one at least.
+        accounts: of all their tenants and no others, all read on one day.
+
+    Returns:
+        One for each, in order; none if nothing was written.
+    """
     commands = [one.candidate.command for one in accepted]
-    await _INSERT.run(
+    rows = await _WRITE.all(
         connection,
-        usage_day=day,
+        accounts=[*accounts],
+        versions=[account.version for account in accounts.values()],
+        today=next(iter(accounts.values())).today,
         ids=[command.job_id for command in commands],
         tenants=[one.candidate.tenant_id for one in accepted],
         priorities=[command.priority for command in commands],
@@ -112,21 +143,24 @@ async def insert(connection: Connection, accepted: Sequence[Accepted], *, day: d
         seeds=[None if command.seed is None else str(command.seed) for command in commands],
         graphs=[one.candidate.graph for one in accepted],
         inputs=[f"{{{','.join(map(str, command.inputs))}}}" for command in commands],
-        events=[_event(one).model_dump_json() for one in accepted],
+        events=[_event(one.candidate, accounts).model_dump_json() for one in accepted],
         message_ids=[new_id() for _ in accepted],
         retries=[command.retry_of for command in commands],
-        subjects=[JOB_CHANGED.subject(str(one.standing.tenant_id), str(one.standing.id)) for one in accepted],
+        subjects=[
+            JOB_CHANGED.subject(str(one.candidate.tenant_id), str(one.candidate.command.job_id)) for one in accepted
+        ],
     )
+    return [Written(**row) for row in rows]
 
 
-def _event(accepted: Accepted) -> JobEvent:
-    job = accepted.standing
+def _event(candidate: Candidate, accounts: Mapping[UUID, Account]) -> JobEvent:
+    """The first event of a job. Its time is when the account was read, until the statement puts in its own."""
     return JobEvent(
-        job_id=job.id,
-        tenant_id=job.tenant_id,
-        seq=job.seq,
-        state=job.state,
+        job_id=candidate.command.job_id,
+        tenant_id=candidate.tenant_id,
+        seq=1,
+        state=JobState.QUEUED,
         cause=Cause.SUBMITTED,
-        attempt=job.attempt,
-        at=job.created_at,
+        attempt=0,
+        at=accounts[candidate.tenant_id].now,
     )

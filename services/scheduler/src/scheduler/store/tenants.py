@@ -1,11 +1,11 @@
 """Tenants: their limits, and the lock under which everything that counts is decided."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
 from chassis.statement import Connection, Row, Statement
 from contracts.auth import Limits, Tenant, UserChanged
-from scheduler.domain.admission import LockedTenant
 
 _SAVE_LIMITS = Statement("""
 INSERT INTO tenants (id, tier, is_active, images_per_day, max_running, queue_cap, weight, result_days)
@@ -32,10 +32,10 @@ SELECT t.images_per_day, t.queued, t.running, now() AS now, coalesce(u.images, 0
 FROM tenants t LEFT JOIN usage_days u ON u.tenant_id = t.id AND u.day = (now() AT TIME ZONE 'UTC')::date
 WHERE t.id = :id
 """)
-_LOCKED = "SELECT id, is_active, images_per_day, queue_cap, queued, now() AS now FROM tenants "
-_LOCK = Statement(_LOCKED + "WHERE id = :id FOR UPDATE")
-_LOCK_ALL = Statement(_LOCKED + "WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE")
-_LOCK_FREE = Statement(_LOCKED + "WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE SKIP LOCKED")
+_LOCK = Statement("SELECT now() FROM tenants WHERE id = :id FOR UPDATE")
+_ALL = "SELECT id FROM tenants WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
+_LOCK_ALL = Statement(_ALL)
+_LOCK_FREE = Statement(_ALL + " SKIP LOCKED")
 
 
 async def save_limits(connection: Connection, tenant: Tenant, *, version: int) -> None:
@@ -61,16 +61,16 @@ async def use(connection: Connection, tenant_id: UUID) -> Row | None:
     return await _USE.first(connection, id=tenant_id)
 
 
-async def lock(connection: Connection, tenant_id: UUID) -> LockedTenant | None:
-    """Take the tenant's lock until the transaction ends. Always before the lock of any of its jobs."""
-    row = await _LOCK.first(connection, id=tenant_id)
-    return LockedTenant(**row) if row else None
+async def lock(connection: Connection, tenant_id: UUID) -> datetime | None:
+    """Take the tenant's lock until the transaction ends; its time. Always before the lock of any of its jobs."""
+    now: datetime | None = await _LOCK.value(connection, id=tenant_id)
+    return now
 
 
-async def lock_all(connection: Connection, tenant_ids: Iterable[UUID], *, patient: bool) -> dict[UUID, LockedTenant]:
-    """The same for many, in the order of their ids; without patience only of those whose lock is free."""
+async def lock_all(connection: Connection, tenant_ids: Iterable[UUID], *, patient: bool) -> set[UUID]:
+    """The locks of many, in the order of their ids; without patience only those that are free. Whose they are."""
     statement = _LOCK_ALL if patient else _LOCK_FREE
-    return {row["id"]: LockedTenant(**row) for row in await statement.all(connection, ids=[*tenant_ids])}
+    return {row["id"] for row in await statement.all(connection, ids=[*tenant_ids])}
 
 
 def _kept(limits: Limits) -> dict[str, int | float | None]:

@@ -24,7 +24,8 @@ WHERE j.id = :job_id AND j.tenant_id = :tenant_id
     AND a.node = coalesce(CAST(:node AS text), a.node)
 FOR UPDATE
 """)  # noqa: S608 - constants only
-# A tenant that wakes starts at the least vtime of those that wait: idle time earns no credit.
+# A tenant that wakes starts at the least vtime of those that wait: idle time earns no credit. Whatever changes what a
+# tenant may still use changes its row, also where only images do: admissions are decided on a version of that row.
 _COUNT = """
     UPDATE tenants SET
         queued = queued + :queued,
@@ -32,7 +33,7 @@ _COUNT = """
         vtime = greatest(0, CASE WHEN :queued > 0 AND queued = 0
             THEN greatest(vtime, coalesce((SELECT min(t.vtime) FROM tenants t WHERE t.ready), vtime))
             ELSE vtime END + CAST(:cost AS float) / weight)
-    WHERE id = :tenant_id AND (:queued <> 0 OR :running <> 0)
+    WHERE id = :tenant_id AND (:queued <> 0 OR :running <> 0 OR :images <> 0)
 """
 _CHARGE = """
     INSERT INTO usage_days (tenant_id, day, images, gpu_seconds)

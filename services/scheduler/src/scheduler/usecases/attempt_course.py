@@ -64,9 +64,9 @@ class AttemptCourse:
             Whether it was live, and the event to announce.
         """
         ref = ending.ref
-        tenant = await tenants.lock(connection, ref.tenant_id)
+        locked_at = await tenants.lock(connection, ref.tenant_id)
         held = await transitions.hold_attempt(connection, ref, node)
-        if tenant is None or held is None or (node is None and not held.lapsed):
+        if locked_at is None or held is None or (node is None and not held.lapsed):
             return False, None
         await attempts.end(connection, ref, ending.outcome, error=ending.error, gpu_seconds=ending.gpu_seconds)
         if is_final(held.job.state):  # cancelled meanwhile: it stays so, and is not tried again

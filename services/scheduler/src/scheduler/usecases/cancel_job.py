@@ -28,12 +28,12 @@ class JobCanceller:
         """
         node = None
         async with self._database.direct() as connection:
-            tenant = await tenants.lock(connection, tenant_id)
+            locked_at = await tenants.lock(connection, tenant_id)
             job = await transitions.hold(connection, tenant_id, command.job_id)
-            if tenant is None or job is None:
+            if locked_at is None or job is None:
                 raise UnknownJob
             effects = never_ran(job) if job.state is JobState.QUEUED else Effects()
-            event = await transitions.move(connection, job, Cause.CANCELLED, effects, now=tenant.now)
+            event = await transitions.move(connection, job, Cause.CANCELLED, effects, now=locked_at)
             if event is not None:
                 log.info("scheduler.job.cancelled", job_id=str(job.id), was=job.state)
                 # A live attempt goes on holding its node and its slot until its executor says that it is over.

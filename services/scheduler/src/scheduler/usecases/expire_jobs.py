@@ -23,11 +23,11 @@ class JobExpirer:
             overdue = await jobs.overdue(connection)
         for row in overdue:
             async with self._database.direct() as connection:
-                tenant = await tenants.lock(connection, row["tenant_id"])
+                locked_at = await tenants.lock(connection, row["tenant_id"])
                 job = await transitions.hold(connection, row["tenant_id"], row["id"])
-                if tenant is None or job is None:
+                if locked_at is None or job is None:
                     continue
-                effects, now = never_ran(job), tenant.now
+                effects, now = never_ran(job), locked_at
                 event = await transitions.move(
                     connection, job, Cause.START_TIME_PASSED, effects, now=now, error=TOO_LATE
                 )

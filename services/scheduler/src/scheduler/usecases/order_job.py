@@ -64,9 +64,9 @@ class JobOrderer:
     async def _change(self, tenant_id: UUID, command: OrderJob) -> None:
         """Change a job that has not ended, under the locks of its tenant and itself."""
         async with self._database.direct() as connection:
-            tenant = await tenants.lock(connection, tenant_id)
+            locked_at = await tenants.lock(connection, tenant_id)
             job = await transitions.hold(connection, tenant_id, command.job_id)
-            if tenant is None or job is None:
+            if locked_at is None or job is None:
                 raise UnknownJob
             if is_final(job.state):
                 raise JobHasEnded(state=job.state)
@@ -76,9 +76,9 @@ class JobOrderer:
             elif command.order is JobOrder.HOLD and job.state is not JobState.QUEUED:
                 raise JobNotWaiting(state=job.state)
             elif command.order is JobOrder.HOLD and not job.on_hold:
-                event = await transitions.move(connection, job, Cause.HELD, HOLD, now=tenant.now)
+                event = await transitions.move(connection, job, Cause.HELD, HOLD, now=locked_at)
             elif command.order is JobOrder.RELEASE and job.on_hold:
-                event = await transitions.move(connection, job, Cause.RELEASED, RELEASE, now=tenant.now)
+                event = await transitions.move(connection, job, Cause.RELEASED, RELEASE, now=locked_at)
         await self._announcer.say(event)
 
     async def _prioritise(self, connection: Connection, job: Held, command: OrderJob) -> None:

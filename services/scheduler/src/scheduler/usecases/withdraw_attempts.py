@@ -20,9 +20,9 @@ class Withdrawals:
     async def withdraw(self, ref: AttemptRef) -> None:
         """End the attempt if it still lives. One whose job has ended is left to its executor, which is stopping it."""
         async with self._database.direct() as connection:
-            tenant = await tenants.lock(connection, ref.tenant_id)
+            locked_at = await tenants.lock(connection, ref.tenant_id)
             held = await transitions.hold_attempt(connection, ref, None)
-            if tenant is None or held is None or is_final(held.job.state):
+            if locked_at is None or held is None or is_final(held.job.state):
                 return
             node = await attempts.node_of(connection, ref.job_id)
             await attempts.end(connection, ref, WITHDRAWN, error=TAKEN_AWAY, gpu_seconds=0)

@@ -1,0 +1,101 @@
+"""Groups of submits are decided, and what is accepted is written (decision record 0024)."""
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from chassis.postgres import Database
+from chassis.statement import Connection
+from contracts.auth import UnknownTenant
+from contracts.retention import KeyOfPurgedJob
+from contracts.scheduler import Submitted
+from contracts.wire.errors import Refusal
+from scheduler.domain.admission import Accepted, Account, Candidate, Ledger, Replayed, Verdict
+from scheduler.domain.job import Standing, view
+from scheduler.store import jobs, submits, tenants
+from scheduler.usecases.read_job import JobReader
+from scheduler.usecases.submit_groups import Answer
+
+KNOWN = 10_000  # tenants
+
+
+class JobAdmission:
+    """Decides a group of submits at once where it can, else under its tenants' locks.
+
+    The account of a tenant is remembered from one group to the next. What it accepts is written in one statement, which
+    does nothing if the account is true no longer. What it would refuse is decided anew: only what was read under the
+    lock refuses anybody.
+    """
+
+    def __init__(self, database: Database, reader: JobReader) -> None:
+        self._database, self._reader = database, reader
+        self._known: dict[UUID, Account] = {}  # taken out while it is used: whoever fails has forgotten
+
+    async def decide(self, candidates: Sequence[Candidate], patient: bool) -> list[Answer | None]:
+        """The committed decision on each, in order.
+
+        None for those whose tenant is locked by somebody else, unless there is the patience to wait.
+        """
+        ledgers = self._remembered({candidate.tenant_id for candidate in candidates})
+        verdicts = [ledgers[candidate.tenant_id].decide(candidate) for candidate in candidates] if ledgers else []
+        accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
+        if accepted and len(accepted) == len(candidates):
+            async with self._database.single() as connection:
+                written = await self._write(connection, accepted, ledgers)
+                if written:
+                    return [await self._answer(connection, verdict, written) for verdict in accepted]
+        return await self._decide_under_locks(candidates, patient)
+
+    async def _decide_under_locks(self, candidates: Sequence[Candidate], patient: bool) -> list[Answer | None]:
+        async with self._database.direct() as connection:
+            locked = await tenants.lock_all(connection, {one.tenant_id for one in candidates}, patient=patient)
+            deciding = [candidate for candidate in candidates if candidate.tenant_id in locked]
+            answers = iter(await self._answers(connection, deciding) if deciding else [])
+        absent: Answer | None = UnknownTenant() if patient else None
+        return [next(answers) if candidate.tenant_id in locked else absent for candidate in candidates]
+
+    async def _answers(self, connection: Connection, candidates: Sequence[Candidate]) -> list[Answer]:
+        ledgers: dict[UUID, Ledger] = {}
+        verdicts: list[Verdict] = []
+        found = await submits.facts(connection, candidates)
+        for candidate, (account, earlier) in zip(candidates, found, strict=True):
+            verdicts.append(ledgers.setdefault(account.id, Ledger(account)).decide(candidate, earlier))
+        standings: dict[UUID, Standing] = {}
+        accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
+        if accepted:
+            standings |= await self._write(connection, accepted, ledgers)
+        replayed = {verdict.job_id for verdict in verdicts if isinstance(verdict, Replayed)} - standings.keys()
+        if replayed:
+            standings |= await jobs.find_all(connection, replayed)
+        return [await self._answer(connection, verdict, standings) for verdict in verdicts]
+
+    async def _write(
+        self, connection: Connection, accepted: Sequence[Accepted], ledgers: dict[UUID, Ledger]
+    ) -> dict[UUID, Standing]:
+        """The jobs as they were written; none if nothing was, which under their tenants' locks cannot be."""
+        whose = {verdict.candidate.tenant_id for verdict in accepted}
+        written = await submits.write(connection, accepted, {one: ledgers[one].account for one in whose})
+        for one in whose if written else ():
+            self._remember(ledgers[one].closed(written[0].version))
+        return {verdict.job_id: verdict.standing(row) for verdict, row in zip(accepted, written, strict=bool(written))}
+
+    async def _answer(self, connection: Connection, verdict: Verdict, standings: dict[UUID, Standing]) -> Answer:
+        if isinstance(verdict, Refusal):
+            return verdict
+        standing = standings.get(verdict.job_id)
+        if standing is None:
+            return KeyOfPurgedJob()
+        eta = await self._reader.eta(connection, standing.queue_position)
+        return Submitted(job=view(standing, eta), replayed=isinstance(verdict, Replayed), quota=verdict.quota)
+
+    def _remembered(self, whose: Collection[UUID]) -> dict[UUID, Ledger]:
+        """Ledgers of all these tenants, read on one day; none if one is not known."""
+        accounts = [account for one in whose if (account := self._known.pop(one, None))]
+        if len(accounts) < len(whose) or len({account.today for account in accounts}) > 1:
+            return {}
+        return {account.id: Ledger(account) for account in accounts}
+
+    def _remember(self, account: Account) -> None:
+        """Before its transaction has committed or not: if not, no row will ever be of that version."""
+        if len(self._known) >= KNOWN:
+            self._known.pop(next(iter(self._known)))
+        self._known[account.id] = account
