@@ -8,8 +8,9 @@ import asyncpg
 import httpx
 from PIL import Image
 
+import nats
 from contracts.gateway import GRANT_INPUTS, GrantInputs, InputsGranted
-from contracts.scheduler import InvalidWorkflow, SubmitJob
+from contracts.scheduler import SUBMIT_JOB, InvalidWorkflow, SubmitJob
 from contracts.wire.errors import FieldError
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway
 from tests.kit.pictures import file_of
@@ -123,6 +124,24 @@ async def test_a_replay_holds_nothing_of_its_own(gateway: Gateway, script: Scrip
     one, other = (command.job_id for command in script.scheduler.submits)
     assert await held(database_url, one)
     assert not await held(database_url, other)
+
+
+async def test_a_submit_that_nobody_got_holds_nothing_and_one_in_doubt_holds_on(
+    gateway: Gateway, script: Script
+) -> None:
+    asked = {"prompt": "a", "model": "m"}
+    sure, doubtful = await uploaded(gateway, "red"), await uploaded(gateway, "blue")
+    await script.scheduler_bus.stop()
+    refused = await submit(gateway, asked | {"image": sure})
+    assert (refused.status_code, refused.json()["code"]) == (503, "service.unavailable")
+    async with await nats.connect(gateway.nats_url) as taker:  # takes it, and dies without a word
+        taken = await taker.subscribe(SUBMIT_JOB.pattern)
+        await taker.flush()
+        answer = await submit(gateway, asked | {"image": doubtful})
+        assert (answer.status_code, answer.json()["code"]) == (503, "service.unavailable")
+        assert doubtful.encode() in (await taken.next_msg(timeout=5)).data
+    deleted = [await gateway.http.delete(f"/api/v1/uploads/{one}", headers=ALICE) for one in (sure, doubtful)]
+    assert [one.status_code for one in deleted] == [204, 503], "whether its job has ended, nobody can say now"
 
 
 async def test_a_graph_names_so_many_uploads_at_most(gateway: Gateway, script: Script) -> None:

@@ -128,11 +128,11 @@ class Submitter:
         with bound(job_id=str(job_id)):
             try:
                 accepted = await self._commit(command, tenant)
-            except Relayed as relayed:
-                if command.inputs and not in_doubt(relayed):
+            except Refusal as refusal:
+                if command.inputs and not in_doubt(refusal):
                     await self._pins.release(job_id)
-                if submission.workflow is None and relayed.refused.code == InvalidWorkflow.code:
-                    raise InvalidWorkflow(plan.explain(relayed.refused.errors)) from relayed
+                if submission.workflow is None and refusal.refused.code == InvalidWorkflow.code:
+                    raise InvalidWorkflow(plan.explain(refusal.refused.errors)) from refusal
                 raise
             if command.inputs and accepted.job.job_id != job_id:  # replayed: that job has pins of its own
                 await self._pins.release(job_id)
@@ -150,13 +150,16 @@ class Submitter:
             doubt: Refusal = refusal
         try:
             read = await self._bus.ask(READ_JOB, ReadJob(job_id=command.job_id), tenant=tenant, within_s=READ_BACK_S)
+            return Accepted(read.job, replayed=False, quota=None)
         except Relayed as relayed:
             if relayed.refused.code != UnknownJob.code:
-                raise doubt from None
-            return _accepted(await self._bus.ask(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S))
+                raise doubt from doubt.__cause__
         except Unavailable:
-            raise doubt from None
-        return Accepted(read.job, replayed=False, quota=None)
+            raise doubt from doubt.__cause__
+        try:
+            return _accepted(await self._bus.ask(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S))
+        except Unavailable:  # so much for asking again; the first may have come through all the same
+            raise doubt from doubt.__cause__
 
     async def _plan(self, submission: Submission, tenant: str, parameters_at: str) -> Plan:
         if submission.workflow_name is not None:
