@@ -21,18 +21,20 @@ RESAMPLING = {
 
 
 def scaled(images: "Images", width: int, height: int, method: str, *, center: bool) -> "Images":
-    """Resize a batch; with ``center`` the longer side is cut first so that the proportions stay."""
+    """Resize a batch; with ``center`` the longer side is cut first so that the proportions stay.
+
+    Where that leaves nothing of a picture, it is black, as ComfyUI's lanczos has it.
+    """
     return [_scale_one(image, width, height, method, center=center) for image in images]
 
 
 def _scale_one(image: Image.Image, width: int, height: int, method: str, *, center: bool) -> Image.Image:
-    box: tuple[float, float, float, float] | None = None
     if center:
         old, new = image.width / image.height, width / height
         x = round((image.width - image.width * (new / old)) / 2) if old > new else 0
         y = round((image.height - image.height * (old / new)) / 2) if old < new else 0
-        box = (x, y, image.width - x, image.height - y)
-    return image.resize((width, height), RESAMPLING[method], box)
+        image = image.crop((x, y, image.width - x, image.height - y))
+    return image.resize((width, height), RESAMPLING[method])
 
 
 def _empty(call: Call) -> Result:

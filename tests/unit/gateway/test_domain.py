@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from contracts.gateway import Submission
 from contracts.wire.errors import FieldError
 from contracts.workflow import estimate_images, read_graph
-from gateway.domain import built_in, cursor, image_to_image, output_token, text_to_image
+from gateway.domain import built_in, cursor, output_token, text_to_image
 from gateway.domain.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
 from gateway.domain.errors import BadCursor, BadOutputToken, InvalidRequest, Malformed
 from gateway.domain.json_body import read_json, read_model
@@ -60,35 +60,6 @@ def test_a_picture_beside_the_prompt_is_drawn_over(
     assert estimate_images(graph) == over.get("num_images", 1)
     sent = {UPLOAD, over.get("mask", UPLOAD)}
     assert upload_ids({node_id: {"inputs": node.inputs} for node_id, node in graph.items()}) == sent
-
-
-@pytest.mark.parametrize(
-    ("asked", "picture", "made"),
-    [
-        ({"width": 64}, (128, 96), (64, 48)),
-        ({"height": 64}, (96, 128), (48, 64)),
-        ({"width": 64, "height": 128}, (1, 3000), (64, 128)),
-        ({"width": 2048}, (16, 3000), (2048, 2048)),
-        ({"width": 64}, (1000, 4), (64, 8)),
-        ({}, (3000, 4000), (1536, 2048)),
-        ({}, (64, 4), (64, 8)),
-    ],
-)
-def test_a_picture_is_scaled_within_bounds_whatever_its_shape(
-    asked: dict[str, int], picture: tuple[int, int], made: tuple[int, int]
-) -> None:
-    submission = Submission.model_validate({"prompt": "a", "image": UPLOAD, "mask": MASK} | asked)
-    fitted = image_to_image.fitted(submission, width=picture[0], height=picture[1])
-    graph = built_in.build(fitted, model="m", seed=5)
-    for scaled in ("scaled", "mask_scaled"):
-        inputs = graph[scaled]["inputs"]
-        assert (inputs["width"], inputs["height"], inputs["crop"]) == (*made, "center")
-
-
-@pytest.mark.parametrize("picture", [(2048, 64), (101, 67), (8, 8)])
-def test_a_picture_that_fits_is_taken_as_it_is(picture: tuple[int, int]) -> None:
-    submission = Submission.model_validate({"prompt": "a", "image": UPLOAD})
-    assert image_to_image.fitted(submission, width=picture[0], height=picture[1]) == submission
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,11 @@
 """The built-in workflow ``image-to-image``."""
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from contracts.gateway import Submission
+from contracts.scheduler import InvalidWorkflow
+from contracts.wire.errors import FieldError
 from gateway.domain import prompt_graph
 from gateway.domain.prompt_graph import Graph, Origins, node, sampled
 
@@ -9,6 +14,7 @@ DENOISE = 0.75  # what diffusers calls strength: the picture is still to be seen
 SMALLEST = 8  # px on a side; a VAE makes one of so many, and fails with less
 LARGEST = 2048  # px on a side, as ``width`` and ``height`` are bounded
 SIDES = frozenset({"width", "height"})
+_WAYS_OUT = {"/image": "or leave out width and height", "/mask": "or send a mask of the picture's shape"}
 ORIGINS: Origins = {
     **prompt_graph.ORIGINS,
     ("image", "image"): "/image",
@@ -17,6 +23,13 @@ ORIGINS: Origins = {
     ("repeated", "amount"): "/num_images",
     ("sampler", "denoise"): "/denoise",
 }
+
+
+class Size(NamedTuple):
+    """Of a picture, pixels."""
+
+    width: int
+    height: int
 
 
 def build(submission: Submission, *, model: str, seed: int) -> Graph:
@@ -43,26 +56,60 @@ def resizes(submission: Submission) -> bool:
     return bool(submission.model_fields_set & SIDES)
 
 
-def fitted(submission: Submission, *, width: int, height: int) -> Submission:
-    """The same for a picture of this size, pixels: with both sides, or with none if the picture is taken as it is.
+def fitted(submission: Submission, sizes: Mapping[str, Size]) -> Submission:
+    """The same for uploads of these sizes: with both sides, or with none if the picture is taken as it is.
 
-    One side alone keeps its shape. All are within ``SMALLEST`` and ``LARGEST``, whatever the shape is.
+    Less than two sides keep its shape. All are within ``SMALLEST`` and ``LARGEST``, whatever the shape is.
+
+    Raises:
+        InvalidWorkflow: nothing would be left of the picture or its mask where it is cut to the sides asked for.
     """
+    image = sizes.get(submission.image or "")
+    if image is None:  # the scheduler says so, or that the job was accepted while it was there
+        return submission
+    whole = _with_both_sides(submission, image)
+    if resizes(whole):
+        named = (("/image", whole.image), ("/mask", whole.mask))
+        cut = [(pointer, sizes[one]) for pointer, one in named if one and one in sizes]
+        errors = [_too_far(pointer, size, whole) for pointer, size in cut if min(_left(size, whole)) < 1]
+        if errors:
+            raise InvalidWorkflow(tuple(errors))
+    return whole
+
+
+def _with_both_sides(submission: Submission, size: Size) -> Submission:
     asked = submission.model_fields_set & SIDES
     if asked == SIDES:
         return submission
     if asked:
-        scale_by = submission.width / width if "width" in asked else submission.height / height
+        scale_by = submission.width / size.width if "width" in asked else submission.height / size.height
     else:
-        scale_by = min(1.0, LARGEST / max(width, height))
-    sides = {"width": _side(width * scale_by), "height": _side(height * scale_by)}
-    if not asked and sides == {"width": width, "height": height}:
+        scale_by = max(SMALLEST / min(size), min(1.0, LARGEST / max(size)))
+    sides = {"width": _side(size.width * scale_by), "height": _side(size.height * scale_by)}
+    if not asked and sides == size._asdict():
         return submission
     return submission.model_copy(update=sides)
 
 
 def _side(pixels: float) -> int:
     return min(max(SMALLEST, round(pixels)), LARGEST)
+
+
+def _left(size: Size, wanted: Submission) -> Size:
+    """What a node leaves of a picture before it scales it: ComfyUI's own arithmetic, to the last bit."""
+    width, height = size
+    old, new = width / height, wanted.width / wanted.height
+    if old > new:
+        return Size(width - 2 * round((width - width * (new / old)) / 2), height)
+    return Size(width, height - 2 * round((height - height * (old / new)) / 2))
+
+
+def _too_far(pointer: str, size: Size, wanted: Submission) -> FieldError:
+    message = (
+        f"Cut to the shape of {wanted.width} x {wanted.height}, less than a pixel would be left of its {size.width} x "
+        f"{size.height}. Ask for a shape nearer to its own, {_WAYS_OUT[pointer]}."
+    )
+    return FieldError(pointer=pointer, code="image_shape", message=message)
 
 
 def scale(submission: Submission, image: str) -> dict[str, object]:

@@ -29,6 +29,7 @@ from contracts.wire.errors import FieldError, Kind, Refusal, Relayed, Unavailabl
 from contracts.workflow import read_graph
 from gateway.domain import built_in, image_to_image, parameters
 from gateway.domain.idempotency import idempotency_key
+from gateway.domain.image_to_image import Size
 from gateway.domain.json_body import MAX_ERRORS
 from gateway.domain.prompt_graph import MAX_SEED
 from gateway.usecases.fleet import FleetView
@@ -179,11 +180,11 @@ class Submitter:
 
     async def _within_bounds(self, submission: Submission, tenant: str) -> Submission:
         """With the whole size of a picture that has to be scaled: one side may be asked for, or it may be too large."""
-        if submission.image is None:
+        named = {UUID(one) for one in (submission.image, submission.mask) if one}
+        if not named:
             return submission
-        for upload in (await self._pins.find({UUID(submission.image)}, tenant=tenant)).values():
-            return image_to_image.fitted(submission, width=upload.width, height=upload.height)
-        return submission
+        found = (await self._pins.find(named, tenant=tenant)).values()
+        return image_to_image.fitted(submission, {str(one.id): Size(one.width, one.height) for one in found})
 
 
 def in_doubt(refusal: Refusal) -> bool:
