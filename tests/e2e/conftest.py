@@ -23,6 +23,7 @@ async def fleet() -> AsyncIterator[Fleet]:
         GATEWAY_LOGIN_PER_MINUTE="6000",
         GATEWAY_OPEN_PER_MINUTE="6000",
         SCHEDULER_RETENTION_EVERY_S="1",
+        GATEWAY_UPLOADS_SWEEP_S="1",
     ) as running:
         yield running
 

@@ -7,7 +7,9 @@ import sys
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 from PIL import Image
@@ -111,6 +113,68 @@ async def test_an_upload_goes_wherever_a_node_takes_a_file(fleet: Fleet, client:
         assert b'"job_id"' in answer.data, answer.data
     finally:
         await connection.close()
+
+
+async def test_a_shape_that_would_leave_nothing_of_a_picture_is_refused(
+    fleet: Fleet, client: httpx.AsyncClient
+) -> None:
+    asked = {"width": 2048, "height": 64}
+    icon, speck = await upload(client, png("red", (32, 32))), await upload(client, png("red", (4, 1)))
+    cut = {"image": ["1", 0], "upscale_method": "lanczos", "crop": "center", **asked}
+    if not REAL:  # which may say more
+        graph = loading(icon) | {"2": {"class_type": "ImageScale", "inputs": cut}}
+        black = await made(fleet, client, workflow=graph)
+        assert (black.size, black.getbbox()) == ((2048, 64), None), "a node makes it of nothing"
+    answer = await client.post("/jobs", json={**OVER, "image": icon, **asked})
+    assert answer.status_code == 422, answer.text
+    (error,) = answer.json()["errors"]
+    assert (error["code"], error["pointer"]) == ("image_shape", "/image")
+    larger = await upload(client, png("red", (34, 34)))
+    assert (await made(fleet, client, **OVER, image=larger, **asked)).size == (2048, 64)
+    assert (await made(fleet, client, **OVER, image=speck)).size == (32, 8)
+
+
+async def expire(fleet: Fleet, *uploads: str) -> None:
+    """Have their time be over; the sweep does the rest."""
+    lines = (fleet.state / "env/gateway.env").read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in lines if "=" in line)
+    database = await asyncpg.connect(settings["GATEWAY_DATABASE_URL"].replace("postgresql+asyncpg", "postgresql"))
+    try:
+        await database.execute("UPDATE uploads SET expires_at = now() WHERE id = ANY($1::uuid[])", uploads)
+    finally:
+        await database.close()
+
+
+async def test_what_was_accepted_stays_so_when_its_picture_has_expired(fleet: Fleet, client: httpx.AsyncClient) -> None:
+    image, mask = await upload(client, png("navy")), await upload(client, left_half())
+    drawn, whole = {**OVER, "image": image, "mask": mask, "width": 64}, {"workflow": loading(image)}
+    sent = [("/jobs", drawn), ("/jobs", whole), ("/jobs/batch", {"jobs": [drawn]})]
+
+    async def answers(key: str) -> list[dict[str, Any]]:
+        said = [
+            await client.post(path, json=body, headers={"Idempotency-Key": f"{key}-{number}"})
+            for number, (path, body) in enumerate(sent)
+        ]
+        return [{"status": answer.status_code} | answer.json() for answer in said]
+
+    def ids(said: list[dict[str, Any]]) -> list[str]:
+        *single, batch = said
+        return [*(one["job_id"] for one in single), batch["jobs"][0]["job"]["job_id"]]
+
+    key = str(uuid4())
+    accepted = ids(await answers(key))
+    for job_id in accepted:
+        assert (await fleet.ended(client, job_id))["status"] == "completed"
+    await expire(fleet, image, mask)
+
+    async def gone() -> bool:
+        return {(await client.get(f"/uploads/{one}")).status_code for one in (image, mask)} == {404}
+
+    await until(gone)
+    assert ids(await answers(key)) == accepted
+    *refused, batch = await answers(str(uuid4()))
+    assert [one["errors"][0]["code"] for one in refused] == ["file_not_uploaded"] * 2
+    assert batch["jobs"][0]["status"] == 422, "nothing of it is there for another job"
 
 
 @pytest.mark.parametrize(

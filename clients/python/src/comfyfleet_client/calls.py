@@ -58,9 +58,9 @@ def read_me() -> Call[Me]:
     return Call(Request("GET", "/auth/me"), reads(Me))
 
 
-def export_me(*, files: bool) -> Request:
+def export_me() -> Request:
     """All that is kept of the account."""
-    return Request("GET", "/auth/me/export", query={"files": files})
+    return Request("GET", "/auth/me/export")
 
 
 def erase_me(password: str) -> Call[None]:
