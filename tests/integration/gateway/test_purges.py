@@ -12,6 +12,7 @@ from contracts.registry import STREAMS
 from contracts.retention import JOB_PURGED, JobPurged
 from contracts.scheduler import JobState
 from gateway.app import create_app
+from gateway.store.erasures import NOBODY
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
 from tests.integration.gateway.test_outputs import PNG, finished, grants, here
 from tests.kit.nats import NatsServer
@@ -179,7 +180,12 @@ async def test_s_84_nothing_is_left_of_an_erased_tenant_also_where_the_gateway_w
     async def is_counted() -> bool:
         return await left(script.alice) >= {"artifacts", "workflows", "usage_requests"}
 
+    async def requests(user: UUID) -> int:
+        counted = "SELECT coalesce(sum(requests), 0)::bigint FROM usage_requests WHERE user_id = $1"
+        return int(await sql.fetchval(counted, user))
+
     await until(is_counted)
+    alices, nobodys = await requests(script.alice), await requests(NOBODY)
     script.auth.erased.append(script.alice)
     async with serving(create_app(settings_for(nats_server.url, database_url, gateway.folder))):
 
@@ -188,6 +194,7 @@ async def test_s_84_nothing_is_left_of_an_erased_tenant_also_where_the_gateway_w
 
         await until(gone)
     assert "workflows" in await left(script.bob)
+    assert await requests(NOBODY) - nobodys >= alices > 0
 
 
 async def test_f_143_a_download_that_meets_a_purge_is_whole_or_not_there(gateway: Gateway, script: Script) -> None:

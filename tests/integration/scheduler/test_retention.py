@@ -9,11 +9,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.auth import USER_CHANGED, Role, Tier, UserChanged
+from contracts.operations import Stats, Throughput
 from contracts.registry import JOB_PURGES
 from contracts.retention import FIND_JOBS, JOB_PURGED, PURGE_JOB, FindJobs, JobPurged, PurgeJob
-from contracts.scheduler import JobState, Outcome
+from contracts.scheduler import JobError, JobState, Outcome
 from contracts.wire.errors import Kind, Relayed
 from tests.integration.scheduler.conftest import System, World, bus_as, system_at
+from tests.integration.scheduler.operator import Operator
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
@@ -218,3 +220,57 @@ async def test_s_84_a_scheduler_that_was_away_hears_of_every_erasure_there_ever_
             return await traces(world, tenant) <= {"outbox"}
 
         await until(gone)
+
+
+async def test_what_was_counted_stays_counted_when_jobs_are_purged_and_their_tenant_is_erased(world: World) -> None:
+    tenant, node, sql = world.tenant(), await world.node(), world.system.sql
+    operator = Operator(world.system.bus)
+
+    async def counted() -> tuple[object, ...]:
+        """The statistics of this moment or a later one, as far as they do not depend on it; and everybody's use."""
+        now = await sql.fetchval("SELECT now()")
+        found: Stats | None = None
+
+        async def is_fresh() -> bool:
+            nonlocal found
+            found = await operator.stats()
+            return bool(found.at >= now)
+
+        await until(is_fresh)
+        assert found is not None
+        return found.throughput[-1], found.waits, found.failures, await operator.usage(None)
+
+    before = await counted()
+    jobs = [await world.job(tenant, images=images) for images in (3, 1, 1)]
+    assert await node.finish((await node.claim()).ref, images=3, gpu_seconds=2.5)
+    failure = JobError(code="test.peculiar", message="m")
+    assert await node.finish((await node.claim()).ref, Outcome.FAILED, gpu_seconds=0.5, error=failure)
+    await world.cancel(tenant, jobs[2])
+    stood = await counted()
+    throughput, _, failures, usage = stood
+    assert isinstance(throughput, Throughput)
+    assert isinstance(before[0], Throughput)
+    assert (throughput.jobs - before[0].jobs, throughput.images - before[0].images) == (3, 3)
+    assert isinstance(failures, dict)
+    assert failures["test.peculiar"] == 1
+    for job_id in jobs:
+        await purge(world, tenant, job_id)
+        assert await traces(world, job_id) == {"outbox"}
+    assert await counted() == stood
+
+    del world.system.auth.limits[tenant]
+    world.system.auth.erased.append(tenant)
+
+    async def gone() -> bool:
+        return await traces(world, tenant) <= {"outbox"}
+
+    await until(gone)
+    assert await counted() == stood
+    assert (await operator.usage(tenant), usage != ()) == ((), True)
+    await sql.execute("UPDATE purged_ends SET completed_at = now() - interval '25 hours'")
+
+    async def is_over() -> bool:
+        return not await sql.fetchval("SELECT count(*) FROM purged_ends")
+
+    await until(is_over)
+    assert "test.peculiar" not in str((await counted())[2])

@@ -8,11 +8,11 @@ ERASE_EVERY_S = 2.0
 
 
 def retention_loop(purger: JobPurger, *, every_s: float) -> Loop:
-    """The loop that deletes jobs, and keys of deleted ones, whose time is over."""
+    """The loop that deletes jobs, and what is known of deleted ones, whose time is over."""
 
     async def retain() -> None:
         await purger.purge_due()
-        await purger.forget_keys()
+        await purger.forget()
 
     return Loop("scheduler.retain", retain, every_s=every_s)
 

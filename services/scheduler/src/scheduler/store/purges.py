@@ -29,13 +29,15 @@ LIMIT :batch FOR UPDATE OF j SKIP LOCKED
 _LIVE = Statement("SELECT id FROM jobs WHERE tenant_id = :tenant_id AND completed_at IS NULL")
 _LOCK_TENANT = Statement("SELECT 1 FROM tenants WHERE id = :tenant_id FOR UPDATE")
 _HAS_JOBS = Statement("SELECT EXISTS (SELECT 1 FROM jobs WHERE tenant_id = :tenant_id)")
-_DROP_TENANT = tuple(
-    Statement(sql + " = :tenant_id")
-    for sql in (
-        "DELETE FROM spent_keys WHERE tenant_id",
-        "DELETE FROM usage_days WHERE tenant_id",
-        "DELETE FROM tenants WHERE id",
-    )
+_DROP_TENANT = (
+    Statement("DELETE FROM spent_keys WHERE tenant_id = :tenant_id"),
+    Statement("""
+        WITH gone AS (DELETE FROM usage_days WHERE tenant_id = :tenant_id RETURNING day, jobs, images, gpu_seconds)
+        INSERT INTO erased_usage AS kept (day, jobs, images, gpu_seconds) SELECT * FROM gone ORDER BY day
+        ON CONFLICT (day) DO UPDATE SET jobs = kept.jobs + excluded.jobs, images = kept.images + excluded.images,
+            gpu_seconds = kept.gpu_seconds + excluded.gpu_seconds
+    """),
+    Statement("DELETE FROM tenants WHERE id = :tenant_id"),
 )
 _GRAPH = Statement("""
 SELECT g.graph FROM graphs g JOIN jobs j ON j.id = g.job_id WHERE j.id = :job_id AND j.tenant_id = :tenant_id
@@ -44,7 +46,12 @@ SELECT g.graph FROM graphs g JOIN jobs j ON j.id = g.job_id WHERE j.id = :job_id
 _PURGE = Statement("""
 WITH gone AS (
     DELETE FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
-    RETURNING id, tenant_id, idempotency_key, request_hash, created_at
+    RETURNING id, tenant_id, idempotency_key, request_hash, created_at, started_at, completed_at, state, images, error
+), counted AS (
+    INSERT INTO purged_ends (completed_at, images, waited_s, failure)
+    SELECT completed_at, images, extract(epoch FROM started_at - created_at),
+        CASE WHEN state IN ('failed', 'expired') THEN coalesce(error->>'code', 'unknown') END
+    FROM gone WHERE completed_at > now() - interval '24 hours'
 ), spent AS (
     INSERT INTO spent_keys (tenant_id, idempotency_key, request_hash, job_id, expires_at)
     SELECT tenant_id, idempotency_key, request_hash, id, created_at + interval '24 hours' FROM gone
@@ -56,6 +63,7 @@ INSERT INTO outbox (message_id, subject, body)
 SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:subjects AS text[]), CAST(:bodies AS bytea[]))
 """)
 _FORGET_KEYS = Statement("DELETE FROM spent_keys WHERE expires_at < now()")
+_FORGET_ENDS = Statement("DELETE FROM purged_ends WHERE completed_at < now() - interval '24 hours'")
 _FIND = Statement("SELECT id, state FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))")
 
 
@@ -102,7 +110,7 @@ async def live(connection: Connection, tenant_id: UUID) -> list[UUID]:
 
 
 async def drop_tenant(connection: Connection, tenant_id: UUID) -> bool:
-    """Forget a tenant without jobs, with all that was counted of it; whether nothing is left of it."""
+    """Forget a tenant without jobs; whether nothing is left of it. What it used is nobody's then."""
     await _LOCK_TENANT.run(connection, tenant_id=tenant_id)
     if await _HAS_JOBS.value(connection, tenant_id=tenant_id):
         return False
@@ -118,7 +126,7 @@ async def graph(connection: Connection, tenant_id: UUID, job_id: UUID) -> dict[s
 
 
 async def purge(connection: Connection, jobs: Sequence[Ended], *, with_inputs: bool) -> None:
-    """Delete jobs under their locks: graph, attempts, events, outputs' records; usage stays counted."""
+    """Delete jobs under their locks: graph, attempts, events, outputs' records; what is counted of them stays."""
     said = [JobPurged(job_id=job.id, tenant_id=job.tenant_id, with_inputs=with_inputs, at=job.now) for job in jobs]
     await _PURGE.run(
         connection,
@@ -129,9 +137,10 @@ async def purge(connection: Connection, jobs: Sequence[Ended], *, with_inputs: b
     )
 
 
-async def forget_keys(connection: Connection) -> None:
-    """Forget the keys of purged jobs whose day is over."""
+async def forget(connection: Connection) -> None:
+    """Forget the keys and ends of purged jobs whose day is over."""
     await _FORGET_KEYS.run(connection)
+    await _FORGET_ENDS.run(connection)
 
 
 async def found(connection: Connection, job_ids: Iterable[UUID]) -> dict[UUID, JobState]:

@@ -1,4 +1,7 @@
-"""How the fleet does. Each statement reads what is live or recent, by an index; none reads every job."""
+"""How the fleet does. Each statement reads what is live or recent, by an index; none reads every job.
+
+Jobs that were purged since they ended count like those that are there: ``purged_ends``.
+"""
 
 from collections.abc import Sequence
 
@@ -47,11 +50,18 @@ FROM (
     SELECT images, extract(epoch FROM now() - completed_at) AS age,
         extract(epoch FROM started_at - created_at)::float AS waited
     FROM jobs WHERE completed_at > now() - interval '1 hour'
+    UNION ALL
+    SELECT images, extract(epoch FROM now() - completed_at), waited_s
+    FROM purged_ends WHERE completed_at > now() - interval '1 hour'
 ) ended
 """)
 _FAILURES = Statement("""
-SELECT coalesce(error->>'code', 'unknown') AS code, count(*) AS number FROM jobs
-WHERE state IN ('failed', 'expired') AND completed_at > now() - interval '24 hours'
+SELECT code, count(*) AS number FROM (
+    SELECT coalesce(error->>'code', 'unknown') AS code FROM jobs
+    WHERE state IN ('failed', 'expired') AND completed_at > now() - interval '24 hours'
+    UNION ALL
+    SELECT failure FROM purged_ends WHERE failure IS NOT NULL AND completed_at > now() - interval '24 hours'
+) ended
 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 50
 """)
 

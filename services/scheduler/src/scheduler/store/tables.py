@@ -68,6 +68,16 @@ USAGE_DAYS = Table(
     Index("ix_usage_days_day", "day"),
 )
 
+# The same of all tenants that were erased since, as sums that name nobody.
+ERASED_USAGE = Table(
+    "erased_usage",
+    METADATA,
+    Column("day", Date, primary_key=True),
+    Column("jobs", BigInteger, nullable=False),
+    Column("images", BigInteger, nullable=False),
+    Column("gpu_seconds", Float, nullable=False),
+)
+
 # What a node must have to run a job; few rows, since many jobs need the same.
 REQUIREMENTS = Table(
     "requirements",
@@ -174,6 +184,16 @@ SPENT_KEYS = Table(
     Column("request_hash", Text, nullable=False),
     Column("job_id", Uuid, nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+)
+
+# What the statistics count of jobs that were purged within a day of their end, until that day is over. It names nobody.
+PURGED_ENDS = Table(
+    "purged_ends",
+    METADATA,
+    Column("completed_at", DateTime(timezone=True), nullable=False, index=True),
+    Column("images", Integer, nullable=False),
+    Column("waited_s", Float, comment="null: it never started"),
+    Column("failure", Text, comment="its error's code, where it failed or expired"),
 )
 
 # The nodes that ever joined, as their executors report them.

@@ -51,10 +51,10 @@ class JobPurger:
             if len(due) < BATCH:
                 return
 
-    async def forget_keys(self) -> None:
-        """Free the idempotency keys of purged jobs that are a day old."""
+    async def forget(self) -> None:
+        """Free the idempotency keys of purged jobs that are a day old, and count their ends no more."""
         async with self._database.single() as connection:
-            await purges.forget_keys(connection)
+            await purges.forget(connection)
 
     async def graph(self, tenant_id: UUID, query: ReadGraph) -> JobGraph:
         """The workflow of one of the tenant's jobs.
