@@ -1,6 +1,7 @@
 """A durable reader: every message at least once, whatever its handler, its consumer or its stream goes through."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -227,3 +228,22 @@ async def test_the_newest_is_unknown_while_nats_is_away(own_nats: NatsServer) ->
         own_nats.kill()
         async with asyncio.timeout(5):
             assert await streams.last(bus, NOTES, NOTED, NOTED.subject(key="a")) is None
+
+
+async def test_a_cancellation_that_meets_the_newest_message_is_not_lost(stream: Bus) -> None:
+    """Python 3.11's wait_for, which nats-py asks with, gives back the answer instead."""
+    await streams.declare(stream, [NOTES])
+    await say(stream, 1)
+    moments, answered = 0, False
+    while not answered or moments < 60:  # first before it is looked at, then while it is, then after
+        moments += 1
+        asked = asyncio.create_task(streams.last(stream, NOTES, NOTED, NOTED.subject(key="a")))
+        for _ in range(8):
+            await asyncio.sleep(0)
+        time.sleep(0.004)  # noqa: ASYNC251 - the answer is there, and nobody has read it
+        for _ in range(moments):
+            await asyncio.sleep(0)
+        answered = asked.done()
+        asked.cancel()
+        await asyncio.wait({asked})
+        assert answered or asked.cancelled()

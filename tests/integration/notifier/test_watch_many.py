@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -104,6 +105,34 @@ async def test_nothing_more_is_told_of_a_job_after_the_answer_to_unsubscribe(wor
         assert {one["job_id"] for one in await frames_until(socket, "end", kept)} == {str(kept)}
         await say(socket, "unsubscribe", kept)
         assert (await frame(socket))["type"] == "unsubscribed"
+
+
+async def test_who_unsubscribes_at_any_moment_is_answered_and_the_socket_goes_on(world: World) -> None:
+    """A subscription that is just beginning asks others, and its end may meet their answer."""
+    job_id = world.job()
+    await world.happen(job_id, JobState.LEASED)
+    async with unharmed(world), world.watch_many() as socket:
+        for moments in range(80):
+            await say(socket, "subscribe", job_id)
+            for _ in range(moments):
+                await asyncio.sleep(0)
+            time.sleep(0.003)  # noqa: ASYNC251 - whatever was asked is answered by then, and nobody has read it
+            await say(socket, "unsubscribe", job_id)
+            async with asyncio.timeout(10):
+                await frames_until(socket, "unsubscribed", job_id)
+        await world.happen(job_id, JobState.SUCCEEDED)
+        await say(socket, "unsubscribe", "none")
+        assert (await frame(socket)).items() >= {"type": "unsubscribed", "job_id": "none"}.items()
+
+
+async def test_more_jobs_than_a_socket_may_watch_may_end_on_it(world: World) -> None:
+    job_id = world.job()
+    await world.happen(job_id, JobState.SUCCEEDED)
+    async with world.watch_many() as socket:
+        for number in range(MAX_JOBS + 1):
+            await say(socket, "subscribe", "none" if number else job_id)
+            kind = (await frames_until(socket, "error" if number else "end", "none" if number else job_id))[-1]
+            assert kind.get("code") != "socket.too_many_jobs"
 
 
 async def test_b_81_s_1_somebody_elses_job_is_answered_like_nobodys_and_the_others_go_on(world: World) -> None:

@@ -68,7 +68,8 @@ async def last(bus: Bus, stream: Stream, topic: Topic[P], subject: str) -> P | N
         return None
     try:
         async with asyncio.timeout(0.5):
-            message = await bus.jetstream.get_last_msg(stream.name, subject, direct=True)
+            asked = bus.jetstream.get_last_msg(stream.name, subject, direct=True)
+            message = await asyncio.shield(asked)  # or a cancellation that meets the answer is lost: see Bus._send
         return topic.payload.model_validate_json(message.data or b"")
     except (NatsError, TimeoutError, ValidationError, OSError):
         return None
