@@ -9,12 +9,12 @@ import sys
 import asyncpg
 import pytest
 from pydantic import SecretStr
-from structlog.contextvars import bound_contextvars
 
 from auth.store import audit
 from auth.store.audit import Entry
 from auth.usecases import audit_log
 from chassis.bus import Bus
+from chassis.logs import bound
 from chassis.postgres import Database
 from contracts.auth import (
     OPEN_SESSION,
@@ -43,7 +43,7 @@ async def run(command: str, url: str) -> "subprocess.CompletedProcess[str]":
 async def test_s_82_who_did_what_from_where_and_in_which_request_is_kept(
     bus: Bus, sql: asyncpg.Pool, person: Person
 ) -> None:
-    with bound_contextvars(request_id="r-1"):
+    with bound(request_id="r-1"):
         await login(bus, person)
         await refused(login(bus, person, "not my password"))
         denial = RecordDenial(what="GET /admin/users", code="auth.scope.missing", ip="2001:db8::1")

@@ -8,11 +8,10 @@ from dataclasses import replace
 import pytest
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
-from structlog.contextvars import get_contextvars
 
 from chassis.bus import Bus
 from chassis.gather import AT_MOST, AT_MOST_BYTES, HEADER, Part, pack, unpack
-from chassis.logs import bound
+from chassis.logs import bound, bound_here
 from chassis.served import ERROR_CODE_HEADER
 from contracts.wire.errors import Kind, Refusal, Relayed, Unavailable
 from contracts.wire.topic import Address
@@ -41,7 +40,7 @@ class Echo:
 
     async def __call__(self, question: Question, address: Address) -> Answer:
         self.asked.append(question.text)
-        self.saw.add((address.tenant, question.text, get_contextvars().get("request_id", "")))
+        self.saw.add((address.tenant, question.text, bound_here().get("request_id", "")))
         await self.open.wait()
         if question.text.startswith("refuse"):
             raise NoSuchWord

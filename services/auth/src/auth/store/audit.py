@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from structlog.contextvars import get_contextvars
 
 from auth.domain.audit_chain import BEGINNING, Link, hash_of
+from chassis.logs import bound_here
 from chassis.statement import Connection, Row, Statement
 from contracts.audit import ReadAudit
 
@@ -73,7 +73,7 @@ async def record(connection: Connection, entry: Entry) -> None:
         actor_id=entry.actor_id,
         subject_id=entry.subject_id,
         ip=entry.ip,
-        request_id=get_contextvars().get("request_id"),
+        request_id=bound_here().get("request_id"),
         detail=last["detail"],
     )
     values = {name: getattr(link, name) for name in Link.__slots__} | {"detail": detail}

@@ -6,10 +6,9 @@ The tenant comes from the subject, where the NATS server wrote it.
 from collections.abc import Callable
 from uuid import UUID
 
-from structlog.contextvars import get_contextvars
-
 from chassis.bus import Bus
 from chassis.ids import new_id
+from chassis.logs import bound_here
 from chassis.web import problem
 from contracts.gateway import DOOR_CANCEL, DOOR_READ, DOOR_SUBMIT, Body, DoorJob, Submission
 from contracts.scheduler import Job
@@ -58,5 +57,5 @@ def _submission(data: bytes) -> Submission:
 
 
 def _problem(refused: Refused) -> Body:
-    request_id = get_contextvars().get("request_id") or new_id().hex
+    request_id = bound_here().get("request_id") or new_id().hex
     return Body.model_validate(problem(refused, request_id))
