@@ -16,10 +16,9 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from pydantic import BaseModel
-from structlog.contextvars import get_contextvars
 
 from chassis.gather import Gatherer, Part
-from chassis.logs import log
+from chassis.logs import bound_here, log
 from chassis.served import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RefusalBody, Served
 from contracts.wire.errors import Refused, Relayed, Unavailable
 from contracts.wire.topic import FLEET, Address, Rpc, Topic
@@ -151,12 +150,11 @@ class Bus:
         """
         if not self.connected:
             raise Unavailable(service=topic.owner, retry_after_s=1)
-        request_id = get_contextvars().get("request_id") or ""
+        request_id = bound_here().get("request_id", "")
         subject, body = topic.subject(tenant, key), payload.model_dump_json().encode()
         try:
             if topic.gathers and within_s is None:
-                async with asyncio.timeout(topic.timeout_s):
-                    told, refused = await self._gatherer.ask(subject, Part(body, request_id), topic.timeout_s)
+                told, refused = await self._gatherer.ask(subject, Part(body, request_id), topic.timeout_s)
             else:
                 headers = {REQUEST_ID_HEADER: request_id} if request_id else None
                 reply = await self._send(subject, body, headers, within_s or topic.timeout_s)

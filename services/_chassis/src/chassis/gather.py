@@ -53,7 +53,7 @@ def unpack(data: bytes, headers: Mapping[str, str]) -> list[Part]:
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     part: Part
-    within_s: float
+    until: float  # of the loop's clock
     reply: asyncio.Future[Part]
 
 
@@ -70,8 +70,9 @@ class Gatherer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, subject: str, part: Part, within_s: float) -> Part:
-        """The reply to one request; raises what became of the message that it was in."""
-        waiting = _Waiting(part, within_s, asyncio.get_running_loop().create_future())
+        """The reply to one request within so many seconds; raises what became of the message that it was in."""
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(part, loop.time() + within_s, loop.create_future())
         lane = self._lanes.get(subject)
         if lane is None:
             lane = self._lanes[subject] = deque()
@@ -87,7 +88,8 @@ class Gatherer:
     async def _exchange(self, subject: str, group: list[_Waiting]) -> None:
         try:
             data, headers = pack([waiting.part for waiting in group])
-            reply = await self._send(subject, data, headers, group[0].within_s)
+            left_s = group[0].until - asyncio.get_running_loop().time()  # the others' ends hardly later
+            reply = await self._send(subject, data, headers, left_s)
             replies = unpack(reply.data, reply.headers or {})
             told = [(waiting.reply, part) for waiting, part in zip(group, replies, strict=True)]
         except Exception as error:  # noqa: BLE001 - each of them raises it where it was asked
