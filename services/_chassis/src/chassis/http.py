@@ -141,13 +141,14 @@ class GuardedHttp(UnreadHttp):
     def on_headers_complete(self) -> None:
         """Refuse what two readers could frame or address differently, and more requests than may wait."""
         version = self.parser.get_http_version()
-        names = Counter(name for name, _ in self.headers)
+        names = [name for name, _ in self.headers]
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
         if version not in {"1.0", "1.1"}:
             self._stop(HTTPStatus.BAD_REQUEST, "This is an HTTP/1.1 server.")
-        if codings and (codings != [b"chunked"] or version == "1.0" or names[b"content-length"]):
+        if codings and (codings != [b"chunked"] or version == "1.0" or b"content-length" in names):
             self._stop(HTTPStatus.BAD_REQUEST, "The only transfer coding is chunked, without Content-Length.")
-        if names[b"host"] > 1 or (version == "1.1" and not names[b"host"]):
+        hosts = names.count(b"host")
+        if hosts > 1 or (version == "1.1" and not hosts):
             self._stop(HTTPStatus.BAD_REQUEST, "A request names one Host.")
         if len(self.pipeline) >= self.limits.pipelined:
             self._stop(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests wait on this connection.")

@@ -115,7 +115,14 @@ def create_web(
         fastapi: passed on to FastAPI.
     """
     layers = [Middleware(Outermost, https=https), *middleware]
-    app = FastAPI(title=name, lifespan=lifespan, middleware=layers, redirect_slashes=False, **fastapi)
+    app = FastAPI(
+        title=name,
+        lifespan=lifespan,
+        middleware=layers,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # else each request looks for a provider
+        **fastapi,
+    )
     app.add_exception_handler(Refusal, _on_refusal)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
