@@ -6,6 +6,7 @@ keep every digit.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -33,7 +34,7 @@ def read_json(body: bytes) -> Any:
     if _values(body) > MAX_VALUES:
         _refuse("json_size", f"More than {MAX_VALUES} values and keys.")
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+        value = _DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         _refuse("json_encoding", "The body is not UTF-8.")
     except RecursionError:
@@ -87,38 +88,45 @@ def _constant(_name: str) -> NoReturn:
     _refuse("json_number", "NaN and infinities are not JSON.")
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+
+
 def _check(root: Any) -> None:
-    """Look at every value once, without recursion."""
-    todo = [(root, 1)]
-    while todo:
-        value, depth = todo.pop()
-        if isinstance(value, str):
-            _check_text(value, MAX_TEXT)
-        elif isinstance(value, float):
-            _check_number(value)
-        elif isinstance(value, dict | list):
-            if depth > MAX_DEPTH:
-                _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
-            if isinstance(value, dict):
-                for key in value:
-                    _check_text(key, MAX_KEY)
-            todo.extend([(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value)])
+    """Look at every value once, level by level."""
+    depth, level = 1, [root]
+    while level:
+        if depth > MAX_DEPTH and any(isinstance(value, dict | list) for value in level):
+            _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
+        level = [part for value in level for part in _parts(value)]
+        depth += 1
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    """The values in a value, once it was looked at itself. Exact types: the parser makes no others."""
+    if type(value) is str:
+        _check_text(value, MAX_TEXT)
+    elif type(value) is dict:
+        for key in value:
+            _check_text(key, MAX_KEY)
+        return value.values()
+    elif type(value) is list:
+        return value
+    elif type(value) is float and value - value != 0:  # an infinity, from 1e999
+        _refuse("json_number", "A number is too large for any computer.")
+    return ()
 
 
 def _check_text(text: str, limit: int) -> None:
     if "\x00" in text:
         _refuse("json_nul", "Text holds a NUL character.")
+    if len(text) <= limit and text.isascii():
+        return
     try:
-        size = len(text) if text.isascii() else len(text.encode())
+        size = len(text.encode())
     except UnicodeEncodeError:
         _refuse("json_surrogate", "Text holds half of a surrogate pair.")
     if size > limit:
         _refuse("json_text", f"A key has more than {MAX_KEY} bytes, or a text more than {MAX_TEXT}.")
-
-
-def _check_number(number: float) -> None:
-    if number - number != 0:  # an infinity, from 1e999
-        _refuse("json_number", "A number is too large for any computer.")
 
 
 def _pointer(path: tuple[int | str, ...]) -> str:

@@ -134,7 +134,7 @@ def present(job: Job, public_url: str) -> JobBody:
 
 def present_outputs(job: Job, public_url: str) -> list[OutputBody]:
     """The outputs of a job in the order that ``?index=`` counts."""
-    result = urls_of(job.job_id, public_url).result
+    result = f"{public_url}/api/v1/jobs/{job.job_id}/result" if job.outputs else ""
     return [
         OutputBody(**output.model_dump(exclude={"temporary"}), url=f"{result}?index={index}")
         for index, output in enumerate(job.outputs)
@@ -143,12 +143,13 @@ def present_outputs(job: Job, public_url: str) -> list[OutputBody]:
 
 def urls_of(job_id: UUID, public_url: str) -> Urls:
     """Where everything about a job is."""
-    job = f"{public_url}/api/v1/jobs/{job_id}"
+    text = str(job_id)
+    job = f"{public_url}/api/v1/jobs/{text}"
     socket = "ws" + public_url.removeprefix("http")
     return Urls(
         self=job,
         events=f"{job}/events",
-        ws=f"{socket}/ws/jobs/{job_id}",
+        ws=f"{socket}/ws/jobs/{text}",
         result=f"{job}/result",
         cancel=f"{job}/cancel",
     )
