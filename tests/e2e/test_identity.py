@@ -88,28 +88,43 @@ async def test_from_registering_to_a_picture(fleet: Fleet, public: httpx.AsyncCl
     assert "key" not in listed["keys"][0]
 
 
+TABLE = {
+    # tier: images a day, running at once, weight, queue cap, requests a minute; as the plan has them
+    "free": (10, 1, 1, 10, 30),
+    "basic": (100, 2, 2, 100, 120),
+    "pro": (1000, 5, 4, 500, 600),
+    "enterprise": (None, None, 8, None, None),
+}
+
+
 async def test_s_46_another_tier_holds_at_once_without_a_restart(
     fleet: Fleet, public: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     user = await registered(public, "climber")
     key = {"X-API-Key": (await new_key(public, user))["key"]}
-    before = await public.get("/auth/me", headers=key)
-    assert (before.headers["x-ratelimit-limit"], before.json()["limits"]["images_per_day"]) == ("30", 10)
-    changed = await admin.patch(f"/admin/users/{user['id']}", json={"tier": "pro"})
-    assert changed.json()["tier"] == "pro"
+    for tier, (images, running, weight, queue, requests) in TABLE.items():
+        changed = await admin.patch(f"/admin/users/{user['id']}", json={"tier": tier})
+        assert changed.json()["tier"] == tier
+        limits = {
+            "images_per_day": images, "max_running": running, "weight": weight, "queue_cap": queue,
+            "requests_per_minute": requests,
+        }  # fmt: skip
 
-    async def holds() -> bool:
-        answer = await public.get("/auth/me", headers=key)
-        me = answer.json()
-        return (answer.headers["x-ratelimit-limit"], me["limits"]["images_per_day"], me["left_today"]) == (
-            "600", 1000, 1000,
-        )  # fmt: skip
+        async def holds(limits: dict[str, int | None] = limits) -> bool:
+            answer = await public.get("/auth/me", headers=key)
+            me = answer.json()
+            told = answer.headers.get("x-ratelimit-limit")
+            return bool(
+                limits.items() <= me["limits"].items()
+                and told == (limits["requests_per_minute"] and str(limits["requests_per_minute"]))
+                and (me["left_today"] is None) == (limits["images_per_day"] is None)
+            )
 
-    await until(holds, within_s=WITHIN_S)
-    async with fleet.client(key["X-API-Key"]) as client:
-        answer = await client.post("/jobs", json={"workflow": HELLO})
-        assert answer.headers["x-quota-limit"] == "1000"
-        await fleet.ended(client, answer.json()["job_id"])
+        await until(holds, within_s=WITHIN_S)
+        async with fleet.client(key["X-API-Key"]) as client:
+            answer = await client.post("/jobs", json={"workflow": HELLO})
+            assert answer.headers.get("x-quota-limit") == (images and str(images))
+            await fleet.ended(client, answer.json()["job_id"])
 
 
 async def test_s_23_a_revoked_key_ends_at_once_and_so_does_its_websocket(

@@ -1,26 +1,143 @@
-"""Results in other formats, as thumbnails, and all in one file."""
+"""Results as they are, in parts, in other formats, as thumbnails, and all in one file."""
 
 import hashlib
 import zipfile
 from io import BytesIO
+from typing import Any
 
 import httpx
+import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
-from tests.kit.fleet import HELLO, Fleet
+from tests.kit.fleet import Fleet
+
+DARK, BRIGHT = (16, 32, 96), (239, 223, 159)
+SIZE = (64, 48)
+TWO_AND_A_PREVIEW = {
+    "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 1, "color": 0x102060}},
+    "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+    "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "dark"}},
+    "4": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "bright"}},
+    "5": {"class_type": "PreviewImage", "inputs": {"images": ["2", 0]}},
+}
 
 
-async def test_a_result_is_converted_and_all_come_in_one_file(fleet: Fleet, client: httpx.AsyncClient) -> None:
-    job_id = (await fleet.submit(client, workflow=HELLO))["job_id"]
-    assert (await fleet.ended(client, job_id))["status"] == "completed"
+@pytest.fixture(scope="module")
+async def job_id(fleet: Fleet) -> str:
+    """A job that has made two pictures and a preview."""
+    async with fleet.client() as client:
+        job = await fleet.submit(client, workflow=TWO_AND_A_PREVIEW)
+        assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+        return str(job["job_id"])
+
+
+async def outputs_of(client: httpx.AsyncClient, job_id: str) -> list[dict[str, Any]]:
+    outputs: list[dict[str, Any]] = (await client.get(f"/jobs/{job_id}/outputs")).json()["outputs"]
+    assert {output["node_id"] for output in outputs} == {"3", "4", "5"}
+    return outputs
+
+
+def picture(content: bytes) -> Image.Image:
+    return Image.open(BytesIO(content))
+
+
+def shows(content: bytes, color: tuple[int, ...], off: int = 0) -> bool:
+    """Whether it is all of this color; ``off`` is what a lossy format may change of each channel."""
+    channels = picture(content).convert("RGB").tobytes()
+    return all(abs(value - color[at % 3]) <= off for at, value in enumerate(channels))
+
+
+def coarseness(content: bytes) -> int:
+    """Of a JPEG: by how much its quality lets it differ."""
+    jpeg = picture(content)
+    assert isinstance(jpeg, JpegImageFile)
+    return sum(jpeg.quantization[0])
+
+
+async def test_a_result_is_chosen_by_its_index_or_node_and_its_etag_is_its_digest(
+    client: httpx.AsyncClient, job_id: str
+) -> None:
+    outputs = await outputs_of(client, job_id)
+    colors = {"3": DARK, "4": BRIGHT, "5": BRIGHT}
+    for index, output in enumerate(outputs):
+        for query in ({"index": index}, {"node": output["node_id"]}):
+            answer = await client.get(f"/jobs/{job_id}/result", params=query)
+            assert hashlib.sha256(answer.content).hexdigest() == output["sha256"]
+            assert answer.headers["etag"] == f'"{output["sha256"]}"'
+            assert shows(answer.content, colors[output["node_id"]])
+        assert (await client.get(output["url"])).content == answer.content
+    saved = [output for output in outputs if output["node_id"] != "5"]
+    for path in ("result", "image"):
+        first = await client.get(f"/jobs/{job_id}/{path}")
+        assert hashlib.sha256(first.content).hexdigest() == saved[0]["sha256"], "a preview is nobody's first"
+    beyond = await client.get(f"/jobs/{job_id}/result", params={"index": len(outputs)})
+    assert (beyond.status_code, beyond.json()["code"]) == (404, "output.not_found")
+
+
+@pytest.mark.parametrize("path", ["result", "image"])
+async def test_a_result_comes_in_parts_once_and_as_its_head_alone(
+    client: httpx.AsyncClient, job_id: str, path: str
+) -> None:
+    url = f"/jobs/{job_id}/{path}"
+    whole = await client.get(url)
+    size, etag = len(whole.content), whole.headers["etag"]
+    head = await client.head(url)
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("content-length", "content-type", "etag", "content-disposition", "accept-ranges"):
+        assert head.headers[name] == whole.headers[name]
+    part = await client.get(url, headers={"Range": "bytes=8-15"})
+    assert (part.status_code, part.content) == (206, whole.content[8:16])
+    assert part.headers["content-range"] == f"bytes 8-15/{size}"
+    rest = await client.get(url, headers={"Range": "bytes=16-", "If-Range": etag})
+    assert whole.content[:8] + part.content + rest.content == whole.content
+    partial = await client.head(url, headers={"Range": "bytes=8-15"})
+    assert (partial.status_code, partial.headers["content-length"], partial.content) == (206, "8", b"")
+    for ask in (client.get, client.head):
+        known = await ask(url, headers={"If-None-Match": etag})
+        assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", etag)
+        late = await ask(url, headers={"Range": f"bytes={size}-"})
+        assert (late.status_code, late.headers["content-range"]) == (416, f"bytes */{size}")
+
+
+async def test_a_result_is_converted(client: httpx.AsyncClient, job_id: str) -> None:
+    url = f"/jobs/{job_id}/result"
+    etags = {(await client.get(url)).headers["etag"]}
     for asked in ("png", "jpeg", "webp"):
-        answer = await client.get(f"/jobs/{job_id}/result", params={"format": asked, "width": 16})
+        query = {"format": asked, "width": 16}
+        answer = await client.get(url, params=query)
         assert answer.status_code == 200, answer.text
-        assert (Image.open(BytesIO(answer.content)).format or "").lower() == asked
-    small = await client.get(f"/jobs/{job_id}/thumbnail", params={"size": 32})
-    assert max(Image.open(BytesIO(small.content)).size) <= 32
-    outputs = (await client.get(f"/jobs/{job_id}/outputs")).json()["outputs"]
-    with zipfile.ZipFile(BytesIO((await client.get(f"/jobs/{job_id}/outputs.zip")).content)) as archive:
-        digests = [hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()]
-    assert digests
-    assert set(digests) <= {output["sha256"] for output in outputs}
+        assert answer.headers["content-type"] == f"image/{asked}"
+        assert (picture(answer.content).format or "").lower() == asked
+        assert picture(answer.content).size == (16, 12), "its shape is kept"
+        assert shows(answer.content, DARK, off=6)
+        head = await client.head(url, params=query)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == str(len(answer.content))
+        known = await client.get(url, params=query, headers={"If-None-Match": answer.headers["etag"]})
+        assert (known.status_code, known.content) == (304, b"")
+        etags.add(answer.headers["etag"])
+    assert len(etags) == 4, "each is bytes of its own"
+    whole = await client.get(url, params={"format": "jpeg", "width": 4000})
+    assert picture(whole.content).size == SIZE, "and never enlarged"
+    rough, fine = [await client.get(url, params={"format": "jpeg", "quality": quality}) for quality in (10, 95)]
+    assert coarseness(rough.content) > coarseness(fine.content)
+
+
+async def test_a_thumbnail_is_a_small_webp_of_any_output(client: httpx.AsyncClient, job_id: str) -> None:
+    for index, output in enumerate(await outputs_of(client, job_id)):
+        small = await client.get(f"/jobs/{job_id}/thumbnail", params={"size": 32, "index": index})
+        assert (small.status_code, small.headers["content-type"]) == (200, "image/webp")
+        assert (picture(small.content).format, picture(small.content).size) == ("WEBP", (32, 24))
+        assert shows(small.content, DARK if output["node_id"] == "3" else BRIGHT, off=6)
+    assert picture((await client.get(f"/jobs/{job_id}/thumbnail")).content).size == SIZE, "it is smaller than 256"
+
+
+async def test_all_that_was_saved_comes_in_one_file(client: httpx.AsyncClient, job_id: str) -> None:
+    saved = [output for output in await outputs_of(client, job_id) if output["node_id"] != "5"]
+    answer = await client.get(f"/jobs/{job_id}/outputs.zip")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
+    with zipfile.ZipFile(BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        inside = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
+    assert inside == {output["name"]: output["sha256"] for output in saved}
