@@ -33,6 +33,7 @@ from contracts.scheduler import (
     Timings,
     UnknownJob,
 )
+from contracts.wire.errors import Unavailable
 from contracts.wire.topic import Address
 from tests.kit.scripted_auth import ScriptedAuth
 
@@ -51,11 +52,13 @@ class ScriptedScheduler:
         self.jobs: dict[UUID, Job] = {}
         self.logs: dict[UUID, list[JobEvent]] = defaultdict(list)
         self.submits: list[SubmitJob] = []
+        self.lists: list[ListJobs] = []
         self.keys: dict[str, tuple[str, UUID]] = {}
         self.models: dict[str, tuple[str, ...]] = {CHECKPOINT: ("common.safetensors", "rare.safetensors")}
         self.node_classes: dict[str, scheduler.ClassSpec] = {}
         self.before_submit: Callable[[SubmitJob], None] = lambda _: None
         self.reads = 0
+        self.busy = 0  # so many questions about jobs it cannot answer
         self.used: dict[str, tuple[operations.UsageDay, ...]] = {}
 
     async def submit(self, asked: SubmitJob, address: Address) -> Submitted:
@@ -69,17 +72,24 @@ class ScriptedScheduler:
             self.add(UUID(address.tenant), job_id, labels=asked.labels, model=asked.model, seed=asked.seed)
         if asked.idempotency_key:
             self.keys[asked.idempotency_key] = (asked.request_hash, job_id)
-        quota = Quota(limit=10, used=3, resets_at=datetime.now(UTC) + timedelta(hours=1))
+        quota = Quota(limit=10, used=min(10, len(self.jobs)), resets_at=datetime.now(UTC) + timedelta(hours=1))
         return Submitted(job=self.jobs[job_id], replayed=kept is not None, quota=quota)
 
     async def read(self, asked: ReadJob, address: Address) -> JobRead:
         self.reads += 1
+        self._be_busy()
         job = self._own(asked.job_id, address)
         after = asked.after
         events = () if after is None else tuple(event for event in self.logs[asked.job_id] if event.seq > after)
         return JobRead(job=job, events=events)
 
+    def _be_busy(self) -> None:
+        if self.busy:
+            self.busy -= 1
+            raise Unavailable(service="scheduler", retry_after_s=1)
+
     async def cancel(self, asked: scheduler.CancelJob, address: Address) -> JobRead:
+        self._be_busy()
         job = self._own(asked.job_id, address)
         if job.state not in FINAL:
             self.change(asked.job_id, JobState.CANCELLED)
@@ -99,6 +109,7 @@ class ScriptedScheduler:
         )
 
     async def page(self, asked: ListJobs, address: Address) -> JobPage:
+        self.lists.append(asked)
         own = [job for job in self.jobs.values() if str(job.tenant_id) == address.tenant]
         own.sort(key=lambda job: job.job_id, reverse=True)
         found = [

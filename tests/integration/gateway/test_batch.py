@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from contracts.scheduler import QuotaExceeded, SubmitJob
+from contracts.wire.errors import Unavailable
 from tests.integration.gateway.conftest import ALICE, Gateway
 from tests.kit.scripted import Script
 
@@ -56,7 +57,7 @@ async def test_each_has_its_own_outcome_in_order(gateway: Gateway, script: Scrip
     assert sorted(made) == sorted(str(job_id) for job_id in script.scheduler.jobs)
     by_id = {str(asked.job_id): asked.graph["positive"]["inputs"]["text"] for asked in script.scheduler.submits}
     assert [by_id[job_id] for job_id in made] == ["a", "picture 0", "picture 1"]
-    assert answer.headers["x-quota-remaining"] == "7"
+    assert answer.headers["x-quota-remaining"] == "7"  # as it is after the last of them
     assert "location" not in answer.headers
 
 
@@ -99,6 +100,31 @@ async def test_the_same_key_with_another_batch_makes_nothing(gateway: Gateway, s
     answer = await send(gateway, changed, "k3")
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency.key_reused")
     assert len(script.scheduler.jobs) == 4
+
+
+async def test_the_same_key_with_another_batch_makes_nothing_though_its_first_was_refused(
+    gateway: Gateway, script: Script
+) -> None:
+    refused = {"steps": 0, "prompt": "refused"}
+    await send(gateway, [refused, *prompts(2)], "k5")
+    answer = await send(gateway, [refused, *prompts(3)], "k5")
+    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency.key_reused")
+    assert len(script.scheduler.jobs) == 2
+
+
+async def test_an_outage_that_meets_one_of_them_is_that_ones(gateway: Gateway, script: Script) -> None:
+    """What was accepted beside it is told: a client that heard of none would send them all again."""
+
+    def admit(asked: SubmitJob) -> None:
+        if asked.labels:
+            raise Unavailable(service="scheduler", retry_after_s=1)
+
+    script.scheduler.before_submit = admit
+    answer = await send(gateway, [prompts(1)[0], {"prompt": "b", "labels": {"n": "1"}}, prompts(1)[0]])
+    assert answer.status_code == 200, answer.text
+    items = answer.json()["jobs"]
+    assert [(item["status"], item["job"] is None) for item in items] == [(201, False), (503, True), (201, False)]
+    assert items[1]["problem"]["code"] == "service.unavailable"
 
 
 @pytest.mark.parametrize(

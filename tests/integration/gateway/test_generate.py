@@ -13,6 +13,7 @@ import pytest
 from contracts.scheduler import JOB_CHANGED_LIVE, JobError, JobState, OutputKind
 from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, PUBLIC, Gateway, settings_for, until_ready
+from tests.integration.gateway.real_auth import Uses
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script, output_of
 from tests.kit.serving import serving
@@ -68,7 +69,7 @@ async def test_it_waits_and_answers_with_the_pictures(gateway: Gateway, script: 
     assert len(body["outputs"]) == 4
     assert answer.headers["location"] == f"/api/v1/jobs/{job_id}"
     assert answer.headers["preference-applied"] == "wait=9"
-    assert answer.headers["x-quota-remaining"] == "7"
+    assert answer.headers["x-quota-remaining"] == "9"
 
 
 async def test_it_says_the_model_and_the_seed_that_were_chosen(gateway: Gateway, script: Script) -> None:
@@ -205,6 +206,34 @@ async def test_hundreds_wait_at_a_time(gateway: Gateway, script: Script) -> None
         answers = await asyncio.gather(*waiting)
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.json()["job_id"] for answer in answers} == {str(job_id) for job_id in script.scheduler.jobs}
+
+
+async def test_a_scheduler_that_cannot_answer_is_asked_again_and_told_again(gateway: Gateway, script: Script) -> None:
+    waiting = generate(gateway)
+    [job_id] = await submitted(script)
+    script.scheduler.busy = 1
+    await end(script, job_id, JobState.SUCCEEDED)
+    assert ((await waiting).status_code, script.scheduler.busy) == (200, 0)
+    script.scheduler.jobs.clear()
+    async with hung_up(gateway, script) as job_id:
+        script.scheduler.busy = 1
+        await until(lambda: script.scheduler.jobs[job_id].state is JobState.CANCELLED)
+    assert script.scheduler.busy == 0
+
+
+async def test_what_it_used_is_seen_once_it_answers(gateway: Gateway, script: Script) -> None:
+    uses, me = Uses(gateway.nats_url), "/api/v1/auth/me"
+    await uses.start()
+    try:
+        waiting = generate(gateway)
+        [job_id] = await submitted(script)
+        assert (await gateway.http.get(me, headers=ALICE)).json()["used_today"] == 0
+        uses.used[script.alice] = 1
+        await end(script, job_id, JobState.SUCCEEDED)
+        assert (await waiting).status_code == 200
+        assert (await gateway.http.get(me, headers=ALICE)).json()["used_today"] == 1
+    finally:
+        await uses.stop()
 
 
 async def test_an_outage_while_waiting_is_waited_out(own_nats: NatsServer, database_url: str, tmp_path: Path) -> None:

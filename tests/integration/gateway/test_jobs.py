@@ -1,4 +1,5 @@
 import json
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import httpx
@@ -32,7 +33,7 @@ async def test_a_prompt_becomes_the_built_in_graph(gateway: Gateway, script: Scr
         "cancel": f"{PUBLIC}/api/v1/jobs/{job_id}/cancel",
     }
     assert answer.headers["x-quota-limit"] == "10"
-    assert answer.headers["x-quota-remaining"] == "7"
+    assert answer.headers["x-quota-remaining"] == "9"
     assert 0 < int(answer.headers["x-quota-reset"]) <= 3600
     assert "idempotent-replayed" not in answer.headers
     submitted = script.scheduler.submits[0]
@@ -244,9 +245,44 @@ async def test_a_list_is_walked_with_its_cursor(gateway: Gateway) -> None:
         (ALICE, {"limit": "101"}),
         (ALICE, {"status": "running"}),
         (ALICE, {"label": "nocolon"}),
+        (ALICE, {"label": "key:"}),
+        (ALICE, {"label": ":value"}),
     ]:
         answer = await gateway.http.get("/api/v1/jobs", headers=headers, params=query)
         assert answer.status_code == 422, (query, answer.text)
+
+
+FILTERS = [
+    ({"status": "processing"}, {"status": "pending"}),
+    ({"workflow": "portrait"}, {"workflow": "landscape"}),
+    ({"label": "campaign:autumn:2026"}, {"label": "campaign:autumn"}),
+    ({"created_after": "2026-01-01T00:00:00Z"}, {"created_after": "2026-01-01T00:00:01Z"}),
+    ({"created_before": "2099-01-01T00:00:00Z"}, {"created_before": "2099-01-01T00:00:01Z"}),
+]
+
+
+@pytest.mark.parametrize(("filters", "other"), FILTERS)
+async def test_the_scheduler_is_asked_for_what_the_client_asks_and_a_cursor_is_for_that_alone(
+    gateway: Gateway, script: Script, filters: dict[str, str], other: dict[str, str]
+) -> None:
+    for _ in range(2):
+        script.scheduler.change(script.scheduler.add(script.alice, uuid4()).job_id, JobState.LEASED)
+    page = (await gateway.http.get("/api/v1/jobs", headers=ALICE, params={"limit": 1, **filters})).json()
+    asked = script.scheduler.lists[-1].model_dump(exclude_defaults=True)
+    [(name, value)] = filters.items()
+    assert asked.keys() == {"limit", "states" if name == "status" else name}
+    match name:
+        case "status":
+            assert asked["states"] == (JobState.LEASED, JobState.RUNNING)
+        case "label":
+            assert asked["label"] == ("campaign", "autumn:2026")
+        case "workflow":
+            assert asked["workflow"] == value
+        case _:
+            assert asked[name] == datetime.fromisoformat(value)
+    for query, status in (filters, 200), (other, 422), ({}, 422):
+        sent = {"limit": "1", "cursor": page["next_cursor"], **query}
+        assert (await gateway.http.get("/api/v1/jobs", headers=ALICE, params=sent)).status_code == status
 
 
 async def test_progress_is_the_freshest_that_anybody_knows(gateway: Gateway, script: Script) -> None:
@@ -257,11 +293,20 @@ async def test_progress_is_the_freshest_that_anybody_knows(gateway: Gateway, scr
     said = Progress(job_id=job.job_id, attempt=1, progress=42, at=event.at)
     await script.bus.say(PROGRESS, said, tenant=str(script.alice), key=str(job.job_id))
 
-    async def fresh() -> bool:
+    async def shown() -> tuple[str, float]:
         body = (await gateway.http.get(f"/api/v1/jobs/{job.job_id}", headers=ALICE)).json()
-        return bool(body["status"] == "processing" and body["progress"] == 42)
+        return body["status"], body["progress"]
+
+    async def fresh() -> bool:
+        return await shown() == ("processing", 42)
 
     await until(fresh)
+    script.scheduler.jobs[job.job_id] = script.scheduler.jobs[job.job_id].model_copy(update={"progress": 60.0})
+    assert await shown() == ("processing", 60)
+    script.scheduler.jobs[job.job_id] = script.scheduler.jobs[job.job_id].model_copy(update={"progress": 0.0})
+    script.scheduler.change(job.job_id, JobState.QUEUED)
+    script.scheduler.change(job.job_id, JobState.LEASED)
+    assert await shown() == ("processing", 0)  # of this attempt nobody has said anything yet
 
 
 async def test_events_are_streamed_until_the_job_ends(gateway: Gateway, script: Script) -> None:

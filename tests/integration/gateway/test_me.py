@@ -2,10 +2,10 @@
 
 import asyncio
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from tests.integration.gateway.conftest import ALICE, Gateway
-from tests.integration.gateway.real_auth import House, bearer
+from tests.integration.gateway.real_auth import House, Uses, bearer
 from tests.kit.scripted import Script
 from tests.kit.waiting import until
 
@@ -55,6 +55,26 @@ async def test_without_the_scheduler_nobody_is_told_what_nobody_knows(gateway: G
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
     assert script.alice
+
+
+async def test_what_a_user_does_here_is_seen_in_what_is_used_at_once(gateway: Gateway, script: Script) -> None:
+    uses, job = Uses(gateway.nats_url), script.scheduler.add(script.alice, uuid4())
+    await uses.start()
+    try:
+        for used, (path, body) in enumerate(
+            [
+                ("/jobs", {"prompt": "a"}),
+                ("/jobs/batch", {"jobs": [{"prompt": "a"}]}),
+                (f"/jobs/{job.job_id}/cancel", None),
+            ]
+        ):
+            assert (await gateway.http.get(ME, headers=ALICE)).json()["used_today"] == used
+            uses.used[script.alice] = used + 1
+            answer = await gateway.http.post(f"/api/v1{path}", headers=ALICE, json=body)
+            assert answer.is_success, answer.text
+            assert (await gateway.http.get(ME, headers=ALICE)).json()["used_today"] == used + 1
+    finally:
+        await uses.stop()
 
 
 async def test_use_is_believed_while_the_scheduler_is_away(house: House) -> None:

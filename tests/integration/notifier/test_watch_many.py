@@ -18,6 +18,7 @@ from contracts.auth import BadCredential
 from contracts.scheduler import JobError, JobState
 from notifier.api.line import MESSAGES_AT_ONCE
 from notifier.api.watch_many import MAX_JOBS
+from notifier.domain.backlog import MAX_STATES
 from tests.integration.notifier.conftest import World, frame, states, world_at
 from tests.kit.nats import NatsServer
 from tests.kit.scripted_auth import key_id
@@ -213,6 +214,46 @@ async def test_b_81_more_jobs_than_may_be_are_refused_one_by_one_and_then_the_so
         for _ in range(2 * MESSAGES_AT_ONCE):
             await say(socket, "unsubscribe", jobs[-1])
         assert await closing(socket) == (1008, "too many messages")
+
+
+async def test_who_is_gone_is_shown_nothing_and_what_is_gone_is_said(
+    nats_server: NatsServer, database_url: str
+) -> None:
+    async with world_at(nats_server.url, database_url, reread_s=0.3) as world, unharmed(world):
+        followed = following()
+        gone, kept = world.job(), world.job()
+        async with world.watch_many() as socket:
+            for job_id in (gone, kept):
+                await say(socket, "subscribe", job_id)
+                await frame(socket)
+            assert following() == followed + 2
+            del world.script.scheduler.jobs[gone]
+            told = (await frames_until(socket, "error", gone))[-1]
+            assert (told["code"], told["message"]) == ("job.not_found", "There is no such job.")
+            await world.happen(kept, JobState.LEASED)
+            assert states(await frames_until(socket, "status", kept)) == [(2, "processing")]
+        await until(lambda: following() == followed)
+
+
+def following() -> int:
+    """Jobs that the notifier, which runs in this process, follows for anybody."""
+    return sum(task.get_name() == "notifier.follow" for task in asyncio.all_tasks())
+
+
+async def test_b_81_who_is_further_behind_than_any_job_goes_is_cut(nats_server: NatsServer, database_url: str) -> None:
+    """Though it takes a frame now and then."""
+    async with world_at(nats_server.url, database_url, send_timeout_s=60) as world, unharmed(world):
+        job_id = world.job()
+        with capture_logs() as logs:
+            async with world.watch_many(max_queue=1) as socket:
+                await say(socket, "subscribe", job_id)
+                socket.transport.pause_reading()
+                for _ in range(MAX_STATES // 2 + 200):
+                    await world.happen(job_id, JobState.QUEUED, error=LARGE)
+                    await world.happen(job_id, JobState.LEASED, error=LARGE)
+                socket.transport.resume_reading()
+                assert await closing(socket) == (1013, "too slow")
+        assert [entry["event"] for entry in logs].count("notifier.viewer.too_slow") == 1
 
 
 async def test_b_81_who_asks_for_much_and_reads_nothing_is_cut(nats_server: NatsServer, database_url: str) -> None:

@@ -75,6 +75,36 @@ async def test_a_tenant_lists_its_jobs_by_time_whatever_clock_made_their_ids(wor
     assert await listed(created_after=datetime(9999, 1, 1, tzinfo=UTC)) == []
 
 
+async def test_a_tenant_lists_its_jobs_by_state_workflow_and_label_page_by_page(world: World) -> None:
+    tenant = world.tenant()
+    node = await world.node()
+    given = await world.job(tenant, workflow="portrait", labels={"campaign": "autumn", "n": "1"})
+    waiting = await world.job(tenant, labels={"campaign": "spring"})
+    last = await world.job(tenant, workflow="portrait", labels={"n": "1"})
+    claimed = await node.claim()
+    assert claimed.ref.job_id == given
+
+    async def listed(**query: object) -> tuple[list[object], bool]:
+        page = await world.system.bus.ask(LIST_JOBS, ListJobs.model_validate(query), tenant=str(tenant))
+        return [job.job_id for job in page.jobs], page.more
+
+    assert await listed(states=(JobState.QUEUED,)) == ([last, waiting], False)
+    assert await listed(states=(JobState.LEASED, JobState.RUNNING)) == ([given], False)
+    assert await listed(workflow="portrait") == ([last, given], False)
+    assert await listed(label=("n", "1")) == ([last, given], False)
+    assert await listed(label=("campaign", "spring")) == ([waiting], False)
+    assert await listed(label=("n", "autumn")) == ([], False)
+    assert await listed(workflow="portrait", label=("campaign", "autumn"), states=(JobState.LEASED,)) == (
+        [given],
+        False,
+    )
+    assert await listed(limit=2) == ([last, waiting], True)
+    assert await listed(limit=2, before=waiting) == ([given], False)
+    assert await listed(limit=3) == ([last, waiting, given], False)
+    assert await node.finish(claimed.ref)
+    assert await listed(states=(JobState.SUCCEEDED,)) == ([given], False)
+
+
 async def test_usage_is_what_was_made_once_also_when_it_is_reported_often(world: World, operator: Operator) -> None:
     ada, bob, node = world.tenant(), world.tenant(), await world.node()
     before = {day.day: day for day in await operator.usage(None)}
