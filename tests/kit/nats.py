@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import httpx
+
 from stack.linux import die_with_parent
 from stack.ports import free_ports
 from tests.kit.waiting import until
@@ -24,7 +26,7 @@ class NatsServer:
     def __init__(self, config: str = "") -> None:
         self.config = config
         self.folder = Path(tempfile.mkdtemp(prefix="comfyfleet-nats-"))
-        self.port = free_ports(1)[0]
+        self.port, self._monitor = free_ports(2)
         self.url = f"nats://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -33,6 +35,7 @@ class NatsServer:
         parent = os.getpid()
         program = Path(sys.executable).with_name("nats-server")
         argv = [str(program), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder / "store")]
+        argv += ["-m", str(self._monitor)]
         if self.config:
             (self.folder / "conf").write_text(self.config)
             argv += ["-c", str(self.folder / "conf")]
@@ -52,6 +55,11 @@ class NatsServer:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait(10)
             self._process = None
+
+    async def subscriptions(self) -> int:
+        """How many there are, of all its clients."""
+        async with httpx.AsyncClient(trust_env=False) as http:
+            return int((await http.get(f"http://127.0.0.1:{self._monitor}/varz")).json()["subscriptions"])
 
     def log(self) -> str:
         """What it has logged so far, over all its lives."""

@@ -221,6 +221,23 @@ async def test_a_scheduler_that_cannot_answer_is_asked_again_and_told_again(gate
     assert script.scheduler.busy == 0
 
 
+async def test_who_was_answered_is_listened_for_no_more(
+    gateway: Gateway, script: Script, nats_server: NatsServer
+) -> None:
+    before, many = await nats_server.subscriptions(), 50
+    waiting = [generate(gateway) for _ in range(many)]
+    jobs = await submitted(script, many)
+    assert await nats_server.subscriptions() >= before + many
+    for job_id in jobs:
+        await end(script, job_id, JobState.SUCCEEDED)
+    assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
+
+    async def as_before() -> bool:
+        return await nats_server.subscriptions() < before + many / 2  # readers of streams come and go
+
+    await until(as_before)
+
+
 async def test_what_it_used_is_seen_once_it_answers(gateway: Gateway, script: Script) -> None:
     uses, me = Uses(gateway.nats_url), "/api/v1/auth/me"
     await uses.start()

@@ -216,6 +216,23 @@ async def test_b_81_more_jobs_than_may_be_are_refused_one_by_one_and_then_the_so
         assert await closing(socket) == (1008, "too many messages")
 
 
+async def test_a_job_that_nobody_watches_is_listened_to_no_more(world: World, nats_server: NatsServer) -> None:
+    before, many = await nats_server.subscriptions(), 50
+    async with world.watch_many() as socket:
+        for number in range(many):
+            await say(socket, "subscribe", job_id := world.job())
+            await frame(socket)
+            if number % 2:
+                await say(socket, "unsubscribe", job_id)
+                await frame(socket)
+        assert await nats_server.subscriptions() >= before + many // 2
+
+    async def as_before() -> bool:
+        return await nats_server.subscriptions() < before + many / 4  # readers of streams come and go
+
+    await until(as_before)
+
+
 async def test_who_is_gone_is_shown_nothing_and_what_is_gone_is_said(
     nats_server: NatsServer, database_url: str
 ) -> None:

@@ -5,10 +5,11 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from nats.aio.msg import Msg
 
 from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
 from contracts.operations import JobOrder, NodeOrder
-from contracts.scheduler import JobState, LeaseState, Outcome
+from contracts.scheduler import JOB_CHANGED_LIVE, JobEvent, JobState, LeaseState, Outcome
 from contracts.wire.errors import Relayed
 from tests.integration.scheduler.conftest import World, bus_as
 from tests.integration.scheduler.operator import Operator
@@ -95,6 +96,9 @@ async def test_a_drain_with_grace_lets_the_job_go_on_until_then(world: World, op
     assert (drained.job_id, (await node.beat(given.ref)).lease) == (job_id, LeaseState.KEPT)
     await operator.node(node.name, NodeOrder.DRAIN, grace_s=7200)  # never later than it was said
     assert (await operator.nodes())[node.name].drain_at == drained.drain_at
+    await operator.node(node.name, NodeOrder.UNCORDON)  # and not at all, once it is taken back
+    assert (await operator.nodes())[node.name].drain_at is None
+    await operator.node(node.name, NodeOrder.DRAIN, grace_s=3600)
     await world.system.sql.execute("UPDATE nodes SET drain_at = now() WHERE name = $1", node.name)
 
     async def lost() -> bool:
@@ -205,6 +209,12 @@ async def test_a_node_is_forgotten_only_when_it_is_gone(world: World, operator: 
 async def test_a_job_on_hold_is_not_run_until_it_is_released(world: World, operator: Operator) -> None:
     tenant, node = world.tenant(queue_cap=2), await world.node()
     job_id, behind = await world.job(tenant), await world.job(tenant)
+    said: list[str] = []
+
+    async def hear(message: Msg) -> None:
+        said.append(JobEvent.model_validate_json(message.data).cause)
+
+    hear_no_more = await world.system.bus.hear(JOB_CHANGED_LIVE.subject(str(tenant), str(job_id)), hear)
     held = await operator.job(job_id, JobOrder.HOLD)
     assert (held.held, held.state, held.queue_position) == (True, JobState.QUEUED, None)
     assert (await world.read(tenant, behind)).queue_position == 1
@@ -223,6 +233,8 @@ async def test_a_job_on_hold_is_not_run_until_it_is_released(world: World, opera
     assert relayed.value.refused.code == "job.not_waiting"
     assert await node.finish((await kept).ref)
     assert await world.causes(tenant, job_id) == ["submitted", "held", "released", "claimed", "succeeded"]
+    await until(lambda: said == ["held", "released", "claimed", "succeeded"])  # whoever watches it knows at once
+    await hear_no_more()
     for order in (JobOrder.HOLD, JobOrder.RELEASE, JobOrder.PRIORITISE):
         with pytest.raises(Relayed) as relayed:
             await operator.job(job_id, order, priority=1)
