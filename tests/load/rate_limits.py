@@ -25,8 +25,8 @@ from starlette.types import Scope as AsgiScope
 
 from chassis.postgres import Database
 from contracts.auth import Principal, Role, Scope, Tier
+from door.client_ip import Clients
 from gateway.api.admission import Admission, Rates
-from gateway.domain.client_ip import Clients
 from gateway.domain.rate_limit import policy
 from gateway.store.buckets import Buckets
 from gateway.usecases.limit_rate import RateLimiter

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.domain.client_ip import NOBODY, Clients, counted, networks, site
+from door.client_ip import NOBODY, Clients, counted, networks, site
 
 BEHIND = Clients(networks("10.0.0.7, 192.168.0.0/16,2001:db8:ffff::/48"))
 DIRECT = Clients(())

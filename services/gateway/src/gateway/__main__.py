@@ -2,8 +2,8 @@
 
 from chassis.cli import Service, commands
 from chassis.http import Limits
+from door.client_ip import Clients, counted, networks
 from gateway.app import create_app
-from gateway.domain.client_ip import Clients, counted, networks
 from gateway.settings import Settings
 
 

@@ -13,6 +13,7 @@ from chassis.migrate import await_schema
 from chassis.postgres import Database
 from chassis.web import create_web
 from contracts.permissions import inbox_prefix
+from door.client_ip import Clients, networks
 from door.identity import Identity
 from gateway.api import (
     admin,
@@ -46,7 +47,6 @@ from gateway.consumers.door import open_door
 from gateway.consumers.grants import serve_grants
 from gateway.consumers.purges import remove_purged
 from gateway.consumers.tiers import hear_tiers
-from gateway.domain.client_ip import Clients, networks
 from gateway.domain.keys import derive
 from gateway.domain.rate_limit import policy
 from gateway.domain.room import Room

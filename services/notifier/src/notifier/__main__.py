@@ -1,10 +1,18 @@
 """``python -m notifier``: serve, migrate."""
 
 from chassis.cli import Service, commands
+from chassis.http import Limits
+from door.client_ip import Clients, counted, networks
 from notifier.app import create_app
 from notifier.settings import Settings
 
-SERVICE = Service(name="notifier", settings=Settings, create_app=create_app)
+
+def limits(settings: Settings) -> Limits:
+    """Of connections: our proxies may have any number."""
+    return Limits(trusted=Clients(networks(settings.trusted_proxies or "")).trusts, whose=counted)
+
+
+SERVICE = Service(name="notifier", settings=Settings, create_app=create_app, limits=limits)
 cli = commands(SERVICE)
 
 

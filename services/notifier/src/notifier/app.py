@@ -11,6 +11,7 @@ from chassis.migrate import await_schema
 from chassis.postgres import Database
 from chassis.web import create_web
 from contracts.permissions import inbox_prefix
+from door.client_ip import Clients, networks
 from door.identity import Identity
 from notifier.api import watch, watch_many
 from notifier.api.handshake import Doorkeeper
@@ -19,6 +20,7 @@ from notifier.consumers.purges import forget_purged
 from notifier.loops.prune import prune_loop
 from notifier.settings import Settings
 from notifier.store.events import Events
+from notifier.usecases.handshakes import Handshakes
 from notifier.usecases.history import History
 from notifier.usecases.hub import Hub
 from notifier.usecases.tickets import Tickets
@@ -34,7 +36,13 @@ def create_app(settings: Settings) -> FastAPI:
     database = Database(url, name="notifier", pool_size=settings.database_pool)
     events = Events(database)
     identity = Identity(bus, service="notifier")
-    doorkeeper = Doorkeeper(identity, Tickets(bus), wait_s=settings.auth_wait_s)
+    doorkeeper = Doorkeeper(
+        identity,
+        Tickets(bus),
+        clients=Clients(networks(settings.trusted_proxies or "")),
+        handshakes=Handshakes(per_minute=settings.handshakes_per_minute),
+        wait_s=settings.auth_wait_s,
+    )
     hub = Hub(bus, History(bus, events), reread_s=settings.reread_s)
     loops = (
         *identity.loops,

@@ -2,10 +2,11 @@
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import DatabaseSettings
+from door.client_ip import networks
 
 
 class Settings(DatabaseSettings):
@@ -17,6 +18,16 @@ class Settings(DatabaseSettings):
     auth_wait_s: float = Field(
         default=10, gt=0, description="how long a socket may take to say its credential, seconds"
     )
+    handshakes_per_minute: int = Field(default=600, ge=1, description="of one address, at once and after that")
+    trusted_proxies: str | None = Field(
+        default=None, description="addresses and CIDR blocks whose X-Forwarded-For is believed, comma separated"
+    )
     send_timeout_s: float = Field(default=5, gt=0, description="a viewer that takes no frame for so long is cut off")
     reread_s: float = Field(default=3, gt=0, description="pause between two looks at a watched job, seconds")
     keep_days: float = Field(default=3, gt=0, description="how long events are kept to be replayed")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str | None) -> str | None:
+        networks(text or "")
+        return text

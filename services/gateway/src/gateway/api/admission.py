@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chassis.web import problem_response
 from contracts.auth import Principal
 from contracts.wire.errors import Refusal
+from door.client_ip import Clients, site
 from door.credential import presented
 from gateway.domain import rate_limit
-from gateway.domain.client_ip import Clients, site
 from gateway.domain.errors import RateLimited
 from gateway.domain.rate_limit import Policy, policy
 from gateway.usecases.limit_rate import RateLimiter

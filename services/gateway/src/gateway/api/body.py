@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import Request
 
 from contracts.auth import Principal
-from gateway.domain.client_ip import site
+from door.client_ip import site
 from gateway.domain.errors import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
 from gateway.domain.form_body import FORM_BYTES, read_form
 from gateway.domain.json_body import MAX_BYTES, read_json

@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import ceil
 from uuid import UUID
 
 from fastapi import WebSocket
@@ -17,10 +18,12 @@ from chassis.web import ProblemResponse, problem
 from contracts.auth import BadCredential, MissingScope, Principal, Scope
 from contracts.scheduler import UnknownJob
 from contracts.wire.errors import Kind, Refused
+from door.client_ip import Clients, site
 from door.credential import VISIBLE, presented
 from door.identity import Identity
 from notifier.domain.errors import BadResume, NoSubprotocol
 from notifier.domain.messages import MAX_SEQ
+from notifier.usecases.handshakes import Handshakes
 from notifier.usecases.tickets import Tickets
 
 CLOSE_CODE = {Kind.UNAUTHENTICATED: 4401, Kind.NOT_FOUND: 4404, Kind.INVALID: 4400, Kind.UNAVAILABLE: 1013}
@@ -33,11 +36,16 @@ class Doorkeeper:
     """Lets sockets in.
 
     Args:
+        clients: tells who is at the other end.
+        handshakes: counts them.
         wait_s: how long a socket may take to say its credential, seconds.
     """
 
-    def __init__(self, identity: Identity, tickets: Tickets, *, wait_s: float) -> None:
+    def __init__(
+        self, identity: Identity, tickets: Tickets, *, clients: Clients, handshakes: Handshakes, wait_s: float
+    ) -> None:
         self._identity, self._tickets, self._wait_s = identity, tickets, wait_s
+        self._clients, self._handshakes = clients, handshakes
 
     @asynccontextmanager
     async def admitted(self, socket: WebSocket) -> AsyncIterator[tuple[Principal, asyncio.Event]]:
@@ -46,6 +54,7 @@ class Doorkeeper:
         It is opened first if it comes without a credential.
 
         Raises:
+            TooManyHandshakes: its address opens too many; nothing else was looked at.
             BadCredential: none in time, malformed, several, or not valid; ended before it is used.
             BadTicket: its ticket is not good, or is another page's.
             MissingScope: the credential is not good for reading jobs.
@@ -53,6 +62,8 @@ class Doorkeeper:
             Unavailable: auth does not answer.
             WebSocketDisconnect: it went away.
         """
+        peer = socket.client.host if socket.client else None
+        self._handshakes.count(site(self._clients.of(peer, socket.headers.getlist("x-forwarded-for"))))
         if socket.headers.getlist("sec-websocket-protocol"):
             raise NoSubprotocol
         principal = await self._principal(socket)
@@ -113,9 +124,11 @@ async def refuse(socket: WebSocket, refused: Refused) -> None:
     """Tell why, in the way that the socket's state allows."""
     if socket.application_state is WebSocketState.CONNECTING:
         body = problem(refused, socket.state.request_id, socket.url.path)
-        headers = {"Retry-After": str(max(1, round(refused.retry_after_s or 1)))}
-        if refused.kind is not Kind.UNAVAILABLE:
-            headers = {"WWW-Authenticate": 'Bearer realm="comfyfleet"'} if body["status"] == 401 else {}
+        headers = {}
+        if refused.kind in {Kind.UNAVAILABLE, Kind.LIMITED}:
+            headers["Retry-After"] = str(max(1, ceil(refused.retry_after_s or 1)))
+        elif refused.kind is Kind.UNAUTHENTICATED:
+            headers["WWW-Authenticate"] = 'Bearer realm="comfyfleet"'
         await socket.send_denial_response(ProblemResponse(body, status_code=body["status"], headers=headers))
     else:
         await socket.close(CLOSE_CODE.get(refused.kind, CLOSE_OTHER), refused.code)

@@ -15,6 +15,12 @@ class NoSubprotocol(Refusal):
     kind, code = Kind.FORBIDDEN, "socket.no_subprotocol"
 
 
+class TooManyHandshakes(Refusal):
+    """This address opens sockets too often: keep one, which may watch many jobs, or open the next one later."""
+
+    kind, code = Kind.LIMITED, "socket.too_many_handshakes"
+
+
 class TooManyJobs(Refusal):
     """{limit} jobs are watched over this socket, which is as many as may be: unsubscribe from some, or open another."""
 

@@ -1,0 +1,35 @@
+"""How often an address may knock."""
+
+from time import monotonic
+
+from cachetools import LRUCache
+
+from notifier.domain.allowance import Allowance
+from notifier.domain.errors import TooManyHandshakes
+
+AT_MOST = 10_000  # addresses remembered; who was forgotten begins anew
+
+
+class Handshakes:
+    """Counts the handshakes of each address, whatever comes of them. Every replica counts for itself.
+
+    Args:
+        per_minute: so many at once, and so many in a minute after that, evenly.
+    """
+
+    def __init__(self, *, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._allowances: LRUCache[str, Allowance] = LRUCache(maxsize=AT_MOST)
+
+    def count(self, whose: str) -> None:
+        """Count one.
+
+        Raises:
+            TooManyHandshakes: it is one too many.
+        """
+        now, rate = monotonic(), self._per_minute / 60
+        allowance = self._allowances.get(whose)
+        if allowance is None:
+            allowance = self._allowances[whose] = Allowance(rate=rate, burst=self._per_minute, now=now)
+        if not allowance.take(now):
+            raise TooManyHandshakes(retry_after_s=max(1, 1 / rate))

@@ -1,0 +1,93 @@
+"""B-80: how often an address may knock, whatever it shows."""
+
+import asyncio
+import json
+from collections import Counter
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from contracts.scheduler import JobState
+from notifier.__main__ import limits
+from notifier.settings import Settings
+from tests.integration.notifier.conftest import ALICE, World, frame, rest, states, world_at
+from tests.kit.nats import NatsServer
+from tests.kit.waiting import until
+
+NOBODY = {"X-API-Key": "nobody"}
+PROXY = {"trusted_proxies": "127.0.0.1"}
+
+
+async def status_of(world: World, headers: dict[str, str], query: str = "") -> int:
+    """How a handshake ends: 101, or as which problem."""
+    try:
+        async with world.watch_many(query, headers=headers):
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
+def from_(address: str, headers: dict[str, str] = ALICE) -> dict[str, str]:
+    return headers | {"X-Forwarded-For": address}
+
+
+async def test_b_80_a_hundred_handshakes_at_once_are_not_all_looked_at(
+    nats_server: NatsServer, database_url: str
+) -> None:
+    ticket = "?ticket=cft_" + "x" * 43
+    async with world_at(nats_server.url, database_url, handshakes_per_minute=20, **PROXY) as world:
+        job_id = world.job()
+        async with world.watch(job_id, headers=from_("203.0.113.1")) as socket:
+            assert (await frame(socket))["type"] == "snapshot"
+            attacks = [
+                (NOBODY, ""),
+                ({}, ticket),
+                (ALICE, "?key=alice-key"),
+                (ALICE | {"Sec-WebSocket-Protocol": "x"}, ""),
+            ]
+            told = Counter(
+                await asyncio.gather(
+                    *[status_of(world, from_("203.0.113.2", sent), query) for sent, query in attacks * 25]
+                )
+            )
+            assert set(told) == {401, 403, 429}
+            assert 20 <= told[401] + told[403] <= 30  # some come back while it lasts
+            assert await status_of(world, from_("203.0.113.2")) == 429  # nor is a good one, for now
+            assert await status_of(world, from_("203.0.113.3")) == 101  # somebody else's is
+            await world.happen(job_id, JobState.SUCCEEDED)
+            assert states(await rest(socket)) == [(2, "completed")]  # and who is in stays in
+
+
+async def test_b_80_the_refusal_says_when_and_then_it_opens(nats_server: NatsServer, database_url: str) -> None:
+    async with world_at(nats_server.url, database_url, handshakes_per_minute=60) as world:
+        while await status_of(world, NOBODY) != 429:
+            pass
+        with pytest.raises(InvalidStatus) as refused:
+            await world.watch(world.job()).__aenter__()
+        body = json.loads(refused.value.response.body or b"")
+        assert (body["status"], body["code"]) == (429, "socket.too_many_handshakes")
+        assert refused.value.response.headers["retry-after"] == "1"
+
+        async def opens() -> bool:
+            return await status_of(world, ALICE) == 101
+
+        await until(opens)
+
+
+async def test_b_80_an_address_is_what_a_trusted_proxy_says_and_of_ipv6_the_network(
+    nats_server: NatsServer, database_url: str
+) -> None:
+    async with world_at(nats_server.url, database_url, handshakes_per_minute=2) as world:
+        told = [await status_of(world, from_(f"203.0.113.{n}")) for n in range(3)]  # nobody is believed here
+        assert told == [101, 101, 429]
+    async with world_at(nats_server.url, database_url, handshakes_per_minute=2, **PROXY) as world:
+        told = [await status_of(world, from_(f"2001:db8::{n}")) for n in range(3)]
+        assert told == [101, 101, 429]
+        assert await status_of(world, from_("2001:db8:0:1::1")) == 101
+
+
+def test_a_proxy_of_ours_may_have_any_number_of_connections() -> None:
+    base = {"database_url": "postgresql+asyncpg://u:p@h/"}
+    behind = limits(Settings.model_validate(base | {"trusted_proxies": "10.0.0.1, 10.1.0.0/16"}))
+    assert [behind.trusted(one) for one in ("10.0.0.1", "10.1.2.3", "10.0.0.2")] == [True, True, False]
+    assert not limits(Settings.model_validate(base)).trusted("10.0.0.1")
