@@ -1,37 +1,177 @@
-"""kill -9 between the commit of a purge and its effects: the bytes go all the same."""
+"""kill -9 in the middle of a purge or an erasure, at each point where something is done and something is not yet.
 
+A lock that the test holds in a service's database keeps that service at the point where it is to die.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
 import httpx
 import pytest
 
-from tests.kit.fleet import Fleet
+from tests.e2e.test_deletion import database_of, files_of, finished, rows_with
+from tests.e2e.test_identity import PASSWORD, bearer, new_key, registered, slow
+from tests.kit.fleet import HELLO, Fleet
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.chaos
+
+AFTER_PURGE = {"gateway.purged_jobs", "notifier.purged_jobs", "scheduler.outbox"}
+AFTER_ERASURE = {"auth.users", "auth.changes", "auth.erasures", "auth.audit_log", "scheduler.outbox",
+                 "gateway.purged_jobs", "gateway.rate_buckets"}  # fmt: skip
+
+
+@dataclass
+class Held:
+    """Rows of a service that nobody can change for now; ``sql`` is in the transaction that holds them."""
+
+    sql: asyncpg.Connection
+
+    async def wait(self) -> bool:
+        """Whether the service waits for them."""
+        return bool(await self._waiting("count(*)"))
+
+    async def let_go(self) -> None:
+        """Let whoever waits go on."""
+        await self.sql.execute("ROLLBACK")
+
+    async def bury(self) -> None:
+        """Whoever waited is dead: PostgreSQL must not do after all what they had asked for."""
+        assert await self._waiting("bool_and(pg_terminate_backend(pid))")
+
+    async def _waiting(self, what: str) -> Any:
+        await self.sql.execute("SELECT pg_stat_clear_snapshot()")  # or a transaction goes on seeing what it saw first
+        who = "datname = current_database() AND wait_event_type = 'Lock'"
+        return await self.sql.fetchval(f"SELECT {what} FROM pg_stat_activity WHERE {who}")  # noqa: S608 - ours
+
+
+@asynccontextmanager
+async def holding(fleet: Fleet, service: str, rows: str, *values: Any) -> AsyncIterator[Held]:
+    """Hold rows of a service, as they stand behind FROM."""
+    sql = await asyncpg.connect(database_of(fleet, service))
+    try:
+        await sql.execute("BEGIN")
+        assert await sql.fetch(f"SELECT 1 FROM {rows} FOR UPDATE", *values)  # noqa: S608 - ours
+        yield Held(sql)
+    finally:
+        await sql.close()  # and with it the transaction
+
+
+async def revived(fleet: Fleet, killed: dict[str, int]) -> None:
+    for part, pid in killed.items():
+        await fleet.replaced(part, pid)
+
+
+async def is_gone(fleet: Fleet, word: str, *, but: set[str]) -> None:
+    """Return once nothing but these tables, and no file, says anything of it."""
+
+    async def gone() -> bool:
+        return not files_of(fleet, word) and await rows_with(fleet, word) <= but
+
+    await until(gone, within_s=60)
 
 
 async def test_bytes_of_purged_jobs_go_though_gateway_and_scheduler_die_at_once(fragile: Fleet) -> None:
     artifacts = fragile.state / "artifacts"
     async with fragile.client() as client:
-        jobs = [await fragile.submit(client, prompt="a canary", width=64, height=64, steps=1) for _ in range(3)]
-        for job in jobs:
-            assert (await fragile.ended(client, job["job_id"]))["status"] == "completed"
-        folders = [path for job in jobs for path in artifacts.glob(f"*/{job['job_id']}")]
+        jobs = [await finished(fragile, client) for _ in range(3)]
+        folders = [path for job_id in jobs for path in artifacts.glob(f"*/{job_id}")]
         assert len(folders) == 3
-        for job in jobs:
-            assert (await client.delete(f"/jobs/{job['job_id']}", params={"purge": True})).status_code == 204
+        for job_id in jobs:
+            assert (await client.delete(f"/jobs/{job_id}", params={"purge": True})).status_code == 204
         killed = {part: fragile.kill(part) for part in ("scheduler", "gateway")}
     left = [path for path in folders if path.exists()]
     assert left, "the kill came between commit and effect"
-    for part, pid in killed.items():
-        await fragile.replaced(part, pid)
+    await revived(fragile, killed)
     await until(lambda: not any(path.exists() for path in folders), within_s=60)
     async with fragile.client() as client:
-        for job in jobs:
+        for job_id in jobs:
 
-            async def is_unknown(job_id: str = job["job_id"]) -> bool:
+            async def is_unknown(job_id: str = job_id) -> bool:
                 try:
                     return (await client.get(f"/jobs/{job_id}")).status_code == 404
                 except httpx.HTTPError:
                     return False
 
             await until(is_unknown, within_s=30)
+
+
+async def test_a_purge_is_told_though_the_scheduler_dies_before_it_has_told_it(fragile: Fleet) -> None:
+    async with fragile.client() as client:
+        job_id = await finished(fragile, client)
+        async with holding(fragile, "scheduler", "jobs WHERE id = $1", UUID(job_id)) as job:
+            purging = asyncio.create_task(client.delete(f"/jobs/{job_id}", params={"purge": True}))
+            await until(job.wait)
+            os.kill(fragile.pid("nats"), signal.SIGSTOP)  # from now on the scheduler speaks to nobody
+            await job.let_go()
+
+            async def is_committed() -> bool:
+                return not await job.sql.fetchval("SELECT count(*) FROM jobs WHERE id = $1", UUID(job_id))
+
+            await until(is_committed)
+            killed = {part: fragile.kill(part) for part in ("scheduler", "nats")}
+            told = "SELECT published_at FROM outbox WHERE subject LIKE 'evt.scheduler.job.purged.%' || $1"
+            assert [row["published_at"] for row in await job.sql.fetch(told, job_id)] == [None]
+        assert files_of(fragile, job_id)
+        with suppress(httpx.HTTPError):
+            assert (await purging).status_code == 503
+        await revived(fragile, killed)
+        await is_gone(fragile, job_id, but=AFTER_PURGE)
+
+
+async def test_a_gateway_that_dies_between_the_bytes_and_the_rows_of_a_purge_is_followed(fragile: Fleet) -> None:
+    async with fragile.client() as client:
+        job_id = await finished(fragile, client)
+        async with holding(fragile, "gateway", "artifacts WHERE job_id = $1", UUID(job_id)) as rows:
+            assert (await client.delete(f"/jobs/{job_id}", params={"purge": True})).status_code == 204
+            await until(rows.wait)
+            assert not files_of(fragile, job_id)
+            killed = {"gateway": fragile.kill("gateway")}
+            await rows.bury()
+            assert "gateway.artifacts" in await rows_with(fragile, job_id)
+        await revived(fragile, killed)
+        await is_gone(fragile, job_id, but=AFTER_PURGE)
+
+
+async def test_s_84_an_account_is_erased_though_all_die_as_it_is_said_and_in_the_middle(fragile: Fleet) -> None:
+    async with fragile.client("") as public:
+        person = await registered(public, "mortal")
+        await asyncio.to_thread(fragile.unhurried, person["id"])
+        tenant, parts = UUID(person["id"]), ("auth", "gateway", "scheduler")
+        async with fragile.client((await new_key(public, person))["key"]) as own:
+            done = await finished(fragile, own)
+            assert (await own.put("/workflows/mine", json={"workflow": HELLO})).status_code == 201
+            running = (await fragile.submit(own, workflow=slow(60)))["job_id"]
+
+            async def runs() -> bool:
+                return bool((await own.get(f"/jobs/{running}")).json()["status"] == "processing")
+
+            await until(runs)
+        async with (
+            holding(fragile, "scheduler", "tenants WHERE id = $1", tenant) as limits,
+            holding(fragile, "gateway", "workflows WHERE tenant_id = $1", tenant) as workflows,
+        ):
+            proof = {"password": PASSWORD}
+            erased = await public.request("DELETE", "/auth/me", json=proof, headers=bearer(person))
+            assert erased.status_code == 204, erased.text
+            await revived(fragile, {part: fragile.kill(part) for part in parts})
+            for held in (limits, workflows):
+                await until(held.wait, within_s=30)  # also those who came after hear of it
+            killed = {part: fragile.kill(part) for part in parts}
+            for held in (limits, workflows):
+                await held.bury()
+            assert not files_of(fragile, person["id"])
+            left = await rows_with(fragile, person["id"])
+            assert left >= {"scheduler.tenants", "scheduler.jobs", "gateway.artifacts", "gateway.workflows"}
+        await revived(fragile, killed)
+    await is_gone(fragile, person["id"], but=AFTER_ERASURE)
+    for job_id in (done, running):
+        await is_gone(fragile, job_id, but=AFTER_PURGE)
+    assert await rows_with(fragile, person["username"]) == set()

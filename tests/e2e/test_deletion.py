@@ -29,7 +29,7 @@ async def rows_with(fleet: Fleet, word: str) -> set[str]:
     """Every table of every service that has this anywhere in a row."""
     found = set()
     for service in DATABASES:
-        sql = await asyncpg.connect(_database(fleet, service))
+        sql = await asyncpg.connect(database_of(fleet, service))
         try:
             for table in await sql.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
                 query = f'SELECT EXISTS (SELECT 1 FROM "{table["tablename"]}" t WHERE t::text ILIKE $1)'  # noqa: S608 - their names
@@ -40,7 +40,8 @@ async def rows_with(fleet: Fleet, word: str) -> set[str]:
     return found
 
 
-def _database(fleet: Fleet, service: str) -> str:
+def database_of(fleet: Fleet, service: str) -> str:
+    """Where a service's own database is, as that service."""
     settings = (fleet.state / f"env/{service}.env").read_text().splitlines()
     return next(line.split("=", 1)[1] for line in settings if "DATABASE_URL=" in line).replace("+asyncpg", "")
 
@@ -94,7 +95,7 @@ async def test_ended_jobs_go_when_an_admin_shortens_their_time(fleet: Fleet) -> 
         key = await new_key(http, person)
         async with fleet.client(key["key"]) as own:
             old, young = await finished(fleet, own), await finished(fleet, own)
-            sql = await asyncpg.connect(_database(fleet, "scheduler"))
+            sql = await asyncpg.connect(database_of(fleet, "scheduler"))
             try:
                 back = "UPDATE jobs SET completed_at = now() - interval '3 days' WHERE id = $1"
                 await sql.execute(back, UUID(old))
