@@ -14,6 +14,7 @@ MAX_NODES = 2_000  # real graphs have tens to hundreds; every node costs the fle
 MAX_BATCH = 4_096  # ComfyUI's own upper bound of batch_size
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1  # a seed's largest; wider ones become floats on the way, or nothing
 
+NODE_KEYS = frozenset({"class_type", "inputs", "_meta"})
 BATCHING_INPUTS = ("batch_size", "amount")
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".sft", ".gguf", ".pt", ".pth", ".bin")
 PREVIEW_CLASSES = frozenset({"PreviewImage", "MaskPreview"})
@@ -123,10 +124,10 @@ def _is_ui_format(raw: object) -> bool:
 
 def _read_node(body: object) -> GraphNode | None:
     """The node, or None where it has another shape."""
-    if not isinstance(body, Mapping) or not set(body) <= {"class_type", "inputs", "_meta"}:
+    if not isinstance(body, dict) or not body.keys() <= NODE_KEYS:
         return None
     name, inputs, meta = body.get("class_type"), body.get("inputs"), body.get("_meta")
-    if not isinstance(name, str) or not isinstance(inputs, dict) or not isinstance(meta, dict | None):
+    if not isinstance(name, str) or not isinstance(inputs, dict) or not (meta is None or isinstance(meta, dict)):
         return None
     return GraphNode(name, inputs)
 
@@ -134,13 +135,13 @@ def _read_node(body: object) -> GraphNode | None:
 def _integer_errors(raw: Mapping[Any, Any], pointer: str) -> Iterator[FieldError]:
     """Every part of a node with an integer in it that would not arrive as it was sent."""
     message = f"An integer in a workflow is from {MIN_INTEGER} to {MAX_INTEGER}."
+    told = partial(FieldError, code="integer_out_of_range", message=message)
     for node_id, body in raw.items():
-        told = partial(FieldError, code="integer_out_of_range", message=message, node_id=str(node_id))
         for name, value in body["inputs"].items():
             if _is_too_wide(value):
-                yield told(pointer=f"{pointer}/{node_id}/inputs/{name}", input=name)
+                yield told(pointer=f"{pointer}/{node_id}/inputs/{name}", node_id=str(node_id), input=name)
         if _is_too_wide(body.get("_meta")):
-            yield told(pointer=f"{pointer}/{node_id}/_meta")
+            yield told(pointer=f"{pointer}/{node_id}/_meta", node_id=str(node_id))
 
 
 def _is_too_wide(value: object) -> bool:
