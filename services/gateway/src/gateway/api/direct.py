@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
@@ -29,6 +29,27 @@ class DirectRoute(APIRoute):
         who = {self._name: self._needs.value(request)}
         response: Response = await self.endpoint(request=request, **who, **scope["path_params"])
         await response(scope, receive, send)
+
+
+def find_at_once(app: FastAPI) -> None:
+    """Find direct routes without parameters by their path; for all others the router tries one after another."""
+    search = app.router.middleware_stack
+    known = {
+        (method, route.path): route
+        for route in app.router.routes
+        if isinstance(route, DirectRoute) and not route.param_convertors
+        for method in route.methods or ()
+    }
+
+    async def find(scope: Scope, receive: Receive, send: Send) -> None:
+        route = known.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if route is None:
+            await search(scope, receive, send)
+            return
+        scope["route"], scope["path_params"] = route, {}
+        await route.app(scope, receive, send)
+
+    app.router.middleware_stack = find
 
 
 def json_response(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
