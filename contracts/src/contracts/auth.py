@@ -6,6 +6,7 @@ plain only in the message itself, which no stream stores.
 
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -147,6 +148,11 @@ class Principal(Fact):
     key_id: str | None = None
     session_id: UUID | None = None
     expires_at: datetime | None = None
+
+    @cached_property
+    def tenant(self) -> str:
+        """Its user, as subjects and keys name it."""
+        return str(self.user_id)
 
 
 class User(Fact):

@@ -77,7 +77,7 @@ class NeedsTenant(Needs):
 
     def value(self, request: Request) -> str:
         """What the parameter of the route becomes: the tenant."""
-        return str(self.granted(request).user_id)
+        return self.granted(request).tenant
 
 
 def needs_of(route: APIRoute) -> Needs | None:

@@ -57,7 +57,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
     ) -> AccountsBody:
         accounts, next_cursor = await list_users(
-            admin=str(who.user_id),
+            admin=who.tenant,
             search=search,
             tier=tier,
             role=role,
@@ -71,7 +71,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
 
     @routes.get("/users/{user_id}", summary="Read a user", responses=problems(404))
     async def read(who: Admin, user_id: str) -> AccountBody:
-        return present_account(await read_user(user_id, admin=str(who.user_id), bus=bus))
+        return present_account(await read_user(user_id, admin=who.tenant, bus=bus))
 
     @routes.patch(
         "/users/{user_id}",
@@ -90,17 +90,17 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
             limits=asked.limits.some() if asked.limits is not None else None,
             ip=request.state.client_ip,
         )
-        return present_account(await bus.ask(CHANGE_USER, command, tenant=str(who.user_id)))
+        return present_account(await bus.ask(CHANGE_USER, command, tenant=who.tenant))
 
     @routes.delete("/users/{user_id}", status_code=204, summary="Erase a user", responses=problems(404, 409))
     async def erase(who: Admin, user_id: str, request: Request) -> None:
         """Everywhere and for good: credentials at once, all that it has within seconds."""
         command = EraseUser(user_id=user_id_of(user_id), ip=request.state.client_ip)
-        await bus.ask(ERASE_USER, command, tenant=str(who.user_id))
+        await bus.ask(ERASE_USER, command, tenant=who.tenant)
 
     @routes.get("/tiers", summary="List tiers", responses=problems())
     async def tiers(who: Admin) -> TiersBody:
-        found = (await bus.ask(LIST_TIERS, ListTiers(), tenant=str(who.user_id))).tiers
+        found = (await bus.ask(LIST_TIERS, ListTiers(), tenant=who.tenant)).tiers
         return TiersBody(tiers=[present_tier(tier) for tier in found])
 
     @routes.patch(
@@ -115,6 +115,6 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
             raise UnknownTier
         limits = read_model(TierPatch, body).limits.some()
         command = ChangeTier(tier=Tier(name), limits=limits, ip=request.state.client_ip)
-        return present_tier(await bus.ask(CHANGE_TIER, command, tenant=str(who.user_id)))
+        return present_tier(await bus.ask(CHANGE_TIER, command, tenant=who.tenant))
 
     return routes

@@ -145,7 +145,7 @@ class Admission:
         if principal.requests_per_minute is None:
             return _NOT_COUNTED
         name = "read" if scope["method"] in READS else "write"
-        return await self._take(policy(name, principal.requests_per_minute), str(principal.user_id))
+        return await self._take(policy(name, principal.requests_per_minute), principal.tenant)
 
     async def _take(self, counted_by: Policy | None, whose: str) -> _Counted:
         if counted_by is None or self._limiter is None:

@@ -103,7 +103,7 @@ def router(*, bus: Bus) -> APIRouter:
         _session(who)
         session_id = None if everywhere else who.session_id
         command = EndSession(session_id=session_id, ip=request.state.client_ip)
-        await bus.ask(END_SESSION, command, tenant=str(who.user_id))
+        await bus.ask(END_SESSION, command, tenant=who.tenant)
 
     @routes.post(
         "/password",
@@ -122,7 +122,7 @@ def router(*, bus: Bus) -> APIRouter:
             session_id=who.session_id,
             ip=request.state.client_ip,
         )
-        await bus.ask(CHANGE_PASSWORD, command, tenant=str(who.user_id))
+        await bus.ask(CHANGE_PASSWORD, command, tenant=who.tenant)
 
     @routes.delete(
         "/me",
@@ -138,7 +138,7 @@ def router(*, bus: Bus) -> APIRouter:
         """
         _session(who)
         command = EraseAccount(password=read_model(EraseRequest, body).password, ip=request.state.client_ip)
-        await bus.ask(ERASE_ACCOUNT, command, tenant=str(who.user_id))
+        await bus.ask(ERASE_ACCOUNT, command, tenant=who.tenant)
 
     return routes
 

@@ -64,7 +64,7 @@ def room_of(request: Request) -> AbstractContextManager[Callable[[int], None]]:
     """Room for the body of a request, among those of the same client."""
     room: Room = request.app.state.room
     principal: Principal | None = request.state.principal
-    return room.of(str(principal.user_id) if principal else site(request.state.client_ip))
+    return room.of(principal.tenant if principal else site(request.state.client_ip))
 
 
 async def _read(request: Request, media_type: str, limit: int, take: Callable[[int], None]) -> bytes:

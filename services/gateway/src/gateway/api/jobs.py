@@ -1,7 +1,7 @@
 """Submit, list, read, cancel."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from time import time
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -194,7 +194,7 @@ def headers_of(accepted: Accepted) -> dict[str, str]:
 
 def quota_headers(quota: Quota) -> dict[str, str]:
     """What they say of a quota."""
-    headers = {"X-Quota-Reset": str(max(0, round((quota.resets_at - datetime.now(UTC)).total_seconds())))}
+    headers = {"X-Quota-Reset": str(max(0, round(quota.resets_at.timestamp() - time())))}
     if quota.limit is not None:
         headers["X-Quota-Limit"] = str(quota.limit)
         headers["X-Quota-Remaining"] = str(max(0, quota.limit - quota.used))

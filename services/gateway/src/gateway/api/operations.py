@@ -54,11 +54,11 @@ def nodes_router(*, bus: Bus, operations: Operations, stats: StatsView) -> APIRo
     @routes.get("/stats", summary="How the fleet does", responses=problems())
     async def read_stats(who: Admin) -> StatsBody:
         """Some seconds old at most, what is stored a minute."""
-        return await stats.read(str(who.user_id))
+        return await stats.read(who.tenant)
 
     @routes.get("/nodes", summary="Every node, by name", responses=problems())
     async def nodes(who: Admin) -> NodesBody:
-        found = (await bus.ask(LIST_NODES, ListNodes(), tenant=str(who.user_id))).nodes
+        found = (await bus.ask(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
         return NodesBody(nodes=[present_node(node) for node in found])
 
     async def order(who: Acting, node: str, wanted: NodeOrder, grace_s: float = 0) -> NodeBody:

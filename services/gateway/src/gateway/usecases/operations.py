@@ -41,7 +41,7 @@ class Acting:
     @property
     def tenant(self) -> str:
         """What stands in a subject for them."""
-        return str(self.principal.user_id)
+        return self.principal.tenant
 
 
 class Operations:

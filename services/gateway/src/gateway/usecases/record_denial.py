@@ -30,10 +30,10 @@ class Denials:
             ip: where they asked from.
         """
         if not self._bucket.take(monotonic()).allowed:
-            log.warning("gateway.denial.not_recorded", error="too many", user_id=str(principal.user_id), what=what)
+            log.warning("gateway.denial.not_recorded", error="too many", user_id=principal.tenant, what=what)
             return
         denial = RecordDenial(what=what[:200], code=code, key_id=principal.key_id, ip=ip)
-        task = asyncio.create_task(self._tell(str(principal.user_id), denial), name="gateway.denial")
+        task = asyncio.create_task(self._tell(principal.tenant, denial), name="gateway.denial")
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 

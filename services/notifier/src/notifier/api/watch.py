@@ -24,7 +24,7 @@ def router(*, doorkeeper: Doorkeeper, hub: Hub, send_timeout_s: float) -> APIRou
             try:
                 async with doorkeeper.admitted(socket) as (who, ended):
                     line = Line(socket, ended, send_timeout_s=send_timeout_s)
-                    async with hub.watch(str(who.user_id), job_id_of(job_id), resume_after(socket)) as viewer:
+                    async with hub.watch(who.tenant, job_id_of(job_id), resume_after(socket)) as viewer:
                         await doorkeeper.open(socket)
                         await line.run(_show(line, viewer), _listen(line))
             except Refusal as refusal:

@@ -36,7 +36,7 @@ def router(*, doorkeeper: Doorkeeper, hub: Hub, send_timeout_s: float) -> APIRou
                 async with doorkeeper.admitted(socket) as (who, ended):
                     await doorkeeper.open(socket)
                     line = Line(socket, ended, send_timeout_s=send_timeout_s)
-                    await line.run(_Subscriptions(line, hub, str(who.user_id)).follow())
+                    await line.run(_Subscriptions(line, hub, who.tenant).follow())
             except Refusal as refusal:
                 await refuse(socket, refusal.refused)
 
