@@ -164,6 +164,10 @@ async def test_jobs_are_held_moved_up_released_and_run_again(fleet: Fleet, perso
             assert len(seen) >= 3
             other = await admin.get(f"/admin/{path}", params=query | {whose: jobs[0]})
             assert (other.status_code, other.json()["code"]) == (422, "cursor.invalid")
+        assert (await admin.get(f"/admin/jobs/{jobs[1]}")).json()["job_id"] == jobs[1]
+        log = (await admin.get("/admin/audit", params={"subject": user["id"], "limit": 100})).json()["audit"]
+    looked = {(entry["action"], entry["detail"].get("job_id")) for entry in log}
+    assert looked >= {("jobs.search", None), ("job.read", jobs[1])}  # whoever looks at what is somebody's is seen too
 
 
 async def test_a_failed_job_is_run_again_as_a_new_one(fleet: Fleet, person: Person, operator: Operator) -> None:

@@ -1,4 +1,4 @@
-"""How many messages a peer may send."""
+"""How often a peer may do something."""
 
 
 class Allowance:
