@@ -84,6 +84,12 @@ async def test_b_80_a_ticket_is_spent_by_whoever_comes_with_it(system: System) -
         assert await spend(system, ticket) == BadTicket.code
 
 
+async def test_b_80_a_ticket_that_a_server_keeps_is_for_no_page(system: System) -> None:
+    principal, _ = await key_principal(system, await somebody(system))
+    assert await spend(system, await ticket_of(system, principal, None), "https://evil.example") == BadTicket.code
+    assert await spend(system, await ticket_of(system, principal, None), None) == principal
+
+
 @pytest.mark.parametrize("text", ["x", "cft_" + "a" * 43, "cft_" + "a" * 44, "cft_" + "ä" * 43])
 async def test_b_80_what_is_no_ticket_is_refused(system: System, text: str) -> None:
     assert await spend(system, text) == BadTicket.code
