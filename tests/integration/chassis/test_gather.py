@@ -21,6 +21,7 @@ from tests.kit.waiting import until
 
 TOGETHER = replace(ECHO, verb="gather", gathers=True)
 MANY = 200
+PROMPT_S = 10  # nothing takes as long here; who is forgotten waits for ever
 
 
 class NoSuchWord(Refusal):
@@ -178,9 +179,9 @@ async def test_what_a_message_holds_is_counted_together(asker: Bus, messages: li
 
 async def test_that_nobody_is_there_is_told_to_each(nats: NatsServer) -> None:
     async with connected(nats.url, "asker") as asker:
-        told = await asyncio.gather(
-            *[asker.ask(TOGETHER, Question(text="a")) for _ in range(3)], return_exceptions=True
-        )
+        asked = [asker.ask(TOGETHER, Question(text="a")) for _ in range(3)]
+        async with asyncio.timeout(PROMPT_S):
+            told = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(one) for one in told] == [Unavailable] * 3
     assert all(isinstance(one, Unavailable) and isinstance(one.__cause__, NoRespondersError) for one in told)
 
@@ -203,7 +204,8 @@ async def test_an_answer_to_fewer_than_asked_is_to_nobody_and_one_that_waits_no_
         for message in held:
             body, headers = pack([Part(b'{"text": "a"}', "")] * (len(unpack(message.data, message.headers or {})) - 1))
             await service._client.publish(message.reply, body, headers=headers)
-        told = await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.timeout(PROMPT_S):
+            told = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(told[0], asyncio.CancelledError)
     assert [type(one.__cause__) for one in told[1:] if isinstance(one, Unavailable)] == [ValueError] * 3
 
