@@ -14,7 +14,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from comfyfleet_client import AsyncClient
+from comfyfleet_client import AsyncClient, Retry
 from gateway.app import create_app
 from stack.ports import free_ports
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, process, settings_for, until_ready
@@ -148,7 +148,8 @@ async def test_a_gateway_is_killed_between_bytes_and_row(
 ) -> None:
     sweeping = {"GATEWAY_ORPHANS_SWEEP_S": "0.05", "GATEWAY_ORPHAN_AGE_S": "3600"}
     port, content = free_ports(1)[0], some_png()
-    async with AsyncClient(f"http://127.0.0.1:{port}", key=ALICE["X-API-Key"]) as client:
+    patient = Retry(tries=100, most_s=0.2)  # a gateway may take its time to start
+    async with AsyncClient(f"http://127.0.0.1:{port}", key=ALICE["X-API-Key"], retry=patient) as client:
         async with (
             process(nats_server.url, database_url, tmp_path, port=port, **sweeping) as (gateway, pid),
             held(database_url, script) as connection,

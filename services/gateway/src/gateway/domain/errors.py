@@ -202,7 +202,7 @@ class UploadTooLarge(Refusal):
 
 
 class TooManyUploads(Refusal):
-    """At most {files} uploads with {bytes} bytes together are kept; delete some, or wait until they expire."""
+    """At most {files} uploads with {bytes} bytes together are kept; delete some, or wait for those that expire."""
 
     kind, code = Kind.TOO_LARGE, "upload.quota_exceeded"
 
