@@ -91,7 +91,7 @@ async def test_a_drained_node_loses_its_job_to_the_other_and_the_owner_pays_once
 
         async def counted() -> bool:
             (day, *_) = (await person.does("usage", "--json", **key)).objects
-            return bool(day["endpoints"].get("POST /api/v1/jobs") == 4)
+            return bool(day["endpoints"].get("POST /api/v1/jobs", {}).get("requests") == 4)
 
         await until(counted)
         days = (await person.does("usage", "--json", **key)).objects
@@ -101,6 +101,9 @@ async def test_a_drained_node_loses_its_job_to_the_other_and_the_owner_pays_once
         assert (sum(day["jobs"] for day in days), sum(day["images"] for day in days)) == (4, made)
         spent = [attempt["gpu_seconds"] or 0 for job in seen for attempt in job["attempts"]]
         assert sum(day["gpu_seconds"] for day in days) == pytest.approx(sum(spent), abs=0.01)
+        shares = [day["endpoints"]["POST /api/v1/jobs"] for day in days if "POST /api/v1/jobs" in day["endpoints"]]
+        assert sum(share["images"] for share in shares) == made
+        assert sum(share["gpu_seconds"] for share in shares) == pytest.approx(sum(spent), abs=0.01)
         assert (await operator.does("usage", name))[0]["jobs"] == days[0]["jobs"]
         assert "POST" not in (await person.does("usage", **key)).text  # a table for people
     (entry, *_) = await operator.does("audit", "--action", "node.drain")

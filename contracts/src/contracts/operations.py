@@ -215,6 +215,13 @@ class ReadUsage(Command):
     days: Annotated[int, Field(ge=1, le=USAGE_DAYS)] = 30
 
 
+class EndpointUse(Fact):
+    """What jobs that came by one endpoint have used: images once they have ended, GPU-seconds as attempts end."""
+
+    images: int
+    gpu_seconds: float
+
+
 class UsageDay(Fact):
     """What the jobs accepted on one UTC day have used.
 
@@ -222,12 +229,14 @@ class UsageDay(Fact):
         jobs: accepted that day.
         images: made by them, or reserved for them where they have not ended.
         gpu_seconds: that nodes spent on them, on whatever day.
+        endpoints: the share of each endpoint; none of jobs that came by the door for other systems.
     """
 
     day: date
     jobs: int
     images: int
     gpu_seconds: float
+    endpoints: dict[str, EndpointUse] = Field(default_factory=dict)
 
 
 class Usage(Fact):

@@ -160,6 +160,7 @@ class SubmitJob(Command):
         idempotency_key: 1 to 255 visible ASCII characters.
         request_hash: SHA-256 of the request body, hex; what the key is compared by.
         retry_of: the failed job that this one runs again.
+        endpoint: by which it came, method and template of the path: what it uses is told by that, too.
     """
 
     job_id: UUID
@@ -175,6 +176,7 @@ class SubmitJob(Command):
     idempotency_key: str | None = None
     request_hash: str
     retry_of: UUID | None = None
+    endpoint: Annotated[str, Field(max_length=100)] | None = None
 
 
 class Submitted(Fact):

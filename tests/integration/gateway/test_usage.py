@@ -14,11 +14,14 @@ import pytest
 
 from chassis.ids import new_id
 from chassis.postgres import Database
-from contracts.operations import UsageDay
+from contracts.gateway import DOOR_SUBMIT
+from contracts.operations import EndpointUse, UsageDay
 from gateway.app import create_app
 from gateway.store.usage import Batch, RequestUsage
 from gateway.usecases.count_requests import RequestCounts
-from tests.integration.gateway.conftest import ALICE, BOB, settings_for, until_ready
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
+from tests.integration.gateway.test_door import ask
+from tests.kit.fleet import HELLO
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
@@ -40,7 +43,7 @@ async def endpoints(http: httpx.AsyncClient, who: dict[str, str]) -> dict[str, i
     counted: dict[str, int] = {}
     for day in days:  # two of them at midnight
         for endpoint, number in day["endpoints"].items():
-            counted[endpoint] = counted.get(endpoint, 0) + number
+            counted[endpoint] = counted.get(endpoint, 0) + number["requests"]
     return counted
 
 
@@ -48,7 +51,9 @@ async def test_requests_are_counted_by_template_for_whoever_made_them(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     today = datetime.now(UTC).date()
-    script.scheduler.used[str(script.alice)] = (UsageDay(day=today, jobs=2, images=5, gpu_seconds=1.5),)
+    shares = {"POST /api/v1/jobs/batch": EndpointUse(images=4, gpu_seconds=1.23456)}
+    used = UsageDay(day=today, jobs=2, images=5, gpu_seconds=1.5, endpoints=shares)
+    script.scheduler.used[str(script.alice)] = (used,)
     async with gateway_at(nats_server.url, database_url, tmp_path, 0.1) as http:
         for number in range(5):
             assert (await http.get(f"/api/v1/jobs/{uuid4()}", headers=ALICE)).status_code == 404
@@ -64,7 +69,7 @@ async def test_requests_are_counted_by_template_for_whoever_made_them(
 
         await until(counted)
         found = await endpoints(http, ALICE)
-        assert set(found) <= {JOB, "GET /api/v1/jobs/{job_id}/result", "GET /api/v1/usage"}
+        assert set(found) <= {JOB, "GET /api/v1/jobs/{job_id}/result", "GET /api/v1/usage", "POST /api/v1/jobs/batch"}
 
         async def bobs() -> bool:
             return (await endpoints(http, BOB)).get("GET /api/v1/jobs") == 1
@@ -73,9 +78,43 @@ async def test_requests_are_counted_by_template_for_whoever_made_them(
         body: dict[str, Any] = (await http.get("/api/v1/usage", headers=ALICE)).json()
         day = next(day for day in body["usage"] if day["day"] == str(today))
         assert (day["jobs"], day["images"], day["gpu_seconds"]) == (2, 5, 1.5)
-        assert day["requests"] == sum(day["endpoints"].values())
+        assert day["requests"] == sum(endpoint["requests"] for endpoint in day["endpoints"].values())
+        assert day["endpoints"]["POST /api/v1/jobs/batch"] == {"requests": 0, "images": 4, "gpu_seconds": 1.235}
+        assert day["endpoints"][JOB] == {"requests": 5, "images": 0, "gpu_seconds": 0.0}
         for days in ("0", "91", "x"):
             assert (await http.get("/api/v1/usage", params={"days": days}, headers=ALICE)).status_code == 422
+
+
+async def test_a_job_says_by_which_endpoint_it_came_as_its_request_is_counted(
+    nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
+) -> None:
+    async with gateway_at(nats_server.url, database_url, tmp_path, 0.1) as http:
+        saved = await http.put("/api/v1/workflows/plain", json={"workflow": HELLO}, headers=ALICE)
+        assert saved.status_code in {200, 201}, saved.text
+        for path, body in (
+            ("/jobs", {"prompt": "a"}),
+            ("/jobs/batch", {"jobs": [{"prompt": "b"}, {"prompt": "c"}]}),
+            ("/workflows/plain/jobs", {}),
+            ("/generate", {"prompt": "d"}),
+        ):
+            answer = await http.post(f"/api/v1{path}", json=body, headers=ALICE | {"Prefer": "wait=1"})
+            assert answer.is_success, answer.text
+        here = Gateway(http, str(http.base_url), tmp_path, nats_server.url)
+        await ask(here, DOOR_SUBMIT.subject(str(script.alice)), b'{"prompt": "e"}')
+        came = [asked.endpoint for asked in script.scheduler.submits]
+        assert came == [
+            "POST /api/v1/jobs",
+            "POST /api/v1/jobs/batch",
+            "POST /api/v1/jobs/batch",
+            "POST /api/v1/workflows/{workflow_name}/jobs",
+            "POST /api/v1/generate",
+            None,
+        ]
+
+        async def counted() -> bool:
+            return {name for name in came if name} <= set(await endpoints(http, ALICE))
+
+        await until(counted)
 
 
 async def test_what_was_counted_is_added_when_the_gateway_ends(

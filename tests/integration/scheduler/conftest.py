@@ -65,6 +65,7 @@ from tests.kit.waiting import until
 
 COMMON, RARE = "common.safetensors", "rare.safetensors"
 UNLIMITED = Limits(images_per_day=None, max_running=None, queue_cap=None, weight=1, requests_per_minute=None)
+ENDPOINT = "POST /api/v1/jobs"
 BROKEN = JobError(code="node.error", message="m")
 
 
@@ -272,7 +273,8 @@ class World:
 
     async def submit(self, tenant: UUID, **fields: Any) -> Submitted:
         images, model = fields.pop("images", 1), fields.pop("model", COMMON)
-        values = {"job_id": new_id(), "graph": graph(model, images), "request_hash": "0" * 64} | fields
+        usual = {"job_id": new_id(), "graph": graph(model, images), "request_hash": "0" * 64, "endpoint": ENDPOINT}
+        values = usual | fields
         return await self.system.bus.ask(SUBMIT_JOB, SubmitJob(**values), tenant=str(tenant))
 
     async def job(self, tenant: UUID, **fields: Any) -> UUID:
@@ -338,7 +340,14 @@ class World:
                 (SELECT coalesce(sum(u.jobs), 0) FROM usage_days u WHERE u.tenant_id = t.id) AS jobs,
                 (SELECT count(*) FROM jobs j WHERE j.tenant_id = t.id) AS really_jobs,
                 (SELECT coalesce(sum(u.gpu_seconds), 0) FROM usage_days u WHERE u.tenant_id = t.id) AS gpu_seconds,
-                (SELECT coalesce(sum(a.gpu_seconds), 0) FROM attempts a WHERE a.tenant_id = t.id) AS really_spent
+                (SELECT coalesce(sum(a.gpu_seconds), 0) FROM attempts a WHERE a.tenant_id = t.id) AS really_spent,
+                (SELECT coalesce(sum(e.images), 0) FROM usage_endpoints e WHERE e.tenant_id = t.id) AS shared,
+                (SELECT coalesce(sum(j.images), 0) FROM jobs j
+                    WHERE j.tenant_id = t.id AND j.endpoint IS NOT NULL AND j.completed_at IS NOT NULL AND NOT EXISTS (
+                        SELECT 1 FROM attempts a WHERE a.job_id = j.id AND a.ended_at IS NULL)) AS really_shared,
+                (SELECT coalesce(sum(e.gpu_seconds), 0) FROM usage_endpoints e WHERE e.tenant_id = t.id) AS shared_s,
+                (SELECT coalesce(sum(a.gpu_seconds), 0) FROM attempts a JOIN jobs j ON j.id = a.job_id
+                    WHERE j.tenant_id = t.id AND j.endpoint IS NOT NULL) AS really_shared_s
             FROM tenants t"""
         )
         for row in rows:
@@ -346,6 +355,8 @@ class World:
             assert row["charged"] == row["really_charged"]
             assert row["jobs"] == row["really_jobs"]
             assert row["gpu_seconds"] == pytest.approx(row["really_spent"])
+            assert row["shared"] == row["really_shared"]
+            assert row["shared_s"] == pytest.approx(row["really_shared_s"])
         log = "SELECT seq, event->>'state' AS state FROM job_events WHERE job_id = $1 ORDER BY seq"
         for job in await sql.fetch("SELECT id, state, seq FROM jobs WHERE tenant_id = ANY($1)", self.tenants):
             found = await sql.fetch(log, job["id"])

@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.operations import JobOrder
+from contracts.operations import EndpointUse, JobOrder
 from contracts.scheduler import LIST_JOBS, JobState, ListJobs, Outcome
 from contracts.wire.errors import Relayed
-from tests.integration.scheduler.conftest import World
+from tests.integration.scheduler.conftest import ENDPOINT, World
 from tests.integration.scheduler.operator import Operator
 from tests.kit.waiting import until
 
@@ -120,12 +120,31 @@ async def test_usage_is_what_was_made_once_also_when_it_is_reported_often(world:
     assert await node.finish(given.ref, Outcome.FAILED, gpu_seconds=0.25)
     (day,) = await operator.usage(ada)
     assert (day.jobs, day.images, day.gpu_seconds) == (3, 5, 4.0)
+    assert day.endpoints == {ENDPOINT: EndpointUse(images=5, gpu_seconds=4.0)}
     (day,) = await operator.usage(bob)
     assert (day.jobs, day.images, day.gpu_seconds) == (1, 1, 4.0)
     everybody = {day.day: day for day in await operator.usage(None)}
     was = before.get(day.day)
     assert everybody[day.day].jobs - (was.jobs if was else 0) == 4
     assert everybody[day.day].images - (was.images if was else 0) == 6
+
+
+async def test_usage_is_told_by_the_endpoint_that_jobs_came_by(world: World, operator: Operator) -> None:
+    tenant, node = world.tenant(), await world.node()
+    jobs = {name: await world.job(tenant, images=2, endpoint=name) for name in ("POST /a", "POST /b", None)}
+    for spent in (1.0, 0.5, 8.0):
+        assert await node.finish((await node.claim()).ref, images=2, gpu_seconds=spent)
+    waiting, failed = [await world.job(tenant, images=4, endpoint="POST /a") for _ in range(2)]
+    await world.cancel(tenant, waiting)
+    assert await node.finish((await node.claim()).ref, Outcome.FAILED, gpu_seconds=0.25)
+    (day,) = await operator.usage(tenant)
+    shares = {"POST /a": EndpointUse(images=2, gpu_seconds=1.25), "POST /b": EndpointUse(images=2, gpu_seconds=0.5)}
+    assert (day.jobs, day.images, day.gpu_seconds, day.endpoints) == (5, 6, 9.75, shares)
+    again = await operator.job(failed, JobOrder.REQUEUE)  # it came as the one that it runs again
+    assert await node.finish((await node.claim()).ref, images=4, gpu_seconds=1.0)
+    (day,) = await operator.usage(tenant)
+    assert day.endpoints["POST /a"] == EndpointUse(images=6, gpu_seconds=2.25)
+    assert again.job_id not in jobs.values()
 
 
 async def test_usage_ends_ninety_days_ago(world: World, operator: Operator) -> None:

@@ -152,15 +152,24 @@ class AuditPage:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointUse:
+    """Requests at one endpoint, and what the jobs have taken that these submitted."""
+
+    requests: int
+    images: int = 0
+    gpu_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class UsageDay:
-    """What was used on one UTC day (``YYYY-MM-DD``): requests by endpoint, and what the day's jobs took."""
+    """What was used on one UTC day (``YYYY-MM-DD``), and each endpoint's share of it."""
 
     day: str
     requests: int
     jobs: int
     images: int
     gpu_seconds: float
-    endpoints: dict[str, int] = field(default_factory=dict)
+    endpoints: dict[str, EndpointUse] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

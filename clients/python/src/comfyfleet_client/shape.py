@@ -44,6 +44,8 @@ def _read(kind: Any, value: Any) -> Any:
         return None if value is None else _read(get_args(kind)[0], value)
     if get_origin(kind) is tuple:
         return tuple(map(partial(_read, get_args(kind)[0]), value))
+    if get_origin(kind) is dict:
+        return {key: _read(get_args(kind)[1], item) for key, item in value.items()}
     if kind is datetime:
         return datetime.fromisoformat(value)
     return _checked(get_origin(kind) or kind, value)

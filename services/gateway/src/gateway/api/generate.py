@@ -26,6 +26,7 @@ from gateway.domain.public_job import JobBody, present
 from gateway.usecases.generate import JobWait
 from gateway.usecases.submit_job import Submitter
 
+ENDPOINT = "POST /api/v1/generate"
 _PREFER = {
     "name": "Prefer",
     "in": "header",
@@ -70,7 +71,7 @@ def router(
         """
         submission = read_model(Submission, body)
         keys = request.headers.getlist("idempotency-key")
-        accepted = await submitter.submit(submission, tenant=tenant, idempotency_keys=keys)
+        accepted = await submitter.submit(submission, tenant=tenant, idempotency_keys=keys, endpoint=ENDPOINT)
         wait_s = preferred_wait_s(request.headers.getlist("prefer"))
         headers = headers_of(accepted) | ({} if wait_s is None else {"Preference-Applied": f"wait={wait_s}"})
         wait = JobWait(accepted.job, bus=bus)

@@ -24,6 +24,7 @@ from gateway.usecases.list_jobs import list_jobs
 from gateway.usecases.read_job import cancel_job, purge_job, read_job
 from gateway.usecases.submit_job import Accepted, Submitter
 
+ENDPOINT = "POST /api/v1/jobs"
 EXAMPLES = {
     "prompt": {
         "summary": "Text to image",
@@ -83,6 +84,7 @@ def router(
             read_model(Submission, await workflow_body(request)),
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
+            endpoint=ENDPOINT,
         )
         return json_response(present(accepted.job, public_url), 201, headers_of(accepted))
 

@@ -26,6 +26,7 @@ from gateway.domain.saved_workflow import (
 from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.submit_job import Submitter
 
+ENDPOINT = "POST /api/v1/workflows/{workflow_name}/jobs"
 _EXAMPLE = {
     "description": "A plain colour",
     "workflow": {
@@ -109,6 +110,7 @@ def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> A
             read_model(Submission, {"workflow_name": name, "parameters": values}),
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
+            endpoint=ENDPOINT,
             parameters_at="",
         )
         response.headers.update(headers_of(accepted))

@@ -5,18 +5,29 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.operations import UsageDay
+from contracts.operations import EndpointUse, UsageDay
 
 Requests = Mapping[date, Mapping[str, int]]
 """Requests of each UTC day by endpoint."""
 
 
+class EndpointUseBody(BaseModel):
+    """What one endpoint was used for: requests, and what the jobs have taken that they submitted.
+
+    ``images`` are those of jobs that have ended; ``gpu_seconds`` grow as attempts end.
+    """
+
+    requests: int = 0
+    images: int = 0
+    gpu_seconds: float = 0.0
+
+
 class UsageDayBody(BaseModel):
     """One UTC day.
 
-    ``requests`` are counted when they are answered, by ``endpoints`` (method and template of the path). ``jobs``,
-    ``images`` and ``gpu_seconds`` are those of the jobs that were accepted on that day, whenever they ended; images of
-    jobs that have not ended are reserved ones.
+    ``requests`` are counted when they are answered. ``jobs``, ``images`` and ``gpu_seconds`` are those of the jobs that
+    were accepted on that day, whenever they ended; images of jobs that have not ended are reserved ones.
+    ``endpoints`` has the share of each (method and template of the path).
     """
 
     model_config = ConfigDict(
@@ -28,7 +39,10 @@ class UsageDayBody(BaseModel):
                     "jobs": 3,
                     "images": 12,
                     "gpu_seconds": 34.5,
-                    "endpoints": {"POST /api/v1/jobs": 3, "GET /api/v1/jobs/{job_id}": 12},
+                    "endpoints": {
+                        "POST /api/v1/jobs": {"requests": 3, "images": 12, "gpu_seconds": 34.5},
+                        "GET /api/v1/jobs/{job_id}": {"requests": 12, "images": 0, "gpu_seconds": 0},
+                    },
                 }
             ]
         }
@@ -39,7 +53,7 @@ class UsageDayBody(BaseModel):
     jobs: int
     images: int
     gpu_seconds: float
-    endpoints: dict[str, int]
+    endpoints: dict[str, EndpointUseBody]
 
 
 class UsageBody(BaseModel):
@@ -55,12 +69,19 @@ def present_usage(jobs: Iterable[UsageDay], requests: Requests) -> UsageBody:
     return UsageBody(usage=[_day(at, days.get(at), requests.get(at, {})) for at in sorted({*days, *requests})[::-1]])
 
 
-def _day(at: date, used: UsageDay | None, endpoints: Mapping[str, int]) -> UsageDayBody:
+def _day(at: date, used: UsageDay | None, requests: Mapping[str, int]) -> UsageDayBody:
+    shares = used.endpoints if used else {}
     return UsageDayBody(
         day=at,
-        requests=sum(endpoints.values()),
+        requests=sum(requests.values()),
         jobs=used.jobs if used else 0,
         images=used.images if used else 0,
         gpu_seconds=round(used.gpu_seconds, 3) if used else 0.0,
-        endpoints=dict(sorted(endpoints.items())),
+        endpoints={name: _share(requests.get(name, 0), shares.get(name)) for name in sorted({*requests, *shares})},
     )
+
+
+def _share(requests: int, use: EndpointUse | None) -> EndpointUseBody:
+    if use is None:
+        return EndpointUseBody(requests=requests)
+    return EndpointUseBody(requests=requests, images=use.images, gpu_seconds=round(use.gpu_seconds, 3))

@@ -13,6 +13,7 @@ from gateway.domain.idempotency import idempotency_key
 from gateway.domain.json_body import read_model
 from gateway.usecases.submit_job import Accepted, Submitter
 
+ENDPOINT = "POST /api/v1/jobs/batch"
 Outcome = Accepted | Refusal
 
 
@@ -60,6 +61,7 @@ class BatchSubmitter:
                 read_model(Submission, self._items[index]),
                 tenant=self._tenant,
                 idempotency_keys=[] if self._key is None else [_key_of(self._key, index)],
+                endpoint=ENDPOINT,
                 part_of=self._digest,
             )
         except Refusal as refusal:

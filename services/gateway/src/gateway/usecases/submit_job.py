@@ -88,6 +88,7 @@ class Submitter:
         *,
         tenant: str,
         idempotency_keys: list[str],
+        endpoint: str | None = None,
         part_of: str = "",
         parameters_at: str = "/parameters",
     ) -> Accepted:
@@ -99,6 +100,7 @@ class Submitter:
             submission: what to run.
             tenant: for whom.
             idempotency_keys: every Idempotency-Key that came with it; at most one is allowed.
+            endpoint: by which it came, method and template of the path, as its requests are counted.
             part_of: digest of the request that this is a part of; the key is compared by all of that.
             parameters_at: where in the request the parameters are, as a JSON Pointer.
 
@@ -125,6 +127,7 @@ class Submitter:
             run_within_seconds=submission.run_within_seconds,
             idempotency_key=key,
             request_hash=_request_hash(submission, part_of),
+            endpoint=endpoint,
         )
         with bound(job_id=str(job_id)):
             try:

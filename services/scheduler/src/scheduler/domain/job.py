@@ -20,6 +20,7 @@ class Held:
     images: int
     usage_day: Any
     on_hold: bool
+    endpoint: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,15 @@ _DROP_TENANT = (
         ON CONFLICT (day) DO UPDATE SET jobs = kept.jobs + excluded.jobs, images = kept.images + excluded.images,
             gpu_seconds = kept.gpu_seconds + excluded.gpu_seconds
     """),
+    Statement("""
+        WITH gone AS (
+            DELETE FROM usage_endpoints WHERE tenant_id = :tenant_id RETURNING day, endpoint, images, gpu_seconds
+        )
+        INSERT INTO usage_endpoints AS kept (tenant_id, day, endpoint, images, gpu_seconds)
+        SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid), gone.* FROM gone ORDER BY day, endpoint
+        ON CONFLICT (tenant_id, day, endpoint) DO UPDATE SET images = kept.images + excluded.images,
+            gpu_seconds = kept.gpu_seconds + excluded.gpu_seconds
+    """),
     Statement("DELETE FROM tenants WHERE id = :tenant_id"),
 )
 _GRAPH = Statement("""

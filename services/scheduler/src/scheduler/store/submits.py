@@ -44,9 +44,11 @@ WITH given AS (
         CAST(:labels AS text[]), CAST(:requirements AS bigint[]), CAST(:images AS integer[]), CAST(:keys AS text[]),
         CAST(:hashes AS text[]), CAST(:start_within AS float[]), CAST(:run_within AS float[]),
         CAST(:models AS text[]), CAST(:seeds AS text[]), CAST(:graphs AS text[]), CAST(:inputs AS text[]),
-        CAST(:events AS jsonb[]), CAST(:message_ids AS uuid[]), CAST(:subjects AS text[]), CAST(:retries AS uuid[])
+        CAST(:events AS jsonb[]), CAST(:message_ids AS uuid[]), CAST(:subjects AS text[]), CAST(:retries AS uuid[]),
+        CAST(:endpoints AS text[])
     ) WITH ORDINALITY AS a (id, tenant_id, priority, workflow, labels, requirement_id, images, key, request_hash,
-            start_within, run_within, model, seed, graph, inputs, event, message_id, subject, retry_of, number)
+            start_within, run_within, model, seed, graph, inputs, event, message_id, subject, retry_of,
+            endpoint, number)
 ), unchanged AS (
     SELECT t.id FROM unnest(CAST(:accounts AS uuid[]), CAST(:versions AS xid[])) AS a (id, version)
     JOIN tenants t ON t.id = a.id AND t.xmin = a.version
@@ -62,10 +64,10 @@ WITH given AS (
     FROM given a CROSS JOIN sound
 ), made AS (
     INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day, seq,
-                      idempotency_key, request_hash, start_by, run_within_s, model, seed, retry_of)
+                      idempotency_key, request_hash, start_by, run_within_s, model, seed, retry_of, endpoint)
     SELECT id, tenant_id, 'queued', priority, workflow, CAST(labels AS jsonb), requirement_id, images, :today, 1,
            key, request_hash, now() + make_interval(secs => start_within), run_within, model, CAST(seed AS numeric),
-           retry_of
+           retry_of, endpoint
     FROM accepted
 ), drawn AS (
     INSERT INTO graphs (job_id, graph, inputs) SELECT id, CAST(graph AS json), CAST(inputs AS uuid[]) FROM accepted
@@ -146,6 +148,7 @@ async def write(
         events=[_event(one.candidate, accounts).model_dump_json() for one in accepted],
         message_ids=[new_id() for _ in accepted],
         retries=[command.retry_of for command in commands],
+        endpoints=[command.endpoint for command in commands],
         subjects=[
             JOB_CHANGED.subject(str(one.candidate.tenant_id), str(one.candidate.command.job_id)) for one in accepted
         ],

@@ -68,7 +68,20 @@ USAGE_DAYS = Table(
     Index("ix_usage_days_day", "day"),
 )
 
-# The same of all tenants that were erased since, as sums that name nobody.
+# What the jobs of that day used by the endpoint that they came by, as their attempts end. What erased tenants have used
+# is the nil UUID's.
+USAGE_ENDPOINTS = Table(
+    "usage_endpoints",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("endpoint", Text, primary_key=True, comment="method and template of the path"),
+    Column("images", BigInteger, nullable=False),
+    Column("gpu_seconds", Float, nullable=False),
+    Index("ix_usage_endpoints_day", "day"),
+)
+
+# What usage_days had of all tenants that were erased since, as sums that name nobody.
 ERASED_USAGE = Table(
     "erased_usage",
     METADATA,
@@ -116,6 +129,7 @@ JOBS = Table(
     Column("seed", Numeric(20, 0), comment="up to 2^64 - 1"),
     Column("on_hold", Boolean, nullable=False, server_default="false", comment="queued, and not counted there"),
     Column("retry_of", Uuid, comment="the failed job that this one runs again"),
+    Column("endpoint", Text, comment="by which it came, or the job that it runs again"),
     Index(
         "ix_jobs_queue", "tenant_id", text("priority DESC"), "id",
         postgresql_where=text("state = 'queued' AND NOT on_hold"),

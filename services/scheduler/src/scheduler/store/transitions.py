@@ -13,7 +13,7 @@ from scheduler.domain.job import Held
 from scheduler.domain.settlement import WITHDRAWN, Effects
 from scheduler.domain.states import Cause, after, is_final
 
-_HELD = "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold"
+_HELD = "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint"
 _HOLD = Statement(f"SELECT {_HELD} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
 _HOLD_ATTEMPT = Statement(f"""
 SELECT {_HELD}, a.cost, a.lease_until < now() AS lapsed, now() AS now,
@@ -42,6 +42,14 @@ _CHARGE = """
     ON CONFLICT (tenant_id, day) DO UPDATE SET images = greatest(usage_days.images + :images, 0),
         gpu_seconds = usage_days.gpu_seconds + excluded.gpu_seconds
 """
+_CHARGE_ENDPOINT = """
+    INSERT INTO usage_endpoints AS kept (tenant_id, day, endpoint, images, gpu_seconds)
+    SELECT :tenant_id, CAST(:usage_day AS date), CAST(:endpoint AS text), coalesce(CAST(:settled AS integer), 0),
+        CAST(:gpu_seconds AS float)
+    WHERE CAST(:endpoint AS text) IS NOT NULL AND (coalesce(CAST(:settled AS integer), 0) <> 0 OR :gpu_seconds <> 0)
+    ON CONFLICT (tenant_id, day, endpoint) DO UPDATE SET images = kept.images + excluded.images,
+        gpu_seconds = kept.gpu_seconds + excluded.gpu_seconds
+"""
 _MOVE = Statement(f"""
 WITH moved AS (
     UPDATE jobs SET
@@ -54,12 +62,12 @@ WITH moved AS (
     WHERE id = :id
 ), logged AS (
     INSERT INTO job_events (job_id, seq, event) VALUES (:id, :seq, CAST(:event AS jsonb))
-), counted AS ({_COUNT}), charged AS ({_CHARGE})
+), counted AS ({_COUNT}), charged AS ({_CHARGE}), shared AS ({_CHARGE_ENDPOINT})
 INSERT INTO outbox (message_id, subject, body) VALUES (:message_id, :subject, :body)
 """)  # noqa: S608 - constants only
 _SETTLE = Statement(f"""
 WITH settled AS (UPDATE jobs SET images = coalesce(CAST(:settled AS integer), images) WHERE id = :id),
-    counted AS ({_COUNT})
+    counted AS ({_COUNT}), shared AS ({_CHARGE_ENDPOINT})
 {_CHARGE}
 """)  # noqa: S608 - constants only
 
@@ -168,6 +176,7 @@ def _counters(job: Held, effects: Effects) -> dict[str, object]:
         "id": job.id,
         "tenant_id": job.tenant_id,
         "usage_day": job.usage_day,
+        "endpoint": job.endpoint,
         "queued": effects.queued,
         "running": effects.running,
         "cost": effects.cost,

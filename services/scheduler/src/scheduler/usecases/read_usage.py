@@ -1,9 +1,11 @@
 """What was used by day?"""
 
+from collections import defaultdict
+from datetime import date
 from uuid import UUID
 
 from chassis.postgres import Database
-from contracts.operations import USAGE_DAYS, Usage, UsageDay
+from contracts.operations import USAGE_DAYS, EndpointUse, Usage, UsageDay
 from scheduler.store import usage
 
 
@@ -17,7 +19,12 @@ class UsageReader:
         """The last days, today included, of one tenant or of everybody."""
         async with self._database.single() as connection:
             rows = await usage.days(connection, tenant_id, number=days)
-        return Usage(days=tuple(UsageDay(**row) for row in rows))
+            shares = await usage.endpoints(connection, tenant_id, number=days)
+        endpoints: defaultdict[date, dict[str, EndpointUse]] = defaultdict(dict)
+        for row in shares:
+            use = EndpointUse(images=row["images"], gpu_seconds=row["gpu_seconds"])
+            endpoints[row["day"]][row["endpoint"]] = use
+        return Usage(days=tuple(UsageDay(**row, endpoints=endpoints[row["day"]]) for row in rows))
 
     async def prune(self) -> None:
         """Forget what is older. A duty for ``chassis.loop.Loop``."""
