@@ -90,6 +90,18 @@ async def batches(bus: Bus, stream: str = NOTES.name) -> list[int]:
     return sizes
 
 
+async def overheard(bus: Bus) -> list[bool]:
+    """What is published from now on, as it comes: whether it is said to be part of a batch."""
+    sent = list[bool]()
+
+    async def listen(message: Msg) -> None:
+        sent.append("Nats-Batch-Id" in (message.headers or {}))
+
+    for topic in (NOTED, BURNT):
+        await bus.hear(topic.pattern, listen)
+    return sent
+
+
 async def test_every_row_is_published_once_and_in_order(stream: Bus, outbox: Outbox) -> None:
     await streams.declare(stream, (NOTES,))
     async with running(outbox.relay(stream)):
@@ -152,12 +164,7 @@ async def test_a_stream_that_takes_no_batches_gets_single_messages(stream: Bus, 
     await streams.declare(stream, (NOTES,))
     config = (await stream.jetstream.stream_info(NOTES.name)).config
     await stream.jetstream.update_stream(config.evolve(allow_atomic=False))
-    sent = list[bool]()
-
-    async def listen(message: Msg) -> None:
-        sent.append("Nats-Batch-Id" in (message.headers or {}))
-
-    await stream.hear(NOTED.pattern, listen)
+    sent = await overheard(stream)
     relay = outbox.relay(stream)
     for first in (1, 11):
         await outbox.write(notes(10, first=first))
@@ -175,6 +182,7 @@ async def test_a_stream_that_takes_no_batches_gets_single_messages(stream: Bus, 
 
 async def test_rows_of_two_streams_keep_their_order(stream: Bus, outbox: Outbox) -> None:
     await streams.declare(stream, (NOTES, ASHES))
+    sent = await overheard(stream)
     relay = outbox.relay(stream)
     for seq in range(1, 11):
         await outbox.write(notes(1, first=seq))
@@ -185,8 +193,25 @@ async def test_rows_of_two_streams_keep_their_order(stream: Bus, outbox: Outbox)
     assert await outbox.waiting() == 0
     assert in_order(await stored(stream)) == {letter: list(range(1, 11)) for letter in "abcde"}
     assert in_order(await stored(stream, ASHES.name)) == {letter: list(range(1, 21)) for letter in "abcde"}
-    assert await batches(stream) == [1] * 50
     assert await batches(stream, ASHES.name) == [*[1] * 50, 50]
+    await until(lambda: len(sent) == 150)
+    assert sent == [False] * 100 + [True] * 50  # no batch is tried that would be refused
+
+
+async def test_a_server_that_knows_of_no_batches_is_told_one_by_one(stream: Bus, outbox: Outbox) -> None:
+    sent = await overheard(stream)
+
+    async def take(message: Msg) -> None:
+        """Do as JetStream did before 2.12: every message is one."""
+        if message.reply:
+            await message.respond(b'{"stream": "NOTES", "seq": %d}' % len(sent))
+
+    await stream.hear(NOTED.pattern, take)
+    await outbox.write(notes(10))
+    await outbox.relay(stream).tick()
+    assert await outbox.waiting() == 0
+    await until(lambda: len(sent) == 100)
+    assert sent == [True] * 50 + [False] * 50
 
 
 @pytest.fixture
