@@ -265,16 +265,16 @@ async def test_a_lost_stream_is_made_again_with_what_is_kept(stream: Bus, outbox
     await relay.tick()
     assert await streams.declare(stream, (NOTES,)) == set()
     await stream.jetstream.delete_stream("NOTES")
-    await outbox.write(notes(1, first=11))
+    await outbox.write(notes(10, first=11))
     await relay.tick()
-    assert await outbox.waiting() == 5  # nobody took them, and they are kept
+    assert await outbox.waiting() == 50  # nobody took them, and they are kept
     assert await streams.declare(stream, (NOTES,)) == {"NOTES"}
     assert await count(stream) == 0
     await relay.repeat()
     await relay.tick()
     assert await outbox.waiting() == 0
     found = await stored(stream)
-    assert in_order(found) == {letter: list(range(1, 12)) for letter in "abcde"}
+    assert in_order(found) == {letter: list(range(1, 21)) for letter in "abcde"}
     await relay.repeat()
     await relay.tick()
     assert await stored(stream) == found  # said once more, and stored once
