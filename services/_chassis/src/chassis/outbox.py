@@ -27,7 +27,7 @@ from chassis.postgres import Database
 from chassis.statement import Row, Statement
 
 BATCH = 200
-TOGETHER = 20  # rows; fewer cost NATS less one by one than as a batch (decision record 0022)
+TOGETHER = 30  # rows; fewer may cost NATS less one by one than as a batch (decision record 0022)
 NO_BATCHES = 10174  # JetStream's code: the stream was made without ``allow_atomic``
 ACKNOWLEDGED_S = 5.0  # a server that dies owes its acknowledgements for ever; rows stay locked for as long
 GATHER_S = 0.05  # what is said meanwhile shares the transactions; who cannot wait is told live
