@@ -120,11 +120,11 @@ async def test_an_outage_that_meets_one_of_them_is_that_ones(gateway: Gateway, s
             raise Unavailable(service="scheduler", retry_after_s=1)
 
     script.scheduler.before_submit = admit
-    answer = await send(gateway, [prompts(1)[0], {"prompt": "b", "labels": {"n": "1"}}, prompts(1)[0]])
+    answer = await send(gateway, [{"prompt": "b", "labels": {"n": "1"}}, *prompts(2)])
     assert answer.status_code == 200, answer.text
     items = answer.json()["jobs"]
-    assert [(item["status"], item["job"] is None) for item in items] == [(201, False), (503, True), (201, False)]
-    assert items[1]["problem"]["code"] == "service.unavailable"
+    assert [(item["status"], item["job"] is None) for item in items] == [(503, True), (201, False), (201, False)]
+    assert items[0]["problem"]["code"] == "service.unavailable"
 
 
 @pytest.mark.parametrize(

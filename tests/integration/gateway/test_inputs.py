@@ -6,12 +6,26 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
+import pytest
 from PIL import Image
 
 import nats
+from chassis.bus import Bus
+from contracts.audit import RECORD_ACTION, RecordAction
+from contracts.auth import Done, Role
 from contracts.gateway import GRANT_INPUTS, GrantInputs, InputsGranted
-from contracts.scheduler import SUBMIT_JOB, InvalidWorkflow, SubmitJob
-from contracts.wire.errors import FieldError
+from contracts.operations import (
+    INSPECT_JOB,
+    ORDER_JOB,
+    InspectJob,
+    JobInspected,
+    JobNotRepeatable,
+    JobOrdered,
+    OrderJob,
+)
+from contracts.scheduler import SUBMIT_JOB, InvalidWorkflow, JobState, SubmitJob
+from contracts.wire.errors import STATUS, FieldError, Refusal, Unavailable
+from contracts.wire.topic import Address
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway
 from tests.kit.pictures import file_of
 from tests.kit.scripted import Script
@@ -156,3 +170,45 @@ async def test_what_the_editor_saves_is_refused_with_the_way_out(gateway: Gatewa
     (error,) = answer.json()["errors"]
     assert (answer.status_code, error["code"], error["pointer"]) == (422, "workflow_ui_format", "/workflow")
     assert "Export (API)" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kept"),
+    [
+        (Unavailable(service="scheduler", retry_after_s=1), True),
+        (JobNotRepeatable(state=JobState.FAILED), False),
+    ],
+)
+async def test_a_retry_that_may_have_been_accepted_holds_its_uploads(
+    gateway: Gateway, script: Script, database_url: str, refusal: Refusal, kept: bool
+) -> None:
+    """The scheduler may have committed it before its database went away, and it would run without them."""
+    ordered: list[OrderJob] = []
+
+    async def order(asked: OrderJob, _: Address) -> JobOrdered:
+        ordered.append(asked)
+        raise refusal
+
+    async def inspect(asked: InspectJob, _: Address) -> JobInspected:
+        return JobInspected(job=script.scheduler.jobs[asked.job_id], attempts=())
+
+    async def record(_asked: RecordAction, _: Address) -> Done:
+        return Done()
+
+    image = await uploaded(gateway, "red")
+    made = (await submit(gateway, {"prompt": "a", "image": image, "denoise": 0.5})).json()
+    script.scheduler.change(UUID(made["job_id"]), JobState.FAILED)
+    script.auth.change(script.bob, role=Role.ADMIN)
+    bus = Bus(gateway.nats_url, name="operations", user=None, password=None, inbox="_INBOX_operations")
+    bus.serve(ORDER_JOB, order)
+    bus.serve(INSPECT_JOB, inspect)
+    bus.serve(RECORD_ACTION, record)
+    await bus.start()
+    try:
+        answer = await gateway.http.post(f"/api/v1/admin/jobs/{made['job_id']}/requeue", headers=BOB)
+    finally:
+        await bus.stop()
+    assert answer.status_code == STATUS[refusal.refused.kind], answer.text
+    [asked] = ordered
+    assert asked.retry_id is not None
+    assert await held(database_url, asked.retry_id) is kept
