@@ -44,8 +44,10 @@ async def test_a_prompt_becomes_the_built_in_graph(gateway: Gateway, script: Scr
 
 async def test_the_same_key_and_body_is_the_same_job(gateway: Gateway, script: Script) -> None:
     headers = ALICE | {"Idempotency-Key": "k1"}
-    first = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a", "steps": 3})
-    second = await gateway.http.post("/api/v1/jobs", headers=headers, json={"steps": 3, "prompt": "a"})
+    ordered = {"prompt": "a", "steps": 3, "labels": {"a": "1", "b": "2", "c": "3"}}
+    otherwise = {"labels": {"c": "3", "b": "2", "a": "1"}, "steps": 3, "prompt": "a"}
+    first = await gateway.http.post("/api/v1/jobs", headers=headers, json=ordered)
+    second = await gateway.http.post("/api/v1/jobs", headers=headers, json=otherwise)
     other = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "b"})
     assert second.status_code == 201
     assert second.headers["idempotent-replayed"] == "true"
