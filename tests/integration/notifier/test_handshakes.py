@@ -80,6 +80,9 @@ async def test_b_80_an_address_is_what_a_trusted_proxy_says_and_of_ipv6_the_netw
     async with world_at(nats_server.url, database_url, handshakes_per_minute=2) as world:
         told = [await status_of(world, from_(f"203.0.113.{n}")) for n in range(3)]  # nobody is believed here
         assert told == [101, 101, 429]
+        with pytest.raises(InvalidStatus) as refused:
+            await world.watch_many().__aenter__()
+        assert refused.value.response.headers["retry-after"] == "30"  # two a minute
     async with world_at(nats_server.url, database_url, handshakes_per_minute=2, **PROXY) as world:
         told = [await status_of(world, from_(f"2001:db8::{n}")) for n in range(3)]
         assert told == [101, 101, 429]
