@@ -1,7 +1,9 @@
 """Auth does nothing for a while (60 s with AUTH_AWAY_S=60): whoever was let in goes on, nobody new gets in."""
 
+import asyncio
 import os
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -39,3 +41,35 @@ async def test_holders_of_tokens_and_keys_go_on_for_as_long_as_auth_is_away(frag
         async with fragile.client(key["X-API-Key"]) as client:
             for job_id in ended:
                 assert (await fragile.ended(client, job_id))["status"] == "completed"
+
+
+async def test_an_operators_order_that_nobody_can_record_is_not_carried_out(fragile: Fleet) -> None:
+    async with fragile.client() as client, fragile.client(fragile.credentials["admin_key"]) as admin:
+
+        async def node() -> dict[str, Any]:
+            (stands,) = (await admin.get("/admin/nodes")).json()["nodes"]
+            return {name: stands[name] for name in ("node", "cordoned_at", "drain_at")}
+
+        of_node = f"/admin/nodes/{(await node())['node']}"
+        assert (await admin.post(f"{of_node}/cordon")).status_code == 200
+        stood = await node()
+        job_id = (await fragile.submit(client, workflow=HELLO))["job_id"]
+        of_job = f"/admin/jobs/{job_id}"
+        orders = [
+            *(("POST", f"{of_job}/{order}", None) for order in ("hold", "release", "requeue", "cancel")),
+            ("PATCH", of_job, {"priority": 7}),
+            *(("POST", f"{of_node}/{order}", None) for order in ("cordon", "uncordon", "drain")),
+            ("DELETE", of_node, None),
+        ]
+        try:
+            async with stopped(fragile, "auth"):
+                answers = await asyncio.gather(*(admin.request(how, what, json=body) for how, what, body in orders))
+                told = [(answer.status_code, "retry-after" in answer.headers) for answer in answers]
+                assert told == [(503, True)] * len(orders)
+                assert await node() == stood
+                job = (await client.get(f"/jobs/{job_id}")).json()
+                assert (job["status"], job["held"]) == ("pending", False)
+            assert (await admin.get(of_job)).json()["priority"] == 0
+        finally:
+            assert (await admin.post(f"{of_node}/uncordon")).status_code == 200
+        assert (await fragile.ended(client, job_id))["status"] == "completed"

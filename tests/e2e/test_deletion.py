@@ -1,6 +1,7 @@
 """What is deleted is gone: from the API, the databases, the disk, whoever was asked to keep it."""
 
 import asyncio
+import hashlib
 import json
 import os
 import zipfile
@@ -14,8 +15,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.e2e.conftest import simulated_only
-from tests.e2e.test_cli import Person
-from tests.e2e.test_identity import PASSWORD, bearer, new_key, registered
+from tests.e2e.test_cli import REFUSED, Person
+from tests.e2e.test_identity import PASSWORD, bearer, new_key, registered, slow
+from tests.e2e.test_uploads_in_jobs import png, upload
 from tests.kit.fleet import HELLO, Fleet
 from tests.kit.waiting import until
 
@@ -115,6 +117,33 @@ async def test_ended_jobs_go_when_an_admin_shortens_their_time(fleet: Fleet) -> 
             assert (await own.get(f"/jobs/{young}")).status_code == 200
 
 
+async def test_an_admin_erases_a_user_and_all_that_is_theirs(fleet: Fleet) -> None:
+    async with fleet.client("") as http, fleet.client(fleet.credentials["admin_key"]) as admin:
+        person, other = await registered(http, "erased"), await registered(http, "bystander")
+        await asyncio.to_thread(fleet.unhurried, person["id"])
+        key = await new_key(http, person)
+        async with fleet.client(key["key"]) as own:
+            await upload(own, png("blue"))
+            job_id = await finished(fleet, own)
+            path = f"/admin/users/{person['id']}"
+            assert (await http.delete(path, headers=bearer(other))).status_code == 403
+            assert (await own.get(f"/jobs/{job_id}")).status_code == 200
+            assert (await admin.delete(path)).status_code == 204
+            again = await admin.delete(path)
+            assert (again.status_code, again.json()["code"]) == (404, "auth.user.not_found")
+            assert (await admin.get(path)).status_code == 404
+
+            async def is_out() -> bool:
+                return (await own.get("/jobs")).status_code in {401, 403}
+
+            await until(is_out)
+
+    async def gone() -> bool:
+        return not files_of(fleet, person["id"]) and not await rows_with(fleet, person["username"])
+
+    await until(gone, within_s=60)
+
+
 async def test_an_export_has_all_that_is_ones_own_and_nothing_else(fleet: Fleet, tmp_path: Path) -> None:
     async with fleet.client("") as http:
         ada, bob = await registered(http, "ada"), await registered(http, "bob")
@@ -124,6 +153,7 @@ async def test_an_export_has_all_that_is_ones_own_and_nothing_else(fleet: Fleet,
         for person in (ada, bob):
             key = await new_key(http, person)
             async with fleet.client(key["key"]) as own:
+                picture = await upload(own, png("red"))
                 jobs[person["id"]] = [await finished(fleet, own, labels={"of": person["username"]}) for _ in range(2)]
                 name = person["username"].replace("-", "_")
                 for number in range(2):
@@ -138,12 +168,18 @@ async def test_an_export_has_all_that_is_ones_own_and_nothing_else(fleet: Fleet,
         assert (by_key.status_code, by_key.json()["code"]) == (403, "auth.session.needed")
     with zipfile.ZipFile(home / "mine.zip") as file:
         assert file.testzip() is None
-        texts = {name: file.read(name).decode() for name in file.namelist()}
+        bytes_of = {name: file.read(name) for name in file.namelist()}
+    texts = {name: content.decode() for name, content in bytes_of.items() if name.endswith(".jsonl")}
     found = {
         name.removesuffix(".jsonl"): [json.loads(line) for line in text.splitlines()] for name, text in texts.items()
     }
     assert [job["job_id"] for job in found["jobs"]] == jobs[ada["id"]][::-1]
     assert all(job["workflow_graph"] and job["outputs"] and job["labels"] for job in found["jobs"])
+    outputs = {output["file"]: output["sha256"] for job in found["jobs"] for output in job["outputs"]}
+    uploads = {one["file"]: one["sha256"] for one in found["uploads"]}
+    assert (len(outputs), len(uploads)) == (2, 1)
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in bytes_of.items() if name not in texts}
+    assert files == outputs | uploads
     assert sorted(one["version"] for one in found["workflows"]) == [1, 2]
     assert found["account"][0]["user"]["username"] == ada["username"]
     assert [key["name"] for key in found["keys"]] == ["e2e"]
@@ -155,11 +191,51 @@ async def test_an_export_has_all_that_is_ones_own_and_nothing_else(fleet: Fleet,
         bob["username"],
         bob["email"],
         *jobs[bob["id"]],
+        picture,
         PASSWORD,
         ada["refresh_token"],
         "password_hash",
     ]
     assert [word for word in others if word in whole] == []
+
+
+async def test_by_command_line_jobs_are_purged_and_an_account_is_erased(fleet: Fleet, tmp_path: Path) -> None:
+    async with fleet.client("") as http:
+        user = await registered(http, "shell")
+        await asyncio.to_thread(fleet.unhurried, user["id"])
+        key = {"COMFYFLEET_KEY": (await new_key(http, user))["key"]}
+    person, name = Person(fleet.base_url, tmp_path), user["username"]
+    async with fleet.client(key["COMFYFLEET_KEY"]) as own:
+        done, waiting = await finished(fleet, own), await finished(fleet, own)
+        running = (await fleet.submit(own, workflow=slow(60)))["job_id"]
+
+        async def runs() -> bool:
+            return bool((await own.get(f"/jobs/{running}")).json()["status"] == "processing")
+
+        await until(runs)
+        refused = await person.runs("purge", running, **key)
+        assert (refused.status, refused.out) == (REFUSED, b"")
+        assert "Cancel it first" in refused.err
+        assert (await person.does("cancel", running, "--purge", **key)).text == "cancelled"  # its node lets go first
+        await person.does("purge", done, **key)
+        assert (await person.runs("purge", done, **key)).status == REFUSED
+        (listed,) = (await person.does("jobs", "--json", **key)).objects
+        assert listed["job_id"] == waiting
+        await until(lambda: not files_of(fleet, done) and not files_of(fleet, running))
+        assert files_of(fleet, waiting)
+
+        await person.does("login", name, "--password-stdin", stdin=f"{PASSWORD}\n")
+        unsure = await person.runs("account", "erase", "--password-stdin", stdin="n\n")
+        assert (unsure.status, unsure.text) == (1, "")
+        assert name in unsure.err
+        wrong = await person.runs("account", "erase", "--yes", "--password-stdin", stdin="not this one\n")
+        assert (wrong.status, wrong.out) == (REFUSED, b"")
+        assert (await person.does("whoami", "--json")).objects[0]["username"] == name
+        assert name in (await person.does("account", "erase", "--yes", "--password-stdin", stdin=f"{PASSWORD}\n")).text
+        assert not (person.home / "config" / "credentials.json").exists()
+        again = await person.runs("login", name, "--password-stdin", stdin=f"{PASSWORD}\n")
+        assert again.status == REFUSED
+        await until(lambda: not files_of(fleet, user["id"]), within_s=60)
 
 
 async def test_s_84_an_erased_account_is_nowhere(fleet: Fleet) -> None:

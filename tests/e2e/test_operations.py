@@ -104,6 +104,9 @@ async def test_a_drained_node_loses_its_job_to_the_other_and_the_owner_pays_once
         shares = [day["endpoints"]["POST /api/v1/jobs"] for day in days if "POST /api/v1/jobs" in day["endpoints"]]
         assert sum(share["images"] for share in shares) == made
         assert sum(share["gpu_seconds"] for share in shares) == pytest.approx(sum(spent), abs=0.01)
+        everybody = await operator.does("usage")
+        assert sum(day["images"] for day in everybody) >= made
+        assert sum(day["jobs"] for day in everybody) >= sum(day["jobs"] for day in days)
         assert (await operator.does("usage", name))[0]["jobs"] == days[0]["jobs"]
         assert "POST" not in (await person.does("usage", **key)).text  # a table for people
     (entry, *_) = await operator.does("audit", "--action", "node.drain")

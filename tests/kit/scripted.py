@@ -108,6 +108,9 @@ class ScriptedScheduler:
             job_ids=tuple(job.job_id for job in there), ended=tuple(job.job_id for job in there if job.state in FINAL)
         )
 
+    async def graph(self, asked: retention.ReadGraph, address: Address) -> retention.JobGraph:
+        return retention.JobGraph(graph={"1": {"job": str(self._own(asked.job_id, address).job_id)}})
+
     async def page(self, asked: ListJobs, address: Address) -> JobPage:
         self.lists.append(asked)
         own = [job for job in self.jobs.values() if str(job.tenant_id) == address.tenant]
@@ -181,6 +184,7 @@ class Script:
         self.scheduler_bus.serve(scheduler.CANCEL_JOB, self.scheduler.cancel)
         self.scheduler_bus.serve(retention.PURGE_JOB, self.scheduler.purge)
         self.scheduler_bus.serve(retention.FIND_JOBS, self.scheduler.find)
+        self.scheduler_bus.serve(retention.READ_GRAPH, self.scheduler.graph)
         self.scheduler_bus.serve(scheduler.LIST_JOBS, self.scheduler.page)
         self.scheduler_bus.serve(scheduler.READ_FLEET, self.scheduler.fleet)
         self.scheduler_bus.serve(scheduler.READ_CLASSES, self.scheduler.classes)

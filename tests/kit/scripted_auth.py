@@ -121,6 +121,8 @@ class ScriptedAuth:
         bus.serve(auth.READ_KEYSET, self.read_keyset)
         bus.serve(auth.READ_CHANGES, self.read_changes)
         bus.serve(auth.READ_ACCOUNT, self.read_account)
+        bus.serve(auth.LIST_KEYS, self.list_keys)
+        bus.serve(retention.LIST_SESSIONS, self.list_sessions)
         bus.serve(auth.MAKE_TICKET, self.make_ticket)
         bus.serve(auth.SPEND_TICKET, self.spend_ticket)
 
@@ -225,6 +227,12 @@ class ScriptedAuth:
         users = tuple(change for change in self.changes if change.at >= since)[: self.page]
         tiers = tuple(TierLimits(tier=tier, limits=limits) for tier, limits in self.tiers.items())
         return Changes(now=users[-1].at if len(users) == self.page else now, tiers=tiers, users=users)
+
+    async def list_keys(self, _asked: auth.ListKeys, _: Address) -> auth.Keys:
+        return auth.Keys(keys=())
+
+    async def list_sessions(self, _asked: retention.ListSessions, _: Address) -> retention.Sessions:
+        return retention.Sessions(sessions=())
 
     async def read_account(self, _asked: ReadAccount, address: Address) -> Account:
         user_id = UUID(address.tenant)

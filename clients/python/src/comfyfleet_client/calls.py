@@ -58,9 +58,9 @@ def read_me() -> Call[Me]:
     return Call(Request("GET", "/auth/me"), reads(Me))
 
 
-def export_me() -> Request:
+def export_me(*, files: bool) -> Request:
     """All that is kept of the account."""
-    return Request("GET", "/auth/me/export")
+    return Request("GET", "/auth/me/export", query={"files": files})
 
 
 def erase_me(password: str) -> Call[None]:

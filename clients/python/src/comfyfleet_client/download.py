@@ -65,10 +65,10 @@ def to_file(caller: Caller, job_id: str, index: int | None, path: Path) -> Flow[
         return (yield from download(caller, job_id, index, file))
 
 
-def export_to_file(caller: Caller, path: Path) -> Flow[None]:
+def export_to_file(caller: Caller, path: Path, *, files: bool) -> Flow[None]:
     """Writes all that is kept of the account to a ZIP file, which is there whole or not at all."""
     with _whole(path) as file:
-        part, request = Part(file), calls.export_me()
+        part, request = Part(file), calls.export_me(files=files)
 
         def once(signature: dict[str, str]) -> Flow[None]:
             answer: Answer = yield Fetch(caller.sending(request, signature), part)

@@ -91,9 +91,9 @@ class Client:
         """Set another password; every other session ends."""
         self._runner.run(self._caller.ask(calls.change_password(current, new)))
 
-    def export(self, to: str | os.PathLike[str]) -> None:
-        """Write all that is kept of the account to a ZIP file, which is there whole or not at all. Needs a session."""
-        self._runner.run(download.export_to_file(self._caller, Path(to)))
+    def export(self, to: str | os.PathLike[str], *, files: bool = True) -> None:
+        """Write all that is kept of the account, with its ``files`` or without, to a ZIP file. Needs a session."""
+        self._runner.run(download.export_to_file(self._caller, Path(to), files=files))
 
     def erase(self, password: str) -> None:
         """Erase the account of the session, everywhere and for good: credentials at once, all else within seconds."""

@@ -213,7 +213,7 @@ def create_app(settings: Settings) -> FastAPI:
         events.router(bus=bus, watching=identity.watching),
         fleet.router(bus=bus, fleet=fleet_view),
         auth.router(bus=bus),
-        export.router(export=AccountExport(bus, kept, workflow_store)),
+        export.router(export=AccountExport(bus, kept, workflow_store, artifacts, objects)),
         keys.router(bus=bus),
         tickets.router(bus=bus, public_url=settings.public_url),
         admin.router(bus=bus, cursor_key=cursor_key),

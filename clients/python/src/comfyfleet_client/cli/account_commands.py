@@ -88,13 +88,14 @@ def export(
     context: typer.Context,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A ZIP file.")],
+    files: Annotated[bool, typer.Option("--files/--no-files", help="With uploads and outputs themselves.")] = True,
 ) -> None:
-    """Save all that is kept of the account: a file of JSON lines for each sort of thing, without bytes of pictures."""
+    """Save all that is kept of the account: a file of JSON lines for each sort of thing, then uploads and outputs."""
     kept = login_file.load()
     if kept is None or kept.url != url_of(context):
         raise NotLoggedIn(url_of(context))
     with session_client(kept) as client:
-        client.export(output)
+        client.export(output, files=files)
     typer.echo(output)
 
 

@@ -1,9 +1,9 @@
 """All that is kept of a user, to take along."""
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from gateway.api.access import Anybody
 from gateway.api.problems import problems
@@ -23,19 +23,23 @@ def router(*, export: AccountExport) -> APIRouter:
     @routes.get(
         "/api/v1/auth/me/export",
         summary="Everything that is kept of the account, as one ZIP file",
-        responses=_ZIP | problems(),
+        responses=_ZIP | problems(422),
         response_class=Response,
     )
-    async def read(who: Anybody) -> Response:
-        """A file of JSON lines for each sort of thing.
+    async def read(
+        who: Anybody,
+        *,
+        files: Annotated[bool, Query(description="With uploads and outputs themselves.")] = True,
+    ) -> Response:
+        """A file of JSON lines for each sort of thing, and behind them the uploads and the outputs of all jobs.
 
-        Account, keys, sessions, usage by day, jobs with their workflows, saved workflows, uploads. No secrets, and not
-        the bytes of results and uploads: fetch those by their ids. One at a time; if something cannot be read, the
-        connection breaks off.
+        Account, keys, sessions, usage by day, saved workflows, uploads, jobs with their workflows; no secrets. The
+        record of an upload or output names its `file`, null where it has none: 50,000 files at most, the newest. What
+        is deleted meanwhile is left out. One export at a time; if something cannot be read, the connection breaks off.
         """
         if who.session_id is None:
             raise SessionNeeded
-        content = await export.begin(who.user_id)
+        content = await export.begin(who.user_id, with_files=files)
         headers = {
             "Content-Type": "application/zip",
             "Content-Disposition": 'attachment; filename="comfyfleet-account.zip"',

@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -111,7 +111,7 @@ class Objects:
             return 0
         return await asyncio.to_thread(_delete_halves, self._folder, time.time() - age.total_seconds())
 
-    async def open(self, key: str, part: ByteRange) -> AsyncIterator[bytes]:
+    async def open(self, key: str, part: ByteRange) -> AsyncGenerator[bytes, None]:
         """The bytes of a non-empty part, in chunks, without holding more than one of them.
 
         Raises:
@@ -137,7 +137,7 @@ async def _joined(begun: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
         yield chunk
 
 
-async def _chunks(stream: AsyncIterable[Buffer]) -> AsyncIterator[bytes]:
+async def _chunks(stream: AsyncIterable[Buffer]) -> AsyncGenerator[bytes, None]:
     try:
         async for chunk in stream:
             yield bytes(chunk)

@@ -5,23 +5,19 @@ import zipfile
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from chassis.bus import Bus
 from contracts.gateway import NoArtifact
 from contracts.scheduler import Output
 from gateway.domain.archive_name import ArchiveNames
-from gateway.domain.byte_range import ByteRange
 from gateway.domain.zip_sink import ZipSink
 from gateway.store.artifacts import Artifact, Artifacts
 from gateway.store.objects import Objects
 from gateway.usecases.find_result import read_finished
+from gateway.usecases.stored_file import BrokenOffError, StoredFile, pack
 
 LOOKUPS_AT_ONCE = 8
-
-
-class BrokenOffError(RuntimeError):
-    """An output vanished while it was being sent. The connection ends with it, so that nobody takes a part for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +55,7 @@ async def find_archive(text: str, *, tenant: str, bus: Bus, artifacts: Artifacts
 
 
 async def stream(archive: Archive, objects: Objects) -> AsyncGenerator[bytes, None]:
-    """The ZIP file piece by piece, holding one at a time; pictures do not get smaller, so they are stored as they are.
+    """The ZIP file piece by piece, holding one at a time.
 
     Raises:
         BrokenOffError: an output is not there any more, or not as long as it was.
@@ -67,30 +63,11 @@ async def stream(archive: Archive, objects: Objects) -> AsyncGenerator[bytes, No
     sink, names = ZipSink(), ArchiveNames()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as made:
         for output, artifact in archive.files:
-            entry = zipfile.ZipInfo(names.name(output.name), _dos_time(archive.made_at))
-            entry.external_attr = 0o644 << 16
-            entry.file_size = left = artifact.size_bytes  # by which zipfile decides about ZIP64
-            with made.open(entry, "w") as file:
-                async with aclosing(_content(artifact, objects)) as chunks:
-                    async for chunk in chunks:
-                        left -= len(chunk)
-                        file.write(chunk)
-                        yield sink.taken()
-                if left:
-                    raise BrokenOffError(artifact.key)
+            file = StoredFile(names.name(output.name), artifact.key, artifact.size_bytes, archive.made_at)
+            try:
+                async with aclosing(pack(file, into=made, sink=sink, objects=objects)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            except FileNotFoundError as error:
+                raise BrokenOffError(artifact.key) from error
     yield sink.taken()  # never reached after an error: what zipfile has written as the end is not the end then
-
-
-async def _content(artifact: Artifact, objects: Objects) -> AsyncGenerator[bytes, None]:
-    if not artifact.size_bytes:
-        return
-    try:
-        async for chunk in await objects.open(artifact.key, ByteRange(0, artifact.size_bytes)):
-            yield chunk
-    except OSError as error:
-        raise BrokenOffError(artifact.key) from error
-
-
-def _dos_time(moment: datetime) -> tuple[int, int, int, int, int, int]:
-    utc = moment.astimezone(UTC)
-    return (max(1980, utc.year), utc.month, utc.day, utc.hour, utc.minute, utc.second)

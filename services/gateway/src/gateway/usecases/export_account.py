@@ -1,4 +1,4 @@
-"""All that is kept of a user, as one ZIP stream: a file of JSON lines for each sort of thing."""
+"""All that is kept of a user, as one ZIP stream: a file of JSON lines for each sort of thing, then all files."""
 
 import json
 import zipfile
@@ -18,30 +18,42 @@ from contracts.scheduler import LIST_JOBS, Job, ListJobs, UnknownJob
 from contracts.wire.errors import Relayed
 from gateway.domain.errors import ExportRunning
 from gateway.domain.zip_sink import ZipSink
+from gateway.store.artifacts import Artifacts
+from gateway.store.objects import Objects
 from gateway.store.uploads import Uploads
 from gateway.store.workflows import Workflows
+from gateway.usecases.export_files import ExportFiles
 
 PAGE = 100
 AGAIN_S = 10
+FILES = 50_000  # in one export; zipfile and we remember some hundred bytes of each
 
 Records = AsyncGenerator[dict[str, Any], None]
 
 
 @dataclass
 class AccountExport:
-    """Makes exports, one at a time for each user in each process; it holds one page of records in memory.
+    """Makes exports, one at a time for each user in each process.
 
-    Passwords, keys and tokens are in none: nobody keeps them but as digests. The bytes of outputs and uploads are not
-    either; their records say where to fetch them.
+    It holds one page of records or one piece of a file in memory, and the names of the files that follow.
+
+    Passwords, keys and tokens are in none: nobody keeps them but as digests.
     """
 
     bus: Bus
     uploads: Uploads
     workflows: Workflows
+    artifacts: Artifacts
+    objects: Objects
     _running: set[UUID] = field(default_factory=set)
 
-    async def begin(self, user_id: UUID) -> AsyncGenerator[bytes, None]:
+    async def begin(self, user_id: UUID, *, with_files: bool) -> AsyncGenerator[bytes, None]:
         """The ZIP file, piece by piece. What can be refused is refused before its first.
+
+        Args:
+            user_id: whose.
+            with_files: with the bytes of uploads and outputs, the newest ``FILES`` of them. The records of all of them
+                say under ``file`` which one it is, null for none.
 
         Raises:
             ExportRunning: one of this user is on its way.
@@ -51,7 +63,9 @@ class AccountExport:
             raise ExportRunning(retry_after_s=AGAIN_S)
         self._running.add(user_id)
         try:
-            return self._stream(await self._known(str(user_id)), user_id)
+            at_most = FILES if with_files else 0
+            files = ExportFiles(str(user_id), self.artifacts, self.objects, at_most=at_most)
+            return self._stream(await self._known(str(user_id)), str(user_id), files)
         except BaseException:
             self.end(user_id)
             raise
@@ -73,24 +87,29 @@ class AccountExport:
             "usage": _dumped(usage.days),
         }
 
-    async def _stream(self, known: dict[str, list[dict[str, Any]]], user_id: UUID) -> AsyncGenerator[bytes, None]:
-        tenant, sink = str(user_id), ZipSink()
-        files = {name: _each(records) for name, records in known.items()} | {
-            "jobs": self._jobs(tenant),
+    async def _stream(
+        self, known: dict[str, list[dict[str, Any]]], tenant: str, files: ExportFiles
+    ) -> AsyncGenerator[bytes, None]:
+        sink = ZipSink()
+        sorts = {name: _each(records) for name, records in known.items()} | {
             "workflows": self._workflows(tenant),
-            "uploads": self._uploads(tenant),
+            "uploads": self._uploads(tenant, files),
+            "jobs": self._jobs(tenant, files),
         }
         with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as made:
-            for name, records in files.items():
-                with made.open(f"{name}.jsonl", "w", force_zip64=True) as file:
+            for name, records in sorts.items():
+                with made.open(f"{name}.jsonl", "w", force_zip64=True) as lines:
                     async with aclosing(records):
                         async for record in records:
-                            file.write(json.dumps(record, ensure_ascii=False, default=str).encode() + b"\n")
+                            lines.write(json.dumps(record, ensure_ascii=False, default=str).encode() + b"\n")
                             if piece := sink.taken():
                                 yield piece
+            async with aclosing(files.pack(made, sink)) as pieces:
+                async for piece in pieces:
+                    yield piece
         yield sink.taken()
 
-    async def _jobs(self, tenant: str) -> Records:
+    async def _jobs(self, tenant: str, files: ExportFiles) -> Records:
         async for job in self._every_job(tenant):
             try:
                 graph = (await self.bus.ask(READ_GRAPH, ReadGraph(job_id=job.job_id), tenant=tenant)).graph
@@ -98,7 +117,10 @@ class AccountExport:
                 if relayed.refused.code == UnknownJob.code:  # purged since the page was read
                     continue
                 raise
-            yield job.model_dump(mode="json") | {"workflow_graph": graph}
+            record = job.model_dump(mode="json")
+            for output, name in zip(record["outputs"], files.of_outputs(job), strict=True):
+                output["file"] = name
+            yield record | {"workflow_graph": graph}
 
     async def _every_job(self, tenant: str) -> AsyncIterator[Job]:
         before, more = None, True
@@ -119,11 +141,11 @@ class AccountExport:
                         yield asdict(version.heading) | {"workflow": version.graph, "parameters": parameters}
             before = headings[-1].id
 
-    async def _uploads(self, tenant: str) -> Records:
+    async def _uploads(self, tenant: str, files: ExportFiles) -> Records:
         before = None
         while page := await self.uploads.page(tenant, before=before, at_most=PAGE):
             for upload in page:
-                yield asdict(upload)
+                yield asdict(upload) | {"file": files.of_upload(upload)}
             before = page[-1].id
 
 
