@@ -57,6 +57,20 @@ async def test_the_same_key_and_body_is_the_same_job(gateway: Gateway, script: S
     assert len(script.scheduler.jobs) == 1
 
 
+async def test_what_is_said_of_a_job_reaches_the_scheduler(gateway: Gateway, script: Script) -> None:
+    said = {"priority": -7, "labels": {"a": "1"}, "start_within_seconds": 30, "run_within_seconds": 9.5}
+    for body in ({"prompt": "a", "seed": 11, "model": "rare.safetensors"}, {"workflow": WORKFLOW}):
+        answer = await gateway.http.post("/api/v1/jobs", headers=ALICE | {"Idempotency-Key": "k"}, json=body | said)
+        assert answer.status_code == 201, answer.text
+        script.scheduler.keys.clear()
+    first, second = script.scheduler.submits
+    for asked in (first, second):
+        assert asked.model_dump(include={*said}) == said
+        assert asked.idempotency_key == "k"
+    assert (first.workflow, first.model, first.seed) == ("text-to-image", "rare.safetensors", 11)
+    assert (second.workflow, second.model, second.seed, second.graph) == ("custom", None, None, WORKFLOW)
+
+
 async def test_b_21_two_idempotency_keys_are_one_too_many(gateway: Gateway, script: Script) -> None:
     headers = [*ALICE.items(), ("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
     answer = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a"})
