@@ -53,7 +53,8 @@ async def test_requests_are_counted_by_template_for_whoever_made_them(
     today = datetime.now(UTC).date()
     shares = {"POST /api/v1/jobs/batch": EndpointUse(images=4, gpu_seconds=1.23456)}
     used = UsageDay(day=today, jobs=2, images=5, gpu_seconds=1.5, endpoints=shares)
-    script.scheduler.used[str(script.alice)] = (used,)
+    earlier = UsageDay(day=today - timedelta(days=2), jobs=1, images=1, gpu_seconds=0.5)
+    script.scheduler.used[str(script.alice)] = (used, earlier)
     async with gateway_at(nats_server.url, database_url, tmp_path, 0.1) as http:
         for number in range(5):
             assert (await http.get(f"/api/v1/jobs/{uuid4()}", headers=ALICE)).status_code == 404
@@ -76,6 +77,9 @@ async def test_requests_are_counted_by_template_for_whoever_made_them(
 
         await until(bobs)
         body: dict[str, Any] = (await http.get("/api/v1/usage", headers=ALICE)).json()
+        days = [day["day"] for day in body["usage"]]
+        assert days == sorted(days, reverse=True)
+        assert {str(today), str(earlier.day)} <= {*days}
         day = next(day for day in body["usage"] if day["day"] == str(today))
         assert (day["jobs"], day["images"], day["gpu_seconds"]) == (2, 5, 1.5)
         assert day["requests"] == sum(endpoint["requests"] for endpoint in day["endpoints"].values())
