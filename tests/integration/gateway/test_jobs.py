@@ -136,6 +136,12 @@ async def test_a_bearer_key_is_as_good(gateway: Gateway) -> None:
         (b'{"prompt": "a", "width": 65}', "request.invalid", "/width"),
         (b'{"prompt": "a", "seed": 18446744073709551616}', "request.invalid", "/seed"),
         (b'{"prompt": "a", "tenant_id": "x"}', "request.invalid", "/tenant_id"),
+        (
+            json.dumps({"prompt": "a", "labels": dict.fromkeys("abcdefghijklmnopqrstu", "x")}),
+            "request.invalid",
+            "/labels",
+        ),
+        (b'{"prompt": "a", "priority": 101}', "request.invalid", "/priority"),
         (b'{"prompt": "a", "workflow": {"1": {}}}', "request.invalid", ""),
         (b'{"workflow": {}}', "workflow.invalid", "/workflow"),
         (

@@ -77,9 +77,9 @@ async def test_requests_are_counted_by_template_for_whoever_made_them(
 
         await until(bobs)
         body: dict[str, Any] = (await http.get("/api/v1/usage", headers=ALICE)).json()
-        days = [day["day"] for day in body["usage"]]
-        assert days == sorted(days, reverse=True)
-        assert {str(today), str(earlier.day)} <= {*days}
+        shown = [str(day["day"]) for day in body["usage"]]
+        assert shown == sorted(shown, reverse=True)
+        assert {str(today), str(earlier.day)} <= {*shown}
         day = next(day for day in body["usage"] if day["day"] == str(today))
         assert (day["jobs"], day["images"], day["gpu_seconds"]) == (2, 5, 1.5)
         assert day["requests"] == sum(endpoint["requests"] for endpoint in day["endpoints"].values())
