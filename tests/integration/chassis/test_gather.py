@@ -220,7 +220,10 @@ async def test_an_answer_that_does_not_come_leaves_each_in_doubt(nats: NatsServe
     async with connected(nats.url) as deaf, connected(nats.url, "asker") as asker:
         await deaf.hear(silent.pattern, listen)
         await settled(deaf)
-        told = await asyncio.gather(*[asker.ask(silent, Question(text="a")) for _ in range(3)], return_exceptions=True)
+        async with asyncio.timeout(5):
+            told = await asyncio.gather(
+                *[asker.ask(silent, Question(text="a")) for _ in range(3)], return_exceptions=True
+            )
     assert [type(one) for one in told] == [Unavailable] * 3
     assert all(isinstance(one, Unavailable) and isinstance(one.__cause__, TimeoutError) for one in told)
 

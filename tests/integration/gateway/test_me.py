@@ -33,6 +33,14 @@ async def test_me_says_what_is_used_and_left(house: House) -> None:
     assert me["resets_at"].endswith("Z")
 
 
+async def test_other_methods_of_its_path_are_not_it(house: House) -> None:
+    _, session = await house.user()
+    for method in ("POST", "HEAD"):
+        answer = await house.http.request(method, ME, headers=session)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, DELETE"), method
+    assert (await house.http.get(f"{ME}/", headers=session)).status_code == 404
+
+
 async def test_without_a_limit_nothing_is_left_to_say(house: House) -> None:
     _, session = await house.user()
     house.uses.limit = None
