@@ -49,10 +49,12 @@ class FleetKnowledge:
         catalogs = [self._catalogs[digest] for digest in self._digests]
         if not catalogs:
             raise NoFleet(retry_after_s=5)
-        findings = [check(graph, catalog, uploads) for catalog in catalogs]
-        for catalog, errors in zip(catalogs, findings, strict=True):
+        findings = []
+        for catalog in catalogs:
+            errors = check(graph, catalog, uploads)
             if not errors:
                 return needs_of(graph, catalog)
+            findings.append(errors)
         raise InvalidWorkflow(min(findings, key=len))
 
     def expect_requirements(self) -> None:
