@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contracts.scheduler import AttemptRef
+from contracts.workflow import PREVIEW_CLASSES
 
 PREFIX_INPUT = "filename_prefix"
 DEFAULT_PREFIX = "ComfyUI"
@@ -16,18 +17,22 @@ _UNSAFE = re.compile(r"[^\w .%+=@()-]", re.ASCII)
 def stage(graph: Mapping[str, Any], ref: AttemptRef, files: Mapping[str, str]) -> dict[str, Any]:
     """The graph with every output in a folder of this attempt alone, and files by the names that the node has for them.
 
-    Two attempts so never meet in the node's output folder, and a node never answers with the files of an earlier run:
-    its cache is keyed by the prefix too. Everything else stays as it was sent.
+    Two attempts so never meet in the node's output folder, and a node never answers with the files of an earlier run,
+    in which the whole graph of another tenant may stand: its cache is keyed by all inputs. A node that only shows has
+    no prefix and is given one: ComfyUI ignores an input that a class does not have (0.33). All else stays as it was.
 
     Args:
         files: names by upload id. The scheduler has seen that these ids stand only where a node takes a file.
     """
     folder = f"{ref.job_id}/{ref.attempt}"
-    return {node_id: _staged(node, folder, files) for node_id, node in graph.items()}
+    return {
+        node_id: _staged(node, folder, files, shows=node["class_type"] in PREVIEW_CLASSES)
+        for node_id, node in graph.items()
+    }
 
 
-def _staged(node: Mapping[str, Any], folder: str, files: Mapping[str, str]) -> dict[str, Any]:
-    inputs = dict(node["inputs"])
+def _staged(node: Mapping[str, Any], folder: str, files: Mapping[str, str], *, shows: bool) -> dict[str, Any]:
+    inputs = ({PREFIX_INPUT: DEFAULT_PREFIX} if shows else {}) | node["inputs"]
     for name, value in inputs.items():
         if isinstance(value, str):
             inputs[name] = f"{folder}/{_plain(value)}" if _names_files(name) else files.get(value, value)
