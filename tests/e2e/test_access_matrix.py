@@ -115,7 +115,7 @@ ROWS: dict[str, Row] = {
     "DELETE /api/v1/admin/users/{user_id}": admins(404, paths={"user_id": NOBODY}),
     "PATCH /api/v1/admin/users/{user_id}": admins(json={"is_active": True}),
     "GET /api/v1/admin/tiers": admins(),
-    "PATCH /api/v1/admin/tiers/{name}": admins(json={"limits": {"queue_cap": 100}}),
+    "PATCH /api/v1/admin/tiers/{name}": admins(json={"limits": {"queue_cap": 10}}),  # as it is: others count on it
     "GET /api/v1/usage": own("jobs:read"),
     "GET /api/v1/admin/usage": admins(),
     "GET /api/v1/admin/users/{user_id}/usage": admins(),
