@@ -52,3 +52,15 @@ def test_links_and_everything_else_stay() -> None:
     graph = {"1": node}
     assert stage(graph, REF, FILES) == graph
     assert graph["1"] is node
+
+
+@pytest.mark.parametrize("shown", ["PreviewImage", "MaskPreview"])
+def test_a_preview_is_of_its_attempt_alone(shown: str) -> None:
+    graph = {"3": {"class_type": shown, "inputs": {"images": ["1", 0]}}}
+    once, again = (
+        stage(graph, REF.model_copy(update={"attempt": attempt}), FILES)["3"]["inputs"] for attempt in (1, 2)
+    )
+    assert once == {"images": ["1", 0], "filename_prefix": f"{REF.job_id}/1/ComfyUI"}
+    assert again != once
+    chosen = {"3": {"class_type": shown, "inputs": {"filename_prefix": "same"}}}
+    assert stage(chosen, REF, FILES)["3"]["inputs"] == {"filename_prefix": f"{REF.job_id}/2/same"}

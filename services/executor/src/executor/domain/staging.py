@@ -17,9 +17,10 @@ _UNSAFE = re.compile(r"[^\w .%+=@()-]", re.ASCII)
 def stage(graph: Mapping[str, Any], ref: AttemptRef, files: Mapping[str, str]) -> dict[str, Any]:
     """The graph with every output in a folder of this attempt alone, and files by the names that the node has for them.
 
-    Two attempts so never meet in the node's output folder, and a node never answers with the files of an earlier run,
-    in which the whole graph of another tenant may stand: its cache is keyed by all inputs. A node that only shows has
-    no prefix and is given one: ComfyUI ignores an input that a class does not have (0.33). All else stays as it was.
+    Two attempts so never meet in the node's output folder, and what has a prefix is never answered with the files of an
+    earlier run, in which the whole graph of another tenant may stand: a node's cache is keyed by all inputs. Previews
+    of pictures have none and are given one, since ComfyUI ignores an input that a class does not have (0.33); other
+    output nodes without a prefix are not. All else stays as it was sent.
 
     Args:
         files: names by upload id. The scheduler has seen that these ids stand only where a node takes a file.

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
+from cachetools import LRUCache
+
 from chassis.postgres import Database
 from chassis.statement import Connection
 from contracts.auth import UnknownTenant
@@ -28,7 +30,8 @@ class JobAdmission:
 
     def __init__(self, database: Database, reader: JobReader) -> None:
         self._database, self._reader = database, reader
-        self._known: dict[UUID, Account] = {}  # taken out while it is used: whoever fails has forgotten
+        # Taken out while it is used: whoever fails has forgotten.
+        self._known: LRUCache[UUID, Account] = LRUCache(maxsize=KNOWN)
 
     async def decide(self, candidates: Sequence[Candidate], patient: bool) -> list[Answer | None]:
         """The committed decision on each, in order.
@@ -74,16 +77,18 @@ class JobAdmission:
         """The jobs as they were written; none if nothing was, which under their tenants' locks cannot be."""
         whose = {verdict.candidate.tenant_id for verdict in accepted}
         written = await submits.write(connection, accepted, {one: ledgers[one].account for one in whose})
-        for one in whose if written else ():
-            self._remember(ledgers[one].closed(written[0].version))
-        return {verdict.job_id: verdict.standing(row) for verdict, row in zip(accepted, written, strict=bool(written))}
+        if not written:
+            return {}
+        for one in whose:  # if this is not committed, no row will ever be of that version
+            self._known[one] = ledgers[one].closed(written[0].version)
+        return {verdict.job_id: verdict.standing(row) for verdict, row in zip(accepted, written, strict=True)}
 
     async def _answer(self, connection: Connection, verdict: Verdict, standings: dict[UUID, Standing]) -> Answer:
         if isinstance(verdict, Refusal):
             return verdict
-        standing = standings.get(verdict.job_id)
-        if standing is None:
+        if isinstance(verdict, Replayed) and verdict.job_id not in standings:
             return KeyOfPurgedJob()
+        standing = standings[verdict.job_id]
         eta = await self._reader.eta(connection, standing.queue_position)
         return Submitted(job=view(standing, eta), replayed=isinstance(verdict, Replayed), quota=verdict.quota)
 
@@ -93,9 +98,3 @@ class JobAdmission:
         if len(accounts) < len(whose) or len({account.today for account in accounts}) > 1:
             return {}
         return {account.id: Ledger(account) for account in accounts}
-
-    def _remember(self, account: Account) -> None:
-        """Before its transaction has committed or not: if not, no row will ever be of that version."""
-        if len(self._known) >= KNOWN:
-            self._known.pop(next(iter(self._known)))
-        self._known[account.id] = account
