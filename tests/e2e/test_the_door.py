@@ -8,6 +8,7 @@ from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
 from tests.kit.fleet import HELLO, Fleet
+from tests.kit.nats import settled
 from tests.kit.waiting import until
 
 
@@ -19,7 +20,7 @@ async def test_an_outside_system_submits_and_follows_its_jobs(fleet: Fleet, clie
         events.append((message.subject, json.loads(message.data)))  # type: ignore[attr-defined]
 
     await outside.subscribe("jobs.event.>", cb=hear)
-    await outside.flush()
+    await settled(outside)
     reply = json.loads((await outside.request("jobs.submit", json.dumps({"workflow": HELLO}).encode(), timeout=5)).data)
     job_id = reply["job_id"]
     assert (await client.get(f"/jobs/{job_id}")).status_code == 200  # committed, and the demo user's
@@ -67,11 +68,11 @@ async def test_s_6_an_outside_system_neither_acts_for_nor_overhears_anybody_else
     await until(lambda: sum("permissions violation" in problem.lower() for problem in problems) >= len(forbidden))
     for subject in (">", "live.>", "evt.>", "_INBOX_gateway.>"):
         await outside.subscribe(subject, cb=hear)
-    await outside.flush()
+    await settled(outside)
     async with fleet.client(fleet.credentials["admin_key"]) as client:
         job = await fleet.submit(client, workflow=HELLO)
         await fleet.ended(client, job["job_id"])
-    await outside.flush()
-    await asyncio.wait_for(outside.flush(), 5)
+    await settled(outside)
+    await asyncio.wait_for(settled(outside), 5)
     assert overheard == []
     await outside.close()

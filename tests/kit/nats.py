@@ -10,10 +10,20 @@ import tempfile
 from pathlib import Path
 
 import httpx
+from nats.aio.client import Client
 
 from stack.linux import die_with_parent
 from stack.ports import free_ports
 from tests.kit.waiting import until
+
+
+async def settled(client: Client) -> None:
+    """Return once the server has read all that was subscribed and published.
+
+    nats-py's PING overtakes what is still to be written: the second one comes behind it.
+    """
+    for _ in range(2):
+        await client.flush()
 
 
 class NatsServer:

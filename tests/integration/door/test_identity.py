@@ -17,7 +17,7 @@ from contracts.auth import BadCredential, Jwk, Keyset, Principal, Role, Scope, T
 from contracts.wire.errors import Unavailable
 from door.identity import Identity
 from tests.integration.chassis.conftest import bus_at, connected
-from tests.kit.nats import NatsServer
+from tests.kit.nats import NatsServer, settled
 from tests.kit.scripted import Script
 from tests.kit.scripted_auth import UNLIMITED, SigningKey, key_id
 from tests.kit.waiting import until
@@ -406,7 +406,7 @@ async def test_f_152_an_answer_that_is_no_keyset_changes_nothing(script: Script,
     async with door(script, nats.url, refetch_s=0) as identity, connected(nats.url, "raw") as raw:
         await script.auth_goes()
         await raw.hear(auth.READ_KEYSET.pattern, answer)
-        await raw._client.flush()
+        await settled(raw._client)
         assert await is_refused(identity, script.auth.token(script.alice, key=SigningKey("unknown")))
         assert len(answered) == 1
         assert await is_good(identity, script.auth.token(script.alice))

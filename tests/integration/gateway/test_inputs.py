@@ -27,6 +27,7 @@ from contracts.scheduler import SUBMIT_JOB, InvalidWorkflow, JobState, SubmitJob
 from contracts.wire.errors import STATUS, FieldError, Refusal, Unavailable
 from contracts.wire.topic import Address
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway
+from tests.kit.nats import settled
 from tests.kit.pictures import file_of
 from tests.kit.scripted import Script
 
@@ -150,7 +151,7 @@ async def test_a_submit_that_nobody_got_holds_nothing_and_one_in_doubt_holds_on(
     assert (refused.status_code, refused.json()["code"]) == (503, "service.unavailable")
     async with await nats.connect(gateway.nats_url) as taker:  # takes it, and dies without a word
         taken = await taker.subscribe(SUBMIT_JOB.pattern)
-        await taker.flush()
+        await settled(taker)
         answer = await submit(gateway, asked | {"image": doubtful})
         assert (answer.status_code, answer.json()["code"]) == (503, "service.unavailable")
         assert doubtful.encode() in (await taken.next_msg(timeout=5)).data

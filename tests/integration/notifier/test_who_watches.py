@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from contracts.auth import BadCredential, Role, Scope, UserChanged
 from contracts.scheduler import JobState
 from tests.integration.notifier.conftest import World, frame, rest, states
+from tests.kit.nats import settled
 from tests.kit.scripted_auth import SigningKey, key_id
 from tests.kit.waiting import until
 
@@ -130,7 +131,7 @@ async def test_f_120_nothing_is_told_after_the_word_that_a_key_is_revoked(world:
     async with world.watch(job_id) as socket:
         await frame(socket)
         await world.script.say(revoke_key(world, uuid4()))
-        await world.script.auth_bus._client.flush()
+        await settled(world.script.auth_bus._client)
         await world.happen(job_id, JobState.SUCCEEDED)
         assert await closing(socket) == ENDED
 

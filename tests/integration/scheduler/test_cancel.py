@@ -7,6 +7,7 @@ import pytest
 from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
 from contracts.scheduler import JobState, LeaseState, Outcome
 from tests.integration.scheduler.conftest import World, bus_as, final
+from tests.kit.nats import settled
 
 
 async def test_a_queued_job_is_cancelled_at_no_cost(world: World) -> None:
@@ -40,7 +41,7 @@ async def test_a_running_job_is_cancelled_at_once_and_holds_its_place_until_the_
             hints.put_nowait(CancelAttempt.model_validate_json(message.data))
 
         await executor.hear(CANCEL_ATTEMPT.subject(key=node.name), hear)
-        await executor._client.flush()
+        await settled(executor._client)
         assert (await world.cancel(tenant, job_id)).state is JobState.CANCELLED
         async with asyncio.timeout(5):
             assert await hints.get() == CancelAttempt(job_id=job_id, attempt=1)

@@ -13,6 +13,7 @@ from contracts.scheduler import JOB_CHANGED_LIVE, JobEvent, JobState, LeaseState
 from contracts.wire.errors import Relayed
 from tests.integration.scheduler.conftest import World, bus_as
 from tests.integration.scheduler.operator import Operator
+from tests.kit.nats import settled
 from tests.kit.waiting import until
 
 
@@ -61,7 +62,7 @@ async def test_a_drained_node_loses_its_job_to_another_and_nobody_pays_for_it(wo
             hints.put_nowait(CancelAttempt.model_validate_json(message.data))
 
         await executor.hear(CANCEL_ATTEMPT.subject(key=node.name), hear)
-        await executor._client.flush()
+        await settled(executor._client)
         drained = await operator.node(node.name, NodeOrder.DRAIN)
         async with asyncio.timeout(5):
             assert await hints.get() == CancelAttempt(job_id=job_id, attempt=1)

@@ -15,6 +15,7 @@ from stack.credentials import OUTSIDE_USER
 from stack.nats_config import NatsPlan, Outside, logins, render
 from stack.nats_server import Nats, binary
 from tests.integration.stack.conftest import OTHER_TENANT, TENANT, Clients
+from tests.kit.nats import settled
 
 JOB = "0193a6c0-0000-7000-8000-00000000000a"
 
@@ -48,7 +49,7 @@ async def test_a_service_that_only_answers_publishes_nothing_but_answers(connect
         await message.respond(b"you")
 
     await auth_client.subscribe(auth.VERIFY_CREDENTIAL.pattern, cb=answer)
-    await auth_client.flush()
+    await settled(auth_client)
     replied = await gateway_client.request(auth.VERIFY_CREDENTIAL.subject(), b"{}", timeout=10)
     assert replied.data == b"you"
     await auth_client.publish(scheduler.JOB_CHANGED.subject(TENANT, JOB), b"{}")
@@ -63,7 +64,7 @@ async def test_the_server_writes_the_outside_systems_tenant(connect: Clients) ->
         await message.respond(message.subject.encode())
 
     await inside.subscribe(gateway.DOOR_SUBMIT.pattern, cb=answer)
-    await inside.flush()
+    await settled(inside)
     replied = await outside.request("jobs.submit", b'{"tenant": "somebody else"}', timeout=10)
     assert replied.data.decode() == gateway.DOOR_SUBMIT.subject(TENANT)
 
@@ -72,7 +73,7 @@ async def test_an_outside_system_hears_its_own_jobs_only(connect: Clients) -> No
     outside = await connect(OUTSIDE_USER)
     node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
     heard = await outside.subscribe("jobs.progress.>")
-    await outside.flush()
+    await settled(outside)
     await node.publish(executor.PROGRESS.subject(OTHER_TENANT, JOB), b"theirs")
     await node.publish(executor.PROGRESS.subject(TENANT, JOB), b"mine")
     first = await heard.next_msg(timeout=10)
