@@ -446,7 +446,7 @@ class FinishAttempt(Command):
 
 
 class AttemptWritten(Fact):
-    """Whether the write was the lease holder's. False means: stop, touch nothing."""
+    """Whether the write was the lease holder's. False means: stop. Nor is a start applied of a job that has ended."""
 
     applied: bool
 

@@ -81,6 +81,7 @@ class Scheduler(Scene):
         self.lease = LeaseState.KEPT
         self.mute_finishes = 0
         self.applies = True
+        self.cancelled = False  # the job at hand, before its attempt began
 
     async def start(self) -> None:
         self.bus.serve(ASK_WORK, self._ask)
@@ -144,7 +145,8 @@ class Scheduler(Scene):
     async def _started(self, start: StartAttempt, _: Address) -> AttemptWritten:
         self.starts.append(start)
         await self.note()
-        return AttemptWritten(applied=self.current is not None and self.current.ref == start.ref)
+        live = self.current is not None and self.current.ref == start.ref
+        return AttemptWritten(applied=live and not self.cancelled)
 
     async def _finished(self, finish: FinishAttempt, _: Address) -> AttemptWritten:
         self.finishes.append(finish)

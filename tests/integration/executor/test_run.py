@@ -87,6 +87,19 @@ async def test_a_heartbeat_that_says_cancelled_stops_the_prompt(start_executor, 
     assert (await scheduler.finish_of(given, within_s=5)).outcome is Outcome.CANCELLED
 
 
+async def test_a_job_that_was_cancelled_before_its_start_frees_the_node(start_executor, scheduler, node) -> None:
+    """The scheduler gives the attempt again and again until its end is told: it holds the node."""
+    await start_executor()
+    scheduler.cancelled = True
+    given = await scheduler.give(slow(30))
+    assert (await scheduler.finish_of(given)).outcome is Outcome.CANCELLED
+    assert [start.ref for start in scheduler.starts] == [given.ref]
+    (entry,) = await node.ledger(given.prompt_id)
+    assert entry["outcome"] == "interrupted"
+    scheduler.cancelled = False
+    assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
+
+
 async def test_a_lost_lease_stops_the_prompt_without_a_word(start_executor, scheduler, gateway, node) -> None:
     await start_executor()
     given = await scheduler.give(slow(30))

@@ -21,14 +21,18 @@ class ReportAttempt:
     at_hand: AtHand
 
     async def started(self, ref: AttemptRef) -> None:
-        """Say that the node took the prompt. Said once: if it is lost, the end says it too."""
+        """Say that the node took the prompt. Said once: if it is lost, the end says it too.
+
+        If it is not applied, the lease is gone, or the job was cancelled before. Then the attempt holds the node until
+        its end is told, so that is told in either case: where the lease is gone, it is not applied.
+        """
         try:
             written = await self.bus.ask(START_ATTEMPT, StartAttempt(ref=ref), key=self.node_name)
         except Refusal as refusal:
             log.info("executor.start.unheard", code=refusal.refused.code)
             return
         if not written.applied:
-            self.at_hand.order(Stop.LOST, ref)
+            self.at_hand.order(Stop.CANCELLED, ref)
 
     async def finished(self, finish: FinishAttempt) -> bool:
         """Say how an attempt ended, again and again until it is answered.
