@@ -65,6 +65,26 @@ async def test_what_is_known_is_not_read_again(world: World, second_sql: asyncpg
     assert (event.at, event.cause, event.seq) == (job.created_at, "submitted", 1)
 
 
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_place_counts_those_that_are_overtaken(
+    world: World, second_sql: asyncpg.Connection, known: bool
+) -> None:
+    """Also one that an operator has put last since, whether the account is remembered or read."""
+    await world.node()
+    tenant = world.tenant()
+    told = [
+        (await world.submit(tenant, priority=priority)).job.queue_position for priority in (0, 5, 3, -2, 0, -2, 5, -3)
+    ]
+    assert told == [1, 1, 2, 4, 4, 6, 2, 8]
+    last = await world.job(tenant, priority=9)
+    order = OrderJob(job_id=last, order=JobOrder.PRIORITISE, priority=-5)
+    await world.system.bus.ask(ORDER_JOB, order)
+    if known:
+        await decided(world, tenant)  # at 0, behind 5, 5, 3, 0 and 0
+    assert (await world.submit(tenant, priority=-4)).job.queue_position == 9 + known
+    assert (await world.submit(tenant, priority=-3)).job.queue_position == 9 + known
+
+
 Change = Callable[[World, asyncpg.Connection, UUID], Awaitable[object]]
 
 
@@ -90,7 +110,13 @@ async def decided(world: World, tenant: UUID) -> None:
     await world.job(tenant)
 
 
-@pytest.mark.parametrize("change", [limits_change, somebody_writes, a_job_on_hold_is_cancelled])
+async def a_job_is_put_last(world: World, _: asyncpg.Connection, tenant: UUID) -> None:
+    """Only which priorities wait."""
+    order = OrderJob(job_id=await world.job(tenant), order=JobOrder.PRIORITISE, priority=-1)
+    await world.system.bus.ask(ORDER_JOB, order)
+
+
+@pytest.mark.parametrize("change", [a_job_is_put_last, limits_change, somebody_writes, a_job_on_hold_is_cancelled])
 async def test_what_has_changed_is_read_anew(world: World, second_sql: asyncpg.Connection, change: Change) -> None:
     await world.node()
     tenant = world.tenant(images_per_day=50)

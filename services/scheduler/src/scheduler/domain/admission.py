@@ -39,6 +39,7 @@ class Account:
     Attributes:
         version: of the row.
         images_today: reserved or made today.
+        lowest_priority: of its jobs that wait; None where none does.
         now: when it was read, by the database's clock, which alone counts.
     """
 
@@ -49,6 +50,7 @@ class Account:
     queue_cap: int | None
     queued: int
     images_today: int
+    lowest_priority: int | None
     now: datetime
 
     @property
@@ -78,10 +80,12 @@ class Accepted:
 
     Attributes:
         ahead: jobs of its tenant that wait, but for those that it overtakes and that were there before its group.
+        overtakes: whether there are any of these; they are counted only then.
     """
 
     candidate: Candidate
     ahead: int
+    overtakes: bool
     quota: Quota
 
     @property
@@ -148,13 +152,22 @@ class Ledger:
             return refusal
         overtaken = sum(other.command.priority < command.priority for other in self._accepted)
         ahead = self.account.queued + len(self._accepted) - overtaken
+        lowest = self.account.lowest_priority
         self._accepted.append(candidate)
-        return Accepted(candidate, ahead, self._quota())
+        return Accepted(candidate, ahead, lowest is not None and lowest < command.priority, self._quota())
 
     def closed(self, version: int) -> Account:
         """The account once what was accepted is written, its row being of that version then."""
-        queued = self.account.queued + len(self._accepted)
-        return replace(self.account, version=version, queued=queued, images_today=self._images_today)
+        waiting = [candidate.command.priority for candidate in self._accepted]
+        if self.account.lowest_priority is not None:
+            waiting.append(self.account.lowest_priority)
+        return replace(
+            self.account,
+            version=version,
+            queued=self.account.queued + len(self._accepted),
+            images_today=self._images_today,
+            lowest_priority=min(waiting),
+        )
 
     @property
     def _images_today(self) -> int:

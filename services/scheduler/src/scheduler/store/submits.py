@@ -26,7 +26,9 @@ _EARLIER = """
 _TODAY = "(now() AT TIME ZONE 'UTC')::date"
 _FACTS = Statement(f"""
 SELECT t.id, t.xmin AS version, t.is_active, t.images_per_day, t.queue_cap, t.queued,
-    coalesce(u.images, 0) AS images_today, now() AS now, earlier.id AS earlier_id, earlier.request_hash AS earlier_hash
+    coalesce(u.images, 0) AS images_today, now() AS now, earlier.id AS earlier_id, earlier.request_hash AS earlier_hash,
+    (SELECT j.priority FROM jobs j WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold
+     ORDER BY j.priority, j.id DESC LIMIT 1) AS lowest_priority
 FROM unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[]), CAST(:keys AS text[]))
     WITH ORDINALITY AS a (tenant_id, id, key, number)
 JOIN tenants t ON t.id = a.tenant_id
@@ -45,10 +47,10 @@ WITH given AS (
         CAST(:hashes AS text[]), CAST(:start_within AS float[]), CAST(:run_within AS float[]),
         CAST(:models AS text[]), CAST(:seeds AS text[]), CAST(:graphs AS text[]), CAST(:inputs AS text[]),
         CAST(:events AS jsonb[]), CAST(:message_ids AS uuid[]), CAST(:subjects AS text[]), CAST(:retries AS uuid[]),
-        CAST(:endpoints AS text[])
+        CAST(:endpoints AS text[]), CAST(:overtaking AS boolean[])
     ) WITH ORDINALITY AS a (id, tenant_id, priority, workflow, labels, requirement_id, images, key, request_hash,
             start_within, run_within, model, seed, graph, inputs, event, message_id, subject, retry_of,
-            endpoint, number)
+            endpoint, overtakes, number)
 ), unchanged AS (
     SELECT t.id FROM unnest(CAST(:accounts AS uuid[]), CAST(:versions AS xid[])) AS a (id, version)
     JOIN tenants t ON t.id = a.id AND t.xmin = a.version
@@ -59,8 +61,10 @@ WITH given AS (
 ), accepted AS (
     SELECT a.*,
         event || jsonb_build_object('at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) AS said,
-        (SELECT count(*) FROM jobs j
-         WHERE j.tenant_id = a.tenant_id AND j.state = 'queued' AND NOT j.on_hold AND j.priority < a.priority) AS behind
+        CASE WHEN a.overtakes THEN
+            (SELECT count(*) FROM jobs j
+             WHERE j.tenant_id = a.tenant_id AND j.state = 'queued' AND NOT j.on_hold AND j.priority < a.priority)
+        ELSE 0 END AS behind
     FROM given a CROSS JOIN sound
 ), made AS (
     INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day, seq,
@@ -149,6 +153,7 @@ async def write(
         message_ids=[new_id() for _ in accepted],
         retries=[command.retry_of for command in commands],
         endpoints=[command.endpoint for command in commands],
+        overtaking=[one.overtakes for one in accepted],
         subjects=[
             JOB_CHANGED.subject(str(one.candidate.tenant_id), str(one.candidate.command.job_id)) for one in accepted
         ],
