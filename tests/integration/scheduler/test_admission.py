@@ -66,9 +66,7 @@ async def test_what_is_known_is_not_read_again(world: World, second_sql: asyncpg
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_a_place_counts_those_that_are_overtaken(
-    world: World, second_sql: asyncpg.Connection, known: bool
-) -> None:
+async def test_a_place_counts_those_that_are_overtaken(world: World, known: bool) -> None:
     """Also one that an operator has put last since, whether the account is remembered or read."""
     await world.node()
     tenant = world.tenant()
