@@ -4,8 +4,8 @@ A graph is ``{node_id: {"class_type": str, "inputs": {...}, "_meta": {...}?}}``;
 What would kill or poison a node (ComfyUI 0.33: nodes without ``inputs``, stray keys, cycles) is refused here.
 """
 
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
 from contracts.wire.errors import FieldError
@@ -19,6 +19,17 @@ BATCHING_INPUTS = ("batch_size", "amount")
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".sft", ".gguf", ".pt", ".pth", ".bin")
 PREVIEW_CLASSES = frozenset({"PreviewImage", "MaskPreview"})
 IMAGE_OUTPUT_CLASSES = frozenset({"SaveImage", "SaveAnimatedWEBP", "SaveAnimatedPNG", *PREVIEW_CLASSES})
+
+_ALWAYS_FINE = frozenset({str, float, bool, type(None)})
+_TOO_WIDE = {
+    "code": "integer_out_of_range",
+    "message": f"An integer in a workflow is from {MIN_INTEGER} to {MAX_INTEGER}.",
+}
+_NO_LINK = {
+    "code": "broken_link",
+    "message": "A link is [id of a node in this workflow, index of one of its outputs]; "
+    'a list as a value is written {"__value__": [...]}.',
+}
 
 Link = tuple[str, int]
 
@@ -51,7 +62,7 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
             "older ones: Settings, Enable Dev mode, then Save (API Format)."
         )
         return {}, (FieldError(pointer=pointer, code="workflow_ui_format", message=message),)
-    if not isinstance(raw, Mapping) or not raw:
+    if not isinstance(raw, dict) or not raw:
         message = "A workflow is a non-empty object of nodes in ComfyUI's API format (Export (API) in the menu)."
         return {}, (FieldError(pointer=pointer, code="workflow_not_a_graph", message=message),)
     if len(raw) > MAX_NODES:
@@ -69,8 +80,7 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
         else:
             graph[str(node_id)] = node
     if not errors:
-        errors.extend(_integer_errors(raw, pointer))
-        errors.extend(_link_errors(graph, pointer))
+        errors.extend(_value_errors(graph, raw, pointer))
     if not errors and (knot := _cycle(graph)):
         message = f"The nodes {' -> '.join(knot)} feed each other in a circle."
         errors.append(
@@ -119,7 +129,7 @@ def ancestors(graph: Graph, node_id: str) -> Iterator[str]:
 
 def _is_ui_format(raw: object) -> bool:
     """Whether this is what ComfyUI's editor saves: lists of nodes and links instead of nodes by id."""
-    return isinstance(raw, Mapping) and isinstance(raw.get("nodes"), list) and isinstance(raw.get("links"), list)
+    return isinstance(raw, dict) and isinstance(raw.get("nodes"), list) and isinstance(raw.get("links"), list)
 
 
 def _read_node(body: object) -> GraphNode | None:
@@ -132,16 +142,25 @@ def _read_node(body: object) -> GraphNode | None:
     return GraphNode(name, inputs)
 
 
-def _integer_errors(raw: Mapping[Any, Any], pointer: str) -> Iterator[FieldError]:
-    """Every part of a node with an integer in it that would not arrive as it was sent."""
-    message = f"An integer in a workflow is from {MIN_INTEGER} to {MAX_INTEGER}."
-    told = partial(FieldError, code="integer_out_of_range", message=message)
-    for node_id, body in raw.items():
-        for name, value in body["inputs"].items():
+def _value_errors(graph: Graph, raw: dict[Any, Any], pointer: str) -> list[FieldError]:
+    """Integers that would not arrive as they were sent, part by part of each node; then lists that are no links."""
+    wide: list[FieldError] = []
+    broken: list[FieldError] = []
+    for node_id, node in graph.items():
+        for name, value in node.inputs.items():
+            kind = type(value)
+            if kind in _ALWAYS_FINE:
+                continue
             if _is_too_wide(value):
-                yield told(pointer=f"{pointer}/{node_id}/inputs/{name}", node_id=str(node_id), input=name)
-        if _is_too_wide(body.get("_meta")):
-            yield told(pointer=f"{pointer}/{node_id}/_meta", node_id=str(node_id))
+                at = f"{pointer}/{node_id}/inputs/{name}"
+                wide.append(FieldError(pointer=at, node_id=node_id, input=name, **_TOO_WIDE))
+            if kind is list and not _is_link(value, graph):
+                at = f"{pointer}/{node_id}/inputs/{name}"
+                broken.append(FieldError(pointer=at, node_id=node_id, input=name, **_NO_LINK))
+    for node_id, body in raw.items():
+        if "_meta" in body and _is_too_wide(body["_meta"]):
+            wide.append(FieldError(pointer=f"{pointer}/{node_id}/_meta", node_id=str(node_id), **_TOO_WIDE))
+    return wide + broken
 
 
 def _is_too_wide(value: object) -> bool:
@@ -153,22 +172,6 @@ def _is_too_wide(value: object) -> bool:
     return isinstance(value, list) and any(map(_is_too_wide, value))
 
 
-def _link_errors(graph: Graph, pointer: str) -> Iterator[FieldError]:
-    """Every list-valued input that is no link to a node of this graph."""
-    for node_id, node in graph.items():
-        for name, value in node.inputs.items():
-            if not isinstance(value, list) or _is_link(value, graph):
-                continue
-            yield FieldError(
-                pointer=f"{pointer}/{node_id}/inputs/{name}",
-                code="broken_link",
-                message="A link is [id of a node in this workflow, index of one of its outputs]; "
-                'a list as a value is written {"__value__": [...]}.',
-                node_id=node_id,
-                input=name,
-            )
-
-
 def _is_link(value: list[Any], graph: Graph) -> bool:
     """Whether this is a whole link into the graph; the output's upper bound needs the node's class."""
     if len(value) != 2:
@@ -178,22 +181,30 @@ def _is_link(value: list[Any], graph: Graph) -> bool:
 
 
 def _cycle(graph: Graph) -> list[str]:
-    """One cycle as a list of node ids, or nothing. Iterative: a chain may be as long as the graph."""
-    done: set[str] = set()
-    for start in graph:
-        path: list[str] = []
-        stack: list[tuple[str, bool]] = [(start, False)]
-        while stack:
-            node_id, leaving = stack.pop()
-            if leaving:
-                done.add(path.pop())
-            elif node_id in path:
-                return [*path[path.index(node_id) :], node_id]
-            elif node_id not in done:
-                path.append(node_id)
-                stack.append((node_id, True))
-                stack.extend((source, False) for _, (source, _slot) in links(graph[node_id]))
+    """One cycle as a list of node ids, or nothing."""
+    if _is_ordered(graph):
+        return []
+    try:
+        TopologicalSorter({node_id: _sources(node) for node_id, node in graph.items()}).prepare()
+    except CycleError as found:
+        knot: list[str] = found.args[1]
+        return knot
     return []
+
+
+def _sources(node: GraphNode) -> list[str]:
+    return [source for _, (source, _slot) in links(node)]
+
+
+def _is_ordered(graph: Graph) -> bool:
+    """Whether every node comes behind all that feed it, as in what ComfyUI exports: then there is no cycle."""
+    before: set[str] = set()
+    for node_id, node in graph.items():
+        for value in node.inputs.values():
+            if type(value) is list and value[0] not in before:
+                return False
+        before.add(node_id)
+    return True
 
 
 def _batch(graph: Graph, node_id: str) -> int:

@@ -56,13 +56,30 @@ def test_what_is_no_graph_is_refused(raw: Any, code: str) -> None:
     assert all(error.pointer.startswith("/workflow") for error in errors)
 
 
-def test_a_chain_as_long_as_allowed_is_read() -> None:
+def chain(length: int) -> dict[str, Any]:
     raw: dict[str, Any] = {"0": NODE}
-    for n in range(1, MAX_NODES):
+    for n in range(1, length):
         raw[str(n)] = {"class_type": "X", "inputs": {"a": [str(n - 1), 0], "b": [str(n - 1), 0]}}
-    graph, errors = read_graph(raw)
+    return raw
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_chain_as_long_as_allowed_is_read(backwards: bool) -> None:
+    raw = chain(MAX_NODES)
+    graph, errors = read_graph(dict(reversed(raw.items())) if backwards else raw)
     assert not errors
     assert len(graph) == MAX_NODES
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_circle_is_shown_and_nothing_else(backwards: bool) -> None:
+    """Nodes 2, 3 and 4 feed each other; those before and behind them do not belong to it."""
+    raw = chain(8)
+    raw["2"] = {"class_type": "X", "inputs": {"a": ["1", 0], "b": ["4", 0]}}
+    _, (error,) = read_graph(dict(reversed(raw.items())) if backwards else raw)
+    knot = error.message.removeprefix("The nodes ").removesuffix(" feed each other in a circle.").split(" -> ")
+    assert knot[0] == knot[-1] == error.node_id
+    assert sorted(knot[1:]) == ["2", "3", "4"]
 
 
 @given(
