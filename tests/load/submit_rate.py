@@ -2,11 +2,13 @@
 
     python -m tests.load.submit_rate [--rounds 5] [--seconds 3] [--connections 16]
 
-One run, rounds in turn, each side against one load generator in a process of its own: a bare route on the same server
-settings, the simulated node's own ``/prompt``, the gateway of a running system, and the same through the development
-proxy. Everything is as it always is: limits of the user counted (quota, queue, requests), every job durable. Only the
-submit path runs: all nodes are busy with one endless job each, so what is submitted waits. For the gateway's side it
-says what each process spent on one submit.
+One run, rounds in turn, each side against one load generator in a process of its own: a bare route on uvicorn as it
+comes, of which the target is; the same on our server settings; the simulated node's own ``/prompt``; the gateway of a
+running system, and the same through the development proxy.
+
+Everything is as it always is: limits of the user counted (quota, queue, requests), every job durable. Only the submit
+path runs: all nodes are busy with one endless job each, so what is submitted waits. For the gateway's side it says what
+each process spent on one submit.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import uvicorn
 from fastapi import FastAPI
 
 from chassis.settings import ServiceSettings
@@ -54,7 +57,7 @@ class Side:
     spent: dict[str, list[float]] = field(default_factory=dict)
 
 
-def bare_app(_: ServiceSettings) -> FastAPI:
+def bare_app(_: ServiceSettings | None = None) -> FastAPI:
     """A route that takes the same body and answers with about what the real one does."""
     app = FastAPI()
     job = "http://127.0.0.1:8000/api/v1/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
@@ -113,11 +116,12 @@ async def busy(fleet: Fleet) -> AsyncIterator[None]:
 
 async def measure(arguments: argparse.Namespace) -> None:
     """Run all sides in turn and print what they reached."""
-    bare_port, node_port = free_ports(2)
-    bare, node = f"http://127.0.0.1:{bare_port}", f"http://127.0.0.1:{node_port}"
+    bare_port, served_port, node_port = free_ports(3)
+    bare, served, node = (f"http://127.0.0.1:{port}" for port in (bare_port, served_port, node_port))
     async with (
         running_fleet("--nodes", "1", "--step-ms", str(STEP_MS)) as fleet,
-        running(bare, "tests.load.submit_rate", "--bare", BARE_PORT=str(bare_port), LOG_LEVEL="ERROR"),
+        running(bare, "tests.load.submit_rate", "--bare", str(bare_port)),
+        running(served, "tests.load.submit_rate", "--served", BARE_PORT=str(served_port), LOG_LEVEL="ERROR"),
         running(node, "simnode", "--port", str(node_port), "--step-ms", str(STEP_MS)),
         httpx.AsyncClient(trust_env=False) as client,
         busy(fleet),
@@ -127,6 +131,7 @@ async def measure(arguments: argparse.Namespace) -> None:
         submission = {"workflow": GRAPH}
         sides = {
             "bare": Side(f"{bare}/bare", submission),
+            "bare, our server": Side(f"{served}/bare", submission),
             "node's own /prompt": Side(f"{node}/prompt", {"prompt": GRAPH}),
             "submit": Side(gateway, submission, fleet.key, counted=True),
             "submit, by proxy": Side(f"{fleet.base_url}/api/v1/jobs", submission, fleet.key),
@@ -162,14 +167,17 @@ def show(sides: dict[str, Side], arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Everything, or the bare server."""
+    """Everything, or a bare server."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--bare", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--served", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.bare:
+        uvicorn.run(bare_app(), port=arguments.bare, log_level="error", access_log=False)
+    elif arguments.served:
         serve_bare(bare_app)
     else:
         asyncio.run(measure(arguments))

@@ -8,7 +8,6 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from nats.aio.msg import Msg
@@ -50,8 +49,7 @@ def unpack(data: bytes, headers: Mapping[str, str]) -> list[Part]:
     return parts
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     part: Part
     until: float  # of the loop's clock
     reply: asyncio.Future[Part]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from contracts.auth import UnknownTenant
@@ -59,8 +60,7 @@ class Account:
         return self.now.date()
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """What only the database knows of a job as it writes it.
 
     Attributes:
@@ -74,8 +74,7 @@ class Written:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A new job, to be written.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from contracts.scheduler import Job, JobError, JobState, Output, Timings
@@ -23,8 +23,7 @@ class Held:
     endpoint: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A job as it stands, with its place in the queue."""
 
     id: UUID

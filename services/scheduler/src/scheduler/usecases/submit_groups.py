@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from contracts.scheduler import Submitted
@@ -18,8 +18,7 @@ Answer = Submitted | Refusal
 Commit = Callable[[Sequence[Candidate], bool], Awaitable[Sequence[Answer | None]]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     candidate: Candidate
     answer: asyncio.Future[Answer]
 
