@@ -20,7 +20,9 @@ async def test_a_saved_workflow_runs_by_name_with_parameters(fleet: Fleet, clien
     name = f"plain-{fleet.process.pid}"
     saved = await client.put(f"/workflows/{name}", json={"workflow": GRAPH, "parameters": PARAMETERS})
     assert saved.status_code == 201, saved.text
-    by_name = await fleet.submit(client, workflow_name=name, version=1, parameters={"color": 0x2040FF})
+    body = {"workflow_name": name, "version": 1, "parameters": {"color": 0x2040FF}}
+    keyed = {"Idempotency-Key": name}
+    by_name = (await client.post("/jobs", headers=keyed, json=body)).json()
     own = await client.post(f"/workflows/{name}/jobs", json={"color": 0xFF4020})
     assert own.status_code == 201, own.text
     pictures = []
@@ -34,3 +36,10 @@ async def test_a_saved_workflow_runs_by_name_with_parameters(fleet: Fleet, clien
     assert [job["job_id"] for job in listed] == [own.json()["job_id"], by_name["job_id"]]
     assert (await client.delete(f"/workflows/{name}")).status_code == 204
     assert (await client.get(f"/jobs/{by_name['job_id']}/result")).content == pictures[0]
+    again = await client.post("/jobs", headers=keyed, json=body)
+    assert (again.json()["job_id"], again.headers["idempotent-replayed"]) == (by_name["job_id"], "true")
+    other = await client.post("/jobs", headers=keyed, json=body | {"priority": 1})
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency.key_reused")
+    for headers in ({}, {"Idempotency-Key": f"{name}-new"}):
+        refused = await client.post("/jobs", headers=headers, json=body)
+        assert (refused.status_code, refused.json()["code"]) == (404, "workflow.not_found")

@@ -112,8 +112,14 @@ class Submitter:
             Relayed: the scheduler refused.
             Unavailable: nobody knows whether it was committed, or it was not. The same Idempotency-Key is safe to send.
         """
-        plan = await self._plan(submission, tenant, parameters_at)
         key, job_id = idempotency_key(idempotency_keys), new_id()
+        request_hash = _request_hash(submission, part_of)
+        try:
+            plan = await self._plan(submission, tenant, parameters_at)
+        except Refusal as refusal:
+            if key is None or submission.workflow is not None or refusal.refused.kind is Kind.UNAVAILABLE:
+                raise
+            return await self._made_before(job_id, key, request_hash, tenant, refusal)
         command = SubmitJob(
             job_id=job_id,
             graph=plan.graph,
@@ -126,7 +132,7 @@ class Submitter:
             start_within_seconds=submission.start_within_seconds,
             run_within_seconds=submission.run_within_seconds,
             idempotency_key=key,
-            request_hash=_request_hash(submission, part_of),
+            request_hash=request_hash,
             endpoint=endpoint,
         )
         with bound(job_id=str(job_id)):
@@ -142,6 +148,17 @@ class Submitter:
                 await self._pins.release(job_id)
         self._used(accepted.job.tenant_id)
         return accepted
+
+    async def _made_before(self, job_id: UUID, key: str, request_hash: str, tenant: str, refusal: Refusal) -> Accepted:
+        """The job that a request made while it could still be planned; else raises why it cannot be.
+
+        No graph is refused where there is no such job.
+        """
+        command = SubmitJob(job_id=job_id, graph={}, idempotency_key=key, request_hash=request_hash)
+        try:
+            return await self._commit(command, tenant)
+        except Refusal as told:
+            raise (refusal if told.refused.code == InvalidWorkflow.code else told) from None
 
     async def _commit(self, command: SubmitJob, tenant: str) -> Accepted:
         """Submit. An answer that was lost is read back; only a scheduler that answers at all is given more time."""
