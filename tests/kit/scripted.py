@@ -68,7 +68,7 @@ class ScriptedScheduler:
         if kept and kept[0] != asked.request_hash:
             raise KeyReused
         if not kept and not asked.graph:
-            raise scheduler.InvalidWorkflow
+            raise scheduler.InvalidWorkflow(())
         job_id = kept[1] if kept else asked.job_id
         if job_id not in self.jobs:
             self.add(UUID(address.tenant), job_id, labels=asked.labels, model=asked.model, seed=asked.seed)
