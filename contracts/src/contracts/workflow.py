@@ -142,25 +142,22 @@ def _read_node(body: object) -> GraphNode | None:
     return GraphNode(name, inputs)
 
 
-def _value_errors(graph: Graph, raw: dict[Any, Any], pointer: str) -> list[FieldError]:
-    """Integers that would not arrive as they were sent, part by part of each node; then lists that are no links."""
-    wide: list[FieldError] = []
-    broken: list[FieldError] = []
+def _value_errors(graph: Graph, raw: dict[Any, Any], pointer: str) -> Iterator[FieldError]:
+    """Every input with an integer that would not arrive as it was sent, or a list that is no link; then metadata."""
     for node_id, node in graph.items():
         for name, value in node.inputs.items():
-            kind = type(value)
-            if kind in _ALWAYS_FINE:
+            if type(value) in _ALWAYS_FINE:
                 continue
             if _is_too_wide(value):
-                at = f"{pointer}/{node_id}/inputs/{name}"
-                wide.append(FieldError(pointer=at, node_id=node_id, input=name, **_TOO_WIDE))
-            if kind is list and not _is_link(value, graph):
-                at = f"{pointer}/{node_id}/inputs/{name}"
-                broken.append(FieldError(pointer=at, node_id=node_id, input=name, **_NO_LINK))
+                fault = _TOO_WIDE
+            elif isinstance(value, list) and not _is_link(value, graph):
+                fault = _NO_LINK
+            else:
+                continue
+            yield FieldError(pointer=f"{pointer}/{node_id}/inputs/{name}", node_id=node_id, input=name, **fault)
     for node_id, body in raw.items():
-        if "_meta" in body and _is_too_wide(body["_meta"]):
-            wide.append(FieldError(pointer=f"{pointer}/{node_id}/_meta", node_id=str(node_id), **_TOO_WIDE))
-    return wide + broken
+        if _is_too_wide(body.get("_meta")):
+            yield FieldError(pointer=f"{pointer}/{node_id}/_meta", node_id=str(node_id), **_TOO_WIDE)
 
 
 def _is_too_wide(value: object) -> bool:
@@ -193,16 +190,15 @@ def _cycle(graph: Graph) -> list[str]:
 
 
 def _sources(node: GraphNode) -> list[str]:
-    return [source for _, (source, _slot) in links(node)]
+    return [value[0] for value in node.inputs.values() if isinstance(value, list)]
 
 
 def _is_ordered(graph: Graph) -> bool:
-    """Whether every node comes behind all that feed it, as in what ComfyUI exports: then there is no cycle."""
+    """Whether every node comes behind all that feed it: then there is no cycle, and no need to look for one."""
     before: set[str] = set()
     for node_id, node in graph.items():
-        for value in node.inputs.values():
-            if type(value) is list and value[0] not in before:
-                return False
+        if not before.issuperset(_sources(node)):
+            return False
         before.add(node_id)
     return True
 

@@ -283,6 +283,20 @@ async def test_a_repetition_is_the_same_job_though_a_version_came_between(
     assert len(script.scheduler.jobs) == 1
 
 
+async def test_a_repetition_is_the_same_job_though_it_would_be_refused_now(
+    gateway: Gateway, script: Script, name: str
+) -> None:
+    body, headers = {"workflow_name": name}, ALICE | {"Idempotency-Key": name}
+    await save(gateway, name, recoloured(1))
+    first = await submit(gateway, body, headers)
+    await save(gateway, name)  # now one parameter is required
+    again = await submit(gateway, body, headers)
+    assert (again.json()["job_id"], again.headers["idempotent-replayed"]) == (first.json()["job_id"], "true")
+    unknown = await submit(gateway, body, ALICE | {"Idempotency-Key": f"{name}-new"})
+    assert (unknown.status_code, unknown.json()["errors"][0]["pointer"]) == (422, "/parameters/name")
+    assert len(script.scheduler.jobs) == 1
+
+
 async def test_the_door_takes_what_http_takes(gateway: Gateway, script: Script, name: str) -> None:
     await save(gateway, name)
     subject = DOOR_SUBMIT.subject(str(script.alice))

@@ -94,7 +94,8 @@ class Submitter:
     ) -> Accepted:
         """Have one committed.
 
-        The job's id is minted here, so that an answer that was lost can be asked for again without a second job.
+        The job's id is minted here, so that an answer that was lost can be asked for again without a second job. A key
+        gives the job that it made also where what it ran is no longer there.
 
         Args:
             submission: what to run.
