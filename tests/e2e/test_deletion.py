@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,12 @@ from tests.kit.fleet import HELLO, Fleet
 from tests.kit.waiting import until
 
 DATABASES = ("auth", "gateway", "scheduler", "notifier")
+# What stays for a while says that something is gone, or has to be said again should a stream be lost.
+STAYS_OF_A_JOB = {"gateway.purged_jobs", "notifier.purged_jobs", "scheduler.outbox"}
+STAYS_OF_A_TENANT = {
+    *("auth.users", "auth.changes", "auth.erasures", "auth.audit_log"),
+    *("scheduler.outbox", "gateway.purged_jobs", "gateway.rate_buckets"),
+}
 PICTURE = {"prompt": "a canary in a coal mine", "width": 64, "height": 64, "steps": 1}
 
 pytestmark = simulated_only
@@ -77,9 +84,7 @@ async def test_a_purged_job_is_nowhere(fleet: Fleet, client: httpx.AsyncClient) 
         assert (await client.get(f"/jobs/{job_id}{path}")).status_code == 404
 
     async def gone() -> bool:
-        # What remains for a while says that it is gone, and what has to be said again should a stream be lost.
-        remains = {"gateway.purged_jobs", "notifier.purged_jobs", "scheduler.outbox"}
-        return not files_of(fleet, job_id) and await rows_with(fleet, job_id) <= remains
+        return not files_of(fleet, job_id) and await rows_with(fleet, job_id) <= STAYS_OF_A_JOB
 
     await until(gone)
     with pytest.raises(InvalidStatus) as caught:
@@ -269,15 +274,18 @@ async def test_s_84_an_erased_account_is_nowhere(fleet: Fleet) -> None:
         login = await http.post("/auth/login", json={"username": name, "password": PASSWORD})
         assert login.status_code == 401
 
-        async def gone() -> bool:
-            of_jobs = await rows_with(fleet, done) | await rows_with(fleet, running["job_id"])
-            return (
-                not files_of(fleet, tenant)
-                and await rows_with(fleet, tenant)
-                <= {"auth.users", "auth.changes", "auth.erasures", "auth.audit_log", "scheduler.outbox",
-                    "gateway.purged_jobs", "gateway.rate_buckets"}
-                and of_jobs <= {"scheduler.outbox", "gateway.purged_jobs", "notifier.purged_jobs"}
-            )  # fmt: skip
+        left: set[str] | None = None
 
-        await until(gone, within_s=60)
+        async def gone() -> bool:
+            nonlocal left
+            found = {str(path) for path in files_of(fleet, tenant)}
+            found |= await rows_with(fleet, tenant) - STAYS_OF_A_TENANT
+            for job_id in (done, running["job_id"]):
+                found |= await rows_with(fleet, job_id) - STAYS_OF_A_JOB
+            left = found
+            return not left
+
+        with suppress(TimeoutError):
+            await until(gone, within_s=60)
+        assert left == set()
         assert await rows_with(fleet, name) == set()

@@ -1,5 +1,6 @@
 """What happened to a purged job is forgotten, and what still comes of it too."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import UUID
@@ -8,11 +9,15 @@ import asyncpg
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from chassis.postgres import Database
 from contracts.retention import JOB_PURGED, JobPurged
 from contracts.scheduler import JobState
+from notifier.store.events import Events
 from tests.integration.notifier.conftest import World
 from tests.integration.notifier.test_watch import run_job
 from tests.kit.waiting import until
+
+HELD = 7411  # an advisory lock of this test
 
 
 @pytest.fixture
@@ -62,3 +67,51 @@ async def test_no_event_of_a_purged_job_is_kept_however_late_it_comes(world: Wor
         async with world.watch(job_id):
             pass
     assert caught.value.response.status_code == 404
+
+
+@pytest.fixture
+async def commits_held(sql: asyncpg.Connection) -> AsyncIterator[None]:
+    """Every addition stops right before its commit, for as long as this connection holds its lock."""
+    await sql.execute(f"""
+        CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_advisory_xact_lock_shared({HELD}); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER held AFTER INSERT ON job_events DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION held();
+    """)
+    await sql.execute(f"SELECT pg_advisory_lock({HELD})")
+    yield
+    await sql.execute("SELECT pg_advisory_unlock_all()")
+    await sql.execute("DROP TRIGGER held ON job_events; DROP FUNCTION held")
+
+
+@pytest.mark.usefixtures("commits_held")
+async def test_an_event_that_is_added_while_its_job_is_purged_is_not_kept(
+    world: World, sql: asyncpg.Connection, database_url: str
+) -> None:
+    async def waiting() -> int:
+        number: int = await sql.fetchval("""
+            SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+            WHERE l.locktype = 'advisory' AND NOT l.granted
+        """)
+        return number
+
+    async def addition_waits() -> bool:
+        return await waiting() == 1
+
+    async def purge_waits_or_is_done() -> bool:
+        return await waiting() == 2 or purging.done()
+
+    job_id = world.job()
+    event = world.script.scheduler.change(job_id, JobState.LEASED)
+    database = Database(database_url, name="notifier")
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(Events(database).add([event]))
+            await until(addition_waits)
+            purging = tasks.create_task(Events(database).purge([job_id]))
+            await until(purge_waits_or_is_done)
+            await sql.execute(f"SELECT pg_advisory_unlock({HELD})")
+        assert await sql.fetchval("SELECT count(*) FROM purged_jobs WHERE job_id = $1", job_id) == 1
+        assert await sql.fetchval("SELECT count(*) FROM job_events WHERE job_id = $1", job_id) == 0
+    finally:
+        await database.close()

@@ -5,7 +5,6 @@ from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.postgresql import insert
 
 from chassis.postgres import Database
 from chassis.statement import Statement
@@ -14,17 +13,24 @@ from notifier.store.tables import JOB_EVENTS, PURGED_JOBS
 
 TOMBSTONE = timedelta(days=4)  # the stream tells nothing that is older than three days
 
-_ADD = Statement("""
+# Whoever adds looks for tombstones after its rows, whoever purges for rows after its tombstones. Neither sees the other
+# while both are under way, so a purge waits until every addition that it might miss is committed.
+_PURGES = "hashtext('notifier.purges')"
+_WAIT_FOR_ADDITIONS = Statement(f"SELECT pg_advisory_xact_lock({_PURGES})")
+_ADD = Statement(f"""
 INSERT INTO job_events (job_id, seq, tenant_id, state, body, at)
 SELECT job_id, seq, tenant_id, state, CAST(body AS jsonb), at
-FROM unnest(
+FROM (SELECT pg_advisory_xact_lock_shared({_PURGES})) AS held, unnest(
     CAST(:job_ids AS uuid[]), CAST(:seqs AS integer[]), CAST(:tenants AS uuid[]), CAST(:states AS text[]),
     CAST(:bodies AS text[]), CAST(:ats AS timestamptz[])
 ) AS told (job_id, seq, tenant_id, state, body, at)
 ON CONFLICT DO NOTHING
-""")
+""")  # noqa: S608 - constants only
 _REMOVE_PURGED = Statement("""
 DELETE FROM job_events e USING purged_jobs p WHERE e.job_id = p.job_id AND p.job_id = ANY(CAST(:job_ids AS uuid[]))
+""")
+_NOTE_PURGED = Statement("""
+INSERT INTO purged_jobs (job_id) SELECT unnest(CAST(:job_ids AS uuid[])) ON CONFLICT DO NOTHING
 """)
 _OF_PURGED = delete(JOB_EVENTS).where(JOB_EVENTS.c.job_id == PURGED_JOBS.c.job_id)
 
@@ -54,10 +60,10 @@ class Events:
     async def purge(self, job_ids: Sequence[UUID]) -> None:
         """Forget all events of these jobs, those that are still to come too."""
         if job_ids:
-            async with self._database.transaction() as connection:
-                rows = [{"job_id": job_id} for job_id in job_ids]
-                await connection.execute(insert(PURGED_JOBS).on_conflict_do_nothing(), rows)
-                await connection.execute(delete(JOB_EVENTS).where(JOB_EVENTS.c.job_id.in_(job_ids)))
+            async with self._database.direct() as connection:
+                await _WAIT_FOR_ADDITIONS.run(connection)
+                await _NOTE_PURGED.run(connection, job_ids=job_ids)
+                await _REMOVE_PURGED.run(connection, job_ids=job_ids)
 
     async def after(self, job_id: UUID, seq: int, *, tenant_id: str, upto: int) -> list[JobEvent]:
         """The events of a tenant's job with ``seq`` < number <= ``upto``, in order; some may be missing."""
