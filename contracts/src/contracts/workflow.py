@@ -15,7 +15,6 @@ MAX_BATCH = 4_096  # ComfyUI's own upper bound of batch_size
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1  # a seed's largest; wider ones become floats on the way, or nothing
 
 NODE_KEYS = frozenset({"class_type", "inputs", "_meta"})
-BATCHING_INPUTS = ("batch_size", "amount")
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".sft", ".gguf", ".pt", ".pth", ".bin")
 PREVIEW_CLASSES = frozenset({"PreviewImage", "MaskPreview"})
 IMAGE_OUTPUT_CLASSES = frozenset({"SaveImage", "SaveAnimatedWEBP", "SaveAnimatedPNG", *PREVIEW_CLASSES})
@@ -30,8 +29,6 @@ _NO_LINK = {
     "message": "A link is [id of a node in this workflow, index of one of its outputs]; "
     'a list as a value is written {"__value__": [...]}.',
 }
-
-Link = tuple[str, int]
 
 
 class GraphNode(NamedTuple):
@@ -89,13 +86,6 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
     return graph, tuple(errors)
 
 
-def links(node: GraphNode) -> Iterator[tuple[str, Link]]:
-    """The inputs of a node that are links, with where they come from. Only for graphs without errors."""
-    for name, value in node.inputs.items():
-        if isinstance(value, list):
-            yield name, (value[0], value[1])
-
-
 def is_model(value: object) -> bool:
     """Whether this is the name of a model file."""
     return isinstance(value, str) and value.endswith(MODEL_SUFFIXES)
@@ -121,7 +111,7 @@ def ancestors(graph: Graph, node_id: str) -> Iterator[str]:
     while todo:
         current = todo.pop()
         yield current
-        for _, (source, _slot) in links(graph[current]):
+        for source in _sources(graph[current]):
             if source not in seen:
                 seen.add(source)
                 todo.append(source)
@@ -146,18 +136,23 @@ def _value_errors(graph: Graph, raw: dict[Any, Any], pointer: str) -> Iterator[F
     """Every input with an integer that would not arrive as it was sent, or a list that is no link; then metadata."""
     for node_id, node in graph.items():
         for name, value in node.inputs.items():
-            if type(value) in _ALWAYS_FINE:
+            kind = type(value)
+            if kind in _ALWAYS_FINE or (kind is int and MIN_INTEGER <= value <= MAX_INTEGER):
                 continue
-            if _is_too_wide(value):
-                fault = _TOO_WIDE
-            elif isinstance(value, list) and not _is_link(value, graph):
-                fault = _NO_LINK
-            else:
-                continue
-            yield FieldError(pointer=f"{pointer}/{node_id}/inputs/{name}", node_id=node_id, input=name, **fault)
+            if fault := _fault(value, graph):
+                yield FieldError(pointer=f"{pointer}/{node_id}/inputs/{name}", node_id=node_id, input=name, **fault)
     for node_id, body in raw.items():
-        if _is_too_wide(body.get("_meta")):
+        if "_meta" in body and _is_too_wide(body["_meta"]):
             yield FieldError(pointer=f"{pointer}/{node_id}/_meta", node_id=str(node_id), **_TOO_WIDE)
+
+
+def _fault(value: object, graph: Graph) -> dict[str, str] | None:
+    """What is wrong with a value, if anything is."""
+    if isinstance(value, list) and _is_link(value, graph):
+        return None
+    if _is_too_wide(value):
+        return _TOO_WIDE
+    return _NO_LINK if isinstance(value, list) else None
 
 
 def _is_too_wide(value: object) -> bool:
@@ -174,7 +169,7 @@ def _is_link(value: list[Any], graph: Graph) -> bool:
     if len(value) != 2:
         return False
     source, slot = value
-    return isinstance(source, str) and source in graph and type(slot) is int and slot >= 0
+    return isinstance(source, str) and source in graph and type(slot) is int and 0 <= slot <= MAX_INTEGER
 
 
 def _cycle(graph: Graph) -> list[str]:
@@ -208,9 +203,8 @@ def _batch(graph: Graph, node_id: str) -> int:
     made, repeated = 1, 1
     for ancestor in ancestors(graph, node_id):
         inputs = graph[ancestor].inputs
-        size, amount = (_count(inputs.get(name)) for name in BATCHING_INPUTS)
-        made = max(made, size)
-        repeated *= amount
+        made = max(made, _count(inputs.get("batch_size")))
+        repeated *= _count(inputs.get("amount"))
     return min(made * repeated, MAX_BATCH)
 
 
