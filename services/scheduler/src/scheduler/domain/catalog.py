@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from contracts.scheduler import ClassSpec, InputSpec
 from contracts.wire.errors import FieldError
-from contracts.workflow import Graph, GraphNode, links
+from contracts.workflow import Graph, GraphNode
 
 MAX_CATALOG_BYTES = 32 << 20  # a stock node's is 0.7 MB; packs multiply it
 MAX_ALLOWED = 50
@@ -110,53 +110,57 @@ def _check_inputs(graph: Graph, node_id: str, catalog: Catalog, uploads: frozens
         if known is None:
             continue
         if known.upload:
-            yield from _check_file(node_id, name, value, uploads)
+            error = _file_error(node_id, name, value, uploads)
+        elif isinstance(value, list):
+            error = _link_error(node_id, name, value, known, catalog.classes.get(graph[value[0]].class_type))
         elif isinstance(value, str) and value in uploads:
             message = f"{name} takes no file; the id of an upload goes where a node takes one."
-            yield _error(node_id, name, "upload_misplaced", message)
-        elif isinstance(value, list):
-            yield from _check_link(graph, node_id, name, known, catalog)
+            error = _error(node_id, name, "upload_misplaced", message)
         else:
-            yield from _check_value(node_id, name, value, known)
+            error = _value_error(node_id, name, value, known)
+        if error:
+            yield error
 
 
-def _check_link(graph: Graph, node_id: str, name: str, accepted: InputSpec, catalog: Catalog) -> Iterator[FieldError]:
-    source_id, slot = dict(links(graph[node_id]))[name]
-    source = catalog.classes.get(graph[source_id].class_type)
+def _link_error(
+    node_id: str, name: str, link: list[Any], accepted: InputSpec, source: ClassSpec | None
+) -> FieldError | None:
+    source_id, slot = link
     if source is None:
-        return  # said already, where that node is checked
+        return None  # said already, where that node is checked
     if slot >= len(source.outputs):
         message = f"Node {source_id} has {len(source.outputs)} outputs, counted from 0."
-        yield _error(node_id, name, "broken_link", message, tuple(range(len(source.outputs))))
-        return
+        return _error(node_id, name, "broken_link", message, tuple(range(len(source.outputs))))
     given = source.outputs[slot]
-    if _is_plain(given) and _is_plain(accepted.type) and given != accepted.type:
-        yield _error(node_id, name, "link_type_mismatch", f"{name} takes {accepted.type}, the link gives {given}.")
+    if given != accepted.type and _is_plain(given) and _is_plain(accepted.type):
+        return _error(node_id, name, "link_type_mismatch", f"{name} takes {accepted.type}, the link gives {given}.")
+    return None
 
 
-def _check_file(node_id: str, name: str, value: Any, uploads: frozenset[str]) -> Iterator[FieldError]:
-    if not isinstance(value, str) or value not in uploads:
-        message = f"{name} takes the id of a file that you have uploaded (POST /api/v1/upload); this is none."
-        yield _error(node_id, name, "file_not_uploaded", message)
+def _file_error(node_id: str, name: str, value: Any, uploads: frozenset[str]) -> FieldError | None:
+    if isinstance(value, str) and value in uploads:
+        return None
+    message = f"{name} takes the id of a file that you have uploaded (POST /api/v1/upload); this is none."
+    return _error(node_id, name, "file_not_uploaded", message)
 
 
-def _check_value(node_id: str, name: str, value: Any, accepted: InputSpec) -> Iterator[FieldError]:
+def _value_error(node_id: str, name: str, value: Any, accepted: InputSpec) -> FieldError | None:
     if accepted.options is not None:
-        if value not in accepted.options:
-            message = f"{name} is none of the {len(accepted.options)} values that the fleet has."
-            yield _error(node_id, name, "value_not_in_list", message, accepted.options[:MAX_ALLOWED])
-    elif accepted.type in {"INT", "FLOAT"}:
-        yield from _check_number(node_id, name, value, accepted)
-
-
-def _check_number(node_id: str, name: str, value: Any, accepted: InputSpec) -> Iterator[FieldError]:
+        if value in accepted.options:
+            return None
+        message = f"{name} is none of the {len(accepted.options)} values that the fleet has."
+        return _error(node_id, name, "value_not_in_list", message, accepted.options[:MAX_ALLOWED])
+    if accepted.type not in {"INT", "FLOAT"}:
+        return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        yield _error(node_id, name, "not_a_number", f"{name} takes a number ({accepted.type}).")
-    elif (accepted.min is not None and value < accepted.min) or (accepted.max is not None and value > accepted.max):
-        message = f"{name} lies between {accepted.min:g} and {accepted.max:g}." if None not in (
-            accepted.min, accepted.max) else f"{name} is out of range."  # fmt: skip
-        bounds = tuple(bound for bound in (accepted.min, accepted.max) if bound is not None)
-        yield _error(node_id, name, "value_out_of_range", message, bounds)
+        return _error(node_id, name, "not_a_number", f"{name} takes a number ({accepted.type}).")
+    low, high = accepted.min, accepted.max
+    if (low is None or value >= low) and (high is None or value <= high):
+        return None
+    both = low is not None and high is not None
+    message = f"{name} lies between {low:g} and {high:g}." if both else f"{name} is out of range."
+    bounds = tuple(bound for bound in (low, high) if bound is not None)
+    return _error(node_id, name, "value_out_of_range", message, bounds)
 
 
 def _is_plain(kind: str) -> bool:
