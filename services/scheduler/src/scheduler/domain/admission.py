@@ -1,8 +1,8 @@
 """Whether jobs are accepted: decided one after another on what one version of their tenants' rows says."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from contracts.auth import UnknownTenant
@@ -23,6 +23,7 @@ class Candidate:
         requirement_id: of what a node must have to run the job.
         images: that it will make.
         refusal: why no node can run it today. What was accepted once stays accepted all the same.
+        request_id: of who asked, for the log.
     """
 
     tenant_id: UUID
@@ -31,6 +32,13 @@ class Candidate:
     requirement_id: int = 0
     images: int = 0
     refusal: Refusal | None = None
+    request_id: str = ""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the log tells of it."""
+        job_id, tenant = str(self.command.job_id), str(self.tenant_id)
+        return {"job_id": job_id, "tenant": tenant, "images": self.images, "request_id": self.request_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,53 +140,49 @@ Earlier = tuple[UUID, str]
 """Id and request hash of the job that has a submit's id or idempotency key already."""
 
 
-@dataclass(slots=True)
 class Ledger:
     """What a tenant has left while a group of its submits is decided. Sound as long as its account is true."""
 
-    account: Account
-    _accepted: list[Candidate] = field(default_factory=list)
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self._images_today = account.images_today
+        self._priorities: list[int] = []  # of what was accepted
+        self._jobs: dict[UUID | str, Earlier] = {}  # the same by id, and by idempotency key
 
     def decide(self, candidate: Candidate, earlier: Earlier | None = None) -> Verdict:
         """The verdict on one submit; what it takes is gone for the next one."""
         command = candidate.command
-        earlier = earlier or self._earlier(command)
+        key = command.idempotency_key
+        earlier = earlier or self._jobs.get(command.job_id) or (self._jobs.get(key) if key is not None else None)
         if earlier is not None:
             job_id, request_hash = earlier
             return Replayed(job_id, self._quota()) if request_hash == command.request_hash else KeyReused()
         refusal = candidate.refusal or self._refusal(candidate.images)
         if refusal is not None:
             return refusal
-        overtaken = sum(other.command.priority < command.priority for other in self._accepted)
-        ahead = self.account.queued + len(self._accepted) - overtaken
+        ahead = self.account.queued + sum(map(command.priority.__le__, self._priorities))
         lowest = self.account.lowest_priority
-        self._accepted.append(candidate)
+        self._take(candidate)
         return Accepted(candidate, ahead, lowest is not None and lowest < command.priority, self._quota())
 
     def closed(self, version: int) -> Account:
         """The account once what was accepted is written, its row being of that version then."""
-        waiting = [candidate.command.priority for candidate in self._accepted]
-        if self.account.lowest_priority is not None:
-            waiting.append(self.account.lowest_priority)
+        lowest = self.account.lowest_priority
         return replace(
             self.account,
             version=version,
-            queued=self.account.queued + len(self._accepted),
+            queued=self.account.queued + len(self._priorities),
             images_today=self._images_today,
-            lowest_priority=min(waiting),
+            lowest_priority=min(self._priorities if lowest is None else [*self._priorities, lowest]),
         )
 
-    @property
-    def _images_today(self) -> int:
-        return self.account.images_today + sum(candidate.images for candidate in self._accepted)
-
-    def _earlier(self, command: SubmitJob) -> Earlier | None:
-        key = command.idempotency_key
-        for other in self._accepted:
-            job = other.command
-            if job.job_id == command.job_id or (key is not None and job.idempotency_key == key):
-                return job.job_id, job.request_hash
-        return None
+    def _take(self, candidate: Candidate) -> None:
+        command = candidate.command
+        self._images_today += candidate.images
+        self._priorities.append(command.priority)
+        self._jobs[command.job_id] = job = (command.job_id, command.request_hash)
+        if command.idempotency_key is not None:
+            self._jobs[command.idempotency_key] = job
 
     def _refusal(self, images: int) -> Refusal | None:
         """Why the tenant's limits do not allow the job, if they do not."""
@@ -189,7 +193,7 @@ class Ledger:
         if limit is not None and used + images > limit:
             wait_s = (midnight(account.now) - account.now).total_seconds()
             return QuotaExceeded(limit=limit, left=max(0, limit - used), images=images, retry_after_s=wait_s)
-        if account.queue_cap is not None and account.queued + len(self._accepted) >= account.queue_cap:
+        if account.queue_cap is not None and account.queued + len(self._priorities) >= account.queue_cap:
             return QueueFull(cap=account.queue_cap, retry_after_s=QUEUE_RETRY_S)
         return None
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import orjson
 
-from chassis.logs import log
+from chassis.logs import bound_here, log
 from contracts.scheduler import InvalidWorkflow, SubmitJob, Submitted
 from contracts.wire.errors import Refusal
 from contracts.workflow import estimate_images, read_graph
@@ -51,10 +51,6 @@ class JobSubmitter:
         answer = await self._groups.submit(candidate)
         if isinstance(answer, Refusal):
             raise answer
-        if not answer.replayed:
-            log.info(
-                "scheduler.job.submitted", tenant=str(tenant_id), job_id=str(command.job_id), images=candidate.images
-            )
         return answer
 
     async def _check(self, tenant_id: UUID, command: SubmitJob) -> Candidate:
@@ -69,10 +65,17 @@ class JobSubmitter:
             graph=orjson.dumps(command.graph).decode(),
             requirement_id=await self._fleet.requirement(needs),
             images=estimate_images(graph),
+            request_id=bound_here().get("request_id", ""),
         )
 
     async def _decide(self, candidates: Sequence[Candidate], patient: bool) -> Sequence[Answer | None]:
         answers = await self._admission.decide(candidates, patient)
-        if any(isinstance(answer, Submitted) and not answer.replayed for answer in answers):
+        made = [
+            candidate
+            for candidate, answer in zip(candidates, answers, strict=True)
+            if isinstance(answer, Submitted) and not answer.replayed
+        ]
+        if made:
             self._queued()  # the database tells the other replicas, and us a moment later
+            log.info("scheduler.jobs.submitted", jobs=[candidate.told for candidate in made])
         return answers
