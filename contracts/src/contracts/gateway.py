@@ -56,7 +56,7 @@ class Submission(Command):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if sum(what is not None for what in (self.prompt, self.workflow, self.workflow_name)) != 1:
+        if (self.prompt, self.workflow, self.workflow_name).count(None) != 2:
             raise ValueError('send exactly one of "prompt", "workflow" and "workflow_name"')
         drawn = self.model_fields_set & PICTURE_FIELDS
         if self.prompt is None and drawn:

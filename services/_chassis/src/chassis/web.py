@@ -64,6 +64,7 @@ class Outermost:
     def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
         self._app = app
         self._always = (*SAFE_HEADERS, HSTS) if https else SAFE_HEADERS
+        self._names = frozenset(name for name, _ in self._always)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or websocket."""
@@ -79,7 +80,10 @@ class Outermost:
                 started = True
                 own = message["headers"] = list(message.get("headers", ()))
                 names = {name for name, _ in own}
-                own.extend(header for header in self._always if header[0] not in names)
+                if names.isdisjoint(self._names):
+                    own += self._always
+                else:
+                    own += [header for header in self._always if header[0] not in names]
                 own.append((b"x-request-id", request_id.encode()))
             await send(message)
 

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from time import monotonic
 from typing import Any
 
 from fastapi import Request
@@ -72,16 +73,14 @@ async def _read(request: Request, media_type: str, limit: int, take: Callable[[i
     declared = request.headers.get("content-length", "0")
     if int(declared) > limit:  # digits, or the connection had been refused
         raise BodyTooLarge(limit=limit)
-    body = bytearray()
-    try:
-        async with asyncio.timeout(READ_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limit:
-                    raise BodyTooLarge(limit=limit)
-                take(len(chunk))
-    except TimeoutError:
-        raise BodyTooSlow(seconds=READ_S) from None
+    body, until = bytearray(), monotonic() + READ_S
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise BodyTooLarge(limit=limit)
+        if monotonic() > until:
+            raise BodyTooSlow(seconds=READ_S)
+        take(len(chunk))
     return bytes(body)
 
 

@@ -6,6 +6,7 @@ keep every digit.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, NoReturn, TypeVar
 
@@ -21,6 +22,9 @@ MAX_KEY = 1024  # bytes
 MAX_TEXT = 1 << 20  # bytes
 MAX_ERRORS = 100
 MAX_POINTER = 256  # a pointer holds the client's own keys, which may be as long as the body
+
+_NESTED = frozenset({dict, list})
+_LONG = re.compile(rb'"[^"]{%d}' % MAX_KEY)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -41,7 +45,9 @@ def read_json(body: bytes) -> Any:
         _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
     except ValueError:  # also an integer of thousands of digits
         _refuse("json_invalid", "The body is not JSON.")
-    _check(value)
+    _check_depth(value)
+    if _may_be_unfit(body):
+        _check_texts(value)
     return value
 
 
@@ -88,32 +94,46 @@ def _constant(_name: str) -> NoReturn:
     _refuse("json_number", "NaN and infinities are not JSON.")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+def _float(text: str) -> float:
+    value = float(text)
+    if value - value != 0:  # an infinity, from 1e999
+        _refuse("json_number", "A number is too large for any computer.")
+    return value
 
 
-def _check(root: Any) -> None:
-    """Look at every value once, level by level."""
-    depth, level = 1, [root]
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+
+
+def _may_be_unfit(body: bytes) -> bool:
+    """Whether any text may be: NUL and half a pair need a backslash, both in JSON and in UTF-8."""
+    return b"\\" in body or _LONG.search(body) is not None
+
+
+def _check_depth(root: Any) -> None:
+    """Look at what is nested, level by level. Exact types: the parser makes no others."""
+    level = [root] if type(root) in _NESTED else []
+    for _ in range(MAX_DEPTH):
+        level = [part for value in level for part in _parts(value) if type(part) in _NESTED]
+        if not level:
+            return
+    _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
+
+
+def _check_texts(root: Any) -> None:
+    """Look at every text and key, level by level."""
+    level = [root]
     while level:
-        if depth > MAX_DEPTH and any(isinstance(value, dict | list) for value in level):
-            _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
-        level = [part for value in level for part in _parts(value)]
-        depth += 1
+        for value in level:
+            if type(value) is str:
+                _check_text(value, MAX_TEXT)
+            elif type(value) is dict:
+                for key in value:
+                    _check_text(key, MAX_KEY)
+        level = [part for value in level if type(value) in _NESTED for part in _parts(value)]
 
 
 def _parts(value: Any) -> Iterable[Any]:
-    """The values in a value, once it was looked at itself. Exact types: the parser makes no others."""
-    if type(value) is str:
-        _check_text(value, MAX_TEXT)
-    elif type(value) is dict:
-        for key in value:
-            _check_text(key, MAX_KEY)
-        return value.values()
-    elif type(value) is list:
-        return value
-    elif type(value) is float and value - value != 0:  # an infinity, from 1e999
-        _refuse("json_number", "A number is too large for any computer.")
-    return ()
+    return value.values() if type(value) is dict else value
 
 
 def _check_text(text: str, limit: int) -> None:
