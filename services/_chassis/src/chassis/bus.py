@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from chassis.gather import Gatherer, Part
 from chassis.logs import bound_here, log
-from chassis.served import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RefusalBody, Served
+from chassis.served import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RefusalBody, Served, Together, one_by_one
 from contracts.wire.errors import Refused, Relayed, Unavailable
 from contracts.wire.topic import FLEET, Address, Rpc, Topic
 
@@ -111,7 +111,12 @@ class Bus:
             read: reads the payload where its JSON needs more care; it may refuse.
             refusal_body: what a refusal looks like to who asks here, ``Refused`` if not given. Headers stay the same.
         """
-        self._served.append(Served(self._name, topic, handler, read or topic.payload.model_validate_json, refusal_body))
+        reader = read or topic.payload.model_validate_json
+        self._served.append(Served(self._name, topic, one_by_one(handler), reader, refusal_body))
+
+    def serve_together(self, topic: Rpc[P, R], handler: Together) -> None:
+        """Answer a topic whose requests may share a message, all of a message at once; else like ``serve``."""
+        self._served.append(Served(self._name, topic, handler, topic.payload.model_validate_json))
 
     def when_connected(self, callback: Callable[[], None]) -> None:
         """Call back after every connection and reconnection."""

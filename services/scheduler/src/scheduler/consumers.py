@@ -1,6 +1,6 @@
 """What the scheduler answers over NATS."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 from nats.aio.msg import Msg
@@ -10,6 +10,7 @@ from chassis.bus import Bus
 from chassis.logs import log
 from chassis.loop import Loop
 from chassis.postgres import AWAY
+from chassis.served import Request
 from contracts.auth import TIER_CHANGED, USER_CHANGED, UnknownTenant, UserChanged
 from contracts.operations import (
     INSPECT_JOB,
@@ -76,7 +77,6 @@ from contracts.scheduler import (
     ReadUse,
     ReportCatalog,
     StartAttempt,
-    SubmitJob,
     Submitted,
     Use,
 )  # fmt: skip
@@ -111,8 +111,8 @@ def register_jobs(
 ) -> None:
     """Serve what clients ask. The tenant is the subject's, never the payload's."""
 
-    async def submit(command: SubmitJob, address: Address) -> Submitted:
-        return await submitter.submit(_tenant(address), command)
+    async def submit(requests: Sequence[Request], address: Address) -> Sequence[Submitted | Exception]:
+        return await submitter.submit_all(_tenant(address), requests)
 
     async def read(query: ReadJob, address: Address) -> JobRead:
         return await reader.read(_tenant(address), query)
@@ -132,7 +132,7 @@ def register_jobs(
     async def read_use(_: ReadUse, address: Address) -> Use:
         return await uses.read(_tenant(address))
 
-    bus.serve(SUBMIT_JOB, submit)
+    bus.serve_together(SUBMIT_JOB, submit)
     bus.serve(READ_JOB, read)
     bus.serve(LIST_JOBS, list_jobs)
     bus.serve(CANCEL_JOB, cancel)

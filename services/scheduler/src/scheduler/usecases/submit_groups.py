@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from contracts.scheduler import Submitted
@@ -18,9 +18,26 @@ Answer = Submitted | Refusal
 Commit = Callable[[Sequence[Candidate], bool], Awaitable[Sequence[Answer | None]]]
 
 
+class _Batch:
+    """Submits that came together and are answered together."""
+
+    def __init__(self, size: int) -> None:
+        self.answers: list[Answer | Exception | None] = [None] * size
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._left = size
+
+    def tell(self, place: int, answer: Answer | Exception) -> None:
+        """Answer one of them, once."""
+        self.answers[place] = answer
+        self._left -= 1
+        if not self._left and not self.done.done():
+            self.done.set_result(None)
+
+
 class _Waiting(NamedTuple):
     candidate: Candidate
-    answer: asyncio.Future[Answer]
+    batch: _Batch
+    place: int
 
 
 class SubmitGroups:
@@ -39,11 +56,19 @@ class SubmitGroups:
         self._lanes: dict[UUID | None, deque[_Waiting]] = {}  # one that is empty is not there
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def submit(self, candidate: Candidate) -> Answer:
-        """The committed decision on one submit; those of one tenant are decided in the order of their coming."""
-        waiting = _Waiting(candidate, asyncio.get_running_loop().create_future())
-        self._queue(candidate.tenant_id if candidate.tenant_id in self._lanes else None, waiting)
-        return await waiting.answer
+    async def submit(self, candidates: Sequence[Candidate]) -> Sequence[Answer | Exception]:
+        """The committed decision on each submit, in order, or what was raised for it.
+
+        Those of one tenant are decided in the order of their coming.
+        """
+        if not candidates:
+            return []
+        batch = _Batch(len(candidates))
+        for place, candidate in enumerate(candidates):
+            whose = candidate.tenant_id if candidate.tenant_id in self._lanes else None
+            self._queue(whose, _Waiting(candidate, batch, place))
+        await batch.done
+        return cast("list[Answer | Exception]", batch.answers)
 
     def _queue(self, whose: UUID | None, waiting: _Waiting) -> None:
         lane = self._lanes.get(whose)
@@ -66,22 +91,21 @@ class SubmitGroups:
             answers = await self._commit([waiting.candidate for waiting in group], patient)
         except SPOILT as error:
             if len(group) == 1:
-                _raise(group, error)
+                _tell_all(group, error)
             else:
                 for waiting in group:
                     await self._decide([waiting], patient=patient)
             return
-        except Exception as error:  # noqa: BLE001 - each of them raises it where it was asked
-            _raise(group, error)
+        except Exception as error:  # noqa: BLE001 - each of them gets it
+            _tell_all(group, error)
             return
         for waiting, answer in zip(group, answers, strict=True):
             if answer is None:
                 self._queue(waiting.candidate.tenant_id, waiting)
-            elif not waiting.answer.done():
-                waiting.answer.set_result(answer)
+            else:
+                waiting.batch.tell(waiting.place, answer)
 
 
-def _raise(group: list[_Waiting], error: Exception) -> None:
+def _tell_all(group: list[_Waiting], error: Exception) -> None:
     for waiting in group:
-        if not waiting.answer.done():
-            waiting.answer.set_exception(error)
+        waiting.batch.tell(waiting.place, error)

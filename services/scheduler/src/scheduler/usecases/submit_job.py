@@ -6,6 +6,7 @@ from uuid import UUID
 import orjson
 
 from chassis.logs import bound_here, log
+from chassis.served import Request
 from contracts.scheduler import InvalidWorkflow, SubmitJob, Submitted
 from contracts.wire.errors import Refusal
 from contracts.workflow import estimate_images, read_graph
@@ -42,18 +43,28 @@ class JobSubmitter:
             QuotaExceeded, QueueFull: the tenant's limits are reached.
             NoFleet, UnknownTenant, Unavailable: see there.
         """
-        await self._limits.refresh(tenant_id)
-        try:
-            candidate = await self._check(tenant_id, command)
-        except Refusal as refusal:
-            # What was accepted once stays accepted, even if today's fleet would refuse it.
-            candidate = Candidate(tenant_id, command, refusal=refusal)
-        answer = await self._groups.submit(candidate)
-        if isinstance(answer, Refusal):
+        (answer,) = await self.submit_all(tenant_id, [Request(command, bound_here().get("request_id", ""))])
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
-    async def _check(self, tenant_id: UUID, command: SubmitJob) -> Candidate:
+    async def submit_all(self, tenant_id: UUID, requests: Sequence[Request]) -> Sequence[Submitted | Exception]:
+        """Decide on jobs of one tenant, in order: each answer is what ``submit`` would return or raise."""
+        await self._limits.refresh(tenant_id)
+        found = [await self._candidate(tenant_id, *one) for one in requests]
+        answers = iter(await self._groups.submit([one for one in found if isinstance(one, Candidate)]))
+        return [next(answers) if isinstance(one, Candidate) else one for one in found]
+
+    async def _candidate(self, tenant_id: UUID, command: SubmitJob, request_id: str) -> Candidate | Exception:
+        try:
+            return await self._check(tenant_id, command, request_id)
+        except Refusal as refusal:
+            # What was accepted once stays accepted, even if today's fleet would refuse it.
+            return Candidate(tenant_id, command, refusal=refusal)
+        except Exception as error:  # noqa: BLE001 - those who came with it are not at fault
+            return error
+
+    async def _check(self, tenant_id: UUID, command: SubmitJob, request_id: str) -> Candidate:
         """What a node must have to run the job, and the images that it will make."""
         graph, errors = read_graph(command.graph, "/workflow")
         if errors:
@@ -65,7 +76,7 @@ class JobSubmitter:
             graph=orjson.dumps(command.graph).decode(),
             requirement_id=await self._fleet.requirement(needs),
             images=estimate_images(graph),
-            request_id=bound_here().get("request_id", ""),
+            request_id=request_id,
         )
 
     async def _decide(self, candidates: Sequence[Candidate], patient: bool) -> Sequence[Answer | None]:
