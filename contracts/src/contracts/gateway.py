@@ -58,13 +58,14 @@ class Submission(Command):
     def _exactly_one(self) -> Self:
         if (self.prompt, self.workflow, self.workflow_name).count(None) != 2:
             raise ValueError('send exactly one of "prompt", "workflow" and "workflow_name"')
-        drawn = self.model_fields_set & PICTURE_FIELDS
+        given = self.model_fields_set
+        drawn = given & PICTURE_FIELDS
         if self.prompt is None and drawn:
             raise ValueError(f'{", ".join(sorted(drawn))} go with "prompt"; a workflow holds its own values')
-        over = self.model_fields_set & OVER_FIELDS
+        over = given & OVER_FIELDS
         if self.image is None and over:
             raise ValueError(f'{", ".join(sorted(over))} go with "image"')
-        named = self.model_fields_set & SAVED_FIELDS
+        named = given & SAVED_FIELDS
         if self.workflow_name is None and named:
             raise ValueError(f'{", ".join(sorted(named))} go with "workflow_name"')
         return self

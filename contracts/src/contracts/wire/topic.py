@@ -77,7 +77,7 @@ class Topic(Generic[P]):
             ValueError: a token would change the shape of the subject, or the key is missing or too much.
         """
         tokens = [tenant] if self.key is None else [tenant, key or ""]
-        if (key is None) != (self.key is None) or not all(TOKEN.fullmatch(token) for token in tokens):
+        if (key is None) != (self.key is None) or not all(map(TOKEN.fullmatch, tokens)):
             raise ValueError(f"{self.name} cannot be addressed to {tenant!r}, {key!r}")
         return ".".join([self.name, *tokens])
 

@@ -41,10 +41,12 @@ class Clients:
             peer: the address of the socket's other end.
             forwarded: the values of all ``X-Forwarded-For`` headers, in order.
         """
+        if not forwarded:
+            return _shortest(peer or "")
         client = address(peer or "")
         if client is None:
             return NOBODY
-        if forwarded and self._trusts(client):
+        if self._trusts(client):
             for entry in reversed(",".join(forwarded).split(",")):
                 named = address(entry)
                 if named is None:
@@ -76,6 +78,12 @@ def _address(text: str) -> Address | None:
         return None
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
     return mapped or found
+
+
+@lru_cache(maxsize=4096)
+def _shortest(text: str) -> str:
+    found = address(text)
+    return NOBODY if found is None else str(found)
 
 
 @lru_cache(maxsize=4096)

@@ -13,8 +13,12 @@ def presented(headers: Headers) -> list[str | None]:
 
     Anything but exactly one well-formed credential is nobody: two headers would leave it to chance which one counts.
     """
-    keys = [_visible(value) for value in headers.getlist("x-api-key")]
-    tokens = [_bearer(value) for value in headers.getlist("authorization")]
+    keys, tokens = [], []
+    for name, value in headers.raw:
+        if name == b"x-api-key":
+            keys.append(_visible(value.decode("latin-1")))
+        elif name == b"authorization":
+            tokens.append(_bearer(value.decode("latin-1")))
     return keys + tokens
 
 

@@ -107,9 +107,11 @@ class Identity:
     def known(self, credential: str) -> Principal | None:
         """Whose it is, if it was verified before and is still good. Does no I/O; takes microseconds."""
         digest = sha256(credential.encode()).digest()
-        known = self._known.get(digest)
-        now = time()
-        if known is None or known.until <= now:
+        try:
+            known = self._known[digest]
+        except KeyError:  # cachetools' get looks twice
+            return None
+        if known.until <= (now := time()):
             return None
         heard = self._standing.of(known.principal.user_id)
         if (heard is not known.heard or self._standing.tiers is not known.tiers) and not self._renew(digest, known):

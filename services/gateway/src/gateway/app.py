@@ -39,7 +39,7 @@ from gateway.api import (
 )
 from gateway.api.admission import Admission, Rates
 from gateway.api.cors import Cors
-from gateway.api.direct import find_at_once
+from gateway.api.direct import AtOnce
 from gateway.api.document import complete
 from gateway.api.guard import Guard
 from gateway.api.me import add_me
@@ -189,6 +189,7 @@ def create_app(settings: Settings) -> FastAPI:
                 rates=rates,
                 used=counts.note,
             ),
+            Middleware(AtOnce),
         ],
         https=settings.public_url.startswith("https://"),
         openapi_url=DOCUMENT if settings.docs_public else None,
@@ -237,7 +238,6 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.docs_public:
         _add(app, docs.router(title=app.title, document=DOCUMENT))
     complete(app)
-    find_at_once(app)
     return app
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.access import granted_by
 
@@ -24,32 +24,56 @@ class DirectRoute(APIRoute):
         self._name, self._needs = granted_by(self)
         self.app = self._answer
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
+    async def respond(self, request: Request) -> Response:
+        """What the endpoint returns; raises what it raises."""
         who = {self._name: self._needs.value(request)}
-        response: Response = await self.endpoint(request=request, **who, **scope["path_params"])
+        response: Response = await self.endpoint(request=request, **who, **request.scope["path_params"])
+        return response
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.respond(Request(scope, receive, send))
         await response(scope, receive, send)
 
 
-def find_at_once(app: FastAPI) -> None:
-    """Find direct routes without parameters by their path; for all others the router tries one after another."""
-    search = app.router.middleware_stack
-    known = {
+class AtOnce:
+    """ASGI middleware, the innermost: finds direct routes without parameters by their path.
+
+    For all others the router tries one after another, behind layers that such a route needs not. Whatever a route
+    raises is answered by the application's handlers, as it is there.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._known: dict[tuple[str, str], DirectRoute] | None = None  # until the application has all its routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if self._known is None:
+            self._known = _by_path(scope["app"])
+        route = self._known.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if route is None:
+            await self._app(scope, receive, send)
+            return
+        scope["route"], scope["path_params"] = route, {}
+        request = Request(scope, receive, send)
+        try:
+            response = await route.respond(request)
+        except Exception as error:
+            handlers = scope["app"].exception_handlers
+            found = [handlers[kind] for kind in type(error).__mro__ if kind in handlers]
+            if not found:
+                raise
+            response = await found[0](request, error)
+        await response(scope, receive, send)
+
+
+def _by_path(app: FastAPI) -> dict[tuple[str, str], DirectRoute]:
+    return {
         (method, route.path): route
         for route in app.router.routes
         if isinstance(route, DirectRoute) and not route.param_convertors
         for method in route.methods or ()
     }
-
-    async def find(scope: Scope, receive: Receive, send: Send) -> None:
-        route = known.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        if route is None:
-            await search(scope, receive, send)
-            return
-        scope["route"], scope["path_params"] = route, {}
-        await route.app(scope, receive, send)
-
-    app.router.middleware_stack = find
 
 
 def json_response(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -1,8 +1,8 @@
 """How many bytes of request bodies there may be in memory at a time."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from contracts.wire.errors import Unavailable
 from gateway.domain.errors import TooManyBodies
@@ -20,30 +20,46 @@ class Room:
         self._left, self._each = total, each
         self._taken: Counter[str] = Counter()
 
-    @contextmanager
-    def of(self, whose: str) -> Iterator[Callable[[int], None]]:
+    def of(self, whose: str) -> AbstractContextManager[Callable[[int], None]]:
         """A place for one body, given back in the end: call what this yields with the size of each part of it.
 
-        Raises:
+        What it raises then:
             TooManyBodies: the client has no room left.
             Unavailable: nobody has.
         """
-        size = 0
+        return _Place(self, whose)
 
-        def take(count: int) -> None:
-            nonlocal size
-            if self._taken[whose] + count > self._each:
-                raise TooManyBodies(retry_after_s=1)
-            if count > self._left:
-                raise Unavailable(service="gateway", retry_after_s=1)
-            size += count
-            self._left -= count
-            self._taken[whose] += count
+    def take(self, count: int, whose: str) -> None:
+        """Take so many bytes; see ``of``."""
+        if self._taken[whose] + count > self._each:
+            raise TooManyBodies(retry_after_s=1)
+        if count > self._left:
+            raise Unavailable(service="gateway", retry_after_s=1)
+        self._left -= count
+        self._taken[whose] += count
 
-        try:
-            yield take
-        finally:
-            self._left += size
-            self._taken[whose] -= size
-            if not self._taken[whose]:
-                del self._taken[whose]
+    def give_back(self, count: int, whose: str) -> None:
+        """Give back what was taken."""
+        self._left += count
+        self._taken[whose] -= count
+        if not self._taken[whose]:
+            del self._taken[whose]
+
+
+class _Place:
+    """A context manager without a generator: every request with a body has one."""
+
+    __slots__ = ("_room", "_size", "_whose")
+
+    def __init__(self, room: Room, whose: str) -> None:
+        self._room, self._whose, self._size = room, whose, 0
+
+    def __enter__(self) -> Callable[[int], None]:
+        return self._take
+
+    def __exit__(self, *_: object) -> None:
+        self._room.give_back(self._size, self._whose)
+
+    def _take(self, count: int) -> None:
+        self._room.take(count, self._whose)
+        self._size += count
