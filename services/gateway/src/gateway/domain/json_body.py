@@ -113,7 +113,12 @@ def _check_depth(root: Any) -> None:
     """Look at what is nested, level by level. Exact types: the parser makes no others."""
     level = [root] if type(root) in _NESTED else []
     for _ in range(MAX_DEPTH):
-        level = [part for value in level for part in _parts(value) if type(part) in _NESTED]
+        level = [
+            part
+            for value in level
+            for part in (value.values() if type(value) is dict else value)
+            if type(part) in _NESTED
+        ]
         if not level:
             return
     _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")

@@ -43,9 +43,8 @@ class JobAdmission:
         accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
         if accepted and len(accepted) == len(candidates):
             async with self._database.single() as connection:
-                written = await self._write(connection, accepted, ledgers)
-                if written:
-                    return [await self._answer(connection, verdict, written) for verdict in accepted]
+                if made := await self._write(connection, accepted, ledgers):
+                    return [await self._answer(connection, *one) for one in zip(accepted, made, strict=True)]
         return await self._decide_under_locks(candidates, patient)
 
     async def _decide_under_locks(self, candidates: Sequence[Candidate], patient: bool) -> list[Answer | None]:
@@ -65,30 +64,32 @@ class JobAdmission:
         standings: dict[UUID, Standing] = {}
         accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
         if accepted:
-            standings |= await self._write(connection, accepted, ledgers)
+            standings |= {one.id: one for one in await self._write(connection, accepted, ledgers)}
         replayed = {verdict.job_id for verdict in verdicts if isinstance(verdict, Replayed)} - standings.keys()
         if replayed:
             standings |= await jobs.find_all(connection, replayed)
-        return [await self._answer(connection, verdict, standings) for verdict in verdicts]
+        return [
+            verdict
+            if isinstance(verdict, Refusal)
+            else await self._answer(connection, verdict, standings.get(verdict.job_id))
+            for verdict in verdicts
+        ]
 
     async def _write(
         self, connection: Connection, accepted: Sequence[Accepted], ledgers: dict[UUID, Ledger]
-    ) -> dict[UUID, Standing]:
-        """The jobs as they were written; none if nothing was, which under their tenants' locks cannot be."""
+    ) -> list[Standing]:
+        """The jobs as they were written, in order; none if nothing was, which under their tenants' locks cannot be."""
         whose = {verdict.candidate.tenant_id for verdict in accepted}
         written = await submits.write(connection, accepted, {one: ledgers[one].account for one in whose})
         if not written:
-            return {}
+            return []
         for one in whose:  # if this is not committed, no row will ever be of that version
             self._known[one] = ledgers[one].closed(written[0].version)
-        return {verdict.job_id: verdict.standing(row) for verdict, row in zip(accepted, written, strict=True)}
+        return [verdict.standing(row) for verdict, row in zip(accepted, written, strict=True)]
 
-    async def _answer(self, connection: Connection, verdict: Verdict, standings: dict[UUID, Standing]) -> Answer:
-        if isinstance(verdict, Refusal):
-            return verdict
-        if isinstance(verdict, Replayed) and verdict.job_id not in standings:
+    async def _answer(self, connection: Connection, verdict: Accepted | Replayed, standing: Standing | None) -> Answer:
+        if standing is None:
             return KeyOfPurgedJob()
-        standing = standings[verdict.job_id]
         eta = await self._reader.eta(connection, standing.queue_position)
         return Submitted(job=view(standing, eta), replayed=isinstance(verdict, Replayed), quota=verdict.quota)
 
