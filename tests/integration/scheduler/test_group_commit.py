@@ -10,8 +10,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 from nats.js.api import RawStreamMsg
+from structlog.testing import capture_logs
 
 from chassis.ids import new_id
+from chassis.logs import bound
 from contracts.registry import JOB_EVENTS
 from contracts.scheduler import JOB_CHANGED, SUBMIT_JOB, SubmitJob, Submitted
 from contracts.wire.errors import Relayed
@@ -172,6 +174,29 @@ async def test_what_comes_together_shares_transactions(world: World, other_sql: 
     assert len(found) <= number // 8
     events = await until_stored(world, tenant, number + 1)
     assert any("Nats-Batch-Id" in (event.headers or {}) for event in events)  # and so do their events
+
+
+async def test_a_group_is_one_line_of_the_log(world: World, other_sql: asyncpg.Connection) -> None:
+    """Which tells of each job who asked for it; nothing is told of those that were there before."""
+    await world.node()
+    tenant, again = await known(world), new_id()
+    await world.submit(tenant, job_id=again)
+
+    async def submit(number: int) -> Submitted:
+        with bound(request_id=f"id-{number}"):
+            return await world.submit(tenant, job_id=again if number == 3 else new_id(), images=2)
+
+    with capture_logs() as logs:
+        async with held(other_sql, "tenants", "id", tenant):
+            sent = [asyncio.create_task(submit(number)) for number in range(10)]
+            await until_stuck(other_sql)
+        answers = [await one for one in sent]
+    lines = [line["jobs"] for line in logs if line["event"] == "scheduler.jobs.submitted"]
+    assert 1 <= len(lines) <= 5
+    assert sorted((job["request_id"], job["job_id"]) for line in lines for job in line) == [
+        (f"id-{number}", str(answer.job.job_id)) for number, answer in enumerate(answers) if number != 3
+    ]
+    assert {(job["tenant"], job["images"]) for line in lines for job in line} == {(str(tenant), 2)}
 
 
 async def test_a_group_decides_in_the_order_of_coming(world: World, other_sql: asyncpg.Connection) -> None:

@@ -185,8 +185,45 @@ def test_what_is_no_json_of_ours_is_malformed(body: bytes) -> None:
     assert len(refused.value.refused.errors) == 1
 
 
+def nested(depth: int) -> bytes:
+    """Objects and lists in turn."""
+    value: Any = {}
+    for number in range(depth - 1):
+        value = [value, 1] if number % 2 else {"a": value, "b": "c"}
+    return json.dumps(value).encode()
+
+
 def test_nesting_up_to_the_limit_is_fine() -> None:
     assert read_json(b"[" * 32 + b"]" * 32)
+    assert read_json(nested(32))
+    with pytest.raises(Malformed) as refused:
+        read_json(nested(33))
+    assert refused.value.refused.errors[0].code == "json_depth"
+
+
+@pytest.mark.parametrize("beside", ["", "a\\b"], ids=["plain", "with-a-backslash"])
+@pytest.mark.parametrize(
+    ("key", "text", "fits"),
+    [
+        ("k" * 1_024, "", True),
+        ("k" * 1_025, "", False),
+        ("\u00e9" * 512, "", True),  # two bytes each
+        ("\u00e9" * 512 + "k", "", False),
+        ("k", "t" * (1 << 20), True),
+        ("k", "t" * ((1 << 20) + 1), False),
+        ("k", "\u00e9" * (1 << 19), True),
+        ("k", "\u00e9" * ((1 << 19) + 1), False),
+    ],
+)
+def test_keys_and_texts_have_a_length(key: str, text: str, fits: bool, beside: str) -> None:
+    value = {"a": [{key: text}], "b": beside}
+    body = json.dumps(value, ensure_ascii=False).encode()
+    if fits:
+        assert read_json(body) == value
+        return
+    with pytest.raises(Malformed) as refused:
+        read_json(body)
+    assert refused.value.refused.errors[0].code == "json_text"
 
 
 def test_an_invalid_body_is_pointed_at_and_never_repeated() -> None:

@@ -57,12 +57,10 @@ class SubmitGroups:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, candidates: Sequence[Candidate]) -> Sequence[Answer | Exception]:
-        """The committed decision on each submit, in order, or what was raised for it.
+        """The committed decision on each of one submit or more, in order, or what was raised for it.
 
         Those of one tenant are decided in the order of their coming.
         """
-        if not candidates:
-            return []
         batch = _Batch(len(candidates))
         for place, candidate in enumerate(candidates):
             whose = candidate.tenant_id if candidate.tenant_id in self._lanes else None

@@ -51,18 +51,14 @@ class JobSubmitter:
     async def submit_all(self, tenant_id: UUID, requests: Sequence[Request]) -> Sequence[Submitted | Exception]:
         """Decide on jobs of one tenant, in order: each answer is what ``submit`` would return or raise."""
         await self._limits.refresh(tenant_id)
-        found = [await self._candidate(tenant_id, *one) for one in requests]
-        answers = iter(await self._groups.submit([one for one in found if isinstance(one, Candidate)]))
-        return [next(answers) if isinstance(one, Candidate) else one for one in found]
+        return await self._groups.submit([await self._candidate(tenant_id, *one) for one in requests])
 
-    async def _candidate(self, tenant_id: UUID, command: SubmitJob, request_id: str) -> Candidate | Exception:
+    async def _candidate(self, tenant_id: UUID, command: SubmitJob, request_id: str) -> Candidate:
         try:
             return await self._check(tenant_id, command, request_id)
         except Refusal as refusal:
             # What was accepted once stays accepted, even if today's fleet would refuse it.
             return Candidate(tenant_id, command, refusal=refusal)
-        except Exception as error:  # noqa: BLE001 - those who came with it are not at fault
-            return error
 
     async def _check(self, tenant_id: UUID, command: SubmitJob, request_id: str) -> Candidate:
         """What a node must have to run the job, and the images that it will make."""
