@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 from nats.aio.client import Client
 
-from chassis.served import ERROR_CODE_HEADER, ERROR_HEADER
+from chassis.served import ERROR_CODE_HEADER, ERROR_HEADER, REQUEST_ID_HEADER
 from contracts.gateway import DOOR_CANCEL, DOOR_READ, DOOR_SUBMIT
 from tests.integration.gateway.conftest import ALICE, Gateway
 from tests.kit.scripted import Script
@@ -35,10 +35,12 @@ async def test_a_refusal_is_the_problem_of_http(gateway: Gateway, script: Script
     made, _ = await ask(gateway, DOOR_SUBMIT.subject(str(script.alice)), b'{"prompt": "a"}')
     job = json.dumps({"job_id": made["job_id"]}).encode()
     over_http = (await gateway.http.get(f"/api/v1/jobs/{uuid4()}", headers=ALICE)).json()
-    problem, headers = await ask(gateway, DOOR_READ.subject(str(script.bob)), job)
+    named = {REQUEST_ID_HEADER: "its-own"}
+    problem, headers = await ask(gateway, DOOR_READ.subject(str(script.bob)), job, named)
     assert headers[ERROR_CODE_HEADER] == "404"
     assert headers[ERROR_HEADER] == "job.not_found"
-    assert problem.pop("request_id")
+    assert problem.pop("request_id") == "its-own"
+    assert (await ask(gateway, DOOR_SUBMIT.subject(str(script.bob)), b"{", named))[0]["request_id"] == "its-own"
     del over_http["request_id"], over_http["instance"]
     assert problem == over_http
 

@@ -3,7 +3,7 @@ from contextlib import suppress
 import pytest
 
 from contracts.wire.errors import Unavailable
-from gateway.domain.errors import TooManyBodies
+from gateway.domain.errors import BodyTooSlow, TooManyBodies
 from gateway.domain.room import Room
 
 
@@ -24,5 +24,15 @@ def test_b_12_room_is_given_back_whatever_happens() -> None:
     with suppress(LookupError), room.of("a") as take:
         take(10)
         raise LookupError
+    with room.of("b") as take:
+        take(10)
+
+
+def test_a_part_that_comes_too_late_is_refused() -> None:
+    room = Room(total=10, each=10)
+    with room.of("a") as take:
+        take(1)
+    with room.of("a", within_s=-1) as take, pytest.raises(BodyTooSlow):
+        take(1)
     with room.of("b") as take:
         take(10)

@@ -35,7 +35,8 @@ AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
-    asyncpg.DeadlockDetectedError,  # not away, but gone the same way: undone, and worth one more try
+    asyncpg.DeadlockDetectedError,  # not away, but gone the same way: undone, and worth one more try; so the next
+    asyncpg.LockNotAvailableError,
 )
 
 

@@ -37,7 +37,7 @@ def one_by_one(handler: Handler) -> Together:
     """Have a handler of single requests answer all of a message, each as if it had come alone."""
 
     async def alone(request: Request, address: Address) -> BaseModel:
-        with bound(**({"request_id": request.request_id} if request.request_id else {})):
+        with _named(request.request_id):
             return await handler(request.payload, address)
 
     async def together(requests: Sequence[Request], address: Address) -> Sequence[BaseModel | Exception]:
@@ -68,62 +68,68 @@ class Served:
         try:
             parts = unpack(message.data, sent)
         except ValueError:
-            return self._refused(InvalidMessage())
+            return self._refused(InvalidMessage(), "")
         replies = await self._replies(parts, address)
         return pack([Part(body, headers.get(ERROR_CODE_HEADER, "")) for body, headers in replies])
 
     async def _replies(self, parts: Sequence[Part], address: Address) -> list[Reply]:
         read = [self._read(part) for part in parts]
         told = iter(await self._told([one for one in read if isinstance(one, Request)], address))
-        return [self._reply(one, next(told)) if isinstance(one, Request) else self._refused(one) for one in read]
+        answers = [next(told) if isinstance(one, Request) else one for one in read]
+        return [self._reply(answer, part.word) for answer, part in zip(answers, parts, strict=True)]
 
-    def _read(self, part: Part) -> Request | Refusal:
+    def _read(self, part: Part) -> Request | Exception:
         try:
             return Request(self.read(part.body), part.word)
         except ValidationError as error:
             return InvalidMessage(errors=field_errors(error))
-        except Refusal as refusal:
-            return refusal
-        except Exception as bug:  # noqa: BLE001 - the edge of a request: a bug in one must not end the others
-            return self._unanswered(part.word, bug)
+        except Exception as error:  # noqa: BLE001 - a refusal, or a bug that must not end the others
+            return error
 
     async def _told(self, requests: Sequence[Request], address: Address) -> list[BaseModel | Exception]:
         """What is said to each. For whom the database was away it is asked once more."""
         told = await self._handled(requests, address)
         away = [number for number, answer in enumerate(told) if isinstance(answer, Exception) and is_away(answer)]
         if away:
-            log.warning("bus.dependency_away", topic=self.topic.name, error=type(told[away[0]]).__name__)
+            log.warning("bus.asked_again", topic=self.topic.name, error=type(told[away[0]]).__name__)
             again = await self._handled([requests[number] for number in away], address)
             for number, answer in zip(away, again, strict=True):
                 told[number] = answer
         return told
 
     async def _handled(self, requests: Sequence[Request], address: Address) -> list[BaseModel | Exception]:
+        if not requests:
+            return []
         try:
-            return [*await self.handler(requests, address)] if requests else []
+            return [answer for _, answer in zip(requests, await self.handler(requests, address), strict=True)]
         except Exception as error:  # noqa: BLE001 - each of them hears of it
-            return [error] * len(requests)
+            if len(requests) == 1 or isinstance(error, Refusal) or is_away(error):
+                return [error] * len(requests)
+            return [answer for one in requests for answer in await self._handled([one], address)]  # whose bug is it?
 
-    def _reply(self, request: Request, answer: BaseModel | Exception) -> Reply:
+    def _reply(self, answer: BaseModel | Exception, request_id: str) -> Reply:
+        if not isinstance(answer, Exception):
+            try:
+                return answer.model_dump_json().encode(), {}
+            except Exception as bug:  # noqa: BLE001 - the edge of a request: a bug in one must not end the others
+                answer = bug
         if isinstance(answer, Refusal):
-            return self._refused(answer)
-        if isinstance(answer, Exception):
-            return self._refused(self._unanswered(request.request_id, answer))
-        try:
-            return answer.model_dump_json().encode(), {}
-        except Exception as bug:  # noqa: BLE001 - the edge of a request: a bug in one must not end the others
-            return self._refused(self._unanswered(request.request_id, bug))
-
-    def _unanswered(self, request_id: str, error: Exception) -> Refusal:
-        with bound(**({"request_id": request_id} if request_id else {})):
-            if is_away(error):
-                log.warning("bus.dependency_away", topic=self.topic.name, error=type(error).__name__)
+            return self._refused(answer, request_id)
+        with _named(request_id):
+            if is_away(answer):
+                log.warning("bus.dependency_away", topic=self.topic.name, error=type(answer).__name__)
             else:
-                log.error("bus.handler_crashed", topic=self.topic.name, exc_info=error)
-        return Unavailable(service=self.service, retry_after_s=1)
+                log.error("bus.handler_crashed", topic=self.topic.name, exc_info=answer)
+        return self._refused(Unavailable(service=self.service, retry_after_s=1), request_id)
 
-    def _refused(self, refusal: Refusal) -> Reply:
+    def _refused(self, refusal: Refusal, request_id: str) -> Reply:
         refused = refusal.refused
         headers = {ERROR_HEADER: refused.code, ERROR_CODE_HEADER: str(STATUS[refused.kind])}
-        body = self.refusal_body(refused) if self.refusal_body else refused
+        with _named(request_id):
+            body = self.refusal_body(refused) if self.refusal_body else refused
         return body.model_dump_json().encode(), headers
+
+
+def _named(request_id: str) -> bound:
+    """What is done here is done for that request."""
+    return bound(**({"request_id": request_id} if request_id else {}))

@@ -4,20 +4,19 @@ import asyncio
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from time import monotonic
 from typing import Any
 
 from fastapi import Request
 
 from contracts.auth import Principal
 from door.client_ip import site
-from gateway.domain.errors import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
+from gateway.domain.errors import BodyTooLarge, UnsupportedMediaType
 from gateway.domain.form_body import FORM_BYTES, read_form
 from gateway.domain.json_body import MAX_BYTES, read_json
 from gateway.domain.room import Room
 
 JSON_BYTES = 1 << 20
-READ_S = 30  # pauses inside it are chassis.http's
+READ_S = 30
 INLINE_BYTES = 64 * 1024  # more is parsed in a thread: it would hold up everybody else
 
 _UTF8 = re.compile(r'(; *charset="?utf-8"?)?', re.IGNORECASE)
@@ -51,21 +50,21 @@ async def form_body(request: Request) -> dict[str, str]:
         BodyTooSlow: it took more than ``READ_S``.
         Malformed: not a form as we take it.
     """
-    with room_of(request) as take:
+    with room_of(request, READ_S) as take:
         return read_form(await _read(request, "application/x-www-form-urlencoded", FORM_BYTES, take))
 
 
 async def _json(request: Request, limit: int) -> Any:
-    with room_of(request) as take:
+    with room_of(request, READ_S) as take:
         body = await _read(request, "application/json", limit, take)
         return read_json(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read_json, body)
 
 
-def room_of(request: Request) -> AbstractContextManager[Callable[[int], None]]:
-    """Room for the body of a request, among those of the same client."""
+def room_of(request: Request, within_s: float) -> AbstractContextManager[Callable[[int], None]]:
+    """Room for the body of a request, among those of the same client; see ``Room.of``."""
     room: Room = request.app.state.room
     principal: Principal | None = request.state.principal
-    return room.of(principal.tenant if principal else site(request.state.client_ip))
+    return room.of(principal.tenant if principal else site(request.state.client_ip), within_s=within_s)
 
 
 async def _read(request: Request, media_type: str, limit: int, take: Callable[[int], None]) -> bytes:
@@ -73,13 +72,11 @@ async def _read(request: Request, media_type: str, limit: int, take: Callable[[i
     declared = request.headers.get("content-length", "0")
     if int(declared) > limit:  # digits, or the connection had been refused
         raise BodyTooLarge(limit=limit)
-    body, until = bytearray(), monotonic() + READ_S
+    body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
             raise BodyTooLarge(limit=limit)
-        if monotonic() > until:
-            raise BodyTooSlow(seconds=READ_S)
         take(len(chunk))
     return bytes(body)
 

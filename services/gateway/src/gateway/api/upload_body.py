@@ -1,20 +1,19 @@
 """Reads the image of a request: looked at as it comes, and refused as soon as it says enough."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import Request
 
 from gateway.api.body import room_of
-from gateway.domain.errors import BodyTooSlow, UnsupportedMediaType, UploadTooLarge
+from gateway.domain.errors import UnsupportedMediaType, UploadTooLarge
 from gateway.domain.picture_format import PictureFormat
 from gateway.domain.upload_form import FRAMING_BYTES, UploadForm, boundary_of
 from gateway.usecases.take_upload import UploadDesk
 
 FORM = "multipart/form-data"
 PICTURES = tuple(format_.media_type for format_ in PictureFormat)
-READ_S = 300  # a slow line needs it for 10 MiB; pauses inside it are chassis.http's
+READ_S = 300  # a slow line needs it for 10 MiB
 LOOK_AT = (64, 4 << 10, 64 << 10, 1 << 20)  # bytes that have come; a JPEG may have much before it tells its size
 
 
@@ -37,13 +36,8 @@ async def received(request: Request, desk: UploadDesk) -> AsyncIterator[bytearra
     declared = int(request.headers.get("content-length", "0"))  # digits, or the connection had been refused
     if declared > desk.max_bytes + (FRAMING_BYTES if form else 0):
         raise UploadTooLarge(limit=desk.max_bytes)
-    with room_of(request) as take:
-        try:
-            async with asyncio.timeout(READ_S):
-                content = await _read(request, form, desk, take)
-        except TimeoutError:
-            raise BodyTooSlow(seconds=READ_S) from None
-        yield content
+    with room_of(request, READ_S) as take:
+        yield await _read(request, form, desk, take)
 
 
 async def _read(request: Request, form: UploadForm | None, desk: UploadDesk, take: Callable[[int], None]) -> bytearray:

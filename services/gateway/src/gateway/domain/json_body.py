@@ -7,7 +7,6 @@ keep every digit.
 
 import json
 import re
-from collections.abc import Iterable
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -105,7 +104,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse
 
 
 def _may_be_unfit(body: bytes) -> bool:
-    """Whether any text may be: NUL and half a pair need a backslash, both in JSON and in UTF-8."""
+    """Whether any text may be: NUL and half a pair need a backslash in JSON that is UTF-8, a long one has no quote."""
     return b"\\" in body or _LONG.search(body) is not None
 
 
@@ -134,11 +133,12 @@ def _check_texts(root: Any) -> None:
             elif type(value) is dict:
                 for key in value:
                     _check_text(key, MAX_KEY)
-        level = [part for value in level if type(value) in _NESTED for part in _parts(value)]
-
-
-def _parts(value: Any) -> Iterable[Any]:
-    return value.values() if type(value) is dict else value
+        level = [
+            part
+            for value in level
+            if type(value) in _NESTED
+            for part in (value.values() if type(value) is dict else value)
+        ]
 
 
 def _check_text(text: str, limit: int) -> None:

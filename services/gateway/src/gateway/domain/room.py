@@ -1,11 +1,13 @@
-"""How many bytes of request bodies there may be in memory at a time."""
+"""How many bytes of request bodies there may be in memory at a time, and for how long they may come."""
 
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from math import inf
+from time import monotonic
 
 from contracts.wire.errors import Unavailable
-from gateway.domain.errors import TooManyBodies
+from gateway.domain.errors import BodyTooSlow, TooManyBodies
 
 
 class Room:
@@ -20,14 +22,13 @@ class Room:
         self._left, self._each = total, each
         self._taken: Counter[str] = Counter()
 
-    def of(self, whose: str) -> AbstractContextManager[Callable[[int], None]]:
+    def of(self, whose: str, *, within_s: float = inf) -> AbstractContextManager[Callable[[int], None]]:
         """A place for one body, given back in the end: call what this yields with the size of each part of it.
 
-        What it raises then:
-            TooManyBodies: the client has no room left.
-            Unavailable: nobody has.
+        That raises TooManyBodies where the client has no room left, Unavailable where nobody has, and BodyTooSlow for a
+        part that comes after ``within_s`` seconds. Pauses between two parts are for chassis.http to bound.
         """
-        return _Place(self, whose)
+        return _Place(self, whose, within_s)
 
     def take(self, count: int, whose: str) -> None:
         """Take so many bytes; see ``of``."""
@@ -49,10 +50,11 @@ class Room:
 class _Place:
     """A context manager without a generator: every request with a body has one."""
 
-    __slots__ = ("_room", "_size", "_whose")
+    __slots__ = ("_room", "_size", "_until", "_whose", "_within_s")
 
-    def __init__(self, room: Room, whose: str) -> None:
-        self._room, self._whose, self._size = room, whose, 0
+    def __init__(self, room: Room, whose: str, within_s: float) -> None:
+        self._room, self._whose, self._within_s = room, whose, within_s
+        self._size, self._until = 0, monotonic() + within_s
 
     def __enter__(self) -> Callable[[int], None]:
         return self._take
@@ -61,5 +63,7 @@ class _Place:
         self._room.give_back(self._size, self._whose)
 
     def _take(self, count: int) -> None:
+        if monotonic() > self._until:
+            raise BodyTooSlow(seconds=self._within_s)
         self._room.take(count, self._whose)
         self._size += count

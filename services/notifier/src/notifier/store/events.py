@@ -82,7 +82,7 @@ class Events:
             return [JobEvent.model_validate(body) for body in rows]
 
     async def prune(self, *, older_than: timedelta) -> None:
-        """Forget what nobody will resume from any more, and what came in while its job was purged."""
+        """Forget what nobody will resume from any more, and what an older release added to a job that was purged."""
         async with self._database.transaction() as connection:
             await connection.execute(_OF_PURGED)
             await connection.execute(delete(PURGED_JOBS).where(PURGED_JOBS.c.at < func.now() - TOMBSTONE))

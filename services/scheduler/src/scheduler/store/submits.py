@@ -83,7 +83,7 @@ WITH given AS (
     UPDATE tenants SET queued = queued + added.jobs, vtime = CASE WHEN queued > 0 THEN vtime ELSE
         greatest(vtime, coalesce((SELECT min(t.vtime) FROM tenants t WHERE t.ready), vtime)) END
     FROM (SELECT tenant_id, count(*) AS jobs FROM accepted GROUP BY tenant_id) added
-    WHERE tenants.id = added.tenant_id
+    WHERE tenants.id = added.tenant_id AND tenants.id = ANY(CAST(:accounts AS uuid[]))
 ), announced AS (
     INSERT INTO outbox (message_id, subject, body) SELECT message_id, subject, convert_to(CAST(said AS text), 'UTF8')
     FROM accepted
@@ -131,7 +131,7 @@ async def write(
         accounts=[*accounts],
         versions=[account.version for account in accounts.values()],
         today=next(iter(accounts.values())).today,
-        jobs=orjson.dumps(rows, default=str).decode(),  # asyncpg's own UUIDs need that
+        jobs=orjson.dumps(rows, default=_asyncpgs_uuid).decode(),
     )
     return [Written(**row) for row in written]
 
@@ -163,6 +163,13 @@ def _row(accepted: Accepted, at: datetime) -> dict[str, Any]:
         "endpoint": command.endpoint,
         "overtakes": accepted.overtakes,
     }
+
+
+def _asyncpgs_uuid(value: object) -> str:
+    """What orjson does not know: UUIDs that were read are of a class of asyncpg's."""
+    if not isinstance(value, UUID):
+        raise TypeError
+    return str(value)
 
 
 def _event(job_id: UUID, tenant_id: UUID, at: datetime) -> JobEvent:

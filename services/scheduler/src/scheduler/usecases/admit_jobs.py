@@ -68,12 +68,7 @@ class JobAdmission:
         replayed = {verdict.job_id for verdict in verdicts if isinstance(verdict, Replayed)} - standings.keys()
         if replayed:
             standings |= await jobs.find_all(connection, replayed)
-        return [
-            verdict
-            if isinstance(verdict, Refusal)
-            else await self._answer(connection, verdict, standings.get(verdict.job_id))
-            for verdict in verdicts
-        ]
+        return [await self._answer_any(connection, verdict, standings) for verdict in verdicts]
 
     async def _write(
         self, connection: Connection, accepted: Sequence[Accepted], ledgers: dict[UUID, Ledger]
@@ -87,9 +82,14 @@ class JobAdmission:
             self._known[one] = ledgers[one].closed(written[0].version)
         return [verdict.standing(row) for verdict, row in zip(accepted, written, strict=True)]
 
-    async def _answer(self, connection: Connection, verdict: Accepted | Replayed, standing: Standing | None) -> Answer:
-        if standing is None:
+    async def _answer_any(self, connection: Connection, verdict: Verdict, standings: dict[UUID, Standing]) -> Answer:
+        if isinstance(verdict, Refusal):
+            return verdict
+        if isinstance(verdict, Replayed) and verdict.job_id not in standings:
             return KeyOfPurgedJob()
+        return await self._answer(connection, verdict, standings[verdict.job_id])
+
+    async def _answer(self, connection: Connection, verdict: Accepted | Replayed, standing: Standing) -> Answer:
         eta = await self._reader.eta(connection, standing.queue_position)
         return Submitted(job=view(standing, eta), replayed=isinstance(verdict, Replayed), quota=verdict.quota)
 
