@@ -5,22 +5,24 @@ Every block is a constant subframe of zeros, so a minute takes some ten kilobyte
 
 import hashlib
 import struct
+from collections.abc import Mapping
 
 BLOCK = 4096  # samples per frame and channel
 BITS = 16
 _ZEROS = bytes(1 << 16)
 
 
-def silence(samples: int, sample_rate: int, channels: int) -> bytes:
+def silence(samples: int, sample_rate: int, channels: int, comments: Mapping[str, str]) -> bytes:
     """Encode digital silence.
 
     Args:
         samples: per channel, >= 0 and below 2**36.
         sample_rate: Hz, 1 to 655 350.
         channels: 1 or 2.
+        comments: what the file says of itself.
 
     Returns:
-        A complete stream: marker, STREAMINFO with the MD5 of the decoded bytes, frames.
+        A complete stream: marker, STREAMINFO with the MD5 of the decoded bytes, VORBIS_COMMENT, frames.
     """
     frames = [
         _frame(index, min(BLOCK, samples - start), channels) for index, start in enumerate(range(0, samples, BLOCK))
@@ -29,7 +31,17 @@ def silence(samples: int, sample_rate: int, channels: int) -> bytes:
     packed = (sample_rate << 44) | ((channels - 1) << 41) | ((BITS - 1) << 36) | samples
     info = struct.pack(">HH", BLOCK, BLOCK) + min(sizes).to_bytes(3, "big") + max(sizes).to_bytes(3, "big")
     info += packed.to_bytes(8, "big") + _md5_of_zeros(samples * channels * BITS // 8)
-    return b"fLaC" + bytes([0x80]) + len(info).to_bytes(3, "big") + info + b"".join(frames)
+    return b"fLaC" + _block(0x00, info) + _block(0x80 | 4, _vorbis(comments)) + b"".join(frames)
+
+
+def _block(kind: int, content: bytes) -> bytes:
+    return bytes([kind]) + len(content).to_bytes(3, "big") + content
+
+
+def _vorbis(comments: Mapping[str, str]) -> bytes:
+    texts = [b"simnode", *(f"{name}={text}".encode() for name, text in comments.items())]
+    vendor, *named = (struct.pack("<I", len(text)) + text for text in texts)
+    return vendor + struct.pack("<I", len(named)) + b"".join(named)
 
 
 def _frame(index: int, length: int, channels: int) -> bytes:

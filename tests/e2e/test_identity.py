@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.e2e.conftest import simulated_only
 from tests.kit.fleet import HELLO, Fleet
 from tests.kit.waiting import until
 
@@ -127,6 +128,7 @@ async def test_s_46_another_tier_holds_at_once_without_a_restart(
             await fleet.ended(client, answer.json()["job_id"])
 
 
+@simulated_only
 async def test_s_23_a_revoked_key_ends_at_once_and_so_does_its_websocket(
     fleet: Fleet, public: httpx.AsyncClient
 ) -> None:

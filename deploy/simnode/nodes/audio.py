@@ -1,5 +1,7 @@
 """Nodes on sound; there is only silence, saved as real FLAC."""
 
+import json
+
 from simnode.flac import silence
 from simnode.folders import save_target
 from simnode.node_class import SEED_MAX, Call, Field, NodeClass, Result, hidden_metadata, in_thread, instantly, socket
@@ -15,12 +17,21 @@ def _empty(call: Call) -> Result:
 
 
 def _save(call: Call) -> Result:
+    return _write(call, call["filename_prefix"], "output")
+
+
+def _preview(call: Call) -> Result:
+    return _write(call, f"ComfyUI_temp_{call.shelf.preview_letters(call.node_id)}", "temp")
+
+
+def _write(call: Call, prefix: str, kind: str) -> Result:
     sound = call["audio"]
-    target = save_target(call["filename_prefix"], call.shelf.folders.root / "output")
+    target = save_target(prefix, call.shelf.folders.root / kind)
     name = target.name(0, ".flac")
     path = target.folder / name
-    path.write_bytes(silence(sound.samples, sound.sample_rate, sound.channels))
-    return Result((sound,), {"audio": [file_entry(target, name, "output")]})
+    comments = {key: json.dumps(value) for key, value in {"prompt": call.prompt, **(call.pnginfo or {})}.items()}
+    path.write_bytes(silence(sound.samples, sound.sample_rate, sound.channels, comments))
+    return Result((sound,), {"audio": [file_entry(target, name, kind)]})
 
 
 CLASSES = (
@@ -55,6 +66,19 @@ CLASSES = (
         search_aliases=("export flac",),
         deprecated=True,
         essentials="Audio",
+        schema_v3=True,
+    ),
+    NodeClass(
+        name="PreviewAudio",
+        run=in_thread(_preview),
+        inputs=(socket("audio", "AUDIO"), *hidden_metadata()),
+        outputs=("AUDIO",),
+        output_names=("audio",),
+        output_node=True,
+        category="audio",
+        module="comfy_extras.nodes_audio",
+        display_name="Preview Audio",
+        search_aliases=("play audio",),
         schema_v3=True,
     ),
 )

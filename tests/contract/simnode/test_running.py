@@ -205,12 +205,15 @@ async def test_text_and_sound_run(driver: Driver) -> None:
         "3": node("PreviewAny", source=["2", 0]),
         "4": node("EmptyAudio", duration=0.5, sample_rate=44100, channels=2),
         "5": node("SaveAudio", audio=["4", 0], filename_prefix="a"),
+        "6": node("PreviewAudio", audio=["4", 0]),
     }
     entry = await driver.run(graph)
     assert entry["outputs"]["3"] == {"text": ["hello world"]}
     assert entry["outputs"]["5"]["audio"][0]["filename"] == "a_00001.flac"
+    assert entry["outputs"]["6"]["audio"][0]["type"] == "temp"
     sound = await fetch(driver, entry, "5", "audio")
-    assert sound.startswith(b"fLaC\x80\x00\x00\x22")
+    assert sound.startswith(b"fLaC\x00\x00\x00\x22")
+    assert b"prompt=" + json.dumps(graph).encode() in sound
     packed = int.from_bytes(sound[18:26], "big")
     assert (packed >> 44, (packed >> 41) & 7, packed & (2**36 - 1)) == (44100, 1, 22050)
 

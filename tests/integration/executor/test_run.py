@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from contracts.scheduler import FinishAttempt, LeaseState, Outcome
-from tests.integration.executor.graphs import failing, hello, slow
+from tests.integration.executor.graphs import failing, hello, picture, slow
 
 pytestmark = pytest.mark.usefixtures("gateway")
 
@@ -42,6 +42,29 @@ async def test_saved_files_lie_in_a_folder_of_the_attempt(start_executor, schedu
     path = f"/view?filename={finish.outputs[0].name}&subfolder={given.ref.job_id}/3&type=output"
     async with httpx.AsyncClient() as http:
         assert (await http.get(node.url + path)).content == gateway.stored[finish.outputs[0].id]
+
+
+async def test_no_output_is_answered_from_the_run_of_somebody_else(start_executor, scheduler, gateway, node) -> None:
+    """A node's cache would hand out the other's file, in which the other's whole graph stands."""
+    await start_executor()
+    graph = {
+        "1": picture(),
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+        "3": {"class_type": "EmptyAudio", "inputs": {"duration": 0.01, "sample_rate": 8000, "channels": 1}},
+        "4": {"class_type": "PreviewAudio", "inputs": {"audio": ["3", 0]}},
+    }
+    made = {}
+    for _ in range(2):
+        given = await scheduler.give(graph)
+        finish = await scheduler.finish_of(given)
+        assert [output.node_id for output in finish.outputs] == ["2", "4"]
+        made[str(given.ref.job_id).encode()] = [gateway.stored[output.id] for output in finish.outputs]
+    (entry,) = (await node.ask("GET", f"/history/{given.prompt_id}")).values()
+    (cached,) = [told["nodes"] for name, told in entry["status"]["messages"] if name == "execution_cached"]
+    assert set(cached) == {"1", "3"}  # what both runs make is made once
+    first, second = made
+    assert [(first in content, second in content) for content in made[first]] == [(True, False)] * 2
+    assert [(first in content, second in content) for content in made[second]] == [(False, True)] * 2
 
 
 async def test_the_scheduler_gets_the_catalog_that_the_beats_announce(start_executor, scheduler) -> None:
@@ -143,7 +166,7 @@ async def test_a_graph_that_the_node_does_not_take_is_rejected(start_executor, s
 async def test_a_half_valid_graph_is_rejected_and_leaves_nothing_running(start_executor, scheduler, node) -> None:
     await start_executor()
     graph = slow(30)
-    graph["9"] = {"class_type": "SaveImage", "inputs": {"images": ["1", 0]}}
+    graph["9"] = {"class_type": "SaveImage", "inputs": {"filename_prefix": "x"}}
     given = await scheduler.give(graph)
     finish = await scheduler.finish_of(given)
     assert finish.outcome is Outcome.FAILED

@@ -7,12 +7,13 @@ from contracts.scheduler import AttemptRef
 from executor.domain.staging import MAX_PREFIX, stage
 
 FILES = {"0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee": "comfyfleet/a.png"}
+SHOWS = {"SaveImage", "PreviewAudio", "PreviewAny"}
 REF = AttemptRef(job_id=uuid4(), tenant_id=uuid4(), attempt=2, lease_token=uuid4())
 
 
 def staged(value: Any, name: str = "filename_prefix") -> Any:
     graph = {"3": {"class_type": "SaveImage", "inputs": {name: value, "images": ["1", 0]}}}
-    return stage(graph, REF, FILES)["3"]["inputs"][name]
+    return stage(graph, REF, FILES, shows=SHOWS.__contains__)["3"]["inputs"][name]
 
 
 @pytest.mark.parametrize(
@@ -50,17 +51,20 @@ def test_links_and_everything_else_stay() -> None:
     assert staged("a/b", "text") == "a/b"
     node = {"class_type": "X", "inputs": {}, "_meta": {"title": "t"}}
     graph = {"1": node}
-    assert stage(graph, REF, FILES) == graph
+    assert stage(graph, REF, FILES, shows=SHOWS.__contains__) == graph
     assert graph["1"] is node
 
 
-@pytest.mark.parametrize("shown", ["PreviewImage", "MaskPreview"])
-def test_a_preview_is_of_its_attempt_alone(shown: str) -> None:
+@pytest.mark.parametrize("shown", sorted(SHOWS))
+def test_an_output_without_a_prefix_is_of_its_attempt_alone(shown: str) -> None:
     graph = {"3": {"class_type": shown, "inputs": {"images": ["1", 0]}}}
     once, again = (
-        stage(graph, REF.model_copy(update={"attempt": attempt}), FILES)["3"]["inputs"] for attempt in (1, 2)
+        stage(graph, REF.model_copy(update={"attempt": attempt}), FILES, shows=SHOWS.__contains__)["3"]["inputs"]
+        for attempt in (1, 2)
     )
     assert once == {"images": ["1", 0], "filename_prefix": f"{REF.job_id}/1/ComfyUI"}
     assert again != once
     chosen = {"3": {"class_type": shown, "inputs": {"filename_prefix": "same"}}}
-    assert stage(chosen, REF, FILES)["3"]["inputs"] == {"filename_prefix": f"{REF.job_id}/2/same"}
+    assert stage(chosen, REF, FILES, shows=SHOWS.__contains__)["3"]["inputs"] == {
+        "filename_prefix": f"{REF.job_id}/2/same"
+    }

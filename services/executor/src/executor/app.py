@@ -109,7 +109,11 @@ def _build(settings: Settings) -> Parts:
     report = ReportAttempt(bus=bus, node_name=name, at_hand=at_hand)
     stage = StageInputs(bus=bus, node=node, artifacts=artifacts, node_name=name, unreachable_s=settings.unreachable_s)
     post = PostPrompt(
-        node=node, journal=journal, unreachable_s=settings.unreachable_s, stop_within_s=settings.stop_within_s
+        node=node,
+        state=state,
+        journal=journal,
+        unreachable_s=settings.unreachable_s,
+        stop_within_s=settings.stop_within_s,
     )
     store = StoreOutput(
         node=node,

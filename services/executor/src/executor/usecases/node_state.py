@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 from chassis.logs import log
-from contracts.scheduler import ReportCatalog
+from contracts.scheduler import ClassSpec, ReportCatalog
 from executor.clients.comfyui import ComfyUI, NodeAway
 from executor.domain.catalog import read_catalog, report
 
@@ -24,6 +25,7 @@ class NodeState:
         self._changed: Callable[[], None] = lambda: None
         self._misses = 0
         self._read_at: float | None = None
+        self._outputs: frozenset[str] | None = None
         self.online = False
         self.came = asyncio.Event()
         self.catalog: ReportCatalog | None = None
@@ -33,6 +35,10 @@ class NodeState:
     def when_changed(self, callback: Callable[[], None]) -> None:
         """Call back when the node came, went, or can run something else."""
         self._changed = callback
+
+    def shows(self, class_type: str) -> bool:
+        """Whether nodes of this class are outputs; all may be while the catalog was never read."""
+        return self._outputs is None or class_type in self._outputs
 
     async def look(self) -> None:
         """Probe once, and read the catalog when it is time."""
@@ -51,7 +57,8 @@ class NodeState:
     async def _read(self) -> None:
         described = await self._node.object_info()
         # Tens of milliseconds of work for hundreds of classes: the event loop has a websocket to drain meanwhile.
-        catalog = await asyncio.to_thread(lambda: report(read_catalog(described)))
+        classes, catalog = await asyncio.to_thread(_read_and_report, described)
+        self._outputs = frozenset(name for name, spec in classes.items() if spec.output_node)
         self._read_at = time.monotonic()
         if self.catalog is None or self.catalog.digest != catalog.digest:
             self.catalog, self.reported = catalog, False
@@ -73,3 +80,8 @@ class NodeState:
         else:
             log.warning("executor.node.away", why=why)
         self._changed()
+
+
+def _read_and_report(described: dict[str, Any]) -> tuple[dict[str, ClassSpec], ReportCatalog]:
+    classes = read_catalog(described)
+    return classes, report(classes)

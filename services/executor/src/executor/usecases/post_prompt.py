@@ -13,6 +13,7 @@ from executor.domain.staging import stage
 from executor.domain.verdict import LOST, Verdict, node_fault, rejected
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_there
+from executor.usecases.node_state import NodeState
 from executor.usecases.stop_prompt import stop_prompt
 
 POSTS = 3  # of a prompt that the node answers with a server error each time
@@ -30,6 +31,7 @@ class PostPrompt:
     """
 
     node: ComfyUI
+    state: NodeState
     journal: Journal
     unreachable_s: float
     stop_within_s: float
@@ -46,7 +48,7 @@ class PostPrompt:
         """
         if record.phase is Phase.POSTED:
             return None
-        graph = stage(record.assignment.graph, record.ref, files)
+        graph = stage(record.assignment.graph, record.ref, files, shows=self.state.shows)
         posts, away_since = 0, time.monotonic()
         just_sent = record.phase is Phase.POSTING
         look = perhaps_there or just_sent
