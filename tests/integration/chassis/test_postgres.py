@@ -1,0 +1,49 @@
+"""Which errors of a database mean that it may be tried again."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from sqlalchemy import text
+
+from chassis.postgres import Database, is_away
+from tests.kit.postgres import PostgresServer
+
+Run = Callable[..., Awaitable[None]]
+
+IMPATIENT = "SET LOCAL lock_timeout = '20ms'"
+LOCK = "SELECT pg_advisory_xact_lock(4711)"
+
+
+@pytest.fixture
+async def database(postgres_server: PostgresServer) -> AsyncIterator[Database]:
+    opened = Database(await postgres_server.database("scheduler"), name="test")
+    yield opened
+    await opened.close()
+
+
+async def directly(database: Database, *statements: str) -> None:
+    async with database.direct() as connection:
+        for statement in statements:
+            await connection.execute(statement)
+
+
+async def by_engine(database: Database, *statements: str) -> None:
+    async with database.transaction() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+
+
+@pytest.mark.parametrize("run", [directly, by_engine])
+async def test_a_lock_that_could_not_be_had_is_worth_another_try(database: Database, run: Run) -> None:
+    async with database.direct() as holder:
+        await holder.execute(LOCK)
+        with pytest.raises(Exception, match="lock timeout") as raised:
+            await run(database, IMPATIENT, LOCK)
+    assert is_away(raised.value)
+
+
+@pytest.mark.parametrize("run", [directly, by_engine])
+async def test_a_statement_that_is_wrong_is_a_bug(database: Database, run: Run) -> None:
+    with pytest.raises(Exception, match="division by zero") as raised:
+        await run(database, "SELECT 1/0")
+    assert not is_away(raised.value)
