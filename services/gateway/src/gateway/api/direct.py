@@ -38,8 +38,8 @@ class DirectRoute(APIRoute):
 class AtOnce:
     """ASGI middleware, the innermost: finds direct routes without parameters by their path.
 
-    For all others the router tries one after another, behind layers that such a route needs not. Whatever a route
-    raises is answered by the application's handlers, as it is there.
+    For all others the router tries one after another, behind layers that such a route needs not. What a route raises is
+    answered by the application's handler for its class, as there; all of those are coroutines.
     """
 
     def __init__(self, app: ASGIApp) -> None:
