@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from time import monotonic
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
@@ -199,7 +200,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Run ComfyUI workflows on a fleet of GPU nodes: submit, watch, fetch.",
     )
     app.state.denials = Denials(bus)
-    app.state.room = Room(total=ROOM_BYTES, each=ROOM_BYTES // 4)
+    app.state.room = Room(total=ROOM_BYTES, each=ROOM_BYTES // 4, clock=monotonic)
     add_me(app, me)
     _add(
         app,

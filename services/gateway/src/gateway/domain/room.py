@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from math import inf
-from time import monotonic
 
 from contracts.wire.errors import Unavailable
 from gateway.domain.errors import BodyTooSlow, TooManyBodies
@@ -16,10 +15,11 @@ class Room:
     Args:
         total: bytes for everybody.
         each: bytes of them for one client.
+        clock: seconds that never go back.
     """
 
-    def __init__(self, *, total: int, each: int) -> None:
-        self._left, self._each = total, each
+    def __init__(self, *, total: int, each: int, clock: Callable[[], float]) -> None:
+        self._left, self._each, self.clock = total, each, clock
         self._taken: Counter[str] = Counter()
 
     def of(self, whose: str, *, within_s: float = inf) -> AbstractContextManager[Callable[[int], None]]:
@@ -54,7 +54,7 @@ class _Place:
 
     def __init__(self, room: Room, whose: str, within_s: float) -> None:
         self._room, self._whose, self._within_s = room, whose, within_s
-        self._size, self._until = 0, monotonic() + within_s
+        self._size, self._until = 0, room.clock() + within_s
 
     def __enter__(self) -> Callable[[int], None]:
         return self._take
@@ -63,7 +63,7 @@ class _Place:
         self._room.give_back(self._size, self._whose)
 
     def _take(self, count: int) -> None:
-        if monotonic() > self._until:
+        if self._room.clock() > self._until:
             raise BodyTooSlow(seconds=self._within_s)
         self._room.take(count, self._whose)
         self._size += count

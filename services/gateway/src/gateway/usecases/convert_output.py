@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from time import monotonic
 
 from contracts.gateway import NoArtifact
 from gateway.clients.pictures import ENCODER, Pictures
@@ -26,7 +27,7 @@ class Converter:
     def __init__(self, pictures: Pictures, objects: Objects, line: PictureLine) -> None:
         self._pictures, self._objects, self._line = pictures, objects, line
         largest = pictures.max_result_bytes
-        self._answers = Room(total=4 * largest, each=2 * largest)
+        self._answers = Room(total=4 * largest, each=2 * largest, clock=monotonic)
 
     def etag(self, artifact: Artifact, wanted: Wanted) -> str:
         """The strong ETag of the converted picture; known without converting."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 
 from gateway.domain.errors import TooManyBodies, TooManyConversions
 from gateway.domain.room import Room
@@ -21,7 +22,7 @@ class PictureLine:
 
     def __init__(self, at_once: int) -> None:
         self._running = asyncio.Semaphore(at_once)
-        self._line = Room(total=IN_LINE * at_once, each=EACH_IN_LINE * at_once)
+        self._line = Room(total=IN_LINE * at_once, each=EACH_IN_LINE * at_once, clock=monotonic)
 
     @asynccontextmanager
     async def turn(self, tenant: str) -> AsyncIterator[None]:
