@@ -9,17 +9,11 @@ from structlog.testing import capture_logs
 from chassis.bus import Bus
 from chassis.gather import Part, pack, unpack
 from chassis.served import Request
-from contracts.wire.errors import Kind, Refusal, Relayed, Unavailable
+from contracts.wire.errors import Relayed, Unavailable
 from contracts.wire.topic import Address
 from tests.integration.chassis.conftest import Answer, Question, connected
-from tests.integration.chassis.test_gather import TOGETHER, settled
+from tests.integration.chassis.test_gather import TOGETHER, NoSuchWord, settled
 from tests.kit.nats import NatsServer
-
-
-class NoSuchWord(Refusal):
-    """That is not a word."""
-
-    kind, code = Kind.NOT_FOUND, "echo.no_such_word"
 
 
 class Clerk:

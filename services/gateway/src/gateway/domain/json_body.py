@@ -109,22 +109,16 @@ def _may_be_unfit(body: bytes) -> bool:
 
 
 def _check_depth(root: Any) -> None:
-    """Look at what is nested, level by level. Exact types: the parser makes no others."""
-    level = [root] if type(root) in _NESTED else []
+    level = [root]
     for _ in range(MAX_DEPTH):
-        level = [
-            part
-            for value in level
-            for part in (value.values() if type(value) is dict else value)
-            if type(part) in _NESTED
-        ]
+        level = _inside(level)
         if not level:
             return
-    _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
+    if any(type(value) in _NESTED for value in level):
+        _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
 
 
 def _check_texts(root: Any) -> None:
-    """Look at every text and key, level by level."""
     level = [root]
     while level:
         for value in level:
@@ -133,12 +127,14 @@ def _check_texts(root: Any) -> None:
             elif type(value) is dict:
                 for key in value:
                     _check_text(key, MAX_KEY)
-        level = [
-            part
-            for value in level
-            if type(value) in _NESTED
-            for part in (value.values() if type(value) is dict else value)
-        ]
+        level = _inside(level)
+
+
+def _inside(level: list[Any]) -> list[Any]:
+    """The values in all of these. Exact types: the parser makes no others."""
+    return [
+        part for value in level if type(value) in _NESTED for part in (value.values() if type(value) is dict else value)
+    ]
 
 
 def _check_text(text: str, limit: int) -> None:
