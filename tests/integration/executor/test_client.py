@@ -11,6 +11,7 @@ from executor.clients.comfyui import ComfyUI, NodeAway, NoFile
 from executor.domain.harvest import Found, harvest
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import Place, find_prompt
+from executor.usecases.node_state import NodeState
 from executor.usecases.stop_prompt import stop_prompt
 from stack.ports import free_ports
 from tests.integration.executor.graphs import hello, slow
@@ -40,6 +41,15 @@ def journal(tmp_path: Path) -> Any:
     journal.open()
     yield journal
     journal.close()
+
+
+async def test_which_classes_are_outputs_is_read_and_any_may_be_one_before(client: ComfyUI) -> None:
+    """A prompt that is posted before, after a restart, must not be answered with another's files either."""
+    state = NodeState(client, catalog_every_s=60)
+    classes = ("SaveImage", "PreviewAudio", "PreviewAny", "EmptyAudio", "ImageInvert")
+    assert [state.shows(name) for name in classes] == [True] * 5
+    await state.look()
+    assert [state.shows(name) for name in classes] == [True, True, True, False, False]
 
 
 async def test_a_prompt_runs_and_its_files_are_given_out(client: ComfyUI, either_node: Node) -> None:
