@@ -9,6 +9,7 @@ from uuid import UUID
 from chassis.bus import Bus
 from contracts import auth, operations, retention, scheduler
 from contracts.auth import TierLimits, UserChanged
+from contracts.catalog import ClassSpec
 from contracts.permissions import inbox_prefix
 from contracts.scheduler import (
     FINAL,
@@ -55,7 +56,7 @@ class ScriptedScheduler:
         self.lists: list[ListJobs] = []
         self.keys: dict[str, tuple[str, UUID]] = {}
         self.models: dict[str, tuple[str, ...]] = {CHECKPOINT: ("common.safetensors", "rare.safetensors")}
-        self.node_classes: dict[str, scheduler.ClassSpec] = {}
+        self.node_classes: dict[str, ClassSpec] = {}
         self.before_submit: Callable[[SubmitJob], None] = lambda _: None
         self.reads = 0
         self.busy = 0  # so many questions about jobs it cannot answer

@@ -39,9 +39,17 @@ from contracts.auth import (
     VerifyCredential,
     scopes_of,
 )
+from contracts.graph_policy.policy import GraphPolicy
 from contracts.wire.topic import Address
 
-UNLIMITED = Limits(images_per_day=None, max_running=None, queue_cap=None, weight=1.0, requests_per_minute=None)
+UNLIMITED = Limits(
+    images_per_day=None,
+    max_running=None,
+    queue_cap=None,
+    weight=1.0,
+    requests_per_minute=None,
+    graph_policy=GraphPolicy.OPEN,
+)
 TOKEN_S = 900
 
 
@@ -102,7 +110,7 @@ class ScriptedAuth:
         self.asked = self.keysets = self.reads = 0
         self.before_verify: Callable[[], Awaitable[None]] = _at_once
         self.before_read: Callable[[], Awaitable[None]] = _at_once
-        self.page = 2000
+        self.page = 1000
         self.signing = SigningKey()
         self.keyset: Keyset | None = None
 

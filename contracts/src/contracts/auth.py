@@ -7,7 +7,7 @@ plain only in the message itself, which no stream stores.
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -17,8 +17,10 @@ from pydantic import (
     SecretStr,
     SerializerFunctionWrapHandler,
     model_serializer,
+    model_validator,
 )
 
+from contracts.graph_policy.policy import ClassName, ClassRules, GraphPolicy, PackName
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import Command, Fact
 from contracts.wire.topic import Rpc, Topic, Traffic
@@ -85,6 +87,15 @@ class Limits(Fact):
         requests_per_minute: HTTP requests of each endpoint class.
         result_days: how long an ended job is kept with all that it made, days from its end.
         upload_days: how long an upload is kept that no job uses, days.
+        graph_policy: which node classes a graph may use.
+        graph_nodes: nodes of one graph.
+        graph_text_bytes: text in one graph, UTF-8 bytes, after values were passed along its links.
+        graph_pixels: pixels of one image times the images or frames of its batch.
+        graph_steps: sampling steps of one sampler.
+        graph_pixel_steps: pixels times batch times steps, summed over the samplers of a graph.
+        run_seconds: how long one attempt may take, seconds; a job may ask for less.
+        gpu_seconds_per_day: GPU-seconds used in one UTC day; a job that would begin after that is refused.
+        result_bytes: outputs stored at the same time, bytes; a job that would add to more is refused.
     """
 
     images_per_day: int | None
@@ -94,10 +105,20 @@ class Limits(Fact):
     requests_per_minute: int | None
     result_days: int | None = None
     upload_days: int | None = None
+    graph_policy: GraphPolicy = GraphPolicy.STRICT
+    graph_nodes: int | None = None
+    graph_text_bytes: int | None = None
+    graph_pixels: int | None = None
+    graph_steps: int | None = None
+    graph_pixel_steps: int | None = None
+    run_seconds: float | None = None
+    gpu_seconds_per_day: float | None = None
+    result_bytes: int | None = None
 
 
 Cap = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
+LargeCap = Annotated[int, Field(ge=1, le=2**53)]  # larger integers are not exact in every JSON reader
 
 
 class SomeLimits(Command):
@@ -110,6 +131,15 @@ class SomeLimits(Command):
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     result_days: Days | None = None
     upload_days: Days | None = None
+    graph_policy: GraphPolicy = GraphPolicy.STRICT
+    graph_nodes: Annotated[int, Field(ge=1, le=2000)] | None = None
+    graph_text_bytes: LargeCap | None = None
+    graph_pixels: LargeCap | None = None
+    graph_steps: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    graph_pixel_steps: LargeCap | None = None
+    run_seconds: Annotated[float, Field(ge=1, le=7 * 86400)] | None = None
+    gpu_seconds_per_day: Annotated[float, Field(ge=0, le=1e9)] | None = None
+    result_bytes: LargeCap | None = None
 
     @model_serializer(mode="wrap")
     def _named(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -117,12 +147,17 @@ class SomeLimits(Command):
 
 
 class Tenant(Fact):
-    """A tenant as the scheduler needs it."""
+    """A tenant as the scheduler needs it.
+
+    Attributes:
+        quota_group: tenants of one group share one daily image quota; None where the tenant has its own.
+    """
 
     tenant_id: UUID
     tier: Tier
     is_active: bool
     limits: Limits
+    quota_group: UUID | None = None
 
 
 class Principal(Fact):
@@ -219,6 +254,7 @@ class UserChanged(Fact):
         limits: that hold for it, whether its own or its tier's.
         ended_session: whose access tokens are void from now on.
         revoked_key: an API key that is void from now on.
+        quota_group: as in ``Tenant``.
     """
 
     user_id: UUID
@@ -231,6 +267,7 @@ class UserChanged(Fact):
     own_limits: bool
     ended_session: UUID | None = None
     revoked_key: str | None = None
+    quota_group: UUID | None = None
     at: datetime
 
 
@@ -415,6 +452,33 @@ class ChangeTier(Command):
     ip: Ip | None = None
 
 
+class RuleVerdict(StrEnum):
+    """What an operator decides about a class or a pack; ``DEFAULT`` removes the rule."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    DEFAULT = "default"
+
+
+class ReadClassRules(Command):
+    """Ask for the rules about node classes that operators made."""
+
+
+class ChangeClassRule(Command):
+    """Make, change or remove the rule about one class or one pack; exactly one of the two is given."""
+
+    class_name: ClassName | None = None
+    pack: PackName | None = None
+    verdict: RuleVerdict
+    ip: Ip | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.class_name is None) == (self.pack is None):
+            raise ValueError("give exactly one of class_name and pack")
+        return self
+
+
 class MakeTicket(Command):
     """Ask for a ticket that opens one websocket within ``TICKET_S`` for whoever has it, as this principal.
 
@@ -589,6 +653,10 @@ LIST_USERS = _rpc("user", "list", ListUsers, UserPage, "an admin looks for users
 CHANGE_USER = _rpc("user", "change", ChangeUser, Account, "an admin changes a user")
 LIST_TIERS = _rpc("tier", "list", ListTiers, Tiers, "an admin looks at the tiers")
 CHANGE_TIER = _rpc("tier", "change", ChangeTier, TierLimits, "an admin changes a tier")
+READ_CLASS_RULES = _rpc(
+    "class_rules", "read", ReadClassRules, ClassRules, "rules about node classes", by=("gateway", "scheduler"), s=1.5
+)
+CHANGE_CLASS_RULE = _rpc("class_rule", "change", ChangeClassRule, ClassRules, "an admin allows or denies node classes")
 RECORD_DENIAL = _rpc("denial", "record", RecordDenial, Done, "somebody was refused what they may not do")
 KEYS_USED = Topic(
     kind=Traffic.CMD, owner="auth", noun="keys", verb="used", payload=KeysUsed,
@@ -603,9 +671,14 @@ TIER_CHANGED = Topic(
     kind=Traffic.LIVE, owner="auth", noun="tier", verb="changed", payload=TierLimits,
     says="a tier has other limits", producers=("auth",), consumers=("gateway", "notifier", "scheduler"),
 )  # fmt: skip
+CLASS_RULES_CHANGED = Topic(
+    kind=Traffic.LIVE, owner="auth", noun="class_rules", verb="changed", payload=ClassRules,
+    says="operators changed the rules about node classes", producers=("auth",), consumers=("scheduler",),
+)  # fmt: skip
 
 TOPICS = (
     VERIFY_CREDENTIAL, READ_KEYSET, READ_CHANGES, READ_TENANT, READ_ACCOUNT, REGISTER, CHANGE_PASSWORD, OPEN_SESSION,
     REFRESH_SESSION, END_SESSION, MAKE_TICKET, SPEND_TICKET, CREATE_KEY, LIST_KEYS, REVOKE_KEY, LIST_USERS, CHANGE_USER,
-    LIST_TIERS, CHANGE_TIER, RECORD_DENIAL, KEYS_USED, USER_CHANGED, TIER_CHANGED,
+    LIST_TIERS, CHANGE_TIER, READ_CLASS_RULES, CHANGE_CLASS_RULE, RECORD_DENIAL, KEYS_USED, USER_CHANGED, TIER_CHANGED,
+    CLASS_RULES_CHANGED,
 )  # fmt: skip

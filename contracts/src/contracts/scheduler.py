@@ -7,6 +7,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
+from contracts.catalog import ClassSpec
+from contracts.graph_policy.policy import TenantPolicy
 from contracts.wire.errors import FieldError, Kind, Refusal
 from contracts.wire.model import Command, Fact
 from contracts.wire.topic import Rpc, Topic, Traffic
@@ -305,6 +307,8 @@ class Assignment(Fact):
         inputs: the uploads whose ids the graph names; the node is to have their bytes first.
         lease_s: seconds from now until the lease lapses without a heartbeat.
         run_within_s: seconds that the attempt may take, None for no bound.
+        policy: of the tenant, as it was when the attempt began; the executor applies it once more.
+        images: reserved for the job; storing more needs another reservation (``RESERVE_IMAGES``).
     """
 
     ref: AttemptRef
@@ -313,6 +317,8 @@ class Assignment(Fact):
     inputs: tuple[UUID, ...] = ()
     lease_s: float
     run_within_s: float | None
+    policy: TenantPolicy = TenantPolicy()
+    images: int = 0
 
 
 class Asked(Fact):
@@ -354,30 +360,6 @@ class Beaten(Fact):
 
     lease: LeaseState
     catalog_wanted: bool
-
-
-class InputSpec(Fact):
-    """What one input of a node class accepts.
-
-    Attributes:
-        type: ComfyUI's type name; "COMBO" for one of ``options``.
-        upload: takes the name of an uploaded file.
-    """
-
-    type: str
-    required: bool
-    options: tuple[str | int | float | bool, ...] | None = None
-    min: float | None = None
-    max: float | None = None
-    upload: bool = False
-
-
-class ClassSpec(Fact):
-    """What one node class takes and gives."""
-
-    inputs: dict[str, InputSpec]
-    outputs: tuple[str, ...]
-    output_node: bool
 
 
 class ReadClasses(Command):

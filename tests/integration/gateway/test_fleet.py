@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from contracts.catalog import ClassSpec, InputSpec
 from contracts.permissions import DOOR_FEEDS, DOOR_REQUESTS
-from contracts.scheduler import ClassSpec, InputSpec
 from tests.integration.gateway.conftest import ALICE, Gateway
 from tests.kit.scripted import Script
 

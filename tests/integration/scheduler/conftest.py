@@ -20,6 +20,8 @@ from pydantic import TypeAdapter
 from chassis.bus import Bus
 from chassis.ids import new_id
 from contracts.auth import READ_TENANT, Limits, ReadTenant, Tenant, Tier, UnknownTenant
+from contracts.catalog import ClassSpec, InputSpec
+from contracts.graph_policy.policy import GraphPolicy
 from contracts.permissions import inbox_prefix
 from contracts.retention import READ_ERASURES, Erasure, Erasures, ReadErasures
 from contracts.scheduler import (
@@ -39,9 +41,7 @@ from contracts.scheduler import (
     Beat,
     Beaten,
     CancelJob,
-    ClassSpec,
     FinishAttempt,
-    InputSpec,
     Job,
     JobError,
     JobEvent,
@@ -64,7 +64,14 @@ from tests.kit.serving import serving
 from tests.kit.waiting import until
 
 COMMON, RARE = "common.safetensors", "rare.safetensors"
-UNLIMITED = Limits(images_per_day=None, max_running=None, queue_cap=None, weight=1, requests_per_minute=None)
+UNLIMITED = Limits(
+    images_per_day=None,
+    max_running=None,
+    queue_cap=None,
+    weight=1,
+    requests_per_minute=None,
+    graph_policy=GraphPolicy.OPEN,
+)
 ENDPOINT = "POST /api/v1/jobs"
 BROKEN = JobError(code="node.error", message="m")
 

@@ -6,7 +6,7 @@ import json
 import zlib
 from typing import Any
 
-from contracts.scheduler import ClassSpec
+from contracts.catalog import ClassSpec
 from executor.domain.catalog import read_catalog, report
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contracts.scheduler import ClassSpec, InputSpec
+from contracts.catalog import ClassSpec, InputSpec
 from contracts.workflow import Graph, read_graph
 from scheduler.domain.catalog import Catalog, check, needs_of, read_catalog
 

@@ -1,4 +1,5 @@
-from contracts.scheduler import ClassSpec, InputSpec, ReadClasses
+from contracts.catalog import ClassSpec, InputSpec
+from contracts.scheduler import ReadClasses
 from scheduler.domain.fleet_classes import MAX_BYTES, MAX_OPTIONS, page_of
 
 

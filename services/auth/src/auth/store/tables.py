@@ -35,6 +35,39 @@ TIERS = Table(
     Column("requests_per_minute", Integer),
     Column("result_days", Integer, comment="an ended job is kept for so long"),
     Column("upload_days", Integer, comment="an upload that no job uses is kept for so long"),
+    Column("graph_policy", Text, nullable=False, server_default="strict", comment="strict or open"),
+    Column("graph_nodes", Integer),
+    Column("graph_text_bytes", BigInteger),
+    Column("graph_pixels", BigInteger, comment="of one image times its batch"),
+    Column("graph_steps", Integer),
+    Column("graph_pixel_steps", BigInteger),
+    Column("run_seconds", Float, comment="of one attempt"),
+    Column("gpu_seconds_per_day", Float),
+    Column("result_bytes", BigInteger, comment="stored at the same time"),
+)
+
+CLASS_RULES = Table(
+    "class_rules",
+    METADATA,
+    Column("kind", Text, primary_key=True, comment="class or pack"),
+    Column("name", Text, primary_key=True),
+    Column("verdict", Text, nullable=False, comment="allow or deny"),
+    Column("changed_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    comment="What operators decided about node classes and packs, for every tenant.",
+)
+
+INVITES = Table(
+    "invites",
+    METADATA,
+    Column("digest", LargeBinary, primary_key=True, comment="SHA-256 of 256 random bits"),
+    Column("id", Uuid, nullable=False, unique=True),
+    Column("tier", Text, ForeignKey("tiers.name"), nullable=False),
+    Column("created_by", Uuid, comment="the admin who made it"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+    Column("used_by", Uuid, comment="the account that it made; null while it can be used"),
+    Column("used_at", DateTime(timezone=True)),
+    comment="Each lets one person register while registration is by invitation.",
 )
 
 USERS = Table(
@@ -54,6 +87,7 @@ USERS = Table(
     Column("failed_login_at", DateTime(timezone=True), comment="the last of them"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("erased_at", DateTime(timezone=True), comment="then nothing is left here but the id"),
+    Column("quota_group", Uuid, comment="users of one group share a daily image quota; null: its own"),
     Index("uq_users_lower_username", text("lower(username)"), unique=True),
     Index("uq_users_lower_email", text("lower(email)"), unique=True),
 )

@@ -6,15 +6,12 @@ from typing import Any
 from chassis.statement import Connection, Row, Statement
 from contracts.auth import Limits, Tier, TierLimits
 
-_LIMITS = "images_per_day, max_running, queue_cap, weight, requests_per_minute, result_days, upload_days"
+_LIMITS = ", ".join(Limits.model_fields)
 _LIST = Statement(f"SELECT name, {_LIMITS} FROM tiers")  # noqa: S608 - constants only
 _LOCK = Statement(f"SELECT name, {_LIMITS} FROM tiers WHERE name = :name FOR NO KEY UPDATE")  # noqa: S608 - constants only
-_SAVE = Statement("""
-UPDATE tiers
-SET images_per_day = :images_per_day, max_running = :max_running, queue_cap = :queue_cap, weight = :weight,
-    requests_per_minute = :requests_per_minute, result_days = :result_days, upload_days = :upload_days
-WHERE name = :name
-""")
+_SAVE = Statement(
+    f"UPDATE tiers SET {', '.join(f'{name} = :{name}' for name in Limits.model_fields)} WHERE name = :name"  # noqa: S608 - constants only
+)
 
 
 async def every(connection: Connection) -> tuple[TierLimits, ...]:

@@ -10,10 +10,9 @@ from chassis.ids import new_id
 from chassis.statement import Connection, Row, Statement
 from contracts.auth import Limits, ListUsers, Role, Tier
 
-COLUMNS = """
+COLUMNS = f"""
 u.id AS user_id, u.username, u.email, u.tier, u.role, u.is_active, u.created_at AS user_created_at, u.version,
-u.tokens_from, u.limits AS own, t.images_per_day, t.max_running, t.queue_cap, t.weight, t.requests_per_minute,
-t.result_days, t.upload_days
+u.tokens_from, u.limits AS own, {", ".join(f"t.{name}" for name in Limits.model_fields)}
 """
 """What ``user_of`` reads of ``users u JOIN tiers t ON t.name = u.tier``."""
 

@@ -8,7 +8,8 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from contracts.scheduler import ClassSpec, InputSpec, ReportCatalog
+from contracts.catalog import ClassSpec, InputSpec
+from contracts.scheduler import ReportCatalog
 
 COMBO = "COMBO"
 
@@ -37,7 +38,12 @@ def _class(described: Any) -> ClassSpec | None:
         inputs=dict(_inputs(described["input"])),
         outputs=tuple(_type(output) for output in outputs) if isinstance(outputs, list) else (),
         output_node=described.get("output_node") is True,
+        module=_module(described.get("python_module")),
     )
+
+
+def _module(name: Any) -> str:
+    return name if isinstance(name, str) else ""
 
 
 def _inputs(sections: Mapping[str, Any]) -> Iterator[tuple[str, InputSpec]]:

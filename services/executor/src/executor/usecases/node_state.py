@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from chassis.logs import log
-from contracts.scheduler import ClassSpec, ReportCatalog
+from contracts.catalog import ClassSpec
+from contracts.scheduler import ReportCatalog
 from executor.clients.comfyui import ComfyUI, NodeAway
 from executor.domain.catalog import read_catalog, report
 

@@ -2,7 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.scheduler import ClassPage, ClassSpec, InputSpec
+from contracts.catalog import ClassSpec, InputSpec
+from contracts.scheduler import ClassPage
 
 
 class ModelsBody(BaseModel):

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from contracts.scheduler import ClassSpec, InputSpec
+from contracts.catalog import ClassSpec, InputSpec
 from contracts.wire.errors import FieldError
 from contracts.workflow import Graph, GraphNode
 

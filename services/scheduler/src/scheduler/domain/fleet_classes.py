@@ -3,7 +3,8 @@
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
-from contracts.scheduler import ClassPage, ClassSpec, FleetClass, InputSpec, ReadClasses
+from contracts.catalog import ClassSpec, InputSpec
+from contracts.scheduler import ClassPage, FleetClass, ReadClasses
 
 MAX_BYTES = 256 * 1024  # of a page; NATS takes a megabyte
 MAX_OPTIONS = 1000

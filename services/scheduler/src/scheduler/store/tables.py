@@ -49,10 +49,14 @@ TENANTS = Table(
     Column("ready", Boolean, Computed(READY, persisted=True)),
     Column("version", BigInteger, nullable=False, server_default="0", comment="of the last change heard"),
     Column("result_days", Integer, comment="an ended job is kept for so long"),
+    Column("limits", JSONB, nullable=False, server_default="{}", comment="all limits by name (contracts.auth.Limits)"),
+    Column("gpu_seconds_per_day", Float),
+    Column("quota_group", Uuid, comment="tenants of one group share a daily image quota"),
     CheckConstraint("queued >= 0", name="queued_not_negative"),
     CheckConstraint("running >= 0", name="running_not_negative"),
     CheckConstraint("weight > 0", name="weight_positive"),
     Index("ix_tenants_ready", "vtime", "id", postgresql_where=text("ready")),
+    Index("ix_tenants_quota_group", "quota_group", postgresql_where=text("quota_group IS NOT NULL")),
 )
 
 # What the jobs that one tenant had accepted on one UTC day use: counted at submit, settled as their attempts end.
@@ -125,6 +129,7 @@ JOBS = Table(
     Column("completed_at", DateTime(timezone=True)),
     Column("outputs", JSONB),
     Column("error", JSONB),
+    Column("warnings", JSONB, comment="contracts.scheduler.JobWarning, of the end"),
     Column("model", Text, comment="of a built-in workflow, here and below"),
     Column("seed", Numeric(20, 0), comment="up to 2^64 - 1"),
     Column("on_hold", Boolean, nullable=False, server_default="false", comment="queued, and not counted there"),
@@ -231,6 +236,15 @@ CATALOGS = Table(
     Column("digest", Text, primary_key=True),
     Column("classes_zlib", LargeBinary, nullable=False),
     Column("reported_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+# Models that a node had when it joined: no job can have written them, so only they become defaults.
+MODELS_AT_JOIN = Table(
+    "models_at_join",
+    METADATA,
+    Column("node", Text, primary_key=True),
+    Column("model", Text, primary_key=True, comment="Class.input=file"),
+    comment="Models that a node had when it joined: no job can have written them.",
 )
 
 OUTBOX = outbox_table(METADATA)

@@ -2,30 +2,27 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from chassis.statement import Connection, Row, Statement
 from contracts.auth import Limits, Tenant, UserChanged
 
-_SAVE_LIMITS = Statement("""
-INSERT INTO tenants (id, tier, is_active, images_per_day, max_running, queue_cap, weight, result_days)
-VALUES (:id, :tier, :is_active, :images_per_day, :max_running, :queue_cap, :weight, :result_days)
-ON CONFLICT (id) DO UPDATE SET
-    tier = excluded.tier, is_active = excluded.is_active, images_per_day = excluded.images_per_day,
-    max_running = excluded.max_running, queue_cap = excluded.queue_cap, weight = excluded.weight,
-    result_days = excluded.result_days
+_KEPT = (
+    "tier", "is_active", "images_per_day", "max_running", "queue_cap", "weight", "result_days", "gpu_seconds_per_day",
+    "quota_group", "limits",
+)  # fmt: skip
+_GIVEN = ", ".join("CAST(:limits AS jsonb)" if name == "limits" else f":{name}" for name in _KEPT)
+_SAVE_LIMITS = Statement(f"""
+INSERT INTO tenants (id, {", ".join(_KEPT)}) VALUES (:id, {_GIVEN})
+ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _KEPT)}
 WHERE tenants.version = :version
-    AND (tenants.tier, tenants.is_active, tenants.images_per_day, tenants.max_running, tenants.queue_cap,
-         tenants.weight, tenants.result_days)
-    IS DISTINCT FROM
-    (excluded.tier, excluded.is_active, excluded.images_per_day, excluded.max_running, excluded.queue_cap,
-     excluded.weight, excluded.result_days)
-""")
-_SAVE_CHANGE = Statement("""
-UPDATE tenants SET tier = :tier, is_active = :is_active, images_per_day = :images_per_day, max_running = :max_running,
-    queue_cap = :queue_cap, weight = :weight, result_days = :result_days, version = :version
-WHERE id = :id AND version < :version
-""")
+    AND ({", ".join(f"tenants.{name}" for name in _KEPT)})
+    IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in _KEPT)})
+""")  # noqa: S608 - constants only
+_SAVE_CHANGE = Statement(f"""
+UPDATE tenants SET ({", ".join(_KEPT)}, version) = ({_GIVEN}, :version) WHERE id = :id AND version < :version
+""")  # noqa: S608 - constants only
 _VERSION = Statement("SELECT version FROM tenants WHERE id = :id")
 _USE = Statement("""
 SELECT t.images_per_day, t.queued, t.running, now() AS now, coalesce(u.images, 0) AS images
@@ -40,14 +37,12 @@ _LOCK_FREE = Statement(_ALL + " SKIP LOCKED")
 
 async def save_limits(connection: Connection, tenant: Tenant, *, version: int) -> None:
     """Keep what auth answered, unless a change was heard since ``version`` was read; writes only what changed."""
-    values = {"id": tenant.tenant_id, "tier": tenant.tier, "is_active": tenant.is_active, "version": version}
-    await _SAVE_LIMITS.run(connection, **values, **_kept(tenant.limits))
+    await _SAVE_LIMITS.run(connection, id=tenant.tenant_id, version=version, **_kept(tenant))
 
 
 async def save_change(connection: Connection, changed: UserChanged) -> None:
     """Keep what auth said of a tenant that is known, unless something newer is kept."""
-    values = {"id": changed.user_id, "tier": changed.tier, "is_active": changed.is_active, "version": changed.version}
-    await _SAVE_CHANGE.run(connection, **values, **_kept(changed.limits))
+    await _SAVE_CHANGE.run(connection, id=changed.user_id, version=changed.version, **_kept(changed))
 
 
 async def version(connection: Connection, tenant_id: UUID) -> int | None:
@@ -73,5 +68,9 @@ async def lock_all(connection: Connection, tenant_ids: Iterable[UUID], *, patien
     return {row["id"] for row in await statement.all(connection, ids=[*tenant_ids])}
 
 
-def _kept(limits: Limits) -> dict[str, int | float | None]:
-    return limits.model_dump(exclude={"requests_per_minute", "upload_days"})
+def _kept(known: Tenant | UserChanged) -> dict[str, Any]:
+    """The columns of ``_KEPT``."""
+    limits = known.limits
+    columns = {name: getattr(limits, name) for name in _KEPT if name in Limits.model_fields}
+    own = {"tier": known.tier, "is_active": known.is_active, "quota_group": known.quota_group}
+    return {**columns, **own, "limits": limits.model_dump_json()}
