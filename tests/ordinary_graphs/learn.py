@@ -1,0 +1,98 @@
+"""Writes ``classes.json``: facts of the classes that the corpus uses, read from ``object_info`` answers.
+
+    python -m tests.ordinary_graphs.learn OBJECT_INFO.json...     (newest ComfyUI first; run it twice after new classes)
+
+Only names, types, bounds and defaults are kept, and of the options those that some graph names.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.ordinary_graphs.builder import CLASSES, MODEL_SUFFIXES, OrdinaryGraph
+from tests.ordinary_graphs.corpus import ordinary_graphs
+
+MAX_TEXT = 40  # of a default; longer ones are prose
+
+# ComfyUI does not flag these, though what they take is a file of the input folder.
+UNFLAGGED_UPLOADS = frozenset({("LoadLatent", "latent")})
+
+
+def learn(answers: Iterable[Mapping[str, Any]], graphs: Iterable[OrdinaryGraph]) -> dict[str, Any]:
+    """Each class of the graphs as the first answer that has it describes it."""
+    known: dict[str, Any] = {}
+    used = used_values(graphs)
+    for answer in answers:
+        for name in sorted(used.keys() & answer.keys() - known.keys()):
+            known[name] = _class(name, answer[name], used[name])
+    if missing := used.keys() - known.keys():
+        raise SystemExit(f"no answer has these classes: {', '.join(sorted(missing))}")
+    return dict(sorted(known.items()))
+
+
+def used_values(graphs: Iterable[OrdinaryGraph]) -> dict[str, dict[str, set[Any]]]:
+    """Every text and number that some graph gives, by class and input."""
+    used: dict[str, dict[str, set[Any]]] = {}
+    for graph in graphs:
+        for node in graph.workflow.values():
+            inputs = used.setdefault(node["class_type"], {})
+            for name, value in node["inputs"].items():
+                if isinstance(value, str | int | float):
+                    inputs.setdefault(name, set()).add(value)
+    return used
+
+
+def _class(name: str, described: Mapping[str, Any], used: Mapping[str, set[Any]]) -> dict[str, Any]:
+    return {
+        "module": described["python_module"],
+        "inputs": dict(_inputs(name, described["input"], used)),
+        "outputs": [kind if isinstance(kind, str) else "COMBO" for kind in described["output"]],
+        "output_node": described["output_node"],
+    }
+
+
+def _inputs(
+    class_name: str, sections: Mapping[str, Any], used: Mapping[str, set[Any]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for section in ("required", "optional"):
+        for name, described in sections.get(section, {}).items():
+            kind, extra = described[0], described[1] if len(described) > 1 else {}
+            fact: dict[str, Any] = {
+                "type": kind if isinstance(kind, str) else "COMBO",
+                "required": section == "required",
+            }
+            upload = (class_name, name) in UNFLAGGED_UPLOADS
+            if upload or any(flag.endswith("_upload") and extra[flag] is True for flag in extra):
+                fact["upload"] = True
+            elif fact["type"] == "COMBO":
+                fact |= _choice(
+                    kind if isinstance(kind, list) else extra.get("options", []), used.get(name, set()), extra
+                )
+            else:
+                fact |= {bound: extra[bound] for bound in ("min", "max") if bound in extra}
+                fact |= _default(fact["type"], extra)
+            yield name, fact
+
+
+def _choice(options: list[Any], used: set[Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    files = sorted(value for value in used if isinstance(value, str) and value.endswith(MODEL_SUFFIXES))
+    if files:
+        return {"options": files + sorted(used & set(options) - set(files), key=str)}
+    default = extra.get("default", options[0] if options else None)
+    found = [option for option in options if option in used or option == default]
+    return {"options": list(dict.fromkeys(found)), **({} if default is None else {"default": default})}
+
+
+def _default(kind: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    default = extra.get("default", False if kind == "BOOLEAN" else None)
+    if extra.get("forceInput") or kind not in {"INT", "FLOAT", "BOOLEAN", "STRING"} or default is None:
+        return {}
+    return {} if isinstance(default, str) and len(default) > MAX_TEXT else {"default": default}
+
+
+if __name__ == "__main__":
+    found = learn([json.loads(Path(name).read_text()) for name in sys.argv[1:]], ordinary_graphs())
+    rows = (f"{json.dumps(name)}: {json.dumps(fact, separators=(',', ':'))}" for name, fact in found.items())
+    CLASSES.write_text("{\n" + ",\n".join(rows) + "\n}\n")
