@@ -417,6 +417,8 @@ class FinishAttempt(Command):
     Attributes:
         gpu_seconds: time the node spent on it.
         images: images really made.
+        node_died: the node had the job and stopped answering or running it. A job that this happens to twice is not
+            tried again.
     """
 
     ref: AttemptRef
@@ -425,6 +427,7 @@ class FinishAttempt(Command):
     error: JobError | None = None
     gpu_seconds: Annotated[float, Field(ge=0)] = 0
     images: Annotated[int, Field(ge=0)] = 0
+    node_died: bool = False
 
 
 class AttemptWritten(Fact):

@@ -10,7 +10,7 @@ from chassis.logs import log
 from executor.clients.comfyui import ComfyUI, NodeAway
 from executor.domain.attempt import Record
 from executor.domain.progress import ProgressFold
-from executor.domain.verdict import LOST, OVERTIME, Verdict, node_fault
+from executor.domain.verdict import LOST, OVERTIME, Verdict, node_death
 from executor.settings import Settings
 from executor.usecases.find_prompt import Place, find_prompt
 
@@ -18,8 +18,8 @@ RACE_S = 2.0  # the end is told before it is written into the history, by millis
 RACE_PAUSE_S = 0.005
 ABSENT = 2  # polls without finding the prompt anywhere
 
-DEAD = node_fault("node.fault", "The node takes jobs but does not run them.")
-STALLED = node_fault("node.fault", "The node stopped making progress.")
+DEAD = node_death("node.fault", "The node takes jobs but does not run them.")
+STALLED = node_death("node.fault", "The node stopped making progress.")
 
 
 class WatchPrompt:

@@ -180,10 +180,13 @@ ATTEMPTS = Table(
     Column("error", JSONB),
     Column("gpu_seconds", Float),
     Column("cost", Float, nullable=False, comment="GPU-seconds charged at the claim, settled at the end"),
+    Column("node_died", Boolean, nullable=False, server_default="false", comment="with this attempt in hand"),
+    Column("silent_boot_id", Uuid, comment="executor that fell silent; heard again, its node had not died"),
     Index("uq_attempts_live_node", "node", unique=True, postgresql_where=text("ended_at IS NULL")),
     Index("ix_attempts_lease", "lease_until", postgresql_where=text("ended_at IS NULL")),
     Index("ix_attempts_ended_at", "ended_at"),
     Index("ix_attempts_node", "node", "job_id"),
+    Index("ix_attempts_node_died", "node", "ended_at", postgresql_where=text("node_died")),
 )
 
 # Every transition of every job, in order: what websocket, SSE and the read API show. Append-only.
