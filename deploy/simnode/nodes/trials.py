@@ -1,7 +1,7 @@
 """Classes that no ComfyUI has, for tests. They pass their picture through.
 
-One takes time, one fails. Three kill the node as graphs have killed real ones: they end the process, end the worker while
-HTTP goes on, or hold the interpreter so that HTTP does not answer.
+One takes time, one fails. Three kill the node as graphs have killed real ones: they end the process, end the worker
+while HTTP goes on, or hold the interpreter so that HTTP does not answer.
 """
 
 import asyncio

@@ -9,7 +9,7 @@ from chassis.bus import Bus
 from chassis.logs import log
 from contracts.scheduler import ASK_WORK, AskWork
 from contracts.wire.errors import Refusal
-from executor.clients.comfyui import ComfyUI, NodeAway, Queued
+from executor.clients.comfyui import ComfyUI, NodeAway
 from executor.domain.attempt import Phase, Record
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import Place, find_prompt
@@ -54,8 +54,8 @@ class AskForWork:
         """Ask once.
 
         A node that does not answer, does not let go of a prompt that it should have ended, or has prompts of somebody
-        else in its queue, asks for nothing. A prompt in the queue that carries this node's mark but is in no journal was
-        posted by an executor that lost its journal: the scheduler is asked whether it is still wanted.
+        else in its queue, asks for nothing. A prompt in the queue that carries this node's mark but is in no journal
+        was posted by an executor that lost its journal: the scheduler is asked whether it is still wanted.
         """
         try:
             queue = await self.node.queue() if await self._cleared() else None

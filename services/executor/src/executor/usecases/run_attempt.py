@@ -150,8 +150,9 @@ class RunAttempt:
                 await asyncio.wait({start}, timeout=START_WAIT_S)
         await saying.say()
         if isinstance(seen, Verdict):
-            # The prompt may still run, or come to run when the node is back.
-            within_s = self.settings.stop_within_s if seen.outcome is Outcome.FAILED else 0.0
+            # The prompt may still run, or come to run when the node is back: then it is ended before the next one.
+            is_waited_for = seen.outcome is Outcome.FAILED and not watch.is_away
+            within_s = self.settings.stop_within_s if is_waited_for else 0.0
             await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
             return _finish(record, seen, gpu_s=_passed_s(record)), 0.0
         fresh = record.phase is Phase.ASSIGNED and not perhaps_there

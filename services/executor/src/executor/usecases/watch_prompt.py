@@ -47,6 +47,11 @@ class WatchPrompt:
         self._absent, self._away_s = 0, 0.0
         self._unserved_since: float | None = None
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the node did not answer when it was asked last."""
+        return self._away_s > 0
+
     def on_event(self, kind: str, data: Mapping[str, Any]) -> None:
         """Take an event of the node: those of other prompts are none of ours."""
         # The greeting after a reconnection names a node without a prompt; it goes to this prompt's client alone.
