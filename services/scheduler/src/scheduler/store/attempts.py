@@ -47,32 +47,32 @@ WHERE attempts.node = :node AND attempts.ended_at IS NULL AND j.id = attempts.jo
 RETURNING attempts.job_id, attempts.tenant_id, attempts.attempt, attempts.lease_token, attempts.prompt_id,
     g.graph, g.inputs, j.run_within_s
 """)
-# A job is kept from the node that died with it. Only jobs with an attempt behind them pay for the look.
-_NOT_KEPT_AWAY = """(j.attempt = 0 OR NOT EXISTS (
-        SELECT 1 FROM attempts d WHERE d.job_id = j.id AND d.node = CAST(:node AS text) AND d.node_died
-            AND d.ended_at > now() - make_interval(secs => :elsewhere_first_s)
-    ))"""
-_PICK_TENANT = Statement(f"""
+_PICK_TENANT = Statement("""
 SELECT t.id, now() AS now FROM tenants t
 WHERE t.ready AND EXISTS (
     SELECT 1 FROM jobs j
     WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold
-        AND j.requirement_id = ANY(CAST(:runnable AS bigint[])) AND {_NOT_KEPT_AWAY}
+        AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
+        AND (j.avoid_node IS DISTINCT FROM CAST(:node AS text) OR j.avoid_until < now())
 )
 ORDER BY t.vtime, t.id LIMIT 1 FOR UPDATE OF t SKIP LOCKED
-""")  # noqa: S608 - constants only
-_PICK_JOB = Statement(f"""
+""")
+_PICK_JOB = Statement("""
 SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint, j.run_within_s,
     g.graph, g.inputs
 FROM jobs j JOIN graphs g ON g.job_id = j.id
 WHERE j.tenant_id = :tenant_id AND j.state = 'queued' AND NOT j.on_hold
-    AND j.requirement_id = ANY(CAST(:runnable AS bigint[])) AND {_NOT_KEPT_AWAY}
+    AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
+    AND (j.avoid_node IS DISTINCT FROM CAST(:node AS text) OR j.avoid_until < now())
 ORDER BY j.priority DESC, j.id LIMIT 1 FOR UPDATE OF j SKIP LOCKED
-""")  # noqa: S608 - constants only
+""")
 _KEPT_AWAY = Statement("""
-SELECT DISTINCT j.requirement_id FROM attempts d JOIN jobs j ON j.id = d.job_id
-WHERE d.node = :node AND d.node_died AND d.ended_at > now() - make_interval(secs => :elsewhere_first_s)
-    AND j.state = 'queued' AND NOT j.on_hold AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
+SELECT DISTINCT requirement_id FROM jobs
+WHERE avoid_node = :node AND state = 'queued' AND NOT on_hold AND requirement_id = ANY(CAST(:runnable AS bigint[]))
+""")
+_KEEP_AWAY = Statement("""
+UPDATE jobs SET avoid_node = a.node, avoid_until = now() + make_interval(secs => :seconds)
+FROM attempts a WHERE jobs.id = :job_id AND a.job_id = jobs.id AND a.attempt = :attempt
 """)
 _BEGIN = Statement("""
 INSERT INTO attempts (job_id, attempt, tenant_id, node, lease_token, prompt_id, lease_until, cost)
@@ -161,17 +161,14 @@ async def live_on(connection: Connection, node: str, lease_s: float) -> Assignme
     )
 
 
-async def pick(
-    connection: Connection, runnable: Sequence[int], node: str, *, elsewhere_first_s: float
-) -> Claimable | None:
+async def pick(connection: Connection, runnable: Sequence[int], *, node: str | None) -> Claimable | None:
     """The best job of the fairest tenant among those that a node can run, tenant and job locked in this order.
 
     Args:
         runnable: requirements that the node meets.
-        node: that asks.
-        elsewhere_first_s: it gets no job with which it died less than so many seconds ago.
+        node: it gets no job that is kept away from it; None gets those, too.
     """
-    parameters = {"runnable": list(runnable), "node": node, "elsewhere_first_s": elsewhere_first_s}
+    parameters = {"runnable": list(runnable), "node": node or ""}
     tenant = await _PICK_TENANT.first(connection, **parameters)
     if tenant is None:
         return None
@@ -189,12 +186,14 @@ async def pick(
     )
 
 
-async def kept_away(
-    connection: Connection, runnable: Sequence[int], node: str, *, elsewhere_first_s: float
-) -> list[int]:
-    """The requirements of jobs that wait, and that the node could run had it not died with them so lately."""
-    parameters = {"runnable": list(runnable), "node": node, "elsewhere_first_s": elsewhere_first_s}
-    return [row["requirement_id"] for row in await _KEPT_AWAY.all(connection, **parameters)]
+async def kept_away(connection: Connection, runnable: Sequence[int], *, node: str) -> list[int]:
+    """The requirements of jobs that wait, and that the node could run were they not kept away from it."""
+    return [row["requirement_id"] for row in await _KEPT_AWAY.all(connection, runnable=list(runnable), node=node)]
+
+
+async def keep_away(connection: Connection, ref: AttemptRef, *, seconds: float) -> None:
+    """Keep the job away from the node of this attempt for so long. The job must be held."""
+    await _KEEP_AWAY.run(connection, job_id=ref.job_id, attempt=ref.attempt, seconds=seconds)
 
 
 async def begin(connection: Connection, found: Claimable, node: str, *, lease_s: float) -> Assignment:

@@ -135,10 +135,13 @@ JOBS = Table(
     Column("on_hold", Boolean, nullable=False, server_default="false", comment="queued, and not counted there"),
     Column("retry_of", Uuid, comment="the failed job that this one runs again"),
     Column("endpoint", Text, comment="by which it came, or the job that it runs again"),
+    Column("avoid_node", Text, comment="it died with this job: other nodes come first"),
+    Column("avoid_until", DateTime(timezone=True)),
     Index(
         "ix_jobs_queue", "tenant_id", text("priority DESC"), "id",
         postgresql_where=text("state = 'queued' AND NOT on_hold"),
     ),
+    Index("ix_jobs_avoid", "avoid_node", postgresql_where=text("state = 'queued' AND avoid_node IS NOT NULL")),
     Index("ix_jobs_held", "tenant_id", postgresql_where=text("state = 'queued' AND on_hold")),
     Index("ix_jobs_active", "id", postgresql_where=text("state IN ('leased', 'running')")),
     Index("ix_jobs_in_vain", "id", postgresql_where=text("state IN ('failed', 'expired', 'cancelled')")),
@@ -186,7 +189,6 @@ ATTEMPTS = Table(
     Index("ix_attempts_lease", "lease_until", postgresql_where=text("ended_at IS NULL")),
     Index("ix_attempts_ended_at", "ended_at"),
     Index("ix_attempts_node", "node", "job_id"),
-    Index("ix_attempts_node_died", "node", "ended_at", postgresql_where=text("node_died")),
 )
 
 # Every transition of every job, in order: what websocket, SSE and the read API show. Append-only.

@@ -7,7 +7,7 @@ from chassis.logs import log
 from chassis.postgres import Database
 from chassis.statement import Connection
 from contracts.scheduler import Asked, AskWork, Assignment, JobEvent
-from scheduler.domain.settlement import CLAIM, ELSEWHERE_FIRST_S
+from scheduler.domain.settlement import CLAIM
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, transitions
 from scheduler.usecases.announce import Announcer
@@ -84,9 +84,9 @@ class WorkDesk:
         runnable = await self._fleet.runnable(connection, digest)
         if not runnable:
             return None
-        found = await attempts.pick(connection, runnable, node, elsewhere_first_s=ELSEWHERE_FIRST_S)
+        found = await attempts.pick(connection, runnable, node=node)
         if found is not None:
             return found
-        left = await attempts.kept_away(connection, runnable, node, elsewhere_first_s=ELSEWHERE_FIRST_S)
+        left = await attempts.kept_away(connection, runnable, node=node)
         alone = await self._fleet.only_here(connection, node, left) if left else []
-        return await attempts.pick(connection, alone, node, elsewhere_first_s=0) if alone else None
+        return await attempts.pick(connection, alone, node=None) if alone else None

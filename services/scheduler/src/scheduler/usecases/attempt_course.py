@@ -5,6 +5,7 @@ from chassis.postgres import Database
 from chassis.statement import Connection
 from contracts.scheduler import AttemptRef, AttemptWritten, FinishAttempt, JobEvent, Outcome, StartAttempt
 from scheduler.domain.settlement import (
+    ELSEWHERE_FIRST_S,
     JOB_POISON,
     NODE_LOST,
     OVERTIME_GRACE_S,
@@ -146,6 +147,8 @@ class AttemptCourse:
             log.warning("scheduler.job.poisoned", job_id=str(held.job.id), attempt=ending.ref.attempt)
         if lapsed and cause is Cause.NODE_FAULT:
             cause = Cause.LEASE_LAPSED
+        if died and is_retry(cause):
+            await attempts.keep_away(connection, ending.ref, seconds=ELSEWHERE_FIRST_S)
         succeeded = cause is Cause.SUCCEEDED
         return await transitions.move(
             connection,

@@ -1,4 +1,4 @@
-"""In which attempts the node died.
+"""In which attempts the node died, and which node their jobs avoid.
 
 Revision ID: 0009
 """
@@ -26,10 +26,19 @@ def upgrade() -> None:
             comment="executor that fell silent; heard again, its node had not died",
         ),
     )
-    op.create_index("ix_attempts_node_died", "attempts", ["node", "ended_at"], postgresql_where=sa.text("node_died"))
+    op.add_column("jobs", sa.Column("avoid_node", sa.Text(), comment="it died with this job: other nodes come first"))
+    op.add_column("jobs", sa.Column("avoid_until", sa.DateTime(timezone=True)))
+    op.create_index(
+        "ix_jobs_avoid",
+        "jobs",
+        ["avoid_node"],
+        postgresql_where=sa.text("state = 'queued' AND avoid_node IS NOT NULL"),
+    )
 
 
 def downgrade() -> None:
-    op.drop_index("ix_attempts_node_died", table_name="attempts", postgresql_where=sa.text("node_died"))
+    op.drop_index("ix_jobs_avoid", table_name="jobs")
+    op.drop_column("jobs", "avoid_until")
+    op.drop_column("jobs", "avoid_node")
     op.drop_column("attempts", "silent_boot_id")
     op.drop_column("attempts", "node_died")
