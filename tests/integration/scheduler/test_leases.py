@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.scheduler import Assignment, JobState, LeaseState
+from contracts.scheduler import Assignment, JobState, LeaseState, Outcome
 from tests.integration.scheduler.conftest import COMMON, RARE, Node, System, World, final, system_at, world_in
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -204,6 +204,36 @@ async def test_an_executor_that_was_only_cut_off_does_not_count_as_a_death(world
             assert await third.finish(last.ref)
     assert (await world.read(tenant, job_id)).state is JobState.SUCCEEDED
     assert [died for died, _, _ in await charged(world, job_id)] == [True, True, False]
+
+
+async def test_an_executor_that_starts_anew_does_not_take_a_death_back(world: World) -> None:
+    await forget_other_nodes(world)
+    model, tenant = "reboot.safetensors", world.tenant()
+    first, second = [await world.node(model) for _ in range(2)]
+    await world.until_offered(model)
+    async with beating(second):
+        job_id = await world.job(tenant, model=model)
+        await first.claim()
+        again = await inherit(second)
+        first.boot_id = uuid4()  # the machine was down
+        await first.beat()
+        assert await second.finish(again.ref, Outcome.NODE_FAULT, node_died=True)
+    job = await world.read(tenant, job_id)
+    assert job.error is not None
+    assert (job.state, job.error.code) == (JobState.FAILED, "job.poison")
+
+
+async def test_an_executor_that_only_let_go_of_an_attempt_does_not_count_as_a_death(world: World) -> None:
+    await forget_other_nodes(world)
+    model, tenant = "let-go.safetensors", world.tenant()
+    first, second = [await world.node(model) for _ in range(2)]
+    await world.until_offered(model)
+    async with beating(first, second):
+        job_id = await world.job(tenant, model=model)
+        await first.claim()
+        again = await inherit(second)
+        assert await second.finish(again.ref)
+    assert [died for died, _, _ in await charged(world, job_id)] == [False, False]
 
 
 async def test_nodes_that_fall_silent_together_count_as_cut_off(world: World) -> None:
