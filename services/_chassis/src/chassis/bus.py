@@ -19,7 +19,16 @@ from pydantic import BaseModel
 
 from chassis.gather import Gatherer, Part
 from chassis.logs import bound_here, log
-from chassis.served import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RefusalBody, Served, Together, one_by_one
+from chassis.served import (
+    ERROR_CODE_HEADER,
+    OVERSIZED_HEADERS,
+    REQUEST_ID_HEADER,
+    Admit,
+    RefusalBody,
+    Served,
+    Together,
+    one_by_one,
+)
 from contracts.wire.errors import Refused, Relayed, Unavailable
 from contracts.wire.topic import FLEET, Address, Rpc, Topic
 
@@ -27,6 +36,18 @@ P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
 
 Listener = Callable[[Msg], Awaitable[None]]
+
+MAX_HEADERS = 16 * 1024  # bytes of all headers of a message
+
+
+class _Client(Client):
+    """nats-py's client, but headers above ``MAX_HEADERS`` are not parsed: a million lines would take it a second."""
+
+    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        if headers and len(headers) > MAX_HEADERS:
+            return {OVERSIZED_HEADERS: str(len(headers))}
+        parsed: dict[str, str] | None = await super()._process_headers(headers)
+        return parsed
 
 
 @dataclass(slots=True)
@@ -65,7 +86,7 @@ class Bus:
             "reconnected_cb": self._on_reconnected,
             "closed_cb": self._on_closed,
         }
-        self._client = Client()
+        self._client: Client = _Client()
         self._gatherer = Gatherer(self._send)
         self._jetstream: JetStreamContext | None = None
         self._wanted = self._connecting = False
@@ -99,6 +120,7 @@ class Bus:
         *,
         read: Callable[[bytes], P] | None = None,
         refusal_body: RefusalBody | None = None,
+        admit: Admit | None = None,
     ) -> None:
         """Answer a request/reply topic, each request once among all replicas. To be called before ``start``.
 
@@ -110,9 +132,10 @@ class Bus:
             handler: answers; the address it is given carries the message's headers.
             read: reads the payload where its JSON needs more care; it may refuse.
             refusal_body: what a refusal looks like to who asks here, ``Refused`` if not given. Headers stay the same.
+            admit: decides on each message before its payload is read; not for topics that gather.
         """
         reader = read or topic.payload.model_validate_json
-        self._served.append(Served(self._name, topic, one_by_one(handler), reader, refusal_body))
+        self._served.append(Served(self._name, topic, one_by_one(handler), reader, refusal_body, admit))
 
     def serve_together(self, topic: Rpc[P, R], handler: Together) -> None:
         """Answer a topic whose requests may share a message, all of a message at once; else like ``serve``."""
@@ -207,7 +230,7 @@ class Bus:
                 log.info("bus.waiting", error=str(error) or type(error).__name__)
                 with suppress(Exception):  # half a connection is of no use, and its end neither
                     await self._client.close()
-                self._client, self._jetstream = Client(), None
+                self._client, self._jetstream = _Client(), None
                 await asyncio.sleep(0.2)
         self._connecting = False
         log.info("bus.connected")
@@ -250,7 +273,7 @@ class Bus:
         """Connect anew: nats-py closes for good on most errors that a server sends, such as a login taken away."""
         if self._wanted and not self._connecting:
             log.warning("bus.closed")
-            self._client, self._jetstream, self._connecting = Client(), None, True
+            self._client, self._jetstream, self._connecting = _Client(), None, True
             self._reviving = asyncio.create_task(self._connect(), name="bus.revive")
 
     async def _on_reconnected(self) -> None:

@@ -112,6 +112,7 @@ def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> A
             idempotency_keys=request.headers.getlist("idempotency-key"),
             endpoint=ENDPOINT,
             parameters_at="",
+            is_large=request.state.is_large,
         )
         response.headers.update(headers_of(accepted))
         return present(accepted.job, public_url)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from chassis.offload import offload
 from chassis.postgres import is_away
 from contracts.wire.errors import Unavailable
 from gateway.domain import cursor as cursors
@@ -29,7 +30,7 @@ class SavedWorkflows:
             TooManyWorkflows, TooManyVersions: no room for it.
         """
         name = new_name_of(name)
-        version, new = await self._workflows.save(tenant, name, content_of(sent))
+        version, new = await self._workflows.save(tenant, name, await offload(content_of, sent))
         return await self.read(name, version, tenant=tenant), new
 
     async def read(self, name: str, version: int | None, *, tenant: str) -> Version:

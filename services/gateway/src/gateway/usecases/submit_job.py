@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,6 +13,7 @@ import orjson
 from chassis.bus import Bus
 from chassis.ids import new_id
 from chassis.logs import bound, log
+from chassis.offload import offload
 from contracts.gateway import Submission
 from contracts.scheduler import (
     READ_JOB,
@@ -46,6 +47,7 @@ class Plan(NamedTuple):
     Attributes:
         model, seed: of a built-in workflow.
         explain: has errors of the graph point at what the client sent instead.
+        is_large: to look through the graph would hold the event loop for more than a millisecond.
     """
 
     graph: dict[str, Any]
@@ -53,6 +55,7 @@ class Plan(NamedTuple):
     model: str | None = None
     seed: int | None = None
     explain: Callable[[tuple[FieldError, ...]], tuple[FieldError, ...]] = tuple
+    is_large: bool = False
 
 
 class Accepted:
@@ -91,6 +94,7 @@ class Submitter:
         endpoint: str | None = None,
         part_of: str = "",
         parameters_at: str = "/parameters",
+        is_large: bool = False,
     ) -> Accepted:
         """Have one committed.
 
@@ -104,6 +108,7 @@ class Submitter:
             endpoint: by which it came, method and template of the path, as its requests are counted.
             part_of: digest of the request that this is a part of; the key is compared by all of that.
             parameters_at: where in the request the parameters are, as a JSON Pointer.
+            is_large: to look through it would hold the event loop for more than a millisecond.
 
         Raises:
             BadIdempotencyKey: the key is malformed.
@@ -114,9 +119,12 @@ class Submitter:
             Unavailable: nobody knows whether it was committed, or it was not. The same Idempotency-Key is safe to send.
         """
         key, job_id = idempotency_key(idempotency_keys), new_id()
-        request_hash = _request_hash(submission, part_of)
+        if is_large:
+            request_hash = await offload(request_hash_of_large, submission, part_of)
+        else:
+            request_hash = _request_hash(submission, part_of)
         try:
-            plan = await self._plan(submission, tenant, parameters_at)
+            plan = await self._plan(submission, tenant, parameters_at, is_large)
         except Refusal as refusal:
             if key is None or submission.workflow is not None or refusal.refused.kind is Kind.UNAVAILABLE:
                 raise
@@ -124,7 +132,7 @@ class Submitter:
         command = SubmitJob(
             job_id=job_id,
             graph=plan.graph,
-            inputs=await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id),
+            inputs=await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large),
             workflow=plan.workflow,
             model=plan.model,
             seed=plan.seed,
@@ -183,21 +191,24 @@ class Submitter:
         except Unavailable:  # so much for asking again; the first may have come through all the same
             raise doubt from doubt.__cause__
 
-    async def _plan(self, submission: Submission, tenant: str, parameters_at: str) -> Plan:
+    async def _plan(self, submission: Submission, tenant: str, parameters_at: str, is_large: bool) -> Plan:
         if submission.workflow_name is not None:
             version = await self._saved.read(submission.workflow_name, submission.version, tenant=tenant)
             graph = fill_in(version, submission.parameters, parameters_at)
             explain = lambda errors: parameters.explain(errors, version.parameters, parameters_at)  # noqa: E731
-            return Plan(graph, version.heading.name, explain=explain)
+            return Plan(graph, version.heading.name, explain=explain, is_large=is_large or version.is_large)
         if submission.workflow is None:
             model = submission.model or await self._fleet.default_model()
             seed = secrets.randbelow(MAX_SEED + 1) if submission.seed == -1 else submission.seed
             graph = built_in.build(await self._within_bounds(submission, tenant), model=model, seed=seed)
             return Plan(graph, built_in.name_of(submission), model, seed, partial(built_in.explain, submission))
-        _, errors = read_graph(submission.workflow, "/workflow")
+        if is_large:
+            _, errors = await offload(read_graph, submission.workflow, "/workflow")
+        else:
+            _, errors = read_graph(submission.workflow, "/workflow")
         if errors:
             raise InvalidWorkflow(errors[:MAX_ERRORS])
-        return Plan(submission.workflow, built_in.CUSTOM)
+        return Plan(submission.workflow, built_in.CUSTOM, is_large=is_large)
 
     async def _within_bounds(self, submission: Submission, tenant: str) -> Submission:
         """With the whole size of a picture that has to be scaled: one side may be asked for, or it may be too large."""
@@ -221,9 +232,45 @@ def _accepted(submitted: Submitted) -> Accepted:
 
 def _request_hash(submission: Submission, part_of: str) -> str:
     """Of what was asked, not of what became of it: the seed that we drew must not make a repetition another request."""
-    asked = {name: getattr(submission, name) for name in submission.model_fields_set}
+    asked = _asked(submission)
     try:
         written = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:  # an integer of more than 64 bits
         written = json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()
     return hashlib.sha256(written + part_of.encode()).hexdigest()
+
+
+def request_hash_of_large(submission: Submission, part_of: str) -> str:
+    """The same hash, written piece by piece: no call into C takes the interpreter's lock for long."""
+    asked = _asked(submission)
+    try:
+        digest = hashlib.sha256()
+        for piece in _written(asked):
+            digest.update(piece)
+    except orjson.JSONEncodeError:
+        digest = hashlib.sha256()
+        for text in json.JSONEncoder(sort_keys=True, separators=(",", ":")).iterencode(asked):
+            digest.update(text.encode())
+    digest.update(part_of.encode())
+    return digest.hexdigest()
+
+
+def _asked(submission: Submission) -> dict[str, Any]:
+    return {name: getattr(submission, name) for name in submission.model_fields_set}
+
+
+def _written(value: Any) -> Iterator[bytes]:
+    """The pieces of what orjson writes of a value with its keys sorted."""
+    if isinstance(value, dict) and value:
+        for number, key in enumerate(sorted(value)):
+            yield b"," if number else b"{"
+            yield orjson.dumps(key) + b":"
+            yield from _written(value[key])
+        yield b"}"
+    elif isinstance(value, list) and value:
+        for number, one in enumerate(value):
+            yield b"," if number else b"["
+            yield from _written(one)
+        yield b"]"
+    else:
+        yield orjson.dumps(value)

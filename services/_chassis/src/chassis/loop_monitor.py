@@ -1,0 +1,64 @@
+"""How long the event loop was held: whatever computes in it keeps everybody else waiting."""
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+
+from chassis.logs import log
+
+EVERY_S = 0.005
+STALL_S = 0.05  # from here on it is a stall: worth a warning
+NOTICED_S = 0.005  # from here on it is logged at level DEBUG
+WARN_EVERY_S = 1.0  # an overloaded service must not spend its time on warnings
+BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+"""Upper bounds of the histogram's buckets."""
+
+
+class LoopMonitor:
+    """Wakes up every ``EVERY_S`` seconds and measures how late.
+
+    A stall shows as at most ``EVERY_S`` shorter than it was. Costs a service about 0.2 % of a core.
+
+    Attributes:
+        longest_s: the longest stall since the start.
+        stalls: how many of ``STALL_S`` or more.
+        counts: wake-ups by lateness: one for each of ``BOUNDS_S``, each up to its bound, and those above all of them.
+    """
+
+    def __init__(self) -> None:
+        self.longest_s, self.stalls = 0.0, 0
+        self.counts = [0] * (len(BOUNDS_S) + 1)
+        self._warned_at = float("-inf")
+
+    def note(self, late_s: float, now: float) -> None:
+        """Count one wake-up. ``now``: seconds of the monotonic clock."""
+        self.counts[bisect_left(BOUNDS_S, late_s)] += 1
+        if late_s < NOTICED_S:
+            return
+        self.longest_s = max(self.longest_s, late_s)
+        log.debug("loop.held", ms=round(late_s * 1000, 1))
+        if late_s >= STALL_S:
+            self.stalls += 1
+            if now - self._warned_at >= WARN_EVERY_S:
+                self._warned_at = now
+                log.warning("loop.stalled", ms=round(late_s * 1000, 1), stalls=self.stalls)
+
+    async def run(self) -> None:
+        """Measure for ever."""
+        while True:
+            due = monotonic() + EVERY_S
+            await asyncio.sleep(EVERY_S)
+            now = monotonic()
+            self.note(now - due, now)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Measure while the block runs."""
+        task = asyncio.create_task(self.run(), name="loop_monitor")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
