@@ -4,9 +4,9 @@
 
 A running system with one simulated node that has thousands of classes and long lists of models. Each input is sent
 alone, by HTTP or, where its name begins with "nats", through the door for other systems. Stalls are what the services
-measure themselves (``chassis.loop_monitor``, level DEBUG), from before the request until some time after its answer, so
-with all that an accepted job causes. A row tells the median of the rounds of each round's longest stall, and the longest
-of all: other load on the machine shows in the second. "nothing" and "ordinary" say how much that is.
+measure themselves (``chassis.loop_monitor``, level DEBUG), from before the request until some time after its answer,
+so with all that an accepted job causes. A row tells the median of the rounds of each round's longest stall, and the
+longest of all: other load on the machine shows in the second. "nothing" and "ordinary" say how much that is.
 """
 
 import argparse
@@ -34,6 +34,7 @@ SETTLE_S = 0.7  # what an accepted job causes follows within this
 SERVICES = ("gateway", "scheduler")
 MIB = 1 << 20
 ROOM = 8 * MIB - 4096  # for the values of a body of 8 MiB
+LARGEST = 4 * MIB - 4096  # for those of a submission that is taken
 PLENTY = 2**31 - 1
 JOBS, BATCH, SAVED = "/jobs", "/jobs/batch", "/workflows/stalls"
 SAVE = {"class_type": "SaveImage", "inputs": {"images": ["a", 0], "filename_prefix": "a"}}
@@ -62,7 +63,8 @@ def graph(nodes: dict[str, Any]) -> bytes:
 
 def fillers(count: int, inputs: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
     """An accepted graph of so many nodes; inputs that a class does not declare are passed over."""
-    return {**{f"n{n}": {"class_type": f"Filler{n % 1000 + 1:04}", "inputs": inputs(n)} for n in range(count)}, **HELLO}
+    nodes = {f"n{n}": {"class_type": f"Filler{n % 1000 + 1:04}", "inputs": inputs(n)} for n in range(count)}
+    return {**nodes, **HELLO}
 
 
 def unknown(count: int) -> dict[str, Any]:
@@ -90,7 +92,7 @@ def cycle(count: int, name: str) -> dict[str, Any]:
 def texts(piece: str, size: int) -> dict[str, Any]:
     """Texts of less than 1 MiB each, ``size`` bytes together as JSON."""
     each = len(json.dumps(piece, ensure_ascii=False).encode()) - 2
-    per_text = (MIB - 1024) // max(each, len(piece.encode()))
+    per_text = (min(MIB, size) - 1024) // max(each, len(piece.encode()))
     count = size // (per_text * each)
     return {"x": {"class_type": "Filler0001", "inputs": {f"t{n}": piece * per_text for n in range(count)}}, **HELLO}
 
@@ -100,10 +102,9 @@ def strings(count: int, size: int) -> dict[str, Any]:
     return fillers(1_990, lambda _: {f"k{k}": "x" * size for k in range(per_node)})
 
 
-def batch(one: Any) -> bytes:
-    """A hundred of it, or as many as fit."""
+def batch(one: Any, count: int = 100) -> bytes:
+    """So many of it. A body has at most 100,000 values."""
     written = compact(one)
-    count = min(100, ROOM // (len(written) + 1))
     return b'{"jobs":[' + b",".join([written] * count) + b"]}"
 
 
@@ -113,44 +114,65 @@ def keys(count: int) -> dict[str, int]:
 
 def options(value: Callable[[int], str]) -> dict[str, Any]:
     """Every node chooses from a long list."""
-    return {**{f"n{n}": {"class_type": f"Filler{n % 200 * 10 + 10:04}", "inputs": {"model": value(n)}}
+    return {**{f"n{n}": {"class_type": f"Filler{n % 20 * 100 + 100:04}", "inputs": {"model": value(n)}}
                for n in range(1_990)}, **HELLO}  # fmt: skip
 
 
-LAST = "collection/filler_model_01999.safetensors"
+def ids(count: int) -> dict[str, str]:
+    """What looks like the ids of uploads."""
+    return {f"k{n}": str(uuid4()) for n in range(count)}
+
+
+def numbers(per_node: int, digits: int) -> bytes:
+    written = graph(fillers(1_900, lambda _: dict.fromkeys(keys(per_node), 12321)))
+    return written.replace(b"12321", b"9" * digits)
+
+
+def missed(count: int) -> dict[str, Any]:
+    return {f"n{n}": {"class_type": f"Filler{n % 20 * 100 + 100:04}", "inputs": {"model": f"none{n}"}}
+            for n in range(count)}  # fmt: skip
+
+
+LAST = "collection/filler_model_04999.safetensors"
 INPUTS = (
     Input("nothing", lambda: b"", "/jobs?limit=1", "GET"),
     Input("ordinary submit", lambda: graph(HELLO)),
     Input("2,000 unknown classes", lambda: graph(unknown(2_000))),
     Input("images counted by chains", lambda: graph(counted(990))),
-    Input("batch of 2,000 unknown classes", lambda: batch({"workflow": unknown(2_000)}), BATCH),
-    Input("batch of chains", lambda: batch({"workflow": counted(990)}), BATCH),
+    Input("batch of 6 x 2,000 unknown classes", lambda: batch({"workflow": unknown(2_000)}, 6), BATCH),
+    Input("batch of 100 x 120 unknown classes", lambda: batch({"workflow": unknown(120)}), BATCH),
+    Input("batch of 4 x chains of 990", lambda: batch({"workflow": counted(990)}, 4), BATCH),
+    Input("batch of 100 x chains of 35", lambda: batch({"workflow": counted(35)}), BATCH),
     Input("batch of 100 prompts", lambda: batch({"prompt": "a", "model": "sim_xl.safetensors"}), BATCH),
-    Input("batch of 100 x 80 kB", lambda: batch({"workflow": strings(3_980, 1)}), BATCH),
-    Input("batch of 100 x 20 kB, key", lambda: batch({"workflow": fillers(180, lambda _: {"k": "x" * 40})}), BATCH,
+    Input("batch of 100 x 80 kB", lambda: batch({"workflow": texts("x" * 1000, 80_000)}), BATCH),
+    Input("batch of 100 x 85 nodes, key", lambda: batch({"workflow": fillers(85, lambda _: {"k": "x" * 40})}), BATCH,
           "POST", {"Idempotency-Key": "{fresh}"}),
-    Input("batch, 1,000 unknown keys each", lambda: batch({"prompt": "a", **keys(480)}), BATCH),
+    Input("batch of 100 x 480 unknown fields", lambda: batch({"prompt": "a", **keys(480)}), BATCH),
+    Input("batch of 100 x 90 missed options", lambda: batch({"workflow": missed(90)}), BATCH),
     Input("values: 95,000 small", lambda: graph(strings(43_780, 1))),
+    Input("values: 43,000 of 80 bytes", lambda: graph(strings(43_780, 80))),
     Input("values: 43,000 of 150 bytes", lambda: graph(strings(43_780, 150))),
-    Input("text: 8 MiB plain", lambda: graph(texts("x", ROOM))),
+    Input("text: 4 MiB plain", lambda: graph(texts("x", LARGEST))),
+    Input("text: 4 MiB of backslashes", lambda: graph(texts("\\", LARGEST))),
+    Input("text: 4 MiB of new lines", lambda: graph(texts("\n", LARGEST))),
+    Input("text: 4 MiB of control signs", lambda: graph(texts("\x01", LARGEST))),
+    Input("text: 4 MiB beyond ASCII", lambda: graph(texts("\u20ac", LARGEST))),
     Input("text: 8 MiB of backslashes", lambda: graph(texts("\\", ROOM))),
     Input("text: 8 MiB of new lines", lambda: graph(texts("\n", ROOM))),
-    Input("text: 8 MiB of control signs", lambda: graph(texts("\x01", ROOM))),
-    Input("text: 8 MiB beyond ASCII", lambda: graph(texts("\u20ac", ROOM))),
-    Input("text: 1,023 bytes between quotes", lambda: graph(strings(7_960, 1_000))),
+    Input("text: 4,000 of 1,000 bytes", lambda: graph(strings(3_980, 1_000))),
     Input("keys: 1,990 of 1,000 bytes", lambda: graph(
         {**{"y" * 1_000 + str(n): {"class_type": "Filler0001", "inputs": {}} for n in range(1_990)}, **HELLO})),
-    Input("links: 2,000 x 20", lambda: graph(linked(1_990, 20))),
+    Input("links: 2,000 x 9", lambda: graph(linked(1_990, 9))),
     Input("links: 2,000 broken", lambda: graph(fillers(1_990, lambda n: {"text": [f"gone{n}", 0]}))),
     Input("links: 40,000 to missing outputs", lambda: graph(fillers(1_990, lambda _: {"text": ["a", 99]}))),
     Input("links: cycle of 2,000", lambda: graph(cycle(2_000, "n"))),
     Input("links: cycle of 2,000 long names", lambda: graph(cycle(2_000, "n" * 1_000))),
     Input("options: 1,990 chosen", lambda: graph(options(lambda _: LAST))),
     Input("options: 1,990 missed", lambda: graph(options(lambda n: f"none{n}"))),
-    Input("uploads: 40,000 unknown ids", lambda: graph(fillers(1_990, lambda _: {f"k{n}": str(uuid4()) for n in range(20)}))),
-    Input("lists: 99,000 in one value", lambda: graph({"x": {"class_type": "Filler0001", "inputs": {"a": {"__value__": [1] * 99_000}}}, **HELLO})),
-    Input("numbers: 1,900 of 4,200 digits", lambda: graph(fillers(1_900, lambda _: {"k": 0})).replace(b'"k":0', b'"k":' + b"9" * 4_200)),
-    Input("numbers: 80,000 of 90 digits", lambda: graph(fillers(1_900, lambda _: {f"k{n}": 0 for n in range(40)})).replace(b":0", b":" + b"9" * 90)),
+    Input("uploads: 40,000 unknown ids", lambda: graph(fillers(1_990, lambda _: ids(20)))),
+    Input("lists: 99,000 in one value", lambda: graph(fillers(1, lambda _: {"k": {"__value__": [1] * 99_000}}))),
+    Input("numbers: 1,900 of 4,200 digits", lambda: numbers(1, 4_200)),
+    Input("numbers: 76,000 of 90 digits", lambda: numbers(40, 90)),
     Input("numbers: one float of 8 MiB", lambda: b'{"workflow":{"a":0.' + b"1" * ROOM + b"}}"),
     Input("fields: 49,000 unknown", lambda: compact({"prompt": "a", **keys(49_000)})),
     Input("fields: 49,000 labels", lambda: compact({"prompt": "a", "labels": keys(49_000)})),
@@ -172,11 +194,12 @@ INPUTS = (
     Input("classes, 100 of long lists", lambda: b"", "/nodes/classes?limit=100", "GET"),
     Input("models", lambda: b"", "/models", "GET"),
     Input("nats: 2,000 unknown classes", lambda: graph(unknown(2_000)), "jobs.submit"),
-    Input("nats: values: 43,000 of 150 bytes", lambda: graph(strings(43_780, 150)), "jobs.submit"),
+    Input("nats: values: 43,000 of 80 bytes", lambda: graph(strings(43_780, 80)), "jobs.submit"),
     Input("nats: 15 MiB", lambda: b" " * (15 * MIB), "jobs.submit"),
     Input("nats: 700,000 unknown fields", lambda: compact(keys(700_000)), "jobs.read"),
     Input("nats: 100,000 empty parts", lambda: b"", "jobs.submit", "", {"Gathered": " ".join(["0:"] * 100_000)}),
-    Input("nats: negative lengths", lambda: b"x" * 1000, "jobs.submit", "", {"Gathered": " ".join(["1000:", "-999:"] * 5_000)}),
+    Input("nats: negative lengths", lambda: b"x" * 1000, "jobs.submit", "",
+          {"Gathered": " ".join(["1000:", "-999:"] * 5_000)}),
     Input("nats: 100,000 headers", lambda: b"", "jobs.submit", "", {f"h{n}": "x" for n in range(100_000)}),
     Input("nats: header of 8 MiB", lambda: b"", "jobs.submit", "", {"Request-Id": "x" * ROOM}),
 )  # fmt: skip
@@ -187,7 +210,7 @@ class Stalls:
 
     def __init__(self, fleet: Fleet) -> None:
         self._logs = {name: fleet.state / "logs" / f"{name}.log" for name in SERVICES}
-        self._at = {name: 0 for name in SERVICES}
+        self._at = dict.fromkeys(SERVICES, 0)
 
     def read(self) -> dict[str, float]:
         """The longest stall of each since the last call, milliseconds."""

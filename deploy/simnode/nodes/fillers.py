@@ -2,7 +2,7 @@
 
 from simnode.node_class import Call, Field, NodeClass, Result, instantly
 
-OPTIONS = 2_000  # of each; the file names of a large collection of models
+OPTIONS = 5_000  # of each; the file names of a large collection of models
 
 
 def _nothing(_: Call) -> Result:
@@ -10,7 +10,7 @@ def _nothing(_: Call) -> Result:
 
 
 def classes(count: int) -> list[NodeClass]:
-    """So many classes, ``Filler0001`` and so on; every tenth has an input with ``OPTIONS`` choices."""
+    """So many classes, ``Filler0001`` and so on; every hundredth has an input with ``OPTIONS`` choices."""
     choices = tuple(f"collection/filler_model_{number:05}.safetensors" for number in range(OPTIONS))
     text = Field("text", "STRING", {"default": ""}, "optional")
     model = Field("model", choices, group="optional")
@@ -18,7 +18,7 @@ def classes(count: int) -> list[NodeClass]:
         NodeClass(
             name=f"Filler{number:04}",
             run=instantly(_nothing),
-            inputs=(text, model) if number % 10 == 0 else (text,),
+            inputs=(text, model) if number % 100 == 0 else (text,),
             outputs=("STRING",),
             output_node=number == 1,
             category="simnode",

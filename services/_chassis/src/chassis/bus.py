@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from chassis.gather import Gatherer, Part
 from chassis.logs import bound_here, log
+from chassis.offload import INLINE_BYTES, offload
 from chassis.served import (
     ERROR_CODE_HEADER,
     OVERSIZED_HEADERS,
@@ -169,8 +170,17 @@ class Bus:
         tenant: str = FLEET,
         key: str | None = None,
         within_s: float | None = None,
+        is_large: bool = False,
     ) -> R:
         """Send a request and give back its reply, within ``within_s`` seconds or the topic's ``timeout_s``.
+
+        Args:
+            topic: what is asked.
+            payload: the question.
+            tenant: whom it is about.
+            key: what else the subject names, where the topic has a key.
+            within_s: instead of the topic's ``timeout_s``.
+            is_large: to write the payload would hold the event loop for more than a millisecond.
 
         Raises:
             Relayed: the service refused.
@@ -179,7 +189,8 @@ class Bus:
         if not self.connected:
             raise Unavailable(service=topic.owner, retry_after_s=1)
         request_id = bound_here().get("request_id", "")
-        subject, body = topic.subject(tenant, key), payload.model_dump_json().encode()
+        subject = topic.subject(tenant, key)
+        body = await offload(_written, payload) if is_large else _written(payload)
         try:
             if topic.gathers and within_s is None:
                 told, refused = await self._gatherer.ask(subject, Part(body, request_id), topic.timeout_s)
@@ -191,6 +202,8 @@ class Bus:
             raise Unavailable(service=topic.owner, retry_after_s=1) from error
         if refused:
             raise Relayed(Refused.model_validate_json(told))
+        if len(told) > INLINE_BYTES:
+            return await offload(topic.reply.model_validate_json, told)
         return topic.reply.model_validate_json(told)
 
     async def _send(self, subject: str, body: bytes, headers: dict[str, str] | None, within_s: float) -> Msg:
@@ -279,3 +292,7 @@ class Bus:
     async def _on_reconnected(self) -> None:
         log.info("bus.reconnected")
         self._call_back()
+
+
+def _written(payload: BaseModel) -> bytes:
+    return payload.model_dump_json().encode()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -39,6 +39,7 @@ from gateway.usecases.saved_workflows import SavedWorkflows, fill_in
 
 READ_BACK_S = 0.5  # with SUBMIT_JOB's own time it stays below the 2 s in which a client hears of an outage
 PATIENT_S = 5.0
+MAX_WORKFLOW_BYTES = 4 << 20  # of a submission as JSON: each service that passes it on reads or writes it in one go
 
 
 class Plan(NamedTuple):
@@ -112,17 +113,14 @@ class Submitter:
 
         Raises:
             BadIdempotencyKey: the key is malformed.
-            InvalidWorkflow: the graph cannot run.
+            InvalidWorkflow: the graph cannot run, or a submission is larger than ``MAX_WORKFLOW_BYTES``.
             UnknownWorkflow: the tenant has saved none of this name and version.
             BadParameters: they are not what that workflow takes.
             Relayed: the scheduler refused.
             Unavailable: nobody knows whether it was committed, or it was not. The same Idempotency-Key is safe to send.
         """
         key, job_id = idempotency_key(idempotency_keys), new_id()
-        if is_large:
-            request_hash = await offload(request_hash_of_large, submission, part_of)
-        else:
-            request_hash = _request_hash(submission, part_of)
+        request_hash = await _hash_of_large(submission, part_of) if is_large else _request_hash(submission, part_of)
         try:
             plan = await self._plan(submission, tenant, parameters_at, is_large)
         except Refusal as refusal:
@@ -146,7 +144,7 @@ class Submitter:
         )
         with bound(job_id=str(job_id)):
             try:
-                accepted = await self._commit(command, tenant)
+                accepted = await self._commit(command, tenant, is_large=plan.is_large)
             except Refusal as refusal:
                 if command.inputs and not in_doubt(refusal):
                     await self._pins.release(job_id)
@@ -169,10 +167,10 @@ class Submitter:
         except Refusal as told:
             raise (refusal if told.refused.code == InvalidWorkflow.code else told) from None
 
-    async def _commit(self, command: SubmitJob, tenant: str) -> Accepted:
+    async def _commit(self, command: SubmitJob, tenant: str, *, is_large: bool = False) -> Accepted:
         """Submit. An answer that was lost is read back; only a scheduler that answers at all is given more time."""
         try:
-            return _accepted(await self._bus.ask(SUBMIT_JOB, command, tenant=tenant))
+            return _accepted(await self._bus.ask(SUBMIT_JOB, command, tenant=tenant, is_large=is_large))
         except (Unavailable, Relayed) as refusal:
             if refusal.refused.kind is not Kind.UNAVAILABLE or not in_doubt(refusal):
                 raise
@@ -187,7 +185,8 @@ class Submitter:
         except Unavailable:
             raise doubt from doubt.__cause__
         try:
-            return _accepted(await self._bus.ask(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S))
+            asked = self._bus.ask(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
+            return _accepted(await asked)
         except Unavailable:  # so much for asking again; the first may have come through all the same
             raise doubt from doubt.__cause__
 
@@ -240,19 +239,39 @@ def _request_hash(submission: Submission, part_of: str) -> str:
     return hashlib.sha256(written + part_of.encode()).hexdigest()
 
 
-def request_hash_of_large(submission: Submission, part_of: str) -> str:
-    """The same hash, written piece by piece: no call into C takes the interpreter's lock for long."""
+async def _hash_of_large(submission: Submission, part_of: str) -> str:
+    request_hash, size = await offload(_request_hash_of_large, submission, part_of)
+    if size > MAX_WORKFLOW_BYTES:
+        raise InvalidWorkflow((_too_large(size),))
+    return request_hash
+
+
+def _request_hash_of_large(submission: Submission, part_of: str) -> tuple[str, int]:
+    """The same hash, and the bytes of what was asked as JSON.
+
+    Written piece by piece: no call into C takes the interpreter's lock for long.
+    """
     asked = _asked(submission)
     try:
-        digest = hashlib.sha256()
-        for piece in _written(asked):
-            digest.update(piece)
+        digest, size = _digest_of(_written(asked))
     except orjson.JSONEncodeError:
-        digest = hashlib.sha256()
-        for text in json.JSONEncoder(sort_keys=True, separators=(",", ":")).iterencode(asked):
-            digest.update(text.encode())
+        whole = json.JSONEncoder(sort_keys=True, separators=(",", ":")).iterencode(asked)
+        digest, size = _digest_of(text.encode() for text in whole)
     digest.update(part_of.encode())
-    return digest.hexdigest()
+    return digest.hexdigest(), size
+
+
+def _digest_of(pieces: Iterable[bytes]) -> tuple["hashlib._Hash", int]:
+    digest, size = hashlib.sha256(), 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+    return digest, size
+
+
+def _too_large(size: int) -> FieldError:
+    message = f"A submission has at most {MAX_WORKFLOW_BYTES} bytes as compact JSON; this one has {size}."
+    return FieldError(pointer="/workflow", code="workflow_too_large", message=message)
 
 
 def _asked(submission: Submission) -> dict[str, Any]:
