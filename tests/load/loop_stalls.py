@@ -5,8 +5,8 @@
 A running system with one simulated node that has thousands of classes and long lists of models. Each input is sent
 alone, by HTTP or, where its name begins with "nats", through the door for other systems. Stalls are what the services
 measure themselves (``chassis.loop_monitor``, level DEBUG), from before the request until some time after its answer,
-so with all that an accepted job causes. A row tells the median of the rounds of each round's longest stall, and the
-longest of all: other load on the machine shows in the second. "nothing" and "ordinary" say how much that is.
+so with all that an accepted job causes. A row tells, of each service, the longest stall in processor time of its
+process and in time by the clock: the medians of the rounds. The second grows with whatever else the machine does.
 """
 
 import argparse
@@ -212,16 +212,23 @@ class Stalls:
         self._logs = {name: fleet.state / "logs" / f"{name}.log" for name in SERVICES}
         self._at = dict.fromkeys(SERVICES, 0)
 
-    def read(self) -> dict[str, float]:
-        """The longest stall of each since the last call, milliseconds."""
-        return {name: max(self._new(name, path), default=0.0) for name, path in self._logs.items()}
+    def read(self) -> dict[str, tuple[float, float]]:
+        """The longest stalls of each since the last call, milliseconds: of the process alone, and by the clock."""
+        found = {name: self._new(name, path) for name, path in self._logs.items()}
+        return {
+            name: (
+                max((min(line["ms"], line["cpu_ms"]) for line in lines), default=0.0),
+                max((line["ms"] for line in lines), default=0.0),
+            )
+            for name, lines in found.items()
+        }
 
-    def _new(self, name: str, path: Path) -> list[float]:
+    def _new(self, name: str, path: Path) -> list[dict[str, Any]]:
         with path.open("rb") as log:
             log.seek(self._at[name])
             new = log.read()
             self._at[name] += len(new)
-        return [json.loads(line)["ms"] for line in new.splitlines() if b'"loop.held"' in line]
+        return [json.loads(line) for line in new.splitlines() if b'"loop.held"' in line]
 
 
 async def send(client: httpx.AsyncClient, door: Client, one: Input, body: bytes) -> str:
@@ -268,7 +275,7 @@ async def measure(arguments: argparse.Namespace) -> None:
     """Send each input some times and print the stalls that it caused."""
     async with measured(arguments.filler_classes) as (fleet, client, door):
         stalls, over = Stalls(fleet), []
-        print(f"{'input':36} {'KiB':>6} {'answer':>18} {'s':>6}   gateway ms      scheduler ms   (median, longest)")
+        print(f"{'input':36} {'KiB':>6} {'answer':>18} {'s':>6}   gateway ms      scheduler ms   (own, by the clock)")
         for one in INPUTS:
             if arguments.only not in one.name:
                 continue
@@ -281,10 +288,11 @@ async def measure(arguments: argparse.Namespace) -> None:
                 took = perf_counter() - begun
                 await asyncio.sleep(SETTLE_S)
                 found.append(stalls.read())
-            medians = {name: statistics.median(round_[name] for round_ in found) for name in SERVICES}
-            shown = "  ".join(f"{medians[name]:6.1f} {max(each[name] for each in found):7.1f}" for name in SERVICES)
+            own, clock = ({name: statistics.median(one[name][kind] for one in found) for name in SERVICES}
+                          for kind in (0, 1))  # fmt: skip
+            shown = "  ".join(f"{own[name]:6.1f} {clock[name]:7.1f}" for name in SERVICES)
             print(f"{one.name:36} {len(body) >> 10:6} {said:>18} {took:6.2f}  {shown}", flush=True)
-            if max(medians.values()) > TARGET_MS:
+            if max(own.values()) > TARGET_MS:
                 over.append(one.name)
         print(f"target: at most {TARGET_MS} ms; above it: {', '.join(over) or 'none'}")
 

@@ -4,7 +4,7 @@ import asyncio
 from bisect import bisect_left
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from time import monotonic
+from time import monotonic, process_time
 
 from chassis.logs import log
 
@@ -32,26 +32,34 @@ class LoopMonitor:
         self.counts = [0] * (len(BOUNDS_S) + 1)
         self._warned_at = float("-inf")
 
-    def note(self, late_s: float, now: float) -> None:
-        """Count one wake-up. ``now``: seconds of the monotonic clock."""
+    def note(self, late_s: float, cpu_s: float, now: float) -> None:
+        """Count one wake-up.
+
+        Args:
+            late_s: how much later than due.
+            cpu_s: the processor time that this process used meanwhile; where it is far less, the machine was busy
+                with something else.
+            now: seconds of the monotonic clock.
+        """
         self.counts[bisect_left(BOUNDS_S, late_s)] += 1
         if late_s < NOTICED_S:
             return
         self.longest_s = max(self.longest_s, late_s)
-        log.debug("loop.held", ms=round(late_s * 1000, 1))
+        told = {"ms": round(late_s * 1000, 1), "cpu_ms": round(cpu_s * 1000, 1)}
+        log.debug("loop.held", **told)
         if late_s >= STALL_S:
             self.stalls += 1
             if now - self._warned_at >= WARN_EVERY_S:
                 self._warned_at = now
-                log.warning("loop.stalled", ms=round(late_s * 1000, 1), stalls=self.stalls)
+                log.warning("loop.stalled", **told, stalls=self.stalls)
 
     async def run(self) -> None:
         """Measure for ever."""
         while True:
-            due = monotonic() + EVERY_S
+            due, cpu_s = monotonic() + EVERY_S, process_time()
             await asyncio.sleep(EVERY_S)
             now = monotonic()
-            self.note(now - due, now)
+            self.note(now - due, process_time() - cpu_s, now)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -11,7 +11,6 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -21,11 +20,13 @@ from pydantic import ValidationError
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.wire.errors import FieldError
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode, is_model
+from scheduler.domain.suggestions import NameIndex
 
 MAX_CATALOG_BYTES = 32 << 20  # a stock node's is 0.7 MB; packs multiply it
 MAX_ALLOWED = 50
 UNKNOWN_CLASS = "unknown_node_class"
-MAX_SUGGESTED_NAMES = 5  # unknown classes of one check that get suggestions; each is compared with every known class
+MAX_ANSWERED = 10  # errors of one check that say what would be valid; a list may have 50 long names
+MAX_SUGGESTED_NAMES = 5  # unknown classes of one check that get suggestions
 MAX_SUGGESTED_LENGTH = 100  # characters of such a name; ComfyUI's longest class name has 60
 
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -49,6 +50,11 @@ class Catalog:
             for field, accepted in spec.inputs.items()
             if (models := tuple(option for option in accepted.options or () if is_model(option)))
         }
+
+    @cached_property
+    def names(self) -> NameIndex:
+        """Finds classes by names like theirs."""
+        return NameIndex(self.classes)
 
     def has_option(self, class_type: str, name: str, value: object) -> bool:
         """Whether the input of a known class lists its options and this is one. Takes the same time for any list."""
@@ -98,7 +104,7 @@ def _read_classes(text: str) -> dict[str, ClassSpec]:
     To parse all at once is a single call into C, which holds the interpreter's lock for as long as it takes.
     """
     classes: dict[str, ClassSpec] = {}
-    at = _expect("{", text, 0)
+    at = _expect("{", text, _SPACE.match(text).end())  # type: ignore[union-attr] # it matches nothing, too
     while not (text.startswith("}", at) and not classes):
         if not text.startswith('"', at):
             raise ValueError("a class has a name")
@@ -140,13 +146,16 @@ def check(
     """The first ``at_most`` things that keep this node from running the graph; nothing if it can.
 
     Pointers start at ``/workflow``. The time it takes grows with the graph alone, not with the catalog or with what is
-    wrong in the graph. See ``with_suggestions`` for names that would be valid.
+    wrong in the graph. The first ``MAX_ANSWERED`` say what would be valid; of classes ``with_suggestions`` does.
 
     An input that takes a file takes an id of ``uploads`` and nothing else: no name, no path, no link. So no graph reads
     what another job has on the node.
     """
     found = (error for node_id, node in graph.items() for error in _check_node(graph, node_id, node, catalog, uploads))
-    errors = list(islice(found, at_most))
+    errors = [
+        error if number < MAX_ANSWERED or error.allowed is None else error.model_copy(update={"allowed": None})
+        for number, error in enumerate(islice(found, at_most))
+    ]
     if not errors and not any(catalog.classes[node.class_type].output_node for node in graph.values()):
         message = "Nothing in this workflow keeps its result: add an output node such as SaveImage."
         errors.append(FieldError(pointer="/workflow", code="workflow_without_output", message=message))
@@ -156,7 +165,7 @@ def check(
 def with_suggestions(errors: Sequence[FieldError], graph: Graph, catalog: Catalog) -> tuple[FieldError, ...]:
     """The same errors; the first few unknown classes come with up to 5 known ones of a similar name.
 
-    For ``MAX_SUGGESTED_NAMES`` names at most, a few milliseconds each: to be called outside the event loop.
+    The first call of a catalog makes an index, which takes milliseconds: to be called outside the event loop.
     """
     suggested: dict[str, tuple[str, ...] | None] = {}
     told = []
@@ -164,7 +173,7 @@ def with_suggestions(errors: Sequence[FieldError], graph: Graph, catalog: Catalo
         if error.code == UNKNOWN_CLASS and error.node_id is not None:
             name = graph[error.node_id].class_type
             if name not in suggested and len(suggested) < MAX_SUGGESTED_NAMES and len(name) <= MAX_SUGGESTED_LENGTH:
-                suggested[name] = tuple(get_close_matches(name, catalog.classes, n=5)) or None
+                suggested[name] = catalog.names.similar(name) or None
             told.append(error.model_copy(update={"allowed": suggested.get(name)}))
         else:
             told.append(error)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from time import monotonic
 from uuid import UUID
 
 from chassis.logs import bound_here, log
@@ -16,6 +17,7 @@ from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.submit_groups import Answer, SubmitGroups
 from scheduler.usecases.tenant_limits import TenantLimits
 
+TURN_S = 0.005
 UNKNOWN_BYTES = INLINE_BYTES + 1  # of a command that came in no message: it may be large
 
 
@@ -54,13 +56,12 @@ class JobSubmitter:
     async def submit_all(self, tenant_id: UUID, requests: Sequence[Request]) -> Sequence[Submitted | Exception]:
         """Decide on jobs of one tenant, in order: each answer is what ``submit`` would return or raise."""
         await self._limits.refresh(tenant_id)
-        candidates, inline_bytes = [], 0
+        candidates, since = [], monotonic()
         for request in requests:
             candidates.append(await self._candidate(tenant_id, request))
-            inline_bytes += request.size_bytes
-            if inline_bytes > INLINE_BYTES:  # many small ones together hold the event loop as one large one would
-                inline_bytes = 0
+            if monotonic() - since > TURN_S:  # many small ones together hold the event loop as one large one would
                 await asyncio.sleep(0)
+                since = monotonic()
         return await self._groups.submit(candidates)
 
     async def _candidate(self, tenant_id: UUID, request: Request) -> Candidate:
