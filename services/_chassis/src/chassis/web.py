@@ -1,6 +1,7 @@
 """The HTTP face of a service: health, readiness, problem+json (RFC 9457), request ids, headers of every answer."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.ids import new_id, request_id_from
 from chassis.logs import bound, log
-from chassis.loop_monitor import LoopMonitor
+from chassis.loop_monitor import EVERY_S, SHARP_S, LoopMonitor
 from chassis.postgres import AWAY, is_away
 from contracts.wire.errors import STATUS, FieldError, Kind, Refusal, Refused, Unavailable
 
@@ -118,12 +119,13 @@ def create_web(
         fastapi: passed on to FastAPI.
     """
     layers = [Middleware(Outermost, https=https), *middleware]
-    monitor = LoopMonitor()
+    monitor = LoopMonitor(every_s=SHARP_S if log.is_enabled_for(logging.DEBUG) else EVERY_S)
 
     @asynccontextmanager
     async def monitored(app: FastAPI) -> AsyncIterator[None]:
-        async with monitor.running(), lifespan(app):
-            yield
+        async with lifespan(app):
+            with monitor.running():
+                yield
 
     app = FastAPI(
         title=name,
