@@ -120,8 +120,7 @@ class Admission:
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *counted.headers]
-                if message["status"] in TELLS_NOTHING:
-                    self._refund(counted.refundable)
+                self._settle(counted, message["status"])
                 self._note(scope)
             await send(message)
 
@@ -129,6 +128,11 @@ class Admission:
         if counted.refusal is not None:
             inside = problem_response(Request(scope), counted.refusal.refused)
         await inside(scope, receive, send_counted)
+
+    def _settle(self, counted: _Counted, status: int) -> None:
+        """Give tokens back once it is known that the answer tells nothing."""
+        if status in TELLS_NOTHING:
+            self._refund(counted.refundable)
 
     def _note(self, scope: Scope) -> None:
         """Have a request counted that found a route, by the route's template: paths name jobs and people."""
