@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from contracts.wire.errors import FieldError, Kind, Refusal
 from contracts.wire.model import Command, Fact
+from contracts.wire.text import Message, Name
 from contracts.wire.topic import Rpc, Topic, Traffic
 
 NodeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -65,22 +66,22 @@ class Output(Fact):
     """One stored output of a job. ``id`` names its bytes in the artifact store."""
 
     id: UUID
-    node_id: str
-    name: str
+    node_id: Name
+    name: Name
     kind: OutputKind
-    content_type: str
+    content_type: Name
     size_bytes: int
-    sha256: str
+    sha256: Name
     temporary: bool = False  # the node meant it as a preview
 
 
 class JobError(Fact):
     """Why a job did not succeed. Says nothing about the inside of a node."""
 
-    code: str
-    message: str
-    node_id: str | None = None
-    node_class: str | None = None
+    code: Name
+    message: Message
+    node_id: Name | None = None
+    node_class: Name | None = None
 
 
 class Timings(Fact):
@@ -334,10 +335,10 @@ class Beat(Command):
 
     boot_id: UUID
     online: bool
-    catalog_digest: str | None
+    catalog_digest: Name | None
     attempt: AttemptRef | None
     progress: float = 0
-    loaded: Annotated[tuple[str, ...], Field(max_length=100)] = ()
+    loaded: Annotated[tuple[Message, ...], Field(max_length=100)] = ()
 
 
 class LeaseState(StrEnum):
@@ -410,7 +411,7 @@ class ClassPage(Fact):
 class ReportCatalog(Command):
     """What a node can run: zlib-compressed JSON of {class: ClassSpec} in base64, and the SHA-256 of that JSON, hex."""
 
-    digest: str
+    digest: Name
     classes_zlib: str
 
 

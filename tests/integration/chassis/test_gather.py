@@ -13,7 +13,7 @@ from chassis.bus import Bus
 from chassis.gather import AT_MOST, AT_MOST_BYTES, HEADER, Part, pack, unpack
 from chassis.logs import bound, bound_here
 from chassis.served import ERROR_CODE_HEADER
-from contracts.wire.errors import Kind, Refusal, Relayed, Unavailable
+from contracts.wire.errors import InternalFault, Kind, Refusal, Relayed, Unavailable
 from contracts.wire.topic import Address
 from tests.integration.chassis.conftest import ECHO, Answer, Question, connected
 from tests.kit.nats import NatsServer
@@ -98,7 +98,7 @@ async def test_each_of_many_gets_its_own_answer(asker: Bus, echo: Echo, messages
             assert answer == Answer(text=text)
         else:
             assert isinstance(answer, Relayed)
-            wanted = NoSuchWord.code if text.startswith("refuse") else Unavailable.code
+            wanted = NoSuchWord.code if text.startswith("refuse") else InternalFault.code
             assert answer.refused.code == wanted
     assert sorted(echo.asked) == sorted(texts)
     sizes = [len(group) for group in parts(messages)]
