@@ -8,7 +8,6 @@ import pytest
 from chassis.ids import new_id
 from chassis.postgres import Database
 from contracts.operations import LIST_DEAD_LETTERS, DeadLetter, ListDeadLetters
-from contracts.retention import PURGE_JOB, PurgeJob
 from contracts.scheduler import ASK_WORK, BEAT, FINISH_ATTEMPT, REPORT_CATALOG, JobError, JobState, Outcome
 from contracts.wire.errors import Kind, Relayed
 from scheduler.store import dead_letters
@@ -164,17 +163,6 @@ async def test_the_oldest_dead_letters_are_deleted_by_age_and_number(world: Worl
         assert [row["id"] for row in await world.system.sql.fetch(left, name)] == made[2:]
     finally:
         await database.close()
-
-
-async def test_a_deleted_job_takes_its_dead_letters_with_it(world: World) -> None:
-    node, tenant = await world.node(), world.tenant()
-    job_id = await world.job(tenant)
-    ref = (await node.claim()).ref
-    await send(node, FINISH_ATTEMPT, json.dumps(finish_of(ref, outcome="exploded")).encode())
-    assert await node.finish(ref)
-    assert len(await letters(node)) == 1
-    await world.system.bus.ask(PURGE_JOB, PurgeJob(job_id=job_id), tenant=str(tenant))
-    assert await letters(node) == []
 
 
 async def test_only_waiting_is_called_unavailable(world: World) -> None:
