@@ -72,7 +72,7 @@ def test_prompts_that_were_left_are_kept_until_forgotten(journal: Journal) -> No
     journal.leave("a")
     journal.leave("b")
     journal.forget("b")
-    assert journal.left() == {"a"}
+    assert journal.left() == ["a"]
 
 
 def test_only_one_executor_has_it(journal: Journal, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -9,13 +10,14 @@ from chassis.bus import Bus
 from chassis.logs import log
 from contracts.scheduler import ASK_WORK, AskWork
 from contracts.wire.errors import Refusal
-from executor.clients.comfyui import ComfyUI, NodeAway, Queued
+from executor.clients.comfyui import ComfyUI, NodeAway, Queued, UnusableAnswer
 from executor.domain.attempt import Phase, Record
 from executor.store.journal import Journal
 from executor.usecases.patience import Pauses
 from executor.usecases.standby import Standby, mark_of
 from executor.usecases.stop_prompt import stop_prompt
 
+MOST_ORPHANS = 20  # that are stopped at a time
 PAUSE_S = 0.2  # after nobody answered, or the node did not
 FIRST_FOREIGN_S, LONGEST_FOREIGN_S = 0.05, 1.0  # between two looks at prompts of somebody else, doubled
 
@@ -57,12 +59,18 @@ class AskForWork:
         """
         try:
             queue = await self._cleared()
+        except UnusableAnswer as unusable:  # somebody else's prompts are huge, or the node is in a bad way
+            log.warning("executor.queue.unusable", why=str(unusable))
+            await self._let_pass(1)
+            return None
         except NodeAway as away:
             log.info("executor.node.silent", why=str(away))
             await asyncio.sleep(PAUSE_S)
             return None
         orphans = {
-            item.prompt_id: item.client_id for item in queue if item.client_id.startswith(mark_of(self.node_name))
+            item.prompt_id: item.client_id
+            for item in queue
+            if item.prompt_id and item.client_id.startswith(mark_of(self.node_name))
         }
         if len(orphans) < len(queue):
             await self._let_pass(len(queue) - len(orphans))
@@ -79,9 +87,14 @@ class AskForWork:
 
     async def _cleared(self) -> list[Queued]:
         """The node's queue, after what was left behind is gone from it."""
-        for prompt_id in self.journal.left():
-            await stop_prompt(self.node, self.journal, prompt_id, within_s=self.stop_within_s)
+        await self._stop(self.journal.left())
         return await self.node.queue()
+
+    async def _stop(self, prompt_ids: Iterable[str]) -> None:
+        """End prompts, within ``stop_within_s`` all together."""
+        deadline = time.monotonic() + self.stop_within_s
+        for prompt_id in prompt_ids:
+            await stop_prompt(self.node, self.journal, prompt_id, within_s=deadline - time.monotonic())
 
     async def _asked(self, orphans: dict[str, str]) -> Taken | None:
         fresh = self.standby.client_id()
@@ -93,8 +106,7 @@ class AskForWork:
             await asyncio.sleep(PAUSE_S)
             return None
         wanted = str(assignment.prompt_id) if assignment else None
-        for prompt_id in orphans.keys() - {wanted}:
-            await stop_prompt(self.node, self.journal, prompt_id, within_s=self.stop_within_s)
+        await self._stop(list(orphans.keys() - {wanted})[:MOST_ORPHANS])
         if assignment is None:
             return None
         record = Record(
