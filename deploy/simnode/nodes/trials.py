@@ -1,6 +1,7 @@
 """Two classes that no ComfyUI has, for tests: one takes time, one fails. Both pass their picture through."""
 
 import asyncio
+import json
 import math
 
 from simnode.failures import Failure
@@ -19,7 +20,9 @@ async def _sleep(call: Call) -> Result:
 
 
 def _fail(call: Call) -> Result:
-    raise Failure(call["exception_type"], call["message"])
+    """Fail with the message, or with the text that it is in JSON after ``json:``: what no request may carry as such."""
+    message = call["message"]
+    raise Failure(call["exception_type"], json.loads(message[5:]) if message.startswith("json:") else message)
 
 
 _MODULE = "custom_nodes.simnode"
