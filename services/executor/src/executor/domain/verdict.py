@@ -19,7 +19,7 @@ UNKNOWN_CLASS = frozenset({"missing_node_type", "invalid_prompt"})  # 0.33 and 0
 
 _MEMORY = re.compile(r"OutOfMemoryError$|^MemoryError$")
 _DEVICE = re.compile(r"CUDA|cuDNN|CUBLAS|HIP error|NCCL|AcceleratorError|No space left on device")
-_QUOTED_PATH = re.compile(r"""(['"])(?:[A-Za-z]:)?[\\/][^'"\n]*?([^'"\\/\n]*)\1""")
+_QUOTED_PATH = re.compile(r"""(['"])(?:[A-Za-z]:)?[\\/](?:[^'"\n]*[\\/])?([^'"\\/\n]*)\1""")
 _PATH = re.compile(
     r"(?<![\w.:/\\])(?:[A-Za-z]:[\\/]|/|\\\\)(?:[^\s'\"<>|,;:()\[\]/\\]+[\\/])+([^\s'\"<>|,;:()\[\]/\\]*)"
 )
