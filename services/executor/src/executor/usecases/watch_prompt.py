@@ -116,6 +116,9 @@ class WatchPrompt:
         except UnusableAnswer:
             raise
         except NodeAway as away:
+            if away.heard:  # it told the end, and has an entry that takes it too long
+                self._hinted = True
+                raise UnusableAnswer(str(away)) from away
             log.info("executor.node.silent", why=str(away))
         return None
 
