@@ -85,7 +85,8 @@ def change_frame(frame: str, random: Random) -> list[str | bytes]:
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
-    places, waiting = [], [value]
+    places: list[tuple[Any, Any]] = []
+    waiting = [value]
     while waiting and len(places) < 2_000:
         one = waiting.pop()
         keys: Any = one.keys() if isinstance(one, dict) else range(len(one)) if isinstance(one, list) else ()

@@ -35,7 +35,7 @@ LONGEST_S = 60.0  # that any job may take here
 ORDINARY = 0xFFFFFF  # colour by which the proxy knows an ordinary job
 WHILE_CHANGED = ("workflow.invalid", "fleet.empty")  # how a job is refused while the catalog is a changed one
 CRASHES = ("bus.handler_crashed", "loop.failed", "web.crashed", "executor.attempt.crashed")
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "RATE_LIMIT_ENABLED": "false",
     "SCHEDULER_MAX_ATTEMPTS": "1",  # each change is met once; tries after that are tested elsewhere
     "EXECUTOR_ANSWER_MAX_BYTES": str(CAP),

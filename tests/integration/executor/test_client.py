@@ -17,7 +17,7 @@ from stack.ports import free_ports
 from tests.integration.executor.graphs import hello, slow
 from tests.integration.executor.processes import READY_S, Node
 
-LIMITS = {"reply_s": 2.0, "post_s": 2.0, "catalog_s": 5.0}
+LIMITS: dict[str, Any] = {"reply_s": 2.0, "post_s": 2.0, "catalog_s": 5.0}
 
 
 @pytest.fixture(params=["0.33.0", "0.3.64"])

@@ -87,9 +87,11 @@ async def test_an_error_text_with_nul_and_surrogates_is_told_cleaned(scheduler, 
     hostile.answer = in_entry(change)
     finish = await outcome(scheduler, failing("ValueError", "m"))
     assert hostile.replaced["history"]
-    assert (finish.outcome, finish.error.code) == (Outcome.FAILED, "workflow.execution_failed")
+    assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "workflow.execution_failed")
+    error = finish.error
+    assert error is not None
     cleaned = "a\ufffdb\ufffdc\ufffdd"
-    assert (finish.error.message, finish.error.node_id, finish.error.node_class) == (cleaned,) * 3
+    assert (error.message, error.node_id, error.node_class) == (cleaned,) * 3
     await ordinary_job_runs(scheduler, hostile)
 
 
@@ -99,7 +101,7 @@ async def test_a_file_whose_name_is_not_utf_8_fails_the_workflow_and_says_why(sc
 
     hostile.answer = in_entry(change)
     finish = await outcome(scheduler)
-    assert (finish.outcome, finish.error.code) == (Outcome.FAILED, "workflow.output_name_invalid")
+    assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "workflow.output_name_invalid")
     await ordinary_job_runs(scheduler, hostile)
 
 
@@ -124,12 +126,12 @@ async def test_a_history_entry_that_cannot_be_read_fails_the_workflow(scheduler,
     given = await scheduler.give(hello())
     finish = await scheduler.finish_of(given)
     assert hostile.replaced["history"]
-    assert (finish.outcome, finish.error.code) == (Outcome.FAILED, code)
+    assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, code)
     assert all(beat.online for beat in scheduler.beats[1:] if beat.attempt is not None)
     hostile.be_ordinary()
 
     async def removed() -> bool:
-        return await node.ask("GET", f"/history/{given.prompt_id}") == {}
+        return bool(await node.ask("GET", f"/history/{given.prompt_id}") == {})
 
     await until(removed)  # the entry that nobody can read
     await ordinary_job_runs(scheduler, hostile)
@@ -166,7 +168,7 @@ async def test_ten_thousand_outputs_are_too_many(scheduler, hostile) -> None:
 
     hostile.answer = in_entry(change)
     finish = await outcome(scheduler)
-    assert (finish.outcome, finish.error.code) == (Outcome.FAILED, "workflow.too_many_outputs")
+    assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "workflow.too_many_outputs")
     await ordinary_job_runs(scheduler, hostile)
 
 
@@ -286,7 +288,7 @@ def _changed(frame: str, **more: Any) -> str:
 async def test_a_file_that_is_not_given_out_is_the_nodes_fault(scheduler, hostile, change) -> None:
     hostile.answer = on("view", change)
     finish = await outcome(scheduler)
-    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
+    assert (finish.outcome, finish.error and finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
     await ordinary_job_runs(scheduler, hostile)
 
 
@@ -294,7 +296,7 @@ async def test_a_file_without_end_is_too_large(proxy, start_executor, scheduler)
     await start_executor(comfyui_url=proxy.url, output_max_bytes=100_000)
     proxy.answer = on("view", lambda reply: Reply(reply.body, endless=True))
     finish = await outcome(scheduler)
-    assert (finish.outcome, finish.error.code) == (Outcome.FAILED, "workflow.output_too_large")
+    assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "workflow.output_too_large")
     await ordinary_job_runs(scheduler, proxy)
 
 
@@ -344,7 +346,11 @@ async def test_a_report_that_is_refused_for_good_is_followed_by_one_without_deta
     await start_executor()
     finish = await outcome(scheduler)
     assert len(refusing.finishes) > 1
-    assert (finish.outcome, finish.outputs, finish.error.code) == (Outcome.FAILED, (), "node.answer_unusable")
+    assert (finish.outcome, finish.outputs, finish.error and finish.error.code) == (
+        Outcome.FAILED,
+        (),
+        "node.answer_unusable",
+    )
     scheduler.refuse = None
     assert (await scheduler.finish_of(await scheduler.give(hello()), within_s=PROMPTLY_S)).outcome is Outcome.SUCCEEDED
 
@@ -356,7 +362,7 @@ async def test_an_attempt_whose_end_cannot_be_reported_at_all_is_let_go(start_ex
     await scheduler.give(hello())
     await scheduler.until(lambda: scheduler.beats and scheduler.beats[-1].attempt is not None)
     await scheduler.until(lambda: scheduler.beats[-1].attempt is None)
-    assert refusing.finishes[-1].error.code == "node.answer_unusable"
+    assert (error := refusing.finishes[-1].error) and error.code == "node.answer_unusable"
     told = len(refusing.finishes)
     scheduler.refuse, scheduler.current = None, None  # its lease lapses
     assert (await scheduler.finish_of(await scheduler.give(hello()), within_s=PROMPTLY_S)).outcome is Outcome.SUCCEEDED

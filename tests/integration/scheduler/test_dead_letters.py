@@ -1,6 +1,7 @@
 """Messages of executors that can never be handled: refused for good, kept for operators, bounded."""
 
 import json
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -20,7 +21,8 @@ ADMIN = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
 async def send(node: Node, topic, body: bytes) -> tuple[str, str]:
     """A message as no model would write it; status and code of the refusal."""
     reply = await node.system.bus._client.request(topic.subject(key=node.name), body, timeout=5)
-    return reply.headers["Nats-Service-Error-Code"], reply.headers["Nats-Service-Error"]
+    headers = reply.headers or {}
+    return headers["Nats-Service-Error-Code"], headers["Nats-Service-Error"]
 
 
 async def letters(node: Node, **query) -> list[DeadLetter]:
@@ -28,7 +30,7 @@ async def letters(node: Node, **query) -> list[DeadLetter]:
     return list(page.letters)
 
 
-def finish_of(ref, **more) -> dict:
+def finish_of(ref, **more) -> dict[str, Any]:
     return {"ref": ref.model_dump(mode="json"), "outcome": "succeeded", "images": 1, "gpu_seconds": 1.0} | more
 
 
@@ -59,7 +61,7 @@ async def test_an_error_text_with_nul_ends_the_attempt_like_any_other(world: Wor
     ],
 )
 async def test_a_finish_that_can_never_be_written_is_kept_as_a_dead_letter(
-    world: World, change: dict, status: str, code: str
+    world: World, change: dict[str, Any], status: str, code: str
 ) -> None:
     node, tenant = await world.node(), world.tenant()
     job_id = await world.job(tenant)
@@ -141,7 +143,7 @@ async def test_the_oldest_dead_letters_are_deleted_by_age_and_number(world: Worl
     name = f"n-{uuid4().hex[:12]}"
 
     async def add(age_s: float) -> UUID:
-        letter = {
+        letter: dict[str, Any] = {
             "id": new_id(), "subject": "s", "request_id": None, "node": name, "tenant_id": None, "job_id": None,
             "code": "c", "reason": "r", "excerpt": b"", "size_bytes": 0,
         }  # fmt: skip
@@ -150,7 +152,7 @@ async def test_the_oldest_dead_letters_are_deleted_by_age_and_number(world: Worl
             await connection.execute(
                 "UPDATE dead_letters SET at = now() - make_interval(secs => $2) WHERE id = $1", letter["id"], age_s
             )
-        return letter["id"]
+        return UUID(str(letter["id"]))
 
     try:
         made = [await add(age_s) for age_s in (500, 0, 0, 0)]

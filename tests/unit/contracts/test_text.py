@@ -54,7 +54,7 @@ def test_long_texts_are_cut() -> None:
 
 def test_a_value_that_is_no_text_stays_wrong() -> None:
     with pytest.raises(ValueError, match="string"):
-        JobError(code="c", message=["m"])  # type: ignore[arg-type]
+        JobError(code="c", message=["m"])
 
 
 def test_cleaning_changes_nothing_that_is_clean() -> None:

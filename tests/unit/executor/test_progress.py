@@ -93,7 +93,7 @@ def test_an_id_of_megabytes_is_nobodys() -> None:
 
 
 def test_numbers_that_are_none_change_nothing() -> None:
-    odd = (10**400, float("nan"), float("inf"), "1", None, True, [])
+    odd: tuple[Any, ...] = (10**400, float("nan"), float("inf"), "1", None, True, [])
     made = fold(*[("progress", {"node": "1", "value": value, "max": value}) for value in odd])
     assert made.percent == 0
     made.snapshot(REF, at=NOW, elapsed_s=1).model_dump_json()

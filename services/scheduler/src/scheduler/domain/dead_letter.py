@@ -20,11 +20,10 @@ def claimed_ids(body: bytes) -> tuple[UUID | None, UUID | None]:
         said = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None, None
-    about = (
-        next((said[key] for key in ("ref", "attempt") if isinstance(said.get(key), dict)), {})
-        if isinstance(said, dict)
-        else {}
-    )
+    about: dict[str, Any] = {}
+    for key in ("ref", "attempt"):
+        if isinstance(said, dict) and isinstance(said.get(key), dict):
+            about = said[key]
     return _uuid(about.get("tenant_id")), _uuid(about.get("job_id"))
 
 
