@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from executor.clients.comfyui import ComfyUI, NodeAway, NoFile
+from executor.clients.comfyui import ComfyUI, NoFile
+from executor.clients.comfyui_answers import NodeAway
 from executor.domain.harvest import Found, harvest
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import Place, find_prompt

@@ -4,63 +4,31 @@ No redirect is followed: a node that sends one would choose what this process as
 """
 
 import asyncio
-import json
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
 import aiohttp
 
+from executor.clients.comfyui_answers import (
+    FAILURES,
+    HistoryEntry,
+    NodeAway,
+    Queued,
+    UnusableAnswer,
+    content_length_of,
+    decode_object,
+    list_of,
+    read_bounded,
+    read_queued,
+)
 from executor.domain.harvest import Found
 
 CONNECT_S = 2.0  # a node is on the same machine or in the same rack
 SMALL_CAP = 1 << 20  # bytes, of answers in which nobody else's data stands
-MAX_VALUES = 8_000_000  # of one answer: brackets and commas; each becomes up to 100 bytes of memory
-BESIDE_BYTES = 256 << 10  # a longer answer is decoded in a thread: 64 MB take half a second
 CHUNK = 256 << 10  # bytes; of an output on its way to the store
 SLOWEST_BYTES_S = 64 << 10  # below this an output is not coming, it is dripping
-
-
-FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
-"""What aiohttp raises where a node goes away, or says what is no HTTP."""
-
-_CLIENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
-_DIGITS = re.compile(r"[0-9]{1,18}")
-
-
-class NodeAway(Exception):
-    """The node did not answer in time, or not with what it should.
-
-    Attributes:
-        heard: the node may have got the request.
-    """
-
-    def __init__(self, reason: str, *, heard: bool = True) -> None:
-        super().__init__(reason)
-        self.heard = heard
-
-
-class UnusableAnswer(NodeAway):
-    """The node did answer, but with more than is read or with what cannot be read. Asking again gives the same.
-
-    Attributes:
-        too_large: it was more than is read.
-        status: HTTP status of the answer.
-    """
-
-    def __init__(self, reason: str, *, too_large: bool = False, status: int = 200) -> None:
-        super().__init__(reason)
-        self.too_large, self.status = too_large, status
-
-
-class HistoryEntry(NamedTuple):
-    """What a node recorded of a prompt that ended; ``size_bytes`` of it as JSON."""
-
-    content: dict[str, Any]
-    size_bytes: int
 
 
 class NoFile(Exception):
@@ -74,15 +42,6 @@ class Answer:
     accepted: bool
     error: dict[str, Any]
     node_errors: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """A prompt in a node's queue. Both ids are "" where they are none that this project gives."""
-
-    prompt_id: str
-    client_id: str
-    running: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +107,7 @@ class ComfyUI:
                 return _refusal("The workflow is too large for the node.")
             if status not in {200, 400}:
                 raise NodeAway(f"POST /prompt gave {status}")
-            said = await _decoded(text, status)
+            said = await decode_object(text, status)
         except UnusableAnswer as unusable:
             if unusable.status != 400:
                 raise
@@ -170,9 +129,9 @@ class ComfyUI:
         """
         said, _ = await self._get("/queue")
         return [
-            _queued(item, running=running)
+            read_queued(item, running=running)
             for key, running in (("queue_running", True), ("queue_pending", False))
-            for item in _list(said.get(key))
+            for item in list_of(said.get(key))
         ]
 
     async def history(self, prompt_id: str) -> HistoryEntry | None:
@@ -229,7 +188,7 @@ class ComfyUI:
         status, text = await self._call("POST", "/upload/image", form=form, within_s=self._post_s, cap=SMALL_CAP)
         if status in {400, 413}:
             raise NoFile(f"POST /upload/image gave {status}")
-        if status != 200 or (await _decoded(text)).get("name") != name:
+        if status != 200 or (await decode_object(text)).get("name") != name:
             raise NodeAway(f"POST /upload/image gave {status} or another name")
 
     @asynccontextmanager
@@ -249,7 +208,9 @@ class ComfyUI:
         try:
             if response.status != 200:
                 raise NoFile(f"GET /view gave {response.status}")
-            yield Viewed(_size(response.headers.get("content-length", "")), _chunks(response, self._reply_s))
+            yield Viewed(
+                content_length_of(response.headers.get("content-length", "")), _chunks(response, self._reply_s)
+            )
         finally:
             response.close()
 
@@ -258,7 +219,7 @@ class ComfyUI:
         status, text = await self._call("GET", path, within_s=within_s or self._reply_s)
         if status != 200:
             raise NodeAway(f"GET {path} gave {status}")
-        return await _decoded(text), len(text)
+        return await decode_object(text), len(text)
 
     async def _call(
         self,
@@ -276,24 +237,11 @@ class ComfyUI:
                 asyncio.timeout(within_s),
                 self._http.request(method, f"{self._url}{path}", **request) as response,
             ):
-                return response.status, await _bounded(response, cap or self._answer_max_bytes)
+                return response.status, await read_bounded(response, cap or self._answer_max_bytes)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NodeAway(f"{method} {path}: {type(error).__name__}", heard=False) from error
         except FAILURES as error:
             raise NodeAway(f"{method} {path}: {type(error).__name__}") from error
-
-
-async def _bounded(response: aiohttp.ClientResponse, cap: int) -> bytes:
-    parts, size = [], 0
-    async for part in response.content.iter_any():
-        parts.append(part)
-        size += len(part)
-        if size > cap:
-            response.close()  # else aiohttp would read on, to use the connection again
-            raise UnusableAnswer(
-                f"{response.url.path} gave more than {cap} bytes", too_large=True, status=response.status
-            )
-    return b"".join(parts)
 
 
 async def _chunks(response: aiohttp.ClientResponse, patience_s: float) -> AsyncIterator[bytes]:
@@ -310,48 +258,5 @@ async def _chunks(response: aiohttp.ClientResponse, patience_s: float) -> AsyncI
         yield chunk
 
 
-async def _decoded(text: bytes, status: int = 200) -> dict[str, Any]:
-    """The object that an answer is.
-
-    Raises:
-        UnusableAnswer: it is none.
-    """
-    if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_VALUES:
-        raise UnusableAnswer("the node's answer has too many values", too_large=True, status=status)
-    try:
-        # Python's own decoder takes the NaN that ComfyUI writes.
-        value = json.loads(text) if len(text) < BESIDE_BYTES else await asyncio.to_thread(json.loads, text)
-    except (ValueError, RecursionError) as error:  # also an integer of thousands of digits
-        raise UnusableAnswer("the node's answer is no JSON", status=status) from error
-    if not isinstance(value, dict):
-        raise UnusableAnswer("the node's answer is no object", status=status)
-    return value
-
-
 def _refusal(message: str) -> Answer:
     return Answer(accepted=False, error={"message": message}, node_errors={})
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _queued(item: Any, *, running: bool) -> Queued:
-    """One item of a queue: ``[number, prompt_id, prompt, extra_data, outputs]``; anything else is somebody else's."""
-    parts = [*_list(item)[:4], *[None] * 4][:4]
-    extra = parts[3] if isinstance(parts[3], dict) else {}
-    client_id = extra.get("client_id")
-    ours = isinstance(client_id, str) and _CLIENT_ID.fullmatch(client_id) is not None
-    return Queued(parts[1] if _is_prompt_id(parts[1]) else "", str(client_id) if ours else "", running)
-
-
-def _is_prompt_id(value: Any) -> bool:
-    """Whether this is an id as we give them: it becomes part of paths, and is kept in the journal."""
-    try:
-        return isinstance(value, str) and len(value) == 36 and str(UUID(value)) == value
-    except ValueError:
-        return False
-
-
-def _size(content_length: str) -> int | None:
-    return int(content_length) if _DIGITS.fullmatch(content_length) else None

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from chassis.bus import Bus
 from chassis.logs import bound, log
 from contracts.scheduler import FinishAttempt, Outcome
-from executor.clients.comfyui import ComfyUI, NodeAway
+from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import NodeAway
 from executor.domain.attempt import Record
 from executor.domain.loaded import models_of
 from executor.domain.progress import ProgressFold

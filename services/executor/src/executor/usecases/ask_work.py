@@ -10,7 +10,8 @@ from chassis.bus import Bus
 from chassis.logs import log
 from contracts.scheduler import ASK_WORK, AskWork
 from contracts.wire.errors import Refusal
-from executor.clients.comfyui import ComfyUI, NodeAway, Queued, UnusableAnswer
+from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import NodeAway, Queued, UnusableAnswer
 from executor.domain.attempt import Phase, Record
 from executor.store.journal import Journal
 from executor.usecases.patience import Pauses

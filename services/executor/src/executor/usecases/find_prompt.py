@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 
-from executor.clients.comfyui import ComfyUI, HistoryEntry, NodeAway, Queued, UnusableAnswer
+from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import HistoryEntry, NodeAway, Queued, UnusableAnswer
 
 APART_S = 0.3  # between two looks: a node may be about to take what it was sent
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from chassis.logs import log
 from contracts.scheduler import ClassSpec, ReportCatalog
-from executor.clients.comfyui import ComfyUI, NodeAway, UnusableAnswer
+from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import NodeAway, UnusableAnswer
 from executor.domain.catalog import read_catalog, report
 
 AGAIN_S = 10.0  # before a catalog that could not be read is asked for again

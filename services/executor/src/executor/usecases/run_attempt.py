@@ -10,7 +10,8 @@ from typing import Any
 from chassis.bus import Bus
 from chassis.logs import log
 from contracts.scheduler import FinishAttempt, Outcome, Output
-from executor.clients.comfyui import ComfyUI, HistoryEntry
+from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import HistoryEntry
 from executor.domain.attempt import Phase, Record, Stop
 from executor.domain.harvest import count_images, harvest
 from executor.domain.progress import ProgressFold

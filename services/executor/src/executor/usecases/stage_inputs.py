@@ -12,7 +12,8 @@ from contracts.gateway import GRANT_INPUTS, GrantInputs, InputGrant
 from contracts.scheduler import AttemptRef
 from contracts.wire.errors import STATUS, Kind, Refusal
 from executor.clients.artifacts import Artifacts, Damaged, GetRefused, StoreAway
-from executor.clients.comfyui import ComfyUI, NodeAway, NoFile
+from executor.clients.comfyui import ComfyUI, NoFile
+from executor.clients.comfyui_answers import NodeAway
 from executor.domain.verdict import LOST, Verdict, failed, node_fault
 from executor.usecases.patience import Pauses, passes
 

@@ -4,7 +4,8 @@ import asyncio
 import time
 
 from chassis.logs import log
-from executor.clients.comfyui import ComfyUI, NodeAway, UnusableAnswer
+from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import NodeAway, UnusableAnswer
 from executor.store.journal import Journal
 
 FIRST_PAUSE_S = 0.05  # a sampler looks at the flag at every step

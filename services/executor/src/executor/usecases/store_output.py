@@ -10,7 +10,8 @@ from contracts.gateway import OutputGrant, StoredOutput
 from contracts.scheduler import Output
 from contracts.wire.errors import Refusal
 from executor.clients.artifacts import Artifacts, PutRefused, StoreAway, TooLarge
-from executor.clients.comfyui import ComfyUI, NodeAway, NoFile
+from executor.clients.comfyui import ComfyUI, NoFile
+from executor.clients.comfyui_answers import NodeAway
 from executor.domain.harvest import Found
 from executor.domain.verdict import LOST, Verdict, failed, node_fault
 from executor.usecases.grants import Grants

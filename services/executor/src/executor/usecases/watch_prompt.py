@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from chassis.logs import log
-from executor.clients.comfyui import ComfyUI, HistoryEntry, NodeAway, UnusableAnswer
+from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import HistoryEntry, NodeAway, UnusableAnswer
 from executor.domain.attempt import Record
 from executor.domain.progress import ProgressFold
 from executor.domain.verdict import ANSWER_TOO_LARGE, ANSWER_UNREADABLE, LOST, OVERTIME, Verdict, node_fault
