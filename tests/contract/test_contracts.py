@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from contracts.permissions import DOOR_FEEDS, DOOR_REQUESTS, permissions_of
 from contracts.registry import REFUSALS, SERVICES, STREAMS, TOPICS
+from contracts.wire.errors import InternalFault
 from contracts.wire.topic import Rpc, Topic, Traffic
 from generate.__main__ import stale
 

@@ -362,7 +362,9 @@ async def test_an_attempt_whose_end_cannot_be_reported_at_all_is_let_go(start_ex
     await scheduler.give(hello())
     await scheduler.until(lambda: scheduler.beats and scheduler.beats[-1].attempt is not None)
     await scheduler.until(lambda: scheduler.beats[-1].attempt is None)
-    assert (error := refusing.finishes[-1].error) and error.code == "node.answer_unusable"
+    error = refusing.finishes[-1].error
+    assert error is not None
+    assert error.code == "node.answer_unusable"
     told = len(refusing.finishes)
     scheduler.refuse, scheduler.current = None, None  # its lease lapses
     assert (await scheduler.finish_of(await scheduler.give(hello()), within_s=PROMPTLY_S)).outcome is Outcome.SUCCEEDED
