@@ -11,6 +11,7 @@ from contracts.catalog import ClassSpec
 from contracts.graph_policy.policy import TenantPolicy
 from contracts.wire.errors import FieldError, Kind, Refusal
 from contracts.wire.model import Command, Fact
+from contracts.wire.text import Message, Name
 from contracts.wire.topic import Rpc, Topic, Traffic
 
 NodeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -67,22 +68,22 @@ class Output(Fact):
     """One stored output of a job. ``id`` names its bytes in the artifact store."""
 
     id: UUID
-    node_id: str
-    name: str
+    node_id: Name
+    name: Name
     kind: OutputKind
-    content_type: str
+    content_type: Name
     size_bytes: int
-    sha256: str
+    sha256: Name
     temporary: bool = False  # the node meant it as a preview
 
 
 class JobError(Fact):
     """Why a job did not succeed. Says nothing about the inside of a node."""
 
-    code: str
-    message: str
-    node_id: str | None = None
-    node_class: str | None = None
+    code: Name
+    message: Message
+    node_id: Name | None = None
+    node_class: Name | None = None
 
 
 # Codes that the error of a failed job may have, in words for the job's owner. A code is stable and never reused.
@@ -92,10 +93,15 @@ JOB_ERRORS = {
     "job.poison": "Twice, the node that ran the job stopped answering. The job is not tried again: check the workflow.",
     "job.run_time_exceeded": "The job ran longer than `run_within_seconds`.",
     "job.start_time_passed": "No node was free within `start_within_seconds`.",
+    "job.undeliverable": "The job could not be handed to a node because of an internal fault. Report it to the operator.",
+    "node.answer_unusable": "The node's answer about the job could not be used. Check what the workflow's nodes output.",
     "node.fault": "A node could not run the job, and no other attempt succeeded. Submit the job again.",
     "node.lost": "The nodes that ran the job were lost. Submit the job again.",
     "node.out_of_memory": "The nodes that ran the job ran out of memory. Make its images or batches smaller.",
+    "workflow.answer_too_large": "The node's record of the job is too large: the workflow makes texts of many megabytes.",
+    "workflow.answer_unreadable": "The node's record of the job cannot be read. Check what the workflow's nodes output.",
     "workflow.execution_failed": "A node of the workflow failed; the message is its own.",
+    "workflow.output_name_invalid": "An output has a file name that is not valid UTF-8, so it cannot be fetched.",
     "workflow.output_too_large": "An output is larger than what can be stored.",
     "workflow.rejected": "ComfyUI did not accept the workflow.",
     "workflow.too_many_outputs": "The job has too many outputs.",
@@ -357,10 +363,10 @@ class Beat(Command):
 
     boot_id: UUID
     online: bool
-    catalog_digest: str | None
+    catalog_digest: Name | None
     attempt: AttemptRef | None
     progress: float = 0
-    loaded: Annotated[tuple[str, ...], Field(max_length=100)] = ()
+    loaded: Annotated[tuple[Message, ...], Field(max_length=100)] = ()
 
 
 class LeaseState(StrEnum):
@@ -409,7 +415,7 @@ class ClassPage(Fact):
 class ReportCatalog(Command):
     """What a node can run: zlib-compressed JSON of {class: ClassSpec} in base64, and the SHA-256 of that JSON, hex."""
 
-    digest: str
+    digest: Name
     classes_zlib: str
 
 

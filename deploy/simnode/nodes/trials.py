@@ -5,6 +5,7 @@ while HTTP goes on, or hold the interpreter so that HTTP does not answer.
 """
 
 import asyncio
+import json
 import math
 import time
 
@@ -24,7 +25,9 @@ async def _sleep(call: Call) -> Result:
 
 
 def _fail(call: Call) -> Result:
-    raise Failure(call["exception_type"], call["message"])
+    """Fail with the message, or with the text that it is in JSON after ``json:``: what no request may carry as such."""
+    message = call["message"]
+    raise Failure(call["exception_type"], json.loads(message[5:]) if message.startswith("json:") else message)
 
 
 def _exit(call: Call) -> Result:

@@ -82,6 +82,7 @@ class Scheduler(Scene):
         self.mute_finishes = 0
         self.applies = True
         self.cancelled = False  # the job at hand, before its attempt began
+        self.refuse: Callable[[FinishAttempt], Exception | None] | None = None  # how an end is refused, if so
 
     async def start(self) -> None:
         self.bus.serve(ASK_WORK, self._ask)
@@ -149,6 +150,8 @@ class Scheduler(Scene):
         return AttemptWritten(applied=live and not self.cancelled)
 
     async def _finished(self, finish: FinishAttempt, _: Address) -> AttemptWritten:
+        if self.refuse is not None and (refusal := self.refuse(finish)) is not None:
+            raise refusal
         self.finishes.append(finish)
         self.finished_at.setdefault(finish.ref.job_id, asyncio.get_running_loop().time())
         if self.mute_finishes > 0:

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from executor.clients.comfyui import ComfyUI, NodeAway, NoFile
+from executor.clients.comfyui import ComfyUI, NoFile
+from executor.clients.comfyui_answers import NodeAway
 from executor.domain.harvest import Found, harvest
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import Place, find_prompt
@@ -17,7 +18,7 @@ from stack.ports import free_ports
 from tests.integration.executor.graphs import hello, slow
 from tests.integration.executor.processes import READY_S, Node
 
-LIMITS = {"reply_s": 2.0, "post_s": 2.0, "catalog_s": 5.0}
+LIMITS: dict[str, Any] = {"reply_s": 2.0, "post_s": 2.0, "catalog_s": 5.0}
 
 
 @pytest.fixture(params=["0.33.0", "0.3.64"])
@@ -60,7 +61,7 @@ async def test_a_prompt_runs_and_its_files_are_given_out(client: ComfyUI, either
     seen = await find_prompt(client, prompt_id)
     assert seen.place is Place.ENDED
     assert seen.entry is not None
-    found = harvest(seen.entry, graph)
+    found = harvest(seen.entry.content, graph)
     async with client.view(found[0]) as viewed:
         content = b"".join([chunk async for chunk in viewed.chunks])
     assert len(content) == viewed.size
@@ -74,7 +75,7 @@ async def test_stopping_one_prompt_leaves_the_others(client: ComfyUI, either_nod
     for prompt_id, seconds in ((first, 0.8), (second, 30.0), (third, 0.1)):
         await client.post(slow(seconds), prompt_id, "c")
     assert await stop_prompt(client, journal, second, within_s=READY_S)
-    assert journal.left() == set()
+    assert journal.left() == []
     await either_node.until_ended(first)
     await either_node.until_ended(third)
     outcomes = [(await either_node.ledger(prompt_id))[0]["outcome"] for prompt_id in (first, second, third)]
@@ -95,7 +96,7 @@ async def test_a_prompt_that_does_not_stop_in_time_is_noted(
     prompt_id = str(uuid4())
     await client.post(slow(30), prompt_id, "c")
     assert not await stop_prompt(client, journal, prompt_id, within_s=0.3)
-    assert journal.left() == {prompt_id}
+    assert journal.left() == [prompt_id]
 
 
 async def test_a_file_that_is_not_there_is_no_file(client: ComfyUI) -> None:

@@ -66,13 +66,13 @@ async def test_a_prompt_left_by_a_crash_is_stopped_before_the_next_job(settings,
         assert finish is not None
         assert finish.error is not None
         assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.fault", False)
-        assert journal.left() == {str(given.prompt_id)}
+        assert journal.left() == [str(given.prompt_id)]
         assert await report.finished(finish)
         journal.clear()
         at_hand.release()
         await scheduler.give(hello())
         assert await ask() is not None
-        assert journal.left() == set()
+        assert journal.left() == []
         (entry,) = await node.ledger(given.prompt_id)
         assert entry["outcome"] == "interrupted"
     finally:

@@ -73,3 +73,39 @@ def test_the_digest_is_of_what_travels_and_of_nothing_else() -> None:
         == read_catalog(described({"a": ["INT", {"min": 1}], "b": ["MASK"]}))["X"]
     )
     assert report(read_catalog(described({"a": ["INT", {"min": 2}]}))).digest != one.digest
+
+
+def test_what_no_graph_could_name_is_left_out() -> None:
+    unfit = "a\x00\ud800"
+    described = {
+        unfit: {"input": {}},
+        "x" * 301: {"input": {}},
+        "X": {
+            "input": {"required": {unfit: ["INT"], "a": [["good", unfit, "caf\udce9", 10**300, float("inf"), 2**63]]}}
+        },
+    }
+    (name,) = read = read_catalog(described)
+    assert name == "X"
+    assert list(read["X"].inputs) == ["a"]
+    assert read["X"].inputs["a"].options == ("good", 2**63)
+    report(read).model_dump_json().encode()
+
+
+def test_bounds_of_hundreds_of_digits_are_none() -> None:
+    spec = inputs({"a": ["INT", {"min": -(10**400), "max": 10**400}]})["a"]
+    assert (spec.min, spec.max) == (None, None)
+
+
+def test_a_catalog_that_is_too_large_has_fewer_options_and_still_every_class() -> None:
+    options = [f"{number:0250}" for number in range(50_000)]
+    described = {f"C{number}": {"input": {"required": {"a": [options]}}} for number in range(4)}
+    packed = report(read_catalog(described))
+    body = zlib.decompress(base64.b64decode(packed.classes_zlib))
+    assert len(body) <= 30 << 20
+    told = json.loads(body)
+    assert set(told) == set(described)
+    assert len(told["C0"]["inputs"]["a"]["options"]) == 10_000
+
+
+def test_a_million_classes_are_bounded() -> None:
+    assert len(read_catalog({str(number): {"input": {}} for number in range(30_000)})) == 20_000

@@ -100,7 +100,13 @@ def _build(settings: Settings) -> Parts:
         password=password.get_secret_value() if password else None,
         inbox=inbox_prefix("executor", name),
     )
-    node = ComfyUI(settings.comfyui_url, reply_s=settings.reply_s, post_s=settings.post_s, catalog_s=settings.catalog_s)
+    node = ComfyUI(
+        settings.comfyui_url,
+        reply_s=settings.reply_s,
+        post_s=settings.post_s,
+        catalog_s=settings.catalog_s,
+        answer_max_bytes=settings.answer_max_bytes,
+    )
     artifacts, journal, at_hand = Artifacts(), Journal(settings.journal_path), AtHand()
     state = NodeState(node, catalog_every_s=settings.catalog_every_s)
     beat = SendBeat(bus=bus, node_name=name, boot_id=boot_id, at_hand=at_hand, state=state)

@@ -23,6 +23,7 @@ from scheduler.usecases.announce import Announcer
 from scheduler.usecases.ask_work import WorkDesk
 from scheduler.usecases.attempt_course import AttemptCourse
 from scheduler.usecases.cancel_job import JobCanceller
+from scheduler.usecases.dead_letters import DeadLetters
 from scheduler.usecases.erase_tenants import TenantEraser
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet import FleetKnowledge
@@ -72,8 +73,13 @@ def create_app(settings: Settings) -> FastAPI:
         fleet=fleet,
         uses=UseReader(database, limits=limits),
     )
+    dead_letters = DeadLetters(database, course)
     consumers.register_attempts(
-        bus, desk=desk, course=course, heartbeats=Heartbeats(database, lease_s=settings.lease_s)
+        bus,
+        desk=desk,
+        course=course,
+        heartbeats=Heartbeats(database, lease_s=settings.lease_s),
+        dead_letters=dead_letters,
     )
     consumers.register_operations(
         bus,
@@ -85,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
         stats=StatsReader(database, online_s=settings.lease_s),
         usage=usage,
     )
+    consumers.register_dead_letters(bus, dead_letters=dead_letters)
     purger = JobPurger(database)
     consumers.register_retention(bus, purger=purger)
     relay = Relay(database, bus)
@@ -96,6 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
         relaying,
         Loop("scheduler.reap", reaper.tick, every_s=reap.EVERY_S),
         Loop("scheduler.prune_usage", usage.prune, every_s=PRUNE_S),
+        Loop("scheduler.prune_dead_letters", dead_letters.prune, every_s=PRUNE_S),
         retention_loop(purger, every_s=settings.retention_every_s),
         erasure_loop(TenantEraser(database, bus, canceller)),
         consumers.hear_changes(bus, limits),

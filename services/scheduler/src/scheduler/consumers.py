@@ -14,15 +14,18 @@ from chassis.served import Request
 from contracts.auth import TIER_CHANGED, USER_CHANGED, UnknownTenant, UserChanged
 from contracts.operations import (
     INSPECT_JOB,
+    LIST_DEAD_LETTERS,
     LIST_NODES,
     ORDER_JOB,
     ORDER_NODE,
     READ_STATS,
     READ_USAGE,
     SEARCH_JOBS,
+    DeadLetterPage,
     InspectJob,
     JobInspected,
     JobOrdered,
+    ListDeadLetters,
     ListNodes,
     NodeOrdered,
     Nodes,
@@ -84,6 +87,7 @@ from contracts.wire.topic import FLEET, Address
 from scheduler.usecases.ask_work import WorkDesk
 from scheduler.usecases.attempt_course import AttemptCourse
 from scheduler.usecases.cancel_job import JobCanceller
+from scheduler.usecases.dead_letters import DeadLetters
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
 from scheduler.usecases.order_job import JobOrderer
@@ -141,8 +145,13 @@ def register_jobs(
     bus.serve(READ_USE, read_use)
 
 
-def register_attempts(bus: Bus, *, desk: WorkDesk, course: AttemptCourse, heartbeats: Heartbeats) -> None:
-    """Serve what executors ask. The node is the subject's, which the executor's login is bound to."""
+def register_attempts(
+    bus: Bus, *, desk: WorkDesk, course: AttemptCourse, heartbeats: Heartbeats, dead_letters: DeadLetters
+) -> None:
+    """Serve what executors ask. The node is the subject's, which the executor's login is bound to.
+
+    A message that can never be handled is kept, and refused for good.
+    """
 
     async def ask(question: AskWork, address: Address) -> Asked:
         return await desk.ask(_node(address), question)
@@ -159,11 +168,11 @@ def register_attempts(bus: Bus, *, desk: WorkDesk, course: AttemptCourse, heartb
     async def report(command: ReportCatalog, address: Address) -> AttemptWritten:
         return await heartbeats.report(_node(address), command)
 
-    bus.serve(ASK_WORK, ask)
-    bus.serve(START_ATTEMPT, start)
-    bus.serve(FINISH_ATTEMPT, finish)
-    bus.serve(BEAT, beat)
-    bus.serve(REPORT_CATALOG, report)
+    bus.serve(ASK_WORK, ask, when_failed=dead_letters.keep_and_free)
+    bus.serve(START_ATTEMPT, start, when_failed=dead_letters.keep)
+    bus.serve(FINISH_ATTEMPT, finish, when_failed=dead_letters.keep)
+    bus.serve(BEAT, beat, when_failed=dead_letters.keep)
+    bus.serve(REPORT_CATALOG, report, when_failed=dead_letters.keep)
 
 
 def register_operations(
@@ -200,6 +209,15 @@ def register_operations(
     bus.serve(ORDER_JOB, order_job)
     bus.serve(READ_STATS, read_stats)
     bus.serve(READ_USAGE, read_usage)
+
+
+def register_dead_letters(bus: Bus, *, dead_letters: DeadLetters) -> None:
+    """Serve what operators ask of messages that can never be handled."""
+
+    async def list_dead_letters(query: ListDeadLetters, _: Address) -> DeadLetterPage:
+        return await dead_letters.page(query)
+
+    bus.serve(LIST_DEAD_LETTERS, list_dead_letters)
 
 
 def register_retention(bus: Bus, *, purger: JobPurger) -> None:

@@ -6,28 +6,72 @@ import json
 import math
 import zlib
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.scheduler import ReportCatalog
+from contracts.wire.text import MAX_NAME, clean
+from executor.domain.node_text import is_term
 
 COMBO = "COMBO"
 
+MAX_CLASSES = 20_000  # a node with every known pack has some 10,000
+MAX_INPUTS = 2_000  # of a class
+MAX_OUTPUTS = 1_000
+MAX_OPTIONS = 50_000  # of an input
+FEWER_OPTIONS = (10_000, 1_000, 100)  # tried in turn where a catalog is too large
+MAX_TEXT_BYTES = 30 << 20  # of the whole as JSON; the scheduler reads 32 MiB
+MAX_REPORT_BYTES = 12 << 20  # as it travels; NATS carries 16 MiB
+MAX_INTEGER = 2**63
+
 
 def read_catalog(object_info: Any) -> dict[str, ClassSpec]:
-    """What each class takes and gives. A class whose description makes no sense is left out: nothing can run it."""
+    """What each class takes and gives.
+
+    Left out is what no graph could use: a class whose description makes no sense, and names and options that are not
+    clean text (a model file whose name is not UTF-8), since their cleaned form would be another name.
+    """
     classes = object_info if isinstance(object_info, Mapping) else {}
-    read = {name: _class(described) for name, described in classes.items()}
-    return {name: spec for name, spec in read.items() if spec is not None}
+    read = ((name, _class(described)) for name, described in classes.items() if is_term(name))
+    return dict(islice(((name, spec) for name, spec in read if spec is not None), MAX_CLASSES))
 
 
 def report(catalog: Mapping[str, ClassSpec]) -> ReportCatalog:
-    """The catalog as it travels. The same catalog gives the same digest, in whatever order the node lists it."""
-    plain = {name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in catalog.items()}
+    """The catalog as it travels. The same catalog gives the same digest, in whatever order the node lists it.
+
+    One that is too large has fewer options, and if need be fewer classes: a node that can run less is of more use than
+    one that can run nothing.
+    """
+    plain = {name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in sorted(catalog.items())}
+    made = _packed(plain)
+    for most in FEWER_OPTIONS:
+        if made is None:
+            plain = {name: _with_fewer_options(spec, most) for name, spec in plain.items()}
+            made = _packed(plain)
+    while made is None:
+        plain = dict(islice(plain.items(), len(plain) // 2))
+        made = _packed(plain)
+    return made
+
+
+def _packed(plain: Mapping[str, Any]) -> ReportCatalog | None:
+    """The report of a catalog, None where it is too large."""
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-    return ReportCatalog(
-        digest=hashlib.sha256(text).hexdigest(), classes_zlib=base64.b64encode(zlib.compress(text, 6)).decode()
-    )
+    if len(text) > MAX_TEXT_BYTES:
+        return None
+    packed = base64.b64encode(zlib.compress(text, 6)).decode()
+    if len(packed) > MAX_REPORT_BYTES:
+        return None
+    return ReportCatalog(digest=hashlib.sha256(text).hexdigest(), classes_zlib=packed)
+
+
+def _with_fewer_options(spec: dict[str, Any], most: int) -> dict[str, Any]:
+    inputs = {
+        name: {**one, "options": one["options"][:most]} if one.get("options") else one
+        for name, one in spec["inputs"].items()
+    }
+    return {**spec, "inputs": inputs}
 
 
 def _class(described: Any) -> ClassSpec | None:
@@ -35,8 +79,8 @@ def _class(described: Any) -> ClassSpec | None:
         return None
     outputs = described.get("output")
     return ClassSpec(
-        inputs=dict(_inputs(described["input"])),
-        outputs=tuple(_type(output) for output in outputs) if isinstance(outputs, list) else (),
+        inputs=dict(islice(_inputs(described["input"]), MAX_INPUTS)),
+        outputs=tuple(_type(output) for output in outputs[:MAX_OUTPUTS]) if isinstance(outputs, list) else (),
         output_node=described.get("output_node") is True,
         module=_module(described.get("python_module")),
     )
@@ -51,7 +95,7 @@ def _inputs(sections: Mapping[str, Any]) -> Iterator[tuple[str, InputSpec]]:
     for section in ("optional", "required"):
         listed = sections.get(section)
         for name, described in listed.items() if isinstance(listed, Mapping) else ():
-            spec = _input(described, required=section == "required")
+            spec = _input(described, required=section == "required") if is_term(name) else None
             if spec is not None:
                 yield name, spec
 
@@ -77,7 +121,7 @@ def _input(described: Any, *, required: bool) -> InputSpec | None:
 
 def _type(kind: Any) -> str:
     """A type's name; classic combos are written as the list of their options."""
-    return kind if isinstance(kind, str) else COMBO
+    return clean(kind, MAX_NAME) if isinstance(kind, str) else COMBO
 
 
 def _options(kind: Any, extra: Mapping[str, Any]) -> tuple[str | int | float | bool, ...] | None:
@@ -85,10 +129,20 @@ def _options(kind: Any, extra: Mapping[str, Any]) -> tuple[str | int | float | b
     listed = kind if isinstance(kind, list) else extra.get("options") if kind == COMBO else None
     if not isinstance(listed, list) or extra.get("multiselect") is True:
         return None
-    return tuple(option for option in listed if isinstance(option, str | int | float) and option == option)  # noqa: PLR0124 - NaN
+    return tuple(islice((option for option in listed if _is_option(option)), MAX_OPTIONS))
+
+
+def _is_option(option: Any) -> bool:
+    if isinstance(option, float):
+        return math.isfinite(option)
+    return abs(option) <= MAX_INTEGER if isinstance(option, int) else is_term(option)
 
 
 def _bound(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        bound = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+    return bound if math.isfinite(bound) else None

@@ -8,9 +8,11 @@ from typing import Any
 from chassis.logs import log
 from contracts.catalog import ClassSpec
 from contracts.scheduler import ReportCatalog
-from executor.clients.comfyui import ComfyUI, NodeAway
+from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import NodeAway, UnusableAnswer
 from executor.domain.catalog import read_catalog, report
 
+AGAIN_S = 10.0  # before a catalog that could not be read is asked for again
 MISSES = 2  # slow answers are no death; a refused connection is
 
 
@@ -25,7 +27,7 @@ class NodeState:
         self._node, self._catalog_every_s = node, catalog_every_s
         self._changed: Callable[[], None] = lambda: None
         self._misses = 0
-        self._read_at: float | None = None
+        self._read_next = 0.0
         self._outputs: frozenset[str] | None = None
         self.online = False
         self.came = asyncio.Event()
@@ -46,7 +48,7 @@ class NodeState:
         try:
             await self._node.probe()
             self._misses = 0
-            if not self.online or self._read_at is None or time.monotonic() - self._read_at >= self._catalog_every_s:
+            if not self.online or time.monotonic() >= self._read_next:
                 await self._read()
         except NodeAway as away:
             self._misses += 1
@@ -56,11 +58,17 @@ class NodeState:
             self._turn(online=True)
 
     async def _read(self) -> None:
-        described = await self._node.object_info()
+        """Read the catalog. One that cannot be read leaves the one before: the node is there all the same."""
+        try:
+            described = await self._node.object_info()
+        except UnusableAnswer as unusable:
+            log.error("executor.catalog.unusable", why=str(unusable))
+            self._read_next = time.monotonic() + min(AGAIN_S, self._catalog_every_s)
+            return
         # Tens of milliseconds of work for hundreds of classes: the event loop has a websocket to drain meanwhile.
         classes, catalog = await asyncio.to_thread(_read_and_report, described)
         self._outputs = frozenset(name for name, spec in classes.items() if spec.output_node)
-        self._read_at = time.monotonic()
+        self._read_next = time.monotonic() + self._catalog_every_s
         if self.catalog is None or self.catalog.digest != catalog.digest:
             self.catalog, self.reported = catalog, False
             log.info("executor.catalog.read", classes=len(described), digest=catalog.digest)

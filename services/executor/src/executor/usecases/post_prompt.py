@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from chassis.logs import log
-from executor.clients.comfyui import Answer, ComfyUI, NodeAway
+from executor.clients.comfyui import Answer, ComfyUI
+from executor.clients.comfyui_answers import NodeAway
 from executor.domain.attempt import Phase, Record
 from executor.domain.staging import stage
 from executor.domain.verdict import LOST, NODE_AWAY, Verdict, node_death, rejected

@@ -11,6 +11,7 @@ from chassis.bus import Bus
 from chassis.logs import log
 from contracts.scheduler import FinishAttempt, Outcome, Output
 from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import HistoryEntry
 from executor.domain.attempt import Phase, Record, Stop
 from executor.domain.harvest import count_images, harvest
 from executor.domain.progress import ProgressFold
@@ -29,6 +30,7 @@ from executor.usecases.store_output import CannotStore, StoreOutput
 from executor.usecases.storing import Storing
 from executor.usecases.watch_prompt import WatchPrompt
 
+OVERSIZED = 4 << 20  # bytes of a history entry that the node is not to keep: it has it in memory
 START_WAIT_S = 1.0  # the end is not told before the start, if the scheduler hears at all
 BUG = node_fault("node.fault", "The job could not be followed to its end.")
 
@@ -133,7 +135,7 @@ class RunAttempt:
         grants: Grants,
         *,
         perhaps_there: bool,
-    ) -> tuple[dict[str, Any] | FinishAttempt, float]:
+    ) -> tuple[HistoryEntry | FinishAttempt, float]:
         """The history entry of the prompt, or how the attempt ended without one; and the seconds that it took."""
         async with self.standby.following(record) as events:
             await events.tell(watch.on_event, watch.on_drop)
@@ -150,6 +152,7 @@ class RunAttempt:
                 await asyncio.wait({start}, timeout=START_WAIT_S)
         await saying.say()
         if isinstance(seen, Verdict):
+            self.journal.note_history(record.prompt_id, oversized=True)  # perhaps so, and nobody will read it
             # The prompt may still run, or come to run when the node is back: then it is ended before the next one.
             is_waited_for = seen.outcome is Outcome.FAILED and not watch.is_away
             within_s = self.settings.stop_within_s if is_waited_for else 0.0
@@ -158,7 +161,9 @@ class RunAttempt:
         fresh = record.phase is Phase.ASSIGNED and not perhaps_there
         return seen, time.monotonic() - posted_at if fresh else _passed_s(record)
 
-    async def _harvested(self, record: Record, entry: dict[str, Any], wall_s: float, storing: Storing) -> FinishAttempt:
+    async def _harvested(self, record: Record, seen: HistoryEntry, wall_s: float, storing: Storing) -> FinishAttempt:
+        entry = seen.content
+        self.journal.note_history(record.prompt_id, oversized=seen.size_bytes > OVERSIZED)
         gpu_s, verdict = gpu_seconds(entry, wall_s), judge(entry)
         if verdict.outcome is not Outcome.SUCCEEDED:
             return _finish(record, verdict, gpu_s=gpu_s)

@@ -10,11 +10,12 @@ from chassis.bus import Bus
 from chassis.logs import log
 from contracts.gateway import GRANT_INPUTS, GrantInputs, InputGrant
 from contracts.scheduler import AttemptRef
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import STATUS, Kind, Refusal
 from executor.clients.artifacts import Artifacts, Damaged, GetRefused, StoreAway
-from executor.clients.comfyui import ComfyUI, NodeAway, NoFile
+from executor.clients.comfyui import ComfyUI, NoFile
+from executor.clients.comfyui_answers import NodeAway
 from executor.domain.verdict import NODE_AWAY, Verdict, failed, node_fault
-from executor.usecases.patience import Pauses
+from executor.usecases.patience import Pauses, passes
 
 FOLDER = "comfyfleet"  # in the node's input folder; ComfyUI lists only what is directly in there
 TRIES = 4  # of what may pass but need not: the store has other bytes, the node does not take them
@@ -97,6 +98,8 @@ class StageInputs:
         except Refusal as refusal:
             if refusal.refused.kind is Kind.NOT_FOUND:
                 raise CannotStage(GONE) from refusal
+            if not passes(refusal):
+                raise GetRefused(STATUS[refusal.refused.kind]) from refusal
             raise StoreAway(refusal.refused.code) from refusal
         granted = {grant.id: grant for grant in reply.grants}
         if not granted.keys() >= {*inputs}:

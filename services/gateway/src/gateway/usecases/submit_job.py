@@ -26,7 +26,7 @@ from contracts.scheduler import (
     Submitted,
     UnknownJob,
 )
-from contracts.wire.errors import FieldError, Kind, Refusal, Relayed, Unavailable
+from contracts.wire.errors import FieldError, InternalFault, Kind, Refusal, Relayed, Unavailable
 from contracts.workflow import read_graph
 from gateway.domain import built_in, image_to_image, parameters
 from gateway.domain.idempotency import idempotency_key
@@ -171,8 +171,8 @@ class Submitter:
         """Submit. An answer that was lost is read back; only a scheduler that answers at all is given more time."""
         try:
             return _accepted(await self._bus.ask(SUBMIT_JOB, command, tenant=tenant, is_large=is_large))
-        except (Unavailable, Relayed) as refusal:
-            if refusal.refused.kind is not Kind.UNAVAILABLE or not in_doubt(refusal):
+        except Refusal as refusal:
+            if not in_doubt(refusal):
                 raise
             log.warning("gateway.job.submit_in_doubt")
             doubt: Refusal = refusal
@@ -182,7 +182,9 @@ class Submitter:
         except Relayed as relayed:
             if relayed.refused.code != UnknownJob.code:
                 raise doubt from doubt.__cause__
-        except Unavailable:
+        except (Unavailable, InternalFault):
+            raise doubt from doubt.__cause__
+        if doubt.refused.kind is Kind.INTERNAL:  # it was not committed, and would meet the same bug again
             raise doubt from doubt.__cause__
         try:
             asked = self._bus.ask(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
@@ -219,9 +221,14 @@ class Submitter:
 
 
 def in_doubt(refusal: Refusal) -> bool:
-    """Whether it may have been committed all the same: no answer in time, or an answer that the database went away."""
-    return isinstance(refusal.__cause__, TimeoutError) or (
-        isinstance(refusal, Relayed) and refusal.refused.code == Unavailable.code
+    """Whether it may have been committed all the same.
+
+    There was no answer in time, or the database went away, or a fault was met that may have come after the commit.
+    """
+    return (
+        refusal.refused.code == InternalFault.code
+        or isinstance(refusal.__cause__, TimeoutError)
+        or (isinstance(refusal, Relayed) and refusal.refused.code == Unavailable.code)
     )
 
 

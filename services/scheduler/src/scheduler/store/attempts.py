@@ -123,6 +123,7 @@ LIMIT 100
 _NODE = Statement("SELECT node FROM attempts WHERE job_id = :job_id AND ended_at IS NULL")
 _LIVE_REF = "SELECT a.job_id, a.tenant_id, a.attempt, a.lease_token FROM attempts a "
 _OF_JOB = Statement(_LIVE_REF + "WHERE a.job_id = :job_id AND a.ended_at IS NULL")
+_ON_NODE = Statement(_LIVE_REF + "WHERE a.node = :node AND a.ended_at IS NULL")
 _TO_DRAIN = Statement(
     _LIVE_REF
     + """
@@ -278,6 +279,12 @@ async def node_of(connection: Connection, job_id: UUID) -> str | None:
 async def live_of(connection: Connection, job_id: UUID) -> AttemptRef | None:
     """The live attempt of a job, unlocked."""
     row = await _OF_JOB.first(connection, job_id=job_id)
+    return AttemptRef(**row) if row else None
+
+
+async def live_ref(connection: Connection, node: str) -> AttemptRef | None:
+    """The live attempt that a node holds, unlocked and as it is."""
+    row = await _ON_NODE.first(connection, node=node)
     return AttemptRef(**row) if row else None
 
 

@@ -252,4 +252,21 @@ MODELS_AT_JOIN = Table(
     comment="Models that a node had when it joined: no job can have written them.",
 )
 
+# Messages of executors that can never be handled, for operators; pruned by age and number.
+DEAD_LETTERS = Table(
+    "dead_letters",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    Column("subject", Text, nullable=False),
+    Column("request_id", Text),
+    Column("node", Text, nullable=False),
+    Column("tenant_id", Uuid, comment="as the message claims", index=True),
+    Column("job_id", Uuid, comment="as the message claims", index=True),
+    Column("code", Text, nullable=False, comment="of the refusal that it was answered with"),
+    Column("reason", Text, nullable=False),
+    Column("excerpt", LargeBinary, nullable=False, comment="the first 16 KiB of the message"),
+    Column("size_bytes", BigInteger, nullable=False, comment="of the whole message"),
+)
+
 OUTBOX = outbox_table(METADATA)

@@ -7,7 +7,7 @@ from chassis.bus import Bus
 from chassis.logs import log
 from chassis.postgres import Database
 from contracts.auth import READ_TENANT, ReadTenant, Tenant, UserChanged
-from contracts.wire.errors import Kind, Relayed, Unavailable
+from contracts.wire.errors import FAULTS, Relayed, Unavailable
 from scheduler.store import tenants
 
 KNOWN_S = 0.5  # a tenant that we know does not wait longer for auth
@@ -68,6 +68,6 @@ class TenantLimits:
         try:
             return await self._bus.ask(READ_TENANT, ReadTenant(), tenant=str(tenant_id), within_s=within_s)
         except (Unavailable, Relayed) as refusal:
-            if not known or refusal.refused.kind is not Kind.UNAVAILABLE:
+            if not known or refusal.refused.kind not in FAULTS:
                 raise
         return None
