@@ -57,6 +57,7 @@ from contracts.scheduler import (
     READ_JOB,
     READ_USE,
     REPORT_CATALOG,
+    RESERVE_IMAGES,
     START_ATTEMPT,
     SUBMIT_JOB,
     Asked,
@@ -68,6 +69,7 @@ from contracts.scheduler import (
     ClassPage,
     FinishAttempt,
     Fleet,
+    ImagesReserved,
     JobPage,
     JobRead,
     ListJobs,
@@ -76,6 +78,7 @@ from contracts.scheduler import (
     ReadJob,
     ReadUse,
     ReportCatalog,
+    ReserveImages,
     StartAttempt,
     Submitted,
     Use,
@@ -93,6 +96,7 @@ from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.read_stats import StatsReader
 from scheduler.usecases.read_usage import UsageReader
 from scheduler.usecases.read_use import UseReader
+from scheduler.usecases.reserve_images import ImageReserver
 from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
@@ -141,7 +145,9 @@ def register_jobs(
     bus.serve(READ_USE, read_use)
 
 
-def register_attempts(bus: Bus, *, desk: WorkDesk, course: AttemptCourse, heartbeats: Heartbeats) -> None:
+def register_attempts(
+    bus: Bus, *, desk: WorkDesk, course: AttemptCourse, reserver: ImageReserver, heartbeats: Heartbeats
+) -> None:
     """Serve what executors ask. The node is the subject's, which the executor's login is bound to."""
 
     async def ask(question: AskWork, address: Address) -> Asked:
@@ -153,6 +159,9 @@ def register_attempts(bus: Bus, *, desk: WorkDesk, course: AttemptCourse, heartb
     async def finish(command: FinishAttempt, address: Address) -> AttemptWritten:
         return await course.finish(_node(address), command)
 
+    async def reserve(command: ReserveImages, address: Address) -> ImagesReserved:
+        return await reserver.reserve(_node(address), command)
+
     async def beat(command: Beat, address: Address) -> Beaten:
         return await heartbeats.beat(_node(address), command)
 
@@ -162,6 +171,7 @@ def register_attempts(bus: Bus, *, desk: WorkDesk, course: AttemptCourse, heartb
     bus.serve(ASK_WORK, ask)
     bus.serve(START_ATTEMPT, start)
     bus.serve(FINISH_ATTEMPT, finish)
+    bus.serve(RESERVE_IMAGES, reserve)
     bus.serve(BEAT, beat)
     bus.serve(REPORT_CATALOG, report)
 
