@@ -1,7 +1,7 @@
 """From a node's history entry to what the prompt made."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,13 +56,6 @@ def harvest(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> list[Found]:
         for item in _of_node(owners[made_by], outputs[made_by]):
             found.setdefault((item.folder, item.subfolder, item.filename or f"{made_by}/{item.name}"), item)
     return list(found.values())
-
-
-def count_images(found: Iterable[Found]) -> int:
-    """How many images were made: what is both saved and previewed counts once."""
-    images = [item.temporary for item in found if item.kind is OutputKind.IMAGE]
-    previewed = sum(images)
-    return max(previewed, len(images) - previewed)
 
 
 def _owner(made_by: str, meta: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
