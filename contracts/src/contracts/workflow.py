@@ -14,13 +14,11 @@ from contracts.wire.errors import FieldError
 MAX_ERRORS = 100  # of one graph; who has more finds the rest with the next request
 MAX_CYCLE = 10  # nodes of a cycle that its error names
 MAX_NODES = 2_000  # real graphs have tens to hundreds; every node costs the fleet a validation
-MAX_BATCH = 4_096  # ComfyUI's own upper bound of batch_size
+MAX_LINKS = 20_000  # real graphs have two or three for each node
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1  # a seed's largest; wider ones become floats on the way, or nothing
 
 NODE_KEYS = frozenset({"class_type", "inputs", "_meta"})
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".sft", ".gguf", ".pt", ".pth", ".bin")
-PREVIEW_CLASSES = frozenset({"PreviewImage", "MaskPreview"})
-IMAGE_OUTPUT_CLASSES = frozenset({"SaveImage", "SaveAnimatedWEBP", "SaveAnimatedPNG", *PREVIEW_CLASSES})
 
 _ALWAYS_FINE = frozenset({str, float, bool, type(None)})
 _TOO_WIDE = {
@@ -53,8 +51,8 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
 
     Returns:
         The graph and no errors, or an unfinished graph and the first ``MAX_ERRORS`` of them. A graph without errors has
-        1 to ``MAX_NODES`` nodes, only whole links to nodes that exist, no cycle, and no integer outside
-        ``MIN_INTEGER`` to ``MAX_INTEGER``.
+        1 to ``MAX_NODES`` nodes, at most ``MAX_LINKS`` links, only whole links to nodes that exist, no cycle, and no
+        integer outside ``MIN_INTEGER`` to ``MAX_INTEGER``.
     """
     if _is_ui_format(raw):
         message = (
@@ -71,6 +69,10 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
     graph, errors = _read_nodes(raw, pointer)
     if not errors:
         errors.extend(islice(_value_errors(graph, raw, pointer), MAX_ERRORS))
+    links = sum(type(value) is list for node in graph.values() for value in node.inputs.values())
+    if not errors and links > MAX_LINKS:
+        message = f"A workflow has at most {MAX_LINKS} links; this one has {links}."
+        errors.append(FieldError(pointer=pointer, code="workflow_too_large", message=message))
     if not errors and (knot := _cycle(graph)):
         shown = knot if len(knot) <= MAX_CYCLE else [*knot[: MAX_CYCLE - 1], f"{len(knot) - MAX_CYCLE} more", knot[-1]]
         message = f"The nodes {' -> '.join(shown)} feed each other in a circle."
@@ -85,20 +87,6 @@ def is_model(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and value.endswith(MODEL_SUFFIXES)
 
 
-def estimate_images(graph: Graph) -> int:
-    """How many images the graph will make, as far as its literals tell; at least 1.
-
-    Saved and previewed images are counted apart and the larger count holds, so a preview of what is saved is free.
-    """
-    saved = previewed = 0
-    for node_id, node in graph.items():
-        if node.class_type in PREVIEW_CLASSES:
-            previewed += _batch(graph, node_id)
-        elif node.class_type in IMAGE_OUTPUT_CLASSES:
-            saved += _batch(graph, node_id)
-    return max(saved, previewed, 1)
-
-
 def ancestors(graph: Graph, node_id: str) -> Iterator[str]:
     """The node and everything that feeds it, each once."""
     seen, todo = {node_id}, [node_id]
@@ -109,6 +97,16 @@ def ancestors(graph: Graph, node_id: str) -> Iterator[str]:
             if source not in seen:
                 seen.add(source)
                 todo.append(source)
+
+
+def is_ordered(graph: Graph) -> bool:
+    """Whether every node comes after all that feed it; then there is no cycle."""
+    before: set[str] = set()
+    for node_id, node in graph.items():
+        if not before.issuperset(_sources(node)):
+            return False
+        before.add(node_id)
+    return True
 
 
 def _is_ui_format(raw: object) -> bool:
@@ -186,7 +184,7 @@ def _is_link(value: list[Any], graph: Graph) -> bool:
 
 def _cycle(graph: Graph) -> list[str]:
     """One cycle as a list of node ids, or nothing."""
-    if _is_ordered(graph):
+    if is_ordered(graph):
         return []
     try:
         TopologicalSorter({node_id: _sources(node) for node_id, node in graph.items()}).prepare()
@@ -198,28 +196,3 @@ def _cycle(graph: Graph) -> list[str]:
 
 def _sources(node: GraphNode) -> list[str]:
     return [value[0] for value in node.inputs.values() if isinstance(value, list)]
-
-
-def _is_ordered(graph: Graph) -> bool:
-    """Whether every node comes behind all that feed it: then there is no cycle, and no need to look for one."""
-    before: set[str] = set()
-    for node_id, node in graph.items():
-        if not before.issuperset(_sources(node)):
-            return False
-        before.add(node_id)
-    return True
-
-
-def _batch(graph: Graph, node_id: str) -> int:
-    """The size of the batch that reaches a node: the largest batch made upstream, times every repetition."""
-    made, repeated = 1, 1
-    for ancestor in ancestors(graph, node_id):
-        inputs = graph[ancestor].inputs
-        made = max(made, _count(inputs.get("batch_size")))
-        repeated *= _count(inputs.get("amount"))
-    return min(made * repeated, MAX_BATCH)
-
-
-def _count(value: object) -> int:
-    """A literal count, or 1 where the input is absent, linked or nonsense."""
-    return value if type(value) is int and 0 < value <= MAX_BATCH else 1

@@ -33,6 +33,7 @@ from contracts.scheduler import (
     READ_FLEET,
     READ_JOB,
     REPORT_CATALOG,
+    RESERVE_IMAGES,
     START_ATTEMPT,
     SUBMIT_JOB,
     AskWork,
@@ -42,6 +43,7 @@ from contracts.scheduler import (
     Beaten,
     CancelJob,
     FinishAttempt,
+    ImagesReserved,
     Job,
     JobError,
     JobEvent,
@@ -51,6 +53,7 @@ from contracts.scheduler import (
     ReadFleet,
     ReadJob,
     ReportCatalog,
+    ReserveImages,
     StartAttempt,
     SubmitJob,
     Submitted,
@@ -101,6 +104,8 @@ def catalog(*models: str) -> ReportCatalog:
             outputs=("IMAGE",),
             output_node=False,
         ),
+        "SaveText": ClassSpec(inputs={"text": InputSpec(type="STRING", required=True)}, outputs=(), output_node=True),
+        "Guess": ClassSpec(inputs={}, outputs=("INT",), output_node=False),
         "SaveImage": ClassSpec(inputs={"images": InputSpec(type="IMAGE", required=True)}, outputs=(), output_node=True),
     }
     body = TypeAdapter(dict[str, ClassSpec]).dump_json(classes)
@@ -126,6 +131,7 @@ class Auth:
         self._bus: Bus | None = None
         self.limits: dict[UUID, Limits] = {}
         self.inactive: set[UUID] = set()
+        self.groups: dict[UUID, UUID] = {}  # quota group of a tenant
         self.erased: list[UUID] = []
         self.may_answer = asyncio.Event()
         self.may_answer.set()
@@ -152,7 +158,11 @@ class Auth:
         if tenant not in self.limits:
             raise UnknownTenant
         answer = Tenant(
-            tenant_id=tenant, tier=Tier.PRO, is_active=tenant not in self.inactive, limits=self.limits[tenant]
+            tenant_id=tenant,
+            tier=Tier.PRO,
+            is_active=tenant not in self.inactive,
+            limits=self.limits[tenant],
+            quota_group=self.groups.get(tenant),
         )
         self.asked += 1
         await self.may_answer.wait()
@@ -244,6 +254,9 @@ class Node:
         more = usual | more
         command = FinishAttempt(ref=ref, outcome=outcome, **more)
         return (await self.system.bus.ask(FINISH_ATTEMPT, command, key=self.name)).applied
+
+    async def reserve(self, ref: AttemptRef, images: int) -> ImagesReserved:
+        return await self.system.bus.ask(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.name)
 
 
 @dataclass

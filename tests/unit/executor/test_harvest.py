@@ -1,7 +1,7 @@
 from typing import Any
 
 from contracts.scheduler import OutputKind
-from executor.domain.harvest import count_images, harvest
+from executor.domain.harvest import harvest
 
 
 def file(name: str, kind: str = "output", **more: Any) -> dict[str, Any]:
@@ -28,11 +28,6 @@ def test_every_key_is_walked_in_the_order_of_the_graph() -> None:
     ]
     assert found[4].content_type == "video/mp4"
     assert [item.temporary for item in found[-2:]] == [True, True]
-
-
-def test_saved_and_previewed_images_are_not_counted_twice() -> None:
-    images = [file("a.png"), file("b.png"), file("c.png", "temp"), file("v.webm")]
-    assert count_images(harvest({"outputs": {"1": {"images": images}}}, {"1": {}})) == 2
 
 
 def test_texts_are_outputs_unless_they_were_saved_too() -> None:

@@ -35,6 +35,7 @@ from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.read_stats import StatsReader
 from scheduler.usecases.read_usage import UsageReader
 from scheduler.usecases.read_use import UseReader
+from scheduler.usecases.reserve_images import ImageReserver
 from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
@@ -59,10 +60,16 @@ def create_app(settings: Settings) -> FastAPI:
     fleet = FleetKnowledge(database, online_s=settings.lease_s, forgotten_s=settings.node_forgotten_s)
     reader = JobReader(database)
     announcer = Announcer(bus)
-    desk = WorkDesk(database, fleet, announcer, lease_s=settings.lease_s)
+    desk = WorkDesk(database, fleet, announcer, lease_s=settings.lease_s, frames_per_image=settings.frames_per_image)
     course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts, lease_s=settings.lease_s)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
-    submitter = JobSubmitter(limits=limits, fleet=fleet, admission=JobAdmission(database, reader), queued=desk.wake)
+    submitter = JobSubmitter(
+        limits=limits,
+        fleet=fleet,
+        admission=JobAdmission(database, reader),
+        queued=desk.wake,
+        frames_per_image=settings.frames_per_image,
+    )
     canceller = JobCanceller(database, bus, reader, announcer)
     withdrawals, usage = Withdrawals(database, bus, announcer), UsageReader(database)
     consumers.register_jobs(
@@ -78,6 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
         bus,
         desk=desk,
         course=course,
+        reserver=ImageReserver(database),
         heartbeats=Heartbeats(database, lease_s=settings.lease_s),
         dead_letters=dead_letters,
     )

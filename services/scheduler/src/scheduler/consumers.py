@@ -60,6 +60,7 @@ from contracts.scheduler import (
     READ_JOB,
     READ_USE,
     REPORT_CATALOG,
+    RESERVE_IMAGES,
     START_ATTEMPT,
     SUBMIT_JOB,
     Asked,
@@ -71,6 +72,7 @@ from contracts.scheduler import (
     ClassPage,
     FinishAttempt,
     Fleet,
+    ImagesReserved,
     JobPage,
     JobRead,
     ListJobs,
@@ -79,6 +81,7 @@ from contracts.scheduler import (
     ReadJob,
     ReadUse,
     ReportCatalog,
+    ReserveImages,
     StartAttempt,
     Submitted,
     Use,
@@ -97,6 +100,7 @@ from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.read_stats import StatsReader
 from scheduler.usecases.read_usage import UsageReader
 from scheduler.usecases.read_use import UseReader
+from scheduler.usecases.reserve_images import ImageReserver
 from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
@@ -146,7 +150,13 @@ def register_jobs(
 
 
 def register_attempts(
-    bus: Bus, *, desk: WorkDesk, course: AttemptCourse, heartbeats: Heartbeats, dead_letters: DeadLetters
+    bus: Bus,
+    *,
+    desk: WorkDesk,
+    course: AttemptCourse,
+    reserver: ImageReserver,
+    heartbeats: Heartbeats,
+    dead_letters: DeadLetters,
 ) -> None:
     """Serve what executors ask. The node is the subject's, which the executor's login is bound to.
 
@@ -162,6 +172,9 @@ def register_attempts(
     async def finish(command: FinishAttempt, address: Address) -> AttemptWritten:
         return await course.finish(_node(address), command)
 
+    async def reserve(command: ReserveImages, address: Address) -> ImagesReserved:
+        return await reserver.reserve(_node(address), command)
+
     async def beat(command: Beat, address: Address) -> Beaten:
         return await heartbeats.beat(_node(address), command)
 
@@ -171,6 +184,7 @@ def register_attempts(
     bus.serve(ASK_WORK, ask, when_failed=dead_letters.keep_and_free)
     bus.serve(START_ATTEMPT, start, when_failed=dead_letters.keep)
     bus.serve(FINISH_ATTEMPT, finish, when_failed=dead_letters.keep)
+    bus.serve(RESERVE_IMAGES, reserve, when_failed=dead_letters.keep)
     bus.serve(BEAT, beat, when_failed=dead_letters.keep)
     bus.serve(REPORT_CATALOG, report, when_failed=dead_letters.keep)
 

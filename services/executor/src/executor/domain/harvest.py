@@ -1,6 +1,6 @@
 """From a node's history entry to what the prompt made."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -63,13 +63,6 @@ def harvest(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> list[Found]:
             if len(found) >= MOST:
                 return list(found.values())
     return list(found.values())
-
-
-def count_images(found: Iterable[Found]) -> int:
-    """How many images were made: what is both saved and previewed counts once."""
-    images = [item.temporary for item in found if item.kind is OutputKind.IMAGE]
-    previewed = sum(images)
-    return max(previewed, len(images) - previewed)
 
 
 def _owner(made_by: str, meta: Mapping[str, Any], graph: Mapping[str, Any]) -> str:

@@ -7,11 +7,13 @@ from chassis.bus import Bus
 from chassis.logs import log
 from contracts.scheduler import (
     FINISH_ATTEMPT,
+    RESERVE_IMAGES,
     START_ATTEMPT,
     AttemptRef,
     FinishAttempt,
     JobError,
     Outcome,
+    ReserveImages,
     StartAttempt,
 )
 from contracts.wire.errors import Kind, Refusal
@@ -44,6 +46,21 @@ class ReportAttempt:
             return
         if not written.applied:
             self.at_hand.order(Stop.CANCELLED, ref)
+
+    async def reserve(self, ref: AttemptRef, images: int) -> int:
+        """Ask for so many images in all for the job, until it is answered; what is reserved then."""
+        pauses = Pauses(0.2, 2.0)
+        while True:
+            try:
+                return (
+                    await self.bus.ask(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.node_name)
+                ).images
+            except Refusal as refusal:
+                if not passes(refusal):
+                    log.error("executor.reserve.refused", code=refusal.refused.code)
+                    return 0
+                log.info("executor.reserve.unheard", code=refusal.refused.code)
+            await asyncio.sleep(next(pauses))
 
     async def finished(self, finish: FinishAttempt) -> bool:
         """Say how an attempt ended, until it is answered or refused for good.

@@ -5,15 +5,17 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from chassis.bus import Bus
 from chassis.logs import log
-from contracts.scheduler import FinishAttempt, Outcome, Output
+from contracts.scheduler import FinishAttempt, JobWarning, Outcome, Output
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import HistoryEntry
 from executor.domain.attempt import Phase, Record, Stop
-from executor.domain.harvest import count_images, harvest
+from executor.domain.harvest import harvest
+from executor.domain.image_costs import ImageAllowance, ImageCosts
 from executor.domain.progress import ProgressFold
 from executor.domain.verdict import CANCELLED, LOST, NODE_AWAY, SUCCEEDED, Verdict, gpu_seconds, judge, node_fault
 from executor.settings import Settings
@@ -113,7 +115,14 @@ class RunAttempt:
         fold = ProgressFold(record.assignment.graph)
         saying = SayProgress(self.bus, record, fold, self.at_hand)
         grants = Grants(self.bus, self.settings.node, record.ref)
-        storing = Storing(self.store, grants, at_once=self.settings.uploads)
+        costs = await asyncio.to_thread(ImageCosts, record.assignment.graph, record.assignment.frames_per_image)
+        storing = Storing(
+            self.store,
+            grants,
+            at_once=self.settings.uploads,
+            allowance=ImageAllowance(costs, record.assignment.images),
+            reserve=partial(self.report.reserve, record.ref),
+        )
 
         def made(outputs: Mapping[str, Any]) -> None:
             storing.ahead(harvest({"outputs": outputs}, record.assignment.graph))
@@ -169,10 +178,12 @@ class RunAttempt:
             return _finish(record, verdict, gpu_s=gpu_s)
         found = harvest(entry, record.assignment.graph)
         try:
-            outputs = await storing.all(found)
+            stored = await storing.all(found)
         except CannotStore as reason:
             return _finish(record, reason.verdict, gpu_s=gpu_s)
-        return _finish(record, SUCCEEDED, gpu_s=gpu_s, outputs=outputs, images=count_images(found))
+        return _finish(
+            record, SUCCEEDED, gpu_s=gpu_s, outputs=stored.outputs, images=stored.images, warnings=stored.warnings
+        )
 
 
 @asynccontextmanager
@@ -191,7 +202,13 @@ def _passed_s(record: Record) -> float:
 
 
 def _finish(
-    record: Record, verdict: Verdict, *, gpu_s: float = 0.0, outputs: tuple[Output, ...] = (), images: int = 0
+    record: Record,
+    verdict: Verdict,
+    *,
+    gpu_s: float = 0.0,
+    outputs: tuple[Output, ...] = (),
+    images: int = 0,
+    warnings: tuple[JobWarning, ...] = (),
 ) -> FinishAttempt:
     return FinishAttempt(
         ref=record.ref,
@@ -201,4 +218,5 @@ def _finish(
         outputs=outputs,
         images=images,
         node_died=verdict.node_died,
+        warnings=warnings,
     )

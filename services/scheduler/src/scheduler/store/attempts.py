@@ -45,7 +45,7 @@ UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
 FROM jobs j JOIN graphs g ON g.job_id = j.id
 WHERE attempts.node = :node AND attempts.ended_at IS NULL AND j.id = attempts.job_id
 RETURNING attempts.job_id, attempts.tenant_id, attempts.attempt, attempts.lease_token, attempts.prompt_id,
-    g.graph, g.inputs, j.run_within_s
+    g.graph, g.inputs, j.run_within_s, j.images
 """)
 _PICK_TENANT = Statement("""
 SELECT t.id, now() AS now FROM tenants t
@@ -159,6 +159,7 @@ async def live_on(connection: Connection, node: str, lease_s: float) -> Assignme
         inputs=tuple(row["inputs"]),
         lease_s=lease_s,
         run_within_s=row["run_within_s"],
+        images=row["images"],
     )
 
 
@@ -211,6 +212,7 @@ async def begin(connection: Connection, found: Claimable, node: str, *, lease_s:
         inputs=found.inputs,
         lease_s=lease_s,
         run_within_s=found.run_within_s,
+        images=job.images,
     )
 
 
