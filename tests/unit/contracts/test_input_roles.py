@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contracts.graph_policy.input_roles import NamedValue, named_values, pattern_role, role_of
+from contracts.graph_policy.input_roles import ClassRoles, NamedValue, pattern_role, role_of
 from contracts.graph_policy.registry import InputRole
 from contracts.scheduler import ClassSpec, InputSpec
 
@@ -157,17 +157,19 @@ def test_catalog_without_modules_is_judged_by_pattern() -> None:
 def test_values_with_a_role_are_found_in_records_links_and_wrappers() -> None:
     recording = {"image": "a.png", "mask": ["7", 0], "camera_info": {"x": 1}}
     load = Described(module="comfy_extras.nodes_load_3d", inputs={"image": InputSpec(type="LOAD_3D", required=True)})
-    assert list(named_values("Load3D", {"image": recording, "width": 5}, load)) == [
+    assert list(ClassRoles("Load3D", load).named_values({"image": recording, "width": 5})) == [
         NamedValue(("image",), InputRole.RECORD, recording),
         NamedValue(("image", "image"), InputRole.FILE, "a.png"),
         NamedValue(("image", "mask"), InputRole.FILE, ["7", 0]),
     ]
     save = Described(module="nodes", output_node=True)
     for value in (["4", 0], {"__value__": "checkpoints/evil"}, None, 7, True):
-        found: list[NamedValue] = list(named_values("SaveImage", {"filename_prefix": value, "images": ["1", 0]}, save))
+        found: list[NamedValue] = list(
+            ClassRoles("SaveImage", save).named_values({"filename_prefix": value, "images": ["1", 0]})
+        )
         assert found == [NamedValue(("filename_prefix",), InputRole.OUTPUT_NAME, value)]
 
 
 def test_unknown_inputs_of_a_graph_are_judged_by_name() -> None:
     inputs: dict[str, Any] = {"videos.video_path3": "x", "note": "y"}
-    assert [found.place for found in named_values("Any", inputs, Described())] == [("videos.video_path3",)]
+    assert [found.place for found in ClassRoles("Any", Described()).named_values(inputs)] == [("videos.video_path3",)]

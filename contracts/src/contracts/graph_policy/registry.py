@@ -57,7 +57,9 @@ class InputRole(StrEnum):
     RECORD = "record"  # an object whose parts have roles, named "input.part": a literal object, never a link or text
 
 
-MAX_SHORT_TEXT = 5_000  # ManualSigmas: a quarter of a second for the worst 5,000 characters, 25 s for 50,000
+MAX_SHORT_TEXT = (
+    5_000  # the worst text for ManualSigmas: 20,000 characters block a node for 13 s, 5,000 for less than 1 s
+)
 
 STRICT_REASONS: Mapping[Trait, str] = MappingProxyType(
     {
