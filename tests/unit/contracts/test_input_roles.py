@@ -7,7 +7,7 @@ import pytest
 
 from contracts.graph_policy.input_roles import ClassRoles, NamedValue, pattern_role, role_of
 from contracts.graph_policy.registry import InputRole
-from contracts.scheduler import ClassSpec, InputSpec
+from contracts.catalog import ClassSpec, InputSpec
 
 
 @dataclass(frozen=True)

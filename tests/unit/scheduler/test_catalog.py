@@ -17,6 +17,7 @@ CLASSES = {
         inputs={"ckpt_name": InputSpec(type="COMBO", required=True, options=("a.safetensors", "b.safetensors"))},
         outputs=("MODEL", "CLIP", "VAE"),
         output_node=False,
+        module="nodes",
     ),
     "EmptyImage": ClassSpec(
         inputs={
@@ -25,13 +26,17 @@ CLASSES = {
         },
         outputs=("IMAGE",),
         output_node=False,
+        module="nodes",
     ),
     "LoadImage": ClassSpec(
         inputs={"image": InputSpec(type="COMBO", required=True, upload=True)},
         outputs=("IMAGE", "MASK"),
         output_node=False,
+        module="nodes",
     ),
-    "SaveImage": ClassSpec(inputs={"images": InputSpec(type="IMAGE", required=True)}, outputs=(), output_node=True),
+    "SaveImage": ClassSpec(
+        inputs={"images": InputSpec(type="IMAGE", required=True)}, outputs=(), output_node=True, module="nodes"
+    ),
 }
 CATALOG = Catalog(CLASSES)
 MINE = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
@@ -71,7 +76,7 @@ def test_a_graph_that_the_node_can_run_has_no_errors() -> None:
         ({"class_type": "LoadImage", "inputs": {"image": f"comfyfleet/{MINE}"}}, "file_not_uploaded", None),
         ({"class_type": "LoadImage", "inputs": {"image": f"{MINE} [output]"}}, "file_not_uploaded", None),
         ({"class_type": "LoadImage", "inputs": {"image": {"__value__": MINE}}}, "file_not_uploaded", None),
-        ({"class_type": "LoadImage", "inputs": {"image": ["1", 0]}}, "file_not_uploaded", None),
+        ({"class_type": "LoadImage", "inputs": {"image": ["1", 0]}}, "link_not_allowed", None),
         ({"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": MINE}}, "upload_misplaced", None),
         ({"class_type": "SaveImage", "inputs": {"images": ["1", 1]}}, "broken_link", (0,)),
     ],

@@ -16,6 +16,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from contracts.catalog import ClassSpec, InputSpec
+from contracts.graph_policy.decision import GraphRules
+from contracts.graph_policy.policy import TenantPolicy
 from contracts.wire.errors import FieldError
 from contracts.workflow import Graph, GraphNode
 
@@ -30,6 +32,7 @@ class Catalog:
 
     def __init__(self, classes: dict[str, ClassSpec]) -> None:
         self.classes = classes
+        self.rules = GraphRules(classes)
 
     def satisfies(self, needs: Iterable[str]) -> bool:
         """Whether the node has every class and every option that a workflow needs (see ``needs_of``)."""
@@ -69,13 +72,16 @@ def needs_of(graph: Graph, catalog: Catalog) -> tuple[str, ...]:
     return tuple(sorted(needs))
 
 
-def check(graph: Graph, catalog: Catalog, uploads: frozenset[str]) -> tuple[FieldError, ...]:
-    """Everything that keeps this node from running the graph; nothing if it can. Pointers start at ``/workflow``.
+def check(
+    graph: Graph, catalog: Catalog, uploads: frozenset[str], policy: TenantPolicy = TenantPolicy()
+) -> tuple[FieldError, ...]:
+    """Everything that keeps this node from running the graph for a tenant with this policy; nothing if it can.
 
-    An input that takes a file takes an id of ``uploads`` and nothing else: no name, no path, no link. So no graph reads
-    what another job has on the node.
+    Pointers start at ``/workflow``. An input that takes a file takes an id of ``uploads`` and nothing else: no name, no
+    path, no link. So no graph reads what another job has on the node.
     """
     errors = [error for node_id, node in graph.items() for error in _check_node(graph, node_id, node, catalog, uploads)]
+    errors.extend(catalog.rules.violations(graph, policy, uploads))
     if not errors and not any(catalog.classes[node.class_type].output_node for node in graph.values()):
         message = "Nothing in this workflow keeps its result: add an output node such as SaveImage."
         errors.append(FieldError(pointer="/workflow", code="workflow_without_output", message=message))
@@ -107,11 +113,9 @@ def _check_inputs(graph: Graph, node_id: str, catalog: Catalog, uploads: frozens
     spec = catalog.classes[node.class_type]
     for name, value in node.inputs.items():
         known = spec.inputs.get(name)
-        if known is None:
+        if known is None or catalog.rules.judges(node.class_type, name):
             continue
-        if known.upload:
-            error = _file_error(node_id, name, value, uploads)
-        elif isinstance(value, list):
+        if isinstance(value, list):
             error = _link_error(node_id, name, value, known, catalog.classes.get(graph[value[0]].class_type))
         elif isinstance(value, str) and value in uploads:
             message = f"{name} takes no file; the id of an upload goes where a node takes one."
@@ -135,13 +139,6 @@ def _link_error(
     if given != accepted.type and _is_plain(given) and _is_plain(accepted.type):
         return _error(node_id, name, "link_type_mismatch", f"{name} takes {accepted.type}, the link gives {given}.")
     return None
-
-
-def _file_error(node_id: str, name: str, value: Any, uploads: frozenset[str]) -> FieldError | None:
-    if isinstance(value, str) and value in uploads:
-        return None
-    message = f"{name} takes the id of a file that you have uploaded (POST /api/v1/upload); this is none."
-    return _error(node_id, name, "file_not_uploaded", message)
 
 
 def _value_error(node_id: str, name: str, value: Any, accepted: InputSpec) -> FieldError | None:

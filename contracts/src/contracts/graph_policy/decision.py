@@ -1,0 +1,333 @@
+"""Whether the policy of a tenant lets a graph run: its classes, and the inputs that name files, folders and models.
+
+The scheduler applies this at admission and the executor again, before its node sees the graph. All of it is linear in the
+graph.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from contracts.catalog import ClassSpec, InputSpec
+from contracts.graph_policy.expressions import is_bounded
+from contracts.graph_policy.input_roles import COMBO, STRING, ClassRoles
+from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
+from contracts.graph_policy.registry import (
+    MAX_SHORT_TEXT,
+    OPEN_REFUSES,
+    STRICT_REASONS,
+    InputRole,
+    StockClass,
+    is_stock_module,
+    stock_class,
+)
+from contracts.wire.errors import FieldError
+from contracts.workflow import Graph, GraphNode
+
+MAX_ERRORS = 100  # more of them help nobody, and an answer has a bound
+MAX_ALLOWED = 50  # options that an error names
+WRAPPED = "__value__"  # ComfyUI unwraps {"__value__": x} into x before it looks at an input's type
+
+_PLAIN_PATH = re.compile(r"[^/\\:\x00-\x1f][^\\:\x00-\x1f]{0,500}")
+_LITERALS_ONLY = frozenset({InputRole.FILE, InputRole.FOLDER, InputRole.MODEL, InputRole.RECORD})
+_STRICT_TEXTS = frozenset({InputRole.EXPRESSION, InputRole.SHORT_TEXT})
+
+
+@dataclass(frozen=True, slots=True)
+class ClassDecision:
+    """Whether a tenant may use a class; if not, why, and who can allow it."""
+
+    allowed: bool
+    reason: str = ""
+    who_can_allow: str = ""
+
+
+ALLOWED = ClassDecision(allowed=True)
+
+
+def decide(class_type: str, spec: ClassSpec, policy: TenantPolicy) -> ClassDecision:
+    """Decide about a class as a node's catalog describes it.
+
+    A denial by an operator wins, then an allowance, then the mode of the policy.
+    """
+    return _Rules(policy).decide(class_type, spec)
+
+
+def violations(
+    graph: Graph, classes: Mapping[str, ClassSpec], policy: TenantPolicy, uploads: frozenset[str]
+) -> tuple[FieldError, ...]:
+    """What the policy refuses about a graph; see ``GraphRules.violations``."""
+    return GraphRules(classes).violations(graph, policy, uploads)
+
+
+class GraphRules:
+    """The policy as it applies to the classes of one catalog, whose input roles are worked out once."""
+
+    def __init__(self, classes: Mapping[str, ClassSpec]) -> None:
+        self._classes = classes
+        self._roles: dict[str, ClassRoles] = {}
+
+    def violations(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
+        """Everything that the policy refuses about a graph, at most ``MAX_ERRORS``. Pointers start at ``/workflow``.
+
+        A class is refused once, at the first node that has it. Classes that the catalog does not have are left to others.
+
+        Args:
+            graph: a graph without errors.
+            policy: of the tenant.
+            uploads: ids that may stand where a node takes a file.
+        """
+        rules = _Rules(policy)
+        decided: dict[str, ClassDecision] = {}
+        errors: list[FieldError] = []
+        for node_id, node in graph.items():
+            spec = self._classes.get(node.class_type)
+            if spec is None:
+                continue
+            decision = decided.get(node.class_type)
+            if decision is None:
+                decision = decided[node.class_type] = rules.decide(node.class_type, spec)
+                if not decision.allowed:
+                    errors.append(_class_error(node_id, node.class_type, decision))
+            if decision.allowed:
+                errors.extend(self._of_inputs(graph, node_id, node, spec, rules, uploads))
+            if len(errors) >= MAX_ERRORS:
+                break
+        return tuple(errors[:MAX_ERRORS])
+
+    def role(self, class_type: str, name: str) -> InputRole | None:
+        """The role of an input of a class that the catalog has; None too for one that ComfyUI would ignore.
+
+        ComfyUI passes a class what it declares, and the parts of its dynamic inputs, whose names have dots. Classes of
+        packs may take any name.
+        """
+        spec = self._classes[class_type]
+        if name not in spec.inputs and "." not in name and stock_class(class_type, spec.module) is not None:
+            return None
+        return self.roles_of(class_type).role_of(name)
+
+    def judges(self, class_type: str, name: str) -> bool:
+        """Whether ``violations`` alone decides what the input takes."""
+        return self.role(class_type, name) in _LITERALS_ONLY
+
+    def roles_of(self, class_type: str) -> ClassRoles:
+        """The roles of the inputs of a class that the catalog has, whether ComfyUI would ignore them or not."""
+        known = self._roles.get(class_type)
+        if known is None:
+            known = self._roles[class_type] = ClassRoles(class_type, self._classes[class_type])
+        return known
+
+    def _of_inputs(
+        self,
+        graph: Graph,
+        node_id: str,
+        node: GraphNode,
+        spec: ClassSpec,
+        rules: "_Rules",
+        uploads: frozenset[str],
+    ) -> Iterator[FieldError]:
+        judge: _Judge | None = None
+        for name, value in node.inputs.items():
+            role = self.role(node.class_type, name)
+            if role is not None and role is not InputRole.OUTPUT_NAME:
+                judge = judge or _Judge(self, node_id, node.class_type, spec, rules, uploads)
+                yield from judge.judged(name, role, value)
+            if (
+                isinstance(value, list)
+                and role not in _LITERALS_ONLY
+                and self._may_choose(graph, spec, name, value, role)
+            ):
+                yield _error(node_id, name, "link_not_allowed", f"{name} takes one of its options, not a link.")
+
+    def _may_choose(self, graph: Graph, spec: ClassSpec, name: str, link: list[Any], role: InputRole | None) -> bool:
+        """Whether a link gives text to a choice, or anything at all to a choice that names something."""
+        accepted = spec.inputs.get(name)
+        if accepted is None or accepted.type != COMBO:
+            return False
+        source = self._classes.get(graph[link[0]].class_type)
+        given = source.outputs[link[1]] if source is not None and link[1] < len(source.outputs) else ""
+        return given == STRING or (role not in {None, InputRole.OUTPUT_NAME} and given != COMBO)
+
+    @cached_property
+    def models_by_name(self) -> dict[str, frozenset[Any]]:
+        """The models of stock loaders by the last part of the input's name ("lora_name").
+
+        Rows of a dynamic group ("loras.0.lora_name") have no options of their own in a catalog.
+        """
+        listed: dict[str, set[Any]] = {}
+        for class_type, spec in self._classes.items():
+            if is_stock_module(spec.module):
+                for name, accepted in spec.inputs.items():
+                    if accepted.options and self.role(class_type, name) is InputRole.MODEL:
+                        listed.setdefault(name, set()).update(accepted.options)
+        return {name: frozenset(models) for name, models in listed.items()}
+
+
+class _Rules:
+    """A policy, ready for many classes."""
+
+    def __init__(self, policy: TenantPolicy) -> None:
+        self.mode = policy.mode
+        rules: ClassRules = policy.rules
+        self._allowed, self._denied = frozenset(rules.allowed_classes), frozenset(rules.denied_classes)
+        self._allowed_packs, self._denied_packs = frozenset(rules.allowed_packs), frozenset(rules.denied_packs)
+
+    def decide(self, class_type: str, spec: ClassSpec) -> ClassDecision:
+        if class_type in self._denied or any(pack in self._denied_packs for pack in _packs(spec.module)):
+            return ClassDecision(
+                allowed=False,
+                reason="An operator denied it.",
+                who_can_allow="An operator can remove that rule.",
+            )
+        if self.allows_explicitly(class_type, spec):
+            return ALLOWED
+        stock = stock_class(class_type, spec.module)
+        reason = _strict_reason(spec, stock) if self.mode is GraphPolicy.STRICT else _open_reason(stock)
+        if reason is None:
+            return ALLOWED
+        pack = f" or its pack {spec.module}" if spec.module else ""
+        who = f"An operator can allow the class{pack}"
+        if self.mode is GraphPolicy.STRICT and _open_reason(stock) is None:
+            who += ', or set the graph policy of your tier to "open"'
+        return ClassDecision(allowed=False, reason=reason, who_can_allow=f"{who}.")
+
+    def allows_explicitly(self, class_type: str, spec: ClassSpec) -> bool:
+        """Whether an operator allowed the class or its pack."""
+        if class_type in self._allowed or spec.module in self._allowed_packs:
+            return True
+        # The name of a custom pack may have a dot, so only stock modules are looked for by their parents.
+        return is_stock_module(spec.module) and any(pack in self._allowed_packs for pack in _packs(spec.module))
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Judges the values of one node."""
+
+    graph_rules: GraphRules
+    node_id: str
+    class_type: str
+    spec: ClassSpec
+    rules: _Rules
+    uploads: frozenset[str]
+
+    def judged(self, name: str, role: InputRole, value: Any) -> Iterator[FieldError]:
+        accepted = self.spec.inputs.get(name)
+        if role is InputRole.RECORD:
+            yield from self._record(name, value)
+        elif role in _LITERALS_ONLY or (role in _STRICT_TEXTS and self._is_strict()):
+            if isinstance(value, list):
+                message = f"{name} takes a value that the workflow itself spells out, not a link."
+                yield _error(self.node_id, name, "link_not_allowed", message)
+            elif (error := self._literal(name, role, value, accepted)) is not None:
+                yield error
+
+    def _is_strict(self) -> bool:
+        return self.rules.mode is GraphPolicy.STRICT and not self.rules.allows_explicitly(self.class_type, self.spec)
+
+    def _literal(self, name: str, role: InputRole, value: Any, accepted: InputSpec | None) -> FieldError | None:
+        if role is InputRole.FILE:
+            return self._file(name, value, may_be_empty=accepted is not None and accepted.type == STRING)
+        if isinstance(value, str) and value in self.uploads:
+            message = f"{name} takes no file; the id of an upload goes where a node takes one."
+            return _error(self.node_id, name, "upload_misplaced", message)
+        if role is InputRole.FOLDER:
+            return self._folder(name, value, accepted)
+        if role is InputRole.MODEL:
+            return self._model(name, value, accepted)
+        if role is InputRole.EXPRESSION and not (isinstance(value, str) and is_bounded(value)):
+            message = (
+                f"{name} takes short arithmetic with numbers, variables of one letter and at most two small powers."
+            )
+            return _error(self.node_id, name, "expression_not_allowed", message)
+        if role is InputRole.SHORT_TEXT and not (isinstance(value, str) and len(value) <= MAX_SHORT_TEXT):
+            message = f"{name} takes a text of at most {MAX_SHORT_TEXT} characters."
+            return _error(self.node_id, name, "text_too_long", message)
+        return None
+
+    def _file(self, name: str, value: Any, *, may_be_empty: bool) -> FieldError | None:
+        if isinstance(value, str) and (value in self.uploads or (may_be_empty and not value)):
+            return None
+        if value == "none" and name == "model_file":
+            return None  # the choice of Load3D for no file
+        message = f"{name} takes the id of a file that you have uploaded (POST /api/v1/upload); this is none."
+        return _error(self.node_id, name, "file_not_uploaded", message)
+
+    def _folder(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
+        options = accepted.options or () if accepted is not None else ()
+        if not self.rules.allows_explicitly(self.class_type, self.spec):
+            return _error(self.node_id, name, "folder_not_allowed", f"{name} names a folder of the node: not allowed.")
+        if isinstance(value, str) and value in options:
+            return None
+        return _not_listed(self.node_id, name, options)
+
+    def _model(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
+        if accepted is not None and accepted.options is not None:
+            if isinstance(value, str | int | float) and value in accepted.options:
+                return None
+            return _not_listed(self.node_id, name, accepted.options)
+        listed = self.graph_rules.models_by_name.get(name.rpartition(".")[2], frozenset())
+        if isinstance(value, str) and value in listed:
+            return None
+        if self.rules.allows_explicitly(self.class_type, self.spec) and _is_plain_path(value):
+            return None
+        return _not_listed(self.node_id, name, ())
+
+    def _record(self, name: str, value: Any) -> Iterator[FieldError]:
+        if not isinstance(value, dict) or WRAPPED in value:
+            code = "link_not_allowed" if isinstance(value, list) else "record_malformed"
+            yield _error(self.node_id, name, code, f"{name} takes an object that the workflow itself spells out.")
+            return
+        roles = self.graph_rules.roles_of(self.class_type)
+        for part, inner in value.items():
+            place = f"{name}.{part}"
+            if roles.role_of(place) is InputRole.FILE:
+                error = self._file(place, inner, may_be_empty=True)
+                if error is not None:
+                    yield error.model_copy(update={"input": name})
+
+
+def _strict_reason(spec: ClassSpec, stock: StockClass | None) -> str | None:
+    if stock is not None:
+        return None if stock.refusal is None else STRICT_REASONS[stock.refusal]
+    if is_stock_module(spec.module):
+        return "It is a class of ComfyUI that has not been reviewed yet."
+    return "It is not one of ComfyUI's own classes, so what it does has not been reviewed."
+
+
+def _open_reason(stock: StockClass | None) -> str | None:
+    if stock is None:
+        return None
+    return next((STRICT_REASONS[trait] for trait in STRICT_REASONS if trait in stock.traits & OPEN_REFUSES), None)
+
+
+def _packs(module: str) -> Iterator[str]:
+    """The module and all that it is part of: "comfy_extras.nodes_train", then "comfy_extras"."""
+    while module:
+        yield module
+        module = module.rpartition(".")[0]
+
+
+def _is_plain_path(value: Any) -> bool:
+    """Whether this is a relative path that stays where it begins."""
+    return isinstance(value, str) and bool(_PLAIN_PATH.fullmatch(value)) and ".." not in value.split("/")
+
+
+def _class_error(node_id: str, class_type: str, decision: ClassDecision) -> FieldError:
+    return FieldError(
+        pointer=f"/workflow/{node_id}/class_type",
+        code="node_class_not_allowed",
+        message=f"Your policy does not allow the class {class_type[:200]}. {decision.reason} {decision.who_can_allow}",
+        node_id=node_id,
+    )
+
+
+def _not_listed(node_id: str, name: str, options: tuple[Any, ...]) -> FieldError:
+    message = f"{name} is none of the {len(options)} values that the fleet has."
+    return _error(node_id, name, "value_not_in_list", message, options[:MAX_ALLOWED])
+
+
+def _error(node_id: str, name: str, code: str, message: str, allowed: tuple[Any, ...] | None = None) -> FieldError:
+    pointer = f"/workflow/{node_id}/inputs/{name}"
+    return FieldError(pointer=pointer, code=code, message=message, node_id=node_id, input=name, allowed=allowed)
