@@ -255,7 +255,7 @@ class CancelJob(Command):
 
 
 class ReadFleet(Command):
-    """Ask what the fleet can run."""
+    """Ask what the fleet can run, for the tenant in the subject or, without one, at all."""
 
 
 class Fleet(Fact):
@@ -263,9 +263,11 @@ class Fleet(Fact):
 
     Attributes:
         models: model files by loader input: most common first, of equally common ones those that nodes have loaded.
+        default_models: checkpoints that a submission without a model may run on, best first.
     """
 
     models: dict[str, tuple[str, ...]]
+    default_models: tuple[str, ...] = ()
     classes: tuple[str, ...]
     nodes: tuple["NodeSummary", ...]
 
@@ -363,23 +365,30 @@ class Beaten(Fact):
 
 
 class ReadClasses(Command):
-    """Ask for a page of the node classes that the fleet can run, by name.
+    """Ask for a page of the node classes that the tenant in the subject may use; without a tenant, of all, by name.
 
     Attributes:
         name: only this one.
         after: the last name of the page before.
+        refused: also those that the tenant may not use.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     after: Annotated[str, Field(max_length=200)] | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 100
+    refused: bool = False
 
 
 class FleetClass(Fact):
-    """A node class as the fleet has it: an input's options are those of all nodes, 1,000 at most."""
+    """A node class as the fleet has it: an input's options are those of all nodes, 1,000 at most.
+
+    Attributes:
+        refused: why the tenant may not use it, and who can allow it; None if it may.
+    """
 
     name: str
     spec: ClassSpec
+    refused: str | None = None
 
 
 class ClassPage(Fact):

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from contracts.catalog import ClassSpec, InputSpec
 from contracts.graph_policy.input_roles import ClassRoles, NamedValue, pattern_role, role_of
 from contracts.graph_policy.registry import InputRole
-from contracts.catalog import ClassSpec, InputSpec
 
 
 @dataclass(frozen=True)

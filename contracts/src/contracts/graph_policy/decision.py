@@ -1,7 +1,6 @@
 """Whether the policy of a tenant lets a graph run: its classes, and the inputs that name files, folders and models.
 
-The scheduler applies this at admission and the executor again, before its node sees the graph. All of it is linear in the
-graph.
+The scheduler applies this at admission and the executor again, before its node sees the graph. Linear in the graph.
 """
 
 import re
@@ -52,7 +51,7 @@ def decide(class_type: str, spec: ClassSpec, policy: TenantPolicy) -> ClassDecis
 
     A denial by an operator wins, then an allowance, then the mode of the policy.
     """
-    return _Rules(policy).decide(class_type, spec)
+    return ClassPolicy(policy).decide(class_type, spec)
 
 
 def violations(
@@ -62,111 +61,8 @@ def violations(
     return GraphRules(classes).violations(graph, policy, uploads)
 
 
-class GraphRules:
-    """The policy as it applies to the classes of one catalog, whose input roles are worked out once."""
-
-    def __init__(self, classes: Mapping[str, ClassSpec]) -> None:
-        self._classes = classes
-        self._roles: dict[str, ClassRoles] = {}
-
-    def violations(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
-        """Everything that the policy refuses about a graph, at most ``MAX_ERRORS``. Pointers start at ``/workflow``.
-
-        A class is refused once, at the first node that has it. Classes that the catalog does not have are left to others.
-
-        Args:
-            graph: a graph without errors.
-            policy: of the tenant.
-            uploads: ids that may stand where a node takes a file.
-        """
-        rules = _Rules(policy)
-        decided: dict[str, ClassDecision] = {}
-        errors: list[FieldError] = []
-        for node_id, node in graph.items():
-            spec = self._classes.get(node.class_type)
-            if spec is None:
-                continue
-            decision = decided.get(node.class_type)
-            if decision is None:
-                decision = decided[node.class_type] = rules.decide(node.class_type, spec)
-                if not decision.allowed:
-                    errors.append(_class_error(node_id, node.class_type, decision))
-            if decision.allowed:
-                errors.extend(self._of_inputs(graph, node_id, node, spec, rules, uploads))
-            if len(errors) >= MAX_ERRORS:
-                break
-        return tuple(errors[:MAX_ERRORS])
-
-    def role(self, class_type: str, name: str) -> InputRole | None:
-        """The role of an input of a class that the catalog has; None too for one that ComfyUI would ignore.
-
-        ComfyUI passes a class what it declares, and the parts of its dynamic inputs, whose names have dots. Classes of
-        packs may take any name.
-        """
-        spec = self._classes[class_type]
-        if name not in spec.inputs and "." not in name and stock_class(class_type, spec.module) is not None:
-            return None
-        return self.roles_of(class_type).role_of(name)
-
-    def judges(self, class_type: str, name: str) -> bool:
-        """Whether ``violations`` alone decides what the input takes."""
-        return self.role(class_type, name) in _LITERALS_ONLY
-
-    def roles_of(self, class_type: str) -> ClassRoles:
-        """The roles of the inputs of a class that the catalog has, whether ComfyUI would ignore them or not."""
-        known = self._roles.get(class_type)
-        if known is None:
-            known = self._roles[class_type] = ClassRoles(class_type, self._classes[class_type])
-        return known
-
-    def _of_inputs(
-        self,
-        graph: Graph,
-        node_id: str,
-        node: GraphNode,
-        spec: ClassSpec,
-        rules: "_Rules",
-        uploads: frozenset[str],
-    ) -> Iterator[FieldError]:
-        judge: _Judge | None = None
-        for name, value in node.inputs.items():
-            role = self.role(node.class_type, name)
-            if role is not None and role is not InputRole.OUTPUT_NAME:
-                judge = judge or _Judge(self, node_id, node.class_type, spec, rules, uploads)
-                yield from judge.judged(name, role, value)
-            if (
-                isinstance(value, list)
-                and role not in _LITERALS_ONLY
-                and self._may_choose(graph, spec, name, value, role)
-            ):
-                yield _error(node_id, name, "link_not_allowed", f"{name} takes one of its options, not a link.")
-
-    def _may_choose(self, graph: Graph, spec: ClassSpec, name: str, link: list[Any], role: InputRole | None) -> bool:
-        """Whether a link gives text to a choice, or anything at all to a choice that names something."""
-        accepted = spec.inputs.get(name)
-        if accepted is None or accepted.type != COMBO:
-            return False
-        source = self._classes.get(graph[link[0]].class_type)
-        given = source.outputs[link[1]] if source is not None and link[1] < len(source.outputs) else ""
-        return given == STRING or (role not in {None, InputRole.OUTPUT_NAME} and given != COMBO)
-
-    @cached_property
-    def models_by_name(self) -> dict[str, frozenset[Any]]:
-        """The models of stock loaders by the last part of the input's name ("lora_name").
-
-        Rows of a dynamic group ("loras.0.lora_name") have no options of their own in a catalog.
-        """
-        listed: dict[str, set[Any]] = {}
-        for class_type, spec in self._classes.items():
-            if is_stock_module(spec.module):
-                for name, accepted in spec.inputs.items():
-                    if accepted.options and self.role(class_type, name) is InputRole.MODEL:
-                        listed.setdefault(name, set()).update(accepted.options)
-        return {name: frozenset(models) for name, models in listed.items()}
-
-
-class _Rules:
-    """A policy, ready for many classes."""
+class ClassPolicy:
+    """A policy, ready to decide about many classes as ``decide`` does."""
 
     def __init__(self, policy: TenantPolicy) -> None:
         self.mode = policy.mode
@@ -175,6 +71,7 @@ class _Rules:
         self._allowed_packs, self._denied_packs = frozenset(rules.allowed_packs), frozenset(rules.denied_packs)
 
     def decide(self, class_type: str, spec: ClassSpec) -> ClassDecision:
+        """Decide about one class."""
         if class_type in self._denied or any(pack in self._denied_packs for pack in _packs(spec.module)):
             return ClassDecision(
                 allowed=False,
@@ -201,6 +98,96 @@ class _Rules:
         return is_stock_module(spec.module) and any(pack in self._allowed_packs for pack in _packs(spec.module))
 
 
+class GraphRules:
+    """The policy as it applies to the classes of one catalog, whose input roles are worked out once."""
+
+    def __init__(self, classes: Mapping[str, ClassSpec]) -> None:
+        self._classes = classes
+        self._roles: dict[str, ClassRoles] = {}
+
+    def violations(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
+        """Everything that the policy refuses about a graph, at most ``MAX_ERRORS``. Pointers start at ``/workflow``.
+
+        A class is refused once, at the first node that has it. Classes that the catalog lacks are left to others.
+
+        Args:
+            graph: a graph without errors.
+            policy: of the tenant.
+            uploads: ids that may stand where a node takes a file.
+        """
+        rules = ClassPolicy(policy)
+        decided: dict[str, ClassDecision] = {}
+        errors: list[FieldError] = []
+        for node_id, node in graph.items():
+            spec = self._classes.get(node.class_type)
+            if spec is None:
+                continue
+            decision = decided.get(node.class_type)
+            if decision is None:
+                decision = decided[node.class_type] = rules.decide(node.class_type, spec)
+                if not decision.allowed:
+                    errors.append(_class_error(node_id, node.class_type, decision))
+            if decision.allowed:
+                judge = _Judge(self, node_id, node.class_type, spec, rules, uploads)
+                errors.extend(self._of_inputs(graph, node, judge))
+            if len(errors) >= MAX_ERRORS:
+                break
+        return tuple(errors[:MAX_ERRORS])
+
+    def role(self, class_type: str, name: str) -> InputRole | None:
+        """The role of an input of a class that the catalog has; None too for one that ComfyUI would ignore.
+
+        ComfyUI passes a class what it declares, and the parts of its dynamic inputs, whose names have dots. Classes of
+        packs may take any name.
+        """
+        spec = self._classes[class_type]
+        if name not in spec.inputs and "." not in name and stock_class(class_type, spec.module) is not None:
+            return None
+        return self.roles_of(class_type).role_of(name)
+
+    def judges(self, class_type: str, name: str) -> bool:
+        """Whether ``violations`` alone decides what the input takes."""
+        return self.role(class_type, name) in _LITERALS_ONLY
+
+    def roles_of(self, class_type: str) -> ClassRoles:
+        """The roles of the inputs of a class that the catalog has, whether ComfyUI would ignore them or not."""
+        known = self._roles.get(class_type)
+        if known is None:
+            known = self._roles[class_type] = ClassRoles(class_type, self._classes[class_type])
+        return known
+
+    def _of_inputs(self, graph: Graph, node: GraphNode, judge: "_Judge") -> Iterator[FieldError]:
+        for name, value in node.inputs.items():
+            role = self.role(node.class_type, name)
+            if role is not None and role is not InputRole.OUTPUT_NAME:
+                yield from judge.judged(name, role, value)
+            if isinstance(value, list) and role not in _LITERALS_ONLY:
+                accepted = judge.spec.inputs.get(name)
+                if accepted is not None and accepted.type == COMBO and self._may_choose(graph, value, role):
+                    message = f"{name} takes one of its options, not a link."
+                    yield _error(judge.node_id, name, "link_not_allowed", message)
+
+    def _may_choose(self, graph: Graph, link: list[Any], role: InputRole | None) -> bool:
+        """Whether a link gives text to a choice, or anything at all to a choice that names something."""
+        source = self._classes.get(graph[link[0]].class_type)
+        given = source.outputs[link[1]] if source is not None and link[1] < len(source.outputs) else ""
+        return given == STRING or (role not in {None, InputRole.OUTPUT_NAME} and given != COMBO)
+
+    @cached_property
+    def models_by_name(self) -> dict[str, frozenset[Any]]:
+        """The models of stock loaders by the last part of the input's name ("lora_name").
+
+        Rows of a dynamic group ("loras.0.lora_name") have no options of their own in a catalog.
+        """
+        listed: dict[str, set[Any]] = {}
+        for class_type, spec in self._classes.items():
+            if is_stock_module(spec.module):
+                for name, accepted in spec.inputs.items():
+                    if accepted.options and self.role(class_type, name) is InputRole.MODEL:
+                        listed.setdefault(name, set()).update(accepted.options)
+        return {name: frozenset(models) for name, models in listed.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class _Judge:
     """Judges the values of one node."""
@@ -209,7 +196,7 @@ class _Judge:
     node_id: str
     class_type: str
     spec: ClassSpec
-    rules: _Rules
+    rules: ClassPolicy
     uploads: frozenset[str]
 
     def judged(self, name: str, role: InputRole, value: Any) -> Iterator[FieldError]:
@@ -234,12 +221,11 @@ class _Judge:
             return _error(self.node_id, name, "upload_misplaced", message)
         if role is InputRole.FOLDER:
             return self._folder(name, value, accepted)
-        if role is InputRole.MODEL:
-            return self._model(name, value, accepted)
+        return self._model(name, value, accepted) if role is InputRole.MODEL else self._text(name, role, value)
+
+    def _text(self, name: str, role: InputRole, value: Any) -> FieldError | None:
         if role is InputRole.EXPRESSION and not (isinstance(value, str) and is_bounded(value)):
-            message = (
-                f"{name} takes short arithmetic with numbers, variables of one letter and at most two small powers."
-            )
+            message = f"{name} takes short arithmetic with numbers, one-letter variables and at most two small powers."
             return _error(self.node_id, name, "expression_not_allowed", message)
         if role is InputRole.SHORT_TEXT and not (isinstance(value, str) and len(value) <= MAX_SHORT_TEXT):
             message = f"{name} takes a text of at most {MAX_SHORT_TEXT} characters."

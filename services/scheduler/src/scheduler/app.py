@@ -27,6 +27,7 @@ from scheduler.usecases.erase_tenants import TenantEraser
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
+from scheduler.usecases.operator_rules import OperatorRules
 from scheduler.usecases.order_job import JobOrderer
 from scheduler.usecases.order_node import NodeOrderer
 from scheduler.usecases.purge_jobs import JobPurger
@@ -37,6 +38,7 @@ from scheduler.usecases.read_use import UseReader
 from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
+from scheduler.usecases.tenant_policies import TenantPolicies
 from scheduler.usecases.withdraw_attempts import Withdrawals
 
 WORK_CHANNEL = "work"  # notified by the trigger tenants_ready (migration 0001)
@@ -55,13 +57,22 @@ def create_app(settings: Settings) -> FastAPI:
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("scheduler"),
     )
-    fleet = FleetKnowledge(database, online_s=settings.lease_s, forgotten_s=settings.node_forgotten_s)
+    fleet = FleetKnowledge(
+        database,
+        online_s=settings.lease_s,
+        forgotten_s=settings.node_forgotten_s,
+        default_models=settings.default_model_names,
+    )
     reader = JobReader(database)
     announcer = Announcer(bus)
-    desk = WorkDesk(database, fleet, announcer, lease_s=settings.lease_s)
-    course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
-    submitter = JobSubmitter(limits=limits, fleet=fleet, admission=JobAdmission(database, reader), queued=desk.wake)
+    rules = OperatorRules(database, bus)
+    policies = TenantPolicies(limits=limits, rules=rules)
+    desk = WorkDesk(database, fleet, announcer, policies=policies, lease_s=settings.lease_s)
+    course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts)
+    submitter = JobSubmitter(
+        limits=limits, policies=policies, fleet=fleet, admission=JobAdmission(database, reader), queued=desk.wake
+    )
     canceller = JobCanceller(database, bus, reader, announcer)
     withdrawals, usage = Withdrawals(database, bus, announcer), UsageReader(database)
     consumers.register_jobs(
@@ -69,11 +80,14 @@ def create_app(settings: Settings) -> FastAPI:
         submitter=submitter,
         reader=reader,
         canceller=canceller,
-        fleet=fleet,
         uses=UseReader(database, limits=limits),
     )
+    consumers.register_fleet(bus, fleet=fleet, policies=policies)
     consumers.register_attempts(
-        bus, desk=desk, course=course, heartbeats=Heartbeats(database, lease_s=settings.lease_s)
+        bus,
+        desk=desk,
+        course=course,
+        heartbeats=Heartbeats(database, lease_s=settings.lease_s, forgotten_s=settings.node_forgotten_s),
     )
     consumers.register_operations(
         bus,
@@ -99,6 +113,7 @@ def create_app(settings: Settings) -> FastAPI:
         retention_loop(purger, every_s=settings.retention_every_s),
         erasure_loop(TenantEraser(database, bus, canceller)),
         consumers.hear_changes(bus, limits),
+        consumers.hear_class_rules(bus, rules),
     ]
 
     @asynccontextmanager

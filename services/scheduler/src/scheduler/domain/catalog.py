@@ -23,6 +23,7 @@ from contracts.workflow import Graph, GraphNode
 
 MAX_CATALOG_BYTES = 32 << 20  # a stock node's is 0.7 MB; packs multiply it
 MAX_ALLOWED = 50
+STRICT = TenantPolicy()
 
 _CLASSES = TypeAdapter(dict[str, ClassSpec])
 
@@ -73,7 +74,7 @@ def needs_of(graph: Graph, catalog: Catalog) -> tuple[str, ...]:
 
 
 def check(
-    graph: Graph, catalog: Catalog, uploads: frozenset[str], policy: TenantPolicy = TenantPolicy()
+    graph: Graph, catalog: Catalog, uploads: frozenset[str], policy: TenantPolicy = STRICT
 ) -> tuple[FieldError, ...]:
     """Everything that keeps this node from running the graph for a tenant with this policy; nothing if it can.
 

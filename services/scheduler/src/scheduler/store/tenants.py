@@ -23,6 +23,7 @@ WHERE tenants.version = :version
 _SAVE_CHANGE = Statement(f"""
 UPDATE tenants SET ({", ".join(_KEPT)}, version) = ({_GIVEN}, :version) WHERE id = :id AND version < :version
 """)  # noqa: S608 - constants only
+_LIMITS = Statement("SELECT limits, images_per_day, max_running, queue_cap, weight FROM tenants WHERE id = :id")
 _VERSION = Statement("SELECT version FROM tenants WHERE id = :id")
 _USE = Statement("""
 SELECT t.images_per_day, t.queued, t.running, now() AS now, coalesce(u.images, 0) AS images
@@ -43,6 +44,18 @@ async def save_limits(connection: Connection, tenant: Tenant, *, version: int) -
 async def save_change(connection: Connection, changed: UserChanged) -> None:
     """Keep what auth said of a tenant that is known, unless something newer is kept."""
     await _SAVE_CHANGE.run(connection, id=changed.user_id, version=changed.version, **_kept(changed))
+
+
+async def limits(connection: Connection, tenant_id: UUID) -> Limits | None:
+    """The limits that are kept of a tenant, None if it is not known.
+
+    What was never saved, for the row is older than the limit, is as strict as can be said.
+    """
+    row = await _LIMITS.first(connection, id=tenant_id)
+    if row is None:
+        return None
+    known = {name: row[name] for name in ("images_per_day", "max_running", "queue_cap", "weight")}
+    return Limits.model_validate({**known, "requests_per_minute": None, **row["limits"]})
 
 
 async def version(connection: Connection, tenant_id: UUID) -> int | None:

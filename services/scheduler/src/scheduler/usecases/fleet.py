@@ -2,27 +2,39 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextvars import Context
 from time import monotonic
 
 from chassis.logs import log
 from chassis.postgres import Database
 from chassis.statement import Connection
+from contracts.graph_policy.decision import ClassPolicy
+from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler import ClassPage, Fleet, InvalidWorkflow, NodeSummary, NoFleet, ReadClasses
 from contracts.workflow import Graph, is_model
 from scheduler.domain.catalog import Catalog, check, needs_of, read_catalog
 from scheduler.domain.fleet_classes import page_of
 from scheduler.store import nodes
 
+CHECKPOINTS = "CheckpointLoaderSimple.ckpt_name"  # the input by which built-in workflows take their model
 NODES_FRESH_S = 1.0  # how long the list of nodes may be old; a submit must not ask for it each time
 
 
 class FleetKnowledge:
-    """Knows every node's catalog, and which jobs each node can run: a cache of what the database says."""
+    """Knows every node's catalog, and which jobs each node can run: a cache of what the database says.
 
-    def __init__(self, database: Database, *, online_s: float, forgotten_s: float) -> None:
+    Args:
+        default_models: checkpoints that a submission without a model may run on, best first; if there are none, those
+            that a node had when it joined.
+    """
+
+    def __init__(
+        self, database: Database, *, online_s: float, forgotten_s: float, default_models: Collection[str] = ()
+    ) -> None:
         self._database, self._online_s, self._forgotten_s = database, online_s, forgotten_s
+        self._default_models = tuple(default_models)
+        self._joined_with: frozenset[str] = frozenset()
         self._catalogs: dict[str, Catalog] = {}
         self._needs: dict[int, tuple[str, ...]] = {}
         self._ids: dict[tuple[str, ...], int] = {}
@@ -34,15 +46,16 @@ class FleetKnowledge:
         self._nodes_until = 0.0
         self._refreshing: asyncio.Task[None] | None = None
 
-    async def needs(self, graph: Graph, uploads: frozenset[str]) -> tuple[str, ...]:
+    async def needs(self, graph: Graph, uploads: frozenset[str], policy: TenantPolicy) -> tuple[str, ...]:
         """What a node must have to run the graph; at least one node of the fleet has it.
 
         Args:
             graph: a graph without errors.
             uploads: ids that it may name where a node takes a file.
+            policy: of the tenant.
 
         Raises:
-            InvalidWorkflow: no node can run it; says what the node that comes closest lacks.
+            InvalidWorkflow: no node can run it, or the policy refuses it; says what the closest node lacks.
             NoFleet: no node has joined yet.
         """
         await self._refresh_nodes()
@@ -51,7 +64,7 @@ class FleetKnowledge:
             raise NoFleet(retry_after_s=5)
         findings = []
         for catalog in catalogs:
-            errors = check(graph, catalog, uploads)
+            errors = check(graph, catalog, uploads, policy)
             if not errors:
                 return needs_of(graph, catalog)
             findings.append(errors)
@@ -95,25 +108,38 @@ class FleetKnowledge:
                 if self._catalogs[known].satisfies(row["needs"]):
                     met.add(row["id"])
 
-    async def read(self) -> Fleet:
-        """What the nodes that were seen lately can run."""
+    async def read(self, policy: TenantPolicy | None = None) -> Fleet:
+        """What the nodes that were seen lately can run; only what the policy allows, if one is given."""
         await self._refresh_nodes()
+        judge = ClassPolicy(policy) if policy is not None else None
         common: dict[str, Counter[str]] = {}
         classes: set[str] = set()
         for digest in self._digests:
             for name, spec in self._catalogs[digest].classes.items():
+                if judge is not None and not judge.decide(name, spec).allowed:
+                    continue
                 classes.add(name)
                 for field, accepted in spec.inputs.items():
                     models = [option for option in accepted.options or () if is_model(option)]
                     if models:
                         common.setdefault(f"{name}.{field}", Counter()).update(map(str, models))
         ordered = {field: self._most_common_first(field, counts) for field, counts in sorted(common.items())}
-        return Fleet(models=ordered, classes=tuple(sorted(classes)), nodes=tuple(self._nodes))
+        return Fleet(
+            models=ordered,
+            default_models=self._defaults(ordered.get(CHECKPOINTS, ())),
+            classes=tuple(sorted(classes)),
+            nodes=tuple(self._nodes),
+        )
 
-    async def classes(self, query: ReadClasses) -> ClassPage:
-        """A page of the node classes that the nodes which were seen lately have."""
+    async def classes(self, query: ReadClasses, policy: TenantPolicy | None = None) -> ClassPage:
+        """A page of the node classes that the nodes which were seen lately have, as far as the policy allows them."""
         await self._refresh_nodes()
-        return page_of([self._catalogs[digest].classes for digest in self._digests], query)
+        return page_of([self._catalogs[digest].classes for digest in self._digests], query, policy)
+
+    def _defaults(self, checkpoints: Sequence[str]) -> tuple[str, ...]:
+        if self._default_models:
+            return tuple(model for model in self._default_models if model in checkpoints)
+        return tuple(model for model in checkpoints if model in self._joined_with)
 
     def _most_common_first(self, field: str, counts: Counter[str]) -> tuple[str, ...]:
         """What is as common as another but loaded already starts sooner."""
@@ -131,6 +157,8 @@ class FleetKnowledge:
             rows = await nodes.seen(connection, online_s=self._online_s, forgotten_s=self._forgotten_s)
             digests = {row["catalog_digest"] for row in rows if row["catalog_digest"]}
             known = [digest for digest in sorted(digests) if await self._catalog(connection, digest)]
+            joined_with = await nodes.models_at_join(connection, CHECKPOINTS, forgotten_s=self._forgotten_s)
+        self._joined_with = frozenset(joined_with)
         self._digests = tuple(known)
         self._loaded = Counter(need for row in rows if row["online"] for need in row["loaded"])
         self._nodes = [

@@ -15,6 +15,7 @@ from scheduler.usecases.admit_jobs import JobAdmission
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.submit_groups import Answer, SubmitGroups
 from scheduler.usecases.tenant_limits import TenantLimits
+from scheduler.usecases.tenant_policies import TenantPolicies
 
 
 class JobSubmitter:
@@ -24,11 +25,13 @@ class JobSubmitter:
         self,
         *,
         limits: TenantLimits,
+        policies: TenantPolicies,
         fleet: FleetKnowledge,
         admission: JobAdmission,
         queued: Callable[[], None],
     ) -> None:
         self._limits, self._fleet, self._admission, self._queued = limits, fleet, admission, queued
+        self._policies = policies
         self._groups = SubmitGroups(self._decide)
 
     async def submit(self, tenant_id: UUID, command: SubmitJob) -> Submitted:
@@ -65,7 +68,8 @@ class JobSubmitter:
         graph, errors = read_graph(command.graph, "/workflow")
         if errors:
             raise InvalidWorkflow(errors)
-        needs = await self._fleet.needs(graph, frozenset(map(str, command.inputs)))
+        policy = await self._policies.policy_of(tenant_id)
+        needs = await self._fleet.needs(graph, frozenset(map(str, command.inputs)), policy)
         return Candidate(
             tenant_id,
             command,

@@ -6,7 +6,7 @@ from uuid import UUID
 from chassis.bus import Bus
 from chassis.logs import log
 from chassis.postgres import Database
-from contracts.auth import READ_TENANT, ReadTenant, Tenant, UserChanged
+from contracts.auth import READ_TENANT, Limits, ReadTenant, Tenant, UnknownTenant, UserChanged
 from contracts.wire.errors import Kind, Relayed, Unavailable
 from scheduler.store import tenants
 
@@ -25,6 +25,7 @@ class TenantLimits:
         self._database, self._bus, self._fresh_s = database, bus, fresh_s
         self._fresh_until: dict[UUID, float] = {}
         self._forgotten = 0
+        self._limits: dict[UUID, tuple[float, Limits]] = {}  # with the time until which they may be used
 
     async def refresh(self, tenant_id: UUID) -> None:
         """Make sure that the tenant's row is there and fresh enough.
@@ -45,8 +46,27 @@ class TenantLimits:
             return
         async with self._database.direct() as connection:
             await tenants.save_limits(connection, tenant, version=version or 0)
+        self._limits.pop(tenant_id, None)
         if forgotten == self._forgotten:  # else the answer may be older than the change
             self._fresh_until[tenant_id] = monotonic() + self._fresh_s
+
+    async def limits_of(self, tenant_id: UUID) -> Limits:
+        """The limits as they are kept, read from the database at most every ``fresh_s`` seconds.
+
+        Raises:
+            UnknownTenant: the tenant was never refreshed.
+        """
+        until, limits = self._limits.get(tenant_id, (0.0, None))
+        if limits is not None and monotonic() < until:
+            return limits
+        forgotten = self._forgotten
+        async with self._database.single() as connection:
+            limits = await tenants.limits(connection, tenant_id)
+        if limits is None:
+            raise UnknownTenant
+        if forgotten == self._forgotten:
+            self._limits[tenant_id] = monotonic() + self._fresh_s, limits
+        return limits
 
     async def hear(self, changed: UserChanged) -> None:
         """Save what changed of a tenant that we know. Never goes back to an older version."""
@@ -59,8 +79,10 @@ class TenantLimits:
         self._forgotten += 1
         if tenant_id is None:
             self._fresh_until.clear()
+            self._limits.clear()
         else:
             self._fresh_until.pop(tenant_id, None)
+            self._limits.pop(tenant_id, None)
 
     async def _ask(self, tenant_id: UUID, *, known: bool) -> Tenant | None:
         """What auth says; None where it is away and the tenant is known."""
