@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
 from executor.domain.harvest import Found
+from executor.domain.written_models import output_folders, written_models
 
 CONNECT_S = 2.0  # a node is on the same machine or in the same rack
 JSON_CAP = 64 << 20  # bytes; a history entry holds its whole workflow, an object_info of many packs has 20 MB
+STAGED_TYPE = "temp"  # uploads go where no class lists files, and where a restart of the node removes them
 CHUNK = 256 << 10  # bytes; of an output on its way to the store
 SLOWEST_BYTES_S = 64 << 10  # below this an output is not coming, it is dripping
 
@@ -95,6 +98,18 @@ class ComfyUI:
         """What every class takes and gives. Slow: the node looks through its model folders."""
         return _object(await self._get("/object_info", within_s=self._catalog_s))
 
+    async def written_models(self) -> frozenset[str]:
+        """Names of models that lie in the node's output folder; none where the node cannot tell.
+
+        Slow the first time: the node looks through its model folders.
+        """
+        listed = await self._get_if_there("/experiment/models")
+        stats = await self._get_if_there("/system_stats")
+        system = stats.get("system") if isinstance(stats, dict) else None
+        folders = output_folders(listed, system.get("argv") if isinstance(system, dict) else None)
+        files = {kind: await self._get_if_there(f"/experiment/models/{quote(kind, safe='')}") for kind in folders}
+        return written_models(files, folders)
+
     async def post(self, graph: dict[str, Any], prompt_id: str, client_id: str) -> Answer:
         """Hand in a prompt. A node takes the same id twice: whoever is unsure looks before asking again."""
         body = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
@@ -144,7 +159,7 @@ class ComfyUI:
 
     async def has_input(self, folder: str, name: str, size: int) -> bool:
         """Whether an input file is there in full, as far as its size tells."""
-        query = {"filename": name, "subfolder": folder, "type": "input"}
+        query = {"filename": name, "subfolder": folder, "type": STAGED_TYPE}
         try:
             async with (
                 asyncio.timeout(self._reply_s),
@@ -162,7 +177,7 @@ class ComfyUI:
         Raises:
             NoFile: the node does not take it.
         """
-        form = aiohttp.FormData({"type": "input", "subfolder": folder, "overwrite": "true"})
+        form = aiohttp.FormData({"type": STAGED_TYPE, "subfolder": folder, "overwrite": "true"})
         form.add_field("image", content, filename=name, content_type="application/octet-stream")
         status, text = await self._call("POST", "/upload/image", form=form, within_s=self._post_s)
         if status in {400, 413}:
@@ -197,6 +212,11 @@ class ComfyUI:
         if status != 200:
             raise NodeAway(f"GET {path} gave {status}")
         return _decode(text)
+
+    async def _get_if_there(self, path: str) -> Any:
+        """The answer, or None where the node has no such route or cannot answer."""
+        status, text = await self._call("GET", path, within_s=self._catalog_s)
+        return _decode(text) if status == 200 else None
 
     async def _call(
         self, method: str, path: str, body: Any = None, *, form: aiohttp.FormData | None = None, within_s: float
