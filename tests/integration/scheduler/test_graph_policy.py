@@ -123,10 +123,10 @@ async def test_forgotten_node_joins_anew(world: World) -> None:
     node = await world.node(COMMON)
     sql = "UPDATE nodes SET seen_at = now() - interval '2 days' WHERE name = $1"
     await world.system.sql.execute(sql, node.name)
-    node.models = catalog(late)
+    node.models = catalog(COMMON, late)
     await node.join()
     noted = await world.system.sql.fetch("SELECT model FROM models_at_join WHERE node = $1", node.name)
-    assert {row["model"] for row in noted} == {f"CheckpointLoaderSimple.ckpt_name={late}"}
+    assert {row["model"] for row in noted} == {f"CheckpointLoaderSimple.ckpt_name={one}" for one in (COMMON, late)}
 
 
 async def test_operators_name_default_models(postgres_server: PostgresServer) -> None:
