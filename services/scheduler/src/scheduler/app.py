@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     rules = OperatorRules(database, bus)
     policies = TenantPolicies(limits=limits, rules=rules)
     desk = WorkDesk(database, fleet, announcer, policies=policies, lease_s=settings.lease_s)
-    course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts)
+    course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts, lease_s=settings.lease_s)
     submitter = JobSubmitter(
         limits=limits, policies=policies, fleet=fleet, admission=JobAdmission(database, reader), queued=desk.wake
     )

@@ -14,7 +14,7 @@ from contracts.wire.errors import Kind, Refusal
 from executor.clients.artifacts import Artifacts, Damaged, GetRefused, StoreAway
 from executor.clients.comfyui import STAGED_TYPE, ComfyUI, NodeAway, NoFile
 from executor.domain.catalog import STAGING_FOLDER
-from executor.domain.verdict import LOST, Verdict, failed, node_fault
+from executor.domain.verdict import NODE_AWAY, Verdict, failed, node_fault
 from executor.usecases.patience import Pauses
 
 TRIES = 4  # of what may pass but need not: the store has other bytes, the node does not take them
@@ -141,7 +141,7 @@ class _Patience:
         """
         if isinstance(error, NodeAway) and not error.heard:
             if time.monotonic() - self._away_since > self._unreachable_s:
-                raise CannotStage(LOST) from error
+                raise CannotStage(NODE_AWAY) from error
             return
         self._away_since = time.monotonic()
         if isinstance(error, StoreAway):

@@ -95,6 +95,13 @@ class FleetKnowledge:
             self._runnable[digest] = {key for key, needs in self._needs.items() if catalog.satisfies(needs)}
         return list(self._runnable[digest])
 
+    async def only_here(self, connection: Connection, node: str, requirements: Sequence[int]) -> list[int]:
+        """Those of the requirements that no other node which is online and takes work meets."""
+        met: set[int] = set()
+        for digest in await nodes.others(connection, node, online_s=self._online_s):
+            met.update(await self.runnable(connection, digest))
+        return [requirement for requirement in requirements if requirement not in met]
+
     async def _learn_requirements(self, connection: Connection) -> None:
         self._all_known = True  # before asking: what comes while we ask makes it false again
         try:
