@@ -21,6 +21,7 @@ from gateway.api import (
     archive,
     auth,
     batch,
+    class_rules,
     docs,
     events,
     export,
@@ -28,6 +29,7 @@ from gateway.api import (
     generate,
     handout,
     intake,
+    invites,
     jobs,
     jwks,
     keys,
@@ -50,7 +52,7 @@ from gateway.consumers.grants import serve_grants
 from gateway.consumers.purges import remove_purged
 from gateway.consumers.tiers import hear_tiers
 from gateway.domain.keys import derive
-from gateway.domain.rate_limit import policy
+from gateway.domain.rate_limit import HOUR_S, HOURLY, Policy, policy
 from gateway.domain.room import Room
 from gateway.loops.rates import rate_loops, unlimited_loop
 from gateway.loops.remains import erasure_loop, remains_loop
@@ -219,6 +221,8 @@ def create_app(settings: Settings) -> FastAPI:
         keys.router(bus=bus),
         tickets.router(bus=bus, public_url=settings.public_url),
         admin.router(bus=bus, cursor_key=cursor_key),
+        class_rules.router(bus=bus),
+        invites.router(bus=bus, cursor_key=cursor_key),
         operations.nodes_router(bus=bus, operations=operating, stats=StatsView(bus, Storage(database))),
         operations.search_router(search=Search(bus, operating, cursor_key=cursor_key), public_url=settings.public_url),
         operations.jobs_router(operations=operating, public_url=settings.public_url),
@@ -271,4 +275,6 @@ def _rates(settings: Settings, limiter: RateLimiter) -> Rates | None:
         limiter,
         login=policy("login", settings.login_per_minute, strict=True),
         open=policy("open", settings.open_per_minute),
+        register=Policy(HOURLY, settings.register_per_hour, window_s=HOUR_S, strict=True),
+        register_network=Policy(f"{HOURLY}-network", settings.register_network_per_hour, window_s=HOUR_S, strict=True),
     )

@@ -1,6 +1,6 @@
 """What every request passes before it is routed: who asks, from where, and whether they ask too often."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -13,14 +13,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chassis.web import problem_response
 from contracts.auth import Principal
 from contracts.wire.errors import Refusal
-from door.client_ip import Clients, site
+from door.client_ip import Clients, network_of, site
 from door.credential import presented
 from gateway.domain import rate_limit
 from gateway.domain.errors import RateLimited
 from gateway.domain.rate_limit import Policy, policy
 from gateway.usecases.limit_rate import RateLimiter
 
-LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "register", "refresh"))
+LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh"))
+REGISTER = "/api/v1/auth/register"
+TELLS_NOTHING = frozenset({400, 403, 408, 413, 415, 422})  # nobody learns from such an answer which names are taken
 FREE = frozenset({"/healthz", "/readyz"})
 INTERNAL = "/internal/"  # executors; the link that they were given is their right
 READS = frozenset({"GET", "HEAD"})
@@ -40,19 +42,30 @@ class Knows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How requests are counted: those of logins and those without a valid credential, by address."""
+    """How requests are counted: those of logins and those without a valid credential, by address.
+
+    Attributes:
+        register: registrations by address; ``register_network``: by the network around it.
+    """
 
     limiter: RateLimiter
     login: Policy
     open: Policy
+    register: Policy
+    register_network: Policy
 
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """What the answer says of the bucket, and the refusal if that is empty."""
+    """What the answer says of the bucket, and the refusal if that is empty.
+
+    Attributes:
+        refundable: buckets that get their token back if the answer is one of ``TELLS_NOTHING``.
+    """
 
     headers: rate_limit.Headers
     refusal: Refusal | None = None
+    refundable: tuple[str, ...] = ()
 
 
 _NOT_COUNTED = _Counted([])
@@ -77,6 +90,7 @@ class Admission:
         self._limiter = rates.limiter if rates else None
         self._login = rates.login if rates else None
         self._open = rates.open if rates else None
+        self._register = (rates.register, rates.register_network) if rates else ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -95,6 +109,8 @@ class Admission:
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *counted.headers]
+                if message["status"] in TELLS_NOTHING:
+                    self._refund(counted.refundable)
                 self._note(scope)
             await send(message)
 
@@ -108,7 +124,7 @@ class Admission:
         principal, route = scope["state"]["principal"], scope.get("route")
         if principal is not None and isinstance(route, Route) and scope["method"] in (route.methods or ()):
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
-            self._used(principal.user_id, method, route.path)
+            self._used(principal.user_id, method, route.path_format)
 
     async def _count(self, scope: Scope, headers: Headers) -> _Counted:
         path, method, state = scope["path"], scope["method"], scope["state"]
@@ -117,6 +133,8 @@ class Admission:
         whose = site(state["client_ip"])
         if path in LOGIN and method == "POST":
             return await self._take(self._login, whose)
+        if path == REGISTER and method == "POST":
+            return await self._count_registration(state["client_ip"])
         match presented(headers):
             case [str(credential)]:
                 principal = self._identity.known(credential)
@@ -139,6 +157,30 @@ class Admission:
         if self._limiter and self._open:
             self._limiter.back(self._open.key(whose))
         return await self._let_in(principal, scope)
+
+    async def _count_registration(self, client: str) -> _Counted:
+        """Count an attempt by its address and by its network; both get their token back if it tells nothing.
+
+        Attempts that get it back are bounded like other requests without a credential. Logins are counted apart: those
+        who register too often lock nobody out behind the same address.
+        """
+        counted = await self._take(self._open, site(client))
+        if counted.refusal is not None:
+            return counted
+        taken: dict[str, _Counted] = {}
+        for counted_by, whose in zip(self._register, (site(client), network_of(client)), strict=False):
+            counted = await self._take(counted_by, whose)
+            if counted.refusal is not None:
+                self._refund(taken)
+                return counted
+            taken[counted_by.key(whose)] = counted
+        by_address = next(iter(taken.values()), counted)
+        return _Counted(by_address.headers, refundable=tuple(taken))
+
+    def _refund(self, keys: Iterable[str]) -> None:
+        if self._limiter is not None:
+            for key in keys:
+                self._limiter.back(key)
 
     async def _let_in(self, principal: Principal, scope: Scope) -> _Counted:
         scope["state"]["principal"] = principal

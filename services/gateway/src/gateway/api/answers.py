@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from contracts import auth, operations, retention, scheduler
+from contracts import auth, operations, registration, retention, scheduler
 from contracts.gateway import NoArtifact, NotFinished
 from contracts.wire.errors import Refusal, Unavailable
 from gateway.domain import errors
@@ -63,6 +63,15 @@ _OF_PATH: tuple[tuple[str, str, tuple[type[Refusal], ...]], ...] = (
     ),
     (r"POST /api/v1/upload", "429", (errors.TooManyBodies, errors.TooManyConversions)),
     (r"POST /api/v1/auth/register", "409", (auth.AccountTaken,)),
+    (
+        r"POST /api/v1/auth/register",
+        "403",
+        (registration.RegistrationClosed, registration.InviteRequired, registration.InvalidInvite),
+    ),
+    (r".* /api/v1/admin/class-rules/.*", "404", (errors.NoSuchPath,)),
+    (r"PUT /api/v1/admin/class-rules/.*", "409", (auth.TooManyClassRules,)),
+    (r"DELETE /api/v1/admin/invites/{invite_id}", "404", (registration.UnknownInvite,)),
+    (r"DELETE /api/v1/admin/invites/{invite_id}", "409", (registration.InviteUsed,)),
     (r"POST /api/v1/auth/login", "401", (auth.BadLogin,)),
     (r"POST /api/v1/auth/refresh", "401", (auth.BadRefreshToken,)),
     (r"POST /api/v1/auth/(logout|password)", "403", (errors.SessionNeeded,)),

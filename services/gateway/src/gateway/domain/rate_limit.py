@@ -5,6 +5,7 @@ from functools import lru_cache
 from math import ceil, floor
 
 SHARE = 0.05  # of what is left, at most, that a replica holds in advance: so much is lost with one that is killed
+HOURLY, HOUR_S = "register", 3600  # policies whose name begins so have a window of an hour, all others of a minute
 ALMOST = 1e-9  # tokens; what floating point may lack to a whole one
 
 Headers = list[tuple[bytes, bytes]]
