@@ -15,7 +15,10 @@ from tests.kit.waiting import until
 pytestmark = simulated_only
 
 TEXT = {"class_type": "PrimitiveString", "inputs": {"value": "comfyfleet"}}
-PICTURE = {"class_type": "EmptyImage", "inputs": {"width": 32, "height": 32, "batch_size": 1, "color": 255}}
+PICTURE: dict[str, Any] = {
+    "class_type": "EmptyImage",
+    "inputs": {"width": 32, "height": 32, "batch_size": 1, "color": 255},
+}
 LOADER = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sim_xl.safetensors"}}
 
 

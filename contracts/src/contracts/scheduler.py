@@ -95,10 +95,13 @@ JOB_ERRORS = {
     "node.fault": "A node could not run the job, and no other attempt succeeded. Submit the job again.",
     "node.lost": "The nodes that ran the job were lost. Submit the job again.",
     "node.out_of_memory": "The nodes that ran the job ran out of memory. Make its images or batches smaller.",
+    "workflow.class_not_allowed": "Your graph policy refuses a class of the workflow. The message names it, why, "
+    "and who can allow it.",
     "workflow.execution_failed": "A node of the workflow failed; the message is its own.",
     "workflow.output_too_large": "An output is larger than what can be stored.",
     "workflow.rejected": "ComfyUI did not accept the workflow.",
     "workflow.too_many_outputs": "The job has too many outputs.",
+    "workflow.value_not_allowed": "An input that names a file, folder or model has a value that it may not have.",
 }
 
 

@@ -31,7 +31,7 @@ from contracts.auth import (
     UnknownTenant,
 )
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.graph_policy.policy import ClassRules, GraphPolicy
+from contracts.graph_policy.policy import ClassRules, GraphPolicy, OperatorRules
 from contracts.permissions import inbox_prefix
 from contracts.retention import READ_ERASURES, Erasure, Erasures, ReadErasures
 from contracts.scheduler import (
@@ -167,8 +167,8 @@ class Auth:
         if self._bus is not None:
             await self._bus.say(CLASS_RULES_CHANGED, self.rules)
 
-    async def _read_rules(self, _: ReadClassRules, __: Address) -> ClassRules:
-        return self.rules
+    async def _read_rules(self, _: ReadClassRules, __: Address) -> OperatorRules:
+        return OperatorRules(**dict(self.rules))
 
     async def _read_erasures(self, query: ReadErasures, _: Address) -> Erasures:
         now = datetime.now(UTC)

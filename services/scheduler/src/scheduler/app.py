@@ -23,11 +23,11 @@ from scheduler.usecases.announce import Announcer
 from scheduler.usecases.ask_work import WorkDesk
 from scheduler.usecases.attempt_course import AttemptCourse
 from scheduler.usecases.cancel_job import JobCanceller
+from scheduler.usecases.class_rule_cache import ClassRuleCache
 from scheduler.usecases.erase_tenants import TenantEraser
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
-from scheduler.usecases.operator_rules import OperatorRules
 from scheduler.usecases.order_job import JobOrderer
 from scheduler.usecases.order_node import NodeOrderer
 from scheduler.usecases.purge_jobs import JobPurger
@@ -66,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
     reader = JobReader(database)
     announcer = Announcer(bus)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
-    rules = OperatorRules(database, bus)
+    rules = ClassRuleCache(database, bus)
     policies = TenantPolicies(limits=limits, rules=rules)
     desk = WorkDesk(database, fleet, announcer, policies=policies, lease_s=settings.lease_s)
     course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts, lease_s=settings.lease_s)

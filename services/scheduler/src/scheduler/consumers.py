@@ -85,9 +85,9 @@ from contracts.wire.topic import FLEET, Address
 from scheduler.usecases.ask_work import WorkDesk
 from scheduler.usecases.attempt_course import AttemptCourse
 from scheduler.usecases.cancel_job import JobCanceller
+from scheduler.usecases.class_rule_cache import READ_EVERY_S, ClassRuleCache
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
-from scheduler.usecases.operator_rules import READ_EVERY_S, OperatorRules
 from scheduler.usecases.order_job import JobOrderer
 from scheduler.usecases.order_node import NodeOrderer
 from scheduler.usecases.purge_jobs import JobPurger
@@ -256,7 +256,7 @@ def hear_changes(bus: Bus, limits: TenantLimits) -> Loop:
     return Loop("scheduler.hear_changes", begin, every_s=HEAR_EVERY_S)
 
 
-def hear_class_rules(bus: Bus, rules: OperatorRules) -> Loop:
+def hear_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:
     """Hear of changes of the rules about node classes; the loop also asks for them, at once after a reconnection."""
     hearing: list[Callable[[], Awaitable[None]]] = []
 

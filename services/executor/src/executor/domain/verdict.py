@@ -93,9 +93,13 @@ def rejected(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> Verdic
 
 
 def not_allowed(violations: Sequence[FieldError], graph: Graph) -> Verdict:
-    """How an attempt ended whose graph the tenant's policy refuses."""
+    """How an attempt ended whose graph the tenant's policy refuses, or names models that this node lacks."""
     first = violations[0]
     node = graph.get(first.node_id or "")
+    if all(violation.code in ELSEWHERE for violation in violations):
+        return node_fault(
+            "workflow.rejected", sanitise(first.message), first.node_id, node.class_type if node else None
+        )
     code = "workflow.class_not_allowed" if first.code == "node_class_not_allowed" else "workflow.value_not_allowed"
     return failed(code, sanitise(first.message), first.node_id, node.class_type if node else None)
 

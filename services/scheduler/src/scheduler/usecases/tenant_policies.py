@@ -3,14 +3,14 @@
 from uuid import UUID
 
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
-from scheduler.usecases.operator_rules import OperatorRules
+from scheduler.usecases.class_rule_cache import ClassRuleCache
 from scheduler.usecases.tenant_limits import TenantLimits
 
 
 class TenantPolicies:
     """Joins the mode of a tenant's tier and the operators' rules."""
 
-    def __init__(self, *, limits: TenantLimits, rules: OperatorRules) -> None:
+    def __init__(self, *, limits: TenantLimits, rules: ClassRuleCache) -> None:
         self._limits, self._rules = limits, rules
 
     async def fresh_policy_of(self, tenant_id: UUID) -> TenantPolicy:

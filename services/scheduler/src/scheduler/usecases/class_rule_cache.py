@@ -14,7 +14,7 @@ READ_EVERY_S = 5.0  # a change is heard at once; this is for one that was not
 AWAY_S = 1.0  # between two questions on behalf of submits while auth is away and the rules were never read
 
 
-class OperatorRules:
+class ClassRuleCache:
     """Keeps the rules in memory and in our own database, so that admission needs nobody else.
 
     While auth is away, the rules that it last said hold, also after a restart (decision record 0031).
@@ -23,6 +23,7 @@ class OperatorRules:
     def __init__(self, database: Database, bus: Bus) -> None:
         self._database, self._bus = database, bus
         self._rules: ClassRules | None = None
+        self._saved: ClassRules | None = None  # by this process
         self._heard = 0
         self._ask_again_at = 0.0
 
@@ -49,7 +50,7 @@ class OperatorRules:
             log.warning("scheduler.class_rules_stale", known=self._rules is not None)
             return
         if heard == self._heard:  # else the answer may be older than the change
-            await self._keep(rules)
+            await self._keep(_plain(rules))
 
     async def hear(self, rules: ClassRules) -> None:
         """Apply a change at once."""
@@ -57,11 +58,17 @@ class OperatorRules:
         await self._keep(rules)
 
     async def _keep(self, rules: ClassRules) -> None:
-        if rules == self._rules:
-            return
         self._rules = rules
+        if rules == self._saved:
+            return
         try:
             async with self._database.single() as connection:
                 await class_rules.save(connection, rules)
+            self._saved = rules
         except AWAY as error:  # they hold in memory, and are asked for again
             log.warning("scheduler.class_rules_unsaved", error=type(error).__name__)
+
+
+def _plain(rules: ClassRules) -> ClassRules:
+    """The rules alone, without where each comes from."""
+    return ClassRules(**{name: getattr(rules, name) for name in ClassRules.model_fields})
