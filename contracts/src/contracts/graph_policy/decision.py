@@ -246,11 +246,15 @@ class _Judge:
             return _error(self.node_id, name, "folder_not_allowed", f"{name} names a folder of the node: not allowed.")
         if isinstance(value, str) and value in options:
             return None
-        return _not_listed(self.node_id, name, options)
+        message = f"{name} is none of the {len(options)} folders that a node of the fleet has."
+        return _error(self.node_id, name, "folder_not_allowed", message, options[:MAX_ALLOWED])
 
     def _model(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
+        if not isinstance(value, str | int | float):
+            message = f"{name} takes one of its options, spelled out in the workflow itself."
+            return _error(self.node_id, name, "literal_required", message)
         if accepted is not None and accepted.options is not None:
-            if isinstance(value, str | int | float) and value in accepted.options:
+            if value in accepted.options:
                 return None
             return _not_listed(self.node_id, name, accepted.options)
         listed = self.graph_rules.models_by_name.get(name.rpartition(".")[2], frozenset())
