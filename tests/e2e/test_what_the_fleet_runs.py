@@ -5,7 +5,6 @@ import httpx
 from tests.e2e.conftest import simulated_only
 from tests.kit.fleet import Fleet
 
-
 REFUSED_TO_ALL = {"CheckpointSave", "SaveLoRA", "OpenAIChatNode"}  # they write models or use the network
 
 

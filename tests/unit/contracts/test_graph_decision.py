@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.graph_policy.decision import MAX_ERRORS, decide, violations
+from contracts.graph_policy.class_decision import decide
+from contracts.graph_policy.decision import MAX_ERRORS, violations
 from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph

@@ -169,5 +169,5 @@ def test_no_input_of_a_real_node_reaches_outside_of_the_job() -> None:
     with urllib.request.urlopen(f"{REAL}/object_info", timeout=60) as answer:  # noqa: S310 - the tester's own node
         described = json.load(answer)
     inputs, refused, rewritten = assert_all_harmless(NodeClasses(read_catalog(described), flexible_classes(described)))
-    assert inputs >= 100
+    assert inputs >= 50
     assert min(refused, rewritten) >= 1000

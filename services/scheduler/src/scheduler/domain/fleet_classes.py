@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.graph_policy.decision import ClassDecision, ClassPolicy
+from contracts.graph_policy.class_decision import ClassDecision, ClassPolicy
 from contracts.graph_policy.input_roles import ClassRoles
 from contracts.graph_policy.policy import TenantPolicy
 from contracts.graph_policy.registry import InputRole

@@ -9,7 +9,7 @@ from time import monotonic
 from chassis.logs import log
 from chassis.postgres import Database
 from chassis.statement import Connection
-from contracts.graph_policy.decision import ClassPolicy
+from contracts.graph_policy.class_decision import ClassPolicy
 from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler import ClassPage, Fleet, InvalidWorkflow, NodeSummary, NoFleet, ReadClasses
 from contracts.workflow import Graph, is_model
