@@ -44,10 +44,10 @@ async def test_one_image_of_quota_left_is_given_to_exactly_one_of_thirty(fleet: 
 
 @simulated_only
 async def test_the_queue_cap_holds(fleet: Fleet) -> None:
-    async with fleet.client(fleet.new_user("queuer", "free", graph_policy="open")) as client:
+    async with fleet.client(fleet.new_user("queuer", "free")) as client:
         me = (await client.get("/auth/me")).json()
         async with fleet.client(fleet.credentials["admin_key"]) as admin:
-            plenty = {"limits": {"images_per_day": 1000, "requests_per_minute": 1_000_000}}
+            plenty = {"limits": {"images_per_day": 1000, "requests_per_minute": 1_000_000, "graph_policy": "open"}}
             assert (await admin.patch(f"/admin/users/{me['id']}", json=plenty)).status_code == 200
         running = await fleet.submit(client, workflow=slow(120))
 
