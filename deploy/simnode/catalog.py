@@ -1,16 +1,30 @@
 """The node classes of one simulated server."""
 
 from simnode.node_class import NodeClass
-from simnode.nodes import audio, filters, latents, loaders, pictures, reaching, sampling, saving, text, tiling, trials
+from simnode.nodes import (
+    audio,
+    fillers,
+    filters,
+    latents,
+    loaders,
+    pictures,
+    reaching,
+    sampling,
+    saving,
+    text,
+    tiling,
+    trials,
+)
 from simnode.wire import Document, Workflow
 
 
 class Catalog:
     """Node classes by name, without the hidden ones."""
 
-    def __init__(self, without: frozenset[str] = frozenset()) -> None:
+    def __init__(self, without: frozenset[str] = frozenset(), filler_classes: int = 0) -> None:
         groups = (loaders, latents, sampling, tiling, pictures, filters, saving, text, audio, reaching, trials)
         classes: list[NodeClass] = [one for group in groups for one in group.CLASSES]
+        classes += fillers.classes(filler_classes)
         self._classes = {one.name: one for one in classes if one.name not in without}
 
     def names(self) -> list[str]:

@@ -62,6 +62,6 @@ class Parts:
             history=History(),
             interrupts=InterruptFlag(faults),
             shelf=Shelf(settings, folders, rng),
-            catalog=Catalog(settings.without),
+            catalog=Catalog(settings.without, settings.filler_classes),
             cache=NodeCache(),
         )

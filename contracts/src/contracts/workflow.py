@@ -6,10 +6,13 @@ What would kill or poison a node (ComfyUI 0.33: nodes without ``inputs``, stray 
 
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple, TypeGuard
 
 from contracts.wire.errors import FieldError
 
+MAX_ERRORS = 100  # of one graph; who has more finds the rest with the next request
+MAX_CYCLE = 10  # nodes of a cycle that its error names
 MAX_NODES = 2_000  # real graphs have tens to hundreds; every node costs the fleet a validation
 MAX_BATCH = 4_096  # ComfyUI's own upper bound of batch_size
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1  # a seed's largest; wider ones become floats on the way, or nothing
@@ -49,7 +52,7 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
         pointer: JSON Pointer of the graph in its request, put before every error's.
 
     Returns:
-        The graph and no errors, or an unfinished graph and all that is wrong with it. A graph without errors has
+        The graph and no errors, or an unfinished graph and the first ``MAX_ERRORS`` of them. A graph without errors has
         1 to ``MAX_NODES`` nodes, only whole links to nodes that exist, no cycle, and no integer outside
         ``MIN_INTEGER`` to ``MAX_INTEGER``.
     """
@@ -65,28 +68,19 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
     if len(raw) > MAX_NODES:
         message = f"A workflow has at most {MAX_NODES} nodes; this one has {len(raw)}."
         return {}, (FieldError(pointer=pointer, code="workflow_too_large", message=message),)
-    graph: Graph = {}
-    errors: list[FieldError] = []
-    for node_id, body in raw.items():
-        node = _read_node(body)
-        if node is None:
-            message = 'A node is {"class_type": text, "inputs": object} and may have "_meta"; nothing else.'
-            errors.append(
-                FieldError(pointer=f"{pointer}/{node_id}", code="node_malformed", message=message, node_id=str(node_id))
-            )
-        else:
-            graph[str(node_id)] = node
+    graph, errors = _read_nodes(raw, pointer)
     if not errors:
-        errors.extend(_value_errors(graph, raw, pointer))
+        errors.extend(islice(_value_errors(graph, raw, pointer), MAX_ERRORS))
     if not errors and (knot := _cycle(graph)):
-        message = f"The nodes {' -> '.join(knot)} feed each other in a circle."
+        shown = knot if len(knot) <= MAX_CYCLE else [*knot[: MAX_CYCLE - 1], f"{len(knot) - MAX_CYCLE} more", knot[-1]]
+        message = f"The nodes {' -> '.join(shown)} feed each other in a circle."
         errors.append(
             FieldError(pointer=f"{pointer}/{knot[0]}", code="workflow_cycle", message=message, node_id=knot[0])
         )
     return graph, tuple(errors)
 
 
-def is_model(value: object) -> bool:
+def is_model(value: object) -> TypeGuard[str]:
     """Whether this is the name of a model file."""
     return isinstance(value, str) and value.endswith(MODEL_SUFFIXES)
 
@@ -120,6 +114,24 @@ def ancestors(graph: Graph, node_id: str) -> Iterator[str]:
 def _is_ui_format(raw: object) -> bool:
     """Whether this is what ComfyUI's editor saves: lists of nodes and links instead of nodes by id."""
     return isinstance(raw, dict) and isinstance(raw.get("nodes"), list) and isinstance(raw.get("links"), list)
+
+
+def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldError]]:
+    """The nodes, and what is wrong with their shape."""
+    graph: Graph = {}
+    errors: list[FieldError] = []
+    for node_id, body in raw.items():
+        node = _read_node(body)
+        if node is not None:
+            graph[str(node_id)] = node
+            continue
+        message = 'A node is {"class_type": text, "inputs": object} and may have "_meta"; nothing else.'
+        errors.append(
+            FieldError(pointer=f"{pointer}/{node_id}", code="node_malformed", message=message, node_id=str(node_id))
+        )
+        if len(errors) == MAX_ERRORS:
+            break
+    return graph, errors
 
 
 def _read_node(body: object) -> GraphNode | None:

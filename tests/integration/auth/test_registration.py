@@ -63,7 +63,7 @@ async def another(postgres: PostgresServer, **settings: object) -> AsyncIterator
 
 @pytest.fixture(scope="module")
 async def inviting(postgres_server: PostgresServer) -> AsyncIterator[System]:
-    async with another(postgres_server, registration="invite") as system:
+    async with another(postgres_server, registration="invite", hashing_threads=8) as system:
         yield system
 
 

@@ -9,8 +9,17 @@ from typing import Any
 import pytest
 
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.workflow import Graph, read_graph
-from scheduler.domain.catalog import Catalog, check, needs_of, read_catalog
+from contracts.workflow import MAX_ERRORS, Graph, read_graph
+from scheduler.domain.catalog import (
+    MAX_ANSWERED,
+    MAX_SUGGESTED_LENGTH,
+    MAX_SUGGESTED_NAMES,
+    Catalog,
+    check,
+    needs_of,
+    read_catalog,
+    with_suggestions,
+)
 
 CLASSES = {
     "CheckpointLoaderSimple": ClassSpec(
@@ -61,7 +70,7 @@ def test_a_graph_that_the_node_can_run_has_no_errors() -> None:
 @pytest.mark.parametrize(
     ("node", "code", "allowed"),
     [
-        ({"class_type": "EmptyImag", "inputs": {}}, "unknown_node_class", ("EmptyImage",)),
+        ({"class_type": "EmptyImag", "inputs": {}}, "unknown_node_class", None),
         ({"class_type": "EmptyImage", "inputs": {}}, "required_input_missing", None),
         ({"class_type": "EmptyImage", "inputs": {"width": 101}}, "value_out_of_range", (1.0, 100.0)),
         ({"class_type": "EmptyImage", "inputs": {"width": 0}}, "value_out_of_range", (1.0, 100.0)),
@@ -133,3 +142,115 @@ def test_a_report_that_is_not_what_its_digest_says_is_no_catalog() -> None:
     assert read_catalog(digest, "not base64!") is None
     bomb = zlib.compress(b" " * (64 << 20))
     assert read_catalog(hashlib.sha256(b" " * (64 << 20)).hexdigest(), base64.b64encode(bomb).decode()) is None
+
+
+def unknown(*names: str) -> Graph:
+    graph, errors = read_graph({str(number): {"class_type": name, "inputs": {}} for number, name in enumerate(names)})
+    assert not errors
+    return graph
+
+
+def suggested(graph: Graph) -> list[tuple[Any, ...] | None]:
+    return [error.allowed for error in with_suggestions(check(graph, CATALOG, UPLOADS), graph, CATALOG)]
+
+
+def test_an_unknown_class_comes_with_classes_of_a_similar_name() -> None:
+    assert suggested(unknown("EmptyImag", "SaveImages", "Qqqq")) == [("EmptyImage",), ("SaveImage", "LoadImage"), None]
+
+
+def test_other_errors_keep_what_would_be_valid() -> None:
+    loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "c.safetensors"}}
+    assert suggested(graph_of(**{"9": loader})) == [("a.safetensors", "b.safetensors")]
+
+
+def test_only_the_first_few_unknown_names_get_suggestions_however_often_each_is_there() -> None:
+    names = [f"EmptyImage{number}" for number in range(MAX_SUGGESTED_NAMES + 3)]
+    graph = unknown(*[name for name in names for _ in range(4)])
+    with_names = [allowed is not None for allowed in suggested(graph)]
+    assert with_names == [True] * 4 * MAX_SUGGESTED_NAMES + [False] * 4 * 3
+
+
+def test_a_name_too_long_for_a_class_gets_no_suggestions_and_takes_no_place() -> None:
+    long_names = ["EmptyImage" + "e" * MAX_SUGGESTED_LENGTH + str(number) for number in range(MAX_SUGGESTED_NAMES)]
+    assert suggested(unknown(*long_names, "EmptyImag")) == [None] * MAX_SUGGESTED_NAMES + [("EmptyImage",)]
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"class_type": "Unknown", "inputs": {}},
+        {"class_type": "EmptyImage", "inputs": {}},
+        {"class_type": "EmptyImage", "inputs": {"width": 101}},
+        {"class_type": "SaveImage", "inputs": {"images": ["1", 7]}},
+        {"class_type": "LoadImage", "inputs": {"image": "other"}},
+        {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "none"}},
+    ],
+)
+def test_a_check_stops_at_the_bound_of_errors(node: dict[str, Any]) -> None:
+    graph = graph_of(**{f"n{number}": node for number in range(1_900)})
+    assert len(check(graph, CATALOG, UPLOADS)) == MAX_ERRORS
+    assert len(check(graph, CATALOG, UPLOADS, at_most=3)) == 3
+
+
+def test_only_the_first_errors_say_what_would_be_valid() -> None:
+    loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "none"}}
+    errors = check(graph_of(**{f"n{number}": loader for number in range(200)}), CATALOG, UPLOADS)
+    assert [error.allowed is not None for error in errors] == [True] * MAX_ANSWERED + [False] * (100 - MAX_ANSWERED)
+
+
+class CountedText(str):
+    """A text that counts how often it is compared."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        CountedText.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_choosing_from_a_long_list_does_not_compare_with_each_of_its_values() -> None:
+    options = tuple(f"model-{number}" for number in range(5_000))
+    accepted = InputSpec(type="COMBO", required=True, options=options)
+    catalog = Catalog({"Loader": ClassSpec(inputs={"name": accepted}, outputs=(), output_node=True)})
+    raw = {str(n): {"class_type": "Loader", "inputs": {"name": CountedText("model-4999")}} for n in range(100)}
+    graph, _ = read_graph(raw)
+    CountedText.compared = 0
+    assert check(graph, catalog, UPLOADS) == ()
+    assert catalog.satisfies(["Loader.name=model-4999"])
+    assert CountedText.compared <= 2 * len(graph)
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, None, "model-x", 3.5, {"__value__": "a.safetensors"}])
+def test_a_value_that_no_list_can_hold_is_refused(value: Any) -> None:
+    loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": value}}
+    assert [error.code for error in check(graph_of(**{"9": loader}), CATALOG, UPLOADS)] == ["value_not_in_list"]
+
+
+def report_of(body: bytes) -> Catalog | None:
+    return read_catalog(hashlib.sha256(body).hexdigest(), base64.b64encode(zlib.compress(body)).decode())
+
+
+def test_a_catalog_is_read_class_by_class_with_any_white_space() -> None:
+    for written in (json.dumps(WRITTEN), json.dumps(WRITTEN, indent=2), f" {json.dumps(WRITTEN)}\n"):
+        catalog = report_of(written.encode())
+        assert catalog is not None
+        assert catalog.classes == CLASSES
+    empty = report_of(b"{}")
+    assert empty is not None
+    assert empty.classes == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"[]", b"{", b"null", b"{}{}", b'{"A"}', b'{"A":}', b'{"A":1}', b'{"A":{}}', b"{1:{}}", b'{"A":{},}',
+        b"\xff",
+        b'{"A":' + b"[" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_report_of_another_shape_is_no_catalog(body: bytes) -> None:
+    assert report_of(body) is None
+
+
+WRITTEN = {name: spec.model_dump(mode="json") for name, spec in CLASSES.items()}

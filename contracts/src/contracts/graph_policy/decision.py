@@ -40,6 +40,7 @@ class GraphRules:
     def __init__(self, classes: Mapping[str, ClassSpec]) -> None:
         self._classes = classes
         self._roles: dict[str, ClassRoles] = {}
+        self._options: dict[tuple[str, str], frozenset[Any]] = {}
 
     def violations(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
         """Everything that the policy refuses about a graph, at most ``MAX_ERRORS``. Pointers start at ``/workflow``.
@@ -91,6 +92,14 @@ class GraphRules:
         if known is None:
             known = self._roles[class_type] = ClassRoles(class_type, self._classes[class_type])
         return known
+
+    def has_option(self, class_type: str, name: str, value: Any) -> bool:
+        """Whether an input that the class declares lists a value. Takes the same time for any list."""
+        known = self._options.get((class_type, name))
+        if known is None:
+            known = frozenset(self._classes[class_type].inputs[name].options or ())
+            self._options[class_type, name] = known
+        return value in known
 
     def _of_inputs(self, graph: Graph, node: GraphNode, judge: "_Judge") -> Iterator[FieldError]:
         for name, value in node.inputs.items():
@@ -180,7 +189,7 @@ class _Judge:
         options = accepted.options or () if accepted is not None else ()
         if not self.rules.allows_explicitly(self.class_type, self.spec):
             return _error(self.node_id, name, "folder_not_allowed", f"{name} names a folder of the node: not allowed.")
-        if isinstance(value, str) and value in options:
+        if isinstance(value, str) and options and self.graph_rules.has_option(self.class_type, name, value):
             return None
         message = f"{name} is none of the {len(options)} folders that a node of the fleet has."
         return _error(self.node_id, name, "folder_not_allowed", message, options[:MAX_ALLOWED])
@@ -190,7 +199,7 @@ class _Judge:
             message = f"{name} takes one of its options, spelled out in the workflow itself."
             return _error(self.node_id, name, "literal_required", message)
         if accepted is not None and accepted.options is not None:
-            if value in accepted.options:
+            if self.graph_rules.has_option(self.class_type, name, value):
                 return None
             return _not_listed(self.node_id, name, accepted.options)
         listed = self.graph_rules.models_by_name.get(name.rpartition(".")[2], frozenset())

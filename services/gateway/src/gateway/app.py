@@ -47,10 +47,10 @@ from gateway.api.document import complete
 from gateway.api.guard import Guard
 from gateway.api.me import add_me
 from gateway.clients.pictures import Pictures
-from gateway.consumers.door import open_door
+from gateway.consumers.door import DoorRates, open_door
 from gateway.consumers.grants import serve_grants
 from gateway.consumers.purges import remove_purged
-from gateway.consumers.tiers import hear_tiers
+from gateway.consumers.tiers import hear_limits
 from gateway.domain.keys import derive
 from gateway.domain.rate_limit import HOUR_S, HOURLY, Policy, policy
 from gateway.domain.room import Room
@@ -162,13 +162,15 @@ def create_app(settings: Settings) -> FastAPI:
     workflow_store = Workflows(database)
     saved = SavedWorkflows(workflow_store, cursor_key=cursor_key)
     submitter = Submitter(bus, fleet=fleet_view, saved=saved, pins=pins, used=me.used)
-    open_door(bus, submitter, settings.public_url, used=me.used)
+    door_rates = DoorRates(limiter if rates else None, me)
+    open_door(bus, submitter, settings.public_url, rates=door_rates, used=me.used)
     serve_grants(bus, inputs, outputs)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # The bus does not wait for the database: without it only the bytes of results are away.
-        async with running("gateway", bus, loops=(*loops, hear_tiers(bus, me.limits_changed))):
+        hearing = hear_limits(bus, tier_changed=me.limits_changed, user_changed=me.user_changed)
+        async with running("gateway", bus, loops=(*loops, hearing)):
             yield
         await limiter.stop()
         await counts.stop()

@@ -16,9 +16,9 @@ from contracts.wire.errors import Refusal
 from door.client_ip import Clients, network_of, site
 from door.credential import presented
 from gateway.domain import rate_limit
-from gateway.domain.errors import RateLimited
+from gateway.domain.errors import BatchTooLarge
 from gateway.domain.rate_limit import Policy, policy
-from gateway.usecases.limit_rate import RateLimiter
+from gateway.usecases.limit_rate import RateLimiter, used_up
 
 LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh"))
 REGISTER = "/api/v1/auth/register"
@@ -72,10 +72,13 @@ _NOT_COUNTED = _Counted([])
 
 
 class Admission:
-    """ASGI middleware. Puts ``client_ip``, ``principal`` and ``refusal`` into the request's state.
+    """ASGI middleware. Puts ``client_ip``, ``principal``, ``refusal`` and ``charge`` into the request's state.
 
     ``refusal`` says why a credential has no principal, for routes that need one; others never look. A credential that
     is not yet known is counted like none at all until auth has said whose it is: nobody guesses faster than that.
+
+    ``charge`` is for routes that do the work of several requests: called with how many more this one counts as, it
+    raises RateLimited where they are not left, and BatchTooLarge where no minute has so many.
 
     Args:
         app: what is inside.
@@ -106,11 +109,18 @@ class Admission:
         except Refusal as refusal:  # logins, while nobody counts
             counted = _Counted([], refusal)
 
+        async def charge(more: int) -> None:
+            nonlocal counted
+            counted = await self._charge(scope, more) if more else counted
+            if counted.refusal is not None:
+                raise counted.refusal
+
+        state["charge"] = charge
+
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *counted.headers]
-                if message["status"] in TELLS_NOTHING:
-                    self._refund(counted.refundable)
+                self._settle(counted, message["status"])
                 self._note(scope)
             await send(message)
 
@@ -118,6 +128,11 @@ class Admission:
         if counted.refusal is not None:
             inside = problem_response(Request(scope), counted.refusal.refused)
         await inside(scope, receive, send_counted)
+
+    def _settle(self, counted: _Counted, status: int) -> None:
+        """Give tokens back once it is known that the answer tells nothing."""
+        if status in TELLS_NOTHING:
+            self._refund(counted.refundable)
 
     def _note(self, scope: Scope) -> None:
         """Have a request counted that found a route, by the route's template: paths name jobs and people."""
@@ -184,23 +199,27 @@ class Admission:
 
     async def _let_in(self, principal: Principal, scope: Scope) -> _Counted:
         scope["state"]["principal"] = principal
-        if principal.requests_per_minute is None:
-            return _NOT_COUNTED
-        name = "read" if scope["method"] in READS else "write"
-        return await self._take(policy(name, principal.requests_per_minute), principal.tenant)
+        return await self._take(_policy_of(principal, scope), principal.tenant)
 
-    async def _take(self, counted_by: Policy | None, whose: str) -> _Counted:
+    async def _charge(self, scope: Scope, more: int) -> _Counted:
+        """Count a request that was let in as so many more."""
+        principal = scope["state"]["principal"]
+        counted_by = _policy_of(principal, scope)
+        if counted_by is not None and self._limiter is not None and more >= counted_by.limit:
+            raise BatchTooLarge(jobs=more + 1, limit=counted_by.limit)
+        return await self._take(counted_by, principal.tenant, more)
+
+    async def _take(self, counted_by: Policy | None, whose: str, count: int = 1) -> _Counted:
         if counted_by is None or self._limiter is None:
             return _NOT_COUNTED
         key = counted_by.key(whose)
-        verdict = self._limiter.take_now(key, counted_by) or await self._limiter.take(key, counted_by)
+        verdict = self._limiter.take_now(key, counted_by, count) or await self._limiter.take(key, counted_by, count)
         headers = rate_limit.headers(counted_by, verdict)
-        if verdict.allowed:
-            return _Counted(headers)
-        used_up = RateLimited(
-            limit=counted_by.limit,
-            window=counted_by.window_s,
-            policy=counted_by.name,
-            retry_after_s=verdict.reset_s,
-        )
-        return _Counted(headers, used_up)
+        return _Counted(headers, None if verdict.allowed else used_up(counted_by, verdict))
+
+
+def _policy_of(principal: Principal, scope: Scope) -> Policy | None:
+    """What counts a user's request; None where its requests are not limited."""
+    if principal.requests_per_minute is None:
+        return None
+    return policy("read" if scope["method"] in READS else "write", principal.requests_per_minute)

@@ -48,6 +48,7 @@ _OF_PATH: tuple[tuple[str, str, tuple[type[Refusal], ...]], ...] = (
     (_SUBMITS, "422", (scheduler.InvalidWorkflow, scheduler.KeyReused)),
     (_SUBMITS, "429", (scheduler.QuotaExceeded, scheduler.QueueFull)),
     (_SUBMITS, "503", (scheduler.NoFleet,)),
+    (r"POST /api/v1/jobs/batch", "422", (errors.BatchTooLarge,)),
     (r"POST /api/v1/(jobs|generate)", "404", (errors.UnknownWorkflow,)),
     (r"POST /api/v1/generate", "409", (errors.JobCancelled,)),
     (r"POST /api/v1/generate", "422", (errors.JobFailed,)),
@@ -93,7 +94,7 @@ _SAID: dict[str, str | int] = {
     "scope": "jobs:write", "service": "scheduler", "limit": 100, "left": 2, "images": 4, "cap": 10, "window": 60,
     "policy": "requests", "expected": "application/json", "seconds": 30, "status": "processing", "state": "running",
     "node": "n-1", "width": 60_000, "height": 60_000, "files": 1000,
-    "bytes": 1 << 30, "kind": "PNG", "formats": "PNG, JPEG, WebP",
+    "bytes": 1 << 30, "jobs": 100, "kind": "PNG", "formats": "PNG, JPEG, WebP",
 }  # fmt: skip
 
 

@@ -1,12 +1,13 @@
 """What the fleet can run."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
 
 from chassis.bus import Bus
+from chassis.offload import offload
 from contracts.auth import MissingScope, Scope
 from contracts.scheduler import READ_CLASSES, ReadClasses
 from gateway.api.access import Reader, Watcher
@@ -47,7 +48,7 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
     async def models(tenant: Reader, request: Request) -> Response:
         """Of all nodes that were seen within a day, for the node classes that your policy allows."""
         found = (await fleet.read(tenant)).models
-        return _unless_kept(request, ModelsBody(models={name: list(files) for name, files in found.items()}))
+        return _unless_kept(request, await offload(_written, found))
 
     @routes.get(
         "/nodes/classes",
@@ -76,14 +77,17 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
             raise MissingScope(scope=Scope.ADMIN)
         query = ReadClasses(name=name, after=cursor, limit=limit, refused=everything)
         page = await bus.ask(READ_CLASSES, query, tenant=principal.tenant)
-        return _unless_kept(request, present_classes(page))
+        return _unless_kept(request, await offload(lambda: present_classes(page).model_dump_json().encode()))
 
     return routes
 
 
-def _unless_kept(request: Request, body: BaseModel) -> Response:
+def _written(models: Mapping[str, Sequence[str]]) -> bytes:
+    return ModelsBody(models={name: list(files) for name, files in models.items()}).model_dump_json().encode()
+
+
+def _unless_kept(request: Request, content: bytes) -> Response:
     """The body, unless the client says that it has it."""
-    content = body.model_dump_json().encode()
     headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Cache-Control": "private, no-cache"}
     if matches(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)

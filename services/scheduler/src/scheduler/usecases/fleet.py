@@ -2,18 +2,19 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import Context
+from itertools import islice
 from time import monotonic
 
 from chassis.logs import log
+from chassis.offload import offload
 from chassis.postgres import Database
 from chassis.statement import Connection
 from contracts.graph_policy.class_decision import ClassPolicy
 from contracts.graph_policy.policy import TenantPolicy
-from contracts.scheduler import ClassPage, Fleet, InvalidWorkflow, NodeSummary, NoFleet, ReadClasses
-from contracts.workflow import Graph, is_model
-from scheduler.domain.catalog import Catalog, check, needs_of, read_catalog
+from contracts.scheduler import ClassPage, Fleet, NodeSummary, ReadClasses
+from scheduler.domain.catalog import Catalog, read_catalog
 from scheduler.domain.fleet_classes import page_of
 from scheduler.store import nodes
 
@@ -46,29 +47,10 @@ class FleetKnowledge:
         self._nodes_until = 0.0
         self._refreshing: asyncio.Task[None] | None = None
 
-    async def needs(self, graph: Graph, uploads: frozenset[str], policy: TenantPolicy) -> tuple[str, ...]:
-        """What a node must have to run the graph; at least one node of the fleet has it.
-
-        Args:
-            graph: a graph without errors.
-            uploads: ids that it may name where a node takes a file.
-            policy: of the tenant.
-
-        Raises:
-            InvalidWorkflow: no node can run it, or the policy refuses it; says what the closest node lacks.
-            NoFleet: no node has joined yet.
-        """
+    async def catalogs(self) -> Sequence[Catalog]:
+        """What the nodes that were seen lately can run, each kind of node once; none where no node has joined yet."""
         await self._refresh_nodes()
-        catalogs = [self._catalogs[digest] for digest in self._digests]
-        if not catalogs:
-            raise NoFleet(retry_after_s=5)
-        findings = []
-        for catalog in catalogs:
-            errors = check(graph, catalog, uploads, policy)
-            if not errors:
-                return needs_of(graph, catalog)
-            findings.append(errors)
-        raise InvalidWorkflow(min(findings, key=len))
+        return [self._catalogs[digest] for digest in self._digests]
 
     def expect_requirements(self) -> None:
         """There may be requirements that this process does not know yet."""
@@ -92,7 +74,10 @@ class FleetKnowledge:
         if not self._all_known:
             await self._learn_requirements(connection)
         if digest not in self._runnable:
-            self._runnable[digest] = {key for key, needs in self._needs.items() if catalog.satisfies(needs)}
+            needs = dict(self._needs)
+            met = await offload(_met, needs, catalog)
+            learned = dict(islice(self._needs.items(), len(needs), None))  # meanwhile; none is ever forgotten
+            self._runnable[digest] = met | _met(learned, catalog)
         return list(self._runnable[digest])
 
     async def only_here(self, connection: Connection, node: str, requirements: Sequence[int]) -> list[int]:
@@ -118,39 +103,24 @@ class FleetKnowledge:
     async def read(self, policy: TenantPolicy | None = None) -> Fleet:
         """What the nodes that were seen lately can run; only what the policy allows, if one is given."""
         await self._refresh_nodes()
-        judge = ClassPolicy(policy) if policy is not None else None
-        common: dict[str, Counter[str]] = {}
-        classes: set[str] = set()
-        for digest in self._digests:
-            for name, spec in self._catalogs[digest].classes.items():
-                if judge is not None and not judge.decide(name, spec).allowed:
-                    continue
-                classes.add(name)
-                for field, accepted in spec.inputs.items():
-                    models = [option for option in accepted.options or () if is_model(option)]
-                    if models:
-                        common.setdefault(f"{name}.{field}", Counter()).update(map(str, models))
-        ordered = {field: self._most_common_first(field, counts) for field, counts in sorted(common.items())}
+        catalogs = [self._catalogs[digest] for digest in self._digests]
+        models, classes = await offload(_offered, catalogs, self._loaded, policy)
         return Fleet(
-            models=ordered,
-            default_models=self._defaults(ordered.get(CHECKPOINTS, ())),
-            classes=tuple(sorted(classes)),
+            models=models,
+            default_models=self._defaults(models.get(CHECKPOINTS, ())),
+            classes=classes,
             nodes=tuple(self._nodes),
         )
 
     async def classes(self, query: ReadClasses, policy: TenantPolicy | None = None) -> ClassPage:
         """A page of the node classes that the nodes which were seen lately have, as far as the policy allows them."""
         await self._refresh_nodes()
-        return page_of([self._catalogs[digest].classes for digest in self._digests], query, policy)
+        return await offload(page_of, [self._catalogs[digest].classes for digest in self._digests], query, policy)
 
     def _defaults(self, checkpoints: Sequence[str]) -> tuple[str, ...]:
         if self._default_models:
             return tuple(model for model in self._default_models if model in checkpoints)
         return tuple(model for model in checkpoints if model in self._joined_with)
-
-    def _most_common_first(self, field: str, counts: Counter[str]) -> tuple[str, ...]:
-        """What is as common as another but loaded already starts sooner."""
-        return tuple(sorted(counts, key=lambda model: (-counts[model], -self._loaded[f"{field}={model}"], model)))
 
     async def _refresh_nodes(self) -> None:
         if monotonic() < self._nodes_until:
@@ -177,9 +147,37 @@ class FleetKnowledge:
     async def _catalog(self, connection: Connection, digest: str) -> Catalog | None:
         if digest not in self._catalogs:
             stored = await nodes.catalog(connection, digest)
-            catalog = read_catalog(digest, stored) if stored else None
+            catalog = await offload(read_catalog, digest, stored) if stored else None
             if catalog is None:
                 log.error("scheduler.catalog_unreadable", digest=digest)
                 return None
             self._catalogs[digest] = catalog
         return self._catalogs[digest]
+
+
+def _met(requirements: Mapping[int, tuple[str, ...]], catalog: Catalog) -> set[int]:
+    """The requirements that a node with this catalog meets."""
+    return {key for key, needs in requirements.items() if catalog.satisfies(needs)}
+
+
+def _offered(
+    catalogs: Sequence[Catalog], loaded: Counter[str], policy: TenantPolicy | None
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Models by loader input, the most common first, and the names of all classes, as far as the policy allows them.
+
+    Of equally common models, those that are loaded already come first: they start sooner.
+    """
+    judge = ClassPolicy(policy) if policy is not None else None
+    common: dict[str, Counter[str]] = {}
+    classes: set[str] = set()
+    for catalog in catalogs:
+        allowed = {name for name, spec in catalog.classes.items() if judge is None or judge.decide(name, spec).allowed}
+        classes |= allowed
+        for field, models in catalog.models.items():
+            if field.rpartition(".")[0] in allowed:
+                common.setdefault(field, Counter()).update(models)
+    ordered = {
+        field: tuple(sorted(counts, key=lambda model: (-counts[model], -loaded[f"{field}={model}"], model)))
+        for field, counts in sorted(common.items())
+    }
+    return ordered, tuple(sorted(classes))
