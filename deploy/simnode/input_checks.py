@@ -73,7 +73,7 @@ class InputChecker:
             text = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
             return problem("bad_linked_input", text, field.name, {**facts, "received_value": link})
         received = self._catalog.of(self._prompt[link[0]]).outputs[link[1]]
-        if "*" in (received, field.type_name) or received == field.type_name:
+        if {"*", "COMFY_MATCHTYPE_V3"} & {received, field.type_name} or received == field.type_name:
             return None
         details = f"{field.name}, received_type({received}) mismatch input_type({field.type_name})"
         extra = {**facts, "received_type": received, "linked_node": link}

@@ -101,11 +101,14 @@ JOB_ERRORS = {
     "quota.images_exceeded": "The day's image quota is used up, so nothing that the job made was stored.",
     "workflow.answer_too_large": "The node's record of the job is too large: the workflow makes megabytes of text.",
     "workflow.answer_unreadable": "The node's record of the job cannot be read. Check what the workflow outputs.",
+    "workflow.class_not_allowed": "Your graph policy refuses a class of the workflow. The message names it, why, "
+    "and who can allow it.",
     "workflow.execution_failed": "A node of the workflow failed; the message is its own.",
     "workflow.output_name_invalid": "An output has a file name that is not valid UTF-8, so it cannot be fetched.",
     "workflow.output_too_large": "An output is larger than what can be stored.",
     "workflow.rejected": "ComfyUI did not accept the workflow.",
     "workflow.too_many_outputs": "The job has too many outputs.",
+    "workflow.value_not_allowed": "An input that names a file, folder or model has a value that it may not have.",
 }
 
 
@@ -290,7 +293,7 @@ class CancelJob(Command):
 
 
 class ReadFleet(Command):
-    """Ask what the fleet can run."""
+    """Ask what the fleet can run, for the tenant in the subject or, without one, at all."""
 
 
 class Fleet(Fact):
@@ -298,9 +301,11 @@ class Fleet(Fact):
 
     Attributes:
         models: model files by loader input: most common first, of equally common ones those that nodes have loaded.
+        default_models: checkpoints that a submission without a model may run on, best first.
     """
 
     models: dict[str, tuple[str, ...]]
+    default_models: tuple[str, ...] = ()
     classes: tuple[str, ...]
     nodes: tuple["NodeSummary", ...]
 
@@ -400,23 +405,30 @@ class Beaten(Fact):
 
 
 class ReadClasses(Command):
-    """Ask for a page of the node classes that the fleet can run, by name.
+    """Ask for a page of the node classes that the tenant in the subject may use; without a tenant, of all, by name.
 
     Attributes:
         name: only this one.
         after: the last name of the page before.
+        refused: also those that the tenant may not use.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     after: Annotated[str, Field(max_length=200)] | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 100
+    refused: bool = False
 
 
 class FleetClass(Fact):
-    """A node class as the fleet has it: an input's options are those of all nodes, 1,000 at most."""
+    """A node class as the fleet has it: an input's options are those of all nodes, 1,000 at most.
+
+    Attributes:
+        refused: why the tenant may not use it, and who can allow it; None if it may.
+    """
 
     name: str
     spec: ClassSpec
+    refused: str | None = None
 
 
 class ClassPage(Fact):

@@ -23,6 +23,7 @@ from contracts.gateway import (
     OutputGrant,
     OutputsGranted,
 )
+from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.scheduler import (
     ASK_WORK,
     BEAT,
@@ -47,6 +48,7 @@ from contracts.scheduler import (
 from contracts.wire.topic import FLEET, Address
 
 PATIENCE_S = 40.0
+OPEN = TenantPolicy(mode=GraphPolicy.OPEN)
 
 
 class Scene:
@@ -110,14 +112,23 @@ class Scheduler(Scene):
     async def give(
         self,
         graph: dict[str, Any],
+        *,
         run_within_s: float | None = None,
         attempt: int = 1,
         inputs: tuple[UUID, ...] = (),
         images: int = 1_000,
+        policy: TenantPolicy = OPEN,
     ) -> Assignment:
         ref = AttemptRef(job_id=uuid4(), tenant_id=uuid4(), attempt=attempt, lease_token=uuid4())
         assignment = Assignment(
-            ref=ref, prompt_id=uuid4(), graph=graph, inputs=inputs, lease_s=15, run_within_s=run_within_s, images=images
+            ref=ref,
+            prompt_id=uuid4(),
+            graph=graph,
+            inputs=inputs,
+            lease_s=15,
+            run_within_s=run_within_s,
+            images=images,
+            policy=policy,
         )
         self.offers.append(assignment)
         await self.note()

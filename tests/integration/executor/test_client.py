@@ -44,13 +44,27 @@ def journal(tmp_path: Path) -> Any:
     journal.close()
 
 
-async def test_which_classes_are_outputs_is_read_and_any_may_be_one_before(client: ComfyUI) -> None:
-    """A prompt that is posted before, after a restart, must not be answered with another's files either."""
+async def test_classes_of_a_node_are_known_once_it_is_online(client: ComfyUI) -> None:
     state = NodeState(client, catalog_every_s=60)
     classes = ("SaveImage", "PreviewAudio", "PreviewAny", "EmptyAudio", "ImageInvert")
-    assert [state.shows(name) for name in classes] == [True] * 5
     await state.look()
-    assert [state.shows(name) for name in classes] == [True, True, True, False, False]
+    assert state.online
+    assert state.classes is not None
+    assert [state.classes.shows(name) for name in classes] == [True, True, True, False, False]
+
+
+async def test_model_in_the_output_folder_is_not_offered(client: ComfyUI, tmp_path: Path) -> None:
+    written = tmp_path / "node/output/checkpoints/00-evil_00001_.safetensors"
+    written.parent.mkdir(parents=True)
+    written.write_bytes(b"")
+    listed = (await client.object_info())["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0]
+    assert written.name in listed
+    assert await client.written_models() == {written.name}
+    state = NodeState(client, catalog_every_s=60)
+    await state.look()
+    assert state.classes is not None
+    offered = state.classes.specs["CheckpointLoaderSimple"].inputs["ckpt_name"].options
+    assert offered == tuple(name for name in listed if name != written.name)
 
 
 async def test_a_prompt_runs_and_its_files_are_given_out(client: ComfyUI, either_node: Node) -> None:

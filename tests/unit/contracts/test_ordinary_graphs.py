@@ -2,6 +2,7 @@
 
 import pytest
 
+from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.workflow import ancestors, read_graph
 from scheduler.domain.catalog import Catalog, check
 from tests.ordinary_graphs.builder import UPLOADS, OrdinaryGraph
@@ -16,6 +17,10 @@ SHAPES = {
     *("txt2video", "img2video", "video2video", "audio", "exported"),
 }
 
+# StringFormat evaluates Python format strings, and no bound sees the cost of ImageCompositor.
+REFUSED = {"prompt_filled_into_a_template", "layers_composed"}
+STRICT, OPEN = TenantPolicy(mode=GraphPolicy.STRICT), TenantPolicy(mode=GraphPolicy.OPEN)
+
 every_graph = pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.name)
 
 
@@ -29,7 +34,9 @@ def test_corpus_has_a_hundred_different_graphs_of_every_shape() -> None:
 def test_ordinary_graph_passes_the_checks_of_a_submission(graph: OrdinaryGraph) -> None:
     read, errors = read_graph(graph.workflow)
     assert not errors
-    assert check(read, CATALOG, graph.uploads) == ()
+    assert check(read, CATALOG, graph.uploads, OPEN) == ()
+    refused = {error.code for error in check(read, CATALOG, graph.uploads, STRICT)}
+    assert refused == ({"node_class_not_allowed"} if graph.name in REFUSED else set())
 
 
 @every_graph
@@ -42,7 +49,7 @@ def test_every_node_of_an_ordinary_graph_feeds_an_output(graph: OrdinaryGraph) -
 @pytest.mark.parametrize("graph", [graph for graph in GRAPHS if graph.uploads], ids=lambda graph: graph.name)
 def test_ordinary_graph_is_refused_without_its_uploads(graph: OrdinaryGraph) -> None:
     read, _ = read_graph(graph.workflow)
-    errors = check(read, CATALOG, frozenset())
+    errors = check(read, CATALOG, frozenset(), OPEN)
     assert {error.code for error in errors} == {"file_not_uploaded"}
 
 

@@ -7,7 +7,7 @@ import zlib
 from typing import Any
 
 from contracts.catalog import ClassSpec
-from executor.domain.catalog import read_catalog, report
+from executor.domain.catalog import flexible_classes, read_catalog, report
 
 
 def described(required: dict[str, Any], optional: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -109,3 +109,34 @@ def test_a_catalog_that_is_too_large_has_fewer_options_and_still_every_class() -
 
 def test_a_million_classes_are_bounded() -> None:
     assert len(read_catalog({str(number): {"input": {}} for number in range(30_000)})) == 20_000
+
+
+JOB = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
+
+
+def test_choices_that_belong_to_somebody_are_left_out() -> None:
+    stock: dict[str, Any] = {"python_module": "comfy_extras.nodes_dataset"}
+    folders = ["3d", "comfyfleet", "a/comfyfleet", JOB, f"{JOB}/1", "cats"]
+    models = ["a.safetensors", f"{JOB}/1/evil.safetensors", f"sub\\{JOB}\\1\\evil.safetensors", "00-evil.safetensors"]
+    info = {
+        "LoadImageDataSetFromFolder": described({"folder": ["COMBO", {"options": folders}]}, **stock)["X"],
+        "CheckpointLoaderSimple": described({"ckpt_name": [models]}, python_module="nodes")["X"],
+        "LoadLatent": described({"latent": [["other.latent"]]}, python_module="nodes")["X"],
+        "Pack": described({"clip": [["other.mp4"]], "style": [["a", "b"]]}, python_module="custom_nodes.pack")["X"],
+    }
+    read = read_catalog(info, frozenset({"00-evil.safetensors"}))
+    assert read["LoadImageDataSetFromFolder"].inputs["folder"].options == ("3d", "cats")
+    assert read["CheckpointLoaderSimple"].inputs["ckpt_name"].options == ("a.safetensors",)
+    for spec in (read["LoadLatent"].inputs["latent"], read["Pack"].inputs["clip"]):
+        assert (spec.options, spec.upload) == (None, True)
+    assert read["Pack"].inputs["style"].options == ("a", "b")
+
+
+def test_pack_class_with_empty_optional_inputs_may_take_any_name() -> None:
+    info = {
+        name: described({"a": ["IMAGE"]}, python_module=module)["X"]
+        for name, module in (("Pack", "custom_nodes.pack"), ("Stock", "nodes"), ("Fixed", "custom_nodes.pack"))
+    }
+    info["Pack"]["input"]["optional"] = info["Stock"]["input"]["optional"] = {}
+    info["Fixed"]["input"]["optional"] = {"mask": ["MASK"]}
+    assert flexible_classes(info) == {"Pack"}

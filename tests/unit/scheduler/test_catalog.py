@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from contracts.catalog import ClassSpec, InputSpec
+from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.workflow import MAX_ERRORS, Graph, read_graph
 from scheduler.domain.catalog import (
     MAX_ANSWERED,
@@ -26,6 +27,7 @@ CLASSES = {
         inputs={"ckpt_name": InputSpec(type="COMBO", required=True, options=("a.safetensors", "b.safetensors"))},
         outputs=("MODEL", "CLIP", "VAE"),
         output_node=False,
+        module="nodes",
     ),
     "EmptyImage": ClassSpec(
         inputs={
@@ -34,17 +36,22 @@ CLASSES = {
         },
         outputs=("IMAGE",),
         output_node=False,
+        module="nodes",
     ),
     "LoadImage": ClassSpec(
         inputs={"image": InputSpec(type="COMBO", required=True, upload=True)},
         outputs=("IMAGE", "MASK"),
         output_node=False,
+        module="nodes",
     ),
-    "SaveImage": ClassSpec(inputs={"images": InputSpec(type="IMAGE", required=True)}, outputs=(), output_node=True),
+    "SaveImage": ClassSpec(
+        inputs={"images": InputSpec(type="IMAGE", required=True)}, outputs=(), output_node=True, module="nodes"
+    ),
 }
 CATALOG = Catalog(CLASSES)
 MINE = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
 UPLOADS = frozenset({MINE})
+OPEN = TenantPolicy(mode=GraphPolicy.OPEN)
 
 
 def graph_of(**changes: Any) -> Graph:
@@ -80,7 +87,7 @@ def test_a_graph_that_the_node_can_run_has_no_errors() -> None:
         ({"class_type": "LoadImage", "inputs": {"image": f"comfyfleet/{MINE}"}}, "file_not_uploaded", None),
         ({"class_type": "LoadImage", "inputs": {"image": f"{MINE} [output]"}}, "file_not_uploaded", None),
         ({"class_type": "LoadImage", "inputs": {"image": {"__value__": MINE}}}, "file_not_uploaded", None),
-        ({"class_type": "LoadImage", "inputs": {"image": ["1", 0]}}, "file_not_uploaded", None),
+        ({"class_type": "LoadImage", "inputs": {"image": ["1", 0]}}, "link_not_allowed", None),
         ({"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": MINE}}, "upload_misplaced", None),
         ({"class_type": "SaveImage", "inputs": {"images": ["1", 1]}}, "broken_link", (0,)),
     ],
@@ -204,22 +211,32 @@ class CountedText(str):
         return str.__eq__(self, other)
 
 
-def test_choosing_from_a_long_list_does_not_compare_with_each_of_its_values() -> None:
+@pytest.mark.parametrize(("loader", "name"), [("Loader", "name"), ("CheckpointLoaderSimple", "ckpt_name")])
+def test_choosing_from_a_long_list_does_not_compare_with_each_of_its_values(loader: str, name: str) -> None:
     options = tuple(f"model-{number}" for number in range(5_000))
     accepted = InputSpec(type="COMBO", required=True, options=options)
-    catalog = Catalog({"Loader": ClassSpec(inputs={"name": accepted}, outputs=(), output_node=True)})
-    raw = {str(n): {"class_type": "Loader", "inputs": {"name": CountedText("model-4999")}} for n in range(100)}
+    catalog = Catalog({loader: ClassSpec(inputs={name: accepted}, outputs=(), output_node=True, module="nodes")})
+    raw = {str(n): {"class_type": loader, "inputs": {name: CountedText("model-4999")}} for n in range(100)}
     graph, _ = read_graph(raw)
     CountedText.compared = 0
-    assert check(graph, catalog, UPLOADS) == ()
-    assert catalog.satisfies(["Loader.name=model-4999"])
+    assert check(graph, catalog, UPLOADS, OPEN) == ()
+    assert catalog.satisfies([f"{loader}.{name}=model-4999"])
     assert CountedText.compared <= 2 * len(graph)
 
 
-@pytest.mark.parametrize("value", [{"a": 1}, None, "model-x", 3.5, {"__value__": "a.safetensors"}])
-def test_a_value_that_no_list_can_hold_is_refused(value: Any) -> None:
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ({"a": 1}, "literal_required"),
+        (None, "literal_required"),
+        ("model-x", "value_not_in_list"),
+        (3.5, "value_not_in_list"),
+        ({"__value__": "a.safetensors"}, "literal_required"),
+    ],
+)
+def test_a_value_that_no_list_can_hold_is_refused(value: Any, code: str) -> None:
     loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": value}}
-    assert [error.code for error in check(graph_of(**{"9": loader}), CATALOG, UPLOADS)] == ["value_not_in_list"]
+    assert [error.code for error in check(graph_of(**{"9": loader}), CATALOG, UPLOADS)] == [code]
 
 
 def report_of(body: bytes) -> Catalog | None:

@@ -23,6 +23,7 @@ from scheduler.usecases.announce import Announcer
 from scheduler.usecases.ask_work import WorkDesk
 from scheduler.usecases.attempt_course import AttemptCourse
 from scheduler.usecases.cancel_job import JobCanceller
+from scheduler.usecases.class_rule_cache import ClassRuleCache
 from scheduler.usecases.dead_letters import DeadLetters
 from scheduler.usecases.erase_tenants import TenantEraser
 from scheduler.usecases.expire_jobs import JobExpirer
@@ -39,6 +40,7 @@ from scheduler.usecases.reserve_images import ImageReserver
 from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
+from scheduler.usecases.tenant_policies import TenantPolicies
 from scheduler.usecases.withdraw_attempts import Withdrawals
 
 WORK_CHANNEL = "work"  # notified by the trigger tenants_ready (migration 0001)
@@ -57,14 +59,29 @@ def create_app(settings: Settings) -> FastAPI:
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("scheduler"),
     )
-    fleet = FleetKnowledge(database, online_s=settings.lease_s, forgotten_s=settings.node_forgotten_s)
+    fleet = FleetKnowledge(
+        database,
+        online_s=settings.lease_s,
+        forgotten_s=settings.node_forgotten_s,
+        default_models=settings.default_model_names,
+    )
     reader = JobReader(database)
     announcer = Announcer(bus)
-    desk = WorkDesk(database, fleet, announcer, lease_s=settings.lease_s, frames_per_image=settings.frames_per_image)
-    course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts, lease_s=settings.lease_s)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
+    rules = ClassRuleCache(database, bus)
+    policies = TenantPolicies(limits=limits, rules=rules)
+    desk = WorkDesk(
+        database,
+        fleet,
+        announcer,
+        policies=policies,
+        lease_s=settings.lease_s,
+        frames_per_image=settings.frames_per_image,
+    )
+    course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts, lease_s=settings.lease_s)
     submitter = JobSubmitter(
         limits=limits,
+        policies=policies,
         fleet=fleet,
         admission=JobAdmission(database, reader),
         queued=desk.wake,
@@ -77,16 +94,16 @@ def create_app(settings: Settings) -> FastAPI:
         submitter=submitter,
         reader=reader,
         canceller=canceller,
-        fleet=fleet,
         uses=UseReader(database, limits=limits),
     )
+    consumers.register_fleet(bus, fleet=fleet, policies=policies)
     dead_letters = DeadLetters(database, course)
     consumers.register_attempts(
         bus,
         desk=desk,
         course=course,
         reserver=ImageReserver(database),
-        heartbeats=Heartbeats(database, lease_s=settings.lease_s),
+        heartbeats=Heartbeats(database, lease_s=settings.lease_s, forgotten_s=settings.node_forgotten_s),
         dead_letters=dead_letters,
     )
     consumers.register_operations(
@@ -115,6 +132,7 @@ def create_app(settings: Settings) -> FastAPI:
         retention_loop(purger, every_s=settings.retention_every_s),
         erasure_loop(TenantEraser(database, bus, canceller)),
         consumers.hear_changes(bus, limits),
+        consumers.hear_class_rules(bus, rules),
     ]
 
     @asynccontextmanager

@@ -11,7 +11,8 @@ from chassis.logs import log
 from chassis.loop import Loop
 from chassis.postgres import AWAY
 from chassis.served import Request
-from contracts.auth import TIER_CHANGED, USER_CHANGED, UnknownTenant, UserChanged
+from contracts.auth import CLASS_RULES_CHANGED, TIER_CHANGED, USER_CHANGED, UnknownTenant, UserChanged
+from contracts.graph_policy.policy import ClassRules, TenantPolicy
 from contracts.operations import (
     INSPECT_JOB,
     LIST_DEAD_LETTERS,
@@ -90,6 +91,7 @@ from contracts.wire.topic import FLEET, Address
 from scheduler.usecases.ask_work import WorkDesk
 from scheduler.usecases.attempt_course import AttemptCourse
 from scheduler.usecases.cancel_job import JobCanceller
+from scheduler.usecases.class_rule_cache import READ_EVERY_S, ClassRuleCache
 from scheduler.usecases.dead_letters import DeadLetters
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
@@ -104,6 +106,7 @@ from scheduler.usecases.reserve_images import ImageReserver
 from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
+from scheduler.usecases.tenant_policies import TenantPolicies
 
 HEAR_EVERY_S = 3600.0  # once it hears there is nothing left to do
 
@@ -114,7 +117,6 @@ def register_jobs(
     submitter: JobSubmitter,
     reader: JobReader,
     canceller: JobCanceller,
-    fleet: FleetKnowledge,
     uses: UseReader,
 ) -> None:
     """Serve what clients ask. The tenant is the subject's, never the payload's."""
@@ -131,12 +133,6 @@ def register_jobs(
     async def cancel(command: CancelJob, address: Address) -> JobRead:
         return await canceller.cancel(_tenant(address), command)
 
-    async def read_fleet(_: ReadFleet, __: Address) -> Fleet:
-        return await fleet.read()
-
-    async def read_classes(query: ReadClasses, _: Address) -> ClassPage:
-        return await fleet.classes(query)
-
     async def read_use(_: ReadUse, address: Address) -> Use:
         return await uses.read(_tenant(address))
 
@@ -144,9 +140,26 @@ def register_jobs(
     bus.serve(READ_JOB, read)
     bus.serve(LIST_JOBS, list_jobs)
     bus.serve(CANCEL_JOB, cancel)
+    bus.serve(READ_USE, read_use)
+
+
+def register_fleet(bus: Bus, *, fleet: FleetKnowledge, policies: TenantPolicies) -> None:
+    """Serve what clients ask about the fleet."""
+
+    async def policy_for(address: Address) -> TenantPolicy | None:
+        """The policy of the tenant in the subject; none where the question is about the whole fleet."""
+        if address.tenant == FLEET:
+            return None
+        return await policies.fresh_policy_of(_tenant(address))
+
+    async def read_fleet(_: ReadFleet, address: Address) -> Fleet:
+        return await fleet.read(await policy_for(address))
+
+    async def read_classes(query: ReadClasses, address: Address) -> ClassPage:
+        return await fleet.classes(query, await policy_for(address))
+
     bus.serve(READ_FLEET, read_fleet)
     bus.serve(READ_CLASSES, read_classes)
-    bus.serve(READ_USE, read_use)
 
 
 def register_attempts(
@@ -273,6 +286,27 @@ def hear_changes(bus: Bus, limits: TenantLimits) -> Loop:
 
     bus.when_connected(limits.forget)
     return Loop("scheduler.hear_changes", begin, every_s=HEAR_EVERY_S)
+
+
+def hear_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:
+    """Hear of changes of the rules about node classes; the loop also asks for them, at once after a reconnection."""
+    hearing: list[Callable[[], Awaitable[None]]] = []
+
+    async def changed(message: Msg) -> None:
+        try:
+            await rules.hear(ClassRules.model_validate_json(message.data))
+        except ValidationError:
+            log.warning("scheduler.change_unreadable", subject=message.subject)
+        loop.wake()  # two changes may be heard in the wrong order
+
+    async def tick() -> None:
+        if not hearing:
+            hearing.append(await bus.hear(CLASS_RULES_CHANGED.pattern, changed))
+        await rules.refresh()
+
+    loop = Loop("scheduler.hear_class_rules", tick, every_s=READ_EVERY_S)
+    bus.when_connected(loop.wake)
+    return loop
 
 
 def _tenant(address: Address) -> UUID:

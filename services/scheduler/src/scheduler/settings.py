@@ -23,4 +23,14 @@ class Settings(DatabaseSettings):
     )
     limits_fresh_s: float = Field(default=30.0, ge=0, description="a tenant's limits are asked for again after this")
     retention_every_s: float = Field(default=60.0, gt=0, description="pause between two looks for jobs to delete")
+    default_models: str | None = Field(
+        default=None,
+        description="checkpoints for submissions without a model, comma-separated: the first that the fleet has is "
+        "taken; without any, those that a node had when it joined",
+    )
     node_forgotten_s: float = Field(default=86_400.0, description="a node unseen for this long no longer counts")
+
+    @property
+    def default_model_names(self) -> tuple[str, ...]:
+        """The names in ``default_models``."""
+        return tuple(filter(None, (name.strip() for name in (self.default_models or "").split(","))))

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -18,15 +19,18 @@ from executor.clients.comfyui_answers import (
     Queued,
     UnusableAnswer,
     content_length_of,
+    decode,
     decode_object,
     list_of,
     read_bounded,
     read_queued,
 )
 from executor.domain.harvest import Found
+from executor.domain.written_models import output_folders, written_models
 
 CONNECT_S = 2.0  # a node is on the same machine or in the same rack
 SMALL_CAP = 1 << 20  # bytes, of answers in which nobody else's data stands
+STAGED_TYPE = "temp"  # uploads go where no class lists files, and where a restart of the node removes them
 CHUNK = 256 << 10  # bytes; of an output on its way to the store
 SLOWEST_BYTES_S = 64 << 10  # below this an output is not coming, it is dripping
 
@@ -98,6 +102,18 @@ class ComfyUI:
         """
         return (await self._get("/object_info", within_s=self._catalog_s))[0]
 
+    async def written_models(self) -> frozenset[str]:
+        """Names of models that lie in the node's output folder; none where the node cannot tell.
+
+        Slow the first time: the node looks through its model folders.
+        """
+        listed = await self._get_if_there("/experiment/models")
+        stats = await self._get_if_there("/system_stats")
+        system = stats.get("system") if isinstance(stats, dict) else None
+        folders = output_folders(listed, system.get("argv") if isinstance(system, dict) else None)
+        files = {kind: await self._get_if_there(f"/experiment/models/{quote(kind, safe='')}") for kind in folders}
+        return written_models(files, folders)
+
     async def post(self, graph: dict[str, Any], prompt_id: str, client_id: str) -> Answer:
         """Hand in a prompt. A node takes the same id twice: whoever is unsure looks before asking again."""
         body = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
@@ -163,7 +179,7 @@ class ComfyUI:
 
     async def has_input(self, folder: str, name: str, size: int) -> bool:
         """Whether an input file is there in full, as far as its size tells."""
-        query = {"filename": name, "subfolder": folder, "type": "input"}
+        query = {"filename": name, "subfolder": folder, "type": STAGED_TYPE}
         try:
             async with (
                 asyncio.timeout(self._reply_s),
@@ -183,7 +199,7 @@ class ComfyUI:
         Raises:
             NoFile: the node does not take it.
         """
-        form = aiohttp.FormData({"type": "input", "subfolder": folder, "overwrite": "true"})
+        form = aiohttp.FormData({"type": STAGED_TYPE, "subfolder": folder, "overwrite": "true"})
         form.add_field("image", content, filename=name, content_type="application/octet-stream")
         status, text = await self._call("POST", "/upload/image", form=form, within_s=self._post_s, cap=SMALL_CAP)
         if status in {400, 413}:
@@ -220,6 +236,14 @@ class ComfyUI:
         if status != 200:
             raise NodeAway(f"GET {path} gave {status}")
         return await decode_object(text), len(text)
+
+    async def _get_if_there(self, path: str) -> Any:
+        """The answer, or None where the node has no such route or cannot answer."""
+        try:
+            status, text = await self._call("GET", path, within_s=self._catalog_s)
+            return await decode(text) if status == 200 else None
+        except UnusableAnswer:
+            return None
 
     async def _call(
         self,

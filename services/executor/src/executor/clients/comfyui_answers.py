@@ -78,19 +78,28 @@ async def read_bounded(response: aiohttp.ClientResponse, cap: int) -> bytes:
     return b"".join(parts)
 
 
+async def decode(text: bytes, status: int = 200) -> Any:
+    """The value that an answer is.
+
+    Raises:
+        UnusableAnswer: it is no JSON, or has too many values.
+    """
+    if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_VALUES:
+        raise UnusableAnswer("the node's answer has too many values", too_large=True, status=status)
+    try:
+        # Python's own decoder takes the NaN that ComfyUI writes.
+        return json.loads(text) if len(text) < BESIDE_BYTES else await asyncio.to_thread(json.loads, text)
+    except (ValueError, RecursionError) as error:  # also an integer of thousands of digits
+        raise UnusableAnswer("the node's answer is no JSON", status=status) from error
+
+
 async def decode_object(text: bytes, status: int = 200) -> dict[str, Any]:
     """The object that an answer is.
 
     Raises:
         UnusableAnswer: it is none.
     """
-    if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_VALUES:
-        raise UnusableAnswer("the node's answer has too many values", too_large=True, status=status)
-    try:
-        # Python's own decoder takes the NaN that ComfyUI writes.
-        value = json.loads(text) if len(text) < BESIDE_BYTES else await asyncio.to_thread(json.loads, text)
-    except (ValueError, RecursionError) as error:  # also an integer of thousands of digits
-        raise UnusableAnswer("the node's answer is no JSON", status=status) from error
+    value = await decode(text, status)
     if not isinstance(value, dict):
         raise UnusableAnswer("the node's answer is no object", status=status)
     return value

@@ -4,17 +4,26 @@ import base64
 import hashlib
 import json
 import math
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from contracts.catalog import ClassSpec, InputSpec
+from contracts.graph_policy.decision import GraphRules
+from contracts.graph_policy.input_roles import ClassRoles
+from contracts.graph_policy.registry import InputRole, is_stock_module
 from contracts.scheduler import ReportCatalog
 from contracts.wire.text import MAX_NAME, clean
 from executor.domain.node_text import is_term
 
 COMBO = "COMBO"
+STAGING_FOLDER = "comfyfleet"  # of uploads on the node
+
+_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_OF_AN_ATTEMPT = re.compile(rf"(?:^|[/\\]){_UUID}[/\\]\d+[/\\]")
+_OURS = re.compile(rf"(?:^|[/\\])(?:{STAGING_FOLDER}|{_UUID})(?:[/\\]|$)")
 
 MAX_CLASSES = 20_000  # a node with every known pack has some 10,000
 MAX_INPUTS = 2_000  # of a class
@@ -26,15 +35,48 @@ MAX_REPORT_BYTES = 12 << 20  # as it travels; NATS carries 16 MiB
 MAX_INTEGER = 2**63
 
 
-def read_catalog(object_info: Any) -> dict[str, ClassSpec]:
-    """What each class takes and gives.
+class NodeClasses:
+    """The classes of one node, as far as jobs may use them.
+
+    Attributes:
+        flexible: classes of packs that may take any input whatever its name.
+    """
+
+    def __init__(self, specs: Mapping[str, ClassSpec], flexible: frozenset[str] = frozenset()) -> None:
+        self.specs, self.flexible, self.rules = specs, flexible, GraphRules(specs)
+
+    def roles_of(self, class_type: str) -> ClassRoles:
+        """The roles of the inputs of a class; by their names alone if the node does not have it."""
+        if class_type in self.specs:
+            return self.rules.roles_of(class_type)
+        return ClassRoles(class_type, ClassSpec(inputs={}, outputs=(), output_node=True))
+
+    def shows(self, class_type: str) -> bool:
+        """Whether nodes of this class show what they are given, which is what makes them outputs."""
+        return class_type not in self.specs or self.specs[class_type].output_node
+
+
+def read_catalog(object_info: Any, written: frozenset[str] = frozenset()) -> dict[str, ClassSpec]:
+    """What each class takes and gives, ``MAX_CLASSES`` at most.
 
     Left out is what no graph could use: a class whose description makes no sense, and names and options that are not
-    clean text (a model file whose name is not UTF-8), since their cleaned form would be another name.
+    clean text (a model file whose name is not UTF-8), since their cleaned form would be another name. Choices of files
+    are left out too, for they may belong to anybody; so are folders and files of attempts, and models that jobs may
+    have written.
+
+    Args:
+        written: names of model files in the node's output folder.
     """
     classes = object_info if isinstance(object_info, Mapping) else {}
     read = ((name, _class(described)) for name, described in classes.items() if is_term(name))
-    return dict(islice(((name, spec) for name, spec in read if spec is not None), MAX_CLASSES))
+    offered = ((name, _offered(name, spec, written)) for name, spec in read if spec is not None)
+    return dict(islice(offered, MAX_CLASSES))
+
+
+def flexible_classes(object_info: Any) -> frozenset[str]:
+    """Classes of packs whose optional inputs are an empty object: such an object may take any name in ComfyUI."""
+    classes = object_info if isinstance(object_info, Mapping) else {}
+    return frozenset(name for name, described in classes.items() if _is_flexible(described))
 
 
 def report(catalog: Mapping[str, ClassSpec]) -> ReportCatalog:
@@ -84,6 +126,32 @@ def _class(described: Any) -> ClassSpec | None:
         output_node=described.get("output_node") is True,
         module=_module(described.get("python_module")),
     )
+
+
+def _is_flexible(described: Any) -> bool:
+    if not isinstance(described, Mapping) or is_stock_module(_module(described.get("python_module"))):
+        return False
+    inputs = described.get("input")
+    return isinstance(inputs, Mapping) and inputs.get("optional") == {}
+
+
+def _offered(class_type: str, spec: ClassSpec, written: frozenset[str]) -> ClassSpec:
+    """The class without the choices that nobody may make."""
+    roles = ClassRoles(class_type, spec)
+    changed: dict[str, InputSpec] = {}
+    for name, accepted in spec.inputs.items():
+        if roles.role_of(name) is InputRole.FILE:
+            changed[name] = accepted.model_copy(update={"options": None, "upload": True})
+        elif accepted.options:
+            hidden = _OURS if roles.role_of(name) is InputRole.FOLDER else _OF_AN_ATTEMPT
+            options = tuple(one for one in accepted.options if not _is_hidden(one, hidden, written))
+            if len(options) != len(accepted.options):
+                changed[name] = accepted.model_copy(update={"options": options})
+    return spec.model_copy(update={"inputs": {**spec.inputs, **changed}}) if changed else spec
+
+
+def _is_hidden(option: Any, hidden: re.Pattern[str], written: frozenset[str]) -> bool:
+    return isinstance(option, str) and (option in written or hidden.search(option) is not None)
 
 
 def _module(name: Any) -> str:

@@ -1,13 +1,15 @@
 """From what a node says of a prompt to how the attempt ended, in words fit for its owner."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from contracts.scheduler import JobError, Outcome
+from contracts.wire.errors import FieldError
 from contracts.wire.text import clean
+from contracts.workflow import Graph
 from executor.domain.node_text import name_of, raw_text
 
 MAX_MESSAGE = 500  # characters; what a node says may be megabytes
@@ -101,6 +103,18 @@ def rejected(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> Verdic
     message = sanitise("; ".join(f"{name} ({node}): {text}" for node, name, _, text in problems))
     ending = node_fault if all(kind in ELSEWHERE for _, _, kind, _ in problems) else failed
     return ending("workflow.rejected", message, node_id, node_class)
+
+
+def not_allowed(violations: Sequence[FieldError], graph: Graph) -> Verdict:
+    """How an attempt ended whose graph the tenant's policy refuses, or names models that this node lacks."""
+    first = violations[0]
+    node = graph.get(first.node_id or "")
+    if all(violation.code in ELSEWHERE for violation in violations):
+        return node_fault(
+            "workflow.rejected", sanitise(first.message), first.node_id, node.class_type if node else None
+        )
+    code = "workflow.class_not_allowed" if first.code == "node_class_not_allowed" else "workflow.value_not_allowed"
+    return failed(code, sanitise(first.message), first.node_id, node.class_type if node else None)
 
 
 def gpu_seconds(entry: Mapping[str, Any], wall_s: float) -> float:

@@ -12,12 +12,14 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from pydantic import ValidationError
 
 from contracts.catalog import ClassSpec, InputSpec
+from contracts.graph_policy.decision import GraphRules
+from contracts.graph_policy.policy import TenantPolicy
 from contracts.wire.errors import FieldError
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode, is_model
 from scheduler.domain.suggestions import NameIndex
@@ -28,6 +30,7 @@ UNKNOWN_CLASS = "unknown_node_class"
 MAX_ANSWERED = 10  # errors of one check that say what would be valid; a list may have 50 long names
 MAX_SUGGESTED_NAMES = 5  # unknown classes of one check that get suggestions
 MAX_SUGGESTED_LENGTH = 100  # characters of such a name; ComfyUI's longest class name has 60
+STRICT = TenantPolicy()
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _JSON = json.JSONDecoder()
@@ -38,6 +41,7 @@ class Catalog:
 
     def __init__(self, classes: dict[str, ClassSpec]) -> None:
         self.classes = classes
+        self.rules = GraphRules(classes)
         self._options: dict[tuple[str, str], frozenset[str | int | float | bool]] = {}
         self._required: dict[str, tuple[str, ...]] = {}
 
@@ -141,17 +145,23 @@ def needs_of(graph: Graph, catalog: Catalog) -> tuple[str, ...]:
 
 
 def check(
-    graph: Graph, catalog: Catalog, uploads: frozenset[str], *, at_most: int = MAX_ERRORS
+    graph: Graph,
+    catalog: Catalog,
+    uploads: frozenset[str],
+    policy: TenantPolicy = STRICT,
+    *,
+    at_most: int = MAX_ERRORS,
 ) -> tuple[FieldError, ...]:
-    """The first ``at_most`` things that keep this node from running the graph; nothing if it can.
+    """The first ``at_most`` things that keep this node from running the graph for a tenant with this policy.
 
     Pointers start at ``/workflow``. The time it takes grows with the graph alone, not with the catalog or with what is
     wrong in the graph. The first ``MAX_ANSWERED`` say what would be valid; of classes ``with_suggestions`` does.
 
-    An input that takes a file takes an id of ``uploads`` and nothing else: no name, no path, no link. So no graph reads
-    what another job has on the node.
+    An input that takes a file takes an id of ``uploads`` and nothing else: no name, no
+    path, no link. So no graph reads what another job has on the node.
     """
-    found = (error for node_id, node in graph.items() for error in _check_node(graph, node_id, node, catalog, uploads))
+    judged = (error for node_id, node in graph.items() for error in _check_node(graph, node_id, node, catalog, uploads))
+    found = chain(catalog.rules.violations(graph, policy, uploads), judged)
     errors = [
         error if number < MAX_ANSWERED or error.allowed is None else error.model_copy(update={"allowed": None})
         for number, error in enumerate(islice(found, at_most))
@@ -200,11 +210,9 @@ def _check_inputs(graph: Graph, node_id: str, catalog: Catalog, uploads: frozens
     spec = catalog.classes[node.class_type]
     for name, value in node.inputs.items():
         known = spec.inputs.get(name)
-        if known is None:
+        if known is None or catalog.rules.judges(node.class_type, name):
             continue
-        if known.upload:
-            error = _file_error(node_id, name, value, uploads)
-        elif isinstance(value, list):
+        if isinstance(value, list):
             error = _link_error(node_id, name, value, known, catalog.classes.get(graph[value[0]].class_type))
         elif isinstance(value, str) and value in uploads:
             message = f"{name} takes no file; the id of an upload goes where a node takes one."
@@ -231,13 +239,6 @@ def _link_error(
     if given != accepted.type and _is_plain(given) and _is_plain(accepted.type):
         return _error(node_id, name, "link_type_mismatch", f"{name} takes {accepted.type}, the link gives {given}.")
     return None
-
-
-def _file_error(node_id: str, name: str, value: Any, uploads: frozenset[str]) -> FieldError | None:
-    if isinstance(value, str) and value in uploads:
-        return None
-    message = f"{name} takes the id of a file that you have uploaded (POST /api/v1/upload); this is none."
-    return _error(node_id, name, "file_not_uploaded", message)
 
 
 def _option_error(node_id: str, name: str, options: Sequence[str | int | float | bool]) -> FieldError:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from contracts.auth import Limits
+from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler import InvalidWorkflow, NoFleet
 from contracts.wire.errors import FieldError
 from contracts.workflow import MAX_ERRORS, Graph, read_graph
@@ -14,14 +15,16 @@ from scheduler.domain.graph_limits import appraise
 
 
 class Terms(NamedTuple):
-    """What a graph is measured by.
+    """What a graph is judged by.
 
     Attributes:
+        policy: of its tenant.
         limits: of its tenant.
         sizes: width and height of uploads by the ids that it may name, as far as known.
         frames_per_image: frames of an animation or a video that count as one image.
     """
 
+    policy: TenantPolicy
     limits: Limits
     sizes: Mapping[str, tuple[int, int]]
     frames_per_image: int
@@ -74,7 +77,7 @@ def examine(
     closest: Unrunnable | None = None
     for catalog in catalogs:
         # More errors than the closest has already are of no interest.
-        errors = check(graph, catalog, uploads, at_most=len(closest.errors) if closest else MAX_ERRORS)
+        errors = check(graph, catalog, uploads, terms.policy, at_most=len(closest.errors) if closest else MAX_ERRORS)
         if not errors:
             return _measured(raw, graph, catalog, terms)
         if closest is None or len(errors) < len(closest.errors):

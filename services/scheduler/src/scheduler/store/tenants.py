@@ -23,10 +23,7 @@ WHERE tenants.version = :version
 _SAVE_CHANGE = Statement(f"""
 UPDATE tenants SET ({", ".join(_KEPT)}, version) = ({_GIVEN}, :version) WHERE id = :id AND version < :version
 """)  # noqa: S608 - constants only
-_LIMITS = Statement("""
-SELECT limits || jsonb_build_object('images_per_day', images_per_day, 'max_running', max_running,
-    'queue_cap', queue_cap, 'weight', weight) AS limits FROM tenants WHERE id = :id
-""")
+_LIMITS = Statement("SELECT limits, images_per_day, max_running, queue_cap, weight FROM tenants WHERE id = :id")
 # Tenants of one group share the images of a day; ``t`` is one of them.
 GROUP_IMAGES = """
     SELECT coalesce(sum(s.images), 0)::bigint FROM tenants g JOIN usage_days s ON s.tenant_id = g.id
@@ -67,10 +64,16 @@ async def save_change(connection: Connection, changed: UserChanged) -> None:
     await _SAVE_CHANGE.run(connection, id=changed.user_id, version=changed.version, **_kept(changed))
 
 
-async def kept_limits(connection: Connection, tenant_id: UUID) -> Limits:
-    """All limits of a tenant that is known. What an older release did not keep has its default."""
-    kept = await _LIMITS.value(connection, id=tenant_id)
-    return Limits.model_validate({"requests_per_minute": None, **kept})
+async def limits(connection: Connection, tenant_id: UUID) -> Limits | None:
+    """The limits that are kept of a tenant, None if it is not known.
+
+    What was never saved, for the row is older than the limit, is as strict as can be said.
+    """
+    row = await _LIMITS.first(connection, id=tenant_id)
+    if row is None:
+        return None
+    known = {name: row[name] for name in ("images_per_day", "max_running", "queue_cap", "weight")}
+    return Limits.model_validate({**known, "requests_per_minute": None, **row["limits"]})
 
 
 async def version(connection: Connection, tenant_id: UUID) -> int | None:

@@ -12,6 +12,7 @@ from scheduler.domain.states import Cause
 from scheduler.store import attempts, transitions
 from scheduler.usecases.announce import Announcer
 from scheduler.usecases.fleet import FleetKnowledge
+from scheduler.usecases.tenant_policies import TenantPolicies
 
 RECHECK_S = 1.0  # a wake-up may be lost or come while a row is locked; nobody waits longer than this for nothing
 CLAIMS_AT_ONCE = 4  # of one process; more would only wait for each other's locks
@@ -26,11 +27,12 @@ class WorkDesk:
         fleet: FleetKnowledge,
         announcer: Announcer,
         *,
+        policies: TenantPolicies,
         lease_s: float,
         frames_per_image: int,
     ) -> None:
         self._database, self._fleet, self._announcer, self._lease_s = database, fleet, announcer, lease_s
-        self._frames_per_image = frames_per_image
+        self._policies, self._frames_per_image = policies, frames_per_image
         self._open = True
         self._changed = asyncio.Event()
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
@@ -72,7 +74,8 @@ class WorkDesk:
         await self._announcer.say(event)
         if live is not None:
             log.info("scheduler.job.claimed", job_id=str(live.ref.job_id), attempt=live.ref.attempt, node=node)
-            return live.model_copy(update={"frames_per_image": self._frames_per_image})
+            policy = await self._policies.policy_of(live.ref.tenant_id)
+            return live.model_copy(update={"policy": policy, "frames_per_image": self._frames_per_image})
         return None
 
     async def _lease_best(

@@ -17,6 +17,7 @@ from scheduler.usecases.admit_jobs import JobAdmission
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.submit_groups import Answer, SubmitGroups
 from scheduler.usecases.tenant_limits import TenantLimits
+from scheduler.usecases.tenant_policies import TenantPolicies
 
 TURN_S = 0.005
 UNKNOWN_BYTES = INLINE_BYTES + 1  # of a command that came in no message: it may be large
@@ -29,13 +30,14 @@ class JobSubmitter:
         self,
         *,
         limits: TenantLimits,
+        policies: TenantPolicies,
         fleet: FleetKnowledge,
         admission: JobAdmission,
         queued: Callable[[], None],
         frames_per_image: int,
     ) -> None:
         self._limits, self._fleet, self._admission, self._queued = limits, fleet, admission, queued
-        self._frames_per_image = frames_per_image
+        self._policies, self._frames_per_image = policies, frames_per_image
         self._groups = SubmitGroups(self._decide)
 
     async def submit(self, tenant_id: UUID, command: SubmitJob) -> Submitted:
@@ -79,7 +81,8 @@ class JobSubmitter:
         """What a node must have to run the job, and the images that it will make."""
         command = _within(request.payload, limits.run_seconds)
         sizes = dict(zip(map(str, command.inputs), command.input_sizes, strict=False))
-        terms = Terms(limits, sizes, self._frames_per_image)
+        policy = await self._policies.policy_of(tenant_id)
+        terms = Terms(policy, limits, sizes, self._frames_per_image)
         catalogs = await self._fleet.catalogs()
         uploads = frozenset(map(str, command.inputs))
         if request.size_bytes <= INLINE_BYTES:

@@ -6,7 +6,7 @@ from uuid import UUID
 from chassis.bus import Bus
 from chassis.logs import log
 from chassis.postgres import Database
-from contracts.auth import READ_TENANT, Limits, ReadTenant, Tenant, UserChanged
+from contracts.auth import READ_TENANT, Limits, ReadTenant, Tenant, UnknownTenant, UserChanged
 from contracts.wire.errors import FAULTS, Relayed, Unavailable
 from scheduler.store import tenants
 
@@ -42,8 +42,7 @@ class TenantLimits:
         tenant = await self._ask(tenant_id, known=version is not None)
         if tenant is None:
             log.warning("scheduler.limits_stale", tenant=str(tenant_id))
-            async with self._database.direct() as connection:
-                kept = await tenants.kept_limits(connection, tenant_id)
+            kept = await self._kept(tenant_id)
             self._fresh[tenant_id] = monotonic() + min(self._fresh_s, AWAY_S), kept
             return kept
         async with self._database.direct() as connection:
@@ -51,6 +50,15 @@ class TenantLimits:
         if forgotten == self._forgotten:  # else the answer may be older than the change
             self._fresh[tenant_id] = monotonic() + self._fresh_s, tenant.limits
         return tenant.limits
+
+    async def limits_of(self, tenant_id: UUID) -> Limits:
+        """The limits as they are kept, without asking auth.
+
+        Raises:
+            UnknownTenant: the tenant was never refreshed.
+        """
+        until, limits = self._fresh.get(tenant_id, (0.0, None))
+        return limits if limits is not None and monotonic() < until else await self._kept(tenant_id)
 
     async def hear(self, changed: UserChanged) -> None:
         """Save what changed of a tenant that we know. Never goes back to an older version."""
@@ -75,3 +83,10 @@ class TenantLimits:
             if not known or refusal.refused.kind not in FAULTS:
                 raise
         return None
+
+    async def _kept(self, tenant_id: UUID) -> Limits:
+        async with self._database.single() as connection:
+            limits = await tenants.limits(connection, tenant_id)
+        if limits is None:
+            raise UnknownTenant
+        return limits
