@@ -106,11 +106,12 @@ class NodeInputs:
         )
 
     def _any(self, sizes: list[Size]) -> Size:
-        """Any one of these during all runs of the node: a shorter list repeats its last element."""
+        """Any one of these in each run of the node, not the same one in all: a shorter list repeats its last element."""
         runs, known = self.runs, largest(sizes)
         total = known.total
         if runs > 1:
-            total = bounded(max([size.total + size.batch * (runs - size.items) for size in sizes], default=0))
+            together = sum(size.total + size.batch * (runs - size.items) for size in sizes)
+            total = bounded(min(together, runs * known.batch))
         return known._replace(items=runs, total=total, high=inf, minus_low=inf)
 
     def one(self, *names: str) -> Size:
