@@ -106,7 +106,7 @@ class NodeInputs:
         )
 
     def _any(self, sizes: list[Size]) -> Size:
-        """Any one of these in each run of the node, not the same one in all: a shorter list repeats its last element."""
+        """Any one of these in each run of the node, not the same in all: a shorter list repeats its last element."""
         runs, known = self.runs, largest(sizes)
         total = known.total
         if runs > 1:
