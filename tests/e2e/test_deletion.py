@@ -6,6 +6,7 @@ import json
 import os
 import zipfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -208,6 +209,7 @@ async def test_by_command_line_jobs_are_purged_and_an_account_is_erased(fleet: F
     async with fleet.client("") as http:
         user = await registered(http, "shell")
         await asyncio.to_thread(fleet.unhurried, user["id"])
+        await asyncio.to_thread(partial(fleet.limit, user["id"], graph_policy="open"))
         key = {"COMFYFLEET_KEY": (await new_key(http, user))["key"]}
     person, name = Person(fleet.base_url, tmp_path), user["username"]
     async with fleet.client(key["COMFYFLEET_KEY"]) as own:

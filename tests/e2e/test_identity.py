@@ -133,6 +133,7 @@ async def test_s_23_a_revoked_key_ends_at_once_and_so_does_its_websocket(
     fleet: Fleet, public: httpx.AsyncClient
 ) -> None:
     user = await registered(public, "loser")
+    await asyncio.to_thread(partial(fleet.limit, user["id"], graph_policy="open"))
     key = await new_key(public, user)
     async with fleet.client(key["key"]) as client:
         job = await fleet.submit(client, workflow=slow(60))

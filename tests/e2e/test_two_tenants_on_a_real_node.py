@@ -176,13 +176,16 @@ async def run(fleet: Fleet, client: httpx.AsyncClient, graph: Graph, seen: Seen)
     return job
 
 
-async def test_second_tenant_finds_nothing_of_the_first_through_any_class(fleet: Fleet) -> None:
+@pytest.mark.parametrize("policy", ["strict", "open"])
+async def test_second_tenant_finds_nothing_of_the_first_through_any_class(fleet: Fleet, policy: str) -> None:
     assert REAL
     word = f"canary{secrets.token_hex(8)}"
     async with httpx.AsyncClient(timeout=60) as raw:
         catalog = (await raw.get(f"{REAL}/object_info")).json()
-    alice_key = await asyncio.to_thread(fleet.new_user, f"alice{secrets.token_hex(4)}", "pro")
-    bob_key = await asyncio.to_thread(fleet.new_user, f"bob{secrets.token_hex(4)}", "pro")
+    alice_key = await asyncio.to_thread(
+        fleet.new_user, f"alice{secrets.token_hex(4)}", "enterprise", graph_policy=policy
+    )
+    bob_key = await asyncio.to_thread(fleet.new_user, f"bob{secrets.token_hex(4)}", "enterprise", graph_policy=policy)
     async with fleet.client(alice_key) as alice, fleet.client(bob_key) as bob:
         sent = await alice.post("/upload", files={"file": (f"{word}.png", secret_picture(), "image/png")})
         assert sent.status_code == 201, sent.text

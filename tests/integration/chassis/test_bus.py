@@ -17,7 +17,7 @@ from chassis.served import ERROR_CODE_HEADER, Failed
 from contracts.wire.errors import FieldError, InternalFault, Kind, MessageTooLarge, Refusal, Relayed, Unavailable
 from contracts.wire.topic import Address, Rpc
 from tests.integration.chassis.conftest import ECHO, Answer, Question, bus_at, connected
-from tests.kit.nats import NatsServer
+from tests.kit.nats import NatsServer, settled
 from tests.kit.waiting import until
 
 TICK_S = 0.01
@@ -371,6 +371,7 @@ async def test_an_answer_that_cannot_be_read_is_a_fault_of_the_service(nats: Nat
             await odd.publish(message.reply, b'{"text": "\\ud800"}', {})
 
         await odd.hear(ECHO.pattern, answer)
+        await settled(odd._client)
         with pytest.raises(InternalFault):
             await asker.ask(ECHO, Question(text="a"))
 
