@@ -49,12 +49,14 @@ def operator(fleet: Fleet, person: Person) -> Operator:
 
 
 async def somebody(fleet: Fleet, person: Person) -> tuple[str, dict[str, str]]:
-    """A new user of tier pro: its name, and a key's environment."""
+    """A new user of tier pro who may run classes of packs: its name, and a key's environment."""
     name = f"ops-{secrets.token_hex(4)}"
     await person.does("register", name, f"{name}@example.com", "--password-stdin", stdin=f"{PASSWORD}\n")
     await person.does("login", name, "--password-stdin", stdin=f"{PASSWORD}\n")
     key = (await person.does("keys", "create", "box")).text
-    await person.does("admin", "set-tier", name, "pro", COMFYFLEET_KEY=fleet.credentials["admin_key"])
+    admin = fleet.credentials["admin_key"]
+    await person.does("admin", "set-tier", name, "pro", COMFYFLEET_KEY=admin)
+    await person.does("admin", "set-own-limits", name, "graph_policy=open", COMFYFLEET_KEY=admin)
     return name, {"COMFYFLEET_KEY": key}
 
 
