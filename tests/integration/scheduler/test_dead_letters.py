@@ -30,8 +30,9 @@ async def letters(node: Node, **query) -> list[DeadLetter]:
     return list(page.letters)
 
 
-def finish_of(ref, **more) -> dict[str, Any]:
-    return {"ref": ref.model_dump(mode="json"), "outcome": "succeeded", "images": 1, "gpu_seconds": 1.0} | more
+def finish_of(ref, *, attempt: int | None = None, **more) -> dict[str, Any]:
+    sent = ref.model_dump(mode="json") | ({} if attempt is None else {"attempt": attempt})
+    return {"ref": sent, "outcome": "succeeded", "images": 1, "gpu_seconds": 1.0} | more
 
 
 async def test_an_error_text_with_nul_ends_the_attempt_like_any_other(world: World) -> None:
@@ -53,7 +54,7 @@ async def test_an_error_text_with_nul_ends_the_attempt_like_any_other(world: Wor
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [
-        ({"images": 2**40}, "422", "message.invalid"),  # PostgreSQL's integer
+        ({"attempt": 2**40}, "422", "message.invalid"),  # PostgreSQL's integer
         ({"outputs": [{"id": "no uuid"}]}, "422", "message.invalid"),
         ({"outcome": "exploded"}, "422", "message.invalid"),
         ({"gpu_seconds": -1}, "422", "message.invalid"),
