@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -143,6 +144,7 @@ async def test_a_gateway_that_dies_between_the_bytes_and_the_rows_of_a_purge_is_
 async def test_s_84_an_account_is_erased_though_all_die_as_it_is_said_and_in_the_middle(fragile: Fleet) -> None:
     async with fragile.client("") as public:
         person = await registered(public, "mortal")
+        await asyncio.to_thread(partial(fragile.limit, person["id"], graph_policy="open"))
         await asyncio.to_thread(fragile.unhurried, person["id"])
         tenant, parts = UUID(person["id"]), ("auth", "gateway", "scheduler")
         async with fragile.client((await new_key(public, person))["key"]) as own:
