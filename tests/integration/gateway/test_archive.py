@@ -61,7 +61,7 @@ async def test_it_holds_every_output_as_it_is(gateway: Gateway, script: Script) 
     assert answer.headers["accept-ranges"] == "none"
     with zipfile.ZipFile(BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == ["b_.png", "b_-2.png", "b_-3.png"]
+        assert archive.namelist() == ["b\ufffd.png", "b\ufffd-2.png", "b\ufffd-3.png"]
         assert [archive.read(name) for name in archive.namelist()] == contents[:3]
         assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
     assert (await gateway.http.get(path, headers=BOB)).json()["code"] == "job.not_found"
