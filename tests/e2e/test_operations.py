@@ -65,7 +65,7 @@ async def test_a_drained_node_loses_its_job_to_the_other_and_the_owner_pays_once
 ) -> None:
     name, key = await somebody(fleet, person)
     async with fleet.client(key["COMFYFLEET_KEY"]) as client:
-        job_id = (await fleet.submit(client, workflow=slow(6)))["job_id"]
+        job_id = (await fleet.submit(client, workflow=slow(15)))["job_id"]
 
         async def runs() -> bool:
             return bool((await operator.job("job", job_id))["state"] == "running")
