@@ -252,7 +252,7 @@ async def test_a_group_takes_new_accounts_only_for_as_long_as_the_setting_says(s
     assert await group_of(sharing, ip="198.51.100.4") == new
 
 
-async def test_which_address_a_group_belongs_to_cannot_be_read_and_is_forgotten(sharing: System) -> None:
+async def test_address_of_a_quota_group_is_hashed_and_deleted_in_time(sharing: System) -> None:
     address = "198.51.100.77"
     group = await group_of(sharing, ip=address)
     row = await sharing.sql.fetchrow("SELECT * FROM quota_groups WHERE id = $1", group)

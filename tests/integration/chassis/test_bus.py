@@ -364,7 +364,7 @@ async def test_a_message_that_nats_does_not_carry_is_too_large_rather_than_unava
     assert relayed.value.refused.code == "internal"
 
 
-async def test_an_answer_that_cannot_be_read_is_a_fault_of_the_service(nats: NatsServer) -> None:
+async def test_unreadable_reply_is_an_internal_fault(nats: NatsServer) -> None:
     async with connected(nats.url, "asker") as asker, connected(nats.url, "odd") as odd:
 
         async def answer(message: Msg) -> None:

@@ -121,7 +121,7 @@ def test_ordinary_classes_are_safe() -> None:
     assert [name for name in names if not STOCK_CLASSES[name].is_safe] == []
 
 
-def test_reasons_are_for_users_and_open_refuses_a_part_of_what_strict_does() -> None:
+def test_open_policy_refuses_less_than_strict_and_every_reason_is_a_sentence() -> None:
     assert STRICT_REASONS.keys() > OPEN_REFUSES
     assert all(
         reason.startswith("It ") and reason.endswith(".") for reason in STRICT_REASONS.values() if "Its" not in reason

@@ -159,7 +159,7 @@ def test_what_an_error_says_is_cleaned_and_bounded() -> None:
 @pytest.mark.parametrize(
     "stamps", [(10**400, 0), (float("nan"), 5), (float("inf"), float("-inf")), (-1, "x"), (True, None), ([], {})]
 )
-def test_times_that_are_none_do_not_count(stamps: tuple[Any, Any]) -> None:
+def test_invalid_timestamps_are_ignored(stamps: tuple[Any, Any]) -> None:
     told = entry("success", *[("a", {"timestamp": stamp}) for stamp in stamps])
     assert gpu_seconds(told, 2.5) == 2.5
 

@@ -234,7 +234,7 @@ def test_choosing_from_a_long_list_does_not_compare_with_each_of_its_values(load
         ({"__value__": "a.safetensors"}, "literal_required"),
     ],
 )
-def test_a_value_that_no_list_can_hold_is_refused(value: Any, code: str) -> None:
+def test_value_of_a_wrong_type_is_refused_for_a_choice(value: Any, code: str) -> None:
     loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": value}}
     assert [error.code for error in check(graph_of(**{"9": loader}), CATALOG, UPLOADS)] == [code]
 

@@ -73,7 +73,7 @@ class GraphRules:
         return tuple(errors[:MAX_ERRORS])
 
     def role(self, class_type: str, name: str) -> InputRole | None:
-        """The role of an input of a class that the catalog has; None too for one that ComfyUI would ignore.
+        """The role of an input of a class in the catalog; None for an input that ComfyUI ignores.
 
         ComfyUI passes a class what it declares, and the parts of its dynamic inputs, whose names have dots. Classes of
         packs may take any name.
