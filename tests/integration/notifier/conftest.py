@@ -72,17 +72,19 @@ class World:
 async def world_at(nats_url: str, database_url: str, **settings: object) -> AsyncIterator[World]:
     script = Script(nats_url)
     await script.start()
-    await streams.declare(script.bus, STREAMS)
-    values = {"nats_url": nats_url, "database_url": database_url, "reread_s": 60} | settings
-    async with serving(create_app(Settings.model_validate(values))) as at:
-        async with httpx.AsyncClient(trust_env=False) as http:
+    try:
+        await streams.declare(script.bus, STREAMS)
+        values = {"nats_url": nats_url, "database_url": database_url, "reread_s": 60} | settings
+        async with serving(create_app(Settings.model_validate(values))) as at:
+            async with httpx.AsyncClient(trust_env=False) as http:
 
-            async def ready() -> bool:
-                return (await http.get(f"http://{at}/readyz")).status_code == 200
+                async def ready() -> bool:
+                    return (await http.get(f"http://{at}/readyz")).status_code == 200
 
-            await until(ready)
-        yield World(at, script)
-    await script.stop()
+                await until(ready)
+            yield World(at, script)
+    finally:
+        await script.stop()
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ HANDSHAKE = (
     "GET /ws/jobs/{job} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nX-API-Key: alice-key\r\n\r\n"
 )
-TURNS = 200
-LARGE = JobError(code="node.error", message="x" * 30_000)  # so that the kernel's buffers are full soon
+TURNS = 400
+LARGE = JobError(code="node.error", message="🖼" * 8_000)  # the most that a message carries: fills the kernel's buffers
 
 
 async def deaf_viewer(world: World, job_id: UUID) -> socket.socket:
@@ -57,6 +57,6 @@ async def test_a_viewer_that_does_not_read_is_cut_and_delays_nobody(nats_server:
             async with asyncio.timeout(20):
                 received = await drained(deaf)
             deaf.close()
-            assert received < TURNS * len(LARGE.message)
+            assert received < TURNS * len(LARGE.message.encode())
             await world.happen(job_id, JobState.SUCCEEDED)
             assert states(await rest(good)) == [(TURNS + 2, "completed")]

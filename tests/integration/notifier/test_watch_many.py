@@ -24,7 +24,7 @@ from tests.kit.nats import NatsServer
 from tests.kit.scripted_auth import key_id
 from tests.kit.waiting import until
 
-LARGE = JobError(code="node.error", message="x" * 30_000)
+LARGE = JobError(code="node.error", message="🖼" * 8_000)  # the most that a message carries
 
 
 async def say(socket: ClientConnection, kind: str, job_id: object, **more: Any) -> None:
@@ -283,7 +283,7 @@ async def test_b_81_who_asks_for_much_and_reads_nothing_is_cut(nats_server: Nats
                 for job_id in jobs:
                     await say(socket, "subscribe", job_id)
                 socket.transport.pause_reading()
-                for job_id in jobs * 20:
+                for job_id in jobs * 40:
                     await world.happen(job_id, JobState.QUEUED, error=LARGE)
                 await until(lambda: any(entry["event"] == "notifier.viewer.too_slow" for entry in logs))
                 socket.transport.resume_reading()
