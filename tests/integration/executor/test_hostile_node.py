@@ -322,7 +322,7 @@ async def test_a_catalog_that_makes_no_sense_leaves_the_node_online(proxy, start
     await scheduler.until(lambda: len(scheduler.beats) > beats + 3)
     assert scheduler.beats[-1].online
     proxy.be_ordinary()
-    await scheduler.until(lambda: scheduler.catalogs[-1].digest == scheduler.catalogs[0].digest)
+    await scheduler.until(lambda: scheduler.beats[-1].catalog_digest == scheduler.catalogs[0].digest)
     await ordinary_job_runs(scheduler, proxy)
 
 
