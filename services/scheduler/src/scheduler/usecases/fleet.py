@@ -1,6 +1,7 @@
 """What can the fleet run?"""
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import Sequence
 from contextvars import Context
@@ -9,10 +10,12 @@ from time import monotonic
 from chassis.logs import log
 from chassis.postgres import Database
 from chassis.statement import Connection
-from contracts.scheduler import ClassPage, Fleet, InvalidWorkflow, NodeSummary, NoFleet, ReadClasses
+from contracts.scheduler import ClassPage, Fleet, NodeSummary, ReadClasses
 from contracts.workflow import Graph, is_model
-from scheduler.domain.catalog import Catalog, check, needs_of, read_catalog
+from scheduler.domain.catalog import Catalog, read_catalog
+from scheduler.domain.fleet_check import check_fleet
 from scheduler.domain.fleet_classes import page_of
+from scheduler.domain.validation.graph_check import DrawSeed, Verdict
 from scheduler.store import nodes
 
 NODES_FRESH_S = 1.0  # how long the list of nodes may be old; a submit must not ask for it each time
@@ -21,7 +24,10 @@ NODES_FRESH_S = 1.0  # how long the list of nodes may be old; a submit must not 
 class FleetKnowledge:
     """Knows every node's catalog, and which jobs each node can run: a cache of what the database says."""
 
-    def __init__(self, database: Database, *, online_s: float, forgotten_s: float) -> None:
+    def __init__(
+        self, database: Database, *, online_s: float, forgotten_s: float, draw_seed: DrawSeed = secrets.randbelow
+    ) -> None:
+        self._draw_seed = draw_seed
         self._database, self._online_s, self._forgotten_s = database, online_s, forgotten_s
         self._catalogs: dict[str, Catalog] = {}
         self._needs: dict[int, tuple[str, ...]] = {}
@@ -34,8 +40,8 @@ class FleetKnowledge:
         self._nodes_until = 0.0
         self._refreshing: asyncio.Task[None] | None = None
 
-    async def needs(self, graph: Graph, uploads: frozenset[str]) -> tuple[str, ...]:
-        """What a node must have to run the graph; at least one node of the fleet has it.
+    async def check(self, graph: Graph, uploads: frozenset[str]) -> Verdict:
+        """What a node of the fleet makes of the graph that it accepts.
 
         Args:
             graph: a graph without errors.
@@ -47,15 +53,7 @@ class FleetKnowledge:
         """
         await self._refresh_nodes()
         catalogs = [self._catalogs[digest] for digest in self._digests]
-        if not catalogs:
-            raise NoFleet(retry_after_s=5)
-        findings = []
-        for catalog in catalogs:
-            errors = check(graph, catalog, uploads)
-            if not errors:
-                return needs_of(graph, catalog)
-            findings.append(errors)
-        raise InvalidWorkflow(min(findings, key=len))
+        return check_fleet(graph, uploads, catalogs, draw_seed=self._draw_seed)
 
     def expect_requirements(self) -> None:
         """There may be requirements that this process does not know yet."""

@@ -9,7 +9,7 @@ from chassis.logs import bound_here, log
 from chassis.served import Request
 from contracts.scheduler import InvalidWorkflow, SubmitJob, Submitted
 from contracts.wire.errors import Refusal
-from contracts.workflow import estimate_images, read_graph
+from contracts.workflow import estimate_images, read_graph, written
 from scheduler.domain.admission import Candidate
 from scheduler.usecases.admit_jobs import JobAdmission
 from scheduler.usecases.fleet import FleetKnowledge
@@ -65,13 +65,13 @@ class JobSubmitter:
         graph, errors = read_graph(command.graph, "/workflow")
         if errors:
             raise InvalidWorkflow(errors)
-        needs = await self._fleet.needs(graph, frozenset(map(str, command.inputs)))
+        verdict = await self._fleet.check(graph, frozenset(map(str, command.inputs)))
         return Candidate(
             tenant_id,
             command,
-            graph=orjson.dumps(command.graph).decode(),
-            requirement_id=await self._fleet.requirement(needs),
-            images=estimate_images(graph),
+            graph=orjson.dumps(written(verdict.graph)).decode(),
+            requirement_id=await self._fleet.requirement(verdict.needs),
+            images=estimate_images(verdict.graph),
             request_id=request_id,
         )
 
