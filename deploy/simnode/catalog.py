@@ -1,15 +1,17 @@
 """The node classes of one simulated server."""
 
 from simnode.node_class import NodeClass
-from simnode.nodes import audio, filters, latents, loaders, pictures, sampling, saving, text, tiling, trials
+from simnode.nodes import audio, dynamic, filters, latents, loaders, pictures, sampling, saving, text, tiling, trials
 from simnode.wire import Document, Workflow
+
+ONLY_NEW = frozenset(one.name for one in dynamic.CLASSES)  # 0.3.64 has none of these
 
 
 class Catalog:
     """Node classes by name, without the hidden ones."""
 
     def __init__(self, without: frozenset[str] = frozenset()) -> None:
-        groups = (loaders, latents, sampling, tiling, pictures, filters, saving, text, audio, trials)
+        groups = (loaders, latents, sampling, tiling, pictures, filters, dynamic, saving, text, audio, trials)
         classes: list[NodeClass] = [one for group in groups for one in group.CLASSES]
         self._classes = {one.name: one for one in classes if one.name not in without}
 
@@ -30,6 +32,6 @@ class Catalog:
 def linked_nodes(graph: Workflow, catalog: Catalog, node_id: str) -> list[str]:
     """Ids of the nodes that feed the declared inputs of a node, in the order of its inputs."""
     node = graph[node_id]
-    declared = {field.name for field in catalog.of(node).visible()}
+    declared = {field.name for field in catalog.of(node).fields(node["inputs"])}
     links = [value for name, value in node["inputs"].items() if name in declared and isinstance(value, list)]
     return [link[0] for link in links]

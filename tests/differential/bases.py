@@ -1,4 +1,4 @@
-"""Workflows that a node accepts, to be mutated: ordinary ones that the node has everything for, and one per shape of input."""
+"""Workflows that a node accepts, to be mutated: ordinary ones that it has everything for, and one for each class."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -116,7 +116,7 @@ def _value(
         template = extra["template"]
         names = template.get("names") or [f"{template['prefix']}{place}" for place in range(template["max"])]
         (inner_kind,) = [one for section in template["input"].values() for one in section.values()]
-        wanted = {one: inner_kind for one in names[: max(template["min"], 1)]}
+        wanted = dict.fromkeys(names[: max(template["min"], 1)], inner_kind)
         return _filled(wanted, f"{name}.", workflow, object_info)
     if isinstance(kind, list) or kind == "COMBO":
         listed = choices([kind, extra])

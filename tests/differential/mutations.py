@@ -233,7 +233,9 @@ for _name, _extra_value in _KEYS.items():
 
 @_change
 def _undeclared_value(workflow: Workflow, rng: random.Random) -> bool:
-    workflow[rng.choice(sorted(workflow))]["inputs"]["no_such_input"] = rng.choice([1, "x", None, {"a": [1]}, [1, 2, 3]])
+    workflow[rng.choice(sorted(workflow))]["inputs"]["no_such_input"] = rng.choice(
+        [1, "x", None, {"a": [1]}, [1, 2, 3]]
+    )
     return True
 
 

@@ -29,9 +29,7 @@ def of_node(status: int, body: Any) -> Judgement:
     """A node's answer to ``POST /prompt``. Where some outputs are valid and some are not, it counts as refused."""
     if status not in {200, 400}:
         return Judgement(frozenset({f"status {status}"}), frozenset())
-    errors = [
-        (node_id, error) for node_id, entry in body.get("node_errors", {}).items() for error in entry["errors"]
-    ]
+    errors = [(node_id, error) for node_id, entry in body.get("node_errors", {}).items() for error in entry["errors"]]
     kinds = {error["type"] for _, error in errors}
     places: set[Place] = {
         (node_id, error["extra_info"].get("input_name")) for node_id, error in errors if error["type"] not in BREAKDOWNS
