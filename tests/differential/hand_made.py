@@ -10,7 +10,7 @@ SAVE: dict[str, Any] = {"class_type": "SaveImage", "inputs": {"images": ["1", 0]
 
 def hand_made() -> dict[str, Workflow]:
     """The workflows by name."""
-    image_with = {
+    image_with: dict[str, dict[str, Any]] = {
         "width as text": {"width": "32"},
         "width as text with a fraction": {"width": "32.5"},
         "width as text with an underscore": {"width": "3_2"},

@@ -1,16 +1,12 @@
-"""What a node can run, and whether a workflow is among it."""
+"""What a node can run."""
 
 import base64
 import hashlib
 import json
 import zlib
-from typing import Any
-
-import pytest
 
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.workflow import Graph, read_graph
-from scheduler.domain.catalog import Catalog, check, needs_of, read_catalog
+from scheduler.domain.catalog import Catalog, read_catalog
 
 CLASSES = {
     "CheckpointLoaderSimple": ClassSpec(
@@ -34,86 +30,25 @@ CLASSES = {
     "SaveImage": ClassSpec(inputs={"images": InputSpec(type="IMAGE", required=True)}, outputs=(), output_node=True),
 }
 CATALOG = Catalog(CLASSES)
-MINE = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
-UPLOADS = frozenset({MINE})
 
 
-def graph_of(**changes: Any) -> Graph:
-    raw = {
-        "1": {"class_type": "EmptyImage", "inputs": {"width": 8}},
-        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0]}},
-        **changes,
-    }
-    graph, errors = read_graph(raw)
-    assert not errors
-    return graph
-
-
-def test_a_graph_that_the_node_can_run_has_no_errors() -> None:
-    assert check(graph_of(), CATALOG, UPLOADS) == ()
-
-
-@pytest.mark.parametrize(
-    ("node", "code", "allowed"),
-    [
-        ({"class_type": "EmptyImag", "inputs": {}}, "unknown_node_class", ("EmptyImage",)),
-        ({"class_type": "EmptyImage", "inputs": {}}, "required_input_missing", None),
-        ({"class_type": "EmptyImage", "inputs": {"width": 101}}, "value_out_of_range", (1.0, 100.0)),
-        ({"class_type": "EmptyImage", "inputs": {"width": 0}}, "value_out_of_range", (1.0, 100.0)),
-        ({"class_type": "EmptyImage", "inputs": {"width": "8"}}, "not_a_number", None),
-        ({"class_type": "EmptyImage", "inputs": {"width": True}}, "not_a_number", None),
-        (
-            {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "c.safetensors"}},
-            "value_not_in_list",
-            ("a.safetensors", "b.safetensors"),
-        ),
-        ({"class_type": "LoadImage", "inputs": {"image": "../../etc/passwd"}}, "file_not_uploaded", None),
-        ({"class_type": "LoadImage", "inputs": {"image": f"comfyfleet/{MINE}"}}, "file_not_uploaded", None),
-        ({"class_type": "LoadImage", "inputs": {"image": f"{MINE} [output]"}}, "file_not_uploaded", None),
-        ({"class_type": "LoadImage", "inputs": {"image": {"__value__": MINE}}}, "file_not_uploaded", None),
-        ({"class_type": "LoadImage", "inputs": {"image": ["1", 0]}}, "file_not_uploaded", None),
-        ({"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": MINE}}, "upload_misplaced", None),
-        ({"class_type": "SaveImage", "inputs": {"images": ["1", 1]}}, "broken_link", (0,)),
-    ],
-)
-def test_what_the_node_would_refuse_is_refused_with_what_would_be_valid(
-    node: dict[str, Any], code: str, allowed: tuple[Any, ...] | None
-) -> None:
-    (error,) = check(graph_of(**{"9": node}), CATALOG, UPLOADS)
-    assert (error.code, error.node_id, error.allowed) == (code, "9", allowed)
-    assert error.pointer.startswith("/workflow/9")
-
-
-def test_a_link_of_another_type_is_refused() -> None:
-    loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}}
-    save = {"class_type": "SaveImage", "inputs": {"images": ["8", 2]}}
-    (error,) = check(graph_of(**{"8": loader, "9": save}), CATALOG, UPLOADS)
-    assert error.code == "link_type_mismatch"
-
-
-def test_a_wildcard_takes_any_link() -> None:
-    image = {"class_type": "EmptyImage", "inputs": {"width": 8, "any": ["1", 0]}}
-    assert check(graph_of(**{"9": image}), CATALOG, UPLOADS) == ()
-
-
-def test_an_upload_goes_where_a_node_takes_a_file() -> None:
-    assert check(graph_of(**{"9": {"class_type": "LoadImage", "inputs": {"image": MINE}}}), CATALOG, UPLOADS) == ()
-
-
-def test_a_graph_that_keeps_nothing_is_refused() -> None:
-    graph, _ = read_graph({"1": {"class_type": "EmptyImage", "inputs": {"width": 8}}})
-    assert [error.code for error in check(graph, CATALOG, UPLOADS)] == ["workflow_without_output"]
-
-
-def test_needs_are_classes_and_chosen_options() -> None:
-    loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}}
-    needs = needs_of(graph_of(**{"9": loader}), CATALOG)
-    assert needs == (
-        "CheckpointLoaderSimple", "CheckpointLoaderSimple.ckpt_name=a.safetensors", "EmptyImage", "SaveImage",
-    )  # fmt: skip
+def test_node_satisfies_what_its_catalog_has() -> None:
+    needs = ["CheckpointLoaderSimple", "CheckpointLoaderSimple.ckpt_name=a.safetensors", "SaveImage"]
     assert CATALOG.satisfies(needs)
     assert not CATALOG.satisfies([*needs, "CheckpointLoaderSimple.ckpt_name=c.safetensors"])
     assert not CATALOG.satisfies(["KSampler"])
+
+
+def test_class_with_a_dot_in_its_name_is_found() -> None:
+    latent = ClassSpec(
+        inputs={"kind": InputSpec(type="COMBO", required=True, options=("a=1", "b.c"))}, outputs=(), output_node=False
+    )
+    catalog = Catalog({"EmptyAceStep1.5LatentAudio": latent})
+    assert catalog.satisfies(["EmptyAceStep1.5LatentAudio", "EmptyAceStep1.5LatentAudio.kind=b.c"])
+    assert catalog.satisfies(["EmptyAceStep1.5LatentAudio.kind=a=1"])
+    assert not catalog.satisfies(["EmptyAceStep1.5LatentAudio.kind=b"])
+    assert not catalog.satisfies(["EmptyAceStep1"])
+    assert not CATALOG.satisfies(["EmptyAceStep1.5LatentAudio"])
 
 
 def test_a_report_that_is_not_what_its_digest_says_is_no_catalog() -> None:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from contracts.catalog import ClassSpec, InputSpec
 
+DYNAMIC_TYPES = frozenset({"COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3", "COMFY_DYNAMICSLOT_V3"})
 STOCK_MODULES = ("nodes", "comfy_extras.", "comfy_api_nodes.")
 
 # Read from VALIDATE_INPUTS and validate_inputs of ComfyUI 0.33.0 and 0.3.64. An input that such a function takes is
@@ -46,12 +47,14 @@ class ClassFacts(NamedTuple):
         is_custom: a custom pack's. It may validate its inputs itself, and its types may equal more than their names
             do, so bounds, options and types of links are left to the node.
         fixed: its inputs by name and whether each is required, where none of them is dynamic; else None.
+        has_unknown_inputs: it has a dynamic input of which the catalog does not tell what it becomes.
     """
 
     name: str
     spec: ClassSpec
     is_custom: bool
     fixed: dict[str, tuple[InputSpec, bool]] | None
+    has_unknown_inputs: bool = False
 
     def validates_itself(self, input_name: str) -> bool:
         """Whether the class may accept what its declaration excludes."""
@@ -69,7 +72,7 @@ class ClassFacts(NamedTuple):
     @property
     def takes_any_input(self) -> bool:
         """Whether inputs that the class does not declare may reach it all the same."""
-        return self.is_custom or self.name in TAKES_ANY_INPUT
+        return self.is_custom or self.has_unknown_inputs or self.name in TAKES_ANY_INPUT
 
     def takes_only_links(self, spec: InputSpec) -> bool:
         """Whether no literal can be a value of this input."""
@@ -79,8 +82,14 @@ class ClassFacts(NamedTuple):
 def facts_of(name: str, spec: ClassSpec) -> ClassFacts:
     """The facts of a class; to be kept, since they cost more than to check a node."""
     dynamic = any(one.variants is not None or one.grown is not None for one in spec.inputs.values())
-    fixed = None if dynamic else {key: (one, one.required) for key, one in spec.inputs.items()}
-    return ClassFacts(name, spec, _is_custom(spec.module), fixed)
+    unknown = any(is_opaque(one) for one in spec.inputs.values())
+    fixed = None if dynamic or unknown else {key: (one, one.required) for key, one in spec.inputs.items()}
+    return ClassFacts(name, spec, _is_custom(spec.module), fixed, unknown)
+
+
+def is_opaque(spec: InputSpec) -> bool:
+    """Whether this is a dynamic input whose parts are unknown: of a later kind, or from an older executor."""
+    return spec.type in DYNAMIC_TYPES and spec.variants is None and spec.grown is None
 
 
 def _is_custom(module: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 from contracts.catalog import InputSpec
 from contracts.workflow import WRAPPER
-from scheduler.domain.class_facts import ClassFacts
+from scheduler.domain.class_facts import ClassFacts, is_opaque
 
 Declared = dict[str, tuple[InputSpec, bool]]  # by full name: what it accepts, and whether it is required
 
@@ -37,7 +37,7 @@ def _expand(declared: Declared, inputs: Mapping[str, InputSpec], given: Mapping[
                 if place < spec.grown.required or full in given:
                     declared[full] = (spec.grown.input, place < spec.grown.required)
             continue
-        declared[name] = (spec, spec.required)
+        declared[name] = (spec, spec.required and not is_opaque(spec))
         if spec.variants is not None:
             chosen = unwrapped(given.get(name))
             if isinstance(chosen, str) and chosen in spec.variants:

@@ -103,7 +103,7 @@ class _GraphCheck:
                 continue  # reported already
             self._check_node(node_id)
             for value in self._accepted[node_id].inputs.values():
-                if is_link(value) and value[0] not in reached:
+                if is_link(value) and value[0] in self._graph and value[0] not in reached:
                     reached.add(value[0])
                     todo.append(value[0])
 

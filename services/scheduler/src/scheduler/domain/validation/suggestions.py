@@ -14,6 +14,7 @@ MAX_LENGTH = 200  # characters
 LIKELY = 0.5  # of 1.0; below it a name is another, not a misspelt one
 
 _SEPARATORS = re.compile(r"[/\\]+")
+_SUFFIX = re.compile(r"(?<=.)\.[a-z]{2,12}$")
 
 
 def nearest(sought: str, names: Sequence[Scalar]) -> tuple[str, ...]:
@@ -40,7 +41,8 @@ def nearest_first(sought: str, names: Sequence[Scalar]) -> tuple[Scalar, ...]:
 
 
 def _normal(name: str) -> str:
-    return _SEPARATORS.sub("/", name).lower()
+    """Without what says nothing: most names in a list of files end alike."""
+    return _SUFFIX.sub("", _SEPARATORS.sub("/", name).lower())
 
 
 def _pairs(text: str) -> Iterable[str]:
