@@ -7,7 +7,7 @@ import pytest
 
 from contracts.workflow import MAX_ERRORS, Graph, read_graph, written
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.validation.graph_check import DrawnSeed, Verdict, check_graph
+from scheduler.domain.validation.graph_check import Verdict, check_graph
 from tests.kit.catalogs import catalog_of, simulated_catalog
 
 CATALOG = simulated_catalog("a.safetensors", "zz/detail.safetensors")
@@ -318,20 +318,24 @@ def test_null_is_not_given() -> None:
     assert verdict.graph["1"].inputs == {}
 
 
-def test_seed_of_minus_one_is_drawn() -> None:
+def test_seeds_of_minus_one_are_drawn_once_for_the_whole_graph() -> None:
     described = {"input": {"required": {"noise_seed": ["INT", {"min": 0, "max": 2**64 - 1}]}}, "output": []}
-    catalog = catalog_of({"Noise": {**described, "output_node": True, "python_module": "nodes"}})
+    signed = {"input": {"required": {"seed": ["INT", {"min": -1, "max": 100}]}}, "output": []}
+    more = {"output_node": True, "python_module": "nodes"}
+    catalog = catalog_of({"Noise": {**described, **more}, "Signed": {**signed, **more}})
     bounds: list[int] = []
 
-    def draw(most: int) -> int:
-        bounds.append(most)
+    def draw(below: int) -> int:
+        bounds.append(below)
         return 42
 
-    verdict = judge({"1": {"class_type": "Noise", "inputs": {"noise_seed": -1}}}, catalog, draw)
+    noise = {"class_type": "Noise", "inputs": {"noise_seed": -1}}
+    verdict = judge({"1": noise, "2": noise, "3": {"class_type": "Signed", "inputs": {"seed": -1}}}, catalog, draw)
     assert not verdict.findings
-    assert verdict.seeds == (DrawnSeed("1", "noise_seed", 42),)
-    assert verdict.graph["1"].inputs == {"noise_seed": 42}
-    assert bounds == [2**64 - 1]
+    assert verdict.seed == 42
+    assert [node.inputs for node in verdict.graph.values()] == [{"noise_seed": 42}, {"noise_seed": 42}, {"seed": -1}]
+    assert bounds == [2**63]
+    assert judge({"1": IMAGE, "2": SAVE}).seed is None
 
 
 def test_separator_of_another_system_finds_the_same_model() -> None:

@@ -76,7 +76,11 @@ class ClassFacts(NamedTuple):
 
     def takes_only_links(self, spec: InputSpec) -> bool:
         """Whether no literal can be a value of this input."""
-        return not self.is_custom and all(kind.strip() in LINK_ONLY_TYPES for kind in spec.type.split(","))
+        if self.is_custom:
+            return False
+        if "," not in spec.type:
+            return spec.type in LINK_ONLY_TYPES
+        return all(kind.strip() in LINK_ONLY_TYPES for kind in spec.type.split(","))
 
 
 def facts_of(name: str, spec: ClassSpec) -> ClassFacts:

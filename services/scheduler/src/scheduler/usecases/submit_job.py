@@ -66,6 +66,8 @@ class JobSubmitter:
         if errors:
             raise InvalidWorkflow(errors)
         verdict = await self._fleet.check(graph, frozenset(map(str, command.inputs)))
+        if verdict.seed is not None and command.seed is None:
+            command = command.model_copy(update={"seed": verdict.seed})
         return Candidate(
             tenant_id,
             command,

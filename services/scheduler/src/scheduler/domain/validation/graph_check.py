@@ -16,15 +16,9 @@ UNKNOWN_CLASS = "unknown_node_class"
 SEED_INPUTS = frozenset({"seed", "noise_seed"})
 RANDOM_SEED = -1  # what other front ends send for "any seed will do"
 
+MAX_DRAWN = 2**63 - 1  # fits the integers of every database and client
+
 DrawSeed = Callable[[int], int]
-
-
-class DrawnSeed(NamedTuple):
-    """A seed that was drawn where the graph left it open."""
-
-    node_id: str
-    input: str
-    seed: int
 
 
 class Verdict(NamedTuple):
@@ -35,13 +29,14 @@ class Verdict(NamedTuple):
         graph: what the node is to run: only what its outputs need, values cast to the types of their inputs, without
             what the node would ignore. Whole only where there are no findings.
         needs: the classes and options that a node must have to run it, sorted: ``Class``, ``Class.input=option``.
+        seed: what was drawn where the graph says -1; the same in the whole graph, so that one number tells it.
         unlisted: whether a choice is none that the node lists, and the node may accept it all the same.
     """
 
     findings: tuple[Finding, ...]
     graph: Graph
     needs: tuple[str, ...]
-    seeds: tuple[DrawnSeed, ...] = ()
+    seed: int | None = None
     unlisted: bool = False
 
 
@@ -52,7 +47,7 @@ def check_graph(graph: Graph, catalog: Catalog, *, draw_seed: DrawSeed, at_most:
     alone.
 
     Args:
-        draw_seed: gives a number from 0 to its argument, for seeds of -1.
+        draw_seed: gives a number from 0 to below its argument, for seeds of -1.
         at_most: findings that are of interest.
     """
     return _GraphCheck(graph, catalog, draw_seed, at_most).verdict()
@@ -66,7 +61,7 @@ class _GraphCheck:
         self._findings: list[Finding] = []
         self._accepted: dict[str, GraphNode] = {}
         self._needs: set[str] = set()
-        self._seeds: list[DrawnSeed] = []
+        self._seed: int | None = None
         self._unlisted = False
 
     def verdict(self) -> Verdict:
@@ -79,7 +74,7 @@ class _GraphCheck:
         places = {node_id: place for place, node_id in enumerate(self._graph)}
         self._findings.sort(key=lambda finding: places.get(finding.node_id or "", -1))
         findings, needs = tuple(self._findings[: self._at_most]), tuple(sorted(self._needs))
-        return Verdict(findings, graph, needs, tuple(self._seeds), self._unlisted)
+        return Verdict(findings, graph, needs, self._seed, self._unlisted)
 
     def _check_classes(self) -> None:
         for node_id, node in self._graph.items():
@@ -135,8 +130,7 @@ class _GraphCheck:
             else:
                 self._add(node_id, name, fault)
         elif _leaves_seed_open(name, spec, value):
-            inputs[name] = self._draw_seed(int(spec.max or 0))
-            self._seeds.append(DrawnSeed(node_id, name, inputs[name]))
+            inputs[name] = self._drawn_seed(int(spec.max or 0))
         else:
             judged = judge_value(facts, name, spec, value, self._catalog.has_option)
             if judged.fault is not None:
@@ -146,6 +140,11 @@ class _GraphCheck:
             self._unlisted |= judged.unlisted
             if judged.listed is not None and spec.options is not None:
                 self._needs.add(f"{facts.name}.{name}={judged.listed}")
+
+    def _drawn_seed(self, most: int) -> int:
+        if self._seed is None:
+            self._seed = self._draw_seed(min(most, MAX_DRAWN) + 1)
+        return min(self._seed, most)
 
     def _link_fault(self, facts: ClassFacts, name: str, spec: InputSpec, link: list[Any]) -> Fault | None:
         label = f"{facts.name}.{name}"

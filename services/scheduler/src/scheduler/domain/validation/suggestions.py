@@ -1,14 +1,14 @@
 """The nearest names to one that is not there."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from difflib import SequenceMatcher
-from itertools import pairwise
+from heapq import nsmallest
 
 from contracts.catalog import Scalar
 
 MAX_NAMES = 20_000  # that are looked at; a folder of so many models is sorted by nobody
-MAX_COMPARED = 200  # that share the most with what was sought, and so are compared letter by letter
+MAX_COMPARED = 50  # that share the most with what was sought, and so are compared letter by letter
 MAX_NEAREST = 10
 MAX_LENGTH = 200  # characters
 LIKELY = 0.5  # of 1.0; below it a name is another, not a misspelt one
@@ -24,14 +24,14 @@ def nearest(sought: str, names: Sequence[Scalar]) -> tuple[str, ...]:
     Takes milliseconds for thousands of names.
     """
     wanted = _normal(sought)
-    texts = (name for name in names[:MAX_NAMES] if isinstance(name, str) and len(name) <= MAX_LENGTH)
-    candidates = {name: _normal(name) for name in texts}
     if not wanted or len(wanted) > MAX_LENGTH:
         return ()
-    pairs = set(_pairs(wanted))
-    shared = ((len(pairs.intersection(_pairs(normal))), name) for name, normal in candidates.items())
-    closest = sorted((one for one in shared if one[0]), key=lambda one: (-one[0], one[1]))[:MAX_COMPARED]
-    scored = sorted(((-_likeness(wanted, candidates[name]), name) for _, name in closest))
+    pairs = {wanted[place : place + 2] for place in range(wanted.rfind("/") + 1, len(wanted) - 1)}
+    texts = [name for name in names[:MAX_NAMES] if isinstance(name, str) and len(name) <= MAX_LENGTH]
+    lowered = zip(texts, map(str.lower, texts), strict=True)
+    shared = ((-sum(pair in lower for pair in pairs), name) for name, lower in lowered)
+    closest = nsmallest(MAX_COMPARED, (one for one in shared if one[0]))
+    scored = sorted((-_likeness(wanted, _normal(name)), name) for _, name in closest)
     return tuple(name for score, name in scored if -score >= LIKELY)[:MAX_NEAREST]
 
 
@@ -43,12 +43,6 @@ def nearest_first(sought: str, names: Sequence[Scalar]) -> tuple[Scalar, ...]:
 def _normal(name: str) -> str:
     """Without what says nothing: most names in a list of files end alike."""
     return _SUFFIX.sub("", _SEPARATORS.sub("/", name).lower())
-
-
-def _pairs(text: str) -> Iterable[str]:
-    """Each two letters that follow each other, of the last part of a path."""
-    last = text.rsplit("/", 1)[-1]
-    return map("".join, pairwise(last))
 
 
 def _likeness(wanted: str, name: str) -> float:
