@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import gateway.domain.errors
 import notifier.domain.errors
 from contracts.registry import REFUSALS
+from contracts.scheduler import JOB_ERRORS
 from contracts.wire.errors import STATUS, Refusal
 
 HEAD = """\
@@ -17,14 +18,24 @@ Generated from the refusals in `contracts` and in the two public services by `./
 | --- | --- | --- |
 """
 
+JOBS = """
+## Failed jobs
+
+What `error.code` of a job with status `failed` may be.
+
+| code | meaning |
+| --- | --- |
+"""
+
 
 def error_pages() -> str:
-    """The page: one row a code."""
+    """The page: one row a code, first those of problems, then those of jobs."""
     rows = [
         f"| `{refusal.code}` | {STATUS[refusal.kind]} | {' '.join((refusal.__doc__ or '').split())} |\n"
         for refusal in sorted({*REFUSALS, *_own()}, key=lambda refusal: refusal.code)
     ]
-    return HEAD + "".join(rows)
+    failures = [f"| `{code}` | {meaning} |\n" for code, meaning in sorted(JOB_ERRORS.items())]
+    return HEAD + "".join(rows) + JOBS + "".join(failures)
 
 
 def _own() -> Iterator[type[Refusal]]:

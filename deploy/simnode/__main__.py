@@ -61,6 +61,7 @@ def _settings(options: argparse.Namespace, directory: Path) -> Settings:
         preview=options.preview,
         checkpoints=tuple(options.checkpoint or DEFAULT_CHECKPOINTS),
         without=frozenset(options.without_class),
+        filler_classes=options.filler_classes,
         seed=options.seed,
         max_upload_bytes=options.max_upload_bytes,
     )
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--preview", action=argparse.BooleanOptionalAction, default=False, help="send preview frames")
     add("--checkpoint", action="append", metavar="NAME", help=f"repeatable; default {', '.join(DEFAULT_CHECKPOINTS)}")
     add("--without-class", action="append", default=[], metavar="NAME", help="repeatable; hide a node class")
+    add("--filler-classes", type=int, default=0, help="how many classes there are besides, which do nothing")
     add("--seed", type=int, default=0, help="of random delays and orders")
     add("--max-upload-bytes", type=int, default=MAX_UPLOAD_BYTES, help="largest request body")
     return parser

@@ -1,7 +1,20 @@
 """The node classes of one simulated server."""
 
 from simnode.node_class import NodeClass
-from simnode.nodes import audio, dynamic, filters, latents, loaders, pictures, sampling, saving, text, tiling, trials
+from simnode.nodes import (
+    audio,
+    dynamic,
+    fillers,
+    filters,
+    latents,
+    loaders,
+    pictures,
+    sampling,
+    saving,
+    text,
+    tiling,
+    trials,
+)
 from simnode.wire import Document, Workflow
 
 ONLY_NEW = frozenset(one.name for one in dynamic.CLASSES)  # 0.3.64 has none of these
@@ -10,9 +23,10 @@ ONLY_NEW = frozenset(one.name for one in dynamic.CLASSES)  # 0.3.64 has none of 
 class Catalog:
     """Node classes by name, without the hidden ones."""
 
-    def __init__(self, without: frozenset[str] = frozenset()) -> None:
+    def __init__(self, without: frozenset[str] = frozenset(), filler_classes: int = 0) -> None:
         groups = (loaders, latents, sampling, tiling, pictures, filters, dynamic, saving, text, audio, trials)
         classes: list[NodeClass] = [one for group in groups for one in group.CLASSES]
+        classes += fillers.classes(filler_classes)
         self._classes = {one.name: one for one in classes if one.name not in without}
 
     def names(self) -> list[str]:

@@ -13,6 +13,7 @@ CUDA_MESSAGE = (
     "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronously reported at some "
     "other API call, so the stacktrace below might be incorrect."
 )
+EXIT_STATUS = 137  # what the kernel's out-of-memory killer leaves behind
 
 
 class Failure(Exception):
@@ -25,6 +26,10 @@ class Failure(Exception):
     def __init__(self, type_name: str, message: str) -> None:
         super().__init__(message)
         self.type_name = type_name
+
+
+class WorkerDied(BaseException):
+    """The worker was told to die; no node's error handling may catch it."""
 
 
 def out_of_memory() -> Failure:

@@ -18,6 +18,7 @@ NAMES = frozenset(
         "poisoned",
         "prompt_500",
         "prompt_timeout",
+        "queue_hidden",
         "slow_http",
         "upload_lost",
         "view_404",
@@ -30,7 +31,17 @@ NAMES = frozenset(
 )
 
 ONE_SHOT = frozenset(
-    {"exit", "oom", "view_404", "view_truncated", "worker_death", "prompt_500", "prompt_timeout", "upload_lost"}
+    {
+        "exit",
+        "oom",
+        "prompt_500",
+        "prompt_timeout",
+        "queue_hidden",
+        "upload_lost",
+        "view_404",
+        "view_truncated",
+        "worker_death",
+    }
 )
 """Faults that happen ``count`` times, once by default; the others go on until cleared, unless a count is given."""
 

@@ -83,6 +83,7 @@ class Call:
         shelf: files and models of the node.
         tick: progress; a checkpoint for interrupts. (value, maximum, preview maker or None)
         tell: shows a line of text about the node to every socket.
+        die: ends the process at once with an exit status.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Call:
         shelf: Shelf,
         tick: Callable[[float, float, Callable[[], bytes] | None], Awaitable[None]],
         tell: Callable[[str], None],
+        die: Callable[[int], None],
     ) -> None:
         self.node_id = node_id
         self.inputs = inputs
@@ -103,6 +105,7 @@ class Call:
         self.shelf = shelf
         self.tick = tick
         self.tell = tell
+        self.die = die
 
     def __getitem__(self, name: str) -> Any:
         return self.inputs[name]

@@ -69,6 +69,7 @@ class NodeRun:
             shelf=self._parts.shelf,
             tick=self._tick,
             tell=lambda text: self._parts.hub.send_text(self._node_id, text),
+            die=self._parts.die,
         )
 
     async def _tick(self, value: float, maximum: float, preview: Callable[[], bytes] | None) -> None:

@@ -62,6 +62,6 @@ class Parts:
             history=History(),
             interrupts=InterruptFlag(faults),
             shelf=Shelf(settings, folders, rng),
-            catalog=Catalog(settings.without | (frozenset() if settings.is_new else ONLY_NEW)),
+            catalog=Catalog(settings.without | (frozenset() if settings.is_new else ONLY_NEW), settings.filler_classes),
             cache=NodeCache(),
         )

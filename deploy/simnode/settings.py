@@ -24,6 +24,7 @@ class Settings:
         preview: whether samplers send preview frames (ComfyUI's default is none).
         checkpoints: file names that the checkpoint loader offers.
         without: node classes to hide.
+        filler_classes: how many classes there are besides, which do nothing; see ``simnode.nodes.fillers``.
         seed: of the random delays and orders that ComfyUI leaves open.
         max_upload_bytes: largest request body; above it the answer is 413.
     """
@@ -38,6 +39,7 @@ class Settings:
     preview: bool = False
     checkpoints: tuple[str, ...] = DEFAULT_CHECKPOINTS
     without: frozenset[str] = frozenset()
+    filler_classes: int = 0
     seed: int = 0
     max_upload_bytes: int = MAX_UPLOAD_BYTES
 

@@ -8,6 +8,7 @@ import sys
 import traceback
 
 from simnode.execution import SUCCESS, Execution, Outcome
+from simnode.failures import EXIT_STATUS, WorkerDied
 from simnode.parts import Parts
 from simnode.wire import QueueItem
 
@@ -15,11 +16,6 @@ HISTORY_DELAY_S = (
     0.002,
     0.02,
 )  # between execution_success and the history entry; seen on real servers, unbounded there
-EXIT_STATUS = 137  # what the kernel's out-of-memory killer leaves behind
-
-
-class WorkerDied(BaseException):
-    """The worker was told to die; no node's error handling may catch it."""
 
 
 class Worker:

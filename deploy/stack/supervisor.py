@@ -22,6 +22,7 @@ UP_WITHIN_S = 90.0
 STOP_ORDER = ("proxy", "services", "nodes", "nats", "postgres")
 NOBODY = "00000000-0000-0000-0000-000000000000"  # tenant of the door while there are no users
 USERS = {"admin": ("admin", "enterprise"), "demo": ("user", "pro")}  # username: role, tier
+OWN = {"demo": ("--graph-policy", "open")}  # the owner of the machine may run what the nodes can
 
 Say = Callable[[str], None]
 
@@ -140,7 +141,7 @@ class Stack:
         if known is None:
             steps += [
                 _step(plan, "auth", "bootstrap", "--username", name, "--email", f"{name}@example.com",
-                      "--role", role, "--tier", tier, "--output", str(files[name]))
+                      "--role", role, "--tier", tier, "--output", str(files[name]), *OWN.get(name, ()))
                 for name, (role, tier) in USERS.items()
             ]  # fmt: skip
         await self._one_shot(plan, "migrate", steps)

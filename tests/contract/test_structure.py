@@ -20,7 +20,7 @@ SOURCES = sorted(
 )
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base", "types", "core", "manager", "shared"}
 OUR_NOUNS = re.compile(r"\b\w*(job|attempt|lease|tenant_id|prompt|workflow|artifact|comfy)\w*\b", re.IGNORECASE)
-MAX_LINES, CHASSIS_MODULES, CHASSIS_LINES = 300, 18, 2175  # decision record 0005
+MAX_LINES, CHASSIS_MODULES, CHASSIS_LINES = 300, 20, 2400  # decision record 0005
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -116,6 +116,14 @@ ROWS: dict[str, Row] = {
     "PATCH /api/v1/admin/users/{user_id}": admins(json={"is_active": True}),
     "GET /api/v1/admin/tiers": admins(),
     "PATCH /api/v1/admin/tiers/{name}": admins(json={"limits": {"queue_cap": 10}}),  # as it is: others count on it
+    "GET /api/v1/admin/class-rules": admins(),
+    "PUT /api/v1/admin/class-rules/classes/{class_name}": admins(json={"verdict": "deny"}),
+    "DELETE /api/v1/admin/class-rules/classes/{class_name}": admins(),
+    "PUT /api/v1/admin/class-rules/packs/{pack}": admins(json={"verdict": "deny"}),
+    "DELETE /api/v1/admin/class-rules/packs/{pack}": admins(),
+    "GET /api/v1/admin/invites": admins(),
+    "POST /api/v1/admin/invites": admins(201, json={"tier": "enterprise"}),
+    "DELETE /api/v1/admin/invites/{invite_id}": admins(404),
     "GET /api/v1/usage": own("jobs:read"),
     "GET /api/v1/admin/usage": admins(),
     "GET /api/v1/admin/users/{user_id}/usage": admins(),
@@ -188,7 +196,8 @@ async def world(fleet: Fleet) -> World:
         job = await http.post("/jobs", json={"workflow": HELLO}, headers=alice)
         assert job.status_code == 201, job.text
         made.paths |= {"job_id": job.json()["job_id"], "name": "free", "token": "no-such-token", "node": "no-such-node"}
-        made.paths["asset"] = "swagger-ui.css"
+        made.paths |= {"asset": "swagger-ui.css", "class_name": "NoSuchClass", "pack": "custom_nodes.none"}
+        made.paths["invite_id"] = NOBODY
         made.paths["workflow_name"] = f"alice-{pid}"
         saved = await http.put(f"/workflows/alice-{pid}", json={"workflow": HELLO}, headers=alice)
         assert saved.status_code == 201, saved.text
@@ -229,7 +238,8 @@ def routes() -> dict[str, Any]:
 
 
 def _path(route: Any) -> str:
-    return str(route.path or route.original_route.path)  # of a websocket, only the route itself knows
+    path = str(route.path or route.original_route.path)  # of a websocket, only the route itself knows
+    return path.replace(":path}", "}")
 
 
 def _flat(routes: Iterable[BaseRoute]) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import secrets
 import stat
 import sys
@@ -237,3 +238,45 @@ async def test_an_admin_changes_users_by_name(fleet: Fleet, person: Person) -> N
     shown = await person.does("admin", "set-limits", "basic", f"queue_cap={tiers['basic']['queue_cap']}", **key)
     assert "basic" in shown.text
     assert (await person.runs("admin", "set-limits", "basic", "colour=1", **key)).status == REFUSED
+
+
+async def test_an_admin_allows_and_denies_node_classes(fleet: Fleet, person: Person) -> None:
+    key = {"COMFYFLEET_KEY": fleet.credentials["admin_key"]}
+    name, pack = f"Wildcard //{secrets.token_hex(3)} (cli)", f"custom_nodes.{secrets.token_hex(3)}"
+    assert name in (await person.does("admin", "allow-class", name, **key)).text
+    (rules,) = (await person.does("admin", "deny-pack", pack, "--json", **key)).objects
+    assert name in rules["allowed_classes"]
+    assert pack in rules["denied_packs"]
+    shown = (await person.does("admin", "class-rules", **key)).text
+    assert re.search(rf"denied packs +{re.escape(pack)} +admin", shown)
+    (rules,) = (await person.does("admin", "deny-class", name, "--json", **key)).objects
+    assert name in rules["denied_classes"]
+    await person.does("admin", "allow-pack", pack, **key)
+    await person.does("admin", "reset-class", name, **key)
+    (rules,) = (await person.does("admin", "reset-pack", pack, "--json", **key)).objects
+    assert not {name, pack} & {one for field in rules.values() for one in field}
+    assert (await person.runs("admin", "deny-class", "two\tcolumns", **key)).status == REFUSED
+    assert (await person.runs("admin", "deny-class", name)).status == REFUSED
+
+
+async def test_an_admin_gives_a_user_limits_of_its_own(fleet: Fleet, person: Person) -> None:
+    key, name = {"COMFYFLEET_KEY": fleet.credentials["admin_key"]}, f"cli-{secrets.token_hex(4)}"
+    await person.does("register", name, f"{name}@example.com", "--password-stdin", stdin=f"{PASSWORD}\n")
+    await person.does("admin", "set-own-limits", name, "graph_policy=open", "run_seconds=60", **key)
+    await person.does("admin", "set-own-limits", name, "graph_pixels=null", **key)
+    (user,) = (await person.does("admin", "users", "--search", name, "--json", **key)).objects
+    assert user["own_limits"] == ["graph_policy", "graph_pixels", "run_seconds"]
+    assert [user["limits"][limit] for limit in user["own_limits"]] == ["open", None, 60]
+    await person.does("admin", "unshare-quota", name, **key)
+    assert "tier free" in (await person.does("admin", "reset-own-limits", name, **key)).text
+    (user,) = (await person.does("admin", "users", "--search", name, "--json", **key)).objects
+    assert (user["own_limits"], user["limits"]["graph_policy"]) == ([], "strict")
+    assert (await person.runs("admin", "set-own-limits", name, "graph_policy=loose", **key)).status == REFUSED
+    shown = (await person.does("admin", "tiers", **key)).text
+    assert re.search(r"graph_policy +strict +strict +strict +open", shown)
+
+
+async def test_the_owner_of_a_stack_may_run_what_the_nodes_can(fleet: Fleet, person: Person) -> None:
+    (me,) = (await person.does("whoami", "--json", COMFYFLEET_KEY=fleet.key)).objects
+    assert (me["tier"], me["limits"]["graph_policy"]) == ("pro", "open")
+    assert re.search(r"graph policy +open", (await person.does("whoami", COMFYFLEET_KEY=fleet.key)).text)

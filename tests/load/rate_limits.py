@@ -123,7 +123,13 @@ class _Known:
 async def alone(script: Script, database_url: str, rounds: int) -> None:
     """Print what the middleware alone takes."""
     database = Database(database_url, name="measurement")
-    rates = Rates(RateLimiter(Buckets(database)), policy("login", 30, strict=True), policy("open", 120))
+    rates = Rates(
+        RateLimiter(Buckets(database)),
+        login=policy("login", 30, strict=True),
+        open=policy("open", 120),
+        register=policy("register", 5, strict=True),
+        register_network=policy("register-network", 20, strict=True),
+    )
     principal = Principal(
         user_id=script.alice, username="u", tier=Tier.PRO, role=Role.USER, scopes=(Scope.JOBS_READ,),
         requests_per_minute=PLENTY,

@@ -7,7 +7,7 @@ plain only in the message itself, which no stream stores.
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from contracts.graph_policy.policy import ClassName, ClassRules, GraphPolicy, PackName
+from contracts.graph_policy.policy import ClassName, ClassRules, GraphPolicy, OperatorRules, PackName
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import Command, Fact
 from contracts.wire.topic import Rpc, Topic, Traffic
@@ -203,11 +203,16 @@ class User(Fact):
 
 
 class Account(Fact):
-    """A user with the limits that hold for it, own ones over its tier's."""
+    """A user with the limits that hold for it, own ones over its tier's.
+
+    Attributes:
+        shares_quota: whether it shares its daily image quota with accounts that registered from the same address.
+    """
 
     user: User
     limits: Limits
     own_limits: tuple[str, ...] = ()
+    shares_quota: bool = False
 
 
 class Session(Fact):
@@ -325,11 +330,12 @@ class ReadChanges(Command):
 
 
 class Register(Command):
-    """Make an account of tier ``free``."""
+    """Make an account of tier ``free``, or of the tier of the invite."""
 
     username: Annotated[str, Field(min_length=1, max_length=256)]
     email: Annotated[str, Field(min_length=1, max_length=512)]
     password: Secret
+    invite: Secret | None = None
     ip: Ip | None = None
 
 
@@ -424,13 +430,14 @@ class UserPage(Fact):
 
 
 class ChangeUser(Command):
-    """Change an account; what is None stays. ``limits`` replaces all own limits of the user."""
+    """Change an account; what is None stays. ``limits`` replaces all own limits; a shared quota can only be ended."""
 
     user_id: UUID
     tier: Tier | None = None
     role: Role | None = None
     is_active: bool | None = None
     limits: SomeLimits | None = None
+    shares_quota: Literal[False] | None = None
     ip: Ip | None = None
 
 
@@ -609,6 +616,12 @@ class KeyRequestReused(Refusal):
     kind, code = Kind.INVALID, "auth.key.idempotency_reused"
 
 
+class TooManyClassRules(Refusal):
+    """There are {limit} class rules, which is the maximum. Remove some first, or allow or deny a whole pack."""
+
+    kind, code = Kind.CONFLICT, "auth.class_rules.too_many"
+
+
 class Busy(Refusal):
     """More people log in at this moment than can be served. Try again."""
 
@@ -654,9 +667,9 @@ CHANGE_USER = _rpc("user", "change", ChangeUser, Account, "an admin changes a us
 LIST_TIERS = _rpc("tier", "list", ListTiers, Tiers, "an admin looks at the tiers")
 CHANGE_TIER = _rpc("tier", "change", ChangeTier, TierLimits, "an admin changes a tier")
 READ_CLASS_RULES = _rpc(
-    "class_rules", "read", ReadClassRules, ClassRules, "rules about node classes", by=("gateway", "scheduler"), s=1.5
+    "class_rules", "read", ReadClassRules, OperatorRules, "rules about node classes", by=("gateway", "scheduler"), s=1.5
 )
-CHANGE_CLASS_RULE = _rpc("class_rule", "change", ChangeClassRule, ClassRules, "an admin allows or denies node classes")
+CHANGE_CLASS_RULE = _rpc("class_rule", "change", ChangeClassRule, OperatorRules, "an admin changes a class rule")
 RECORD_DENIAL = _rpc("denial", "record", RecordDenial, Done, "somebody was refused what they may not do")
 KEYS_USED = Topic(
     kind=Traffic.CMD, owner="auth", noun="keys", verb="used", payload=KeysUsed,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contracts import audit, auth, executor, gateway, operations, retention, scheduler
+from contracts import audit, auth, executor, gateway, operations, registration, retention, scheduler
 from contracts.wire import errors
 from contracts.wire.errors import Refusal
 from contracts.wire.topic import Stream, Topic
@@ -12,7 +12,7 @@ DATABASES = ("auth", "gateway", "scheduler", "notifier")
 
 TOPICS: tuple[Topic[Any], ...] = (
     *auth.TOPICS, *audit.TOPICS, *gateway.TOPICS, *scheduler.TOPICS, *operations.TOPICS, *retention.TOPICS,
-    *executor.TOPICS,
+    *executor.TOPICS, *registration.TOPICS,
 )  # fmt: skip
 
 DAY_S = 86_400.0
@@ -49,7 +49,7 @@ def _refusals() -> tuple[type[Refusal], ...]:
     """Every refusal that a message or an answer can carry, by code."""
     found = {
         refusal.code: refusal
-        for module in (auth, errors, gateway, operations, retention, scheduler)
+        for module in (auth, errors, gateway, operations, registration, retention, scheduler)
         for refusal in vars(module).values()
         if isinstance(refusal, type) and issubclass(refusal, Refusal) and refusal not in {Refusal, errors.Relayed}
     }

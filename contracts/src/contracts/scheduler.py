@@ -85,6 +85,23 @@ class JobError(Fact):
     node_class: str | None = None
 
 
+# Codes that the error of a failed job may have, in words for the job's owner. A code is stable and never reused.
+JOB_ERRORS = {
+    "input.gone": "An upload that the job uses was deleted or expired. Upload it again.",
+    "input.unreadable": "An upload that the job uses could not be read from the store. Submit the job again.",
+    "job.poison": "Twice, the node that ran the job stopped answering. The job is not tried again: check the workflow.",
+    "job.run_time_exceeded": "The job ran longer than `run_within_seconds`.",
+    "job.start_time_passed": "No node was free within `start_within_seconds`.",
+    "node.fault": "A node could not run the job, and no other attempt succeeded. Submit the job again.",
+    "node.lost": "The nodes that ran the job were lost. Submit the job again.",
+    "node.out_of_memory": "The nodes that ran the job ran out of memory. Make its images or batches smaller.",
+    "workflow.execution_failed": "A node of the workflow failed; the message is its own.",
+    "workflow.output_too_large": "An output is larger than what can be stored.",
+    "workflow.rejected": "ComfyUI did not accept the workflow.",
+    "workflow.too_many_outputs": "The job has too many outputs.",
+}
+
+
 class Timings(Fact):
     """How long each stage took, seconds; None for what has not begun."""
 
@@ -418,6 +435,8 @@ class FinishAttempt(Command):
     Attributes:
         gpu_seconds: time the node spent on it.
         images: images really made.
+        node_died: the node had the job and stopped answering or running it. A job that this happens to twice is not
+            tried again.
     """
 
     ref: AttemptRef
@@ -426,6 +445,7 @@ class FinishAttempt(Command):
     error: JobError | None = None
     gpu_seconds: Annotated[float, Field(ge=0)] = 0
     images: Annotated[int, Field(ge=0)] = 0
+    node_died: bool = False
 
 
 class AttemptWritten(Fact):

@@ -8,7 +8,7 @@ the check against a node's catalog, which knows the nodes that count: those that
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from contracts.wire.errors import FieldError
 
@@ -84,7 +84,7 @@ def written(graph: Graph) -> dict[str, Any]:
     }
 
 
-def is_model(value: object) -> bool:
+def is_model(value: object) -> TypeGuard[str]:
     """Whether this is the name of a model file."""
     return isinstance(value, str) and value.endswith(MODEL_SUFFIXES)
 

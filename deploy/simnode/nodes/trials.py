@@ -1,9 +1,14 @@
-"""Two classes that no ComfyUI has, for tests: one takes time, one fails. Both pass their picture through."""
+"""Classes that no ComfyUI has, for tests. They pass their picture through.
+
+One takes time, one fails. Three kill the node as graphs have killed real ones: they end the process, end the worker
+while HTTP goes on, or hold the interpreter so that HTTP does not answer.
+"""
 
 import asyncio
 import math
+import time
 
-from simnode.failures import Failure
+from simnode.failures import EXIT_STATUS, Failure, WorkerDied
 from simnode.node_class import Call, Field, NodeClass, Result, instantly, socket
 
 TICK_S = 0.1
@@ -20,6 +25,20 @@ async def _sleep(call: Call) -> Result:
 
 def _fail(call: Call) -> Result:
     raise Failure(call["exception_type"], call["message"])
+
+
+def _exit(call: Call) -> Result:
+    call.die(EXIT_STATUS)
+    return Result((call["image"],))
+
+
+def _kill_worker(_: Call) -> Result:
+    raise WorkerDied
+
+
+def _freeze(call: Call) -> Result:
+    time.sleep(call["seconds"])  # in the event loop on purpose
+    return Result((call["image"],))
 
 
 _MODULE = "custom_nodes.simnode"
@@ -50,5 +69,35 @@ CLASSES = (
         category="simnode",
         module=_MODULE,
         description="Fails when it is executed.",
+    ),
+    NodeClass(
+        name="SimExit",
+        run=instantly(_exit),
+        inputs=(socket("image", "IMAGE"),),
+        outputs=("IMAGE",),
+        category="simnode",
+        module=_MODULE,
+        description="Ends the whole process.",
+    ),
+    NodeClass(
+        name="SimKillWorker",
+        run=instantly(_kill_worker),
+        inputs=(socket("image", "IMAGE"),),
+        outputs=("IMAGE",),
+        category="simnode",
+        module=_MODULE,
+        description="Ends the worker thread; its prompt stays in the queue as running.",
+    ),
+    NodeClass(
+        name="SimFreeze",
+        run=instantly(_freeze),
+        inputs=(
+            socket("image", "IMAGE"),
+            Field("seconds", "FLOAT", {"default": 60.0, "min": 0.0, "max": 86400.0, "step": 0.01}),
+        ),
+        outputs=("IMAGE",),
+        category="simnode",
+        module=_MODULE,
+        description="Holds the interpreter: HTTP does not answer.",
     ),
 )

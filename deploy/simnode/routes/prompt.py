@@ -6,12 +6,12 @@ from typing import Any
 
 from aiohttp import web
 
+from simnode.failures import EXIT_STATUS
 from simnode.history import SECRETS
 from simnode.parts import Parts
 from simnode.routes.registry import parts_of
 from simnode.validation import request_error, validate
 from simnode.wire import Document, QueueItem, now_ms
-from simnode.worker import EXIT_STATUS
 
 routes = web.RouteTableDef()
 

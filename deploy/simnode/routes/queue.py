@@ -37,7 +37,10 @@ def shown(items: list[QueueItem]) -> list[list[Any]]:
 @routes.get("/queue")
 async def get_queue(request: web.Request) -> web.Response:
     """What runs and what waits, the latter in heap order."""
-    queue = parts_of(request).queue
+    parts = parts_of(request)
+    queue = parts.queue
+    if queue.running and parts.faults.fire("queue_hidden"):
+        return web.json_response({"queue_running": [], "queue_pending": []})
     return web.json_response({"queue_running": shown(queue.running), "queue_pending": shown(queue.pending)})
 
 

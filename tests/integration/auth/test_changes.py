@@ -137,7 +137,7 @@ async def test_what_everybody_heard_is_forgotten_after_a_day(system: System) -> 
     await system.sql.execute(f"UPDATE key_requests SET created_at = {old}", user.id)  # noqa: S608 - constants only
     database = Database(system.database_url, name="prune")
     try:
-        await Pruner(database, idle=timedelta(days=7)).tick()
+        await Pruner(database, idle=timedelta(days=7), shared_quota=timedelta(0)).tick()
     finally:
         await database.close()
     for table in ("changes", "key_requests"):
@@ -159,7 +159,7 @@ async def test_keys_that_ended_long_ago_are_forgotten(system: System) -> None:
         await system.sql.execute(ended, made[name], days)
     database = Database(system.database_url, name="prune")
     try:
-        await Pruner(database, idle=timedelta(days=7)).tick()
+        await Pruner(database, idle=timedelta(days=7), shared_quota=timedelta(0)).tick()
     finally:
         await database.close()
     rows = await system.sql.fetch("SELECT name FROM api_keys WHERE user_id = $1", user.id)

@@ -153,6 +153,6 @@ async def test_tickets_are_kept_as_digests_and_not_for_long(system: System) -> N
     old = "UPDATE ws_tickets SET expires_at = now() - interval '2 minutes' WHERE user_id = $1"
     await system.sql.execute(old, principal.user_id)
     database = Database(system.database_url, name="pruner")
-    await Pruner(database, idle=timedelta(days=7)).tick()
+    await Pruner(database, idle=timedelta(days=7), shared_quota=timedelta(0)).tick()
     await database.close()
     assert await system.sql.fetch("SELECT 1 FROM ws_tickets WHERE user_id = $1", principal.user_id) == []

@@ -8,20 +8,25 @@ from nats.aio.msg import Msg
 
 from contracts.auth import (
     CHANGE_TIER,
+    CHANGE_USER,
     LIST_TIERS,
     READ_ACCOUNT,
     READ_CHANGES,
+    READ_TENANT,
     TIER_CHANGED,
     ChangeTier,
+    ChangeUser,
     Limits,
     ListTiers,
     ReadAccount,
     ReadChanges,
+    ReadTenant,
     Role,
     SomeLimits,
     Tier,
     TierLimits,
 )
+from contracts.graph_policy.policy import GraphPolicy
 from contracts.wire.errors import Kind
 from tests.integration.auth.conftest import System
 from tests.integration.auth.people import Person, somebody
@@ -70,6 +75,37 @@ async def test_a_change_of_a_tier_is_told_and_holds_for_who_has_no_own_limits(sy
         await close()
         back = SomeLimits(queue_cap=before.queue_cap, images_per_day=before.images_per_day)
         await admin.ask(CHANGE_TIER, ChangeTier(tier=Tier.BASIC, limits=back))
+
+
+GRAPHS = {
+    "graph_policy": GraphPolicy.OPEN, "graph_nodes": 50, "graph_text_bytes": 2**53, "graph_pixels": 2**40,
+    "graph_steps": 10_000, "graph_pixel_steps": 2**53, "run_seconds": 12.5, "gpu_seconds_per_day": 0.0,
+    "result_bytes": 2**45,
+}  # fmt: skip
+
+
+async def test_limits_on_graphs_attempts_and_results_are_changed_and_told_to_the_scheduler(
+    system: System, admin: Person
+) -> None:
+    user, other = await somebody(system, tier=Tier.PRO), await somebody(system, tier=Tier.BASIC)
+    before = next(each.limits for each in await tiers_of(admin) if each.tier is Tier.PRO)
+    try:
+        changed = await admin.ask(CHANGE_TIER, ChangeTier(tier=Tier.PRO, limits=SomeLimits(**GRAPHS)))
+        assert changed.limits == Limits.model_validate(before.model_dump() | GRAPHS)
+        assert (await user.ask(READ_TENANT, ReadTenant())).limits == changed.limits
+        none = SomeLimits.model_validate(dict.fromkeys(GRAPHS) | {"graph_policy": "strict"})
+        await admin.ask(CHANGE_USER, ChangeUser(user_id=other.id, limits=none))
+        account = await other.ask(READ_ACCOUNT, ReadAccount())
+        assert account.own_limits == tuple(GRAPHS)
+        assert {getattr(account.limits, name) for name in GRAPHS} == {None, GraphPolicy.STRICT}
+    finally:
+        back = SomeLimits.model_validate({name: getattr(before, name) for name in GRAPHS})
+        await admin.ask(CHANGE_TIER, ChangeTier(tier=Tier.PRO, limits=back))
+
+
+async def test_graphs_are_strict_but_in_the_largest_tier(admin: Person) -> None:
+    policies = {each.tier: each.limits.graph_policy for each in await tiers_of(admin)}
+    assert policies == dict.fromkeys(Tier, GraphPolicy.STRICT) | {Tier.ENTERPRISE: GraphPolicy.OPEN}
 
 
 async def test_s_24_only_an_admin_changes_a_tier(system: System, admin: Person) -> None:

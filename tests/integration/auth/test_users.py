@@ -281,6 +281,19 @@ async def test_bootstrap_twice_is_one_user_with_two_keys(system: System, tmp_pat
     assert PasswordHasher().verify(kept, password)
 
 
+async def test_bootstrap_gives_a_new_user_a_graph_policy_of_its_own_and_leaves_another_as_it_is(system: System) -> None:
+    name = f"boot-{secrets.token_hex(4)}"
+    for policy in ("open", "strict"):
+        made = await asyncio.to_thread(
+            bootstrapped, system, "--username", name, "--tier", "pro", "--graph-policy", policy
+        )
+        answer = json.loads(made.stdout.splitlines()[-1])
+        user = Person(system, UUID(answer["user_id"]), name, Role.USER, answer["key"])
+        account = await user.ask(READ_ACCOUNT, ReadAccount())
+        assert (account.own_limits, account.limits.graph_policy) == (("graph_policy",), "open")
+        assert account.limits.graph_nodes == 2000, "every other limit is the tier's"
+
+
 async def test_bootstrap_refuses_a_weak_password_and_an_address_that_is_taken(system: System) -> None:
     user, name = await somebody(system), f"boot-{secrets.token_hex(4)}"
     weak = await asyncio.to_thread(bootstrapped, system, "--username", name, "--password-stdin", typed="password\n")

@@ -11,8 +11,10 @@ from nats.errors import NoRespondersError
 
 from chassis.bus import Bus
 from chassis.gather import AT_MOST, AT_MOST_BYTES, HEADER, Part, pack, unpack
+from chassis.ids import is_request_id
 from chassis.logs import bound, bound_here
-from chassis.served import ERROR_CODE_HEADER
+from chassis.offload import INLINE_BYTES
+from chassis.served import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
 from contracts.wire.errors import Kind, Refusal, Relayed, Unavailable
 from contracts.wire.topic import Address
 from tests.integration.chassis.conftest import ECHO, Answer, Question, connected
@@ -242,10 +244,107 @@ async def test_a_service_that_does_not_know_of_it_is_unavailable(nats: NatsServe
             await asker.ask(old, Question(text="a"))
 
 
-@pytest.mark.parametrize("header", ["", "1:", "2: 2:", "x:", "-1:"])
-def test_a_message_whose_lengths_do_not_fit_is_none(header: str) -> None:
-    with pytest.raises(ValueError, match=r"bytes|invalid"):
-        unpack(b"abc", {HEADER: header})
+ATTACKS = {
+    "nothing": "",
+    "too few bytes": "1:",
+    "too many bytes": "2: 2:",
+    "no number": "x:",
+    "negative": "-1:",
+    "negative that adds up": "4: -1:",
+    "sign": "+3:",
+    "unicode digits": "\u0663:",
+    "superscript": "\u00b3:",
+    "underscore": "0_3:",
+    "white space": "\t3:",
+    "no colon": "3",
+    "only colons": ":::",
+    "float": "3.0:",
+    "leading zeros": "0" * 5_000 + "3:",
+    "thousands of digits": "9" * 5_000 + ":",
+    "two spaces": "1:  2:",
+    "65 parts": " ".join(["3:"] + ["0:"] * 64),
+    "100,000 empty parts": " ".join(["0:"] * 100_000),
+    "word with a colon": "3:a:b",
+    "word with a line": "3:a\nb",
+    "word beyond ASCII": "3:\u00e9",
+    "long word": "3:" + "a" * 65,
+    "very long word": "3:" + "a" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_header_of_another_form_is_refused(attack: str) -> None:
+    with pytest.raises(ValueError, match=HEADER):
+        unpack(b"abc", {HEADER: ATTACKS[attack]})
+
+
+@pytest.mark.parametrize("attack", ["negative", "65 parts", "word with a colon", "100,000 empty parts"])
+async def test_such_a_message_reaches_no_handler(asker: Bus, echo: Echo, attack: str) -> None:
+    reply = await asker._client.request(TOGETHER.subject(), b"abc", headers={HEADER: ATTACKS[attack]}, timeout=5)
+    assert (reply.headers or {})[ERROR_CODE_HEADER] == "422"
+    assert echo.asked == []
+
+
+@pytest.mark.parametrize("header", ["0: 0:", "11:", " ".join(["0:"] * 64), "-1:", "x"])
+async def test_a_topic_that_does_not_gather_passes_the_header_over(nats: NatsServer, echo: Echo, header: str) -> None:
+    alone = replace(ECHO, verb="alone")
+    async with connected(nats.url, serve=lambda bus: bus.serve(alone, echo)), connected(nats.url, "asker") as asker:
+        await settled(asker)
+        reply = await asker._client.request(alone.subject(), b'{"text":"a"}', headers={HEADER: header}, timeout=5)
+    assert Answer.model_validate_json(reply.data) == Answer(text="a")
+    assert HEADER not in (reply.headers or {})
+    assert echo.asked == ["a"]
+
+
+@pytest.mark.parametrize("sent", ["a b:c", "a:b", "x" * 65, "\u00e9", "a\tb"])
+async def test_a_request_id_that_is_no_plain_word_is_replaced(nats: NatsServer, echo: Echo, sent: str) -> None:
+    alone = replace(ECHO, verb="alone")
+    async with connected(nats.url, serve=lambda bus: bus.serve(alone, echo)), connected(nats.url, "asker") as asker:
+        await settled(asker)
+        for request_id in (sent, "its-own"):
+            headers = {REQUEST_ID_HEADER: request_id}
+            await asker._client.request(alone.subject(), b'{"text":"a"}', headers=headers, timeout=5)
+    bound_ids = {request_id for _, _, request_id in echo.saw}
+    assert len(bound_ids) == 2
+    assert "its-own" in bound_ids
+    assert all(is_request_id(request_id) for request_id in bound_ids)
+
+
+@pytest.mark.parametrize("headers", [{"A": "x" * 20_000}, {f"h{number}": "x" for number in range(5_000)}])
+async def test_headers_that_are_too_large_are_refused_unread(
+    nats: NatsServer, echo: Echo, headers: dict[str, str]
+) -> None:
+    alone = replace(ECHO, verb="alone")
+    async with connected(nats.url, serve=lambda bus: bus.serve(alone, echo)), connected(nats.url, "asker") as asker:
+        await settled(asker)
+        reply = await asker._client.request(alone.subject(), b'{"text":"a"}', headers=headers, timeout=5)
+        assert (reply.headers or {})[ERROR_CODE_HEADER] == "422"
+        assert await asker.ask(alone, Question(text="b")) == Answer(text="b")
+    assert echo.asked == ["b"]
+
+
+async def test_a_large_request_is_read_and_answered_like_any(asker: Bus) -> None:
+    large = "x" * (INLINE_BYTES * 4)
+    assert (await asker.ask(TOGETHER, Question(text=large), within_s=5, is_large=True)).text == large
+
+
+async def test_what_is_decided_before_reading_refuses_unread(nats: NatsServer, echo: Echo) -> None:
+    alone = replace(ECHO, verb="admitted")
+
+    async def admit(address: Address) -> None:
+        if address.tenant == "x":
+            raise NoSuchWord(retry_after_s=7)
+
+    def serve(bus: Bus) -> None:
+        bus.serve(alone, echo, admit=admit)
+
+    async with connected(nats.url, serve=serve), connected(nats.url, "asker") as asker:
+        await settled(asker)
+        refused = await asker._client.request(alone.subject("x"), b"no JSON", timeout=5)
+        assert await asker.ask(alone, Question(text="a"), tenant="y") == Answer(text="a")
+    headers = refused.headers or {}
+    assert (headers[ERROR_CODE_HEADER], headers[RETRY_AFTER_HEADER]) == ("404", "7")
+    assert echo.asked == ["a"]
 
 
 def test_what_is_packed_is_unpacked() -> None:

@@ -36,3 +36,12 @@ def failing(kind: str, message: str) -> dict[str, Any]:
         },
         "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "never"}},
     }
+
+
+def killing(class_type: str, **inputs: Any) -> dict[str, Any]:
+    """A graph with a class that kills a simulated node."""
+    return {
+        "1": picture(),
+        "2": {"class_type": class_type, "inputs": {"image": ["1", 0], **inputs}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "never"}},
+    }

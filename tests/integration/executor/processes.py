@@ -98,6 +98,11 @@ class Node:
     async def arm(self, name: str, **params: Any) -> None:
         await self.ask("POST", "/simnode/faults", {"name": name, **params})
 
+    async def fired(self, name: str) -> int:
+        """How often a fault happened."""
+        faults = (await self.ask("GET", "/simnode/faults"))["faults"]
+        return sum(entry["fired"] for entry in faults if entry["name"] == name)
+
     async def ledger(self, prompt_id: Any) -> list[dict[str, Any]]:
         """Everything that the node did about one prompt."""
         told = await self.ask("GET", "/simnode/ledger")

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from contracts.scheduler import Outcome
-from tests.integration.executor.graphs import failing, hello, slow
+from tests.integration.executor.graphs import failing, hello, killing, slow
 from tests.integration.executor.scripted import Gateway, Scheduler
 from tests.kit.waiting import until
 
@@ -90,7 +90,7 @@ async def test_a_node_that_restarts_has_lost_the_prompt(start_executor, schedule
     await scheduler.until(lambda: not scheduler.beats[-1].online)
     await node.start()
     finish = await scheduler.finish_of(given)
-    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.lost")
+    assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.lost", True)
     following = await scheduler.give(hello())
     assert (await scheduler.finish_of(following)).outcome is Outcome.SUCCEEDED
 
@@ -101,7 +101,8 @@ async def test_a_node_that_is_away_loses_the_attempt_and_asks_for_nothing(start_
     await scheduler.until(lambda: scheduler.starts)
     await node.end()
     finish = await scheduler.finish_of(given)
-    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.lost")
+    assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.lost", True)
+    assert finish.gpu_seconds > 0
     asked = len(scheduler.asks)
     beats = len(scheduler.beats)
     await scheduler.until(lambda: len(scheduler.beats) > beats + 3)
@@ -172,7 +173,7 @@ async def test_out_of_memory_is_the_nodes_fault(start_executor, scheduler, node)
     await node.arm("oom")
     await start_executor()
     finish = await scheduler.finish_of(await scheduler.give(hello()))
-    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.out_of_memory")
+    assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.out_of_memory", False)
 
 
 async def test_an_error_that_the_node_calls_success_is_an_error(start_executor, scheduler, node) -> None:
@@ -186,7 +187,74 @@ async def test_a_dead_worker_is_the_nodes_fault(start_executor, scheduler, node)
     await node.arm("worker_death")
     await start_executor(dead_worker_s=1.0, stalled_s=3.0)
     finish = await scheduler.finish_of(await scheduler.give(hello()))
-    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
+    assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.fault", True)
+
+
+async def test_a_node_with_a_dead_worker_takes_no_further_job_until_it_restarts(
+    start_executor, scheduler, node
+) -> None:
+    await node.arm("worker_death")
+    await start_executor(dead_worker_s=1.0, stalled_s=3.0)
+    assert (await scheduler.finish_of(await scheduler.give(hello()))).node_died
+    asked, beats = len(scheduler.asks), len(scheduler.beats)
+    innocent = await scheduler.give(hello())
+    await scheduler.until(lambda: len(scheduler.beats) > beats + 5)
+    assert len(scheduler.asks) == asked
+    await node.end()
+    await node.start()
+    assert (await scheduler.finish_of(innocent)).outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("graph", "code"),
+    [
+        (killing("SimExit"), "node.lost"),
+        (killing("SimKillWorker"), "node.fault"),
+        (killing("SimFreeze", seconds=6), "node.lost"),
+    ],
+    ids=["process", "worker", "freeze"],
+)
+async def test_a_graph_that_kills_its_node_is_reported_as_such(start_executor, scheduler, graph, code) -> None:
+    await start_executor(stalled_s=3.0, reply_s=1.0, stop_within_s=1.0)
+    finish = await scheduler.finish_of(await scheduler.give(graph))
+    assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, code, True)
+    assert finish.gpu_seconds > 0
+
+
+async def test_a_node_that_never_lets_go_of_a_prompt_takes_no_further_job(start_executor, scheduler, node) -> None:
+    await start_executor(stalled_s=2.0, stop_within_s=0.5)
+    given = await scheduler.give(killing("SimKillWorker"))
+    assert (await scheduler.finish_of(given)).node_died
+    asked, beats = len(scheduler.asks), len(scheduler.beats)
+    innocent = await scheduler.give(hello())
+    await scheduler.until(lambda: len(scheduler.beats) > beats + 5)
+    assert len(scheduler.asks) == asked
+    (entry,) = await node.ledger(given.prompt_id)
+    assert (entry["outcome"], await node.ledger(innocent.prompt_id)) == (None, [])
+    await node.end()
+    await node.start()
+    assert (await scheduler.finish_of(innocent)).outcome is Outcome.SUCCEEDED
+
+
+async def test_a_prompt_that_the_node_omits_once_is_still_followed(start_executor, scheduler, node) -> None:
+    await start_executor()
+    given = await scheduler.give(slow(3))
+    await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
+    await node.arm("queue_hidden")
+    finish = await scheduler.finish_of(given)
+    assert finish.outcome is Outcome.SUCCEEDED
+    assert await node.fired("queue_hidden") == 1
+    assert len(await node.ledger(given.prompt_id)) == 1
+
+
+async def test_the_time_limit_holds_while_the_node_is_away(start_executor, scheduler, node) -> None:
+    await start_executor(unreachable_s=30.0)
+    given = await scheduler.give(slow(30), run_within_s=1.5)
+    await scheduler.until(lambda: scheduler.starts)
+    await node.end()
+    finish = await scheduler.finish_of(given, within_s=15)
+    assert (finish.outcome, finish.error.code) == (Outcome.FAILED, "job.run_time_exceeded")
+    assert not finish.node_died
 
 
 async def test_a_missing_or_short_file_is_read_again(start_executor, scheduler, gateway, node) -> None:
@@ -237,7 +305,7 @@ async def test_a_node_that_dies_between_ask_and_post_loses_the_attempt(start_exe
     await scheduler.until(lambda: scheduler.asks)
     await node.end()
     finish = await scheduler.finish_of(await scheduler.give(hello()))
-    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.lost")
+    assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.lost", False)
 
 
 async def test_a_node_that_never_takes_a_prompt_is_at_fault(start_executor, scheduler, node) -> None:

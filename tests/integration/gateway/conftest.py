@@ -60,6 +60,8 @@ def settings_for(nats_url: str, database_url: str, folder: Path, **more: object)
             "docs_public": True,
             "open_per_minute": 1_000_000,  # all tests come from one address
             "login_per_minute": 1_000_000,
+            "register_per_hour": 1_000_000,
+            "register_network_per_hour": 1_000_000,
         }
         | more
     )

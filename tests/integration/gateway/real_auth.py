@@ -118,6 +118,8 @@ async def house_at(
         "secret_key": "a secret of the tests",
         "artifacts_url": folder.as_uri(),
         "login_per_minute": 100_000,
+        "register_per_hour": 100_000,
+        "register_network_per_hour": 100_000,
     }
     gateway = create_app(Settings.model_validate(values | settings))
     try:

@@ -1,11 +1,12 @@
 """Users and tiers for admins, with the real auth behind."""
 
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
 
-from tests.integration.gateway.real_auth import House
+from tests.integration.gateway.real_auth import PASSWORD, House
 from tests.kit.waiting import until
 
 ADMIN = "/api/v1/admin"
@@ -65,6 +66,20 @@ async def test_own_limits_and_tiers_are_changed_and_taken_back(house: House) -> 
         {"limits": {"weight": 0}},
         {"limits": {"weight": None}},
         {"limits": {"unknown": 1}},
+        {"limits": {"graph_policy": "loose"}},
+        {"limits": {"graph_policy": None}},
+        {"limits": {"graph_nodes": 0}},
+        {"limits": {"graph_nodes": 2001}},
+        {"limits": {"graph_text_bytes": 2**53 + 1}},
+        {"limits": {"graph_pixels": 1.5}},
+        {"limits": {"graph_steps": 10_001}},
+        {"limits": {"graph_pixel_steps": "1"}},
+        {"limits": {"run_seconds": 0.5}},
+        {"limits": {"run_seconds": 604_801}},
+        {"limits": {"gpu_seconds_per_day": -1}},
+        {"limits": {"result_bytes": 0}},
+        {"shares_quota": True},
+        {"shares_quota": None},
         {"password": "x"},
     ],
 )
@@ -73,6 +88,24 @@ async def test_s_5_a_change_of_a_user_is_exact_or_refused(house: House, body: di
     answer = await house.http.patch(f"{ADMIN}/users/{user['id']}", headers=house.admin, json=body)
     assert answer.status_code == 422
     assert (await house.http.get(f"{ADMIN}/users/{user['id']}", headers=house.admin)).json()["tier"] == "free"
+
+
+async def test_limits_on_graphs_are_a_users_own_or_its_tiers(house: House) -> None:
+    user, session = await house.user()
+    path, own = f"{ADMIN}/users/{user['id']}", {"graph_policy": "open", "run_seconds": 60, "graph_pixels": None}
+    changed = (await house.http.patch(path, headers=house.admin, json={"limits": own})).json()
+    assert changed["own_limits"] == ["graph_policy", "graph_pixels", "run_seconds"]
+    assert changed["limits"].items() >= own.items()
+    assert changed["limits"]["graph_steps"] == 200
+    assert (changed["shares_quota"], changed["tier"]) == (False, "free")
+
+    async def heard() -> bool:
+        me = (await house.http.get("/api/v1/auth/me", headers=session)).json()
+        return bool(me["limits"].items() >= own.items())
+
+    await until(heard)
+    alone = await house.http.patch(path, headers=house.admin, json={"shares_quota": False})
+    assert alone.json()["shares_quota"] is False
 
 
 async def test_a_deactivated_user_is_still_shown_and_can_be_let_in_again(house: House) -> None:
@@ -137,8 +170,95 @@ async def test_s_4_nobody_else_is_let_in(house: House) -> None:
         ("PATCH", f"/users/{user['id']}", {"role": "admin"}),
         ("GET", "/tiers", None),
         ("PATCH", "/tiers/free", {"limits": {"images_per_day": 99}}),
+        ("GET", "/class-rules", None),
+        ("PUT", "/class-rules/classes/OpenAIChatNode", {"verdict": "allow"}),
+        ("PUT", "/class-rules/packs/custom_nodes.mine", {"verdict": "allow"}),
+        ("DELETE", "/class-rules/classes/OpenAIChatNode", None),
+        ("DELETE", "/class-rules/packs/custom_nodes.mine", None),
+        ("GET", "/invites", None),
+        ("POST", "/invites", {"tier": "enterprise"}),
+        ("DELETE", f"/invites/{uuid4()}", None),
     ]
     for method, path, body in requests:
         answer = await house.http.request(method, ADMIN + path, headers=session, json=body)
         assert (answer.status_code, answer.json()["code"]) == (403, "auth.scope.missing")
         assert (await house.http.request(method, ADMIN + path, json=body)).status_code == 401
+
+
+def encoded(name: str) -> str:
+    return quote(name, safe="")
+
+
+@pytest.mark.parametrize("kind", ["classes", "packs"])
+@pytest.mark.parametrize(
+    "name", ["RegexMatch", "custom_nodes.my_pack", "Wildcard //Inspire", "Image Resize (rgthree)", "Ünï|cøde % 漢字"]
+)
+async def test_a_class_or_pack_of_any_name_is_allowed_denied_and_reset(house: House, kind: str, name: str) -> None:
+    path = f"{ADMIN}/class-rules/{kind}/{encoded(name)}"
+    for verdict, field in (("allow", f"allowed_{kind}"), ("allow", f"allowed_{kind}"), ("deny", f"denied_{kind}")):
+        answer = await house.http.put(path, headers=house.admin, json={"verdict": verdict})
+        assert (answer.status_code, answer.json()[field]) == (200, [name]), answer.text
+    read = (await house.http.get(f"{ADMIN}/class-rules", headers=house.admin)).json()
+    assert read == answer.json()
+    for _ in range(2):
+        answer = await house.http.delete(path, headers=house.admin)
+        assert (answer.status_code, answer.json()[f"denied_{kind}"]) == (200, [])
+
+
+@pytest.mark.parametrize("name", ["x" * 201, "a\x00b", "a\tb", "a\x1b[2J", ""])
+async def test_a_name_that_no_class_has_is_refused(house: House, name: str) -> None:
+    path = f"{ADMIN}/class-rules/classes/{encoded(name)}"
+    for answer in (
+        await house.http.put(path, headers=house.admin, json={"verdict": "allow"}),
+        await house.http.delete(path, headers=house.admin),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid")
+    assert (await house.http.get(f"{ADMIN}/class-rules", headers=house.admin)).json()["allowed_classes"] == []
+
+
+@pytest.mark.parametrize("body", [{}, {"verdict": "default"}, {"verdict": None}, {"verdict": "allow", "x": 1}, []])
+async def test_a_class_rule_is_exact_or_refused(house: House, body: Any) -> None:
+    answer = await house.http.put(f"{ADMIN}/class-rules/classes/RegexMatch", headers=house.admin, json=body)
+    assert answer.status_code == 422
+
+
+async def test_no_other_path_has_an_escape(house: House) -> None:
+    for path in (f"{ADMIN}/users/%61", f"{ADMIN}/class-rules%2Fclasses", f"{ADMIN}/class-rules/others/%61"):
+        answer = await house.http.get(path, headers=house.admin)
+        assert (answer.status_code, answer.json()["code"]) == (404, "http.not_found")
+
+
+async def test_an_invite_is_shown_once_listed_used_and_revoked(house: House) -> None:
+    made = await house.http.post(f"{ADMIN}/invites", headers=house.admin, json={"tier": "pro", "expires_in_days": 2})
+    token, place = made.json()["invite"], made.headers["location"]
+    assert (made.status_code, made.json()["tier"], token[:4]) == (201, "pro", "cfi_")
+    other = (await house.http.post(f"{ADMIN}/invites", headers=house.admin, json={})).json()
+    user = await house.account(invite=token)
+    assert user["tier"] == "pro"
+    page = (await house.http.get(f"{ADMIN}/invites", params={"limit": 1}, headers=house.admin)).json()
+    assert [one["id"] for one in page["invites"]] == [other["id"]]
+    query = {"limit": 1, "cursor": page["next_cursor"]}
+    older = (await house.http.get(f"{ADMIN}/invites", params=query, headers=house.admin)).json()["invites"]
+    assert [(one["id"], one["used_by"]) for one in older] == [(made.json()["id"], user["id"])]
+    assert token not in str((page, older))
+    used = await house.http.delete(place, headers=house.admin)
+    assert (used.status_code, used.json()["code"]) == (409, "auth.invite.used")
+    for _ in range(2):
+        assert (await house.http.delete(f"{ADMIN}/invites/{other['id']}", headers=house.admin)).status_code == 204
+    name = f"u{uuid4().hex[:10]}"
+    body = {"username": name, "email": f"{name}@example.com", "password": PASSWORD, "invite": other["invite"]}
+    refused = await house.http.post("/api/v1/auth/register", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (403, "auth.invite.invalid")
+
+
+async def test_an_invite_that_nobody_has_is_not_found(house: House) -> None:
+    for text in (str(uuid4()), "nothing", str(uuid4()).upper()):
+        answer = await house.http.delete(f"{ADMIN}/invites/{text}", headers=house.admin)
+        assert (answer.status_code, answer.json()["code"]) == (404, "auth.invite.not_found")
+
+
+@pytest.mark.parametrize(
+    "body", [{"tier": "gold"}, {"tier": None}, {"expires_in_days": 0}, {"expires_in_days": 91}, {"x": 1}, []]
+)
+async def test_an_invite_is_exact_or_refused(house: House, body: Any) -> None:
+    assert (await house.http.post(f"{ADMIN}/invites", headers=house.admin, json=body)).status_code == 422

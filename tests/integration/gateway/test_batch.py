@@ -1,14 +1,18 @@
 """Batches: each submission has its own outcome, and a repetition is the same jobs."""
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 
+from contracts.auth import Tier
 from contracts.scheduler import QuotaExceeded, SubmitJob
 from contracts.wire.errors import Unavailable
 from tests.integration.gateway.conftest import ALICE, Gateway
 from tests.kit.scripted import Script
+from tests.kit.scripted_auth import UNLIMITED
+from tests.kit.waiting import until
 
 
 def prompts(count: int) -> list[dict[str, Any]]:
@@ -169,3 +173,85 @@ async def test_it_is_no_job_and_says_its_own_methods(gateway: Gateway) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     other = await gateway.http.put("/api/v1/jobs/bbbbb", headers=ALICE, json={})
     assert (other.status_code, other.headers["allow"]) == (405, "GET, DELETE")
+
+
+async def limited(gateway: Gateway, script: Script, requests: int) -> None:
+    """Give everybody so many requests a minute, and wait until the gateway knows."""
+    limits = UNLIMITED.model_copy(update={"requests_per_minute": requests})
+    script.auth.user(script.alice)
+    await script.say(script.auth.change_tier(Tier.PRO, limits))
+
+    async def known() -> bool:
+        answer = await gateway.http.get("/api/v1/models", headers=ALICE)
+        return answer.headers.get_list("x-ratelimit-limit") == [str(requests)]
+
+    await until(known)
+
+
+async def test_each_submission_of_a_batch_counts_as_a_request(gateway: Gateway, script: Script) -> None:
+    await limited(gateway, script, 30)
+    first = await send(gateway, prompts(20))
+    assert (first.status_code, first.headers["x-ratelimit-remaining"]) == (200, "10")
+    assert first.headers.get_list("ratelimit-policy") == ['"write";q=30;w=60']
+    second = await send(gateway, prompts(20))
+    assert (second.status_code, second.json()["code"]) == (429, "rate.exceeded")
+    assert int(second.headers["retry-after"]) == int(second.headers["x-ratelimit-reset"]) >= 10
+    assert second.headers["x-ratelimit-remaining"] == "9"  # the refused request itself is one
+    assert len(script.scheduler.jobs) == 20
+    third = await send(gateway, prompts(9))
+    assert (third.status_code, third.headers["x-ratelimit-remaining"]) == (200, "0")
+    alone = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})
+    assert alone.status_code == 429
+    assert len(script.scheduler.jobs) == 29
+
+
+async def test_batches_at_the_same_time_pass_no_more_than_a_minutes_requests(gateway: Gateway, script: Script) -> None:
+    await limited(gateway, script, 60)
+    answers = await asyncio.gather(*[send(gateway, prompts(10)) for _ in range(12)])
+    passed = [answer for answer in answers if answer.status_code == 200]
+    assert {answer.status_code for answer in answers} == {200, 429}
+    assert len(script.scheduler.jobs) == 10 * len(passed)
+    assert 40 <= len(script.scheduler.jobs) <= 60
+
+
+async def test_a_batch_of_more_than_a_minutes_requests_can_never_pass(gateway: Gateway, script: Script) -> None:
+    await limited(gateway, script, 5)
+    answer = await send(gateway, prompts(6))
+    assert (answer.status_code, answer.json()["code"]) == (422, "batch.too_large")
+    assert "6 jobs" in answer.json()["detail"]
+    assert "retry-after" not in answer.headers
+    assert not script.scheduler.submits
+    assert (await send(gateway, prompts(4))).status_code == 200
+
+
+async def test_a_repetition_of_a_batch_counts_again(gateway: Gateway, script: Script) -> None:
+    await limited(gateway, script, 10)
+    codes = [(await send(gateway, prompts(4), "counted")).status_code for _ in range(3)]
+    assert codes == [200, 200, 429]
+    assert len(script.scheduler.jobs) == 4
+
+
+@pytest.mark.parametrize("body", [{"jobs": prompts(101)}, {"jobs": 7}, {"jobs": []}])
+async def test_a_batch_of_another_shape_counts_as_one_request(gateway: Gateway, script: Script, body: Any) -> None:
+    await limited(gateway, script, 10)
+    answer = await gateway.http.post("/api/v1/jobs/batch", headers=ALICE, json=body)
+    assert (answer.status_code, answer.headers["x-ratelimit-remaining"]) == (422, "9")
+
+
+async def test_the_refusals_of_a_batch_tell_a_bounded_number_of_errors(gateway: Gateway) -> None:
+    broken = {str(n): {"class_type": "A", "inputs": {"x": ["gone", 0]}} for n in range(60)}
+    items = (await send(gateway, [{"workflow": broken}] * 50)).json()["jobs"]
+    assert [len(item["problem"]["errors"]) for item in items] == [4] * 50
+    alone = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"workflow": broken})
+    assert len(alone.json()["errors"]) == 60
+
+
+async def test_a_large_batch_is_what_its_items_are_alone(gateway: Gateway, script: Script) -> None:
+    text = {"1": {"class_type": "A", "inputs": {"text": "x" * 9_000}}}
+    bad = {"1": {"class_type": "A", "inputs": {"x": ["2", 0]}}}
+    items = (await send(gateway, [{"workflow": text}, {"workflow": bad}, {"steps": 0}] * 10, "large")).json()["jobs"]
+    assert [item["status"] for item in items] == [201, 422, 422] * 10
+    assert items[1]["problem"]["errors"][0]["pointer"] == "/jobs/1/workflow/1/inputs/x"
+    again = (await send(gateway, [{"workflow": text}, {"workflow": bad}, {"steps": 0}] * 10, "large")).json()["jobs"]
+    assert [item["replayed"] for item in again] == [True, False, False] * 10
+    assert len(script.scheduler.jobs) == 10

@@ -1,14 +1,31 @@
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
-from chassis.served import ERROR_CODE_HEADER, ERROR_HEADER, REQUEST_ID_HEADER
+from chassis.bus import MAX_HEADERS
+from chassis.gather import HEADER
+from chassis.ids import is_request_id
+from chassis.served import ERROR_CODE_HEADER, ERROR_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
+from contracts.auth import Tier, TierLimits
 from contracts.gateway import DOOR_CANCEL, DOOR_READ, DOOR_SUBMIT
 from tests.integration.gateway.conftest import ALICE, Gateway
 from tests.kit.scripted import Script
+from tests.kit.scripted_auth import UNLIMITED
+from tests.kit.waiting import until
+
+
+@pytest.fixture
+async def outside(gateway: Gateway) -> AsyncIterator[Client]:
+    """A connection of an outside system."""
+    client = Client()
+    await client.connect(gateway.nats_url)
+    yield client
+    await client.close()
 
 
 async def ask(gateway: Gateway, subject: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[Any, Any]:
@@ -72,3 +89,118 @@ async def test_the_door_takes_an_idempotency_key(gateway: Gateway, script: Scrip
     ]
     assert made[0] == made[1]
     assert len(script.scheduler.jobs) == 1
+
+
+def limit(script: Script, requests: int | None) -> TierLimits:
+    """Give everybody so many requests a minute. Saying so is for the test to do."""
+    for user_id in (script.alice, script.bob):
+        script.auth.user(user_id)
+    return script.auth.change_tier(Tier.PRO, UNLIMITED.model_copy(update={"requests_per_minute": requests}))
+
+
+async def ask_door(client: Client, script: Script, body: bytes = b'{"prompt": "a"}', topic: Any = DOOR_SUBMIT) -> Msg:
+    return await client.request(topic.subject(str(script.alice)), body, timeout=10)
+
+
+def code_of(reply: Msg) -> str:
+    return (reply.headers or {}).get(ERROR_CODE_HEADER, "201")
+
+
+async def test_the_door_and_http_share_the_requests_of_a_minute(
+    gateway: Gateway, script: Script, outside: Client
+) -> None:
+    await script.say(limit(script, 6))
+    codes = []
+    for _ in range(6):
+        codes.append(code_of(await ask_door(outside, script)))
+        answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})
+        codes.append(str(answer.status_code))
+    assert codes == ["201"] * 6 + ["429"] * 6
+    assert len(script.scheduler.jobs) == 6
+    refused = await ask_door(outside, script)
+    headers = refused.headers or {}
+    problem = json.loads(refused.data)
+    assert (headers[ERROR_HEADER], problem["code"], problem["status"]) == ("rate.exceeded", "rate.exceeded", 429)
+    assert 1 <= int(headers[RETRY_AFTER_HEADER]) <= 10
+    assert "6 requests in 60 seconds of the class write" in problem["detail"]
+
+
+async def test_the_door_counts_reads_apart_and_every_tenant_for_itself(script: Script, outside: Client) -> None:
+    await script.say(limit(script, 2))
+    made = [await ask_door(outside, script) for _ in range(3)]
+    assert [code_of(reply) for reply in made] == ["201", "201", "429"]
+    job = json.dumps({"job_id": json.loads(made[0].data)["job_id"]}).encode()
+    assert code_of(await ask_door(outside, script, job, DOOR_CANCEL)) == "429"
+    reads = [code_of(await ask_door(outside, script, job, DOOR_READ)) for _ in range(3)]
+    assert reads == ["201", "201", "429"]
+    other = await outside.request(DOOR_SUBMIT.subject(str(script.bob)), b'{"prompt": "a"}', timeout=10)
+    assert code_of(other) == "201"
+
+
+async def test_what_the_door_refuses_for_its_shape_is_counted_too(script: Script, outside: Client) -> None:
+    await script.say(limit(script, 3))
+    codes = [code_of(await ask_door(outside, script, b"{")) for _ in range(5)]
+    assert codes == ["400"] * 3 + ["429"] * 2
+
+
+async def test_a_new_limit_holds_for_the_door_at_once(script: Script, outside: Client) -> None:
+    await script.say(limit(script, 1))
+    assert [code_of(await ask_door(outside, script)) for _ in range(2)] == ["201", "429"]
+    await script.say(limit(script, None))
+
+    async def unlimited() -> bool:
+        return code_of(await ask_door(outside, script)) == "201"
+
+    await until(unlimited)
+
+
+async def test_the_door_knows_limits_while_auth_is_away_but_not_of_strangers(script: Script, outside: Client) -> None:
+    assert code_of(await ask_door(outside, script)) == "201"
+    await script.auth_goes()
+    assert code_of(await ask_door(outside, script)) == "201"
+    stranger = await outside.request(DOOR_SUBMIT.subject(str(script.bob)), b'{"prompt": "a"}', timeout=10)
+    assert code_of(stranger) == "503"
+
+
+@pytest.mark.parametrize("tenant", ["_", "somebody", "00000000-0000-0000-0000-000000000000"])
+async def test_a_tenant_that_does_not_exist_is_refused(script: Script, outside: Client, tenant: str) -> None:
+    reply = await outside.request(DOOR_SUBMIT.subject(tenant), b'{"prompt": "a"}', timeout=10)
+    assert (code_of(reply), json.loads(reply.data)["code"]) == ("404", "auth.user.not_found")
+    assert not script.scheduler.submits
+
+
+GATHERED = {
+    "empty parts": " ".join(["0:"] * 100_000),
+    "negative lengths": "20: -3:",
+    "unicode digits": "\u0661\u0667:",
+    "a word with a space and colon": "17:a :b",
+    "two good parts": "8: 9:",
+    "one good part": "17:its-own",
+}
+
+
+@pytest.mark.parametrize("attack", GATHERED)
+async def test_the_door_passes_the_header_of_shared_messages_over(script: Script, outside: Client, attack: str) -> None:
+    subject = DOOR_SUBMIT.subject(str(script.alice))
+    reply = await outside.request(subject, b'{"prompt": "abc"}', timeout=10, headers={HEADER: GATHERED[attack]})
+    assert HEADER not in (reply.headers or {})
+    oversized = len(GATHERED[attack]) > MAX_HEADERS
+    assert code_of(reply) == ("422" if oversized else "201")
+    assert len(script.scheduler.jobs) == (0 if oversized else 1)
+
+
+@pytest.mark.parametrize("sent", ["a b:c", "x" * 65, "\u00e9", '{"a":1}', "a\tb", "a/../b"])
+async def test_the_door_answers_a_request_id_of_another_form_with_a_fresh_one(
+    script: Script, outside: Client, sent: str
+) -> None:
+    subject = DOOR_SUBMIT.subject(str(script.alice))
+    reply = await outside.request(subject, b"{", timeout=10, headers={REQUEST_ID_HEADER: sent})
+    request_id = json.loads(reply.data)["request_id"]
+    assert request_id != sent
+    assert is_request_id(request_id)
+
+
+@pytest.mark.parametrize("topic", [DOOR_READ, DOOR_CANCEL])
+@pytest.mark.parametrize("body", [b"{}" + b" " * 2_000, json.dumps({f"k{n}": 1 for n in range(50_000)}).encode()])
+async def test_a_question_about_a_job_is_small(script: Script, outside: Client, topic: Any, body: bytes) -> None:
+    assert code_of(await ask_door(outside, script, body, topic)) == "413"

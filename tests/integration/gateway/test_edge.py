@@ -563,7 +563,7 @@ async def test_s_56_a_clients_request_id_is_kept(edge: str, sent: str) -> None:
     assert answer.headers["x-request-id"] == sent
 
 
-@pytest.mark.parametrize("sent", ["", "A" * 65, "a b", "a_b", '"', "é"])
+@pytest.mark.parametrize("sent", ["", "A" * 65, "a b", "a/b", '"', "é"])
 async def test_s_56_another_request_id_is_replaced(edge: str, sent: str) -> None:
     answer = check(await exchange(edge, get(b"/nowhere", b"X-Request-Id: " + sent.encode() + b"\r\n")), {404})
     assert answer.headers["x-request-id"] != sent

@@ -2,12 +2,13 @@ import inspect
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 
-from comfyfleet_client import AsyncClient, Client, calls
+from comfyfleet_client import AsyncClient, Client, access_calls, calls
 from comfyfleet_client.call import segment
 from comfyfleet_client.errors import Unreadable
-from comfyfleet_client.results import Account, Job, Me
+from comfyfleet_client.results import Account, Job, Limits, Me
 from comfyfleet_client.setup import plain_url, submission
 from comfyfleet_client.shape import plain, read
 
@@ -76,6 +77,42 @@ def test_answers_are_read_tolerantly() -> None:
 def test_an_answer_of_another_shape_is_said_to_be_one(wrong: Any) -> None:
     with pytest.raises(Unreadable, match="no Job"):
         read(Job, wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("RegexMatch", "RegexMatch"),
+        ("Wildcard //Inspire", "Wildcard%20%2F%2FInspire"),
+        ("custom_nodes.my_pack", "custom_nodes.my_pack"),
+        ("..", "%2E%2E"),
+        ("a?b#c%", "a%3Fb%23c%25"),
+    ],
+)
+def test_a_class_of_any_name_is_one_segment_of_a_path(name: str, path: str) -> None:
+    request = access_calls.set_class_rule("classes", name, "deny").request
+    assert (request.method, request.path, request.body) == (
+        "PUT",
+        f"/admin/class-rules/classes/{path}",
+        {"verdict": "deny"},
+    )
+    assert access_calls.reset_class_rule("classes", name).request.path == request.path
+    assert httpx.URL(f"https://api.example/api/v1{request.path}").raw_path.decode().endswith(f"/classes/{path}")
+
+
+def test_an_invite_is_not_made_twice_and_not_shown_where_it_is_printed() -> None:
+    call = access_calls.create_invite("pro", 3)
+    assert not call.request.repeatable
+    assert call.request.body == {"tier": "pro", "expires_in_days": 3}
+    times = {"created_at": "2026-11-23T09:00:00Z", "expires_at": "2026-11-26T09:00:00Z"}
+    made = call.read({"id": "i", "invite": "cfi_secret", "tier": "pro", "created_by": None} | times)
+    assert made.invite == "cfi_secret"
+    assert "secret" not in repr(made)
+
+
+def test_limits_on_graphs_are_read_and_those_that_are_not_told_are_strict() -> None:
+    assert read(Limits, {"graph_policy": "open", "run_seconds": 60}).run_seconds == 60.0
+    assert read(Limits, {}).graph_policy == "strict"
 
 
 def test_users_are_read_with_their_limits() -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from contracts.scheduler import InvalidWorkflow
 from contracts.workflow import ancestors, read_graph
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.fleet_check import check_fleet
+from scheduler.domain.fleet_check import Unrunnable, check_fleet
+from scheduler.domain.validation.graph_check import Verdict
 from tests.ordinary_graphs.builder import UPLOADS, OrdinaryGraph
 from tests.ordinary_graphs.catalog import catalog_for
 from tests.ordinary_graphs.corpus import ordinary_graphs
@@ -32,6 +32,7 @@ def test_ordinary_graph_passes_the_checks_of_a_submission(graph: OrdinaryGraph) 
     read, errors = read_graph(graph.workflow)
     assert not errors
     verdict = check_fleet(read, graph.uploads, [CATALOG], draw_seed=lambda _: 0)
+    assert isinstance(verdict, Verdict)
     assert set(verdict.graph) == set(read)
 
 
@@ -45,9 +46,9 @@ def test_every_node_of_an_ordinary_graph_feeds_an_output(graph: OrdinaryGraph) -
 @pytest.mark.parametrize("graph", [graph for graph in GRAPHS if graph.uploads], ids=lambda graph: graph.name)
 def test_ordinary_graph_is_refused_without_its_uploads(graph: OrdinaryGraph) -> None:
     read, _ = read_graph(graph.workflow)
-    with pytest.raises(InvalidWorkflow) as caught:
-        check_fleet(read, frozenset(), [CATALOG], draw_seed=lambda _: 0)
-    assert {error.code for error in caught.value.refused.errors} == {"file_not_uploaded"}
+    verdict = check_fleet(read, frozenset(), [CATALOG], draw_seed=lambda _: 0)
+    assert isinstance(verdict, Unrunnable)
+    assert {error.code for error in verdict.refusal().refused.errors} == {"file_not_uploaded"}
 
 
 def test_every_upload_of_the_corpus_is_used() -> None:

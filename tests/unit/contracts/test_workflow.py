@@ -130,3 +130,29 @@ def test_images_are_what_the_graph_says_it_makes(raw: dict[str, Any], images: in
     graph, errors = read_graph(raw)
     assert not errors
     assert estimate_images(graph) == images
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        1,
+        {"class_type": "A", "inputs": {"x": 2**64}},
+        {"class_type": "A", "inputs": {f"k{number}": 2**64 for number in range(30)}},
+        {"class_type": "A", "inputs": {}, "_meta": {"x": -(2**70)}},
+    ],
+)
+def test_a_graph_with_thousands_of_errors_tells_the_first_hundred(node: Any) -> None:
+    _, errors = read_graph({str(number): node for number in range(MAX_NODES)})
+    assert len(errors) == 100
+
+
+def test_a_long_cycle_is_told_by_some_of_its_nodes() -> None:
+    count = 1_000
+    raw = {f"n{n}": {"class_type": "A", "inputs": {"x": [f"n{(n + 1) % count}", 0]}} for n in range(count)}
+    graph, errors = read_graph(raw)
+    assert not errors
+    error = cycle_error(graph)
+    assert error is not None
+    assert error.code == "workflow_cycle"
+    assert " more -> " in error.message
+    assert len(error.message) < 200

@@ -1,6 +1,6 @@
 import pytest
 
-from door.client_ip import NOBODY, Clients, counted, networks, site
+from door.client_ip import NOBODY, Clients, counted, network_of, networks, site
 
 BEHIND = Clients(networks("10.0.0.7, 192.168.0.0/16,2001:db8:ffff::/48"))
 DIRECT = Clients(())
@@ -65,3 +65,16 @@ def test_b_23_connections_are_counted_as_requests_are() -> None:
     assert counted("2001:db8:1:2::1") == counted("2001:db8:1:2:ffff::9")
     assert counted("::ffff:203.0.113.9") == counted("203.0.113.9") != counted("203.0.113.10")
     assert counted("/run/socket") == NOBODY
+
+
+@pytest.mark.parametrize(
+    ("client", "network"),
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        (NOBODY, f"{NOBODY}/24"),
+        ("2001:db8:1:ffff::1", "2001:db8:1::/48"),
+        ("::1", "::/48"),
+    ],
+)
+def test_a_network_is_an_ipv4_24_or_an_ipv6_48_prefix(client: str, network: str) -> None:
+    assert network_of(client) == network

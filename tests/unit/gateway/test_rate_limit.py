@@ -92,3 +92,18 @@ def test_what_comes_out_of_a_hand_to_be_given_back_is_gone_from_it() -> None:
     hand.back()
     assert hand.all(0.0) == 6
     assert hand.take(0.0) is None
+
+
+def test_several_tokens_are_taken_all_or_none() -> None:
+    bucket = Bucket(Policy("write", 30), now=100.0)
+    assert bucket.take(100.0, 20) == Verdict(allowed=True, remaining=10, reset_s=2)
+    assert bucket.take(100.0, 20) == Verdict(allowed=False, remaining=10, reset_s=20)
+    assert bucket.take(100.0, 10) == Verdict(allowed=True, remaining=0, reset_s=2)
+
+
+def test_a_hand_gives_several_tokens_all_or_none() -> None:
+    hand = Hand(Policy("write", 30))
+    hand.put(8, 0.0, now=1.0)
+    assert hand.take(1.0, 9) is None
+    assert hand.refuse(1.0, 20) == Verdict(allowed=False, remaining=8, reset_s=24)
+    assert hand.take(1.0, 8) == Verdict(allowed=True, remaining=0, reset_s=2)

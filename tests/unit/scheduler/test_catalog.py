@@ -1,12 +1,16 @@
-"""What a node can run."""
+"""What a node can run, and whether a workflow is among it."""
 
 import base64
 import hashlib
 import json
 import zlib
 
+import pytest
+
 from contracts.catalog import ClassSpec, InputSpec
+from contracts.workflow import read_graph
 from scheduler.domain.catalog import Catalog, read_catalog
+from scheduler.domain.validation.graph_check import check_graph
 
 CLASSES = {
     "CheckpointLoaderSimple": ClassSpec(
@@ -63,3 +67,55 @@ def test_a_report_that_is_not_what_its_digest_says_is_no_catalog() -> None:
     assert read_catalog(digest, "not base64!") is None
     bomb = zlib.compress(b" " * (64 << 20))
     assert read_catalog(hashlib.sha256(b" " * (64 << 20)).hexdigest(), base64.b64encode(bomb).decode()) is None
+
+
+class CountedText(str):
+    """A text that counts how often it is compared."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        CountedText.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_choosing_from_a_long_list_does_not_compare_with_each_of_its_values() -> None:
+    options = tuple(f"model-{number}" for number in range(5_000))
+    accepted = InputSpec(type="COMBO", required=True, options=options)
+    catalog = Catalog({"Loader": ClassSpec(inputs={"name": accepted}, outputs=(), output_node=True)})
+    raw = {str(n): {"class_type": "Loader", "inputs": {"name": CountedText("model-4999")}} for n in range(100)}
+    graph, _ = read_graph(raw)
+    CountedText.compared = 0
+    assert not check_graph(graph, catalog, draw_seed=lambda _: 0).findings
+    assert catalog.satisfies(["Loader.name=model-4999"])
+    assert CountedText.compared <= 2 * len(graph)
+
+
+def report_of(body: bytes) -> Catalog | None:
+    return read_catalog(hashlib.sha256(body).hexdigest(), base64.b64encode(zlib.compress(body)).decode())
+
+
+def test_a_catalog_is_read_class_by_class_with_any_white_space() -> None:
+    for written in (json.dumps(WRITTEN), json.dumps(WRITTEN, indent=2), f" {json.dumps(WRITTEN)}\n"):
+        catalog = report_of(written.encode())
+        assert catalog is not None
+        assert catalog.classes == CLASSES
+    empty = report_of(b"{}")
+    assert empty is not None
+    assert empty.classes == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"[]", b"{", b"null", b"{}{}", b'{"A"}', b'{"A":}', b'{"A":1}', b'{"A":{}}', b"{1:{}}", b'{"A":{},}',
+        b"\xff",
+        b'{"A":' + b"[" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_report_of_another_shape_is_no_catalog(body: bytes) -> None:
+    assert report_of(body) is None
+
+
+WRITTEN = {name: spec.model_dump(mode="json") for name, spec in CLASSES.items()}

@@ -8,7 +8,7 @@ from contracts.scheduler import InvalidWorkflow, NoFleet
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.fleet_check import check_fleet
+from scheduler.domain.fleet_check import Unrunnable, check_fleet
 from scheduler.domain.validation.graph_check import Verdict
 from tests.kit.catalogs import catalog_of, simulated_catalog
 
@@ -23,7 +23,10 @@ SMALL = simulated_catalog("only.safetensors", without=frozenset({"ImageBlur"}))
 def run(raw: dict[str, Any], *catalogs: Catalog, uploads: frozenset[str] = frozenset({MINE})) -> Verdict:
     graph, errors = read_graph(raw)
     assert not errors
-    return check_fleet(graph, uploads, catalogs, draw_seed=lambda _: 1)
+    verdict = check_fleet(graph, uploads, catalogs, draw_seed=lambda _: 1)
+    if isinstance(verdict, Unrunnable):
+        raise verdict.refusal()
+    return verdict
 
 
 def errors_of(raw: dict[str, Any], *catalogs: Catalog) -> tuple[FieldError, ...]:
@@ -130,6 +133,13 @@ def test_empty_text_is_a_file_where_that_is_the_default() -> None:
     assert [
         error.code for error in errors_of({"1": {"class_type": "Painter", "inputs": {"mask": "x.png"}}}, painter)
     ] == ["file_not_uploaded"]
+
+
+def test_only_the_first_few_errors_say_what_would_be_valid() -> None:
+    raw = {str(place): {"class_type": "PreviewAny", "inputs": {"source": [f"l{place}", 0]}} for place in range(50)}
+    raw |= {f"l{place}": loaded("gone.safetensors")["1"] for place in range(50)}
+    answered = [error.allowed is not None for error in errors_of(raw, SMALL)]
+    assert answered == [True] * 10 + [False] * 40
 
 
 def test_only_the_first_few_names_are_looked_up() -> None:

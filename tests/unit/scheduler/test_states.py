@@ -1,11 +1,12 @@
 """The life of a job: every pair of state and cause is either listed or changes nothing."""
 
 from itertools import product
+from uuid import uuid4
 
 import pytest
 
-from contracts.scheduler import FINAL, STATUS, JobState, Outcome
-from scheduler.domain.settlement import cause_of
+from contracts.scheduler import FINAL, STATUS, AttemptRef, FinishAttempt, JobState, Outcome
+from scheduler.domain.settlement import cause_of, is_node_death
 from scheduler.domain.states import TRANSITIONS, Cause, after, is_final
 
 
@@ -50,3 +51,28 @@ def test_every_state_has_a_public_name() -> None:
 )
 def test_only_a_nodes_fault_is_tried_again_and_three_times_at_most(outcome: Outcome, tries: int, cause: Cause) -> None:
     assert cause_of(outcome, tries=tries, max_attempts=3) is cause
+
+
+@pytest.mark.parametrize(
+    ("outcome", "tries", "node_deaths", "cause"),
+    [
+        (Outcome.NODE_FAULT, 1, 1, Cause.NODE_FAULT),
+        (Outcome.NODE_FAULT, 2, 1, Cause.NODE_FAULT),
+        (Outcome.NODE_FAULT, 2, 2, Cause.POISONED),
+        (Outcome.NODE_FAULT, 3, 2, Cause.POISONED),
+        (Outcome.NODE_FAULT, 3, 1, Cause.ATTEMPTS_EXHAUSTED),
+        (Outcome.SUCCEEDED, 3, 2, Cause.SUCCEEDED),
+        (Outcome.FAILED, 3, 2, Cause.FAILED),
+    ],
+)
+def test_a_job_whose_node_died_twice_is_not_tried_again(
+    outcome: Outcome, tries: int, node_deaths: int, cause: Cause
+) -> None:
+    assert cause_of(outcome, tries=tries, max_attempts=3, node_deaths=node_deaths) is cause
+
+
+def test_only_a_node_fault_can_be_a_node_death() -> None:
+    ref = AttemptRef(job_id=uuid4(), tenant_id=uuid4(), attempt=1, lease_token=uuid4())
+    deaths = {one for one in Outcome if is_node_death(FinishAttempt(ref=ref, outcome=one, node_died=True))}
+    assert deaths == {Outcome.NODE_FAULT}
+    assert not is_node_death(FinishAttempt(ref=ref, outcome=Outcome.NODE_FAULT))

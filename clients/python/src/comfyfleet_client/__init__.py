@@ -1,5 +1,6 @@
 """Python client of comfyfleet: ``Client`` for programs that wait, ``AsyncClient`` for asyncio."""
 
+from comfyfleet_client.access_results import ClassRules, Invite, NewInvite
 from comfyfleet_client.async_client import AsyncClient
 from comfyfleet_client.credentials import Session
 from comfyfleet_client.errors import (
@@ -42,6 +43,7 @@ __all__ = [
     "ApiError",
     "AsyncClient",
     "BadRequest",
+    "ClassRules",
     "Client",
     "ComfyfleetError",
     "Conflict",
@@ -50,6 +52,7 @@ __all__ = [
     "FieldError",
     "Forbidden",
     "Invalid",
+    "Invite",
     "Job",
     "JobError",
     "JobEvent",
@@ -57,6 +60,7 @@ __all__ = [
     "Limited",
     "Limits",
     "Me",
+    "NewInvite",
     "NewKey",
     "NotFound",
     "Output",

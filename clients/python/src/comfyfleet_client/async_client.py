@@ -10,6 +10,7 @@ from typing import Any, Self, overload
 import httpx
 
 from comfyfleet_client import calls, download, fleet_calls, watch
+from comfyfleet_client.async_admin import Admin
 from comfyfleet_client.async_fleet import Fleet
 from comfyfleet_client.async_runner import AsyncRunner
 from comfyfleet_client.async_uploads import Uploads
@@ -18,7 +19,7 @@ from comfyfleet_client.credentials import Session
 from comfyfleet_client.events import JobEvent
 from comfyfleet_client.fleet_results import UsageDay
 from comfyfleet_client.pages import PAGE, every
-from comfyfleet_client.results import Account, Job, Key, Me, NewKey, Output, Tier, User
+from comfyfleet_client.results import Job, Key, Me, NewKey, Output, User
 from comfyfleet_client.retry import Retry
 from comfyfleet_client.setup import USER_AGENT, caller_of, id_of, new_idempotency_key, submission
 
@@ -77,9 +78,9 @@ class AsyncClient:
         """Close every connection."""
         await self._runner.close()
 
-    async def register(self, username: str, email: str, password: str) -> User:
-        """Make an account."""
-        return await self._runner.run(self._caller.ask(calls.register(username, email, password)))
+    async def register(self, username: str, email: str, password: str, *, invite: str | None = None) -> User:
+        """Make an account. ``invite``: the token of an invite, where the service needs one."""
+        return await self._runner.run(self._caller.ask(calls.register(username, email, password, invite)))
 
     async def login(self, username: str, password: str) -> Session:
         """Open a session and go on with it."""
@@ -245,55 +246,3 @@ class Keys(_Part):
         """End a key."""
         key_id = key if isinstance(key, str) else key.id
         await self._runner.run(self._caller.ask(calls.revoke_key(key_id)))
-
-
-class Admin(_Part):
-    """Users and tiers, for admins."""
-
-    def users(
-        self,
-        *,
-        search: str | None = None,
-        tier: str | None = None,
-        role: str | None = None,
-        is_active: bool | None = None,
-        page: int = PAGE,
-    ) -> AsyncIterator[Account]:
-        """Accounts, newest first; ``search`` is a part of username or e-mail address."""
-        return self._runner.iterate(
-            every(
-                self._caller,
-                lambda cursor: calls.list_users(
-                    search=search, tier=tier, role=role, is_active=is_active, limit=page, cursor=cursor
-                ),
-            )
-        )
-
-    async def user(self, user_id: str) -> Account:
-        """One account."""
-        return await self._runner.run(self._caller.ask(calls.read_user(user_id)))
-
-    async def change_user(
-        self,
-        user_id: str,
-        *,
-        tier: str | None = None,
-        role: str | None = None,
-        is_active: bool | None = None,
-        limits: Mapping[str, float | None] | None = None,
-    ) -> Account:
-        """Change what is given. ``limits`` replaces all own limits of the user; {} takes them away."""
-        call = calls.change_user(user_id, tier=tier, role=role, is_active=is_active, limits=limits)
-        return await self._runner.run(self._caller.ask(call))
-
-    async def erase_user(self, user_id: str) -> None:
-        """Erase an account, everywhere and for good."""
-        await self._runner.run(self._caller.ask(calls.erase_user(user_id)))
-
-    async def tiers(self) -> tuple[Tier, ...]:
-        """Every tier, smallest first."""
-        return await self._runner.run(self._caller.ask(calls.list_tiers()))
-
-    async def change_tier(self, name: str, /, **limits: float | None) -> Tier:
-        """Change the limits that are named; None takes one away."""
-        return await self._runner.run(self._caller.ask(calls.change_tier(name, limits)))

@@ -23,9 +23,9 @@ from comfyfleet_client.results import (
 )
 
 
-def register(username: str, email: str, password: str) -> Call[User]:
+def register(username: str, email: str, password: str, invite: str | None = None) -> Call[User]:
     """Make an account."""
-    body = {"username": username, "email": email, "password": password}
+    body = given(username=username, email=email, password=password, invite=invite)
     return Call(Request("POST", "/auth/register", body=body, repeatable=False, anonymous=True), reads(User))
 
 
@@ -171,10 +171,12 @@ def change_user(
     tier: str | None = None,
     role: str | None = None,
     is_active: bool | None = None,
-    limits: Mapping[str, float | None] | None = None,
+    limits: Mapping[str, float | str | None] | None = None,
+    shares_quota: bool | None = None,
 ) -> Call[Account]:
     """Change an account."""
-    body = given(tier=tier, role=role, is_active=is_active, limits=dict(limits) if limits is not None else None)
+    own = dict(limits) if limits is not None else None
+    body = given(tier=tier, role=role, is_active=is_active, limits=own, shares_quota=shares_quota)
     return Call(Request("PATCH", f"/admin/users/{segment(user_id)}", body=body), reads(Account))
 
 
@@ -183,7 +185,7 @@ def list_tiers() -> Call[tuple[Tier, ...]]:
     return Call(Request("GET", "/admin/tiers"), lambda body: reads(Tiers)(body).tiers)
 
 
-def change_tier(name: str, limits: Mapping[str, float | None]) -> Call[Tier]:
+def change_tier(name: str, limits: Mapping[str, float | str | None]) -> Call[Tier]:
     """Change some limits of a tier."""
     return Call(Request("PATCH", f"/admin/tiers/{segment(name)}", body={"limits": dict(limits)}), reads(Tier))
 

@@ -111,7 +111,10 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What somebody may use, and how long ended jobs and unused uploads are kept; None means no limit."""
+    """What somebody may use, and how long ended jobs and unused uploads are kept; None means no limit.
+
+    ``graph_policy`` is strict or open; the other ``graph_…`` limit a single graph, ``run_seconds`` a single attempt.
+    """
 
     images_per_day: int | None = None
     max_running: int | None = None
@@ -120,6 +123,15 @@ class Limits:
     requests_per_minute: int | None = None
     result_days: int | None = None
     upload_days: int | None = None
+    graph_policy: str = "strict"
+    graph_nodes: int | None = None
+    graph_text_bytes: int | None = None
+    graph_pixels: int | None = None
+    graph_steps: int | None = None
+    graph_pixel_steps: int | None = None
+    run_seconds: float | None = None
+    gpu_seconds_per_day: float | None = None
+    result_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +161,14 @@ class Me(User):
 
 @dataclass(frozen=True, slots=True)
 class Account(User):
-    """An account as admins see it; ``own_limits`` names the limits that are its own rather than its tier's."""
+    """An account as admins see it; ``own_limits`` names the limits that are its own rather than its tier's.
+
+    ``shares_quota``: it shares its daily image quota with free accounts that registered from the same address.
+    """
 
     limits: Limits
     own_limits: tuple[str, ...] = ()
+    shares_quota: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from comfyfleet_client.credentials import Session
 from comfyfleet_client.events import JobEvent
 from comfyfleet_client.fleet_results import UsageDay
 from comfyfleet_client.pages import PAGE, every
-from comfyfleet_client.results import Account, Job, Key, Me, NewKey, Output, Tier, User
+from comfyfleet_client.results import Job, Key, Me, NewKey, Output, User
 from comfyfleet_client.retry import Retry
 from comfyfleet_client.setup import USER_AGENT, caller_of, id_of, new_idempotency_key, submission
+from comfyfleet_client.sync_admin import Admin
 from comfyfleet_client.sync_fleet import Fleet
 from comfyfleet_client.sync_runner import SyncRunner
 from comfyfleet_client.sync_uploads import Uploads
@@ -75,9 +76,9 @@ class Client:
         """Close every connection."""
         self._runner.close()
 
-    def register(self, username: str, email: str, password: str) -> User:
-        """Make an account."""
-        return self._runner.run(self._caller.ask(calls.register(username, email, password)))
+    def register(self, username: str, email: str, password: str, *, invite: str | None = None) -> User:
+        """Make an account. ``invite``: the token of an invite, where the service needs one."""
+        return self._runner.run(self._caller.ask(calls.register(username, email, password, invite)))
 
     def login(self, username: str, password: str) -> Session:
         """Open a session and go on with it."""
@@ -241,55 +242,3 @@ class Keys(_Part):
         """End a key."""
         key_id = key if isinstance(key, str) else key.id
         self._runner.run(self._caller.ask(calls.revoke_key(key_id)))
-
-
-class Admin(_Part):
-    """Users and tiers, for admins."""
-
-    def users(
-        self,
-        *,
-        search: str | None = None,
-        tier: str | None = None,
-        role: str | None = None,
-        is_active: bool | None = None,
-        page: int = PAGE,
-    ) -> Iterator[Account]:
-        """Accounts, newest first; ``search`` is a part of username or e-mail address."""
-        return self._runner.iterate(
-            every(
-                self._caller,
-                lambda cursor: calls.list_users(
-                    search=search, tier=tier, role=role, is_active=is_active, limit=page, cursor=cursor
-                ),
-            )
-        )
-
-    def user(self, user_id: str) -> Account:
-        """One account."""
-        return self._runner.run(self._caller.ask(calls.read_user(user_id)))
-
-    def change_user(
-        self,
-        user_id: str,
-        *,
-        tier: str | None = None,
-        role: str | None = None,
-        is_active: bool | None = None,
-        limits: Mapping[str, float | None] | None = None,
-    ) -> Account:
-        """Change what is given. ``limits`` replaces all own limits of the user; {} takes them away."""
-        call = calls.change_user(user_id, tier=tier, role=role, is_active=is_active, limits=limits)
-        return self._runner.run(self._caller.ask(call))
-
-    def erase_user(self, user_id: str) -> None:
-        """Erase an account, everywhere and for good."""
-        self._runner.run(self._caller.ask(calls.erase_user(user_id)))
-
-    def tiers(self) -> tuple[Tier, ...]:
-        """Every tier, smallest first."""
-        return self._runner.run(self._caller.ask(calls.list_tiers()))
-
-    def change_tier(self, name: str, /, **limits: float | None) -> Tier:
-        """Change the limits that are named; None takes one away."""
-        return self._runner.run(self._caller.ask(calls.change_tier(name, limits)))

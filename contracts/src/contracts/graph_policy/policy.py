@@ -7,8 +7,10 @@ from pydantic import Field
 
 from contracts.wire.model import Fact
 
-ClassName = Annotated[str, Field(min_length=1, max_length=200)]
-PackName = Annotated[str, Field(min_length=1, max_length=200)]
+NAME_MAX = 200  # characters of a class or pack name
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]+$"  # no control character: names reach logs, terminals and PostgreSQL
+ClassName = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=PRINTABLE)]
+PackName = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=PRINTABLE)]
 
 
 class GraphPolicy(StrEnum):
@@ -34,6 +36,16 @@ class ClassRules(Fact):
     denied_classes: tuple[ClassName, ...] = ()
     allowed_packs: tuple[PackName, ...] = ()
     denied_packs: tuple[PackName, ...] = ()
+
+
+class OperatorRules(ClassRules):
+    """The rules in force: those that admins made, and those of auth's settings, which the API cannot change.
+
+    Attributes:
+        from_settings: the part of the rules that comes from the settings.
+    """
+
+    from_settings: ClassRules = ClassRules()
 
 
 class TenantPolicy(Fact):

@@ -124,13 +124,25 @@ class InvalidMessage(Refusal):
     kind, code = Kind.INVALID, "message.invalid"
 
 
+MAX_FIELD_ERRORS = 100  # that are told; whoever sent so many has all the help there is
+MAX_COUNTED_ERRORS = 1000  # to describe more takes longer than to find them
+MAX_POINTER = 256  # characters; a pointer holds the sender's own keys, which may be as long as the message
+
+
 def field_errors(error: ValidationError, prefix: str = "") -> tuple[FieldError, ...]:
-    """What a validation found, without a word of what was sent."""
+    """The first ``MAX_FIELD_ERRORS`` things that a validation found, without a word of what was sent.
+
+    Of more than ``MAX_COUNTED_ERRORS`` only the number is told: pydantic describes all or none.
+    """
+    if error.error_count() > MAX_COUNTED_ERRORS:
+        message = f"This has {error.error_count()} errors; the first step is to send only fields that exist."
+        return (FieldError(pointer=prefix, code="too_many_errors", message=message),)
+    found = error.errors(include_url=False, include_context=False, include_input=False)
     return tuple(
         FieldError(
-            pointer=prefix + "".join(f"/{part}" for part in item["loc"]),
+            pointer=(prefix + "".join(f"/{part}" for part in item["loc"]))[:MAX_POINTER],
             code=item["type"],
             message=item["msg"],
         )
-        for item in error.errors(include_url=False, include_context=False, include_input=False)
+        for item in found[:MAX_FIELD_ERRORS]
     )

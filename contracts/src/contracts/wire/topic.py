@@ -32,11 +32,12 @@ class Traffic(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where one message was sent: the variable tokens of its subject, and the headers it came with."""
+    """Where one message was sent: the variable tokens of its subject; its headers; the size of its data in bytes."""
 
     tenant: str
     key: str | None
     headers: Mapping[str, str] = field(default_factory=dict, compare=False)
+    size_bytes: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,12 +93,17 @@ class Rpc(Topic[P], Generic[P, R]):
     """A request with exactly one reply: the committed decision, or a refusal.
 
     Attributes:
-        gathers: requests to one subject that come at the same time may share a message (``chassis.gather``).
+        gathers: requests to one subject that come at the same time may share a message (``chassis.gather``). Not for
+            what other systems ask: they could put any number of requests into one.
     """
 
     reply: type[R]
     timeout_s: float = 5.0
     gathers: bool = False
+
+    def __post_init__(self) -> None:
+        if self.gathers and "outside" in self.producers:
+            raise ValueError(f"{self.name} is asked from outside, so it cannot gather")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,17 @@ from pydantic import BaseModel
 
 from chassis.gather import Gatherer, Part
 from chassis.logs import bound_here, log
-from chassis.served import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RefusalBody, Served, Together, one_by_one
+from chassis.offload import INLINE_BYTES, offload
+from chassis.served import (
+    ERROR_CODE_HEADER,
+    OVERSIZED_HEADERS,
+    REQUEST_ID_HEADER,
+    Admit,
+    RefusalBody,
+    Served,
+    Together,
+    one_by_one,
+)
 from contracts.wire.errors import Refused, Relayed, Unavailable
 from contracts.wire.topic import FLEET, Address, Rpc, Topic
 
@@ -27,6 +37,18 @@ P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
 
 Listener = Callable[[Msg], Awaitable[None]]
+
+MAX_HEADERS = 16 * 1024  # bytes of all headers of a message
+
+
+class _Client(Client):
+    """nats-py's client, but headers above ``MAX_HEADERS`` are not parsed: a million lines would take it a second."""
+
+    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        if headers and len(headers) > MAX_HEADERS:
+            return {OVERSIZED_HEADERS: str(len(headers))}
+        parsed: dict[str, str] | None = await super()._process_headers(headers)
+        return parsed
 
 
 @dataclass(slots=True)
@@ -65,7 +87,7 @@ class Bus:
             "reconnected_cb": self._on_reconnected,
             "closed_cb": self._on_closed,
         }
-        self._client = Client()
+        self._client: Client = _Client()
         self._gatherer = Gatherer(self._send)
         self._jetstream: JetStreamContext | None = None
         self._wanted = self._connecting = False
@@ -99,6 +121,7 @@ class Bus:
         *,
         read: Callable[[bytes], P] | None = None,
         refusal_body: RefusalBody | None = None,
+        admit: Admit | None = None,
     ) -> None:
         """Answer a request/reply topic, each request once among all replicas. To be called before ``start``.
 
@@ -110,9 +133,10 @@ class Bus:
             handler: answers; the address it is given carries the message's headers.
             read: reads the payload where its JSON needs more care; it may refuse.
             refusal_body: what a refusal looks like to who asks here, ``Refused`` if not given. Headers stay the same.
+            admit: decides on each message before its payload is read; not for topics that gather.
         """
         reader = read or topic.payload.model_validate_json
-        self._served.append(Served(self._name, topic, one_by_one(handler), reader, refusal_body))
+        self._served.append(Served(self._name, topic, one_by_one(handler), reader, refusal_body, admit))
 
     def serve_together(self, topic: Rpc[P, R], handler: Together) -> None:
         """Answer a topic whose requests may share a message, all of a message at once; else like ``serve``."""
@@ -146,8 +170,17 @@ class Bus:
         tenant: str = FLEET,
         key: str | None = None,
         within_s: float | None = None,
+        is_large: bool = False,
     ) -> R:
         """Send a request and give back its reply, within ``within_s`` seconds or the topic's ``timeout_s``.
+
+        Args:
+            topic: what is asked.
+            payload: the question.
+            tenant: whom it is about.
+            key: what else the subject names, where the topic has a key.
+            within_s: instead of the topic's ``timeout_s``.
+            is_large: to write the payload would hold the event loop for more than a millisecond.
 
         Raises:
             Relayed: the service refused.
@@ -156,7 +189,8 @@ class Bus:
         if not self.connected:
             raise Unavailable(service=topic.owner, retry_after_s=1)
         request_id = bound_here().get("request_id", "")
-        subject, body = topic.subject(tenant, key), payload.model_dump_json().encode()
+        subject = topic.subject(tenant, key)
+        body = await offload(_written, payload) if is_large else _written(payload)
         try:
             if topic.gathers and within_s is None:
                 told, refused = await self._gatherer.ask(subject, Part(body, request_id), topic.timeout_s)
@@ -168,6 +202,8 @@ class Bus:
             raise Unavailable(service=topic.owner, retry_after_s=1) from error
         if refused:
             raise Relayed(Refused.model_validate_json(told))
+        if len(told) > INLINE_BYTES:
+            return await offload(topic.reply.model_validate_json, told)
         return topic.reply.model_validate_json(told)
 
     async def _send(self, subject: str, body: bytes, headers: dict[str, str] | None, within_s: float) -> Msg:
@@ -207,7 +243,7 @@ class Bus:
                 log.info("bus.waiting", error=str(error) or type(error).__name__)
                 with suppress(Exception):  # half a connection is of no use, and its end neither
                     await self._client.close()
-                self._client, self._jetstream = Client(), None
+                self._client, self._jetstream = _Client(), None
                 await asyncio.sleep(0.2)
         self._connecting = False
         log.info("bus.connected")
@@ -250,9 +286,13 @@ class Bus:
         """Connect anew: nats-py closes for good on most errors that a server sends, such as a login taken away."""
         if self._wanted and not self._connecting:
             log.warning("bus.closed")
-            self._client, self._jetstream, self._connecting = Client(), None, True
+            self._client, self._jetstream, self._connecting = _Client(), None, True
             self._reviving = asyncio.create_task(self._connect(), name="bus.revive")
 
     async def _on_reconnected(self) -> None:
         log.info("bus.reconnected")
         self._call_back()
+
+
+def _written(payload: BaseModel) -> bytes:
+    return payload.model_dump_json().encode()

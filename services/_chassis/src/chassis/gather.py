@@ -2,6 +2,8 @@
 
 A message that holds several has the header ``Gathered``: for each, in order, the length of its part of the data and a
 word, the request id on the way there and the status on the way back. A part is what it would be as a message alone.
+
+Only a topic that declares ``gathers`` looks at the header, and no other system can reach such a topic.
 """
 
 import asyncio
@@ -12,9 +14,13 @@ from typing import Any, NamedTuple
 
 from nats.aio.msg import Msg
 
+from chassis.ids import is_request_id
+
 HEADER = "Gathered"
 AT_MOST = 64  # parts in a message
 AT_MOST_BYTES = 1 << 20  # in a message of several
+MAX_DIGITS = 8  # of a length; a message has 16 MB at most
+MAX_HEADER = AT_MOST * (MAX_DIGITS + 1 + 64 + 1)  # characters: each part has a length, a colon, a word and a space
 PATIENCE_S = 0.001  # nobody waits longer for the answer to somebody else; more would make all wait for all
 
 Send = Callable[[str, bytes, dict[str, str] | None, float], Awaitable[Msg]]
@@ -34,18 +40,29 @@ def pack(parts: Sequence[Part]) -> tuple[bytes, dict[str, str]]:
 
 
 def unpack(data: bytes, headers: Mapping[str, str]) -> list[Part]:
-    """What a message holds.
+    """The parts of a message, 1 to ``AT_MOST``.
 
     Raises:
-        ValueError: header and data do not fit.
+        ValueError: the header has another form, or its lengths are not those of the data.
     """
+    header = headers.get(HEADER, "")
+    if len(header) > MAX_HEADER:
+        raise ValueError(f"{HEADER} has more than {MAX_HEADER} characters")
+    entries = header.split(" ")
+    if len(entries) > AT_MOST:
+        raise ValueError(f"{HEADER} has more than {AT_MOST} parts")
     parts, begin = [], 0
-    for entry in headers.get(HEADER, "").split(" "):
-        length, _, word = entry.partition(":")
-        parts.append(Part(data[begin : begin + int(length)], word))
-        begin += int(length)
+    for entry in entries:
+        digits, colon, word = entry.partition(":")
+        if not (colon and digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS):
+            raise ValueError(f"{HEADER} has an invalid length")
+        if word and not is_request_id(word):
+            raise ValueError(f"{HEADER} has an invalid word")
+        end = begin + int(digits)
+        parts.append(Part(data[begin:end], word))
+        begin = end
     if begin != len(data):
-        raise ValueError(f"{HEADER} tells of {begin} bytes, there are {len(data)}")
+        raise ValueError(f"{HEADER} names {begin} bytes, the message has {len(data)}")
     return parts
 
 

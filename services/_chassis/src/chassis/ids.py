@@ -1,11 +1,13 @@
-"""Identifiers that sort by the time they were made (UUIDv7, RFC 9562 section 5.7)."""
+"""Identifiers that sort by the time they were made (UUIDv7, RFC 9562 section 5.7), and request ids from outside."""
 
 import os
+import re
 import time
 from uuid import UUID
 
 _VERSION = 7 << 76
 _VARIANT = 2 << 62
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def new_id() -> UUID:
@@ -13,3 +15,13 @@ def new_id() -> UUID:
     random = int.from_bytes(os.urandom(10), "big")
     stamp = time.time_ns() // 1_000_000
     return UUID(int=(stamp << 80) | _VERSION | ((random >> 68) << 64) | _VARIANT | (random & ((1 << 62) - 1)))
+
+
+def is_request_id(text: str) -> bool:
+    """Whether this is a request id that may be logged, passed on and sent back: 1 to 64 of A-Z, a-z, 0-9, ., _, -."""
+    return _REQUEST_ID.fullmatch(text) is not None
+
+
+def request_id_from(text: str) -> str:
+    """The request id that a client sent, or a fresh one in its place where it is not valid."""
+    return text if is_request_id(text) else new_id().hex

@@ -9,7 +9,9 @@ from nats.aio.msg import Msg
 from pydantic import BaseModel, ValidationError
 
 from chassis.gather import HEADER, Part, pack, unpack
+from chassis.ids import request_id_from
 from chassis.logs import bound, log
+from chassis.offload import INLINE_BYTES, offload
 from chassis.postgres import is_away
 from contracts.wire.errors import STATUS, InvalidMessage, Refusal, Refused, Unavailable, field_errors
 from contracts.wire.topic import Address, Rpc
@@ -19,18 +21,23 @@ Together = Callable[[Sequence["Request"], Address], Awaitable[Sequence[BaseModel
 """Answers the requests of one message, in order: each with its reply, its refusal or what else was raised for it."""
 Reader = Callable[[bytes], BaseModel]
 RefusalBody = Callable[[Refused], BaseModel]
+Admit = Callable[[Address], Awaitable[None]]
+"""Decides on a message before its payload is read: returns, or raises a refusal."""
 Reply = tuple[bytes, dict[str, str]]
 
 ERROR_HEADER = "Nats-Service-Error"
 ERROR_CODE_HEADER = "Nats-Service-Error-Code"
 REQUEST_ID_HEADER = "Request-Id"
+RETRY_AFTER_HEADER = "Retry-After"
+OVERSIZED_HEADERS = "Oversized-Headers"  # stands for headers that were too large to be read; see chassis.bus
 
 
 class Request(NamedTuple):
-    """One request of a message."""
+    """One request of a message. ``size_bytes``: of its payload as it was sent."""
 
     payload: Any
     request_id: str
+    size_bytes: int = 0
 
 
 def one_by_one(handler: Handler) -> Together:
@@ -58,13 +65,16 @@ class Served:
     handler: Together
     read: Reader
     refusal_body: RefusalBody | None = None
+    admit: Admit | None = None
 
     async def answer(self, message: Msg) -> Reply:
         """The reply to a message: of several requests, if it holds several. Raises nothing."""
         sent = message.headers or {}
-        address = replace(self.topic.address(message.subject), headers=sent)
-        if HEADER not in sent:
-            return (await self._replies([Part(message.data, sent.get(REQUEST_ID_HEADER, ""))], address))[0]
+        address = replace(self.topic.address(message.subject), headers=sent, size_bytes=len(message.data))
+        if not (self.topic.gathers and HEADER in sent):
+            request_id = sent.get(REQUEST_ID_HEADER, "")
+            word = request_id_from(request_id) if request_id else ""
+            return await self._admitted(Part(message.data, word), address)
         try:
             parts = unpack(message.data, sent)
         except ValueError:
@@ -72,15 +82,29 @@ class Served:
         replies = await self._replies(parts, address)
         return pack([Part(body, headers.get(ERROR_CODE_HEADER, "")) for body, headers in replies])
 
+    async def _admitted(self, part: Part, address: Address) -> Reply:
+        """The reply to the one request of a message."""
+        if OVERSIZED_HEADERS in address.headers:
+            return self._refused(InvalidMessage(), part.word)
+        if self.admit is not None:
+            try:
+                with _named(part.word):
+                    await self.admit(address)
+            except Exception as error:  # noqa: BLE001 - the edge of a request
+                return self._reply(error, part.word)
+        return (await self._replies([part], address))[0]
+
     async def _replies(self, parts: Sequence[Part], address: Address) -> list[Reply]:
-        read = [self._read(part) for part in parts]
+        read = [
+            self._read(part) if len(part.body) <= INLINE_BYTES else await offload(self._read, part) for part in parts
+        ]
         told = iter(await self._told([one for one in read if isinstance(one, Request)], address))
         answers = [next(told) if isinstance(one, Request) else one for one in read]
         return [self._reply(answer, part.word) for answer, part in zip(answers, parts, strict=True)]
 
     def _read(self, part: Part) -> Request | Exception:
         try:
-            return Request(self.read(part.body), part.word)
+            return Request(self.read(part.body), part.word, len(part.body))
         except ValidationError as error:
             return InvalidMessage(errors=field_errors(error))
         except Exception as error:  # noqa: BLE001 - a refusal, or a bug that must not end the others
@@ -125,6 +149,8 @@ class Served:
     def _refused(self, refusal: Refusal, request_id: str) -> Reply:
         refused = refusal.refused
         headers = {ERROR_HEADER: refused.code, ERROR_CODE_HEADER: str(STATUS[refused.kind])}
+        if refused.retry_after_s is not None:
+            headers[RETRY_AFTER_HEADER] = str(max(1, round(refused.retry_after_s)))
         with _named(request_id):
             body = self.refusal_body(refused) if self.refusal_body else refused
         return body.model_dump_json().encode(), headers

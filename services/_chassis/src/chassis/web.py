@@ -1,9 +1,9 @@
 """The HTTP face of a service: health, readiness, problem+json (RFC 9457), request ids, headers of every answer."""
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -18,8 +18,9 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis.ids import new_id
+from chassis.ids import new_id, request_id_from
 from chassis.logs import bound, log
+from chassis.loop_monitor import EVERY_S, SHARP_S, LoopMonitor
 from chassis.postgres import AWAY, is_away
 from contracts.wire.errors import STATUS, FieldError, Kind, Refusal, Refused, Unavailable
 
@@ -40,7 +41,6 @@ SAFE_HEADERS = (
 """On every answer, unless its route says otherwise."""
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 _ANSWERS = {"http.response.start", "websocket.http.response.start"}
 
 
@@ -119,9 +119,17 @@ def create_web(
         fastapi: passed on to FastAPI.
     """
     layers = [Middleware(Outermost, https=https), *middleware]
+    monitor = LoopMonitor(every_s=SHARP_S if log.is_enabled_for(logging.DEBUG) else EVERY_S)
+
+    @asynccontextmanager
+    async def monitored(app: FastAPI) -> AsyncIterator[None]:
+        async with lifespan(app):
+            with monitor.running():
+                yield
+
     app = FastAPI(
         title=name,
-        lifespan=lifespan,
+        lifespan=monitored,
         middleware=layers,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # else each request looks for a provider
@@ -143,7 +151,8 @@ def create_web(
         checks = dict(zip(probes, await asyncio.gather(*map(_passes, probes.values())), strict=True))
         ready = all(checks.values())
         response.status_code = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-        return {"status": "ready" if ready else "not ready", "checks": checks}
+        held = {"longest_ms": round(monitor.longest_s * 1000, 1), "stalls": monitor.stalls}
+        return {"status": "ready" if ready else "not ready", "checks": checks, "event_loop": held}
 
     return app
 
@@ -196,7 +205,7 @@ def _request_id(scope: Scope) -> str:
     """The client's, where it sent one that is fit to be logged."""
     for name, value in scope["headers"]:
         if name == b"x-request-id":
-            return value.decode() if _REQUEST_ID.fullmatch(value) else new_id().hex
+            return request_id_from(value.decode("latin-1"))
     return new_id().hex
 
 

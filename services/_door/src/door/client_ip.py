@@ -10,6 +10,7 @@ Address = IPv4Address | IPv6Address
 NOBODY = "0.0.0.0"  # noqa: S104 - not listened on: a peer without an address, such as a Unix socket
 MAX_TEXT = 64  # characters; no address has as many
 SITE_BITS = 64  # what one customer gets of IPv6, at the least
+NETWORK_BITS = {4: 24, 6: 48}  # what a small organisation has, by IP version
 
 
 def networks(text: str) -> tuple[Network, ...]:
@@ -93,6 +94,13 @@ def site(client: str) -> str:
     if isinstance(found, IPv4Address):
         return client
     return str(IPv6Network((int(found) >> SITE_BITS << SITE_BITS, SITE_BITS)))
+
+
+@lru_cache(maxsize=4096)
+def network_of(client: str) -> str:
+    """The IPv4 /24 or IPv6 /48 around an address: changing the address within it is cheap."""
+    found = ip_address(client)
+    return str(ip_network((found, NETWORK_BITS[found.version]), strict=False))
 
 
 def counted(peer: str) -> str:

@@ -13,6 +13,7 @@ from auth.settings import Settings
 from chassis import logs
 from chassis.cli import Service, commands
 from contracts.auth import Role, Tier
+from contracts.graph_policy.policy import GraphPolicy
 from contracts.wire.errors import Refusal
 
 SERVICE = Service(name="auth", settings=Settings, create_app=create_app)
@@ -28,13 +29,18 @@ def bootstrap(
     email: Annotated[str | None, typer.Option()] = None,
     role: Annotated[Role, typer.Option()] = Role.USER,
     tier: Annotated[Tier, typer.Option()] = Tier.FREE,
+    graph_policy: Annotated[
+        GraphPolicy | None, typer.Option(help="which node classes the new user may run, instead of its tier's policy")
+    ] = None,
     password_stdin: Annotated[bool, typer.Option(help="set a password: the first line of what is piped in")] = False,
 ) -> None:
     """Make a user, if there is none of that name, and a fresh key for it: the way to the first admin."""
     settings = Settings()
     logs.configure("auth", settings.log_level)
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
-    making = bootstrap_user(settings, username=username, email=email, role=role, tier=tier, password=password)
+    making = bootstrap_user(
+        settings, username=username, email=email, role=role, tier=tier, graph_policy=graph_policy, password=password
+    )
     try:
         answer = asyncio.run(making)
     except Refusal as refusal:

@@ -9,10 +9,11 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from auth.consumers import audit, credentials, erasures, keys, sessions, users
+from auth.consumers import audit, class_rules, credentials, erasures, keys, registration, sessions, users
 from auth.domain.api_key import Pepper
 from auth.domain.password import Policy
 from auth.domain.password_hash import PasswordHashes
+from auth.domain.quota_group import AddressPepper
 from auth.domain.refresh_token import RefreshPepper
 from auth.domain.signing_key import KeyBox
 from auth.loops import note_use, prune
@@ -24,10 +25,12 @@ from auth.usecases.bootstrap import bootstrap
 from auth.usecases.change_password import PasswordChanger
 from auth.usecases.change_tier import TierChanger
 from auth.usecases.change_user import UserChanger
+from auth.usecases.class_rules import ClassRuleChanger, ClassRuleReader
 from auth.usecases.create_key import KeyMaker
 from auth.usecases.end_session import SessionEnder
 from auth.usecases.erase_account import AccountEraser
 from auth.usecases.hashing import HashingPool
+from auth.usecases.invites import Invites
 from auth.usecases.list_keys import KeyLister
 from auth.usecases.list_tiers import TierLister
 from auth.usecases.list_users import UserLister
@@ -52,6 +55,7 @@ from chassis.loop import Loop
 from chassis.postgres import Database
 from chassis.web import create_web
 from contracts.auth import Role, Tier
+from contracts.graph_policy.policy import GraphPolicy
 from contracts.permissions import inbox_prefix
 
 
@@ -82,6 +86,11 @@ def create_app(settings: Settings) -> FastAPI:
         tiers=TierLister(database),
         tier=TierChanger(database, announcer),
     )
+    rules = settings.class_rules
+    class_rules.register(
+        bus, reader=ClassRuleReader(database, rules), changer=ClassRuleChanger(database, rules, announcer)
+    )
+    registration.register(bus, invites=Invites(database))
     audit.register(bus, recorder=ActionRecorder(database), reader=AuditReader(database))
     life = timedelta(days=settings.key_days)
     keys.register(
@@ -102,7 +111,11 @@ def create_app(settings: Settings) -> FastAPI:
         Loop("auth.note_use", note_use.UseListener(bus, UseNotes(database)).tick, every_s=note_use.EVERY_S),
         Loop(
             "auth.prune",
-            prune.Pruner(database, idle=timedelta(days=settings.refresh_token_idle_days)).tick,
+            prune.Pruner(
+                database,
+                idle=timedelta(days=settings.refresh_token_idle_days),
+                shared_quota=timedelta(days=settings.shared_quota_days),
+            ).tick,
             every_s=prune.EVERY_S,
         ),
     ]
@@ -123,7 +136,14 @@ def _register_sessions(
     grace = timedelta(seconds=settings.refresh_grace_s)
     sessions.register_accounts(
         bus,
-        registrar=Registrar(database, hashing, policy),
+        registrar=Registrar(
+            database,
+            hashing,
+            policy,
+            AddressPepper(settings.secret_key.get_secret_value()),
+            mode=settings.registration,
+            shared_quota=timedelta(days=settings.shared_quota_days),
+        ),
         passwords=PasswordChanger(database, hashing, policy, announcer, token_life=signer.token_life + grace),
         denials=DenialRecorder(database),
     )
@@ -186,7 +206,14 @@ async def export_audit(settings: Settings, write: Callable[[dict[str, Any]], Non
 
 
 async def bootstrap_user(
-    settings: Settings, *, username: str, email: str | None, role: Role, tier: Tier, password: str | None = None
+    settings: Settings,
+    *,
+    username: str,
+    email: str | None,
+    role: Role,
+    tier: Tier,
+    graph_policy: GraphPolicy | None = None,
+    password: str | None = None,
 ) -> dict[str, str]:
     """Make the user unless it is there, and a fresh key: ``user_id, username, key``. A password is set if given."""
     database = Database(settings.database_url.get_secret_value(), name="auth")
@@ -199,6 +226,7 @@ async def bootstrap_user(
             email=email or f"{username}@localhost",
             role=role,
             tier=tier,
+            graph_policy=graph_policy,
             password=password,
         )
     finally:

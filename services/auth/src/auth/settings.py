@@ -2,10 +2,13 @@
 
 from typing import ClassVar
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from auth.domain.class_rules import names_in
 from chassis.settings import DatabaseSettings
+from contracts.graph_policy.policy import ClassRules
+from contracts.registration import Registration
 
 
 class Settings(DatabaseSettings):
@@ -29,3 +32,27 @@ class Settings(DatabaseSettings):
     )
     hashing_queue: int = Field(default=16, ge=0, le=1000, description="logins that may wait for one of these")
     keys_per_user: int = Field(default=100, ge=1, le=100, description="API keys of a user that work at the same time")
+    registration: Registration = Field(
+        default=Registration.OPEN, description="who may register: open, invite (who has an invite) or closed"
+    )
+    shared_quota_days: int = Field(
+        default=0,
+        ge=0,
+        le=366,
+        description="accounts registered from one address within so many days share one free image quota; 0: none do",
+    )
+    allowed_classes: str | None = Field(default=None, description="node classes for everybody, comma separated")
+    denied_classes: str | None = Field(default=None, description="node classes for nobody, comma separated")
+    allowed_packs: str | None = Field(default=None, description="node packs for everybody, comma separated")
+    denied_packs: str | None = Field(default=None, description="node packs for nobody, comma separated")
+
+    @field_validator(*ClassRules.model_fields)
+    @classmethod
+    def _names(cls, text: str | None) -> str | None:
+        names_in(text)
+        return text
+
+    @property
+    def class_rules(self) -> ClassRules:
+        """The rules about node classes that no admin can remove."""
+        return ClassRules.model_validate({name: names_in(getattr(self, name)) for name in ClassRules.model_fields})

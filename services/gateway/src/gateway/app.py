@@ -21,6 +21,7 @@ from gateway.api import (
     archive,
     auth,
     batch,
+    class_rules,
     docs,
     events,
     export,
@@ -28,6 +29,7 @@ from gateway.api import (
     generate,
     handout,
     intake,
+    invites,
     jobs,
     jwks,
     keys,
@@ -45,12 +47,12 @@ from gateway.api.document import complete
 from gateway.api.guard import Guard
 from gateway.api.me import add_me
 from gateway.clients.pictures import Pictures
-from gateway.consumers.door import open_door
+from gateway.consumers.door import DoorRates, open_door
 from gateway.consumers.grants import serve_grants
 from gateway.consumers.purges import remove_purged
-from gateway.consumers.tiers import hear_tiers
+from gateway.consumers.tiers import hear_limits
 from gateway.domain.keys import derive
-from gateway.domain.rate_limit import policy
+from gateway.domain.rate_limit import HOUR_S, HOURLY, Policy, policy
 from gateway.domain.room import Room
 from gateway.loops.rates import rate_loops, unlimited_loop
 from gateway.loops.remains import erasure_loop, remains_loop
@@ -160,13 +162,15 @@ def create_app(settings: Settings) -> FastAPI:
     workflow_store = Workflows(database)
     saved = SavedWorkflows(workflow_store, cursor_key=cursor_key)
     submitter = Submitter(bus, fleet=fleet_view, saved=saved, pins=pins, used=me.used)
-    open_door(bus, submitter, settings.public_url, used=me.used)
+    door_rates = DoorRates(limiter if rates else None, me)
+    open_door(bus, submitter, settings.public_url, rates=door_rates, used=me.used)
     serve_grants(bus, inputs, outputs)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # The bus does not wait for the database: without it only the bytes of results are away.
-        async with running("gateway", bus, loops=(*loops, hear_tiers(bus, me.limits_changed))):
+        hearing = hear_limits(bus, tier_changed=me.limits_changed, user_changed=me.user_changed)
+        async with running("gateway", bus, loops=(*loops, hearing)):
             yield
         await limiter.stop()
         await counts.stop()
@@ -219,6 +223,8 @@ def create_app(settings: Settings) -> FastAPI:
         keys.router(bus=bus),
         tickets.router(bus=bus, public_url=settings.public_url),
         admin.router(bus=bus, cursor_key=cursor_key),
+        class_rules.router(bus=bus),
+        invites.router(bus=bus, cursor_key=cursor_key),
         operations.nodes_router(bus=bus, operations=operating, stats=StatsView(bus, Storage(database))),
         operations.search_router(search=Search(bus, operating, cursor_key=cursor_key), public_url=settings.public_url),
         operations.jobs_router(operations=operating, public_url=settings.public_url),
@@ -271,4 +277,6 @@ def _rates(settings: Settings, limiter: RateLimiter) -> Rates | None:
         limiter,
         login=policy("login", settings.login_per_minute, strict=True),
         open=policy("open", settings.open_per_minute),
+        register=Policy(HOURLY, settings.register_per_hour, window_s=HOUR_S, strict=True),
+        register_network=Policy(f"{HOURLY}-network", settings.register_network_per_hour, window_s=HOUR_S, strict=True),
     )

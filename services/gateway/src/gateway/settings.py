@@ -47,7 +47,11 @@ class Settings(DatabaseSettings):
     orphans_sweep_s: float = Field(default=6 * 3600, gt=0, description="between two listings of the store, seconds")
     orphan_age_s: float = Field(default=86_400, gt=0, description="of bytes without a record that are deleted, seconds")
     rate_limit_enabled: bool = Field(default=True, description="whether requests are counted at all")
-    login_per_minute: int = Field(default=30, ge=1, description="logins, registrations, refreshes of one address")
+    login_per_minute: int = Field(default=30, ge=1, description="logins and refreshes of one address")
+    register_per_hour: int = Field(default=5, ge=1, description="registrations of one address (IPv6: of a /64)")
+    register_network_per_hour: int = Field(
+        default=20, ge=1, description="registrations of one network, an IPv4 /24 or an IPv6 /48"
+    )
     open_per_minute: int = Field(default=120, ge=1, description="requests without a valid credential of one address")
     trusted_proxies: str | None = Field(
         default=None, description="addresses and CIDR blocks whose X-Forwarded-For is believed, comma separated"

@@ -59,7 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     reader = JobReader(database)
     announcer = Announcer(bus)
     desk = WorkDesk(database, fleet, announcer, lease_s=settings.lease_s)
-    course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts)
+    course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts, lease_s=settings.lease_s)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
     submitter = JobSubmitter(limits=limits, fleet=fleet, admission=JobAdmission(database, reader), queued=desk.wake)
     canceller = JobCanceller(database, bus, reader, announcer)

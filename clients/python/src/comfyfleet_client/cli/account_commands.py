@@ -21,6 +21,7 @@ def register(
     username: str,
     email: str,
     *,
+    invite: Annotated[str | None, typer.Option(help="An invite, where the service needs one.")] = None,
     password_stdin: FromStdin = False,
     url: Url = None,
     json: Json = False,
@@ -29,7 +30,7 @@ def register(
     service = url_of(context, url)
     password = _password(from_stdin=password_stdin, twice=True)
     with Client(service) as client:
-        user = client.register(username, email, password)
+        user = client.register(username, email, password, invite=invite)
     if json:
         show.as_json(user)
     else:

@@ -11,8 +11,8 @@ from typing import Annotated, cast
 import typer
 
 from comfyfleet_client.cli import (
+    access_commands,
     account_commands,
-    admin_commands,
     failures,
     fleet_commands,
     job_commands,
@@ -51,7 +51,7 @@ for _panel, _commands in {
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(account_commands.account, name="account", rich_help_panel="Account")
 app.add_typer(key_commands.app, name="keys", rich_help_panel="Account")
-app.add_typer(admin_commands.app, name="admin", rich_help_panel="Account")
+app.add_typer(access_commands.app, name="admin", rich_help_panel="Account")
 
 
 def run() -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -61,8 +62,10 @@ def users(found: Iterable[Account]) -> None:
 
 
 def tiers(found: Iterable[Tier]) -> None:
-    """Tiers, one a row."""
-    table(("tier", *_LIMITS), [(tier.name, *_limits(tier.limits)) for tier in found])
+    """Limits, one a row, with a column for each tier. They are named as ``set-limits`` takes them."""
+    shown = list(found)
+    rows = [(each.name, *(_limit(getattr(tier.limits, each.name)) for tier in shown)) for each in fields(Limits)]
+    table(("limit", *(tier.name for tier in shown)), rows)
 
 
 def models(found: Iterable[tuple[str, list[str]]]) -> None:
@@ -78,20 +81,16 @@ def me(who: Me) -> None:
         ("running", f"{who.running} of {number(who.limits.max_running)}"),
         ("queued", f"{who.queued} of {number(who.limits.queue_cap)}"),
         ("requests a minute", number(who.limits.requests_per_minute)),
+        ("graph policy", who.limits.graph_policy), ("seconds a run", number(who.limits.run_seconds)),
+        ("GPU-seconds a day", number(who.limits.gpu_seconds_per_day)),
+        ("bytes of results", number(who.limits.result_bytes)),
         ("results kept", _days(who.limits.result_days)), ("uploads kept", _days(who.limits.upload_days)),
     ]  # fmt: skip
     table(("", ""), rows, header=False)
 
 
-_LIMITS = ("images a day", "at once", "queue", "weight", "requests a minute", "results days", "uploads days")
-
-
-def _limits(limits: Limits) -> tuple[str, ...]:
-    numbers = (
-        limits.images_per_day, limits.max_running, limits.queue_cap, limits.weight, limits.requests_per_minute,
-        limits.result_days, limits.upload_days,
-    )  # fmt: skip
-    return tuple(map(number, numbers))
+def _limit(value: float | str | None) -> str:
+    return value if isinstance(value, str) else number(value)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool = True) -> None:

@@ -9,12 +9,18 @@ from contracts.auth import ChangeUser, Role, Tier
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a user stands. ``own``: all of its own limits, by name."""
+    """How a user stands.
+
+    Attributes:
+        own: all of its own limits, by name.
+        shares_quota: whether it is in a group that shares a daily image quota, which only counts in tier ``free``.
+    """
 
     tier: Tier
     role: Role
     is_active: bool
     own: dict[str, Any]
+    shares_quota: bool = False
 
     @property
     def leads(self) -> bool:
@@ -28,6 +34,7 @@ class Standing:
             role=command.role or self.role,
             is_active=self.is_active if command.is_active is None else command.is_active,
             own=self.own if command.limits is None else command.limits.model_dump(),
+            shares_quota=self.shares_quota if command.shares_quota is None else command.shares_quota,
         )
 
     def beside(self, other: "Standing") -> dict[str, Any]:
@@ -37,10 +44,22 @@ class Standing:
 
     def as_json(self) -> dict[str, Any]:
         """Each by its name."""
-        return {"tier": self.tier, "role": self.role, "is_active": self.is_active, "limits": self.own}
+        return {
+            "tier": self.tier,
+            "role": self.role,
+            "is_active": self.is_active,
+            "limits": self.own,
+            "shares_quota": self.shares_quota,
+        }
 
 
 def standing_of(user: User) -> Standing:
     """How a user stands now."""
     own = {name: getattr(user.limits, name) for name in user.own_limits}
-    return Standing(tier=user.tier, role=user.role, is_active=user.is_active, own=own)
+    return Standing(
+        tier=user.tier,
+        role=user.role,
+        is_active=user.is_active,
+        own=own,
+        shares_quota=user.address_group is not None,
+    )

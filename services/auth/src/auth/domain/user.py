@@ -8,6 +8,7 @@ from contracts.auth import Account, Key, Limits, Principal, Role, Scope, Tier, U
 from contracts.auth import User as PublicUser
 
 RATE = "requests_per_minute"  # the one limit that doors apply
+QUOTA = "images_per_day"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class User:
         tokens_from: access tokens of a lower version are void.
         limits: that hold for it, own ones over its tier's.
         own_limits: names of the limits that are its own.
+        address_group: accounts that registered from the same address, whether or not they share a quota now.
     """
 
     id: UUID
@@ -32,6 +34,12 @@ class User:
     tokens_from: int
     limits: Limits
     own_limits: tuple[str, ...] = ()
+    address_group: UUID | None = None
+
+    @property
+    def quota_group(self) -> UUID | None:
+        """The group that it shares a daily image quota with: none once it has another tier or an own image quota."""
+        return self.address_group if self.tier is Tier.FREE and QUOTA not in self.own_limits else None
 
     @property
     def own_rate(self) -> bool:
@@ -49,7 +57,9 @@ class User:
             is_active=self.is_active,
             created_at=self.created_at,
         )
-        return Account(user=user, limits=self.limits, own_limits=self.own_limits)
+        return Account(
+            user=user, limits=self.limits, own_limits=self.own_limits, shares_quota=self.quota_group is not None
+        )
 
     def changed(self, at: datetime, *, ended_session: UUID | None, revoked_key: str | None) -> UserChanged:
         """What doors are told of it after a change."""
@@ -64,6 +74,7 @@ class User:
             own_limits=self.own_rate,
             ended_session=ended_session,
             revoked_key=revoked_key,
+            quota_group=self.quota_group,
             at=at,
         )
 

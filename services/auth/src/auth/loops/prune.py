@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from auth.store import changes, keys, sessions, tickets
+from auth.store import changes, invites, keys, quota_groups, sessions, tickets
 from chassis.postgres import Database
 
 EVERY_S = 600.0
@@ -11,14 +11,16 @@ EVERY_S = 600.0
 class Pruner:
     """Forgets changes and who asked for a key after a day, sessions a day after their end, and keys 90 days after.
 
-    Tickets that nobody came with go at once.
+    Tickets that nobody came with go at once, invites 90 days after they expired, and addresses as soon as no account
+    can join their group any more.
 
     Args:
         idle: how long a session lives without being refreshed.
+        shared_quota: how long accounts join the group of an address.
     """
 
-    def __init__(self, database: Database, *, idle: timedelta) -> None:
-        self._database, self._idle = database, idle
+    def __init__(self, database: Database, *, idle: timedelta, shared_quota: timedelta) -> None:
+        self._database, self._idle, self._shared_quota = database, idle, shared_quota
 
     async def tick(self) -> None:
         """One round. A duty for ``chassis.loop.Loop``."""
@@ -28,3 +30,5 @@ class Pruner:
             await keys.prune(connection)
             await sessions.prune(connection, idle=self._idle)
             await tickets.prune(connection)
+            await invites.prune(connection)
+            await quota_groups.prune(connection, lasts=self._shared_quota)

@@ -11,7 +11,7 @@ BATCH = 1000
 _SCRUB = Statement("""
 UPDATE users SET username = 'erased-' || id, email = 'erased-' || id || '@invalid', password_hash = NULL,
     limits = NULL, role = 'user', tier = 'free', is_active = false, failed_logins = 0, failed_login_at = NULL,
-    erased_at = now()
+    quota_group = NULL, erased_at = now()
 WHERE id = :id
 """)
 _DROP = tuple(

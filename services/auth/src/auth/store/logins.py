@@ -39,7 +39,7 @@ UPDATE users SET password_hash = :password_hash, failed_logins = 0, failed_login
 """)
 _MAKE = Statement("""
 INSERT INTO users (id, username, email, password_hash, role, tier)
-VALUES (:id, :username, :email, :password_hash, 'user', 'free') ON CONFLICT DO NOTHING
+VALUES (:id, :username, :email, :password_hash, 'user', :tier) ON CONFLICT DO NOTHING
 RETURNING id, username, email, tier, role, is_active, created_at
 """)
 
@@ -77,9 +77,13 @@ async def set_hash(connection: Connection, user_id: UUID, password_hash: str) ->
     await _SET_HASH.run(connection, user_id=user_id, password_hash=password_hash)
 
 
-async def make(connection: Connection, user_id: UUID, *, username: str, email: str, password_hash: str) -> User | None:
-    """Make an account of tier ``free``; None where name or address are taken, in whatever case."""
-    row = await _MAKE.first(connection, id=user_id, username=username, email=email, password_hash=password_hash)
+async def make(
+    connection: Connection, user_id: UUID, *, username: str, email: str, password_hash: str, tier: Tier
+) -> User | None:
+    """Make an account; None where name or address are taken, in whatever case."""
+    row = await _MAKE.first(
+        connection, id=user_id, username=username, email=email, password_hash=password_hash, tier=tier
+    )
     if row is None:
         return None
     return User(**{**row, "tier": Tier(row["tier"]), "role": Role(row["role"])})

@@ -92,6 +92,15 @@ USERS = Table(
     Index("uq_users_lower_email", text("lower(email)"), unique=True),
 )
 
+QUOTA_GROUPS = Table(
+    "quota_groups",
+    METADATA,
+    Column("digest", LargeBinary, primary_key=True, comment="HMAC-SHA-256 of an address, never the address"),
+    Column("id", Uuid, nullable=False, comment="users.quota_group"),
+    Column("began_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    comment="The group that accounts join which register from an address, while it is young enough.",
+)
+
 API_KEYS = Table(
     "api_keys",
     METADATA,

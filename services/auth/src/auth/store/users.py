@@ -12,7 +12,7 @@ from contracts.auth import Limits, ListUsers, Role, Tier
 
 COLUMNS = f"""
 u.id AS user_id, u.username, u.email, u.tier, u.role, u.is_active, u.created_at AS user_created_at, u.version,
-u.tokens_from, u.limits AS own, {", ".join(f"t.{name}" for name in Limits.model_fields)}
+u.tokens_from, u.limits AS own, u.quota_group, {", ".join(f"t.{name}" for name in Limits.model_fields)}
 """
 """What ``user_of`` reads of ``users u JOIN tiers t ON t.name = u.tier``."""
 
@@ -38,7 +38,7 @@ UPDATE users SET tier = :tier, role = :role, is_active = :is_active, limits = :o
 """)
 _END_SESSIONS = Statement("UPDATE sessions SET ended_at = now() WHERE user_id = :id AND ended_at IS NULL")
 _MAKE = Statement("""
-INSERT INTO users (id, username, email, role, tier) VALUES (:id, :username, :email, :role, :tier)
+INSERT INTO users (id, username, email, role, tier, limits) VALUES (:id, :username, :email, :role, :tier, :own)
 ON CONFLICT DO NOTHING
 """)
 _FIND_BY_NAME = Statement(
@@ -80,8 +80,11 @@ async def save(
     connection: Connection, user_id: UUID, *, tier: Tier, role: Role, is_active: bool, own: Mapping[str, Any]
 ) -> None:
     """Write how a user stands, whose lock is held; ``own`` are all its own limits."""
-    written = json.dumps(dict(own)) if own else None
-    await _SAVE.run(connection, id=user_id, tier=tier, role=role, is_active=is_active, own=written)
+    await _SAVE.run(connection, id=user_id, tier=tier, role=role, is_active=is_active, own=_written(own))
+
+
+def _written(own: Mapping[str, Any]) -> str | None:
+    return json.dumps(dict(own)) if own else None
 
 
 async def end_sessions(connection: Connection, user_id: UUID) -> None:
@@ -89,9 +92,16 @@ async def end_sessions(connection: Connection, user_id: UUID) -> None:
     await _END_SESSIONS.run(connection, id=user_id)
 
 
-async def ensure(connection: Connection, *, username: str, email: str, role: Role, tier: Tier) -> User | None:
-    """The user of that name in whatever case, made if there is none; None where the address is somebody else's."""
-    await _MAKE.run(connection, id=new_id(), username=username, email=email, role=role, tier=tier)
+async def ensure(
+    connection: Connection, *, username: str, email: str, role: Role, tier: Tier, own: Mapping[str, Any]
+) -> User | None:
+    """The user of that name in whatever case, made if there is none; None where the address is somebody else's.
+
+    Args:
+        own: limits of its own, if it is made.
+    """
+    values = {"username": username, "email": email, "role": role, "tier": tier, "own": _written(own)}
+    await _MAKE.run(connection, id=new_id(), **values)
     row = await _FIND_BY_NAME.first(connection, username=username)
     return user_of(row) if row else None
 
@@ -111,4 +121,5 @@ def user_of(row: Row) -> User:
         tokens_from=row["tokens_from"],
         limits=Limits.model_validate({name: row[name] for name in Limits.model_fields} | own),
         own_limits=tuple(name for name in Limits.model_fields if name in own),
+        address_group=row["quota_group"],
     )

@@ -1,7 +1,8 @@
 """The doors hear of a change at once."""
 
 from chassis.bus import Bus
-from contracts.auth import TIER_CHANGED, USER_CHANGED, TierLimits, UserChanged
+from contracts.auth import CLASS_RULES_CHANGED, TIER_CHANGED, USER_CHANGED, TierLimits, UserChanged
+from contracts.graph_policy.policy import ClassRules
 
 
 class Announcer:
@@ -17,3 +18,7 @@ class Announcer:
     async def tier_changed(self, tier: TierLimits) -> None:
         """Announce a tier whose change has committed."""
         await self._bus.say(TIER_CHANGED, tier)
+
+    async def class_rules_changed(self, rules: ClassRules) -> None:
+        """Announce the rules in force, whose change has committed."""
+        await self._bus.say(CLASS_RULES_CHANGED, rules)

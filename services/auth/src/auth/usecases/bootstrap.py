@@ -11,6 +11,7 @@ from auth.store.audit import Entry
 from chassis.postgres import Database
 from chassis.statement import Connection
 from contracts.auth import AccountTaken, InvalidAccount, Role, Tier, scopes_of
+from contracts.graph_policy.policy import GraphPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ async def bootstrap(
     email: str,
     role: Role,
     tier: Tier,
+    graph_policy: GraphPolicy | None = None,
     password: str | None = None,
 ) -> Bootstrapped:
     """Make the user unless one of that name is there, and a fresh key for it. A user that is there stays as it is.
@@ -37,6 +39,7 @@ async def bootstrap(
     The key may do all that its user may, and does not expire.
 
     Args:
+        graph_policy: of the user's own, instead of the tier's.
         password: to log in with from now on; whoever is logged in as that user no longer is.
 
     Raises:
@@ -46,7 +49,8 @@ async def bootstrap(
     hashed = None if password is None else _hashed(policy, password, username, email)
     key = new_api_key()
     async with database.direct() as connection:
-        user = await users.ensure(connection, username=username, email=email, role=role, tier=tier)
+        own = {} if graph_policy is None else {"graph_policy": graph_policy}
+        user = await users.ensure(connection, username=username, email=email, role=role, tier=tier, own=own)
         if user is None:
             raise AccountTaken
         if hashed is not None:

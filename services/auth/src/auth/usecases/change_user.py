@@ -4,7 +4,7 @@ from uuid import UUID
 
 from auth.domain.standing import Standing, standing_of
 from auth.domain.user import User
-from auth.store import audit, changes, users
+from auth.store import audit, changes, quota_groups, users
 from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
 from auth.usecases.announce import Announcer
@@ -49,6 +49,8 @@ class UserChanger:
 
 async def _write(connection: Connection, user: User, after: Standing) -> UserChanged:
     await users.save(connection, user.id, tier=after.tier, role=after.role, is_active=after.is_active, own=after.own)
+    if user.address_group is not None and not after.shares_quota:
+        await quota_groups.leave(connection, user.id)
     leaves = user.is_active and not after.is_active
     if leaves:
         await users.end_sessions(connection, user.id)

@@ -23,4 +23,10 @@ class TenantReader:
             user = await users.find(connection, tenant_id)
         if user is None:
             raise UnknownTenant
-        return Tenant(tenant_id=user.id, tier=user.tier, is_active=user.is_active, limits=user.limits)
+        return Tenant(
+            tenant_id=user.id,
+            tier=user.tier,
+            is_active=user.is_active,
+            limits=user.limits,
+            quota_group=user.quota_group,
+        )

@@ -1,31 +1,61 @@
 """Somebody makes an account."""
 
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
 from auth.domain.account import account_errors, normalised_email
+from auth.domain.invite import invite_digest
 from auth.domain.password import Policy
-from auth.store import audit, logins
+from auth.domain.quota_group import AddressPepper
+from auth.store import audit, invites, logins, quota_groups
 from auth.store.audit import Entry
 from auth.usecases.hashing import HashingPool
 from chassis.ids import new_id
 from chassis.postgres import Database
-from contracts.auth import AccountTaken, InvalidAccount, Register, User
+from chassis.statement import Connection
+from contracts.auth import AccountTaken, InvalidAccount, Register, Tier, User
+from contracts.registration import InvalidInvite, InviteRequired, Registration, RegistrationClosed
 
 
 class Registrar:
-    """Makes accounts of tier ``free``."""
+    """Makes accounts of tier ``free``, or of the tier of an invite.
 
-    def __init__(self, database: Database, hashing: HashingPool, policy: Policy) -> None:
-        self._database, self._hashing, self._policy = database, hashing, policy
+    Args:
+        mode: who may register.
+        shared_quota: accounts that register from one address within this time share one daily image quota; zero for
+            a quota of its own for each. Invited accounts have their own.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        hashing: HashingPool,
+        policy: Policy,
+        addresses: AddressPepper,
+        *,
+        mode: Registration,
+        shared_quota: timedelta,
+    ) -> None:
+        self._database, self._hashing, self._policy, self._addresses = database, hashing, policy, addresses
+        self._mode, self._shared_quota = mode, shared_quota
 
     async def register(self, command: Register) -> User:
         """The new account.
 
-        The password is hashed before anybody looks whether the name is free: both answers take as long.
+        The invite is checked first, so that nobody without one learns which names are taken, and used up in the
+        transaction that makes the account: an attempt that fails does not use it up. The password is hashed before
+        the name is looked up: both answers take as long.
 
         Raises:
+            RegistrationClosed: nobody may register.
+            InviteRequired: only people with an invite may, and none was sent.
+            InvalidInvite: the invite cannot be used; never says why.
             InvalidAccount: name, address or password cannot be like this; says what is wrong with each.
             AccountTaken: name or address are taken, in whatever case; never says which.
             Busy: too many passwords wait to be hashed.
         """
+        invite = await self._checked_invite(command)
         with self._hashing.place():
             password = command.password.get_secret_value()
             username, email = command.username, normalised_email(command.email)
@@ -35,13 +65,40 @@ class Registrar:
             if errors or email is None:
                 raise InvalidAccount(errors=errors)
             password_hash = await self._hashing.make(password)
+            user_id, detail = new_id(), dict[str, Any]()
             async with self._database.direct() as connection:
+                tier = Tier.FREE
+                if invite is not None:
+                    spent = await invites.spend(connection, invite, used_by=user_id)
+                    if spent is None:
+                        raise InvalidInvite
+                    tier, detail = spent.tier, {"invite_id": str(spent.id), "tier": spent.tier}
                 made = await logins.make(
-                    connection, new_id(), username=username, email=email, password_hash=password_hash
+                    connection, user_id, username=username, email=email, password_hash=password_hash, tier=tier
                 )
                 if made is None:
                     raise AccountTaken
-                await audit.record(
-                    connection, Entry("account.made", actor_id=made.id, subject_id=made.id, ip=command.ip)
-                )
+                if invite is None:
+                    await self._share_quota(connection, user_id, command.ip)
+                entry = Entry("account.made", actor_id=made.id, subject_id=made.id, ip=command.ip, detail=detail)
+                await audit.record(connection, entry)
         return made
+
+    async def _checked_invite(self, command: Register) -> bytes | None:
+        """The digest of an invite that works at this moment; None where none was sent and none is needed."""
+        if self._mode is Registration.CLOSED:
+            raise RegistrationClosed
+        if command.invite is None:
+            if self._mode is Registration.INVITE:
+                raise InviteRequired
+            return None
+        digest = invite_digest(command.invite.get_secret_value())
+        async with self._database.single() as connection:
+            if digest is None or not await invites.works(connection, digest):
+                raise InvalidInvite
+        return digest
+
+    async def _share_quota(self, connection: Connection, user_id: UUID, address: str | None) -> None:
+        digest = self._addresses.digest(address or "")
+        if self._shared_quota and digest is not None:
+            await quota_groups.join(connection, user_id, digest, lasts=self._shared_quota)

@@ -23,10 +23,16 @@ _SECOND = 1000  # ComfyUI's timestamps are milliseconds
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How an attempt ended on its node; ``error`` unless it succeeded or was cancelled."""
+    """How an attempt ended on its node.
+
+    Attributes:
+        error: unless it succeeded or was cancelled.
+        node_died: the node stopped answering or running jobs while it had this one.
+    """
 
     outcome: Outcome
     error: JobError | None = None
+    node_died: bool = False
 
 
 SUCCEEDED = Verdict(Outcome.SUCCEEDED)
@@ -38,12 +44,18 @@ def node_fault(code: str, message: str, node_id: str | None = None, node_class: 
     return Verdict(Outcome.NODE_FAULT, JobError(code=code, message=message, node_id=node_id, node_class=node_class))
 
 
+def node_death(code: str, message: str) -> Verdict:
+    """The node stopped answering or running jobs, perhaps because of this one."""
+    return Verdict(Outcome.NODE_FAULT, JobError(code=code, message=message), node_died=True)
+
+
 def failed(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> Verdict:
     """The workflow's fault: no node will do it."""
     return Verdict(Outcome.FAILED, JobError(code=code, message=message, node_id=node_id, node_class=node_class))
 
 
-LOST = node_fault("node.lost", "The node restarted or went away while it ran the job.")
+LOST = node_death("node.lost", "The node restarted or went away while it ran the job.")
+NODE_AWAY = node_fault("node.lost", "The node went away before it took the job.")
 OVERTIME = failed("job.run_time_exceeded", "The job ran longer than it may.")
 
 

@@ -9,9 +9,10 @@ from chassis.bus import Bus
 from chassis.logs import log
 from contracts.scheduler import ASK_WORK, AskWork
 from contracts.wire.errors import Refusal
-from executor.clients.comfyui import ComfyUI, NodeAway, Queued
+from executor.clients.comfyui import ComfyUI, NodeAway
 from executor.domain.attempt import Phase, Record
 from executor.store.journal import Journal
+from executor.usecases.find_prompt import Place, find_prompt
 from executor.usecases.patience import Pauses
 from executor.usecases.standby import Standby, mark_of
 from executor.usecases.stop_prompt import stop_prompt
@@ -46,19 +47,23 @@ class AskForWork:
     wait_s: float
     stop_within_s: float
     _first: bool = field(default=True, init=False)
+    _stuck: bool = field(default=False, init=False)
     _foreign: Pauses | None = field(default=None, init=False)
 
     async def __call__(self) -> Taken | None:
         """Ask once.
 
-        A node that does not answer, or has prompts of somebody else in its queue, asks for nothing. A prompt in the
-        queue that carries this node's mark but is in no journal was posted by an executor that lost its journal:
-        the scheduler is asked whether it is still wanted.
+        A node that does not answer, does not let go of a prompt that it should have ended, or has prompts of somebody
+        else in its queue, asks for nothing. A prompt in the queue that carries this node's mark but is in no journal
+        was posted by an executor that lost its journal: the scheduler is asked whether it is still wanted.
         """
         try:
-            queue = await self._cleared()
+            queue = await self.node.queue() if await self._cleared() else None
         except NodeAway as away:
             log.info("executor.node.silent", why=str(away))
+            await asyncio.sleep(PAUSE_S)
+            return None
+        if queue is None:
             await asyncio.sleep(PAUSE_S)
             return None
         orphans = {
@@ -77,11 +82,26 @@ class AskForWork:
             self._foreign = Pauses(FIRST_FOREIGN_S, LONGEST_FOREIGN_S)
         await asyncio.sleep(next(self._foreign))
 
-    async def _cleared(self) -> list[Queued]:
-        """The node's queue, after what was left behind is gone from it."""
+    async def _cleared(self) -> bool:
+        """Whether the node has let go of everything that was left behind on it.
+
+        A prompt that does not end would hold up every later job, and one that waits while nothing runs is left there:
+        only a worker that lives takes it, so that it tells when the node can be trusted again.
+        """
         for prompt_id in self.journal.left():
-            await stop_prompt(self.node, self.journal, prompt_id, within_s=self.stop_within_s)
-        return await self.node.queue()
+            if (await find_prompt(self.node, prompt_id)).place is Place.NEXT:
+                self._note_stuck(prompt_id)
+                return False
+            if not await stop_prompt(self.node, self.journal, prompt_id, within_s=self.stop_within_s):
+                self._note_stuck(prompt_id)
+                return False
+        self._stuck = False
+        return True
+
+    def _note_stuck(self, prompt_id: str) -> None:
+        if not self._stuck:
+            log.error("executor.node.stuck", prompt_id=prompt_id)
+        self._stuck = True
 
     async def _asked(self, orphans: dict[str, str]) -> Taken | None:
         fresh = self.standby.client_id()

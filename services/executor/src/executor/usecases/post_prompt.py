@@ -10,7 +10,7 @@ from chassis.logs import log
 from executor.clients.comfyui import Answer, ComfyUI, NodeAway
 from executor.domain.attempt import Phase, Record
 from executor.domain.staging import stage
-from executor.domain.verdict import LOST, Verdict, node_fault, rejected
+from executor.domain.verdict import LOST, NODE_AWAY, Verdict, node_death, rejected
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_there
 from executor.usecases.node_state import NodeState
@@ -18,7 +18,7 @@ from executor.usecases.stop_prompt import stop_prompt
 
 POSTS = 3  # of a prompt that the node answers with a server error each time
 PAUSE_S = 0.3
-UNWILLING = node_fault("node.fault", "The node does not take jobs.")
+UNWILLING = node_death("node.fault", "The node does not take jobs.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,8 @@ class PostPrompt:
                     # What the node may have heard is looked for before it is said again.
                     posts, look, just_sent, away_since = posts + 1, True, True, time.monotonic()
                 elif time.monotonic() - away_since > self.unreachable_s:
-                    return await self._given_up(record, LOST)
+                    heard = posts > 0 or record.phase is Phase.POSTING
+                    return await self._given_up(record, LOST if heard else NODE_AWAY)
                 await asyncio.sleep(PAUSE_S)
 
     async def _given_up(self, record: Record, verdict: Verdict) -> Verdict:

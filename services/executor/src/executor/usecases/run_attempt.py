@@ -14,7 +14,7 @@ from executor.clients.comfyui import ComfyUI
 from executor.domain.attempt import Phase, Record, Stop
 from executor.domain.harvest import count_images, harvest
 from executor.domain.progress import ProgressFold
-from executor.domain.verdict import CANCELLED, SUCCEEDED, Verdict, gpu_seconds, judge, node_fault
+from executor.domain.verdict import CANCELLED, LOST, NODE_AWAY, SUCCEEDED, Verdict, gpu_seconds, judge, node_fault
 from executor.settings import Settings
 from executor.store.journal import Journal
 from executor.usecases.at_hand import AtHand
@@ -84,7 +84,9 @@ class RunAttempt:
         try:
             return await self._staged(record, perhaps_there)
         except CannotStage as reason:
-            return _finish(record, reason.verdict)
+            # Before the node may have heard of the prompt, its absence is no fault of the job.
+            lost = reason.verdict is NODE_AWAY and record.phase is Phase.POSTING
+            return _finish(record, LOST if lost else reason.verdict, gpu_s=self._spent_s(record) if lost else 0.0)
         except Exception:  # noqa: BLE001 - the edge of an attempt: what is not understood is tried on another node
             log.exception("executor.attempt.crashed")
             self.journal.leave(record.prompt_id)
@@ -138,7 +140,7 @@ class RunAttempt:
             posted_at = time.monotonic()
             refused = await self.post(record, files, perhaps_there=perhaps_there)
             if refused is not None:
-                return _finish(record, refused), 0.0
+                return _finish(record, refused, gpu_s=_passed_s(record) if refused.node_died else 0.0), 0.0
             async with (
                 _beside(self.report.started(record.ref)) as start,
                 _beside(saying.keep_saying()),
@@ -148,8 +150,9 @@ class RunAttempt:
                 await asyncio.wait({start}, timeout=START_WAIT_S)
         await saying.say()
         if isinstance(seen, Verdict):
-            # The prompt may still run, or come to run when the node is back.
-            within_s = self.settings.stop_within_s if seen.outcome is Outcome.FAILED else 0.0
+            # The prompt may still run, or come to run when the node is back: then it is ended before the next one.
+            is_waited_for = seen.outcome is Outcome.FAILED and not watch.is_away
+            within_s = self.settings.stop_within_s if is_waited_for else 0.0
             await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
             return _finish(record, seen, gpu_s=_passed_s(record)), 0.0
         fresh = record.phase is Phase.ASSIGNED and not perhaps_there
@@ -192,4 +195,5 @@ def _finish(
         gpu_seconds=gpu_s,
         outputs=outputs,
         images=images,
+        node_died=verdict.node_died,
     )

@@ -13,7 +13,7 @@ from contracts.scheduler import AttemptRef
 from contracts.wire.errors import Kind, Refusal
 from executor.clients.artifacts import Artifacts, Damaged, GetRefused, StoreAway
 from executor.clients.comfyui import ComfyUI, NodeAway, NoFile
-from executor.domain.verdict import LOST, Verdict, failed, node_fault
+from executor.domain.verdict import NODE_AWAY, Verdict, failed, node_fault
 from executor.usecases.patience import Pauses
 
 FOLDER = "comfyfleet"  # in the node's input folder; ComfyUI lists only what is directly in there
@@ -139,7 +139,7 @@ class _Patience:
         """
         if isinstance(error, NodeAway) and not error.heard:
             if time.monotonic() - self._away_since > self._unreachable_s:
-                raise CannotStage(LOST) from error
+                raise CannotStage(NODE_AWAY) from error
             return
         self._away_since = time.monotonic()
         if isinstance(error, StoreAway):

@@ -10,7 +10,7 @@ from chassis.logs import log
 from executor.clients.comfyui import ComfyUI, NodeAway
 from executor.domain.attempt import Record
 from executor.domain.progress import ProgressFold
-from executor.domain.verdict import LOST, OVERTIME, Verdict, node_fault
+from executor.domain.verdict import LOST, OVERTIME, Verdict, node_death
 from executor.settings import Settings
 from executor.usecases.find_prompt import Place, find_prompt
 
@@ -18,8 +18,8 @@ RACE_S = 2.0  # the end is told before it is written into the history, by millis
 RACE_PAUSE_S = 0.005
 ABSENT = 2  # polls without finding the prompt anywhere
 
-DEAD = node_fault("node.fault", "The node takes jobs but does not run them.")
-STALLED = node_fault("node.fault", "The node stopped making progress.")
+DEAD = node_death("node.fault", "The node takes jobs but does not run them.")
+STALLED = node_death("node.fault", "The node stopped making progress.")
 
 
 class WatchPrompt:
@@ -46,6 +46,11 @@ class WatchPrompt:
         self._moved_at = time.monotonic()
         self._absent, self._away_s = 0, 0.0
         self._unserved_since: float | None = None
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the node did not answer when it was asked last."""
+        return self._away_s > 0
 
     def on_event(self, kind: str, data: Mapping[str, Any]) -> None:
         """Take an event of the node: those of other prompts are none of ours."""

@@ -33,8 +33,8 @@ from gateway.domain.public_account import (
 )
 from gateway.usecases.list_users import list_users, read_user, user_id_of
 
-_USER_PATCH = {"tier": "pro", "limits": {"images_per_day": 5000, "queue_cap": None}}
-_TIER_PATCH = {"limits": {"requests_per_minute": 240}}
+_USER_PATCH = {"tier": "pro", "limits": {"images_per_day": 5000, "queue_cap": None, "graph_policy": "open"}}
+_TIER_PATCH = {"limits": {"requests_per_minute": 240, "run_seconds": 1800}}
 
 Body = Annotated[Any, Depends(json_body)]
 
@@ -88,6 +88,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
             role=asked.role,
             is_active=asked.is_active,
             limits=asked.limits.some() if asked.limits is not None else None,
+            shares_quota=asked.shares_quota,
             ip=request.state.client_ip,
         )
         return present_account(await bus.ask(CHANGE_USER, command, tenant=who.tenant))

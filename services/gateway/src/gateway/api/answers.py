@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from contracts import auth, operations, retention, scheduler
+from contracts import auth, operations, registration, retention, scheduler
 from contracts.gateway import NoArtifact, NotFinished
 from contracts.wire.errors import Refusal, Unavailable
 from gateway.domain import errors
@@ -48,6 +48,7 @@ _OF_PATH: tuple[tuple[str, str, tuple[type[Refusal], ...]], ...] = (
     (_SUBMITS, "422", (scheduler.InvalidWorkflow, scheduler.KeyReused)),
     (_SUBMITS, "429", (scheduler.QuotaExceeded, scheduler.QueueFull)),
     (_SUBMITS, "503", (scheduler.NoFleet,)),
+    (r"POST /api/v1/jobs/batch", "422", (errors.BatchTooLarge,)),
     (r"POST /api/v1/(jobs|generate)", "404", (errors.UnknownWorkflow,)),
     (r"POST /api/v1/generate", "409", (errors.JobCancelled,)),
     (r"POST /api/v1/generate", "422", (errors.JobFailed,)),
@@ -63,6 +64,15 @@ _OF_PATH: tuple[tuple[str, str, tuple[type[Refusal], ...]], ...] = (
     ),
     (r"POST /api/v1/upload", "429", (errors.TooManyBodies, errors.TooManyConversions)),
     (r"POST /api/v1/auth/register", "409", (auth.AccountTaken,)),
+    (
+        r"POST /api/v1/auth/register",
+        "403",
+        (registration.RegistrationClosed, registration.InviteRequired, registration.InvalidInvite),
+    ),
+    (r".* /api/v1/admin/class-rules/.*", "404", (errors.NoSuchPath,)),
+    (r"PUT /api/v1/admin/class-rules/.*", "409", (auth.TooManyClassRules,)),
+    (r"DELETE /api/v1/admin/invites/{invite_id}", "404", (registration.UnknownInvite,)),
+    (r"DELETE /api/v1/admin/invites/{invite_id}", "409", (registration.InviteUsed,)),
     (r"POST /api/v1/auth/login", "401", (auth.BadLogin,)),
     (r"POST /api/v1/auth/refresh", "401", (auth.BadRefreshToken,)),
     (r"POST /api/v1/auth/(logout|password)", "403", (errors.SessionNeeded,)),
@@ -84,7 +94,7 @@ _SAID: dict[str, str | int] = {
     "scope": "jobs:write", "service": "scheduler", "limit": 100, "left": 2, "images": 4, "cap": 10, "window": 60,
     "policy": "requests", "expected": "application/json", "seconds": 30, "status": "processing", "state": "running",
     "node": "n-1", "width": 60_000, "height": 60_000, "files": 1000,
-    "bytes": 1 << 30, "kind": "PNG", "formats": "PNG, JPEG, WebP",
+    "bytes": 1 << 30, "jobs": 100, "kind": "PNG", "formats": "PNG, JPEG, WebP",
 }  # fmt: skip
 
 

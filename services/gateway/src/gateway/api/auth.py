@@ -61,13 +61,22 @@ def router(*, bus: Bus) -> APIRouter:
         status_code=201,
         summary="Make an account",
         openapi_extra=documented(RegisterRequest, example=_ADA | {"email": "ada@example.com"}),
-        responses=open_problems(409, *BODY),
+        responses=open_problems(403, 409, *BODY),
     )
     async def register(request: Request, body: Body) -> UserBody:
-        """Of tier ``free``. Log in to get further."""
+        """Of tier ``free``, or of the tier of the invite. Log in to get further.
+
+        A server may need an invite, or be closed. An address can make 5 accounts an hour, or as the server says.
+        """
         asked = read_model(RegisterRequest, body)
-        fields = {"username": asked.username, "email": asked.email, "password": asked.password}
-        return present_user(await bus.ask(REGISTER, Register(**fields, ip=request.state.client_ip)))
+        command = Register(
+            username=asked.username,
+            email=asked.email,
+            password=asked.password,
+            invite=asked.invite,
+            ip=request.state.client_ip,
+        )
+        return present_user(await bus.ask(REGISTER, command))
 
     @routes.post(
         "/login",

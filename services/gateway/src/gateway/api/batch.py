@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -13,7 +13,7 @@ from gateway.api.document import documented
 from gateway.api.jobs import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, quota_headers
 from gateway.api.problems import BODY, problems
 from gateway.domain.json_body import read_model
-from gateway.domain.public_batch import Batch, BatchBody, BatchItem, BatchRequest, placed
+from gateway.domain.public_batch import MAX_ERRORS, Batch, BatchBody, BatchItem, BatchRequest, placed
 from gateway.domain.public_job import present
 from gateway.usecases.submit_batch import BatchSubmitter, Outcome
 from gateway.usecases.submit_job import Accepted, Submitter
@@ -43,29 +43,46 @@ def router(*, submitter: Submitter, public_url: str) -> APIRouter:
     ) -> BatchBody:
         """Answers 200 with one item for each submission, in their order, whatever became of them.
 
-        One that is refused spoils no other. With an `Idempotency-Key` a repetition gives the same jobs again and tries
+        Each submission counts as a request: a batch of 100 takes 100 of those that its user has in a minute, or is
+        refused with 429 before anything is done. A batch of more than a minute's requests is 422 `batch.too_large`.
+
+        One that is refused spoils no other; the refusals of a batch tell 200 errors together. With an
+        `Idempotency-Key` a repetition gives the same jobs again and tries
         once more what was refused; the key with another batch is 422.
         """
+        jobs = read_model(Batch, body).jobs
         sent = BatchSubmitter(
-            read_model(Batch, body).jobs,
+            jobs,
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
             submitter=submitter,
+            is_large=request.state.is_large,
         )
+        await request.state.charge(len(jobs) - 1)
         outcomes = await sent.submit()
         response.headers.update(_headers(outcomes))
         request_id = request.state.request_id
-        return BatchBody(jobs=[_item(index, one, public_url, request_id) for index, one in enumerate(outcomes)])
+        refused = sum(not isinstance(one, Accepted) for one in outcomes)
+        shown = Shown(public_url, request_id, errors=max(1, MAX_ERRORS // max(1, refused)))
+        return BatchBody(jobs=[shown.item(index, one) for index, one in enumerate(outcomes)])
 
     return routes
 
 
-def _item(index: int, outcome: Outcome, public_url: str, request_id: str) -> BatchItem:
-    if isinstance(outcome, Accepted):
-        job = present(outcome.job, public_url)
-        return BatchItem(index=index, status=HTTPStatus.CREATED, replayed=outcome.replayed, job=job)
-    refused = problem(placed(outcome.refused, index), request_id)
-    return BatchItem(index=index, status=refused["status"], problem=refused)
+class Shown(NamedTuple):
+    """How outcomes are shown. ``errors``: of one submission at most."""
+
+    public_url: str
+    request_id: str
+    errors: int
+
+    def item(self, index: int, outcome: Outcome) -> BatchItem:
+        """What became of one submission."""
+        if isinstance(outcome, Accepted):
+            job = present(outcome.job, self.public_url)
+            return BatchItem(index=index, status=HTTPStatus.CREATED, replayed=outcome.replayed, job=job)
+        refused = problem(placed(outcome.refused, index, self.errors), self.request_id)
+        return BatchItem(index=index, status=refused["status"], problem=refused)
 
 
 def _headers(outcomes: Sequence[Outcome]) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Reads a request body: of one type, capped in bytes and seconds, parsed once, never echoed."""
 
-import asyncio
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -8,6 +7,7 @@ from typing import Any
 
 from fastapi import Request
 
+from chassis.offload import INLINE_BYTES, offload
 from contracts.auth import Principal
 from door.client_ip import site
 from gateway.domain.errors import BodyTooLarge, UnsupportedMediaType
@@ -17,13 +17,12 @@ from gateway.domain.room import Room
 
 JSON_BYTES = 1 << 20
 READ_S = 30
-INLINE_BYTES = 64 * 1024  # more is parsed in a thread: it would hold up everybody else
 
 _UTF8 = re.compile(r'(; *charset="?utf-8"?)?', re.IGNORECASE)
 
 
 async def json_body(request: Request) -> Any:
-    """The decoded body, of 1 MiB at most.
+    """The decoded body, of 1 MiB at most. ``request.state.is_large`` says whether it is worth a thread.
 
     Raises:
         UnsupportedMediaType: not sent as ``application/json`` in UTF-8.
@@ -57,7 +56,8 @@ async def form_body(request: Request) -> dict[str, str]:
 async def _json(request: Request, limit: int) -> Any:
     with room_of(request, READ_S) as take:
         body = await _read(request, "application/json", limit, take)
-        return read_json(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read_json, body)
+        request.state.is_large = len(body) > INLINE_BYTES
+        return await offload(read_json, body) if request.state.is_large else read_json(body)
 
 
 def room_of(request: Request, within_s: float) -> AbstractContextManager[Callable[[int], None]]:

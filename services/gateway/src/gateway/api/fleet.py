@@ -1,12 +1,13 @@
 """What the fleet can run."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
 
 from chassis.bus import Bus
+from chassis.offload import offload
 from contracts.scheduler import READ_CLASSES, ReadClasses
 from gateway.api.access import Reader
 from gateway.api.problems import problems
@@ -46,7 +47,7 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
     async def models(_tenant: Reader, request: Request) -> Response:
         """Of all nodes that were seen within a day; a prompt without a model runs on a checkpoint of these."""
         found = (await fleet.read()).models
-        return _unless_kept(request, ModelsBody(models={name: list(files) for name, files in found.items()}))
+        return _unless_kept(request, await offload(_written, found))
 
     @routes.get(
         "/nodes/classes",
@@ -65,14 +66,17 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
     ) -> Response:
         """What a workflow may be made of. A page has 256 KiB at most, so it may have fewer than ``limit`` classes."""
         page = await bus.ask(READ_CLASSES, ReadClasses(name=name, after=cursor, limit=limit))
-        return _unless_kept(request, present_classes(page))
+        return _unless_kept(request, await offload(lambda: present_classes(page).model_dump_json().encode()))
 
     return routes
 
 
-def _unless_kept(request: Request, body: BaseModel) -> Response:
+def _written(models: Mapping[str, Sequence[str]]) -> bytes:
+    return ModelsBody(models={name: list(files) for name, files in models.items()}).model_dump_json().encode()
+
+
+def _unless_kept(request: Request, content: bytes) -> Response:
     """The body, unless the client says that it has it."""
-    content = body.model_dump_json().encode()
     headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Cache-Control": "private, no-cache"}
     if matches(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)

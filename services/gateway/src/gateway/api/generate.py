@@ -71,7 +71,9 @@ def router(
         """
         submission = read_model(Submission, body)
         keys = request.headers.getlist("idempotency-key")
-        accepted = await submitter.submit(submission, tenant=tenant, idempotency_keys=keys, endpoint=ENDPOINT)
+        accepted = await submitter.submit(
+            submission, tenant=tenant, idempotency_keys=keys, endpoint=ENDPOINT, is_large=request.state.is_large
+        )
         wait_s = preferred_wait_s(request.headers.getlist("prefer"))
         headers = headers_of(accepted) | ({} if wait_s is None else {"Preference-Applied": f"wait={wait_s}"})
         wait = JobWait(accepted.job, bus=bus)

@@ -20,6 +20,9 @@ MAX_PARAMETERS = 50
 MAX_NAME = 64
 
 _PATH = re.compile(rb"(/[A-Za-z0-9._~@:=+,-]*)+")  # none of ours has an escape, a backslash or a parameter
+_NAMES_CLASS = re.compile(  # but those that name a node class or a pack, which may be called anything
+    rb"/api/v1/admin/class-rules/(classes|packs)/([A-Za-z0-9._~@:=+,/-]|%[0-9A-Fa-f]{2})+"
+)
 _MAX_PATH = 2048
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNFIT = re.compile(r"[^A-Za-z0-9_.\[\]-]")
@@ -46,7 +49,7 @@ class Guard:
 
 
 def _check_path(path: bytes) -> None:
-    if len(path) > _MAX_PATH or not _PATH.fullmatch(path):
+    if len(path) > _MAX_PATH or not (_PATH.fullmatch(path) or _NAMES_CLASS.fullmatch(path)):
         raise NoSuchPath
 
 

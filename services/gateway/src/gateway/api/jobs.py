@@ -85,6 +85,7 @@ def router(
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
             endpoint=ENDPOINT,
+            is_large=request.state.is_large,
         )
         return json_response(present(accepted.job, public_url), 201, headers_of(accepted))
 

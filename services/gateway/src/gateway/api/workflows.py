@@ -76,10 +76,15 @@ def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> A
         },
     )
     async def save(
-        tenant: Writer, workflow_name: WorkflowPath, body: Annotated[Any, Depends(json_body)], response: Response
+        tenant: Writer,
+        workflow_name: WorkflowPath,
+        body: Annotated[Any, Depends(json_body)],
+        request: Request,
+        response: Response,
     ) -> WorkflowBody:
         """Every other content is the next version; earlier ones stay. The same content again changes nothing."""
-        version, new = await saved.save(workflow_name, read_model(SaveBody, body), tenant=tenant)
+        sent, is_large = read_model(SaveBody, body), request.state.is_large
+        version, new = await saved.save(workflow_name, sent, tenant=tenant, is_large=is_large)
         response.status_code = 201 if new else 200
         return present_workflow(version)
 
@@ -112,6 +117,7 @@ def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> A
             idempotency_keys=request.headers.getlist("idempotency-key"),
             endpoint=ENDPOINT,
             parameters_at="",
+            is_large=request.state.is_large,
         )
         response.headers.update(headers_of(accepted))
         return present(accepted.job, public_url)

@@ -9,7 +9,10 @@ from uuid import UUID
 from chassis.bus import Bus
 from chassis.ids import new_id
 from chassis.logs import bound_here
+from chassis.offload import INLINE_BYTES
+from chassis.served import Admit
 from chassis.web import problem
+from contracts.auth import UnknownUser
 from contracts.gateway import DOOR_CANCEL, DOOR_READ, DOOR_SUBMIT, Body, DoorJob, Submission
 from contracts.scheduler import Job
 from contracts.wire.errors import Refused
@@ -17,13 +20,51 @@ from contracts.wire.topic import Address
 from gateway.domain.errors import BodyTooLarge
 from gateway.domain.json_body import MAX_BYTES, read_json, read_model
 from gateway.domain.public_job import present
+from gateway.domain.rate_limit import policy
+from gateway.usecases.limit_rate import RateLimiter, used_up
+from gateway.usecases.me import MeView
 from gateway.usecases.read_job import cancel_job, read_job
 from gateway.usecases.submit_job import Submitter
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
+MAX_QUESTION = 1024  # bytes of what names a job
 
 
-def open_door(bus: Bus, submitter: Submitter, public_url: str, *, used: Callable[[UUID], None]) -> None:
+class DoorRates:
+    """Counts requests of outside systems in the buckets in which HTTP counts those of the same user.
+
+    Args:
+        limiter: has the buckets; None lets everybody ask as often as they like.
+        me: knows what users may use.
+    """
+
+    def __init__(self, limiter: RateLimiter | None, me: MeView) -> None:
+        self._limiter, self._me = limiter, me
+
+    def of(self, name: str) -> Admit:
+        """Counts messages as requests of an endpoint class, "read" or "write"."""
+
+        async def admit(address: Address) -> None:
+            if self._limiter is None:
+                return
+            try:
+                user_id = UUID(address.tenant)
+            except ValueError:
+                raise UnknownUser from None
+            limits = await self._me.limits_of(user_id)
+            if limits.requests_per_minute is None:
+                return
+            counted_by = policy(name, limits.requests_per_minute)
+            verdict = await self._limiter.take(counted_by.key(str(user_id)), counted_by)
+            if not verdict.allowed:
+                raise used_up(counted_by, verdict)
+
+        return admit
+
+
+def open_door(
+    bus: Bus, submitter: Submitter, public_url: str, *, rates: DoorRates, used: Callable[[UUID], None]
+) -> None:
     """Answer outside systems; ``used`` is told whose use has changed. To be called before the bus starts."""
 
     def body(job: Job) -> Body:
@@ -32,7 +73,10 @@ def open_door(bus: Bus, submitter: Submitter, public_url: str, *, used: Callable
     async def submit(submission: Submission, address: Address) -> Body:
         sent = address.headers.get(IDEMPOTENCY_HEADER)
         accepted = await submitter.submit(
-            submission, tenant=address.tenant, idempotency_keys=[] if sent is None else [sent]
+            submission,
+            tenant=address.tenant,
+            idempotency_keys=[] if sent is None else [sent],
+            is_large=address.size_bytes > INLINE_BYTES,
         )
         return body(accepted.job)
 
@@ -44,9 +88,9 @@ def open_door(bus: Bus, submitter: Submitter, public_url: str, *, used: Callable
         used(job.tenant_id)
         return body(job)
 
-    bus.serve(DOOR_SUBMIT, submit, read=_submission, refusal_body=_problem)
-    bus.serve(DOOR_READ, read, refusal_body=_problem)
-    bus.serve(DOOR_CANCEL, cancel, refusal_body=_problem)
+    bus.serve(DOOR_SUBMIT, submit, read=_submission, refusal_body=_problem, admit=rates.of("write"))
+    bus.serve(DOOR_READ, read, read=_question, refusal_body=_problem, admit=rates.of("read"))
+    bus.serve(DOOR_CANCEL, cancel, read=_question, refusal_body=_problem, admit=rates.of("write"))
 
 
 def _submission(data: bytes) -> Submission:
@@ -54,6 +98,12 @@ def _submission(data: bytes) -> Submission:
     if len(data) > MAX_BYTES:
         raise BodyTooLarge(limit=MAX_BYTES)
     return read_model(Submission, read_json(data))
+
+
+def _question(data: bytes) -> DoorJob:
+    if len(data) > MAX_QUESTION:
+        raise BodyTooLarge(limit=MAX_QUESTION)
+    return DoorJob.model_validate_json(data)
 
 
 def _problem(refused: Refused) -> Body:

@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from contracts.auth import Cap, Days, KeyName, Role, Scope, Secret, SomeLimits, Tier
+from contracts.auth import Cap, Days, KeyName, LargeCap, Role, Scope, Secret, SomeLimits, Tier
+from contracts.graph_policy.policy import GraphPolicy
 from gateway.domain.moment import Moment
 
 
@@ -18,14 +19,16 @@ class Asked(BaseModel):
 AskedTier = Annotated[Tier, Field(strict=False)]
 AskedRole = Annotated[Role, Field(strict=False)]
 AskedScope = Annotated[Scope, Field(strict=False)]
+AskedPolicy = Annotated[GraphPolicy, Field(strict=False)]
 
 
 class RegisterRequest(Asked):
-    """A new account."""
+    """A new account. ``invite``: the token of an invite, where registration needs one."""
 
     username: Annotated[str, Field(min_length=1, max_length=256)]
     email: Annotated[str, Field(min_length=1, max_length=512)]
     password: Secret
+    invite: Secret | None = None
 
 
 class LoginRequest(Asked):
@@ -75,7 +78,7 @@ class KeyRequest(Asked):
 
 
 class LimitsRequest(Asked):
-    """Some limits by name; null means none."""
+    """Some limits by name; null means none. ``graph_…`` limit a single graph, ``run_seconds`` a single attempt."""
 
     images_per_day: Cap | None = None
     max_running: Cap | None = None
@@ -84,6 +87,15 @@ class LimitsRequest(Asked):
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     result_days: Days | None = None
     upload_days: Days | None = None
+    graph_policy: AskedPolicy = GraphPolicy.STRICT
+    graph_nodes: Annotated[int, Field(ge=1, le=2000)] | None = None
+    graph_text_bytes: LargeCap | None = None
+    graph_pixels: LargeCap | None = None
+    graph_steps: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    graph_pixel_steps: LargeCap | None = None
+    run_seconds: Annotated[float, Field(ge=1, le=7 * 86400)] | None = None
+    gpu_seconds_per_day: Annotated[float, Field(ge=0, le=1e9)] | None = None
+    result_bytes: LargeCap | None = None
 
     def some(self) -> SomeLimits:
         """What was named."""
@@ -101,12 +113,16 @@ class Patch(Asked):
 
 
 class UserPatch(Patch):
-    """What an admin changes of a user; ``limits`` replaces all own ones, and {} takes them away."""
+    """What an admin changes of a user; ``limits`` replaces all own ones, and {} takes them away.
+
+    ``shares_quota``: false gives the user a daily image quota of its own.
+    """
 
     tier: AskedTier | None = None
     role: AskedRole | None = None
     is_active: bool | None = None
     limits: LimitsRequest | None = None
+    shares_quota: Literal[False] | None = None
 
 
 def _some(limits: LimitsRequest) -> LimitsRequest:

@@ -93,6 +93,12 @@ class RateLimited(Refusal):
     kind, code = Kind.LIMITED, "rate.exceeded"
 
 
+class BatchTooLarge(Refusal):
+    """This batch has {jobs} jobs, and each counts as a request: your limit is {limit} a minute. Send fewer at once."""
+
+    kind, code = Kind.INVALID, "batch.too_large"
+
+
 class SessionNeeded(Refusal):
     """This needs the access token of a session: log in. An API key cannot do it."""
 

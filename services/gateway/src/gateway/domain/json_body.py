@@ -20,6 +20,10 @@ MAX_VALUES = 100_000
 MAX_KEY = 1024  # bytes
 MAX_TEXT = 1 << 20  # bytes
 MAX_ERRORS = 100
+MAX_DIGITS = 100  # of an integer in a large body: to read one takes time by the square of its length
+MAX_FLOAT = 1_000  # characters
+SMALL = 32 * 1024  # bytes of a body that no number can make slow
+MAX_COUNTED_ERRORS = 200  # of one value; to describe more takes longer than to find them
 MAX_POINTER = 256  # a pointer holds the client's own keys, which may be as long as the body
 
 _NESTED = frozenset({dict, list})
@@ -37,7 +41,7 @@ def read_json(body: bytes) -> Any:
     if _values(body) > MAX_VALUES:
         _refuse("json_size", f"More than {MAX_VALUES} values and keys.")
     try:
-        value = _DECODER.decode(body.decode("utf-8"))
+        value = (_DECODER if len(body) <= SMALL else _CAREFUL_DECODER).decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         _refuse("json_encoding", "The body is not UTF-8.")
     except RecursionError:
@@ -59,6 +63,9 @@ def read_model(model: type[M], value: Any) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
+        if error.error_count() > MAX_COUNTED_ERRORS:
+            message = f"This has {error.error_count()} errors; the first step is to send only fields that exist."
+            raise InvalidRequest(errors=(FieldError(code="too_many_errors", message=message),)) from None
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise InvalidRequest(
             errors=tuple(
@@ -93,7 +100,15 @@ def _constant(_name: str) -> NoReturn:
     _refuse("json_number", "NaN and infinities are not JSON.")
 
 
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        _refuse("json_number", f"An integer has more than {MAX_DIGITS} digits.")
+    return int(text)
+
+
 def _float(text: str) -> float:
+    if len(text) > MAX_FLOAT:
+        _refuse("json_number", f"A number has more than {MAX_FLOAT} characters.")
     value = float(text)
     if value - value != 0:  # an infinity, from 1e999
         _refuse("json_number", "A number is too large for any computer.")
@@ -101,6 +116,9 @@ def _float(text: str) -> float:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+_CAREFUL_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)
 
 
 def _may_be_unfit(body: bytes) -> bool:

@@ -33,7 +33,9 @@ _USER = {
 }
 _LIMITS = {
     "images_per_day": 100, "max_running": 2, "queue_cap": 100, "weight": 2, "requests_per_minute": 120,
-    "result_days": 30, "upload_days": 7,
+    "result_days": 30, "upload_days": 7, "graph_policy": "strict", "graph_nodes": 1000, "graph_text_bytes": 1048576,
+    "graph_pixels": 268435456, "graph_steps": 500, "graph_pixel_steps": 50000000000, "run_seconds": 1800,
+    "gpu_seconds_per_day": None, "result_bytes": None,
 }  # fmt: skip
 _KEY = {
     "id": "4fT0zLq81wXc",
@@ -80,12 +82,16 @@ class MeBody(UserBody):
 
 
 class AccountBody(UserBody):
-    """An account as admins see it; ``own_limits`` names the limits that are its own rather than its tier's."""
+    """An account as admins see it; ``own_limits`` names the limits that are its own rather than its tier's.
 
-    model_config = _shown(_USER | {"limits": _LIMITS, "own_limits": ["queue_cap"]})
+    ``shares_quota``: it shares its daily image quota with free accounts that registered from the same address.
+    """
+
+    model_config = _shown(_USER | {"limits": _LIMITS, "own_limits": ["queue_cap"], "shares_quota": False})
 
     limits: Limits
     own_limits: list[str]
+    shares_quota: bool
 
 
 class AccountsBody(BaseModel):
@@ -171,7 +177,12 @@ def present_user(user: User) -> UserBody:
 
 def present_account(account: Account) -> AccountBody:
     """What admins see of a user."""
-    return AccountBody(**account.user.model_dump(), limits=account.limits, own_limits=list(account.own_limits))
+    return AccountBody(
+        **account.user.model_dump(),
+        limits=account.limits,
+        own_limits=list(account.own_limits),
+        shares_quota=account.shares_quota,
+    )
 
 
 def present_me(account: Account, use: Use) -> MeBody:

@@ -9,6 +9,7 @@ from contracts.wire.errors import Refused
 from gateway.domain.public_job import JobBody
 
 MOST = 100
+MAX_ERRORS = 200  # of all submissions of a batch together; each tells one at least
 
 
 class Batch(BaseModel):
@@ -51,7 +52,9 @@ class BatchBody(BaseModel):
     jobs: list[BatchItem]
 
 
-def placed(refused: Refused, index: int) -> Refused:
-    """A refusal of one submission, pointing into the body of the whole request."""
-    errors = tuple(error.model_copy(update={"pointer": f"/jobs/{index}{error.pointer}"}) for error in refused.errors)
+def placed(refused: Refused, index: int, at_most: int) -> Refused:
+    """A refusal of one submission with its first ``at_most`` errors, pointing into the body of the whole request."""
+    errors = tuple(
+        error.model_copy(update={"pointer": f"/jobs/{index}{error.pointer}"}) for error in refused.errors[:at_most]
+    )
     return refused.model_copy(update={"errors": errors})

@@ -10,7 +10,7 @@ from gateway.domain.errors import JobCancelled, JobFailed, JobLost
 from gateway.domain.public_job import JobBody, present, urls_of
 
 _THEIRS = "workflow."  # codes of errors that another try meets again begin so
-_SAME_AGAIN = frozenset({"job.run_time_exceeded"})
+_SAME_AGAIN = frozenset({"job.run_time_exceeded", "job.poison"})
 _RETRY_S = 5
 
 _EXAMPLE: dict[str, Any] = {

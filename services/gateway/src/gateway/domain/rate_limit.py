@@ -5,6 +5,7 @@ from functools import lru_cache
 from math import ceil, floor
 
 SHARE = 0.05  # of what is left, at most, that a replica holds in advance: so much is lost with one that is killed
+HOURLY, HOUR_S = "register", 3600  # policies whose name begins so have a window of an hour, all others of a minute
 ALMOST = 1e-9  # tokens; what floating point may lack to a whole one
 
 Headers = list[tuple[bytes, bytes]]
@@ -62,16 +63,17 @@ class Bucket:
     def __init__(self, policy: Policy, now: float) -> None:
         self._policy, self._tokens, self._at = policy, float(policy.limit), now
 
-    def take(self, now: float) -> Verdict:
-        """One token, if there is one."""
+    def take(self, now: float, count: int = 1) -> Verdict:
+        """So many tokens, if they are all there."""
         policy = self._policy
         self._tokens = min(policy.limit, self._tokens + (now - self._at) * policy.per_second)
         self._at = now
-        allowed = self._tokens + ALMOST >= 1
+        allowed = self._tokens + ALMOST >= count
         if allowed:
-            self._tokens -= 1
+            self._tokens -= count
+        missing = 1 if allowed else count
         return Verdict(
-            allowed=allowed, remaining=max(0, floor(self._tokens)), reset_s=_until_one_more(self._tokens, policy)
+            allowed=allowed, remaining=max(0, floor(self._tokens)), reset_s=_until(missing, self._tokens, policy)
         )
 
 
@@ -96,17 +98,18 @@ class Hand:
         """Add one that was taken and not needed."""
         self._tokens += 1
 
-    def take(self, now: float) -> Verdict | None:
-        """One token; None if there is none in hand."""
+    def take(self, now: float, count: int = 1) -> Verdict | None:
+        """So many tokens; None if there are fewer in hand."""
         held = self.held(now)
-        if held < 1:
+        if held < count:
             return None
-        self._tokens -= 1
-        return self._verdict(now, held - 1)
+        self._tokens -= count
+        return self._verdict(now, held - count)
 
-    def refuse(self, now: float) -> Verdict:
-        """What is said while the shared bucket is empty too."""
-        return Verdict(allowed=False, remaining=0, reset_s=_until_one_more(self._shared(now), self._policy))
+    def refuse(self, now: float, count: int = 1) -> Verdict:
+        """What is said while the shared bucket is empty too, and there are fewer than ``count`` in hand."""
+        held = self.held(now)
+        return Verdict(allowed=False, remaining=held, reset_s=_until(count - held, self._shared(now), self._policy))
 
     def held(self, now: float) -> int:
         """Tokens in hand that may still be used."""
@@ -134,8 +137,10 @@ class Hand:
         return self._left + (now - self._at) * self._per_second
 
 
-def _until_one_more(tokens: float, policy: Policy) -> int:
-    return max(1, ceil((1 - tokens % 1) / policy.per_second - ALMOST))
+def _until(count: int, tokens: float, policy: Policy) -> int:
+    """Whole seconds until there are so many, or one more where there are."""
+    missing = count - tokens if count > tokens else 1 - tokens % 1
+    return max(1, ceil(missing / policy.per_second - ALMOST))
 
 
 def headers(policy: Policy, verdict: Verdict) -> Headers:

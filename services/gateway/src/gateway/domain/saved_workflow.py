@@ -66,11 +66,16 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a saved workflow."""
+    """One version of a saved workflow.
+
+    Attributes:
+        is_large: to look through its graph would hold the event loop for more than a millisecond.
+    """
 
     heading: Heading
     graph: dict[str, Any]
     parameters: dict[str, ParameterBody]
+    is_large: bool = False
 
 
 class HeadingBody(BaseModel):

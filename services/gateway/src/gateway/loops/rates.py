@@ -4,12 +4,14 @@ from datetime import timedelta
 
 from chassis.logs import log
 from chassis.loop import Loop
+from gateway.domain.rate_limit import HOUR_S
 from gateway.store.buckets import Buckets
 from gateway.usecases.limit_rate import RateLimiter
 
 TIDY_S = 0.5
 PRUNE_S = 60.0
-KEEP = timedelta(minutes=10)  # far longer than any bucket takes to fill up
+KEEP = timedelta(minutes=10)  # far longer than a bucket of a minute takes to fill up
+KEEP_HOURLY = timedelta(seconds=2 * HOUR_S)
 REMIND_S = 600.0
 
 
@@ -17,7 +19,7 @@ def rate_loops(limiter: RateLimiter, buckets: Buckets) -> tuple[Loop, ...]:
     """Tokens that lie idle go back; buckets that are full and unused are forgotten."""
 
     async def prune() -> None:
-        await buckets.prune(KEEP)
+        await buckets.prune(KEEP, hourly_older_than=KEEP_HOURLY)
 
     return (
         Loop("gateway.give_back", limiter.tidy, every_s=TIDY_S),

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from chassis.postgres import Database
 from chassis.statement import Statement
-from gateway.domain.rate_limit import SHARE, Policy
+from gateway.domain.rate_limit import HOURLY, SHARE, Policy
 
 PRUNED = 1000  # buckets at a time
 
@@ -48,6 +48,7 @@ _PRUNE = Statement("""
 WITH gone AS (
     DELETE FROM rate_buckets WHERE key IN (
         SELECT key FROM rate_buckets WHERE at < clock_timestamp() - :older_than::interval
+            AND (NOT starts_with(key, :hourly) OR at < clock_timestamp() - :hourly_older_than::interval)
         LIMIT :at_most::int FOR UPDATE SKIP LOCKED
     ) RETURNING 1
 ) SELECT count(*) FROM gone
@@ -87,9 +88,15 @@ class Buckets:
             for key, count in tokens.items():  # one by one: two replicas never wait for each other
                 await _GIVE.run(connection, key=key, tokens=float(count))
 
-    async def prune(self, older_than: timedelta) -> None:
-        """Forget the buckets that nobody has drawn from for so long. They must be full by then."""
+    async def prune(self, older_than: timedelta, *, hourly_older_than: timedelta) -> None:
+        """Forget the buckets that nobody has drawn from for so long. They must be full by then.
+
+        Args:
+            older_than: of policies with a window of a minute.
+            hourly_older_than: of those whose name begins with ``HOURLY``.
+        """
+        times = {"older_than": older_than, "hourly_older_than": hourly_older_than}
         gone = PRUNED
         while gone >= PRUNED:  # in parts: a flood of addresses leaves far more than one statement should hold
             async with self._database.single() as connection:
-                gone = await _PRUNE.value(connection, older_than=older_than, at_most=PRUNED)
+                gone = await _PRUNE.value(connection, hourly=HOURLY, at_most=PRUNED, **times)

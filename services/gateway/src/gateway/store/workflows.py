@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from chassis.ids import new_id
+from chassis.offload import INLINE_BYTES
 from chassis.postgres import Database
 from chassis.statement import Row, Statement
 from gateway.domain.errors import TooManyVersions, TooManyWorkflows
@@ -52,7 +53,7 @@ class Workflows:
             TooManyWorkflows: there would be more than ``MAX_WORKFLOWS``.
             TooManyVersions: there would be more than ``MAX_VERSIONS`` of this one.
         """
-        tenant, graph = UUID(tenant_id), json.dumps(content.graph)
+        tenant, graph = UUID(tenant_id), json.dumps(content.graph)  # of 1 MiB at most
         parameters = {name: one.model_dump(mode="json", exclude_none=True) for name, one in content.parameters.items()}
         async with self._database.direct() as connection:
             await _LOCK.run(connection, tenant_id=tenant)
@@ -103,4 +104,5 @@ def _version(row: Row) -> Version:
         heading=Heading(**heading),
         graph=graph,
         parameters={name: ParameterBody.model_validate(one) for name, one in parameters.items()},
+        is_large=len(row["graph"]) > INLINE_BYTES,
     )

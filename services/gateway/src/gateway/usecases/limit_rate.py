@@ -7,6 +7,7 @@ from time import monotonic
 from chassis.logs import log
 from chassis.postgres import is_away
 from contracts.wire.errors import Unavailable
+from gateway.domain.errors import RateLimited
 from gateway.domain.rate_limit import Bucket, Hand, Policy, Verdict
 from gateway.store.buckets import Buckets
 
@@ -27,7 +28,7 @@ class _Local:
     used_at: float
     low: int = -1  # with so many in hand, more are drawn; -1: not in advance
     empty_until: float = 0.0
-    waiting: int = 0
+    waiting: int = 0  # tokens that somebody waits for
     drawing: asyncio.Task[None] | None = None
     alone: Bucket | None = None
 
@@ -44,36 +45,36 @@ class RateLimiter:
         self._locals: dict[str, _Local] = {}
         self._away_until = 0.0
 
-    def take_now(self, key: str, policy: Policy) -> Verdict | None:
-        """One token, if that can be said without asking the database; else None."""
+    def take_now(self, key: str, policy: Policy, count: int = 1) -> Verdict | None:
+        """So many tokens or none, if that can be said without asking the database; else None."""
         local = self._locals.get(key)
         if local is None or local.policy != policy:
             return None
         now = local.used_at = monotonic()
-        verdict = local.hand.take(now)
+        verdict = local.hand.take(now, count)
         if verdict is None:
-            return local.hand.refuse(now) if now < local.empty_until else None
+            return local.hand.refuse(now, count) if now < local.empty_until else None
         if local.low >= 0 and local.drawing is None and local.hand.held(now) <= local.low:
             self._draw(key, local)
         return verdict
 
-    async def take(self, key: str, policy: Policy) -> Verdict:
-        """One token.
+    async def take(self, key: str, policy: Policy, count: int = 1) -> Verdict:
+        """So many tokens, all or none; ``count`` is at most the policy's limit.
 
         Raises:
             Unavailable: the database is away, and the policy is strict.
         """
-        while (verdict := self.take_now(key, policy)) is None:
+        while (verdict := self.take_now(key, policy, count)) is None:
             if self._alone():
-                return self._take_alone(key, policy)
+                return self._take_alone(key, policy, count)
             local = self._local(key, policy)
-            local.waiting += 1
+            local.waiting += count
             try:
                 done = await self._drawn(key, local)
             finally:
-                local.waiting -= 1
+                local.waiting -= count
             if not done:
-                return self._take_alone(key, policy)
+                return self._take_alone(key, policy, count)
         return verdict
 
     def back(self, key: str) -> None:
@@ -160,8 +161,8 @@ class RateLimiter:
         self._away_until = monotonic() + AWAY_S
         log.warning("gateway.rate.alone", error=error, exc_info=bug)
 
-    def _take_alone(self, key: str, policy: Policy) -> Verdict:
-        """One token of a bucket of our own.
+    def _take_alone(self, key: str, policy: Policy, count: int) -> Verdict:
+        """So many tokens of a bucket of our own.
 
         Raises:
             Unavailable: the policy is strict.
@@ -172,4 +173,9 @@ class RateLimiter:
         local.used_at = now
         if local.alone is None:
             local.alone = Bucket(policy, now)
-        return local.alone.take(now)
+        return local.alone.take(now, count)
+
+
+def used_up(policy: Policy, verdict: Verdict) -> RateLimited:
+    """The refusal where a verdict does not allow what was asked for."""
+    return RateLimited(limit=policy.limit, window=policy.window_s, policy=policy.name, retry_after_s=verdict.reset_s)

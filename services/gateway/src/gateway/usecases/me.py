@@ -69,6 +69,16 @@ class MeView:
         """
         return (await self._read_account(who))[1].limits
 
+    async def limits_of(self, user_id: UUID) -> Limits:
+        """What a user may use of whom nothing else is known; as old as ``ACCOUNT_S`` where no change was heard.
+
+        Raises:
+            UnknownUser: there is none of this id.
+            Unavailable: auth is away and has not told of this user before.
+        """
+        known = self._users.setdefault(user_id, _Known())
+        return (await known.account.read(lambda within_s: self._account(user_id, within_s))).limits
+
     async def _read_account(self, who: Principal) -> tuple[_Known, Account]:
         known = self._users.setdefault(who.user_id, _Known())
         if known.version < who.version:
@@ -86,6 +96,13 @@ class MeView:
     def limits_changed(self) -> None:
         """A tier has other limits: ask for every account again."""
         for known in self._users.values():
+            known.account.expire()
+            known.until = 0.0
+
+    def user_changed(self, user_id: UUID) -> None:
+        """A user has other limits: ask for its account again."""
+        known = self._users.get(user_id)
+        if known is not None:
             known.account.expire()
             known.until = 0.0
 

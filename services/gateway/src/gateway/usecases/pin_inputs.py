@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from chassis.logs import log
+from chassis.offload import offload
 from chassis.postgres import is_away
 from contracts.scheduler import InvalidWorkflow
 from contracts.wire.errors import Unavailable
@@ -19,7 +20,9 @@ class InputPins:
     def __init__(self, uploads: Uploads) -> None:
         self._uploads = uploads
 
-    async def pin(self, graph: Mapping[str, Any], *, tenant: str, job_id: UUID) -> tuple[UUID, ...]:
+    async def pin(
+        self, graph: Mapping[str, Any], *, tenant: str, job_id: UUID, is_large: bool = False
+    ) -> tuple[UUID, ...]:
         """Pin the tenant's uploads among what looks like their ids, for a job that is about to be submitted.
 
         What is nobody's upload, or somebody else's, is left alone: it may be a text like any other, and where it is not
@@ -29,7 +32,7 @@ class InputPins:
             InvalidWorkflow: it names more than a job may.
             Unavailable: the database is away.
         """
-        named = upload_ids(graph)
+        named = await offload(upload_ids, graph) if is_large else upload_ids(graph)
         if not named:
             return ()
         if len(named) > MOST:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from chassis.offload import offload
 from chassis.postgres import is_away
 from contracts.wire.errors import Unavailable
 from gateway.domain import cursor as cursors
@@ -20,7 +21,7 @@ class SavedWorkflows:
     def __init__(self, workflows: Workflows, *, cursor_key: bytes) -> None:
         self._workflows, self._key = workflows, cursor_key
 
-    async def save(self, name: str, sent: SaveBody, *, tenant: str) -> tuple[Version, bool]:
+    async def save(self, name: str, sent: SaveBody, *, tenant: str, is_large: bool = False) -> tuple[Version, bool]:
         """The newest version from now on, and whether it is a new one: the same content twice is one version.
 
         Raises:
@@ -29,7 +30,8 @@ class SavedWorkflows:
             TooManyWorkflows, TooManyVersions: no room for it.
         """
         name = new_name_of(name)
-        version, new = await self._workflows.save(tenant, name, content_of(sent))
+        content = await offload(content_of, sent) if is_large else content_of(sent)
+        version, new = await self._workflows.save(tenant, name, content)
         return await self.read(name, version, tenant=tenant), new
 
     async def read(self, name: str, version: int | None, *, tenant: str) -> Version:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from chassis.offload import offload
 from contracts.gateway import Submission
 from contracts.scheduler import KeyReused
 from contracts.wire.errors import Kind, Refusal
@@ -14,6 +15,7 @@ from gateway.domain.json_body import read_model
 from gateway.usecases.submit_job import Accepted, Submitter
 
 ENDPOINT = "POST /api/v1/jobs/batch"
+LARGE_AT_ONCE = 8  # submissions of a large batch on their way: more would reach the scheduler as one long piece of work
 Outcome = Accepted | Refusal
 
 
@@ -24,10 +26,19 @@ class BatchSubmitter:
     whole batch: sent again it is the same jobs, and what was refused is tried again.
     """
 
-    def __init__(self, items: Sequence[Any], *, tenant: str, idempotency_keys: list[str], submitter: Submitter) -> None:
-        self._items, self._tenant, self._submitter = items, tenant, submitter
+    def __init__(
+        self,
+        items: Sequence[Any],
+        *,
+        tenant: str,
+        idempotency_keys: list[str],
+        submitter: Submitter,
+        is_large: bool = False,
+    ) -> None:
+        self._items, self._tenant, self._submitter, self._is_large = items, tenant, submitter, is_large
         self._key = idempotency_key(idempotency_keys)
-        self._digest = _digest(items) if self._key is not None else ""
+        self._digest = ""
+        self._at_once = asyncio.Semaphore(LARGE_AT_ONCE if is_large else len(items))
 
     async def submit(self) -> list[Outcome]:
         """What became of each, in order.
@@ -36,6 +47,8 @@ class BatchSubmitter:
             KeyReused, Relayed: the key was used with another batch.
             Refusal: of a part that is away, where that is all that became of any of them.
         """
+        if self._key is not None:
+            self._digest = await offload(_digest, self._items) if self._is_large else _digest(self._items)
         first = await self._prove_key() if self._key is not None else []
         rest = range(len(first), len(self._items))
         outcomes = [*first, *await asyncio.gather(*[self._outcome(index) for index in rest])]
@@ -56,16 +69,23 @@ class BatchSubmitter:
         return outcomes
 
     async def _outcome(self, index: int) -> Outcome:
-        try:
-            return await self._submitter.submit(
-                read_model(Submission, self._items[index]),
-                tenant=self._tenant,
-                idempotency_keys=[] if self._key is None else [_key_of(self._key, index)],
-                endpoint=ENDPOINT,
-                part_of=self._digest,
-            )
-        except Refusal as refusal:
-            return refusal
+        async with self._at_once:
+            try:
+                return await self._submitter.submit(
+                    await self._submission(index),
+                    tenant=self._tenant,
+                    idempotency_keys=[] if self._key is None else [_key_of(self._key, index)],
+                    endpoint=ENDPOINT,
+                    part_of=self._digest,
+                    is_large=self._is_large,
+                )
+            except Refusal as refusal:
+                return refusal
+
+    async def _submission(self, index: int) -> Submission:
+        if self._is_large:
+            return await offload(read_model, Submission, self._items[index])
+        return read_model(Submission, self._items[index])
 
 
 def _is_outage(outcome: Outcome) -> bool:

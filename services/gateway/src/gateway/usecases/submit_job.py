@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,6 +13,7 @@ import orjson
 from chassis.bus import Bus
 from chassis.ids import new_id
 from chassis.logs import bound, log
+from chassis.offload import offload
 from contracts.gateway import Submission
 from contracts.scheduler import (
     READ_JOB,
@@ -38,6 +39,7 @@ from gateway.usecases.saved_workflows import SavedWorkflows, fill_in
 
 READ_BACK_S = 0.5  # with SUBMIT_JOB's own time it stays below the 2 s in which a client hears of an outage
 PATIENT_S = 5.0
+MAX_WORKFLOW_BYTES = 4 << 20  # of a submission as JSON: each service that passes it on reads or writes it in one go
 
 
 class Plan(NamedTuple):
@@ -46,6 +48,7 @@ class Plan(NamedTuple):
     Attributes:
         model, seed: of a built-in workflow.
         explain: has errors of the graph point at what the client sent instead.
+        is_large: to look through the graph would hold the event loop for more than a millisecond.
     """
 
     graph: dict[str, Any]
@@ -53,6 +56,7 @@ class Plan(NamedTuple):
     model: str | None = None
     seed: int | None = None
     explain: Callable[[tuple[FieldError, ...]], tuple[FieldError, ...]] = tuple
+    is_large: bool = False
 
 
 class Accepted:
@@ -91,6 +95,7 @@ class Submitter:
         endpoint: str | None = None,
         part_of: str = "",
         parameters_at: str = "/parameters",
+        is_large: bool = False,
     ) -> Accepted:
         """Have one committed.
 
@@ -104,19 +109,20 @@ class Submitter:
             endpoint: by which it came, method and template of the path, as its requests are counted.
             part_of: digest of the request that this is a part of; the key is compared by all of that.
             parameters_at: where in the request the parameters are, as a JSON Pointer.
+            is_large: to look through it would hold the event loop for more than a millisecond.
 
         Raises:
             BadIdempotencyKey: the key is malformed.
-            InvalidWorkflow: the graph cannot run.
+            InvalidWorkflow: the graph cannot run, or a submission is larger than ``MAX_WORKFLOW_BYTES``.
             UnknownWorkflow: the tenant has saved none of this name and version.
             BadParameters: they are not what that workflow takes.
             Relayed: the scheduler refused.
             Unavailable: nobody knows whether it was committed, or it was not. The same Idempotency-Key is safe to send.
         """
         key, job_id = idempotency_key(idempotency_keys), new_id()
-        request_hash = _request_hash(submission, part_of)
+        request_hash = await _hash_of_large(submission, part_of) if is_large else _request_hash(submission, part_of)
         try:
-            plan = await self._plan(submission, tenant, parameters_at)
+            plan = await self._plan(submission, tenant, parameters_at, is_large)
         except Refusal as refusal:
             if key is None or submission.workflow is not None or refusal.refused.kind is Kind.UNAVAILABLE:
                 raise
@@ -124,7 +130,7 @@ class Submitter:
         command = SubmitJob(
             job_id=job_id,
             graph=plan.graph,
-            inputs=await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id),
+            inputs=await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large),
             workflow=plan.workflow,
             model=plan.model,
             seed=plan.seed,
@@ -138,7 +144,7 @@ class Submitter:
         )
         with bound(job_id=str(job_id)):
             try:
-                accepted = await self._commit(command, tenant)
+                accepted = await self._commit(command, tenant, is_large=plan.is_large)
             except Refusal as refusal:
                 if command.inputs and not in_doubt(refusal):
                     await self._pins.release(job_id)
@@ -161,10 +167,10 @@ class Submitter:
         except Refusal as told:
             raise (refusal if told.refused.code == InvalidWorkflow.code else told) from None
 
-    async def _commit(self, command: SubmitJob, tenant: str) -> Accepted:
+    async def _commit(self, command: SubmitJob, tenant: str, *, is_large: bool = False) -> Accepted:
         """Submit. An answer that was lost is read back; only a scheduler that answers at all is given more time."""
         try:
-            return _accepted(await self._bus.ask(SUBMIT_JOB, command, tenant=tenant))
+            return _accepted(await self._bus.ask(SUBMIT_JOB, command, tenant=tenant, is_large=is_large))
         except (Unavailable, Relayed) as refusal:
             if refusal.refused.kind is not Kind.UNAVAILABLE or not in_doubt(refusal):
                 raise
@@ -179,25 +185,29 @@ class Submitter:
         except Unavailable:
             raise doubt from doubt.__cause__
         try:
-            return _accepted(await self._bus.ask(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S))
+            asked = self._bus.ask(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
+            return _accepted(await asked)
         except Unavailable:  # so much for asking again; the first may have come through all the same
             raise doubt from doubt.__cause__
 
-    async def _plan(self, submission: Submission, tenant: str, parameters_at: str) -> Plan:
+    async def _plan(self, submission: Submission, tenant: str, parameters_at: str, is_large: bool) -> Plan:
         if submission.workflow_name is not None:
             version = await self._saved.read(submission.workflow_name, submission.version, tenant=tenant)
             graph = fill_in(version, submission.parameters, parameters_at)
             explain = lambda errors: parameters.explain(errors, version.parameters, parameters_at)  # noqa: E731
-            return Plan(graph, version.heading.name, explain=explain)
+            return Plan(graph, version.heading.name, explain=explain, is_large=is_large or version.is_large)
         if submission.workflow is None:
             model = submission.model or await self._fleet.default_model()
             seed = secrets.randbelow(MAX_SEED + 1) if submission.seed == -1 else submission.seed
             graph = built_in.build(await self._within_bounds(submission, tenant), model=model, seed=seed)
             return Plan(graph, built_in.name_of(submission), model, seed, partial(built_in.explain, submission))
-        _, errors = read_graph(submission.workflow, "/workflow")
+        if is_large:
+            _, errors = await offload(read_graph, submission.workflow, "/workflow")
+        else:
+            _, errors = read_graph(submission.workflow, "/workflow")
         if errors:
             raise InvalidWorkflow(errors[:MAX_ERRORS])
-        return Plan(submission.workflow, built_in.CUSTOM)
+        return Plan(submission.workflow, built_in.CUSTOM, is_large=is_large)
 
     async def _within_bounds(self, submission: Submission, tenant: str) -> Submission:
         """With the whole size of a picture that has to be scaled: one side may be asked for, or it may be too large."""
@@ -221,9 +231,65 @@ def _accepted(submitted: Submitted) -> Accepted:
 
 def _request_hash(submission: Submission, part_of: str) -> str:
     """Of what was asked, not of what became of it: the seed that we drew must not make a repetition another request."""
-    asked = {name: getattr(submission, name) for name in submission.model_fields_set}
+    asked = _asked(submission)
     try:
         written = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:  # an integer of more than 64 bits
         written = json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()
     return hashlib.sha256(written + part_of.encode()).hexdigest()
+
+
+async def _hash_of_large(submission: Submission, part_of: str) -> str:
+    request_hash, size = await offload(_request_hash_of_large, submission, part_of)
+    if size > MAX_WORKFLOW_BYTES:
+        raise InvalidWorkflow((_too_large(size),))
+    return request_hash
+
+
+def _request_hash_of_large(submission: Submission, part_of: str) -> tuple[str, int]:
+    """The same hash, and the bytes of what was asked as JSON.
+
+    Written piece by piece: no call into C takes the interpreter's lock for long.
+    """
+    asked = _asked(submission)
+    try:
+        digest, size = _digest_of(_written(asked))
+    except orjson.JSONEncodeError:
+        whole = json.JSONEncoder(sort_keys=True, separators=(",", ":")).iterencode(asked)
+        digest, size = _digest_of(text.encode() for text in whole)
+    digest.update(part_of.encode())
+    return digest.hexdigest(), size
+
+
+def _digest_of(pieces: Iterable[bytes]) -> tuple["hashlib._Hash", int]:
+    digest, size = hashlib.sha256(), 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+    return digest, size
+
+
+def _too_large(size: int) -> FieldError:
+    message = f"A submission has at most {MAX_WORKFLOW_BYTES} bytes as compact JSON; this one has {size}."
+    return FieldError(pointer="/workflow", code="workflow_too_large", message=message)
+
+
+def _asked(submission: Submission) -> dict[str, Any]:
+    return {name: getattr(submission, name) for name in submission.model_fields_set}
+
+
+def _written(value: Any) -> Iterator[bytes]:
+    """The pieces of what orjson writes of a value with its keys sorted."""
+    if isinstance(value, dict) and value:
+        for number, key in enumerate(sorted(value)):
+            yield b"," if number else b"{"
+            yield orjson.dumps(key) + b":"
+            yield from _written(value[key])
+        yield b"}"
+    elif isinstance(value, list) and value:
+        for number, one in enumerate(value):
+            yield b"," if number else b"["
+            yield from _written(one)
+        yield b"]"
+    else:
+        yield orjson.dumps(value)

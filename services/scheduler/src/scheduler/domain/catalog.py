@@ -4,18 +4,21 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Iterable
 from functools import cached_property
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from contracts.catalog import ClassSpec, InputSpec, Scalar
+from contracts.workflow import is_model
 from scheduler.domain.class_facts import ClassFacts, facts_of
 
 MAX_CATALOG_BYTES = 32 << 20  # a stock node's is 0.7 MB; packs multiply it
 
-_CLASSES = TypeAdapter(dict[str, ClassSpec])
+_SPACE = re.compile(r"[ \t\n\r]*")
+_JSON = json.JSONDecoder()
 
 
 class Catalog:
@@ -25,6 +28,16 @@ class Catalog:
         self.classes = classes
         self._facts: dict[str, ClassFacts] = {}
         self._options: dict[int, frozenset[Scalar]] = {}  # by the identity of their input, which lives as long as this
+
+    @cached_property
+    def models(self) -> dict[str, tuple[str, ...]]:
+        """The model files that it has, by loader input: ``Class.input``."""
+        return {
+            f"{name}.{field}": models
+            for name, spec in self.classes.items()
+            for field, accepted in spec.inputs.items()
+            if (models := tuple(option for option in accepted.options or () if is_model(option)))
+        }
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -73,6 +86,36 @@ def read_catalog(digest: str, classes_zlib: str) -> Catalog | None:
         body = inflate.decompress(base64.b64decode(classes_zlib, validate=True), MAX_CATALOG_BYTES)
         if not inflate.eof or hashlib.sha256(body).hexdigest() != digest:
             return None
-        return Catalog(_CLASSES.validate_json(body))
-    except (binascii.Error, zlib.error, ValidationError, json.JSONDecodeError):
+        return Catalog(_read_classes(body.decode()))
+    except (binascii.Error, zlib.error, ValidationError, ValueError, RecursionError):
         return None
+
+
+def _read_classes(text: str) -> dict[str, ClassSpec]:
+    """The classes in a JSON object, one after another.
+
+    To parse all at once is a single call into C, which holds the interpreter's lock for as long as it takes.
+    """
+    classes: dict[str, ClassSpec] = {}
+    at = _expect("{", text, _SPACE.match(text).end())  # type: ignore[union-attr] # it matches nothing, too
+    while not (text.startswith("}", at) and not classes):
+        if not text.startswith('"', at):
+            raise ValueError("a class has a name")
+        name, at = _JSON.raw_decode(text, at)
+        at = _expect(":", text, _SPACE.match(text, at).end())  # type: ignore[union-attr] # it matches nothing, too
+        spec, at = _JSON.raw_decode(text, at)
+        classes[name] = ClassSpec.model_validate(spec)
+        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+        if text.startswith("}", at):
+            break
+        at = _expect(",", text, at)
+    if text[at + 1 :].strip(" \t\n\r"):
+        raise ValueError("there is more than one value")
+    return classes
+
+
+def _expect(mark: str, text: str, at: int) -> int:
+    """Where the next value begins, behind a mark and white space."""
+    if not text.startswith(mark, at):
+        raise ValueError(f"{mark} is missing")
+    return _SPACE.match(text, at + 1).end()  # type: ignore[union-attr] # it matches nothing, too

@@ -13,6 +13,18 @@ from scheduler.domain.validation.findings import Finding
 from scheduler.domain.validation.graph_check import UNKNOWN_CLASS, DrawSeed, Verdict, check_graph
 
 
+class Unrunnable(NamedTuple):
+    """A graph that no node can run: what the node that comes closest finds wrong with it."""
+
+    graph: Graph
+    findings: tuple[Finding, ...]
+    others: tuple[Catalog, ...]
+
+    def refusal(self) -> InvalidWorkflow:
+        """The refusal, with suggestions: takes milliseconds."""
+        return InvalidWorkflow(field_errors(self.findings, self.graph, self.others))
+
+
 class _Closest(NamedTuple):
     """The node that lacks least: it has the classes, then it has the fewest other findings."""
 
@@ -21,8 +33,10 @@ class _Closest(NamedTuple):
     catalog: Catalog
 
 
-def check_fleet(graph: Graph, uploads: frozenset[str], catalogs: Sequence[Catalog], *, draw_seed: DrawSeed) -> Verdict:
-    """The verdict of a node that accepts the graph. The time it takes grows with graph times catalogs.
+def check_fleet(
+    graph: Graph, uploads: frozenset[str], catalogs: Sequence[Catalog], *, draw_seed: DrawSeed
+) -> Verdict | Unrunnable:
+    """The verdict of a node that accepts the graph, or why none does. Its time grows with graph times catalogs.
 
     Args:
         uploads: ids that the graph may name where a node takes a file.
@@ -30,7 +44,6 @@ def check_fleet(graph: Graph, uploads: frozenset[str], catalogs: Sequence[Catalo
         draw_seed: see ``check_graph``.
 
     Raises:
-        InvalidWorkflow: no node accepts it; says what the node that comes closest lacks.
         NoFleet: there are no catalogs.
     """
     accepted: Verdict | None = None
@@ -50,5 +63,5 @@ def check_fleet(graph: Graph, uploads: frozenset[str], catalogs: Sequence[Catalo
         return accepted
     if closest is None:
         raise NoFleet(retry_after_s=5)
-    others = [catalog for catalog in catalogs if catalog is not closest.catalog]
-    raise InvalidWorkflow(field_errors(closest.findings, graph, others))
+    others = tuple(catalog for catalog in catalogs if catalog is not closest.catalog)
+    return Unrunnable(graph, closest.findings, others)

@@ -6,10 +6,18 @@ from contracts.scheduler import FinishAttempt, JobError, Outcome
 from scheduler.domain.job import Held
 from scheduler.domain.states import Cause
 
+NODE_DEATHS = 2  # after so many deaths of a node with the job in hand, it is not tried again
+ELSEWHERE_FIRST_S = 120.0  # only other nodes may run the job for so long after its node died, if any other can
+OVERTIME_GRACE_S = 60.0  # past a job's time limit; its executor ends the prompt (up to 30 s) before it reports
 COST_ESTIMATE_S = 1.0  # GPU-seconds charged at a claim; settled to the truth when the attempt ends
 
 WITHDRAWN = "withdrawn"  # outcome of an attempt that an operator took from its node: it is no try of the job's
 NODE_LOST = JobError(code="node.lost", message="The node that ran this job was lost.")
+JOB_POISON = JobError(
+    code="job.poison",
+    message="The node that ran this job stopped answering, twice. The job is not tried again.",
+)
+RUN_TIME_EXCEEDED = JobError(code="job.run_time_exceeded", message="The job ran longer than it may.")
 TAKEN_AWAY = JobError(code="node.withdrawn", message="An operator took this job from its node.")
 
 
@@ -42,17 +50,30 @@ def never_ran(job: Held) -> Effects:
     return Effects(queued=0 if job.on_hold else -1, images=-job.images, settled=0)
 
 
-def cause_of(outcome: Outcome, *, tries: int, max_attempts: int) -> Cause:
+def is_node_death(ending: FinishAttempt) -> bool:
+    """Whether the node died with the job in hand, so that the job may be what killed it."""
+    return ending.node_died and ending.outcome is Outcome.NODE_FAULT
+
+
+def cause_of(outcome: Outcome, *, tries: int, max_attempts: int, node_deaths: int = 0) -> Cause:
     """The cause of the job's next transition.
 
-    A workflow's own fault is never tried again; a node's fault is, until the attempts are used up. A cancellation that
-    nobody asked for is a node's fault.
+    A workflow's own fault is never tried again; a node's fault is, until the attempts are used up or the second node
+    has died with the job in hand. A cancellation that nobody asked for is a node's fault.
+
+    Args:
+        outcome: of the attempt.
+        tries: attempts that count, this one included.
+        max_attempts: that a job has.
+        node_deaths: attempts in which the node died, this one included.
     """
     match outcome:
         case Outcome.SUCCEEDED:
             return Cause.SUCCEEDED
         case Outcome.FAILED:
             return Cause.FAILED
+        case Outcome.NODE_FAULT if node_deaths >= NODE_DEATHS:
+            return Cause.POISONED
         case Outcome.NODE_FAULT | Outcome.CANCELLED:
             return Cause.NODE_FAULT if tries < max_attempts else Cause.ATTEMPTS_EXHAUSTED
 

@@ -21,6 +21,7 @@ class Cause(StrEnum):
     NODE_FAULT = "node_fault"
     LEASE_LAPSED = "lease_lapsed"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    POISONED = "poisoned"
     CANCELLED = "cancelled"
     START_TIME_PASSED = "start_time_passed"
     HELD = "held"
@@ -46,6 +47,7 @@ TRANSITIONS: dict[tuple[JobState | None, Cause], JobState] = {
             (Cause.LEASE_LAPSED, JobState.QUEUED),
             (Cause.REQUEUED, JobState.QUEUED),
             (Cause.ATTEMPTS_EXHAUSTED, JobState.FAILED),
+            (Cause.POISONED, JobState.FAILED),
             (Cause.CANCELLED, JobState.CANCELLED),
         )
     },

@@ -12,7 +12,7 @@ GAP_S = 5.0  # a tick that comes this late says that this process was paused
 
 
 class Reaper:
-    """Ends lapsed attempts, overdue jobs, and what is left on drained nodes.
+    """Ends lapsed and overlong attempts, overdue jobs, and what is left on drained nodes.
 
     After an outage of NATS, of PostgreSQL or of this process every lease looks lapsed, though the executors are well:
     they only could not say so. So nothing is reaped until for one lease's time nothing was in the way.
@@ -38,5 +38,6 @@ class Reaper:
         if since is None or paused:
             since = now
         elif now - since >= self._lease_s:
+            await self._course.end_overdue()
             await self._course.reap()
         self._hearing_since = since

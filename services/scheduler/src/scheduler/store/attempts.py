@@ -23,6 +23,22 @@ class Claimable:
     now: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """What is known of a live attempt whose executor does not report.
+
+    Attributes:
+        heard_s: seconds from the attempt's lease to its last heartbeat.
+        boot_id: of the executor that was heard last.
+        node_died: the executor is silent, and no other one fell silent at about the same time, as many do when the
+            network or a whole site is cut off.
+    """
+
+    heard_s: float
+    boot_id: UUID | None
+    node_died: bool
+
+
 _NODE_CATALOG = Statement("SELECT catalog_digest FROM nodes WHERE name = :node AND cordoned_at IS NULL FOR UPDATE")
 _LIVE = Statement("""
 UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
@@ -37,6 +53,7 @@ WHERE t.ready AND EXISTS (
     SELECT 1 FROM jobs j
     WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold
         AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
+        AND (j.avoid_node IS DISTINCT FROM CAST(:node AS text) OR j.avoid_until < now())
 )
 ORDER BY t.vtime, t.id LIMIT 1 FOR UPDATE OF t SKIP LOCKED
 """)
@@ -46,7 +63,16 @@ SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on
 FROM jobs j JOIN graphs g ON g.job_id = j.id
 WHERE j.tenant_id = :tenant_id AND j.state = 'queued' AND NOT j.on_hold
     AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
+    AND (j.avoid_node IS DISTINCT FROM CAST(:node AS text) OR j.avoid_until < now())
 ORDER BY j.priority DESC, j.id LIMIT 1 FOR UPDATE OF j SKIP LOCKED
+""")
+_KEPT_AWAY = Statement("""
+SELECT DISTINCT requirement_id FROM jobs
+WHERE avoid_node = :node AND state = 'queued' AND NOT on_hold AND requirement_id = ANY(CAST(:runnable AS bigint[]))
+""")
+_KEEP_AWAY = Statement("""
+UPDATE jobs SET avoid_node = a.node, avoid_until = now() + make_interval(secs => :seconds)
+FROM attempts a WHERE jobs.id = :job_id AND a.job_id = jobs.id AND a.attempt = :attempt
 """)
 _BEGIN = Statement("""
 INSERT INTO attempts (job_id, attempt, tenant_id, node, lease_token, prompt_id, lease_until, cost)
@@ -66,12 +92,33 @@ UPDATE jobs SET progress = greatest(progress, :progress)
 WHERE id = :job_id AND attempt = :attempt AND state IN ('leased', 'running')
 """)
 _END = Statement("""
-UPDATE attempts SET ended_at = now(), outcome = :outcome, error = CAST(:error AS jsonb), gpu_seconds = :gpu_seconds
+UPDATE attempts SET ended_at = now(), outcome = :outcome, error = CAST(:error AS jsonb), gpu_seconds = :gpu_seconds,
+    node_died = :node_died, silent_boot_id = :silent_boot_id
 WHERE job_id = :job_id AND attempt = :attempt AND lease_token = :lease_token AND ended_at IS NULL
 """)
 _LAPSED = Statement("""
 SELECT job_id, tenant_id, attempt, lease_token FROM attempts
 WHERE ended_at IS NULL AND lease_until < now() ORDER BY lease_until LIMIT 100
+""")
+# Executors fall silent together within half a lease: that is two or three heartbeats.
+_SILENCE = Statement("""
+SELECT greatest(extract(epoch FROM a.lease_until - a.leased_at)::float - :lease_s, 0) AS heard_s, n.boot_id,
+    coalesce(n.seen_at < now() - make_interval(secs => :lease_s / 2), true) AND NOT EXISTS (
+        SELECT 1 FROM nodes o WHERE o.name <> a.node AND o.seen_at < now() - make_interval(secs => :lease_s / 2)
+            AND o.seen_at > n.seen_at - make_interval(secs => :lease_s / 2)
+            AND o.seen_at < n.seen_at + make_interval(secs => :lease_s / 2)
+    ) AS node_died
+FROM attempts a LEFT JOIN nodes n ON n.name = a.node
+WHERE a.job_id = :job_id AND a.attempt = :attempt AND a.lease_token = :lease_token
+""")
+# The newest event of a job that runs is its start.
+_OVERDUE = Statement("""
+SELECT a.job_id, a.tenant_id, a.attempt, a.lease_token FROM attempts a JOIN jobs j ON j.id = a.job_id
+WHERE a.ended_at IS NULL AND j.state = 'running'
+    AND a.leased_at + make_interval(secs => j.run_within_s + :grace_s) < now()
+    AND (SELECT (e.event->>'at')::timestamptz FROM job_events e WHERE e.job_id = j.id AND e.seq = j.seq)
+        + make_interval(secs => j.run_within_s + :grace_s) < now()
+LIMIT 100
 """)
 _NODE = Statement("SELECT node FROM attempts WHERE job_id = :job_id AND ended_at IS NULL")
 _LIVE_REF = "SELECT a.job_id, a.tenant_id, a.attempt, a.lease_token FROM attempts a "
@@ -114,13 +161,18 @@ async def live_on(connection: Connection, node: str, lease_s: float) -> Assignme
     )
 
 
-async def pick(connection: Connection, runnable: Sequence[int]) -> Claimable | None:
-    """The best job of the fairest tenant among those that a node can run, tenant and job locked in this order."""
-    tenant = await _PICK_TENANT.first(connection, runnable=list(runnable))
+async def pick(connection: Connection, runnable: Sequence[int], *, node: str | None) -> Claimable | None:
+    """The best job of the fairest tenant among those that a node can run, tenant and job locked in this order.
+
+    Args:
+        runnable: requirements that the node meets.
+        node: it gets no job that is kept away from it; None gets those, too.
+    """
+    parameters = {"runnable": list(runnable), "node": node or ""}
+    tenant = await _PICK_TENANT.first(connection, **parameters)
     if tenant is None:
         return None
-    parameters = {"tenant_id": tenant["id"], "runnable": list(runnable)}
-    row = await _PICK_JOB.first(connection, **parameters)
+    row = await _PICK_JOB.first(connection, **parameters, tenant_id=tenant["id"])
     if row is None:
         return None
     fields = {name: row[name] for name in Held.__slots__}
@@ -132,6 +184,16 @@ async def pick(connection: Connection, runnable: Sequence[int]) -> Claimable | N
         run_within_s=row["run_within_s"],
         now=tenant["now"],
     )
+
+
+async def kept_away(connection: Connection, runnable: Sequence[int], *, node: str) -> list[int]:
+    """The requirements of jobs that wait, and that the node could run were they not kept away from it."""
+    return [row["requirement_id"] for row in await _KEPT_AWAY.all(connection, runnable=list(runnable), node=node)]
+
+
+async def keep_away(connection: Connection, ref: AttemptRef, *, seconds: float) -> None:
+    """Keep the job away from the node of this attempt for so long. The job must be held."""
+    await _KEEP_AWAY.run(connection, job_id=ref.job_id, attempt=ref.attempt, seconds=seconds)
 
 
 async def begin(connection: Connection, found: Claimable, node: str, *, lease_s: float) -> Assignment:
@@ -166,16 +228,45 @@ async def renew(
 
 
 async def end(
-    connection: Connection, ref: AttemptRef, outcome: str, *, error: JobError | None, gpu_seconds: float
+    connection: Connection,
+    ref: AttemptRef,
+    outcome: str,
+    *,
+    error: JobError | None,
+    gpu_seconds: float,
+    node_died: bool = False,
+    silent_boot_id: UUID | None = None,
 ) -> None:
-    """Write how the attempt ended, an ``Outcome`` or ``WITHDRAWN``. It must be held."""
-    written = error.model_dump_json() if error else None
-    await _END.run(connection, **{**_key(ref), "outcome": outcome, "error": written, "gpu_seconds": gpu_seconds})
+    """Write how the attempt ended, an ``Outcome`` or ``WITHDRAWN``. It must be held.
+
+    Args:
+        silent_boot_id: the executor whose silence is all that is known of the node's death.
+    """
+    values = {
+        "outcome": outcome,
+        "error": error.model_dump_json() if error else None,
+        "gpu_seconds": gpu_seconds,
+        "node_died": node_died,
+        "silent_boot_id": silent_boot_id,
+    }
+    await _END.run(connection, **_key(ref), **values)
 
 
 async def lapsed(connection: Connection) -> list[AttemptRef]:
     """Attempts whose lease has lapsed, unlocked."""
     return [AttemptRef(**row) for row in await _LAPSED.all(connection)]
+
+
+async def silence(connection: Connection, ref: AttemptRef, *, lease_s: float) -> Silence:
+    """What is known of a live attempt whose executor does not report. It must be held."""
+    row = await _SILENCE.first(connection, **_key(ref), lease_s=lease_s)
+    assert row is not None  # noqa: S101 - the caller holds its lock
+    return Silence(heard_s=row["heard_s"], boot_id=row["boot_id"], node_died=row["node_died"])
+
+
+async def overdue(connection: Connection, *, grace_s: float) -> list[AttemptRef]:
+    """Attempts that run for longer than their job may, by more than the grace, unlocked."""
+    return [AttemptRef(**row) for row in await _OVERDUE.all(connection, grace_s=grace_s)]
 
 
 async def node_of(connection: Connection, job_id: UUID) -> str | None:

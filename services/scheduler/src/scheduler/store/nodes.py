@@ -26,6 +26,11 @@ SELECT n.name, n.online AND n.seen_at > now() - make_interval(secs => :online_s)
 FROM nodes n LEFT JOIN attempts a ON a.node = n.name AND a.ended_at IS NULL
 WHERE n.seen_at > now() - make_interval(secs => :forgotten_s) ORDER BY n.name
 """)
+_OTHERS = Statement("""
+SELECT DISTINCT catalog_digest FROM nodes
+WHERE name <> :node AND online AND seen_at > now() - make_interval(secs => :online_s) AND cordoned_at IS NULL
+    AND catalog_digest IS NOT NULL
+""")
 _ADD_REQUIREMENT = Statement("""
 INSERT INTO requirements (digest, needs) VALUES (:digest, :needs) ON CONFLICT (digest) DO NOTHING
 """)
@@ -54,6 +59,11 @@ async def catalog(connection: Connection, digest: str) -> str | None:
 async def seen(connection: Connection, *, online_s: float, forgotten_s: float) -> Sequence[Row]:
     """Nodes (name, online, seen_at, catalog_digest, loaded, job_id) that were seen within ``forgotten_s`` seconds."""
     return await _SEEN.all(connection, online_s=online_s, forgotten_s=forgotten_s)
+
+
+async def others(connection: Connection, node: str, *, online_s: float) -> list[str]:
+    """Catalogs of the nodes besides this one that are online and may take work."""
+    return [row["catalog_digest"] for row in await _OTHERS.all(connection, node=node, online_s=online_s)]
 
 
 async def requirement(connection: Connection, needs: tuple[str, ...]) -> int:

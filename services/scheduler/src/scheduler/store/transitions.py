@@ -17,7 +17,10 @@ _HELD = "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.
 _HOLD = Statement(f"SELECT {_HELD} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
 _HOLD_ATTEMPT = Statement(f"""
 SELECT {_HELD}, a.cost, a.lease_until < now() AS lapsed, now() AS now,
-    a.attempt - (SELECT count(*) FROM attempts w WHERE w.job_id = j.id AND w.outcome = '{WITHDRAWN}') AS tries
+    a.attempt - (SELECT count(*) FROM attempts w WHERE w.job_id = j.id AND w.outcome = '{WITHDRAWN}') AS tries,
+    (SELECT count(*) FROM attempts d WHERE d.job_id = j.id AND d.node_died AND NOT EXISTS (
+        SELECT 1 FROM nodes n WHERE n.name = d.node AND n.boot_id = d.silent_boot_id AND n.seen_at > d.ended_at
+    )) AS node_deaths
 FROM jobs j JOIN attempts a ON a.job_id = j.id
 WHERE j.id = :job_id AND j.tenant_id = :tenant_id
     AND a.attempt = :attempt AND a.lease_token = :lease_token AND a.ended_at IS NULL
@@ -85,6 +88,8 @@ class HeldAttempt:
     Attributes:
         charged: GPU-seconds charged at the claim.
         tries: attempts begun so far but those that an operator ended.
+        node_deaths: earlier attempts whose node died, as far as is known now: an executor that fell silent and is heard
+            again was cut off, no more.
         lapsed: whether its lease has lapsed.
         now: the transaction's time.
     """
@@ -92,6 +97,7 @@ class HeldAttempt:
     job: Held
     charged: float
     tries: int
+    node_deaths: int
     lapsed: bool
     now: datetime
 
@@ -103,7 +109,14 @@ async def hold_attempt(connection: Connection, ref: AttemptRef, node: str | None
         return None
     fields = {name: row[name] for name in Held.__slots__}
     job = Held(**{**fields, "state": JobState(row["state"])})
-    return HeldAttempt(job=job, charged=row["cost"], tries=row["tries"], lapsed=row["lapsed"], now=row["now"])
+    return HeldAttempt(
+        job=job,
+        charged=row["cost"],
+        tries=row["tries"],
+        node_deaths=row["node_deaths"],
+        lapsed=row["lapsed"],
+        now=row["now"],
+    )
 
 
 async def move(

@@ -68,11 +68,25 @@ class WorkDesk:
     async def _lease_best(
         self, connection: Connection, node: str, digest: str
     ) -> tuple[Assignment | None, JobEvent | None]:
-        runnable = await self._fleet.runnable(connection, digest)
-        found = await attempts.pick(connection, runnable) if runnable else None
+        found = await self._find(connection, node, digest)
         if found is None:
             return None, None
         assignment = await attempts.begin(connection, found, node, lease_s=self._lease_s)
         attempt = assignment.ref.attempt
         event = await transitions.move(connection, found.job, Cause.CLAIMED, CLAIM, now=found.now, attempt=attempt)
         return assignment, event
+
+    async def _find(self, connection: Connection, node: str, digest: str) -> attempts.Claimable | None:
+        """The best job for the node. One with which it died is left to other nodes, for a while and if there are any.
+
+        A node with other work takes such a job after that while at the latest; an idle one that alone can run it, now.
+        """
+        runnable = await self._fleet.runnable(connection, digest)
+        if not runnable:
+            return None
+        found = await attempts.pick(connection, runnable, node=node)
+        if found is not None:
+            return found
+        left = await attempts.kept_away(connection, runnable, node=node)
+        alone = await self._fleet.only_here(connection, node, left) if left else []
+        return await attempts.pick(connection, alone, node=None) if alone else None

@@ -1,21 +1,19 @@
 """What can the fleet run?"""
 
 import asyncio
-import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import Context
+from itertools import islice
 from time import monotonic
 
 from chassis.logs import log
+from chassis.offload import offload
 from chassis.postgres import Database
 from chassis.statement import Connection
 from contracts.scheduler import ClassPage, Fleet, NodeSummary, ReadClasses
-from contracts.workflow import Graph, is_model
 from scheduler.domain.catalog import Catalog, read_catalog
-from scheduler.domain.fleet_check import check_fleet
 from scheduler.domain.fleet_classes import page_of
-from scheduler.domain.validation.graph_check import DrawSeed, Verdict
 from scheduler.store import nodes
 
 NODES_FRESH_S = 1.0  # how long the list of nodes may be old; a submit must not ask for it each time
@@ -24,10 +22,7 @@ NODES_FRESH_S = 1.0  # how long the list of nodes may be old; a submit must not 
 class FleetKnowledge:
     """Knows every node's catalog, and which jobs each node can run: a cache of what the database says."""
 
-    def __init__(
-        self, database: Database, *, online_s: float, forgotten_s: float, draw_seed: DrawSeed = secrets.randbelow
-    ) -> None:
-        self._draw_seed = draw_seed
+    def __init__(self, database: Database, *, online_s: float, forgotten_s: float) -> None:
         self._database, self._online_s, self._forgotten_s = database, online_s, forgotten_s
         self._catalogs: dict[str, Catalog] = {}
         self._needs: dict[int, tuple[str, ...]] = {}
@@ -40,20 +35,10 @@ class FleetKnowledge:
         self._nodes_until = 0.0
         self._refreshing: asyncio.Task[None] | None = None
 
-    async def check(self, graph: Graph, uploads: frozenset[str]) -> Verdict:
-        """What a node of the fleet makes of the graph that it accepts.
-
-        Args:
-            graph: a graph without errors.
-            uploads: ids that it may name where a node takes a file.
-
-        Raises:
-            InvalidWorkflow: no node can run it; says what the node that comes closest lacks.
-            NoFleet: no node has joined yet.
-        """
+    async def catalogs(self) -> Sequence[Catalog]:
+        """What the nodes that were seen lately can run, each kind of node once; none where no node has joined yet."""
         await self._refresh_nodes()
-        catalogs = [self._catalogs[digest] for digest in self._digests]
-        return check_fleet(graph, uploads, catalogs, draw_seed=self._draw_seed)
+        return [self._catalogs[digest] for digest in self._digests]
 
     def expect_requirements(self) -> None:
         """There may be requirements that this process does not know yet."""
@@ -77,8 +62,18 @@ class FleetKnowledge:
         if not self._all_known:
             await self._learn_requirements(connection)
         if digest not in self._runnable:
-            self._runnable[digest] = {key for key, needs in self._needs.items() if catalog.satisfies(needs)}
+            needs = dict(self._needs)
+            met = await offload(_met, needs, catalog)
+            learned = dict(islice(self._needs.items(), len(needs), None))  # meanwhile; none is ever forgotten
+            self._runnable[digest] = met | _met(learned, catalog)
         return list(self._runnable[digest])
+
+    async def only_here(self, connection: Connection, node: str, requirements: Sequence[int]) -> list[int]:
+        """Those of the requirements that no other node which is online and takes work meets."""
+        met: set[int] = set()
+        for digest in await nodes.others(connection, node, online_s=self._online_s):
+            met.update(await self.runnable(connection, digest))
+        return [requirement for requirement in requirements if requirement not in met]
 
     async def _learn_requirements(self, connection: Connection) -> None:
         self._all_known = True  # before asking: what comes while we ask makes it false again
@@ -96,26 +91,14 @@ class FleetKnowledge:
     async def read(self) -> Fleet:
         """What the nodes that were seen lately can run."""
         await self._refresh_nodes()
-        common: dict[str, Counter[str]] = {}
-        classes: set[str] = set()
-        for digest in self._digests:
-            for name, spec in self._catalogs[digest].classes.items():
-                classes.add(name)
-                for field, accepted in spec.inputs.items():
-                    models = [option for option in accepted.options or () if is_model(option)]
-                    if models:
-                        common.setdefault(f"{name}.{field}", Counter()).update(map(str, models))
-        ordered = {field: self._most_common_first(field, counts) for field, counts in sorted(common.items())}
-        return Fleet(models=ordered, classes=tuple(sorted(classes)), nodes=tuple(self._nodes))
+        catalogs = [self._catalogs[digest] for digest in self._digests]
+        models, classes = await offload(_offered, catalogs, self._loaded)
+        return Fleet(models=models, classes=classes, nodes=tuple(self._nodes))
 
     async def classes(self, query: ReadClasses) -> ClassPage:
         """A page of the node classes that the nodes which were seen lately have."""
         await self._refresh_nodes()
-        return page_of([self._catalogs[digest].classes for digest in self._digests], query)
-
-    def _most_common_first(self, field: str, counts: Counter[str]) -> tuple[str, ...]:
-        """What is as common as another but loaded already starts sooner."""
-        return tuple(sorted(counts, key=lambda model: (-counts[model], -self._loaded[f"{field}={model}"], model)))
+        return await offload(page_of, [self._catalogs[digest].classes for digest in self._digests], query)
 
     async def _refresh_nodes(self) -> None:
         if monotonic() < self._nodes_until:
@@ -140,9 +123,30 @@ class FleetKnowledge:
     async def _catalog(self, connection: Connection, digest: str) -> Catalog | None:
         if digest not in self._catalogs:
             stored = await nodes.catalog(connection, digest)
-            catalog = read_catalog(digest, stored) if stored else None
+            catalog = await offload(read_catalog, digest, stored) if stored else None
             if catalog is None:
                 log.error("scheduler.catalog_unreadable", digest=digest)
                 return None
             self._catalogs[digest] = catalog
         return self._catalogs[digest]
+
+
+def _met(requirements: Mapping[int, tuple[str, ...]], catalog: Catalog) -> set[int]:
+    """The requirements that a node with this catalog meets."""
+    return {key for key, needs in requirements.items() if catalog.satisfies(needs)}
+
+
+def _offered(catalogs: Sequence[Catalog], loaded: Counter[str]) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Models by loader input, the most common first, and the names of all classes.
+
+    Of equally common models, those that are loaded already come first: they start sooner.
+    """
+    common: dict[str, Counter[str]] = {}
+    for catalog in catalogs:
+        for field, models in catalog.models.items():
+            common.setdefault(field, Counter()).update(models)
+    ordered = {
+        field: tuple(sorted(counts, key=lambda model: (-counts[model], -loaded[f"{field}={model}"], model)))
+        for field, counts in sorted(common.items())
+    }
+    return ordered, tuple(sorted({name for catalog in catalogs for name in catalog.classes}))

@@ -13,6 +13,7 @@ from scheduler.domain.admission import Candidate
 from scheduler.store.submits import SPOILT
 
 GROUP = 64  # more would hold the locks of their tenants for longer than anybody gains
+GROUP_CHARACTERS = 1 << 20  # of their graphs: a group is one statement, which is put together in one go
 
 Answer = Submitted | Refusal
 Commit = Callable[[Sequence[Candidate], bool], Awaitable[Sequence[Answer | None]]]
@@ -80,8 +81,7 @@ class SubmitGroups:
 
     async def _work(self, whose: UUID | None, lane: deque[_Waiting]) -> None:
         while lane:
-            group = [lane.popleft() for _ in range(min(GROUP, len(lane)))]
-            await self._decide(group, patient=whose is not None)
+            await self._decide(_next_group(lane), patient=whose is not None)
         del self._lanes[whose]
 
     async def _decide(self, group: list[_Waiting], *, patient: bool) -> None:
@@ -102,6 +102,16 @@ class SubmitGroups:
                 self._queue(waiting.candidate.tenant_id, waiting)
             else:
                 waiting.batch.tell(waiting.place, answer)
+
+
+def _next_group(lane: deque[_Waiting]) -> list[_Waiting]:
+    """The first that wait, one at least."""
+    group = [lane.popleft()]
+    size = len(group[0].candidate.graph)
+    while lane and len(group) < GROUP and size + len(lane[0].candidate.graph) <= GROUP_CHARACTERS:
+        size += len(lane[0].candidate.graph)
+        group.append(lane.popleft())
+    return group
 
 
 def _tell_all(group: list[_Waiting], error: Exception) -> None:

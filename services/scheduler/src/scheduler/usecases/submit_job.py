@@ -1,20 +1,26 @@
 """A job is accepted: one transaction writes job, quota, idempotency key and outbox row, or nothing."""
 
+import asyncio
+import secrets
 from collections.abc import Callable, Sequence
+from time import monotonic
 from uuid import UUID
 
-import orjson
-
 from chassis.logs import bound_here, log
+from chassis.offload import INLINE_BYTES, offload
 from chassis.served import Request
-from contracts.scheduler import InvalidWorkflow, SubmitJob, Submitted
+from contracts.scheduler import SubmitJob, Submitted
 from contracts.wire.errors import Refusal
-from contracts.workflow import estimate_images, read_graph, written
 from scheduler.domain.admission import Candidate
+from scheduler.domain.examination import examine
+from scheduler.domain.fleet_check import Unrunnable
 from scheduler.usecases.admit_jobs import JobAdmission
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.submit_groups import Answer, SubmitGroups
 from scheduler.usecases.tenant_limits import TenantLimits
+
+TURN_S = 0.005
+UNKNOWN_BYTES = INLINE_BYTES + 1  # of a command that came in no message: it may be large
 
 
 class JobSubmitter:
@@ -43,7 +49,8 @@ class JobSubmitter:
             QuotaExceeded, QueueFull: the tenant's limits are reached.
             NoFleet, UnknownTenant, Unavailable: see there.
         """
-        (answer,) = await self.submit_all(tenant_id, [Request(command, bound_here().get("request_id", ""))])
+        request = Request(command, bound_here().get("request_id", ""), size_bytes=UNKNOWN_BYTES)
+        (answer,) = await self.submit_all(tenant_id, [request])
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -51,30 +58,41 @@ class JobSubmitter:
     async def submit_all(self, tenant_id: UUID, requests: Sequence[Request]) -> Sequence[Submitted | Exception]:
         """Decide on jobs of one tenant, in order: each answer is what ``submit`` would return or raise."""
         await self._limits.refresh(tenant_id)
-        return await self._groups.submit([await self._candidate(tenant_id, *one) for one in requests])
+        candidates, since = [], monotonic()
+        for request in requests:
+            candidates.append(await self._candidate(tenant_id, request))
+            if monotonic() - since > TURN_S:  # many small ones together hold the event loop as one large one would
+                await asyncio.sleep(0)
+                since = monotonic()
+        return await self._groups.submit(candidates)
 
-    async def _candidate(self, tenant_id: UUID, command: SubmitJob, request_id: str) -> Candidate:
+    async def _candidate(self, tenant_id: UUID, request: Request) -> Candidate:
         try:
-            return await self._check(tenant_id, command, request_id)
+            return await self._check(tenant_id, request)
         except Refusal as refusal:
             # What was accepted once stays accepted, even if today's fleet would refuse it.
-            return Candidate(tenant_id, command, refusal=refusal)
+            return Candidate(tenant_id, request.payload, refusal=refusal)
 
-    async def _check(self, tenant_id: UUID, command: SubmitJob, request_id: str) -> Candidate:
+    async def _check(self, tenant_id: UUID, request: Request) -> Candidate:
         """What a node must have to run the job, and the images that it will make."""
-        graph, errors = read_graph(command.graph, "/workflow")
-        if errors:
-            raise InvalidWorkflow(errors)
-        verdict = await self._fleet.check(graph, frozenset(map(str, command.inputs)))
-        if verdict.seed is not None and command.seed is None:
-            command = command.model_copy(update={"seed": verdict.seed})
+        command: SubmitJob = request.payload
+        catalogs = await self._fleet.catalogs()
+        uploads = frozenset(map(str, command.inputs))
+        if request.size_bytes <= INLINE_BYTES:
+            examined = examine(command.graph, uploads, catalogs, secrets.randbelow)
+        else:
+            examined = await offload(examine, command.graph, uploads, catalogs, secrets.randbelow)
+        if isinstance(examined, Unrunnable):
+            raise await offload(examined.refusal)
+        if examined.seed is not None and command.seed is None:
+            command = command.model_copy(update={"seed": examined.seed})
         return Candidate(
             tenant_id,
             command,
-            graph=orjson.dumps(written(verdict.graph)).decode(),
-            requirement_id=await self._fleet.requirement(verdict.needs),
-            images=estimate_images(verdict.graph),
-            request_id=request_id,
+            graph=examined.graph,
+            requirement_id=await self._fleet.requirement(examined.needs),
+            images=examined.images,
+            request_id=request.request_id,
         )
 
     async def _decide(self, candidates: Sequence[Candidate], patient: bool) -> Sequence[Answer | None]:

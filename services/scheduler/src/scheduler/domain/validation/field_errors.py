@@ -11,6 +11,7 @@ from scheduler.domain.validation.graph_check import UNKNOWN_CLASS
 from scheduler.domain.validation.suggestions import nearest, nearest_first
 
 MAX_SUGGESTED = 5  # findings of one check whose names are looked for; each is compared with every known name
+MAX_ANSWERED = 10  # errors that say what would be valid; a list may have 20 long names
 MAX_NAMED = 3  # of the nearest names that the sentence itself says
 
 
@@ -24,7 +25,11 @@ def field_errors(findings: Sequence[Finding], graph: Graph, others: Sequence[Cat
         others: catalogs of the other nodes, which may have what this one lacks, but lack something else.
     """
     suggested: dict[tuple[str, int], tuple[Scalar, ...]] = {}
-    return tuple(_field_error(finding, graph, others, suggested) for finding in findings)
+    told = (_field_error(finding, graph, others, suggested) for finding in findings)
+    return tuple(
+        error if number < MAX_ANSWERED or error.allowed is None else error.model_copy(update={"allowed": None})
+        for number, error in enumerate(told)
+    )
 
 
 def _field_error(

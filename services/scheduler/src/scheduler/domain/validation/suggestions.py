@@ -8,7 +8,7 @@ from heapq import nsmallest
 from contracts.catalog import Scalar
 
 MAX_NAMES = 20_000  # that are looked at; a folder of so many models is sorted by nobody
-MAX_COMPARED = 50  # that share the most with what was sought, and so are compared letter by letter
+MAX_COMPARED = 30  # that share the most with what was sought, and so are compared letter by letter
 MAX_NEAREST = 10
 MAX_LENGTH = 200  # characters
 LIKELY = 0.5  # of 1.0; below it a name is another, not a misspelt one

@@ -1,0 +1,115 @@
+"""What admins do about users, tiers, class rules and invites, for asyncio."""
+
+from collections.abc import AsyncIterator, Mapping
+
+from comfyfleet_client import access_calls, calls
+from comfyfleet_client.access_calls import CLASSES, PACKS
+from comfyfleet_client.access_results import ClassRules, Invite, NewInvite
+from comfyfleet_client.async_runner import AsyncRunner
+from comfyfleet_client.caller import Caller
+from comfyfleet_client.pages import PAGE, every
+from comfyfleet_client.results import Account, Tier
+
+
+class Admin:
+    """Users, tiers, class rules and invites, for admins."""
+
+    def __init__(self, caller: Caller, runner: AsyncRunner) -> None:
+        self._caller, self._runner = caller, runner
+
+    def users(
+        self,
+        *,
+        search: str | None = None,
+        tier: str | None = None,
+        role: str | None = None,
+        is_active: bool | None = None,
+        page: int = PAGE,
+    ) -> AsyncIterator[Account]:
+        """Accounts, newest first; ``search`` is a part of username or e-mail address."""
+        return self._runner.iterate(
+            every(
+                self._caller,
+                lambda cursor: calls.list_users(
+                    search=search, tier=tier, role=role, is_active=is_active, limit=page, cursor=cursor
+                ),
+            )
+        )
+
+    async def user(self, user_id: str) -> Account:
+        """One account."""
+        return await self._runner.run(self._caller.ask(calls.read_user(user_id)))
+
+    async def change_user(
+        self,
+        user_id: str,
+        *,
+        tier: str | None = None,
+        role: str | None = None,
+        is_active: bool | None = None,
+        limits: Mapping[str, float | str | None] | None = None,
+        shares_quota: bool | None = None,
+    ) -> Account:
+        """Change what is given. ``limits`` replaces all own limits of the user; {} takes them away.
+
+        ``shares_quota``: False gives the user a daily image quota of its own.
+        """
+        call = calls.change_user(
+            user_id, tier=tier, role=role, is_active=is_active, limits=limits, shares_quota=shares_quota
+        )
+        return await self._runner.run(self._caller.ask(call))
+
+    async def erase_user(self, user_id: str) -> None:
+        """Erase an account, everywhere and for good."""
+        await self._runner.run(self._caller.ask(calls.erase_user(user_id)))
+
+    async def tiers(self) -> tuple[Tier, ...]:
+        """Every tier, smallest first."""
+        return await self._runner.run(self._caller.ask(calls.list_tiers()))
+
+    async def change_tier(self, name: str, /, **limits: float | str | None) -> Tier:
+        """Change the limits that are named; None takes one away."""
+        return await self._runner.run(self._caller.ask(calls.change_tier(name, limits)))
+
+    async def class_rules(self) -> ClassRules:
+        """The rules in force about node classes and packs."""
+        return await self._runner.run(self._caller.ask(access_calls.read_class_rules()))
+
+    async def allow_class(self, name: str) -> ClassRules:
+        """Let every tenant use a node class, unless a denial forbids it."""
+        return await self._runner.run(self._caller.ask(access_calls.set_class_rule(CLASSES, name, "allow")))
+
+    async def deny_class(self, name: str) -> ClassRules:
+        """Let nobody use a node class."""
+        return await self._runner.run(self._caller.ask(access_calls.set_class_rule(CLASSES, name, "deny")))
+
+    async def reset_class(self, name: str) -> ClassRules:
+        """Remove the rule about a node class."""
+        return await self._runner.run(self._caller.ask(access_calls.reset_class_rule(CLASSES, name)))
+
+    async def allow_pack(self, name: str) -> ClassRules:
+        """Let every tenant use the classes of a pack, such as ``custom_nodes.my_pack``, unless a denial forbids it."""
+        return await self._runner.run(self._caller.ask(access_calls.set_class_rule(PACKS, name, "allow")))
+
+    async def deny_pack(self, name: str) -> ClassRules:
+        """Let nobody use the classes of a pack."""
+        return await self._runner.run(self._caller.ask(access_calls.set_class_rule(PACKS, name, "deny")))
+
+    async def reset_pack(self, name: str) -> ClassRules:
+        """Remove the rule about a pack."""
+        return await self._runner.run(self._caller.ask(access_calls.reset_class_rule(PACKS, name)))
+
+    def invites(self, *, page: int = PAGE) -> AsyncIterator[Invite]:
+        """Invites, newest first."""
+        return self._runner.iterate(
+            every(self._caller, lambda cursor: access_calls.list_invites(limit=page, cursor=cursor))
+        )
+
+    async def create_invite(self, *, tier: str | None = None, expires_in_days: int | None = None) -> NewInvite:
+        """Make an invite. Its token is in the answer and nowhere else; by default for tier free and 7 days."""
+        return await self._runner.run(self._caller.ask(access_calls.create_invite(tier, expires_in_days)))
+
+    async def revoke_invite(self, invite: Invite | NewInvite | str) -> None:
+        """Stop an invite from being used. Raises Conflict if it has made an account."""
+        invite_id = invite if isinstance(invite, str) else invite.id
+        await self._runner.run(self._caller.ask(access_calls.revoke_invite(invite_id)))

@@ -1,0 +1,142 @@
+"""Class rules, invites and own limits of single users, for admins."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from comfyfleet_client.access_results import ClassRules, Invite, Rules
+from comfyfleet_client.cli import parameters, show
+from comfyfleet_client.cli.account_commands import Json
+from comfyfleet_client.cli.admin_commands import Who, app, user_id
+from comfyfleet_client.cli.connection import open_client
+from comfyfleet_client.results import Account
+
+__all__ = ["app"]  # the commands of admins, with those of this module
+
+Name = Annotated[str, typer.Argument(help="A node class, or a pack such as custom_nodes.my_pack.")]
+
+
+@app.command("class-rules")
+def class_rules(context: typer.Context, *, json: Json = False) -> None:
+    """List the rules about node classes and packs."""
+    with open_client(context) as client:
+        _show_rules(client.admin.class_rules(), json=json)
+
+
+def _rule_command(verb: str, kind: str, says: str) -> None:
+    def command(context: typer.Context, name: Name, *, json: Json = False) -> None:
+        with open_client(context) as client:
+            change: Callable[[str], ClassRules] = getattr(client.admin, f"{verb}_{kind}")
+            _show_rules(change(name), json=json)
+
+    app.command(f"{verb}-{kind}", help=says)(command)
+
+
+_rule_command("allow", "class", "Let every tenant use a node class, unless a denial forbids it.")
+_rule_command("deny", "class", "Let nobody use a node class.")
+_rule_command("reset", "class", "Remove the rule about a node class.")
+_rule_command("allow", "pack", "Let every tenant use the classes of a pack, unless a denial forbids it.")
+_rule_command("deny", "pack", "Let nobody use the classes of a pack.")
+_rule_command("reset", "pack", "Remove the rule about a pack.")
+
+
+@app.command()
+def invites(
+    context: typer.Context,
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")] = 20,
+    json: Json = False,
+) -> None:
+    """List invites, newest first."""
+    with open_client(context) as client:
+        found = list(islice(client.admin.invites(page=min(limit, 100)), limit))
+    if json:
+        for invite in found:
+            show.as_json(invite)
+    else:
+        _show_invites(found)
+
+
+@app.command()
+def invite(
+    context: typer.Context,
+    *,
+    tier: Annotated[str | None, typer.Option(help="Of the account that it makes; free by default.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=90, help="It can be used for so many; 7 by default.")] = None,
+    json: Json = False,
+) -> None:
+    """Make an invite and print its token, this once."""
+    with open_client(context) as client:
+        made = client.admin.create_invite(tier=tier, expires_in_days=days)
+    if json:
+        show.as_json(made)
+    else:
+        show.note(f"Invite {made.id} (tier {made.tier}), until {show.moment(made.expires_at)}. It is not shown again:")
+        typer.echo(made.invite)
+
+
+@app.command()
+def revoke_invite(
+    context: typer.Context, invite_id: Annotated[str, typer.Argument(metavar="INVITE", help="Its id.")]
+) -> None:
+    """Stop an invite from being used."""
+    with open_client(context) as client:
+        client.admin.revoke_invite(invite_id)
+    typer.echo(f"Invite {invite_id} is revoked.")
+
+
+@app.command()
+def set_own_limits(
+    context: typer.Context,
+    user: Who,
+    limit: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="graph_policy=open; null for no limit.")],
+) -> None:
+    """Give a user limits of its own instead of its tier's; those that it has already stay."""
+    with open_client(context) as client:
+        before = client.admin.user(user_id(client, user))
+        own = {name: getattr(before.limits, name) for name in before.own_limits if hasattr(before.limits, name)}
+        _say_own(client.admin.change_user(before.id, limits=own | parameters.values(limit)))
+
+
+@app.command()
+def reset_own_limits(context: typer.Context, user: Who) -> None:
+    """Have the limits of its tier hold for a user again."""
+    with open_client(context) as client:
+        _say_own(client.admin.change_user(user_id(client, user), limits={}))
+
+
+@app.command()
+def unshare_quota(context: typer.Context, user: Who) -> None:
+    """Give a user a daily image quota of its own, though others registered from the same address."""
+    with open_client(context) as client:
+        changed = client.admin.change_user(user_id(client, user), shares_quota=False)
+    typer.echo(f"{changed.username} has a daily image quota of its own.")
+
+
+def _say_own(user: Account) -> None:
+    own = ", ".join(f"{name}={getattr(user.limits, name, '?')}" for name in user.own_limits)
+    typer.echo(f"{user.username} has {own or 'the limits of tier ' + user.tier}.")
+
+
+def _show_rules(rules: ClassRules, *, json: bool) -> None:
+    if json:
+        show.as_json(rules)
+        return
+    fixed = rules.from_settings
+    rows = [
+        (each.name.replace("_", " "), name, "settings" if name in getattr(fixed, each.name) else "admin")
+        for each in fields(Rules)
+        for name in getattr(rules, each.name)
+    ]
+    show.table(("rule", "name", "from"), rows)
+
+
+def _show_invites(found: Iterable[Invite]) -> None:
+    rows = [
+        (one.id, one.tier, show.moment(one.created_at), show.moment(one.expires_at), one.used_by or "-")
+        for one in found
+    ]
+    show.table(("id", "tier", "created", "expires", "used by"), rows)

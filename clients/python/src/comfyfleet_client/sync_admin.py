@@ -1,0 +1,115 @@
+"""What admins do about users, tiers, class rules and invites, for programs that wait."""
+
+from collections.abc import Iterator, Mapping
+
+from comfyfleet_client import access_calls, calls
+from comfyfleet_client.access_calls import CLASSES, PACKS
+from comfyfleet_client.access_results import ClassRules, Invite, NewInvite
+from comfyfleet_client.caller import Caller
+from comfyfleet_client.pages import PAGE, every
+from comfyfleet_client.results import Account, Tier
+from comfyfleet_client.sync_runner import SyncRunner
+
+
+class Admin:
+    """Users, tiers, class rules and invites, for admins."""
+
+    def __init__(self, caller: Caller, runner: SyncRunner) -> None:
+        self._caller, self._runner = caller, runner
+
+    def users(
+        self,
+        *,
+        search: str | None = None,
+        tier: str | None = None,
+        role: str | None = None,
+        is_active: bool | None = None,
+        page: int = PAGE,
+    ) -> Iterator[Account]:
+        """Accounts, newest first; ``search`` is a part of username or e-mail address."""
+        return self._runner.iterate(
+            every(
+                self._caller,
+                lambda cursor: calls.list_users(
+                    search=search, tier=tier, role=role, is_active=is_active, limit=page, cursor=cursor
+                ),
+            )
+        )
+
+    def user(self, user_id: str) -> Account:
+        """One account."""
+        return self._runner.run(self._caller.ask(calls.read_user(user_id)))
+
+    def change_user(
+        self,
+        user_id: str,
+        *,
+        tier: str | None = None,
+        role: str | None = None,
+        is_active: bool | None = None,
+        limits: Mapping[str, float | str | None] | None = None,
+        shares_quota: bool | None = None,
+    ) -> Account:
+        """Change what is given. ``limits`` replaces all own limits of the user; {} takes them away.
+
+        ``shares_quota``: False gives the user a daily image quota of its own.
+        """
+        call = calls.change_user(
+            user_id, tier=tier, role=role, is_active=is_active, limits=limits, shares_quota=shares_quota
+        )
+        return self._runner.run(self._caller.ask(call))
+
+    def erase_user(self, user_id: str) -> None:
+        """Erase an account, everywhere and for good."""
+        self._runner.run(self._caller.ask(calls.erase_user(user_id)))
+
+    def tiers(self) -> tuple[Tier, ...]:
+        """Every tier, smallest first."""
+        return self._runner.run(self._caller.ask(calls.list_tiers()))
+
+    def change_tier(self, name: str, /, **limits: float | str | None) -> Tier:
+        """Change the limits that are named; None takes one away."""
+        return self._runner.run(self._caller.ask(calls.change_tier(name, limits)))
+
+    def class_rules(self) -> ClassRules:
+        """The rules in force about node classes and packs."""
+        return self._runner.run(self._caller.ask(access_calls.read_class_rules()))
+
+    def allow_class(self, name: str) -> ClassRules:
+        """Let every tenant use a node class, unless a denial forbids it."""
+        return self._runner.run(self._caller.ask(access_calls.set_class_rule(CLASSES, name, "allow")))
+
+    def deny_class(self, name: str) -> ClassRules:
+        """Let nobody use a node class."""
+        return self._runner.run(self._caller.ask(access_calls.set_class_rule(CLASSES, name, "deny")))
+
+    def reset_class(self, name: str) -> ClassRules:
+        """Remove the rule about a node class."""
+        return self._runner.run(self._caller.ask(access_calls.reset_class_rule(CLASSES, name)))
+
+    def allow_pack(self, name: str) -> ClassRules:
+        """Let every tenant use the classes of a pack, such as ``custom_nodes.my_pack``, unless a denial forbids it."""
+        return self._runner.run(self._caller.ask(access_calls.set_class_rule(PACKS, name, "allow")))
+
+    def deny_pack(self, name: str) -> ClassRules:
+        """Let nobody use the classes of a pack."""
+        return self._runner.run(self._caller.ask(access_calls.set_class_rule(PACKS, name, "deny")))
+
+    def reset_pack(self, name: str) -> ClassRules:
+        """Remove the rule about a pack."""
+        return self._runner.run(self._caller.ask(access_calls.reset_class_rule(PACKS, name)))
+
+    def invites(self, *, page: int = PAGE) -> Iterator[Invite]:
+        """Invites, newest first."""
+        return self._runner.iterate(
+            every(self._caller, lambda cursor: access_calls.list_invites(limit=page, cursor=cursor))
+        )
+
+    def create_invite(self, *, tier: str | None = None, expires_in_days: int | None = None) -> NewInvite:
+        """Make an invite. Its token is in the answer and nowhere else; by default for tier free and 7 days."""
+        return self._runner.run(self._caller.ask(access_calls.create_invite(tier, expires_in_days)))
+
+    def revoke_invite(self, invite: Invite | NewInvite | str) -> None:
+        """Stop an invite from being used. Raises Conflict if it has made an account."""
+        invite_id = invite if isinstance(invite, str) else invite.id
+        self._runner.run(self._caller.ask(access_calls.revoke_invite(invite_id)))

@@ -1,0 +1,26 @@
+"""The operators' rules about node classes, from the database and from the settings."""
+
+import re
+
+from contracts.graph_policy.policy import NAME_MAX, PRINTABLE, ClassRules, OperatorRules
+
+
+def names_in(text: str | None) -> tuple[str, ...]:
+    """The names in a comma separated list, each once, sorted.
+
+    Raises:
+        ValueError: a name is too long or has a control character.
+    """
+    names = {part.strip() for part in (text or "").split(",")} - {""}
+    for name in names:
+        if len(name) > NAME_MAX or not re.fullmatch(PRINTABLE, name):
+            raise ValueError(f"names of 1 to {NAME_MAX} characters without control characters, comma separated")
+    return tuple(sorted(names))
+
+
+def in_force(stored: ClassRules, settings: ClassRules) -> OperatorRules:
+    """Both together. A name may be allowed in one and denied in the other: a denial wins."""
+    united = {
+        name: tuple(sorted({*getattr(stored, name), *getattr(settings, name)})) for name in ClassRules.model_fields
+    }
+    return OperatorRules(**united, from_settings=settings)

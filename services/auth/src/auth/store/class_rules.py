@@ -1,0 +1,58 @@
+"""The operators' rules about node classes in PostgreSQL."""
+
+from enum import StrEnum
+
+from chassis.statement import Connection, Statement
+from contracts.auth import RuleVerdict
+from contracts.graph_policy.policy import ClassRules
+
+
+class Subject(StrEnum):
+    """What a rule is about."""
+
+    CLASS = "class"
+    PACK = "pack"
+
+
+_FIELDS = {
+    (Subject.CLASS, RuleVerdict.ALLOW): "allowed_classes",
+    (Subject.CLASS, RuleVerdict.DENY): "denied_classes",
+    (Subject.PACK, RuleVerdict.ALLOW): "allowed_packs",
+    (Subject.PACK, RuleVerdict.DENY): "denied_packs",
+}
+_ALL = Statement("SELECT kind, name, verdict FROM class_rules ORDER BY name")
+_FIND = Statement("SELECT verdict FROM class_rules WHERE kind = :kind AND name = :name")
+_COUNT = Statement("SELECT count(*) FROM class_rules")
+_SAVE = Statement("""
+INSERT INTO class_rules (kind, name, verdict) VALUES (:kind, :name, :verdict)
+ON CONFLICT (kind, name) DO UPDATE SET verdict = excluded.verdict, changed_at = now()
+""")
+_REMOVE = Statement("DELETE FROM class_rules WHERE kind = :kind AND name = :name")
+
+
+async def read_rules(connection: Connection) -> ClassRules:
+    """Every rule, by name."""
+    found: dict[str, list[str]] = {field: [] for field in _FIELDS.values()}
+    for row in await _ALL.all(connection):
+        found[_FIELDS[Subject(row["kind"]), RuleVerdict(row["verdict"])]].append(row["name"])
+    return ClassRules.model_validate(found)
+
+
+async def find_verdict(connection: Connection, subject: Subject, name: str) -> RuleVerdict:
+    """What the rule about this name says, ``DEFAULT`` where there is none."""
+    verdict = await _FIND.value(connection, kind=subject, name=name)
+    return RuleVerdict.DEFAULT if verdict is None else RuleVerdict(verdict)
+
+
+async def count_rules(connection: Connection) -> int:
+    """How many rules there are."""
+    number: int = await _COUNT.value(connection)
+    return number
+
+
+async def save_verdict(connection: Connection, subject: Subject, name: str, verdict: RuleVerdict) -> None:
+    """Make or change the rule about this name; ``DEFAULT`` removes it."""
+    if verdict is RuleVerdict.DEFAULT:
+        await _REMOVE.run(connection, kind=subject, name=name)
+    else:
+        await _SAVE.run(connection, kind=subject, name=name, verdict=verdict)

@@ -1,0 +1,72 @@
+"""Invites in PostgreSQL. The database's clock decides whether one has expired."""
+
+from uuid import UUID
+
+from chassis.statement import Connection, Row, Statement
+from contracts.auth import Tier
+from contracts.registration import Invite
+
+_COLUMNS = "id, tier, created_by, created_at, expires_at, used_by, used_at"
+_WORKS = "used_by IS NULL AND expires_at > now()"
+_ADD = Statement(f"""
+INSERT INTO invites (digest, id, tier, created_by, expires_at)
+VALUES (:digest, :id, :tier, :created_by, now() + make_interval(days => :days::int)) RETURNING {_COLUMNS}
+""")  # noqa: S608 - constants only
+_PAGE = Statement(f"""
+SELECT {_COLUMNS} FROM invites WHERE :before::uuid IS NULL OR id < :before ORDER BY id DESC LIMIT :limit
+""")  # noqa: S608 - constants only
+_LOCK = Statement(f"SELECT {_COLUMNS} FROM invites WHERE id = :id FOR UPDATE")  # noqa: S608 - constants only
+_WORKING = Statement(f"SELECT 1 FROM invites WHERE digest = :digest AND {_WORKS}")  # noqa: S608 - constants only
+_SPEND = Statement(f"""
+UPDATE invites SET used_by = :used_by, used_at = now() WHERE digest = :digest AND {_WORKS} RETURNING {_COLUMNS}
+""")  # noqa: S608 - constants only
+_EXPIRE = Statement("""
+UPDATE invites SET expires_at = now() WHERE id = :id AND used_by IS NULL AND expires_at > now() RETURNING id
+""")
+_PRUNE = Statement("DELETE FROM invites WHERE expires_at < now() - interval '90 days'")
+
+
+async def add(
+    connection: Connection, invite_id: UUID, digest: bytes, *, tier: Tier, created_by: UUID, days: int
+) -> Invite:
+    """Keep a new invite."""
+    row = await _ADD.first(connection, id=invite_id, digest=digest, tier=tier, created_by=created_by, days=days)
+    assert row is not None  # noqa: S101 - an INSERT that returns nothing has raised
+    return _invite(row)
+
+
+async def list_page(connection: Connection, *, limit: int, before: UUID | None) -> tuple[tuple[Invite, ...], bool]:
+    """Up to ``limit`` invites, newest first, and whether there are more."""
+    rows = await _PAGE.all(connection, limit=limit + 1, before=before)
+    return tuple(map(_invite, rows[:limit])), len(rows) > limit
+
+
+async def lock(connection: Connection, invite_id: UUID) -> Invite | None:
+    """The invite of that id, which nobody else can use until the transaction ends."""
+    row = await _LOCK.first(connection, id=invite_id)
+    return _invite(row) if row else None
+
+
+async def works(connection: Connection, digest: bytes) -> bool:
+    """Whether the invite could be used now."""
+    return await _WORKING.value(connection, digest=digest) is not None
+
+
+async def spend(connection: Connection, digest: bytes, *, used_by: UUID) -> Invite | None:
+    """Use an invite up, unless the transaction is rolled back; None where it cannot be used (any more)."""
+    row = await _SPEND.first(connection, digest=digest, used_by=used_by)
+    return _invite(row) if row else None
+
+
+async def expire(connection: Connection, invite_id: UUID) -> bool:
+    """Have the invite expire now; whether it could still have been used."""
+    return await _EXPIRE.value(connection, id=invite_id) is not None
+
+
+async def prune(connection: Connection) -> None:
+    """Forget invites 90 days after they expired. The audit log still tells who made and used them."""
+    await _PRUNE.run(connection)
+
+
+def _invite(row: Row) -> Invite:
+    return Invite(**{**row, "tier": Tier(row["tier"])})

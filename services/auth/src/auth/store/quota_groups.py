@@ -1,0 +1,34 @@
+"""Which accounts registered from the same address. The address itself is never stored."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from chassis.ids import new_id
+from chassis.statement import Connection, Statement
+
+_JOIN = Statement("""
+INSERT INTO quota_groups AS kept (digest, id) VALUES (:digest, :id)
+ON CONFLICT (digest) DO UPDATE SET
+    id = CASE WHEN kept.began_at > now() - :lasts::interval THEN kept.id ELSE excluded.id END,
+    began_at = CASE WHEN kept.began_at > now() - :lasts::interval THEN kept.began_at ELSE now() END
+RETURNING id
+""")
+_ASSIGN = Statement("UPDATE users SET quota_group = :group WHERE id = :user_id")
+_PRUNE = Statement("DELETE FROM quota_groups WHERE began_at <= now() - :lasts::interval")
+
+
+async def join(connection: Connection, user_id: UUID, digest: bytes, *, lasts: timedelta) -> UUID:
+    """Put a new account into the group of its address: that of the last ``lasts``, or else a new one."""
+    group: UUID = await _JOIN.value(connection, digest=digest, id=new_id(), lasts=lasts)
+    await _ASSIGN.run(connection, user_id=user_id, group=group)
+    return group
+
+
+async def leave(connection: Connection, user_id: UUID) -> None:
+    """Take an account out of its group for good."""
+    await _ASSIGN.run(connection, user_id=user_id, group=None)
+
+
+async def prune(connection: Connection, *, lasts: timedelta) -> None:
+    """Forget which address a group belongs to, once no new account can join it."""
+    await _PRUNE.run(connection, lasts=lasts)

@@ -1,0 +1,72 @@
+"""Operators allow and deny node classes and packs."""
+
+from uuid import UUID
+
+from auth.domain.class_rules import in_force
+from auth.store import audit, class_rules, users
+from auth.store.audit import Entry
+from auth.store.class_rules import Subject
+from auth.usecases.acting_admin import require_admin
+from auth.usecases.announce import Announcer
+from chassis.postgres import Database
+from contracts.auth import ChangeClassRule, RuleVerdict, TooManyClassRules
+from contracts.graph_policy.policy import ClassRules, OperatorRules
+
+MAX_RULES = 1000  # of up to 800 bytes each: an answer stays below NATS's limit of 1 MiB
+
+
+class ClassRuleReader:
+    """Reads the rules in force.
+
+    Args:
+        settings: the rules of auth's settings, which hold beside those of the database.
+    """
+
+    def __init__(self, database: Database, settings: ClassRules) -> None:
+        self._database, self._settings = database, settings
+
+    async def read(self) -> OperatorRules:
+        """The rules of the database and of the settings together."""
+        async with self._database.single() as connection:
+            return in_force(await class_rules.read_rules(connection), self._settings)
+
+
+class ClassRuleChanger:
+    """Changes the rules of the database.
+
+    Args:
+        settings: the rules of auth's settings, which hold beside those of the database.
+    """
+
+    def __init__(self, database: Database, settings: ClassRules, announcer: Announcer) -> None:
+        self._database, self._settings, self._announcer = database, settings, announcer
+
+    async def change(self, actor_id: UUID, command: ChangeClassRule) -> OperatorRules:
+        """The rules in force afterwards. A rule that is so already is neither audited nor announced again.
+
+        Raises:
+            MissingScope: the actor is not an active admin.
+            TooManyClassRules: a new rule would exceed ``MAX_RULES``.
+        """
+        subject = Subject.CLASS if command.pack is None else Subject.PACK
+        name = command.class_name or command.pack or ""
+        async with self._database.direct() as connection:
+            await users.hold_admins(connection)
+            await require_admin(connection, actor_id)
+            before = await class_rules.find_verdict(connection, subject, name)
+            if before is command.verdict:
+                return in_force(await class_rules.read_rules(connection), self._settings)
+            if before is RuleVerdict.DEFAULT and await class_rules.count_rules(connection) >= MAX_RULES:
+                raise TooManyClassRules(limit=MAX_RULES)
+            await class_rules.save_verdict(connection, subject, name, command.verdict)
+            detail = {subject.value: name, "before": before, "after": command.verdict}
+            await audit.record(connection, Entry("class_rule.changed", actor_id, None, command.ip, detail))
+        return await self._announce()
+
+    async def _announce(self) -> OperatorRules:
+        """Say the committed rules, one process after another, so that the last message has the last change."""
+        async with self._database.direct() as connection:
+            await users.hold_admins(connection)
+            rules = in_force(await class_rules.read_rules(connection), self._settings)
+            await self._announcer.class_rules_changed(rules)
+        return rules

@@ -1,0 +1,97 @@
+"""Class rules and invites as the public API shows them."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from contracts.auth import Tier
+from contracts.graph_policy.policy import OperatorRules
+from contracts.registration import CreatedInvite, Invite
+
+_NO_RULES: dict[str, list[str]] = {
+    "allowed_classes": [], "denied_classes": [], "allowed_packs": [], "denied_packs": [],
+}  # fmt: skip
+_RULES = _NO_RULES | {"allowed_classes": ["RegexMatch"], "denied_packs": ["custom_nodes.my_pack"]}
+_INVITE = {
+    "id": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee",
+    "tier": "basic",
+    "created_by": "0199f2b0-7c3e-7a51-9d24-5a1be0c0aaaa",
+    "created_at": "2026-11-23T09:00:00Z",
+    "expires_at": "2026-11-30T09:00:00Z",
+}
+
+
+def _shown(example: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+class RulesBody(BaseModel):
+    """Rules about node classes and packs, by name."""
+
+    model_config = _shown(_NO_RULES)
+
+    allowed_classes: list[str]
+    denied_classes: list[str]
+    allowed_packs: list[str]
+    denied_packs: list[str]
+
+
+class ClassRulesBody(RulesBody):
+    """The rules in force; a denial wins over an allowance. Those of ``from_settings`` cannot be changed here."""
+
+    model_config = _shown(_RULES | {"from_settings": _NO_RULES | {"denied_packs": ["custom_nodes.my_pack"]}})
+
+    from_settings: RulesBody
+
+
+class InviteBody(BaseModel):
+    """An invite without its token. ``used_by`` is the account that it made, null while it has made none."""
+
+    model_config = _shown(_INVITE | {"used_by": None, "used_at": None})
+
+    id: UUID
+    tier: Tier
+    created_by: UUID | None
+    created_at: datetime
+    expires_at: datetime
+    used_by: UUID | None
+    used_at: datetime | None
+
+
+class InvitesBody(BaseModel):
+    """A page of invites, newest first; ``next_cursor`` is null on the last one."""
+
+    invites: list[InviteBody]
+    next_cursor: str | None
+
+
+class CreatedInviteBody(BaseModel):
+    """A new invite. ``invite`` is its token, shown this once: send it as ``invite`` to register."""
+
+    model_config = _shown(_INVITE | {"invite": "cfi_…"})
+
+    id: UUID
+    invite: str
+    tier: Tier
+    created_by: UUID | None
+    created_at: datetime
+    expires_at: datetime
+
+
+def present_rules(rules: OperatorRules) -> ClassRulesBody:
+    """The public body of the rules in force."""
+    return ClassRulesBody.model_validate(rules.model_dump(mode="json"))
+
+
+def present_invites(invites: Iterable[Invite], next_cursor: str | None) -> InvitesBody:
+    """A page of invites."""
+    return InvitesBody(invites=[InviteBody(**invite.model_dump()) for invite in invites], next_cursor=next_cursor)
+
+
+def present_created_invite(created: CreatedInvite) -> CreatedInviteBody:
+    """A new invite with its token."""
+    fields = created.invite.model_dump(exclude={"used_by", "used_at"})
+    return CreatedInviteBody(invite=created.token.get_secret_value(), **fields)

@@ -1,0 +1,88 @@
+"""A job that kills its node hurts two nodes at most, and nobody else's jobs."""
+
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.e2e.test_deletion import database_of
+from tests.kit.fleet import Fleet, running_fleet
+
+pytestmark = pytest.mark.chaos
+
+BYSTANDERS = 12
+KILLERS = {
+    "process": ("SimExit", {}, "node.lost"),
+    "worker": ("SimKillWorker", {}, "node.fault"),
+    "freeze": ("SimFreeze", {"seconds": 40}, "node.lost"),
+}
+
+
+def graph(class_type: str, color: int, **inputs: Any) -> dict[str, Any]:
+    return {
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 16, "height": 16, "batch_size": 1, "color": color}},
+        "2": {"class_type": class_type, "inputs": {"image": ["1", 0], **inputs}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "picture"}},
+    }
+
+
+async def attempts_of(fleet: Fleet, job_id: str) -> list[dict[str, Any]]:
+    """Every attempt at a job, as the scheduler keeps it."""
+    sql = await asyncpg.connect(database_of(fleet, "scheduler"))
+    try:
+        rows = await sql.fetch(
+            """SELECT node, prompt_id::text, node_died, gpu_seconds, error->>'code' AS code FROM attempts
+            WHERE job_id = $1::uuid ORDER BY attempt""",
+            job_id,
+        )
+    finally:
+        await sql.close()
+    return [dict(row) for row in rows]
+
+
+@pytest.mark.parametrize("killer", KILLERS)
+async def test_a_killer_takes_two_nodes_at_most_and_others_go_on(killer: str) -> None:
+    class_type, inputs, code = KILLERS[killer]
+    async with running_fleet(
+        "--nodes", "3", "--step-ms", "10",
+        EXECUTOR_REPLY_S="1", EXECUTOR_UNREACHABLE_S="3", EXECUTOR_STALLED_S="5", EXECUTOR_STOP_WITHIN_S="1",
+    ) as fleet:  # fmt: skip
+        bystander = fleet.new_user("bystander", "enterprise")
+        attacker = fleet.new_user("attacker", "enterprise")
+        pids = {f"node-{number}": fleet.pid(f"node-{number}") for number in (1, 2, 3)}
+        async with fleet.client(bystander) as others, fleet.client(attacker) as client:
+            job_id = (await fleet.submit(client, workflow=graph(class_type, 1, **inputs)))["job_id"]
+            jobs = [
+                (await fleet.submit(others, workflow=graph("SimSleep", color, seconds=0.5)))["job_id"]
+                for color in range(BYSTANDERS)
+            ]
+            ended = await fleet.ended(client, job_id)
+            for other in jobs:
+                assert (await fleet.ended(others, other))["status"] == "completed"
+            used = (await client.get("/usage")).json()["usage"]
+        assert (ended["status"], ended["error"]["code"], ended["attempt"]) == ("failed", "job.poison", 2)
+        attempts = await attempts_of(fleet, job_id)
+        assert [(one["node_died"], one["code"]) for one in attempts] == [(True, code)] * 2
+        hit = {one["node"] for one in attempts}
+        assert len(hit) == 2
+        (spared,) = pids.keys() - hit
+        assert fleet.pid(spared) == pids[spared]
+        if killer == "process":  # the fault fired: the two others are new processes
+            for node in hit:
+                await fleet.replaced(node, pids[node])
+        seen = await prompts_of(fleet, spared)
+        assert seen
+        assert not seen & {one["prompt_id"] for one in attempts}
+        assert sum(day["images"] for day in used) == 0
+        spent = sum(one["gpu_seconds"] for one in attempts)
+        assert sum(day["gpu_seconds"] for day in used) == pytest.approx(spent, abs=0.1)  # it is rounded for people
+        assert all(one["gpu_seconds"] > 0 for one in attempts)
+
+
+async def prompts_of(fleet: Fleet, node: str) -> set[str]:
+    """Every prompt that a simulated node has taken since it started."""
+    url = fleet.nodes[int(node.partition("-")[2]) - 1]
+    async with httpx.AsyncClient(timeout=20) as http:
+        ledger = (await http.get(f"{url}/simnode/ledger")).json()
+    return {prompt["prompt_id"] for prompt in ledger["prompts"]}

@@ -1,0 +1,41 @@
+"""Every code of a failed job is documented."""
+
+from types import ModuleType
+
+import pytest
+
+import executor.domain.verdict
+import executor.usecases.post_prompt
+import executor.usecases.run_attempt
+import executor.usecases.stage_inputs
+import executor.usecases.store_output
+import executor.usecases.storing
+import executor.usecases.watch_prompt
+import scheduler.domain.settlement
+import scheduler.usecases.expire_jobs
+from contracts.scheduler import JOB_ERRORS, JobError
+from executor.domain.verdict import Verdict
+
+UNSEEN = {"node.withdrawn"}  # of attempts that operators ended; their jobs go on
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        executor.domain.verdict,
+        executor.usecases.post_prompt,
+        executor.usecases.run_attempt,
+        executor.usecases.stage_inputs,
+        executor.usecases.store_output,
+        executor.usecases.storing,
+        executor.usecases.watch_prompt,
+        scheduler.domain.settlement,
+        scheduler.usecases.expire_jobs,
+    ],
+    ids=lambda module: module.__name__,
+)
+def test_the_codes_of_failed_jobs_are_documented(module: ModuleType) -> None:
+    errors = [value.error if isinstance(value, Verdict) else value for value in vars(module).values()]
+    codes = {error.code for error in errors if isinstance(error, JobError)}
+    assert codes
+    assert codes <= JOB_ERRORS.keys() | UNSEEN

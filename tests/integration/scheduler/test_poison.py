@@ -1,0 +1,170 @@
+"""A job whose node died with it is tried once more, elsewhere, and then never again."""
+
+import pytest
+
+from contracts.operations import JobOrder, NodeOrder
+from contracts.scheduler import JobState, Outcome
+from tests.integration.scheduler.conftest import BROKEN, COMMON, World
+from tests.integration.scheduler.operator import Operator
+
+DEATH = {"node_died": True}
+
+
+async def spent(world: World, tenant: object) -> tuple[float, float]:
+    """GPU-seconds of the tenant's days, and its virtual time."""
+    row = await world.system.sql.fetchrow(
+        """SELECT t.vtime, (SELECT coalesce(sum(gpu_seconds), 0) FROM usage_days u WHERE u.tenant_id = t.id) AS used
+        FROM tenants t WHERE t.id = $1""",
+        tenant,
+    )
+    return row["used"], row["vtime"]
+
+
+async def let_pass(world: World, job_id: object, seconds: int) -> None:
+    """Have the time for which a job avoids a node be over so many seconds sooner."""
+    sql = "UPDATE jobs SET avoid_until = avoid_until - make_interval(secs => $2) WHERE id = $1"
+    await world.system.sql.execute(sql, job_id, seconds)
+
+
+async def test_a_job_whose_node_died_twice_fails_and_no_third_node_sees_it(world: World) -> None:
+    model, tenant = "killer.safetensors", world.tenant()
+    first, second, third = [await world.node(model) for _ in range(3)]
+    await world.until_offered(model)
+    job_id = await world.job(tenant, model=model, images=4)
+    began = (await spent(world, tenant))[1]
+    given = await first.claim()
+    assert await first.start(given.ref)
+    assert await first.finish(given.ref, Outcome.NODE_FAULT, gpu_seconds=7, **DEATH)
+    assert await first.ask() is None
+    again = await second.claim()
+    assert (again.ref.job_id, again.ref.attempt) == (job_id, 2)
+    assert await second.start(again.ref)
+    assert await second.finish(again.ref, Outcome.NODE_FAULT, gpu_seconds=5, **DEATH)
+    job = await world.read(tenant, job_id)
+    assert job.error is not None
+    assert (job.state, job.error.code, job.attempt) == (JobState.FAILED, "job.poison", 2)
+    assert [await node.ask() for node in (first, second, third)] == [None] * 3
+    assert await world.causes(tenant, job_id) == [
+        "submitted",
+        *("claimed", "started", "node_fault"),
+        *("claimed", "started", "poisoned"),
+    ]
+    assert (job.images, await world.images(tenant)) == (0, 0)
+    used, vtime = await spent(world, tenant)
+    assert (used, vtime - began) == pytest.approx((12, 12))
+
+
+async def test_a_death_said_again_is_counted_and_charged_once(world: World) -> None:
+    model, tenant = "again.safetensors", world.tenant()
+    first, second = [await world.node(model) for _ in range(2)]
+    await world.until_offered(model)
+    job_id = await world.job(tenant, model=model)
+    given = await first.claim()
+    assert await first.finish(given.ref, Outcome.NODE_FAULT, gpu_seconds=3, **DEATH)
+    assert not await first.finish(given.ref, Outcome.NODE_FAULT, gpu_seconds=3, **DEATH)
+    again = await second.claim()
+    assert await second.finish(again.ref)
+    assert (await world.read(tenant, job_id)).state is JobState.SUCCEEDED
+    assert (await spent(world, tenant))[0] == pytest.approx(3 + 1)
+
+
+async def test_a_node_that_died_goes_on_with_other_jobs_while_the_retry_waits_for_another_node(world: World) -> None:
+    model, tenant, other = "mixed.safetensors", world.tenant(), world.tenant()
+    first, second = [await world.node(model) for _ in range(2)]
+    await world.until_offered(model)
+    killer = await world.job(tenant, model=model, priority=100)
+    given = await first.claim()
+    assert given.ref.job_id == killer
+    innocents = [await world.job(whose, model=model) for whose in (tenant, other)]
+    assert await first.finish(given.ref, Outcome.NODE_FAULT, **DEATH)
+    taken = []
+    for _ in innocents:
+        found = await first.claim()
+        taken.append(found.ref.job_id)
+        assert await first.finish(found.ref)
+    assert sorted(taken) == sorted(innocents)
+    assert await first.ask() is None
+    again = await second.claim()
+    assert again.ref.job_id == killer
+    assert await second.finish(again.ref)
+
+
+async def test_the_only_node_that_can_run_a_job_gets_its_retry_at_once(world: World) -> None:
+    model, tenant, node = "single.safetensors", world.tenant(), await world.node("single.safetensors")
+    await world.node(COMMON)  # online, and of no use
+    cordoned = await world.node(model)
+    await world.until_offered(model)
+    await Operator(world.system.bus).node(cordoned.name, NodeOrder.CORDON)
+    job_id = await world.job(tenant, model=model)
+    given = await node.claim()
+    assert await node.finish(given.ref, Outcome.NODE_FAULT, **DEATH)
+    again = await node.ask()
+    assert again is not None
+    assert (again.ref.job_id, again.ref.attempt) == (job_id, 2)
+    assert await node.finish(again.ref)
+
+
+async def test_a_retry_that_no_other_node_takes_goes_back_to_its_node_after_a_while(world: World) -> None:
+    model, tenant = "patience.safetensors", world.tenant()
+    node, _ = [await world.node(model) for _ in range(2)]
+    await world.until_offered(model)
+    job_id = await world.job(tenant, model=model)
+    given = await node.claim()
+    assert await node.finish(given.ref, Outcome.NODE_FAULT, **DEATH)
+    await let_pass(world, job_id, 100)
+    assert await node.ask() is None
+    await let_pass(world, job_id, 21)
+    again = await node.claim()
+    assert again.ref.job_id == job_id
+    assert await node.finish(again.ref)
+
+
+async def test_other_faults_of_nodes_keep_all_attempts(world: World) -> None:
+    model, tenant = "faulty.safetensors", world.tenant()
+    nodes = [await world.node(model) for _ in range(3)]
+    await world.until_offered(model)
+    job_id = await world.job(tenant, model=model)
+    for node, more in zip(nodes, (DEATH, {}, {}), strict=True):
+        given = await node.claim()
+        assert await node.finish(given.ref, Outcome.NODE_FAULT, **more)
+    job = await world.read(tenant, job_id)
+    assert (job.state, job.error, job.attempt) == (JobState.FAILED, BROKEN, 3)
+    assert (await world.causes(tenant, job_id))[-1] == "attempts_exhausted"
+
+
+async def test_an_operator_who_takes_a_job_from_its_node_does_not_count_as_a_death(world: World) -> None:
+    model, tenant = "withdrawn.safetensors", world.tenant()
+    nodes = [await world.node(model) for _ in range(3)]
+    await world.until_offered(model)
+    job_id = await world.job(tenant, model=model)
+    given = await nodes[0].claim()
+    assert await nodes[0].finish(given.ref, Outcome.NODE_FAULT, **DEATH)
+    given = await nodes[1].claim()
+    await Operator(world.system.bus).job(job_id, JobOrder.REQUEUE)
+    given = await nodes[2].claim()
+    assert given.ref.attempt == 3
+    assert await nodes[2].finish(given.ref)
+    assert (await world.read(tenant, job_id)).state is JobState.SUCCEEDED
+
+
+async def test_a_job_cancelled_while_its_node_dies_stays_cancelled_and_is_charged(world: World) -> None:
+    model, tenant, node = "called-off.safetensors", world.tenant(), await world.node("called-off.safetensors")
+    await world.until_offered(model)
+    job_id = await world.job(tenant, model=model)
+    given = await node.claim()
+    assert (await world.cancel(tenant, job_id)).state is JobState.CANCELLED
+    assert await node.finish(given.ref, Outcome.NODE_FAULT, gpu_seconds=4, **DEATH)
+    assert (await world.read(tenant, job_id)).state is JobState.CANCELLED
+    assert (await spent(world, tenant))[0] == pytest.approx(4)
+
+
+async def test_progress_never_falls_within_an_attempt(world: World) -> None:
+    model, tenant, node = "progress.safetensors", world.tenant(), await world.node("progress.safetensors")
+    await world.until_offered(model)
+    job_id = await world.job(tenant, model=model)
+    given = await node.claim()
+    assert await node.start(given.ref)
+    await node.beat(given.ref, progress=70)
+    await node.beat(given.ref, progress=40)
+    assert (await world.read(tenant, job_id)).progress == 70
+    assert await node.finish(given.ref)

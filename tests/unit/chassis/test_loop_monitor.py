@@ -1,0 +1,65 @@
+"""What is told of an event loop that was held."""
+
+import asyncio
+from time import monotonic
+
+from structlog.testing import capture_logs
+
+from chassis.loop_monitor import BOUNDS_S, STALL_S, LoopMonitor
+from tests.kit.waiting import until
+
+
+def test_wake_ups_are_counted_by_how_late_they_were() -> None:
+    monitor = LoopMonitor()
+    for late_s in (0.0001, 0.005, 0.02, 0.05, 60.0):
+        monitor.note(late_s, 0.01, now=1.0)
+    assert sum(monitor.counts) == 5
+    assert monitor.counts[0] == 2
+    assert monitor.counts[BOUNDS_S.index(0.025)] == 1
+    assert monitor.counts[BOUNDS_S.index(0.05)] == 1
+    assert monitor.counts[-1] == 1
+
+
+def test_the_longest_stall_is_kept_and_short_delays_are_no_stalls() -> None:
+    monitor = LoopMonitor()
+    for late_s in (0.049, 0.3, 0.06):
+        monitor.note(late_s, 0.01, now=1.0)
+    assert (monitor.longest_s, monitor.stalls) == (0.3, 2)
+
+
+def test_an_overloaded_service_warns_once_a_second() -> None:
+    monitor = LoopMonitor()
+    with capture_logs() as logs:
+        for now in (1.0, 1.2, 1.9, 2.1, 2.2):
+            monitor.note(0.2, 0.01, now)
+    warnings = [line for line in logs if line["event"] == "loop.stalled"]
+    assert [(line["ms"], line["cpu_ms"], line["stalls"]) for line in warnings] == [(200.0, 10.0, 1), (200.0, 10.0, 4)]
+
+
+async def test_it_measures_while_its_block_runs_and_no_longer() -> None:
+    monitor = LoopMonitor(every_s=0.001)
+
+    async def measured() -> bool:
+        return sum(monitor.counts) >= 3
+
+    with monitor.running():
+        await until(measured)
+    counted = sum(monitor.counts)
+    later = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.01, later.set)  # behind every wake-up that could still be due
+    await later.wait()
+    assert sum(monitor.counts) == counted
+
+
+async def test_a_loop_that_computes_is_held_for_at_least_as_long() -> None:
+    monitor = LoopMonitor(every_s=0.001)
+
+    async def noticed() -> bool:
+        return monitor.stalls > 0
+
+    with monitor.running():
+        until_then = monotonic() + STALL_S * 2
+        while monotonic() < until_then:
+            pass
+        await until(noticed)
+    assert monitor.longest_s >= STALL_S

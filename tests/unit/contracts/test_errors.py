@@ -1,0 +1,29 @@
+"""What is told of a message of another shape."""
+
+import pytest
+from pydantic import ValidationError
+
+from contracts.scheduler import ReadJob
+from contracts.wire.errors import MAX_COUNTED_ERRORS, MAX_FIELD_ERRORS, MAX_POINTER, FieldError, field_errors
+
+
+def errors_of(sent: dict[str, object]) -> tuple[FieldError, ...]:
+    with pytest.raises(ValidationError) as raised:
+        ReadJob.model_validate(sent)
+    return field_errors(raised.value)
+
+
+def test_the_first_hundred_errors_are_told() -> None:
+    errors = errors_of({f"k{number}": 1 for number in range(MAX_FIELD_ERRORS * 2)})
+    assert len(errors) == MAX_FIELD_ERRORS
+    assert errors[0].pointer == "/job_id"
+
+
+def test_of_very_many_errors_only_the_number_is_told() -> None:
+    (error,) = errors_of({f"k{number}": 1 for number in range(MAX_COUNTED_ERRORS * 50)})
+    assert (error.code, str(MAX_COUNTED_ERRORS * 50 + 1) in error.message) == ("too_many_errors", True)
+
+
+def test_a_pointer_does_not_repeat_a_long_key() -> None:
+    errors = errors_of({"k" * 1_000_000: 1})
+    assert max(len(error.pointer) for error in errors) == MAX_POINTER
