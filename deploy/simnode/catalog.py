@@ -8,7 +8,9 @@ from simnode.nodes import (
     filters,
     latents,
     loaders,
+    motion,
     pictures,
+    reaching,
     sampling,
     saving,
     text,
@@ -24,7 +26,10 @@ class Catalog:
     """Node classes by name, without the hidden ones."""
 
     def __init__(self, without: frozenset[str] = frozenset(), filler_classes: int = 0) -> None:
-        groups = (loaders, latents, sampling, tiling, pictures, filters, dynamic, saving, text, audio, trials)
+        groups = (
+            loaders, latents, sampling, tiling, pictures, filters, dynamic, saving, motion, text, audio, reaching,
+            trials,
+        )  # fmt: skip
         classes: list[NodeClass] = [one for group in groups for one in group.CLASSES]
         classes += fillers.classes(filler_classes)
         self._classes = {one.name: one for one in classes if one.name not in without}

@@ -51,6 +51,16 @@ class Folders:
         with os.scandir(self.root / "input") as entries:
             return sorted(entry.name for entry in entries if entry.is_file())
 
+    def input_folders(self) -> list[str]:
+        """Folders anywhere in ``input``, as paths below it, sorted."""
+        base = self.root / "input"
+        return sorted(path.relative_to(base).as_posix() for path in base.rglob("*") if path.is_dir())
+
+    def written_models(self, kind: str) -> list[str]:
+        """Names of the model files that lie in a model folder of ``output``, sorted."""
+        base = self.root / "output" / kind
+        return sorted(path.relative_to(base).as_posix() for path in base.rglob("*.safetensors"))
+
 
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path stays in a folder once ``..`` is resolved; links are not followed, as in ComfyUI."""

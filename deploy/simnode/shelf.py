@@ -4,7 +4,12 @@ import random
 
 from simnode.folders import Folders
 from simnode.settings import Settings
+from simnode.wire import Document
 
+WRITTEN = {
+    name: name if name != "text_encoders" else "clip"
+    for name in ("checkpoints", "text_encoders", "vae", "diffusion_models", "loras")
+}  # kinds of model that ComfyUI also looks for in its output folder, and the folder's name there
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 MODEL_FOLDERS = (
@@ -30,19 +35,36 @@ class Shelf:
 
     def models(self, folder: str) -> list[str] | None:
         """File names in a model folder; None if there is no such folder."""
-        return list(self._models.get(folder, [])) if folder in MODEL_FOLDERS else None
+        return sorted({file["name"] for file in self.model_files(folder)}) if folder in MODEL_FOLDERS else None
+
+    def model_folders(self, folder: str) -> list[str]:
+        """Where the files of a kind of model are: installed ones first, then, for some kinds, in the output folder."""
+        places = [self.folders.root / "models" / folder]
+        if folder in WRITTEN:
+            places.append(self.folders.root / "output" / WRITTEN[folder])
+        return [str(place) for place in places]
+
+    def model_files(self, folder: str) -> list[Document]:
+        """The files of a kind of model, with the index of the folder that each is in."""
+        written = self.folders.written_models(WRITTEN[folder]) if folder in WRITTEN else []
+        found = [(name, 0) for name in self._models.get(folder, [])] + [(name, 1) for name in written]
+        return [{"name": name, "pathIndex": index} for name, index in found]
 
     def checkpoints(self) -> list[str]:
         """Checkpoint file names."""
-        return list(self._models["checkpoints"])
+        return self.models("checkpoints") or []
 
     def loras(self) -> list[str]:
         """LoRA file names."""
-        return list(self._models["loras"])
+        return self.models("loras") or []
 
     def vaes(self) -> list[str]:
         """VAE file names and the built-in ``pixel_space``, which needs no file."""
-        return [*self._models["vae"], "pixel_space"]
+        return [*(self.models("vae") or []), "pixel_space"]
+
+    def input_folders(self) -> list[str]:
+        """Folders in the input folder."""
+        return self.folders.input_folders()
 
     def input_files(self) -> list[str]:
         """Names in the input folder."""

@@ -6,6 +6,7 @@ import pytest
 
 import executor.domain.verdict
 import executor.usecases.post_prompt
+import executor.usecases.prepare_prompt
 import executor.usecases.run_attempt
 import executor.usecases.stage_inputs
 import executor.usecases.store_output
@@ -24,6 +25,7 @@ UNSEEN = {"node.withdrawn"}  # of attempts that operators ended; their jobs go o
     [
         executor.domain.verdict,
         executor.usecases.post_prompt,
+        executor.usecases.prepare_prompt,
         executor.usecases.run_attempt,
         executor.usecases.stage_inputs,
         executor.usecases.store_output,

@@ -20,13 +20,10 @@ SOURCES = sorted(
 )
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base", "types", "core", "manager", "shared"}
 OUR_NOUNS = re.compile(r"\b\w*(job|attempt|lease|tenant_id|prompt|workflow|artifact|comfy)\w*\b", re.IGNORECASE)
-MAX_LINES, CHASSIS_MODULES, CHASSIS_LINES = 300, 20, 2400  # decision record 0005
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_does_one_thing(path: Path) -> None:
-    limit = 700 if path.parent.name == "contracts" else MAX_LINES  # a vocabulary is a list
-    assert len(path.read_text().splitlines()) <= limit
+def test_module_is_named_by_its_job(path: Path) -> None:
     assert path.stem not in FORBIDDEN_NAMES
 
 
@@ -43,13 +40,6 @@ def test_services_have_the_same_anatomy(service: str) -> None:
     for name in ("__init__.py", "__main__.py", "app.py", "settings.py", "domain", "usecases"):
         assert (package / name).exists(), name
     assert (ROOT / "services" / service / "README.md").exists()
-
-
-def test_the_chassis_stays_small() -> None:
-    modules = [path for path in CHASSIS.glob("*.py") if path.name != "__init__.py"]
-    assert len(modules) <= CHASSIS_MODULES
-    assert sum(len(path.read_text().splitlines()) for path in modules) <= CHASSIS_LINES
-    assert (CHASSIS / "__init__.py").read_text().count("import") == 0
 
 
 def test_the_chassis_knows_none_of_our_nouns() -> None:

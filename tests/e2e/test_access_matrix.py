@@ -129,6 +129,7 @@ ROWS: dict[str, Row] = {
     "GET /api/v1/admin/users/{user_id}/usage": admins(),
     "GET /api/v1/admin/stats": admins(),
     "GET /api/v1/admin/audit": admins(),
+    "GET /api/v1/admin/dead-letters": admins(),
     "GET /api/v1/admin/nodes": admins(),
     "POST /api/v1/admin/nodes/{node}/cordon": admins(404),
     "POST /api/v1/admin/nodes/{node}/uncordon": admins(404),

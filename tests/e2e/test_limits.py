@@ -25,7 +25,7 @@ def slow(seconds: float) -> dict[str, Any]:
 
 @simulated_only
 async def test_one_image_of_quota_left_is_given_to_exactly_one_of_thirty(fleet: Fleet) -> None:
-    async with fleet.client(fleet.new_user("quota", "free")) as client:
+    async with fleet.client(fleet.new_user("quota", "free", graph_policy="open")) as client:
         running = await fleet.submit(client, workflow=slow(120))  # holds the one slot: what follows waits
         await fleet.submit(client, **PICTURE, num_images=8)  # 1 + 8 of 10
         for _ in range(ROUNDS):
@@ -47,7 +47,7 @@ async def test_the_queue_cap_holds(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("queuer", "free")) as client:
         me = (await client.get("/auth/me")).json()
         async with fleet.client(fleet.credentials["admin_key"]) as admin:
-            plenty = {"limits": {"images_per_day": 1000, "requests_per_minute": 1_000_000}}
+            plenty = {"limits": {"images_per_day": 1000, "requests_per_minute": 1_000_000, "graph_policy": "open"}}
             assert (await admin.patch(f"/admin/users/{me['id']}", json=plenty)).status_code == 200
         running = await fleet.submit(client, workflow=slow(120))
 
@@ -68,7 +68,7 @@ async def test_the_queue_cap_holds(fleet: Fleet) -> None:
 
 @simulated_only
 async def test_a_free_tenant_runs_one_job_at_a_time(fleet: Fleet) -> None:
-    async with fleet.client(fleet.new_user("single", "free")) as client:
+    async with fleet.client(fleet.new_user("single", "free", graph_policy="open")) as client:
         jobs = [await fleet.submit(client, workflow=slow(0.3 + n / 100)) for n in range(4)]
         ended = [await fleet.ended(client, job["job_id"]) for job in jobs]
     spans = sorted((job["started_at"], job["completed_at"]) for job in ended)
@@ -78,7 +78,7 @@ async def test_a_free_tenant_runs_one_job_at_a_time(fleet: Fleet) -> None:
 
 @simulated_only
 async def test_a_basic_tenant_runs_two_jobs_at_a_time(fleet: Fleet) -> None:
-    async with fleet.client(fleet.new_user("double", "basic")) as client:
+    async with fleet.client(fleet.new_user("double", "basic", graph_policy="open")) as client:
         jobs = [await fleet.submit(client, workflow=slow(0.3 + n / 100)) for n in range(4)]
         ended = [await fleet.ended(client, job["job_id"]) for job in jobs]
     spans = [(job["started_at"], job["completed_at"]) for job in ended]
@@ -92,7 +92,7 @@ async def test_what_failed_costs_nothing(fleet: Fleet) -> None:
     failing = slow(0) | {
         "2": {"class_type": "SimFail", "inputs": {"image": ["1", 0], "message": "boom", "exception_type": "ValueError"}}
     }
-    async with fleet.client(fleet.new_user("unlucky", "free")) as client:
+    async with fleet.client(fleet.new_user("unlucky", "free", graph_policy="open")) as client:
         first = await client.post("/jobs", json={"workflow": failing})
         assert first.headers["x-quota-remaining"] == "9"
         ended = await fleet.ended(client, first.json()["job_id"])

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+import nats
+from contracts.permissions import inbox_prefix
+from contracts.scheduler import FINISH_ATTEMPT
 from tests.e2e.conftest import simulated_only
 from tests.e2e.test_cli import REFUSED, Person, Said
 from tests.e2e.test_identity import PASSWORD, slow
@@ -111,6 +114,42 @@ async def test_a_drained_node_loses_its_job_to_the_other_and_the_owner_pays_once
         assert "POST" not in (await person.does("usage", **key)).text  # a table for people
     (entry, *_) = await operator.does("audit", "--action", "node.drain")
     assert entry["detail"]["node"] == first
+
+
+async def test_messages_that_could_not_be_handled_are_listed_page_by_page(fleet: Fleet, operator: Operator) -> None:
+    node = (await operator.does("nodes"))[0]["node"]
+    user, password = await asyncio.to_thread(executor_login, fleet, node)
+    connection = await nats.connect(
+        fleet.credentials["nats_url"],
+        user=user,
+        password=password,
+        inbox_prefix=inbox_prefix("executor", node).encode(),
+    )
+    try:
+        for number in range(3):
+            subject = FINISH_ATTEMPT.subject(key=node)
+            reply = await connection.request(subject, b"no json %d" % number, timeout=5)
+            assert (reply.headers or {})["Nats-Service-Error"] == "message.invalid"
+    finally:
+        await connection.close()
+    found = await operator.does("dead-letters", "--node", node, "-n", "3")
+    assert [letter["excerpt"] for letter in found] == ["no json 2", "no json 1", "no json 0"]
+    assert "message.invalid" in (await operator.runs("dead-letters", "--node", node)).text
+    async with fleet.client(fleet.credentials["admin_key"]) as admin:
+        page = (await admin.get("/admin/dead-letters", params={"node": node, "limit": 2})).json()
+        assert [letter["id"] for letter in page["dead_letters"]] == [letter["id"] for letter in found[:2]]
+        query = {"node": node, "limit": 2, "cursor": page["next_cursor"]}
+        assert (await admin.get("/admin/dead-letters", params=query)).json()["dead_letters"][0]["id"] == found[2]["id"]
+        assert (await admin.get("/admin/dead-letters", params=query | {"node": "other"})).status_code == 422
+
+
+def executor_login(fleet: Fleet, node: str) -> tuple[str, str]:
+    """The NATS login of a node's executor."""
+    for path in (fleet.state / "env").glob("executor*.env"):
+        settings = dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+        if settings.get("EXECUTOR_NODE") == node:
+            return settings["EXECUTOR_NATS_USER"], settings["EXECUTOR_NATS_PASSWORD"]
+    raise LookupError(node)
 
 
 async def test_jobs_are_held_moved_up_released_and_run_again(fleet: Fleet, person: Person, operator: Operator) -> None:

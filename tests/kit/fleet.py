@@ -143,8 +143,8 @@ class Fleet:
             faults = (await client.get(f"{self.nodes[node]}/simnode/faults")).json()["faults"]
         return sum(entry["fired"] for entry in faults if entry["name"] == fault)
 
-    def new_user(self, name: str, tier: str) -> str:
-        """A fresh user's key, made the way an operator makes one."""
+    def new_user(self, name: str, tier: str, *, graph_policy: str | None = None) -> str:
+        """A fresh user's key, made the way an operator makes one; its tier's graph policy unless given."""
         settings = dict(
             line.split("=", 1) for line in (self.state / "env/auth.env").read_text().splitlines() if "=" in line
         )
@@ -154,15 +154,21 @@ class Fleet:
         )  # fmt: skip
         user = json.loads(made.stdout.splitlines()[-1])
         self.unhurried(user["user_id"])
+        if graph_policy is not None:
+            self.limit(user["user_id"], graph_policy=graph_policy)
         return str(user["key"])
 
     def unhurried(self, user_id: str) -> None:
-        """Let a user make as many requests as a test polls with; every other limit stays as it is."""
+        """Let a user make as many requests as a test polls with."""
+        self.limit(user_id, requests_per_minute=1_000_000)
+
+    def limit(self, user_id: str, **limits: Any) -> None:
+        """Give a user limits of its own; every other one stays as it is."""
         url = f"{self.base_url}/api/v1/admin/users/{user_id}"
         headers = {"X-API-Key": self.credentials["admin_key"]}
         user = httpx.get(url, headers=headers).raise_for_status().json()
         own = {name: user["limits"][name] for name in user["own_limits"]}
-        answer = httpx.patch(url, headers=headers, json={"limits": own | {"requests_per_minute": 1_000_000}})
+        answer = httpx.patch(url, headers=headers, json={"limits": own | limits})
         assert answer.status_code == 200, answer.text
 
     def stop(self) -> None:

@@ -56,7 +56,10 @@ class ScriptedScheduler:
         self.lists: list[ListJobs] = []
         self.keys: dict[str, tuple[str, UUID]] = {}
         self.models: dict[str, tuple[str, ...]] = {CHECKPOINT: ("common.safetensors", "rare.safetensors")}
+        self.default_models: tuple[str, ...] | None = None  # None: all checkpoints
         self.node_classes: dict[str, ClassSpec] = {}
+        self.refused_classes: dict[str, str] = {}
+        self.asked_for: list[str] = []  # the tenants for whom somebody asked about classes
         self.before_submit: Callable[[SubmitJob], None] = lambda _: None
         self.reads = 0
         self.busy = 0  # so many questions about jobs it cannot answer
@@ -127,11 +130,17 @@ class ScriptedScheduler:
 
     async def fleet(self, _asked: ReadFleet, _: Address) -> Fleet:
         seen = NodeSummary(node="n", online=True, seen_at=datetime.now(UTC), job_id=None)
-        return Fleet(models=self.models, classes=("KSampler",), nodes=(seen,))
+        defaults = self.models.get(CHECKPOINT, ()) if self.default_models is None else self.default_models
+        return Fleet(models=self.models, default_models=defaults, classes=("KSampler",), nodes=(seen,))
 
-    async def classes(self, asked: scheduler.ReadClasses, _: Address) -> scheduler.ClassPage:
-        names = [name for name in self.node_classes if (asked.after or "") < name and asked.name in {None, name}]
-        found = [scheduler.FleetClass(name=name, spec=self.node_classes[name]) for name in names[: asked.limit]]
+    async def classes(self, asked: scheduler.ReadClasses, address: Address) -> scheduler.ClassPage:
+        self.asked_for.append(address.tenant)
+        shown = [name for name in self.node_classes if asked.refused or name not in self.refused_classes]
+        names = [name for name in shown if (asked.after or "") < name and asked.name in {None, name}]
+        found = [
+            scheduler.FleetClass(name=name, spec=self.node_classes[name], refused=self.refused_classes.get(name))
+            for name in names[: asked.limit]
+        ]
         return scheduler.ClassPage(classes=tuple(found), more=len(found) < len(names))
 
     async def usage(self, _asked: operations.ReadUsage, address: Address) -> operations.Usage:

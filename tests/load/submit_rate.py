@@ -68,7 +68,7 @@ def bare_app(_: ServiceSettings | None = None) -> FastAPI:
             "job_id": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee", "status": "pending", "progress": 0, "queue_position": 1,
             "eta_seconds": None, "attempt": 0, "created_at": "2026-11-23T09:00:00Z", "started_at": None,
             "completed_at": None, "timings": {"queued_seconds": 0, "running_seconds": None, "total_seconds": None},
-            "labels": submission.labels, "outputs": [], "error": None,
+            "labels": submission.labels, "outputs": [], "error": None, "warnings": [],
             "urls": {"self": job, "events": f"{job}/events", "ws": job, "result": f"{job}/result",
                      "cancel": f"{job}/cancel"},
         }  # fmt: skip

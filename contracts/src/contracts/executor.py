@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.wire.model import Fact
+from contracts.wire.text import Name
 from contracts.wire.topic import Topic, Traffic
 
 
@@ -27,8 +28,8 @@ class Progress(Fact):
     progress: Annotated[float, Field(ge=0, le=100)]
     value: float = 0
     max: float = 0
-    node: str | None = None
-    node_class: str | None = None
+    node: Name | None = None
+    node_class: Name | None = None
     nodes_done: int = 0
     nodes_total: int = 0
     eta_seconds: float | None = None

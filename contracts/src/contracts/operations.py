@@ -245,6 +245,52 @@ class Usage(Fact):
     days: tuple[UsageDay, ...]
 
 
+class DeadLetter(Fact):
+    """A message of an executor that can never be handled: unreadable, impossible to store, or meeting a bug.
+
+    Attributes:
+        subject: that it was sent to.
+        node: whose executor sent it.
+        tenant_id, job_id: as the message claims, where they could be read.
+        code: of the refusal that it was answered with.
+        reason: what was wrong, for operators.
+        excerpt: its first bytes as text, cleaned; at most 16 KiB.
+        size_bytes: of the whole message.
+    """
+
+    id: UUID
+    at: datetime
+    subject: str
+    request_id: str | None
+    node: str
+    tenant_id: UUID | None
+    job_id: UUID | None
+    code: str
+    reason: str
+    excerpt: str
+    size_bytes: int
+
+
+class ListDeadLetters(Command):
+    """Ask for a page of dead letters, newest first.
+
+    Attributes:
+        before: id of the last one of the page before.
+        node: only those of this node's executor.
+    """
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    before: UUID | None = None
+    node: NodeName | None = None
+
+
+class DeadLetterPage(Fact):
+    """A page of dead letters; ``more`` says whether another one follows."""
+
+    letters: tuple[DeadLetter, ...]
+    more: bool
+
+
 class UnknownNode(Refusal):
     """There is no such node."""
 
@@ -289,5 +335,10 @@ INSPECT_JOB: Rpc[InspectJob, JobInspected] = _rpc("job", "inspect", InspectJob, 
 ORDER_JOB: Rpc[OrderJob, JobOrdered] = _rpc("job", "order", OrderJob, JobOrdered, "an admin orders a job")
 READ_STATS: Rpc[ReadStats, Stats] = _rpc("stats", "read", ReadStats, Stats, "how the fleet does")
 READ_USAGE: Rpc[ReadUsage, Usage] = _rpc("usage", "read", ReadUsage, Usage, "what was used by day")
+LIST_DEAD_LETTERS: Rpc[ListDeadLetters, DeadLetterPage] = _rpc(
+    "dead_letters", "list", ListDeadLetters, DeadLetterPage, "an admin reads messages that could not be handled"
+)
 
-TOPICS = (LIST_NODES, ORDER_NODE, SEARCH_JOBS, INSPECT_JOB, ORDER_JOB, READ_STATS, READ_USAGE)
+TOPICS = (
+    LIST_NODES, ORDER_NODE, SEARCH_JOBS, INSPECT_JOB, ORDER_JOB, READ_STATS, READ_USAGE, LIST_DEAD_LETTERS,
+)  # fmt: skip

@@ -11,6 +11,7 @@ from contracts.catalog import ClassSpec
 from contracts.graph_policy.policy import TenantPolicy
 from contracts.wire.errors import FieldError, Kind, Refusal
 from contracts.wire.model import Command, Fact
+from contracts.wire.text import Message, Name
 from contracts.wire.topic import Rpc, Topic, Traffic
 
 NodeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -67,22 +68,22 @@ class Output(Fact):
     """One stored output of a job. ``id`` names its bytes in the artifact store."""
 
     id: UUID
-    node_id: str
-    name: str
+    node_id: Name
+    name: Name
     kind: OutputKind
-    content_type: str
+    content_type: Name
     size_bytes: int
-    sha256: str
+    sha256: Name
     temporary: bool = False  # the node meant it as a preview
 
 
 class JobError(Fact):
     """Why a job did not succeed. Says nothing about the inside of a node."""
 
-    code: str
-    message: str
-    node_id: str | None = None
-    node_class: str | None = None
+    code: Name
+    message: Message
+    node_id: Name | None = None
+    node_class: Name | None = None
 
 
 # Codes that the error of a failed job may have, in words for the job's owner. A code is stable and never reused.
@@ -92,14 +93,30 @@ JOB_ERRORS = {
     "job.poison": "Twice, the node that ran the job stopped answering. The job is not tried again: check the workflow.",
     "job.run_time_exceeded": "The job ran longer than `run_within_seconds`.",
     "job.start_time_passed": "No node was free within `start_within_seconds`.",
+    "job.undeliverable": "An internal fault kept the job from being handed to a node. Report it to the operator.",
+    "node.answer_unusable": "The node's answer about the job could not be used. Check what the workflow outputs.",
     "node.fault": "A node could not run the job, and no other attempt succeeded. Submit the job again.",
     "node.lost": "The nodes that ran the job were lost. Submit the job again.",
     "node.out_of_memory": "The nodes that ran the job ran out of memory. Make its images or batches smaller.",
+    "quota.images_exceeded": "The day's image quota is used up, so nothing that the job made was stored.",
+    "workflow.answer_too_large": "The node's record of the job is too large: the workflow makes megabytes of text.",
+    "workflow.answer_unreadable": "The node's record of the job cannot be read. Check what the workflow outputs.",
+    "workflow.class_not_allowed": "Your graph policy refuses a class of the workflow. The message names it, why, "
+    "and who can allow it.",
     "workflow.execution_failed": "A node of the workflow failed; the message is its own.",
+    "workflow.output_name_invalid": "An output has a file name that is not valid UTF-8, so it cannot be fetched.",
     "workflow.output_too_large": "An output is larger than what can be stored.",
     "workflow.rejected": "ComfyUI did not accept the workflow.",
     "workflow.too_many_outputs": "The job has too many outputs.",
+    "workflow.value_not_allowed": "An input that names a file, folder or model has a value that it may not have.",
 }
+
+
+class JobWarning(Fact):
+    """Something that the owner of a completed job should know."""
+
+    code: str
+    message: str
 
 
 class Timings(Fact):
@@ -118,6 +135,7 @@ class Job(Fact):
         queue_position: jobs of the same tenant that run before this one, plus one; None when not queued.
         attempt: tries begun so far.
         images: images reserved, after the end images really made.
+        warnings: of a job that has ended.
         held: an operator keeps it from being run until it is released.
         retry_of: the failed job that an operator had run again as this one.
         model: checkpoint that a built-in workflow runs on; None of any other workflow, which names its own.
@@ -142,6 +160,7 @@ class Job(Fact):
     timings: Timings
     outputs: tuple[Output, ...]
     error: JobError | None
+    warnings: tuple[JobWarning, ...] = ()
     held: bool = False
     retry_of: UUID | None = None
     model: str | None = None
@@ -173,6 +192,7 @@ class SubmitJob(Command):
 
     Attributes:
         inputs: the uploads that the graph names where a node takes a file; kept for the job until it has ended.
+        input_sizes: width and height of each of them, in the same order, where they are known.
         workflow: name of the built-in or saved workflow, "custom" for a graph that was sent whole.
         model, seed: what a built-in workflow runs on, to be told with the job. A seed of -1 in a graph is drawn when
             the job is accepted, and told as its ``seed``.
@@ -186,6 +206,7 @@ class SubmitJob(Command):
     job_id: UUID
     graph: dict[str, Any]
     inputs: Annotated[tuple[UUID, ...], Field(max_length=100)] = ()
+    input_sizes: Annotated[tuple[tuple[int, int], ...], Field(max_length=100)] = ()
     workflow: str = "custom"
     model: str | None = None
     seed: Annotated[int, Field(ge=0, le=2**64 - 1)] | None = None
@@ -273,7 +294,7 @@ class CancelJob(Command):
 
 
 class ReadFleet(Command):
-    """Ask what the fleet can run."""
+    """Ask what the fleet can run, for the tenant in the subject or, without one, at all."""
 
 
 class Fleet(Fact):
@@ -281,9 +302,11 @@ class Fleet(Fact):
 
     Attributes:
         models: model files by loader input: most common first, of equally common ones those that nodes have loaded.
+        default_models: checkpoints that a submission without a model may run on, best first.
     """
 
     models: dict[str, tuple[str, ...]]
+    default_models: tuple[str, ...] = ()
     classes: tuple[str, ...]
     nodes: tuple["NodeSummary", ...]
 
@@ -327,6 +350,7 @@ class Assignment(Fact):
         run_within_s: seconds that the attempt may take, None for no bound.
         policy: of the tenant, as it was when the attempt began; the executor applies it once more.
         images: reserved for the job; storing more needs another reservation (``RESERVE_IMAGES``).
+        frames_per_image: frames of an animation or a video that count as one image.
     """
 
     ref: AttemptRef
@@ -337,6 +361,7 @@ class Assignment(Fact):
     run_within_s: float | None
     policy: TenantPolicy = TenantPolicy()
     images: int = 0
+    frames_per_image: Annotated[int, Field(ge=1)] = 16
 
 
 class Asked(Fact):
@@ -358,10 +383,10 @@ class Beat(Command):
 
     boot_id: UUID
     online: bool
-    catalog_digest: str | None
+    catalog_digest: Name | None
     attempt: AttemptRef | None
     progress: float = 0
-    loaded: Annotated[tuple[str, ...], Field(max_length=100)] = ()
+    loaded: Annotated[tuple[Message, ...], Field(max_length=100)] = ()
 
 
 class LeaseState(StrEnum):
@@ -381,23 +406,30 @@ class Beaten(Fact):
 
 
 class ReadClasses(Command):
-    """Ask for a page of the node classes that the fleet can run, by name.
+    """Ask for a page of the node classes that the tenant in the subject may use; without a tenant, of all, by name.
 
     Attributes:
         name: only this one.
         after: the last name of the page before.
+        refused: also those that the tenant may not use.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     after: Annotated[str, Field(max_length=200)] | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 100
+    refused: bool = False
 
 
 class FleetClass(Fact):
-    """A node class as the fleet has it: an input's options are those of all nodes, 1,000 at most."""
+    """A node class as the fleet has it: an input's options are those of all nodes, 1,000 at most.
+
+    Attributes:
+        refused: why the tenant may not use it, and who can allow it; None if it may.
+    """
 
     name: str
     spec: ClassSpec
+    refused: str | None = None
 
 
 class ClassPage(Fact):
@@ -410,7 +442,7 @@ class ClassPage(Fact):
 class ReportCatalog(Command):
     """What a node can run: zlib-compressed JSON of {class: ClassSpec} in base64, and the SHA-256 of that JSON, hex."""
 
-    digest: str
+    digest: Name
     classes_zlib: str
 
 
@@ -434,9 +466,10 @@ class FinishAttempt(Command):
 
     Attributes:
         gpu_seconds: time the node spent on it.
-        images: images really made.
+        images: images that were stored. Never more than are reserved count.
         node_died: the node had the job and stopped answering or running it. A job that this happens to twice is not
             tried again.
+        warnings: for the owner of the job.
     """
 
     ref: AttemptRef
@@ -446,6 +479,29 @@ class FinishAttempt(Command):
     gpu_seconds: Annotated[float, Field(ge=0)] = 0
     images: Annotated[int, Field(ge=0)] = 0
     node_died: bool = False
+    warnings: Annotated[tuple[JobWarning, ...], Field(max_length=20)] = ()
+
+
+class ReserveImages(Command):
+    """Ask for more images than are reserved for the job of a live attempt, before they are stored.
+
+    Attributes:
+        images: that the job needs in all, so that asking again changes nothing.
+    """
+
+    ref: AttemptRef
+    images: Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class ImagesReserved(Fact):
+    """What is reserved for the job now: less than was asked for where the day's quota has no more.
+
+    Attributes:
+        applied: False where the lease is gone or the job has ended; then nothing may be stored.
+    """
+
+    images: int
+    applied: bool
 
 
 class AttemptWritten(Fact):
@@ -479,6 +535,18 @@ class QuotaExceeded(Refusal):
     """Today's {limit} images are used up: {left} left, and this job needs {images}. The day ends at 00:00 UTC."""
 
     kind, code = Kind.LIMITED, "quota.images_exceeded"
+
+
+class GpuSecondsExceeded(Refusal):
+    """Today's {limit} GPU-seconds are used up. The day ends at 00:00 UTC."""
+
+    kind, code = Kind.LIMITED, "quota.gpu_seconds_exceeded"
+
+
+class RunTimeTooLong(Refusal):
+    """run_within_seconds may be {most} at most in your tier."""
+
+    kind, code = Kind.INVALID, "job.run_time_too_long"
 
 
 class QueueFull(Refusal):
@@ -549,6 +617,15 @@ START_ATTEMPT: Rpc[StartAttempt, AttemptWritten] = _rpc(
 FINISH_ATTEMPT: Rpc[FinishAttempt, AttemptWritten] = _rpc(
     "attempt", "finish", FinishAttempt, AttemptWritten, "how an attempt ended", producer="executor", key="node"
 )
+RESERVE_IMAGES: Rpc[ReserveImages, ImagesReserved] = _rpc(
+    "images",
+    "reserve",
+    ReserveImages,
+    ImagesReserved,
+    "a job is to store more images than were reserved",
+    producer="executor",
+    key="node",
+)
 BEAT: Rpc[Beat, Beaten] = _rpc(
     "node",
     "beat",
@@ -587,5 +664,5 @@ JOB_CHANGED_LIVE: Topic[JobEvent] = Topic(
 
 TOPICS = (
     SUBMIT_JOB, READ_JOB, LIST_JOBS, CANCEL_JOB, READ_FLEET, READ_CLASSES, READ_USE,
-    ASK_WORK, START_ATTEMPT, FINISH_ATTEMPT, BEAT, REPORT_CATALOG, JOB_CHANGED, JOB_CHANGED_LIVE,
+    ASK_WORK, START_ATTEMPT, FINISH_ATTEMPT, RESERVE_IMAGES, BEAT, REPORT_CATALOG, JOB_CHANGED, JOB_CHANGED_LIVE,
 )  # fmt: skip

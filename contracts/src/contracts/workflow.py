@@ -15,14 +15,12 @@ from contracts.wire.errors import FieldError
 MAX_ERRORS = 100  # of one graph; who has more finds the rest with the next request
 MAX_CYCLE = 10  # nodes of a cycle that its error names
 MAX_NODES = 2_000  # real graphs have tens to hundreds; every node costs the fleet a validation
-MAX_BATCH = 4_096  # ComfyUI's own upper bound of batch_size
+MAX_LINKS = 20_000  # real graphs have two or three for each node
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1  # a seed's largest; wider ones become floats on the way, or nothing
 
 LINK_PARTS = 2
 WRAPPER = "__value__"  # {"__value__": [...]} is a list as a value; a bare list is a link
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".sft", ".gguf", ".pt", ".pth", ".bin")
-PREVIEW_CLASSES = frozenset({"PreviewImage", "MaskPreview"})
-IMAGE_OUTPUT_CLASSES = frozenset({"SaveImage", "SaveAnimatedWEBP", "SaveAnimatedPNG", *PREVIEW_CLASSES})
 
 _ALWAYS_FINE = frozenset({str, float, bool, type(None)})
 _TOO_WIDE = {
@@ -55,8 +53,9 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
 
     Returns:
         The graph and no errors, or an unfinished graph and the first ``MAX_ERRORS`` of them. A graph without errors has
-        1 to ``MAX_NODES`` nodes and no integer outside ``MIN_INTEGER`` to ``MAX_INTEGER``. Its links may be broken and
-        go round in circles. Keys of a node that mean nothing to ComfyUI are left out.
+        1 to ``MAX_NODES`` nodes, at most ``MAX_LINKS`` links, and no integer outside ``MIN_INTEGER`` to
+        ``MAX_INTEGER``. Its links may be broken and go round in circles (see ``is_whole``). Keys of a node that mean
+        nothing to ComfyUI are left out.
     """
     if _is_ui_format(raw):
         message = (
@@ -73,6 +72,10 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
     graph, errors = _read_nodes(raw, pointer)
     if not errors:
         errors.extend(islice(_too_wide_integers(graph, pointer), MAX_ERRORS))
+    links = sum(type(value) is list for node in graph.values() for value in node.inputs.values())
+    if not errors and links > MAX_LINKS:
+        message = f"A workflow has at most {MAX_LINKS} links; this one has {links}."
+        errors.append(FieldError(pointer=pointer, code="workflow_too_large", message=message))
     return graph, tuple(errors)
 
 
@@ -87,20 +90,6 @@ def written(graph: Graph) -> dict[str, Any]:
 def is_model(value: object) -> TypeGuard[str]:
     """Whether this is the name of a model file."""
     return isinstance(value, str) and value.endswith(MODEL_SUFFIXES)
-
-
-def estimate_images(graph: Graph) -> int:
-    """How many images the graph will make, as far as its literals tell; at least 1.
-
-    Saved and previewed images are counted apart and the larger count holds, so a preview of what is saved is free.
-    """
-    saved = previewed = 0
-    for node_id, node in graph.items():
-        if node.class_type in PREVIEW_CLASSES:
-            previewed += _batch(graph, node_id)
-        elif node.class_type in IMAGE_OUTPUT_CLASSES:
-            saved += _batch(graph, node_id)
-    return max(saved, previewed, 1)
 
 
 def ancestors(graph: Graph, node_id: str) -> Iterator[str]:
@@ -123,6 +112,28 @@ def is_link(value: object) -> bool:
         and isinstance(value[0], str)
         and isinstance(value[1], int | float)
     )
+
+
+def is_ordered(graph: Graph) -> bool:
+    """Whether every node comes after all that feed it; then there is no cycle."""
+    before: set[str] = set()
+    for node_id in graph:
+        if not before.issuperset(_sources(graph, node_id)):
+            return False
+        before.add(node_id)
+    return True
+
+
+def is_whole(graph: Graph) -> bool:
+    """Whether every link leads to an output of a node of the graph, and no node feeds itself.
+
+    True of every graph that admission accepted. Whether a node has so many outputs only its class tells.
+    """
+    for node in graph.values():
+        for value in node.inputs.values():
+            if is_link(value) and not (value[0] in graph and type(value[1]) is int and value[1] >= 0):
+                return False
+    return not _cycle(graph)
 
 
 def cycle_error(graph: Graph, pointer: str = "") -> FieldError | None:
@@ -193,7 +204,7 @@ def _is_too_wide(value: object) -> bool:
 
 def _cycle(graph: Graph) -> list[str]:
     """One cycle as a list of node ids, or nothing."""
-    if _is_ordered(graph):
+    if is_ordered(graph):
         return []
     try:
         TopologicalSorter({node_id: _sources(graph, node_id) for node_id in graph}).prepare()
@@ -206,28 +217,3 @@ def _cycle(graph: Graph) -> list[str]:
 def _sources(graph: Graph, node_id: str) -> list[str]:
     """The nodes that a node is linked to."""
     return [value[0] for value in graph[node_id].inputs.values() if is_link(value) and value[0] in graph]
-
-
-def _is_ordered(graph: Graph) -> bool:
-    """Whether every node comes behind all that feed it: then there is no cycle, and no need to look for one."""
-    before: set[str] = set()
-    for node_id in graph:
-        if not before.issuperset(_sources(graph, node_id)):
-            return False
-        before.add(node_id)
-    return True
-
-
-def _batch(graph: Graph, node_id: str) -> int:
-    """The size of the batch that reaches a node: the largest batch made upstream, times every repetition."""
-    made, repeated = 1, 1
-    for ancestor in ancestors(graph, node_id):
-        inputs = graph[ancestor].inputs
-        made = max(made, _count(inputs.get("batch_size")))
-        repeated *= _count(inputs.get("amount"))
-    return min(made * repeated, MAX_BATCH)
-
-
-def _count(value: object) -> int:
-    """A literal count, or 1 where the input is absent, linked or nonsense."""
-    return value if type(value) is int and 0 < value <= MAX_BATCH else 1

@@ -1,10 +1,11 @@
 """Classes that no ComfyUI has, for tests. They pass their picture through.
 
-One takes time, one fails. Three kill the node as graphs have killed real ones: they end the process, end the worker
-while HTTP goes on, or hold the interpreter so that HTTP does not answer.
+One takes time, one fails, one makes more pictures than a graph says. Three kill the node as graphs have killed real
+ones: they end the process, end the worker while HTTP goes on, or hold the interpreter so that HTTP does not answer.
 """
 
 import asyncio
+import json
 import math
 import time
 
@@ -24,7 +25,9 @@ async def _sleep(call: Call) -> Result:
 
 
 def _fail(call: Call) -> Result:
-    raise Failure(call["exception_type"], call["message"])
+    """Fail with the message, or with the text that it is in JSON after ``json:``: what no request may carry as such."""
+    message = call["message"]
+    raise Failure(call["exception_type"], json.loads(message[5:]) if message.startswith("json:") else message)
 
 
 def _exit(call: Call) -> Result:
@@ -39,6 +42,10 @@ def _kill_worker(_: Call) -> Result:
 def _freeze(call: Call) -> Result:
     time.sleep(call["seconds"])  # in the event loop on purpose
     return Result((call["image"],))
+
+
+def _multiply(call: Call) -> Result:
+    return Result((call["image"] * call["copies"],))
 
 
 _MODULE = "custom_nodes.simnode"
@@ -99,5 +106,14 @@ CLASSES = (
         category="simnode",
         module=_MODULE,
         description="Holds the interpreter: HTTP does not answer.",
+    ),
+    NodeClass(
+        name="SimMultiply",
+        run=instantly(_multiply),
+        inputs=(socket("image", "IMAGE"), Field("copies", "INT", {"default": 1, "min": 1, "max": 4096})),
+        outputs=("IMAGE",),
+        category="simnode",
+        module=_MODULE,
+        description="Gives its picture many times.",
     ),
 )

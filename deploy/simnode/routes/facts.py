@@ -66,6 +66,21 @@ async def get_model_folder(request: web.Request) -> web.Response:
     return web.Response(status=404) if names is None else web.json_response(names)
 
 
+@routes.get("/experiment/models")
+async def get_model_folders(request: web.Request) -> web.Response:
+    """The folders of each kind of model."""
+    shelf = parts_of(request).shelf
+    return web.json_response([{"name": name, "folders": shelf.model_folders(name)} for name in MODEL_FOLDERS])
+
+
+@routes.get("/experiment/models/{folder}")
+async def get_model_files(request: web.Request) -> web.Response:
+    """The files of a kind of model and which of its folders each is in."""
+    folder = request.match_info["folder"]
+    known = folder in MODEL_FOLDERS
+    return web.json_response(parts_of(request).shelf.model_files(folder)) if known else web.Response(status=404)
+
+
 @routes.get("/embeddings")
 async def get_embeddings(_request: web.Request) -> web.Response:
     """Names of embeddings; there are none."""

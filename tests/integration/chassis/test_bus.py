@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 from nats.aio.msg import Msg
 
 from chassis.bus import Bus
-from chassis.served import ERROR_CODE_HEADER
-from contracts.wire.errors import FieldError, Kind, Refusal, Relayed, Unavailable
+from chassis.served import ERROR_CODE_HEADER, Failed
+from contracts.wire.errors import FieldError, InternalFault, Kind, MessageTooLarge, Refusal, Relayed, Unavailable
 from contracts.wire.topic import Address, Rpc
 from tests.integration.chassis.conftest import ECHO, Answer, Question, bus_at, connected
 from tests.kit.nats import NatsServer
@@ -312,9 +313,66 @@ async def test_a_bug_in_a_handler_costs_its_own_request_only(asker: Bus) -> None
         with pytest.raises(Relayed) as relayed:
             await asker.ask(ECHO, Question(text="crash"))
         refused = relayed.value.refused
-        assert (refused.code, refused.kind) == ("service.unavailable", Kind.UNAVAILABLE)
-        assert refused.message == "echo cannot answer now."
+        assert (refused.code, refused.kind) == ("internal", Kind.INTERNAL)
+        assert "fault" in refused.message
         assert await answers(asker)
+
+
+async def test_a_value_that_cannot_be_stored_is_an_invalid_message_and_is_noted(nats: NatsServer) -> None:
+    failed: list[Failed] = []
+    faults: dict[str, Exception] = {
+        "nul": asyncpg.CharacterNotInRepertoireError("invalid byte sequence: 0x00"),
+        "number": asyncpg.exceptions._base.DataError("value out of int32 range"),
+        "surrogate": UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"),
+        "bug": ZeroDivisionError("a bug"),
+    }
+
+    async def store(question: Question, _: Address) -> Answer:
+        raise faults[question.text]
+
+    async def note(failure: Failed) -> None:
+        failed.append(failure)
+        raise RuntimeError("what notes it has a bug, too")
+
+    async with (
+        connected(nats.url, serve=lambda bus: bus.serve(ECHO, store, when_failed=note)),
+        connected(nats.url, "asker") as asker,
+    ):
+        codes = []
+        for text in faults:
+            with pytest.raises(Relayed) as relayed:
+                await asker.ask(ECHO, Question(text=text))
+            codes.append((relayed.value.refused.code, relayed.value.refused.kind))
+    assert codes == [("message.invalid", Kind.INVALID)] * 3 + [("internal", Kind.INTERNAL)]
+    assert [failure.code for failure in failed] == [code for code, _ in codes]
+    assert [Question.model_validate_json(failure.body).text for failure in failed] == list(faults)
+    assert failed[-1].reason == "ZeroDivisionError: a bug"
+
+
+async def test_a_message_that_nats_does_not_carry_is_too_large_rather_than_unavailable(nats: NatsServer) -> None:
+    async def huge(question: Question, _: Address) -> Answer:
+        return Answer(text=question.text * (64 << 20))
+
+    async with (
+        connected(nats.url, serve=lambda bus: bus.serve(ECHO, huge)),
+        connected(nats.url, "asker") as asker,
+    ):
+        with pytest.raises(MessageTooLarge):
+            await asker.ask(ECHO, Question(text="x" * (32 << 20)))
+        with pytest.raises(Relayed) as relayed:
+            await asker.ask(ECHO, Question(text="x"))
+    assert relayed.value.refused.code == "internal"
+
+
+async def test_an_answer_that_cannot_be_read_is_a_fault_of_the_service(nats: NatsServer) -> None:
+    async with connected(nats.url, "asker") as asker, connected(nats.url, "odd") as odd:
+
+        async def answer(message: Msg) -> None:
+            await odd.publish(message.reply, b'{"text": "\\ud800"}', {})
+
+        await odd.hear(ECHO.pattern, answer)
+        with pytest.raises(InternalFault):
+            await asker.ask(ECHO, Question(text="a"))
 
 
 async def test_a_database_that_is_away_is_tried_once_more_and_then_said(nats: NatsServer) -> None:

@@ -15,7 +15,7 @@ from chassis.ids import is_request_id
 from chassis.logs import bound, bound_here
 from chassis.offload import INLINE_BYTES
 from chassis.served import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
-from contracts.wire.errors import Kind, Refusal, Relayed, Unavailable
+from contracts.wire.errors import InternalFault, Kind, Refusal, Relayed, Unavailable
 from contracts.wire.topic import Address
 from tests.integration.chassis.conftest import ECHO, Answer, Question, connected
 from tests.kit.nats import NatsServer
@@ -100,7 +100,7 @@ async def test_each_of_many_gets_its_own_answer(asker: Bus, echo: Echo, messages
             assert answer == Answer(text=text)
         else:
             assert isinstance(answer, Relayed)
-            wanted = NoSuchWord.code if text.startswith("refuse") else Unavailable.code
+            wanted = NoSuchWord.code if text.startswith("refuse") else InternalFault.code
             assert answer.refused.code == wanted
     assert sorted(echo.asked) == sorted(texts)
     sizes = [len(group) for group in parts(messages)]

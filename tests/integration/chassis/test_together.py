@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from chassis.bus import Bus
 from chassis.gather import Part, pack, unpack
 from chassis.served import Request
-from contracts.wire.errors import Relayed, Unavailable
+from contracts.wire.errors import InternalFault, Relayed
 from contracts.wire.topic import Address
 from tests.integration.chassis.conftest import Answer, Question, connected
 from tests.integration.chassis.test_gather import TOGETHER, NoSuchWord, settled
@@ -70,7 +70,7 @@ async def test_each_of_a_message_gets_its_own_answer(asker: Bus, clerk: Clerk) -
     parts = [question(text) for text in texts]
     with capture_logs() as logs:
         answers = await ask(asker, *parts[:2], Part(b'{"text": 5}', "id-odd"), *parts[2:])
-    assert [part.word for part in answers] == ["", "404", "422", "503", "", "503", ""]
+    assert [part.word for part in answers] == ["", "404", "422", "500", "", "503", ""]
     told = [Answer.model_validate_json(answers[place].body).text for place in (0, 4, 6)]
     assert told == ["a", "away", "b"]
     first = [("x", text, f"id-{text}") for text in texts]
@@ -82,7 +82,8 @@ async def test_each_of_a_message_gets_its_own_answer(asker: Bus, clerk: Clerk) -
 async def test_what_is_raised_is_raised_for_each(asker: Bus, clerk: Clerk, fault: Exception, times: int) -> None:
     clerk.fault = fault
     answers = await ask(asker, question("a"), question("b"))
-    assert [part.word for part in answers] == ["404" if isinstance(fault, NoSuchWord) else "503"] * 2
+    word = {ZeroDivisionError: "500", ConnectionError: "503", NoSuchWord: "404"}[type(fault)]
+    assert [part.word for part in answers] == [word] * 2
     assert len(clerk.messages) == times  # a bug may be one's alone: each is tried without the others
     clerk.fault = None
     assert await asker.ask(TOGETHER, Question(text="c")) == Answer(text="c")
@@ -91,7 +92,7 @@ async def test_what_is_raised_is_raised_for_each(asker: Bus, clerk: Clerk, fault
 @pytest.mark.parametrize("bad", ["spoil", "short"])
 async def test_what_one_spoils_is_its_own(asker: Bus, clerk: Clerk, bad: str) -> None:
     answers = await ask(asker, question("a"), question(bad), question("b"))
-    assert [part.word for part in answers] == ["", "503", ""]
+    assert [part.word for part in answers] == ["", "500", ""]
     assert [len(message) for message in clerk.messages] == [3, 1, 1, 1]
 
 
@@ -107,5 +108,5 @@ async def test_one_alone_is_answered_without_the_header(asker: Bus, clerk: Clerk
     assert refused.value.refused.code == NoSuchWord.code
     with pytest.raises(Relayed) as crashed:
         await asker.ask(TOGETHER, Question(text="crash"), within_s=5)
-    assert crashed.value.refused.code == Unavailable.code
+    assert crashed.value.refused.code == InternalFault.code
     assert len(clerk.messages) == 3

@@ -23,11 +23,13 @@ from contracts.gateway import (
     OutputGrant,
     OutputsGranted,
 )
+from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.scheduler import (
     ASK_WORK,
     BEAT,
     FINISH_ATTEMPT,
     REPORT_CATALOG,
+    RESERVE_IMAGES,
     START_ATTEMPT,
     Asked,
     AskWork,
@@ -37,13 +39,16 @@ from contracts.scheduler import (
     Beat,
     Beaten,
     FinishAttempt,
+    ImagesReserved,
     LeaseState,
     ReportCatalog,
+    ReserveImages,
     StartAttempt,
 )
 from contracts.wire.topic import FLEET, Address
 
 PATIENCE_S = 40.0
+OPEN = TenantPolicy(mode=GraphPolicy.OPEN)
 
 
 class Scene:
@@ -80,8 +85,11 @@ class Scheduler(Scene):
         self.finished_at: dict[UUID, float] = {}
         self.lease = LeaseState.KEPT
         self.mute_finishes = 0
+        self.images_at_most = 10_000  # that a job is given when it asks for more
+        self.reservations: list[ReserveImages] = []
         self.applies = True
         self.cancelled = False  # the job at hand, before its attempt began
+        self.refuse: Callable[[FinishAttempt], Exception | None] | None = None  # how an end is refused, if so
 
     async def start(self) -> None:
         self.bus.serve(ASK_WORK, self._ask)
@@ -89,6 +97,7 @@ class Scheduler(Scene):
         self.bus.serve(START_ATTEMPT, self._started)
         self.bus.serve(FINISH_ATTEMPT, self._finished)
         self.bus.serve(REPORT_CATALOG, self._catalog)
+        self.bus.serve(RESERVE_IMAGES, self._reserve)
         await self.bus.start()
         await self.bus.hear(PROGRESS.pattern, self._progress)
 
@@ -103,13 +112,23 @@ class Scheduler(Scene):
     async def give(
         self,
         graph: dict[str, Any],
+        *,
         run_within_s: float | None = None,
         attempt: int = 1,
         inputs: tuple[UUID, ...] = (),
+        images: int = 1_000,
+        policy: TenantPolicy = OPEN,
     ) -> Assignment:
         ref = AttemptRef(job_id=uuid4(), tenant_id=uuid4(), attempt=attempt, lease_token=uuid4())
         assignment = Assignment(
-            ref=ref, prompt_id=uuid4(), graph=graph, inputs=inputs, lease_s=15, run_within_s=run_within_s
+            ref=ref,
+            prompt_id=uuid4(),
+            graph=graph,
+            inputs=inputs,
+            lease_s=15,
+            run_within_s=run_within_s,
+            images=images,
+            policy=policy,
         )
         self.offers.append(assignment)
         await self.note()
@@ -149,6 +168,8 @@ class Scheduler(Scene):
         return AttemptWritten(applied=live and not self.cancelled)
 
     async def _finished(self, finish: FinishAttempt, _: Address) -> AttemptWritten:
+        if self.refuse is not None and (refusal := self.refuse(finish)) is not None:
+            raise refusal
         self.finishes.append(finish)
         self.finished_at.setdefault(finish.ref.job_id, asyncio.get_running_loop().time())
         if self.mute_finishes > 0:
@@ -158,6 +179,11 @@ class Scheduler(Scene):
         self.current = None
         await self.note()
         return AttemptWritten(applied=self.applies)
+
+    async def _reserve(self, asked: ReserveImages, _: Address) -> ImagesReserved:
+        self.reservations.append(asked)
+        await self.note()
+        return ImagesReserved(images=min(asked.images, self.images_at_most), applied=True)
 
     async def _catalog(self, report: ReportCatalog, _: Address) -> AttemptWritten:
         self.catalogs.append(report)

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from executor.clients.comfyui import ComfyUI, NodeAway, NoFile
+from executor.clients.comfyui import ComfyUI, NoFile
+from executor.clients.comfyui_answers import NodeAway
 from executor.domain.harvest import Found, harvest
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import Place, find_prompt
@@ -17,7 +18,7 @@ from stack.ports import free_ports
 from tests.integration.executor.graphs import hello, slow
 from tests.integration.executor.processes import READY_S, Node
 
-LIMITS = {"reply_s": 2.0, "post_s": 2.0, "catalog_s": 5.0}
+LIMITS: dict[str, Any] = {"reply_s": 2.0, "post_s": 2.0, "catalog_s": 5.0}
 
 
 @pytest.fixture(params=["0.33.0", "0.3.64"])
@@ -43,13 +44,27 @@ def journal(tmp_path: Path) -> Any:
     journal.close()
 
 
-async def test_which_classes_are_outputs_is_read_and_any_may_be_one_before(client: ComfyUI) -> None:
-    """A prompt that is posted before, after a restart, must not be answered with another's files either."""
+async def test_classes_of_a_node_are_known_once_it_is_online(client: ComfyUI) -> None:
     state = NodeState(client, catalog_every_s=60)
     classes = ("SaveImage", "PreviewAudio", "PreviewAny", "EmptyAudio", "ImageInvert")
-    assert [state.shows(name) for name in classes] == [True] * 5
     await state.look()
-    assert [state.shows(name) for name in classes] == [True, True, True, False, False]
+    assert state.online
+    assert state.classes is not None
+    assert [state.classes.shows(name) for name in classes] == [True, True, True, False, False]
+
+
+async def test_model_in_the_output_folder_is_not_offered(client: ComfyUI, tmp_path: Path) -> None:
+    written = tmp_path / "node/output/checkpoints/00-evil_00001_.safetensors"
+    written.parent.mkdir(parents=True)
+    written.write_bytes(b"")
+    listed = (await client.object_info())["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0]
+    assert written.name in listed
+    assert await client.written_models() == {written.name}
+    state = NodeState(client, catalog_every_s=60)
+    await state.look()
+    assert state.classes is not None
+    offered = state.classes.specs["CheckpointLoaderSimple"].inputs["ckpt_name"].options
+    assert offered == tuple(name for name in listed if name != written.name)
 
 
 async def test_a_prompt_runs_and_its_files_are_given_out(client: ComfyUI, either_node: Node) -> None:
@@ -60,7 +75,7 @@ async def test_a_prompt_runs_and_its_files_are_given_out(client: ComfyUI, either
     seen = await find_prompt(client, prompt_id)
     assert seen.place is Place.ENDED
     assert seen.entry is not None
-    found = harvest(seen.entry, graph)
+    found = harvest(seen.entry.content, graph)
     async with client.view(found[0]) as viewed:
         content = b"".join([chunk async for chunk in viewed.chunks])
     assert len(content) == viewed.size
@@ -74,7 +89,7 @@ async def test_stopping_one_prompt_leaves_the_others(client: ComfyUI, either_nod
     for prompt_id, seconds in ((first, 0.8), (second, 30.0), (third, 0.1)):
         await client.post(slow(seconds), prompt_id, "c")
     assert await stop_prompt(client, journal, second, within_s=READY_S)
-    assert journal.left() == set()
+    assert journal.left() == []
     await either_node.until_ended(first)
     await either_node.until_ended(third)
     outcomes = [(await either_node.ledger(prompt_id))[0]["outcome"] for prompt_id in (first, second, third)]
@@ -95,7 +110,7 @@ async def test_a_prompt_that_does_not_stop_in_time_is_noted(
     prompt_id = str(uuid4())
     await client.post(slow(30), prompt_id, "c")
     assert not await stop_prompt(client, journal, prompt_id, within_s=0.3)
-    assert journal.left() == {prompt_id}
+    assert journal.left() == [prompt_id]
 
 
 async def test_a_file_that_is_not_there_is_no_file(client: ComfyUI) -> None:

@@ -18,6 +18,7 @@ from executor.usecases.ask_work import AskForWork
 from executor.usecases.at_hand import AtHand
 from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PostPrompt
+from executor.usecases.prepare_prompt import PreparePrompt
 from executor.usecases.report_attempt import ReportAttempt
 from executor.usecases.run_attempt import RunAttempt
 from executor.usecases.stage_inputs import StageInputs
@@ -45,7 +46,9 @@ async def test_a_prompt_left_by_a_crash_is_stopped_before_the_next_job(settings,
     artifacts, standby, state = Artifacts(), Standby(node.url, name), NodeState(comfyui, catalog_every_s=60)
     report = ReportAttempt(bus=bus, node_name=name, at_hand=at_hand)
     stage = StageInputs(bus=bus, node=comfyui, artifacts=artifacts, node_name=name, unreachable_s=2)
-    post = Defective(node=comfyui, state=state, journal=journal, unreachable_s=2, stop_within_s=5)
+    await state.look()
+    prepare = PreparePrompt(state=state, catalog_s=5)
+    post = Defective(node=comfyui, prepare=prepare, journal=journal, unreachable_s=2, stop_within_s=5)
     store = StoreOutput(node=comfyui, artifacts=artifacts, output_max_bytes=1 << 20, unreachable_s=2)
     ask = AskForWork(
         standby=standby, node=comfyui, bus=bus, journal=journal, node_name=name,
@@ -66,13 +69,13 @@ async def test_a_prompt_left_by_a_crash_is_stopped_before_the_next_job(settings,
         assert finish is not None
         assert finish.error is not None
         assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.fault", False)
-        assert journal.left() == {str(given.prompt_id)}
+        assert journal.left() == [str(given.prompt_id)]
         assert await report.finished(finish)
         journal.clear()
         at_hand.release()
         await scheduler.give(hello())
         assert await ask() is not None
-        assert journal.left() == set()
+        assert journal.left() == []
         (entry,) = await node.ledger(given.prompt_id)
         assert entry["outcome"] == "interrupted"
     finally:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from contracts.auth import Role
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.permissions import DOOR_FEEDS, DOOR_REQUESTS
 from tests.integration.gateway.conftest import ALICE, Gateway
@@ -25,12 +26,31 @@ async def test_node_classes_are_read_page_by_page_or_one_alone(gateway: Gateway,
     width = {"type": "INT", "required": True, "options": None, "min": 16, "max": 16384, "upload": False}
     assert rest == alone == {
         "classes": [
-            {"name": "EmptyLatentImage", "inputs": {"width": width}, "outputs": ["LATENT"], "output_node": False}
+            {
+                "name": "EmptyLatentImage", "inputs": {"width": width}, "outputs": ["LATENT"], "output_node": False,
+                "refused": None,
+            }
         ],
         "next_cursor": None,
     }  # fmt: skip
     nothing = (await gateway.http.get(CLASSES, headers=ALICE, params={"name": "Nothing"})).json()
     assert nothing == {"classes": [], "next_cursor": None}
+
+
+async def test_classes_are_asked_for_on_behalf_of_the_tenant(gateway: Gateway, script: Script) -> None:
+    script.scheduler.node_classes = {"A": LATENT, "B": LATENT}
+    script.scheduler.refused_classes = {"B": "It uses the network. An operator can allow it."}
+    page = (await gateway.http.get(CLASSES, headers=ALICE)).json()
+    assert [found["name"] for found in page["classes"]] == ["A"]
+    assert script.scheduler.asked_for == [str(script.auth.keys["alice-key"])]
+    refused = await gateway.http.get(CLASSES, headers=ALICE, params={"all": "true"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "auth.scope.missing")
+    script.auth.change(script.auth.keys["bob-key"], role=Role.ADMIN)
+    everything = (await gateway.http.get(CLASSES, headers={"X-API-Key": "bob-key"}, params={"all": "true"})).json()
+    assert {found["name"]: found["refused"] for found in everything["classes"]} == {
+        "A": None,
+        "B": script.scheduler.refused_classes["B"],
+    }
 
 
 @pytest.mark.parametrize("path", [CLASSES, MODELS])

@@ -19,9 +19,19 @@ from pydantic import TypeAdapter
 
 from chassis.bus import Bus
 from chassis.ids import new_id
-from contracts.auth import READ_TENANT, Limits, ReadTenant, Tenant, Tier, UnknownTenant
+from contracts.auth import (
+    CLASS_RULES_CHANGED,
+    READ_CLASS_RULES,
+    READ_TENANT,
+    Limits,
+    ReadClassRules,
+    ReadTenant,
+    Tenant,
+    Tier,
+    UnknownTenant,
+)
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.graph_policy.policy import GraphPolicy
+from contracts.graph_policy.policy import ClassRules, GraphPolicy, OperatorRules
 from contracts.permissions import inbox_prefix
 from contracts.retention import READ_ERASURES, Erasure, Erasures, ReadErasures
 from contracts.scheduler import (
@@ -33,6 +43,7 @@ from contracts.scheduler import (
     READ_FLEET,
     READ_JOB,
     REPORT_CATALOG,
+    RESERVE_IMAGES,
     START_ATTEMPT,
     SUBMIT_JOB,
     AskWork,
@@ -42,6 +53,7 @@ from contracts.scheduler import (
     Beaten,
     CancelJob,
     FinishAttempt,
+    ImagesReserved,
     Job,
     JobError,
     JobEvent,
@@ -51,6 +63,7 @@ from contracts.scheduler import (
     ReadFleet,
     ReadJob,
     ReportCatalog,
+    ReserveImages,
     StartAttempt,
     SubmitJob,
     Submitted,
@@ -87,11 +100,13 @@ def catalog(*models: str) -> ReportCatalog:
             inputs={"ckpt_name": InputSpec(type="COMBO", required=True, options=models)},
             outputs=("MODEL", "CLIP", "VAE"),
             output_node=False,
+            module="nodes",
         ),
         "EmptyLatentImage": ClassSpec(
             inputs={"batch_size": InputSpec(type="INT", required=True, min=1, max=4096)},
             outputs=("LATENT",),
             output_node=False,
+            module="nodes",
         ),
         "Draw": ClassSpec(
             inputs={
@@ -101,8 +116,15 @@ def catalog(*models: str) -> ReportCatalog:
             },
             outputs=("IMAGE",),
             output_node=False,
+            module="custom_nodes.draw",
         ),
-        "SaveImage": ClassSpec(inputs={"images": InputSpec(type="IMAGE", required=True)}, outputs=(), output_node=True),
+        "SaveImage": ClassSpec(
+            inputs={"images": InputSpec(type="IMAGE", required=True)}, outputs=(), output_node=True, module="nodes"
+        ),
+        "SaveText": ClassSpec(
+            inputs={"text": InputSpec(type="STRING", required=True)}, outputs=(), output_node=True, module="nodes"
+        ),
+        "Guess": ClassSpec(inputs={}, outputs=("INT",), output_node=False, module="custom_nodes.draw"),
     }
     body = TypeAdapter(dict[str, ClassSpec]).dump_json(classes)
     return ReportCatalog(
@@ -127,21 +149,35 @@ class Auth:
         self._bus: Bus | None = None
         self.limits: dict[UUID, Limits] = {}
         self.inactive: set[UUID] = set()
+        self.groups: dict[UUID, UUID] = {}  # quota group of a tenant
         self.erased: list[UUID] = []
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.asked = 0
+        self.rules = ClassRules()
+        self.knows_rules = True
 
     async def start(self) -> None:
         self._bus = bus_as(self._url, "auth")
         self._bus.serve(READ_TENANT, self._read)
         self._bus.serve(READ_ERASURES, self._read_erasures)
+        if self.knows_rules:
+            self._bus.serve(READ_CLASS_RULES, self._read_rules)
         await self._bus.start()
 
     async def stop(self) -> None:
         if self._bus is not None:
             await self._bus.stop()
             self._bus = None
+
+    async def rule(self, **rules: tuple[str, ...]) -> None:
+        """Change the rules about node classes and say so, as auth does."""
+        self.rules = ClassRules(**rules)
+        if self._bus is not None:
+            await self._bus.say(CLASS_RULES_CHANGED, self.rules)
+
+    async def _read_rules(self, _: ReadClassRules, __: Address) -> OperatorRules:
+        return OperatorRules(**dict(self.rules))
 
     async def _read_erasures(self, query: ReadErasures, _: Address) -> Erasures:
         now = datetime.now(UTC)
@@ -153,7 +189,11 @@ class Auth:
         if tenant not in self.limits:
             raise UnknownTenant
         answer = Tenant(
-            tenant_id=tenant, tier=Tier.PRO, is_active=tenant not in self.inactive, limits=self.limits[tenant]
+            tenant_id=tenant,
+            tier=Tier.PRO,
+            is_active=tenant not in self.inactive,
+            limits=self.limits[tenant],
+            quota_group=self.groups.get(tenant),
         )
         self.asked += 1
         await self.may_answer.wait()
@@ -172,8 +212,11 @@ class System:
 
 
 @asynccontextmanager
-async def system_at(nats_url: str, database_url: str, **settings: object) -> AsyncIterator[System]:
+async def system_at(
+    nats_url: str, database_url: str, *, knows_rules: bool = True, **settings: object
+) -> AsyncIterator[System]:
     auth, bus = Auth(nats_url), bus_as(nats_url, "gateway")
+    auth.knows_rules = knows_rules
     sql = await asyncpg.create_pool(database_url.replace("+asyncpg", ""), min_size=1, max_size=4)
     values = {"nats_url": nats_url, "database_url": database_url, "limits_fresh_s": 0} | settings
     try:
@@ -245,6 +288,9 @@ class Node:
         more = usual | more
         command = FinishAttempt(ref=ref, outcome=outcome, **more)
         return (await self.system.bus.ask(FINISH_ATTEMPT, command, key=self.name)).applied
+
+    async def reserve(self, ref: AttemptRef, images: int) -> ImagesReserved:
+        return await self.system.bus.ask(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.name)
 
 
 @dataclass

@@ -14,7 +14,7 @@ from tests.kit.waiting import until
 
 async def test_a_job_runs(world: World) -> None:
     tenant, node = world.tenant(), await world.node()
-    submitted = await world.submit(tenant, labels={"a": "b"}, workflow="w", run_within_seconds=9)
+    submitted = await world.submit(tenant, images=2, labels={"a": "b"}, workflow="w", run_within_seconds=9)
     job = submitted.job
     assert (job.state, job.seq, job.attempt, job.queue_position, submitted.replayed) == ("queued", 1, 0, 1, False)
     given = await node.claim()
@@ -110,7 +110,7 @@ async def test_after_the_end_nothing_counts(world: World) -> None:
 async def test_the_same_finish_many_times_at_once_counts_once(world: World) -> None:
     tenant, node = world.tenant(), await world.node()
     for _ in range(5):
-        job_id = await world.job(tenant)
+        job_id = await world.job(tenant, images=3)
         given = await node.claim()
         assert await node.start(given.ref)
         applied = await asyncio.gather(*(node.finish(given.ref, images=3) for _ in range(8)))

@@ -1,6 +1,7 @@
 """Jobs that go: by their owner's wish, and when their time is over. What is counted stays counted."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from contracts.auth import USER_CHANGED, Role, Tier, UserChanged
 from contracts.operations import Stats, Throughput
 from contracts.registry import JOB_PURGES
 from contracts.retention import FIND_JOBS, JOB_PURGED, PURGE_JOB, FindJobs, JobPurged, PurgeJob
-from contracts.scheduler import JobError, JobState, Outcome
+from contracts.scheduler import FINISH_ATTEMPT, JobError, JobState, Outcome
 from contracts.wire.errors import Kind, Relayed
 from tests.integration.scheduler.conftest import System, World, bus_as, system_at
 from tests.integration.scheduler.operator import Operator
@@ -92,6 +93,19 @@ async def test_a_purged_job_leaves_nothing_but_what_it_cost(world: World) -> Non
     body = await world.system.sql.fetchval("SELECT body FROM outbox WHERE subject = $1", subject)
     message = JobPurged.model_validate_json(body)
     assert (message.job_id, message.tenant_id, message.with_inputs) == (job_id, tenant, True)
+
+
+async def test_a_purged_job_takes_its_dead_letters_with_it(world: World) -> None:
+    tenant, node = world.tenant(), await world.node()
+    job_id = await world.job(tenant)
+    ref = (await node.claim()).ref
+    body = json.dumps({"ref": ref.model_dump(mode="json"), "outcome": "exploded"}).encode()
+    await world.system.bus._client.request(FINISH_ATTEMPT.subject(key=node.name), body, timeout=5)
+    count = "SELECT count(*) FROM dead_letters WHERE job_id = $1"
+    assert await world.system.sql.fetchval(count, job_id) == 1
+    assert await node.finish(ref)
+    await purge(world, tenant, job_id)
+    assert await world.system.sql.fetchval(count, job_id) == 0
 
 
 async def test_f_112_only_a_job_that_has_ended_everywhere_is_purged(world: World) -> None:

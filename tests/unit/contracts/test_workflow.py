@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.workflow import MAX_NODES, ancestors, cycle_error, estimate_images, read_graph, written
+from contracts.workflow import MAX_LINKS, MAX_NODES, ancestors, cycle_error, is_whole, read_graph, written
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
 NODE = {"class_type": "EmptyImage", "inputs": {}}
@@ -105,33 +105,6 @@ def test_any_json_is_read_or_refused_and_never_crashes(raw: Any) -> None:
     read_graph(raw)
 
 
-def image_graph(batch: int, *outputs: str, amount: int = 1) -> dict[str, Any]:
-    return {
-        "1": {"class_type": "EmptyImage", "inputs": {"batch_size": batch}},
-        "2": {"class_type": "RepeatImageBatch", "inputs": {"image": ["1", 0], "amount": amount}},
-        **{f"o{n}": {"class_type": name, "inputs": {"images": ["2", 0]}} for n, name in enumerate(outputs)},
-    }
-
-
-@pytest.mark.parametrize(
-    ("raw", "images"),
-    [
-        (image_graph(4, "SaveImage"), 4),
-        (image_graph(4, "SaveImage", amount=3), 12),
-        (image_graph(2, "SaveImage", "PreviewImage"), 2),  # a preview of what is saved is free
-        (image_graph(2, "SaveImage", "SaveImage"), 4),
-        (image_graph(2, "PreviewImage"), 2),
-        (image_graph(3, "PreviewImage", "PreviewImage", "SaveImage"), 6),
-        ({"1": {"class_type": "SaveText", "inputs": {"text": "x"}}}, 1),
-        (image_graph(10**9, "SaveImage"), 1),  # out of range: the node's own check refuses it
-    ],
-)
-def test_images_are_what_the_graph_says_it_makes(raw: dict[str, Any], images: int) -> None:
-    graph, errors = read_graph(raw)
-    assert not errors
-    assert estimate_images(graph) == images
-
-
 @pytest.mark.parametrize(
     "node",
     [
@@ -156,3 +129,24 @@ def test_a_long_cycle_is_told_by_some_of_its_nodes() -> None:
     assert error.code == "workflow_cycle"
     assert " more -> " in error.message
     assert len(error.message) < 200
+
+
+def test_a_graph_with_more_links_than_allowed_is_refused() -> None:
+    links = {f"in{n}": ["0", 0] for n in range(MAX_LINKS)}
+    allowed = {"0": NODE, "1": {"class_type": "X", "inputs": links}}
+    assert not read_graph(allowed)[1]
+    _, (error,) = read_graph(allowed | {"2": {"class_type": "X", "inputs": {"one_more": ["0", 0]}}})
+    assert error.code == "workflow_too_large"
+    assert str(MAX_LINKS) in error.message
+
+
+@pytest.mark.parametrize(
+    ("value", "whole"),
+    [
+        (["0", 0], True), (["9", 0], False), (["0", -1], False), (["0", 1.0], False), (["0", True], False),
+        (["1", 0], False), (["0"], True), ([["0", 0], 1], True), ({"__value__": ["9", 0]}, True), (None, True),
+    ],
+)  # fmt: skip
+def test_a_graph_is_whole_where_all_links_lead_somewhere_and_none_in_a_circle(value: Any, whole: bool) -> None:
+    graph, _ = read_graph({"0": NODE, "1": {"class_type": "X", "inputs": {"in": value}}})
+    assert is_whole(graph) is whole

@@ -7,7 +7,7 @@ import zlib
 from typing import Any
 
 from contracts.catalog import ClassSpec
-from executor.domain.catalog import MAX_DEPTH, read_catalog, report
+from executor.domain.catalog import MAX_DEPTH, MAX_INPUTS, flexible_classes, read_catalog, report
 
 
 def described(required: dict[str, Any], optional: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -111,3 +111,89 @@ def test_the_digest_is_of_what_travels_and_of_nothing_else() -> None:
         == read_catalog(described({"a": ["INT", {"min": 1}], "b": ["MASK"]}))["X"]
     )
     assert report(read_catalog(described({"a": ["INT", {"min": 2}]}))).digest != one.digest
+
+
+def test_what_no_graph_could_name_is_left_out() -> None:
+    unfit = "a\x00\ud800"
+    described = {
+        unfit: {"input": {}},
+        "x" * 301: {"input": {}},
+        "X": {
+            "input": {"required": {unfit: ["INT"], "a": [["good", unfit, "caf\udce9", 10**300, float("inf"), 2**63]]}}
+        },
+    }
+    (name,) = read = read_catalog(described)
+    assert name == "X"
+    assert list(read["X"].inputs) == ["a"]
+    assert read["X"].inputs["a"].options == ("good", 2**63)
+    report(read).model_dump_json().encode()
+
+
+def test_bounds_of_hundreds_of_digits_are_none() -> None:
+    spec = inputs({"a": ["INT", {"min": -(10**400), "max": 10**400}]})["a"]
+    assert (spec.min, spec.max) == (None, None)
+
+
+def test_a_catalog_that_is_too_large_has_fewer_options_and_still_every_class() -> None:
+    options = [f"{number:0250}" for number in range(50_000)]
+    described = {f"C{number}": {"input": {"required": {"a": [options]}}} for number in range(4)}
+    packed = report(read_catalog(described))
+    body = zlib.decompress(base64.b64decode(packed.classes_zlib))
+    assert len(body) <= 30 << 20
+    told = json.loads(body)
+    assert set(told) == set(described)
+    assert len(told["C0"]["inputs"]["a"]["options"]) == 10_000
+
+
+def test_a_million_classes_are_bounded() -> None:
+    assert len(read_catalog({str(number): {"input": {}} for number in range(30_000)})) == 20_000
+
+
+JOB = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
+
+
+def test_choices_that_belong_to_somebody_are_left_out() -> None:
+    stock: dict[str, Any] = {"python_module": "comfy_extras.nodes_dataset"}
+    folders = ["3d", "comfyfleet", "a/comfyfleet", JOB, f"{JOB}/1", "cats"]
+    models = ["a.safetensors", f"{JOB}/1/evil.safetensors", f"sub\\{JOB}\\1\\evil.safetensors", "00-evil.safetensors"]
+    info = {
+        "LoadImageDataSetFromFolder": described({"folder": ["COMBO", {"options": folders}]}, **stock)["X"],
+        "CheckpointLoaderSimple": described({"ckpt_name": [models]}, python_module="nodes")["X"],
+        "LoadLatent": described({"latent": [["other.latent"]]}, python_module="nodes")["X"],
+        "Pack": described({"clip": [["other.mp4"]], "style": [["a", "b"]]}, python_module="custom_nodes.pack")["X"],
+    }
+    read = read_catalog(info, frozenset({"00-evil.safetensors"}))
+    assert read["LoadImageDataSetFromFolder"].inputs["folder"].options == ("3d", "cats")
+    assert read["CheckpointLoaderSimple"].inputs["ckpt_name"].options == ("a.safetensors",)
+    for spec in (read["LoadLatent"].inputs["latent"], read["Pack"].inputs["clip"]):
+        assert (spec.options, spec.upload) == (None, True)
+    assert read["Pack"].inputs["style"].options == ("a", "b")
+
+
+def test_pack_class_with_empty_optional_inputs_may_take_any_name() -> None:
+    info = {
+        name: described({"a": ["IMAGE"]}, python_module=module)["X"]
+        for name, module in (("Pack", "custom_nodes.pack"), ("Stock", "nodes"), ("Fixed", "custom_nodes.pack"))
+    }
+    info["Pack"]["input"]["optional"] = info["Stock"]["input"]["optional"] = {}
+    info["Fixed"]["input"]["optional"] = {"mask": ["MASK"]}
+    assert flexible_classes(info) == {"Pack"}
+
+
+def test_files_inside_of_dynamic_inputs_belong_to_somebody_too() -> None:
+    picture = [["other.png"], {"image_upload": True, "default": "other.png"}]
+    choice = {"key": "own", "inputs": {"required": {"picture": picture}}}
+    grown = {"template": {"input": {"required": {"clip": [["other.mp4"]]}}, "prefix": "clip", "min": 1, "max": 2}}
+    dynamic = {"source": ["COMFY_DYNAMICCOMBO_V3", {"options": [choice]}], "clips": ["COMFY_AUTOGROW_V3", grown]}
+    read = read_catalog(described(dynamic, python_module="custom_nodes.pack"))["X"].inputs
+    assert read["source"].variants is not None
+    assert read["clips"].grown is not None
+    for spec in (read["source"].variants["own"]["picture"], read["clips"].grown.input):
+        assert (spec.options, spec.upload, spec.default) == (None, True, None)
+
+
+def test_inputs_of_a_class_are_bounded_with_those_of_its_dynamic_ones() -> None:
+    inner = {str(number): ["INT"] for number in range(MAX_INPUTS)}
+    options = [{"key": key, "inputs": {"required": inner}} for key in "ab"]
+    read = read_catalog(described({"a": ["COMFY_DYNAMICCOMBO_V3", {"options": options}]}))["X"].inputs
+    assert read["a"].variants is None

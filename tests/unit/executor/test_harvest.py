@@ -1,7 +1,7 @@
 from typing import Any
 
 from contracts.scheduler import OutputKind
-from executor.domain.harvest import count_images, harvest
+from executor.domain.harvest import harvest
 
 
 def file(name: str, kind: str = "output", **more: Any) -> dict[str, Any]:
@@ -28,11 +28,6 @@ def test_every_key_is_walked_in_the_order_of_the_graph() -> None:
     ]
     assert found[4].content_type == "video/mp4"
     assert [item.temporary for item in found[-2:]] == [True, True]
-
-
-def test_saved_and_previewed_images_are_not_counted_twice() -> None:
-    images = [file("a.png"), file("b.png"), file("c.png", "temp"), file("v.webm")]
-    assert count_images(harvest({"outputs": {"1": {"images": images}}}, {"1": {}})) == 2
 
 
 def test_texts_are_outputs_unless_they_were_saved_too() -> None:
@@ -74,3 +69,32 @@ def test_a_shown_name_has_no_path_and_no_control_characters() -> None:
     found = harvest({"outputs": {"1": {"images": [file("../a\nb.png")]}}}, {"1": {}})
     assert found[0].name == "a_b.png"
     assert found[0].filename == "../a\nb.png"
+
+
+def test_deep_and_wide_reports_are_bounded() -> None:
+    deep: Any = file("a.png")
+    for _ in range(100_000):
+        deep = [deep]
+    wide = {"images": [file(f"{number}.png") for number in range(30_000)]}
+    assert harvest({"outputs": {"1": {"images": deep}}}, {}) == []
+    assert len(harvest({"outputs": {"1": wide}}, {})) == 10_000
+    assert len(harvest({"outputs": {"1": {"text": ["t"] * 30_000}}}, {})) == 10_000
+
+
+def test_names_are_cleaned_and_files_without_a_request_are_known() -> None:
+    (bad,) = harvest({"outputs": {"\ud800": {"images": [file("caf\udce9.png")]}}}, {})
+    assert (bad.node_id, bad.name, bad.addressable) == ("\ufffd", "caf\ufffd.png", False)
+    (good,) = harvest({"outputs": {"1": {"images": [file("a.png")]}}}, {})
+    assert good.addressable
+
+
+def test_shapes_that_make_no_sense_are_no_files() -> None:
+    odd = [
+        {"filename": "a", "type": []},
+        {"filename": "a", "subfolder": {}},
+        {"filename": []},
+        {"filename": ""},
+        None,
+        5,
+    ]
+    assert harvest({"outputs": {"1": {"images": odd}, "2": None, "3": 5}, "meta": []}, {}) == []

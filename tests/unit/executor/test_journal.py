@@ -1,3 +1,4 @@
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -6,7 +7,7 @@ import pytest
 
 from contracts.scheduler import Assignment, AttemptRef, FinishAttempt, Outcome
 from executor.domain.attempt import Phase, Record
-from executor.store.journal import Journal, JournalTaken
+from executor.store.journal import LEFT_S, MOST_LEFT, Journal, JournalTaken
 
 
 def record() -> Record:
@@ -72,7 +73,7 @@ def test_prompts_that_were_left_are_kept_until_forgotten(journal: Journal) -> No
     journal.leave("a")
     journal.leave("b")
     journal.forget("b")
-    assert journal.left() == {"a"}
+    assert journal.left() == ["a"]
 
 
 def test_only_one_executor_has_it(journal: Journal, path: Path) -> None:
@@ -92,3 +93,46 @@ def test_a_damaged_file_is_put_aside(path: Path) -> None:
     assert journal.read() is None
     journal.close()
     assert path.with_suffix(".damaged").exists()
+
+
+def test_prompts_that_were_left_are_bounded_in_number_and_age(journal: Journal) -> None:
+    for number in range(MOST_LEFT + 10):
+        journal.leave(f"{number:03}")
+    assert journal.left() == [f"{number:03}" for number in range(10, MOST_LEFT + 10)]
+    journal._do(
+        lambda db: db.execute("UPDATE left_behind SET left_at = left_at - ? WHERE prompt_id < '050'", (LEFT_S,))
+    )
+    assert journal.left() == [f"{number:03}" for number in range(50, MOST_LEFT + 10)]
+
+
+def test_history_to_remove_survives_a_restart_and_begins_with_what_is_oversized(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    first = Journal(path)
+    first.open()
+    for number in range(5):
+        first.note_history(str(number))
+    first.note_history("3", oversized=True)
+    first.note_history("3")
+    first.close()
+    second = Journal(path)
+    second.open()
+    assert second.history_to_remove(keep=3, most=10) == ["3", "0", "1"]
+    assert second.history_to_remove(keep=3, most=1) == ["3"]
+    for prompt_id in ("3", "0", "1"):
+        second.drop_history(prompt_id)
+    assert second.history_to_remove(keep=3, most=10) == []
+    second.close()
+
+
+def test_a_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with sqlite3.connect(path) as old:
+        old.execute("CREATE TABLE left_behind (prompt_id TEXT PRIMARY KEY)")
+        old.execute("INSERT INTO left_behind VALUES ('a')")
+    old.close()
+    journal = Journal(path)
+    journal.open()
+    assert journal.left() == ["a"]
+    journal.leave("b")
+    assert journal.left() == ["a", "b"]
+    journal.close()

@@ -85,3 +85,15 @@ def test_the_percentage_never_falls_and_stays_below_a_hundred(told: list[tuple[s
         assert before <= made.percent <= ALMOST
         before = made.percent
         made.snapshot(REF, at=NOW, elapsed_s=5).model_dump_json()
+
+
+def test_an_id_of_megabytes_is_nobodys() -> None:
+    made = fold(("executing", {"node": "1." * 1_000_000}), ("executing", {"display_node": ["1"], "node": {"a": 1}}))
+    assert made.snapshot(REF, at=NOW, elapsed_s=1).node is None
+
+
+def test_numbers_that_are_none_change_nothing() -> None:
+    odd: tuple[Any, ...] = (10**400, float("nan"), float("inf"), "1", None, True, [])
+    made = fold(*[("progress", {"node": "1", "value": value, "max": value}) for value in odd])
+    assert made.percent == 0
+    made.snapshot(REF, at=NOW, elapsed_s=1).model_dump_json()

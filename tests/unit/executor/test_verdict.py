@@ -139,3 +139,44 @@ def test_gpu_seconds_are_a_difference_of_the_nodes_clock_within_ours() -> None:
     assert gpu_seconds(back, 10) == 0
     odd = entry("success", ("execution_start", {"timestamp": float("nan")}), ("execution_success", {"timestamp": 1}))
     assert gpu_seconds(odd, 3) == 3
+
+
+def test_what_an_error_says_is_cleaned_and_bounded() -> None:
+    unfit = "a\x00b\ud800"
+    told = {
+        "node_id": unfit,
+        "node_type": unfit * 1_000,
+        "exception_type": [],
+        "exception_message": unfit + "x" * 10**7,
+    }
+    verdict = judge(entry("error", ("execution_error", told)))
+    assert verdict.error is not None
+    assert verdict.error.message.startswith("a\ufffdb\ufffdx")
+    assert len(verdict.error.message) == MAX_MESSAGE
+    assert (verdict.error.node_id, len(verdict.error.node_class or "")) == ("a\ufffdb\ufffd", 256)
+
+
+@pytest.mark.parametrize(
+    "stamps", [(10**400, 0), (float("nan"), 5), (float("inf"), float("-inf")), (-1, "x"), (True, None), ([], {})]
+)
+def test_times_that_are_none_do_not_count(stamps: tuple[Any, Any]) -> None:
+    told = entry("success", *[("a", {"timestamp": stamp}) for stamp in stamps])
+    assert gpu_seconds(told, 2.5) == 2.5
+
+
+@pytest.mark.parametrize("kind", [[], {}, None, 5, "\ud800"])
+def test_a_rejection_of_any_shape_is_a_verdict(kind: Any) -> None:
+    problems = {
+        "1\x00": {"class_type": kind, "errors": [{"type": kind, "message": kind, "details": kind}, kind]},
+        "2": kind,
+    }
+    verdict = rejected({"type": kind, "message": kind, "extra_info": kind}, problems)
+    assert verdict.error is not None
+    verdict.error.model_dump_json().encode()
+
+
+def test_thousands_of_complaints_cost_no_more_than_a_few() -> None:
+    problems = {str(number): {"class_type": "C", "errors": [{"message": "m" * 1_000}]} for number in range(10_000)}
+    verdict = rejected({}, problems)
+    assert verdict.error is not None
+    assert len(verdict.error.message) <= MAX_MESSAGE

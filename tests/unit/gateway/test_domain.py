@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.gateway import Submission
+from contracts.graph_size.analysis import measure
+from contracts.graph_size.images import reserve
 from contracts.wire.errors import FieldError
-from contracts.workflow import estimate_images, read_graph
+from contracts.workflow import read_graph
 from gateway.domain import built_in, cursor, output_token, text_to_image
 from gateway.domain.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
 from gateway.domain.errors import BadCursor, BadOutputToken, InvalidRequest, Malformed
@@ -27,7 +29,7 @@ def test_the_built_in_graph_is_whole_and_counts_its_images() -> None:
         )
     )
     assert not errors
-    assert estimate_images(graph) == 3
+    assert reserve(measure(graph)).images == 3
     assert graph["sampler"].inputs["seed"] == 5
     assert graph["negative"].inputs["text"] == "b"
     assert {node.class_type for node in graph.values()} == {
@@ -57,7 +59,7 @@ def test_a_picture_beside_the_prompt_is_drawn_over(
     assert built_in.name_of(submission) == name
     assert classes <= {node.class_type for node in graph.values()}
     assert graph["sampler"].inputs["denoise"] == denoise
-    assert estimate_images(graph) == over.get("num_images", 1)
+    assert reserve(measure(graph)).images == over.get("num_images", 1)
     sent = {UPLOAD, over.get("mask", UPLOAD)}
     assert upload_ids({node_id: {"inputs": node.inputs} for node_id, node in graph.items()}) == sent
 

@@ -8,15 +8,17 @@ import zlib
 import pytest
 
 from contracts.catalog import ClassSpec, InputSpec
+from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.workflow import read_graph
 from scheduler.domain.catalog import Catalog, read_catalog
-from scheduler.domain.validation.graph_check import check_graph
+from scheduler.domain.fleet_check import Runnable, check_fleet
 
 CLASSES = {
     "CheckpointLoaderSimple": ClassSpec(
         inputs={"ckpt_name": InputSpec(type="COMBO", required=True, options=("a.safetensors", "b.safetensors"))},
         outputs=("MODEL", "CLIP", "VAE"),
         output_node=False,
+        module="nodes",
     ),
     "EmptyImage": ClassSpec(
         inputs={
@@ -25,13 +27,17 @@ CLASSES = {
         },
         outputs=("IMAGE",),
         output_node=False,
+        module="nodes",
     ),
     "LoadImage": ClassSpec(
         inputs={"image": InputSpec(type="COMBO", required=True, upload=True)},
         outputs=("IMAGE", "MASK"),
         output_node=False,
+        module="nodes",
     ),
-    "SaveImage": ClassSpec(inputs={"images": InputSpec(type="IMAGE", required=True)}, outputs=(), output_node=True),
+    "SaveImage": ClassSpec(
+        inputs={"images": InputSpec(type="IMAGE", required=True)}, outputs=(), output_node=True, module="nodes"
+    ),
 }
 CATALOG = Catalog(CLASSES)
 
@@ -80,16 +86,18 @@ class CountedText(str):
         return str.__eq__(self, other)
 
 
-def test_choosing_from_a_long_list_does_not_compare_with_each_of_its_values() -> None:
+@pytest.mark.parametrize(("loader", "name"), [("Loader", "name"), ("CheckpointLoaderSimple", "ckpt_name")])
+def test_choosing_from_a_long_list_does_not_compare_with_each_of_its_values(loader: str, name: str) -> None:
     options = tuple(f"model-{number}" for number in range(5_000))
     accepted = InputSpec(type="COMBO", required=True, options=options)
-    catalog = Catalog({"Loader": ClassSpec(inputs={"name": accepted}, outputs=(), output_node=True)})
-    raw = {str(n): {"class_type": "Loader", "inputs": {"name": CountedText("model-4999")}} for n in range(100)}
+    catalog = Catalog({loader: ClassSpec(inputs={name: accepted}, outputs=(), output_node=True, module="nodes")})
+    raw = {str(n): {"class_type": loader, "inputs": {name: CountedText("model-4999")}} for n in range(100)}
     graph, _ = read_graph(raw)
     CountedText.compared = 0
-    assert not check_graph(graph, catalog, draw_seed=lambda _: 0).findings
-    assert catalog.satisfies(["Loader.name=model-4999"])
-    assert CountedText.compared <= 2 * len(graph)
+    policy = TenantPolicy(mode=GraphPolicy.OPEN)
+    assert isinstance(check_fleet(graph, frozenset(), [catalog], policy=policy, draw_seed=lambda _: 0), Runnable)
+    assert catalog.satisfies([f"{loader}.{name}=model-4999"])
+    assert CountedText.compared <= 3 * len(graph)
 
 
 def report_of(body: bytes) -> Catalog | None:

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
+from contracts.graph_size.analysis import measure
 from contracts.scheduler import InvalidWorkflow, NoFleet
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
@@ -20,13 +22,21 @@ LARGE = simulated_catalog(*MODELS, "zz/detail.safetensors")
 SMALL = simulated_catalog("only.safetensors", without=frozenset({"ImageBlur"}))
 
 
-def run(raw: dict[str, Any], *catalogs: Catalog, uploads: frozenset[str] = frozenset({MINE})) -> Verdict:
+OPEN, STRICT = TenantPolicy(mode=GraphPolicy.OPEN), TenantPolicy()
+
+
+def run(
+    raw: dict[str, Any],
+    *catalogs: Catalog,
+    uploads: frozenset[str] = frozenset({MINE}),
+    policy: TenantPolicy = OPEN,
+) -> Verdict:
     graph, errors = read_graph(raw)
     assert not errors
-    verdict = check_fleet(graph, uploads, catalogs, draw_seed=lambda _: 1)
-    if isinstance(verdict, Unrunnable):
-        raise verdict.refusal()
-    return verdict
+    found = check_fleet(graph, uploads, catalogs, policy=policy, draw_seed=lambda _: 1)
+    if isinstance(found, Unrunnable):
+        raise found.refusal()
+    return found.verdict
 
 
 def errors_of(raw: dict[str, Any], *catalogs: Catalog) -> tuple[FieldError, ...]:
@@ -109,8 +119,9 @@ def test_node_that_lists_a_choice_is_preferred_to_one_that_may_know_it() -> None
         (f"comfyfleet/{MINE}", "file_not_uploaded"),
         (f"{MINE} [output]", "file_not_uploaded"),
         ({"__value__": MINE}, "file_not_uploaded"),
-        (["1", 0], "file_not_uploaded"),
-        (["nowhere", 0], "file_not_uploaded"),
+        (["1", 0], "link_not_allowed"),
+        (["nowhere", 0], "link_not_allowed"),
+        (None, "file_not_uploaded"),
     ],
 )
 def test_file_input_takes_an_upload_and_nothing_else(value: Any, code: str) -> None:
@@ -152,3 +163,82 @@ def test_only_the_first_few_names_are_looked_up() -> None:
 def test_pointer_of_an_odd_node_id_is_escaped() -> None:
     raw = {"a/b~c": {**IMAGE, "inputs": {}}, "2": {**SAVE, "inputs": {"images": ["a/b~c", 0], "filename_prefix": "a"}}}
     assert errors_of(raw, LARGE)[0].pointer == "/workflow/a~1b~0c/inputs/width"
+
+
+def test_refused_class_is_refused_also_where_no_output_needs_it() -> None:
+    raw = {"1": IMAGE, "2": SAVE, "9": {"class_type": "SimSleep", "inputs": {"image": ["gone", 7], "seconds": None}}}
+    assert set(run(raw, LARGE).graph) == {"1", "2"}
+    with pytest.raises(InvalidWorkflow) as refused:
+        run(raw, LARGE, policy=STRICT)
+    (error,) = refused.value.refused.errors
+    assert (error.code, error.pointer) == ("node_class_not_allowed", "/workflow/9/class_type")
+
+
+def test_nothing_more_is_said_of_a_node_whose_class_is_refused() -> None:
+    raw = {"1": {"class_type": "CheckpointSave", "inputs": {"filename_prefix": None, "model": "x"}}}
+    (error,) = errors_of(raw, LARGE)
+    assert error.code == "node_class_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ("c.safetensors", "value_not_in_list"),
+        ({"__value__": "c.safetensors"}, "literal_required"),
+        ({"__value__": ["1", 0]}, "literal_required"),
+        ({"a": 1}, "literal_required"),
+        (["1", 0], "link_not_allowed"),
+        (["gone", 0], "link_not_allowed"),
+        (["1"], "link_not_allowed"),
+        ([], "link_not_allowed"),
+        (None, "literal_required"),
+        (MINE, "upload_misplaced"),
+        ("../a.safetensors", "value_not_in_list"),
+    ],
+)
+def test_model_is_one_of_the_fleet_spelled_out(value: Any, code: str) -> None:
+    (error,) = errors_of({**loaded(value), "1b": IMAGE}, LARGE)
+    assert (error.code, error.node_id, error.input) == (code, "1", "ckpt_name")
+
+
+def test_wrapped_model_reaches_the_node_as_the_option_that_it_is() -> None:
+    verdict = run(loaded({"__value__": MODELS[3]}), LARGE, policy=STRICT)  # type: ignore[arg-type]
+    assert verdict.graph["1"].inputs == {"ckpt_name": MODELS[3]}
+    assert f"CheckpointLoaderSimple.ckpt_name={MODELS[3]}" in verdict.needs
+
+
+def test_name_of_an_output_may_be_null_since_it_is_ours_to_set() -> None:
+    raw = {"1": IMAGE, "2": {**SAVE, "inputs": {"images": ["1", 0], "filename_prefix": None}}}
+    assert run(raw, LARGE).graph["2"].inputs == {"images": ["1", 0], "filename_prefix": ""}
+
+
+def test_parts_of_dynamic_inputs_are_judged_by_the_policy() -> None:
+    def inputs(**described: Any) -> dict[str, Any]:
+        return {"inputs": {"required": described}}
+
+    options = [
+        {"key": "own", **inputs(picture=[["other.png"], {"image_upload": True}])},
+        {"key": "lora", **inputs(lora_name=[["a.safetensors"]])},
+    ]
+    described = {"input": {"required": {"source": ["COMFY_DYNAMICCOMBO_V3", {"options": options}]}}, "output": []}
+    pack = catalog_of({"Pack": {**described, "output_node": True, "python_module": "custom_nodes.pack"}})
+
+    def codes(**given: Any) -> list[str]:
+        inputs = {name.replace("__", "."): value for name, value in given.items()}
+        return [error.code for error in errors_of({"1": {"class_type": "Pack", "inputs": inputs}}, pack)]
+
+    for value in ("other.png", ["gone", 0], {"__value__": MINE}, None):
+        assert codes(source="own", source__picture=value) in (["file_not_uploaded"], ["link_not_allowed"])
+    assert codes(source="lora", source__lora_name="b.safetensors") == ["value_not_in_list"]
+    assert codes(source="lora", source__lora_name="../a.safetensors") == ["value_not_in_list"]
+    run({"1": {"class_type": "Pack", "inputs": {"source": "own", "source.picture": MINE}}}, pack)
+    run({"1": {"class_type": "Pack", "inputs": {"source": "lora", "source.lora_name": "a.safetensors"}}}, pack)
+
+
+@pytest.mark.parametrize("value", [[1, 2, 3], [], [["1", 0], 0], {"__value__": ["1", 0]}, ["x" * 1000]], ids=str)
+def test_list_that_is_no_link_is_measured_as_a_value(value: Any) -> None:
+    described = {"input": {"required": {}}, "output": ["IMAGE"], "output_node": True}
+    pack = catalog_of({"Pack": {**described, "python_module": "custom_nodes.pack"}})
+    graph = run({"1": {"class_type": "Pack", "inputs": {"any": value}}}, pack).graph
+    assert graph["1"].inputs == {"any": value}
+    assert measure(graph, specs=pack.classes).text_bytes >= str(value).count("x")

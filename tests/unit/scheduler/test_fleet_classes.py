@@ -1,4 +1,5 @@
 from contracts.catalog import ClassSpec, InputSpec
+from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
 from contracts.scheduler import ReadClasses
 from scheduler.domain.fleet_classes import MAX_BYTES, MAX_OPTIONS, page_of
 
@@ -44,3 +45,33 @@ def test_a_page_ends_before_it_is_too_large_but_has_one_class_at_least() -> None
     assert names(fleet, after="B") == (["C", "D"], True)
     huge = [dict.fromkeys("AB", loader("x" * MAX_BYTES))]
     assert names(huge) == (["A"], True)
+
+
+def test_policy_decides_which_classes_and_folders_are_shown() -> None:
+    dataset = "comfy_extras.nodes_dataset"
+    folder = InputSpec(type="COMBO", required=True, options=("3d", "cats"))
+    stale = InputSpec(type="COMBO", required=True, options=("other.latent",))  # of an executor of an earlier release
+    catalog = {
+        "LoadImageDataSetFromFolder": ClassSpec(
+            inputs={"folder": folder}, outputs=(), output_node=False, module=dataset
+        ),
+        "LoadLatent": ClassSpec(inputs={"latent": stale}, outputs=(), output_node=False, module="nodes"),
+        "Pack": ClassSpec(inputs={}, outputs=(), output_node=False, module="custom_nodes.pack"),
+    }
+
+    def shown(policy: TenantPolicy | None, **query: bool) -> dict[str, bool]:
+        page = page_of([catalog], ReadClasses(**query), policy)
+        return {found.name: found.refused is None for found in page.classes}
+
+    def folders(policy: TenantPolicy) -> object:
+        page = page_of([catalog], ReadClasses(name="LoadImageDataSetFromFolder"), policy)
+        return page.classes[0].spec.inputs["folder"].options
+
+    strict, open_ = TenantPolicy(), TenantPolicy(mode=GraphPolicy.OPEN)
+    allowed = TenantPolicy(rules=ClassRules(allowed_classes=("LoadImageDataSetFromFolder",)))
+    assert shown(strict) == {"LoadLatent": True}
+    assert shown(strict, refused=True) == {"LoadImageDataSetFromFolder": False, "LoadLatent": True, "Pack": False}
+    assert shown(open_) == shown(None) == dict.fromkeys(catalog, True)
+    assert folders(open_) is None
+    assert folders(allowed) == ("3d", "cats")
+    assert page_of([catalog], ReadClasses(name="LoadLatent"), strict).classes[0].spec.inputs["latent"].options is None

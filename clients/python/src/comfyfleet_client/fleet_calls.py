@@ -4,7 +4,17 @@ from datetime import datetime
 from typing import Any
 
 from comfyfleet_client.call import Call, Request, given, nothing, reads, segment
-from comfyfleet_client.fleet_results import AuditPage, FleetJob, FleetJobPage, Node, Nodes, Stats, Usage, UsageDay
+from comfyfleet_client.fleet_results import (
+    AuditPage,
+    DeadLetterPage,
+    FleetJob,
+    FleetJobPage,
+    Node,
+    Nodes,
+    Stats,
+    Usage,
+    UsageDay,
+)
 
 
 def read_usage(days: int | None) -> Call[tuple[UsageDay, ...]]:
@@ -61,6 +71,11 @@ def prioritise_job(job_id: str, priority: int) -> Call[FleetJob]:
 def list_audit(**filters: Any) -> Call[AuditPage]:
     """A page of the audit log."""
     return Call(Request("GET", "/admin/audit", query=_query(filters)), reads(AuditPage))
+
+
+def list_dead_letters(**filters: Any) -> Call[DeadLetterPage]:
+    """A page of messages that could not be handled."""
+    return Call(Request("GET", "/admin/dead-letters", query=_query(filters)), reads(DeadLetterPage))
 
 
 def _usage(path: str, days: int | None) -> Call[tuple[UsageDay, ...]]:

@@ -152,6 +152,36 @@ class AuditPage:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message of an executor that can never be handled; ``excerpt`` is its beginning as text."""
+
+    id: str
+    at: datetime
+    subject: str
+    node: str
+    code: str
+    reason: str
+    excerpt: str
+    size_bytes: int
+    request_id: str | None = None
+    tenant_id: str | None = None
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterPage:
+    """Some dead letters, newest first; ``next_cursor`` is None on the last page."""
+
+    dead_letters: tuple[DeadLetter, ...]
+    next_cursor: str | None = None
+
+    @property
+    def items(self) -> tuple[DeadLetter, ...]:
+        """What is on the page."""
+        return self.dead_letters
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointUse:
     """Requests at one endpoint, and what the jobs have taken that these submitted."""
 

@@ -33,6 +33,14 @@ class JobError:
 
 
 @dataclass(frozen=True, slots=True)
+class JobWarning:
+    """Something to know about a job that completed."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Timings:
     """How long each stage took; None for what has not begun."""
 
@@ -75,6 +83,7 @@ class Job:
     retry_of: str | None = None
     outputs: tuple[Output, ...] = ()
     error: JobError | None = None
+    warnings: tuple[JobWarning, ...] = ()
     model: str | None = None
     seed: int | None = None
 

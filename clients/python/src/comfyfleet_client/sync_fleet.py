@@ -5,7 +5,7 @@ from datetime import datetime
 
 from comfyfleet_client import fleet_calls as calls
 from comfyfleet_client.caller import Caller
-from comfyfleet_client.fleet_results import AuditEntry, FleetJob, Node, Stats, UsageDay
+from comfyfleet_client.fleet_results import AuditEntry, DeadLetter, FleetJob, Node, Stats, UsageDay
 from comfyfleet_client.pages import PAGE, every
 from comfyfleet_client.results import Job
 from comfyfleet_client.setup import id_of
@@ -112,4 +112,10 @@ class Fleet:
                     actor=actor, subject=subject, action=action, after=after, before=before, limit=page, cursor=cursor
                 ),
             )
+        )
+
+    def dead_letters(self, *, node: str | None = None, page: int = PAGE) -> Iterator[DeadLetter]:
+        """Messages of executors that can never be handled, newest first."""
+        return self._runner.iterate(
+            every(self._caller, lambda cursor: calls.list_dead_letters(node=node, limit=page, cursor=cursor))
         )

@@ -1,1 +1,1 @@
-"""Which node classes a tenant may run, and what their inputs may name."""
+"""What a node class may do to other tenants and to its node: the reviewed stock classes, and the roles of inputs."""

@@ -20,7 +20,10 @@ from contracts.wire.model import Fact
 
 
 class Kind(StrEnum):
-    """What sort of no it is. ``LIMITED`` and ``UNAVAILABLE`` may be tried again later, the others may not."""
+    """What sort of no it is. ``LIMITED`` and ``UNAVAILABLE`` may be tried again later, the others may not.
+
+    ``INTERNAL`` is a bug of the service: the same request meets it again.
+    """
 
     MALFORMED = "malformed"
     INVALID = "invalid"
@@ -33,6 +36,7 @@ class Kind(StrEnum):
     UNSUPPORTED = "unsupported"
     LIMITED = "limited"
     UNAVAILABLE = "unavailable"
+    INTERNAL = "internal"
 
 
 STATUS: dict[Kind, int] = {
@@ -47,8 +51,12 @@ STATUS: dict[Kind, int] = {
     Kind.INVALID: 422,
     Kind.LIMITED: 429,
     Kind.UNAVAILABLE: 503,
+    Kind.INTERNAL: 500,
 }
 """HTTP status of each kind (RFC 9110; 429 from RFC 6585). NATS replies carry the same number."""
+
+FAULTS = frozenset({Kind.UNAVAILABLE, Kind.INTERNAL})
+"""The service is in trouble, and nothing is said about the request: what was known before may still be used."""
 
 
 class FieldError(Fact):
@@ -116,6 +124,18 @@ class Unavailable(Refusal):
     """{service} cannot answer now."""
 
     kind, code = Kind.UNAVAILABLE, "service.unavailable"
+
+
+class InternalFault(Refusal):
+    """The request could not be processed because of an internal fault. Report the request_id."""
+
+    kind, code = Kind.INTERNAL, "internal"
+
+
+class MessageTooLarge(Refusal):
+    """The message is larger than the message bus carries. Send less at once."""
+
+    kind, code = Kind.TOO_LARGE, "message.too_large"
 
 
 class InvalidMessage(Refusal):

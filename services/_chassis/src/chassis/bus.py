@@ -14,8 +14,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
 from nats.js import JetStreamContext
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from chassis.gather import Gatherer, Part
 from chassis.logs import bound_here, log
@@ -28,9 +29,10 @@ from chassis.served import (
     RefusalBody,
     Served,
     Together,
+    WhenFailed,
     one_by_one,
 )
-from contracts.wire.errors import Refused, Relayed, Unavailable
+from contracts.wire.errors import InternalFault, MessageTooLarge, Refused, Relayed, Unavailable
 from contracts.wire.topic import FLEET, Address, Rpc, Topic
 
 P = TypeVar("P", bound=BaseModel)
@@ -122,11 +124,13 @@ class Bus:
         read: Callable[[bytes], P] | None = None,
         refusal_body: RefusalBody | None = None,
         admit: Admit | None = None,
+        when_failed: WhenFailed | None = None,
     ) -> None:
         """Answer a request/reply topic, each request once among all replicas. To be called before ``start``.
 
-        The handler's refusals travel as refusals; a request of another shape is refused; a database that is away
-        refuses as unavailable after one more try, so handlers must be idempotent.
+        The handler's refusals travel as refusals; a request of another shape, or with what cannot be
+        stored, is refused as invalid; a database that is away refuses as unavailable after one more try, so handlers
+        must be idempotent; a bug refuses as an internal fault, which nobody should send again.
 
         Args:
             topic: what is asked.
@@ -134,9 +138,11 @@ class Bus:
             read: reads the payload where its JSON needs more care; it may refuse.
             refusal_body: what a refusal looks like to who asks here, ``Refused`` if not given. Headers stay the same.
             admit: decides on each message before its payload is read; not for topics that gather.
+            when_failed: told of every request that can never be answered, before it is refused.
         """
         reader = read or topic.payload.model_validate_json
-        self._served.append(Served(self._name, topic, one_by_one(handler), reader, refusal_body, admit))
+        served = Served(self._name, topic, one_by_one(handler), reader, refusal_body, admit, when_failed)
+        self._served.append(served)
 
     def serve_together(self, topic: Rpc[P, R], handler: Together) -> None:
         """Answer a topic whose requests may share a message, all of a message at once; else like ``serve``."""
@@ -185,6 +191,8 @@ class Bus:
         Raises:
             Relayed: the service refused.
             Unavailable: nobody answers, or not within the topic's ``timeout_s``; whether it happened is unknown.
+            MessageTooLarge: NATS does not carry it.
+            InternalFault: the answer cannot be read.
         """
         if not self.connected:
             raise Unavailable(service=topic.owner, retry_after_s=1)
@@ -198,13 +206,19 @@ class Bus:
                 headers = {REQUEST_ID_HEADER: request_id} if request_id else None
                 reply = await self._send(subject, body, headers, within_s or topic.timeout_s)
                 told, refused = reply.data, (reply.headers or {}).get(ERROR_CODE_HEADER, "")
+        except MaxPayloadError as error:
+            raise MessageTooLarge from error
         except (TimeoutError, NatsError, OSError, ValueError) as error:
             raise Unavailable(service=topic.owner, retry_after_s=1) from error
-        if refused:
-            raise Relayed(Refused.model_validate_json(told))
-        if len(told) > INLINE_BYTES:
-            return await offload(topic.reply.model_validate_json, told)
-        return topic.reply.model_validate_json(told)
+        try:
+            if refused:
+                raise Relayed(Refused.model_validate_json(told))
+            if len(told) > INLINE_BYTES:
+                return await offload(topic.reply.model_validate_json, told)
+            return topic.reply.model_validate_json(told)
+        except ValidationError as error:
+            log.error("bus.reply_unreadable", topic=topic.name, errors=error.error_count())
+            raise InternalFault from error
 
     async def _send(self, subject: str, body: bytes, headers: dict[str, str] | None, within_s: float) -> Msg:
         # Python 3.11's wait_for, which nats-py would use, swallows a cancellation that meets the reply.
@@ -268,7 +282,12 @@ class Bus:
     async def _answer(self, served: Served, message: Msg) -> None:
         body, headers = await served.answer(message)
         with suppress(NatsError, OSError):
-            await self._client.publish(message.reply, body, headers=headers)
+            try:
+                await self._client.publish(message.reply, body, headers=headers)
+            except MaxPayloadError:
+                log.error("bus.reply_too_large", topic=served.topic.name, bytes=len(body))
+                body, headers = served.refused(InternalFault(), "")
+                await self._client.publish(message.reply, body, headers=headers)
 
     def _call_back(self) -> None:
         for callback in self._on_connect:

@@ -37,6 +37,14 @@ AWAY = (
     asyncpg.TooManyConnectionsError,
     asyncpg.DeadlockDetectedError,  # not away, but gone the same way: undone, and worth one more try; so the next
     asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,  # a statement took too long: overload
+    asyncpg.InsufficientResourcesError,  # disk or memory is full
+    asyncpg.ReadOnlySQLTransactionError,  # a standby that was not promoted yet
+)
+UNSTORABLE = (
+    asyncpg.DataError,  # the server: NUL in a text, a number out of range
+    asyncpg.exceptions._base.DataError,  # noqa: SLF001 - the client, before it sends: has no public name of its own
+    UnicodeEncodeError,  # a lone surrogate
 )
 
 
@@ -47,8 +55,20 @@ def new_metadata() -> MetaData:
 
 def is_away(error: BaseException) -> bool:
     """Whether this error says that the database (or the way to it) is gone, rather than that we did wrong."""
-    cause = getattr(getattr(error, "orig", None), "__cause__", None)  # SQLAlchemy wraps what a connect met
+    if is_unstorable(error):  # asyncpg's own class of it is an InterfaceError, too
+        return False
+    cause = _cause(error)
     return isinstance(error, AWAY) or isinstance(cause, AWAY) or getattr(error, "connection_invalidated", False)
+
+
+def is_unstorable(error: BaseException) -> bool:
+    """Whether this error says that a value cannot be stored: repeating it will never help."""
+    return isinstance(error, UNSTORABLE) or isinstance(_cause(error), UNSTORABLE)
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """What SQLAlchemy wrapped."""
+    return getattr(getattr(error, "orig", None), "__cause__", None)
 
 
 class Database:

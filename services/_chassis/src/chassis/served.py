@@ -12,8 +12,8 @@ from chassis.gather import HEADER, Part, pack, unpack
 from chassis.ids import request_id_from
 from chassis.logs import bound, log
 from chassis.offload import INLINE_BYTES, offload
-from chassis.postgres import is_away
-from contracts.wire.errors import STATUS, InvalidMessage, Refusal, Refused, Unavailable, field_errors
+from chassis.postgres import is_away, is_unstorable
+from contracts.wire.errors import STATUS, InternalFault, InvalidMessage, Refusal, Refused, Unavailable, field_errors
 from contracts.wire.topic import Address, Rpc
 
 Handler = Callable[[Any, Address], Awaitable[BaseModel]]
@@ -38,6 +38,27 @@ class Request(NamedTuple):
     payload: Any
     request_id: str
     size_bytes: int = 0
+
+
+class Failed(NamedTuple):
+    """A request that can never be answered: its message makes no sense, cannot be stored, or meets a bug.
+
+    Attributes:
+        subject: that it was sent to.
+        body: what was sent.
+        code: of the refusal that it was answered with.
+        reason: for operators; may repeat what was sent.
+    """
+
+    subject: str
+    address: Address
+    body: bytes
+    request_id: str
+    code: str
+    reason: str
+
+
+WhenFailed = Callable[[Failed], Awaitable[None]]
 
 
 def one_by_one(handler: Handler) -> Together:
@@ -66,6 +87,7 @@ class Served:
     read: Reader
     refusal_body: RefusalBody | None = None
     admit: Admit | None = None
+    when_failed: WhenFailed | None = None
 
     async def answer(self, message: Msg) -> Reply:
         """The reply to a message: of several requests, if it holds several. Raises nothing."""
@@ -74,33 +96,49 @@ class Served:
         if not (self.topic.gathers and HEADER in sent):
             request_id = sent.get(REQUEST_ID_HEADER, "")
             word = request_id_from(request_id) if request_id else ""
-            return await self._admitted(Part(message.data, word), address)
+            return await self._admitted(Part(message.data, word), address, message.subject)
         try:
             parts = unpack(message.data, sent)
         except ValueError:
-            return self._refused(InvalidMessage(), "")
-        replies = await self._replies(parts, address)
+            return self.refused(InvalidMessage(), "")
+        replies = await self._replies(parts, address, message.subject)
         return pack([Part(body, headers.get(ERROR_CODE_HEADER, "")) for body, headers in replies])
 
-    async def _admitted(self, part: Part, address: Address) -> Reply:
+    async def _admitted(self, part: Part, address: Address, subject: str) -> Reply:
         """The reply to the one request of a message."""
         if OVERSIZED_HEADERS in address.headers:
-            return self._refused(InvalidMessage(), part.word)
+            return self.refused(InvalidMessage(), part.word)
         if self.admit is not None:
             try:
                 with _named(part.word):
                     await self.admit(address)
             except Exception as error:  # noqa: BLE001 - the edge of a request
-                return self._reply(error, part.word)
-        return (await self._replies([part], address))[0]
+                return self._reply(error, part.word)[0]
+        return (await self._replies([part], address, subject))[0]
 
-    async def _replies(self, parts: Sequence[Part], address: Address) -> list[Reply]:
+    async def _replies(self, parts: Sequence[Part], address: Address, subject: str) -> list[Reply]:
         read = [
             self._read(part) if len(part.body) <= INLINE_BYTES else await offload(self._read, part) for part in parts
         ]
         told = iter(await self._told([one for one in read if isinstance(one, Request)], address))
         answers = [next(told) if isinstance(one, Request) else one for one in read]
-        return [self._reply(answer, part.word) for answer, part in zip(answers, parts, strict=True)]
+        replies = []
+        for answer, part in zip(answers, parts, strict=True):
+            reply, failure = self._reply(answer, part.word)
+            if failure is not None and self.when_failed is not None:
+                code = reply[1][ERROR_HEADER]
+                await self._tell_failed(Failed(subject, address, part.body, part.word, code, _reason(failure)))
+            replies.append(reply)
+        return replies
+
+    async def _tell_failed(self, failed: Failed) -> None:
+        if self.when_failed is None:
+            return
+        try:
+            with _named(failed.request_id):
+                await self.when_failed(failed)
+        except Exception:  # noqa: BLE001 - the edge of a request: it is answered all the same
+            log.exception("bus.failure_not_noted", topic=self.topic.name)
 
     def _read(self, part: Part) -> Request | Exception:
         try:
@@ -131,22 +169,27 @@ class Served:
                 return [error] * len(requests)
             return [answer for one in requests for answer in await self._handled([one], address)]  # whose bug is it?
 
-    def _reply(self, answer: BaseModel | Exception, request_id: str) -> Reply:
+    def _reply(self, answer: BaseModel | Exception, request_id: str) -> tuple[Reply, Exception | None]:
+        """The reply, and why the request can never be answered, if so."""
         if not isinstance(answer, Exception):
             try:
-                return answer.model_dump_json().encode(), {}
+                return (answer.model_dump_json().encode(), {}), None
             except Exception as bug:  # noqa: BLE001 - the edge of a request: a bug in one must not end the others
                 answer = bug
         if isinstance(answer, Refusal):
-            return self._refused(answer, request_id)
+            return self.refused(answer, request_id), answer if isinstance(answer, InvalidMessage) else None
         with _named(request_id):
             if is_away(answer):
                 log.warning("bus.dependency_away", topic=self.topic.name, error=type(answer).__name__)
-            else:
-                log.error("bus.handler_crashed", topic=self.topic.name, exc_info=answer)
-        return self._refused(Unavailable(service=self.service, retry_after_s=1), request_id)
+                return self.refused(Unavailable(service=self.service, retry_after_s=1), request_id), None
+            if is_unstorable(answer):
+                log.warning("bus.message_unstorable", topic=self.topic.name, error=str(answer))
+                return self.refused(InvalidMessage(), request_id), answer
+            log.error("bus.handler_crashed", topic=self.topic.name, exc_info=answer)
+        return self.refused(InternalFault(), request_id), answer
 
-    def _refused(self, refusal: Refusal, request_id: str) -> Reply:
+    def refused(self, refusal: Refusal, request_id: str) -> Reply:
+        """The reply that refuses."""
         refused = refusal.refused
         headers = {ERROR_HEADER: refused.code, ERROR_CODE_HEADER: str(STATUS[refused.kind])}
         if refused.retry_after_s is not None:
@@ -154,6 +197,13 @@ class Served:
         with _named(request_id):
             body = self.refusal_body(refused) if self.refusal_body else refused
         return body.model_dump_json().encode(), headers
+
+
+def _reason(failure: Exception) -> str:
+    if isinstance(failure, Refusal):
+        wrong = "; ".join(f"{error.pointer} {error.code}" for error in failure.refused.errors[:10])
+        return f"{failure.refused.message} {wrong}".strip()
+    return f"{type(failure).__name__}: {failure}"
 
 
 def _named(request_id: str) -> bound:

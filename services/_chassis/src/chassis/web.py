@@ -22,7 +22,7 @@ from chassis.ids import new_id, request_id_from
 from chassis.logs import bound, log
 from chassis.loop_monitor import EVERY_S, SHARP_S, LoopMonitor
 from chassis.postgres import AWAY, is_away
-from contracts.wire.errors import STATUS, FieldError, Kind, Refusal, Refused, Unavailable
+from contracts.wire.errors import STATUS, FieldError, InternalFault, Kind, Refusal, Refused, Unavailable
 
 Probe = Callable[[], Awaitable[None]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -95,8 +95,7 @@ class Outermost:
                 if started or scope["type"] != "http":
                     raise
                 log.error("web.crashed", path=scope["path"], exc_info=error)
-                crash = HTTPException(500, "This is our fault. Please report the request_id.")
-                await http_problem(Request(scope), crash, code="internal")(scope, receive, send_all)
+                await problem_response(Request(scope), InternalFault().refused)(scope, receive, send_all)
 
 
 def create_web(

@@ -25,6 +25,7 @@ from executor.usecases.at_hand import AtHand
 from executor.usecases.beat import SendBeat
 from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PostPrompt
+from executor.usecases.prepare_prompt import PreparePrompt
 from executor.usecases.report_attempt import ReportAttempt
 from executor.usecases.run_attempt import RunAttempt
 from executor.usecases.stage_inputs import StageInputs
@@ -100,7 +101,13 @@ def _build(settings: Settings) -> Parts:
         password=password.get_secret_value() if password else None,
         inbox=inbox_prefix("executor", name),
     )
-    node = ComfyUI(settings.comfyui_url, reply_s=settings.reply_s, post_s=settings.post_s, catalog_s=settings.catalog_s)
+    node = ComfyUI(
+        settings.comfyui_url,
+        reply_s=settings.reply_s,
+        post_s=settings.post_s,
+        catalog_s=settings.catalog_s,
+        answer_max_bytes=settings.answer_max_bytes,
+    )
     artifacts, journal, at_hand = Artifacts(), Journal(settings.journal_path), AtHand()
     state = NodeState(node, catalog_every_s=settings.catalog_every_s)
     beat = SendBeat(bus=bus, node_name=name, boot_id=boot_id, at_hand=at_hand, state=state)
@@ -110,7 +117,7 @@ def _build(settings: Settings) -> Parts:
     stage = StageInputs(bus=bus, node=node, artifacts=artifacts, node_name=name, unreachable_s=settings.unreachable_s)
     post = PostPrompt(
         node=node,
-        state=state,
+        prepare=PreparePrompt(state=state, catalog_s=settings.catalog_s),
         journal=journal,
         unreachable_s=settings.unreachable_s,
         stop_within_s=settings.stop_within_s,

@@ -33,5 +33,6 @@ class Settings(ServiceSettings):
     dead_worker_s: float = Field(default=10.0, gt=0)  # queued while nothing runs: ComfyUI takes work within 1 ms
     stalled_s: float = Field(default=900.0, gt=0)  # loading a large model for the first time took 5 minutes
 
+    answer_max_bytes: int = Field(default=64 << 20, gt=0)  # of a node's JSON; a history entry holds its whole workflow
     output_max_bytes: int = Field(default=4 << 30, gt=0)  # of one output; longer videos than this are not for HTTP
     uploads: int = Field(default=4, ge=1, le=64)  # more did not make a node's disk faster

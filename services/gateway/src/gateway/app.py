@@ -86,6 +86,7 @@ from gateway.usecases.pin_inputs import InputPins
 from gateway.usecases.record_denial import Denials
 from gateway.usecases.remove_jobs import JobRemover
 from gateway.usecases.remove_uploads import UploadRemover, UploadSweeper
+from gateway.usecases.result_storage import ResultStorage
 from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.search import Search
 from gateway.usecases.stats import StatsView
@@ -161,7 +162,9 @@ def create_app(settings: Settings) -> FastAPI:
     cursor_key = derive(secret, "cursors")
     workflow_store = Workflows(database)
     saved = SavedWorkflows(workflow_store, cursor_key=cursor_key)
-    submitter = Submitter(bus, fleet=fleet_view, saved=saved, pins=pins, used=me.used)
+    submitter = Submitter(
+        bus, fleet=fleet_view, saved=saved, pins=pins, results=ResultStorage(me, artifacts), used=me.used
+    )
     door_rates = DoorRates(limiter if rates else None, me)
     open_door(bus, submitter, settings.public_url, rates=door_rates, used=me.used)
     serve_grants(bus, inputs, outputs)

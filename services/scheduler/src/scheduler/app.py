@@ -23,6 +23,8 @@ from scheduler.usecases.announce import Announcer
 from scheduler.usecases.ask_work import WorkDesk
 from scheduler.usecases.attempt_course import AttemptCourse
 from scheduler.usecases.cancel_job import JobCanceller
+from scheduler.usecases.class_rule_cache import ClassRuleCache
+from scheduler.usecases.dead_letters import DeadLetters
 from scheduler.usecases.erase_tenants import TenantEraser
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet import FleetKnowledge
@@ -34,9 +36,11 @@ from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.read_stats import StatsReader
 from scheduler.usecases.read_usage import UsageReader
 from scheduler.usecases.read_use import UseReader
+from scheduler.usecases.reserve_images import ImageReserver
 from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
+from scheduler.usecases.tenant_policies import TenantPolicies
 from scheduler.usecases.withdraw_attempts import Withdrawals
 
 WORK_CHANNEL = "work"  # notified by the trigger tenants_ready (migration 0001)
@@ -55,13 +59,34 @@ def create_app(settings: Settings) -> FastAPI:
         password=settings.nats_password.get_secret_value() if settings.nats_password else None,
         inbox=inbox_prefix("scheduler"),
     )
-    fleet = FleetKnowledge(database, online_s=settings.lease_s, forgotten_s=settings.node_forgotten_s)
+    fleet = FleetKnowledge(
+        database,
+        online_s=settings.lease_s,
+        forgotten_s=settings.node_forgotten_s,
+        default_models=settings.default_model_names,
+    )
     reader = JobReader(database)
     announcer = Announcer(bus)
-    desk = WorkDesk(database, fleet, announcer, lease_s=settings.lease_s)
-    course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts, lease_s=settings.lease_s)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
-    submitter = JobSubmitter(limits=limits, fleet=fleet, admission=JobAdmission(database, reader), queued=desk.wake)
+    rules = ClassRuleCache(database, bus)
+    policies = TenantPolicies(limits=limits, rules=rules)
+    desk = WorkDesk(
+        database,
+        fleet,
+        announcer,
+        policies=policies,
+        lease_s=settings.lease_s,
+        frames_per_image=settings.frames_per_image,
+    )
+    course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts, lease_s=settings.lease_s)
+    submitter = JobSubmitter(
+        limits=limits,
+        policies=policies,
+        fleet=fleet,
+        admission=JobAdmission(database, reader),
+        queued=desk.wake,
+        frames_per_image=settings.frames_per_image,
+    )
     canceller = JobCanceller(database, bus, reader, announcer)
     withdrawals, usage = Withdrawals(database, bus, announcer), UsageReader(database)
     consumers.register_jobs(
@@ -69,11 +94,17 @@ def create_app(settings: Settings) -> FastAPI:
         submitter=submitter,
         reader=reader,
         canceller=canceller,
-        fleet=fleet,
         uses=UseReader(database, limits=limits),
     )
+    consumers.register_fleet(bus, fleet=fleet, policies=policies)
+    dead_letters = DeadLetters(database, course)
     consumers.register_attempts(
-        bus, desk=desk, course=course, heartbeats=Heartbeats(database, lease_s=settings.lease_s)
+        bus,
+        desk=desk,
+        course=course,
+        reserver=ImageReserver(database),
+        heartbeats=Heartbeats(database, lease_s=settings.lease_s, forgotten_s=settings.node_forgotten_s),
+        dead_letters=dead_letters,
     )
     consumers.register_operations(
         bus,
@@ -85,6 +116,7 @@ def create_app(settings: Settings) -> FastAPI:
         stats=StatsReader(database, online_s=settings.lease_s),
         usage=usage,
     )
+    consumers.register_dead_letters(bus, dead_letters=dead_letters)
     purger = JobPurger(database)
     consumers.register_retention(bus, purger=purger)
     relay = Relay(database, bus)
@@ -96,9 +128,11 @@ def create_app(settings: Settings) -> FastAPI:
         relaying,
         Loop("scheduler.reap", reaper.tick, every_s=reap.EVERY_S),
         Loop("scheduler.prune_usage", usage.prune, every_s=PRUNE_S),
+        Loop("scheduler.prune_dead_letters", dead_letters.prune, every_s=PRUNE_S),
         retention_loop(purger, every_s=settings.retention_every_s),
         erasure_loop(TenantEraser(database, bus, canceller)),
         consumers.hear_changes(bus, limits),
+        consumers.hear_class_rules(bus, rules),
     ]
 
     @asynccontextmanager

@@ -11,18 +11,22 @@ from chassis.logs import log
 from chassis.loop import Loop
 from chassis.postgres import AWAY
 from chassis.served import Request
-from contracts.auth import TIER_CHANGED, USER_CHANGED, UnknownTenant, UserChanged
+from contracts.auth import CLASS_RULES_CHANGED, TIER_CHANGED, USER_CHANGED, UnknownTenant, UserChanged
+from contracts.graph_policy.policy import ClassRules, TenantPolicy
 from contracts.operations import (
     INSPECT_JOB,
+    LIST_DEAD_LETTERS,
     LIST_NODES,
     ORDER_JOB,
     ORDER_NODE,
     READ_STATS,
     READ_USAGE,
     SEARCH_JOBS,
+    DeadLetterPage,
     InspectJob,
     JobInspected,
     JobOrdered,
+    ListDeadLetters,
     ListNodes,
     NodeOrdered,
     Nodes,
@@ -57,6 +61,7 @@ from contracts.scheduler import (
     READ_JOB,
     READ_USE,
     REPORT_CATALOG,
+    RESERVE_IMAGES,
     START_ATTEMPT,
     SUBMIT_JOB,
     Asked,
@@ -68,6 +73,7 @@ from contracts.scheduler import (
     ClassPage,
     FinishAttempt,
     Fleet,
+    ImagesReserved,
     JobPage,
     JobRead,
     ListJobs,
@@ -76,6 +82,7 @@ from contracts.scheduler import (
     ReadJob,
     ReadUse,
     ReportCatalog,
+    ReserveImages,
     StartAttempt,
     Submitted,
     Use,
@@ -84,6 +91,8 @@ from contracts.wire.topic import FLEET, Address
 from scheduler.usecases.ask_work import WorkDesk
 from scheduler.usecases.attempt_course import AttemptCourse
 from scheduler.usecases.cancel_job import JobCanceller
+from scheduler.usecases.class_rule_cache import READ_EVERY_S, ClassRuleCache
+from scheduler.usecases.dead_letters import DeadLetters
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
 from scheduler.usecases.order_job import JobOrderer
@@ -93,9 +102,11 @@ from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.read_stats import StatsReader
 from scheduler.usecases.read_usage import UsageReader
 from scheduler.usecases.read_use import UseReader
+from scheduler.usecases.reserve_images import ImageReserver
 from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
+from scheduler.usecases.tenant_policies import TenantPolicies
 
 HEAR_EVERY_S = 3600.0  # once it hears there is nothing left to do
 
@@ -106,7 +117,6 @@ def register_jobs(
     submitter: JobSubmitter,
     reader: JobReader,
     canceller: JobCanceller,
-    fleet: FleetKnowledge,
     uses: UseReader,
 ) -> None:
     """Serve what clients ask. The tenant is the subject's, never the payload's."""
@@ -123,12 +133,6 @@ def register_jobs(
     async def cancel(command: CancelJob, address: Address) -> JobRead:
         return await canceller.cancel(_tenant(address), command)
 
-    async def read_fleet(_: ReadFleet, __: Address) -> Fleet:
-        return await fleet.read()
-
-    async def read_classes(query: ReadClasses, _: Address) -> ClassPage:
-        return await fleet.classes(query)
-
     async def read_use(_: ReadUse, address: Address) -> Use:
         return await uses.read(_tenant(address))
 
@@ -136,13 +140,41 @@ def register_jobs(
     bus.serve(READ_JOB, read)
     bus.serve(LIST_JOBS, list_jobs)
     bus.serve(CANCEL_JOB, cancel)
-    bus.serve(READ_FLEET, read_fleet)
-    bus.serve(READ_CLASSES, read_classes)
     bus.serve(READ_USE, read_use)
 
 
-def register_attempts(bus: Bus, *, desk: WorkDesk, course: AttemptCourse, heartbeats: Heartbeats) -> None:
-    """Serve what executors ask. The node is the subject's, which the executor's login is bound to."""
+def register_fleet(bus: Bus, *, fleet: FleetKnowledge, policies: TenantPolicies) -> None:
+    """Serve what clients ask about the fleet."""
+
+    async def policy_for(address: Address) -> TenantPolicy | None:
+        """The policy of the tenant in the subject; none where the question is about the whole fleet."""
+        if address.tenant == FLEET:
+            return None
+        return await policies.fresh_policy_of(_tenant(address))
+
+    async def read_fleet(_: ReadFleet, address: Address) -> Fleet:
+        return await fleet.read(await policy_for(address))
+
+    async def read_classes(query: ReadClasses, address: Address) -> ClassPage:
+        return await fleet.classes(query, await policy_for(address))
+
+    bus.serve(READ_FLEET, read_fleet)
+    bus.serve(READ_CLASSES, read_classes)
+
+
+def register_attempts(
+    bus: Bus,
+    *,
+    desk: WorkDesk,
+    course: AttemptCourse,
+    reserver: ImageReserver,
+    heartbeats: Heartbeats,
+    dead_letters: DeadLetters,
+) -> None:
+    """Serve what executors ask. The node is the subject's, which the executor's login is bound to.
+
+    A message that can never be handled is kept, and refused for good.
+    """
 
     async def ask(question: AskWork, address: Address) -> Asked:
         return await desk.ask(_node(address), question)
@@ -153,17 +185,21 @@ def register_attempts(bus: Bus, *, desk: WorkDesk, course: AttemptCourse, heartb
     async def finish(command: FinishAttempt, address: Address) -> AttemptWritten:
         return await course.finish(_node(address), command)
 
+    async def reserve(command: ReserveImages, address: Address) -> ImagesReserved:
+        return await reserver.reserve(_node(address), command)
+
     async def beat(command: Beat, address: Address) -> Beaten:
         return await heartbeats.beat(_node(address), command)
 
     async def report(command: ReportCatalog, address: Address) -> AttemptWritten:
         return await heartbeats.report(_node(address), command)
 
-    bus.serve(ASK_WORK, ask)
-    bus.serve(START_ATTEMPT, start)
-    bus.serve(FINISH_ATTEMPT, finish)
-    bus.serve(BEAT, beat)
-    bus.serve(REPORT_CATALOG, report)
+    bus.serve(ASK_WORK, ask, when_failed=dead_letters.keep_and_free)
+    bus.serve(START_ATTEMPT, start, when_failed=dead_letters.keep)
+    bus.serve(FINISH_ATTEMPT, finish, when_failed=dead_letters.keep)
+    bus.serve(RESERVE_IMAGES, reserve, when_failed=dead_letters.keep)
+    bus.serve(BEAT, beat, when_failed=dead_letters.keep)
+    bus.serve(REPORT_CATALOG, report, when_failed=dead_letters.keep)
 
 
 def register_operations(
@@ -200,6 +236,15 @@ def register_operations(
     bus.serve(ORDER_JOB, order_job)
     bus.serve(READ_STATS, read_stats)
     bus.serve(READ_USAGE, read_usage)
+
+
+def register_dead_letters(bus: Bus, *, dead_letters: DeadLetters) -> None:
+    """Serve what operators ask of messages that can never be handled."""
+
+    async def list_dead_letters(query: ListDeadLetters, _: Address) -> DeadLetterPage:
+        return await dead_letters.page(query)
+
+    bus.serve(LIST_DEAD_LETTERS, list_dead_letters)
 
 
 def register_retention(bus: Bus, *, purger: JobPurger) -> None:
@@ -241,6 +286,27 @@ def hear_changes(bus: Bus, limits: TenantLimits) -> Loop:
 
     bus.when_connected(limits.forget)
     return Loop("scheduler.hear_changes", begin, every_s=HEAR_EVERY_S)
+
+
+def hear_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:
+    """Hear of changes of the rules about node classes; the loop also asks for them, at once after a reconnection."""
+    hearing: list[Callable[[], Awaitable[None]]] = []
+
+    async def changed(message: Msg) -> None:
+        try:
+            await rules.hear(ClassRules.model_validate_json(message.data))
+        except ValidationError:
+            log.warning("scheduler.change_unreadable", subject=message.subject)
+        loop.wake()  # two changes may be heard in the wrong order
+
+    async def tick() -> None:
+        if not hearing:
+            hearing.append(await bus.hear(CLASS_RULES_CHANGED.pattern, changed))
+        await rules.refresh()
+
+    loop = Loop("scheduler.hear_class_rules", tick, every_s=READ_EVERY_S)
+    bus.when_connected(loop.wake)
+    return loop
 
 
 def _tenant(address: Address) -> UUID:

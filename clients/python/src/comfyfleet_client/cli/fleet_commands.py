@@ -181,6 +181,20 @@ def audit(
         _show(list(islice(every, limit)), show_fleet.audit, json=json)
 
 
+@app.command()
+def dead_letters(
+    context: typer.Context,
+    *,
+    node: Annotated[str | None, typer.Option(help="Only those of this node.")] = None,
+    limit: Most = 20,
+    json: Json = False,
+) -> None:
+    """Show messages of executors that could not be handled, newest first."""
+    with open_client(context) as client:
+        every = client.fleet.dead_letters(node=node, page=min(limit, 100))
+        _show(list(islice(every, limit)), show_fleet.dead_letters, json=json)
+
+
 def _show(found: Iterable[Any], table: Any, *, json: bool) -> None:
     if not json:
         table(found)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 
 from comfyfleet_client.cli.show import moment, number, table
-from comfyfleet_client.fleet_results import AuditEntry, FleetJob, Node, Stats, UsageDay
+from comfyfleet_client.fleet_results import AuditEntry, DeadLetter, FleetJob, Node, Stats, UsageDay
 
 
 def nodes(found: Iterable[Node]) -> None:
@@ -82,6 +82,12 @@ def audit(found: Iterable[AuditEntry]) -> None:
         for one in found
     ]
     table(("id", "at", "action", "who", "whom", "detail"), rows)
+
+
+def dead_letters(found: Iterable[DeadLetter]) -> None:
+    """Dead letters, one a row; their excerpts are shown as JSON only."""
+    rows = [(moment(one.at), one.node, one.job_id or "-", one.code, one.reason[:200]) for one in found]
+    table(("at", "node", "job", "code", "reason"), rows)
 
 
 def _work(node: Node) -> str:

@@ -56,6 +56,8 @@ def shown(happening: Iterable[events.JobEvent], *, named: bool = False) -> None:
 
 def verdict(job: Job) -> None:
     """Say why a job has not made what it should, if so."""
+    for warning in job.warnings:
+        note(f"comfyfleet: job {job.job_id}: {warning.message} [{warning.code}]")
     if job.error is not None:
         where = f" (node {job.error.node_id}, {job.error.node_class})" if job.error.node_id else ""
         note(f"comfyfleet: job {job.job_id} {job.status}: {job.error.message}{where} [{job.error.code}]")

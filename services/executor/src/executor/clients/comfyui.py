@@ -1,32 +1,38 @@
-"""A ComfyUI node over HTTP, 0.3.64 to 0.33. Everything it says is bounded in time and size, and read tolerantly."""
+"""A ComfyUI node over HTTP, 0.3.64 to 0.33. Everything it says is bounded in time and size, and read tolerantly.
+
+No redirect is followed: a node that sends one would choose what this process asks for.
+"""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
+from executor.clients.comfyui_answers import (
+    FAILURES,
+    HistoryEntry,
+    NodeAway,
+    Queued,
+    UnusableAnswer,
+    content_length_of,
+    decode,
+    decode_object,
+    list_of,
+    read_bounded,
+    read_queued,
+)
 from executor.domain.harvest import Found
+from executor.domain.written_models import output_folders, written_models
 
 CONNECT_S = 2.0  # a node is on the same machine or in the same rack
-JSON_CAP = 64 << 20  # bytes; a history entry holds its whole workflow, an object_info of many packs has 20 MB
+SMALL_CAP = 1 << 20  # bytes, of answers in which nobody else's data stands
+STAGED_TYPE = "temp"  # uploads go where no class lists files, and where a restart of the node removes them
 CHUNK = 256 << 10  # bytes; of an output on its way to the store
 SLOWEST_BYTES_S = 64 << 10  # below this an output is not coming, it is dripping
-
-
-class NodeAway(Exception):
-    """The node did not answer in time, or not with what it should.
-
-    Attributes:
-        heard: the node may have got the request.
-    """
-
-    def __init__(self, reason: str, *, heard: bool = True) -> None:
-        super().__init__(reason)
-        self.heard = heard
 
 
 class NoFile(Exception):
@@ -40,15 +46,6 @@ class Answer:
     accepted: bool
     error: dict[str, Any]
     node_errors: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """A prompt in a node's queue."""
-
-    prompt_id: str
-    client_id: str
-    running: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +64,14 @@ class ComfyUI:
         reply_s: how long a plain answer may take.
         post_s: how long taking a prompt may take.
         catalog_s: how long describing all classes may take.
+        answer_max_bytes: the most that is read of one answer; files are not answers.
     """
 
-    def __init__(self, url: str, *, reply_s: float, post_s: float, catalog_s: float) -> None:
+    def __init__(
+        self, url: str, *, reply_s: float, post_s: float, catalog_s: float, answer_max_bytes: int = 64 << 20
+    ) -> None:
         self._reply_s, self._post_s, self._catalog_s = reply_s, post_s, catalog_s
+        self._answer_max_bytes = answer_max_bytes
         self._url = url.rstrip("/")
         self._http = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
@@ -89,21 +90,44 @@ class ComfyUI:
         Raises:
             NodeAway: it does not. So do all that follow.
         """
-        await self._get("/prompt")
+        status, _ = await self._call("GET", "/prompt", within_s=self._reply_s, cap=SMALL_CAP)
+        if status != 200:
+            raise NodeAway(f"GET /prompt gave {status}")
 
     async def object_info(self) -> dict[str, Any]:
-        """What every class takes and gives. Slow: the node looks through its model folders."""
-        return _object(await self._get("/object_info", within_s=self._catalog_s))
+        """What every class takes and gives. Slow: the node looks through its model folders.
+
+        Raises:
+            UnusableAnswer: it cannot be read.
+        """
+        return (await self._get("/object_info", within_s=self._catalog_s))[0]
+
+    async def written_models(self) -> frozenset[str]:
+        """Names of models that lie in the node's output folder; none where the node cannot tell.
+
+        Slow the first time: the node looks through its model folders.
+        """
+        listed = await self._get_if_there("/experiment/models")
+        stats = await self._get_if_there("/system_stats")
+        system = stats.get("system") if isinstance(stats, dict) else None
+        folders = output_folders(listed, system.get("argv") if isinstance(system, dict) else None)
+        files = {kind: await self._get_if_there(f"/experiment/models/{quote(kind, safe='')}") for kind in folders}
+        return written_models(files, folders)
 
     async def post(self, graph: dict[str, Any], prompt_id: str, client_id: str) -> Answer:
         """Hand in a prompt. A node takes the same id twice: whoever is unsure looks before asking again."""
         body = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
-        status, text = await self._call("POST", "/prompt", body, within_s=self._post_s)
-        if status == 413:
-            return Answer(accepted=False, error={"message": "The workflow is too large for the node."}, node_errors={})
-        if status not in {200, 400}:
-            raise NodeAway(f"POST /prompt gave {status}")
-        said = _object(_decode(text))
+        try:
+            status, text = await self._call("POST", "/prompt", body, within_s=self._post_s)
+            if status == 413:
+                return _refusal("The workflow is too large for the node.")
+            if status not in {200, 400}:
+                raise NodeAway(f"POST /prompt gave {status}")
+            said = await decode_object(text, status)
+        except UnusableAnswer as unusable:
+            if unusable.status != 400:
+                raise
+            return _refusal("The node did not take the workflow, and its reasons cannot be read.")
         error, node_errors = said.get("error"), said.get("node_errors")
         if (status == 200) != (said.get("prompt_id") == prompt_id):
             raise NodeAway("POST /prompt gave something else")
@@ -114,46 +138,59 @@ class ComfyUI:
         )
 
     async def queue(self) -> list[Queued]:
-        """What runs and what waits."""
-        said = _object(await self._get("/queue"))
+        """What runs and what waits.
+
+        Raises:
+            UnusableAnswer: it cannot be read, such as where somebody else's prompts are huge.
+        """
+        said, _ = await self._get("/queue")
         return [
-            Queued(str(item[1]), _client_of(item), running)
+            read_queued(item, running=running)
             for key, running in (("queue_running", True), ("queue_pending", False))
-            for item in said.get(key) or ()
-            if isinstance(item, list) and len(item) > 1
+            for item in list_of(said.get(key))
         ]
 
-    async def history(self, prompt_id: str) -> dict[str, Any] | None:
-        """The entry of a prompt that ended, None for any other."""
-        entry = _object(await self._get(f"/history/{prompt_id}")).get(prompt_id)
-        return entry if isinstance(entry, dict) else None
+    async def history(self, prompt_id: str) -> HistoryEntry | None:
+        """The entry of a prompt that ended, None for any other. What it holds is empty where it makes no sense.
+
+        Raises:
+            UnusableAnswer: the prompt ended, but its entry cannot be read.
+        """
+        said, size = await self._get(f"/history/{prompt_id}")
+        if prompt_id not in said:
+            return None
+        entry = said[prompt_id]
+        return HistoryEntry(entry if isinstance(entry, dict) else {}, size)
 
     async def forget(self, prompt_id: str) -> None:
         """Remove a prompt's history entry: a node keeps 10 000 of them, workflow and all."""
-        await self._call("POST", "/history", {"delete": [prompt_id]}, within_s=self._reply_s)
+        await self._call("POST", "/history", {"delete": [prompt_id]}, within_s=self._reply_s, cap=SMALL_CAP)
 
     async def cancel(self, prompt_id: str) -> None:
         """Ask for the end of one prompt, running or waiting. May be lost: to be repeated until the end is seen."""
         if self._targeted:
-            status, _ = await self._call("POST", f"/api/jobs/{prompt_id}/cancel", {}, within_s=self._reply_s)
+            path = f"/api/jobs/{prompt_id}/cancel"
+            status, _ = await self._call("POST", path, {}, within_s=self._reply_s, cap=SMALL_CAP)
             if status not in {404, 405}:
                 return
             self._targeted = False
-        await self._call("POST", "/queue", {"delete": [prompt_id]}, within_s=self._reply_s)
-        await self._call("POST", "/interrupt", {"prompt_id": prompt_id}, within_s=self._reply_s)
+        await self._call("POST", "/queue", {"delete": [prompt_id]}, within_s=self._reply_s, cap=SMALL_CAP)
+        await self._call("POST", "/interrupt", {"prompt_id": prompt_id}, within_s=self._reply_s, cap=SMALL_CAP)
 
     async def has_input(self, folder: str, name: str, size: int) -> bool:
         """Whether an input file is there in full, as far as its size tells."""
-        query = {"filename": name, "subfolder": folder, "type": "input"}
+        query = {"filename": name, "subfolder": folder, "type": STAGED_TYPE}
         try:
             async with (
                 asyncio.timeout(self._reply_s),
-                self._http.get(f"{self._url}/view", params=query, headers={"Range": "bytes=0-0"}) as response,
+                self._http.get(
+                    f"{self._url}/view", params=query, headers={"Range": "bytes=0-0"}, allow_redirects=False
+                ) as response,
             ):
                 return response.status == 206 and response.headers.get("content-range") == f"bytes 0-0/{size}"
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NodeAway(f"GET /view: {type(error).__name__}", heard=False) from error
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except FAILURES as error:
             raise NodeAway(f"GET /view: {type(error).__name__}") from error
 
     async def put_input(self, folder: str, name: str, content: bytes) -> None:
@@ -162,12 +199,12 @@ class ComfyUI:
         Raises:
             NoFile: the node does not take it.
         """
-        form = aiohttp.FormData({"type": "input", "subfolder": folder, "overwrite": "true"})
+        form = aiohttp.FormData({"type": STAGED_TYPE, "subfolder": folder, "overwrite": "true"})
         form.add_field("image", content, filename=name, content_type="application/octet-stream")
-        status, text = await self._call("POST", "/upload/image", form=form, within_s=self._post_s)
+        status, text = await self._call("POST", "/upload/image", form=form, within_s=self._post_s, cap=SMALL_CAP)
         if status in {400, 413}:
             raise NoFile(f"POST /upload/image gave {status}")
-        if status != 200 or _object(_decode(text)).get("name") != name:
+        if status != 200 or (await decode_object(text)).get("name") != name:
             raise NodeAway(f"POST /upload/image gave {status} or another name")
 
     @asynccontextmanager
@@ -181,46 +218,54 @@ class ComfyUI:
         query = {"filename": found.filename, "subfolder": found.subfolder, "type": found.folder}
         try:
             async with asyncio.timeout(self._post_s):
-                response = await self._http.get(f"{self._url}/view", params=query)
-        except (aiohttp.ClientError, TimeoutError) as error:
+                response = await self._http.get(f"{self._url}/view", params=query, allow_redirects=False)
+        except FAILURES as error:
             raise NodeAway(f"GET /view: {type(error).__name__}") from error
         try:
             if response.status != 200:
                 raise NoFile(f"GET /view gave {response.status}")
-            length = response.headers.get("content-length", "")
-            yield Viewed(int(length) if length.isdigit() else None, _chunks(response, self._reply_s))
+            yield Viewed(
+                content_length_of(response.headers.get("content-length", "")), _chunks(response, self._reply_s)
+            )
         finally:
             response.close()
 
-    async def _get(self, path: str, *, within_s: float | None = None) -> Any:
+    async def _get(self, path: str, *, within_s: float | None = None) -> tuple[dict[str, Any], int]:
+        """An answer, and its size in bytes."""
         status, text = await self._call("GET", path, within_s=within_s or self._reply_s)
         if status != 200:
             raise NodeAway(f"GET {path} gave {status}")
-        return _decode(text)
+        return await decode_object(text), len(text)
+
+    async def _get_if_there(self, path: str) -> Any:
+        """The answer, or None where the node has no such route or cannot answer."""
+        try:
+            status, text = await self._call("GET", path, within_s=self._catalog_s)
+            return await decode(text) if status == 200 else None
+        except UnusableAnswer:
+            return None
 
     async def _call(
-        self, method: str, path: str, body: Any = None, *, form: aiohttp.FormData | None = None, within_s: float
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        form: aiohttp.FormData | None = None,
+        within_s: float,
+        cap: int | None = None,
     ) -> tuple[int, bytes]:
+        request = {"json": body, "data": form, "allow_redirects": False}
         try:
             async with (
                 asyncio.timeout(within_s),
-                self._http.request(method, f"{self._url}{path}", json=body, data=form) as response,
+                self._http.request(method, f"{self._url}{path}", **request) as response,
             ):
-                return response.status, await _bounded(response)
+                return response.status, await read_bounded(response, cap or self._answer_max_bytes)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NodeAway(f"{method} {path}: {type(error).__name__}", heard=False) from error
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except FAILURES as error:
             raise NodeAway(f"{method} {path}: {type(error).__name__}") from error
-
-
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    parts, size = [], 0
-    async for part in response.content.iter_any():
-        parts.append(part)
-        size += len(part)
-        if size > JSON_CAP:
-            raise NodeAway(f"{response.url.path} does not end")
-    return b"".join(parts)
 
 
 async def _chunks(response: aiohttp.ClientResponse, patience_s: float) -> AsyncIterator[bytes]:
@@ -230,27 +275,12 @@ async def _chunks(response: aiohttp.ClientResponse, patience_s: float) -> AsyncI
         try:
             async with asyncio.timeout(patience_s + CHUNK / SLOWEST_BYTES_S):
                 chunk = await anext(stream, None)
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except FAILURES as error:
             raise NodeAway(f"GET /view: {type(error).__name__}") from error
         if chunk is None:
             return
         yield chunk
 
 
-def _decode(text: bytes) -> Any:
-    """Decoded JSON; Python's own decoder takes the NaN that ComfyUI writes."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise NodeAway("the node's answer is no JSON") from error
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise NodeAway("the node's answer is no object")
-    return value
-
-
-def _client_of(item: list[Any]) -> str:
-    extra = item[3] if len(item) > 3 and isinstance(item[3], dict) else {}
-    return str(extra.get("client_id", ""))
+def _refusal(message: str) -> Answer:
+    return Answer(accepted=False, error={"message": message}, node_errors={})

@@ -13,7 +13,7 @@ from chassis.logs import log
 
 OPEN_S = 2.0  # a node that does not shake hands within this is followed by polling
 PAUSE_S = 0.5  # before connecting again
-LARGEST = 64 << 20  # bytes of a message: progress of a large graph and whole images come this way
+LARGEST = 16 << 20  # bytes of a message: progress of a large graph and whole images come this way; more ends it
 PING_S = 20.0
 
 Listener = Callable[[str, dict[str, Any]], None]
@@ -88,4 +88,7 @@ class NodeEvents:
             return
         match event:
             case {"type": str(kind), "data": dict(told)}:
-                self._listener(kind, told)
+                try:
+                    self._listener(kind, told)
+                except Exception:  # noqa: BLE001 - the edge of an event: a hint that is not understood is no hint
+                    log.exception("executor.event.not_understood", kind=kind[:100])

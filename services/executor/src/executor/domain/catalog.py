@@ -4,48 +4,200 @@ import base64
 import hashlib
 import json
 import math
+import re
 import zlib
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from contracts.catalog import ClassSpec, GrownInputs, InputSpec, Scalar
+from contracts.graph_policy.decision import GraphRules
+from contracts.graph_policy.input_roles import ClassRoles
+from contracts.graph_policy.registry import InputRole, is_stock_module
 from contracts.scheduler import ReportCatalog
+from contracts.wire.text import MAX_NAME, clean
 from contracts.workflow import MAX_INTEGER, MIN_INTEGER
+from executor.domain.node_text import is_term
 
 COMBO = "COMBO"
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 AUTOGROW = "COMFY_AUTOGROW_V3"
+STAGING_FOLDER = "comfyfleet"  # of uploads on the node
+
+_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_OF_AN_ATTEMPT = re.compile(rf"(?:^|[/\\]){_UUID}[/\\]\d+[/\\]")
+_OURS = re.compile(rf"(?:^|[/\\])(?:{STAGING_FOLDER}|{_UUID})(?:[/\\]|$)")
+
+MAX_CLASSES = 20_000  # a node with every known pack has some 10,000
+MAX_INPUTS = 2_000  # of a class, with those that its dynamic inputs can become
+MAX_OUTPUTS = 1_000
+MAX_OPTIONS = 50_000  # of an input
+FEWER_OPTIONS = (10_000, 1_000, 100)  # tried in turn where a catalog is too large
+MAX_TEXT_BYTES = 30 << 20  # of the whole as JSON; the scheduler reads 32 MiB
+MAX_REPORT_BYTES = 12 << 20  # as it travels; NATS carries 16 MiB
 MAX_DEPTH = 4  # of dynamic inputs inside each other; stock classes nest two
 MAX_GROWN = 100  # ComfyUI's own bound of what one input can become
 MAX_DEFAULT = 200  # characters
 
 
-def read_catalog(object_info: Any) -> dict[str, ClassSpec]:
-    """What each class takes and gives. A class whose description makes no sense is left out: nothing can run it."""
+class NodeClasses:
+    """The classes of one node, as far as jobs may use them.
+
+    Attributes:
+        flexible: classes of packs that may take any input whatever its name.
+    """
+
+    def __init__(self, specs: Mapping[str, ClassSpec], flexible: frozenset[str] = frozenset()) -> None:
+        self.specs, self.flexible, self.rules = specs, flexible, GraphRules(specs)
+
+    def roles_of(self, class_type: str) -> ClassRoles:
+        """The roles of the inputs of a class; by their names alone if the node does not have it."""
+        if class_type in self.specs:
+            return self.rules.roles_of(class_type)
+        return ClassRoles(class_type, ClassSpec(inputs={}, outputs=(), output_node=True))
+
+    def shows(self, class_type: str) -> bool:
+        """Whether nodes of this class show what they are given, which is what makes them outputs."""
+        return class_type not in self.specs or self.specs[class_type].output_node
+
+
+def read_catalog(object_info: Any, written: frozenset[str] = frozenset()) -> dict[str, ClassSpec]:
+    """What each class takes and gives, ``MAX_CLASSES`` at most.
+
+    Left out is what no graph could use: a class whose description makes no sense, and names and options that are not
+    clean text (a model file whose name is not UTF-8), since their cleaned form would be another name. Choices of files
+    are left out too, for they may belong to anybody; so are folders and files of attempts, and models that jobs may
+    have written.
+
+    Args:
+        written: names of model files in the node's output folder.
+    """
     classes = object_info if isinstance(object_info, Mapping) else {}
-    read = {name: _class(described) for name, described in classes.items()}
-    return {name: spec for name, spec in read.items() if spec is not None}
+    read = ((name, _class(described)) for name, described in classes.items() if is_term(name))
+    offered = ((name, _offered(name, spec, written)) for name, spec in read if spec is not None)
+    return dict(islice(offered, MAX_CLASSES))
+
+
+def flexible_classes(object_info: Any) -> frozenset[str]:
+    """Classes of packs whose optional inputs are an empty object: such an object may take any name in ComfyUI."""
+    classes = object_info if isinstance(object_info, Mapping) else {}
+    return frozenset(name for name, described in classes.items() if _is_flexible(described))
 
 
 def report(catalog: Mapping[str, ClassSpec]) -> ReportCatalog:
-    """The catalog as it travels. The same catalog gives the same digest, in whatever order the node lists it."""
-    plain = {name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in catalog.items()}
+    """The catalog as it travels. The same catalog gives the same digest, in whatever order the node lists it.
+
+    One that is too large has fewer options, and if need be fewer classes: a node that can run less is of more use than
+    one that can run nothing.
+    """
+    plain = {name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in sorted(catalog.items())}
+    made = _packed(plain)
+    for most in FEWER_OPTIONS:
+        if made is None:
+            plain = {name: _with_fewer_options(spec, most) for name, spec in plain.items()}
+            made = _packed(plain)
+    while made is None:
+        plain = dict(islice(plain.items(), len(plain) // 2))
+        made = _packed(plain)
+    return made
+
+
+def _packed(plain: Mapping[str, Any]) -> ReportCatalog | None:
+    """The report of a catalog, None where it is too large."""
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-    return ReportCatalog(
-        digest=hashlib.sha256(text).hexdigest(), classes_zlib=base64.b64encode(zlib.compress(text, 6)).decode()
-    )
+    if len(text) > MAX_TEXT_BYTES:
+        return None
+    packed = base64.b64encode(zlib.compress(text, 6)).decode()
+    if len(packed) > MAX_REPORT_BYTES:
+        return None
+    return ReportCatalog(digest=hashlib.sha256(text).hexdigest(), classes_zlib=packed)
+
+
+def _with_fewer_options(spec: dict[str, Any], most: int) -> dict[str, Any]:
+    return {**spec, "inputs": _fewer(spec["inputs"], most)}
+
+
+def _fewer(inputs: dict[str, Any], most: int) -> dict[str, Any]:
+    """The inputs with their first options, also inside of dynamic ones."""
+    return {name: _with_first(one, most) for name, one in inputs.items()}
+
+
+def _with_first(accepted: dict[str, Any], most: int) -> dict[str, Any]:
+    shorter = dict(accepted)
+    if accepted.get("options"):
+        shorter["options"] = accepted["options"][:most]
+    if accepted.get("variants"):
+        first = islice(accepted["variants"].items(), most)
+        shorter["variants"] = {key: _fewer(inputs, most) for key, inputs in first}
+    if accepted.get("grown"):
+        grown = accepted["grown"]
+        shorter["grown"] = {**grown, "input": _with_first(grown["input"], most)}
+    return shorter
 
 
 def _class(described: Any) -> ClassSpec | None:
     if not isinstance(described, Mapping) or not isinstance(described.get("input"), Mapping):
         return None
     outputs = described.get("output")
+    inputs = dict(islice(_inputs(described["input"]), MAX_INPUTS))
+    if sum(map(_count, inputs.values())) > MAX_INPUTS:
+        inputs = {name: one.model_copy(update={"variants": None, "grown": None}) for name, one in inputs.items()}
     return ClassSpec(
-        inputs=dict(_inputs(described["input"])),
-        outputs=tuple(_type(output) for output in outputs) if isinstance(outputs, list) else (),
+        inputs=inputs,
+        outputs=tuple(_type(output) for output in outputs[:MAX_OUTPUTS]) if isinstance(outputs, list) else (),
         output_node=described.get("output_node") is True,
         module=_module(described.get("python_module")),
     )
+
+
+def _is_flexible(described: Any) -> bool:
+    if not isinstance(described, Mapping) or is_stock_module(_module(described.get("python_module"))):
+        return False
+    inputs = described.get("input")
+    return isinstance(inputs, Mapping) and inputs.get("optional") == {}
+
+
+def _count(accepted: InputSpec) -> int:
+    """The inputs that one input is or can become."""
+    inner = sum(_count(one) for variant in (accepted.variants or {}).values() for one in variant.values())
+    grown = len(accepted.grown.names) * _count(accepted.grown.input) if accepted.grown is not None else 0
+    return 1 + inner + grown
+
+
+def _offered(class_type: str, spec: ClassSpec, written: frozenset[str]) -> ClassSpec:
+    """The class without the choices that nobody may make."""
+    roles = ClassRoles(class_type, spec)
+    offered = {name: _offered_input(name, accepted, roles, written) for name, accepted in spec.inputs.items()}
+    changed = any(offered[name] is not accepted for name, accepted in spec.inputs.items())
+    return spec.model_copy(update={"inputs": offered}) if changed else spec
+
+
+def _offered_input(name: str, accepted: InputSpec, roles: ClassRoles, written: frozenset[str]) -> InputSpec:
+    """One input, by its full name, and all that it can become."""
+    changes: dict[str, Any] = {}
+    role = roles.role_of(name)
+    if role is InputRole.FILE or accepted.upload:
+        changes |= {"options": None, "upload": True, "default": "" if accepted.default == "" else None}
+    else:
+        hidden = _OURS if role is InputRole.FOLDER else _OF_AN_ATTEMPT
+        options = tuple(one for one in accepted.options or () if not _is_hidden(one, hidden, written))
+        if len(options) != len(accepted.options or ()):
+            changes["options"] = options
+        if _is_hidden(accepted.default, hidden, written):
+            changes["default"] = None
+    if accepted.variants is not None:
+        changes["variants"] = {
+            key: {inner: _offered_input(f"{name}.{inner}", one, roles, written) for inner, one in inputs.items()}
+            for key, inputs in accepted.variants.items()
+        }
+    if accepted.grown is not None and accepted.grown.names:
+        inner = _offered_input(f"{name}.{accepted.grown.names[0]}", accepted.grown.input, roles, written)
+        changes["grown"] = accepted.grown.model_copy(update={"input": inner})
+    return accepted.model_copy(update=changes) if changes else accepted
+
+
+def _is_hidden(option: Any, hidden: re.Pattern[str], written: frozenset[str]) -> bool:
+    return isinstance(option, str) and (option in written or hidden.search(option) is not None)
 
 
 def _module(name: Any) -> str:
@@ -57,7 +209,7 @@ def _inputs(sections: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, 
     for section in ("optional", "required"):
         listed = sections.get(section)
         for name, described in listed.items() if isinstance(listed, Mapping) else ():
-            spec = _input(described, required=section == "required", depth=depth)
+            spec = _input(described, required=section == "required", depth=depth) if is_term(name) else None
             if spec is not None:
                 yield name, spec
 
@@ -87,15 +239,21 @@ def _input(described: Any, *, required: bool, depth: int) -> InputSpec | None:
 
 def _type(kind: Any) -> str:
     """A type's name; classic combos are written as the list of their options."""
-    return kind if isinstance(kind, str) else COMBO
+    return clean(kind, MAX_NAME) if isinstance(kind, str) else COMBO
 
 
 def _options(kind: Any, extra: Mapping[str, Any]) -> tuple[Scalar, ...] | None:
-    """What may be chosen: None where the node knows more than it lists, or lists what no graph can hold."""
+    """What may be chosen: None where that is anything, only known elsewhere, or more than plain values."""
     listed = kind if isinstance(kind, list) else extra.get("options") if kind == COMBO else None
-    if not isinstance(listed, list) or not all(map(_is_scalar, listed)):
+    if not isinstance(listed, list) or any(isinstance(one, list | dict) for one in listed):
         return None
-    return tuple(listed)
+    return tuple(islice((option for option in listed if _is_option(option)), MAX_OPTIONS))
+
+
+def _is_option(option: Any) -> bool:
+    if isinstance(option, float):
+        return math.isfinite(option)
+    return MIN_INTEGER <= option <= MAX_INTEGER if isinstance(option, int) else is_term(option)
 
 
 def _variants(kind: Any, extra: Mapping[str, Any], depth: int) -> dict[str, dict[str, InputSpec]] | None:
@@ -104,11 +262,9 @@ def _variants(kind: Any, extra: Mapping[str, Any], depth: int) -> dict[str, dict
     if kind != DYNAMIC_COMBO or not isinstance(options, list) or depth == MAX_DEPTH:
         return None
     return {
-        option["key"]: dict(_inputs(option["inputs"], depth + 1))
-        for option in options
-        if isinstance(option, Mapping)
-        and isinstance(option.get("key"), str)
-        and isinstance(option.get("inputs"), Mapping)
+        option["key"]: dict(islice(_inputs(option["inputs"], depth + 1), MAX_INPUTS))
+        for option in options[:MAX_INPUTS]
+        if isinstance(option, Mapping) and is_term(option.get("key")) and isinstance(option.get("inputs"), Mapping)
     }
 
 
@@ -121,8 +277,8 @@ def _grown(kind: Any, extra: Mapping[str, Any], depth: int) -> GrownInputs | Non
             return None
     match template:
         case {"names": list(listed)}:
-            names = tuple(name for name in listed[:MAX_GROWN] if isinstance(name, str))
-        case {"prefix": str(prefix), "max": int(most)}:
+            names = tuple(name for name in listed[:MAX_GROWN] if is_term(name))
+        case {"prefix": str(prefix), "max": int(most)} if is_term(prefix):
             names = tuple(f"{prefix}{number}" for number in range(min(most, MAX_GROWN)))
         case _:
             return None
@@ -134,11 +290,7 @@ def _grown(kind: Any, extra: Mapping[str, Any], depth: int) -> GrownInputs | Non
 
 
 def _default(value: Any) -> Scalar | None:
-    return value if _is_scalar(value) and not (isinstance(value, str) and len(value) > MAX_DEFAULT) else None
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, str | bool) or _bound(value) is not None
+    return value if _is_option(value) and not (isinstance(value, str) and len(value) > MAX_DEFAULT) else None
 
 
 def _bound(value: Any) -> int | float | None:

@@ -1,17 +1,17 @@
 """From a node's history entry to what the prompt made."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from contracts.scheduler import OutputKind
 from executor.domain.media import medium_of
+from executor.domain.node_text import is_addressable, name_of, shown_file_name
 
 STORED_TYPES = frozenset({"output", "temp"})  # "input" names what was given, not what was made
-MAX_NAME = 200  # of what a tenant sees; file systems allow 255 bytes
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f/\\]")
+MOST = 10_000  # outputs; a job may have fewer, and is told so by their number
+MAX_DEPTH = 32  # of what a node reports; files lie two or three deep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +33,18 @@ class Found:
     text: str | None = None
 
     @property
+    def addressable(self) -> bool:
+        """Whether any request reaches it."""
+        return self.text is not None or is_addressable(self.filename, self.subfolder)
+
+    @property
     def temporary(self) -> bool:
         """Whether the node meant it as a preview."""
         return self.folder == "temp"
 
 
 def harvest(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> list[Found]:
-    """Everything that a prompt made, in the order of the graph's nodes, nothing twice.
+    """Everything that a prompt made, in the order of the graph's nodes, nothing twice, ``MOST`` at most.
 
     Nodes name their files under keys of their own (images, gifs, audio, 3d, ...), so every key is walked and every
     object with a ``filename`` is a file. Strings under ``text`` are texts, unless the node saved files beside them.
@@ -55,14 +60,9 @@ def harvest(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> list[Found]:
     for made_by in ordered:
         for item in _of_node(owners[made_by], outputs[made_by]):
             found.setdefault((item.folder, item.subfolder, item.filename or f"{made_by}/{item.name}"), item)
+            if len(found) >= MOST:
+                return list(found.values())
     return list(found.values())
-
-
-def count_images(found: Iterable[Found]) -> int:
-    """How many images were made: what is both saved and previewed counts once."""
-    images = [item.temporary for item in found if item.kind is OutputKind.IMAGE]
-    previewed = sum(images)
-    return max(previewed, len(images) - previewed)
 
 
 def _owner(made_by: str, meta: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
@@ -73,32 +73,32 @@ def _owner(made_by: str, meta: Mapping[str, Any], graph: Mapping[str, Any]) -> s
 
 
 def _of_node(node_id: str, output: Any) -> list[Found]:
-    files = [_file(node_id, entry) for entry in _entries(output)]
+    node_id = name_of(node_id) or ""
+    files = [_file(node_id, entry) for entry in islice(_entries(output), MOST)]
     made = [item for item in files if item is not None]
     return made or _texts(node_id, output)
 
 
 def _entries(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Every object with a file name, however deep."""
-    if isinstance(value, Mapping):
-        if isinstance(value.get("filename"), str):
-            yield value
-        else:
-            for inner in value.values():
-                yield from _entries(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _entries(inner)
+    """Every object with a file name, in order, down to ``MAX_DEPTH``."""
+    waiting = [(value, 0)]
+    while waiting:
+        one, depth = waiting.pop()
+        if isinstance(one, Mapping) and isinstance(one.get("filename"), str):
+            yield one
+        elif depth < MAX_DEPTH and isinstance(one, Mapping | list):
+            inner = list(one.values()) if isinstance(one, Mapping) else one
+            waiting.extend((part, depth + 1) for part in reversed(inner))
 
 
 def _file(node_id: str, entry: Mapping[str, Any]) -> Found | None:
     filename, subfolder, folder = entry["filename"], entry.get("subfolder", ""), entry.get("type", "output")
-    if not filename or folder not in STORED_TYPES or not isinstance(subfolder, str):
+    if not filename or not isinstance(folder, str) or folder not in STORED_TYPES or not isinstance(subfolder, str):
         return None
     kind, content_type = medium_of(filename)
     return Found(
         node_id=node_id,
-        name=_shown(filename.replace("\\", "/").rpartition("/")[2]),
+        name=shown_file_name(filename),
         kind=kind,
         content_type=content_type,
         filename=filename,
@@ -114,14 +114,10 @@ def _texts(node_id: str, output: Any) -> list[Found]:
     return [
         Found(
             node_id=node_id,
-            name=_shown(f"{node_id}.txt" if number == 1 else f"{node_id}-{number}.txt"),
+            name=shown_file_name(f"{node_id}.txt" if number == 1 else f"{node_id}-{number}.txt"),
             kind=kind,
             content_type=content_type,
             text=text,
         )
-        for number, text in enumerate((text for text in texts if isinstance(text, str)), start=1)
+        for number, text in enumerate(islice((text for text in texts if isinstance(text, str)), MOST), start=1)
     ]
-
-
-def _shown(name: str) -> str:
-    return _CONTROL.sub("_", name)[-MAX_NAME:]

@@ -8,6 +8,7 @@ from contracts.executor import Progress
 from contracts.scheduler import AttemptRef
 
 ALMOST = 99.0  # percent; 100 is said with success alone
+MAX_NODE_ID = 1_024  # characters of an id; an expanded node's is longer than its own
 SETTLED_S = 1.0  # a guess from less than this long is worth nothing
 LONGEST_GUESS_S = 30 * 86_400.0  # nor is one from next to no progress: at worst it is infinite, and no message is
 
@@ -106,7 +107,7 @@ class ProgressFold:
 
     def _shown(self, node: Any) -> str | None:
         """The node of the graph that an event is about; expanded nodes are called ``<node>.<call>.<graph>.<n>``."""
-        name = node if isinstance(node, str) else ""
+        name = node if isinstance(node, str) and len(node) <= MAX_NODE_ID else ""
         while name and name not in self._classes:
             name = name.rpartition(".")[0]
         return name or None

@@ -1,20 +1,27 @@
 """From what a node says of a prompt to how the attempt ended, in words fit for its owner."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from contracts.scheduler import JobError, Outcome
+from contracts.wire.errors import FieldError
+from contracts.wire.text import clean
+from contracts.workflow import Graph
+from executor.domain.node_text import name_of, raw_text
 
 MAX_MESSAGE = 500  # characters; what a node says may be megabytes
+MAX_PROBLEMS = 20  # complaints about a graph that are told; a node may have thousands
+MAX_TIMESTAMP = 1e15  # milliseconds; beyond it is no time
 
 ELSEWHERE = frozenset({"value_not_in_list"})  # a model file that this node lacks, another may have it
 UNKNOWN_CLASS = frozenset({"missing_node_type", "invalid_prompt"})  # 0.33 and 0.3.64
 
 _MEMORY = re.compile(r"OutOfMemoryError$|^MemoryError$")
 _DEVICE = re.compile(r"CUDA|cuDNN|CUBLAS|HIP error|NCCL|AcceleratorError|No space left on device")
-_QUOTED_PATH = re.compile(r"""(['"])(?:[A-Za-z]:)?[\\/][^'"\n]*?([^'"\\/\n]*)\1""")
+_QUOTED_PATH = re.compile(r"""(['"])(?:[A-Za-z]:)?[\\/](?:[^'"\n]*[\\/])?([^'"\\/\n]*)\1""")
 _PATH = re.compile(
     r"(?<![\w.:/\\])(?:[A-Za-z]:[\\/]|/|\\\\)(?:[^\s'\"<>|,;:()\[\]/\\]+[\\/])+([^\s'\"<>|,;:()\[\]/\\]*)"
 )
@@ -57,6 +64,14 @@ def failed(code: str, message: str, node_id: str | None = None, node_class: str 
 LOST = node_death("node.lost", "The node restarted or went away while it ran the job.")
 NODE_AWAY = node_fault("node.lost", "The node went away before it took the job.")
 OVERTIME = failed("job.run_time_exceeded", "The job ran longer than it may.")
+ANSWER_TOO_LARGE = failed(
+    "workflow.answer_too_large",
+    "The node's record of this job is too large to be read. Have the workflow save files instead of returning texts.",
+)
+ANSWER_UNREADABLE = failed(
+    "workflow.answer_unreadable",
+    "The node's record of this job cannot be read: what a node of the workflow returned is no plain JSON.",
+)
 
 
 def judge(entry: Mapping[str, Any]) -> Verdict:
@@ -77,37 +92,49 @@ def judge(entry: Mapping[str, Any]) -> Verdict:
 
 def rejected(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> Verdict:
     """How an attempt ended whose graph the node did not take."""
-    if error.get("type") in UNKNOWN_CLASS:
+    if raw_text(error.get("type")) in UNKNOWN_CLASS:
         extra = error.get("extra_info")
         node_class = extra.get("class_type") if isinstance(extra, Mapping) else None
-        return node_fault("workflow.rejected", sanitise(error.get("message")), None, _text(node_class))
-    problems = list(_problems(node_errors))
+        return node_fault("workflow.rejected", sanitise(error.get("message")), None, name_of(node_class))
+    problems = list(islice(_problems(node_errors), MAX_PROBLEMS))
     if not problems:
-        return failed("workflow.rejected", sanitise(error.get("message") or "The node did not take the workflow."))
+        return failed("workflow.rejected", sanitise(error.get("message")) or "The node did not take the workflow.")
     node_id, node_class, _, _ = problems[0]
     message = sanitise("; ".join(f"{name} ({node}): {text}" for node, name, _, text in problems))
     ending = node_fault if all(kind in ELSEWHERE for _, _, kind, _ in problems) else failed
     return ending("workflow.rejected", message, node_id, node_class)
 
 
+def not_allowed(violations: Sequence[FieldError], graph: Graph) -> Verdict:
+    """How an attempt ended whose graph the tenant's policy refuses, or names models that this node lacks."""
+    first = violations[0]
+    node = graph.get(first.node_id or "")
+    if all(violation.code in ELSEWHERE for violation in violations):
+        return node_fault(
+            "workflow.rejected", sanitise(first.message), first.node_id, node.class_type if node else None
+        )
+    code = "workflow.class_not_allowed" if first.code == "node_class_not_allowed" else "workflow.value_not_allowed"
+    return failed(code, sanitise(first.message), first.node_id, node.class_type if node else None)
+
+
 def gpu_seconds(entry: Mapping[str, Any], wall_s: float) -> float:
     """How long a node spent on a prompt, seconds: by its own clock's difference, never more than by ours."""
-    stamps = [data.get("timestamp") for _, data in _messages(entry)]
-    known = [stamp for stamp in stamps if isinstance(stamp, int | float) and not isinstance(stamp, bool)]
+    stamps = (_time(data.get("timestamp")) for _, data in _messages(entry))
+    known = [stamp for stamp in stamps if stamp is not None]
     spent = (known[-1] - known[0]) / _SECOND if len(known) > 1 else wall_s
-    return round(min(max(spent, 0.0), wall_s), 3) if spent == spent else wall_s  # noqa: PLR0124 - NaN
+    return round(min(max(spent, 0.0), wall_s), 3)
 
 
 def sanitise(message: Any) -> str:
     """One line of at most ``MAX_MESSAGE`` characters without a traceback and without absolute paths."""
-    text = (_text(message) or "")[: 20 * MAX_MESSAGE].partition("Traceback (most recent call last)")[0]
-    line = " ".join(_PATH.sub(r"\1", _QUOTED_PATH.sub(r"\1\2\1", text)).split())
+    text = raw_text(message).partition("Traceback (most recent call last)")[0]
+    line = clean(" ".join(_PATH.sub(r"\1", _QUOTED_PATH.sub(r"\1\2\1", text)).split()), 2 * MAX_MESSAGE)
     return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
 
 
 def _of_error(data: Mapping[str, Any]) -> Verdict:
-    kind, message = _text(data.get("exception_type")) or "", _text(data.get("exception_message")) or ""
-    where = _text(data.get("node_id")), _text(data.get("node_type"))
+    kind, message = raw_text(data.get("exception_type")), raw_text(data.get("exception_message"))
+    where = name_of(data.get("node_id")), name_of(data.get("node_type"))
     if _MEMORY.search(kind) or ("out of memory" in message.lower() and _DEVICE.search(f"{kind} {message}")):
         return node_fault("node.out_of_memory", "The node ran out of memory.", *where)
     if _DEVICE.search(f"{kind} {message}"):
@@ -133,9 +160,12 @@ def _problems(node_errors: Mapping[str, Any]) -> Iterator[tuple[str, str, str, s
             continue
         for error in complaint["errors"]:
             if isinstance(error, Mapping):
-                text = f"{error.get('message')}: {error.get('details')}"
-                yield str(node_id), str(complaint.get("class_type")), str(error.get("type")), text
+                text = ": ".join(filter(None, (raw_text(error.get("message")), raw_text(error.get("details")))))
+                node_class = name_of(complaint.get("class_type")) or "unknown"
+                yield name_of(node_id) or "", node_class, raw_text(error.get("type")), text
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+def _time(stamp: Any) -> float | None:
+    if isinstance(stamp, bool) or not isinstance(stamp, int | float) or not abs(stamp) < MAX_TIMESTAMP:
+        return None
+    return float(stamp)

@@ -1,14 +1,13 @@
 """The work of an executor: ask, run, report, again and again."""
 
 import asyncio
-from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from chassis.bus import Bus
 from chassis.logs import bound, log
 from contracts.scheduler import FinishAttempt, Outcome
-from executor.clients.comfyui import ComfyUI, NodeAway
+from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import NodeAway
 from executor.domain.attempt import Record
 from executor.domain.loaded import models_of
 from executor.domain.progress import ProgressFold
@@ -17,11 +16,12 @@ from executor.usecases.ask_work import AskForWork
 from executor.usecases.at_hand import AtHand
 from executor.usecases.node_state import NodeState
 from executor.usecases.report_attempt import ReportAttempt
-from executor.usecases.run_attempt import RunAttempt
+from executor.usecases.run_attempt import BUG, RunAttempt
 from executor.usecases.say_progress import SayProgress
 
 REST_S = 1.0  # after the second fault of the node in a row, doubled with each further one
 HISTORY_KEPT = 200  # of our prompts on the node, for whoever looks there; it would keep 10 000, workflow and all
+HISTORY_AT_ONCE = 10  # entries that are removed after a job
 LONGEST_REST_S = 15.0  # about a lease: other nodes had their chance
 
 
@@ -38,7 +38,6 @@ class Work:
     run: RunAttempt
     report: ReportAttempt
     _faults: int = field(default=0, init=False)
-    _told: deque[str] = field(default_factory=deque, init=False)
 
     async def tick(self) -> None:
         """Bring one attempt to its end, or ask once in vain."""
@@ -53,11 +52,22 @@ class Work:
         ref = record.ref
         with bound(job_id=str(ref.job_id), attempt=ref.attempt, tenant_id=str(ref.tenant_id)):
             log.info("executor.attempt.taken", phase=record.phase, prompt_id=record.prompt_id)
-            finish = record.finish or await self.run(record, perhaps_there=perhaps_there)
+            finish = record.finish or await self._run(record, perhaps_there=perhaps_there)
             if finish is not None:
                 await self._reported(record, finish)
+            self.journal.note_history(record.prompt_id)
+            await self._remove_history()
         self.at_hand.release()
         await self._rest(finish)
+
+    async def _run(self, record: Record, *, perhaps_there: bool) -> FinishAttempt | None:
+        """Run it. A bug in doing so ends the attempt too: left in the journal, it would be met again for ever."""
+        try:
+            return await self.run(record, perhaps_there=perhaps_there)
+        except Exception:  # noqa: BLE001 - the edge of an attempt
+            log.exception("executor.attempt.crashed")
+            self.journal.leave(record.prompt_id)
+            return FinishAttempt(ref=record.ref, outcome=Outcome.NODE_FAULT, error=BUG.error)
 
     async def _reported(self, record: Record, finish: FinishAttempt) -> None:
         applied = await self.report.finished(finish)
@@ -68,10 +78,16 @@ class Work:
         if finish.outcome is Outcome.SUCCEEDED and applied:
             fold = ProgressFold(record.assignment.graph)
             await SayProgress(self.bus, record, fold, self.at_hand).say(succeeded=True)
-        self._told.append(record.prompt_id)
-        if len(self._told) > HISTORY_KEPT:
-            with suppress(NodeAway):
-                await self.node.forget(self._told.popleft())
+
+    async def _remove_history(self) -> None:
+        """Have the node forget what it need not keep of our prompts. What it does not hear is said after the next."""
+        for prompt_id in self.journal.history_to_remove(keep=HISTORY_KEPT, most=HISTORY_AT_ONCE):
+            try:
+                await self.node.forget(prompt_id)
+            except NodeAway as away:
+                log.info("executor.history.not_removed", why=str(away))
+                return
+            self.journal.drop_history(prompt_id)
 
     async def _rest(self, finish: FinishAttempt | None) -> None:
         """A node that fails job after job leaves them to others for a while."""

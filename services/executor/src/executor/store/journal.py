@@ -1,6 +1,7 @@
-"""The journal: the one attempt at hand, and the prompts that were left on the node. Survives ``kill -9``."""
+"""The journal: the one attempt at hand, and what was left on the node. Survives ``kill -9``."""
 
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
@@ -14,6 +15,9 @@ from executor.domain.attempt import Phase, Record
 
 T = TypeVar("T")
 
+MOST_LEFT = 50  # prompts; more than one at a time is rare
+LEFT_S = 3_600.0  # a prompt that was not seen to end by then is the node's own business
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS attempt (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -23,8 +27,14 @@ CREATE TABLE IF NOT EXISTS attempt (
     begun_at REAL NOT NULL,
     finish TEXT
 );
-CREATE TABLE IF NOT EXISTS left_behind (prompt_id TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS left_behind (prompt_id TEXT PRIMARY KEY, left_at REAL NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS history (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    prompt_id TEXT NOT NULL UNIQUE,
+    oversized INTEGER NOT NULL DEFAULT 0
+);
 """
+_LEFT_SINCE = "ALTER TABLE left_behind ADD COLUMN left_at REAL NOT NULL DEFAULT 0"  # journals of earlier versions
 
 
 class JournalTaken(Exception):
@@ -106,11 +116,45 @@ class Journal:
 
     def leave(self, prompt_id: str) -> None:
         """Note a prompt that may still run on the node though nobody wants it."""
-        self._do(lambda db: db.execute("INSERT OR IGNORE INTO left_behind VALUES (?)", (prompt_id,)))
+        note = "INSERT OR IGNORE INTO left_behind (prompt_id, left_at) VALUES (?, ?)"
+        self._do(lambda db: db.execute(note, (prompt_id, time.time())))
 
-    def left(self) -> set[str]:
-        """The prompts that may still run on the node though nobody wants them."""
-        return {row[0] for row in self._do(lambda db: db.execute("SELECT prompt_id FROM left_behind").fetchall())}
+    def left(self) -> list[str]:
+        """The prompts that may still run on the node though nobody wants them, oldest first.
+
+        They are ``MOST_LEFT`` at most, and none was left longer than ``LEFT_S`` seconds ago: others are forgotten.
+        """
+        newest = "SELECT prompt_id FROM left_behind ORDER BY left_at DESC LIMIT ?"
+
+        def read(db: sqlite3.Connection) -> list[str]:
+            db.execute("UPDATE left_behind SET left_at = ? WHERE left_at = 0 OR left_at > ?", (now, now))
+            db.execute("DELETE FROM left_behind WHERE left_at < ?", (now - LEFT_S,))
+            db.execute(f"DELETE FROM left_behind WHERE prompt_id NOT IN ({newest})", (MOST_LEFT,))  # noqa: S608 - constants only
+            return [row[0] for row in db.execute("SELECT prompt_id FROM left_behind ORDER BY left_at").fetchall()]
+
+        now = time.time()
+        return self._do(read)
+
+    def note_history(self, prompt_id: str, *, oversized: bool = False) -> None:
+        """Note a prompt whose history the node keeps; what is oversized is to be removed first of all."""
+        note = """
+            INSERT INTO history (prompt_id, oversized) VALUES (?, ?)
+            ON CONFLICT (prompt_id) DO UPDATE SET oversized = max(oversized, excluded.oversized)
+        """
+        self._do(lambda db: db.execute(note, (prompt_id, oversized)))
+
+    def history_to_remove(self, *, keep: int, most: int) -> list[str]:
+        """Up to ``most`` prompts whose history is to be removed: oversized ones, then all but the newest ``keep``."""
+        due = """
+            SELECT prompt_id FROM history
+            WHERE oversized OR place NOT IN (SELECT place FROM history ORDER BY place DESC LIMIT ?)
+            ORDER BY oversized DESC, place LIMIT ?
+        """
+        return [row[0] for row in self._do(lambda db: db.execute(due, (keep, most)).fetchall())]
+
+    def drop_history(self, prompt_id: str) -> None:
+        """Note that a prompt's history was removed."""
+        self._do(lambda db: db.execute("DELETE FROM history WHERE prompt_id = ?", (prompt_id,)))
 
     def forget(self, prompt_id: str) -> None:
         """Note that a prompt that was left is gone."""
@@ -131,6 +175,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         # Survives the death of this process at any line; after a power failure the node has forgotten everything too.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(_SCHEMA)
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(left_behind)")}
+        if "left_at" not in columns:
+            connection.execute(_LEFT_SINCE)
     except BaseException:
         connection.close()
         raise

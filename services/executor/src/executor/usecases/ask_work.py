@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -9,14 +10,16 @@ from chassis.bus import Bus
 from chassis.logs import log
 from contracts.scheduler import ASK_WORK, AskWork
 from contracts.wire.errors import Refusal
-from executor.clients.comfyui import ComfyUI, NodeAway
+from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import NodeAway, UnusableAnswer
 from executor.domain.attempt import Phase, Record
 from executor.store.journal import Journal
-from executor.usecases.find_prompt import Place, find_prompt
+from executor.usecases.find_prompt import is_unserved
 from executor.usecases.patience import Pauses
 from executor.usecases.standby import Standby, mark_of
 from executor.usecases.stop_prompt import stop_prompt
 
+MOST_ORPHANS = 20  # that are stopped at a time
 PAUSE_S = 0.2  # after nobody answered, or the node did not
 FIRST_FOREIGN_S, LONGEST_FOREIGN_S = 0.05, 1.0  # between two looks at prompts of somebody else, doubled
 
@@ -59,6 +62,10 @@ class AskForWork:
         """
         try:
             queue = await self.node.queue() if await self._cleared() else None
+        except UnusableAnswer as unusable:  # somebody else's prompts are huge, or the node is in a bad way
+            log.warning("executor.queue.unusable", why=str(unusable))
+            await self._let_pass(1)
+            return None
         except NodeAway as away:
             log.info("executor.node.silent", why=str(away))
             await asyncio.sleep(PAUSE_S)
@@ -67,7 +74,9 @@ class AskForWork:
             await asyncio.sleep(PAUSE_S)
             return None
         orphans = {
-            item.prompt_id: item.client_id for item in queue if item.client_id.startswith(mark_of(self.node_name))
+            item.prompt_id: item.client_id
+            for item in queue
+            if item.prompt_id and item.client_id.startswith(mark_of(self.node_name))
         }
         if len(orphans) < len(queue):
             await self._let_pass(len(queue) - len(orphans))
@@ -83,16 +92,16 @@ class AskForWork:
         await asyncio.sleep(next(self._foreign))
 
     async def _cleared(self) -> bool:
-        """Whether the node has let go of everything that was left behind on it.
+        """Whether the node has let go of everything that was left behind on it, within ``stop_within_s`` all together.
 
         A prompt that does not end would hold up every later job, and one that waits while nothing runs is left there:
         only a worker that lives takes it, so that it tells when the node can be trusted again.
         """
+        deadline = time.monotonic() + self.stop_within_s
         for prompt_id in self.journal.left():
-            if (await find_prompt(self.node, prompt_id)).place is Place.NEXT:
-                self._note_stuck(prompt_id)
-                return False
-            if not await stop_prompt(self.node, self.journal, prompt_id, within_s=self.stop_within_s):
+            waits = is_unserved(prompt_id, await self.node.queue())  # its history, perhaps huge, is not read
+            within_s = deadline - time.monotonic()
+            if waits or not await stop_prompt(self.node, self.journal, prompt_id, within_s=within_s):
                 self._note_stuck(prompt_id)
                 return False
         self._stuck = False
@@ -102,6 +111,12 @@ class AskForWork:
         if not self._stuck:
             log.error("executor.node.stuck", prompt_id=prompt_id)
         self._stuck = True
+
+    async def _stop(self, prompt_ids: Iterable[str]) -> None:
+        """End prompts, within ``stop_within_s`` all together."""
+        deadline = time.monotonic() + self.stop_within_s
+        for prompt_id in prompt_ids:
+            await stop_prompt(self.node, self.journal, prompt_id, within_s=deadline - time.monotonic())
 
     async def _asked(self, orphans: dict[str, str]) -> Taken | None:
         fresh = self.standby.client_id()
@@ -113,8 +128,7 @@ class AskForWork:
             await asyncio.sleep(PAUSE_S)
             return None
         wanted = str(assignment.prompt_id) if assignment else None
-        for prompt_id in orphans.keys() - {wanted}:
-            await stop_prompt(self.node, self.journal, prompt_id, within_s=self.stop_within_s)
+        await self._stop(list(orphans.keys() - {wanted})[:MOST_ORPHANS])
         if assignment is None:
             return None
         record = Record(

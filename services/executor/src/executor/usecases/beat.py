@@ -1,20 +1,21 @@
 """A sign of life, and what the scheduler says to it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from chassis.bus import Bus
 from chassis.logs import log
-from contracts.scheduler import BEAT, REPORT_CATALOG, Beat, LeaseState
+from contracts.scheduler import BEAT, REPORT_CATALOG, Beat, LeaseState, ReportCatalog
 from contracts.wire.errors import Refusal
 from executor.domain.attempt import Stop
 from executor.usecases.at_hand import AtHand
 from executor.usecases.node_state import NodeState
+from executor.usecases.patience import passes
 
 STOPS = {LeaseState.LOST: Stop.LOST, LeaseState.CANCELLED: Stop.CANCELLED}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SendBeat:
     """Says that this executor lives, which renews the lease of the attempt at hand."""
 
@@ -23,6 +24,7 @@ class SendBeat:
     boot_id: UUID
     at_hand: AtHand
     state: NodeState
+    _refused: str = field(default="", init=False)  # digest of a catalog that the scheduler does not take
 
     async def __call__(self) -> None:
         """Beat once. Not being heard changes nothing here: whether the lease lapsed is the scheduler's to say."""
@@ -40,7 +42,19 @@ class SendBeat:
             if ref is not None and answer.lease in STOPS:
                 self.at_hand.order(STOPS[answer.lease], ref)
             if answer.catalog_wanted and catalog is not None:
-                await self.bus.ask(REPORT_CATALOG, catalog, key=self.node_name)
-            self.state.reported = catalog is not None
+                await self._report(catalog)
+            self.state.reported = catalog is not None and catalog.digest != self._refused
         except Refusal as refusal:
             log.info("executor.beat.unheard", code=refusal.refused.code)
+
+    async def _report(self, catalog: ReportCatalog) -> None:
+        """Send the catalog, unless it was refused for good: megabytes with every beat would change nothing."""
+        if catalog.digest == self._refused:
+            return
+        try:
+            await self.bus.ask(REPORT_CATALOG, catalog, key=self.node_name)
+        except Refusal as refusal:
+            if passes(refusal):
+                raise
+            self._refused = catalog.digest
+            log.error("executor.catalog.refused", code=refusal.refused.code, digest=catalog.digest)

@@ -1,11 +1,12 @@
 """Where a prompt is on the node."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import HistoryEntry, NodeAway, Queued, UnusableAnswer
 
 APART_S = 0.3  # between two looks: a node may be about to take what it was sent
 
@@ -18,6 +19,7 @@ class Place(StrEnum):
     NEXT = "next"  # first in a queue in which nothing runs
     ENDED = "ended"
     NOWHERE = "nowhere"
+    UNSEEN = "unseen"  # not ended; whether it is in the queue cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +27,53 @@ class Sighting:
     """Where a prompt is, and its history entry if it ended."""
 
     place: Place
-    entry: dict[str, Any] | None = None
+    entry: HistoryEntry | None = None
 
 
 async def find_prompt(node: ComfyUI, prompt_id: str) -> Sighting:
     """Look for a prompt: first in the queue, then in the history, for it moves in this direction only.
 
     Raises:
+        UnusableAnswer: it ended, but its history entry cannot be read.
         NodeAway: the node does not answer.
     """
-    queue = await node.queue()
-    for item in queue:
+    queue = await _queue(node)
+    for item in queue or ():
         if item.prompt_id == prompt_id:
             if item.running:
                 return Sighting(Place.RUNNING)
-            return Sighting(Place.WAITING if any(other.running for other in queue) else Place.NEXT)
-    entry = await node.history(prompt_id)
-    return Sighting(Place.ENDED, entry) if entry is not None else Sighting(Place.NOWHERE)
+            return Sighting(Place.WAITING if any(other.running for other in queue or ()) else Place.NEXT)
+    entry = await _entry(node, prompt_id, answers=queue is not None)
+    if entry is not None:
+        return Sighting(Place.ENDED, entry)
+    return Sighting(Place.NOWHERE if queue is not None else Place.UNSEEN)
+
+
+async def _entry(node: ComfyUI, prompt_id: str, *, answers: bool) -> HistoryEntry | None:
+    """The history entry. A node that answers all but this has one that takes it too long, or that is no JSON."""
+    try:
+        return await node.history(prompt_id)
+    except UnusableAnswer:
+        raise
+    except NodeAway as away:
+        if answers and away.heard:
+            raise UnusableAnswer(str(away)) from away
+        raise
+
+
+async def _queue(node: ComfyUI) -> list[Queued] | None:
+    """The queue, None where somebody else's prompts make it too large to be read."""
+    try:
+        return await node.queue()
+    except UnusableAnswer as unusable:
+        if not unusable.too_large:
+            raise NodeAway(str(unusable)) from unusable
+        return None
+
+
+def is_unserved(prompt_id: str, queue: Sequence[Queued]) -> bool:
+    """Whether a prompt waits while the node runs nothing."""
+    return not any(item.running for item in queue) and any(item.prompt_id == prompt_id for item in queue)
 
 
 async def is_there(node: ComfyUI, prompt_id: str, *, just_sent: bool) -> bool:
@@ -50,9 +82,19 @@ async def is_there(node: ComfyUI, prompt_id: str, *, just_sent: bool) -> bool:
     Raises:
         NodeAway: the node does not answer.
     """
-    if (await find_prompt(node, prompt_id)).place is not Place.NOWHERE:
+    if await _has(node, prompt_id):
         return True
     if not just_sent:
         return False
     await asyncio.sleep(APART_S)
-    return (await find_prompt(node, prompt_id)).place is not Place.NOWHERE
+    return await _has(node, prompt_id)
+
+
+async def _has(node: ComfyUI, prompt_id: str) -> bool:
+    try:
+        place = (await find_prompt(node, prompt_id)).place
+    except UnusableAnswer:
+        return True  # it has ended
+    if place is Place.UNSEEN:
+        raise NodeAway("the queue is too large to be read")
+    return place is not Place.NOWHERE

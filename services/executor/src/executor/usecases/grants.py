@@ -9,6 +9,7 @@ from contracts.scheduler import AttemptRef
 from contracts.wire.errors import Refusal
 from executor.usecases.patience import Pauses, passes
 
+REFUSALS = 5  # that do not pass, before the outputs count as unwanted
 USUAL = 8  # outputs of a job; more are asked for when they are there
 
 
@@ -33,8 +34,14 @@ class Grants:
                 self._count, self._granted = count, ()
 
     async def of(self, place: int) -> OutputGrant:
-        """The grant of one output, waiting for the gateway as long as it takes: the lease bounds it."""
+        """The grant of one output, waiting for the gateway as long as it takes: the lease bounds it.
+
+        Raises:
+            Refusal: the gateway refuses for good.
+        """
         async with self._lock:
+            if place >= self._count:  # stored ahead: nobody knows yet how many there will be
+                self._count, self._granted = 2 * place, ()
             if not self._granted:
                 self._granted = await self._ask()
             return self._granted[place]
@@ -47,7 +54,7 @@ class Grants:
 
     async def _ask(self) -> tuple[OutputGrant, ...]:
         question = GrantOutputs(job_id=self._ref.job_id, attempt=self._ref.attempt, count=self._count)
-        pauses = Pauses(0.2, 5.0)
+        pauses, refusals = Pauses(0.2, 5.0), 0
         while True:
             try:
                 reply = await self._bus.ask(
@@ -59,4 +66,7 @@ class Grants:
             except Refusal as refusal:
                 say = log.info if passes(refusal) else log.error
                 say("executor.grants.refused", code=refusal.refused.code)
+                refusals += not passes(refusal)
+                if refusals >= REFUSALS:
+                    raise
             await asyncio.sleep(next(pauses))

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from chassis.logs import log
-from contracts.catalog import ClassSpec
 from contracts.scheduler import ReportCatalog
-from executor.clients.comfyui import ComfyUI, NodeAway
-from executor.domain.catalog import read_catalog, report
+from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import NodeAway, UnusableAnswer
+from executor.domain.catalog import NodeClasses, flexible_classes, read_catalog, report
 
+AGAIN_S = 10.0  # before a catalog that could not be read is asked for again
 MISSES = 2  # slow answers are no death; a refused connection is
 
 
@@ -25,8 +26,8 @@ class NodeState:
         self._node, self._catalog_every_s = node, catalog_every_s
         self._changed: Callable[[], None] = lambda: None
         self._misses = 0
-        self._read_at: float | None = None
-        self._outputs: frozenset[str] | None = None
+        self._read_next = 0.0
+        self.classes: NodeClasses | None = None  # None while the catalog was never read
         self.online = False
         self.came = asyncio.Event()
         self.catalog: ReportCatalog | None = None
@@ -37,16 +38,12 @@ class NodeState:
         """Call back when the node came, went, or can run something else."""
         self._changed = callback
 
-    def shows(self, class_type: str) -> bool:
-        """Whether nodes of this class are outputs; all may be while the catalog was never read."""
-        return self._outputs is None or class_type in self._outputs
-
     async def look(self) -> None:
         """Probe once, and read the catalog when it is time."""
         try:
             await self._node.probe()
             self._misses = 0
-            if not self.online or self._read_at is None or time.monotonic() - self._read_at >= self._catalog_every_s:
+            if not self.online or time.monotonic() >= self._read_next:
                 await self._read()
         except NodeAway as away:
             self._misses += 1
@@ -56,11 +53,17 @@ class NodeState:
             self._turn(online=True)
 
     async def _read(self) -> None:
-        described = await self._node.object_info()
+        """Read the catalog. One that cannot be read leaves the one before: the node is there all the same."""
+        try:
+            described = await self._node.object_info()
+        except UnusableAnswer as unusable:
+            log.error("executor.catalog.unusable", why=str(unusable))
+            self._read_next = time.monotonic() + min(AGAIN_S, self._catalog_every_s)
+            return
+        written = await self._node.written_models()
         # Tens of milliseconds of work for hundreds of classes: the event loop has a websocket to drain meanwhile.
-        classes, catalog = await asyncio.to_thread(_read_and_report, described)
-        self._outputs = frozenset(name for name, spec in classes.items() if spec.output_node)
-        self._read_at = time.monotonic()
+        self.classes, catalog = await asyncio.to_thread(_read_and_report, described, written)
+        self._read_next = time.monotonic() + self._catalog_every_s
         if self.catalog is None or self.catalog.digest != catalog.digest:
             self.catalog, self.reported = catalog, False
             log.info("executor.catalog.read", classes=len(described), digest=catalog.digest)
@@ -83,6 +86,6 @@ class NodeState:
         self._changed()
 
 
-def _read_and_report(described: dict[str, Any]) -> tuple[dict[str, ClassSpec], ReportCatalog]:
-    classes = read_catalog(described)
-    return classes, report(classes)
+def _read_and_report(described: dict[str, Any], written: frozenset[str]) -> tuple[NodeClasses, ReportCatalog]:
+    specs = read_catalog(described, written)
+    return NodeClasses(specs, flexible_classes(described)), report(specs)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from chassis.logs import log
-from executor.clients.comfyui import Answer, ComfyUI, NodeAway
+from executor.clients.comfyui import Answer, ComfyUI
+from executor.clients.comfyui_answers import NodeAway
 from executor.domain.attempt import Phase, Record
-from executor.domain.staging import stage
 from executor.domain.verdict import LOST, NODE_AWAY, Verdict, node_death, rejected
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_there
-from executor.usecases.node_state import NodeState
+from executor.usecases.prepare_prompt import PreparePrompt
 from executor.usecases.stop_prompt import stop_prompt
 
 POSTS = 3  # of a prompt that the node answers with a server error each time
@@ -31,7 +31,7 @@ class PostPrompt:
     """
 
     node: ComfyUI
-    state: NodeState
+    prepare: PreparePrompt
     journal: Journal
     unreachable_s: float
     stop_within_s: float
@@ -45,10 +45,13 @@ class PostPrompt:
 
         Returns:
             None once the node has it, or how the attempt ended without it.
+
+        Raises:
+            CannotStage: the node must not get it, since the tenant's policy refuses it.
         """
         if record.phase is Phase.POSTED:
             return None
-        graph = stage(record.assignment.graph, record.ref, files, shows=self.state.shows)
+        graph: dict[str, Any] | None = None
         posts, away_since = 0, time.monotonic()
         just_sent = record.phase is Phase.POSTING
         look = perhaps_there or just_sent
@@ -61,6 +64,7 @@ class PostPrompt:
                     return None
                 if posts >= POSTS:
                     return await self._given_up(record, UNWILLING)
+                graph = graph or await self.prepare(record, files)
                 self.journal.advance(Phase.POSTING)
                 posting = True
                 return await self._answered(record, await self._post(graph, record))

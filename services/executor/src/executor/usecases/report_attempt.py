@@ -5,11 +5,24 @@ from dataclasses import dataclass
 
 from chassis.bus import Bus
 from chassis.logs import log
-from contracts.scheduler import FINISH_ATTEMPT, START_ATTEMPT, AttemptRef, FinishAttempt, StartAttempt
-from contracts.wire.errors import Refusal
+from contracts.scheduler import (
+    FINISH_ATTEMPT,
+    RESERVE_IMAGES,
+    START_ATTEMPT,
+    AttemptRef,
+    FinishAttempt,
+    JobError,
+    Outcome,
+    ReserveImages,
+    StartAttempt,
+)
+from contracts.wire.errors import Kind, Refusal
 from executor.domain.attempt import Stop
 from executor.usecases.at_hand import AtHand
 from executor.usecases.patience import Pauses, passes
+
+FAULTS = 3  # internal faults of the scheduler before a report counts as refused for good
+UNUSABLE = JobError(code="node.answer_unusable", message="What the node answered cannot be reported.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,19 +47,56 @@ class ReportAttempt:
         if not written.applied:
             self.at_hand.order(Stop.CANCELLED, ref)
 
+    async def reserve(self, ref: AttemptRef, images: int) -> int:
+        """Ask for so many images in all for the job, until it is answered; what is reserved then."""
+        pauses = Pauses(0.2, 2.0)
+        while True:
+            try:
+                return (
+                    await self.bus.ask(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.node_name)
+                ).images
+            except Refusal as refusal:
+                if not passes(refusal):
+                    log.error("executor.reserve.refused", code=refusal.refused.code)
+                    return 0
+                log.info("executor.reserve.unheard", code=refusal.refused.code)
+            await asyncio.sleep(next(pauses))
+
     async def finished(self, finish: FinishAttempt) -> bool:
-        """Say how an attempt ended, again and again until it is answered.
+        """Say how an attempt ended, until it is answered or refused for good.
+
+        A report that is refused for good is followed by one without a word of the node's; where that is refused as
+        well, the attempt is let go of, and ends with its lease.
 
         Returns:
-            Whether it counts. If not, the lease was somebody else's by then.
+            Whether it counts. If not, the lease was somebody else's by then, or nothing could be reported.
         """
-        pauses = Pauses(0.2, 2.0)
+        for report in (finish, without_details(finish)):
+            applied = await self._said(report)
+            if applied is not None:
+                return applied
+        return False
+
+    async def _said(self, finish: FinishAttempt) -> bool | None:
+        """Whether it counts, None where it is refused for good."""
+        pauses, faults = Pauses(0.2, 2.0), 0
         while True:
             try:
                 return (await self.bus.ask(FINISH_ATTEMPT, finish, key=self.node_name)).applied
             except Refusal as refusal:
-                if not passes(refusal):
-                    log.error("executor.finish.refused", code=refusal.refused.code, finish=finish.model_dump_json())
-                    return False
+                faults += refusal.refused.kind is Kind.INTERNAL
+                if not passes(refusal) and not (refusal.refused.kind is Kind.INTERNAL and faults < FAULTS):
+                    log.error("executor.finish.refused", code=refusal.refused.code, outcome=finish.outcome)
+                    return None
                 log.info("executor.finish.unheard", code=refusal.refused.code)
+            except ValueError:  # it cannot even be written as JSON
+                log.exception("executor.finish.unwritable", outcome=finish.outcome)
+                return None
             await asyncio.sleep(next(pauses))
+
+
+def without_details(finish: FinishAttempt) -> FinishAttempt:
+    """The same end with nothing that the node said."""
+    if finish.outcome is Outcome.CANCELLED:
+        return FinishAttempt(ref=finish.ref, outcome=Outcome.CANCELLED)
+    return FinishAttempt(ref=finish.ref, outcome=Outcome.FAILED, error=UNUSABLE)

@@ -5,14 +5,17 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from chassis.bus import Bus
 from chassis.logs import log
-from contracts.scheduler import FinishAttempt, Outcome, Output
+from contracts.scheduler import FinishAttempt, JobWarning, Outcome, Output
 from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import HistoryEntry
 from executor.domain.attempt import Phase, Record, Stop
-from executor.domain.harvest import count_images, harvest
+from executor.domain.harvest import harvest
+from executor.domain.image_costs import ImageAllowance, ImageCosts
 from executor.domain.progress import ProgressFold
 from executor.domain.verdict import CANCELLED, LOST, NODE_AWAY, SUCCEEDED, Verdict, gpu_seconds, judge, node_fault
 from executor.settings import Settings
@@ -29,6 +32,7 @@ from executor.usecases.store_output import CannotStore, StoreOutput
 from executor.usecases.storing import Storing
 from executor.usecases.watch_prompt import WatchPrompt
 
+OVERSIZED = 4 << 20  # bytes of a history entry that the node is not to keep: it has it in memory
 START_WAIT_S = 1.0  # the end is not told before the start, if the scheduler hears at all
 BUG = node_fault("node.fault", "The job could not be followed to its end.")
 
@@ -111,7 +115,14 @@ class RunAttempt:
         fold = ProgressFold(record.assignment.graph)
         saying = SayProgress(self.bus, record, fold, self.at_hand)
         grants = Grants(self.bus, self.settings.node, record.ref)
-        storing = Storing(self.store, grants, at_once=self.settings.uploads)
+        costs = await asyncio.to_thread(ImageCosts, record.assignment.graph, record.assignment.frames_per_image)
+        storing = Storing(
+            self.store,
+            grants,
+            at_once=self.settings.uploads,
+            allowance=ImageAllowance(costs, record.assignment.images),
+            reserve=partial(self.report.reserve, record.ref),
+        )
 
         def made(outputs: Mapping[str, Any]) -> None:
             storing.ahead(harvest({"outputs": outputs}, record.assignment.graph))
@@ -133,7 +144,7 @@ class RunAttempt:
         grants: Grants,
         *,
         perhaps_there: bool,
-    ) -> tuple[dict[str, Any] | FinishAttempt, float]:
+    ) -> tuple[HistoryEntry | FinishAttempt, float]:
         """The history entry of the prompt, or how the attempt ended without one; and the seconds that it took."""
         async with self.standby.following(record) as events:
             await events.tell(watch.on_event, watch.on_drop)
@@ -150,6 +161,7 @@ class RunAttempt:
                 await asyncio.wait({start}, timeout=START_WAIT_S)
         await saying.say()
         if isinstance(seen, Verdict):
+            self.journal.note_history(record.prompt_id, oversized=True)  # perhaps so, and nobody will read it
             # The prompt may still run, or come to run when the node is back: then it is ended before the next one.
             is_waited_for = seen.outcome is Outcome.FAILED and not watch.is_away
             within_s = self.settings.stop_within_s if is_waited_for else 0.0
@@ -158,16 +170,20 @@ class RunAttempt:
         fresh = record.phase is Phase.ASSIGNED and not perhaps_there
         return seen, time.monotonic() - posted_at if fresh else _passed_s(record)
 
-    async def _harvested(self, record: Record, entry: dict[str, Any], wall_s: float, storing: Storing) -> FinishAttempt:
+    async def _harvested(self, record: Record, seen: HistoryEntry, wall_s: float, storing: Storing) -> FinishAttempt:
+        entry = seen.content
+        self.journal.note_history(record.prompt_id, oversized=seen.size_bytes > OVERSIZED)
         gpu_s, verdict = gpu_seconds(entry, wall_s), judge(entry)
         if verdict.outcome is not Outcome.SUCCEEDED:
             return _finish(record, verdict, gpu_s=gpu_s)
         found = harvest(entry, record.assignment.graph)
         try:
-            outputs = await storing.all(found)
+            stored = await storing.all(found)
         except CannotStore as reason:
             return _finish(record, reason.verdict, gpu_s=gpu_s)
-        return _finish(record, SUCCEEDED, gpu_s=gpu_s, outputs=outputs, images=count_images(found))
+        return _finish(
+            record, SUCCEEDED, gpu_s=gpu_s, outputs=stored.outputs, images=stored.images, warnings=stored.warnings
+        )
 
 
 @asynccontextmanager
@@ -186,7 +202,13 @@ def _passed_s(record: Record) -> float:
 
 
 def _finish(
-    record: Record, verdict: Verdict, *, gpu_s: float = 0.0, outputs: tuple[Output, ...] = (), images: int = 0
+    record: Record,
+    verdict: Verdict,
+    *,
+    gpu_s: float = 0.0,
+    outputs: tuple[Output, ...] = (),
+    images: int = 0,
+    warnings: tuple[JobWarning, ...] = (),
 ) -> FinishAttempt:
     return FinishAttempt(
         ref=record.ref,
@@ -196,4 +218,5 @@ def _finish(
         outputs=outputs,
         images=images,
         node_died=verdict.node_died,
+        warnings=warnings,
     )

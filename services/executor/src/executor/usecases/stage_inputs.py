@@ -10,13 +10,14 @@ from chassis.bus import Bus
 from chassis.logs import log
 from contracts.gateway import GRANT_INPUTS, GrantInputs, InputGrant
 from contracts.scheduler import AttemptRef
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import STATUS, Kind, Refusal
 from executor.clients.artifacts import Artifacts, Damaged, GetRefused, StoreAway
-from executor.clients.comfyui import ComfyUI, NodeAway, NoFile
+from executor.clients.comfyui import STAGED_TYPE, ComfyUI, NoFile
+from executor.clients.comfyui_answers import NodeAway
+from executor.domain.catalog import STAGING_FOLDER
 from executor.domain.verdict import NODE_AWAY, Verdict, failed, node_fault
-from executor.usecases.patience import Pauses
+from executor.usecases.patience import Pauses, passes
 
-FOLDER = "comfyfleet"  # in the node's input folder; ComfyUI lists only what is directly in there
 TRIES = 4  # of what may pass but need not: the store has other bytes, the node does not take them
 BASE_S = 60.0  # of one transfer, plus its size at the slowest rate worth waiting for
 SLOWEST_BYTES_S = 64 << 10
@@ -45,8 +46,8 @@ class StagedFile:
 
     @property
     def value(self) -> str:
-        """What a graph calls it."""
-        return f"{FOLDER}/{self.name}"
+        """What a graph calls it: a name with its folder, as every stock class that takes a file understands it."""
+        return f"{STAGING_FOLDER}/{self.name} [{STAGED_TYPE}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,9 @@ class StageInputs:
     async def still_there(self, staged: Mapping[str, StagedFile]) -> bool:
         """Whether the node still has every file, as far as it says so."""
         try:
-            return all([await self.node.has_input(FOLDER, file.name, file.size_bytes) for file in staged.values()])
+            return all(
+                [await self.node.has_input(STAGING_FOLDER, file.name, file.size_bytes) for file in staged.values()]
+            )
         except NodeAway:
             return False
 
@@ -97,6 +100,8 @@ class StageInputs:
         except Refusal as refusal:
             if refusal.refused.kind is Kind.NOT_FOUND:
                 raise CannotStage(GONE) from refusal
+            if not passes(refusal):
+                raise GetRefused(STATUS[refusal.refused.kind]) from refusal
             raise StoreAway(refusal.refused.code) from refusal
         granted = {grant.id: grant for grant in reply.grants}
         if not granted.keys() >= {*inputs}:
@@ -105,11 +110,11 @@ class StageInputs:
 
     async def _staged(self, grant: InputGrant) -> StagedFile:
         file = StagedFile(grant.name, grant.size_bytes)
-        if not await self.node.has_input(FOLDER, file.name, file.size_bytes):
+        if not await self.node.has_input(STAGING_FOLDER, file.name, file.size_bytes):
             within_s = BASE_S + grant.size_bytes / SLOWEST_BYTES_S
             content = await self._fetched(grant, within_s)
             try:
-                await self.node.put_input(FOLDER, file.name, content)
+                await self.node.put_input(STAGING_FOLDER, file.name, content)
             except NoFile as error:
                 raise CannotStage(NOT_TAKEN) from error
             log.info("executor.input.staged", upload_id=str(grant.id), bytes=grant.size_bytes)

@@ -4,9 +4,9 @@ import asyncio
 import time
 
 from chassis.logs import log
-from executor.clients.comfyui import ComfyUI, NodeAway
+from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import NodeAway, UnusableAnswer
 from executor.store.journal import Journal
-from executor.usecases.find_prompt import Place, find_prompt
 
 FIRST_PAUSE_S = 0.05  # a sampler looks at the flag at every step
 LONGEST_PAUSE_S = 1.0
@@ -14,7 +14,9 @@ ABSENT = 2  # looks without finding it
 
 
 async def stop_prompt(node: ComfyUI, journal: Journal, prompt_id: str, *, within_s: float) -> bool:
-    """Cancel a prompt again and again until it is seen to have ended: a single request may be lost.
+    """Cancel a prompt again and again until it is not in the queue any more: a single request may be lost.
+
+    Its history is not read, which may be megabytes: a node has a prompt in its queue until it has ended.
 
     Returns:
         Whether it ended within the time. If not it is noted as left behind, to be ended before the next one begins.
@@ -24,11 +26,13 @@ async def stop_prompt(node: ComfyUI, journal: Journal, prompt_id: str, *, within
     while time.monotonic() < deadline:
         try:
             await node.cancel(prompt_id)
-            place = (await find_prompt(node, prompt_id)).place
-            absent = absent + 1 if place is Place.NOWHERE else 0
-            if place is Place.ENDED or absent >= ABSENT:
+            absent = 0 if any(item.prompt_id == prompt_id for item in await node.queue()) else absent + 1
+            if absent >= ABSENT:
                 journal.forget(prompt_id)
                 return True
+        except UnusableAnswer as unusable:
+            log.warning("executor.queue.unusable", prompt_id=prompt_id, why=str(unusable))
+            return False  # looking again would tell no more; it is looked for before the next job
         except NodeAway as away:
             log.info("executor.prompt.not_stopped_yet", prompt_id=prompt_id, why=str(away))
         await asyncio.sleep(pause)

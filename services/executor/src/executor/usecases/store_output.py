@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from chassis.logs import log
 from contracts.gateway import OutputGrant, StoredOutput
 from contracts.scheduler import Output
+from contracts.wire.errors import Refusal
 from executor.clients.artifacts import Artifacts, PutRefused, StoreAway, TooLarge
-from executor.clients.comfyui import ComfyUI, NodeAway, NoFile
+from executor.clients.comfyui import ComfyUI, NoFile
+from executor.clients.comfyui_answers import NodeAway
 from executor.domain.harvest import Found
 from executor.domain.verdict import LOST, Verdict, failed, node_fault
 from executor.usecases.grants import Grants
@@ -22,6 +24,11 @@ STALE = frozenset({401, 403, 404, 409, 410})  # the grant no longer works
 
 NO_FILE = node_fault("node.fault", "The node does not give out a file that it made.")
 TOO_LARGE = failed("workflow.output_too_large", "An output is larger than what can be stored.")
+NO_NAME = failed(
+    "workflow.output_name_invalid",
+    "A file that the workflow saved has a name that is not UTF-8, so it cannot be fetched. Choose another file name.",
+)
+NO_GRANT = node_fault("node.fault", "The outputs of the job may not be stored.")
 
 
 class CannotStore(Exception):
@@ -54,9 +61,11 @@ class StoreOutput:
         Raises:
             CannotStore: the node no longer has it, or it is too much.
         """
+        if not item.addressable:
+            raise CannotStore(NO_NAME)
         tries, away_since, pauses = 0, time.monotonic(), Pauses(0.1, 5.0)
         while True:
-            grant = await grants.of(place)
+            grant = await _granted(grants, place)
             try:
                 return _output(item, await self._put(item, grant), grant)
             except TooLarge:
@@ -109,6 +118,13 @@ class StoreOutput:
             cap=self.output_max_bytes,
             within_s=BASE_S + expected / SLOWEST_BYTES_S,
         )
+
+
+async def _granted(grants: Grants, place: int) -> OutputGrant:
+    try:
+        return await grants.of(place)
+    except Refusal as refusal:
+        raise CannotStore(NO_GRANT) from refusal
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:

@@ -1,10 +1,12 @@
 """The outputs of one attempt on their way to the store, from the moment that the node names the first."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
-from contracts.scheduler import Output
+from contracts.scheduler import JobWarning, Output
 from executor.domain.harvest import Found
+from executor.domain.image_costs import QUOTA_CODE, ImageAllowance, not_stored
 from executor.domain.verdict import failed
 from executor.usecases.grants import Grants
 from executor.usecases.store_output import CannotStore, StoreOutput
@@ -13,35 +15,64 @@ MOST = 5_000  # outputs of one job: ComfyUI's largest batch, and the report of i
 TOO_MANY = failed("workflow.too_many_outputs", f"A job has at most {MOST} outputs.")
 
 
+NO_QUOTA = failed(QUOTA_CODE, "Nothing was stored: today's image quota is used up. The day ends at 00:00 UTC.")
+
+
+class Stored(NamedTuple):
+    """The outputs that were stored, the images that they count as, and what their owner should know."""
+
+    outputs: tuple[Output, ...]
+    images: int
+    warnings: tuple[JobWarning, ...]
+
+
 class Storing:
-    """Stores outputs side by side, each once, however often it is named.
+    """Stores outputs side by side, each once, however often it is named, and never more than is reserved.
 
     Args:
         at_once: at most so many at a time.
+        allowance: decides which of them may be stored.
+        reserve: asks for so many images in all; what is reserved then.
     """
 
-    def __init__(self, store: StoreOutput, grants: Grants, *, at_once: int) -> None:
-        self._store, self._grants = store, grants
+    def __init__(
+        self,
+        store: StoreOutput,
+        grants: Grants,
+        *,
+        at_once: int,
+        allowance: ImageAllowance,
+        reserve: Callable[[int], Awaitable[int]],
+    ) -> None:
+        self._store, self._grants, self._allowance, self._reserve = store, grants, allowance, reserve
         self._slots = asyncio.Semaphore(at_once)
         self._tasks: dict[Found, asyncio.Task[Output]] = {}
 
     def ahead(self, found: Sequence[Found]) -> None:
         """Begin with outputs that the node has finished, while it works on. If the attempt fails, nobody lists them."""
         for item in found:
-            if item not in self._tasks and len(self._tasks) < MOST:
+            if item not in self._tasks and len(self._tasks) < MOST and self._allowance.admit(item):
                 self._tasks[item] = asyncio.create_task(self._one(len(self._tasks), item))
 
-    async def all(self, found: Sequence[Found]) -> tuple[Output, ...]:
-        """Every output in order, once all are stored.
+    async def all(self, found: Sequence[Found]) -> Stored:
+        """Every output in order, once all are stored; without those for which the quota has no images left.
 
         Raises:
-            CannotStore: the node no longer has one, or they are too many or too large.
+            CannotStore: the node no longer has one, or they are too many or too large, or the quota allows none.
         """
         if len(found) > MOST:
             raise CannotStore(TOO_MANY)
-        await self._grants.expect(len(self._tasks.keys() | set(found)))
-        self.ahead(found)
-        return tuple(await asyncio.gather(*(self._tasks[item] for item in found)))
+        needed = self._allowance.needed(found)
+        if needed > self._allowance.images:
+            self._allowance.images = max(await self._reserve(needed), self._allowance.images)
+        kept = [item for item in found if self._allowance.admit(item)]
+        if found and not kept:
+            raise CannotStore(NO_QUOTA)
+        await self._grants.expect(len(self._tasks.keys() | set(kept)))
+        self.ahead(kept)
+        outputs = tuple(await asyncio.gather(*(self._tasks[item] for item in kept)))
+        left_out = len(found) - len(kept)
+        return Stored(outputs, self._allowance.used, (not_stored(left_out, len(found)),) if left_out else ())
 
     async def close(self) -> None:
         """Stop what is still on its way."""

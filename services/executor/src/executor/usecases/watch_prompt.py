@@ -7,16 +7,18 @@ from contextlib import suppress
 from typing import Any
 
 from chassis.logs import log
-from executor.clients.comfyui import ComfyUI, NodeAway
+from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui_answers import HistoryEntry, NodeAway, UnusableAnswer
 from executor.domain.attempt import Record
 from executor.domain.progress import ProgressFold
-from executor.domain.verdict import LOST, OVERTIME, Verdict, node_death
+from executor.domain.verdict import ANSWER_TOO_LARGE, ANSWER_UNREADABLE, LOST, OVERTIME, Verdict, node_death
 from executor.settings import Settings
 from executor.usecases.find_prompt import Place, find_prompt
 
 RACE_S = 2.0  # the end is told before it is written into the history, by milliseconds on an idle machine
 RACE_PAUSE_S = 0.005
 ABSENT = 2  # polls without finding the prompt anywhere
+UNREADABLE = 2  # looks at an entry that cannot be read, before it is said to be so: a proxy may have cut it short
 
 DEAD = node_death("node.fault", "The node takes jobs but does not run them.")
 STALLED = node_death("node.fault", "The node stopped making progress.")
@@ -44,8 +46,9 @@ class WatchPrompt:
         self._made = made
         self._look, self._hinted, self._whole = asyncio.Event(), False, True
         self._moved_at = time.monotonic()
-        self._absent, self._away_s = 0, 0.0
+        self._absent, self._away_s, self._unreadable = 0, 0.0, 0
         self._unserved_since: float | None = None
+        self._unseen_since: float | None = None
 
     @property
     def is_away(self) -> bool:
@@ -72,7 +75,7 @@ class WatchPrompt:
         self._whole = False
         self._look.set()
 
-    async def __call__(self) -> dict[str, Any] | Verdict:
+    async def __call__(self) -> HistoryEntry | Verdict:
         """Wait for the end.
 
         Returns:
@@ -84,40 +87,63 @@ class WatchPrompt:
                 async with asyncio.timeout(self._limits.poll_s):
                     await self._look.wait()
             self._look.clear()
-            if self._hinted:
-                self._hinted = False
-                if entry := await self._told_end():
-                    return entry
             try:
-                ending = await self._poll()
+                ending = await self._ending()
+            except UnusableAnswer as unusable:
+                log.warning("executor.history.unusable", prompt_id=self._record.prompt_id, why=str(unusable))
+                ending = self._unusable(unusable)
             except NodeAway as away:
                 log.info("executor.node.silent", why=str(away))
+                self._unreadable = 0
                 ending = self._unreachable(time.monotonic() - looked_at)
             else:
-                self._away_s = 0.0
+                self._away_s, self._unreadable = 0.0, 0
             if ending is not None:
                 return ending
             looked_at = time.monotonic()
 
-    async def _told_end(self) -> dict[str, Any] | None:
+    async def _ending(self) -> HistoryEntry | Verdict | None:
+        """How it ended, None while it goes on."""
+        if self._hinted:
+            self._hinted = False
+            if entry := await self._told_end():
+                return entry
+        return await self._poll()
+
+    async def _told_end(self) -> HistoryEntry | None:
         """The history entry after the end was told; None if it does not come, which polling then explains."""
         deadline, pause = time.monotonic() + RACE_S, RACE_PAUSE_S
-        with suppress(NodeAway):
+        try:
             while time.monotonic() < deadline:
                 if entry := await self._node.history(self._record.prompt_id):
                     return entry
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 0.2)
+        except UnusableAnswer:
+            raise
+        except NodeAway as away:
+            if away.heard:  # it told the end, and has an entry that takes it too long
+                self._hinted = True
+                raise UnusableAnswer(str(away)) from away
+            log.info("executor.node.silent", why=str(away))
         return None
 
-    async def _poll(self) -> dict[str, Any] | Verdict | None:
+    def _unusable(self, answer: UnusableAnswer) -> Verdict | None:
+        """The workflow's failure: it made the node record what nobody can read."""
+        if answer.too_large:
+            return ANSWER_TOO_LARGE
+        self._unreadable += 1
+        self._look.set()
+        return ANSWER_UNREADABLE if self._unreadable >= UNREADABLE else None
+
+    async def _poll(self) -> HistoryEntry | Verdict | None:
         seen = await find_prompt(self._node, self._record.prompt_id)
         if seen.place is Place.ENDED:
             return seen.entry
         self._absent = self._absent + 1 if seen.place is Place.NOWHERE else 0
         if self._absent >= ABSENT:
             return LOST
-        return self._dead(seen.place) or self._stalled() or self._overtime()
+        return self._dead(seen.place) or self._hidden(seen.place) or self._stalled() or self._overtime()
 
     def _dead(self, place: Place) -> Verdict | None:
         """A node whose worker thread died answers, queues, and runs nothing for ever."""
@@ -127,6 +153,15 @@ class WatchPrompt:
         now = time.monotonic()
         self._unserved_since = self._unserved_since or now
         return DEAD if now - self._unserved_since > self._limits.dead_worker_s else None
+
+    def _hidden(self, place: Place) -> Verdict | None:
+        """A queue in which nothing can be seen may be without this prompt."""
+        if place is not Place.UNSEEN:
+            self._unseen_since = None
+            return None
+        now = time.monotonic()
+        self._unseen_since = self._unseen_since or now
+        return LOST if now - self._unseen_since > self._limits.stalled_s else None
 
     def _stalled(self) -> Verdict | None:
         """Silence says something only where every event would have been heard."""

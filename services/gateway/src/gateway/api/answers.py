@@ -45,8 +45,9 @@ _OF_PATH: tuple[tuple[str, str, tuple[type[Refusal], ...]], ...] = (
     (r".*/(result|image|thumbnail|outputs|outputs\.zip)", "409", (NotFinished,)),
     (r".*/(result|image|thumbnail)", "422", (errors.NotConvertible, errors.TooManyPixels, errors.ConversionFailed)),
     (r"DELETE /api/v1/jobs/{job_id}", "409", (retention.JobNotEnded, retention.JobStopping)),
-    (_SUBMITS, "422", (scheduler.InvalidWorkflow, scheduler.KeyReused)),
-    (_SUBMITS, "429", (scheduler.QuotaExceeded, scheduler.QueueFull)),
+    (_SUBMITS, "403", (errors.ResultStorageFull,)),
+    (_SUBMITS, "422", (scheduler.InvalidWorkflow, scheduler.KeyReused, scheduler.RunTimeTooLong)),
+    (_SUBMITS, "429", (scheduler.QuotaExceeded, scheduler.GpuSecondsExceeded, scheduler.QueueFull)),
     (_SUBMITS, "503", (scheduler.NoFleet,)),
     (r"POST /api/v1/jobs/batch", "422", (errors.BatchTooLarge,)),
     (r"POST /api/v1/(jobs|generate)", "404", (errors.UnknownWorkflow,)),
@@ -94,7 +95,7 @@ _SAID: dict[str, str | int] = {
     "scope": "jobs:write", "service": "scheduler", "limit": 100, "left": 2, "images": 4, "cap": 10, "window": 60,
     "policy": "requests", "expected": "application/json", "seconds": 30, "status": "processing", "state": "running",
     "node": "n-1", "width": 60_000, "height": 60_000, "files": 1000,
-    "bytes": 1 << 30, "jobs": 100, "kind": "PNG", "formats": "PNG, JPEG, WebP",
+    "bytes": 1 << 30, "jobs": 100, "stored": 1 << 30, "most": 900, "kind": "PNG", "formats": "PNG, JPEG, WebP",
 }  # fmt: skip
 
 

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from chassis.bus import Bus
 from chassis.offload import offload
+from contracts.auth import MissingScope, Scope
 from contracts.scheduler import READ_CLASSES, ReadClasses
-from gateway.api.access import Reader
+from gateway.api.access import Reader, Watcher
 from gateway.api.problems import problems
 from gateway.domain.byte_range import matches
 from gateway.domain.public_fleet import ClassesBody, ModelsBody, present_classes
@@ -44,9 +45,9 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
         openapi_extra=_IF_NONE_MATCH,
         responses={**_KEPT, **problems()},
     )
-    async def models(_tenant: Reader, request: Request) -> Response:
-        """Of all nodes that were seen within a day; a prompt without a model runs on a checkpoint of these."""
-        found = (await fleet.read()).models
+    async def models(tenant: Reader, request: Request) -> Response:
+        """Of all nodes that were seen within a day, for the node classes that your policy allows."""
+        found = (await fleet.read(tenant)).models
         return _unless_kept(request, await offload(_written, found))
 
     @routes.get(
@@ -57,15 +58,25 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
         responses={**_KEPT, **problems(422)},
     )
     async def classes(
-        _tenant: Reader,
+        principal: Watcher,
         request: Request,
         *,
         name: Annotated[str | None, Query(min_length=1, max_length=200, description="only this class")] = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 100,
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+        everything: Annotated[
+            bool,
+            Query(alias="all", description="also the classes that your policy refuses, with the reason; for admins"),
+        ] = False,
     ) -> Response:
-        """What a workflow may be made of. A page has 256 KiB at most, so it may have fewer than ``limit`` classes."""
-        page = await bus.ask(READ_CLASSES, ReadClasses(name=name, after=cursor, limit=limit))
+        """What a workflow of yours may be made of.
+
+        A page has 256 KiB at most, so it may have fewer than ``limit`` classes.
+        """
+        if everything and Scope.ADMIN not in principal.scopes:
+            raise MissingScope(scope=Scope.ADMIN)
+        query = ReadClasses(name=name, after=cursor, limit=limit, refused=everything)
+        page = await bus.ask(READ_CLASSES, query, tenant=principal.tenant)
         return _unless_kept(request, await offload(lambda: present_classes(page).model_dump_json().encode()))
 
     return routes

@@ -20,10 +20,12 @@ from gateway.domain.operation_requests import JobPatch
 from gateway.domain.public_operations import (
     AdminJobsBody,
     AuditBody,
+    DeadLettersBody,
     InspectedJobBody,
     NodeBody,
     NodesBody,
     StatsBody,
+    present_dead_letter,
     present_entry,
     present_inspected,
     present_node,
@@ -149,6 +151,17 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
             before=before,
         )
         return AuditBody(audit=[present_entry(entry) for entry in found], next_cursor=next_cursor)
+
+    @routes.get("/dead-letters", summary="Messages that could not be handled, newest first", responses=problems(422))
+    async def dead_letters(
+        who: Admin, request: Request, *, node: Node = None, limit: Limit = 20, cursor: Cursor = None
+    ) -> DeadLettersBody:
+        """What executors sent that can never be handled: unreadable, impossible to store, or meeting a bug.
+
+        Kept for 14 days, 10,000 at most; those of a job are deleted with it.
+        """
+        found, next_cursor = await search.dead_letters(acting(who, request), limit=limit, cursor=cursor, node=node)
+        return DeadLettersBody(dead_letters=[present_dead_letter(one) for one in found], next_cursor=next_cursor)
 
     return routes
 

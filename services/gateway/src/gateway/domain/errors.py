@@ -57,6 +57,12 @@ class NoModel(Refusal):
     kind, code = Kind.INVALID, "model.missing"
 
 
+class ResultStorageFull(Refusal):
+    """Your stored outputs take {stored} bytes; your tier allows {limit}. Delete jobs that you no longer need."""
+
+    kind, code = Kind.FORBIDDEN, "quota.result_bytes_exceeded"
+
+
 class BadCursor(Refusal):
     """The cursor is not one that this list gave out for this filter."""
 

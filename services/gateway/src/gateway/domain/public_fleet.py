@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.catalog import ClassSpec, InputSpec
-from contracts.scheduler import ClassPage
+from contracts.catalog import InputSpec
+from contracts.scheduler import ClassPage, FleetClass
 
 
 class ModelsBody(BaseModel):
@@ -31,12 +31,16 @@ class InputBody(BaseModel):
 
 
 class ClassBody(BaseModel):
-    """A node class. ``outputs``: the types that links from it give; ``output_node``: it keeps what it is given."""
+    """A node class. ``outputs``: the types that links from it give; ``output_node``: it keeps what it is given.
+
+    ``refused``: why your policy does not allow it and who can; null if it does.
+    """
 
     name: str
     inputs: dict[str, InputBody]
     outputs: list[str]
     output_node: bool
+    refused: str | None = None
 
 
 class ClassesBody(BaseModel):
@@ -61,6 +65,7 @@ class ClassesBody(BaseModel):
                             },
                             "outputs": ["LATENT"],
                             "output_node": False,
+                            "refused": None,
                         }
                     ],
                     "next_cursor": "EmptyLatentImage",
@@ -76,14 +81,20 @@ class ClassesBody(BaseModel):
 def present_classes(page: ClassPage) -> ClassesBody:
     """The public body of a page."""
     return ClassesBody(
-        classes=[_class(found.name, found.spec) for found in page.classes],
+        classes=[_class(found) for found in page.classes],
         next_cursor=page.classes[-1].name if page.more and page.classes else None,
     )
 
 
-def _class(name: str, spec: ClassSpec) -> ClassBody:
-    inputs = {field: _input(accepted) for field, accepted in spec.inputs.items()}
-    return ClassBody(name=name, inputs=inputs, outputs=list(spec.outputs), output_node=spec.output_node)
+def _class(found: FleetClass) -> ClassBody:
+    spec = found.spec
+    return ClassBody(
+        name=found.name,
+        inputs={field: _input(accepted) for field, accepted in spec.inputs.items()},
+        outputs=list(spec.outputs),
+        output_node=spec.output_node,
+        refused=found.refused,
+    )
 
 
 def _input(accepted: InputSpec) -> InputBody:

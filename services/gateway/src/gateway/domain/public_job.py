@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.scheduler import STATUS, Job, JobError, JobStatus, Output, OutputKind, Timings
+from contracts.scheduler import STATUS, Job, JobError, JobStatus, JobWarning, Output, OutputKind, Timings
 
 
 class Urls(BaseModel):
@@ -43,6 +43,7 @@ class JobBody(BaseModel):
 
     Attributes:
         held: an operator keeps it waiting.
+        warnings: what its owner should know though it completed, such as outputs beyond the day's quota.
         retry_of: the failed job that an operator had run again as this one.
         model: checkpoint that a built-in workflow runs on, also where we chose it; null for any other workflow.
         seed: the same of the seed.
@@ -67,6 +68,7 @@ class JobBody(BaseModel):
                     "retry_of": None,
                     "outputs": [],
                     "error": None,
+                    "warnings": [],
                     "model": "sd_xl_base_1.0.safetensors",
                     "seed": 4711,
                     "urls": {
@@ -96,6 +98,7 @@ class JobBody(BaseModel):
     retry_of: UUID | None
     outputs: list[OutputBody]
     error: JobError | None
+    warnings: list[JobWarning]
     model: str | None
     seed: int | None
     urls: Urls
@@ -126,6 +129,7 @@ def present(job: Job, public_url: str) -> JobBody:
         retry_of=job.retry_of,
         outputs=present_outputs(job, public_url),
         error=job.error,
+        warnings=list(job.warnings),
         model=job.model,
         seed=job.seed,
         urls=urls_of(job.job_id, public_url),

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contracts.audit import AuditEntry
 from contracts.auth import Tier
-from contracts.operations import JobInspected, NodeCounts, NodeStanding, Stats
+from contracts.operations import DeadLetter, JobInspected, NodeCounts, NodeStanding, Stats
 from contracts.scheduler import Job, JobError, JobState
 from gateway.domain.public_job import JobBody, present
 
@@ -85,6 +85,39 @@ class InspectedJobBody(AdminJobBody):
     """A job with every try at it, first to last."""
 
     attempts: list[AttemptBody]
+
+
+class DeadLetterBody(BaseModel):
+    """A message of an executor that can never be handled.
+
+    ``tenant_id``, ``job_id``: as the message claims, where they could be read. ``code``: what it was refused with.
+    ``excerpt``: its first 16 KiB as text. ``size_bytes``: of the whole message.
+    """
+
+    model_config = _shown(
+        id=_JOB, at=_AT, subject="rpc.scheduler.attempt.finish.v1._.gpu-7", request_id=None, node="gpu-7",
+        tenant_id=_USER, job_id=_JOB, code="message.invalid", reason="The number is out of range.",
+        excerpt='{"ref": {}}', size_bytes=11,
+    )  # fmt: skip
+
+    id: UUID
+    at: datetime
+    subject: str
+    request_id: str | None
+    node: str
+    tenant_id: UUID | None
+    job_id: UUID | None
+    code: str
+    reason: str
+    excerpt: str
+    size_bytes: int
+
+
+class DeadLettersBody(BaseModel):
+    """A page of dead letters, newest first; ``next_cursor`` is null on the last one."""
+
+    dead_letters: list[DeadLetterBody]
+    next_cursor: str | None
 
 
 class TierQueueBody(BaseModel):
@@ -220,6 +253,11 @@ def present_stats(stats: Stats, storage: StorageBody) -> StatsBody:
         failures=stats.failures,
         storage=storage,
     )
+
+
+def present_dead_letter(letter: DeadLetter) -> DeadLetterBody:
+    """The public body of a dead letter."""
+    return DeadLetterBody(**letter.model_dump())
 
 
 def present_entry(entry: AuditEntry) -> AuditEntryBody:

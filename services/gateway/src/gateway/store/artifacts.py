@@ -35,6 +35,9 @@ WHERE id = :id AND tenant_id = :tenant_id
 """)
 
 
+_SIZE = Statement("SELECT coalesce(sum(size_bytes), 0)::bigint FROM artifacts WHERE tenant_id = :tenant_id")
+
+
 class Artifacts:
     """The artifacts table."""
 
@@ -45,6 +48,12 @@ class Artifacts:
         """Record what was stored, unless its job is gone. The last complete upload of an id is what it is."""
         async with self._database.single() as connection:  # one statement: a transaction of its own
             return await _PUT.value(connection, **asdict(artifact)) is not None
+
+    async def size_of(self, tenant_id: UUID) -> int:
+        """Bytes of all stored outputs of a tenant."""
+        async with self._database.single() as connection:
+            size: int = await _SIZE.value(connection, tenant_id=tenant_id)
+        return size
 
     async def get(self, artifact_id: UUID, *, tenant_id: str) -> Artifact | None:
         """The record of an output of this tenant."""

@@ -7,7 +7,6 @@ from chassis.bus import Bus
 from contracts.scheduler import READ_FLEET, Fleet, NoFleet, ReadFleet
 from contracts.wire.errors import FieldError
 from gateway.domain.errors import NoModel
-from gateway.domain.prompt_graph import CHECKPOINTS
 
 
 class FleetView:
@@ -19,8 +18,16 @@ class FleetView:
         self._known_at = 0.0
         self._asking = asyncio.Lock()
 
-    async def read(self) -> Fleet:
-        """The fleet as it is now.
+    async def read(self, tenant: str) -> Fleet:
+        """The fleet as it is now, as far as the tenant may use it.
+
+        Raises:
+            Unavailable: the scheduler does not answer.
+        """
+        return await self._bus.ask(READ_FLEET, ReadFleet(), tenant=tenant)
+
+    async def _read_all(self) -> Fleet:
+        """The whole fleet as it is now.
 
         Raises:
             Unavailable: the scheduler does not answer.
@@ -30,19 +37,21 @@ class FleetView:
         return self._known
 
     async def default_model(self) -> str:
-        """The checkpoint that a prompt without a model runs on: the most common one, a loaded one if several are.
+        """The checkpoint that a prompt without a model runs on: never one that a job may have written.
+
+        It is the first that operators named, or else the most common one that a node had when it joined, a loaded one
+        if several are.
 
         Raises:
             NoFleet: no node was seen yet.
-            NoModel: no node has a checkpoint.
+            NoModel: no node has such a checkpoint.
         """
         async with self._asking:
             fresh = self._known is not None and time.monotonic() - self._known_at < self._keep_s
-            fleet = self._known if fresh and self._known and self._known.models.get(CHECKPOINTS) else await self.read()
-        checkpoints = fleet.models.get(CHECKPOINTS)
-        if checkpoints:
-            return checkpoints[0]
+            fleet = self._known if fresh and self._known and self._known.default_models else await self._read_all()
+        if fleet.default_models:
+            return fleet.default_models[0]
         if not fleet.nodes:
             raise NoFleet(retry_after_s=2)
-        message = "No checkpoint is installed; send a workflow that needs none."
+        message = "There is no default checkpoint. Name one of GET /api/v1/models, or send a workflow that needs none."
         raise NoModel(errors=(FieldError(pointer="/model", code="model_missing", message=message),))

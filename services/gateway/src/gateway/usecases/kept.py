@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Generic, TypeVar
 
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import FAULTS, Refusal
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class Kept(Generic[T]):
         try:
             value = await ask(None if value is None else PATIENCE_S)
         except Refusal as refusal:
-            if value is None or refusal.refused.kind is not Kind.UNAVAILABLE:
+            if value is None or refusal.refused.kind not in FAULTS:
                 raise
             fresh_s = min(fresh_s, AWAY_S)
         finally:

@@ -22,7 +22,7 @@ class InputPins:
 
     async def pin(
         self, graph: Mapping[str, Any], *, tenant: str, job_id: UUID, is_large: bool = False
-    ) -> tuple[UUID, ...]:
+    ) -> tuple[Upload, ...]:
         """Pin the tenant's uploads among what looks like their ids, for a job that is about to be submitted.
 
         What is nobody's upload, or somebody else's, is left alone: it may be a text like any other, and where it is not
@@ -38,14 +38,14 @@ class InputPins:
         if len(named) > MOST:
             raise InvalidWorkflow((too_many(len(named)),))
         while True:
-            found = sorted(await self.find({UUID(name) for name in named}, tenant=tenant))
+            found = await self.find({UUID(name) for name in named}, tenant=tenant)
             try:
-                await self._uploads.pin(tenant, found, job_id)
+                await self._uploads.pin(tenant, sorted(found), job_id)
             except UnknownUpload:
                 continue  # it was deleted since
             except Exception as error:
                 raise _unavailable(error) from error
-            return tuple(found)
+            return tuple(found[upload] for upload in sorted(found))
 
     async def pin_again(self, tenant: str, job_id: UUID, again: UUID) -> None:
         """Pin what is pinned for a job, or was, for the one that is about to run it again.

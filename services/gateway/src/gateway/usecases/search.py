@@ -1,4 +1,4 @@
-"""Everybody's jobs and the audit log, page by page. Cursors are good for one admin and one filter."""
+"""Everybody's jobs, the audit log and dead letters, page by page. Cursors are good for one admin and one filter."""
 
 import json
 from datetime import datetime
@@ -7,7 +7,14 @@ from uuid import UUID
 
 from chassis.bus import Bus
 from contracts.audit import READ_AUDIT, AuditEntry, ReadAudit
-from contracts.operations import SEARCH_JOBS, SearchJobs, SeenJob
+from contracts.operations import (
+    LIST_DEAD_LETTERS,
+    SEARCH_JOBS,
+    DeadLetter,
+    ListDeadLetters,
+    SearchJobs,
+    SeenJob,
+)
 from contracts.scheduler import STATUS, JobState, JobStatus
 from gateway.domain import cursor as cursors
 from gateway.usecases.operations import Acting, Operations
@@ -49,6 +56,23 @@ class Search:
         page = await self._bus.ask(READ_AUDIT, query, tenant=who.tenant)
         last = UUID(int=page.entries[-1].id) if page.more and page.entries else None
         return page.entries, self._next(who, filters, last)
+
+    async def dead_letters(
+        self, who: Acting, *, limit: int, cursor: str | None, node: str | None
+    ) -> tuple[tuple[DeadLetter, ...], str | None]:
+        """A page of messages that can never be handled, newest first, and the cursor of the next one.
+
+        Raises:
+            BadCursor: the cursor was not given out for this admin and filter.
+        """
+        told = _told({"node": node})
+        filters, before = self._where(who, "dead_letters", told, cursor)
+        await self._operations.record(who, "dead_letters.list", subject_id=None, **told)
+        page = await self._bus.ask(
+            LIST_DEAD_LETTERS, ListDeadLetters(limit=limit, before=before, node=node), tenant=who.tenant
+        )
+        last = page.letters[-1].id if page.more and page.letters else None
+        return page.letters, self._next(who, filters, last)
 
     def _where(self, who: Acting, what: str, told: dict[str, str], cursor: str | None) -> tuple[str, UUID | None]:
         filters = json.dumps([what, told], sort_keys=True)

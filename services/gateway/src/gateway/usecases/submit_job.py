@@ -1,14 +1,10 @@
 """Hand a submission to the scheduler: the same for HTTP and for the door."""
 
-import hashlib
-import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
-
-import orjson
 
 from chassis.bus import Bus
 from chassis.ids import new_id
@@ -26,15 +22,19 @@ from contracts.scheduler import (
     Submitted,
     UnknownJob,
 )
-from contracts.wire.errors import FieldError, Kind, Refusal, Relayed, Unavailable
+from contracts.wire.errors import FieldError, InternalFault, Kind, Refusal, Relayed, Unavailable
 from contracts.workflow import read_graph
 from gateway.domain import built_in, image_to_image, parameters
+from gateway.domain.errors import ResultStorageFull
 from gateway.domain.idempotency import idempotency_key
 from gateway.domain.image_to_image import Size
 from gateway.domain.json_body import MAX_ERRORS
 from gateway.domain.prompt_graph import MAX_SEED
+from gateway.domain.request_hash import request_hash as hash_of
+from gateway.domain.request_hash import request_hash_of_large
 from gateway.usecases.fleet import FleetView
 from gateway.usecases.pin_inputs import InputPins
+from gateway.usecases.result_storage import ResultStorage
 from gateway.usecases.saved_workflows import SavedWorkflows, fill_in
 
 READ_BACK_S = 0.5  # with SUBMIT_JOB's own time it stays below the 2 s in which a client hears of an outage
@@ -78,13 +78,22 @@ class Submitter:
         fleet: names the model where a submission does not.
         saved: has the workflow that a submission names.
         pins: keeps the uploads that it names.
+        results: says whether there is room for what it makes.
         used: told whose use has changed.
     """
 
     def __init__(
-        self, bus: Bus, *, fleet: FleetView, saved: SavedWorkflows, pins: InputPins, used: Callable[[UUID], None]
+        self,
+        bus: Bus,
+        *,
+        fleet: FleetView,
+        saved: SavedWorkflows,
+        pins: InputPins,
+        results: ResultStorage,
+        used: Callable[[UUID], None],
     ) -> None:
         self._bus, self._fleet, self._saved, self._pins, self._used = bus, fleet, saved, pins, used
+        self._results = results
 
     async def submit(
         self,
@@ -116,21 +125,25 @@ class Submitter:
             InvalidWorkflow: the graph cannot run, or a submission is larger than ``MAX_WORKFLOW_BYTES``.
             UnknownWorkflow: the tenant has saved none of this name and version.
             BadParameters: they are not what that workflow takes.
+            ResultStorageFull: the tenant's stored outputs take as much as they may.
             Relayed: the scheduler refused.
             Unavailable: nobody knows whether it was committed, or it was not. The same Idempotency-Key is safe to send.
         """
         key, job_id = idempotency_key(idempotency_keys), new_id()
-        request_hash = await _hash_of_large(submission, part_of) if is_large else _request_hash(submission, part_of)
+        request_hash = await _hash_of_large(submission, part_of) if is_large else hash_of(submission, part_of)
         try:
             plan = await self._plan(submission, tenant, parameters_at, is_large)
+            await self._results.check(tenant)
         except Refusal as refusal:
-            if key is None or submission.workflow is not None or refusal.refused.kind is Kind.UNAVAILABLE:
+            if key is None or not _may_change(refusal, submission):
                 raise
             return await self._made_before(job_id, key, request_hash, tenant, refusal)
+        pinned = await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large)
         command = SubmitJob(
             job_id=job_id,
             graph=plan.graph,
-            inputs=await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large),
+            inputs=tuple(upload.id for upload in pinned),
+            input_sizes=tuple((upload.width, upload.height) for upload in pinned),
             workflow=plan.workflow,
             model=plan.model,
             seed=plan.seed,
@@ -171,8 +184,8 @@ class Submitter:
         """Submit. An answer that was lost is read back; only a scheduler that answers at all is given more time."""
         try:
             return _accepted(await self._bus.ask(SUBMIT_JOB, command, tenant=tenant, is_large=is_large))
-        except (Unavailable, Relayed) as refusal:
-            if refusal.refused.kind is not Kind.UNAVAILABLE or not in_doubt(refusal):
+        except Refusal as refusal:
+            if not in_doubt(refusal):
                 raise
             log.warning("gateway.job.submit_in_doubt")
             doubt: Refusal = refusal
@@ -182,7 +195,9 @@ class Submitter:
         except Relayed as relayed:
             if relayed.refused.code != UnknownJob.code:
                 raise doubt from doubt.__cause__
-        except Unavailable:
+        except (Unavailable, InternalFault):
+            raise doubt from doubt.__cause__
+        if doubt.refused.kind is Kind.INTERNAL:  # it was not committed, and would meet the same bug again
             raise doubt from doubt.__cause__
         try:
             asked = self._bus.ask(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
@@ -219,77 +234,35 @@ class Submitter:
 
 
 def in_doubt(refusal: Refusal) -> bool:
-    """Whether it may have been committed all the same: no answer in time, or an answer that the database went away."""
-    return isinstance(refusal.__cause__, TimeoutError) or (
-        isinstance(refusal, Relayed) and refusal.refused.code == Unavailable.code
+    """Whether it may have been committed all the same.
+
+    There was no answer in time, or the database went away, or a fault was met that may have come after the commit.
+    """
+    return (
+        refusal.refused.code == InternalFault.code
+        or isinstance(refusal.__cause__, TimeoutError)
+        or (isinstance(refusal, Relayed) and refusal.refused.code == Unavailable.code)
     )
+
+
+def _may_change(refusal: Refusal, submission: Submission) -> bool:
+    """Whether the same submission may have been accepted before, when something else was stored."""
+    if isinstance(refusal, ResultStorageFull):
+        return True
+    return submission.workflow is None and refusal.refused.kind is not Kind.UNAVAILABLE
 
 
 def _accepted(submitted: Submitted) -> Accepted:
     return Accepted(submitted.job, replayed=submitted.replayed, quota=submitted.quota)
 
 
-def _request_hash(submission: Submission, part_of: str) -> str:
-    """Of what was asked, not of what became of it: the seed that we drew must not make a repetition another request."""
-    asked = _asked(submission)
-    try:
-        written = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError:  # an integer of more than 64 bits
-        written = json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()
-    return hashlib.sha256(written + part_of.encode()).hexdigest()
-
-
 async def _hash_of_large(submission: Submission, part_of: str) -> str:
-    request_hash, size = await offload(_request_hash_of_large, submission, part_of)
+    digest, size = await offload(request_hash_of_large, submission, part_of)
     if size > MAX_WORKFLOW_BYTES:
         raise InvalidWorkflow((_too_large(size),))
-    return request_hash
-
-
-def _request_hash_of_large(submission: Submission, part_of: str) -> tuple[str, int]:
-    """The same hash, and the bytes of what was asked as JSON.
-
-    Written piece by piece: no call into C takes the interpreter's lock for long.
-    """
-    asked = _asked(submission)
-    try:
-        digest, size = _digest_of(_written(asked))
-    except orjson.JSONEncodeError:
-        whole = json.JSONEncoder(sort_keys=True, separators=(",", ":")).iterencode(asked)
-        digest, size = _digest_of(text.encode() for text in whole)
-    digest.update(part_of.encode())
-    return digest.hexdigest(), size
-
-
-def _digest_of(pieces: Iterable[bytes]) -> tuple["hashlib._Hash", int]:
-    digest, size = hashlib.sha256(), 0
-    for piece in pieces:
-        digest.update(piece)
-        size += len(piece)
-    return digest, size
+    return digest
 
 
 def _too_large(size: int) -> FieldError:
     message = f"A submission has at most {MAX_WORKFLOW_BYTES} bytes as compact JSON; this one has {size}."
     return FieldError(pointer="/workflow", code="workflow_too_large", message=message)
-
-
-def _asked(submission: Submission) -> dict[str, Any]:
-    return {name: getattr(submission, name) for name in submission.model_fields_set}
-
-
-def _written(value: Any) -> Iterator[bytes]:
-    """The pieces of what orjson writes of a value with its keys sorted."""
-    if isinstance(value, dict) and value:
-        for number, key in enumerate(sorted(value)):
-            yield b"," if number else b"{"
-            yield orjson.dumps(key) + b":"
-            yield from _written(value[key])
-        yield b"}"
-    elif isinstance(value, list) and value:
-        for number, one in enumerate(value):
-            yield b"," if number else b"["
-            yield from _written(one)
-        yield b"]"
-    else:
-        yield orjson.dumps(value)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from contracts.auth import UnknownTenant
-from contracts.scheduler import JobState, KeyReused, QueueFull, Quota, QuotaExceeded, SubmitJob
+from contracts.scheduler import GpuSecondsExceeded, JobState, KeyReused, QueueFull, Quota, QuotaExceeded, SubmitJob
 from contracts.wire.errors import Refusal
 from scheduler.domain.job import Standing
 from scheduler.domain.quota import midnight, quota
@@ -47,7 +47,8 @@ class Account:
 
     Attributes:
         version: of the row.
-        images_today: reserved or made today.
+        images_today: reserved or made today, by all tenants of its quota group where it has one.
+        gpu_seconds_today: used today by attempts that have ended.
         lowest_priority: of its jobs that wait; None where none does.
         now: when it was read, by the database's clock, which alone counts.
     """
@@ -61,6 +62,9 @@ class Account:
     images_today: int
     lowest_priority: int | None
     now: datetime
+    gpu_seconds_per_day: float | None = None
+    gpu_seconds_today: float = 0.0
+    quota_group: UUID | None = None
 
     @property
     def today(self) -> date:
@@ -140,12 +144,23 @@ Earlier = tuple[UUID, str]
 """Id and request hash of the job that has a submit's id or idempotency key already."""
 
 
-class Ledger:
-    """What a tenant has left while a group of its submits is decided. Sound as long as its account is true."""
+class DayImages:
+    """The images of today that one tenant uses, or the tenants of one quota group together."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, used: int) -> None:
+        self.used = used
+
+
+class Ledger:
+    """What a tenant has left while a group of its submits is decided. Sound as long as its account is true.
+
+    Args:
+        images: that its quota group shares; its own otherwise.
+    """
+
+    def __init__(self, account: Account, images: DayImages | None = None) -> None:
         self.account = account
-        self._images_today = account.images_today
+        self._images = images or DayImages(account.images_today)
         self._priorities: list[int] = []  # of what was accepted
         self._jobs: dict[UUID | str, Earlier] = {}  # the same by id, and by idempotency key
 
@@ -172,13 +187,13 @@ class Ledger:
             self.account,
             version=version,
             queued=self.account.queued + len(self._priorities),
-            images_today=self._images_today,
+            images_today=self._images.used,
             lowest_priority=min(self._priorities if lowest is None else [*self._priorities, lowest]),
         )
 
     def _take(self, candidate: Candidate) -> None:
         command = candidate.command
-        self._images_today += candidate.images
+        self._images.used += candidate.images
         self._priorities.append(command.priority)
         self._jobs[command.job_id] = job = (command.job_id, command.request_hash)
         if command.idempotency_key is not None:
@@ -189,13 +204,16 @@ class Ledger:
         account = self.account
         if not account.is_active:
             return UnknownTenant()
-        limit, used = account.images_per_day, self._images_today
-        if limit is not None and used + images > limit:
-            wait_s = (midnight(account.now) - account.now).total_seconds()
+        wait_s = (midnight(account.now) - account.now).total_seconds()
+        limit, used = account.images_per_day, self._images.used
+        if limit is not None and images and used + images > limit:
             return QuotaExceeded(limit=limit, left=max(0, limit - used), images=images, retry_after_s=wait_s)
+        seconds = account.gpu_seconds_per_day
+        if seconds is not None and account.gpu_seconds_today >= seconds:
+            return GpuSecondsExceeded(limit=f"{seconds:g}", retry_after_s=wait_s)
         if account.queue_cap is not None and account.queued + len(self._priorities) >= account.queue_cap:
             return QueueFull(cap=account.queue_cap, retry_after_s=QUEUE_RETRY_S)
         return None
 
     def _quota(self) -> Quota:
-        return quota(limit=self.account.images_per_day, used=self._images_today, now=self.account.now)
+        return quota(limit=self.account.images_per_day, used=self._images.used, now=self.account.now)

@@ -12,6 +12,7 @@ from functools import cached_property
 from pydantic import ValidationError
 
 from contracts.catalog import ClassSpec, InputSpec, Scalar
+from contracts.graph_policy.decision import GraphRules
 from contracts.workflow import is_model
 from scheduler.domain.class_facts import ClassFacts, facts_of
 
@@ -22,10 +23,15 @@ _JSON = json.JSONDecoder()
 
 
 class Catalog:
-    """What one node can run."""
+    """What one node can run.
+
+    Attributes:
+        rules: what the policies of tenants mean for its classes.
+    """
 
     def __init__(self, classes: dict[str, ClassSpec]) -> None:
         self.classes = classes
+        self.rules = GraphRules(classes)
         self._facts: dict[str, ClassFacts] = {}
         self._options: dict[int, frozenset[Scalar]] = {}  # by the identity of their input, which lives as long as this
 

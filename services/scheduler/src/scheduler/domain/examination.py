@@ -5,11 +5,30 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from contracts.auth import Limits
+from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler import InvalidWorkflow
-from contracts.workflow import estimate_images, read_graph, written
+from contracts.workflow import read_graph, written
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.fleet_check import Unrunnable, check_fleet
+from scheduler.domain.fleet_check import Runnable, Unrunnable, check_fleet
+from scheduler.domain.graph_limits import appraise
 from scheduler.domain.validation.graph_check import DrawSeed
+
+
+class Terms(NamedTuple):
+    """What a graph is judged by.
+
+    Attributes:
+        policy: of its tenant.
+        limits: of its tenant.
+        sizes: width and height of uploads by the ids that it may name, as far as known.
+        frames_per_image: frames of an animation or a video that count as one image.
+    """
+
+    policy: TenantPolicy
+    limits: Limits
+    sizes: Mapping[str, tuple[int, int]]
+    frames_per_image: int
 
 
 class Examined(NamedTuple):
@@ -18,7 +37,7 @@ class Examined(NamedTuple):
     Attributes:
         graph: as a node is to run it, as JSON text.
         needs: what a node must have to run it; see ``Verdict``.
-        images: that it will make.
+        images: that it makes at most.
         seed: what was drawn where the graph says -1.
     """
 
@@ -29,7 +48,7 @@ class Examined(NamedTuple):
 
 
 def examine(
-    raw: Mapping[str, Any], uploads: frozenset[str], catalogs: Sequence[Catalog], draw_seed: DrawSeed
+    raw: Mapping[str, Any], uploads: frozenset[str], catalogs: Sequence[Catalog], terms: Terms, draw_seed: DrawSeed
 ) -> Examined | Unrunnable:
     """What becomes of a graph. The time it takes grows with graph times catalogs.
 
@@ -37,17 +56,33 @@ def examine(
         raw: the graph, as it was sent.
         uploads: ids that it may name where a node takes a file.
         catalogs: one of each kind of node.
+        terms: of its tenant.
         draw_seed: see ``check_graph``.
 
     Raises:
-        InvalidWorkflow: it is no graph.
+        InvalidWorkflow: it is no graph, or beyond the bounds of its tenant.
         NoFleet: there are no catalogs.
     """
     graph, errors = read_graph(raw, "/workflow")
     if errors:
         raise InvalidWorkflow(errors)
-    verdict = check_fleet(graph, uploads, catalogs, draw_seed=draw_seed)
-    if isinstance(verdict, Unrunnable):
-        return verdict
-    text = orjson.dumps(written(verdict.graph)).decode()
-    return Examined(text, verdict.needs, estimate_images(verdict.graph), verdict.seed)
+    found = check_fleet(graph, uploads, catalogs, policy=terms.policy, draw_seed=draw_seed)
+    return found if isinstance(found, Unrunnable) else _measured(found, terms)
+
+
+def _measured(found: Runnable, terms: Terms) -> Examined:
+    """A graph that some node can run, if it is within the bounds of its tenant.
+
+    Measured is what the node gets: with numbers where numbers were sent as text, and nothing that no output needs.
+    """
+    verdict = found.verdict
+    images, errors = appraise(
+        verdict.graph,
+        terms.limits,
+        specs=found.catalog.classes,
+        uploads=terms.sizes,
+        frames_per_image=terms.frames_per_image,
+    )
+    if errors:
+        raise InvalidWorkflow(errors)
+    return Examined(orjson.dumps(written(verdict.graph)).decode(), verdict.needs, images, verdict.seed)

@@ -1,4 +1,4 @@
-"""Which files a graph may name: uploads of its job, where a node takes a file, and nothing else."""
+"""Files and uploads in inputs about which the graph policy has nothing to say."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ def file_findings(graph: Graph, catalog: Catalog, uploads: frozenset[str]) -> It
     """Every input that names a file which it must not, or an upload where none belongs.
 
     An input that takes a file takes an id of ``uploads``: no name, no path, no link. So no graph reads what another
-    job has on the node.
+    job has on the node. Which inputs take a file the policy knows; what the catalog alone knows is judged here.
 
     Args:
         graph: as a node of this catalog accepts it.
@@ -22,6 +22,8 @@ def file_findings(graph: Graph, catalog: Catalog, uploads: frozenset[str]) -> It
     for node_id, node in graph.items():
         declared = declared_inputs(catalog.facts(node.class_type), node.inputs)
         for name, value in node.inputs.items():
+            if catalog.rules.judges(node.class_type, name):
+                continue
             accepted = declared[name][0] if name in declared else None
             if (fault := _fault(f"{node.class_type}.{name}", accepted, value, uploads)) is not None:
                 yield Finding(fault, node_id, name)

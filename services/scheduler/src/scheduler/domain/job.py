@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from contracts.scheduler import Job, JobError, JobState, Output, Timings
+from contracts.scheduler import Job, JobError, JobState, JobWarning, Output, Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Standing(NamedTuple):
     queue_position: int | None
     on_hold: bool = False
     retry_of: UUID | None = None
+    warnings: tuple[JobWarning, ...] = ()
 
 
 def view(job: Standing, eta_seconds: float | None = None) -> Job:
@@ -71,6 +72,7 @@ def view(job: Standing, eta_seconds: float | None = None) -> Job:
         timings=_timings(job),
         outputs=job.outputs if succeeded else (),
         error=job.error,
+        warnings=job.warnings,
         held=job.on_hold,
         retry_of=job.retry_of,
         model=job.model,

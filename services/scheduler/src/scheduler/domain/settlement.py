@@ -28,7 +28,7 @@ class Effects:
     Attributes:
         queued, running: jobs that wait, attempts that live.
         cost: GPU-seconds charged to the fair share.
-        images: images of the job's usage day.
+        images: images of the job's usage day; never more than were reserved.
         gpu_seconds: that a node spent, for the same day.
         settled: images that the ended job made, None while it has not ended.
     """
@@ -95,5 +95,5 @@ def ended(job: Held, ending: FinishAttempt, cause: Cause, *, charged: float) -> 
     cost, spent = ending.gpu_seconds - charged, ending.gpu_seconds
     if is_retry(cause):
         return Effects(queued=1, running=-1, cost=cost, gpu_seconds=spent)
-    made = ending.images if ending.outcome in {Outcome.SUCCEEDED, Outcome.CANCELLED} else 0
+    made = min(ending.images, job.images) if ending.outcome in {Outcome.SUCCEEDED, Outcome.CANCELLED} else 0
     return Effects(running=-1, cost=cost, images=made - job.images, gpu_seconds=spent, settled=made)

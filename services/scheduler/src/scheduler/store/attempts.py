@@ -45,7 +45,7 @@ UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
 FROM jobs j JOIN graphs g ON g.job_id = j.id
 WHERE attempts.node = :node AND attempts.ended_at IS NULL AND j.id = attempts.job_id
 RETURNING attempts.job_id, attempts.tenant_id, attempts.attempt, attempts.lease_token, attempts.prompt_id,
-    g.graph, g.inputs, j.run_within_s
+    g.graph, g.inputs, j.run_within_s, j.images
 """)
 _PICK_TENANT = Statement("""
 SELECT t.id, now() AS now FROM tenants t
@@ -123,6 +123,7 @@ LIMIT 100
 _NODE = Statement("SELECT node FROM attempts WHERE job_id = :job_id AND ended_at IS NULL")
 _LIVE_REF = "SELECT a.job_id, a.tenant_id, a.attempt, a.lease_token FROM attempts a "
 _OF_JOB = Statement(_LIVE_REF + "WHERE a.job_id = :job_id AND a.ended_at IS NULL")
+_ON_NODE = Statement(_LIVE_REF + "WHERE a.node = :node AND a.ended_at IS NULL")
 _TO_DRAIN = Statement(
     _LIVE_REF
     + """
@@ -158,6 +159,7 @@ async def live_on(connection: Connection, node: str, lease_s: float) -> Assignme
         inputs=tuple(row["inputs"]),
         lease_s=lease_s,
         run_within_s=row["run_within_s"],
+        images=row["images"],
     )
 
 
@@ -210,6 +212,7 @@ async def begin(connection: Connection, found: Claimable, node: str, *, lease_s:
         inputs=found.inputs,
         lease_s=lease_s,
         run_within_s=found.run_within_s,
+        images=job.images,
     )
 
 
@@ -278,6 +281,12 @@ async def node_of(connection: Connection, job_id: UUID) -> str | None:
 async def live_of(connection: Connection, job_id: UUID) -> AttemptRef | None:
     """The live attempt of a job, unlocked."""
     row = await _OF_JOB.first(connection, job_id=job_id)
+    return AttemptRef(**row) if row else None
+
+
+async def live_ref(connection: Connection, node: str) -> AttemptRef | None:
+    """The live attempt that a node holds, unlocked and as it is."""
+    row = await _ON_NODE.first(connection, node=node)
     return AttemptRef(**row) if row else None
 
 

@@ -12,8 +12,19 @@ INSERT INTO nodes (name, boot_id, online, seen_at, loaded, catalog_digest)
 VALUES (:name, :boot_id, :online, now(), :loaded, (SELECT digest FROM catalogs WHERE digest = :digest))
 ON CONFLICT (name) DO UPDATE SET boot_id = excluded.boot_id, online = excluded.online, seen_at = excluded.seen_at,
     loaded = excluded.loaded,
+    models_noted = nodes.models_noted AND nodes.seen_at > now() - make_interval(secs => :forgotten_s),
     catalog_digest = coalesce(excluded.catalog_digest, nodes.catalog_digest)
-RETURNING catalog_digest IS NOT DISTINCT FROM CAST(:digest AS text) AS known
+RETURNING catalog_digest IS NOT DISTINCT FROM CAST(:digest AS text) AND models_noted AS known
+""")
+_JOINED = Statement("UPDATE nodes SET models_noted = true WHERE name = :name AND NOT models_noted RETURNING true")
+_FORGET_MODELS = Statement("DELETE FROM models_at_join WHERE node = :name")
+_NOTE_MODELS = Statement("""
+INSERT INTO models_at_join (node, model) SELECT :name, unnest(CAST(:models AS text[])) ON CONFLICT DO NOTHING
+""")
+_MODELS_AT_JOIN = Statement("""
+SELECT DISTINCT substr(m.model, length(CAST(:start AS text)) + 1) AS model
+FROM models_at_join m JOIN nodes n ON n.name = m.node
+WHERE starts_with(m.model, CAST(:start AS text)) AND n.seen_at > now() - make_interval(secs => :forgotten_s)
 """)
 _REPORT = Statement("""
 INSERT INTO catalogs (digest, classes_zlib) VALUES (:digest, :classes) ON CONFLICT (digest) DO NOTHING
@@ -38,16 +49,32 @@ _REQUIREMENT = Statement("SELECT id FROM requirements WHERE digest = :digest")
 _NEW_REQUIREMENTS = Statement("SELECT id, needs FROM requirements WHERE id <> ALL(CAST(:known AS bigint[]))")
 
 
-async def beat(connection: Connection, name: str, beat: Beat) -> bool:
-    """Note a sign of life; whether the node's catalog is known."""
+async def beat(connection: Connection, name: str, beat: Beat, *, forgotten_s: float) -> bool:
+    """Note a sign of life; whether the node's catalog is known, and the models that it had when it joined.
+
+    A node that was not seen for ``forgotten_s`` seconds joins anew.
+    """
     parameters = {"name": name, "boot_id": beat.boot_id, "online": beat.online, "loaded": list(beat.loaded)}
-    return bool(await _BEAT.value(connection, **parameters, digest=beat.catalog_digest))
+    return bool(await _BEAT.value(connection, **parameters, digest=beat.catalog_digest, forgotten_s=forgotten_s))
 
 
 async def keep_catalog(connection: Connection, name: str, digest: str, classes_zlib: str) -> None:
     """Keep what a node can run."""
     await _REPORT.run(connection, digest=digest, classes=base64.b64decode(classes_zlib))
     await _RUNS.run(connection, name=name, digest=digest)
+
+
+async def note_models(connection: Connection, name: str, models: Sequence[str]) -> None:
+    """Note the models (``Class.input=file``) of a node that joins; what appears on it later is not noted."""
+    if await _JOINED.value(connection, name=name):
+        await _FORGET_MODELS.run(connection, name=name)
+        await _NOTE_MODELS.run(connection, name=name, models=list(models))
+
+
+async def models_at_join(connection: Connection, field: str, *, forgotten_s: float) -> Sequence[str]:
+    """The models that nodes had when they joined, of one input (``Class.input``)."""
+    rows = await _MODELS_AT_JOIN.all(connection, start=f"{field}=", forgotten_s=forgotten_s)
+    return [row["model"] for row in rows]
 
 
 async def catalog(connection: Connection, digest: str) -> str | None:

@@ -31,6 +31,7 @@ _LOCK_TENANT = Statement("SELECT 1 FROM tenants WHERE id = :tenant_id FOR UPDATE
 _HAS_JOBS = Statement("SELECT EXISTS (SELECT 1 FROM jobs WHERE tenant_id = :tenant_id)")
 _DROP_TENANT = (
     Statement("DELETE FROM spent_keys WHERE tenant_id = :tenant_id"),
+    Statement("DELETE FROM dead_letters WHERE tenant_id = :tenant_id"),
     Statement("""
         WITH gone AS (DELETE FROM usage_days WHERE tenant_id = :tenant_id RETURNING day, jobs, images, gpu_seconds)
         INSERT INTO erased_usage AS kept (day, jobs, images, gpu_seconds) SELECT * FROM gone ORDER BY day
@@ -56,6 +57,8 @@ _PURGE = Statement("""
 WITH gone AS (
     DELETE FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
     RETURNING id, tenant_id, idempotency_key, request_hash, created_at, started_at, completed_at, state, images, error
+), letters AS (
+    DELETE FROM dead_letters WHERE job_id = ANY(CAST(:ids AS uuid[]))
 ), counted AS (
     INSERT INTO purged_ends (completed_at, images, waited_s, failure)
     SELECT completed_at, images, extract(epoch FROM started_at - created_at),

@@ -13,6 +13,7 @@ from chassis.statement import Connection, Statement
 from contracts.scheduler import JOB_CHANGED, JobEvent, JobState
 from scheduler.domain.admission import Accepted, Account, Candidate, Earlier, Written
 from scheduler.domain.states import Cause
+from scheduler.store.tenants import GROUP_IMAGES
 
 SPOILT = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
 """What the values of one submit can do to all that share its transaction."""
@@ -28,7 +29,10 @@ _EARLIER = """
 _TODAY = "(now() AT TIME ZONE 'UTC')::date"
 _FACTS = Statement(f"""
 SELECT t.id, t.xmin AS version, t.is_active, t.images_per_day, t.queue_cap, t.queued,
-    coalesce(u.images, 0) AS images_today, now() AS now, earlier.id AS earlier_id, earlier.request_hash AS earlier_hash,
+    CASE WHEN t.quota_group IS NULL THEN coalesce(u.images, 0) ELSE ({GROUP_IMAGES.format(day=_TODAY)}) END
+        AS images_today,
+    t.gpu_seconds_per_day, coalesce(u.gpu_seconds, 0) AS gpu_seconds_today, t.quota_group, now() AS now,
+    earlier.id AS earlier_id, earlier.request_hash AS earlier_hash,
     (SELECT j.priority FROM jobs j WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold
      ORDER BY j.priority, j.id DESC LIMIT 1) AS lowest_priority
 FROM unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[]), CAST(:keys AS text[]))

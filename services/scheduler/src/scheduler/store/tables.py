@@ -233,6 +233,13 @@ NODES = Table(
     Column("loaded", ARRAY(Text), nullable=False, server_default="{}", comment="Class.input=file of its last prompt"),
     Column("cordoned_at", DateTime(timezone=True), comment="an operator wants it to get no new work"),
     Column("drain_at", DateTime(timezone=True), comment="and to lose what it has then"),
+    Column(
+        "models_noted",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="models_at_join has what it had when it joined",
+    ),
 )
 
 CATALOGS = Table(
@@ -250,6 +257,33 @@ MODELS_AT_JOIN = Table(
     Column("node", Text, primary_key=True),
     Column("model", Text, primary_key=True, comment="Class.input=file"),
     comment="Models that a node had when it joined: no job can have written them.",
+)
+
+# Messages of executors that can never be handled, for operators; pruned by age and number.
+DEAD_LETTERS = Table(
+    "dead_letters",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    Column("subject", Text, nullable=False),
+    Column("request_id", Text),
+    Column("node", Text, nullable=False),
+    Column("tenant_id", Uuid, comment="as the message claims", index=True),
+    Column("job_id", Uuid, comment="as the message claims", index=True),
+    Column("code", Text, nullable=False, comment="of the refusal that it was answered with"),
+    Column("reason", Text, nullable=False),
+    Column("excerpt", LargeBinary, nullable=False, comment="the first 16 KiB of the message"),
+    Column("size_bytes", BigInteger, nullable=False, comment="of the whole message"),
+)
+
+# Operators' rules about node classes, for when auth is away.
+CLASS_RULES = Table(
+    "class_rules",
+    METADATA,
+    Column("one", Boolean, primary_key=True, server_default=text("true"), comment="there is one row"),
+    Column("rules", JSONB, nullable=False, comment="contracts.graph_policy.policy.ClassRules"),
+    CheckConstraint("one", name="one_row"),
+    comment="Operators' rules about node classes, for when auth is away.",
 )
 
 OUTBOX = outbox_table(METADATA)

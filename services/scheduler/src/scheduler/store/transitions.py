@@ -8,7 +8,7 @@ import orjson
 
 from chassis.ids import new_id
 from chassis.statement import Connection, Statement
-from contracts.scheduler import JOB_CHANGED, AttemptRef, JobError, JobEvent, JobState, Output
+from contracts.scheduler import JOB_CHANGED, AttemptRef, JobError, JobEvent, JobState, JobWarning, Output
 from scheduler.domain.job import Held
 from scheduler.domain.settlement import WITHDRAWN, Effects
 from scheduler.domain.states import Cause, after, is_final
@@ -61,7 +61,7 @@ WITH moved AS (
         completed_at = CASE WHEN :final THEN now() END,
         progress = CASE WHEN :state = 'queued' THEN 0 ELSE progress END, on_hold = :on_hold,
         images = coalesce(CAST(:settled AS integer), images),
-        outputs = CAST(:outputs AS jsonb), error = CAST(:error AS jsonb)
+        outputs = CAST(:outputs AS jsonb), error = CAST(:error AS jsonb), warnings = CAST(:warnings AS jsonb)
     WHERE id = :id
 ), logged AS (
     INSERT INTO job_events (job_id, seq, event) VALUES (:id, :seq, CAST(:event AS jsonb))
@@ -73,6 +73,15 @@ WITH settled AS (UPDATE jobs SET images = coalesce(CAST(:settled AS integer), im
     counted AS ({_COUNT}), shared AS ({_CHARGE_ENDPOINT})
 {_CHARGE}
 """)  # noqa: S608 - constants only
+
+
+_RESERVE = Statement("""
+WITH reserved AS (UPDATE jobs SET images = images + CAST(:images AS integer) WHERE id = :id),
+    counted AS (UPDATE tenants SET queued = queued WHERE id = :tenant_id)
+INSERT INTO usage_days (tenant_id, day, images)
+VALUES (:tenant_id, CAST(:usage_day AS date), CAST(:images AS integer))
+ON CONFLICT (tenant_id, day) DO UPDATE SET images = usage_days.images + excluded.images
+""")
 
 
 async def hold(connection: Connection, tenant_id: UUID, job_id: UUID) -> Held | None:
@@ -129,6 +138,7 @@ async def move(
     attempt: int | None = None,
     outputs: tuple[Output, ...] = (),
     error: JobError | None = None,
+    warnings: tuple[JobWarning, ...] = (),
 ) -> JobEvent | None:
     """Make the transition that the cause asks for, with its event and its effects.
 
@@ -170,6 +180,7 @@ async def move(
             if outputs
             else None,
             "error": error.model_dump_json() if error else None,
+            "warnings": orjson.dumps([warning.model_dump() for warning in warnings]).decode() if warnings else None,
             "event": body,
             "message_id": new_id(),
             "subject": JOB_CHANGED.subject(str(job.tenant_id), str(job.id)),
@@ -177,6 +188,11 @@ async def move(
         },
     )
     return event
+
+
+async def reserve_images(connection: Connection, job: Held, more: int) -> None:
+    """Reserve so many more images for a job; its tenant's lock must be held. The tenant's row changes, too."""
+    await _RESERVE.run(connection, id=job.id, tenant_id=job.tenant_id, usage_day=job.usage_day, images=more)
 
 
 async def settle(connection: Connection, job: Held, effects: Effects) -> None:

@@ -11,7 +11,7 @@ from contracts.auth import UnknownTenant
 from contracts.retention import KeyOfPurgedJob
 from contracts.scheduler import Submitted
 from contracts.wire.errors import Refusal
-from scheduler.domain.admission import Accepted, Account, Candidate, Ledger, Replayed, Verdict
+from scheduler.domain.admission import Accepted, Account, Candidate, DayImages, Ledger, Replayed, Verdict
 from scheduler.domain.job import Standing, view
 from scheduler.store import jobs, submits, tenants
 from scheduler.usecases.read_job import JobReader
@@ -36,7 +36,7 @@ class JobAdmission:
     async def decide(self, candidates: Sequence[Candidate], patient: bool) -> list[Answer | None]:
         """The committed decision on each, in order.
 
-        None for those whose tenant is locked by somebody else, unless there is the patience to wait.
+        None for those whose tenant or quota group is locked by somebody else, unless there is patience to wait.
         """
         ledgers = self._remembered({candidate.tenant_id for candidate in candidates})
         verdicts = [ledgers[candidate.tenant_id].decide(candidate) for candidate in candidates] if ledgers else []
@@ -49,7 +49,9 @@ class JobAdmission:
 
     async def _decide_under_locks(self, candidates: Sequence[Candidate], patient: bool) -> list[Answer | None]:
         async with self._database.direct() as connection:
-            locked = await tenants.lock_all(connection, {one.tenant_id for one in candidates}, patient=patient)
+            whose = {one.tenant_id for one in candidates}
+            whose = await tenants.lock_groups(connection, whose, patient=patient)
+            locked = await tenants.lock_all(connection, whose, patient=patient)
             deciding = [candidate for candidate in candidates if candidate.tenant_id in locked]
             answers = iter(await self._answers(connection, deciding) if deciding else [])
         absent: Answer | None = UnknownTenant() if patient else None
@@ -57,10 +59,15 @@ class JobAdmission:
 
     async def _answers(self, connection: Connection, candidates: Sequence[Candidate]) -> list[Answer]:
         ledgers: dict[UUID, Ledger] = {}
+        pools: dict[UUID, DayImages] = {}  # by quota group
         verdicts: list[Verdict] = []
         found = await submits.facts(connection, candidates)
         for candidate, (account, earlier) in zip(candidates, found, strict=True):
-            verdicts.append(ledgers.setdefault(account.id, Ledger(account)).decide(candidate, earlier))
+            if account.id not in ledgers:
+                group = account.quota_group
+                shared = pools.setdefault(group, DayImages(account.images_today)) if group is not None else None
+                ledgers[account.id] = Ledger(account, shared)
+            verdicts.append(ledgers[account.id].decide(candidate, earlier))
         standings: dict[UUID, Standing] = {}
         accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
         if accepted:
@@ -79,7 +86,8 @@ class JobAdmission:
         if not written:
             return []
         for one in whose:  # if this is not committed, no row will ever be of that version
-            self._known[one] = ledgers[one].closed(written[0].version)
+            if ledgers[one].account.quota_group is None:  # else others change what it may use
+                self._known[one] = ledgers[one].closed(written[0].version)
         return [verdict.standing(row) for verdict, row in zip(accepted, written, strict=True)]
 
     async def _answer_any(self, connection: Connection, verdict: Verdict, standings: dict[UUID, Standing]) -> Answer:

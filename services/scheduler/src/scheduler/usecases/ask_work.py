@@ -12,6 +12,7 @@ from scheduler.domain.states import Cause
 from scheduler.store import attempts, transitions
 from scheduler.usecases.announce import Announcer
 from scheduler.usecases.fleet import FleetKnowledge
+from scheduler.usecases.tenant_policies import TenantPolicies
 
 RECHECK_S = 1.0  # a wake-up may be lost or come while a row is locked; nobody waits longer than this for nothing
 CLAIMS_AT_ONCE = 4  # of one process; more would only wait for each other's locks
@@ -20,8 +21,18 @@ CLAIMS_AT_ONCE = 4  # of one process; more would only wait for each other's lock
 class WorkDesk:
     """Hands out attempts: the fairest tenant's best job that the node can run."""
 
-    def __init__(self, database: Database, fleet: FleetKnowledge, announcer: Announcer, *, lease_s: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        fleet: FleetKnowledge,
+        announcer: Announcer,
+        *,
+        policies: TenantPolicies,
+        lease_s: float,
+        frames_per_image: int,
+    ) -> None:
         self._database, self._fleet, self._announcer, self._lease_s = database, fleet, announcer, lease_s
+        self._policies, self._frames_per_image = policies, frames_per_image
         self._open = True
         self._changed = asyncio.Event()
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
@@ -63,7 +74,9 @@ class WorkDesk:
         await self._announcer.say(event)
         if live is not None:
             log.info("scheduler.job.claimed", job_id=str(live.ref.job_id), attempt=live.ref.attempt, node=node)
-        return live
+            policy = await self._policies.policy_of(live.ref.tenant_id)
+            return live.model_copy(update={"policy": policy, "frames_per_image": self._frames_per_image})
+        return None
 
     async def _lease_best(
         self, connection: Connection, node: str, digest: str

@@ -158,4 +158,5 @@ class AttemptCourse:
             now=held.now,
             outputs=ending.outputs if succeeded else (),
             error=None if succeeded or is_retry(cause) else error,
+            warnings=ending.warnings if succeeded else (),
         )

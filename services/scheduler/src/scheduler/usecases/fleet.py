@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import Context
 from itertools import islice
 from time import monotonic
@@ -11,19 +11,31 @@ from chassis.logs import log
 from chassis.offload import offload
 from chassis.postgres import Database
 from chassis.statement import Connection
+from contracts.graph_policy.class_decision import ClassPolicy
+from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler import ClassPage, Fleet, NodeSummary, ReadClasses
 from scheduler.domain.catalog import Catalog, read_catalog
 from scheduler.domain.fleet_classes import page_of
 from scheduler.store import nodes
 
+CHECKPOINTS = "CheckpointLoaderSimple.ckpt_name"  # the input by which built-in workflows take their model
 NODES_FRESH_S = 1.0  # how long the list of nodes may be old; a submit must not ask for it each time
 
 
 class FleetKnowledge:
-    """Knows every node's catalog, and which jobs each node can run: a cache of what the database says."""
+    """Knows every node's catalog, and which jobs each node can run: a cache of what the database says.
 
-    def __init__(self, database: Database, *, online_s: float, forgotten_s: float) -> None:
+    Args:
+        default_models: checkpoints that a submission without a model may run on, best first; if there are none, those
+            that a node had when it joined.
+    """
+
+    def __init__(
+        self, database: Database, *, online_s: float, forgotten_s: float, default_models: Collection[str] = ()
+    ) -> None:
         self._database, self._online_s, self._forgotten_s = database, online_s, forgotten_s
+        self._default_models = tuple(default_models)
+        self._joined_with: frozenset[str] = frozenset()
         self._catalogs: dict[str, Catalog] = {}
         self._needs: dict[int, tuple[str, ...]] = {}
         self._ids: dict[tuple[str, ...], int] = {}
@@ -88,17 +100,27 @@ class FleetKnowledge:
                 if self._catalogs[known].satisfies(row["needs"]):
                     met.add(row["id"])
 
-    async def read(self) -> Fleet:
-        """What the nodes that were seen lately can run."""
+    async def read(self, policy: TenantPolicy | None = None) -> Fleet:
+        """What the nodes that were seen lately can run; only what the policy allows, if one is given."""
         await self._refresh_nodes()
         catalogs = [self._catalogs[digest] for digest in self._digests]
-        models, classes = await offload(_offered, catalogs, self._loaded)
-        return Fleet(models=models, classes=classes, nodes=tuple(self._nodes))
+        models, classes = await offload(_offered, catalogs, self._loaded, policy)
+        return Fleet(
+            models=models,
+            default_models=self._defaults(models.get(CHECKPOINTS, ())),
+            classes=classes,
+            nodes=tuple(self._nodes),
+        )
 
-    async def classes(self, query: ReadClasses) -> ClassPage:
-        """A page of the node classes that the nodes which were seen lately have."""
+    async def classes(self, query: ReadClasses, policy: TenantPolicy | None = None) -> ClassPage:
+        """A page of the node classes that the nodes which were seen lately have, as far as the policy allows them."""
         await self._refresh_nodes()
-        return await offload(page_of, [self._catalogs[digest].classes for digest in self._digests], query)
+        return await offload(page_of, [self._catalogs[digest].classes for digest in self._digests], query, policy)
+
+    def _defaults(self, checkpoints: Sequence[str]) -> tuple[str, ...]:
+        if self._default_models:
+            return tuple(model for model in self._default_models if model in checkpoints)
+        return tuple(model for model in checkpoints if model in self._joined_with)
 
     async def _refresh_nodes(self) -> None:
         if monotonic() < self._nodes_until:
@@ -112,6 +134,8 @@ class FleetKnowledge:
             rows = await nodes.seen(connection, online_s=self._online_s, forgotten_s=self._forgotten_s)
             digests = {row["catalog_digest"] for row in rows if row["catalog_digest"]}
             known = [digest for digest in sorted(digests) if await self._catalog(connection, digest)]
+            joined_with = await nodes.models_at_join(connection, CHECKPOINTS, forgotten_s=self._forgotten_s)
+        self._joined_with = frozenset(joined_with)
         self._digests = tuple(known)
         self._loaded = Counter(need for row in rows if row["online"] for need in row["loaded"])
         self._nodes = [
@@ -136,17 +160,24 @@ def _met(requirements: Mapping[int, tuple[str, ...]], catalog: Catalog) -> set[i
     return {key for key, needs in requirements.items() if catalog.satisfies(needs)}
 
 
-def _offered(catalogs: Sequence[Catalog], loaded: Counter[str]) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
-    """Models by loader input, the most common first, and the names of all classes.
+def _offered(
+    catalogs: Sequence[Catalog], loaded: Counter[str], policy: TenantPolicy | None
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Models by loader input, the most common first, and the names of all classes, as far as the policy allows them.
 
     Of equally common models, those that are loaded already come first: they start sooner.
     """
+    judge = ClassPolicy(policy) if policy is not None else None
     common: dict[str, Counter[str]] = {}
+    classes: set[str] = set()
     for catalog in catalogs:
+        allowed = {name for name, spec in catalog.classes.items() if judge is None or judge.decide(name, spec).allowed}
+        classes |= allowed
         for field, models in catalog.models.items():
-            common.setdefault(field, Counter()).update(models)
+            if field.rpartition(".")[0] in allowed:
+                common.setdefault(field, Counter()).update(models)
     ordered = {
         field: tuple(sorted(counts, key=lambda model: (-counts[model], -loaded[f"{field}={model}"], model)))
         for field, counts in sorted(common.items())
     }
-    return ordered, tuple(sorted({name for catalog in catalogs for name in catalog.classes}))
+    return ordered, tuple(sorted(classes))

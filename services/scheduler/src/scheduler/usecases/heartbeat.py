@@ -4,7 +4,8 @@ from chassis.logs import log
 from chassis.postgres import Database
 from contracts.scheduler import AttemptWritten, Beat, Beaten, JobState, LeaseState, ReportCatalog
 from contracts.wire.errors import InvalidMessage
-from scheduler.domain.catalog import read_catalog
+from contracts.workflow import is_model
+from scheduler.domain.catalog import Catalog, read_catalog
 from scheduler.domain.states import is_final
 from scheduler.store import attempts, nodes
 
@@ -12,13 +13,13 @@ from scheduler.store import attempts, nodes
 class Heartbeats:
     """Takes signs of life."""
 
-    def __init__(self, database: Database, *, lease_s: float) -> None:
-        self._database, self._lease_s = database, lease_s
+    def __init__(self, database: Database, *, lease_s: float, forgotten_s: float) -> None:
+        self._database, self._lease_s, self._forgotten_s = database, lease_s, forgotten_s
 
     async def beat(self, node: str, beat: Beat) -> Beaten:
         """Renew the lease of the attempt at hand, if it is still held, and say what to do about it."""
         async with self._database.direct() as connection:
-            known = await nodes.beat(connection, node, beat)
+            known = await nodes.beat(connection, node, beat, forgotten_s=self._forgotten_s)
             state = None
             if beat.attempt is not None:
                 state = await attempts.renew(
@@ -38,8 +39,20 @@ class Heartbeats:
             raise InvalidMessage
         async with self._database.direct() as connection:
             await nodes.keep_catalog(connection, node, report.digest, report.classes_zlib)
+            await nodes.note_models(connection, node, _models_of(catalog))
         log.info("scheduler.node.reported", node=node, classes=len(catalog.classes))
         return AttemptWritten(applied=True)
+
+
+def _models_of(catalog: Catalog) -> list[str]:
+    """Every model file that the node has, as ``Class.input=file``."""
+    return [
+        f"{name}.{field}={option}"
+        for name, spec in catalog.classes.items()
+        for field, accepted in spec.inputs.items()
+        for option in accepted.options or ()
+        if is_model(option)
+    ]
 
 
 def _lease(state: JobState | None) -> LeaseState:

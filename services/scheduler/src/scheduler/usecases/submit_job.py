@@ -9,15 +9,17 @@ from uuid import UUID
 from chassis.logs import bound_here, log
 from chassis.offload import INLINE_BYTES, offload
 from chassis.served import Request
-from contracts.scheduler import SubmitJob, Submitted
+from contracts.auth import Limits
+from contracts.scheduler import RunTimeTooLong, SubmitJob, Submitted
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import Candidate
-from scheduler.domain.examination import examine
+from scheduler.domain.examination import Terms, examine
 from scheduler.domain.fleet_check import Unrunnable
 from scheduler.usecases.admit_jobs import JobAdmission
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.submit_groups import Answer, SubmitGroups
 from scheduler.usecases.tenant_limits import TenantLimits
+from scheduler.usecases.tenant_policies import TenantPolicies
 
 TURN_S = 0.005
 UNKNOWN_BYTES = INLINE_BYTES + 1  # of a command that came in no message: it may be large
@@ -30,11 +32,14 @@ class JobSubmitter:
         self,
         *,
         limits: TenantLimits,
+        policies: TenantPolicies,
         fleet: FleetKnowledge,
         admission: JobAdmission,
         queued: Callable[[], None],
+        frames_per_image: int,
     ) -> None:
         self._limits, self._fleet, self._admission, self._queued = limits, fleet, admission, queued
+        self._policies, self._frames_per_image = policies, frames_per_image
         self._groups = SubmitGroups(self._decide)
 
     async def submit(self, tenant_id: UUID, command: SubmitJob) -> Submitted:
@@ -43,10 +48,11 @@ class JobSubmitter:
         It is not said live: until the answer is there, nobody knows of a job that could be watched.
 
         Raises:
-            InvalidWorkflow: no node can run it as it is.
+            InvalidWorkflow: no node can run it as it is, or it is beyond the tenant's bounds.
+            RunTimeTooLong: it asks for longer than the tenant's attempts may run.
             KeyReused: the idempotency key belongs to another request.
             KeyOfPurgedJob: the job that it belongs to was purged.
-            QuotaExceeded, QueueFull: the tenant's limits are reached.
+            QuotaExceeded, GpuSecondsExceeded, QueueFull: the tenant's limits are reached.
             NoFleet, UnknownTenant, Unavailable: see there.
         """
         request = Request(command, bound_here().get("request_id", ""), size_bytes=UNKNOWN_BYTES)
@@ -57,31 +63,34 @@ class JobSubmitter:
 
     async def submit_all(self, tenant_id: UUID, requests: Sequence[Request]) -> Sequence[Submitted | Exception]:
         """Decide on jobs of one tenant, in order: each answer is what ``submit`` would return or raise."""
-        await self._limits.refresh(tenant_id)
+        limits = await self._limits.refresh(tenant_id)
         candidates, since = [], monotonic()
         for request in requests:
-            candidates.append(await self._candidate(tenant_id, request))
+            candidates.append(await self._candidate(tenant_id, limits, request))
             if monotonic() - since > TURN_S:  # many small ones together hold the event loop as one large one would
                 await asyncio.sleep(0)
                 since = monotonic()
         return await self._groups.submit(candidates)
 
-    async def _candidate(self, tenant_id: UUID, request: Request) -> Candidate:
+    async def _candidate(self, tenant_id: UUID, limits: Limits, request: Request) -> Candidate:
         try:
-            return await self._check(tenant_id, request)
+            return await self._check(tenant_id, limits, request)
         except Refusal as refusal:
             # What was accepted once stays accepted, even if today's fleet would refuse it.
             return Candidate(tenant_id, request.payload, refusal=refusal)
 
-    async def _check(self, tenant_id: UUID, request: Request) -> Candidate:
+    async def _check(self, tenant_id: UUID, limits: Limits, request: Request) -> Candidate:
         """What a node must have to run the job, and the images that it will make."""
-        command: SubmitJob = request.payload
+        command = _within(request.payload, limits.run_seconds)
+        sizes = dict(zip(map(str, command.inputs), command.input_sizes, strict=False))
+        policy = await self._policies.policy_of(tenant_id)
+        terms = Terms(policy, limits, sizes, self._frames_per_image)
         catalogs = await self._fleet.catalogs()
         uploads = frozenset(map(str, command.inputs))
         if request.size_bytes <= INLINE_BYTES:
-            examined = examine(command.graph, uploads, catalogs, secrets.randbelow)
+            examined = examine(command.graph, uploads, catalogs, terms, secrets.randbelow)
         else:
-            examined = await offload(examine, command.graph, uploads, catalogs, secrets.randbelow)
+            examined = await offload(examine, command.graph, uploads, catalogs, terms, secrets.randbelow)
         if isinstance(examined, Unrunnable):
             raise await offload(examined.refusal)
         if examined.seed is not None and command.seed is None:
@@ -106,3 +115,16 @@ class JobSubmitter:
             self._queued()  # the database tells the other replicas, and us a moment later
             log.info("scheduler.jobs.submitted", jobs=[candidate.told for candidate in made])
         return answers
+
+
+def _within(command: SubmitJob, most: float | None) -> SubmitJob:
+    """With the time that an attempt may take.
+
+    Raises:
+        RunTimeTooLong: it asks for more than ``most`` seconds.
+    """
+    if most is None:
+        return command
+    if command.run_within_seconds is not None and command.run_within_seconds > most:
+        raise RunTimeTooLong(most=f"{most:g}")
+    return command.model_copy(update={"run_within_seconds": command.run_within_seconds or most})

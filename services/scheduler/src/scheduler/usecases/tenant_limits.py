@@ -6,8 +6,8 @@ from uuid import UUID
 from chassis.bus import Bus
 from chassis.logs import log
 from chassis.postgres import Database
-from contracts.auth import READ_TENANT, ReadTenant, Tenant, UserChanged
-from contracts.wire.errors import Kind, Relayed, Unavailable
+from contracts.auth import READ_TENANT, Limits, ReadTenant, Tenant, UnknownTenant, UserChanged
+from contracts.wire.errors import FAULTS, Relayed, Unavailable
 from scheduler.store import tenants
 
 KNOWN_S = 0.5  # a tenant that we know does not wait longer for auth
@@ -23,30 +23,42 @@ class TenantLimits:
 
     def __init__(self, database: Database, bus: Bus, *, fresh_s: float) -> None:
         self._database, self._bus, self._fresh_s = database, bus, fresh_s
-        self._fresh_until: dict[UUID, float] = {}
+        self._fresh: dict[UUID, tuple[float, Limits]] = {}  # until when, by ``monotonic``
         self._forgotten = 0
 
-    async def refresh(self, tenant_id: UUID) -> None:
-        """Make sure that the tenant's row is there and fresh enough.
+    async def refresh(self, tenant_id: UUID) -> Limits:
+        """The tenant's limits; its row is there and fresh enough when this returns.
 
         Raises:
             UnknownTenant: auth knows no such tenant.
             Unavailable: auth is away and the tenant was never seen.
         """
-        if monotonic() < self._fresh_until.get(tenant_id, 0):
-            return
+        until, limits = self._fresh.get(tenant_id, (0.0, None))
+        if limits is not None and monotonic() < until:
+            return limits
         forgotten = self._forgotten
         async with self._database.direct() as connection:
             version = await tenants.version(connection, tenant_id)
         tenant = await self._ask(tenant_id, known=version is not None)
         if tenant is None:
             log.warning("scheduler.limits_stale", tenant=str(tenant_id))
-            self._fresh_until[tenant_id] = monotonic() + min(self._fresh_s, AWAY_S)
-            return
+            kept = await self._kept(tenant_id)
+            self._fresh[tenant_id] = monotonic() + min(self._fresh_s, AWAY_S), kept
+            return kept
         async with self._database.direct() as connection:
             await tenants.save_limits(connection, tenant, version=version or 0)
         if forgotten == self._forgotten:  # else the answer may be older than the change
-            self._fresh_until[tenant_id] = monotonic() + self._fresh_s
+            self._fresh[tenant_id] = monotonic() + self._fresh_s, tenant.limits
+        return tenant.limits
+
+    async def limits_of(self, tenant_id: UUID) -> Limits:
+        """The limits as they are kept, without asking auth.
+
+        Raises:
+            UnknownTenant: the tenant was never refreshed.
+        """
+        until, limits = self._fresh.get(tenant_id, (0.0, None))
+        return limits if limits is not None and monotonic() < until else await self._kept(tenant_id)
 
     async def hear(self, changed: UserChanged) -> None:
         """Save what changed of a tenant that we know. Never goes back to an older version."""
@@ -58,9 +70,9 @@ class TenantLimits:
         """Ask again before the next decision about this tenant, or about any."""
         self._forgotten += 1
         if tenant_id is None:
-            self._fresh_until.clear()
+            self._fresh.clear()
         else:
-            self._fresh_until.pop(tenant_id, None)
+            self._fresh.pop(tenant_id, None)
 
     async def _ask(self, tenant_id: UUID, *, known: bool) -> Tenant | None:
         """What auth says; None where it is away and the tenant is known."""
@@ -68,6 +80,13 @@ class TenantLimits:
         try:
             return await self._bus.ask(READ_TENANT, ReadTenant(), tenant=str(tenant_id), within_s=within_s)
         except (Unavailable, Relayed) as refusal:
-            if not known or refusal.refused.kind is not Kind.UNAVAILABLE:
+            if not known or refusal.refused.kind not in FAULTS:
                 raise
         return None
+
+    async def _kept(self, tenant_id: UUID) -> Limits:
+        async with self._database.single() as connection:
+            limits = await tenants.limits(connection, tenant_id)
+        if limits is None:
+            raise UnknownTenant
+        return limits

@@ -12,6 +12,7 @@ from scheduler.domain.validation.suggestions import nearest, nearest_first
 
 MAX_SUGGESTED = 5  # findings of one check whose names are looked for; each is compared with every known name
 MAX_ANSWERED = 10  # errors that say what would be valid; a list may have 20 long names
+_ABOUT_CLASSES = frozenset({UNKNOWN_CLASS, "node_class_not_allowed"})
 MAX_NAMED = 3  # of the nearest names that the sentence itself says
 
 
@@ -83,6 +84,6 @@ def _pointer(finding: Finding) -> str:
         path.append(finding.node_id)
         if finding.input is not None:
             path += ["inputs", finding.input]
-        elif finding.fault.code == UNKNOWN_CLASS:
+        elif finding.fault.code in _ABOUT_CLASSES:
             path.append("class_type")
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from contracts.catalog import InputSpec
+from contracts.graph_policy.registry import InputRole
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode, cycle_error, is_link
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.class_facts import ClassFacts
@@ -27,7 +28,8 @@ class Verdict(NamedTuple):
     Attributes:
         findings: what keeps the node from running it; nothing if it accepts it.
         graph: what the node is to run: only what its outputs need, values cast to the types of their inputs, without
-            what the node would ignore. Whole only where there are no findings.
+            what the node would ignore. Whole only where there are no findings; with findings it still has the
+            inputs that the graph policy judges, as they came.
         needs: the classes and options that a node must have to run it, sorted: ``Class``, ``Class.input=option``.
         seed: what was drawn where the graph says -1; the same in the whole graph, so that one number tells it.
         unlisted: whether a choice is none that the node lists, and the node may accept it all the same.
@@ -116,8 +118,12 @@ class _GraphCheck:
             elif facts.takes_any_input and self._is_harmless(node_id, facts, name, value):
                 inputs[name] = value
         for name, (spec, required) in declared.items():
-            if required and node.inputs.get(name) is None:
-                self._add(node_id, name, _missing(facts, name, spec, node.inputs, declared))
+            if not required or node.inputs.get(name) is not None:
+                continue
+            if name in node.inputs and self._catalog.rules.role(node.class_type, name) is InputRole.OUTPUT_NAME:
+                inputs[name] = ""  # what the executor puts there counts, whatever is sent
+            else:
+                self._refuse(node_id, name, _missing(facts, name, spec, node.inputs, declared), inputs)
         self._accepted[node_id] = node._replace(inputs=inputs)
 
     def _check_input(self, node_id: str, facts: ClassFacts, name: str, spec: InputSpec, inputs: dict[str, Any]) -> None:
@@ -128,13 +134,13 @@ class _GraphCheck:
             if (fault := self._link_fault(facts, name, spec, value)) is None:
                 inputs[name] = value
             else:
-                self._add(node_id, name, fault)
+                self._refuse(node_id, name, fault, inputs)
         elif _leaves_seed_open(name, spec, value):
             inputs[name] = self._drawn_seed(int(spec.max or 0))
         else:
             judged = judge_value(facts, name, spec, value, self._catalog.has_option)
             if judged.fault is not None:
-                self._add(node_id, name, judged.fault)
+                self._refuse(node_id, name, judged.fault, inputs)
                 return
             inputs[name] = judged.value
             self._unlisted |= judged.unlisted
@@ -164,6 +170,13 @@ class _GraphCheck:
         if fault is not None:
             self._add(node_id, name, fault)
         return fault is None
+
+    def _refuse(self, node_id: str, name: str, fault: Fault, inputs: dict[str, Any]) -> None:
+        """Report an input that the class declares; the graph policy judges it as it came, where it judges it."""
+        given = self._graph[node_id]
+        self._add(node_id, name, fault)
+        if name in given.inputs and self._catalog.rules.judges(given.class_type, name):
+            inputs[name] = given.inputs[name]
 
     def _add(self, node_id: str, name: str, fault: Fault) -> None:
         self._findings.append(Finding(fault, node_id, name))

@@ -1,0 +1,86 @@
+"""Whether the policy of a tenant allows a class, why not, and who can allow it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from contracts.catalog import ClassSpec
+from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
+from contracts.graph_policy.registry import OPEN_REFUSES, STRICT_REASONS, StockClass, is_stock_module, stock_class
+
+
+@dataclass(frozen=True, slots=True)
+class ClassDecision:
+    """Whether a tenant may use a class; if not, why, and who can allow it."""
+
+    allowed: bool
+    reason: str = ""
+    who_can_allow: str = ""
+
+
+ALLOWED = ClassDecision(allowed=True)
+
+
+def decide(class_type: str, spec: ClassSpec, policy: TenantPolicy) -> ClassDecision:
+    """Decide about a class as a node's catalog describes it.
+
+    A denial by an operator wins, then an allowance, then the mode of the policy.
+    """
+    return ClassPolicy(policy).decide(class_type, spec)
+
+
+class ClassPolicy:
+    """A policy, ready to decide about many classes as ``decide`` does."""
+
+    def __init__(self, policy: TenantPolicy) -> None:
+        self.mode = policy.mode
+        rules: ClassRules = policy.rules
+        self._allowed, self._denied = frozenset(rules.allowed_classes), frozenset(rules.denied_classes)
+        self._allowed_packs, self._denied_packs = frozenset(rules.allowed_packs), frozenset(rules.denied_packs)
+
+    def decide(self, class_type: str, spec: ClassSpec) -> ClassDecision:
+        """Decide about one class."""
+        if class_type in self._denied or any(pack in self._denied_packs for pack in _packs(spec.module)):
+            return ClassDecision(
+                allowed=False,
+                reason="An operator denied it.",
+                who_can_allow="An operator can remove that rule.",
+            )
+        if self.allows_explicitly(class_type, spec):
+            return ALLOWED
+        stock = stock_class(class_type, spec.module)
+        reason = _strict_reason(spec, stock) if self.mode is GraphPolicy.STRICT else _open_reason(stock)
+        if reason is None:
+            return ALLOWED
+        pack = f" or its pack {spec.module}" if spec.module else ""
+        who = f"An operator can allow the class{pack}"
+        if self.mode is GraphPolicy.STRICT and _open_reason(stock) is None:
+            who += ', or set the graph policy of your tier to "open"'
+        return ClassDecision(allowed=False, reason=reason, who_can_allow=f"{who}.")
+
+    def allows_explicitly(self, class_type: str, spec: ClassSpec) -> bool:
+        """Whether an operator allowed the class or its pack."""
+        if class_type in self._allowed or spec.module in self._allowed_packs:
+            return True
+        # The name of a custom pack may have a dot, so only stock modules are looked for by their parents.
+        return is_stock_module(spec.module) and any(pack in self._allowed_packs for pack in _packs(spec.module))
+
+
+def _strict_reason(spec: ClassSpec, stock: StockClass | None) -> str | None:
+    if stock is not None:
+        return None if stock.refusal is None else STRICT_REASONS[stock.refusal]
+    if is_stock_module(spec.module):
+        return "It is a class of ComfyUI that has not been reviewed yet."
+    return "It is not one of ComfyUI's own classes, so what it does has not been reviewed."
+
+
+def _open_reason(stock: StockClass | None) -> str | None:
+    if stock is None:
+        return None
+    return next((STRICT_REASONS[trait] for trait in STRICT_REASONS if trait in stock.traits & OPEN_REFUSES), None)
+
+
+def _packs(module: str) -> Iterator[str]:
+    """The module and all that it is part of: "comfy_extras.nodes_train", then "comfy_extras"."""
+    while module:
+        yield module
+        module = module.rpartition(".")[0]

@@ -1,0 +1,269 @@
+"""Whether the policy of a tenant lets a graph run: its classes, and the inputs that name files, folders and models.
+
+The scheduler applies this at admission and the executor again, before its node sees the graph. Linear in the graph.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+from contracts.catalog import ClassSpec, InputSpec
+from contracts.graph_policy.class_decision import ClassDecision, ClassPolicy
+from contracts.graph_policy.expressions import is_bounded
+from contracts.graph_policy.input_roles import COMBO, STRING, ClassRoles
+from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
+from contracts.graph_policy.registry import MAX_SHORT_TEXT, InputRole, is_stock_module, stock_class
+from contracts.wire.errors import FieldError
+from contracts.workflow import WRAPPER, Graph, GraphNode, is_link
+
+MAX_ERRORS = 100  # more of them help nobody, and an answer has a bound
+MAX_ALLOWED = 50  # options that an error names
+
+_PLAIN_PATH = re.compile(r"[^/\\:\x00-\x1f][^\\:\x00-\x1f]{0,500}")
+_LITERALS_ONLY = frozenset({InputRole.FILE, InputRole.FOLDER, InputRole.MODEL, InputRole.RECORD})
+_STRICT_TEXTS = frozenset({InputRole.EXPRESSION, InputRole.SHORT_TEXT})
+
+
+def violations(
+    graph: Graph, classes: Mapping[str, ClassSpec], policy: TenantPolicy, uploads: frozenset[str]
+) -> tuple[FieldError, ...]:
+    """What the policy refuses about a graph; see ``GraphRules.violations``."""
+    return GraphRules(classes).violations(graph, policy, uploads)
+
+
+class GraphRules:
+    """The policy as it applies to the classes of one catalog, whose input roles are worked out once."""
+
+    def __init__(self, classes: Mapping[str, ClassSpec]) -> None:
+        self._classes = classes
+        self._roles: dict[str, ClassRoles] = {}
+        self._options: dict[tuple[str, str], frozenset[Any]] = {}
+
+    def violations(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
+        """Everything that the policy refuses about a graph, at most ``MAX_ERRORS``. Pointers start at ``/workflow``.
+
+        A class is refused once, at the first node that has it. Classes that the catalog lacks are left to others.
+
+        Args:
+            graph: links in it may be broken; that is for others to say.
+            policy: of the tenant.
+            uploads: ids that may stand where a node takes a file.
+        """
+        return (self.class_errors(graph, policy) + self.input_errors(graph, policy, uploads))[:MAX_ERRORS]
+
+    def class_errors(self, graph: Graph, policy: TenantPolicy) -> tuple[FieldError, ...]:
+        """The classes that the policy refuses, each at its first node, at most ``MAX_ERRORS``."""
+        first: dict[str, str] = {}
+        for node_id, node in graph.items():
+            if node.class_type in self._classes:
+                first.setdefault(node.class_type, node_id)
+        rules = ClassPolicy(policy)
+        decided = ((name, node_id, rules.decide(name, self._classes[name])) for name, node_id in first.items())
+        errors = (_class_error(node_id, name, one) for name, node_id, one in decided if not one.allowed)
+        return tuple(islice(errors, MAX_ERRORS))
+
+    def input_errors(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
+        """What the policy refuses about inputs of classes that it allows, at most ``MAX_ERRORS``."""
+        rules = ClassPolicy(policy)
+        allowed: dict[str, bool] = {}
+        errors: list[FieldError] = []
+        for node_id, node in graph.items():
+            spec = self._classes.get(node.class_type)
+            if spec is None:
+                continue
+            if node.class_type not in allowed:
+                allowed[node.class_type] = rules.decide(node.class_type, spec).allowed
+            if allowed[node.class_type]:
+                judge = _Judge(self, node_id, node.class_type, spec, rules, uploads)
+                errors.extend(self._of_inputs(graph, node, judge))
+            if len(errors) >= MAX_ERRORS:
+                break
+        return tuple(errors[:MAX_ERRORS])
+
+    def role(self, class_type: str, name: str) -> InputRole | None:
+        """The role of an input of a class that the catalog has; None too for one that ComfyUI would ignore.
+
+        ComfyUI passes a class what it declares, and the parts of its dynamic inputs, whose names have dots. Classes of
+        packs may take any name.
+        """
+        spec = self._classes[class_type]
+        if name not in spec.inputs and "." not in name and stock_class(class_type, spec.module) is not None:
+            return None
+        return self.roles_of(class_type).role_of(name)
+
+    def judges(self, class_type: str, name: str) -> bool:
+        """Whether ``violations`` alone decides what the input takes."""
+        return self.role(class_type, name) in _LITERALS_ONLY
+
+    def roles_of(self, class_type: str) -> ClassRoles:
+        """The roles of the inputs of a class that the catalog has, whether ComfyUI would ignore them or not."""
+        known = self._roles.get(class_type)
+        if known is None:
+            known = self._roles[class_type] = ClassRoles(class_type, self._classes[class_type])
+        return known
+
+    def has_option(self, class_type: str, name: str, value: Any) -> bool:
+        """Whether an input of the class, or a part of a dynamic one, lists a value, in the same time for any list."""
+        known = self._options.get((class_type, name))
+        if known is None:
+            declared = self._classes[class_type].inputs.get(name)
+            described = self.roles_of(class_type).nested(name) if declared is None else [declared]
+            known = frozenset(option for one in described for option in one.options or ())
+            self._options[class_type, name] = known
+        return value in known
+
+    def _of_inputs(self, graph: Graph, node: GraphNode, judge: "_Judge") -> Iterator[FieldError]:
+        for name, value in node.inputs.items():
+            role = self.role(node.class_type, name)
+            if role is not None and role is not InputRole.OUTPUT_NAME:
+                yield from judge.judged(name, role, value)
+            if is_link(value) and role not in _LITERALS_ONLY:
+                accepted = judge.spec.inputs.get(name)
+                if accepted is not None and accepted.type == COMBO and self._may_choose(graph, value, role):
+                    message = f"{name} takes one of its options, not a link."
+                    yield _error(judge.node_id, name, "link_not_allowed", message)
+
+    def _may_choose(self, graph: Graph, link: list[Any], role: InputRole | None) -> bool:
+        """Whether a link gives text to a choice, or anything at all to a choice that names something."""
+        node = graph.get(link[0])
+        source = self._classes.get(node.class_type) if node is not None else None
+        is_output = source is not None and type(link[1]) is int and 0 <= link[1] < len(source.outputs)
+        given = source.outputs[link[1]] if source is not None and is_output else ""
+        return given == STRING or (role not in {None, InputRole.OUTPUT_NAME} and given != COMBO)
+
+    @cached_property
+    def models_by_name(self) -> dict[str, frozenset[Any]]:
+        """The models of stock loaders by the last part of the input's name ("lora_name").
+
+        Rows of a dynamic group ("loras.0.lora_name") have no options of their own in a catalog.
+        """
+        listed: dict[str, set[Any]] = {}
+        for class_type, spec in self._classes.items():
+            if is_stock_module(spec.module):
+                for name, accepted in spec.inputs.items():
+                    if accepted.options and self.role(class_type, name) is InputRole.MODEL:
+                        listed.setdefault(name, set()).update(accepted.options)
+        return {name: frozenset(models) for name, models in listed.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Judges the values of one node."""
+
+    graph_rules: GraphRules
+    node_id: str
+    class_type: str
+    spec: ClassSpec
+    rules: ClassPolicy
+    uploads: frozenset[str]
+
+    def judged(self, name: str, role: InputRole, value: Any) -> Iterator[FieldError]:
+        accepted = self.spec.inputs.get(name)
+        if role is InputRole.RECORD:
+            yield from self._record(name, value)
+        elif role in _LITERALS_ONLY or (role in _STRICT_TEXTS and self._is_strict()):
+            if isinstance(value, list):
+                message = f"{name} takes a value that the workflow itself spells out, not a link."
+                yield _error(self.node_id, name, "link_not_allowed", message)
+            elif (error := self._literal(name, role, value, accepted)) is not None:
+                yield error
+
+    def _is_strict(self) -> bool:
+        return self.rules.mode is GraphPolicy.STRICT and not self.rules.allows_explicitly(self.class_type, self.spec)
+
+    def _literal(self, name: str, role: InputRole, value: Any, accepted: InputSpec | None) -> FieldError | None:
+        if role is InputRole.FILE:
+            return self._file(name, value, may_be_empty=_may_be_empty(accepted))
+        if isinstance(value, str) and value in self.uploads:
+            message = f"{name} takes no file; the id of an upload goes where a node takes one."
+            return _error(self.node_id, name, "upload_misplaced", message)
+        if role is InputRole.FOLDER:
+            return self._folder(name, value, accepted)
+        return self._model(name, value, accepted) if role is InputRole.MODEL else self._text(name, role, value)
+
+    def _text(self, name: str, role: InputRole, value: Any) -> FieldError | None:
+        if role is InputRole.EXPRESSION and not (isinstance(value, str) and is_bounded(value)):
+            message = f"{name} takes short arithmetic with numbers, one-letter variables and at most two small powers."
+            return _error(self.node_id, name, "expression_not_allowed", message)
+        if role is InputRole.SHORT_TEXT and not (isinstance(value, str) and len(value) <= MAX_SHORT_TEXT):
+            message = f"{name} takes a text of at most {MAX_SHORT_TEXT} characters."
+            return _error(self.node_id, name, "text_too_long", message)
+        return None
+
+    def _file(self, name: str, value: Any, *, may_be_empty: bool) -> FieldError | None:
+        if isinstance(value, str) and (value in self.uploads or (may_be_empty and not value)):
+            return None
+        if value == "none" and name == "model_file":
+            return None  # the choice of Load3D for no file
+        message = f"{name} takes the id of a file that you have uploaded (POST /api/v1/upload); this is none."
+        return _error(self.node_id, name, "file_not_uploaded", message)
+
+    def _folder(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
+        options = accepted.options or () if accepted is not None else ()
+        if not self.rules.allows_explicitly(self.class_type, self.spec):
+            return _error(self.node_id, name, "folder_not_allowed", f"{name} names a folder of the node: not allowed.")
+        if isinstance(value, str) and options and self.graph_rules.has_option(self.class_type, name, value):
+            return None
+        message = f"{name} is none of the {len(options)} folders that a node of the fleet has."
+        return _error(self.node_id, name, "folder_not_allowed", message, options[:MAX_ALLOWED])
+
+    def _model(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
+        if not isinstance(value, str | int | float):
+            message = f"{name} takes one of its options, spelled out in the workflow itself."
+            return _error(self.node_id, name, "literal_required", message)
+        if accepted is not None and accepted.options is not None:
+            if self.graph_rules.has_option(self.class_type, name, value):
+                return None
+            return _not_listed(self.node_id, name, accepted.options)
+        listed = self.graph_rules.models_by_name.get(name.rpartition(".")[2], frozenset())
+        is_listed = accepted is None and self.graph_rules.has_option(self.class_type, name, value)
+        if is_listed or (isinstance(value, str) and value in listed):
+            return None
+        if self.rules.allows_explicitly(self.class_type, self.spec) and _is_plain_path(value):
+            return None
+        return _not_listed(self.node_id, name, ())
+
+    def _record(self, name: str, value: Any) -> Iterator[FieldError]:
+        if not isinstance(value, dict) or WRAPPER in value:
+            code = "link_not_allowed" if isinstance(value, list) else "record_malformed"
+            yield _error(self.node_id, name, code, f"{name} takes an object that the workflow itself spells out.")
+            return
+        roles = self.graph_rules.roles_of(self.class_type)
+        for part, inner in value.items():
+            place = f"{name}.{part}"
+            if roles.role_of(place) is InputRole.FILE:
+                error = self._file(place, inner, may_be_empty=True)
+                if error is not None:
+                    yield error.model_copy(update={"input": name})
+
+
+def _may_be_empty(accepted: InputSpec | None) -> bool:
+    """Whether an input that takes a file also takes none (Painter)."""
+    return accepted is not None and (accepted.type == STRING or accepted.default == "")
+
+
+def _is_plain_path(value: Any) -> bool:
+    """Whether this is a relative path that stays where it begins."""
+    return isinstance(value, str) and bool(_PLAIN_PATH.fullmatch(value)) and ".." not in value.split("/")
+
+
+def _class_error(node_id: str, class_type: str, decision: ClassDecision) -> FieldError:
+    return FieldError(
+        pointer=f"/workflow/{node_id}/class_type",
+        code="node_class_not_allowed",
+        message=f"Your policy does not allow the class {class_type[:200]}. {decision.reason} {decision.who_can_allow}",
+        node_id=node_id,
+    )
+
+
+def _not_listed(node_id: str, name: str, options: tuple[Any, ...]) -> FieldError:
+    message = f"{name} is none of the {len(options)} values that the fleet has."
+    return _error(node_id, name, "value_not_in_list", message, options[:MAX_ALLOWED])
+
+
+def _error(node_id: str, name: str, code: str, message: str, allowed: tuple[Any, ...] | None = None) -> FieldError:
+    pointer = f"/workflow/{node_id}/inputs/{name}"
+    return FieldError(pointer=pointer, code=code, message=message, node_id=node_id, input=name, allowed=allowed)

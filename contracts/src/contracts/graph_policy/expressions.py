@@ -1,0 +1,92 @@
+"""Arithmetic that users write for ComfyMathExpression, and whether its cost is bounded.
+
+ComfyUI evaluates it with simpleeval, which cannot reach the process but computes integers of any size while nothing
+else in the process runs: ``pow(pow(pow(9, 4000), 4000), 4000)`` or ``round(1, -9999999999)`` never end.
+"""
+
+import re
+from collections.abc import Iterator
+
+MAX_LENGTH = 1_000
+MAX_POWERS = 2
+MAX_EXPONENT = 16
+_TOKEN = re.compile(
+    r"\s*(?:(?:\d+(?:\.\d*)?(?:[eE][+-]?\d{1,3})?|\.\d+)(?![\w.])|[A-Za-z_]\w*"
+    r"|\*\*|//|<=|>=|==|!=|[-+*/%(),&|^~]|<(?!<)|>(?!>))"
+)
+_WORDS = frozenset({"and", "or", "not", "if", "else", "True", "False", "values"})
+_FUNCTIONS = frozenset(
+    {"sum", "min", "max", "abs", "sqrt", "ceil", "floor", "log", "log2", "log10", "sin", "cos", "tan", "int", "float"}
+)
+_EXPONENT = re.compile(r"\d{1,2}")
+
+
+def is_bounded(expression: str) -> bool:
+    """Whether an expression takes milliseconds at most, whatever 64-bit numbers its variables hold.
+
+    True only for numbers, one-letter variables, ``values``, comparisons, arithmetic, and the functions of the class,
+    with at most ``MAX_POWERS`` powers, each with a literal exponent up to ``MAX_EXPONENT``. Linear in the text.
+    """
+    if len(expression) > MAX_LENGTH:
+        return False
+    tokens = list(_tokens(expression))
+    return bool(tokens) and "" not in tokens and all(map(_is_known, tokens)) and _powers_are_bounded(tokens)
+
+
+def _tokens(expression: str) -> Iterator[str]:
+    """The tokens, with an empty one at the end if something is none."""
+    at, end = 0, len(expression.rstrip())
+    while at < end:
+        found = _TOKEN.match(expression, at, end)
+        if found is None:
+            yield ""
+            return
+        yield found.group().strip()
+        at = found.end()
+
+
+def _is_known(token: str) -> bool:
+    if not (token[0].isalpha() or token[0] == "_"):
+        return True
+    return len(token) == 1 or token in _WORDS or token in _FUNCTIONS or token in {"pow", "round"}
+
+
+def _powers_are_bounded(tokens: list[str]) -> bool:
+    powers = tokens.count("**") + tokens.count("pow")
+    if powers > MAX_POWERS:
+        return False
+    for index, word in enumerate(tokens):
+        if word == "**" and (
+            not _is_exponent(tokens[index + 1 : index + 2]) or tokens[index + 2 : index + 3] == ["**"]
+        ):
+            return False
+        if word == "pow" and not _is_exponent(_last_argument(tokens, index + 1)):
+            return False
+        if word == "round" and _last_argument(tokens, index + 1) is not None:
+            return False
+    return True
+
+
+def _is_exponent(tokens: list[str] | None) -> bool:
+    return (
+        tokens is not None
+        and len(tokens) == 1
+        and bool(_EXPONENT.fullmatch(tokens[0]))
+        and int(tokens[0]) <= MAX_EXPONENT
+    )
+
+
+def _last_argument(tokens: list[str], at: int) -> list[str] | None:
+    """What stands between the last comma of a call and its end; None where there is no comma or no call."""
+    depth, comma = 0, None
+    for index in range(at, len(tokens)):
+        match tokens[index]:
+            case "(":
+                depth += 1
+            case ")":
+                depth -= 1
+            case "," if depth == 1:
+                comma = index
+        if depth == 0:
+            return None if comma is None else tokens[comma + 1 : index]
+    return []

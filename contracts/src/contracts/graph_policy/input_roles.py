@@ -1,0 +1,309 @@
+"""Which inputs of a graph name files, folders, models or outputs: reviewed for stock classes, by pattern for others."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+
+from contracts.graph_policy.registry import InputRole, stock_class
+from contracts.workflow import MODEL_SUFFIXES
+
+COMBO, STRING = "COMBO", "STRING"
+MEDIA_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".exr", ".hdr", ".svg", ".psd"),
+    *(
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".webm",
+        ".mkv",
+        ".avi",
+        ".flv",
+        ".wav",
+        ".mp3",
+        ".flac",
+        ".ogg",
+        ".opus",
+        ".m4a",
+        ".aac",
+    ),
+    *(".glb", ".gltf", ".obj", ".fbx", ".stl", ".ply", ".spz", ".splat", ".ksplat", ".usdz", ".bvh"),
+    *(".latent", ".npy", ".npz", ".pkl", ".txt", ".json", ".jsonl", ".csv", ".yaml", ".yml", ".zip", ".srt"),
+)
+_MODELS = (*MODEL_SUFFIXES, ".onnx", ".engine", ".pkl", ".patch")
+_PLAIN_TYPES = frozenset(
+    [
+        "INT",
+        "FLOAT",
+        "BOOLEAN",
+        "IMAGE",
+        "MASK",
+        "LATENT",
+        "MODEL",
+        "CLIP",
+        "VAE",
+        "CONDITIONING",
+        "AUDIO",
+        "VIDEO",
+        "CONTROL_NET",
+        "CLIP_VISION",
+        "CLIP_VISION_OUTPUT",
+        "STYLE_MODEL",
+        "GLIGEN",
+        "SAMPLER",
+        "SIGMAS",
+        "GUIDER",
+        "NOISE",
+        "UPSCALE_MODEL",
+        "HOOKS",
+        "SVG",
+        "MESH",
+        "VOXEL",
+    ]
+)
+_UPLOAD_TYPES = frozenset(
+    [
+        "WEBCAM",
+        "AUDIO_RECORD",
+        "LOAD_3D",
+        "LOAD_3D_ANIMATION",
+        "IMAGEUPLOAD",
+        "AUDIOUPLOAD",
+        "VIDEOUPLOAD",
+        "FILEUPLOAD",
+    ]
+)
+_MODEL_NAMES = frozenset(
+    [
+        "ckpt_name",
+        "checkpoint_name",
+        "lora_name",
+        "vae_name",
+        "unet_name",
+        "clip_name",
+        "clip_vision_name",
+        "control_net_name",
+        "controlnet_name",
+        "style_model_name",
+        "gligen_name",
+        "hypernetwork_name",
+        "upscale_model_name",
+        "motion_model_name",
+        "ipadapter_file",
+    ]
+)
+_MODEL_WORDS = frozenset(
+    {"model", "ckpt", "checkpoint", "lora", "vae", "unet", "clip", "controlnet", "embedding", "weights"}
+)
+_MEDIA_WORDS = frozenset({"image", "mask", "video", "audio", "latent", "sound", "mesh"})
+_FILE_WORDS = frozenset({"path", "paths", "file", "files", "filepath", "filename", "filenames", "pathname", "basename"})
+_FOLDER_WORDS = frozenset(
+    {"folder", "folders", "foldername", "directory", "directories", "dir", "dirs", "dirname", "subfolder"}
+)
+_URL_WORDS = frozenset({"url", "urls", "uri", "uris", "webhook"})
+_SAVE_WORDS = frozenset({"out", "output", "save", "saved", "export", "write", "dest", "destination", "target"})
+_OUTPUT_NAMES = frozenset(
+    {"filename_prefix", "file_prefix", "save_prefix", "output_prefix", "save_as", "save_to", "output_name", "save_name"}
+)
+_NAME_PARTS = frozenset({"prefix", "suffix", "delimiter"})
+_CODE_NAMES = frozenset(
+    {"python_code", "python", "js_code", "javascript", "script", "shader", "shader_code", "fragment_shader"}
+)
+_COMPOUND = re.compile(
+    r"(in|out|input|output|save|src|base|full|image|img|video|audio|model|lora)(path|file|folder|dir)"
+)
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_HINT = re.compile(
+    "path|file|folder|dir|name|ur[il]|prefix|suffix|delimiter|save|script|shader|python|js|regex|webhook"
+)
+MAX_NESTED = 5_000  # inputs that the dynamic ones of a class can become; executors report fewer
+_MAX_NAME = 200  # the end of a name says what it is; longer ones are no name that an author chose
+
+
+class InputDescription(Protocol):
+    """What a node's catalog says about one input."""
+
+    @property
+    def type(self) -> str: ...  # noqa: D102
+    @property
+    def options(self) -> Sequence[Any] | None: ...  # noqa: D102
+    @property
+    def upload(self) -> bool: ...  # noqa: D102
+
+
+class ClassDescription(Protocol):
+    """What a node's catalog says about one class. ``module``, its ``python_module``, is read where there is one."""
+
+    @property
+    def inputs(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def output_node(self) -> bool: ...  # noqa: D102
+
+
+class NamedValue(NamedTuple):
+    """A value of a node whose role matters, by its place inside of ``inputs``."""
+
+    place: tuple[str, ...]
+    role: InputRole
+    value: Any
+
+
+class ClassRoles:
+    """The roles of the inputs of one class of one catalog. Build it once per catalog: a look-up costs less than 1 us.
+
+    For a stock class the review decides; a name that the review does not know is judged like a custom one, since a
+    later version may have added it. Inputs of dynamic groups have dotted names ("format.codec").
+    """
+
+    def __init__(self, class_type: str, spec: ClassDescription) -> None:
+        self._stock = stock_class(class_type, getattr(spec, "module", ""))
+        self._output_node = spec.output_node
+        self._declared = {name: self._judge(name, described) for name, described in spec.inputs.items()}
+        self._nested: dict[str, list[Any]] = {}
+        for name, described in islice(_nested(spec.inputs), MAX_NESTED):
+            self._nested.setdefault(name, []).append(described)
+            role = self._judge(name, described) or self._judge(name, None)
+            if role is InputRole.FILE or self._declared.get(name) is None:
+                self._declared[name] = role
+
+    def role_of(self, input_name: str) -> InputRole | None:
+        """The role of an input, or None for one that names nothing."""
+        if input_name in self._declared:
+            return self._declared[input_name]
+        return self._judge(input_name, None)
+
+    def nested(self, input_name: str) -> Sequence[Any]:
+        """What the catalog says about a part of a dynamic input: one description for each option that brings it."""
+        return self._nested.get(input_name, ())
+
+    def named_values(self, inputs: Mapping[str, Any]) -> Iterator[NamedValue]:
+        """Every value of a node that has a role: links and wrapped values too, and the parts of records."""
+        for name, value in inputs.items():
+            role = self.role_of(name)
+            if role is None:
+                continue
+            yield NamedValue((name,), role, value)
+            if role is InputRole.RECORD and isinstance(value, dict):
+                for part, inner in value.items():
+                    if (inner_role := self.role_of(f"{name}.{part}")) is not None:
+                        yield NamedValue((name, part), inner_role, inner)
+
+    def _judge(self, name: str, described: InputDescription | None) -> InputRole | None:
+        if self._stock is not None:
+            if (role := self._stock.role_of(name)) is not None:
+                return role
+            if name in self._stock.plain:
+                return None
+        return pattern_role(name, described, output_node=self._output_node)
+
+
+def _nested(inputs: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All that dynamic inputs can become, by full names."""
+    for short, described in inputs.items():
+        name = prefix + short
+        if prefix:
+            yield name, described
+        for variant in (getattr(described, "variants", None) or {}).values():
+            yield from _nested(variant, f"{name}.")
+        grown = getattr(described, "grown", None)
+        if grown is not None:
+            yield from _nested(dict.fromkeys(grown.names, grown.input), f"{name}.")
+
+
+def role_of(class_type: str, input_name: str, spec: ClassDescription) -> InputRole | None:
+    """The role of one input, for a single question; ``ClassRoles`` answers many."""
+    return ClassRoles(class_type, spec).role_of(input_name)
+
+
+def pattern_role(name: str, described: InputDescription | None, *, output_node: bool) -> InputRole | None:
+    """The role of an input by its name, type, upload flag and options alone."""
+    if described is not None:
+        if described.upload or described.type in _UPLOAD_TYPES:
+            return InputRole.FILE
+        if described.type in _PLAIN_TYPES:
+            return None
+        if described.type == COMBO and described.options is not None:
+            return _combo_role(name, described.options)
+    return _name_role(_last_part(name), output_node=output_node)
+
+
+def _combo_role(name: str, options: Sequence[Any]) -> InputRole | None:
+    """The role of a choice: what its options look like, then what its name says."""
+    words = _words(_last_part(name)[-_MAX_NAME:])
+    if "_".join(words) in _MODEL_NAMES or any(_is_file(option, _MODELS) for option in options):
+        return InputRole.MODEL
+    if any(_is_file(option, MEDIA_SUFFIXES) for option in options):
+        return InputRole.FILE
+    role = _name_role(_last_part(name), output_node=False)
+    if role in {InputRole.FILE, InputRole.FOLDER, InputRole.MODEL, InputRole.URL}:
+        return role
+    return _empty_combo_role(words[-1]) if words and not options else None
+
+
+def _empty_combo_role(last: str) -> InputRole | None:
+    """The role of a choice without options: it lists something that this node has none of."""
+    if last == "name" or last in _MODEL_WORDS:
+        return InputRole.MODEL
+    return InputRole.FILE if last in _MEDIA_WORDS else None
+
+
+def _name_role(name: str, *, output_node: bool) -> InputRole | None:
+    name = name[-_MAX_NAME:]
+    words = _words(name) if _HINT.search(name.lower()) else []
+    if not words:
+        return None
+    normal, said, last = "_".join(words), frozenset(words), words[-1]
+    if normal in _MODEL_NAMES:
+        return InputRole.MODEL
+    if (role := _text_role(said, normal, last)) is not None:
+        return role
+    if _names_output(said, normal, last, output_node=output_node):
+        return InputRole.OUTPUT_NAME
+    return _read_role(said, last)
+
+
+def _text_role(said: frozenset[str], normal: str, last: str) -> InputRole | None:
+    if normal in _CODE_NAMES:
+        return InputRole.CODE
+    if said & {"regex", "regexp"}:
+        return InputRole.REGEX
+    return InputRole.URL if last in _URL_WORDS else None
+
+
+def _names_output(said: frozenset[str], normal: str, last: str, *, output_node: bool) -> bool:
+    if normal in _OUTPUT_NAMES or (last in _NAME_PARTS and said & (_FILE_WORDS | _FOLDER_WORDS)):
+        return True
+    is_place = last in _FILE_WORDS | _FOLDER_WORDS or _is_name_of(said, last)
+    return (is_place and bool(output_node or said & _SAVE_WORDS)) or (output_node and normal == "prefix")
+
+
+def _read_role(said: frozenset[str], last: str) -> InputRole | None:
+    if last in _FOLDER_WORDS or (last in {"name", "path"} and said & _FOLDER_WORDS):
+        return InputRole.FOLDER
+    if last in _FILE_WORDS or _is_name_of(said, last):
+        return InputRole.MODEL if said & _MODEL_WORDS else InputRole.FILE
+    return None
+
+
+def _is_name_of(said: frozenset[str], last: str) -> bool:
+    """Whether this is the name of a file or folder ("file_name")."""
+    return last in {"name", "names"} and bool(said & (_FILE_WORDS | _FOLDER_WORDS))
+
+
+def _is_file(option: Any, suffixes: tuple[str, ...]) -> bool:
+    """Whether an option is the name of a file, and no bare suffix such as ".png"."""
+    return isinstance(option, str) and option[:1] != "." and option.lower().endswith(suffixes)
+
+
+def _last_part(name: str) -> str:
+    return name.rsplit(".", 1)[-1]
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name, without digits: "imagePath2" has image and path, "outdir" has out and dir."""
+    words: list[str] = []
+    for found in _WORD.findall(name):
+        word = found.lower()
+        compound = _COMPOUND.fullmatch(word)
+        words.extend(compound.groups() if compound else (word,))
+    return words

@@ -1,0 +1,248 @@
+"""One pass over a graph that bounds what each of its nodes makes.
+
+Linear in nodes and links, without recursion. Bounds are never below what stock classes make; where a class is unknown,
+it passes on the largest of what comes in, and inputs with the usual names (width, height, batch_size, length, ...) set
+sizes. ``docs/decisions/0030-what-counts-and-what-bounds.md`` lists what is approximated.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.catalog import ClassSpec
+from contracts.graph_size import pictures, texts
+from contracts.graph_size.node import (
+    MAX_BATCH,
+    MAX_LENGTH,
+    MAX_SIDE,
+    MAX_STEPS,
+    TYPICAL_SIDE,
+    NodeInputs,
+    Outputs,
+    Sources,
+    UnknownNumber,
+    utf8_bytes,
+)
+from contracts.graph_size.size import MOST, NOTHING, STILL, Size, bounded
+from contracts.workflow import Graph, is_link, is_ordered
+
+WIDTHS = ("width", "target_width", "output_width", "final_width", "image_width")
+HEIGHTS = ("height", "target_height", "output_height", "final_height", "image_height")
+FRAMES = ("length", "frames", "num_frames", "video_frames", "frame_count", "frames_number")
+NO_IMAGES = frozenset(
+    {
+        "AUDIO", "AUDIO_ENCODER", "BOOLEAN", "CLIP", "CLIP_VISION", "CLIP_VISION_OUTPUT", "COMBO", "CONDITIONING",
+        "CONTROL_NET", "FLOAT", "GLIGEN", "GUIDER", "HOOKS", "INT", "LORA_MODEL", "MODEL", "MODEL_PATCH", "NOISE",
+        "SAMPLER", "SIGMAS", "STRING", "STYLE_MODEL", "UPSCALE_MODEL", "VAE", "LATENT_UPSCALE_MODEL", "INTERP_MODEL",
+    }
+)  # fmt: skip
+"""Types that hold no images; a class that gives nothing else passes on none."""
+LOADERS = ("CheckpointLoader", "UNETLoader", "CLIPLoader", "VAELoader", "CLIPTextEncode", "Conditioning", "LoraLoader")
+SCHEDULER = "Scheduler"  # the end of the names of classes that give sigmas
+
+_RULES: Mapping[str, Callable[[NodeInputs], Outputs]] = {**texts.RULES, **pictures.RULES}
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What one sampler does at most.
+
+    Attributes:
+        input: that sets the steps.
+        pixel_steps: pixels times images times steps.
+    """
+
+    node_id: str
+    input: str
+    steps: int
+    pixel_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSize:
+    """What a graph makes at most.
+
+    Attributes:
+        outputs: bounds of every node's outputs.
+        samplings: of every node that takes steps.
+        text_bytes: texts of all inputs, after values were passed along links; UTF-8.
+        largest_text: the node into which the most of it comes.
+        unknown: sizes that come by a link and that nobody can know.
+    """
+
+    graph: Graph
+    specs: Mapping[str, ClassSpec]
+    outputs: Mapping[str, Outputs]
+    samplings: tuple[Sampling, ...]
+    text_bytes: int
+    largest_text: str
+    unknown: tuple[UnknownNumber, ...]
+
+    def of(self, node_id: str) -> Size:
+        """The largest of what one node gives."""
+        found = self.outputs[node_id]
+        return found if isinstance(found, Size) else max(found, key=lambda size: (size.total * size.pixels, size.total))
+
+
+def measure(
+    graph: Graph,
+    *,
+    specs: Mapping[str, ClassSpec] | None = None,
+    uploads: Mapping[str, tuple[int, int]] | None = None,
+) -> GraphSize:
+    """Bound what a whole graph (``is_whole``) makes.
+
+    Args:
+        specs: classes as the fleet has them.
+        uploads: width and height of uploaded pictures by the id that the graph names.
+    """
+    sources = Sources(specs or {}, uploads or {})
+    samplings: list[Sampling] = []
+    text_bytes, most_text, largest_text = 0, -1, ""
+    for node_id in _ordered(graph):
+        node = NodeInputs(node_id, graph[node_id], sources)
+        rule = _RULES.get(node.class_type, _usual)
+        made = rule(node)
+        if "steps" in node.raw or node.class_type in _STEPS:
+            made = _with_steps(node, made, samplings)
+        sources.keep(node_id, made)
+        taken = _text_of(node)
+        text_bytes = min(text_bytes + taken, MOST)
+        if taken > most_text:
+            most_text, largest_text = taken, node_id
+    return GraphSize(graph, sources.specs, sources.outputs, tuple(samplings), text_bytes, largest_text,
+                     tuple(sources.unknown))  # fmt: skip
+
+
+def _ordered(graph: Graph) -> Iterator[str]:
+    """Every node after all that feed it (Kahn's algorithm)."""
+    if is_ordered(graph):
+        yield from graph
+        return
+    waits: dict[str, int] = {}
+    feeds: dict[str, list[str]] = {}
+    ready: deque[str] = deque()
+    for node_id, node in graph.items():
+        sources = {value[0] for value in node.inputs.values() if is_link(value)}
+        waits[node_id] = len(sources)
+        for source in sources:
+            feeds.setdefault(source, []).append(node_id)
+        if not sources:
+            ready.append(node_id)
+    while ready:
+        node_id = ready.popleft()
+        yield node_id
+        for fed in feeds.get(node_id, ()):
+            waits[fed] -= 1
+            if not waits[fed]:
+                ready.append(fed)
+
+
+def _usual(node: NodeInputs) -> Outputs:
+    """The largest of what comes in, changed by inputs with the usual names."""
+    raw, kinds = node.raw, node.kinds
+    text = node.length() if "text" in raw or any(size.text for size in kinds) else 0
+    steps = max([size.steps for size in kinds], default=0)
+    if not _may_hold_images(node):
+        return NOTHING._replace(items=node.runs, text=bounded(text), steps=steps)
+    made = _usual_images(node)
+    return made._replace(text=bounded(text), steps=steps) if text or steps else made
+
+
+def _usual_images(node: NodeInputs) -> Size:
+    raw, media = node.raw, node.media
+    batch = max(node.number("batch_size", 1, MAX_BATCH, counts=True), 1) if "batch_size" in raw else 1
+    frames = max([node.number(name, 1, MAX_LENGTH, counts=True) for name in FRAMES if name in raw], default=1)
+    amount = max(node.number("amount", 1, MAX_BATCH, counts=True), 1) if "amount" in raw else 1
+    width = max([node.number(name, 1, MAX_SIDE) for name in WIDTHS if name in raw], default=0)
+    height = max([node.number(name, 1, MAX_SIDE) for name in HEIGHTS if name in raw], default=0)
+    if not media.batch:
+        side = 0 if width or height else TYPICAL_SIDE
+        return node.made(max(width, side), max(height, side), batch * max(frames, 1) * amount)
+    if amount > 1:
+        media = media.times(amount)
+    if batch * frames > 1:
+        count = max(media.batch, bounded(batch * frames))
+        media = media._replace(batch=count, total=max(media.total, bounded(count * media.items)), medium=STILL)
+    if width > media.width or height > media.height:
+        media = media.resized(max(width, media.width), max(height, media.height), ratio=max(media.ratio, MAX_SIDE))
+    return media
+
+
+def _may_hold_images(node: NodeInputs) -> bool:
+    """Whether an output may be or hold images; a class that makes only models, texts or numbers has none."""
+    spec = node.spec
+    if spec is None:
+        return not node.class_type.startswith(LOADERS) and not node.class_type.endswith(SCHEDULER)
+    return (bool(spec.outputs) and not NO_IMAGES.issuperset(spec.outputs)) or (not spec.outputs and bool(node.links))
+
+
+def _text_of(node: NodeInputs) -> int:
+    """The bytes of text that come into a node, in all of its runs."""
+    linked = sum([size.text * size.items for size in node.links]) if any(size.text for size in node.kinds) else 0
+    own = 0
+    for value in node.raw.values():
+        kind = type(value)
+        if kind is str:
+            own += utf8_bytes(value)
+        elif kind is dict or (kind is list and not is_link(value)):
+            own += _nested_text(value)
+    return bounded(linked + own)
+
+
+def _nested_text(value: Any) -> int:
+    """The bytes of all texts and keys within a value."""
+    total, todo = 0, [value]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, str):
+            total += utf8_bytes(one)
+        elif isinstance(one, dict):
+            todo += [*one.keys(), *one.values()]
+        elif isinstance(one, list):
+            todo += one
+    return total
+
+
+def _with_steps(node: NodeInputs, made: Outputs, samplings: list[Sampling]) -> Outputs:
+    """Count the steps of a sampler, or hand them on where they become sigmas."""
+    give = _STEPS.get(node.class_type, _usual_steps)
+    name, steps = give(node)
+    first = made if isinstance(made, Size) else made[0]
+    if node.class_type in _SAMPLERS or (first.is_media and node.class_type not in _SCHEDULERS):
+        latent = node.one("latent_image", "latent", "samples")
+        latent = latent if latent.is_media else first
+        samplings.append(Sampling(node.node_id, name, steps, bounded(steps * latent.pixels * latent.total)))
+        return made
+    if isinstance(made, Size):
+        return made._replace(steps=steps)
+    return tuple(size._replace(steps=steps) for size in made)
+
+
+def _usual_steps(node: NodeInputs) -> tuple[str, int]:
+    return "steps", bounded(node.number("steps", 20, MAX_STEPS))
+
+
+def _sigmas(node: NodeInputs) -> tuple[str, int]:
+    return "sigmas", node.one("sigmas").steps
+
+
+def _extended(node: NodeInputs) -> tuple[str, int]:
+    """Each step becomes so many."""
+    return "steps", bounded(node.one("sigmas").steps * max(node.number("steps", 2, 100), 1))
+
+
+def _written(node: NodeInputs) -> tuple[str, int]:
+    """Numbers with a comma or a space between them."""
+    return "sigmas", bounded(node.length("sigmas") // 2 + 1)
+
+
+_SAMPLERS = frozenset({"KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced", "TrainLoraNode"})
+_SCHEDULERS = frozenset({"ExtendIntermediateSigmas", "ManualSigmas", "SaveLoRA", "SaveLoRANode"})
+_STEPS: dict[str, Callable[[NodeInputs], tuple[str, int]]] = {
+    "SamplerCustom": _sigmas,
+    "SamplerCustomAdvanced": _sigmas,
+    "ExtendIntermediateSigmas": _extended,
+    "ManualSigmas": _written,
+}

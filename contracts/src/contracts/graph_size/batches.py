@@ -1,0 +1,180 @@
+"""Stock classes that join, repeat, choose or pass on images, bounded."""
+
+from math import ceil, inf
+
+from contracts.graph_size.node import MAX_LENGTH, MAX_SIDE, NodeInputs, Outputs, Rule
+from contracts.graph_size.size import NOTHING, STILL, bounded, largest, number
+
+LATENT_SIDE = 8
+GUIDE_FRAMES = 8  # that a guide adds at most beside its own
+
+
+def like(*names: str) -> Rule:
+    """As large as the first of these inputs that is linked, with as many images as the largest batch."""
+
+    def rule(node: NodeInputs) -> Outputs:
+        pattern, all_of = node.one(*names), node.media
+        if not pattern.is_media:
+            return all_of
+        return all_of.resized(pattern.width, pattern.height, pixels=pattern.pixels, ratio=pattern.ratio)
+
+    return rule
+
+
+def joined_like(*names: str) -> Rule:
+    """All images in one batch, resized to one of the inputs."""
+
+    def rule(node: NodeInputs) -> Outputs:
+        pattern, joined = node.one(*names), node.all_media()
+        if not pattern.is_media:
+            return joined
+        return joined.resized(pattern.width, pattern.height, pixels=pattern.pixels, ratio=pattern.ratio)
+
+    return rule
+
+
+def batched(node: NodeInputs) -> Outputs:
+    """All images that come in, as one batch."""
+    return node.all_media()
+
+
+def only(*names: str) -> Rule:
+    """One input passed on."""
+
+    def rule(node: NodeInputs) -> Outputs:
+        return node.one(*names)
+
+    return rule
+
+
+def repeated(most: int) -> Rule:
+    """So many times as many images, by the input ``amount``."""
+
+    def rule(node: NodeInputs) -> Outputs:
+        return node.media.times(max(node.number("amount", 1, most, counts=True), 1))
+
+    return rule
+
+
+def interpolated(node: NodeInputs) -> Outputs:
+    """So many times as many frames, by the input ``multiplier``."""
+    return node.media.times(max(node.number("multiplier", 2, 16, counts=True), 1))
+
+
+def selected(name: str) -> Rule:
+    """At most so many of the images that come in; a number that nobody knows then changes nothing."""
+
+    def rule(node: NodeInputs) -> Outputs:
+        high = node.interval(name)[1]
+        return node.media.limited(bounded(max(high, 1))) if high < inf else node.media
+
+    return rule
+
+
+def rebatched(node: NodeInputs) -> Outputs:
+    """Lists are taken apart into batches; where sizes differ, each image may become one of its own."""
+    media = node.media
+    batch = node.interval("batch_size")
+    in_each, least = min(max(batch[1], 1), max(media.total, 1)), max(batch[0], 1)
+    items = ceil(media.total / least) if media.items == 1 else media.total
+    if node.class_type == "RebatchLatents":
+        in_each = max(in_each, media.batch)  # the frames of one video stay together
+    return media._replace(batch=bounded(in_each), items=max(items, 1))
+
+
+def listed(node: NodeInputs) -> Outputs:
+    """All that comes in as one list."""
+    items, total = sum(size.items for size in node.links), sum(size.total for size in node.links)
+    return largest(node.links)._replace(items=bounded(max(items, 1)), total=bounded(total))
+
+
+def taken_apart(node: NodeInputs) -> Outputs:
+    """A list with an element for each image."""
+    media = node.media
+    return media._replace(items=max(media.total, media.items, 1))
+
+
+def tiles(node: NodeInputs) -> Outputs:
+    """A list with a batch for each tile."""
+    media = node.media
+    width, height = (node.number(name, 1024, MAX_SIDE) for name in ("tile_width", "tile_height"))
+    least_width, least_height = node.interval("tile_width")[0], node.interval("tile_height")[0]
+    overlap = node.number("overlap", 128, 4096)
+    across = steps(media.width, max(least_width, 1), overlap)
+    down = steps(media.height, max(least_height, 1), overlap)
+    width, height = min(width, media.width), min(height, media.height)
+    tile = media.resized(width, height, ratio=max(width, height, 1))
+    tiles = bounded(across * down)
+    return tile._replace(items=bounded(media.items * tiles), total=bounded(media.total * tiles))
+
+
+def steps(side: int, tile: float, overlap: float) -> int:
+    """How many tiles cover a side."""
+    return ceil(max(side - tile, 0) / max(round(max(tile * 0.25, tile - overlap)), 1)) + 1
+
+
+def chunks(node: NodeInputs) -> Outputs:
+    """A list with a latent for each chunk of a video; chunks overlap."""
+    media, overlap = node.media, node.number("temporal_overlap", 0, MAX_LENGTH)
+    most = bounded(media.batch * (1 + min(overlap, media.batch)))
+    return (
+        media._replace(items=bounded(max(media.batch, 1) * media.items), total=min(most * media.items, 2**53)),
+        number(overlap, 0),
+    )
+
+
+def merged(node: NodeInputs) -> Outputs:
+    """All elements of a list as one batch."""
+    media = node.media
+    return media._replace(batch=media.total, items=1)
+
+
+def concatenated(node: NodeInputs) -> Outputs:
+    """Two latents side by side, one above the other, or one after the other."""
+    first, second, joined = node.one("samples1"), node.one("samples2"), node.media
+    dim = node.literal("dim")
+    ratio = first.ratio + second.ratio
+    wide = joined.resized(first.width + second.width, joined.height, ratio=ratio)
+    high = joined.resized(joined.width, first.height + second.height, ratio=ratio)
+    long = node.all_media()
+    if isinstance(dim, str):
+        return wide if "x" in dim else high if "y" in dim else long
+    return largest((wide, high, long))
+
+
+def cut_to_batch(node: NodeInputs) -> Outputs:
+    """Slices of each image as images of their own."""
+    media, dim, least = node.media, node.literal("dim"), max(node.interval("slice_size")[0], 1)
+    if isinstance(dim, str) and "t" in dim:
+        return media
+    slices = max(media.width, media.height) / LATENT_SIDE / least
+    return media.times(max(ceil(slices), 1))
+
+
+def guided(node: NodeInputs) -> Outputs:
+    """A video with further frames that guide it."""
+    latent, guide = node.one("latent"), node.one("image")
+    return latent._replace(
+        batch=bounded(latent.batch + guide.batch + GUIDE_FRAMES),
+        total=bounded(latent.total + (guide.batch + GUIDE_FRAMES) * node.runs),
+    )
+
+
+def components(node: NodeInputs) -> Outputs:
+    """Frames, sound, frames per second and bit depth of a video."""
+    return node.media.as_medium(STILL), NOTHING, number(1000, 0), number(16, 0)
+
+
+def kept(node: NodeInputs) -> Outputs:
+    """All images that come in."""
+    return node.media
+
+
+def decoded(node: NodeInputs) -> Outputs:
+    """The images of a latent."""
+    return node.media.as_medium(STILL) if node.media.is_media else node.media
+
+
+def nothing(node: NodeInputs) -> Outputs:
+    """No images."""
+    return NOTHING._replace(items=node.runs)

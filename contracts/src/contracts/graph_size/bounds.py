@@ -1,0 +1,134 @@
+"""Whether what a graph makes is within a tenant's bounds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from contracts.graph_size.analysis import HEIGHTS, WIDTHS, GraphSize
+from contracts.graph_size.node import UnknownNumber
+from contracts.graph_size.size import bounded
+from contracts.wire.errors import FieldError
+from contracts.workflow import is_link
+
+MOST_ERRORS = 20
+COUNTS = ("batch_size", "length", "amount", "frames", "video_frames", "num_frames", "layers", "multiplier")
+
+
+@dataclass(frozen=True, slots=True)
+class GraphBounds:
+    """What one graph may do at most. None means no bound.
+
+    Attributes:
+        nodes: of the graph.
+        text_bytes: of all inputs, after values were passed along links; UTF-8.
+        pixels: of one image times the images or frames that a node gives.
+        steps: of one sampler.
+        pixel_steps: pixels times images times steps, summed over all samplers.
+    """
+
+    nodes: int | None = None
+    text_bytes: int | None = None
+    pixels: int | None = None
+    steps: int | None = None
+    pixel_steps: int | None = None
+
+    @property
+    def limit_sizes(self) -> bool:
+        """Whether anything depends on how much the nodes make."""
+        return any(bound is not None for bound in (self.pixels, self.steps, self.pixel_steps))
+
+
+def check_bounds(size: GraphSize, bounds: GraphBounds, pointer: str = "/workflow") -> tuple[FieldError, ...]:
+    """Everything that is beyond the bounds, with the node and the input to change; at most ``MOST_ERRORS``.
+
+    Args:
+        pointer: JSON Pointer of the graph in its request.
+    """
+    return tuple(islice(_errors(size, bounds, pointer), MOST_ERRORS))
+
+
+def check_known(size: GraphSize, pointer: str = "/workflow") -> tuple[FieldError, ...]:
+    """An error for every number of images that comes by a link and that nobody can know; at most ``MOST_ERRORS``."""
+    return tuple(_by_link(one, pointer) for one in islice((one for one in size.unknown if one.counts), MOST_ERRORS))
+
+
+def _errors(size: GraphSize, bounds: GraphBounds, pointer: str) -> Iterator[FieldError]:
+    if bounds.nodes is not None and len(size.graph) > bounds.nodes:
+        message = f"Your tier allows {bounds.nodes} nodes in a workflow; this one has {len(size.graph)}. Split it."
+        yield FieldError(pointer=pointer, code="too_many_nodes", message=message)
+    if bounds.text_bytes is not None and size.text_bytes > bounds.text_bytes:
+        message = (
+            f"Your tier allows {bounds.text_bytes} bytes of text in a workflow, counted at every node that a text "
+            f"reaches; this one has {_figure(size.text_bytes)}. Shorten the texts that node {size.largest_text} gets."
+        )
+        yield FieldError(
+            pointer=f"{pointer}/{size.largest_text}", code="too_much_text", message=message, node_id=size.largest_text
+        )
+    unknown = {(one.node_id, one.input): one for one in size.unknown}
+    if bounds.pixels is not None:
+        yield from _too_large(size, bounds.pixels, unknown, pointer)
+    for sampling in size.samplings if bounds.steps is not None else ():
+        if bounds.steps is not None and sampling.steps > bounds.steps:
+            message = (
+                f"Your tier allows {bounds.steps} steps; this sampler may take {_figure(sampling.steps)}."
+                f"{_advice(unknown.get((sampling.node_id, sampling.input)), 'Use fewer steps.')}"
+            )
+            yield _error(pointer, sampling.node_id, sampling.input, "too_many_steps", message)
+    work = bounded(sum(sampling.pixel_steps for sampling in size.samplings))
+    if bounds.pixel_steps is not None and work > bounds.pixel_steps:
+        largest = max(size.samplings, key=lambda sampling: sampling.pixel_steps)
+        message = (
+            f"Your tier allows {bounds.pixel_steps} pixels times steps in a workflow; this one may need "
+            f"{_figure(work)}, of which {_figure(largest.pixel_steps)} at node {largest.node_id}."
+            f"{_advice(next(iter(size.unknown), None), 'Use fewer steps, fewer images or smaller ones.')}"
+        )
+        yield _error(pointer, largest.node_id, largest.input, "too_much_work", message)
+
+
+def _too_large(
+    size: GraphSize, most: int, unknown: dict[tuple[str, str], UnknownNumber], pointer: str
+) -> Iterator[FieldError]:
+    """The first nodes on every path that give too much; those after them only pass it on."""
+    large = {node_id for node_id in size.graph if _pixels(size, node_id) > most}
+    for node_id in size.graph if large else ():
+        node = size.graph[node_id]
+        if node_id not in large or any(is_link(value) and value[0] in large for value in node.inputs.values()):
+            continue
+        made = size.of(node_id)
+        name = next((key for key in node.inputs if (node_id, key) in unknown), None) or next(
+            (key for key in node.inputs if key.rpartition(".")[2] in (*COUNTS, *WIDTHS, *HEIGHTS)), None
+        )
+        message = (
+            f"Your tier allows {most} pixels in all images of a node; this one may make {_figure(made.total)} of "
+            f"{_figure(made.width)} x {_figure(made.height)}."
+            f"{_advice(unknown.get((node_id, name or '')), 'Use fewer images or smaller ones.')}"
+        )
+        yield _error(pointer, node_id, name, "graph_too_large", message)
+
+
+def _pixels(size: GraphSize, node_id: str) -> int:
+    made = size.of(node_id)
+    return made.pixels * made.total
+
+
+def _by_link(one: UnknownNumber, pointer: str) -> FieldError:
+    message = (
+        f"{one.input} decides how many images are made, and what this link gives is known only when the job runs. "
+        "Use a number here."
+    )
+    return _error(pointer, one.node_id, one.input, "size_by_link", message)
+
+
+def _advice(unknown: UnknownNumber | None, otherwise: str) -> str:
+    if unknown is None:
+        return f" {otherwise}"
+    return f" {unknown.input} comes by a link, so it is taken as {unknown.assumed:g}: use a number here."
+
+
+def _figure(value: int) -> str:
+    return "more than 10^15" if value > 10**15 else str(value)
+
+
+def _error(pointer: str, node_id: str, name: str | None, code: str, message: str) -> FieldError:
+    where = f"{pointer}/{node_id}" if name is None else f"{pointer}/{node_id}/inputs/{name}"
+    return FieldError(pointer=where, code=code, message=message, node_id=node_id, input=name)

@@ -1,0 +1,110 @@
+"""Stock classes that make new images, frames or latents, bounded. A latent has the size of what it decodes to."""
+
+from math import ceil
+
+from contracts.graph_size.node import MAX_BATCH, MAX_LENGTH, MAX_SIDE, NodeInputs, Outputs, Rule
+from contracts.graph_size.size import MOVING, NOTHING, SOUND, STILL, Size, bounded, images
+from contracts.workflow import is_link
+
+REFERENCE_FRAMES = 8  # that a reference adds to the frames of a video
+VIDEO = (480, 270, 64)  # width, height and frames of a video from a file, of which nothing is known
+DATASET = (1024, 1024, 64)  # width, height and number of pictures from a folder
+
+
+def width_of(node: NodeInputs, name: str = "width", absent: float = 1024) -> float:
+    """The largest width that an input sets."""
+    return node.number(name, absent, MAX_SIDE)
+
+
+def height_of(node: NodeInputs, name: str = "height", absent: float = 1024) -> float:
+    """The largest height that an input sets."""
+    return node.number(name, absent, MAX_SIDE)
+
+
+def batch(node: NodeInputs) -> float:
+    """The largest ``batch_size``."""
+    return max(node.number("batch_size", 1, MAX_BATCH, counts=True), 1)
+
+
+def stills(node: NodeInputs) -> Outputs:
+    """Images of one size."""
+    return node.made(width_of(node), height_of(node), batch(node))
+
+
+def video(frames: str = "length", absent: int = 81) -> Rule:
+    """A new latent of a video: frames times batch."""
+
+    def rule(node: NodeInputs) -> Outputs:
+        count = max(node.number(frames, absent, MAX_LENGTH, counts=True), 1)
+        has_reference = any("ref" in name and is_link(value) for name, value in node.raw.items())
+        size = node.one("video_latent")
+        width, height = width_of(node, absent=size.width or 1024), height_of(node, absent=size.height or 1024)
+        return node.made(width, height, (count + REFERENCE_FRAMES * has_reference) * batch(node), MOVING)
+
+    return rule
+
+
+def video_second(node: NodeInputs) -> Outputs:
+    """Frames as images, not as a latent."""
+    made = video("frames", 1)(node)
+    return made.as_medium(STILL) if isinstance(made, Size) else made
+
+
+def layers(node: NodeInputs) -> Outputs:
+    """A picture and its layers."""
+    layers = node.number("layers", 3, MAX_LENGTH, counts=True)
+    return node.made(width_of(node), height_of(node), (layers + 1) * batch(node))
+
+
+def sound(node: NodeInputs) -> Outputs:
+    """A latent of sound: a hostile graph may still decode it as pictures, so it has a size."""
+    seconds = node.number("seconds", 120, 1000)
+    frames = node.number("frames_number", 0, 1000)
+    return node.made(100 * max(seconds, frames), 128, batch(node), SOUND)
+
+
+def unknown_video(node: NodeInputs) -> Outputs:
+    """A video from a file."""
+    width, height, frames = VIDEO
+    return node.made(width, height, frames, MOVING)
+
+
+def unknown_folder(_: NodeInputs) -> Outputs:
+    """Pictures from a folder, and a text for each."""
+    width, height, count = DATASET
+    made = images(width, height, 1, items=count)
+    return made, NOTHING._replace(items=count)
+
+
+def keyframes(node: NodeInputs) -> Outputs:
+    """Segments of a video, as a list."""
+    segments = node.number("num_segments", 1, 100, counts=True)
+    frames = max(node.number("segment_length", 149, 10_000, counts=True), 1)
+    return node.media._replace(
+        batch=bounded(frames), items=bounded(max(segments, 1) * node.runs), total=bounded(frames * segments * node.runs)
+    )
+
+
+def square(name: str) -> Rule:
+    """One picture as high as wide, by one input."""
+
+    def rule(node: NodeInputs) -> Outputs:
+        side = node.number(name, 1024, 8192)
+        return node.made(side, side, 1)
+
+    return rule
+
+
+def grid(node: NodeInputs) -> Outputs:
+    """All images that come in, as one picture of cells."""
+    columns = max(node.number("columns", 4, 20), 1)
+    padding = node.number("padding", 4, 50)
+    rows = ceil(max(node.media.total, 1) / max(node.interval("columns")[0], 1))
+    width = columns * (node.number("cell_width", 256, 2048) + padding)
+    return images(width, rows * (node.number("cell_height", 256, 2048) + padding))
+
+
+def merged_tiles(node: NodeInputs) -> Outputs:
+    """One picture from tiles, in a size that inputs set."""
+    width, height = (node.number(name, 1024, 2 * MAX_SIDE) for name in ("final_width", "final_height"))
+    return images(width, height, max(node.media.batch, 1))

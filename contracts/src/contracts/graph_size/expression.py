@@ -1,0 +1,103 @@
+"""Bounds of the arithmetic that ``ComfyMathExpression`` computes."""
+
+import ast
+from collections.abc import Callable, Mapping
+from math import ceil, floor, inf, isfinite
+
+MAX_CHARACTERS = 200  # what people write has tens; a longer one counts as unknown
+Interval = tuple[float, float]
+UNKNOWN: Interval = (-inf, inf)
+
+
+def bounds(expression: str, names: Mapping[str, Interval]) -> Interval:
+    """The least and the greatest value that an expression can have; ``UNKNOWN`` where that is not simple to say."""
+    if len(expression) > MAX_CHARACTERS:
+        return UNKNOWN
+    try:
+        tree = ast.parse(expression.strip(), mode="eval")
+        low, high = _bounds(tree.body, names)
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
+        return UNKNOWN
+    return (low, high) if isfinite(high) else UNKNOWN
+
+
+def _bounds(node: ast.AST, names: Mapping[str, Interval]) -> Interval:
+    found = UNKNOWN
+    match node:
+        case ast.Constant(value=bool() | int() | float() as value):
+            found = float(value), float(value)
+        case ast.Name(id=name):
+            found = names.get(name, UNKNOWN)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            low, high = _bounds(operand, names)
+            found = -high, -low
+        case ast.BinOp(left=left, op=operator, right=right):
+            found = _arithmetic(operator, _bounds(left, names), _bounds(right, names))
+        case ast.IfExp(body=body, orelse=other):
+            (low, high), (other_low, other_high) = _bounds(body, names), _bounds(other, names)
+            found = min(low, other_low), max(high, other_high)
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
+            found = _call(name, [_bounds(one, names) for one in args])
+    return found
+
+
+def _arithmetic(operator: ast.operator, left: Interval, right: Interval) -> Interval:
+    compute = _OPERATORS.get(type(operator))
+    if compute is None or not all(map(isfinite, (*left, *right))):
+        return UNKNOWN
+    return compute(left, right)
+
+
+def _add(left: Interval, right: Interval) -> Interval:
+    return left[0] + right[0], left[1] + right[1]
+
+
+def _subtract(left: Interval, right: Interval) -> Interval:
+    return left[0] - right[1], left[1] - right[0]
+
+
+def _multiply(left: Interval, right: Interval) -> Interval:
+    corners = [one * other for one in left for other in right]
+    return min(corners), max(corners)
+
+
+def _divide(left: Interval, right: Interval) -> Interval:
+    if right[0] <= 0 <= right[1]:
+        return UNKNOWN
+    corners = [one / other for one in left for other in right]
+    return min(corners), max(corners)
+
+
+def _floor_divide(left: Interval, right: Interval) -> Interval:
+    low, high = _divide(left, right)
+    return (floor(low), floor(high)) if isfinite(high) else UNKNOWN
+
+
+def _remainder(_left: Interval, right: Interval) -> Interval:
+    return (0.0, right[1]) if right[0] > 0 else UNKNOWN
+
+
+_OPERATORS: dict[type[ast.operator], Callable[[Interval, Interval], Interval]] = {
+    ast.Add: _add,
+    ast.Sub: _subtract,
+    ast.Mult: _multiply,
+    ast.Div: _divide,
+    ast.FloorDiv: _floor_divide,
+    ast.Mod: _remainder,
+}
+
+
+def _call(name: str, args: list[Interval]) -> Interval:
+    if not args:
+        return UNKNOWN
+    low, high = args[0]
+    match name, len(args):
+        case "min", count if count > 1:
+            return min(one[0] for one in args), min(one[1] for one in args)
+        case "max", count if count > 1:
+            return max(one[0] for one in args), max(one[1] for one in args)
+        case (("round" | "ceil" | "floor" | "int"), 1) if isfinite(low) and isfinite(high):
+            return floor(low), floor(high) if name == "floor" else ceil(high)
+        case "abs", 1:
+            return 0.0, max(abs(low), abs(high))
+    return UNKNOWN

@@ -1,0 +1,184 @@
+"""What counts against a daily image quota. The same rule reserves at submit and settles at the end.
+
+A still image is 1. An animation or a video is 1 for every ``frames_per_image`` frames, rounded up. A latent is as much
+as the images, or the video, that it holds. Audio, text and 3D are 0. What is previewed beside what is saved is free:
+the larger of both counts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from math import ceil
+
+from contracts.catalog import ClassSpec
+from contracts.graph_size.analysis import GraphSize
+from contracts.graph_size.node import UnknownNumber
+from contracts.graph_size.size import MOVING, NOTHING, SOUND, Size, spread
+from contracts.workflow import Graph, GraphNode, is_link
+
+FRAMES_PER_IMAGE = 16
+MOST_RESERVED = 100_000  # of one job; no node can give so many
+
+
+class Keeps(Enum):
+    """What an output node keeps of what comes in."""
+
+    STILLS = auto()
+    VIDEO = auto()
+    LATENTS = auto()
+    NOTHING_COUNTED = auto()
+
+
+_STOCK: dict[str, Keeps] = {
+    **dict.fromkeys(
+        ("SaveImage", "SaveImageAdvanced", "PreviewImage", "MaskPreview", "ImageCompare", "SaveSVGNode"), Keeps.STILLS
+    ),
+    **dict.fromkeys(("SaveImageDataSetToFolder", "SaveImageTextDataSetToFolder", "LossGraphNode"), Keeps.STILLS),
+    **dict.fromkeys(("SaveAnimatedWEBP", "SaveAnimatedPNG", "SaveVideo", "SaveWEBM", "SAM3_TrackPreview"), Keeps.VIDEO),
+    **dict.fromkeys(("SaveLatent", "SaveTrainingDataset"), Keeps.LATENTS),
+    **dict.fromkeys(
+        (
+            "SaveAudio", "SaveAudioMP3", "SaveAudioOpus", "SaveAudioAdvanced", "PreviewAudio", "SaveText", "PreviewAny",
+            "SaveGLB", "Save3DAdvanced", "Preview3D", "Preview3DAdvanced", "Preview3DAnimation", "SaveGaussianSplat",
+            "SavePointCloud", "PreviewGaussianSplat", "PreviewPointCloud", "SaveLoRA", "SaveLoRANode", "LoraSave",
+            "ModelSave", "CheckpointSave", "ImageOnlyCheckpointSave", "CLIPSave", "VAESave", "CreateBoundingBoxes",
+            "ImageCompositor",
+        ),
+        Keeps.NOTHING_COUNTED,
+    ),
+}  # fmt: skip
+_PREVIEWS = frozenset({"MaskPreview", "ImageCompare", "SAM3_TrackPreview"})
+_COMPARES_BOTH = frozenset({"ImageCompare"})
+_VIDEO_WORDS, _VIDEO_INPUTS = ("video", "webm", "gif", "animat"), frozenset({"fps", "frame_rate"})
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the outputs of one node cost.
+
+    Attributes:
+        files: stored at most, those that count.
+        each: images that each of them counts as.
+        previewed: shown, not saved.
+    """
+
+    files: int
+    each: int
+    previewed: bool
+
+    @property
+    def total(self) -> int:
+        """Of all its files."""
+        return self.files * self.each
+
+
+FREE = Cost(0, 0, previewed=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What a graph will cost.
+
+    Attributes:
+        images: at most, and at most ``MOST_RESERVED``.
+        unknown: numbers by links that made it a guess.
+    """
+
+    images: int
+    unknown: tuple[UnknownNumber, ...]
+
+
+def reserve(size: GraphSize, frames_per_image: int = FRAMES_PER_IMAGE) -> Reservation:
+    """What to reserve for a graph."""
+    saved = previewed = 0
+    for node_id, node in size.graph.items():
+        if not _is_output(node, size.specs):
+            continue
+        cost = cost_of(size, node_id, frames_per_image)
+        if cost.previewed:
+            previewed += cost.total
+        else:
+            saved += cost.total
+    unknown = tuple(number for number in size.unknown if number.counts)
+    return Reservation(min(max(saved, previewed), MOST_RESERVED), unknown)
+
+
+def cost_of(size: GraphSize, node_id: str, frames_per_image: int = FRAMES_PER_IMAGE) -> Cost:
+    """What the files that a node keeps cost."""
+    node = size.graph[node_id]
+    seen = _incoming(size, node)
+    keeps = _STOCK.get(node.class_type) or _guessed(node, seen)
+    previewed = node.class_type in _PREVIEWS or node.class_type.startswith("Preview")
+    match keeps:
+        case Keeps.STILLS:
+            factor = 2 if node.class_type in _COMPARES_BOTH else 1
+            return Cost(max(seen.total, 1) * factor, 1, previewed)
+        case Keeps.VIDEO:
+            return Cost(seen.items, _moving(seen, frames_per_image), previewed)
+        case Keeps.LATENTS if seen.medium == SOUND:
+            return FREE
+        case Keeps.LATENTS if seen.medium == MOVING:
+            return Cost(seen.items, _moving(seen, frames_per_image), previewed)
+        case Keeps.LATENTS:
+            return Cost(seen.items, max(seen.batch, 1), previewed)
+        case Keeps.NOTHING_COUNTED:
+            return FREE
+
+
+def file_cost(size: GraphSize, node_id: str, frames_per_image: int, *, latent: bool) -> int:
+    """What one animation, video or latent of a node counts as; 1 of a node that is not in the graph."""
+    node = size.graph.get(node_id)
+    if node is None:
+        return 1
+    seen = _incoming(size, node)
+    if latent and seen.medium == SOUND:
+        return 0
+    return max(seen.batch, 1) if latent and seen.medium != MOVING else _moving(seen, frames_per_image)
+
+
+def keeps_video(graph: Graph, node_id: str) -> bool:
+    """Whether the pictures that a node keeps are animations."""
+    node = graph.get(node_id)
+    if node is None:
+        return False
+    keeps = _STOCK.get(node.class_type)
+    return keeps is Keeps.VIDEO or (keeps is None and _moves(node))
+
+
+def _moving(seen: Size, frames_per_image: int) -> int:
+    return max(ceil(seen.batch / frames_per_image), 1)
+
+
+def _incoming(size: GraphSize, node: GraphNode) -> Size:
+    """The images that come into an output node in all of its runs: the largest of its links."""
+    largest, runs = NOTHING, 1
+    for value in node.inputs.values():
+        if is_link(value):
+            found = size.outputs[value[0]]
+            one = found if isinstance(found, Size) else found[min(value[1], len(found) - 1)]
+            runs = max(runs, one.items)
+            if (one.total, one.medium) > (largest.total, largest.medium):
+                largest = one
+    return spread(largest, runs)
+
+
+def _is_output(node: GraphNode, specs: Mapping[str, ClassSpec]) -> bool:
+    if node.class_type in _STOCK:
+        return True
+    spec = specs.get(node.class_type)
+    return spec is not None and spec.output_node
+
+
+def _guessed(node: GraphNode, seen: Size) -> Keeps:
+    """What a custom class keeps, by its name and inputs."""
+    name = node.class_type.lower()
+    if not seen.is_media or "audio" in name:
+        return Keeps.NOTHING_COUNTED
+    if _moves(node):
+        return Keeps.VIDEO
+    return Keeps.LATENTS if "latent" in name else Keeps.STILLS
+
+
+def _moves(node: GraphNode) -> bool:
+    name = node.class_type.lower()
+    return any(word in name for word in _VIDEO_WORDS) or not _VIDEO_INPUTS.isdisjoint(node.inputs)

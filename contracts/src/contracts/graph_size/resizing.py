@@ -1,0 +1,189 @@
+"""Stock classes that change the size of images, bounded."""
+
+from collections.abc import Callable
+from math import sqrt
+
+from contracts.graph_size.empties import height_of, width_of
+from contracts.graph_size.node import MAX_SIDE, NodeInputs, Outputs, Rule
+from contracts.graph_size.size import Size, largest
+
+UPSCALE_MODEL = 4  # upscale models make pictures four times as wide, few eight times
+LATENT_UPSCALE_MODEL = 2
+MEGAPIXEL = 1024 * 1024
+KONTEXT = (1568, 1568, 1_100_000)  # the widest, the highest and the largest of FluxKontextImageScale
+KONTEXT_RATIO = 2.5
+
+
+def resized(node: NodeInputs) -> Outputs:
+    """To a width and a height; where one is 0 the other keeps the ratio."""
+    media, width, height = node.media, width_of(node), height_of(node)
+    low = min(node.interval("width")[0], node.interval("height")[0])
+    if width <= 0 and height <= 0:
+        return media
+    if low > 0:
+        return media.resized(width, height, ratio=node.ratio("width", "height"))
+    return media.resized(max(width, height * media.ratio), max(height, width * media.ratio), ratio=media.ratio)
+
+
+def scaled_by(name: str) -> Rule:
+    """Both sides multiplied by an input."""
+
+    def rule(node: NodeInputs) -> Outputs:
+        return node.media.scaled(node.number(name, 1, 8))
+
+    return rule
+
+
+def upscaled(factor: int) -> Rule:
+    """Both sides multiplied by what a model does."""
+
+    def rule(node: NodeInputs) -> Outputs:
+        return node.media.scaled(factor)
+
+    return rule
+
+
+def in_pixels(media: Size, pixels: float, step: float = 1) -> Size:
+    """To a number of pixels, each side rounded up to a step."""
+    long = sqrt(pixels * media.ratio) + step
+    short = sqrt(pixels) + step
+    return media.resized(long, long, pixels=min(pixels + step * (long + short), long * long), ratio=media.ratio)
+
+
+def total_pixels(node: NodeInputs) -> Outputs:
+    """To a number of megapixels, keeping the ratio."""
+    step = max(node.number("resolution_steps", 1, 256), 1)
+    return in_pixels(node.media, node.number("megapixels", 1, 16) * MEGAPIXEL, step)
+
+
+def longest(name: str, most: int = MAX_SIDE) -> Rule:
+    """Until the longer side is what an input says."""
+
+    def rule(node: NodeInputs) -> Outputs:
+        side = node.number(name, 1024, most)
+        return node.media.resized(side, side, ratio=node.media.ratio)
+
+    return rule
+
+
+def shortest(name: str, most: int = MAX_SIDE) -> Rule:
+    """Until the shorter side is what an input says."""
+
+    def rule(node: NodeInputs) -> Outputs:
+        side, media = node.number(name, 512, most), node.media
+        long = side * media.ratio
+        return media.resized(long, long, pixels=side * long, ratio=media.ratio)
+
+    return rule
+
+
+def kontext(node: NodeInputs) -> Outputs:
+    """To one of the sizes that Flux Kontext knows."""
+    width, height, pixels = KONTEXT
+    return node.media.resized(width, height, pixels=pixels, ratio=KONTEXT_RATIO)
+
+
+def to_size_or_ratio(node: NodeInputs, media: Size) -> Size:
+    """To a width and a height; where one is 0 the other keeps the ratio."""
+    width, height = width_of(node, absent=0), height_of(node, absent=0)
+    exact = min(node.interval("width")[0], node.interval("height")[0]) > 0 and min(width, height) > 0
+    if exact:
+        return media.resized(width, height, ratio=node.ratio("width", "height"))
+    return media.resized(max(width, height * media.ratio), max(height, width * media.ratio), ratio=media.ratio)
+
+
+def to_longer(node: NodeInputs, media: Size) -> Size:
+    """Until the longer side has a size."""
+    side = node.number("longer_size", 512, MAX_SIDE)
+    return media.resized(side, side, ratio=media.ratio)
+
+
+def to_shorter(node: NodeInputs, media: Size) -> Size:
+    """Until the shorter side has a size."""
+    side = node.number("shorter_size", 512, MAX_SIDE)
+    long = side * media.ratio
+    return media.resized(long, long, pixels=side * long, ratio=media.ratio)
+
+
+def to_multiple(node: NodeInputs, media: Size) -> Size:
+    """To the next multiple of a number."""
+    step = node.number("multiple", 8, MAX_SIDE)
+    return media.resized(media.width + step, media.height + step, ratio=media.ratio + step)
+
+
+def to_match(node: NodeInputs, media: Size) -> Size:
+    """To the size of another picture."""
+    match = node.one("match")
+    return media.resized(match.width, match.height, pixels=match.pixels, ratio=match.ratio)
+
+
+WAYS: dict[str, Callable[[NodeInputs, Size], Size]] = {
+    "width": to_size_or_ratio,
+    "height": to_size_or_ratio,
+    "multiplier": lambda node, media: media.scaled(node.number("multiplier", 1, 8)),
+    "longer_size": to_longer,
+    "shorter_size": to_shorter,
+    "megapixels": lambda node, media: in_pixels(media, node.number("megapixels", 1, 16) * MEGAPIXEL),
+    "multiple": to_multiple,
+    "match": to_match,
+}
+"""How ResizeImageMaskNode resizes, by the input that says how far."""
+
+
+def resized_by_choice(node: NodeInputs) -> Outputs:
+    """The largest of all ways for which the graph has an input; the node takes one of them."""
+    media = node.one("input")
+    media = media if media.is_media else node.media
+    return largest([resize(node, media) for name, resize in WAYS.items() if node.key(name)] or [media])
+
+
+def padded(node: NodeInputs) -> Outputs:
+    """With margins on all sides."""
+    left, top, right, bottom = (node.number(name, 0, MAX_SIDE) for name in ("left", "top", "right", "bottom"))
+    media = node.media
+    width, height = media.width + left + right, media.height + top + bottom
+    return media.resized(width, height, ratio=max(width, height))
+
+
+def boxed(width: str, height: str) -> Rule:
+    """To exactly this size."""
+
+    def rule(node: NodeInputs) -> Outputs:
+        return node.media.resized(width_of(node, width), height_of(node, height), ratio=node.ratio(width, height))
+
+    return rule
+
+
+def cropped(node: NodeInputs) -> Outputs:
+    """No larger than what comes in. A number that nobody knows then changes nothing."""
+    media = node.one("image", "images", "samples", "mask")
+    media = media if media.is_media else node.media
+    width, height = node.interval("width")[1], node.interval("height")[1]
+    width, height = min(media.width, max(width, 1)), min(media.height, max(height, 1))
+    return media.resized(width, height, ratio=max(width, height, 1))  # at an edge, one pixel may be left of a side
+
+
+def stitched(node: NodeInputs) -> Outputs:
+    """Two pictures beside or below each other."""
+    first, second = node.one("image1"), node.one("image2")
+    space = node.number("spacing_width", 0, 1024)
+    if not second.is_media or not first.is_media:
+        return node.media
+    if node.literal("match_image_size") is False:
+        across: tuple[float, float] = (second.width, max(first.height, second.height))
+        down: tuple[float, float] = (max(first.width, second.width), second.height)
+    else:
+        across = first.height * second.ratio, first.height
+        down = first.width, first.width * second.ratio
+    ratio = first.ratio + second.ratio + space
+    beside = node.media.resized(first.width + across[0] + space, across[1], ratio=ratio)
+    below = node.media.resized(down[0], first.height + down[1] + space, ratio=ratio)
+    direction = node.literal("direction")
+    return {"left": beside, "right": beside, "up": below, "down": below}.get(
+        direction if isinstance(direction, str) else "", largest((beside, below))
+    )
+
+
+def super_resolution(node: NodeInputs) -> Outputs:
+    """Both sides multiplied by ``scale_ratio``."""
+    return node.media.scaled(max(node.number("scale_ratio", 4, 10), 1))

@@ -1,0 +1,125 @@
+"""Upper bounds of what one output of a node carries.
+
+Every part of a ``Size`` grows with what it bounds, so the bound of "one of these" is the largest of each part.
+"""
+
+from collections.abc import Iterable
+from math import ceil, inf
+from typing import NamedTuple
+
+MOST = 2**53  # every bound stops growing here: what is so large is refused wherever there is a limit
+
+NO_MEDIUM, SOUND, MOVING, STILL = range(4)
+
+
+class Size(NamedTuple):
+    """Upper bounds of one output.
+
+    Attributes:
+        width, height: of one image or frame, pixels; of a latent, those of the images that it decodes to.
+        pixels: of one image or frame; at most ``width * height``.
+        ratio: of the longer to the shorter side.
+        batch: images or frames in one batch.
+        items: elements of the list, where a node gives a list: every later node runs once for each.
+        total: images or frames in all elements of the list.
+        high, minus_low: a number is from ``-minus_low`` to ``high``; both infinite where nobody can know.
+        text: UTF-8 bytes of one text.
+        steps: of one list of sigmas.
+        medium: ``STILL`` if it may be stills, else ``MOVING`` for frames of one video, ``SOUND``, or ``NO_MEDIUM``.
+    """
+
+    width: int = 0
+    height: int = 0
+    pixels: int = 0
+    ratio: float = 1.0
+    batch: int = 0
+    items: int = 1
+    total: int = 0
+    high: float = inf
+    minus_low: float = inf
+    text: int = 0
+    steps: int = 0
+    medium: int = NO_MEDIUM
+
+    @property
+    def is_media(self) -> bool:
+        """Whether it carries images, frames or a latent of them."""
+        return self.batch > 0
+
+    def resized(
+        self, width: float, height: float, *, pixels: float | None = None, ratio: float | None = None
+    ) -> "Size":
+        """The same images in another size."""
+        width, height = bounded(width), bounded(height)
+        area = bounded(width * height if pixels is None else min(pixels, width * height))
+        return self._replace(width=width, height=height, pixels=area, ratio=_ratio(width, height, ratio))
+
+    def scaled(self, factor: float) -> "Size":
+        """The same images with both sides multiplied."""
+        return self.resized(
+            self.width * factor,
+            self.height * factor,
+            pixels=self.pixels * factor * factor + (self.width + self.height) * factor + 1,  # sides are rounded
+            ratio=self.ratio,
+        )
+
+    def times(self, factor: float) -> "Size":
+        """So many times as many images."""
+        return self._replace(batch=bounded(self.batch * factor), total=bounded(self.total * factor))
+
+    def limited(self, count: int) -> "Size":
+        """At most so many images in each batch."""
+        return self._replace(batch=min(self.batch, count), total=min(self.total, bounded(count * self.items)))
+
+    def as_medium(self, medium: int) -> "Size":
+        """The same as another medium."""
+        return self._replace(medium=medium)
+
+
+NOTHING = Size()
+
+
+def bounded(value: float) -> int:
+    """The bound as a whole number from 0 to ``MOST``."""
+    return MOST if value >= MOST or value != value else ceil(max(value, 0))  # noqa: PLR0124 - NaN
+
+
+def number(high: float, low: float | None = None, *, items: int = 1) -> Size:
+    """Some number up to ``high``."""
+    return NOTHING._replace(high=high, minus_low=-(high if low is None else low), items=items)
+
+
+def text(size: float, *, items: int = 1) -> Size:
+    """Some text of up to ``size`` bytes."""
+    return NOTHING._replace(text=bounded(size), items=items)
+
+
+def images(
+    width: float, height: float, batch: float = 1, *, items: int = 1, medium: int = STILL, ratio: float | None = None
+) -> Size:
+    """A new batch of images of one size in each element of a list."""
+    in_each = bounded(max(batch, 1))
+    whole = NOTHING._replace(batch=in_each, items=items, total=bounded(in_each * items), medium=medium)
+    return whole.resized(max(width, 1), max(height, 1), ratio=ratio)
+
+
+def largest(sizes: Iterable[Size]) -> Size:
+    """The bound of any one of these."""
+    each = list(sizes)
+    if len(each) < 2:
+        return each[0] if each else NOTHING
+    return Size(*map(max, *each))
+
+
+def spread(size: Size, runs: int) -> Size:
+    """What a node sees of an input while it runs ``runs`` times: a shorter list repeats its last element."""
+    if size.items >= runs:
+        return size
+    return size._replace(items=runs, total=min(bounded(size.total + size.batch * (runs - size.items)), MOST))
+
+
+def _ratio(width: int, height: int, known: float | None) -> float:
+    if known is not None:
+        return known
+    short, long = sorted((max(width, 1), max(height, 1)))
+    return long / short

@@ -1,0 +1,170 @@
+"""What stock classes make of texts and numbers, bounded."""
+
+import re
+from collections.abc import Callable
+from math import inf, sqrt
+from string import Formatter
+
+from contracts.graph_size.expression import bounds
+from contracts.graph_size.node import NodeInputs, Outputs
+from contracts.graph_size.size import NOTHING, Size, bounded, largest, number, text
+
+LONGEST_CASE = 3  # bytes that one byte can become when letters change their case
+TOKEN_BYTES = 32  # of one token of a language model
+ESCAPED = 10  # bytes that one letter becomes in a repr
+NUMBER, PRINTED = 32, 4096  # bytes of a number as text, and of anything else
+LONGEST_TEMPLATE = 65_536  # characters
+WIDEST_RATIO = 21 / 9  # of the ratios that ResolutionSelector offers
+
+_DIGITS = re.compile(r"[0-9]+")
+
+
+def _passed(node: NodeInputs) -> Outputs:
+    return text(node.length(), items=node.runs)
+
+
+def _replaced(node: NodeInputs) -> Outputs:
+    """Each place where the text to find may be becomes the new one; an empty text is found between all letters."""
+    whole, new = node.length("string", "texts"), node.length("replace")
+    find = node.literal("find")
+    places = whole + 1 if not isinstance(find, str) or not find else whole // len(find.encode("utf-8", "replace"))
+    return text(whole + places * new, items=node.runs)
+
+
+def _replaced_by_pattern(node: NodeInputs) -> Outputs:
+    """A pattern may match between all letters, and what replaces it may repeat the match."""
+    whole, new = node.length("string"), node.length("replace")
+    literal = node.literal("replace")
+    repeats = literal.count("\\") if isinstance(literal, str) else new
+    return text(whole + (whole + 1) * (new + repeats * whole), items=node.runs)
+
+
+def _formatted(node: NodeInputs) -> Outputs:
+    """Each field may hold the longest value, and is padded as its format says."""
+    template = node.literal("f_string")
+    if not isinstance(template, str) or len(template) > LONGEST_TEMPLATE:
+        return text(inf, items=node.runs)  # may ask for any width
+    longest = max((_printed(size) for _, size in node.several("values.")), default=0)
+    if "!" in template:
+        longest *= ESCAPED
+    fields, padding = 0, 0.0
+    try:
+        for _, name, form, _ in Formatter().parse(template):
+            if name is not None:
+                fields += 1
+                padding += _widest(form or "") + (PRINTED if "." in name or "[" in name else 0)
+    except ValueError:
+        return NOTHING._replace(items=node.runs)  # the node refuses it, too
+    return text(node.length("f_string") + fields * longest + padding, items=node.runs)
+
+
+def _printed(size: Size) -> int:
+    """The bytes of a value as text: a text, a number, or anything else."""
+    return size.text or (NUMBER if size.high < inf else PRINTED)
+
+
+def _widest(form: str) -> float:
+    """The largest width or precision of a format; one that comes from a value may be any."""
+    return inf if "{" in form else max((float(digits[:20]) for digits in _DIGITS.findall(form)), default=0)
+
+
+def _recased(node: NodeInputs) -> Outputs:
+    return text(LONGEST_CASE * node.length(), items=node.runs)
+
+
+def _found(node: NodeInputs) -> Outputs:
+    return text(2 * node.length("string") + 2, items=node.runs)
+
+
+def _dumped(node: NodeInputs) -> Outputs:
+    return text(16 * node.joined.text + 4096, items=node.runs)
+
+
+def _generated(node: NodeInputs) -> Outputs:
+    return text(TOKEN_BYTES * node.number("max_length", 512, 32_768), items=node.runs)
+
+
+def _joined_list(node: NodeInputs) -> Outputs:
+    items = sum(size.items for size in node.links)
+    return text(max((size.text for size in node.links), default=0), items=bounded(max(items, 1)))
+
+
+def _number(node: NodeInputs) -> Outputs:
+    low, high = node.interval("value")
+    return number(high, low, items=node.runs) if high < inf else NOTHING._replace(items=node.runs)
+
+
+def _chosen(node: NodeInputs) -> Outputs:
+    """One of two inputs, whatever they are."""
+    return largest((node.value("on_false"), node.value("on_true")))._replace(items=node.runs)
+
+
+def _calculated(node: NodeInputs) -> Outputs:
+    expression = node.literal("expression")
+    if not isinstance(expression, str):
+        return NOTHING._replace(items=node.runs)
+    names = {name: (-size.minus_low, size.high) for name, size in node.several("values.")}
+    low, high = bounds(expression, names)
+    return number(high, low, items=node.runs)
+
+
+def _measured(node: NodeInputs) -> Outputs:
+    seen = node.media
+    return tuple(number(value, 1, items=node.runs) for value in (seen.width, seen.height, seen.batch))
+
+
+def _measured_text(node: NodeInputs) -> Outputs:
+    return number(node.length(), 0, items=node.runs)
+
+
+def _resolution(node: NodeInputs) -> Outputs:
+    pixels = node.number("megapixels", 1, 16) * 1024 * 1024
+    return number(sqrt(pixels * WIDEST_RATIO) + node.number("multiple", 8, 256), 1, items=node.runs)
+
+
+def _duration(node: NodeInputs) -> Outputs:
+    seconds = node.number("max_seconds", 20, 60)
+    frames = seconds * node.number("frame_rate", 25, 120) + 9
+    return number(frames, 0, items=node.runs), number(seconds, 0, items=node.runs)
+
+
+def _camera(node: NodeInputs) -> Outputs:
+    values = (node.number(name, 1, 16_384) for name in ("width", "height", "length"))
+    return NOTHING, *(number(value, 1, items=node.runs) for value in values)
+
+
+def _tracks(node: NodeInputs) -> Outputs:
+    return NOTHING, number(node.number("num_frames", 81, 1024), 0, items=node.runs)
+
+
+def _song(node: NodeInputs) -> Outputs:
+    return NOTHING, number(node.number("max_duration", 120, 360), 0, items=node.runs)
+
+
+RULES: dict[str, Callable[[NodeInputs], Outputs]] = {
+    **dict.fromkeys(("PrimitiveInt", "PrimitiveFloat", "PrimitiveBoolean", "ComfyNumberConvert"), _number),
+    **dict.fromkeys(
+        (
+            "PrimitiveString", "PrimitiveStringMultiline", "StringConcatenate", "StringSubstring", "StringTrim",
+            "JsonExtractString", "AddTextPrefix", "AddTextSuffix", "StripWhitespace", "TruncateText", "SaveText",
+        ),
+        _passed,
+    ),
+    **dict.fromkeys(("CaseConverter", "TextToLowercase", "TextToUppercase"), _recased),
+    **dict.fromkeys(("StringReplace", "ReplaceText"), _replaced),
+    **dict.fromkeys(("TextGenerate", "TextGenerateLTX2Prompt"), _generated),
+    **dict.fromkeys(("ConvertArrayToString", "ConvertDictionaryToString"), _dumped),
+    "ComfySwitchNode": _chosen,
+    "RegexReplace": _replaced_by_pattern,
+    "RegexExtract": _found,
+    "StringFormat": _formatted,
+    "MergeTextLists": _joined_list,
+    "ComfyMathExpression": _calculated,
+    "GetImageSize": _measured,
+    "StringLength": _measured_text,
+    "ResolutionSelector": _resolution,
+    "LTXVDurationPredictor": _duration,
+    "WanCameraEmbedding": _camera,
+    "GenerateTracks": _tracks,
+    "MiniMaxMusic3TextEncode": _song,
+}  # fmt: skip

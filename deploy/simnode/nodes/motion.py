@@ -1,0 +1,90 @@
+"""Latents of videos, and videos saved as files that have a WebM's name and first bytes but no pictures."""
+
+import json
+
+from simnode.folders import save_target
+from simnode.node_class import (
+    MAX_RESOLUTION,
+    Call,
+    Field,
+    NodeClass,
+    Result,
+    hidden_metadata,
+    in_thread,
+    instantly,
+    socket,
+)
+from simnode.nodes.saving import file_entry
+from simnode.values import Latent, check_extent
+
+EBML = bytes.fromhex("1a45dfa3")  # how every WebM begins
+COMPRESSION = 4  # frames in one frame of the latent, after the first
+
+
+def _empty_video(call: Call) -> Result:
+    width, height = call["width"] // 16 * 16, call["height"] // 16 * 16
+    frames = (call["length"] - 1) // COMPRESSION * COMPRESSION + 1
+    check_extent(width * height * frames * call["batch_size"] // 16)
+    return Result((Latent(width, height, frames * call["batch_size"]),))
+
+
+def _save_webm(call: Call) -> Result:
+    images = call["images"]
+    target = save_target(call["filename_prefix"], call.shelf.folders.root / "output", *images[0].size)
+    name = target.name(0, "_.webm")
+    told = {"prompt": call.prompt, "frames": len(images), "fps": call["fps"], "codec": call["codec"]}
+    (target.folder / name).write_bytes(EBML + json.dumps(told).encode())
+    return Result((images,), {"images": [file_entry(target, name, "output")], "animated": [True]})
+
+
+def _size(name: str, default: int) -> Field:
+    return Field(name, "INT", {"default": default, "min": 16, "max": MAX_RESOLUTION, "step": 16})
+
+
+CLASSES = (
+    NodeClass(
+        name="EmptyHunyuanLatentVideo",
+        run=instantly(_empty_video),
+        inputs=(
+            _size("width", 848),
+            _size("height", 480),
+            Field("length", "INT", {"default": 25, "min": 1, "max": MAX_RESOLUTION, "step": 4}),
+            Field("batch_size", "INT", {"default": 1, "min": 1, "max": 4096}),
+        ),
+        outputs=("LATENT",),
+        category="model/latent/hunyuan video",
+        module="comfy_extras.nodes_hunyuan",
+        display_name="Empty HunyuanVideo 1.0 Latent",
+        schema_v3=True,
+    ),
+    NodeClass(
+        name="SaveWEBM",
+        run=in_thread(_save_webm),
+        inputs=(
+            socket("images", "IMAGE"),
+            Field("filename_prefix", "STRING", {"default": "ComfyUI"}),
+            Field("codec", ("vp9", "av1")),
+            Field("fps", "FLOAT", {"default": 24.0, "min": 0.01, "max": 1000.0, "step": 0.01}),
+            Field("crf", "FLOAT", {"default": 32.0, "min": 0, "max": 63.0, "step": 1}),
+            *hidden_metadata(),
+        ),
+        outputs=("IMAGE",),
+        output_names=("images",),
+        output_node=True,
+        category="video",
+        module="comfy_extras.nodes_video",
+        display_name="Save WEBM",
+        search_aliases=("export webm",),
+        schema_v3=True,
+    ),
+    NodeClass(
+        name="PrimitiveInt",
+        run=instantly(lambda call: Result((call["value"],))),
+        inputs=(Field("value", "INT", {"min": -(2**63 - 1), "max": 2**63 - 1, "control_after_generate": "fixed"}),),
+        outputs=("INT",),
+        category="utilities/primitive",
+        module="comfy_extras.nodes_primitive",
+        display_name="Int",
+        schema_v3=True,
+    ),
+)

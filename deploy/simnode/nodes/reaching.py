@@ -1,0 +1,167 @@
+"""Stock classes that reach beyond their job: they read folders, write models, call services, run patterns."""
+
+import re
+import struct
+from pathlib import Path
+
+from PIL import Image
+
+from simnode.folders import is_inside, save_target
+from simnode.node_class import Call, Field, NodeClass, Result, hidden_metadata, in_thread, instantly, socket
+from simnode.shelf import Shelf
+
+MATCHED = "COMFY_MATCHTYPE_V3"  # a type that is that of its links
+PICTURES = {".png", ".jpg", ".jpeg", ".webp"}
+DATASETS = "comfy_extras.nodes_dataset"
+
+
+def _inside(base: Path, name: str) -> Path:
+    path = base / name
+    if not is_inside(path, base):
+        raise ValueError(f"Invalid folder: {name}")
+    return path
+
+
+def _load_folder(call: Call) -> Result:
+    folder = _inside(call.shelf.folders.root / "input", str(call["folder"]))
+    images = [Image.open(path).convert("RGB") for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURES]
+    return Result((images,))
+
+
+def _save_folder(call: Call) -> Result:
+    folder = _inside(call.shelf.folders.root / "output", str(call["folder_name"]))
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, image in enumerate(call["images"]):
+        image.save(folder / f"{call['filename_prefix']}_{index:05}.png")
+    return Result()
+
+
+def _save_checkpoint(call: Call) -> Result:
+    target = save_target(str(call["filename_prefix"]), call.shelf.folders.root / "output")
+    (target.folder / target.name(0, "_.safetensors")).write_bytes(_no_tensors())
+    return Result()
+
+
+def _save_lora(call: Call) -> Result:
+    target = save_target(str(call["prefix"]), call.shelf.folders.root / "output")
+    (target.folder / target.name(0, "_.safetensors")).write_bytes(_no_tensors())
+    return Result()
+
+
+def _no_tensors() -> bytes:
+    return struct.pack("<Q", 2) + b"{}"
+
+
+def _switch(call: Call) -> Result:
+    return Result((call["on_true"] if call["switch"] else call["on_false"],))
+
+
+def _match(call: Call) -> Result:
+    flags = re.IGNORECASE if call["case_insensitive"] else 0
+    return Result((bool(re.search(str(call["regex_pattern"]), str(call["string"]), flags)),))
+
+
+def _chat(call: Call) -> Result:
+    raise Exception(f"Unauthorized: Please login first to use this node. ({call.node_id})")  # noqa: TRY002 - as ComfyUI
+
+
+CLASSES = (
+    NodeClass(
+        name="ComfySwitchNode",
+        run=instantly(_switch),
+        inputs=(Field("switch", "BOOLEAN"), socket("on_false", MATCHED), socket("on_true", MATCHED)),
+        outputs=(MATCHED,),
+        output_names=("output",),
+        category="utilities/logic",
+        module="comfy_extras.nodes_logic",
+        display_name="If/Else Switch",
+        schema_v3=True,
+    ),
+    NodeClass(
+        name="RegexMatch",
+        run=instantly(_match),
+        inputs=(
+            Field("string", "STRING", {"multiline": True}),
+            Field("regex_pattern", "STRING", {"multiline": True}),
+            Field("case_insensitive", "BOOLEAN", {"default": True}),
+        ),
+        outputs=("BOOLEAN",),
+        output_names=("matches",),
+        category="text",
+        module="comfy_extras.nodes_string",
+        display_name="Match Text",
+        schema_v3=True,
+    ),
+    NodeClass(
+        name="LoadImageDataSetFromFolder",
+        run=in_thread(_load_folder),
+        inputs=(Field("folder", Shelf.input_folders, {"tooltip": "The folder to load images from."}),),
+        outputs=("IMAGE",),
+        output_names=("images",),
+        category="image",
+        module=DATASETS,
+        display_name="Load Image (from Folder)",
+        schema_v3=True,
+    ),
+    NodeClass(
+        name="SaveImageDataSetToFolder",
+        run=in_thread(_save_folder),
+        inputs=(
+            socket("images", "IMAGE", "List of images to save."),
+            Field("folder_name", "STRING", {"default": "dataset", "multiline": False}),
+            Field("filename_prefix", "STRING", {"default": "image", "multiline": False}),
+            Field("mode", ("overwrite", "increment"), {"default": "overwrite"}),
+            *hidden_metadata(),
+        ),
+        output_node=True,
+        category="image",
+        module=DATASETS,
+        display_name="Save Image (to Folder) (DEPRECATED)",
+        schema_v3=True,
+    ),
+    NodeClass(
+        name="CheckpointSave",
+        run=in_thread(_save_checkpoint),
+        inputs=(
+            socket("model", "MODEL"),
+            socket("clip", "CLIP"),
+            socket("vae", "VAE"),
+            Field("filename_prefix", "STRING", {"default": "checkpoints/ComfyUI"}),
+            *hidden_metadata(),
+        ),
+        output_node=True,
+        category="model/merging",
+        module="comfy_extras.nodes_model_merging",
+        display_name="Save Checkpoint",
+    ),
+    NodeClass(
+        name="SaveLoRA",
+        run=in_thread(_save_lora),
+        inputs=(
+            socket("lora", "LORA_MODEL"),
+            Field("prefix", "STRING", {"default": "loras/ComfyUI_trained_lora", "multiline": False}),
+            Field("steps", "INT", {}, "optional"),
+            *hidden_metadata(),
+        ),
+        output_node=True,
+        category="model/training",
+        module="comfy_extras.nodes_train",
+        display_name="Save LoRA Weights",
+        schema_v3=True,
+    ),
+    NodeClass(
+        name="OpenAIChatNode",
+        run=instantly(_chat),
+        inputs=(
+            Field("prompt", "STRING", {"default": "", "multiline": True}),
+            Field("persist_context", "BOOLEAN", {"default": True}),
+            Field("model", ("gpt-5", "o1"), {"tooltip": "The model used to generate the response"}),
+            Field("images", "IMAGE", {}, "optional"),
+        ),
+        outputs=("STRING",),
+        category="api node/text/OpenAI",
+        module="comfy_api_nodes.nodes_openai",
+        display_name="OpenAI ChatGPT",
+        schema_v3=True,
+    ),
+)

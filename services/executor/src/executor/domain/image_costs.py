@@ -1,0 +1,84 @@
+"""How many images the outputs of an attempt count as, and how many of them may be stored."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from contracts.graph_size.analysis import GraphSize, measure
+from contracts.graph_size.images import file_cost, keeps_video
+from contracts.scheduler import JobWarning, OutputKind
+from contracts.workflow import is_whole, read_graph
+from executor.domain.harvest import Found
+
+LATENT_SUFFIX = ".latent"
+QUOTA_CODE = "quota.images_exceeded"
+
+
+class ImageCosts:
+    """What each output counts as, by the rule that its reservation was made by (``contracts.graph_size.images``)."""
+
+    def __init__(self, graph: Mapping[str, Any], frames_per_image: int) -> None:
+        read, errors = read_graph(graph)
+        self._size: GraphSize = measure({} if errors or not is_whole(read) else read)
+        self._frames_per_image = frames_per_image
+
+    def of(self, item: Found) -> int:
+        """The images that one output counts as."""
+        match item.kind:
+            case OutputKind.IMAGE if not keeps_video(self._size.graph, item.node_id):
+                return 1
+            case OutputKind.IMAGE | OutputKind.VIDEO:
+                return file_cost(self._size, item.node_id, self._frames_per_image, latent=False)
+            case OutputKind.FILE if item.filename.endswith(LATENT_SUFFIX):
+                return file_cost(self._size, item.node_id, self._frames_per_image, latent=True)
+        return 0
+
+
+class ImageAllowance:
+    """Which outputs may be stored. Saved and previewed images are counted apart; the larger sum counts.
+
+    Attributes:
+        images: that are reserved for the job.
+    """
+
+    def __init__(self, costs: ImageCosts, images: int) -> None:
+        self.images = images
+        self._costs = costs
+        self._admitted: set[Found] = set()
+        self._sums = {False: 0, True: 0}  # of saved and of previewed ones
+
+    @property
+    def used(self) -> int:
+        """What the admitted outputs count as."""
+        return max(self._sums.values())
+
+    def admit(self, item: Found) -> bool:
+        """Whether an output may be stored; if so, what it counts as is used."""
+        if item not in self._admitted:
+            cost = self._costs.of(item)
+            if cost and self._sums[item.temporary] + cost > self.images:
+                return False
+            self._sums[item.temporary] += cost
+            self._admitted.add(item)
+        return True
+
+    def needed(self, found: Iterable[Found]) -> int:
+        """What all of these count as; any other output is forgotten."""
+        whole = set(found)
+        self._admitted &= whole
+        self._sums = self._counted(self._admitted)
+        return max(self._counted(whole).values())
+
+    def _counted(self, items: Iterable[Found]) -> dict[bool, int]:
+        sums = {False: 0, True: 0}
+        for item in items:
+            sums[item.temporary] += self._costs.of(item)
+        return sums
+
+
+def not_stored(left_out: int, outputs: int) -> JobWarning:
+    """What the owner is told where the day's quota did not suffice."""
+    return JobWarning(
+        code=QUOTA_CODE,
+        message=f"{left_out} of {outputs} outputs were not stored: today's image quota is used up. "
+        "The day ends at 00:00 UTC.",
+    )

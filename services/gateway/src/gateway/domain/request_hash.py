@@ -1,0 +1,64 @@
+"""The hash by which submissions with the same idempotency key are compared."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import orjson
+
+from contracts.gateway import Submission
+
+
+def request_hash(submission: Submission, part_of: str) -> str:
+    """Of what was asked, not of what became of it: the seed that we drew must not make a repetition another request."""
+    asked = _asked(submission)
+    try:
+        written = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # an integer of more than 64 bits
+        written = json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(written + part_of.encode()).hexdigest()
+
+
+def request_hash_of_large(submission: Submission, part_of: str) -> tuple[str, int]:
+    """The same hash, and the bytes of what was asked as JSON.
+
+    Written piece by piece: no call into C takes the interpreter's lock for long.
+    """
+    asked = _asked(submission)
+    try:
+        digest, size = _digest_of(_written(asked))
+    except orjson.JSONEncodeError:
+        whole = json.JSONEncoder(sort_keys=True, separators=(",", ":")).iterencode(asked)
+        digest, size = _digest_of(text.encode() for text in whole)
+    digest.update(part_of.encode())
+    return digest.hexdigest(), size
+
+
+def _digest_of(pieces: Iterable[bytes]) -> tuple["hashlib._Hash", int]:
+    digest, size = hashlib.sha256(), 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+    return digest, size
+
+
+def _asked(submission: Submission) -> dict[str, Any]:
+    return {name: getattr(submission, name) for name in submission.model_fields_set}
+
+
+def _written(value: Any) -> Iterator[bytes]:
+    """The pieces of what orjson writes of a value with its keys sorted."""
+    if isinstance(value, dict) and value:
+        for number, key in enumerate(sorted(value)):
+            yield b"," if number else b"{"
+            yield orjson.dumps(key) + b":"
+            yield from _written(value[key])
+        yield b"}"
+    elif isinstance(value, list) and value:
+        for number, one in enumerate(value):
+            yield b"," if number else b"["
+            yield from _written(one)
+        yield b"]"
+    else:
+        yield orjson.dumps(value)

@@ -1,0 +1,36 @@
+"""Messages of executors that can never be handled."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from chassis.statement import Connection, Row, Statement
+
+_ADD = Statement("""
+INSERT INTO dead_letters (id, subject, request_id, node, tenant_id, job_id, code, reason, excerpt, size_bytes)
+VALUES (:id, :subject, :request_id, :node, :tenant_id, :job_id, :code, :reason, :excerpt, :size_bytes)
+""")
+_PAGE = Statement("""
+SELECT id, at, subject, request_id, node, tenant_id, job_id, code, reason, excerpt, size_bytes FROM dead_letters
+WHERE (CAST(:before AS uuid) IS NULL OR id < :before) AND (CAST(:node AS text) IS NULL OR node = :node)
+ORDER BY id DESC LIMIT :limit
+""")
+_PRUNE = Statement("""
+DELETE FROM dead_letters WHERE at < now() - make_interval(secs => :age_s)
+    OR id <= (SELECT id FROM dead_letters ORDER BY id DESC OFFSET :keep LIMIT 1)
+""")
+
+
+async def add(connection: Connection, **letter: Any) -> None:
+    """Keep one; the fields of its row but ``at``."""
+    await _ADD.run(connection, **letter)
+
+
+async def page(connection: Connection, *, limit: int, before: UUID | None, node: str | None) -> Sequence[Row]:
+    """Up to ``limit + 1``, newest first: ids rise with time."""
+    return await _PAGE.all(connection, limit=limit + 1, before=before, node=node)
+
+
+async def prune(connection: Connection, *, age_s: float, keep: int) -> None:
+    """Delete what is older than ``age_s`` seconds, and all but the newest ``keep``."""
+    await _PRUNE.run(connection, age_s=age_s, keep=keep)

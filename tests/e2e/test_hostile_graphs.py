@@ -1,0 +1,221 @@
+"""What a hostile graph cannot do to other tenants, seen from outside."""
+
+import asyncio
+import secrets
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import simulated_only
+from tests.kit.fleet import Fleet
+from tests.kit.pictures import flat_png
+from tests.kit.waiting import until
+
+pytestmark = simulated_only
+
+TEXT = {"class_type": "PrimitiveString", "inputs": {"value": "comfyfleet"}}
+PICTURE: dict[str, Any] = {
+    "class_type": "EmptyImage",
+    "inputs": {"width": 32, "height": 32, "batch_size": 1, "color": 255},
+}
+LOADER = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sim_xl.safetensors"}}
+
+
+def switched(value: str = "comfyfleet") -> dict[str, Any]:
+    text = {"class_type": "PrimitiveString", "inputs": {"value": value}}
+    inputs = {"switch": True, "on_true": ["text", 0], "on_false": ["text", 0]}
+    return {"text": text, "switch": {"class_type": "ComfySwitchNode", "inputs": inputs}}
+
+
+def loaded(folder: Any) -> dict[str, Any]:
+    return switched() | {
+        "load": {"class_type": "LoadImageDataSetFromFolder", "inputs": {"folder": folder}},
+        "save": {"class_type": "SaveImage", "inputs": {"images": ["load", 0], "filename_prefix": "x"}},
+    }
+
+
+def saved(class_type: str, **inputs: Any) -> dict[str, Any]:
+    return {"text": TEXT, "picture": PICTURE, "model": LOADER, "it": {"class_type": class_type, "inputs": inputs}}
+
+
+def checkpoint(prefix: Any) -> dict[str, Any]:
+    links = {"model": ["model", 0], "clip": ["model", 1], "vae": ["model", 2]}
+    return saved("CheckpointSave", **links, filename_prefix=prefix)
+
+
+def shown(node: dict[str, Any]) -> dict[str, Any]:
+    return {"text": TEXT, "it": node, "out": {"class_type": "PreviewAny", "inputs": {"source": ["it", 0]}}}
+
+
+def chat(**more: Any) -> dict[str, Any]:
+    inputs = {"prompt": "secret", "persist_context": False, "model": "gpt-5"} | more
+    return shown({"class_type": "OpenAIChatNode", "inputs": inputs})
+
+
+def file_of(value: Any) -> dict[str, Any]:
+    return {
+        **switched(),
+        "it": {"class_type": "LoadImage", "inputs": {"image": value}},
+        "out": {"class_type": "PreviewImage", "inputs": {"images": ["it", 0]}},
+    }
+
+
+FOLDERS = ["comfyfleet", "3d", ["text", 0], ["switch", 0], {"__value__": "comfyfleet"}, "../temp/comfyfleet", ".", None]
+FILES = ["comfyfleet/a.png", "comfyfleet/a.png [temp]", ["switch", 0], {"__value__": "a.png"}, "x [output]", 7, None]
+MODELS = ["checkpoints/00-evil", {"__value__": "checkpoints/00-evil"}, ["text", 0], 7, None, True]
+
+
+@pytest.fixture(scope="module")
+async def keys(fleet: Fleet) -> dict[str, str]:
+    """A strict user's key and an open one's."""
+    name = secrets.token_hex(4)
+    strict = await asyncio.to_thread(fleet.new_user, f"strict{name}", "pro")
+    trusted = await asyncio.to_thread(fleet.new_user, f"open{name}", "pro", graph_policy="open")
+    return {"strict": strict, "open": trusted}
+
+
+async def refusals(fleet: Fleet, key: str, workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    async with fleet.client(key) as client:
+        answer = await client.post("/jobs", json={"workflow": workflow})
+    assert answer.status_code == 422, answer.text
+    errors: list[dict[str, Any]] = answer.json()["errors"]
+    return errors
+
+
+async def rule(fleet: Fleet, name: str, verdict: str | None) -> None:
+    async with fleet.client(fleet.credentials["admin_key"]) as admin:
+        path = f"/admin/class-rules/classes/{name}"
+        answer = await (admin.put(path, json={"verdict": verdict}) if verdict else admin.delete(path))
+    assert answer.status_code == 200, answer.text
+
+
+async def shows(fleet: Fleet, key: str, name: str) -> bool:
+    async with fleet.client(key) as client:
+        page = (await client.get("/nodes/classes", params={"name": name})).json()
+    return bool(page["classes"])
+
+
+@pytest.mark.parametrize("mode", ["strict", "open"])
+async def test_no_folder_of_a_node_is_read(fleet: Fleet, keys: dict[str, str], mode: str) -> None:
+    expected = {"strict": {"node_class_not_allowed"}, "open": {"folder_not_allowed", "link_not_allowed"}}
+    for folder in FOLDERS:
+        assert {error["code"] for error in await refusals(fleet, keys[mode], loaded(folder))} <= expected[mode]
+
+
+@pytest.mark.parametrize("mode", ["strict", "open"])
+async def test_no_file_is_read_that_was_not_uploaded(fleet: Fleet, keys: dict[str, str], mode: str) -> None:
+    expected = {"file_not_uploaded", "link_not_allowed"}
+    for value in FILES:
+        assert {error["code"] for error in await refusals(fleet, keys[mode], file_of(value))} <= expected
+
+
+@pytest.mark.parametrize("mode", ["strict", "open"])
+async def test_no_model_is_written(fleet: Fleet, keys: dict[str, str], mode: str) -> None:
+    for prefix in MODELS:
+        (error,) = await refusals(fleet, keys[mode], checkpoint(prefix))
+        assert error["code"] == "node_class_not_allowed"
+        assert "CheckpointSave" in error["message"]
+        assert "writes model files" in error["message"]
+        assert "operator" in error["message"]
+
+
+@pytest.mark.parametrize("mode", ["strict", "open"])
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"prompt": ["text", 0]}, {"prompt": {"__value__": "x"}}, {"model": "o1"}, {"images": ["text", 0]}, {"a": 1}],
+    ids=str,
+)
+async def test_no_api_class_runs(fleet: Fleet, keys: dict[str, str], mode: str, more: dict[str, Any]) -> None:
+    errors = await refusals(fleet, keys[mode], chat(**more))
+    assert [error["code"] for error in errors if error["code"] == "node_class_not_allowed"]
+    assert "OpenAIChatNode" not in str(await fleet.ledgers())
+
+
+async def test_patterns_and_classes_of_packs_are_for_open_tenants(fleet: Fleet, keys: dict[str, str]) -> None:
+    regex = shown(
+        {"class_type": "RegexMatch", "inputs": {"string": "a", "regex_pattern": "a", "case_insensitive": True}}
+    )
+    pack = shown({"class_type": "SimSleep", "inputs": {"image": ["p", 0], "seconds": 0}}) | {"p": PICTURE}
+    for workflow in (regex, pack):
+        (error,) = await refusals(fleet, keys["strict"], workflow)
+        assert error["code"] == "node_class_not_allowed"
+        async with fleet.client(keys["open"]) as client:
+            job = await fleet.submit(client, workflow=workflow)
+            assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+
+
+async def test_rule_about_a_class_holds_within_a_second_for_everybody(fleet: Fleet, keys: dict[str, str]) -> None:
+    name = "RegexMatch"
+    assert not await shows(fleet, keys["strict"], name)
+    await rule(fleet, name, "allow")
+    try:
+        await until(lambda: shows(fleet, keys["strict"], name), within_s=1)
+        await rule(fleet, name, "deny")
+
+        async def hidden() -> bool:
+            return not await shows(fleet, keys["open"], name)
+
+        await until(hidden, within_s=1)
+    finally:
+        await rule(fleet, name, None)
+
+
+async def test_allowed_model_writer_plants_no_model(fleet: Fleet, keys: dict[str, str]) -> None:
+    await rule(fleet, "CheckpointSave", "allow")
+    try:
+        await until(lambda: shows(fleet, keys["strict"], "CheckpointSave"), within_s=1)
+        async with fleet.client(keys["strict"]) as client:
+            before = (await client.get("/models")).json()
+            for prefix in MODELS:
+                job = await fleet.submit(client, workflow=checkpoint(prefix))
+                assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+            assert (await client.get("/models")).json() == before
+        async with fleet.client() as other:
+            job = await fleet.submit(other, prompt="a cat")
+            assert job["model"] in {"sim_xl.safetensors", "sim_anime.safetensors"}
+    finally:
+        await rule(fleet, "CheckpointSave", None)
+    async with httpx.AsyncClient(timeout=20) as http:
+        for url in fleet.nodes:
+            listed = (await http.get(f"{url}/models/checkpoints")).json()
+            assert sorted(listed) == ["sim_anime.safetensors", "sim_xl.safetensors"]
+
+
+async def test_picture_of_one_tenant_never_holds_the_graph_of_another(fleet: Fleet, keys: dict[str, str]) -> None:
+    secret = secrets.token_hex(16)
+    color = secrets.randbelow(1 << 24)
+    pictures: dict[str, list[bytes]] = {}
+    for mode, text in (("strict", secret), ("open", "nothing"), ("strict", secret), ("open", "nothing")):
+        workflow = {
+            "name": TEXT,
+            "picture": {"class_type": "EmptyImage", "inputs": PICTURE["inputs"] | {"color": color}},
+            "save": {"class_type": "SaveImage", "inputs": {"images": ["picture", 0], "filename_prefix": ["name", 0]}},
+            "mine": {"class_type": "PreviewAny", "inputs": {"source": text}},
+        }
+        async with fleet.client(keys[mode]) as client:
+            job = await fleet.submit(client, workflow=workflow)
+            assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+            listed = (await client.get(f"/jobs/{job['job_id']}/outputs")).json()["outputs"]
+            for output in listed:
+                if output["kind"] == "image":
+                    pictures.setdefault(mode, []).append((await client.get(output["url"])).content)
+    assert len(pictures["open"]) >= 2
+    assert all(secret.encode() in content for content in pictures["strict"])
+    assert not any(secret.encode() in content for content in pictures["open"])
+
+
+async def test_staged_upload_is_named_nowhere(fleet: Fleet, keys: dict[str, str]) -> None:
+    async with fleet.client(keys["strict"]) as client:
+        content = flat_png(40)
+        upload = (await client.post("/upload", files={"file": ("secret.png", content, "image/png")})).json()
+        job = await fleet.submit(client, workflow=file_of(upload["id"]))
+        assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+        page = await client.get("/nodes/classes", params={"limit": 100})
+        assert "comfyfleet" not in page.text
+        image = next(found for found in page.json()["classes"] if found["name"] == "LoadImage")["inputs"]["image"]
+        assert (image["options"], image["upload"]) == (None, True)
+    async with fleet.client(keys["open"]) as client:
+        page = await client.get("/nodes/classes", params={"name": "LoadImageDataSetFromFolder"})
+        (found,) = page.json()["classes"]
+        assert found["inputs"]["folder"]["options"] is None

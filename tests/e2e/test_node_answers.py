@@ -1,0 +1,37 @@
+"""What a node answers cannot wedge its executor: through the whole system, each followed by an ordinary job."""
+
+import json
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import simulated_only
+from tests.fuzz.node_answers import fuzz
+from tests.kit.fleet import HELLO, Fleet
+
+pytestmark = simulated_only
+
+IMAGE = {"class_type": "EmptyImage", "inputs": {"width": 16, "height": 16, "batch_size": 1, "color": 1}}
+SAVE = {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "x"}}
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "a\\ud800b", "\\u001b[31m", "x" * 300_000])
+async def test_whatever_an_error_says_the_job_fails_with_it_and_the_next_one_runs(
+    fleet: Fleet, client: httpx.AsyncClient, text: str
+) -> None:
+    inputs = {"image": ["1", 0], "exception_type": "ValueError", "message": f'json:"{text}"'}
+    fail = {"class_type": "SimFail", "inputs": inputs}
+    job = await fleet.submit(client, workflow={"1": IMAGE, "2": fail, "3": SAVE})
+    ended = await fleet.ended(client, job["job_id"])
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "workflow.execution_failed")
+    json.dumps(ended).encode("utf-8")
+    assert "\x00" not in ended["error"]["message"]
+    job = await fleet.submit(client, workflow=HELLO)
+    assert (await fleet.ended(client, job["job_id"], within_s=10))["status"] == "completed"
+
+
+async def test_two_hundred_changed_answers_wedge_nothing() -> None:
+    report = await fuzz(200, seed=7)
+    assert report.changes.done.total() >= 200
+    assert len({route for route, number in report.changes.done.items() if number}) >= 4
+    assert report.failures == []

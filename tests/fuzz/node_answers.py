@@ -1,0 +1,239 @@
+"""A node that answers anything at all, before a real executor, scheduler and gateway.
+
+``python -m tests.fuzz.node_answers [--mutations 5000] [--seed N]``. Jobs run on a simulated node behind a proxy that
+changes up to five answers of each: history, queue, websocket frames, files, the answer to the prompt, the catalog.
+After every few of them an ordinary job is timed. Exits with 1 where an ordinary job did not succeed, the scheduler
+answered as if it were broken, or a process ended or crashed. The same seed draws the same changes.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+
+from tests.fuzz.mutations import CAP, change_frame, change_reply
+from tests.integration.executor.processes import Node
+from tests.kit.fleet import ENDED, Fleet, running_fleet
+from tests.kit.hostile_node import Asked, HostileNode, Reply
+from tests.kit.waiting import until
+
+ROUTES = ("history", "history", "history", "frame", "frame", "queue", "prompt", "view", "object_info")
+PER_JOB = 5  # answers that are changed of one job: an ordinary one must get its turn
+TOGETHER = 10  # jobs that are changed between two ordinary ones
+LONGEST_S = 60.0  # that any job may take here
+ORDINARY = 0xFFFFFF  # colour by which the proxy knows an ordinary job
+WHILE_CHANGED = ("workflow.invalid", "fleet.empty")  # how a job is refused while the catalog is a changed one
+CRASHES = ("bus.handler_crashed", "loop.failed", "web.crashed", "executor.attempt.crashed")
+SETTINGS: dict[str, Any] = {
+    "RATE_LIMIT_ENABLED": "false",
+    "SCHEDULER_MAX_ATTEMPTS": "1",  # each change is met once; tries after that are tested elsewhere
+    "EXECUTOR_ANSWER_MAX_BYTES": str(CAP),
+    "EXECUTOR_REPLY_S": "1",
+    "EXECUTOR_POST_S": "2",
+    "EXECUTOR_CATALOG_S": "2",
+    "EXECUTOR_UNREACHABLE_S": "2",
+    "EXECUTOR_STALLED_S": "5",
+    "EXECUTOR_STOP_WITHIN_S": "2",
+    "EXECUTOR_DEAD_WORKER_S": "2",
+    "EXECUTOR_POLL_S": "0.2",
+    "EXECUTOR_PROBE_S": "0.3",
+    "EXECUTOR_HEARTBEAT_S": "0.5",
+    "EXECUTOR_CATALOG_EVERY_S": "1",
+}
+
+
+@dataclass
+class Changes:
+    """What is changed of the job that the node has now."""
+
+    seed: int
+    done: Counter[str] = field(default_factory=Counter)
+    last: str = ""
+    route: str = ""
+    left: int = 0
+    catalog_due: bool = False  # the next one is to be changed
+    catalog_changed: bool = False  # the last one was
+    random: Random = field(default_factory=Random)
+
+    def begin(self, colour: int) -> None:
+        """The node is handed a job; its colour is the number of its case."""
+        self.random = Random(f"{self.seed}:{colour}")  # noqa: S311 - to be drawn again
+        self.route = "" if colour == ORDINARY else self.random.choice(ROUTES)
+        self.left = PER_JOB
+        self.catalog_due = self.catalog_due or self.route == "object_info"
+
+    async def answer(self, asked: Asked, reply: Reply) -> Reply:
+        """Change the answer, if it is one of those."""
+        if asked.route == "prompt":
+            self.begin(_colour(asked.body))
+        if asked.route == "object_info":
+            self.catalog_changed, self.catalog_due = self.catalog_due, False
+            if not self.catalog_changed:
+                return reply
+        elif asked.route != self.route or self.left <= 0:
+            return reply
+        changed = change_reply(reply, self.random)
+        self._count(asked.route, changed)
+        return changed
+
+    def frames(self, frame: str) -> Sequence[str | bytes]:
+        """The same of a frame."""
+        if self.route != "frame" or self.left <= 0 or self.random.random() < 0.4:
+            return [frame]
+        changed = change_frame(frame, self.random)
+        self._count("frame", changed)
+        return changed
+
+    def _count(self, route: str, changed: Any) -> None:
+        self.left -= 1
+        self.done[route] += 1
+        self.last = f"{route}: {changed!r}"[:600]
+
+
+@dataclass
+class Report:
+    """What was seen."""
+
+    changes: Changes
+    next_s: list[float] = field(default_factory=list)
+    endings: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+
+def _graph(colour: int) -> dict[str, Any]:
+    image = {"width": 16, "height": 16, "batch_size": 1, "color": colour}
+    return {
+        "1": {"class_type": "EmptyImage", "inputs": image},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "fuzz"}},
+        "3": {"class_type": "PreviewAny", "inputs": {"source": "a text"}},
+    }
+
+
+def _colour(body: bytes) -> int:
+    return int(json.loads(body)["prompt"]["1"]["inputs"]["color"])
+
+
+async def fuzz(mutations: int, seed: int) -> Report:
+    """Run it."""
+    with tempfile.TemporaryDirectory(prefix="comfyfleet-fuzz-") as folder:
+        node = Node(Path(folder))
+        await node.start()
+        proxy = HostileNode(node.url)
+        await proxy.start()
+        changes = Changes(seed)
+        try:
+            async with running_fleet("--comfyui", proxy.url, **SETTINGS) as fleet:
+                pids = {name: fleet.pid(name) for name in json.loads((fleet.state / "processes.json").read_text())}
+                report = Report(changes)
+                key = await asyncio.to_thread(fleet.new_user, "fuzz", "enterprise")  # without a quota
+                async with fleet.client(key) as client:
+                    await _ordinary(client, report)
+                    report.next_s.clear()
+                    proxy.answer, proxy.frames = changes.answer, changes.frames
+                    await _rounds(fleet, client, report, mutations)
+                _look_at_logs(fleet, report, pids)
+        finally:
+            await proxy.stop()
+            await node.end()
+    return report
+
+
+async def _rounds(fleet: Fleet, client: httpx.AsyncClient, report: Report, mutations: int) -> None:
+    number = 0
+    told = 0
+    while report.changes.done.total() < mutations and len(report.failures) < 5:
+        if report.changes.done.total() >= told + 250:
+            told = report.changes.done.total()
+            print(f"{told} changed, longest ordinary job {max(report.next_s):.2f} s", flush=True)
+        jobs = []
+        for _ in range(TOGETHER):
+            number += 1
+            jobs.append(await _submitted(client, number))
+        for job_id in jobs:
+            job = await fleet.ended(client, job_id, within_s=LONGEST_S)
+            code = (job.get("error") or {}).get("code")
+            report.endings[f"{job['status']} {code or ''}".strip()] += 1
+        await _true_catalog(report.changes)
+        await _ordinary(client, report)
+
+
+async def _true_catalog(changes: Changes) -> None:
+    """Wait until the scheduler knows again what the node can run: it is looked at once a second."""
+    changes.catalog_due = False
+    if changes.catalog_changed:
+        await until(lambda: not changes.catalog_changed, within_s=LONGEST_S)
+        await asyncio.sleep(2)
+
+
+async def _submitted(client: httpx.AsyncClient, colour: int) -> str:
+    """Submit a job, also while a changed catalog says for a moment that it cannot run."""
+    deadline = time.monotonic() + LONGEST_S
+    while True:
+        answer = await client.post("/jobs", json={"workflow": _graph(colour)})
+        if answer.status_code == 201:
+            return str(answer.json()["job_id"])
+        if answer.json().get("code") not in WHILE_CHANGED or time.monotonic() > deadline:
+            raise RuntimeError(f"submit: {answer.status_code} {answer.text[:1000]}")
+        await asyncio.sleep(0.2)
+
+
+async def _ordinary(client: httpx.AsyncClient, report: Report) -> None:
+    """Run an ordinary job, and note how long it took from its being accepted."""
+    job_id, begun = await _submitted(client, ORDINARY), time.monotonic()
+    job: dict[str, Any] = {}
+    while time.monotonic() - begun < LONGEST_S and job.get("status") not in ENDED:
+        job = (await client.get(f"/jobs/{job_id}")).json()
+        await asyncio.sleep(0.02)
+    report.next_s.append(time.monotonic() - begun)
+    if job.get("status") != "completed":
+        report.failures.append(f"ordinary job: {job.get('status')} {job.get('error')} after {report.changes.last}")
+
+
+def _look_at_logs(fleet: Fleet, report: Report, pids: dict[str, int]) -> None:
+    for name, pid in pids.items():
+        if fleet.pid(name) != pid:
+            report.failures.append(f"{name} was restarted")
+    for path in (fleet.state / "logs").glob("*"):
+        for line in path.read_text(errors="replace").splitlines():
+            away = path.name == "scheduler.log" and "bus.dependency_away" in line
+            if away or any(word in line for word in CRASHES):
+                report.failures.append(f"{path.name}: {line[:1500]}")
+
+
+def show(report: Report) -> None:
+    """Print the figures."""
+    done = report.changes.done
+    print(f"{done.total()} changed answers: {', '.join(f'{n} {route}' for route, n in done.most_common())}")
+    print(f"endings: {', '.join(f'{n} {ending}' for ending, n in report.endings.most_common())}")
+    if report.next_s:
+        longest, median = max(report.next_s), statistics.median(report.next_s)
+        print(f"{len(report.next_s)} ordinary jobs: median {median:.2f} s, longest {longest:.2f} s to completion")
+    print(f"{len(report.failures)} failures")
+    for failure in report.failures[:20]:
+        print(f"  {failure}")
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(prog="./dev fuzz node_answers", description=__doc__)
+    parser.add_argument("--mutations", type=int, default=5_000, help="answers that are changed")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    report = asyncio.run(fuzz(options.mutations, options.seed))
+    show(report)
+    sys.exit(bool(report.failures))
+
+
+if __name__ == "__main__":
+    main()

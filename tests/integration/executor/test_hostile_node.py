@@ -1,0 +1,396 @@
+"""What a node says is hostile input: each such answer ends its own attempt rightly, and the next job runs as usual."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from contracts.scheduler import FinishAttempt, LeaseState, Outcome
+from contracts.wire.errors import InternalFault, InvalidMessage, Refusal
+from tests.integration.executor.graphs import failing, hello, slow
+from tests.integration.executor.processes import Node
+from tests.kit.hostile_node import Asked, HostileNode, Reply
+from tests.kit.waiting import until
+
+pytestmark = pytest.mark.usefixtures("gateway")
+
+PROMPTLY_S = 10.0  # for a job that takes some tenths of a second
+CAP = 300_000  # bytes of an answer in these tests
+LARGE = b'{"a": "' + b"x" * (2 * CAP) + b'"}'
+
+
+@pytest.fixture
+async def proxy(node: Node) -> AsyncIterator[HostileNode]:
+    proxy = HostileNode(node.url)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()
+
+
+@pytest.fixture
+async def hostile(proxy: HostileNode, start_executor: Callable[..., Any]) -> HostileNode:
+    """A node with its executor."""
+    await start_executor(comfyui_url=proxy.url, answer_max_bytes=CAP, reply_s=1.0, stalled_s=3.0)
+    return proxy
+
+
+def on(route: str, change: Callable[[Reply], Reply]) -> Callable[..., Any]:
+    """Change every answer of one route."""
+
+    async def answer(asked: Asked, reply: Reply) -> Reply:
+        return change(reply) if asked.route == route else reply
+
+    return answer
+
+
+def in_entry(change: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
+    """Change the history entry of every prompt."""
+
+    def changed(reply: Reply) -> Reply:
+        said = json.loads(reply.body)
+        for prompt_id, entry in said.items():
+            new = change(entry)
+            said[prompt_id] = entry if new is None else new
+        return Reply(json.dumps(said).encode()) if said else reply
+
+    return on("history", changed)
+
+
+def say(body: bytes, **more: Any) -> Callable[[Reply], Reply]:
+    """Say this instead, once the prompt has ended."""
+    return lambda reply: Reply(body, **more) if len(reply.body) > 2 else reply
+
+
+async def ordinary_job_runs(scheduler: Any, hostile: HostileNode) -> None:
+    hostile.be_ordinary()
+    given = await scheduler.give(hello())
+    finish = await scheduler.finish_of(given, within_s=PROMPTLY_S)
+    assert (finish.outcome, len(finish.outputs)) == (Outcome.SUCCEEDED, 5)
+
+
+async def outcome(scheduler: Any, graph: dict[str, Any] | None = None) -> FinishAttempt:
+    finish: FinishAttempt = await scheduler.finish_of(await scheduler.give(graph or hello()))
+    return finish
+
+
+UNFIT = "a\x00b\ud800c\x1bd"
+
+
+async def test_an_error_text_with_nul_and_surrogates_is_told_cleaned(scheduler, hostile) -> None:
+    def change(entry: dict[str, Any]) -> None:
+        for name, told in entry["status"]["messages"]:
+            if name == "execution_error":
+                told.update(exception_message=UNFIT, node_id=UNFIT, node_type=UNFIT, exception_type=UNFIT)
+
+    hostile.answer = in_entry(change)
+    finish = await outcome(scheduler, failing("ValueError", "m"))
+    assert hostile.replaced["history"]
+    assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "workflow.execution_failed")
+    error = finish.error
+    assert error is not None
+    cleaned = "a\ufffdb\ufffdc\ufffdd"
+    assert (error.message, error.node_id, error.node_class) == (cleaned,) * 3
+    await ordinary_job_runs(scheduler, hostile)
+
+
+async def test_a_file_whose_name_is_not_utf_8_fails_the_workflow_and_says_why(scheduler, hostile) -> None:
+    def change(entry: dict[str, Any]) -> None:
+        entry["outputs"]["3"]["images"][0]["filename"] = "caf\udce9.png"
+
+    hostile.answer = in_entry(change)
+    finish = await outcome(scheduler)
+    assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "workflow.output_name_invalid")
+    await ordinary_job_runs(scheduler, hostile)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (say(LARGE), "workflow.answer_too_large"),
+        (say(b"[1,2," * 10_000, endless=True), "workflow.answer_too_large"),
+        (say(b"[" * 200_000 + b"]" * 200_000), "workflow.answer_too_large"),
+        (say(b"[" * 100_000), "workflow.answer_unreadable"),
+        (say(b'{"a": ' + b"9" * 5_000 + b"}"), "workflow.answer_unreadable"),
+        (say(b"\xff\xfe\x00"), "workflow.answer_unreadable"),
+        (say(b"no json"), "workflow.answer_unreadable"),
+        (say(b"", status=500), "workflow.answer_unreadable"),
+        (say(b"{" * 50, cut=True), "workflow.answer_unreadable"),
+        (say(b" " * 60, drip_s=0.1), "workflow.answer_unreadable"),
+        (say(b"{}", status=302, headers={"Location": "http://127.0.0.1:1/"}), "workflow.answer_unreadable"),
+    ],
+)
+async def test_a_history_entry_that_cannot_be_read_fails_the_workflow(scheduler, hostile, node, answer, code) -> None:
+    hostile.answer = on("history", answer)
+    given = await scheduler.give(hello())
+    finish = await scheduler.finish_of(given)
+    assert hostile.replaced["history"]
+    assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, code)
+    assert all(beat.online for beat in scheduler.beats[1:] if beat.attempt is not None)
+    hostile.be_ordinary()
+
+    async def removed() -> bool:
+        return bool(await node.ask("GET", f"/history/{given.prompt_id}") == {})
+
+    await until(removed)  # the entry that nobody can read
+    await ordinary_job_runs(scheduler, hostile)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _: [],
+        dict.clear,
+        lambda entry: entry.update(status=[[[[]]]], outputs=5),
+        lambda entry: entry["status"].update(messages=[["execution_error"], [1, {}], None, [[], {}]], status_str=[]),
+        lambda entry: entry["status"].update(
+            messages=[["a", {"timestamp": 10**400}], ["b", {"timestamp": -1.0}], ["c", {"timestamp": float("nan")}]]
+        ),
+        lambda entry: entry.update(outputs={"3": {"images": [{"filename": "x", "type": [], "subfolder": {}}]}}),
+        lambda entry: entry.update(outputs={UNFIT: {"text": [UNFIT, 5, None]}}),
+        lambda entry: entry.update(outputs={"3": json.loads('{"a":' * 900 + "1" + "}" * 900)}),
+        lambda entry: entry.update(outputs=[[]], meta={"3": {"display_node": ["x"]}}),
+    ],
+)
+async def test_an_entry_of_the_wrong_shape_ends_the_attempt(scheduler, hostile, change) -> None:
+    hostile.answer = in_entry(change)
+    finish = await outcome(scheduler)
+    assert hostile.replaced["history"]
+    assert finish.outcome in {Outcome.SUCCEEDED, Outcome.FAILED, Outcome.NODE_FAULT}
+    assert finish.error is None or finish.error.message != "The job could not be followed to its end."
+    await ordinary_job_runs(scheduler, hostile)
+
+
+async def test_ten_thousand_outputs_are_too_many(scheduler, hostile) -> None:
+    def change(entry: dict[str, Any]) -> None:
+        entry["outputs"]["3"]["images"] = [{"filename": f"{n}", "type": "output"} for n in range(6_000)]
+
+    hostile.answer = in_entry(change)
+    finish = await outcome(scheduler)
+    assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "workflow.too_many_outputs")
+    await ordinary_job_runs(scheduler, hostile)
+
+
+async def test_a_queue_that_is_too_large_makes_the_node_shared_and_not_absent(scheduler, hostile) -> None:
+    hostile.answer = on("queue", lambda _: Reply(LARGE))
+    given = await scheduler.give(hello())
+    with capture_logs() as logs:
+        asked = len(scheduler.asks)
+        await until(lambda: any(entry["event"] == "executor.queue.unusable" for entry in logs))
+        beats = len(scheduler.beats)
+        await scheduler.until(lambda: len(scheduler.beats) > beats + 2)
+    assert scheduler.beats[-1].online
+    assert len(scheduler.asks) <= asked + 1
+    hostile.be_ordinary()
+    assert (await scheduler.finish_of(given, within_s=PROMPTLY_S)).outcome is Outcome.SUCCEEDED
+
+
+async def test_a_queue_that_grows_too_large_meanwhile_does_not_end_the_job(scheduler, hostile) -> None:
+    given = await scheduler.give(slow(1.5))
+    await scheduler.until(lambda: scheduler.starts)
+    hostile.answer = on("queue", lambda _: Reply(LARGE))
+    hostile.frames = lambda _: []  # so that only looking tells the end
+    finish = await scheduler.finish_of(given)
+    assert hostile.replaced["queue"]
+    assert finish.outcome is Outcome.SUCCEEDED
+    await ordinary_job_runs(scheduler, hostile)
+
+
+@pytest.mark.parametrize(
+    "queue",
+    [
+        {"queue_running": 5, "queue_pending": {"a": 1}},
+        {"queue_running": [[]], "queue_pending": ["x", None, [1]]},
+        {"queue_running": [[0, "../../free", {}, {"client_id": "comfyfleet.node-1.x"}, []]], "queue_pending": []},
+        {"queue_running": [[0, UNFIT, {}, {"client_id": "comfyfleet.node-1." + UNFIT}, []]], "queue_pending": []},
+        {"queue_running": [[0, ["x"], {}, {"client_id": {"a": 1}}, []]], "queue_pending": []},
+    ],
+)
+async def test_a_queue_of_the_wrong_shape_names_nobody(scheduler, hostile, node, queue) -> None:
+    hostile.answer = on("queue", lambda _: Reply(json.dumps(queue).encode()))
+    await until(lambda: hostile.replaced["queue"] >= 3)
+    assert not hostile.asked["cancel"]
+    assert await node.asked("POST /free") == 0
+    await ordinary_job_runs(scheduler, hostile)
+
+
+@pytest.mark.parametrize(
+    ("reply", "ending"),
+    [
+        (Reply(LARGE, status=400), (Outcome.FAILED, "workflow.rejected")),
+        (Reply(b"[" * 5_000, status=400), (Outcome.FAILED, "workflow.rejected")),
+        (Reply(LARGE), (Outcome.SUCCEEDED, None)),  # it was taken all the same
+        (Reply(b"null"), (Outcome.SUCCEEDED, None)),
+        (
+            Reply(
+                json.dumps({"error": {"type": [], "message": UNFIT}, "node_errors": {UNFIT: 5}}).encode(), status=400
+            ),
+            (Outcome.FAILED, "workflow.rejected"),
+        ),
+        (
+            Reply(
+                json.dumps(
+                    {"error": 5, "node_errors": {UNFIT: {"class_type": [], "errors": [{"type": {}, "message": UNFIT}]}}}
+                ).encode(),
+                status=400,
+            ),
+            (Outcome.FAILED, "workflow.rejected"),
+        ),
+    ],
+)
+async def test_an_answer_to_a_prompt_that_makes_no_sense_ends_or_is_looked_up(
+    scheduler, hostile, reply, ending
+) -> None:
+    hostile.answer = on("prompt", lambda _: reply)
+    finish = await outcome(scheduler)
+    assert hostile.replaced["prompt"] == 1
+    assert (finish.outcome, finish.error and finish.error.code) == ending
+    await ordinary_job_runs(scheduler, hostile)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        lambda frame: ["[" * 5_000, frame],
+        lambda frame: [json.dumps({"type": UNFIT, "data": {}}), "5", "", frame],
+        lambda frame: [b"\x00" * 100, frame],
+        lambda frame: ['{"type": "progress", "data": {"value": ' + "9" * 4_000 + ', "max": -1, "node": "2"}}', frame],
+        lambda frame: [json.dumps({"type": "executing", "data": {"node": "2." * 100_000}}), frame],
+        lambda frame: [_changed(frame, node=[UNFIT], nodes={UNFIT: {"state": "finished"}}, display_node={"a": 1})],
+        lambda frame: [_changed(frame, output={"text": [UNFIT], "images": [{"filename": UNFIT, "type": {}}]})],
+        lambda frame: [_changed(frame, output=json.loads("[" * 900 + "]" * 900)), frame],
+        lambda _: ["x" * (20 << 20)],
+    ],
+)
+async def test_events_that_make_no_sense_do_no_harm(scheduler, hostile, frames) -> None:
+    hostile.frames = frames
+    finish = await outcome(scheduler)
+    assert hostile.replaced["frame"]
+    assert finish.outcome is Outcome.SUCCEEDED
+    await ordinary_job_runs(scheduler, hostile)
+
+
+def _changed(frame: str, **more: Any) -> str:
+    event = json.loads(frame)
+    event["data"] = {**event["data"], **more}
+    return json.dumps(event)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda reply: Reply(reply.body, headers={"Location": "http://127.0.0.1:1/"}, status=302),
+        lambda reply: Reply(reply.body[:10], cut=True),
+        lambda _: Reply(b"", status=500),
+    ],
+)
+async def test_a_file_that_is_not_given_out_is_the_nodes_fault(scheduler, hostile, change) -> None:
+    hostile.answer = on("view", change)
+    finish = await outcome(scheduler)
+    assert (finish.outcome, finish.error and finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
+    await ordinary_job_runs(scheduler, hostile)
+
+
+async def test_a_file_without_end_is_too_large(proxy, start_executor, scheduler) -> None:
+    await start_executor(comfyui_url=proxy.url, output_max_bytes=100_000)
+    proxy.answer = on("view", lambda reply: Reply(reply.body, endless=True))
+    finish = await outcome(scheduler)
+    assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "workflow.output_too_large")
+    await ordinary_job_runs(scheduler, proxy)
+
+
+@pytest.mark.parametrize(
+    "catalog",
+    [
+        LARGE,
+        b"[" * 100_000,
+        b"null",
+        b'{"a": ' + b"9" * 5_000 + b"}",
+        json.dumps(
+            {"A": {"input": {"required": {"x": [["a", UNFIT, 10**300, float("inf")], {"min": 10**400}]}}}}
+        ).encode(),
+        json.dumps({UNFIT: {"input": {}}, "x" * 1_000: {"input": {}}}).encode(),
+    ],
+)
+async def test_a_catalog_that_makes_no_sense_leaves_the_node_online(proxy, start_executor, scheduler, catalog) -> None:
+    await start_executor(comfyui_url=proxy.url, answer_max_bytes=CAP, catalog_every_s=0.1)
+    await scheduler.until(lambda: scheduler.catalogs and scheduler.beats[-1].online)
+    proxy.answer = on("object_info", lambda _: Reply(catalog))
+    await until(lambda: proxy.replaced["object_info"] >= 1)
+    beats = len(scheduler.beats)
+    await scheduler.until(lambda: len(scheduler.beats) > beats + 3)
+    assert scheduler.beats[-1].online
+    await ordinary_job_runs(scheduler, proxy)
+
+
+class Refusing:
+    """Refuses reports of ends as the real scheduler refuses what it can never handle."""
+
+    def __init__(self, scheduler: Any, refusal: type[Refusal], *, minimal_too: bool) -> None:
+        self.finishes: list[FinishAttempt] = []
+        self._refusal, self._minimal_too = refusal, minimal_too
+        scheduler.refuse = self
+
+    def __call__(self, finish: FinishAttempt) -> Refusal | None:
+        self.finishes.append(finish)
+        is_minimal = finish.error is not None and finish.error.code == "node.answer_unusable"
+        return self._refusal() if self._minimal_too or not is_minimal else None
+
+
+@pytest.mark.parametrize("refusal", [InvalidMessage, InternalFault])
+async def test_a_report_that_is_refused_for_good_is_followed_by_one_without_details(
+    start_executor, scheduler, refusal
+) -> None:
+    refusing = Refusing(scheduler, refusal, minimal_too=False)
+    await start_executor()
+    finish = await outcome(scheduler)
+    assert len(refusing.finishes) > 1
+    assert (finish.outcome, finish.outputs, finish.error and finish.error.code) == (
+        Outcome.FAILED,
+        (),
+        "node.answer_unusable",
+    )
+    scheduler.refuse = None
+    assert (await scheduler.finish_of(await scheduler.give(hello()), within_s=PROMPTLY_S)).outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize("refusal", [InvalidMessage, InternalFault])
+async def test_an_attempt_whose_end_cannot_be_reported_at_all_is_let_go(start_executor, scheduler, refusal) -> None:
+    refusing = Refusing(scheduler, refusal, minimal_too=True)
+    await start_executor()
+    await scheduler.give(hello())
+    await scheduler.until(lambda: scheduler.beats and scheduler.beats[-1].attempt is not None)
+    await scheduler.until(lambda: scheduler.beats[-1].attempt is None)
+    error = refusing.finishes[-1].error
+    assert error is not None
+    assert error.code == "node.answer_unusable"
+    told = len(refusing.finishes)
+    scheduler.refuse, scheduler.current = None, None  # its lease lapses
+    assert (await scheduler.finish_of(await scheduler.give(hello()), within_s=PROMPTLY_S)).outcome is Outcome.SUCCEEDED
+    assert len(refusing.finishes) == told
+
+
+async def test_a_successor_reports_and_is_refused_and_goes_on(spawn_executor, scheduler) -> None:
+    scheduler.mute_finishes = 1
+    given = await scheduler.give(hello())
+    async with spawn_executor() as executor:
+        await scheduler.until(lambda: scheduler.finishes)
+        await executor.end()
+        refusing = Refusing(scheduler, InvalidMessage, minimal_too=False)
+        await executor.start()
+        await scheduler.until(lambda: scheduler.current is None)
+        assert [finish.outcome for finish in refusing.finishes] == [Outcome.SUCCEEDED, Outcome.FAILED]
+        assert {finish.ref for finish in refusing.finishes} == {given.ref}
+        scheduler.refuse = None
+        assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
+
+
+async def test_a_cancel_while_the_history_cannot_be_read_frees_the_node(scheduler, hostile) -> None:
+    hostile.answer = on("history", say(LARGE))
+    given = await scheduler.give(slow(30))
+    await scheduler.until(lambda: scheduler.starts)
+    scheduler.lease = LeaseState.CANCELLED
+    assert (await scheduler.finish_of(given)).outcome is Outcome.CANCELLED
+    scheduler.lease = LeaseState.KEPT
+    await ordinary_job_runs(scheduler, hostile)

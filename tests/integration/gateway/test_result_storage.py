@@ -1,0 +1,107 @@
+"""Submits while a tenant's stored results take as much as its tier allows."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from contracts.auth import TierLimits
+from contracts.scheduler import JobState, JobWarning
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway
+from tests.integration.gateway.test_inputs import uploaded
+from tests.kit.scripted import Script
+from tests.kit.waiting import until
+
+GRAPH = {"1": {"class_type": "SaveImage", "inputs": {}}}
+MIB = 1 << 20
+
+
+@pytest.fixture
+async def sql(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url.replace("+asyncpg", ""))
+    yield connection
+    await connection.close()
+
+
+async def stored(sql: asyncpg.Connection, script: Script, size: int) -> None:
+    """An output of this size is Alice's."""
+    await sql.execute(
+        "INSERT INTO artifacts (id, tenant_id, job_id, attempt, key, content_type, size_bytes, sha256)"
+        " VALUES ($1, $2, $1, 1, 'k', 'image/png', $3, $4)",
+        uuid4(),
+        script.alice,
+        size,
+        "0" * 64,
+    )
+
+
+async def limit(script: Script, size: int) -> None:
+    """Alice's results may take so many bytes from now on."""
+    user = script.auth.user(script.alice)
+    limits = user.limits.model_copy(update={"result_bytes": size})
+    script.auth.users[script.alice] = replace(user, limits=limits)
+    await script.say(TierLimits(tier=user.tier, limits=limits))
+
+
+async def submit(gateway: Gateway, headers: dict[str, str] = ALICE, **more: str) -> httpx.Response:
+    return await gateway.http.post("/api/v1/jobs", headers=headers | more, json={"workflow": GRAPH})
+
+
+async def test_submits_are_refused_while_results_take_all_their_room(
+    gateway: Gateway, script: Script, sql: asyncpg.Connection
+) -> None:
+    await limit(script, MIB)
+    await stored(sql, script, MIB)
+    refused = await submit(gateway)
+    assert (refused.status_code, refused.json()["code"]) == (403, "quota.result_bytes_exceeded")
+    assert str(MIB) in refused.json()["detail"]
+    assert "Delete jobs" in refused.json()["detail"]
+    assert script.scheduler.submits == []
+    assert (await submit(gateway, BOB)).status_code == 201, "nobody else is concerned"
+    await sql.execute("DELETE FROM artifacts WHERE tenant_id = $1", script.alice)
+    assert (await submit(gateway)).status_code == 201
+
+
+async def test_results_below_the_limit_refuse_nothing(
+    gateway: Gateway, script: Script, sql: asyncpg.Connection
+) -> None:
+    await limit(script, MIB)
+    await stored(sql, script, MIB - 1)
+    assert (await submit(gateway)).status_code == 201
+
+
+async def test_a_job_that_was_accepted_before_is_given_again_without_room(
+    gateway: Gateway, script: Script, sql: asyncpg.Connection
+) -> None:
+    key = {"Idempotency-Key": str(uuid4())}
+    first = await submit(gateway, ALICE | key)
+    assert first.status_code == 201
+    await stored(sql, script, MIB)
+    await limit(script, MIB)
+
+    async def refused() -> bool:
+        return (await submit(gateway)).status_code == 403
+
+    await until(refused)
+    again = await submit(gateway, ALICE | key)
+    assert again.json()["job_id"] == first.json()["job_id"]
+
+
+async def test_the_scheduler_learns_the_size_of_uploads_that_a_job_names(gateway: Gateway, script: Script) -> None:
+    upload = await uploaded(gateway, "red")
+    graph = {"1": {"class_type": "LoadImage", "inputs": {"image": upload}}}
+    answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"workflow": graph})
+    assert answer.status_code == 201
+    (asked,) = script.scheduler.submits
+    assert [str(one) for one in asked.inputs] == [upload]
+    assert asked.input_sizes == ((16, 8),)
+
+
+async def test_a_job_shows_its_warnings(gateway: Gateway, script: Script) -> None:
+    warning = JobWarning(code="quota.images_exceeded", message="2 of 3 outputs were not stored.")
+    job = script.scheduler.add(script.alice, uuid4(), state=JobState.SUCCEEDED, warnings=(warning,))
+    shown = (await gateway.http.get(f"/api/v1/jobs/{job.job_id}", headers=ALICE)).json()
+    assert shown["warnings"] == [{"code": warning.code, "message": warning.message}]

@@ -1,0 +1,174 @@
+"""Messages of executors that can never be handled: refused for good, kept for operators, bounded."""
+
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from chassis.ids import new_id
+from chassis.postgres import Database
+from contracts.operations import LIST_DEAD_LETTERS, DeadLetter, ListDeadLetters
+from contracts.scheduler import ASK_WORK, BEAT, FINISH_ATTEMPT, REPORT_CATALOG, JobError, JobState, Outcome
+from contracts.wire.errors import Kind, Relayed
+from scheduler.store import dead_letters
+from tests.integration.scheduler.conftest import Node, World
+from tests.kit.waiting import until
+
+ADMIN = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
+
+
+async def send(node: Node, topic, body: bytes) -> tuple[str, str]:
+    """A message as no model would write it; status and code of the refusal."""
+    reply = await node.system.bus._client.request(topic.subject(key=node.name), body, timeout=5)
+    headers = reply.headers or {}
+    return headers["Nats-Service-Error-Code"], headers["Nats-Service-Error"]
+
+
+async def letters(node: Node, **query) -> list[DeadLetter]:
+    page = await node.system.bus.ask(LIST_DEAD_LETTERS, ListDeadLetters(node=node.name, **query), tenant=ADMIN)
+    return list(page.letters)
+
+
+def finish_of(ref, **more) -> dict[str, Any]:
+    return {"ref": ref.model_dump(mode="json"), "outcome": "succeeded", "images": 1, "gpu_seconds": 1.0} | more
+
+
+async def test_an_error_text_with_nul_ends_the_attempt_like_any_other(world: World) -> None:
+    node, tenant = await world.node(), world.tenant()
+    job_id = await world.job(tenant)
+    ref = (await node.claim()).ref
+    error = {"code": "workflow.execution_failed", "message": "a\x00b", "node_id": "1\x00", "node_class": "C\x00"}
+    body = finish_of(ref, outcome="failed", error=error)
+    reply = await world.system.bus._client.request(
+        FINISH_ATTEMPT.subject(key=node.name), json.dumps(body).encode(), timeout=5
+    )
+    assert json.loads(reply.data) == {"applied": True}
+    job = await world.read(tenant, job_id)
+    assert job.state is JobState.FAILED
+    assert job.error == JobError(code=error["code"], message="a\ufffdb", node_id="1\ufffd", node_class="C\ufffd")
+    assert await letters(node) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"images": 2**40}, "422", "message.invalid"),  # PostgreSQL's integer
+        ({"outputs": [{"id": "no uuid"}]}, "422", "message.invalid"),
+        ({"outcome": "exploded"}, "422", "message.invalid"),
+        ({"gpu_seconds": -1}, "422", "message.invalid"),
+        ({"error": {"code": "x", "message": ["not", "text"]}}, "422", "message.invalid"),
+    ],
+)
+async def test_a_finish_that_can_never_be_written_is_kept_as_a_dead_letter(
+    world: World, change: dict[str, Any], status: str, code: str
+) -> None:
+    node, tenant = await world.node(), world.tenant()
+    job_id = await world.job(tenant)
+    ref = (await node.claim()).ref
+    assert await send(node, FINISH_ATTEMPT, json.dumps(finish_of(ref, **change)).encode()) == (status, code)
+    (letter,) = await letters(node)
+    assert (letter.code, letter.tenant_id, letter.job_id) == (code, tenant, job_id)
+    assert letter.subject == FINISH_ATTEMPT.subject(key=node.name)
+    assert str(job_id) in letter.excerpt
+    assert letter.reason
+    assert await node.finish(ref, Outcome.FAILED)
+    assert (await world.read(tenant, job_id)).state is JobState.FAILED
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\xff\xfe\x00", b"[]", b'{"ref": "\\ud800"}', b"[" * 100_000, b'{"a":' + b"9" * 5_000 + b"}"]
+)
+async def test_a_message_that_is_no_json_is_kept_with_a_bounded_excerpt(world: World, body: bytes) -> None:
+    node = await world.node()
+    assert (await send(node, FINISH_ATTEMPT, body))[0] == "422"
+    (letter,) = await letters(node)
+    assert letter.size_bytes == len(body)
+    assert len(letter.excerpt) <= 16 << 10
+    assert "\x00" not in letter.excerpt
+    assert (letter.tenant_id, letter.job_id) == (None, None)
+
+
+async def test_beats_and_catalogs_with_unfit_text_are_cleaned_or_refused_for_good(world: World) -> None:
+    node = await world.node()
+    beat = {"boot_id": str(node.boot_id), "online": True, "catalog_digest": node.models.digest, "attempt": None}
+    told = {**beat, "loaded": ["CheckpointLoaderSimple.ckpt_name=a\x00b.safetensors"], "catalog_digest": "\x00"}
+    reply = await world.system.bus._client.request(BEAT.subject(key=node.name), json.dumps(told).encode(), timeout=5)
+    assert json.loads(reply.data) == {"lease": "none", "catalog_wanted": True}
+    report = {"digest": "\x00", "classes_zlib": "no base64"}
+    assert await send(node, REPORT_CATALOG, json.dumps(report).encode()) == ("422", "message.invalid")
+    assert [letter.code for letter in await letters(node)] == ["message.invalid"]
+
+
+async def test_an_attempt_that_cannot_be_handed_out_ends_instead_of_holding_its_node(world: World) -> None:
+    node, tenant = await world.node(), world.tenant()
+    job_id = await world.job(tenant)
+    await node.claim()
+    await world.system.sql.execute("UPDATE graphs SET graph = '[1]' WHERE job_id = $1", job_id)
+    body = json.dumps({"boot_id": str(node.boot_id), "wait_s": 0}).encode()
+
+    async def failed() -> bool:
+        reply = await world.system.bus._client.request(ASK_WORK.subject(key=node.name), body, timeout=5)
+        if reply.headers:
+            assert reply.headers["Nats-Service-Error"] == "internal"
+        return (await world.read(tenant, job_id)).state is JobState.FAILED
+
+    await until(failed)
+    assert {letter.code for letter in await letters(node)} == {"internal"}
+    following = await world.job(tenant)
+    ref = (await node.claim()).ref
+    assert ref.job_id == following
+    assert await node.finish(ref)
+
+
+async def test_dead_letters_come_in_pages_newest_first(world: World) -> None:
+    node = await world.node()
+    for number in range(5):
+        await send(node, FINISH_ATTEMPT, b"%d" % number)
+    first = await letters(node, limit=3)
+    rest = await letters(node, limit=3, before=first[-1].id)
+    assert [letter.excerpt for letter in [*first, *rest]] == ["4", "3", "2", "1", "0"]
+
+
+async def test_a_node_that_sends_nonsense_without_end_keeps_a_bounded_number(world: World) -> None:
+    node = await world.node()
+    for _ in range(110):
+        assert await send(node, FINISH_ATTEMPT, b"x") == ("422", "message.invalid")
+    kept = await world.system.sql.fetchval("SELECT count(*) FROM dead_letters WHERE node = $1", node.name)
+    assert kept == 100
+
+
+async def test_the_oldest_dead_letters_are_deleted_by_age_and_number(world: World) -> None:
+    database = Database(world.system.database_url, name="test")
+    name = f"n-{uuid4().hex[:12]}"
+
+    async def add(age_s: float) -> UUID:
+        letter: dict[str, Any] = {
+            "id": new_id(), "subject": "s", "request_id": None, "node": name, "tenant_id": None, "job_id": None,
+            "code": "c", "reason": "r", "excerpt": b"", "size_bytes": 0,
+        }  # fmt: skip
+        async with database.direct() as connection:
+            await dead_letters.add(connection, **letter)
+            await connection.execute(
+                "UPDATE dead_letters SET at = now() - make_interval(secs => $2) WHERE id = $1", letter["id"], age_s
+            )
+        return UUID(str(letter["id"]))
+
+    try:
+        made = [await add(age_s) for age_s in (500, 0, 0, 0)]
+        async with database.direct() as connection:
+            await dead_letters.prune(connection, age_s=100, keep=10**6)
+        left = "SELECT id FROM dead_letters WHERE node = $1 ORDER BY id"
+        assert [row["id"] for row in await world.system.sql.fetch(left, name)] == made[1:]
+        async with database.direct() as connection:
+            await dead_letters.prune(connection, age_s=10**9, keep=2)
+        assert [row["id"] for row in await world.system.sql.fetch(left, name)] == made[2:]
+    finally:
+        await database.close()
+
+
+async def test_only_waiting_is_called_unavailable(world: World) -> None:
+    node = await world.node()
+    with pytest.raises(Relayed) as refused:
+        await world.system.bus.ask(REPORT_CATALOG, node.models.model_copy(update={"digest": "0" * 64}), key=node.name)
+    assert refused.value.refused.kind is Kind.INVALID

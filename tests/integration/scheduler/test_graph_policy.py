@@ -1,0 +1,181 @@
+"""What the tenant's policy and the operators' rules let the scheduler accept and show."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
+from contracts.scheduler import READ_CLASSES, READ_FLEET, InvalidWorkflow, ReadClasses, ReadFleet
+from contracts.wire.errors import Relayed
+from tests.integration.scheduler.conftest import COMMON, System, World, catalog, system_at
+from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
+from tests.kit.waiting import until
+
+STRICT = {"graph_policy": GraphPolicy.STRICT}
+
+
+async def refusal_of(world: World, tenant: UUID, **fields: Any) -> list[str]:
+    with pytest.raises(Relayed) as refused:
+        await world.submit(tenant, **fields)
+    assert refused.value.refused.code == InvalidWorkflow.code
+    return [error.code for error in refused.value.refused.errors]
+
+
+@pytest.fixture
+async def no_rules(world: World) -> Any:
+    """No rules before and after the test."""
+    yield
+    await world.system.auth.rule()
+
+
+async def test_strict_tenant_may_not_use_a_custom_class(world: World) -> None:
+    await world.node()
+    assert await refusal_of(world, world.tenant(**STRICT)) == ["node_class_not_allowed"]
+    assert (await world.submit(world.tenant())).job.seq == 1
+
+
+@pytest.mark.usefixtures("no_rules")
+async def test_rule_of_an_operator_holds_within_a_second(world: World) -> None:
+    strict, open_ = world.tenant(**STRICT), world.tenant()
+    await world.node()
+    assert await refusal_of(world, strict) == ["node_class_not_allowed"]
+
+    async def accepted(tenant: UUID) -> bool:
+        try:
+            await world.submit(tenant)
+        except Relayed:
+            return False
+        return True
+
+    await world.system.auth.rule(allowed_classes=("Draw",))
+    await until(lambda: accepted(strict), within_s=1)
+    await world.system.auth.rule(denied_classes=("SaveImage",), allowed_classes=("Draw",))
+
+    async def refused(tenant: UUID) -> bool:
+        return not await accepted(tenant)
+
+    await until(lambda: refused(open_), within_s=1)
+    assert await refusal_of(world, strict) == ["node_class_not_allowed"]
+
+
+@pytest.mark.usefixtures("no_rules")
+async def test_attempt_carries_the_policy_that_holds_when_it_begins(world: World) -> None:
+    tenant = world.tenant()
+    node = await world.node()
+    job_id = await world.job(tenant)
+    await world.system.auth.rule(denied_packs=("custom_nodes.late",))
+    expected = TenantPolicy(mode=GraphPolicy.OPEN, rules=world.system.auth.rules)
+    await until(lambda: saved_rules(world.system, expected.rules))
+    assignment = await node.claim()
+    assert assignment.ref.job_id == job_id
+    assert assignment.policy == expected
+    again = await node.claim()
+    assert again.policy == expected
+    await node.finish(assignment.ref)
+
+
+async def saved_rules(system: System, rules: ClassRules) -> bool:
+    saved = await system.sql.fetchval("SELECT rules FROM class_rules")
+    return saved is not None and ClassRules.model_validate_json(saved) == rules
+
+
+@pytest.mark.usefixtures("no_rules")
+async def test_tenant_sees_the_classes_and_models_that_it_may_use(world: World) -> None:
+    strict, open_ = world.tenant(**STRICT), world.tenant()
+    await world.node()
+    await world.until_offered(COMMON)
+
+    async def classes(tenant: UUID, **query: Any) -> dict[str, str | None]:
+        page = await world.system.bus.ask(READ_CLASSES, ReadClasses(**query), tenant=str(tenant))
+        return {found.name: found.refused for found in page.classes}
+
+    assert "Draw" in await classes(open_)
+    assert "Draw" not in await classes(strict)
+    assert (await classes(strict))["SaveImage"] is None
+    reason = (await classes(strict, refused=True))["Draw"]
+    assert reason is not None
+    assert "An operator can allow the class" in reason
+    await world.system.auth.rule(denied_classes=("CheckpointLoaderSimple",))
+
+    async def hidden() -> bool:
+        fleet = await world.system.bus.ask(READ_FLEET, ReadFleet(), tenant=str(open_))
+        return not fleet.models and "CheckpointLoaderSimple" not in fleet.classes
+
+    await until(hidden, within_s=1)
+
+
+async def test_model_that_appears_later_is_no_default(world: World) -> None:
+    evil = f"00-{uuid4().hex}.safetensors"
+    node = await world.node(COMMON)
+    node.models = catalog(COMMON, evil)
+    await node.join()
+    await world.until_offered(evil)
+    fleet = await world.system.bus.ask(READ_FLEET, ReadFleet())
+    assert COMMON in fleet.default_models
+    assert evil not in fleet.default_models
+    assert evil in fleet.models["CheckpointLoaderSimple.ckpt_name"]
+
+
+async def test_forgotten_node_joins_anew(world: World) -> None:
+    late = f"{uuid4().hex}.safetensors"
+    node = await world.node(COMMON)
+    sql = "UPDATE nodes SET seen_at = now() - interval '2 days' WHERE name = $1"
+    await world.system.sql.execute(sql, node.name)
+    node.models = catalog(COMMON, late)
+    await node.join()
+    noted = await world.system.sql.fetch("SELECT model FROM models_at_join WHERE node = $1", node.name)
+    assert {row["model"] for row in noted} == {f"CheckpointLoaderSimple.ckpt_name={one}" for one in (COMMON, late)}
+
+
+async def test_operators_name_default_models(postgres_server: PostgresServer) -> None:
+    server = NatsServer()
+    try:
+        await server.start()
+        url = await postgres_server.database("scheduler")
+        async with system_at(server.url, url, lease_s=60, default_models="absent.safetensors, b.safetensors") as system:
+            world = World(system)
+            await world.node("a.safetensors", "b.safetensors")
+            await world.until_offered("b.safetensors")
+            fleet = await system.bus.ask(READ_FLEET, ReadFleet())
+            assert fleet.default_models == ("b.safetensors",)
+    finally:
+        server.remove()
+
+
+async def test_rules_outlive_a_restart_while_auth_is_away(postgres_server: PostgresServer) -> None:
+    server = NatsServer()
+    try:
+        await server.start()
+        url = await postgres_server.database("scheduler")
+        async with system_at(server.url, url, lease_s=60) as system:
+            world = World(system)
+            tenant = world.tenant()
+            await world.node()
+            await world.job(tenant)
+            await system.auth.rule(denied_classes=("Draw",))
+            await until(lambda: saved_rules(system, system.auth.rules))
+        async with system_at(server.url, url, lease_s=60, knows_rules=False) as system:
+            system.auth.limits = world.system.auth.limits
+            assert await refusal_of(World(system), tenant) == ["node_class_not_allowed"]
+    finally:
+        server.remove()
+
+
+async def test_nothing_but_reviewed_classes_runs_while_nobody_said_the_rules(postgres_server: PostgresServer) -> None:
+    server = NatsServer()
+    try:
+        await server.start()
+        url = await postgres_server.database("scheduler")
+        async with system_at(server.url, url, lease_s=60) as system:
+            world = World(system)
+            tenant = world.tenant()
+            await world.node()
+            await world.job(tenant)
+            await system.sql.execute("DELETE FROM class_rules")
+        async with system_at(server.url, url, lease_s=60, knows_rules=False) as system:
+            system.auth.limits = world.system.auth.limits
+            assert await refusal_of(World(system), tenant) == ["node_class_not_allowed"]
+    finally:
+        server.remove()

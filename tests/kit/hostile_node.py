@@ -1,0 +1,195 @@
+"""A proxy in front of a simulated node that answers in its place wherever a test wants it to.
+
+Everything passes through unchanged until ``answer`` or ``frames`` is set. What was replaced is counted in ``replaced``.
+"""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp import web
+
+MAX_BYTES = 1 << 30
+ROUTES = (
+    ("GET", re.compile("/prompt"), "probe"),
+    ("POST", re.compile("/prompt"), "prompt"),
+    ("GET", re.compile("/queue"), "queue"),
+    ("GET", re.compile("/history/(.+)"), "history"),
+    ("GET", re.compile("/object_info"), "object_info"),
+    ("GET", re.compile("/view"), "view"),
+    ("POST", re.compile("/upload/image"), "upload"),
+    ("POST", re.compile("/api/jobs/(.+)/cancel"), "cancel"),
+    ("POST", re.compile("/history"), "forget"),
+)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer.
+
+    Attributes:
+        drip_s: pause before every byte of the body.
+        endless: the body again and again until the client goes away.
+        cut: the connection ends after the body, though more was promised.
+    """
+
+    body: bytes
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    drip_s: float = 0
+    endless: bool = False
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a node was asked: the name of the route in ``ROUTES``, the id in its path, and what was sent."""
+
+    route: str
+    prompt_id: str
+    body: bytes
+    query: dict[str, str]
+
+
+Answer = Callable[[Asked, Reply], Awaitable[Reply]]
+Frames = Callable[[str], Sequence[str | bytes]]
+
+
+async def unchanged(_: Asked, reply: Reply) -> Reply:
+    """What the node says."""
+    return reply
+
+
+def as_sent(frame: str) -> Sequence[str | bytes]:
+    """The frame that the node sends."""
+    return [frame]
+
+
+class HostileNode:
+    """The proxy."""
+
+    def __init__(self, upstream: str) -> None:
+        self._upstream = upstream
+        self._runner: web.AppRunner | None = None
+        self._http: aiohttp.ClientSession | None = None
+        self.url = ""
+        self.answer: Answer = unchanged
+        self.frames: Frames = as_sent
+        self.replaced: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()
+
+    async def start(self) -> None:
+        """Listen on a free port."""
+        app = web.Application(client_max_size=MAX_BYTES)
+        app.router.add_get("/ws", self._socket)
+        app.router.add_route("*", "/{path:.*}", self._forward)
+        self._http = aiohttp.ClientSession(auto_decompress=False)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._http is not None:
+            await self._http.close()
+
+    def be_ordinary(self) -> None:
+        """Let everything pass."""
+        self.answer, self.frames = unchanged, as_sent
+
+    async def _forward(self, request: web.Request) -> web.StreamResponse:
+        assert self._http is not None
+        body = await request.read()
+        headers = {name: value for name, value in request.headers.items() if name.lower() in {"content-type", "range"}}
+        async with self._http.request(
+            request.method, f"{self._upstream}{request.raw_path}", data=body or None, headers=headers
+        ) as response:
+            kept = {
+                name: value
+                for name, value in response.headers.items()
+                if name.lower() in {"content-type", "content-range"}
+            }
+            said = Reply(await response.read(), response.status, kept)
+        asked = _asked(request, body)
+        self.asked[asked.route] += 1
+        reply = await self.answer(asked, said)
+        if reply is not said:
+            self.replaced[asked.route] += 1
+        return await _sent(request, reply)
+
+    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+        assert self._http is not None
+        near = web.WebSocketResponse(max_msg_size=0)
+        await near.prepare(request)
+        async with self._http.ws_connect(f"{self._upstream}{request.raw_path}", max_msg_size=0) as far:
+            tasks = {asyncio.create_task(self._down(far, near)), asyncio.create_task(_up(near, far))}
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(Exception):
+            await near.close()
+        return near
+
+    async def _down(self, far: aiohttp.ClientWebSocketResponse, near: web.WebSocketResponse) -> None:
+        async for message in far:
+            if message.type is aiohttp.WSMsgType.BINARY:
+                await near.send_bytes(message.data)
+            elif message.type is aiohttp.WSMsgType.TEXT:
+                await self._send_frames(near, message.data)
+
+    async def _send_frames(self, near: web.WebSocketResponse, frame: str) -> None:
+        frames = self.frames(frame)
+        if list(frames) != [frame]:
+            self.replaced["frame"] += 1
+        for one in frames:
+            if isinstance(one, bytes):
+                await near.send_bytes(one)
+            else:
+                await near.send_str(one)
+
+
+async def _up(near: web.WebSocketResponse, far: aiohttp.ClientWebSocketResponse) -> None:
+    async for message in near:
+        if message.type is aiohttp.WSMsgType.TEXT:
+            await far.send_str(message.data)
+
+
+def _asked(request: web.Request, body: bytes) -> Asked:
+    for method, path, route in ROUTES:
+        found = path.fullmatch(request.path)
+        if found and request.method == method:
+            return Asked(route, "".join(found.groups()), body, dict(request.query))
+    return Asked("other", "", body, dict(request.query))
+
+
+async def _sent(request: web.Request, reply: Reply) -> web.StreamResponse:
+    if not (reply.drip_s or reply.endless or reply.cut):
+        return web.Response(body=reply.body, status=reply.status, headers=reply.headers)
+    response = web.StreamResponse(status=reply.status, headers=reply.headers)
+    if reply.cut:
+        response.content_length = len(reply.body) + 1000
+    try:
+        await response.prepare(request)
+        if reply.drip_s:
+            for place in range(len(reply.body)):
+                await response.write(reply.body[place : place + 1])
+                await asyncio.sleep(reply.drip_s)
+        else:
+            await response.write(reply.body)
+        while reply.endless:
+            await response.write(reply.body)
+    except ConnectionError:
+        pass
+    if reply.cut and request.transport is not None:
+        request.transport.abort()
+    return response

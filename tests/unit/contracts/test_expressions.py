@@ -1,0 +1,79 @@
+"""Arithmetic that users write: ordinary formulas pass, and none that passes can block a node."""
+
+import pytest
+
+from contracts.graph_policy.expressions import MAX_LENGTH, is_bounded
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "a",
+        "a + b",
+        "a/2",
+        "a > 2048",
+        "a & ~1",
+        "(a // 32) * 32",
+        "max(1, int(a/b))",
+        "floor(a/16)*16",
+        "max(((a + 15) // 16) * 16, 256)",
+        "min(max(int(a if a >= 0 else b + a), 0), b - 1)",
+        "min(abs(b), 16) * a",
+        "sum(values) / 3",
+        "round(a / 64) * 64",
+        "max(round(a * 1.5), 64)",
+        "pow(a, 2) + b ** 2",
+        "sqrt(a**2 + b**2)",
+        "1.5e3 * a - .5",
+        "not a and b or c",
+        " a\n+ b ",
+    ],
+)
+def test_ordinary_formulas_pass(expression: str) -> None:
+    assert is_bounded(expression)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "",
+        "   ",
+        "pow(pow(pow(9, 4000), 4000), 4000)",
+        "9**9**9",
+        "a ** b",
+        "a ** (9)",
+        "a ** -9",
+        "a ** 99",
+        "a**2**2**2",
+        "a ** 16.5",
+        "pow(a, b)",
+        "pow(a, 2 + 99)",
+        "pow(a)",
+        "pow",
+        "pow(a, 2",
+        "pow(*values)",
+        "round(1, -9999999999)",
+        "round(a, b)",
+        "round(1,",
+        "1 << 9999",
+        "a ** 2 ** 2",
+        "99 >> 1",
+        "'a' * 99999",
+        'int("9" * 4000)',
+        "a.real",
+        "a.__class__",
+        "__import__",
+        "[a for a in values]",
+        "values[0]",
+        "{a}",
+        "lambda: a",
+        "a := 1",
+        "a; b",
+        "factorial(9)",
+        "1e9999",
+        "a" * 2,
+        "+".join(["a"] * MAX_LENGTH),
+    ],
+)
+def test_everything_else_is_refused(expression: str) -> None:
+    assert not is_bounded(expression)

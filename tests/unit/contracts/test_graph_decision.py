@@ -1,0 +1,259 @@
+"""What a tenant's policy refuses about a graph."""
+
+from typing import Any
+
+import pytest
+
+from contracts.catalog import ClassSpec, InputSpec
+from contracts.graph_policy.class_decision import decide
+from contracts.graph_policy.decision import MAX_ERRORS, violations
+from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
+from contracts.wire.errors import FieldError
+from contracts.workflow import read_graph
+
+STRICT, OPEN = TenantPolicy(), TenantPolicy(mode=GraphPolicy.OPEN)
+MINE = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
+
+
+def combo(*options: Any) -> InputSpec:
+    return InputSpec(type="COMBO", required=True, options=options)
+
+
+def text(*, required: bool = True) -> InputSpec:
+    return InputSpec(type="STRING", required=required)
+
+
+def spec(
+    module: str = "nodes", outputs: tuple[str, ...] = (), *, shows: bool = False, **inputs: InputSpec
+) -> ClassSpec:
+    return ClassSpec(inputs=inputs, outputs=outputs, output_node=shows, module=module)
+
+
+CLASSES = {
+    "PrimitiveString": spec("comfy_extras.nodes_primitive", ("STRING",), value=text()),
+    "ComfySwitchNode": spec("comfy_extras.nodes_logic", ("COMFY_MATCHTYPE_V3",)),
+    "CheckpointLoaderSimple": spec(outputs=("MODEL", "CLIP", "VAE"), ckpt_name=combo("a.safetensors")),
+    "LoadImage": spec(outputs=("IMAGE", "MASK"), image=InputSpec(type="COMBO", required=True, upload=True)),
+    "LoadLatent": spec(outputs=("LATENT",), latent=combo()),
+    "Load3D": spec(
+        "comfy_extras.nodes_load_3d",
+        ("IMAGE",),
+        model_file=InputSpec(type="COMBO", required=True, upload=True),
+        image=InputSpec(type="LOAD_3D", required=True),
+    ),
+    "Painter": spec("comfy_extras.nodes_painter", ("IMAGE",), mask=text()),
+    "KSampler": spec(outputs=("LATENT",), sampler_name=combo("euler"), steps=InputSpec(type="INT", required=True)),
+    "SaveImage": spec(shows=True, images=InputSpec(type="IMAGE", required=True), filename_prefix=text()),
+    "ComfyMathExpression": spec("comfy_extras.nodes_math", ("INT",), expression=text()),
+    "ManualSigmas": spec("comfy_extras.nodes_custom_sampler", ("SIGMAS",), sigmas=text()),
+    "LoadImageDataSetFromFolder": spec("comfy_extras.nodes_dataset", ("IMAGE",), folder=combo("3d")),
+    "CheckpointSave": spec("comfy_extras.nodes_model_merging", shows=True, filename_prefix=text()),
+    "OpenAIChatNode": spec("comfy_api_nodes.nodes_openai", ("STRING",), prompt=text()),
+    "RegexMatch": spec("comfy_extras.nodes_string", ("BOOLEAN",), regex_pattern=text()),
+    "Unheard": spec("comfy_extras.nodes_next", ("IMAGE",)),
+    "Pack": spec("custom_nodes.pack", ("IMAGE",), lora_path=text(), style=combo("a"), image_file=combo("x.png")),
+    "PackOther": spec("custom_nodes.pack.v2", ("IMAGE",)),
+    "Url": spec("custom_nodes.pack", ("IMAGE",), webhook_url=combo("https://a.example")),
+}
+
+
+def rules(mode: GraphPolicy = GraphPolicy.STRICT, **given: tuple[str, ...]) -> TenantPolicy:
+    return TenantPolicy(mode=mode, rules=ClassRules(**given))
+
+
+def judged(class_type: str, inputs: dict[str, Any], policy: TenantPolicy = STRICT) -> tuple[FieldError, ...]:
+    raw = {
+        "text": {"class_type": "PrimitiveString", "inputs": {"value": "comfyfleet"}},
+        "switch": {"class_type": "ComfySwitchNode", "inputs": {"on_true": ["text", 0]}},
+        "1": {"class_type": class_type, "inputs": inputs},
+    }
+    graph, errors = read_graph(raw)
+    assert not errors
+    return violations(graph, CLASSES, policy, frozenset({MINE}))
+
+
+def codes(class_type: str, inputs: dict[str, Any], policy: TenantPolicy = STRICT) -> list[str]:
+    return [error.code for error in judged(class_type, inputs, policy)]
+
+
+@pytest.mark.parametrize(
+    ("class_type", "strict", "open_"),
+    [
+        ("SaveImage", True, True),
+        ("LoadImageDataSetFromFolder", False, True),
+        ("RegexMatch", False, True),
+        ("CheckpointSave", False, False),
+        ("OpenAIChatNode", False, False),
+        ("Unheard", False, True),
+        ("Pack", False, True),
+    ],
+)
+def test_mode_decides_about_a_class_without_a_rule(class_type: str, strict: bool, open_: bool) -> None:
+    assert decide(class_type, CLASSES[class_type], STRICT).allowed is strict
+    assert decide(class_type, CLASSES[class_type], OPEN).allowed is open_
+
+
+@pytest.mark.parametrize("mode", GraphPolicy)
+@pytest.mark.parametrize("class_type", ["CheckpointSave", "OpenAIChatNode", "Pack"])
+def test_operator_can_allow_a_class_or_its_pack(mode: GraphPolicy, class_type: str) -> None:
+    module = CLASSES[class_type].module
+    for policy in (rules(mode, allowed_classes=(class_type,)), rules(mode, allowed_packs=(module,))):
+        assert decide(class_type, CLASSES[class_type], policy).allowed
+
+
+def test_all_api_classes_are_one_pack() -> None:
+    assert decide("OpenAIChatNode", CLASSES["OpenAIChatNode"], rules(allowed_packs=("comfy_api_nodes",))).allowed
+
+
+def test_allowed_custom_pack_does_not_allow_packs_whose_names_begin_alike() -> None:
+    policy = rules(allowed_packs=("custom_nodes.pack",))
+    assert decide("Pack", CLASSES["Pack"], policy).allowed
+    assert not decide("PackOther", CLASSES["PackOther"], policy).allowed
+    assert not decide("Pack", CLASSES["Pack"], rules(allowed_packs=("custom_nodes",))).allowed
+
+
+@pytest.mark.parametrize("mode", GraphPolicy)
+@pytest.mark.parametrize(
+    "denied", [{"denied_classes": ("SaveImage",)}, {"denied_packs": ("nodes",)}], ids=["class", "pack"]
+)
+def test_denial_wins_over_allowance(mode: GraphPolicy, denied: dict[str, tuple[str, ...]]) -> None:
+    policy = rules(mode, allowed_classes=("SaveImage",), allowed_packs=("nodes",), **denied)
+    decision = decide("SaveImage", CLASSES["SaveImage"], policy)
+    assert not decision.allowed
+    assert "denied" in decision.reason
+
+
+def test_refusal_names_class_reason_and_who_can_allow_it() -> None:
+    (error,) = judged("OpenAIChatNode", {"prompt": "x"})
+    assert (error.code, error.pointer, error.node_id) == ("node_class_not_allowed", "/workflow/1/class_type", "1")
+    assert "OpenAIChatNode" in error.message
+    assert "outside the fleet" in error.message
+    assert "An operator can allow the class or its pack comfy_api_nodes.nodes_openai." in error.message
+    (error,) = judged("RegexMatch", {"regex_pattern": "(a+)+$"})
+    assert 'set the graph policy of your tier to "open"' in error.message
+
+
+def test_custom_class_with_the_name_of_a_stock_class_is_custom() -> None:
+    custom = CLASSES["SaveImage"].model_copy(update={"module": "custom_nodes.pack"})
+    assert not decide("SaveImage", custom, STRICT).allowed
+
+
+FORMS = {
+    "link": ["text", 0],
+    "wildcard": ["switch", 0],
+    "number": 3,
+    "null": None,
+    "true": True,
+    "wrapped id": {"__value__": MINE},
+    "wrapped list": {"__value__": ["a.safetensors"]},
+    "wrapped option": {"__value__": "a.safetensors"},
+    "traversal": "../../etc/passwd",
+    "absolute": "/etc/passwd",
+    "temp": f"{MINE} [temp]",
+    "output": "a.safetensors [output]",
+    "staged": "comfyfleet",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("class_type", "name", "policy"),
+    [
+        ("LoadImage", "image", STRICT),
+        ("LoadLatent", "latent", STRICT),
+        ("Painter", "mask", STRICT),
+        ("CheckpointLoaderSimple", "ckpt_name", STRICT),
+        ("LoadImageDataSetFromFolder", "folder", OPEN),
+        ("LoadImageDataSetFromFolder", "folder", rules(allowed_classes=("LoadImageDataSetFromFolder",))),
+        ("Load3D", "model_file", STRICT),
+        ("Load3D", "image", STRICT),
+        ("Pack", "lora_path", OPEN),
+        ("Pack", "image_file", OPEN),
+        ("Pack", "source_folder", OPEN),
+        ("Pack", "group.0.video_file", OPEN),
+    ],
+)
+def test_files_folders_and_models_take_no_other_form(
+    class_type: str, name: str, policy: TenantPolicy, form: str
+) -> None:
+    (error,) = judged(class_type, {name: FORMS[form]}, policy)
+    assert (error.node_id, error.input) == ("1", name)
+    assert error.code == ("link_not_allowed" if isinstance(FORMS[form], list) else error.code)
+
+
+@pytest.mark.parametrize(
+    ("class_type", "inputs", "policy"),
+    [
+        ("LoadImage", {"image": MINE, "upload": "image", "image_path": "ignored"}, STRICT),
+        ("LoadLatent", {"latent": MINE}, STRICT),
+        ("Painter", {"mask": ""}, STRICT),
+        ("Load3D", {"model_file": "none", "image": {"image": MINE, "mask": MINE, "recording": ""}}, STRICT),
+        ("CheckpointLoaderSimple", {"ckpt_name": "a.safetensors"}, STRICT),
+        ("LoadImageDataSetFromFolder", {"folder": "3d"}, rules(allowed_classes=("LoadImageDataSetFromFolder",))),
+        ("Pack", {"lora_path": "sub/a.safetensors"}, rules(allowed_packs=("custom_nodes.pack",))),
+        ("Pack", {"lora_path": "a.safetensors", "style": "a"}, OPEN),
+        ("SaveImage", {"filename_prefix": ["text", 0]}, STRICT),
+        ("ComfyMathExpression", {"expression": "a * 2"}, STRICT),
+    ],
+)
+def test_what_the_tenant_may_name_passes(class_type: str, inputs: dict[str, Any], policy: TenantPolicy) -> None:
+    classes = {**CLASSES, "LoraLoader": spec(lora_name=combo("b"), lora_path=combo("a.safetensors"))}
+    graph, _ = read_graph(
+        {
+            "text": {"class_type": "PrimitiveString", "inputs": {"value": "x"}},
+            "1": {"class_type": class_type, "inputs": inputs},
+        }
+    )
+    assert violations(graph, classes, policy, frozenset({MINE})) == ()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        {"image": "other.png"},
+        {"image": {"__value__": MINE}},
+        {"image": ["text", 0]},
+        {"mask": None},
+        {"recording": "a [output]"},
+        {"image": MINE, "normal": "../x"},
+    ],
+    ids=str,
+)
+def test_parts_of_a_record_are_judged(image: dict[str, Any]) -> None:
+    assert codes("Load3D", {"model_file": "none", "image": image}) == ["file_not_uploaded"]
+
+
+@pytest.mark.parametrize(("source", "refused"), [("text", True), ("switch", False)])
+def test_text_never_reaches_a_choice_by_link(source: str, refused: bool) -> None:
+    expected = ["link_not_allowed"] if refused else []
+    assert codes("KSampler", {"sampler_name": [source, 0], "steps": 1}) == expected
+
+
+def test_nothing_reaches_a_choice_of_addresses_by_link() -> None:
+    assert codes("Url", {"webhook_url": ["switch", 0]}, OPEN) == ["link_not_allowed"]
+
+
+@pytest.mark.parametrize(
+    ("class_type", "inputs", "code"),
+    [
+        ("ComfyMathExpression", {"expression": "9 ** 9 ** 9"}, "expression_not_allowed"),
+        ("ComfyMathExpression", {"expression": ["text", 0]}, "link_not_allowed"),
+        ("ComfyMathExpression", {"expression": {"__value__": "1"}}, "expression_not_allowed"),
+        ("ManualSigmas", {"sigmas": "1" * 5001}, "text_too_long"),
+        ("ManualSigmas", {"sigmas": ["text", 0]}, "link_not_allowed"),
+    ],
+)
+def test_costly_texts_are_refused_unless_the_policy_is_open(class_type: str, inputs: Any, code: str) -> None:
+    assert codes(class_type, inputs) == [code]
+    assert codes(class_type, inputs, OPEN) == []
+
+
+def test_class_is_refused_once_and_errors_are_bounded() -> None:
+    graph, _ = read_graph({str(n): {"class_type": "OpenAIChatNode", "inputs": {"prompt": "x"}} for n in range(2000)})
+    assert len(violations(graph, CLASSES, STRICT, frozenset())) == 1
+    graph, _ = read_graph({str(n): {"class_type": "LoadImage", "inputs": {"image": "x"}} for n in range(2000)})
+    assert len(violations(graph, CLASSES, STRICT, frozenset())) == MAX_ERRORS
+
+
+def test_classes_that_the_catalog_lacks_are_left_to_others() -> None:
+    assert codes("Nothing", {"folder": "x"}) == []

@@ -1,0 +1,175 @@
+"""Roles of inputs: the review decides for stock classes, patterns for all others."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from contracts.catalog import ClassSpec, InputSpec
+from contracts.graph_policy.input_roles import ClassRoles, NamedValue, pattern_role, role_of
+from contracts.graph_policy.registry import InputRole
+
+
+@dataclass(frozen=True)
+class Described:
+    """A class of a catalog that also says its module."""
+
+    module: str = "custom_nodes.pack"
+    inputs: dict[str, InputSpec] = field(default_factory=dict)
+    output_node: bool = False
+
+
+def text() -> InputSpec:
+    return InputSpec(type="STRING", required=True)
+
+
+def combo(*options: str) -> InputSpec:
+    return InputSpec(type="COMBO", required=True, options=options)
+
+
+READS = {
+    InputRole.FILE: "path file filename file_name image_path imagePath2 filePath input_file mask_files basename inpath",
+    InputRole.FOLDER: "folder directory dir subfolder folder_name video_dir input_directory folder_path dirname",
+    InputRole.MODEL: "ckpt_name lora_name vae_name model_path lora_file weights_path",
+    InputRole.URL: "url image_url source_urls uri webhook_url",
+    InputRole.OUTPUT_NAME: "filename_prefix output_path save_path save_dir output_folder custom_output_dir outdir "
+    "out_path export_file target_path filename_suffix filename_delimiter save_as output_name",
+    InputRole.REGEX: "regex regex_pattern",
+    InputRole.CODE: "python_code script fragment_shader",
+}
+PLAIN = (
+    "file_format filename_number_padding path_type folder_type output_format text prompt prefix text_prefix profile "
+    "profile_name layer_name preset_name filter filler file_count files_per_batch directional direction curl pattern "
+    "language_code target_size overlay sampler_name scheduler model lora clip image url_encode_mode seed"
+)
+
+
+@pytest.mark.parametrize(("name", "role"), [(name, role) for role, names in READS.items() for name in names.split()])
+def test_text_of_a_custom_class_is_judged_by_its_name(name: str, role: InputRole) -> None:
+    assert pattern_role(name, text(), output_node=False) is role
+    assert pattern_role(f"group.{name}", None, output_node=False) is role
+
+
+@pytest.mark.parametrize("name", PLAIN.split())
+def test_names_that_only_resemble_a_path_have_no_role(name: str) -> None:
+    assert pattern_role(name, text(), output_node=False) is None
+
+
+@pytest.mark.parametrize("name", ["path", "filename", "folder", "subfolder", "directory", "prefix", "file_name"])
+def test_place_in_an_output_node_names_what_it_writes(name: str) -> None:
+    assert pattern_role(name, text(), output_node=True) is InputRole.OUTPUT_NAME
+
+
+@pytest.mark.parametrize("kind", ["INT", "FLOAT", "BOOLEAN", "IMAGE", "MODEL"])
+def test_numbers_and_sockets_name_nothing(kind: str) -> None:
+    for name in ("resize_folder", "overwrite_files", "filename_prefix"):
+        assert pattern_role(name, InputSpec(type=kind, required=True), output_node=True) is None
+
+
+@pytest.mark.parametrize("kind", ["WEBCAM", "AUDIO_RECORD", "LOAD_3D"])
+def test_widgets_that_upload_take_files(kind: str) -> None:
+    assert pattern_role("thing", InputSpec(type=kind, required=True), output_node=False) is InputRole.FILE
+
+
+def test_upload_flag_makes_a_file_of_any_name() -> None:
+    assert (
+        pattern_role("thing", InputSpec(type="STRING", required=True, upload=True), output_node=False) is InputRole.FILE
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "role"),
+    [
+        ("thing", ("None", "sd/xl.safetensors"), InputRole.MODEL),
+        ("thing", ("A.CKPT",), InputRole.MODEL),
+        ("thing", ("a.png", "b.txt"), InputRole.FILE),
+        ("thing", ("none", "clips/a.MP4"), InputRole.FILE),
+        ("vae_name", ("pixel_space",), InputRole.MODEL),
+        ("motion_name", (), InputRole.MODEL),
+        ("name", (), InputRole.MODEL),
+        ("latent", (), InputRole.FILE),
+        ("directory", ("3d", "comfyfleet"), InputRole.FOLDER),
+        ("folder", (), InputRole.FOLDER),
+        ("choice", (), None),
+        ("extension", (".png", ".jpg"), None),
+        ("format", ("image/gif", "video/h264-mp4"), None),
+        ("sampler_name", ("euler", "heun"), None),
+        ("file_format", ("png", "jpg"), None),
+        ("version", ("v1.5", "2.1"), None),
+        ("output_type", ("input", "output"), None),
+    ],
+)
+def test_choice_is_judged_by_its_options_and_its_name(
+    name: str, options: tuple[str, ...], role: InputRole | None
+) -> None:
+    assert pattern_role(name, combo(*options), output_node=False) is role
+    assert pattern_role(name, combo(*options), output_node=True) is role
+
+
+def test_long_names_are_judged_by_their_end() -> None:
+    assert pattern_role("x" * 100_000 + "_path", text(), output_node=False) is InputRole.FILE
+    assert pattern_role("path" * 100_000 + "_mode", text(), output_node=False) is None
+
+
+@pytest.mark.parametrize(
+    ("class_type", "module", "name", "role"),
+    [
+        ("LoadImage", "nodes", "image", InputRole.FILE),
+        ("SaveImageAdvanced", "comfy_extras.nodes_images", "filename_prefix", InputRole.OUTPUT_NAME),
+        ("SaveImageAdvanced", "comfy_extras.nodes_images", "format.bit_depth", None),
+        ("SaveAudioAdvanced", "comfy_extras.nodes_audio", "filename_prefix", InputRole.OUTPUT_NAME),
+        ("SaveLoRA", "comfy_extras.nodes_train", "prefix", InputRole.OUTPUT_NAME),
+        ("AddTextPrefix", "comfy_extras.nodes_dataset", "prefix", None),
+        ("Load3D", "comfy_extras.nodes_load_3d", "image", InputRole.RECORD),
+        ("Load3D", "comfy_extras.nodes_load_3d", "image.recording", InputRole.FILE),
+        ("WebcamCapture", "comfy_extras.nodes_webcam", "image", InputRole.FILE),
+        ("RecordAudio", "comfy_extras.nodes_audio", "audio", InputRole.FILE),
+        ("Painter", "comfy_extras.nodes_painter", "mask", InputRole.FILE),
+        ("ModelPatchLoader", "comfy_extras.nodes_model_patch", "name", InputRole.MODEL),
+        ("LoadLoraModel", "comfy_extras.nodes_lora_stack", "loras.3.lora_name", InputRole.MODEL),
+        ("CustomCombo", "comfy_extras.nodes_logic", "choice", None),
+        ("ManualSigmas", "comfy_extras.nodes_custom_sampler", "sigmas", InputRole.SHORT_TEXT),
+    ],
+)
+def test_review_decides_for_stock_classes(class_type: str, module: str, name: str, role: InputRole | None) -> None:
+    spec = Described(module=module, inputs={name: combo()} if class_type == "CustomCombo" else {name: text()})
+    assert role_of(class_type, name, spec) is role
+
+
+def test_input_that_the_review_does_not_know_is_judged_by_pattern() -> None:
+    spec = Described(module="nodes", inputs={"output_folder": text(), "quality": text()})
+    assert role_of("SaveImage", "output_folder", spec) is InputRole.OUTPUT_NAME
+    assert role_of("SaveImage", "quality", spec) is None
+
+
+def test_pack_that_overrides_a_stock_name_is_judged_by_pattern() -> None:
+    spec = Described(module="custom_nodes.pack", inputs={"image": text(), "mask_path": text()})
+    assert role_of("LoadImage", "image", spec) is None
+    assert role_of("LoadImage", "mask_path", spec) is InputRole.FILE
+
+
+def test_catalog_without_modules_is_judged_by_pattern() -> None:
+    spec = ClassSpec(inputs={"filename_prefix": text(), "images": text()}, outputs=(), output_node=True)
+    assert role_of("SaveImage", "filename_prefix", spec) is InputRole.OUTPUT_NAME
+    assert role_of("SaveImage", "images", spec) is None
+
+
+def test_values_with_a_role_are_found_in_records_links_and_wrappers() -> None:
+    recording = {"image": "a.png", "mask": ["7", 0], "camera_info": {"x": 1}}
+    load = Described(module="comfy_extras.nodes_load_3d", inputs={"image": InputSpec(type="LOAD_3D", required=True)})
+    assert list(ClassRoles("Load3D", load).named_values({"image": recording, "width": 5})) == [
+        NamedValue(("image",), InputRole.RECORD, recording),
+        NamedValue(("image", "image"), InputRole.FILE, "a.png"),
+        NamedValue(("image", "mask"), InputRole.FILE, ["7", 0]),
+    ]
+    save = Described(module="nodes", output_node=True)
+    for value in (["4", 0], {"__value__": "checkpoints/evil"}, None, 7, True):
+        found: list[NamedValue] = list(
+            ClassRoles("SaveImage", save).named_values({"filename_prefix": value, "images": ["1", 0]})
+        )
+        assert found == [NamedValue(("filename_prefix",), InputRole.OUTPUT_NAME, value)]
+
+
+def test_unknown_inputs_of_a_graph_are_judged_by_name() -> None:
+    inputs: dict[str, Any] = {"videos.video_path3": "x", "note": "y"}
+    assert [found.place for found in ClassRoles("Any", Described()).named_values(inputs)] == [("videos.video_path3",)]

@@ -1,0 +1,160 @@
+"""The registry of stock classes: what it says, and that it does not contradict itself."""
+
+import json
+from collections import Counter
+from importlib import resources
+
+import pytest
+
+from contracts.graph_policy.registry import (
+    OPEN_REFUSES,
+    STOCK_CLASSES,
+    STRICT_REASONS,
+    InputRole,
+    StockClass,
+    Trait,
+    is_unreviewed,
+    stock_class,
+)
+
+ROLE_NEEDS = {
+    InputRole.FILE: Trait.READS_FILES,
+    InputRole.FOLDER: Trait.READS_FOLDERS,
+    InputRole.MODEL: Trait.LOADS_MODELS,
+    InputRole.REGEX: Trait.USER_REGEX,
+    InputRole.CODE: Trait.RUNS_CODE,
+    InputRole.EXPRESSION: Trait.EVALUATES_EXPRESSION,
+    InputRole.URL: Trait.NETWORK,
+}
+OUTPUT_TRAITS = {Trait.WRITES_FILES, Trait.WRITES_MODELS, Trait.WRITES_DATASETS, Trait.WRITES_TEMPORARY}
+ALL = pytest.mark.parametrize("reviewed", STOCK_CLASSES.values(), ids=STOCK_CLASSES)
+
+
+@ALL
+def test_roles_and_traits_of_a_class_agree(reviewed: StockClass) -> None:
+    roles = set(reviewed.inputs.values())
+    for role in roles & ROLE_NEEDS.keys():
+        assert ROLE_NEEDS[role] in reviewed.traits, role
+    if Trait.WRITES_FILES in reviewed.traits:
+        assert InputRole.OUTPUT_NAME in roles or Trait.NAMES_OWN_OUTPUT in reviewed.traits
+    if InputRole.OUTPUT_NAME in roles:
+        assert reviewed.traits & OUTPUT_TRAITS
+    if reviewed.traits & {Trait.WRITES_MODELS, Trait.WRITES_DATASETS, Trait.NAMES_OWN_OUTPUT}:
+        assert Trait.WRITES_FILES in reviewed.traits
+    if Trait.READS_FILES in reviewed.traits:
+        assert InputRole.FILE in roles
+    assert not reviewed.plain & reviewed.inputs.keys()
+
+
+@ALL
+def test_parts_of_an_input_have_roles_only_inside_of_a_record(reviewed: StockClass) -> None:
+    for name in reviewed.inputs:
+        head, dot, _ = name.partition(".")
+        if dot and ".*." not in name:
+            assert reviewed.inputs[head] is InputRole.RECORD
+
+
+@ALL
+def test_partner_api_classes_use_the_network_and_no_other_stock_class_does(reviewed: StockClass) -> None:
+    assert reviewed.module.startswith("comfy_api_nodes.") == (Trait.NETWORK in reviewed.traits)
+
+
+def test_data_is_sorted_with_one_class_per_line() -> None:
+    text = resources.files("contracts.graph_policy").joinpath("stock_classes.json").read_text(encoding="utf-8")
+    entries = json.loads(text)
+    for entry in entries.values():
+        assert list(entry) == [key for key in ("module", "traits", "inputs", "plain") if key in entry]
+        assert entry.get("traits", []) == sorted(entry.get("traits", []))
+    lines = ",\n".join(
+        f"{json.dumps(name, ensure_ascii=False)}:{json.dumps(entries[name], ensure_ascii=False, separators=(',', ':'))}"
+        for name in sorted(entries)
+    )
+    assert text == f"{{\n{lines}\n}}\n"
+
+
+def test_every_trait_and_role_is_used() -> None:
+    used = Counter(trait for reviewed in STOCK_CLASSES.values() for trait in reviewed.traits)
+    roles = {role for reviewed in STOCK_CLASSES.values() for role in reviewed.inputs.values()}
+    assert set(used) == set(Trait)
+    assert roles | {InputRole.URL} == set(InputRole)  # no stock class takes an address today; custom ones do
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("LoadImageDataSetFromFolder", Trait.READS_FOLDERS),
+        ("LoadImageOutput", Trait.READS_OUTPUTS),
+        ("DiffusersLoader", Trait.READS_FOLDERS),
+        ("CheckpointLoader", Trait.LOADS_CONFIG),
+        ("CheckpointSave", Trait.WRITES_MODELS),
+        ("SaveLoRA", Trait.WRITES_MODELS),
+        ("SaveImageTextDataSetToFolder", Trait.WRITES_DATASETS),
+        ("TrainLoraNode", Trait.TRAINS),
+        ("OpenAIChatNode", Trait.NETWORK),
+        ("RegexMatch", Trait.USER_REGEX),
+        ("StringFormat", Trait.RUNS_CODE),
+        ("GLSLShader", Trait.RUNS_CODE),
+        ("TorchCompileModel", Trait.PROCESS_STATE),
+        ("StartLoop", Trait.REPEATS_GRAPH),
+    ],
+)
+def test_classes_that_hurt_others_are_not_safe(name: str, reason: Trait) -> None:
+    reviewed = STOCK_CLASSES[name]
+    assert (reviewed.is_safe, reviewed.refusal) == (False, reason)
+    assert STRICT_REASONS[reason]
+
+
+def test_ordinary_classes_are_safe() -> None:
+    names = [
+        *("CheckpointLoaderSimple", "CLIPTextEncode", "KSampler", "KSamplerAdvanced", "VAEDecode", "VAEEncode"),
+        *("SaveImage", "PreviewImage", "LoadImage", "LoadImageMask", "LoadAudio", "LoadVideo", "Painter"),
+        *("LoraLoader", "ControlNetLoader", "ControlNetApplyAdvanced", "UpscaleModelLoader", "ImageUpscaleWithModel"),
+        *("CreateVideo", "SaveVideo", "SaveAudioMP3", "SaveGLB", "PrimitiveInt", "PreviewAny", "ComfyMathExpression"),
+        *(
+            "StringReplace",
+            "ManualSigmas",
+            "SamplerCustomAdvanced",
+            "SaveImageWebsocket",
+            "SaveAnimatedWEBP",
+            "SaveAnimatedPNG",
+        ),
+    ]
+    assert [name for name in names if not STOCK_CLASSES[name].is_safe] == []
+
+
+def test_reasons_are_for_users_and_open_refuses_a_part_of_what_strict_does() -> None:
+    assert STRICT_REASONS.keys() > OPEN_REFUSES
+    assert all(
+        reason.startswith("It ") and reason.endswith(".") for reason in STRICT_REASONS.values() if "Its" not in reason
+    )
+
+
+@pytest.mark.parametrize("module", ["nodes", "comfy_extras.nodes_images", "comfy_extras.nodes_new_home"])
+def test_stock_class_is_found_in_any_stock_module(module: str) -> None:
+    assert stock_class("SaveImage", module) is STOCK_CLASSES["SaveImage"]
+
+
+@pytest.mark.parametrize("module", ["custom_nodes.pack", "custom_nodes.comfy_extras", "comfy_extras", "", "nodes.x"])
+def test_class_of_a_pack_is_custom_whatever_its_name(module: str) -> None:
+    assert stock_class("SaveImage", module) is None
+    assert not is_unreviewed("SaveImage", module)
+
+
+def test_new_stock_class_is_unreviewed_until_somebody_reviews_it() -> None:
+    assert stock_class("SaveEverything", "comfy_extras.nodes_new") is None
+    assert is_unreviewed("SaveEverything", "comfy_extras.nodes_new")
+    assert not is_unreviewed("SaveImage", "nodes")
+
+
+def test_new_partner_api_class_is_known_to_use_the_network() -> None:
+    found = stock_class("TomorrowsVideoNode", "comfy_api_nodes.nodes_tomorrow")
+    assert found is not None
+    assert found.refusal is Trait.NETWORK
+    assert is_unreviewed("TomorrowsVideoNode", "comfy_api_nodes.nodes_tomorrow")
+
+
+def test_rows_of_a_group_share_their_role() -> None:
+    loader = STOCK_CLASSES["LoadLoraModel"]
+    assert loader.role_of("loras.0.lora_name") is loader.role_of("loras.17.lora_name") is InputRole.MODEL
+    assert loader.role_of("loras.0.strength") is None
+    assert loader.role_of("loras.0.lora_name.x") is None

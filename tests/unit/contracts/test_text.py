@@ -1,0 +1,64 @@
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pydantic import BaseModel
+
+from contracts.executor import Progress
+from contracts.scheduler import AttemptRef, Beat, FinishAttempt, JobError, Outcome, Output, OutputKind, ReportCatalog
+from contracts.wire.text import REPLACEMENT, clean, is_clean
+
+UNFIT = "a\x00b\ud800c\udfffd\x1be"
+CLEANED = f"a{REPLACEMENT}b{REPLACEMENT}c{REPLACEMENT}d{REPLACEMENT}e"
+REF = AttemptRef(job_id=uuid4(), tenant_id=uuid4(), attempt=1, lease_token=uuid4())
+
+
+def output(**more: Any) -> Output:
+    fields = {"node_id": UNFIT, "name": UNFIT, "content_type": UNFIT, "sha256": UNFIT, **more}
+    return Output(id=uuid4(), kind=OutputKind.FILE, size_bytes=1, **fields)
+
+
+def error() -> JobError:
+    return JobError(code=UNFIT, message=UNFIT, node_id=UNFIT, node_class=UNFIT)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        error(),
+        output(),
+        FinishAttempt(ref=REF, outcome=Outcome.FAILED, error=error(), outputs=(output(),)),
+        Progress(job_id=uuid4(), attempt=1, progress=1, node=UNFIT, node_class=UNFIT, at=datetime.now(UTC)),
+        Beat(boot_id=uuid4(), online=True, catalog_digest=UNFIT, attempt=None, loaded=(UNFIT,)),
+        ReportCatalog(digest=UNFIT, classes_zlib=""),
+    ],
+)
+def test_no_message_of_an_executor_holds_what_cannot_be_sent_or_stored(message: BaseModel) -> None:
+    written = message.model_dump_json()
+    written.encode("utf-8")
+    assert "\\u0000" not in written
+    assert CLEANED in json.loads(written).values() or CLEANED in written
+    assert type(message).model_validate_json(written) == message
+
+
+def test_a_message_is_cleaned_where_it_is_read_as_well() -> None:
+    assert JobError.model_validate_json('{"code": "c", "message": "a\\u0000b"}').message == f"a{REPLACEMENT}b"
+
+
+def test_long_texts_are_cut() -> None:
+    told = JobError(code="c" * 1_000, message="m" * 10_000)
+    assert (len(told.code), len(told.message)) == (256, 2_000)
+
+
+def test_a_value_that_is_no_text_stays_wrong() -> None:
+    with pytest.raises(ValueError, match="string"):
+        JobError(code="c", message=["m"])
+
+
+def test_cleaning_changes_nothing_that_is_clean() -> None:
+    text = "tab\t, line\n, \U0001f602, \N{LATIN SMALL LETTER E WITH ACUTE}"
+    assert is_clean(text)
+    assert clean(text, 1_000) == text
+    assert not is_clean(UNFIT)

@@ -1,0 +1,66 @@
+import pytest
+
+from executor.domain.node_text import is_addressable, is_term, name_of, raw_text, shown_file_name
+
+REPLACED = "\N{REPLACEMENT CHARACTER}"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("7", "7"),
+        ("a\x00b", f"a{REPLACED}b"),
+        ("\ud83d", REPLACED),
+        ("x\udcff", f"x{REPLACED}"),
+        ("\x1b[31m", f"{REPLACED}[31m"),
+        ("tab\tand\nline", "tab\tand\nline"),
+        ("\U0001f602", "\U0001f602"),
+        ("x" * 10_000, "x" * 256),
+        ("", ""),
+        (5, None),
+        (None, None),
+        (["a"], None),
+    ],
+)
+def test_names_are_cleaned_and_bounded(said: object, told: str | None) -> None:
+    assert name_of(said) == told
+
+
+def test_only_the_beginning_of_a_text_is_looked_at() -> None:
+    assert len(raw_text("x" * 10**6)) == 4_000
+    assert raw_text({"a": 1}) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a.png", "a.png"),
+        ("sub/a.png", "a.png"),
+        ("C:\\temp\\a.png", "a.png"),
+        ("caf\udce9.png", f"caf{REPLACED}.png"),
+        ("a\x00\n.png", "a__.png"),
+        ("x" * 10_000 + ".png", "x" * 196 + ".png"),
+    ],
+)
+def test_file_names_are_shown_without_folders_and_control_characters(name: str, shown: str) -> None:
+    assert shown_file_name(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("names", "reached"),
+    [
+        (("a.png", "sub"), True),
+        (("a b+%.png", ""), True),
+        (("\U0001f602.png", ""), True),
+        (("caf\udce9.png", ""), False),
+        (("a.png", "caf\udce9"), False),
+        (("a\x00.png", ""), False),
+    ],
+)
+def test_no_request_reaches_a_file_whose_name_is_not_utf_8(names: tuple[str, str], reached: bool) -> None:
+    assert is_addressable(*names) is reached
+
+
+@pytest.mark.parametrize("value", ["a\x00", "\ud800", "x" * 301, 5, None, ["a"]])
+def test_what_a_graph_could_not_name_is_no_term(value: object) -> None:
+    assert not is_term(value)
