@@ -159,7 +159,8 @@ async def test_the_node_classes_of_all_nodes_are_told_with_all_their_options(wor
     await world.node(COMMON, RARE)
     await world.until_offered(RARE)
     page = await world.system.bus.ask(READ_CLASSES, ReadClasses())
-    assert [found.name for found in page.classes] == ["CheckpointLoaderSimple", "Draw", "EmptyLatentImage", "SaveImage"]
+    names = ["CheckpointLoaderSimple", "Draw", "EmptyLatentImage", "Guess", "SaveImage", "SaveText"]
+    assert [found.name for found in page.classes] == names
     assert {COMMON, RARE} <= set(page.classes[0].spec.inputs["ckpt_name"].options or ())
     assert not page.more
     one = await world.system.bus.ask(READ_CLASSES, ReadClasses(name="Draw", limit=1))

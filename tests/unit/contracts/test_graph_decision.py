@@ -45,6 +45,7 @@ CLASSES = {
     "KSampler": spec(outputs=("LATENT",), sampler_name=combo("euler"), steps=InputSpec(type="INT", required=True)),
     "SaveImage": spec(shows=True, images=InputSpec(type="IMAGE", required=True), filename_prefix=text()),
     "ComfyMathExpression": spec("comfy_extras.nodes_math", ("INT",), expression=text()),
+    "StringFormat": spec("comfy_extras.nodes_string", ("STRING",), f_string=text()),
     "ManualSigmas": spec("comfy_extras.nodes_custom_sampler", ("SIGMAS",), sigmas=text()),
     "LoadImageDataSetFromFolder": spec("comfy_extras.nodes_dataset", ("IMAGE",), folder=combo("3d")),
     "CheckpointSave": spec("comfy_extras.nodes_model_merging", shows=True, filename_prefix=text()),
@@ -194,6 +195,7 @@ def test_files_folders_and_models_take_no_other_form(
         ("Pack", {"lora_path": "a.safetensors", "style": "a"}, OPEN),
         ("SaveImage", {"filename_prefix": ["text", 0]}, STRICT),
         ("ComfyMathExpression", {"expression": "a * 2"}, STRICT),
+        ("StringFormat", {"f_string": "{a}, {b:.2f}"}, STRICT),
     ],
 )
 def test_what_the_tenant_may_name_passes(class_type: str, inputs: dict[str, Any], policy: TenantPolicy) -> None:
@@ -246,6 +248,19 @@ def test_nothing_reaches_a_choice_of_addresses_by_link() -> None:
 def test_costly_texts_are_refused_unless_the_policy_is_open(class_type: str, inputs: Any, code: str) -> None:
     assert codes(class_type, inputs) == [code]
     assert codes(class_type, inputs, OPEN) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ("{a.__class__.__init__.__globals__}", "format_not_allowed"),
+        ({"__value__": "{a}"}, "format_not_allowed"),
+        (["text", 0], "link_not_allowed"),
+    ],
+)
+@pytest.mark.parametrize("policy", [STRICT, OPEN, rules(allowed_classes=("StringFormat",))], ids=str)
+def test_format_string_never_reaches_the_process(policy: TenantPolicy, value: Any, code: str) -> None:
+    assert codes("StringFormat", {"f_string": value}, policy) == [code]
 
 
 def test_class_is_refused_once_and_errors_are_bounded() -> None:

@@ -18,8 +18,8 @@ SHAPES = {
     *("txt2video", "img2video", "video2video", "audio", "exported"),
 }
 
-# StringFormat evaluates Python format strings, and no bound sees the cost of ImageCompositor.
-REFUSED = {"prompt_filled_into_a_template", "layers_composed"}
+# No bound sees the cost of ImageCompositor.
+REFUSED = {"layers_composed"}
 STRICT, OPEN = TenantPolicy(mode=GraphPolicy.STRICT), TenantPolicy(mode=GraphPolicy.OPEN)
 
 every_graph = pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.name)

@@ -92,7 +92,6 @@ def test_every_trait_and_role_is_used() -> None:
         ("TrainLoraNode", Trait.TRAINS),
         ("OpenAIChatNode", Trait.NETWORK),
         ("RegexMatch", Trait.USER_REGEX),
-        ("StringFormat", Trait.RUNS_CODE),
         ("GLSLShader", Trait.RUNS_CODE),
         ("TorchCompileModel", Trait.PROCESS_STATE),
         ("StartLoop", Trait.REPEATS_GRAPH),

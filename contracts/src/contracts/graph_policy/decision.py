@@ -13,6 +13,7 @@ from typing import Any
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.graph_policy.class_decision import ClassDecision, ClassPolicy
 from contracts.graph_policy.expressions import is_bounded
+from contracts.graph_policy.format_strings import is_plain_format
 from contracts.graph_policy.input_roles import COMBO, STRING, ClassRoles
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.graph_policy.registry import MAX_SHORT_TEXT, InputRole, is_stock_module, stock_class
@@ -23,7 +24,7 @@ MAX_ERRORS = 100  # more of them help nobody, and an answer has a bound
 MAX_ALLOWED = 50  # options that an error names
 
 _PLAIN_PATH = re.compile(r"[^/\\:\x00-\x1f][^\\:\x00-\x1f]{0,500}")
-_LITERALS_ONLY = frozenset({InputRole.FILE, InputRole.FOLDER, InputRole.MODEL, InputRole.RECORD})
+_LITERALS_ONLY = frozenset({InputRole.FILE, InputRole.FOLDER, InputRole.MODEL, InputRole.RECORD, InputRole.FORMAT})
 _STRICT_TEXTS = frozenset({InputRole.EXPRESSION, InputRole.SHORT_TEXT})
 
 
@@ -185,6 +186,9 @@ class _Judge:
         return self._model(name, value, accepted) if role is InputRole.MODEL else self._text(name, role, value)
 
     def _text(self, name: str, role: InputRole, value: Any) -> FieldError | None:
+        if role is InputRole.FORMAT and not (isinstance(value, str) and is_plain_format(value)):
+            message = f"{name} takes a text with plain fields such as {{a}} or {{a:.2f}}: no attributes or indexes."
+            return _error(self.node_id, name, "format_not_allowed", message)
         if role is InputRole.EXPRESSION and not (isinstance(value, str) and is_bounded(value)):
             message = f"{name} takes short arithmetic with numbers, one-letter variables and at most two small powers."
             return _error(self.node_id, name, "expression_not_allowed", message)

@@ -51,6 +51,7 @@ class InputRole(StrEnum):
     URL = "url"
     REGEX = "regex"
     CODE = "code"
+    FORMAT = "format"  # a Python format string: see ``format_strings.is_plain_format``
     EXPRESSION = "expression"  # arithmetic: see ``expressions.is_bounded``
     SHORT_TEXT = "short_text"  # text that takes quadratic time: a literal of at most ``MAX_SHORT_TEXT`` characters
     PASSES = "passes"  # a number of passes over all pixels: counts like steps

@@ -56,11 +56,11 @@ class NodeState:
         """Read the catalog. One that cannot be read leaves the one before: the node is there all the same."""
         try:
             described = await self._node.object_info()
+            written = await self._node.written_models()
         except UnusableAnswer as unusable:
             log.error("executor.catalog.unusable", why=str(unusable))
             self._read_next = time.monotonic() + min(AGAIN_S, self._catalog_every_s)
             return
-        written = await self._node.written_models()
         # Tens of milliseconds of work for hundreds of classes: the event loop has a websocket to drain meanwhile.
         self.classes, catalog = await asyncio.to_thread(_read_and_report, described, written)
         self._read_next = time.monotonic() + self._catalog_every_s

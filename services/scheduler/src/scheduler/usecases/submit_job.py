@@ -83,7 +83,7 @@ class JobSubmitter:
         """What a node must have to run the job, and the images that it will make."""
         command = _within(request.payload, limits.run_seconds)
         sizes = dict(zip(map(str, command.inputs), command.input_sizes, strict=False))
-        policy = await self._policies.policy_of(tenant_id)
+        policy = await self._policies.policy_under(limits)
         terms = Terms(policy, limits, sizes, self._frames_per_image)
         catalogs = await self._fleet.catalogs()
         uploads = frozenset(map(str, command.inputs))

@@ -2,13 +2,14 @@
 
 from uuid import UUID
 
+from contracts.auth import Limits
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from scheduler.usecases.class_rule_cache import ClassRuleCache
 from scheduler.usecases.tenant_limits import TenantLimits
 
 
 class TenantPolicies:
-    """Joins the mode of a tenant's tier and the operators' rules."""
+    """Joins the mode of a tenant's limits and the operators' rules."""
 
     def __init__(self, *, limits: TenantLimits, rules: ClassRuleCache) -> None:
         self._limits, self._rules = limits, rules
@@ -20,13 +21,18 @@ class TenantPolicies:
             UnknownTenant: auth knows no such tenant.
             Unavailable: auth is away and the tenant was never seen.
         """
-        await self._limits.refresh(tenant_id)
-        return await self.policy_of(tenant_id)
+        return await self.policy_under(await self._limits.refresh(tenant_id))
 
     async def policy_of(self, tenant_id: UUID) -> TenantPolicy:
-        """The policy in force. While nobody ever said what the rules are, it is the strictest: no class is allowed."""
+        """The policy in force for a tenant that is known, by the limits that are kept of it."""
+        return await self.policy_under(await self._limits.limits_of(tenant_id))
+
+    async def policy_under(self, limits: Limits) -> TenantPolicy:
+        """The policy in force under these limits.
+
+        While nobody ever said what the rules are, it is the strictest: no rule allows anything.
+        """
         rules = await self._rules.current()
         if rules is None:
             return TenantPolicy(mode=GraphPolicy.STRICT)
-        limits = await self._limits.limits_of(tenant_id)
         return TenantPolicy(mode=limits.graph_policy, rules=rules)
