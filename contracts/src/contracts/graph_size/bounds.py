@@ -38,13 +38,17 @@ class GraphBounds:
         return any(bound is not None for bound in (self.pixels, self.steps, self.pixel_steps))
 
 
-def check_bounds(size: GraphSize, bounds: GraphBounds, pointer: str = "/workflow") -> tuple[FieldError, ...]:
+def check_bounds(
+    size: GraphSize, bounds: GraphBounds, pointer: str = "/workflow", *, nodes: int | None = None
+) -> tuple[FieldError, ...]:
     """Everything that is beyond the bounds, with the node and the input to change; at most ``MOST_ERRORS``.
 
     Args:
         pointer: JSON Pointer of the graph in its request.
+        nodes: of the graph as it was sent, where it was measured without those that no output needs.
     """
-    return tuple(islice(_errors(size, bounds, pointer), MOST_ERRORS))
+    sent = len(size.graph) if nodes is None else nodes
+    return tuple(islice(_errors(size, bounds, pointer, sent), MOST_ERRORS))
 
 
 def check_known(size: GraphSize, pointer: str = "/workflow") -> tuple[FieldError, ...]:
@@ -52,9 +56,9 @@ def check_known(size: GraphSize, pointer: str = "/workflow") -> tuple[FieldError
     return tuple(_by_link(one, pointer) for one in islice((one for one in size.unknown if one.counts), MOST_ERRORS))
 
 
-def _errors(size: GraphSize, bounds: GraphBounds, pointer: str) -> Iterator[FieldError]:
-    if bounds.nodes is not None and len(size.graph) > bounds.nodes:
-        message = f"Your tier allows {bounds.nodes} nodes in a workflow; this one has {len(size.graph)}. Split it."
+def _errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes: int) -> Iterator[FieldError]:
+    if bounds.nodes is not None and nodes > bounds.nodes:
+        message = f"Your tier allows {bounds.nodes} nodes in a workflow; this one has {nodes}. Split it."
         yield FieldError(pointer=pointer, code="too_many_nodes", message=message)
     if bounds.text_bytes is not None and size.text_bytes > bounds.text_bytes:
         message = (

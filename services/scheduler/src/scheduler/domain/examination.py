@@ -67,10 +67,10 @@ def examine(
     if errors:
         raise InvalidWorkflow(errors)
     found = check_fleet(graph, uploads, catalogs, policy=terms.policy, draw_seed=draw_seed)
-    return found if isinstance(found, Unrunnable) else _measured(found, terms)
+    return found if isinstance(found, Unrunnable) else _measured(found, len(graph), terms)
 
 
-def _measured(found: Runnable, terms: Terms) -> Examined:
+def _measured(found: Runnable, nodes: int, terms: Terms) -> Examined:
     """A graph that some node can run, if it is within the bounds of its tenant.
 
     Measured is what the node gets: with numbers where numbers were sent as text, and nothing that no output needs.
@@ -79,6 +79,7 @@ def _measured(found: Runnable, terms: Terms) -> Examined:
     images, errors = appraise(
         verdict.graph,
         terms.limits,
+        nodes=nodes,
         specs=found.catalog.classes,
         uploads=terms.sizes,
         frames_per_image=terms.frames_per_image,
