@@ -3,6 +3,7 @@
 from simnode.node_class import NodeClass
 from simnode.nodes import (
     audio,
+    dynamic,
     fillers,
     filters,
     latents,
@@ -18,13 +19,16 @@ from simnode.nodes import (
 )
 from simnode.wire import Document, Workflow
 
+ONLY_NEW = frozenset(one.name for one in dynamic.CLASSES)  # 0.3.64 has none of these
+
 
 class Catalog:
     """Node classes by name, without the hidden ones."""
 
     def __init__(self, without: frozenset[str] = frozenset(), filler_classes: int = 0) -> None:
         groups = (
-            loaders, latents, sampling, tiling, pictures, filters, saving, motion, text, audio, reaching, trials,
+            loaders, latents, sampling, tiling, pictures, filters, dynamic, saving, motion, text, audio, reaching,
+            trials,
         )  # fmt: skip
         classes: list[NodeClass] = [one for group in groups for one in group.CLASSES]
         classes += fillers.classes(filler_classes)
@@ -47,6 +51,6 @@ class Catalog:
 def linked_nodes(graph: Workflow, catalog: Catalog, node_id: str) -> list[str]:
     """Ids of the nodes that feed the declared inputs of a node, in the order of its inputs."""
     node = graph[node_id]
-    declared = {field.name for field in catalog.of(node).visible()}
+    declared = {field.name for field in catalog.of(node).fields(node["inputs"])}
     links = [value for name, value in node["inputs"].items() if name in declared and isinstance(value, list)]
     return [link[0] for link in links]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simnode.catalog import Catalog
-from simnode.node_class import Field, NodeClass
+from simnode.node_class import MATCH_TYPE, Field, NodeClass
 from simnode.object_info import input_config
 from simnode.shelf import Shelf
 from simnode.wire import Document, Workflow
@@ -25,10 +25,12 @@ class InputChecker:
         self._prompt = prompt
         self._catalog = catalog
         self._shelf = shelf
+        self._is_new = shelf.settings.is_new
+        self._known_fields: dict[str, dict[str, Field]] = {}
 
     def names(self, node_id: str) -> list[str]:
-        """The inputs that a node's class declares."""
-        return [field.name for field in self._class(node_id).visible()]
+        """The inputs that a node has, by its class and by what it is given."""
+        return list(self._fields(node_id))
 
     def check(self, node_id: str, name: str) -> Document | None:
         """The first thing wrong with an input, None if all is well. What a link leads to is not looked at.
@@ -38,17 +40,20 @@ class InputChecker:
             IndexError: a link to a slot that is not there.
         """
         node_class, inputs = self._class(node_id), self._prompt[node_id]["inputs"]
-        field = next(one for one in node_class.visible() if one.name == name)
+        field = self._fields(node_id)[name]
         if name not in inputs:
             if field.group != "required":
                 return None
-            return problem("required_input_missing", "Required input is missing", name, {"input_name": name})
+            told = name.rsplit(".", maxsplit=1)[-1] if node_class.schema_v3 and self._is_new else name
+            return problem("required_input_missing", "Required input is missing", told, {"input_name": name})
         facts = {"input_name": name, "input_config": input_config(field, self._shelf, schema_v3=node_class.schema_v3)}
         if isinstance(inputs[name], list):
             return self._check_link(field, inputs[name], facts)
         wrong = _cast(field, inputs, facts)
-        own = node_class.validate is not None and node_class.validate[0] == name
-        return wrong if wrong is not None or own else self._check_value(field, inputs[name], facts)
+        own = node_class.validates_all or (node_class.validate is not None and node_class.validate[0] == name)
+        if wrong is not None or own:
+            return wrong
+        return self._check_value(field, inputs[name], facts, schema_v3=node_class.schema_v3)
 
     def custom(self, node_id: str) -> list[Document]:
         """What the class's own check has to say."""
@@ -65,6 +70,13 @@ class InputChecker:
         text = "Custom validation failed for node"
         return [problem("custom_validation_failed", text, details, {"input_name": name})]
 
+    def _fields(self, node_id: str) -> dict[str, Field]:
+        """The inputs of a node as they were before any of them was unwrapped: its choices then are made already."""
+        if node_id not in self._known_fields:
+            inputs = self._prompt[node_id]["inputs"]
+            self._known_fields[node_id] = {one.name: one for one in self._class(node_id).fields(inputs)}
+        return self._known_fields[node_id]
+
     def _class(self, node_id: str) -> NodeClass:
         return self._catalog.of(self._prompt[node_id])
 
@@ -73,13 +85,13 @@ class InputChecker:
             text = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
             return problem("bad_linked_input", text, field.name, {**facts, "received_value": link})
         received = self._catalog.of(self._prompt[link[0]]).outputs[link[1]]
-        if {"*", "COMFY_MATCHTYPE_V3"} & {received, field.type_name} or received == field.type_name:
+        if _fits(received, field.type_name):
             return None
         details = f"{field.name}, received_type({received}) mismatch input_type({field.type_name})"
         extra = {**facts, "received_type": received, "linked_node": link}
         return problem("return_type_mismatch", "Return type mismatch between linked nodes", details, extra)
 
-    def _check_value(self, field: Field, value: Any, facts: Document) -> Document | None:
+    def _check_value(self, field: Field, value: Any, facts: Document, *, schema_v3: bool) -> Document | None:
         extra = {**facts, "received_value": value}
         least, most = field.options.get("min"), field.options.get("max")
         if least is not None and value < least:
@@ -87,7 +99,11 @@ class InputChecker:
         if most is not None and value > most:
             return problem("value_bigger_than_max", f"Value {value} bigger than max of {most}", field.name, extra)
         choices = field.choices(self._shelf)
-        return None if choices is None or value in choices else self._not_in_list(field, value, choices, extra)
+        if (
+            choices is None or value in choices or (schema_v3 and not self._is_new)
+        ):  # 0.3.64 looks at classic combos only
+            return None
+        return self._not_in_list(field, value, choices, extra)
 
     def _not_in_list(self, field: Field, value: Any, choices: list[str], extra: Document) -> Document:
         listed = str(choices)
@@ -95,6 +111,14 @@ class InputChecker:
             listed, extra = f"(list of length {len(choices)})", {**extra, "input_config": None}
         quoted = repr(value) if self._shelf.settings.is_new else f"'{value}'"
         return problem("value_not_in_list", "Value not in list", f"{field.name}: {quoted} not in {listed}", extra)
+
+
+def _fits(received: str, accepted: str) -> bool:
+    """One type in common, or a wildcard or a template on either side."""
+    if received == accepted or MATCH_TYPE in (received, accepted):
+        return True
+    given, taken = ({kind.strip() for kind in kinds.split(",")} for kinds in (received, accepted))
+    return "*" in given | taken or not given.isdisjoint(taken)
 
 
 def _cast(field: Field, inputs: Document, facts: Document) -> Document | None:

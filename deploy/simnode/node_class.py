@@ -1,14 +1,16 @@
 """What a node class is: declared inputs and outputs, and a coroutine that does its work."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from simnode.shelf import Shelf
 from simnode.wire import Document, Workflow
 
 Choices: TypeAlias = tuple[str, ...] | Callable[[Shelf], list[str]]
+
+DYNAMIC_COMBO, AUTOGROW, MATCH_TYPE = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3", "COMFY_MATCHTYPE_V3"
 
 MAX_RESOLUTION = 16384
 SEED_MAX = 0xFFFF_FFFF_FFFF_FFFF
@@ -19,26 +21,48 @@ class Field:
     """One declared input.
 
     Attributes:
-        kind: a type name (``INT``, ``IMAGE``, ``*``), or the choices of a combo: fixed, or read from the node.
+        kind: a type name (``INT``, ``IMAGE``, ``*``), or the choices of a combo: fixed, or read from the node; or one
+            of the two kinds that become other inputs by what a workflow gives.
         options: what ``object_info`` says about it (default, min, max, step, tooltip ...).
         group: ``required``, ``optional`` or ``hidden``.
     """
 
     name: str
-    kind: str | Choices
+    kind: "str | Choices | DynamicChoice | Growing"
     options: Mapping[str, Any] = field(default_factory=dict)
     group: str = "required"
 
     def choices(self, shelf: Shelf) -> list[str] | None:
         """The values a combo allows right now; None if this is not a combo."""
-        if isinstance(self.kind, str):
+        if isinstance(self.kind, str | DynamicChoice | Growing):
             return None
         return list(self.kind) if isinstance(self.kind, tuple) else self.kind(shelf)
 
     @property
     def type_name(self) -> str:
         """The type a link into this input must have."""
+        if isinstance(self.kind, DynamicChoice | Growing):
+            return self.kind.type_name
         return self.kind if isinstance(self.kind, str) else "COMBO"
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicChoice:
+    """A combo whose chosen option brings inputs of its own: ``y`` of ``x`` is ``x.y``."""
+
+    options: Mapping[str, tuple[Field, ...]]
+    type_name: str = DYNAMIC_COMBO
+
+
+@dataclass(frozen=True, slots=True)
+class Growing:
+    """An input that becomes ``least`` to ``most`` inputs, named by a prefix and a number: ``images.image0``."""
+
+    field: Field
+    prefix: str
+    least: int
+    most: int
+    type_name: str = AUTOGROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +122,7 @@ class NodeClass:
         schema_v3: declared by ComfyUI's newer schema, which lists combos and flags in another shape.
         validate: own check of one input: (input name, check); the check gives True or a reason. Replaces the checks of
             range and choice for that input.
+        validates_all: the own check takes ``**kwargs``, so it replaces those checks for all inputs.
         fingerprint: part of the cache key beyond class and inputs, for example the hash of a file.
         paced: whether the node takes ``node_s`` before it works; nodes with progress pace themselves.
     """
@@ -118,12 +143,33 @@ class NodeClass:
     essentials: str | None = None
     schema_v3: bool = False
     validate: tuple[str, Callable[[Any, Shelf], bool | str]] | None = None
+    validates_all: bool = False
     fingerprint: Callable[[Document, Shelf], str] | None = None
     paced: bool = True
 
     def visible(self) -> tuple[Field, ...]:
-        """Inputs that a workflow may give."""
+        """Inputs that a workflow may give, as they are declared."""
         return tuple(one for one in self.inputs if one.group != "hidden")
+
+    def fields(self, given: Document) -> tuple[Field, ...]:
+        """Inputs that a workflow may give beside these values: ComfyUI's ``get_finalized_class_inputs``."""
+        return tuple(_expanded(self.visible(), given, ""))
+
+
+def _expanded(fields: Iterable[Field], given: Document, prefix: str) -> Iterator[Field]:
+    for one in fields:
+        name = prefix + one.name
+        if isinstance(one.kind, Growing):
+            for number in range(one.kind.most):
+                group = one.kind.field.group if number < one.kind.least else "optional"
+                yield replace(one.kind.field, name=f"{name}.{one.kind.prefix}{number}", group=group)
+        elif isinstance(one.kind, DynamicChoice):
+            chosen = given.get(name)
+            if isinstance(chosen, str) and chosen in one.kind.options:
+                yield replace(one, name=name)
+                yield from _expanded(one.kind.options[chosen], given, f"{name}.")
+        else:
+            yield replace(one, name=name) if prefix else one
 
 
 def instantly(work: Callable[[Call], Result]) -> Run:

@@ -55,7 +55,7 @@ class NodeRun:
     def _prepare(self, value_of: Callable[[str, int], Any]) -> Call:
         node = self._graph[self._node_id]
         inputs: Document = {}
-        for field in self._parts.catalog.of(node).visible():
+        for field in self._parts.catalog.of(node).fields(node["inputs"]):
             if field.name in node["inputs"]:
                 value = node["inputs"][field.name]
                 inputs[field.name] = value_of(value[0], value[1]) if isinstance(value, list) else value

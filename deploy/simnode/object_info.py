@@ -4,7 +4,9 @@ Classic classes list a combo as ``[[values], {options}]``; classes of the newer 
 ``["COMBO", {"options": ...}]`` and always with all their flags. ComfyUI 0.3 lacks the keys that 0.33 added.
 """
 
-from simnode.node_class import Field, NodeClass
+from collections.abc import Iterable
+
+from simnode.node_class import DynamicChoice, Field, Growing, NodeClass
 from simnode.shelf import Shelf
 from simnode.wire import Document
 
@@ -40,8 +42,19 @@ def describe(node: NodeClass, shelf: Shelf) -> Document:
 
 def input_config(field: Field, shelf: Shelf, *, schema_v3: bool) -> list[object]:
     """``[type, options]`` of one input; also quoted in validation errors."""
-    choices = field.choices(shelf)
     options = dict(field.options)
+    if isinstance(field.kind, DynamicChoice):
+        described = [{"key": key, "inputs": _listed(inner, shelf)} for key, inner in field.kind.options.items()]
+        return [field.type_name, {**options, "options": described}]
+    if isinstance(field.kind, Growing):
+        template = {
+            "input": _listed((field.kind.field,), shelf),
+            "prefix": field.kind.prefix,
+            "min": field.kind.least,
+            "max": field.kind.most,
+        }
+        return [field.type_name, {**options, "template": template}]
+    choices = field.choices(shelf)
     if choices is None:
         return [field.kind, options] if options or schema_v3 else [field.kind]
     if schema_v3:
@@ -59,6 +72,14 @@ def _groups(node: NodeClass, shelf: Shelf) -> Document:
             values = {field.name: input_config(field, shelf, schema_v3=node.schema_v3) for field in fields}
         if values:
             groups[group] = values
+    return groups
+
+
+def _listed(fields: Iterable[Field], shelf: Shelf) -> Document:
+    """Inputs inside of a dynamic one, by group."""
+    groups: Document = {"required": {}}
+    for field in fields:
+        groups.setdefault(field.group, {})[field.name] = input_config(field, shelf, schema_v3=True)
     return groups
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from simnode.cache import NodeCache
-from simnode.catalog import Catalog
+from simnode.catalog import ONLY_NEW, Catalog
 from simnode.faults import FaultBoard
 from simnode.folders import Folders
 from simnode.history import History
@@ -62,6 +62,6 @@ class Parts:
             history=History(),
             interrupts=InterruptFlag(faults),
             shelf=Shelf(settings, folders, rng),
-            catalog=Catalog(settings.without, settings.filler_classes),
+            catalog=Catalog(settings.without | (frozenset() if settings.is_new else ONLY_NEW), settings.filler_classes),
             cache=NodeCache(),
         )

@@ -138,10 +138,11 @@ class _Validation:
         errors: list[Document] = []
         valid = True
         for name in self._checker.names(node_id):
+            linked = isinstance(inputs.get(name), list)  # before a wrapped list is unwrapped, which is a value
             found = self._checker.check(node_id, name)
             if found is not None:
                 errors.append(found)
-            elif isinstance(inputs.get(name), list) and not self._upstream(name, inputs[name]):
+            elif linked and not self._upstream(name, inputs[name]):
                 valid = False
         errors += self._checker.custom(node_id)
         self._path.pop()

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from executor.domain.catalog import read_catalog
 from tests.ordinary_graphs.builder import CLASSES, MODEL_SUFFIXES, OrdinaryGraph
 from tests.ordinary_graphs.corpus import ordinary_graphs
 
@@ -63,6 +64,7 @@ def _inputs(
                 "type": kind if isinstance(kind, str) else "COMBO",
                 "required": section == "required",
             }
+            fact |= _dynamic(fact["type"], extra)
             upload = (class_name, name) in UNFLAGGED_UPLOADS
             if upload or any(flag.endswith("_upload") and extra[flag] is True for flag in extra):
                 fact["upload"] = True
@@ -74,6 +76,15 @@ def _inputs(
                 fact |= {bound: extra[bound] for bound in ("min", "max") if bound in extra}
                 fact |= _default(fact["type"], extra)
             yield name, fact
+
+
+def _dynamic(kind: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What a dynamic input becomes, as a node's catalog tells it."""
+    if kind not in {"COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"}:
+        return {}
+    described = {"X": {"input": {"required": {"x": [kind, extra]}}}}
+    spec = read_catalog(described)["X"].inputs["x"].model_dump(mode="json", exclude_defaults=True)
+    return {part: spec[part] for part in ("variants", "grown") if part in spec}
 
 
 def _choice(options: list[Any], used: set[Any], extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,21 +2,46 @@
 
 from contracts.wire.model import Fact
 
+Scalar = str | int | float | bool
+
 
 class InputSpec(Fact):
     """What one input of a node class accepts.
 
     Attributes:
-        type: ComfyUI's type name; "COMBO" for one of ``options``.
+        type: ComfyUI's type name; "COMBO" for one of ``options``; types joined by commas where any of them will do.
+        options: what may be chosen; None where the node does not list everything.
+        min, max: inclusive. Integers are exact: a seed's maximum, 2^64-1, has no float.
         upload: takes the name of an uploaded file.
+        multiselect: takes a list of ``options`` as well as one of them.
+        default: what the node's editor fills in, where that is a number, a boolean or a short text.
+        variants: of a dynamic combo, the further inputs that each option brings: input ``y`` of ``x`` is ``x.y``.
+        grown: of an input that grows (autogrow), which inputs it can become.
     """
 
     type: str
     required: bool
-    options: tuple[str | int | float | bool, ...] | None = None
-    min: float | None = None
-    max: float | None = None
+    options: tuple[Scalar, ...] | None = None
+    min: int | float | None = None
+    max: int | float | None = None
     upload: bool = False
+    multiselect: bool = False
+    default: Scalar | None = None
+    variants: "dict[str, dict[str, InputSpec]] | None" = None
+    grown: "GrownInputs | None" = None
+
+
+class GrownInputs(Fact):
+    """The inputs that an autogrow input stands for: ``images`` with the name ``image0`` is ``images.image0``.
+
+    Attributes:
+        required: how many of the first ``names`` must be given.
+        input: what each of them accepts.
+    """
+
+    names: tuple[str, ...]
+    required: int
+    input: InputSpec
 
 
 class ClassSpec(Fact):

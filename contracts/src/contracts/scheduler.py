@@ -194,7 +194,8 @@ class SubmitJob(Command):
         inputs: the uploads that the graph names where a node takes a file; kept for the job until it has ended.
         input_sizes: width and height of each of them, in the same order, where they are known.
         workflow: name of the built-in or saved workflow, "custom" for a graph that was sent whole.
-        model, seed: what a built-in workflow runs on, to be told with the job.
+        model, seed: what a built-in workflow runs on, to be told with the job. A seed of -1 in a graph is drawn when
+            the job is accepted, and told as its ``seed``.
         priority: within the tenant's own jobs, higher runs first.
         idempotency_key: 1 to 255 visible ASCII characters.
         request_hash: SHA-256 of the request body, hex; what the key is compared by.

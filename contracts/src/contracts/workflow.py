@@ -1,7 +1,8 @@
 """The vocabulary of workflows: ComfyUI graphs in API format, and what can be said of one without knowing any node.
 
 A graph is ``{node_id: {"class_type": str, "inputs": {...}, "_meta": {...}?}}``; a link is ``[node_id, output_index]``.
-What would kill or poison a node (ComfyUI 0.33: nodes without ``inputs``, stray keys, cycles) is refused here.
+Here a graph is only known to have that shape. Whether its links lead somewhere and its values fit is a question for
+the check against a node's catalog, which knows the nodes that count: those that feed an output.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ MAX_NODES = 2_000  # real graphs have tens to hundreds; every node costs the fle
 MAX_LINKS = 20_000  # real graphs have two or three for each node
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1  # a seed's largest; wider ones become floats on the way, or nothing
 
-NODE_KEYS = frozenset({"class_type", "inputs", "_meta"})
+LINK_PARTS = 2
+WRAPPER = "__value__"  # {"__value__": [...]} is a list as a value; a bare list is a link
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".sft", ".gguf", ".pt", ".pth", ".bin")
 
 _ALWAYS_FINE = frozenset({str, float, bool, type(None)})
@@ -25,18 +27,18 @@ _TOO_WIDE = {
     "code": "integer_out_of_range",
     "message": f"An integer in a workflow is from {MIN_INTEGER} to {MAX_INTEGER}.",
 }
-_NO_LINK = {
-    "code": "broken_link",
-    "message": "A link is [id of a node in this workflow, index of one of its outputs]; "
-    'a list as a value is written {"__value__": [...]}.',
-}
 
 
 class GraphNode(NamedTuple):
-    """One node of a graph."""
+    """One node of a graph.
+
+    Attributes:
+        meta: what the editor keeps with it, such as a title.
+    """
 
     class_type: str
     inputs: dict[str, Any]
+    meta: dict[str, Any] | None = None
 
 
 Graph = dict[str, GraphNode]
@@ -51,8 +53,9 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
 
     Returns:
         The graph and no errors, or an unfinished graph and the first ``MAX_ERRORS`` of them. A graph without errors has
-        1 to ``MAX_NODES`` nodes, at most ``MAX_LINKS`` links, only whole links to nodes that exist, no cycle, and no
-        integer outside ``MIN_INTEGER`` to ``MAX_INTEGER``.
+        1 to ``MAX_NODES`` nodes, at most ``MAX_LINKS`` links, and no integer outside ``MIN_INTEGER`` to
+        ``MAX_INTEGER``. Its links may be broken and go round in circles (see ``is_whole``). Keys of a node that mean
+        nothing to ComfyUI are left out.
     """
     if _is_ui_format(raw):
         message = (
@@ -68,18 +71,20 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
         return {}, (FieldError(pointer=pointer, code="workflow_too_large", message=message),)
     graph, errors = _read_nodes(raw, pointer)
     if not errors:
-        errors.extend(islice(_value_errors(graph, raw, pointer), MAX_ERRORS))
+        errors.extend(islice(_too_wide_integers(graph, pointer), MAX_ERRORS))
     links = sum(type(value) is list for node in graph.values() for value in node.inputs.values())
     if not errors and links > MAX_LINKS:
         message = f"A workflow has at most {MAX_LINKS} links; this one has {links}."
         errors.append(FieldError(pointer=pointer, code="workflow_too_large", message=message))
-    if not errors and (knot := _cycle(graph)):
-        shown = knot if len(knot) <= MAX_CYCLE else [*knot[: MAX_CYCLE - 1], f"{len(knot) - MAX_CYCLE} more", knot[-1]]
-        message = f"The nodes {' -> '.join(shown)} feed each other in a circle."
-        errors.append(
-            FieldError(pointer=f"{pointer}/{knot[0]}", code="workflow_cycle", message=message, node_id=knot[0])
-        )
     return graph, tuple(errors)
+
+
+def written(graph: Graph) -> dict[str, Any]:
+    """The graph as JSON, as a node takes it."""
+    return {
+        node_id: {"class_type": node.class_type, "inputs": node.inputs} | ({"_meta": node.meta} if node.meta else {})
+        for node_id, node in graph.items()
+    }
 
 
 def is_model(value: object) -> TypeGuard[str]:
@@ -93,20 +98,52 @@ def ancestors(graph: Graph, node_id: str) -> Iterator[str]:
     while todo:
         current = todo.pop()
         yield current
-        for source in _sources(graph[current]):
+        for source in _sources(graph, current):
             if source not in seen:
                 seen.add(source)
                 todo.append(source)
 
 
+def is_link(value: object) -> bool:
+    """Whether ComfyUI takes this for a link when it runs a graph: a text and a number (0.33)."""
+    return (
+        isinstance(value, list)
+        and len(value) == LINK_PARTS
+        and isinstance(value[0], str)
+        and isinstance(value[1], int | float)
+    )
+
+
 def is_ordered(graph: Graph) -> bool:
     """Whether every node comes after all that feed it; then there is no cycle."""
     before: set[str] = set()
-    for node_id, node in graph.items():
-        if not before.issuperset(_sources(node)):
+    for node_id in graph:
+        if not before.issuperset(_sources(graph, node_id)):
             return False
         before.add(node_id)
     return True
+
+
+def is_whole(graph: Graph) -> bool:
+    """Whether every link leads to an output of a node of the graph, and no node feeds itself.
+
+    True of every graph that admission accepted. Whether a node has so many outputs only its class tells.
+    """
+    for node in graph.values():
+        for value in node.inputs.values():
+            if is_link(value) and not (value[0] in graph and type(value[1]) is int and value[1] >= 0):
+                return False
+    return not _cycle(graph)
+
+
+def cycle_error(graph: Graph, pointer: str = "") -> FieldError | None:
+    """One cycle of the graph, if there is any."""
+    knot = _cycle(graph)
+    if not knot:
+        return None
+    shown = knot if len(knot) <= MAX_CYCLE else [*knot[: MAX_CYCLE - 1], f"{len(knot) - MAX_CYCLE} more", knot[-1]]
+    message = f"The nodes {' -> '.join(shown)} feed each other in a circle."
+    return FieldError(pointer=f"{pointer}/{knot[0]}", code="workflow_cycle", message=message, node_id=knot[0])
 
 
 def _is_ui_format(raw: object) -> bool:
@@ -119,50 +156,41 @@ def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldErr
     graph: Graph = {}
     errors: list[FieldError] = []
     for node_id, body in raw.items():
-        node = _read_node(body)
-        if node is not None:
-            graph[str(node_id)] = node
+        fault = _shape_fault(body)
+        if fault is None:
+            meta = body["_meta"] if isinstance(body.get("_meta"), dict) else None
+            graph[str(node_id)] = GraphNode(body["class_type"], body["inputs"], meta)
             continue
-        message = 'A node is {"class_type": text, "inputs": object} and may have "_meta"; nothing else.'
         errors.append(
-            FieldError(pointer=f"{pointer}/{node_id}", code="node_malformed", message=message, node_id=str(node_id))
+            FieldError(pointer=f"{pointer}/{node_id}", code="node_malformed", message=fault, node_id=str(node_id))
         )
         if len(errors) == MAX_ERRORS:
             break
     return graph, errors
 
 
-def _read_node(body: object) -> GraphNode | None:
-    """The node, or None where it has another shape."""
-    if not isinstance(body, dict) or not body.keys() <= NODE_KEYS:
-        return None
-    name, inputs, meta = body.get("class_type"), body.get("inputs"), body.get("_meta")
-    if not isinstance(name, str) or not isinstance(inputs, dict) or not (meta is None or isinstance(meta, dict)):
-        return None
-    return GraphNode(name, inputs)
+def _shape_fault(body: object) -> str | None:
+    """What keeps this from being a node, if anything does."""
+    if not isinstance(body, dict):
+        return 'A node is an object: {"class_type": text, "inputs": object}.'
+    if not isinstance(body.get("class_type"), str):
+        return 'The node has no class_type, which is the name of its class as text, such as "KSampler".'
+    if not isinstance(body.get("inputs"), dict):
+        return "The node has no inputs, which is an object of values and links by name; {} where there are none."
+    return None
 
 
-def _value_errors(graph: Graph, raw: dict[Any, Any], pointer: str) -> Iterator[FieldError]:
-    """Every input with an integer that would not arrive as it was sent, or a list that is no link; then metadata."""
+def _too_wide_integers(graph: Graph, pointer: str) -> Iterator[FieldError]:
+    """Every input with an integer that would not arrive as it was sent; then metadata."""
     for node_id, node in graph.items():
         for name, value in node.inputs.items():
             kind = type(value)
             if kind in _ALWAYS_FINE or (kind is int and MIN_INTEGER <= value <= MAX_INTEGER):
                 continue
-            if fault := _fault(value, graph):
-                yield FieldError(pointer=f"{pointer}/{node_id}/inputs/{name}", node_id=node_id, input=name, **fault)
-    for node_id, body in raw.items():
-        if "_meta" in body and _is_too_wide(body["_meta"]):
-            yield FieldError(pointer=f"{pointer}/{node_id}/_meta", node_id=str(node_id), **_TOO_WIDE)
-
-
-def _fault(value: object, graph: Graph) -> dict[str, str] | None:
-    """What is wrong with a value, if anything is."""
-    if isinstance(value, list) and _is_link(value, graph):
-        return None
-    if _is_too_wide(value):
-        return _TOO_WIDE
-    return _NO_LINK if isinstance(value, list) else None
+            if _is_too_wide(value):
+                yield FieldError(pointer=f"{pointer}/{node_id}/inputs/{name}", node_id=node_id, input=name, **_TOO_WIDE)
+        if _is_too_wide(node.meta):
+            yield FieldError(pointer=f"{pointer}/{node_id}/_meta", node_id=node_id, **_TOO_WIDE)
 
 
 def _is_too_wide(value: object) -> bool:
@@ -174,25 +202,18 @@ def _is_too_wide(value: object) -> bool:
     return isinstance(value, list) and any(map(_is_too_wide, value))
 
 
-def _is_link(value: list[Any], graph: Graph) -> bool:
-    """Whether this is a whole link into the graph; the output's upper bound needs the node's class."""
-    if len(value) != 2:
-        return False
-    source, slot = value
-    return isinstance(source, str) and source in graph and type(slot) is int and 0 <= slot <= MAX_INTEGER
-
-
 def _cycle(graph: Graph) -> list[str]:
     """One cycle as a list of node ids, or nothing."""
     if is_ordered(graph):
         return []
     try:
-        TopologicalSorter({node_id: _sources(node) for node_id, node in graph.items()}).prepare()
+        TopologicalSorter({node_id: _sources(graph, node_id) for node_id in graph}).prepare()
     except CycleError as found:
         knot: list[str] = found.args[1]
         return knot
     return []
 
 
-def _sources(node: GraphNode) -> list[str]:
-    return [value[0] for value in node.inputs.values() if isinstance(value, list)]
+def _sources(graph: Graph, node_id: str) -> list[str]:
+    """The nodes that a node is linked to."""
+    return [value[0] for value in graph[node_id].inputs.values() if is_link(value) and value[0] in graph]

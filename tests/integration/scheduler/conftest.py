@@ -112,6 +112,7 @@ def catalog(*models: str) -> ReportCatalog:
             inputs={
                 "model": InputSpec(type="MODEL", required=True),
                 "latent": InputSpec(type="LATENT", required=True),
+                "seed": InputSpec(type="INT", required=False, min=0, max=2**64 - 1),
             },
             outputs=("IMAGE",),
             output_node=False,

@@ -155,6 +155,31 @@ async def test_an_integer_that_would_not_arrive_as_it_is_is_refused(world: World
     assert (error.node_id, error.input, str(2**64 - 1) in error.message) == ("4", "seed", True)
 
 
+async def test_a_seed_of_minus_one_is_drawn_told_and_run(world: World) -> None:
+    tenant = world.tenant()
+    node = await world.node()
+    sent = graph()
+    sent["3"]["inputs"]["seed"] = -1
+    submitted = await world.submit(tenant, graph=sent)
+    assert submitted.job.seed is not None
+    assert 0 <= submitted.job.seed < 2**63
+    given = await node.claim()
+    assert given.graph["3"]["inputs"]["seed"] == submitted.job.seed
+    assert await node.finish(given.ref)
+
+
+async def test_what_a_node_gets_is_what_counts_of_the_graph(world: World) -> None:
+    tenant = world.tenant()
+    node = await world.node()
+    sent = graph(images="2") | {"8": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "gone"}}}  # type: ignore[arg-type]
+    sent["9"]["is_changed"] = ["abc"]
+    await world.submit(tenant, graph=sent)
+    assert await world.images(tenant) == 2
+    given = await node.claim()
+    assert given.graph == graph(images=2)
+    assert await node.finish(given.ref)
+
+
 async def test_what_no_node_can_run_is_refused_and_costs_nothing(world: World) -> None:
     tenant = world.tenant()
     await world.node()

@@ -4,7 +4,8 @@ import pytest
 
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.workflow import ancestors, read_graph
-from scheduler.domain.catalog import Catalog, check
+from scheduler.domain.catalog import Catalog
+from scheduler.domain.fleet_check import Runnable, Unrunnable, check_fleet
 from tests.ordinary_graphs.builder import UPLOADS, OrdinaryGraph
 from tests.ordinary_graphs.catalog import catalog_for
 from tests.ordinary_graphs.corpus import ordinary_graphs
@@ -34,8 +35,11 @@ def test_corpus_has_a_hundred_different_graphs_of_every_shape() -> None:
 def test_ordinary_graph_passes_the_checks_of_a_submission(graph: OrdinaryGraph) -> None:
     read, errors = read_graph(graph.workflow)
     assert not errors
-    assert check(read, CATALOG, graph.uploads, OPEN) == ()
-    refused = {error.code for error in check(read, CATALOG, graph.uploads, STRICT)}
+    found = check_fleet(read, graph.uploads, [CATALOG], policy=OPEN, draw_seed=lambda _: 0)
+    assert isinstance(found, Runnable)
+    assert set(found.verdict.graph) == set(read)
+    strict = check_fleet(read, graph.uploads, [CATALOG], policy=STRICT, draw_seed=lambda _: 0)
+    refused = {one.fault.code for one in strict.findings} if isinstance(strict, Unrunnable) else set()
     assert refused == ({"node_class_not_allowed"} if graph.name in REFUSED else set())
 
 
@@ -49,8 +53,9 @@ def test_every_node_of_an_ordinary_graph_feeds_an_output(graph: OrdinaryGraph) -
 @pytest.mark.parametrize("graph", [graph for graph in GRAPHS if graph.uploads], ids=lambda graph: graph.name)
 def test_ordinary_graph_is_refused_without_its_uploads(graph: OrdinaryGraph) -> None:
     read, _ = read_graph(graph.workflow)
-    errors = check(read, CATALOG, frozenset(), OPEN)
-    assert {error.code for error in errors} == {"file_not_uploaded"}
+    found = check_fleet(read, frozenset(), [CATALOG], policy=OPEN, draw_seed=lambda _: 0)
+    assert isinstance(found, Unrunnable)
+    assert {error.code for error in found.refusal().refused.errors} == {"file_not_uploaded"}
 
 
 def test_every_upload_of_the_corpus_is_used() -> None:

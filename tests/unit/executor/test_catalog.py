@@ -7,7 +7,7 @@ import zlib
 from typing import Any
 
 from contracts.catalog import ClassSpec
-from executor.domain.catalog import flexible_classes, read_catalog, report
+from executor.domain.catalog import MAX_DEPTH, MAX_INPUTS, flexible_classes, read_catalog, report
 
 
 def described(required: dict[str, Any], optional: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -27,15 +27,53 @@ def test_both_kinds_of_combo() -> None:
         "empty": [[]],
         "many": ["COMBO", {"multiselect": True, "options": ["x"]}],
         "remote": ["COMBO", {"remote": {"route": "/internal/files/output"}}],
+        "nested": [["gif", ["mp4", {"crf": 1}]]],
         "dynamic": ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "scale", "inputs": {}}]}],
     })  # fmt: skip
     assert (read["v1"].type, read["v1"].options) == ("COMBO", ("euler", "heun"))
     assert read["bare"].options == ("a", "b")
     assert (read["v3"].type, read["v3"].options) == ("COMBO", ("x", "-x", 3))
     assert read["empty"].options == ()
-    assert read["many"].options is None
+    assert (read["many"].options, read["many"].multiselect) == (("x",), True)
     assert read["remote"].options is None
+    assert read["nested"].options is None
     assert (read["dynamic"].type, read["dynamic"].options) == ("COMFY_DYNAMICCOMBO_V3", None)
+
+
+def test_dynamic_inputs_keep_what_they_become() -> None:
+    read = inputs({
+        "format": ["COMFY_DYNAMICCOMBO_V3", {"options": [
+            {"key": "png", "inputs": {"required": {"depth": ["COMBO", {"options": ["8", "16"]}]}}},
+            {"key": "exr", "inputs": {"required": {}, "optional": {"gain": ["FLOAT", {"min": 0.5}]}}},
+            "broken", {"key": 5, "inputs": {}},
+        ]}],
+        "images": ["COMFY_AUTOGROW_V3", {"template": {
+            "input": {"required": {"image": ["IMAGE", {}]}}, "prefix": "image", "min": 1, "max": 3}}],
+        "named": ["COMFY_AUTOGROW_V3", {"template": {
+            "input": {"required": {}, "optional": {"x": ["MASK", {}]}}, "names": ["a", "b"], "min": 2}}],
+        "broken": ["COMFY_AUTOGROW_V3", {"template": {"input": {}, "prefix": "x"}}],
+    })  # fmt: skip
+    variants = read["format"].variants
+    assert variants is not None
+    assert variants["png"]["depth"].options == ("8", "16")
+    assert (variants["exr"]["gain"].min, variants["exr"]["gain"].required) == (0.5, False)
+    assert set(variants) == {"png", "exr"}
+    images, named = read["images"].grown, read["named"].grown
+    assert images is not None
+    assert (images.names, images.required, images.input.type) == (("image0", "image1", "image2"), 1, "IMAGE")
+    assert named is not None
+    assert (named.names, named.required) == (("a", "b"), 0)  # an optional template asks for none of them
+    assert read["broken"].grown is None
+
+
+def test_dynamic_inputs_inside_each_other_are_read_to_a_bounded_depth() -> None:
+    described: Any = ["INT", {}]
+    for _ in range(50):
+        described = ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "k", "inputs": {"required": {"x": described}}}]}]
+    spec, depth = inputs({"x": described})["x"], 0
+    while spec.variants is not None:
+        spec, depth = spec.variants["k"]["x"], depth + 1
+    assert depth == MAX_DEPTH
 
 
 def test_uploads_take_any_name() -> None:
@@ -50,7 +88,7 @@ def test_uploads_take_any_name() -> None:
 
 def test_bounds_and_optional_inputs() -> None:
     read = inputs({"seed": ["INT", {"min": 0, "max": 2**64 - 1}]}, {"mask": ["MASK"], "odd": ["FLOAT", {"min": "a"}]})
-    assert (read["seed"].min, read["seed"].max, read["seed"].required) == (0, float(2**64 - 1), True)
+    assert (read["seed"].min, read["seed"].max, read["seed"].required) == (0, 2**64 - 1, True)
     assert (read["mask"].type, read["mask"].required) == ("MASK", False)
     assert read["odd"].min is None
     assert "prompt" not in read
@@ -140,3 +178,22 @@ def test_pack_class_with_empty_optional_inputs_may_take_any_name() -> None:
     info["Pack"]["input"]["optional"] = info["Stock"]["input"]["optional"] = {}
     info["Fixed"]["input"]["optional"] = {"mask": ["MASK"]}
     assert flexible_classes(info) == {"Pack"}
+
+
+def test_files_inside_of_dynamic_inputs_belong_to_somebody_too() -> None:
+    picture = [["other.png"], {"image_upload": True, "default": "other.png"}]
+    choice = {"key": "own", "inputs": {"required": {"picture": picture}}}
+    grown = {"template": {"input": {"required": {"clip": [["other.mp4"]]}}, "prefix": "clip", "min": 1, "max": 2}}
+    dynamic = {"source": ["COMFY_DYNAMICCOMBO_V3", {"options": [choice]}], "clips": ["COMFY_AUTOGROW_V3", grown]}
+    read = read_catalog(described(dynamic, python_module="custom_nodes.pack"))["X"].inputs
+    assert read["source"].variants is not None
+    assert read["clips"].grown is not None
+    for spec in (read["source"].variants["own"]["picture"], read["clips"].grown.input):
+        assert (spec.options, spec.upload, spec.default) == (None, True, None)
+
+
+def test_inputs_of_a_class_are_bounded_with_those_of_its_dynamic_ones() -> None:
+    inner = {str(number): ["INT"] for number in range(MAX_INPUTS)}
+    options = [{"key": key, "inputs": {"required": inner}} for key in "ab"]
+    read = read_catalog(described({"a": ["COMFY_DYNAMICCOMBO_V3", {"options": options}]}))["X"].inputs
+    assert read["a"].variants is None

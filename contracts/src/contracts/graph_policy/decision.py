@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from contracts.catalog import ClassSpec, InputSpec
@@ -17,11 +18,10 @@ from contracts.graph_policy.input_roles import COMBO, STRING, ClassRoles
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.graph_policy.registry import MAX_SHORT_TEXT, InputRole, is_stock_module, stock_class
 from contracts.wire.errors import FieldError
-from contracts.workflow import Graph, GraphNode
+from contracts.workflow import WRAPPER, Graph, GraphNode, is_link
 
 MAX_ERRORS = 100  # more of them help nobody, and an answer has a bound
 MAX_ALLOWED = 50  # options that an error names
-WRAPPED = "__value__"  # ComfyUI unwraps {"__value__": x} into x before it looks at an input's type
 
 _PLAIN_PATH = re.compile(r"[^/\\:\x00-\x1f][^\\:\x00-\x1f]{0,500}")
 _LITERALS_ONLY = frozenset({InputRole.FILE, InputRole.FOLDER, InputRole.MODEL, InputRole.RECORD, InputRole.FORMAT})
@@ -49,23 +49,35 @@ class GraphRules:
         A class is refused once, at the first node that has it. Classes that the catalog lacks are left to others.
 
         Args:
-            graph: a graph without errors.
+            graph: links in it may be broken; that is for others to say.
             policy: of the tenant.
             uploads: ids that may stand where a node takes a file.
         """
+        return (self.class_errors(graph, policy) + self.input_errors(graph, policy, uploads))[:MAX_ERRORS]
+
+    def class_errors(self, graph: Graph, policy: TenantPolicy) -> tuple[FieldError, ...]:
+        """The classes that the policy refuses, each at its first node, at most ``MAX_ERRORS``."""
+        first: dict[str, str] = {}
+        for node_id, node in graph.items():
+            if node.class_type in self._classes:
+                first.setdefault(node.class_type, node_id)
         rules = ClassPolicy(policy)
-        decided: dict[str, ClassDecision] = {}
+        decided = ((name, node_id, rules.decide(name, self._classes[name])) for name, node_id in first.items())
+        errors = (_class_error(node_id, name, one) for name, node_id, one in decided if not one.allowed)
+        return tuple(islice(errors, MAX_ERRORS))
+
+    def input_errors(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
+        """What the policy refuses about inputs of classes that it allows, at most ``MAX_ERRORS``."""
+        rules = ClassPolicy(policy)
+        allowed: dict[str, bool] = {}
         errors: list[FieldError] = []
         for node_id, node in graph.items():
             spec = self._classes.get(node.class_type)
             if spec is None:
                 continue
-            decision = decided.get(node.class_type)
-            if decision is None:
-                decision = decided[node.class_type] = rules.decide(node.class_type, spec)
-                if not decision.allowed:
-                    errors.append(_class_error(node_id, node.class_type, decision))
-            if decision.allowed:
+            if node.class_type not in allowed:
+                allowed[node.class_type] = rules.decide(node.class_type, spec).allowed
+            if allowed[node.class_type]:
                 judge = _Judge(self, node_id, node.class_type, spec, rules, uploads)
                 errors.extend(self._of_inputs(graph, node, judge))
             if len(errors) >= MAX_ERRORS:
@@ -95,10 +107,12 @@ class GraphRules:
         return known
 
     def has_option(self, class_type: str, name: str, value: Any) -> bool:
-        """Whether an input that the class declares lists a value. Takes the same time for any list."""
+        """Whether an input of the class, or a part of a dynamic one, lists a value, in the same time for any list."""
         known = self._options.get((class_type, name))
         if known is None:
-            known = frozenset(self._classes[class_type].inputs[name].options or ())
+            declared = self._classes[class_type].inputs.get(name)
+            described = self.roles_of(class_type).nested(name) if declared is None else [declared]
+            known = frozenset(option for one in described for option in one.options or ())
             self._options[class_type, name] = known
         return value in known
 
@@ -107,7 +121,7 @@ class GraphRules:
             role = self.role(node.class_type, name)
             if role is not None and role is not InputRole.OUTPUT_NAME:
                 yield from judge.judged(name, role, value)
-            if isinstance(value, list) and role not in _LITERALS_ONLY:
+            if is_link(value) and role not in _LITERALS_ONLY:
                 accepted = judge.spec.inputs.get(name)
                 if accepted is not None and accepted.type == COMBO and self._may_choose(graph, value, role):
                     message = f"{name} takes one of its options, not a link."
@@ -115,8 +129,10 @@ class GraphRules:
 
     def _may_choose(self, graph: Graph, link: list[Any], role: InputRole | None) -> bool:
         """Whether a link gives text to a choice, or anything at all to a choice that names something."""
-        source = self._classes.get(graph[link[0]].class_type)
-        given = source.outputs[link[1]] if source is not None and link[1] < len(source.outputs) else ""
+        node = graph.get(link[0])
+        source = self._classes.get(node.class_type) if node is not None else None
+        is_output = source is not None and type(link[1]) is int and 0 <= link[1] < len(source.outputs)
+        given = source.outputs[link[1]] if source is not None and is_output else ""
         return given == STRING or (role not in {None, InputRole.OUTPUT_NAME} and given != COMBO)
 
     @cached_property
@@ -161,7 +177,7 @@ class _Judge:
 
     def _literal(self, name: str, role: InputRole, value: Any, accepted: InputSpec | None) -> FieldError | None:
         if role is InputRole.FILE:
-            return self._file(name, value, may_be_empty=accepted is not None and accepted.type == STRING)
+            return self._file(name, value, may_be_empty=_may_be_empty(accepted))
         if isinstance(value, str) and value in self.uploads:
             message = f"{name} takes no file; the id of an upload goes where a node takes one."
             return _error(self.node_id, name, "upload_misplaced", message)
@@ -207,14 +223,15 @@ class _Judge:
                 return None
             return _not_listed(self.node_id, name, accepted.options)
         listed = self.graph_rules.models_by_name.get(name.rpartition(".")[2], frozenset())
-        if isinstance(value, str) and value in listed:
+        is_listed = accepted is None and self.graph_rules.has_option(self.class_type, name, value)
+        if is_listed or (isinstance(value, str) and value in listed):
             return None
         if self.rules.allows_explicitly(self.class_type, self.spec) and _is_plain_path(value):
             return None
         return _not_listed(self.node_id, name, ())
 
     def _record(self, name: str, value: Any) -> Iterator[FieldError]:
-        if not isinstance(value, dict) or WRAPPED in value:
+        if not isinstance(value, dict) or WRAPPER in value:
             code = "link_not_allowed" if isinstance(value, list) else "record_malformed"
             yield _error(self.node_id, name, code, f"{name} takes an object that the workflow itself spells out.")
             return
@@ -225,6 +242,11 @@ class _Judge:
                 error = self._file(place, inner, may_be_empty=True)
                 if error is not None:
                     yield error.model_copy(update={"input": name})
+
+
+def _may_be_empty(accepted: InputSpec | None) -> bool:
+    """Whether an input that takes a file also takes none (Painter)."""
+    return accepted is not None and (accepted.type == STRING or accepted.default == "")
 
 
 def _is_plain_path(value: Any) -> bool:

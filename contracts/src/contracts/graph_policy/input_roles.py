@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from contracts.graph_policy.registry import InputRole, stock_class
@@ -115,6 +116,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _HINT = re.compile(
     "path|file|folder|dir|name|ur[il]|prefix|suffix|delimiter|save|script|shader|python|js|regex|webhook"
 )
+MAX_NESTED = 5_000  # inputs that the dynamic ones of a class can become; executors report fewer
 _MAX_NAME = 200  # the end of a name says what it is; longer ones are no name that an author chose
 
 
@@ -157,12 +159,22 @@ class ClassRoles:
         self._stock = stock_class(class_type, getattr(spec, "module", ""))
         self._output_node = spec.output_node
         self._declared = {name: self._judge(name, described) for name, described in spec.inputs.items()}
+        self._nested: dict[str, list[Any]] = {}
+        for name, described in islice(_nested(spec.inputs), MAX_NESTED):
+            self._nested.setdefault(name, []).append(described)
+            role = self._judge(name, described) or self._judge(name, None)
+            if role is InputRole.FILE or self._declared.get(name) is None:
+                self._declared[name] = role
 
     def role_of(self, input_name: str) -> InputRole | None:
         """The role of an input, or None for one that names nothing."""
         if input_name in self._declared:
             return self._declared[input_name]
         return self._judge(input_name, None)
+
+    def nested(self, input_name: str) -> Sequence[Any]:
+        """What the catalog says about a part of a dynamic input: one description for each option that brings it."""
+        return self._nested.get(input_name, ())
 
     def named_values(self, inputs: Mapping[str, Any]) -> Iterator[NamedValue]:
         """Every value of a node that has a role: links and wrapped values too, and the parts of records."""
@@ -183,6 +195,19 @@ class ClassRoles:
             if name in self._stock.plain:
                 return None
         return pattern_role(name, described, output_node=self._output_node)
+
+
+def _nested(inputs: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All that dynamic inputs can become, by full names."""
+    for short, described in inputs.items():
+        name = prefix + short
+        if prefix:
+            yield name, described
+        for variant in (getattr(described, "variants", None) or {}).values():
+            yield from _nested(variant, f"{name}.")
+        grown = getattr(described, "grown", None)
+        if grown is not None:
+            yield from _nested(dict.fromkeys(grown.names, grown.input), f"{name}.")
 
 
 def role_of(class_type: str, input_name: str, spec: ClassDescription) -> InputRole | None:

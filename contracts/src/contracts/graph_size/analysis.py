@@ -25,7 +25,7 @@ from contracts.graph_size.node import (
     utf8_bytes,
 )
 from contracts.graph_size.size import MOST, NOTHING, STILL, Size, bounded
-from contracts.workflow import Graph, is_ordered
+from contracts.workflow import Graph, is_link, is_ordered
 
 WIDTHS = ("width", "target_width", "output_width", "final_width", "image_width")
 HEIGHTS = ("height", "target_height", "output_height", "final_height", "image_height")
@@ -91,7 +91,7 @@ def measure(
     specs: Mapping[str, ClassSpec] | None = None,
     uploads: Mapping[str, tuple[int, int]] | None = None,
 ) -> GraphSize:
-    """Bound what a graph without errors (``read_graph``) makes.
+    """Bound what a whole graph (``is_whole``) makes.
 
     Args:
         specs: classes as the fleet has them.
@@ -124,7 +124,7 @@ def _ordered(graph: Graph) -> Iterator[str]:
     feeds: dict[str, list[str]] = {}
     ready: deque[str] = deque()
     for node_id, node in graph.items():
-        sources = {value[0] for value in node.inputs.values() if type(value) is list}
+        sources = {value[0] for value in node.inputs.values() if is_link(value)}
         waits[node_id] = len(sources)
         for source in sources:
             feeds.setdefault(source, []).append(node_id)
@@ -186,7 +186,7 @@ def _text_of(node: NodeInputs) -> int:
         kind = type(value)
         if kind is str:
             own += utf8_bytes(value)
-        elif kind is dict:
+        elif kind is dict or (kind is list and not is_link(value)):
             own += _nested_text(value)
     return bounded(linked + own)
 

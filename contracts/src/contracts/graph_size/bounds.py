@@ -8,6 +8,7 @@ from contracts.graph_size.analysis import HEIGHTS, WIDTHS, GraphSize
 from contracts.graph_size.node import UnknownNumber
 from contracts.graph_size.size import bounded
 from contracts.wire.errors import FieldError
+from contracts.workflow import is_link
 
 MOST_ERRORS = 20
 COUNTS = ("batch_size", "length", "amount", "frames", "video_frames", "num_frames", "layers", "multiplier")
@@ -37,13 +38,17 @@ class GraphBounds:
         return any(bound is not None for bound in (self.pixels, self.steps, self.pixel_steps))
 
 
-def check_bounds(size: GraphSize, bounds: GraphBounds, pointer: str = "/workflow") -> tuple[FieldError, ...]:
+def check_bounds(
+    size: GraphSize, bounds: GraphBounds, pointer: str = "/workflow", *, nodes: int | None = None
+) -> tuple[FieldError, ...]:
     """Everything that is beyond the bounds, with the node and the input to change; at most ``MOST_ERRORS``.
 
     Args:
         pointer: JSON Pointer of the graph in its request.
+        nodes: of the graph as it was sent, where it was measured without those that no output needs.
     """
-    return tuple(islice(_errors(size, bounds, pointer), MOST_ERRORS))
+    sent = len(size.graph) if nodes is None else nodes
+    return tuple(islice(_errors(size, bounds, pointer, sent), MOST_ERRORS))
 
 
 def check_known(size: GraphSize, pointer: str = "/workflow") -> tuple[FieldError, ...]:
@@ -51,9 +56,9 @@ def check_known(size: GraphSize, pointer: str = "/workflow") -> tuple[FieldError
     return tuple(_by_link(one, pointer) for one in islice((one for one in size.unknown if one.counts), MOST_ERRORS))
 
 
-def _errors(size: GraphSize, bounds: GraphBounds, pointer: str) -> Iterator[FieldError]:
-    if bounds.nodes is not None and len(size.graph) > bounds.nodes:
-        message = f"Your tier allows {bounds.nodes} nodes in a workflow; this one has {len(size.graph)}. Split it."
+def _errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes: int) -> Iterator[FieldError]:
+    if bounds.nodes is not None and nodes > bounds.nodes:
+        message = f"Your tier allows {bounds.nodes} nodes in a workflow; this one has {nodes}. Split it."
         yield FieldError(pointer=pointer, code="too_many_nodes", message=message)
     if bounds.text_bytes is not None and size.text_bytes > bounds.text_bytes:
         message = (
@@ -91,7 +96,7 @@ def _too_large(
     large = {node_id for node_id in size.graph if _pixels(size, node_id) > most}
     for node_id in size.graph if large else ():
         node = size.graph[node_id]
-        if node_id not in large or any(type(value) is list and value[0] in large for value in node.inputs.values()):
+        if node_id not in large or any(is_link(value) and value[0] in large for value in node.inputs.values()):
             continue
         made = size.of(node_id)
         name = next((key for key in node.inputs if (node_id, key) in unknown), None) or next(

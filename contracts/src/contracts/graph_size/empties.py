@@ -4,6 +4,7 @@ from math import ceil
 
 from contracts.graph_size.node import MAX_BATCH, MAX_LENGTH, MAX_SIDE, NodeInputs, Outputs, Rule
 from contracts.graph_size.size import MOVING, NOTHING, SOUND, STILL, Size, bounded, images
+from contracts.workflow import is_link
 
 REFERENCE_FRAMES = 8  # that a reference adds to the frames of a video
 VIDEO = (480, 270, 64)  # width, height and frames of a video from a file, of which nothing is known
@@ -35,7 +36,7 @@ def video(frames: str = "length", absent: int = 81) -> Rule:
 
     def rule(node: NodeInputs) -> Outputs:
         count = max(node.number(frames, absent, MAX_LENGTH, counts=True), 1)
-        has_reference = any("ref" in name and type(value) is list for name, value in node.raw.items())
+        has_reference = any("ref" in name and is_link(value) for name, value in node.raw.items())
         size = node.one("video_latent")
         width, height = width_of(node, absent=size.width or 1024), height_of(node, absent=size.height or 1024)
         return node.made(width, height, (count + REFERENCE_FRAMES * has_reference) * batch(node), MOVING)

@@ -14,7 +14,7 @@ from contracts.catalog import ClassSpec
 from contracts.graph_size.analysis import GraphSize
 from contracts.graph_size.node import UnknownNumber
 from contracts.graph_size.size import MOVING, NOTHING, SOUND, Size, spread
-from contracts.workflow import Graph, GraphNode
+from contracts.workflow import Graph, GraphNode, is_link
 
 FRAMES_PER_IMAGE = 16
 MOST_RESERVED = 100_000  # of one job; no node can give so many
@@ -153,7 +153,7 @@ def _incoming(size: GraphSize, node: GraphNode) -> Size:
     """The images that come into an output node in all of its runs: the largest of its links."""
     largest, runs = NOTHING, 1
     for value in node.inputs.values():
-        if type(value) is list:
+        if is_link(value):
             found = size.outputs[value[0]]
             one = found if isinstance(found, Size) else found[min(value[1], len(found) - 1)]
             runs = max(runs, one.items)

@@ -8,7 +8,7 @@ from typing import Any
 
 from contracts.catalog import ClassSpec
 from contracts.graph_size.size import NOTHING, STILL, Size, bounded, images, largest, spread
-from contracts.workflow import GraphNode
+from contracts.workflow import GraphNode, is_link
 
 Outputs = Size | tuple[Size, ...]
 """One bound for every output, or one for each; outputs beyond the last are like the last."""
@@ -76,7 +76,7 @@ class NodeInputs:
     def __init__(self, node_id: str, node: GraphNode, sources: Sources) -> None:
         self.node_id, self.class_type, self.raw, self._sources = node_id, node.class_type, node.inputs, sources
         of_link = sources.of_link
-        self.links = [of_link(value) for value in self.raw.values() if type(value) is list]
+        self.links = [of_link(value) for value in self.raw.values() if is_link(value)]
         if sources.uploads:
             self.links += self._uploads()
         self.kinds = list({id(size): size for size in self.links}.values())
@@ -118,7 +118,7 @@ class NodeInputs:
         """What comes into the first of these inputs that is linked."""
         for name in names:
             key = self.key(name)
-            if key is not None and type(self.raw[key]) is list:
+            if key is not None and is_link(self.raw[key]):
                 return spread(self._sources.of_link(self.raw[key]), self.runs)
         return NOTHING
 

@@ -65,7 +65,7 @@ class FieldError(Fact):
     Attributes:
         pointer: JSON Pointer (RFC 6901) into the request body, "" for the whole.
         code: stable, for programs.
-        message: one sentence, for people. Never repeats what was sent beyond names and numbers.
+        message: for people. It may show a value of a workflow that came, cut to 80 printable characters.
         node_id: the workflow node at fault, where it is one.
         input: the input of that node, where it is one.
         allowed: what would be valid, at most 50 values, where that is a list or a range.

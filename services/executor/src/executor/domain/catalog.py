@@ -10,15 +10,18 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from contracts.catalog import ClassSpec, InputSpec
+from contracts.catalog import ClassSpec, GrownInputs, InputSpec, Scalar
 from contracts.graph_policy.decision import GraphRules
 from contracts.graph_policy.input_roles import ClassRoles
 from contracts.graph_policy.registry import InputRole, is_stock_module
 from contracts.scheduler import ReportCatalog
 from contracts.wire.text import MAX_NAME, clean
+from contracts.workflow import MAX_INTEGER, MIN_INTEGER
 from executor.domain.node_text import is_term
 
 COMBO = "COMBO"
+DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
+AUTOGROW = "COMFY_AUTOGROW_V3"
 STAGING_FOLDER = "comfyfleet"  # of uploads on the node
 
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -26,13 +29,15 @@ _OF_AN_ATTEMPT = re.compile(rf"(?:^|[/\\]){_UUID}[/\\]\d+[/\\]")
 _OURS = re.compile(rf"(?:^|[/\\])(?:{STAGING_FOLDER}|{_UUID})(?:[/\\]|$)")
 
 MAX_CLASSES = 20_000  # a node with every known pack has some 10,000
-MAX_INPUTS = 2_000  # of a class
+MAX_INPUTS = 2_000  # of a class, with those that its dynamic inputs can become
 MAX_OUTPUTS = 1_000
 MAX_OPTIONS = 50_000  # of an input
 FEWER_OPTIONS = (10_000, 1_000, 100)  # tried in turn where a catalog is too large
 MAX_TEXT_BYTES = 30 << 20  # of the whole as JSON; the scheduler reads 32 MiB
 MAX_REPORT_BYTES = 12 << 20  # as it travels; NATS carries 16 MiB
-MAX_INTEGER = 2**63
+MAX_DEPTH = 4  # of dynamic inputs inside each other; stock classes nest two
+MAX_GROWN = 100  # ComfyUI's own bound of what one input can become
+MAX_DEFAULT = 200  # characters
 
 
 class NodeClasses:
@@ -109,19 +114,36 @@ def _packed(plain: Mapping[str, Any]) -> ReportCatalog | None:
 
 
 def _with_fewer_options(spec: dict[str, Any], most: int) -> dict[str, Any]:
-    inputs = {
-        name: {**one, "options": one["options"][:most]} if one.get("options") else one
-        for name, one in spec["inputs"].items()
-    }
-    return {**spec, "inputs": inputs}
+    return {**spec, "inputs": _fewer(spec["inputs"], most)}
+
+
+def _fewer(inputs: dict[str, Any], most: int) -> dict[str, Any]:
+    """The inputs with their first options, also inside of dynamic ones."""
+    return {name: _with_first(one, most) for name, one in inputs.items()}
+
+
+def _with_first(accepted: dict[str, Any], most: int) -> dict[str, Any]:
+    shorter = dict(accepted)
+    if accepted.get("options"):
+        shorter["options"] = accepted["options"][:most]
+    if accepted.get("variants"):
+        first = islice(accepted["variants"].items(), most)
+        shorter["variants"] = {key: _fewer(inputs, most) for key, inputs in first}
+    if accepted.get("grown"):
+        grown = accepted["grown"]
+        shorter["grown"] = {**grown, "input": _with_first(grown["input"], most)}
+    return shorter
 
 
 def _class(described: Any) -> ClassSpec | None:
     if not isinstance(described, Mapping) or not isinstance(described.get("input"), Mapping):
         return None
     outputs = described.get("output")
+    inputs = dict(islice(_inputs(described["input"]), MAX_INPUTS))
+    if sum(map(_count, inputs.values())) > MAX_INPUTS:
+        inputs = {name: one.model_copy(update={"variants": None, "grown": None}) for name, one in inputs.items()}
     return ClassSpec(
-        inputs=dict(islice(_inputs(described["input"]), MAX_INPUTS)),
+        inputs=inputs,
         outputs=tuple(_type(output) for output in outputs[:MAX_OUTPUTS]) if isinstance(outputs, list) else (),
         output_node=described.get("output_node") is True,
         module=_module(described.get("python_module")),
@@ -135,19 +157,43 @@ def _is_flexible(described: Any) -> bool:
     return isinstance(inputs, Mapping) and inputs.get("optional") == {}
 
 
+def _count(accepted: InputSpec) -> int:
+    """The inputs that one input is or can become."""
+    inner = sum(_count(one) for variant in (accepted.variants or {}).values() for one in variant.values())
+    grown = len(accepted.grown.names) * _count(accepted.grown.input) if accepted.grown is not None else 0
+    return 1 + inner + grown
+
+
 def _offered(class_type: str, spec: ClassSpec, written: frozenset[str]) -> ClassSpec:
     """The class without the choices that nobody may make."""
     roles = ClassRoles(class_type, spec)
-    changed: dict[str, InputSpec] = {}
-    for name, accepted in spec.inputs.items():
-        if roles.role_of(name) is InputRole.FILE:
-            changed[name] = accepted.model_copy(update={"options": None, "upload": True})
-        elif accepted.options:
-            hidden = _OURS if roles.role_of(name) is InputRole.FOLDER else _OF_AN_ATTEMPT
-            options = tuple(one for one in accepted.options if not _is_hidden(one, hidden, written))
-            if len(options) != len(accepted.options):
-                changed[name] = accepted.model_copy(update={"options": options})
-    return spec.model_copy(update={"inputs": {**spec.inputs, **changed}}) if changed else spec
+    offered = {name: _offered_input(name, accepted, roles, written) for name, accepted in spec.inputs.items()}
+    changed = any(offered[name] is not accepted for name, accepted in spec.inputs.items())
+    return spec.model_copy(update={"inputs": offered}) if changed else spec
+
+
+def _offered_input(name: str, accepted: InputSpec, roles: ClassRoles, written: frozenset[str]) -> InputSpec:
+    """One input, by its full name, and all that it can become."""
+    changes: dict[str, Any] = {}
+    role = roles.role_of(name)
+    if role is InputRole.FILE or accepted.upload:
+        changes |= {"options": None, "upload": True, "default": "" if accepted.default == "" else None}
+    else:
+        hidden = _OURS if role is InputRole.FOLDER else _OF_AN_ATTEMPT
+        options = tuple(one for one in accepted.options or () if not _is_hidden(one, hidden, written))
+        if len(options) != len(accepted.options or ()):
+            changes["options"] = options
+        if _is_hidden(accepted.default, hidden, written):
+            changes["default"] = None
+    if accepted.variants is not None:
+        changes["variants"] = {
+            key: {inner: _offered_input(f"{name}.{inner}", one, roles, written) for inner, one in inputs.items()}
+            for key, inputs in accepted.variants.items()
+        }
+    if accepted.grown is not None and accepted.grown.names:
+        inner = _offered_input(f"{name}.{accepted.grown.names[0]}", accepted.grown.input, roles, written)
+        changes["grown"] = accepted.grown.model_copy(update={"input": inner})
+    return accepted.model_copy(update=changes) if changes else accepted
 
 
 def _is_hidden(option: Any, hidden: re.Pattern[str], written: frozenset[str]) -> bool:
@@ -158,17 +204,17 @@ def _module(name: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _inputs(sections: Mapping[str, Any]) -> Iterator[tuple[str, InputSpec]]:
+def _inputs(sections: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, InputSpec]]:
     """Every input that a graph may give. Hidden ones are the node's own business."""
     for section in ("optional", "required"):
         listed = sections.get(section)
         for name, described in listed.items() if isinstance(listed, Mapping) else ():
-            spec = _input(described, required=section == "required") if is_term(name) else None
+            spec = _input(described, required=section == "required", depth=depth) if is_term(name) else None
             if spec is not None:
                 yield name, spec
 
 
-def _input(described: Any, *, required: bool) -> InputSpec | None:
+def _input(described: Any, *, required: bool, depth: int) -> InputSpec | None:
     match described:
         case [kind, dict(extra), *_]:
             pass
@@ -184,6 +230,10 @@ def _input(described: Any, *, required: bool) -> InputSpec | None:
         min=_bound(extra.get("min")),
         max=_bound(extra.get("max")),
         upload=upload,
+        multiselect=extra.get("multiselect") is True,
+        default=_default(extra.get("default")),
+        variants=_variants(kind, extra, depth),
+        grown=_grown(kind, extra, depth),
     )
 
 
@@ -192,10 +242,10 @@ def _type(kind: Any) -> str:
     return clean(kind, MAX_NAME) if isinstance(kind, str) else COMBO
 
 
-def _options(kind: Any, extra: Mapping[str, Any]) -> tuple[str | int | float | bool, ...] | None:
-    """What may be chosen: None where that is anything, a list of several, or only known elsewhere."""
+def _options(kind: Any, extra: Mapping[str, Any]) -> tuple[Scalar, ...] | None:
+    """What may be chosen: None where that is anything, only known elsewhere, or more than plain values."""
     listed = kind if isinstance(kind, list) else extra.get("options") if kind == COMBO else None
-    if not isinstance(listed, list) or extra.get("multiselect") is True:
+    if not isinstance(listed, list) or any(isinstance(one, list | dict) for one in listed):
         return None
     return tuple(islice((option for option in listed if _is_option(option)), MAX_OPTIONS))
 
@@ -203,14 +253,54 @@ def _options(kind: Any, extra: Mapping[str, Any]) -> tuple[str | int | float | b
 def _is_option(option: Any) -> bool:
     if isinstance(option, float):
         return math.isfinite(option)
-    return abs(option) <= MAX_INTEGER if isinstance(option, int) else is_term(option)
+    return MIN_INTEGER <= option <= MAX_INTEGER if isinstance(option, int) else is_term(option)
 
 
-def _bound(value: Any) -> float | None:
+def _variants(kind: Any, extra: Mapping[str, Any], depth: int) -> dict[str, dict[str, InputSpec]] | None:
+    """The options of a dynamic combo with the inputs that each brings."""
+    options = extra.get("options")
+    if kind != DYNAMIC_COMBO or not isinstance(options, list) or depth == MAX_DEPTH:
+        return None
+    return {
+        option["key"]: dict(islice(_inputs(option["inputs"], depth + 1), MAX_INPUTS))
+        for option in options[:MAX_INPUTS]
+        if isinstance(option, Mapping) and is_term(option.get("key")) and isinstance(option.get("inputs"), Mapping)
+    }
+
+
+def _grown(kind: Any, extra: Mapping[str, Any], depth: int) -> GrownInputs | None:
+    """The inputs that an autogrow input can become: listed by name, or a prefix and a number from 0."""
+    match extra.get("template"):
+        case {"input": dict(sections), **template} if kind == AUTOGROW and depth < MAX_DEPTH:
+            inner = next(_inputs(sections, depth + 1), None)
+        case _:
+            return None
+    match template:
+        case {"names": list(listed)}:
+            names = tuple(name for name in listed[:MAX_GROWN] if is_term(name))
+        case {"prefix": str(prefix), "max": int(most)} if is_term(prefix):
+            names = tuple(f"{prefix}{number}" for number in range(min(most, MAX_GROWN)))
+        case _:
+            return None
+    least = template.get("min")
+    if inner is None:
+        return None
+    required = least if isinstance(least, int) and inner[1].required else 0
+    return GrownInputs(names=names, required=required, input=inner[1])
+
+
+def _default(value: Any) -> Scalar | None:
+    return value if _is_option(value) and not (isinstance(value, str) and len(value) > MAX_DEFAULT) else None
+
+
+def _bound(value: Any) -> int | float | None:
+    """A number that every reader of JSON reads alike; an integer of more than 64 bits becomes a float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
+    if isinstance(value, int) and MIN_INTEGER <= value <= MAX_INTEGER:
+        return value
     try:
-        bound = float(value)
-    except OverflowError:  # an integer of hundreds of digits
+        number = float(value)
+    except OverflowError:
         return None
-    return bound if math.isfinite(bound) else None
+    return number if math.isfinite(number) else None

@@ -6,7 +6,7 @@ from typing import Any
 from contracts.graph_size.analysis import GraphSize, measure
 from contracts.graph_size.images import file_cost, keeps_video
 from contracts.scheduler import JobWarning, OutputKind
-from contracts.workflow import read_graph
+from contracts.workflow import is_whole, read_graph
 from executor.domain.harvest import Found
 
 LATENT_SUFFIX = ".latent"
@@ -18,7 +18,7 @@ class ImageCosts:
 
     def __init__(self, graph: Mapping[str, Any], frames_per_image: int) -> None:
         read, errors = read_graph(graph)
-        self._size: GraphSize = measure({} if errors else read)
+        self._size: GraphSize = measure({} if errors or not is_whole(read) else read)
         self._frames_per_image = frames_per_image
 
     def of(self, item: Found) -> int:

@@ -7,11 +7,12 @@ import orjson
 
 from contracts.auth import Limits
 from contracts.graph_policy.policy import TenantPolicy
-from contracts.scheduler import InvalidWorkflow, NoFleet
-from contracts.wire.errors import FieldError
-from contracts.workflow import MAX_ERRORS, Graph, read_graph
-from scheduler.domain.catalog import Catalog, check, needs_of, with_suggestions
+from contracts.scheduler import InvalidWorkflow
+from contracts.workflow import read_graph, written
+from scheduler.domain.catalog import Catalog
+from scheduler.domain.fleet_check import Runnable, Unrunnable, check_fleet
 from scheduler.domain.graph_limits import appraise
+from scheduler.domain.validation.graph_check import DrawSeed
 
 
 class Terms(NamedTuple):
@@ -34,30 +35,20 @@ class Examined(NamedTuple):
     """A graph that at least one node of the fleet can run.
 
     Attributes:
-        graph: as JSON text.
-        needs: what a node must have to run it; see ``needs_of``.
+        graph: as a node is to run it, as JSON text.
+        needs: what a node must have to run it; see ``Verdict``.
         images: that it makes at most.
+        seed: what was drawn where the graph says -1.
     """
 
     graph: str
     needs: tuple[str, ...]
     images: int
-
-
-class Unrunnable(NamedTuple):
-    """A graph that no node can run: what the node that comes closest lacks."""
-
-    graph: Graph
-    errors: tuple[FieldError, ...]
-    catalog: Catalog
-
-    def refusal(self) -> InvalidWorkflow:
-        """The refusal, with suggestions: takes milliseconds."""
-        return InvalidWorkflow(with_suggestions(self.errors, self.graph, self.catalog))
+    seed: int | None
 
 
 def examine(
-    raw: Mapping[str, Any], uploads: frozenset[str], catalogs: Sequence[Catalog], terms: Terms
+    raw: Mapping[str, Any], uploads: frozenset[str], catalogs: Sequence[Catalog], terms: Terms, draw_seed: DrawSeed
 ) -> Examined | Unrunnable:
     """What becomes of a graph. The time it takes grows with graph times catalogs.
 
@@ -66,6 +57,7 @@ def examine(
         uploads: ids that it may name where a node takes a file.
         catalogs: one of each kind of node.
         terms: of its tenant.
+        draw_seed: see ``check_graph``.
 
     Raises:
         InvalidWorkflow: it is no graph, or beyond the bounds of its tenant.
@@ -74,28 +66,24 @@ def examine(
     graph, errors = read_graph(raw, "/workflow")
     if errors:
         raise InvalidWorkflow(errors)
-    closest: Unrunnable | None = None
-    for catalog in catalogs:
-        # More errors than the closest has already are of no interest.
-        errors = check(graph, catalog, uploads, terms.policy, at_most=len(closest.errors) if closest else MAX_ERRORS)
-        if not errors:
-            return _measured(raw, graph, catalog, terms)
-        if closest is None or len(errors) < len(closest.errors):
-            closest = Unrunnable(graph, errors, catalog)
-    if closest is None:
-        raise NoFleet(retry_after_s=5)
-    return closest
+    found = check_fleet(graph, uploads, catalogs, policy=terms.policy, draw_seed=draw_seed)
+    return found if isinstance(found, Unrunnable) else _measured(found, len(graph), terms)
 
 
-def _measured(raw: Mapping[str, Any], graph: Graph, catalog: Catalog, terms: Terms) -> Examined:
-    """A graph that a node of this catalog can run, if it is within the bounds of its tenant."""
+def _measured(found: Runnable, nodes: int, terms: Terms) -> Examined:
+    """A graph that some node can run, if it is within the bounds of its tenant.
+
+    Measured is what the node gets: with numbers where numbers were sent as text, and nothing that no output needs.
+    """
+    verdict = found.verdict
     images, errors = appraise(
-        graph,
+        verdict.graph,
         terms.limits,
-        specs=catalog.classes,
+        nodes=nodes,
+        specs=found.catalog.classes,
         uploads=terms.sizes,
         frames_per_image=terms.frames_per_image,
     )
     if errors:
         raise InvalidWorkflow(errors)
-    return Examined(orjson.dumps(raw).decode(), needs_of(graph, catalog), images)
+    return Examined(orjson.dumps(written(verdict.graph)).decode(), verdict.needs, images, verdict.seed)

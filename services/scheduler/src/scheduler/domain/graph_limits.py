@@ -23,6 +23,7 @@ def appraise(
     graph: Graph,
     limits: Limits,
     *,
+    nodes: int,
     specs: Mapping[str, ClassSpec],
     uploads: Mapping[str, tuple[int, int]],
     frames_per_image: int,
@@ -30,13 +31,15 @@ def appraise(
     """Measure a graph that some node can run. Takes milliseconds for the largest graphs.
 
     Args:
+        graph: what the node would get.
+        nodes: of the graph as it was sent: each was checked, whether an output needs it or not.
         specs: classes of that node.
         uploads: width and height of uploaded pictures by the id that the graph names.
     """
     size = measure(graph, specs=specs, uploads=uploads)
     bounds = bounds_of(limits)
     reservation = reserve(size, frames_per_image)
-    errors = check_bounds(size, bounds)
+    errors = check_bounds(size, bounds, nodes=nodes)
     if limits.images_per_day is not None or bounds.limit_sizes:
         errors = check_known(size) or errors
     return Appraisal(reservation.images, errors)

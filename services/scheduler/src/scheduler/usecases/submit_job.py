@@ -1,6 +1,7 @@
 """A job is accepted: one transaction writes job, quota, idempotency key and outbox row, or nothing."""
 
 import asyncio
+import secrets
 from collections.abc import Callable, Sequence
 from time import monotonic
 from uuid import UUID
@@ -12,7 +13,8 @@ from contracts.auth import Limits
 from contracts.scheduler import RunTimeTooLong, SubmitJob, Submitted
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import Candidate
-from scheduler.domain.examination import Terms, Unrunnable, examine
+from scheduler.domain.examination import Terms, examine
+from scheduler.domain.fleet_check import Unrunnable
 from scheduler.usecases.admit_jobs import JobAdmission
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.submit_groups import Answer, SubmitGroups
@@ -86,11 +88,13 @@ class JobSubmitter:
         catalogs = await self._fleet.catalogs()
         uploads = frozenset(map(str, command.inputs))
         if request.size_bytes <= INLINE_BYTES:
-            examined = examine(command.graph, uploads, catalogs, terms)
+            examined = examine(command.graph, uploads, catalogs, terms, secrets.randbelow)
         else:
-            examined = await offload(examine, command.graph, uploads, catalogs, terms)
+            examined = await offload(examine, command.graph, uploads, catalogs, terms, secrets.randbelow)
         if isinstance(examined, Unrunnable):
             raise await offload(examined.refusal)
+        if examined.seed is not None and command.seed is None:
+            command = command.model_copy(update={"seed": examined.seed})
         return Candidate(
             tenant_id,
             command,

@@ -1,0 +1,41 @@
+"""Files and uploads in inputs about which the graph policy has nothing to say."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from contracts.catalog import InputSpec
+from contracts.workflow import Graph
+from scheduler.domain.catalog import Catalog
+from scheduler.domain.validation.declared_inputs import declared_inputs
+from scheduler.domain.validation.findings import Fault, Finding
+
+
+def file_findings(graph: Graph, catalog: Catalog, uploads: frozenset[str]) -> Iterator[Finding]:
+    """Every input that names a file which it must not, or an upload where none belongs.
+
+    An input that takes a file takes an id of ``uploads``: no name, no path, no link. So no graph reads what another
+    job has on the node. Which inputs take a file the policy knows; what the catalog alone knows is judged here.
+
+    Args:
+        graph: as a node of this catalog accepts it.
+    """
+    for node_id, node in graph.items():
+        declared = declared_inputs(catalog.facts(node.class_type), node.inputs)
+        for name, value in node.inputs.items():
+            if catalog.rules.judges(node.class_type, name):
+                continue
+            accepted = declared[name][0] if name in declared else None
+            if (fault := _fault(f"{node.class_type}.{name}", accepted, value, uploads)) is not None:
+                yield Finding(fault, node_id, name)
+
+
+def _fault(label: str, accepted: InputSpec | None, value: Any, uploads: frozenset[str]) -> Fault | None:
+    is_upload = isinstance(value, str) and value in uploads
+    if accepted is None or not accepted.upload:
+        if not is_upload or accepted is None:
+            return None
+        return Fault("upload_misplaced", f"{label} takes no file; the id of an upload goes where a node takes one.")
+    if is_upload or (value == "" and accepted.default == ""):
+        return None
+    message = f"{label} takes the id of a file that you have uploaded (POST /api/v1/upload); this is none."
+    return Fault("file_not_uploaded", message)

@@ -1,0 +1,89 @@
+"""Findings as a person reads them: with the nearest names to what was sought, and the truth about other nodes."""
+
+from collections.abc import Sequence
+
+from contracts.catalog import Scalar
+from contracts.wire.errors import FieldError
+from contracts.workflow import Graph
+from scheduler.domain.catalog import Catalog
+from scheduler.domain.validation.findings import Finding, plain, shown
+from scheduler.domain.validation.graph_check import UNKNOWN_CLASS
+from scheduler.domain.validation.suggestions import nearest, nearest_first
+
+MAX_SUGGESTED = 5  # findings of one check whose names are looked for; each is compared with every known name
+MAX_ANSWERED = 10  # errors that say what would be valid; a list may have 20 long names
+_ABOUT_CLASSES = frozenset({UNKNOWN_CLASS, "node_class_not_allowed"})
+MAX_NAMED = 3  # of the nearest names that the sentence itself says
+
+
+def field_errors(findings: Sequence[Finding], graph: Graph, others: Sequence[Catalog]) -> tuple[FieldError, ...]:
+    """The errors of a graph that no node accepts.
+
+    For ``MAX_SUGGESTED`` names at most it looks for similar ones, which takes milliseconds each.
+
+    Args:
+        findings: of the node that comes closest.
+        others: catalogs of the other nodes, which may have what this one lacks, but lack something else.
+    """
+    suggested: dict[tuple[str, int], tuple[Scalar, ...]] = {}
+    told = (_field_error(finding, graph, others, suggested) for finding in findings)
+    return tuple(
+        error if number < MAX_ANSWERED or error.allowed is None else error.model_copy(update={"allowed": None})
+        for number, error in enumerate(told)
+    )
+
+
+def _field_error(
+    finding: Finding, graph: Graph, others: Sequence[Catalog], suggested: dict[tuple[str, int], tuple[Scalar, ...]]
+) -> FieldError:
+    fault = finding.fault
+    message, allowed = fault.message, fault.allowed
+    if _is_elsewhere(finding, graph, others):
+        message, allowed = _elsewhere(finding, graph), None
+    elif fault.sought is not None:
+        key = (fault.sought, id(fault.choices))
+        if key not in suggested and len(suggested) < MAX_SUGGESTED:
+            suggested[key] = nearest(fault.sought, fault.choices)
+        if near := suggested.get(key):
+            message += f" Nearest: {', '.join(plain(str(name)) for name in near[:MAX_NAMED])}."
+            allowed = near if allowed is None else nearest_first(fault.sought, allowed)
+    return FieldError(
+        pointer=_pointer(finding),
+        code=fault.code,
+        message=message,
+        node_id=finding.node_id,
+        input=finding.input,
+        allowed=allowed or None,
+    )
+
+
+def _is_elsewhere(finding: Finding, graph: Graph, others: Sequence[Catalog]) -> bool:
+    """Whether a class or an option that this node lacks is on another."""
+    if finding.node_id is None:
+        return False
+    class_type = graph[finding.node_id].class_type
+    if finding.fault.code == UNKNOWN_CLASS:
+        return any(class_type in other.classes for other in others)
+    if finding.fault.code != "value_not_in_list" or finding.input is None:
+        return False
+    value = graph[finding.node_id].inputs.get(finding.input)
+    return any(other.satisfies([f"{class_type}.{finding.input}={value}"]) for other in others)
+
+
+def _elsewhere(finding: Finding, graph: Graph) -> str:
+    class_type = plain(graph[finding.node_id or ""].class_type)
+    what = f'The class "{class_type}"'
+    if finding.input is not None:
+        what = f"{class_type}.{finding.input}: {shown(graph[finding.node_id or ''].inputs[finding.input])}"
+    return f"{what} is on some nodes of the fleet, but on none that has all else that this workflow needs."
+
+
+def _pointer(finding: Finding) -> str:
+    path = ["workflow"]
+    if finding.node_id is not None:
+        path.append(finding.node_id)
+        if finding.input is not None:
+            path += ["inputs", finding.input]
+        elif finding.fault.code in _ABOUT_CLASSES:
+            path.append("class_type")
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)

@@ -1,0 +1,83 @@
+"""Whether a link leads to an output, and whether that output is of a type that the input takes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from contracts.catalog import ClassSpec, InputSpec
+from contracts.workflow import LINK_PARTS, Graph
+from scheduler.domain.validation.findings import Fault, shown
+
+ANY = "*"
+BROKEN = "broken_link"
+DYNAMIC = "COMFY_"  # ComfyUI's V3 schema: templates and dynamic inputs, whose type is known only when the graph runs
+MAX_LISTED = 50
+
+
+def place_fault(label: str, value: list[Any], graph: Graph) -> Fault | None:
+    """What keeps a list from being a link into the graph, if anything does. The slot's upper bound is not looked at."""
+    if len(value) != LINK_PARTS:
+        message = (
+            f'{label} is a list of {len(value)}. A link is [node id, output], such as ["4", 0]; '
+            'write a list as a value as {"__value__": [...]}.'
+        )
+        return Fault(BROKEN, message)
+    source, slot = value
+    if not isinstance(source, str):
+        message = (
+            f"{label} is a link to node {shown(source)}. A link names its node as text and its output as a number, "
+            f'such as ["4", 0]; write a list as a value as {{"__value__": [...]}}.'
+        )
+        return Fault(BROKEN, message)
+    if source not in graph:
+        message = f"{label} is a link to node {shown(source)}, which is not in this workflow."
+        return Fault(BROKEN, message, sought=source, choices=tuple(graph))
+    if type(slot) is not int:
+        message = (
+            f"{label} is a link to output {shown(slot)} of node {shown(source)}. "
+            'An output is a whole number, counted from 0: ["4", 0].'
+        )
+        return Fault(BROKEN, message)
+    return (
+        Fault(BROKEN, f"{label} is a link to output {shown(slot)}; outputs are counted from 0.") if slot < 0 else None
+    )
+
+
+def slot_fault(label: str, link: list[Any], graph: Graph, classes: Mapping[str, ClassSpec]) -> Fault | None:
+    """Whether the node at the other end has no such output. A node of an unknown class is reported elsewhere."""
+    source_id, slot = link
+    source = graph[source_id]
+    spec = classes.get(source.class_type)
+    if spec is None or slot < len(spec.outputs):
+        return None
+    count = len(spec.outputs)
+    has = f"has {count} output{'' if count == 1 else 's'}, counted from 0" if count else "has no outputs"
+    message = (
+        f"{label} is a link to output {shown(slot)} of node {shown(source_id)} ({source.class_type}), which {has}."
+    )
+    return Fault(BROKEN, message, tuple(range(count)[:MAX_LISTED]))
+
+
+def type_fault(label: str, link: list[Any], accepted: InputSpec, outputs: tuple[str, ...]) -> Fault | None:
+    """Whether the output's type is none that the input takes."""
+    given = outputs[link[1]]
+    if accepted.variants is not None:
+        message = f"{label} chooses among options, so it takes one of them and no link."
+        return Fault("link_type_mismatch", message, tuple(accepted.variants)[:MAX_LISTED])
+    if are_compatible(given, accepted.type):
+        return None
+    message = f"{label} takes {accepted.type}, and output {link[1]} of node {shown(link[0])} gives {given}."
+    return Fault("link_type_mismatch", message)
+
+
+def are_compatible(given: str, accepted: str) -> bool:
+    """ComfyUI's ``validate_node_input``: one type in common, or a wildcard on either side."""
+    if given == accepted:
+        return True
+    given_types, accepted_types = _types(given), _types(accepted)
+    if any(kind == ANY or kind.startswith(DYNAMIC) for kind in given_types | accepted_types):
+        return True
+    return not given_types.isdisjoint(accepted_types)
+
+
+def _types(joined: str) -> set[str]:
+    return {kind.strip() for kind in joined.split(",")}

@@ -1,0 +1,91 @@
+"""Admission and a node's own check come to the same verdict on hundreds of workflows, and name the same inputs.
+
+On a simulated node of each version always; on real ones where ``COMFYUI_URL`` names them, which run nothing of it.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from executor.domain.catalog import read_catalog
+from scheduler.domain.catalog import Catalog
+from simnode.settings import NEW, OLD
+from tests.contract.simnode.driver import driven
+from tests.differential.bases import bases
+from tests.differential.busy import busy
+from tests.differential.hand_made import hand_made
+from tests.differential.mutations import Case, cases
+from tests.differential.on_purpose import reason_for
+from tests.differential.verdicts import Judgement, of_node, of_ours
+from tests.e2e.test_uploads_in_jobs import png
+from tests.ordinary_graphs.builder import UPLOADS
+
+REAL = [url for url in os.environ.get("COMFYUI_URL", "").split(",") if url]
+LEAST = 600  # workflows that each node judges
+SEED = 20261129
+PER_WORKFLOW_REAL, PER_WORKFLOW_SIMULATED = 5, 16
+
+
+@pytest.mark.parametrize("version", [NEW, OLD])
+async def test_admission_matches_a_simulated_node(version: str, tmp_path: Path) -> None:
+    async with driven(tmp_path, version=version) as driver:
+        await compare(driver.node.url, PER_WORKFLOW_SIMULATED)
+
+
+@pytest.mark.skipif(not REAL, reason="needs COMFYUI_URL")
+@pytest.mark.parametrize("url", REAL)
+async def test_admission_matches_a_real_node(url: str) -> None:
+    await compare(url, PER_WORKFLOW_REAL)
+
+
+async def compare(url: str, per_workflow: int) -> None:
+    """Let both judge the corpus. Fails with every difference that has no reason."""
+    async with httpx.AsyncClient(base_url=url, timeout=120) as client:
+        uploaded = await upload(client)
+        info = (await client.get("/object_info")).raise_for_status().json()
+        catalog = Catalog(read_catalog(info))
+        counts: Counter[str] = Counter()
+        unexplained = []
+        async with busy(client, info) as node:
+            for case in corpus(info, uploaded, per_workflow):
+                theirs = of_node(*await node.post(case.workflow))
+                ours = of_ours(case.workflow, catalog)
+                counts["refused" if theirs.kinds else "accepted"] += 1
+                counts["refused by us"] += bool(ours.kinds)
+                if not is_same(theirs, ours):
+                    reason = reason_for(case.workflow, theirs, ours, info)
+                    counts[reason or "unexplained"] += 1
+                    if reason is None:
+                        unexplained.append((case, theirs, ours))
+    for what, count in counts.most_common():
+        print(f"{count:6} {what}")
+    assert not unexplained
+    assert counts["accepted"] + counts["refused"] >= LEAST
+    assert min(counts["accepted"], counts["refused"]) >= LEAST // 6
+
+
+def corpus(info: Mapping[str, Any], uploaded: Mapping[str, str], per_workflow: int) -> list[Case]:
+    """Ordinary workflows and one of each class, each with single changes; and those made by hand."""
+    made = [Case(name, workflow) for name, workflow in hand_made().items()]
+    return made + list(cases(bases(info, uploaded), per_workflow=per_workflow, seed=SEED))
+
+
+def is_same(theirs: Judgement, ours: Judgement) -> bool:
+    return bool(theirs.kinds) == bool(ours.kinds) and theirs.places == ours.places
+
+
+async def upload(client: httpx.AsyncClient) -> dict[str, str]:
+    """The names of files that the node has now, by what stands for them in ordinary workflows."""
+    names = {}
+    for upload_id, suffix in UPLOADS.items():
+        content = png("red") if suffix == ".png" else b"empty"
+        files, overwrite = {"image": (upload_id + suffix, content)}, {"overwrite": "true"}
+        names[upload_id] = (
+            (await client.post("/upload/image", files=files, data=overwrite)).raise_for_status().json()["name"]
+        )
+    return names

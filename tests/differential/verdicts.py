@@ -1,0 +1,54 @@
+"""What a node and what we say of a workflow, in the same words."""
+
+from typing import Any, NamedTuple
+
+from contracts.workflow import read_graph
+from scheduler.domain.catalog import Catalog
+from scheduler.domain.validation.graph_check import check_graph
+from tests.differential.bases import Workflow
+
+CLASS_ERRORS = frozenset({"missing_node_type", "invalid_prompt"})
+BREAKDOWNS = frozenset({"exception_during_validation", "exception_during_inner_validation"})
+
+Place = tuple[str, str | None]  # node id and input; None for the node as such
+
+
+class Judgement(NamedTuple):
+    """Accepted where there are no ``kinds``.
+
+    Attributes:
+        kinds: ComfyUI's error types or our codes.
+        places: at fault, where they are known.
+    """
+
+    kinds: frozenset[str]
+    places: frozenset[Place]
+
+
+def of_node(status: int, body: Any) -> Judgement:
+    """A node's answer to ``POST /prompt``. Where some outputs are valid and some are not, it counts as refused."""
+    if status not in {200, 400}:
+        return Judgement(frozenset({f"status {status}"}), frozenset())
+    errors = [(node_id, error) for node_id, entry in body.get("node_errors", {}).items() for error in entry["errors"]]
+    kinds = {error["type"] for _, error in errors}
+    places: set[Place] = {
+        (node_id, error["extra_info"].get("input_name")) for node_id, error in errors if error["type"] not in BREAKDOWNS
+    }
+    top = body.get("error")
+    if status == 400 and (not errors or top["type"] in CLASS_ERRORS):
+        kinds.add(top["type"])
+    if status == 400 and top["type"] in CLASS_ERRORS:
+        places.add((top["details"].split("#")[1].rstrip("'"), None))
+    return Judgement(frozenset(kinds), frozenset(places))
+
+
+def of_ours(workflow: Workflow, catalog: Catalog) -> Judgement:
+    """What admission says, without the policy that comes on top."""
+    graph, errors = read_graph(workflow)
+    if errors:
+        return Judgement(frozenset(error.code for error in errors), frozenset())
+    verdict = check_graph(graph, catalog, draw_seed=lambda _: 0)
+    return Judgement(
+        frozenset(finding.fault.code for finding in verdict.findings),
+        frozenset((finding.node_id, finding.input) for finding in verdict.findings if finding.node_id is not None),
+    )

@@ -1,0 +1,388 @@
+"""What a node accepts, what it makes of values, and what is wrong with the rest."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from contracts.workflow import MAX_ERRORS, Graph, read_graph, written
+from scheduler.domain.catalog import Catalog
+from scheduler.domain.validation.graph_check import Verdict, check_graph
+from tests.kit.catalogs import catalog_of, simulated_catalog
+
+CATALOG = simulated_catalog("a.safetensors", "zz/detail.safetensors")
+IMAGE = {"class_type": "EmptyImage", "inputs": {"width": 32, "height": 32, "batch_size": 1, "color": 1}}
+SAVE = {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}}
+LATENT = {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}}
+CUSTOM = {
+    "Blur": {
+        "input": {
+            "required": {"image": ["IMAGE"], "mode": [["soft", "hard"]], "size": ["INT", {"min": 1, "max": 9}]},
+            "optional": {"ckpt": [["a.safetensors"]]},
+        },
+        "output": ["IMAGE"],
+        "output_node": True,
+        "python_module": "custom_nodes.blur_pack",
+    }
+}
+
+
+def graph_of(raw: dict[str, Any]) -> Graph:
+    graph, errors = read_graph(raw)
+    assert not errors
+    return graph
+
+
+def judge(raw: dict[str, Any], catalog: Catalog = CATALOG, draw_seed: Callable[[int], int] = lambda _: 7) -> Verdict:
+    return check_graph(graph_of(raw), catalog, draw_seed=draw_seed)
+
+
+def faults(raw: dict[str, Any], catalog: Catalog = CATALOG) -> list[tuple[str | None, str | None, str]]:
+    return [(finding.node_id, finding.input, finding.fault.code) for finding in judge(raw, catalog).findings]
+
+
+def image(**inputs: Any) -> dict[str, Any]:
+    given = {name: value for name, value in {**IMAGE["inputs"], **inputs}.items() if value is not ...}  # type: ignore[dict-item]
+    return {"1": {**IMAGE, "inputs": given}, "2": SAVE}
+
+
+def resize(**inputs: Any) -> dict[str, Any]:
+    given = {name.replace("__", "."): value for name, value in inputs.items()}
+    node = {"class_type": "ResizeImageMaskNode", "inputs": {"input": ["1", 0], "scale_method": "area", **given}}
+    return {"1": IMAGE, "2": node, "3": {**SAVE, "inputs": {"images": ["2", 0], "filename_prefix": "a"}}}
+
+
+def batch(**inputs: Any) -> dict[str, Any]:
+    given = {name.replace("__", "."): value for name, value in inputs.items()}
+    node = {"class_type": "BatchImagesNode", "inputs": given}
+    return {"1": IMAGE, "2": node, "3": {**SAVE, "inputs": {"images": ["2", 0], "filename_prefix": "a"}}, "9": LATENT}
+
+
+@pytest.mark.parametrize(
+    "dead",
+    [
+        {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "gone.safetensors"}},
+        {"class_type": "VAELoader", "inputs": {"vae_name": "gone.safetensors"}},
+        {"class_type": "LoadImage", "inputs": {"image": "not an upload.png"}},
+        {"class_type": "ImageInvert", "inputs": {"image": ["7", 0]}},
+        {"class_type": "ImageInvert", "inputs": {"image": ["nowhere", 0]}},
+        {"class_type": "EmptyImage", "inputs": {"width": -1}},
+    ],
+)
+def test_nodes_that_feed_no_output_are_not_judged_and_not_sent(dead: dict[str, Any]) -> None:
+    verdict = judge({"1": IMAGE, "2": SAVE, "7": dead})
+    assert not verdict.findings
+    assert set(verdict.graph) == {"1", "2"}
+    assert dead["class_type"] == "EmptyImage" or dead["class_type"] not in verdict.needs
+
+
+def test_unknown_class_is_refused_where_nothing_needs_it() -> None:
+    assert faults({"1": IMAGE, "2": SAVE, "7": {"class_type": "Gone", "inputs": {}}}) == [
+        ("7", None, "unknown_node_class")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("32", 32),
+        (" 32 ", 32),
+        (32.9, 32),
+        (True, 1),
+        ({"__value__": 32}, 32),
+        ({"__value__": "32"}, 32),
+    ],
+)
+def test_integer_is_made_of_what_python_makes_one_of(given: Any, made: int) -> None:
+    verdict = judge(image(width=given))
+    assert not verdict.findings
+    value = verdict.graph["1"].inputs["width"]
+    assert (type(value), value) == (int, made)
+
+
+def test_text_is_made_of_a_number_and_a_fraction_of_text() -> None:
+    blur = {"class_type": "ImageBlur", "inputs": {"image": ["1", 0], "blur_radius": 1, "sigma": "0.5"}}
+    save = {**SAVE, "inputs": {"images": ["3", 0], "filename_prefix": 2026}}
+    verdict = judge({"1": IMAGE, "2": save, "3": blur})
+    assert not verdict.findings
+    assert verdict.graph["3"].inputs["sigma"] == 0.5
+    assert verdict.graph["2"].inputs["filename_prefix"] == "2026"
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "words"),
+    [
+        ("many", "not_a_number", 'EmptyImage.width is "many", and takes a whole number.'),
+        ("32.5", "not_a_number", '"32.5"'),
+        ({"a": 1}, "not_a_number", "an object"),
+        (0, "value_out_of_range", "EmptyImage.width is 0, and must be between 1 and 16384."),
+        ("99999", "value_out_of_range", "99999"),
+        (None, "required_input_missing", "EmptyImage.width is required: give a value or a link."),
+        (..., "required_input_missing", "EmptyImage.width is required"),
+        ([1, 2, 3], "broken_link", "is a list of 3"),
+    ],
+)
+def test_wrong_value_is_named_with_what_is_valid(value: Any, code: str, words: str) -> None:
+    (finding,) = judge(image(width=value)).findings
+    assert (finding.node_id, finding.input, finding.fault.code) == ("1", "width", code)
+    assert words in finding.fault.message
+
+
+def test_a_number_that_json_cannot_carry_is_refused() -> None:
+    blur = {"class_type": "ImageBlur", "inputs": {"image": ["1", 0], "blur_radius": 1, "sigma": "nan"}}
+    graph = {"1": IMAGE, "3": blur, "2": {**SAVE, "inputs": {"images": ["3", 0], "filename_prefix": "a"}}}
+    assert faults(graph) == [("3", "sigma", "not_a_number")]
+
+
+def test_bounds_are_written_with_every_digit() -> None:
+    sampler = {"class_type": "KSampler", "inputs": {"seed": -2}}
+    findings = judge({"1": sampler, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}}).findings
+    (message,) = [finding.fault.message for finding in findings if finding.input == "seed"]
+    assert message == "KSampler.seed is -2, and must be between 0 and 18446744073709551615."
+
+
+def test_integers_beyond_what_a_float_holds_are_compared_exactly() -> None:
+    described = {"input": {"required": {"seed": ["INT", {"min": 0, "max": 2**63 - 1}]}}, "output": ["INT"]}
+    catalog = catalog_of({"Seed": {**described, "output_node": True, "python_module": "nodes"}})
+    assert faults({"1": {"class_type": "Seed", "inputs": {"seed": 2**63 - 1}}}, catalog) == []
+    assert faults({"1": {"class_type": "Seed", "inputs": {"seed": 2**63}}}, catalog) == [
+        ("1", "seed", "value_out_of_range")
+    ]
+
+
+def test_choice_of_a_class_that_validates_itself_is_left_to_the_node() -> None:
+    combo = {"class_type": "CustomCombo", "inputs": {"choice": "x", "option1": "x", "index": 0}}
+    verdict = judge({"1": combo, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}})
+    assert not verdict.findings
+    assert verdict.needs == ("CustomCombo", "PreviewAny")
+    assert verdict.graph["1"].inputs == combo["inputs"]
+
+
+def test_custom_class_decides_on_types_bounds_and_options_itself() -> None:
+    raw = {"1": LATENT, "2": {"class_type": "Blur", "inputs": {"image": ["1", 0], "mode": "odd", "size": 99}}}
+    catalog = Catalog({**CATALOG.classes, **catalog_of(CUSTOM).classes})
+    verdict = judge(raw, catalog)
+    assert not verdict.findings
+    assert verdict.unlisted
+
+
+@pytest.mark.parametrize(
+    ("inputs", "fault"),
+    [
+        ({"mode": "soft", "size": 1}, ("image", "required_input_missing")),
+        ({"image": ["1", 0], "mode": "soft", "size": "big"}, ("size", "not_a_number")),
+        ({"image": ["1", 0], "mode": "soft", "size": 1, "ckpt": "b.safetensors"}, ("ckpt", "value_not_in_list")),
+        ({"image": ["1", 0], "mode": "soft", "size": 1, "image_2": ["nowhere", 0]}, ("image_2", "broken_link")),
+    ],
+)
+def test_custom_class_has_no_say_in_what_every_node_checks(inputs: dict[str, Any], fault: tuple[str, str]) -> None:
+    catalog = Catalog({**CATALOG.classes, **catalog_of(CUSTOM).classes})
+    assert faults({"1": IMAGE, "2": {"class_type": "Blur", "inputs": inputs}}, catalog) == [("2", *fault)]
+
+
+def test_options_that_hold_lists_are_left_to_the_node() -> None:
+    described = {"input": {"required": {"format": [["gif", ["mp4", {"crf": 1}]]]}}, "output": [], "output_node": True}
+    catalog = catalog_of({"Combine": {**described, "python_module": "nodes"}})
+    assert faults({"1": {"class_type": "Combine", "inputs": {"format": "mp4"}}}, catalog) == []
+
+
+def test_several_of_a_list_are_chosen_together() -> None:
+    described = {"input": {"required": {"tags": ["COMBO", {"multiselect": True, "options": ["a", "b"]}]}}}
+    catalog = catalog_of({"Tag": {**described, "output": [], "output_node": True, "python_module": "nodes"}})
+
+    def tagged(value: Any) -> dict[str, Any]:
+        return {"1": {"class_type": "Tag", "inputs": {"tags": value}}}
+
+    verdict = judge(tagged({"__value__": ["a", "b"]}), catalog)
+    assert not verdict.findings
+    assert verdict.graph["1"].inputs == {"tags": {"__value__": ["a", "b"]}}
+    assert faults(tagged({"__value__": ["a", "c", "b"]}), catalog) == [("1", "tags", "value_not_in_list")]
+    assert faults(tagged("b"), catalog) == []
+
+
+def test_what_means_nothing_to_a_node_is_left_out() -> None:
+    raw: dict[str, Any] = {
+        "1": {**IMAGE, "is_changed": ["abc"], "title": "a", "mode": 4, "_meta": "no object"},
+        "2": {"class_type": "SaveImage", "inputs": {**SAVE["inputs"], "no_such_input": 1, "x": ["nowhere", 0]}},  # type: ignore[dict-item]
+    }
+    raw["2"]["_meta"] = {"title": "kept"}
+    assert written(judge(raw).graph) == {"1": IMAGE, "2": {**SAVE, "_meta": {"title": "kept"}}}
+
+
+@pytest.mark.parametrize("value", ["photo.png", 3, {"__value__": "x"}])
+def test_literal_where_only_a_link_can_be_is_refused(value: Any) -> None:
+    assert faults({"2": {**SAVE, "inputs": {"images": value, "filename_prefix": "a"}}}) == [
+        ("2", "images", "link_required")
+    ]
+
+
+@pytest.mark.parametrize(("value", "expected"), [("false", "not_a_boolean"), (" No ", "not_a_boolean"), ("true", None)])
+def test_text_that_says_false_is_no_boolean(value: str, expected: str | None) -> None:
+    described = {"input": {"required": {"on": ["BOOLEAN", {}]}}, "output": [], "output_node": True}
+    catalog = catalog_of({"Switch": {**described, "python_module": "nodes"}})
+    found = faults({"1": {"class_type": "Switch", "inputs": {"on": value}}}, catalog)
+    assert found == ([("1", "on", expected)] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("raw", "fault"),
+    [
+        (
+            resize(resize_type="scale dimensions", resize_type__width=8, resize_type__height=8),
+            ("resize_type.crop", "required_input_missing"),
+        ),
+        (
+            resize(resize_type="scale by multiplier", resize_type__multiplier=99),
+            ("resize_type.multiplier", "value_out_of_range"),
+        ),
+        (resize(), ("resize_type", "required_input_missing")),
+        (resize(resize_type="scale wildly"), ("resize_type", "value_not_in_list")),
+        (resize(resize_type=["1", 0]), ("resize_type", "link_type_mismatch")),
+        (batch(image0=["1", 0]), ("images.image0", "required_input_missing")),
+        (batch(images__image0=["9", 0]), ("images.image0", "link_type_mismatch")),
+        (batch(images__image0=["1", 0], images__image3=["nowhere", 0]), ("images.image3", "broken_link")),
+    ],
+)
+def test_parts_of_dynamic_inputs_are_judged_under_their_full_names(raw: dict[str, Any], fault: tuple[str, str]) -> None:
+    assert faults(raw) == [("2", *fault)]
+
+
+def test_dynamic_inputs_that_are_right_are_accepted_and_those_of_other_options_left_out() -> None:
+    verdict = judge(resize(resize_type="scale by multiplier", resize_type__multiplier="2", resize_type__crop="odd"))
+    assert not verdict.findings
+    assert "resize_type.crop" not in verdict.graph["2"].inputs
+    assert verdict.graph["2"].inputs["resize_type.multiplier"] == 2.0
+    assert not judge(batch(images__image0=["1", 0], images__image49=["1", 0])).findings
+
+
+def test_input_without_its_group_is_told_its_full_name() -> None:
+    (finding,) = judge(batch(image0=["1", 0])).findings
+    assert finding.fault.message == (
+        'BatchImagesNode.images.image0 is required. This node has "image0", which the class does not know.'
+    )
+
+
+def test_link_inside_of_a_wrapper_is_refused() -> None:
+    graph = {"2": {"class_type": "PreviewAny", "inputs": {"source": {"__value__": ["999", 0]}}}}
+    assert faults(graph) == [("2", "source", "broken_link")]
+
+
+def test_what_is_wrapped_twice_is_not_unwrapped_for_the_node() -> None:
+    source = {"__value__": {"__value__": ["999", 0]}}
+    verdict = judge({"2": {"class_type": "PreviewAny", "inputs": {"source": source}}})
+    assert not verdict.findings
+    assert verdict.graph["2"].inputs == {"source": source}
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        ([1, 0], "A link names its node as text and its output as a number"),
+        (["1", "0"], "An output is a whole number, counted from 0"),
+        (["999", 0], "which is not in this workflow"),
+        (["1", -1], "outputs are counted from 0"),
+        (["1", 5], 'output 5 of node "1" (EmptyImage), which has 1 output, counted from 0'),
+        (["1", True], "An output is a whole number"),
+        (["1"], "is a list of 1"),
+    ],
+)
+def test_each_fault_of_a_link_has_its_own_words(link: list[Any], words: str) -> None:
+    (finding,) = judge({"1": IMAGE, "2": {**SAVE, "inputs": {"images": link, "filename_prefix": "a"}}}).findings
+    assert (finding.node_id, finding.input, finding.fault.code) == ("2", "images", "broken_link")
+    assert words in finding.fault.message
+
+
+def test_link_of_another_type_names_both_types() -> None:
+    (finding,) = judge({"1": LATENT, "2": SAVE}).findings
+    assert finding.fault.message == 'SaveImage.images takes IMAGE, and output 0 of node "1" gives LATENT.'
+
+
+def test_text_is_no_choice() -> None:
+    text = {"class_type": "PrimitiveString", "inputs": {"value": "area"}}
+    assert faults({**resize(resize_type="scale width", resize_type__width=8, scale_method=["9", 0]), "9": text}) == [
+        ("2", "scale_method", "link_type_mismatch")
+    ]
+
+
+def test_null_is_not_given() -> None:
+    sampled = {"1": IMAGE, "2": {**SAVE, "inputs": {**SAVE["inputs"], "images": None}}}  # type: ignore[dict-item]
+    assert faults(sampled) == [("2", "images", "required_input_missing")]
+    described = {
+        "input": {"optional": {"text": ["STRING", {}], "size": ["INT", {}]}},
+        "output": [],
+        "output_node": True,
+    }
+    catalog = catalog_of({"Opt": {**described, "python_module": "nodes"}})
+    verdict = judge({"1": {"class_type": "Opt", "inputs": {"text": None, "size": None}}}, catalog)
+    assert not verdict.findings
+    assert verdict.graph["1"].inputs == {}
+
+
+def test_seeds_of_minus_one_are_drawn_once_for_the_whole_graph() -> None:
+    described = {"input": {"required": {"noise_seed": ["INT", {"min": 0, "max": 2**64 - 1}]}}, "output": []}
+    signed = {"input": {"required": {"seed": ["INT", {"min": -1, "max": 100}]}}, "output": []}
+    more = {"output_node": True, "python_module": "nodes"}
+    catalog = catalog_of({"Noise": {**described, **more}, "Signed": {**signed, **more}})
+    bounds: list[int] = []
+
+    def draw(below: int) -> int:
+        bounds.append(below)
+        return 42
+
+    noise = {"class_type": "Noise", "inputs": {"noise_seed": -1}}
+    verdict = judge({"1": noise, "2": noise, "3": {"class_type": "Signed", "inputs": {"seed": -1}}}, catalog, draw)
+    assert not verdict.findings
+    assert verdict.seed == 42
+    assert [node.inputs for node in verdict.graph.values()] == [{"noise_seed": 42}, {"noise_seed": 42}, {"seed": -1}]
+    assert bounds == [2**63]
+    assert judge({"1": IMAGE, "2": SAVE}).seed is None
+
+
+def test_separator_of_another_system_finds_the_same_model() -> None:
+    loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "zz\\detail.safetensors"}}
+    verdict = judge({"1": loader, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}})
+    assert not verdict.findings
+    assert verdict.graph["1"].inputs["ckpt_name"] == "zz/detail.safetensors"
+    assert "CheckpointLoaderSimple.ckpt_name=zz/detail.safetensors" in verdict.needs
+
+
+def test_cycle_is_refused_only_where_it_feeds_an_output() -> None:
+    circle = {
+        "8": {"class_type": "ImageInvert", "inputs": {"image": ["9", 0]}},
+        "9": {"class_type": "ImageInvert", "inputs": {"image": ["8", 0]}},
+    }
+    assert faults({"1": IMAGE, "2": SAVE, **circle}) == []
+    ((node_id, name, code),) = faults({"2": {**SAVE, "inputs": {"images": ["8", 0], "filename_prefix": "a"}}, **circle})
+    assert node_id in circle
+    assert (name, code) == (None, "workflow_cycle")
+
+
+def test_one_bad_output_of_two_refuses_the_workflow() -> None:
+    assert faults({"1": IMAGE, "2": SAVE, "3": {"class_type": "PreviewImage", "inputs": {}}}) == [
+        ("3", "images", "required_input_missing")
+    ]
+
+
+def test_graph_that_keeps_nothing_is_refused() -> None:
+    assert faults({"1": IMAGE}) == [(None, None, "workflow_without_output")]
+
+
+def test_findings_are_bounded_and_in_the_order_of_the_graph() -> None:
+    raw = {str(place): {"class_type": "PreviewImage", "inputs": {}} for place in range(MAX_ERRORS + 50)}
+    found = faults(raw)
+    assert len(found) == MAX_ERRORS
+    places = [int(node_id or "") for node_id, _, _ in found]
+    assert places == sorted(places)
+
+
+def test_value_that_came_is_shown_bounded_and_printable() -> None:
+    (finding,) = judge(image(width="\x1b[31m" + "x" * 10_000)).findings
+    assert "\x1b" not in finding.fault.message
+    assert len(finding.fault.message) < 200
+
+
+def test_models_and_choices_are_needed_by_name() -> None:
+    loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}}
+    verdict = judge({"1": loader, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}})
+    assert verdict.needs == ("CheckpointLoaderSimple", "CheckpointLoaderSimple.ckpt_name=a.safetensors", "PreviewAny")
+    assert CATALOG.satisfies(verdict.needs)
