@@ -76,7 +76,7 @@ class Output(Fact):
 
     Attributes:
         temporary: a preview: the node wrote it to its folder for temporary files.
-        key: under which the node reported it, such as "images", "text", "result"; "" where that is not known.
+        key: under which the node reported it, such as "images", "text", "result"; None where that is not known.
         position: its place in the list under that key, from 0.
         value: of a value that is small (``MAX_INLINE_BYTES`` in the executor); None of any other output. The stored
             bytes are the whole value in any case.
@@ -91,7 +91,7 @@ class Output(Fact):
     sha256: Name
     temporary: bool = False
     source: OutputSource = OutputSource.FILE
-    key: Name = ""
+    key: Name | None = None
     position: Annotated[int, Field(ge=0)] = 0
     value: JsonValue = None
 

@@ -142,7 +142,7 @@ def _output(item: Found, stored: StoredOutput, grant: OutputGrant) -> Output:
         sha256=stored.sha256,
         temporary=item.temporary,
         source=item.source,
-        key=item.key,
+        key=item.key or None,
         position=item.position,
         value=inline_value(item),
     )
