@@ -214,7 +214,7 @@ class ComfyUI:
         A node that does not tell the nanosecond tells the second before it.
         """
         query = {"filename": place.filename, "subfolder": place.subfolder, "type": place.folder}
-        request = {"params": query, "headers": {"Range": "bytes=0-0"}, "allow_redirects": False}
+        request: dict[str, Any] = {"params": query, "headers": {"Range": "bytes=0-0"}, "allow_redirects": False}
         try:
             async with asyncio.timeout(self._reply_s), self._http.get(f"{self._url}/view", **request) as response:
                 is_there, headers = response.status in {200, 206, 416}, response.headers  # 416: it is empty
