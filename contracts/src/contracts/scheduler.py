@@ -125,7 +125,8 @@ JOB_ERRORS = {
     "workflow.class_not_allowed": "Your graph policy refuses a class of the workflow. The message names it, why, "
     "and who can allow it.",
     "workflow.execution_failed": "A node of the workflow failed; the message is its own.",
-    "workflow.output_name_invalid": "An output has a file name that is not valid UTF-8, so it cannot be fetched.",
+    "workflow.output_name_invalid": "The node does not give out a file that a custom node saved, because of its name: "
+    "not valid UTF-8, two dots in a row, or outside of the node's folders.",
     "workflow.output_too_large": "An output is larger than what can be stored.",
     "workflow.rejected": "ComfyUI did not accept the workflow.",
     "workflow.too_many_outputs": "The job has too many outputs.",

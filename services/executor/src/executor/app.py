@@ -118,7 +118,7 @@ def _build(settings: Settings) -> Parts:
     stage = StageInputs(bus=bus, node=node, artifacts=artifacts, node_name=name, unreachable_s=settings.unreachable_s)
     post = PostPrompt(
         node=node,
-        prepare=PreparePrompt(state=state, catalog_s=settings.catalog_s),
+        prepare=PreparePrompt(state=state, journal=journal, catalog_s=settings.catalog_s),
         journal=journal,
         unreachable_s=settings.unreachable_s,
         stop_within_s=settings.stop_within_s,

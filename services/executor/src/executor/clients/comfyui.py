@@ -40,6 +40,10 @@ class NoFile(Exception):
     """The node does not give out a file that it named."""
 
 
+class NameRefused(NoFile):
+    """The node gives out no file of such a name, whether it is there or not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a node said to a prompt: taken or not, and what it found wrong."""
@@ -230,6 +234,7 @@ class ComfyUI:
         """Read a file that a prompt made.
 
         Raises:
+            NameRefused: the node gives out nothing by this name.
             NoFile: the node does not give it out.
             NodeAway: the node is away, also raised by reading on when it goes away or ends too early.
         """
@@ -240,6 +245,8 @@ class ComfyUI:
         except FAILURES as error:
             raise NodeAway(f"GET /view: {type(error).__name__}") from error
         try:
+            if response.status in {400, 403}:
+                raise NameRefused(f"GET /view gave {response.status}")
             if response.status != 200:
                 raise NoFile(f"GET /view gave {response.status}")
             yield Viewed(

@@ -13,6 +13,7 @@ from executor.domain.attempt import Record
 from executor.domain.catalog import NodeClasses
 from executor.domain.staging import stage
 from executor.domain.verdict import failed, node_fault, not_allowed
+from executor.store.journal import Journal
 from executor.usecases.node_state import NodeState
 from executor.usecases.stage_inputs import CannotStage
 
@@ -30,6 +31,7 @@ class PreparePrompt:
     """
 
     state: NodeState
+    journal: Journal
     catalog_s: float
 
     async def __call__(self, record: Record, files: Mapping[str, str]) -> dict[str, Any]:
@@ -55,7 +57,7 @@ class PreparePrompt:
         if refused:
             log.warning("executor.graph.refused", codes=sorted({error.code for error in refused}))
             raise CannotStage(not_allowed(refused, graph))
-        return stage(assignment.graph, record.ref, files, classes)
+        return stage(assignment.graph, record.ref, files, classes, self.journal.expanding())
 
     async def _classes(self) -> NodeClasses:
         if self.state.classes is None:
