@@ -23,7 +23,7 @@ class Submission(Command):
     """What a client sends to have a job run: exactly one of ``prompt``, ``workflow``, ``workflow_name``.
 
     With ``image``, an upload's id, a prompt is drawn over that picture, ``denoise`` of it anew; with ``mask`` too only
-    where that is white.
+    where that is white. A job that leaves no output completes with a warning, or fails with ``on_no_outputs`` "fail".
 
     The same body is taken by ``POST /api/v1/jobs`` and by an outside system's ``jobs.submit``.
     """
@@ -53,6 +53,7 @@ class Submission(Command):
     labels: Annotated[dict[Label, Label], Field(max_length=20, default_factory=dict)]
     start_within_seconds: Annotated[float, Field(gt=0, le=30 * 86400)] | None = None
     run_within_seconds: Annotated[float, Field(gt=0, le=7 * 86400)] | None = None
+    on_no_outputs: Literal["warn", "fail"] = "warn"
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:

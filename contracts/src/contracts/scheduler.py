@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, JsonValue
 
 from contracts.catalog import ClassSpec
 from contracts.graph_policy.policy import TenantPolicy
@@ -64,8 +64,23 @@ class OutputKind(StrEnum):
     FILE = "file"
 
 
+class OutputSource(StrEnum):
+    """What an output was before it was stored."""
+
+    FILE = "file"  # a file that a node wrote, or an image that it sent
+    VALUE = "value"  # a text or another JSON value that a node reported
+
+
 class Output(Fact):
-    """One stored output of a job. ``id`` names its bytes in the artifact store."""
+    """One stored output of a job. ``id`` names its bytes in the artifact store.
+
+    Attributes:
+        temporary: a preview: the node wrote it to its folder for temporary files.
+        key: under which the node reported it, such as "images", "text", "result"; None where that is not known.
+        position: its place in the list under that key, from 0.
+        value: of a value that is small (``MAX_INLINE_BYTES`` in the executor); None of any other output. The stored
+            bytes are the whole value in any case.
+    """
 
     id: UUID
     node_id: Name
@@ -74,7 +89,11 @@ class Output(Fact):
     content_type: Name
     size_bytes: int
     sha256: Name
-    temporary: bool = False  # the node meant it as a preview
+    temporary: bool = False
+    source: OutputSource = OutputSource.FILE
+    key: Name | None = None
+    position: Annotated[int, Field(ge=0)] = 0
+    value: JsonValue = None
 
 
 class JobError(Fact):
@@ -90,6 +109,8 @@ class JobError(Fact):
 JOB_ERRORS = {
     "input.gone": "An upload that the job uses was deleted or expired. Upload it again.",
     "input.unreadable": "An upload that the job uses could not be read from the store. Submit the job again.",
+    "job.no_outputs": "The job ran, but none of its nodes left an output, and the submission had set "
+    "`on_no_outputs` to `fail`. Add a node that saves or previews something.",
     "job.poison": "Twice, the node that ran the job stopped answering. The job is not tried again: check the workflow.",
     "job.run_time_exceeded": "The job ran longer than `run_within_seconds`.",
     "job.start_time_passed": "No node was free within `start_within_seconds`.",
@@ -112,11 +133,19 @@ JOB_ERRORS = {
 }
 
 
-class JobWarning(Fact):
-    """Something that the owner of a completed job should know."""
+# Codes that a warning of a completed job may have. A code is stable and never reused.
+JOB_WARNINGS = {
+    "job.no_outputs": "The job ran, but none of its nodes left an output.",
+    "job.node_without_outputs": "An output node ran or was skipped without leaving an output. The message names it.",
+    "quota.images_exceeded": "The day's image quota was used up, so not every output was stored.",
+}
 
-    code: str
-    message: str
+
+class JobWarning(Fact):
+    """Something that the owner of a completed job should know. ``code`` is one of ``JOB_WARNINGS``."""
+
+    code: Name
+    message: Message
 
 
 class Timings(Fact):
@@ -201,6 +230,7 @@ class SubmitJob(Command):
         request_hash: SHA-256 of the request body, hex; what the key is compared by.
         retry_of: the failed job that this one runs again.
         endpoint: by which it came, method and template of the path: what it uses is told by that, too.
+        fail_without_outputs: the job fails with ``job.no_outputs`` where it would complete without an output.
     """
 
     job_id: UUID
@@ -218,6 +248,7 @@ class SubmitJob(Command):
     request_hash: str
     retry_of: UUID | None = None
     endpoint: Annotated[str, Field(max_length=100)] | None = None
+    fail_without_outputs: bool = False
 
 
 class Submitted(Fact):

@@ -1,7 +1,8 @@
-"""Classes that no ComfyUI has, for tests. They pass their picture through.
+"""Classes that no ComfyUI has, for tests. Most pass their picture through.
 
-One takes time, one fails, one makes more pictures than a graph says. Three kill the node as graphs have killed real
-ones: they end the process, end the worker while HTTP goes on, or hold the interpreter so that HTTP does not answer.
+One takes time, one fails, one makes more pictures than a graph says, one reports whatever it is told. Three kill the
+node as graphs have killed real ones: they end the process, end the worker while HTTP goes on, or hold the interpreter
+so that HTTP does not answer.
 """
 
 import asyncio
@@ -46,6 +47,15 @@ def _freeze(call: Call) -> Result:
 
 def _multiply(call: Call) -> Result:
     return Result((call["image"] * call["copies"],))
+
+
+def _report(call: Call) -> Result:
+    """Write the files, then show clients what the report is in JSON, as some pack's node would."""
+    for path, content in json.loads(call["writes"]).items():
+        file = call.shelf.folders.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    return Result((), json.loads(call["report"]) or None)
 
 
 _MODULE = "custom_nodes.simnode"
@@ -115,5 +125,17 @@ CLASSES = (
         category="simnode",
         module=_MODULE,
         description="Gives its picture many times.",
+    ),
+    NodeClass(
+        name="SimReport",
+        run=instantly(_report),
+        inputs=(
+            Field("report", "STRING", {"default": "{}", "multiline": True}),
+            Field("writes", "STRING", {"default": "{}", "multiline": True}),
+        ),
+        output_node=True,
+        category="simnode",
+        module=_MODULE,
+        description="Writes files (content by path below the node's folders) and reports what it is told, as JSON.",
     ),
 )

@@ -16,6 +16,7 @@ from executor.domain.verdict import Verdict
 from executor.store.journal import Journal
 from executor.usecases.ask_work import AskForWork
 from executor.usecases.at_hand import AtHand
+from executor.usecases.locate_files import LocateFiles
 from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PostPrompt
 from executor.usecases.prepare_prompt import PreparePrompt
@@ -57,6 +58,7 @@ async def test_a_prompt_left_by_a_crash_is_stopped_before_the_next_job(settings,
     run = RunAttempt(
         standby=standby, settings=told, node=comfyui, bus=bus, journal=journal,
         at_hand=at_hand, stage=stage, post=post, store=store, report=report,
+        state=state, locate=LocateFiles(node=comfyui, unreachable_s=2),
     )  # fmt: skip
     journal.open()
     await bus.start()

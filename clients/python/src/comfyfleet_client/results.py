@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 COMPLETED = "completed"
 FINAL = frozenset({COMPLETED, "failed", "cancelled"})
@@ -10,7 +11,14 @@ FINAL = frozenset({COMPLETED, "failed", "cancelled"})
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One thing that a job made. ``url`` gives its bytes; ``kind`` is image, video, audio, text, model or file."""
+    """One thing that a job made. ``url`` gives its bytes; ``kind`` is image, video, audio, text, model or file.
+
+    Attributes:
+        temporary: a preview.
+        source: "file", or "value": a text or another JSON value that a node reported.
+        key, position: where it stands in the node's report, as in ComfyUI's history.
+        value: of a value that is small; else None, and ``url`` gives it.
+    """
 
     id: str
     node_id: str
@@ -20,6 +28,11 @@ class Output:
     size_bytes: int
     sha256: str
     url: str
+    temporary: bool = field(default=False, kw_only=True)
+    source: str = field(default="file", kw_only=True)
+    key: str | None = field(default=None, kw_only=True)
+    position: int = field(default=0, kw_only=True)
+    value: Any = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,18 @@ def note(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def text(content: bytes) -> None:
+    """A text that others made: as it is for programs, without signs that steer a terminal for people."""
+    if not sys.stdout.isatty():
+        sys.stdout.buffer.write(content if content.endswith(b"\n") else content + b"\n")
+        sys.stdout.buffer.flush()
+        return
+    shown = "".join(
+        letter if letter.isprintable() or letter in "\n\t" else "�" for letter in content.decode(errors="replace")
+    )
+    typer.echo(shown)
+
+
 def as_json(value: Any, **more: Any) -> None:
     """One result for programs."""
     typer.echo(json.dumps(more | plain(value) if more else plain(value)))

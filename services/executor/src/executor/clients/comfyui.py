@@ -26,6 +26,7 @@ from executor.clients.comfyui_answers import (
     read_queued,
 )
 from executor.domain.harvest import Found
+from executor.domain.named_files import FilePlace, written_ns
 from executor.domain.written_models import output_folders, written_models
 
 CONNECT_S = 2.0  # a node is on the same machine or in the same rack
@@ -206,6 +207,23 @@ class ComfyUI:
             raise NoFile(f"POST /upload/image gave {status}")
         if status != 200 or (await decode_object(text)).get("name") != name:
             raise NodeAway(f"POST /upload/image gave {status} or another name")
+
+    async def written_ns(self, place: FilePlace) -> int | None:
+        """When a file was written by the node's clock, nanoseconds since the epoch; None where there is none.
+
+        A node that does not tell the nanosecond tells the second before it.
+        """
+        query = {"filename": place.filename, "subfolder": place.subfolder, "type": place.folder}
+        request: dict[str, Any] = {"params": query, "headers": {"Range": "bytes=0-0"}, "allow_redirects": False}
+        try:
+            async with asyncio.timeout(self._reply_s), self._http.get(f"{self._url}/view", **request) as response:
+                is_there, headers = response.status in {200, 206, 416}, response.headers  # 416: it is empty
+                response.close()
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NodeAway(f"GET /view: {type(error).__name__}", heard=False) from error
+        except FAILURES as error:
+            raise NodeAway(f"GET /view: {type(error).__name__}") from error
+        return written_ns(headers.get("etag"), headers.get("last-modified")) if is_there else None
 
     @asynccontextmanager
     async def view(self, found: Found) -> AsyncIterator[Viewed]:

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,16 +12,31 @@ from chassis.bus import Bus
 from chassis.logs import log
 from contracts.scheduler import FinishAttempt, JobWarning, Outcome, Output
 from executor.clients.comfyui import ComfyUI
-from executor.clients.comfyui_answers import HistoryEntry
+from executor.clients.comfyui_answers import BESIDE_BYTES, HistoryEntry
 from executor.domain.attempt import Phase, Record, Stop
-from executor.domain.harvest import harvest
+from executor.domain.harvest import Found, TooDeep, harvest
 from executor.domain.image_costs import ImageAllowance, ImageCosts
+from executor.domain.inline_values import within_bounds
 from executor.domain.progress import ProgressFold
-from executor.domain.verdict import CANCELLED, LOST, NODE_AWAY, SUCCEEDED, Verdict, gpu_seconds, judge, node_fault
+from executor.domain.silent_nodes import warn_of_silent_nodes
+from executor.domain.verdict import (
+    ANSWER_UNREADABLE,
+    CANCELLED,
+    LOST,
+    NODE_AWAY,
+    SUCCEEDED,
+    Verdict,
+    gpu_seconds,
+    judge,
+    node_fault,
+    started_ms,
+)
 from executor.settings import Settings
 from executor.store.journal import Journal
 from executor.usecases.at_hand import AtHand
 from executor.usecases.grants import Grants
+from executor.usecases.locate_files import LocateFiles
+from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PostPrompt
 from executor.usecases.report_attempt import ReportAttempt
 from executor.usecases.say_progress import SayProgress
@@ -51,6 +66,8 @@ class RunAttempt:
     store: StoreOutput
     report: ReportAttempt
     standby: Standby
+    state: NodeState
+    locate: LocateFiles
 
     async def __call__(self, record: Record, *, perhaps_there: bool) -> FinishAttempt | None:
         """Run the attempt; its end is in the journal when this returns.
@@ -125,7 +142,9 @@ class RunAttempt:
         )
 
         def made(outputs: Mapping[str, Any]) -> None:
-            storing.ahead(harvest({"outputs": outputs}, record.assignment.graph))
+            with suppress(TooDeep):  # the history entry will tell
+                found = harvest({"outputs": outputs}, record.assignment.graph)
+                storing.ahead([item for item in found if not item.may_be])
 
         watch = WatchPrompt(self.node, record, fold, saying.changed, self.settings, made=made)
         async with AsyncExitStack() as stack:
@@ -176,14 +195,40 @@ class RunAttempt:
         gpu_s, verdict = gpu_seconds(entry, wall_s), judge(entry)
         if verdict.outcome is not Outcome.SUCCEEDED:
             return _finish(record, verdict, gpu_s=gpu_s)
-        found = harvest(entry, record.assignment.graph)
         try:
+            found = await self.locate(await _found(seen, record.assignment.graph), started_ms(entry))
             stored = await storing.all(found)
+        except TooDeep:
+            return _finish(record, ANSWER_UNREADABLE, gpu_s=gpu_s)
         except CannotStore as reason:
             return _finish(record, reason.verdict, gpu_s=gpu_s)
+        silent = self._silent_nodes(record, found)
+        warnings = (*stored.warnings, silent) if silent else stored.warnings
         return _finish(
-            record, SUCCEEDED, gpu_s=gpu_s, outputs=stored.outputs, images=stored.images, warnings=stored.warnings
+            record,
+            SUCCEEDED,
+            gpu_s=gpu_s,
+            outputs=within_bounds(stored.outputs),
+            images=stored.images,
+            warnings=warnings,
         )
+
+    def _silent_nodes(self, record: Record, found: Sequence[Found]) -> JobWarning | None:
+        classes = self.state.classes
+        if classes is None:
+            return None
+        specs = classes.specs
+        return warn_of_silent_nodes(
+            record.assignment.graph,
+            lambda class_type: class_type in specs and specs[class_type].output_node,
+            (item.node_id for item in found),
+        )
+
+
+async def _found(seen: HistoryEntry, graph: Mapping[str, Any]) -> list[Found]:
+    if seen.size_bytes < BESIDE_BYTES:
+        return harvest(seen.content, graph)
+    return await asyncio.to_thread(harvest, seen.content, graph)
 
 
 @asynccontextmanager

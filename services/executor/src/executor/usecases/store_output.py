@@ -13,6 +13,7 @@ from executor.clients.artifacts import Artifacts, PutRefused, StoreAway, TooLarg
 from executor.clients.comfyui import ComfyUI, NoFile
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.harvest import Found
+from executor.domain.inline_values import inline_value
 from executor.domain.verdict import LOST, Verdict, failed, node_fault
 from executor.usecases.grants import Grants
 from executor.usecases.patience import Pauses
@@ -100,9 +101,8 @@ class StoreOutput:
                 await grants.renew(grant)
 
     async def _put(self, item: Found, grant: OutputGrant) -> StoredOutput:
-        if item.text is not None:
-            text = item.text.encode("utf-8", "replace")
-            return await self._send(grant, item, _once(text), len(text))
+        if item.content is not None:
+            return await self._send(grant, item, _once(item.content), len(item.content))
         async with self.node.view(item) as file:
             return await self._send(grant, item, file.chunks, file.size)
 
@@ -141,4 +141,8 @@ def _output(item: Found, stored: StoredOutput, grant: OutputGrant) -> Output:
         size_bytes=stored.size_bytes,
         sha256=stored.sha256,
         temporary=item.temporary,
+        source=item.source,
+        key=item.key or None,
+        position=item.position,
+        value=inline_value(item),
     )

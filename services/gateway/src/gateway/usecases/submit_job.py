@@ -154,6 +154,7 @@ class Submitter:
             idempotency_key=key,
             request_hash=request_hash,
             endpoint=endpoint,
+            fail_without_outputs=submission.on_no_outputs == "fail",
         )
         with bound(job_id=str(job_id)):
             try:

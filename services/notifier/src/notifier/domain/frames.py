@@ -94,7 +94,7 @@ def last_event(job: Job) -> JobEvent:
 
 
 def _output(job_id: object, index: int, output: Output) -> dict[str, Any]:
-    fields = output.model_dump(mode="json", exclude={"temporary"})
+    fields = output.model_dump(mode="json")
     return {"job_id": str(job_id), "index": index, "url": f"/api/v1/jobs/{job_id}/result?index={index}"} | fields
 
 

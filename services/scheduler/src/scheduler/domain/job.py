@@ -21,6 +21,7 @@ class Held:
     usage_day: Any
     on_hold: bool
     endpoint: str | None
+    fail_without_outputs: bool
 
 
 class Standing(NamedTuple):

@@ -137,6 +137,7 @@ JOBS = Table(
     Column("endpoint", Text, comment="by which it came, or the job that it runs again"),
     Column("avoid_node", Text, comment="it died with this job: other nodes come first"),
     Column("avoid_until", DateTime(timezone=True)),
+    Column("fail_without_outputs", Boolean, nullable=False, server_default="false", comment="as the submission chose"),
     Index(
         "ix_jobs_queue", "tenant_id", text("priority DESC"), "id",
         postgresql_where=text("state = 'queued' AND NOT on_hold"),

@@ -14,7 +14,9 @@ from scheduler.domain.settlement import WITHDRAWN, Effects
 from scheduler.domain.states import Cause, after, is_final
 from scheduler.store.tenants import VTIME_WITH_QUEUED
 
-_HELD = "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint"
+_HELD = (
+    "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint, j.fail_without_outputs"
+)
 _HOLD = Statement(f"SELECT {_HELD} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
 _HOLD_ATTEMPT = Statement(f"""
 SELECT {_HELD}, a.cost, a.lease_until < now() AS lapsed, now() AS now,
