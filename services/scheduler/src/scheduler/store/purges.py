@@ -56,7 +56,8 @@ SELECT g.graph FROM graphs g JOIN jobs j ON j.id = g.job_id WHERE j.id = :job_id
 _PURGE = Statement("""
 WITH gone AS (
     DELETE FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
-    RETURNING id, tenant_id, idempotency_key, request_hash, created_at, started_at, completed_at, state, images, error
+    RETURNING id, tenant_id, idempotency_key, request_hash, created_at, started_at, completed_at, state, images, error,
+        created_at + interval '24 hours' AS key_expires_at
 ), letters AS (
     DELETE FROM dead_letters WHERE job_id = ANY(CAST(:ids AS uuid[]))
 ), counted AS (
@@ -66,8 +67,8 @@ WITH gone AS (
     FROM gone WHERE completed_at > now() - interval '24 hours'
 ), spent AS (
     INSERT INTO spent_keys (tenant_id, idempotency_key, request_hash, job_id, expires_at)
-    SELECT tenant_id, idempotency_key, request_hash, id, created_at + interval '24 hours' FROM gone
-    WHERE idempotency_key IS NOT NULL AND created_at > now() - interval '24 hours'
+    SELECT tenant_id, idempotency_key, request_hash, id, key_expires_at FROM gone
+    WHERE idempotency_key IS NOT NULL AND key_expires_at > now()
     ON CONFLICT (tenant_id, idempotency_key) DO UPDATE SET
         request_hash = excluded.request_hash, job_id = excluded.job_id, expires_at = excluded.expires_at
 )

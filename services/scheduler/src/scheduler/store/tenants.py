@@ -29,6 +29,13 @@ GROUP_IMAGES = """
     SELECT coalesce(sum(s.images), 0)::bigint FROM tenants g JOIN usage_days s ON s.tenant_id = g.id
     WHERE s.day = {day} AND (g.id = t.id OR g.quota_group = t.quota_group)
 """
+# The vtime of a tenant whose row is updated while it gets ``added`` queued jobs. One that had none starts at the least
+# vtime of those that wait: idle time earns no credit.
+VTIME_WITH_QUEUED = """
+    CASE WHEN queued = 0 AND {added} > 0
+        THEN greatest(vtime, coalesce((SELECT min(t.vtime) FROM tenants t WHERE t.ready), vtime))
+        ELSE vtime END
+"""
 _TODAY = "(now() AT TIME ZONE 'UTC')::date"
 _LEFT = Statement(f"""
 SELECT t.images_per_day - ({GROUP_IMAGES.format(day="CAST(:day AS date)")}) AS images
