@@ -132,6 +132,7 @@ def _build(settings: Settings) -> Parts:
     standby = Standby(settings.comfyui_url, name)
     ask = AskForWork(
         standby=standby,
+        state=state,
         node=node,
         bus=bus,
         journal=journal,

@@ -1,4 +1,4 @@
-"""Jobs: submit, watch, result, cancel, jobs, models."""
+"""Jobs: submit, watch, result, cancel, job, jobs, models."""
 
 import re
 import sys
@@ -188,6 +188,16 @@ def jobs(
             show.as_json(job)
     else:
         show.jobs(found)
+
+
+def job(context: typer.Context, job: JobId, *, json: Json = False) -> None:
+    """Show one job, and why it waits."""
+    with open_client(context) as client:
+        found = client.jobs.get(job)
+    if json:
+        show.as_json(found)
+    else:
+        show.job(found)
 
 
 def models(context: typer.Context, *, json: Json = False) -> None:

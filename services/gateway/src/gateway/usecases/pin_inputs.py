@@ -81,4 +81,4 @@ class InputPins:
 
 def _unavailable(error: Exception) -> Exception:
     """Of a database that is away; any other error is what it is."""
-    return Unavailable(service="gateway") if is_away(error) else error
+    return Unavailable(service="gateway", retry_after_s=1) if is_away(error) else error

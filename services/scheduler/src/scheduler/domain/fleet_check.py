@@ -77,7 +77,7 @@ def check_fleet(
     if accepted is not None:
         return accepted
     if closest is None:
-        raise NoFleet(retry_after_s=5)
+        raise NoFleet
     others = tuple(catalog for catalog in catalogs if catalog is not closest.catalog)
     return Unrunnable(graph, closest.findings, others)
 

@@ -241,6 +241,16 @@ NODES = Table(
         server_default=text("false"),
         comment="models_at_join has what it had when it joined",
     ),
+    Column(
+        "state_since",
+        DateTime(timezone=True),
+        comment="it is online or not, with its catalog, since then; null: unknown",
+    ),
+    Column(
+        "shared_since",
+        DateTime(timezone=True),
+        comment="prompts of somebody else are in its queue since then; null: none are",
+    ),
 )
 
 CATALOGS = Table(
