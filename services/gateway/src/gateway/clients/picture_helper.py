@@ -27,6 +27,8 @@ TURNED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+END_OF_IMAGE = b"\xff\xd9"
+"""Behind a JPEG whose end is missing: what is there is decoded and the rest is grey, as every viewer shows it."""
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
@@ -73,7 +75,10 @@ def confine(memory: int, seconds: int) -> None:
 def convert(source: bytes, wanted: Wanted, pixels: int) -> bytes:
     """The first frame of the picture, upright, in sRGB, as wanted, without anything that is not a pixel."""
     Image.MAX_IMAGE_PIXELS = pixels
-    warnings.simplefilter("error", Warning if wanted.faithful else Image.DecompressionBombWarning)
+    warnings.simplefilter("ignore")  # EXIF and the index of an MPO may be damaged: no pixel depends on them
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    if wanted.faithful and format_of(source) is PictureFormat.JPEG:
+        source += END_OF_IMAGE
     picture: Image.Image = Image.open(BytesIO(source), formats=["PNG", "JPEG", "WEBP"])  # the header alone, so far
     if wanted.faithful and getattr(picture, "is_animated", False) and picture.format != "MPO":
         raise ValueError("it moves")
