@@ -130,7 +130,8 @@ async def test_a_png_is_kept_exactly_only_where_that_is_asked_for(gateway: Gatew
 
 
 async def test_a_photo_of_fifty_megapixels_is_taken(gateway: Gateway) -> None:
-    answer = await post(gateway, file_of(Image.new("RGB", (8192, 6144), (10, 90, 200)), "JPEG"))
+    photo = {"file": ("a.jpg", file_of(Image.new("RGB", (8192, 6144), (10, 90, 200)), "JPEG"), "image/jpeg")}
+    answer = await gateway.http.post("/api/v1/upload", files=photo, headers=ALICE, timeout=60)
     assert answer.status_code == 201, answer.text
     assert (answer.json()["width"], answer.json()["height"]) == (8192, 6144)
 
