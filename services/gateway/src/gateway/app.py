@@ -132,8 +132,9 @@ def create_app(settings: Settings) -> FastAPI:
     line = PictureLine(settings.pictures_at_once)
     converter = Converter(pictures, objects, line)
     kept = Uploads(database, Bounds(files=settings.max_uploads, bytes=settings.max_uploads_bytes))
+    photos = Pictures(max_pixels=settings.upload_max_pixels, within_s=settings.upload_within_s)
     desk = UploadDesk(
-        kept, objects, pictures, line, max_bytes=settings.max_upload_size, max_file_bytes=settings.max_file_bytes
+        kept, objects, photos, line, max_bytes=settings.max_upload_size, max_file_bytes=settings.max_file_bytes
     )
     ended = EndedJobs(bus, kept)
     sweeper = UploadSweeper(UploadSweep(database), objects, ended, orphan_age=timedelta(seconds=settings.orphan_age_s))

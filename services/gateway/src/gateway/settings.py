@@ -35,6 +35,12 @@ class Settings(DatabaseSettings):
     max_upload_size: int = Field(
         default=32 << 20, ge=1 << 10, le=64 << 20, description="largest image that is uploaded, bytes"
     )
+    upload_max_pixels: int = Field(
+        default=8192 * 6400, ge=1 << 16, le=1 << 26, description="of an image that is uploaded, by its header"
+    )
+    upload_within_s: float = Field(
+        default=20, gt=0, le=60, description="how long an uploaded image may take to be made anew, seconds"
+    )
     max_file_bytes: int = Field(
         default=2 << 30, ge=1 << 10, description="largest other file that is uploaded, of any tier, bytes"
     )
@@ -67,12 +73,9 @@ class Settings(DatabaseSettings):
         default=30, gt=0, description="pause between two looks for what purged jobs may have left, seconds"
     )
     picture_max_pixels: int = Field(
-        default=8192 * 6400,
-        ge=1 << 16,
-        le=1 << 26,
-        description="of an image that is uploaded or converted, by its header",
+        default=4096 * 4096, ge=1 << 16, le=1 << 26, description="of an output that is converted, by its header"
     )
-    picture_within_s: float = Field(default=20, gt=0, le=60, description="longest conversion of a picture, seconds")
+    picture_within_s: float = Field(default=5, gt=0, le=60, description="longest conversion of a picture, seconds")
     pictures_at_once: int = Field(default=2, ge=1, le=64, description="conversions that run at a time, each a process")
     usage_flush_s: float = Field(
         default=5, gt=0, le=60, description="how late counted requests reach the database, seconds; a crash loses them"
