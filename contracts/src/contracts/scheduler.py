@@ -108,6 +108,8 @@ class JobError(Fact):
 # Codes that the error of a failed job may have, in words for the job's owner. A code is stable and never reused.
 JOB_ERRORS = {
     "input.gone": "An upload that the job uses was deleted or expired. Upload it again.",
+    "input.too_large": "An upload is larger than ComfyUI takes. Send a smaller file, or ask the operator for a larger "
+    "`--max-upload-size`.",
     "input.unreadable": "An upload that the job uses could not be read from the store. Submit the job again.",
     "job.no_outputs": "The job ran, but none of its nodes left an output, and the submission had set "
     "`on_no_outputs` to `fail`. Add a node that saves or previews something.",
@@ -298,7 +300,8 @@ class SubmitJob(Command):
 
     Attributes:
         inputs: the uploads that the graph names where a node takes a file; kept for the job until it has ended.
-        input_sizes: width and height of each of them, in the same order, where they are known.
+        input_sizes: width and height of each of them, in the same order; zeros where they are not known.
+        input_types: the media type of each of them, in the same order.
         workflow: name of the built-in or saved workflow, "custom" for a graph that was sent whole.
         model, seed: what a built-in workflow runs on, to be told with the job. A seed of -1 in a graph is drawn when
             the job is accepted, and told as its ``seed``.
@@ -314,6 +317,7 @@ class SubmitJob(Command):
     graph: dict[str, Any]
     inputs: Annotated[tuple[UUID, ...], Field(max_length=100)] = ()
     input_sizes: Annotated[tuple[tuple[int, int], ...], Field(max_length=100)] = ()
+    input_types: Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=100)] = ()
     workflow: str = "custom"
     model: str | None = None
     seed: Annotated[int, Field(ge=0, le=2**64 - 1)] | None = None

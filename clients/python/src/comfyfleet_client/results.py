@@ -205,6 +205,7 @@ class Limits:
     run_seconds: float | None = None
     gpu_seconds_per_day: float | None = None
     result_bytes: int | None = None
+    upload_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,16 @@ class Settings(DatabaseSettings):
     max_output_bytes: int = Field(default=2 << 30, gt=0, description="largest output, bytes; a minute of raw video")
     output_idle_s: float = Field(default=30, gt=0, description="longest pause while an output is sent, seconds")
     max_upload_size: int = Field(
-        default=10 << 20, ge=1 << 10, le=64 << 20, description="largest image that is uploaded, bytes"
+        default=32 << 20, ge=1 << 10, le=64 << 20, description="largest image that is uploaded, bytes"
+    )
+    upload_max_pixels: int = Field(
+        default=8192 * 6400, ge=1 << 16, le=1 << 26, description="of an image that is uploaded, by its header"
+    )
+    upload_within_s: float = Field(
+        default=20, gt=0, le=60, description="how long an uploaded image may take to be made anew, seconds"
+    )
+    max_file_bytes: int = Field(
+        default=2 << 30, ge=1 << 10, description="largest other file that is uploaded, of any tier, bytes"
     )
     upload_days: int | None = Field(
         default=None,
@@ -42,7 +51,7 @@ class Settings(DatabaseSettings):
         description="how long an upload is kept where no limit of its user's says, days; without it for good",
     )
     max_uploads: int = Field(default=1000, ge=1, description="uploads that one user keeps at a time")
-    max_uploads_bytes: int = Field(default=1 << 30, ge=1 << 20, description="of them together, bytes")
+    max_uploads_bytes: int = Field(default=4 << 30, ge=1 << 20, description="of them together, bytes")
     uploads_sweep_s: float = Field(default=60, gt=0, description="between two looks for expired uploads, seconds")
     orphans_sweep_s: float = Field(default=6 * 3600, gt=0, description="between two listings of the store, seconds")
     orphan_age_s: float = Field(default=86_400, gt=0, description="of bytes without a record that are deleted, seconds")
@@ -64,10 +73,7 @@ class Settings(DatabaseSettings):
         default=30, gt=0, description="pause between two looks for what purged jobs may have left, seconds"
     )
     picture_max_pixels: int = Field(
-        default=4096 * 4096,
-        ge=1 << 16,
-        le=1 << 26,
-        description="of an image that is uploaded or converted, by its header",
+        default=4096 * 4096, ge=1 << 16, le=1 << 26, description="of an output that is converted, by its header"
     )
     picture_within_s: float = Field(default=5, gt=0, le=60, description="longest conversion of a picture, seconds")
     pictures_at_once: int = Field(default=2, ge=1, le=64, description="conversions that run at a time, each a process")

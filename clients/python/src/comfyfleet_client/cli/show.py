@@ -81,10 +81,13 @@ def keys(found: Iterable[Key]) -> None:
 def uploads(found: Iterable[Upload]) -> None:
     """Uploads, one a row."""
     rows = [
-        (one.id, one.content_type, f"{one.width} x {one.height}", str(one.size_bytes), moment(one.expires_at, "never"))
-        for one in found
+        (one.id, one.content_type, _pixels(one), str(one.size_bytes), moment(one.expires_at, "never")) for one in found
     ]
     table(("id", "type", "pixels", "bytes", "expires"), rows)
+
+
+def _pixels(upload: Upload) -> str:
+    return f"{upload.width} x {upload.height}" if upload.width and upload.height else "-"
 
 
 def users(found: Iterable[Account]) -> None:
@@ -118,6 +121,7 @@ def me(who: Me) -> None:
         ("graph policy", who.limits.graph_policy), ("seconds a run", number(who.limits.run_seconds)),
         ("GPU-seconds a day", number(who.limits.gpu_seconds_per_day)),
         ("bytes of results", number(who.limits.result_bytes)),
+        ("bytes of an upload", number(who.limits.upload_bytes)),
         ("results kept", _days(who.limits.result_days)), ("uploads kept", _days(who.limits.upload_days)),
     ]  # fmt: skip
     table(("", ""), rows, header=False)

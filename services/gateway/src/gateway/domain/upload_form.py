@@ -93,6 +93,10 @@ class UploadForm:
         if not self._parts:
             _refuse("empty", f'The form has no part "{FIELD}".')
 
+    def refuse_framing(self) -> NoReturn:
+        """Refuse a form that has too much beside its file."""
+        _refuse("framing", f"A form has at most {FRAMING_BYTES} bytes beside its file.")
+
     def _part_begins(self) -> None:
         self._parts += 1
         if self._parts > 1:

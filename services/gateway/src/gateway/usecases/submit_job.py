@@ -138,12 +138,13 @@ class Submitter:
             if key is None or not _may_change(refusal, submission):
                 raise
             return await self._made_before(job_id, key, request_hash, tenant, refusal)
-        pinned = await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large)
+        graph, pinned = await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large)
         command = SubmitJob(
             job_id=job_id,
-            graph=plan.graph,
+            graph=graph,
             inputs=tuple(upload.id for upload in pinned),
-            input_sizes=tuple((upload.width, upload.height) for upload in pinned),
+            input_sizes=tuple((upload.width or 0, upload.height or 0) for upload in pinned),
+            input_types=tuple(upload.content_type for upload in pinned),
             workflow=plan.workflow,
             model=plan.model,
             seed=plan.seed,
@@ -227,11 +228,12 @@ class Submitter:
 
     async def _within_bounds(self, submission: Submission, tenant: str) -> Submission:
         """With the whole size of a picture that has to be scaled: one side may be asked for, or it may be too large."""
-        named = {UUID(one) for one in (submission.image, submission.mask) if one}
+        named = {one for one in (submission.image, submission.mask) if one}
         if not named:
             return submission
-        found = (await self._pins.find(named, tenant=tenant)).values()
-        return image_to_image.fitted(submission, {str(one.id): Size(one.width, one.height) for one in found})
+        found = await self._pins.find(named, tenant=tenant)
+        sizes = {name: Size(one.width, one.height) for name, one in found.items() if one.width and one.height}
+        return image_to_image.fitted(submission, sizes)
 
 
 def in_doubt(refusal: Refusal) -> bool:

@@ -1,6 +1,7 @@
 """Everything that is decided about a submitted graph before the database is asked."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
@@ -23,12 +24,14 @@ class Terms(NamedTuple):
         limits: of its tenant.
         sizes: width and height of uploads by the ids that it may name, as far as known.
         frames_per_image: frames of an animation or a video that count as one image.
+        types: media types of the same uploads, as far as known.
     """
 
     policy: TenantPolicy
     limits: Limits
     sizes: Mapping[str, tuple[int, int]]
     frames_per_image: int
+    types: Mapping[str, str] = MappingProxyType({})
 
 
 class Examined(NamedTuple):
@@ -66,7 +69,7 @@ def examine(
     graph, errors = read_graph(raw, "/workflow")
     if errors:
         raise InvalidWorkflow(errors)
-    found = check_fleet(graph, uploads, catalogs, policy=terms.policy, draw_seed=draw_seed)
+    found = check_fleet(graph, uploads, catalogs, policy=terms.policy, draw_seed=draw_seed, types=terms.types)
     return found if isinstance(found, Unrunnable) else _measured(found, len(graph), terms)
 
 

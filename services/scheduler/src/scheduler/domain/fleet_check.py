@@ -1,7 +1,8 @@
 """Whether any node of the fleet accepts a graph, and what to tell the sender if none does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, islice
+from types import MappingProxyType
 from typing import NamedTuple
 
 from contracts.graph_policy.policy import TenantPolicy
@@ -10,9 +11,12 @@ from contracts.wire.errors import FieldError
 from contracts.workflow import MAX_ERRORS, Graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.file_inputs import file_findings
+from scheduler.domain.file_kinds import kind_findings
 from scheduler.domain.validation.field_errors import field_errors
 from scheduler.domain.validation.findings import Fault, Finding
 from scheduler.domain.validation.graph_check import UNKNOWN_CLASS, DrawSeed, Verdict, check_graph
+
+_UNKNOWN: Mapping[str, str] = MappingProxyType({})
 
 
 class Runnable(NamedTuple):
@@ -49,6 +53,7 @@ def check_fleet(
     *,
     policy: TenantPolicy,
     draw_seed: DrawSeed,
+    types: Mapping[str, str] = _UNKNOWN,
 ) -> Runnable | Unrunnable:
     """The verdict of a node that accepts the graph, or why none does. Its time grows with graph times catalogs.
 
@@ -57,6 +62,7 @@ def check_fleet(
         catalogs: one of each kind of node.
         policy: of the tenant.
         draw_seed: see ``check_graph``.
+        types: media types of uploads by their ids, as far as known.
 
     Raises:
         NoFleet: there are no catalogs.
@@ -65,7 +71,8 @@ def check_fleet(
     closest: _Closest | None = None
     for catalog in catalogs:
         verdict = check_graph(graph, catalog, draw_seed=draw_seed)
-        findings = _findings(graph, verdict, catalog, uploads, policy)
+        of_kinds = kind_findings(verdict.graph, catalog, types)
+        findings = (*_findings(graph, verdict, catalog, uploads, policy), *of_kinds)[:MAX_ERRORS]
         if not findings:
             if not verdict.unlisted:
                 return Runnable(verdict, catalog)

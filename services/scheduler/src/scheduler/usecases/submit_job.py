@@ -82,9 +82,10 @@ class JobSubmitter:
     async def _check(self, tenant_id: UUID, limits: Limits, request: Request) -> Candidate:
         """What a node must have to run the job, and the images that it will make."""
         command = _within(request.payload, limits.run_seconds)
-        sizes = dict(zip(map(str, command.inputs), command.input_sizes, strict=False))
+        sizes = {str(one): size for one, size in zip(command.inputs, command.input_sizes, strict=False) if all(size)}
         policy = await self._policies.policy_under(limits)
-        terms = Terms(policy, limits, sizes, self._frames_per_image)
+        types = dict(zip(map(str, command.inputs), command.input_types, strict=False))
+        terms = Terms(policy, limits, sizes, self._frames_per_image, types)
         catalogs = await self._fleet.catalogs()
         uploads = frozenset(map(str, command.inputs))
         if request.size_bytes <= INLINE_BYTES:
