@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from time import monotonic
 from uuid import UUID
 
@@ -84,7 +85,7 @@ class JobSubmitter:
         command = _within(request.payload, limits.run_seconds)
         sizes = dict(zip(map(str, command.inputs), command.input_sizes, strict=False))
         policy = await self._policies.policy_under(limits)
-        terms = Terms(policy, limits, sizes, self._frames_per_image)
+        terms = Terms(policy, limits, sizes, self._frames_per_image, datetime.now(UTC))
         catalogs = await self._fleet.catalogs()
         uploads = frozenset(map(str, command.inputs))
         if request.size_bytes <= INLINE_BYTES:
