@@ -19,10 +19,10 @@ from gateway.api.body import workflow_body
 from gateway.api.document import documented
 from gateway.api.jobs import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, headers_of
 from gateway.api.problems import BODY, problems
-from gateway.domain.json_body import read_model
 from gateway.domain.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, preferred_wait_s
 from gateway.domain.public_generate import GenerateBody, generated
 from gateway.domain.public_job import JobBody, present
+from gateway.domain.submission_body import read_submission
 from gateway.usecases.generate import JobWait
 from gateway.usecases.submit_job import Submitter
 
@@ -69,7 +69,7 @@ def router(
         Whoever hangs up before the answer cancels the job, unless the request has an `Idempotency-Key`: that says that
         it will be sent again, and then waits for the same job.
         """
-        submission = read_model(Submission, body)
+        submission = read_submission(body)
         keys = request.headers.getlist("idempotency-key")
         accepted = await submitter.submit(
             submission, tenant=tenant, idempotency_keys=keys, endpoint=ENDPOINT, is_large=request.state.is_large

@@ -17,9 +17,9 @@ from gateway.api.direct import DirectRoute, json_response
 from gateway.api.document import documented
 from gateway.api.problems import BODY, problems
 from gateway.domain.errors import InvalidRequest
-from gateway.domain.json_body import read_model
 from gateway.domain.moment import Bound
 from gateway.domain.public_job import JobBody, JobsBody, present
+from gateway.domain.submission_body import read_submission
 from gateway.usecases.list_jobs import list_jobs
 from gateway.usecases.read_job import cancel_job, purge_job, read_job
 from gateway.usecases.submit_job import Accepted, Submitter
@@ -81,7 +81,7 @@ def router(
 
     async def submit(tenant: Writer, request: Request) -> Response:
         accepted = await submitter.submit(
-            read_model(Submission, await workflow_body(request)),
+            read_submission(await workflow_body(request)),
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
             endpoint=ENDPOINT,
