@@ -11,7 +11,6 @@ from starlette.requests import ClientDisconnect
 
 from chassis.bus import Bus
 from chassis.web import problem_response
-from contracts.gateway import Submission
 from contracts.scheduler import FINAL
 from contracts.wire.errors import Refusal
 from gateway.api.access import Writer
@@ -19,6 +18,7 @@ from gateway.api.body import workflow_body
 from gateway.api.document import documented
 from gateway.api.jobs import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, headers_of
 from gateway.api.problems import BODY, problems
+from gateway.api.submission_document import submission_schema
 from gateway.domain.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, preferred_wait_s
 from gateway.domain.public_generate import GenerateBody, generated
 from gateway.domain.public_job import JobBody, present
@@ -39,7 +39,7 @@ _PREFER = {
     "example": "wait=120",
 }
 _APPLIED = {"Preference-Applied": {"description": "The `wait` that was kept to.", "schema": {"type": "string"}}}
-_BODY = {**documented(Submission, examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY, _PREFER]}
+_BODY = {**documented(submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY, _PREFER]}
 _LATER = {"model": JobBody, "description": "It takes longer: the job as it stands.", "headers": HEADERS | _APPLIED}
 
 
