@@ -40,6 +40,7 @@ CATALOG = catalog_of({
     ),
     "Latent": described({"width": ["INT", {"default": 512}], "batch": ["INT", {"default": 1}]}, ["LATENT"]),
     "Invert": described({"image": ["IMAGE", {}]}, ["IMAGE"]),
+    "Mix": described({"amount": ["FLOAT", {}], "first": ["IMAGE", {}], "second": ["IMAGE", {}]}, ["IMAGE"]),
     "Decode": described({"samples": ["LATENT", {}], "vae": ["VAE", {}]}, ["IMAGE"]),
     "LoadImage": described({"image": [["x.png"], {"image_upload": True}]}, ["IMAGE", "MASK"]),
     "SaveImage": described({"images": ["IMAGE", {}], "filename_prefix": ["STRING", {"default": "ComfyUI"}]}, []),
@@ -198,6 +199,17 @@ def test_bypassed_node_passes_on_the_input_of_the_same_type() -> None:
     found = converted(a_file(nodes, [[1, 1, 0, 2, 1, "IMAGE"], [2, 2, 0, 9, 0, "IMAGE"]]))
     assert found["9"][1]["images"] == ["1", 0]
     assert set(found) == {"1", "9"}
+
+
+def test_bypassed_node_of_an_older_file_passes_on_by_the_order_of_its_class() -> None:
+    nodes = [
+        a_node(1, "LoadImage", ["x.png"], outputs=("IMAGE", "MASK")),
+        a_node(2, "LoadImage", ["y.png"], outputs=("IMAGE", "MASK")),
+        a_node(3, "Mix", [1.0], inputs={"second": ("IMAGE", 2), "first": ("IMAGE", 1)}, outputs=("IMAGE",), mode=4),
+        a_save(3),
+    ]
+    links = [[1, 1, 0, 3, 1, "IMAGE"], [2, 2, 0, 3, 0, "IMAGE"], [3, 3, 0, 9, 0, "IMAGE"]]
+    assert converted(a_file(nodes, links))["9"][1]["images"] == ["1", 0]
 
 
 def test_bypassed_node_without_an_input_of_the_type_passes_nothing() -> None:

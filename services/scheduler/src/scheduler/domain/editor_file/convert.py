@@ -1,6 +1,6 @@
 """From a file of ComfyUI's editor to a graph in API format."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -28,7 +28,7 @@ from scheduler.domain.editor_file.file import (
     read_file,
 )
 from scheduler.domain.editor_file.texts import SAVING, Choose, chosen, filled_in
-from scheduler.domain.editor_file.widgets import WidgetValues, check_type, read_widgets
+from scheduler.domain.editor_file.widgets import WidgetValues, check_type, loaded_inputs, read_widgets
 from scheduler.domain.validation.findings import plain
 
 REPLACES = "Run widget replace on values"  # property of a primitive node
@@ -250,7 +250,7 @@ class _Conversion:
                 raise InexactError("Its links go round in a circle.", place.node_id(node))
             seen.add(key)
             if node.mode in {MUTED, BYPASSED}:
-                passed = bypass_slot(node, slot, kind) if node.mode == BYPASSED else None
+                passed = self._passed_slot(node, slot, kind) if node.mode == BYPASSED else None
                 return None if passed is None else (place, node, passed, None)
             if node.type in VIRTUAL:
                 return (place, node, slot, kind) if slot < len(node.inputs) else None
@@ -261,6 +261,17 @@ class _Conversion:
             if link is None:
                 return None
             node_id, slot = link.origin, link.origin_slot
+
+    def _passed_slot(self, node: FileNode, slot: int, kind: str) -> int | None:
+        """The place in the file of the input that a bypassed node passes on; None where there is none."""
+        inputs, given = node.inputs, node.outputs[slot].type if slot < len(node.outputs) else ANY
+        if node.type in self._catalog.classes:
+            facts = self._catalog.facts(node.type)
+            inputs = loaded_inputs(node, facts)
+            given = facts.spec.outputs[slot] if slot < len(facts.spec.outputs) else given
+        passed = bypass_slot(inputs, slot, given, kind)
+        names = [one.name for one in node.inputs]
+        return names.index(inputs[passed].name) if passed is not None and inputs[passed].name in names else None
 
     def _inside(self, place: Place, host: FileNode) -> Place:
         """The nodes of the subgraph that a node stands for."""
@@ -344,19 +355,21 @@ def _link_out(place: Place, slot: int) -> Link | None:
     return link
 
 
-def bypass_slot(node: FileNode, slot: int, kind: str) -> int | None:
+def bypass_slot(inputs: Sequence[Slot], slot: int, given: str, kind: str) -> int | None:
     """The input that a bypassed node passes on as an output; None where no type fits.
 
     Args:
+        given: type of the output.
         kind: type of the input where the link ends.
     """
+    if not inputs:
+        return None
     if kind in {ANY, ""}:
-        return slot if slot < len(node.inputs) else 0
-    given = node.outputs[slot].type if slot < len(node.outputs) else ANY
-    fits = [_connect(one, given) and _connect(one, kind) for one in node.inputs]
+        return slot if slot < len(inputs) else 0
+    fits = [_connect(one, given) and _connect(one, kind) for one in inputs]
     if slot < len(fits) and fits[slot]:
         return slot
-    exact = next((number for number, one in enumerate(node.inputs) if one.type == kind), None)
+    exact = next((number for number, one in enumerate(inputs) if one.type == kind), None)
     return exact if exact is not None else next((number for number, one in enumerate(fits) if one), None)
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from contracts.catalog import InputSpec
 from scheduler.domain.class_facts import ClassFacts
-from scheduler.domain.editor_file.file import FileNode, InexactError
+from scheduler.domain.editor_file.file import FileNode, InexactError, Slot
 from scheduler.domain.validation.findings import plain, shown
 
 VALUE_TYPES = frozenset({"INT", "FLOAT", "BOOLEAN", "STRING", "COMBO", "COLOR", "MARKDOWN", "TEXTAREA"})
@@ -125,6 +125,24 @@ def widgets_of(inputs: Mapping[str, InputSpec]) -> Iterator[Widget]:
             raise InexactError(f"The value of {plain(name)} ({plain(kind)}) is computed in the browser.")
         elif spec.grown is not None and (spec.grown.input.widget or spec.grown.input.type) in VALUE_TYPES:
             raise InexactError(f"{plain(name)} has as many widgets as the browser shows.")
+
+
+def loaded_inputs(node: FileNode, facts: ClassFacts) -> tuple[Slot, ...]:
+    """The inputs of a node in the order that they have once the editor has loaded it: those without a widget first.
+
+    Files of older editors have others. Where a class has inputs that depend on values, the order of the file counts.
+    """
+    specs = sorted(facts.spec.inputs.items(), key=lambda item: item[1].position)
+    kinds = {spec.widget or spec.type for _, spec in specs}
+    if facts.fixed is None or kinds & (BROWSER_TYPES | CONSTANT_TYPES.keys()) or not _is_order_known(facts.spec.inputs):
+        return node.inputs
+    named = {slot.name: slot for slot in node.inputs}
+    shown = [
+        (name, spec.type, not spec.only_linked and (spec.widget or spec.type) in VALUE_TYPES) for name, spec in specs
+    ]
+    ordered = [one for one in shown if not one[2]] + [one for one in shown if one[2]]
+    declared = tuple(named.get(name, Slot(name, kind))._replace(type=kind) for name, kind, _ in ordered)
+    return (*declared, *(slot for slot in node.inputs if slot.name not in facts.spec.inputs))
 
 
 def check_type(name: str, spec: InputSpec, value: Any) -> None:
