@@ -1,6 +1,7 @@
 """Files of ComfyUI's editor become the graphs that the editor itself would send, or are refused with the reason."""
 
 import copy
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -394,11 +395,26 @@ def test_subgraph_that_holds_itself_is_stopped() -> None:
     assert ["nested too deep" in why for _, why in whys(raw)] == [True]
 
 
-@pytest.mark.parametrize("junk", [None, 1, "x", [], {}, [1, "x", None], [[1]], [{}], [{"id": 1}]])
-@pytest.mark.parametrize("key", ["nodes", "links", "definitions", "inputs", "outputs", "widgets_values", "properties"])
-def test_file_of_anything_is_read_or_refused_and_never_crashes(key: str, junk: Any) -> None:
-    raw = a_subgraph(widgets_values=[96])
-    (subgraph,) = raw["definitions"]["subgraphs"]
-    for part in (*raw["nodes"], *subgraph["nodes"], subgraph, raw):
-        part[key] = copy.deepcopy(junk)
+def places_in(part: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place in decoded JSON: what it is in, and its key or index."""
+    for key in list(part) if isinstance(part, dict) else range(len(part)) if isinstance(part, list) else ():
+        yield part, key
+        yield from places_in(part[key])
+
+
+@pytest.mark.parametrize("junk", [None, -7, 10**400, 1.5, True, "x", "-10", [], {}, [[1]], [{"id": 1}], {"x": []}])
+@pytest.mark.parametrize("linked", [True, False])
+def test_file_with_anything_anywhere_is_read_or_refused_and_never_crashes(junk: Any, linked: bool) -> None:
+    promoted = {"proxyWidgets": [["2", "batch"], ["-1", "wide"]], "Node name for S&R": "x"}
+    raw = a_subgraph(linked=linked, widgets_values=[96, 3], properties=promoted)
+    raw["nodes"].append(a_node(7, "Sampler", [7, "fixed", 4, 1.5, "heun", 0.5], inputs={"latent": ("LATENT", 4)}))
+    raw["nodes"].append(a_node(8, "Decode", mode=4, inputs={"samples": ("LATENT", None)}, outputs=("LATENT",)))
+    raw["links"].append([4, 8, 0, 7, 0, "LATENT"])
+    count = 0
+    for part, key in list(places_in(raw)):
+        before, part[key] = part[key], copy.deepcopy(junk)
         convert(raw, CATALOG, choose=lambda _: 0, now=NOW)
+        part[key] = before
+        count += 1
+    assert count > 150
+    converted(raw)

@@ -95,8 +95,8 @@ def _subgraphs(raw: Mapping[str, Any], depth: int) -> Iterator[tuple[str, FileGr
     listed = definitions.get("subgraphs") if isinstance(definitions, dict) else None
     if depth > MAX_DEPTH:
         raise InexactError(f"Its subgraphs are nested more than {MAX_DEPTH} deep.")
-    for one in listed if isinstance(listed, list) else ():
-        if isinstance(one, dict) and isinstance(one.get("id"), str):
+    for one in _objects(listed):
+        if isinstance(one.get("id"), str):
             yield one["id"], _graph(one)
             yield from _subgraphs(one, depth + 1)
 
@@ -112,7 +112,7 @@ def _graph(raw: Mapping[str, Any]) -> FileGraph:
         links=dict(_links(raw.get("links"))),
         inputs=tuple(map(_slot, inputs)),
         outputs=tuple(map(_slot, _objects(raw.get("outputs")))),
-        input_links=tuple(tuple(map(str, one.get("linkIds") or ())) for one in inputs),
+        input_links=tuple(tuple(map(str, _list(one.get("linkIds")))) for one in inputs),
     )
 
 
@@ -149,7 +149,7 @@ def _slot(raw: Mapping[str, Any]) -> Slot:
 
 def _links(raw: Any) -> Iterator[tuple[str, Link]]:
     """Links are lists in the file itself, and objects in subgraphs and in newer files."""
-    for one in raw if isinstance(raw, list) else ():
+    for one in _list(raw):
         match one:
             case [link_id, origin, int(origin_slot), target, int(target_slot), *_]:
                 pass
@@ -163,11 +163,16 @@ def _links(raw: Any) -> Iterator[tuple[str, Link]]:
                 pass
             case _:
                 continue  # the editor leaves null where a link was
-        yield str(link_id), Link(str(origin), origin_slot, str(target), target_slot)
+        if origin_slot >= 0 and target_slot >= 0:
+            yield str(link_id), Link(str(origin), origin_slot, str(target), target_slot)
 
 
 def _objects(raw: Any) -> list[dict[str, Any]]:
-    return [one for one in raw if isinstance(one, dict)] if isinstance(raw, list) else []
+    return [one for one in _list(raw) if isinstance(one, dict)]
+
+
+def _list(raw: Any) -> list[Any]:
+    return raw if isinstance(raw, list) else []
 
 
 def promoted_widgets(node: FileNode) -> list[tuple[str, str]]:
@@ -183,7 +188,7 @@ def promoted_widgets(node: FileNode) -> list[tuple[str, str]]:
         except (ValueError, RecursionError):
             listed = None
     found = []
-    for one in listed if isinstance(listed, list) else ():
+    for one in _list(listed):
         match one:
             case [str() | int() as inner, str(name)]:
                 found.append((str(inner), name))

@@ -99,10 +99,10 @@ class _ReadByPlace:
         """Past what the editor does with the value after a run; a list of options also has a filter."""
         if self._place >= len(self._values):
             return
-        if self._values[self._place] not in CONTROLS:
+        control = self._values[self._place]
+        if not isinstance(control, str) or control not in CONTROLS:
             raise InexactError(
-                f"Behind the value of {plain(name)} there is no control such as "
-                f'"randomize", but {shown(self._values[self._place])}.'
+                f'Behind the value of {plain(name)} there is no control such as "randomize", but {shown(control)}.'
             )
         self._place += 1
         if spec.type == "COMBO" and self._place < len(self._values):
@@ -154,7 +154,8 @@ def check_type(name: str, spec: InputSpec, value: Any) -> None:
     kind = spec.widget or spec.type
     match kind:
         case "INT":
-            fits = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+            is_whole = isinstance(value, float) and value.is_integer()
+            fits = is_whole or (isinstance(value, int) and not isinstance(value, bool))
         case "FLOAT":
             fits = isinstance(value, int | float) and not isinstance(value, bool)
         case "BOOLEAN":
