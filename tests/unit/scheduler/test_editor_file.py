@@ -330,9 +330,15 @@ def test_last_of_nested_alternatives_can_be_chosen() -> None:
     assert chosen("{a|{b|c}} d", lambda count: count - 1) == "c d"
 
 
-@pytest.mark.parametrize("text", ["{" * 200_000, "{a|" * 60_000 + "}" * 60_000, "/*" * 100_000, "//" * 100_000])
+@pytest.mark.parametrize("text", ["{" * 1_000 + "a" * 500_000, "{" + "\\a" * 50_000, "/*" * 100_000, "//" * 100_000])
 def test_text_that_is_made_to_be_slow_is_read_in_one_pass(text: str) -> None:
     assert len(chosen(text, lambda _: 0)) <= len(text)
+
+
+def test_text_with_thousands_of_alternatives_is_refused() -> None:
+    assert chosen("{a|" * 1_000, lambda _: 0) == "a"
+    ((node_id, why),) = whys(a_file([a_node(1, "Text", ["{a|" * 1_001])], []))
+    assert (node_id, why) == ("1", "A text of it has more than 1000 alternatives in braces.")
 
 
 def test_only_texts_that_the_class_marks_have_alternatives() -> None:
@@ -389,6 +395,15 @@ def test_subgraphs_that_multiply_are_stopped(leaf: str, words: str) -> None:
     assert [words in why for _, why in whys(raw)] == [True]
 
 
+def test_links_that_lead_through_the_same_nodes_again_and_again_are_stopped() -> None:
+    chain = [a_node(number, "Reroute", inputs={"": ("*", number)}, outputs=("IMAGE",)) for number in range(2, 1_500)]
+    saves = [a_node(number, "SaveImage", ["a"], inputs={"images": ("IMAGE", number)}) for number in range(2_000, 3_000)]
+    links = [[number, number - 1, 0, number, 0, "*"] for number in range(2, 1_500)]
+    links += [[number, 1_499, 0, number, 0, "*"] for number in range(2_000, 3_000)]
+    nodes = [a_node(1, "LoadImage", ["x.png"], outputs=("IMAGE", "MASK")), *chain, *saves]
+    assert whys(a_file(nodes, links)) == [(None, "Its links lead through too many nodes.")]
+
+
 def test_subgraph_that_holds_itself_is_stopped() -> None:
     definition = {"id": SUBGRAPH, "nodes": [a_node(1, SUBGRAPH)], "links": []}
     raw = a_file([a_node(1, SUBGRAPH)], [], definitions={"subgraphs": [definition]})
@@ -402,7 +417,11 @@ def places_in(part: Any) -> Iterator[tuple[Any, Any]]:
         yield from places_in(part[key])
 
 
-@pytest.mark.parametrize("junk", [None, -7, 10**400, 1.5, True, "x", "-10", [], {}, [[1]], [{"id": 1}], {"x": []}])
+@pytest.mark.parametrize(
+    "junk",
+    [None, -7, 10**400, 1.5, True, "x", "-10", [], {}, [[1]], [{"id": 1}], {"x": []}],
+    ids=lambda junk: str(junk)[:9],
+)
 @pytest.mark.parametrize("linked", [True, False])
 def test_file_with_anything_anywhere_is_read_or_refused_and_never_crashes(junk: Any, linked: bool) -> None:
     promoted = {"proxyWidgets": [["2", "batch"], ["-1", "wide"]], "Node name for S&R": "x"}

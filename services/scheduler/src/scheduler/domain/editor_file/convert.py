@@ -33,6 +33,7 @@ from scheduler.domain.validation.findings import plain
 
 REPLACES = "Run widget replace on values"  # property of a primitive node
 NAME = "Node name for S&R"  # property that placeholders in file names refer to
+MAX_STEPS = 100_000  # along all links of a file; real ones take a few for each link
 _NOTHING = WidgetValues({}, {})
 _MISSING = object()
 
@@ -55,6 +56,22 @@ class Source(NamedTuple):
 
     node_id: str
     slot: int
+
+
+class GraphIndex(NamedTuple):
+    """What is looked for again and again in the nodes of a file, or of a subgraph.
+
+    Attributes:
+        named: nodes by the name that placeholders in file names refer to.
+        links_out: of a subgraph, the link to each of its outputs.
+        shown: of a subgraph, the value of the widget behind each input that has one.
+        targets: of a subgraph, these inputs by the id and the input of the first node that they are linked to.
+    """
+
+    named: dict[str, FileNode]
+    links_out: dict[int, Link]
+    shown: dict[str, Any]
+    targets: dict[tuple[str, str], str]
 
 
 @dataclass(eq=False)
@@ -96,13 +113,20 @@ def convert(raw: Mapping[str, Any], catalog: Catalog, *, choose: Choose, now: da
         return Converted({}, (inexact,))
 
 
+class TooLargeError(InexactError):
+    """The whole file takes too long to read."""
+
+
 class _Conversion:
     """One file and one catalog."""
 
     def __init__(self, file: EditorFile, catalog: Catalog, choose: Choose, now: datetime) -> None:
         self._file, self._catalog, self._choose, self._now = file, catalog, choose, now
         self._widgets: dict[FileNode, WidgetValues] = {}
+        self._indexes: dict[FileGraph, GraphIndex] = {}
+        self._loaded: dict[FileNode, tuple[Slot, ...]] = {}
         self._places = 1
+        self._steps = 0
 
     def convert(self) -> Converted:
         graph: Graph = {}
@@ -114,6 +138,8 @@ class _Conversion:
             node_id = place.node_id(node)
             try:
                 graph[node_id] = self._graph_node(place, node)
+            except TooLargeError:
+                raise
             except InexactError as inexact:
                 faults.append(InexactError(inexact.why, inexact.node_id or node_id))
                 graph[node_id] = GraphNode(node.type, {})
@@ -169,11 +195,8 @@ class _Conversion:
 
     def _value_of(self, place: Place, name: str, widget: str) -> Any:
         """Of the widget of a node that a placeholder names."""
-        nodes = place.graph.nodes.values()
-        named = [node for node in nodes if node.properties.get(NAME) == name] or [
-            node for node in nodes if node.title == name
-        ]
-        return self._widgets_of(named[0]).values.get(widget) if named else None
+        node = self._index_of(place.graph).named.get(name)
+        return self._widgets_of(node).values.get(widget) if node is not None else None
 
     def _from_primitives(self, place: Place, node: FileNode, widgets: WidgetValues) -> dict[str, Any]:
         """Values that primitive nodes set; their links are none in a graph."""
@@ -209,6 +232,7 @@ class _Conversion:
         self, place: Place, node: FileNode, slot: int, kind: str | None, seen: set[tuple[Place, str, str, int]]
     ) -> tuple[Place, FileNode, int, str | None] | Source | Given | None:
         """From an input to the next one, or to the end."""
+        self._count_step()
         if slot >= len(node.inputs):
             raise InexactError(f"It has no input {slot}.", place.node_id(node))
         declared = node.inputs[slot]
@@ -242,6 +266,7 @@ class _Conversion:
     ) -> tuple[Place, FileNode, int, str | None] | Source | None:
         """From an output to the node that makes what it gives, or to the input that it passes on."""
         while True:
+            self._count_step()
             node = place.graph.nodes.get(node_id)
             if node is None:
                 raise InexactError(f"A link comes from node {plain(node_id)}, which the file lacks.")
@@ -257,17 +282,26 @@ class _Conversion:
             if node.type not in self._file.subgraphs:
                 return Source(place.node_id(node), slot)
             place = self._inside(place, node)
-            link = _link_out(place, slot)
+            link = self._link_out(place, slot)
             if link is None:
                 return None
             node_id, slot = link.origin, link.origin_slot
+
+    def _link_out(self, place: Place, slot: int) -> Link | None:
+        """The link inside of a subgraph to one of its outputs."""
+        link = self._index_of(place.graph).links_out.get(slot)
+        if link is not None and link.origin == INPUT_NODE:
+            raise InexactError("Its subgraph passes an input on as an output.", ":".join(place.path))
+        return link
 
     def _passed_slot(self, node: FileNode, slot: int, kind: str) -> int | None:
         """The place in the file of the input that a bypassed node passes on; None where there is none."""
         inputs, given = node.inputs, node.outputs[slot].type if slot < len(node.outputs) else ANY
         if node.type in self._catalog.classes:
             facts = self._catalog.facts(node.type)
-            inputs = loaded_inputs(node, facts)
+            if node not in self._loaded:
+                self._loaded[node] = loaded_inputs(node, facts)
+            inputs = self._loaded[node]
             given = facts.spec.outputs[slot] if slot < len(facts.spec.outputs) else given
         passed = bypass_slot(inputs, slot, given, kind)
         names = [one.name for one in node.inputs]
@@ -288,8 +322,7 @@ class _Conversion:
         """The values of the widgets that a subgraph's node has: of its inputs, and as older files promote them."""
         if isinstance(host.values, dict):
             raise InexactError("The widgets of its subgraph are named, not in order.", place.node_id(host))
-        names = {slot.name: self._promoted_value(place.graph, number) for number, slot in enumerate(place.graph.inputs)}
-        place.given = {name: value for name, value in names.items() if value is not _MISSING}
+        place.given = dict(self._index_of(place.graph).shown)
         values = list(host.values or ())
         place.given |= dict(zip(place.given, values, strict=False))
         if place.outer is not None and (place.outer.promoted or place.outer.given):
@@ -304,14 +337,36 @@ class _Conversion:
             if name in place.given:
                 place.given[name] = value
             return
-        for number, slot in enumerate(place.graph.inputs):
-            if slot.name in place.given and self._target(place.graph, number) == (inner, name):
-                place.given[slot.name] = value
-                return
+        shown = self._index_of(place.graph).targets.get((inner, name))
+        if shown is not None:
+            place.given[shown] = value
+            return
         node = place.graph.nodes.get(inner)
         if node is not None:
             is_primitive = node.type == PRIMITIVE
             place.promoted[(inner, "value" if is_primitive else name)] = value
+
+    def _index_of(self, graph: FileGraph) -> GraphIndex:
+        if graph not in self._indexes:
+            values = [self._promoted_value(graph, number) for number in range(len(graph.inputs))]
+            shown = {
+                slot.name: value for slot, value in zip(graph.inputs, values, strict=True) if value is not _MISSING
+            }
+            targets: dict[tuple[str, str], str] = {}
+            for number, slot in enumerate(graph.inputs):
+                if slot.name in shown and (target := self._target(graph, number)) is not None:
+                    targets.setdefault(target, slot.name)
+            links_out: dict[int, Link] = {}
+            for link in graph.links.values():
+                if link.target == OUTPUT_NODE:
+                    links_out.setdefault(link.target_slot, link)
+            self._indexes[graph] = GraphIndex(_named(graph), links_out, shown, targets)
+        return self._indexes[graph]
+
+    def _count_step(self) -> None:
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise TooLargeError("Its links lead through too many nodes.")
 
     def _target(self, graph: FileGraph, number: int) -> tuple[str, str] | None:
         """The first node and input inside of a subgraph that an input of it is linked to."""
@@ -346,13 +401,16 @@ class _Conversion:
         return _MISSING
 
 
-def _link_out(place: Place, slot: int) -> Link | None:
-    """The link inside of a subgraph to one of its outputs."""
-    links = place.graph.links.values()
-    link = next((one for one in links if (one.target, one.target_slot) == (OUTPUT_NODE, slot)), None)
-    if link is not None and link.origin == INPUT_NODE:
-        raise InexactError("Its subgraph passes an input on as an output.", ":".join(place.path))
-    return link
+def _named(graph: FileGraph) -> dict[str, FileNode]:
+    """Nodes by name: the first with this property, else the first with this title."""
+    titled: dict[str, FileNode] = {}
+    named: dict[str, FileNode] = {}
+    for node in graph.nodes.values():
+        if node.title is not None:
+            titled.setdefault(node.title, node)
+        if isinstance(node.properties.get(NAME), str):
+            named.setdefault(node.properties[NAME], node)
+    return titled | named
 
 
 def bypass_slot(inputs: Sequence[Slot], slot: int, given: str, kind: str) -> int | None:

@@ -5,10 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from scheduler.domain.editor_file.file import InexactError
+
 Choose = Callable[[int], int]
 """A number from 0 to below its argument, at random."""
 Parts = list["str | Parts"]
 """Pieces of a text, nested as its blocks are."""
+
+MAX_BLOCKS = 1_000  # of one text; prompts have a dozen
 
 _COMMENT = re.compile(r"/\*|//")
 _LINE_END = re.compile(r"[\n\r\u2028\u2029]")
@@ -27,10 +31,21 @@ SAVING = frozenset({
 
 
 def chosen(text: str, choose: Choose) -> str:
-    """The text without comments, with one of each ``{this|that}`` (``processDynamicPrompt``)."""
+    """The text without comments, with one of each ``{this|that}`` (``processDynamicPrompt``).
+
+    Raises:
+        InexactError: it has more than ``MAX_BLOCKS`` of them.
+    """
+    text = _without_comments(text)
+    if text.count("{") > MAX_BLOCKS:
+        raise InexactError(f"A text of it has more than {MAX_BLOCKS} alternatives in braces.")
+    return _ESCAPED.sub(r"\1", _chosen(text, choose) if "{" in text else text)
+
+
+def _chosen(text: str, choose: Choose) -> str:
     parts: Parts = []
     around: list[tuple[Parts, list[Parts]]] = []  # of each block that is open: what it is in, and its options so far
-    for piece in _MARKS.split(_without_comments(text)):
+    for piece in _MARKS.split(text):
         if piece == "{":
             around.append((parts, []))
             parts = []
@@ -43,7 +58,7 @@ def chosen(text: str, choose: Choose) -> str:
             parts.append(piece)
     while around:
         parts = _closed(parts, *around.pop(), choose)
-    return _ESCAPED.sub(r"\1", _joined(parts))
+    return _joined(parts)
 
 
 def filled_in(prefix: str, now: datetime, value_of: Callable[[str, str], Any]) -> str:
