@@ -14,6 +14,7 @@ from gateway.domain.json_body import read_json, read_model
 from gateway.domain.json_faults import shown_key
 
 WORKFLOW_AT = "/workflow"  # where a graph is in a submission of our own form
+MAX_NAME = 63  # characters of the name of a label
 MAX_WRAPPERS = 4  # around one graph
 
 _GRAPH_KEYS = ("prompt", "workflow", "output")  # under which other programs keep one; "output" is the editor's own
@@ -126,10 +127,13 @@ def _of_our_names(body: dict[str, Any]) -> list[Any]:
 
 
 def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
+    """Only what is given; names of labels and parameters that nobody could use stay, to be refused."""
     given = {name: value for name, value in fields.items() if value is not None}
     for name in ("labels", "parameters"):
         if isinstance(given.get(name), dict):
-            given[name] = {key: value for key, value in given[name].items() if value is not None}
+            given[name] = {
+                key: value for key, value in given[name].items() if value is not None or not 0 < len(key) <= MAX_NAME
+            }
     return given
 
 
