@@ -75,8 +75,8 @@ class Settings(DatabaseSettings):
     usage_flush_s: float = Field(
         default=5, gt=0, le=60, description="how late counted requests reach the database, seconds; a crash loses them"
     )
-    extra_data_keys: str = Field(
-        default="",
+    extra_data_keys: str | None = Field(
+        default=None,
         description="keys of extra_data that reach nodes besides extra_pnginfo and preview_method, comma separated; "
         "api_key_comfy_org and auth_token_comfy_org are secrets, stored with the job",
     )
@@ -105,11 +105,11 @@ class Settings(DatabaseSettings):
 
     @field_validator("extra_data_keys")
     @classmethod
-    def _extra_data_keys(cls, text: str) -> str:
-        names = [name.strip() for name in text.split(",") if name.strip()]
+    def _extra_data_keys(cls, text: str | None) -> str | None:
+        names = [name.strip() for name in (text or "").split(",") if name.strip()]
         if any(not _EXTRA_KEY.fullmatch(name) for name in names):
             raise ValueError("names of letters, digits and _, comma separated")
-        return ",".join(names)
+        return ",".join(names) or None
 
     @model_validator(mode="before")
     @classmethod

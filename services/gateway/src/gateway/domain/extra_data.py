@@ -25,9 +25,9 @@ class ExtraDataKeys:
     allowed: frozenset[str] = _ALWAYS
 
     @classmethod
-    def of(cls, more: str) -> "ExtraDataKeys":
+    def of(cls, more: str | None) -> "ExtraDataKeys":
         """With more keys, comma separated."""
-        return cls(_ALWAYS.union(filter(None, more.split(","))))
+        return cls(_ALWAYS.union(filter(None, (more or "").split(","))))
 
     def read(self, sent: dict[str, Any] | None) -> dict[str, Any] | None:
         """What reaches the nodes; None where that is nothing.
