@@ -311,10 +311,13 @@ class SubmitJob(Command):
         retry_of: the failed job that this one runs again.
         endpoint: by which it came, method and template of the path: what it uses is told by that, too.
         fail_without_outputs: the job fails with ``job.no_outputs`` where it would complete without an output.
+        graph: in API format, or a file of ComfyUI's editor.
+        extra_data: what nodes get beside their inputs (ComfyUI's ``extra_data``), of keys that the gateway lets pass.
     """
 
     job_id: UUID
     graph: dict[str, Any]
+    extra_data: dict[str, Any] | None = None
     inputs: Annotated[tuple[UUID, ...], Field(max_length=100)] = ()
     input_sizes: Annotated[tuple[tuple[int, int], ...], Field(max_length=100)] = ()
     input_types: Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=100)] = ()
@@ -463,11 +466,13 @@ class Assignment(Fact):
         policy: of the tenant, as it was when the attempt began; the executor applies it once more.
         images: reserved for the job; storing more needs another reservation (``RESERVE_IMAGES``).
         frames_per_image: frames of an animation or a video that count as one image.
+        extra_data: what nodes get beside their inputs (ComfyUI's ``extra_data``).
     """
 
     ref: AttemptRef
     prompt_id: UUID
     graph: dict[str, Any]
+    extra_data: dict[str, Any] | None = None
     inputs: tuple[UUID, ...] = ()
     lease_s: float
     run_within_s: float | None

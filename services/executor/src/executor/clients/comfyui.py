@@ -123,9 +123,13 @@ class ComfyUI:
         files = {kind: await self._get_if_there(f"/experiment/models/{quote(kind, safe='')}") for kind in folders}
         return written_models(files, folders)
 
-    async def post(self, graph: dict[str, Any], prompt_id: str, client_id: str) -> Answer:
+    async def post(
+        self, graph: dict[str, Any], prompt_id: str, client_id: str, extra_data: dict[str, Any] | None = None
+    ) -> Answer:
         """Hand in a prompt. A node takes the same id twice: whoever is unsure looks before asking again."""
-        body = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
+        body: dict[str, Any] = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
+        if extra_data:
+            body["extra_data"] = extra_data
         try:
             status, text = await self._call("POST", "/prompt", body, within_s=self._post_s)
             if status == 413:

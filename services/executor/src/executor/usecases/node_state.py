@@ -9,7 +9,7 @@ from chassis.logs import log
 from contracts.scheduler import ReportCatalog
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway, UnusableAnswer
-from executor.domain.catalog import NodeClasses, flexible_classes, read_catalog, report
+from executor.domain.catalog import NodeClasses, flexible_classes, keepers_of_png_info, read_catalog, report
 
 AGAIN_S = 10.0  # before a catalog that could not be read is asked for again
 MISSES = 2  # slow answers are no death; a refused connection is
@@ -96,4 +96,4 @@ class NodeState:
 
 def _read_and_report(described: dict[str, Any], written: frozenset[str]) -> tuple[NodeClasses, ReportCatalog]:
     specs = read_catalog(described, written)
-    return NodeClasses(specs, flexible_classes(described)), report(specs)
+    return NodeClasses(specs, flexible_classes(described), keepers_of_png_info(described)), report(specs)

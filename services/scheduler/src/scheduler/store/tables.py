@@ -165,6 +165,7 @@ GRAPHS = Table(
     Column("job_id", Uuid, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("graph", JSON, nullable=False),
     Column("inputs", ARRAY(Uuid), nullable=False, server_default="{}", comment="uploads that it names"),
+    Column("extra_data", JSON, comment="ComfyUI's extra_data, of keys that the gateway lets pass"),
 )
 
 # One row per try. A live attempt holds its node; only its lease token may write about it.
