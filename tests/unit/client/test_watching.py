@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from comfyfleet_client.cli import watching
-from comfyfleet_client.events import Snapshot, Status, StillWaiting
+from comfyfleet_client.events import JobEvent, Snapshot, Status, StillWaiting
 from comfyfleet_client.results import Waiting
 
 AT = datetime(2026, 11, 29, tzinfo=UTC)
@@ -14,7 +14,7 @@ AT = datetime(2026, 11, 29, tzinfo=UTC)
 def test_lines_say_why_a_job_waits(capsys: pytest.CaptureFixture[str]) -> None:
     away = Waiting("no_node_online", AT, "No node is online.")
     line = Waiting("queue", AT, "The job waits for a free node.")
-    events = [
+    events: list[JobEvent] = [
         Snapshot("j", AT, 1, "pending", waiting=away),
         StillWaiting("j", AT, waiting=line),
         Status("j", AT, 2, "processing"),

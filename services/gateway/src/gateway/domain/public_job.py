@@ -7,7 +7,18 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from contracts.scheduler import (STATUS, Job, JobError, JobStatus, JobWarning, Output, OutputKind, OutputSource, Timings, Waiting)
+from contracts.scheduler import (
+    STATUS,
+    Job,
+    JobError,
+    JobStatus,
+    JobWarning,
+    Output,
+    OutputKind,
+    OutputSource,
+    Timings,
+    Waiting,
+)
 
 
 class Urls(BaseModel):

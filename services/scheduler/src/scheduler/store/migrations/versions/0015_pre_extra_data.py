@@ -1,13 +1,13 @@
 """What nodes get beside the inputs of a job's graph.
 
-Revision ID: 0019
+Revision ID: 0015
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0019"
-down_revision = "0011"
+revision = "0015"
+down_revision = "0014"
 
 
 def upgrade() -> None:
