@@ -130,7 +130,7 @@ async def test_a_bearer_key_is_as_good(gateway: Gateway) -> None:
     [
         (b"{", "request.malformed", ""),
         (b"", "request.malformed", ""),
-        (b'{"prompt": NaN}', "request.malformed", ""),
+        (b'{"prompt": NaN}', "request.malformed", "/prompt"),
         (b'{"prompt": "a", "prompt": "b"}', "request.malformed", ""),
         (b'{"prompt": "\\u0000"}', "request.malformed", ""),
         (b'{"prompt": "\\ud800"}', "request.malformed", ""),
