@@ -52,7 +52,7 @@ async def test_a_prompt_left_by_a_crash_is_stopped_before_the_next_job(settings,
     post = Defective(node=comfyui, prepare=prepare, journal=journal, unreachable_s=2, stop_within_s=5)
     store = StoreOutput(node=comfyui, artifacts=artifacts, output_max_bytes=1 << 20, unreachable_s=2)
     ask = AskForWork(
-        standby=standby, node=comfyui, bus=bus, journal=journal, node_name=name,
+        standby=standby, state=state, node=comfyui, bus=bus, journal=journal, node_name=name,
         boot_id=new_id(), wait_s=1, stop_within_s=10,
     )  # fmt: skip
     run = RunAttempt(
