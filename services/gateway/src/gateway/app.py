@@ -52,6 +52,7 @@ from gateway.consumers.door import DoorRates, open_door
 from gateway.consumers.grants import serve_grants
 from gateway.consumers.purges import remove_purged
 from gateway.consumers.tiers import hear_limits
+from gateway.domain.extra_data import ExtraDataKeys
 from gateway.domain.keys import derive
 from gateway.domain.rate_limit import HOUR_S, HOURLY, Policy, policy
 from gateway.domain.room import Room
@@ -168,7 +169,13 @@ def create_app(settings: Settings) -> FastAPI:
     workflow_store = Workflows(database)
     saved = SavedWorkflows(workflow_store, cursor_key=cursor_key)
     submitter = Submitter(
-        bus, fleet=fleet_view, saved=saved, pins=pins, results=ResultStorage(me, artifacts), used=me.used
+        bus,
+        fleet=fleet_view,
+        saved=saved,
+        pins=pins,
+        results=ResultStorage(me, artifacts),
+        used=me.used,
+        extra_data_keys=ExtraDataKeys.of(settings.extra_data_keys),
     )
     door_rates = DoorRates(limiter if rates else None, me)
     open_door(bus, submitter, settings.public_url, rates=door_rates, used=me.used)

@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from chassis.settings import DatabaseSettings
 from door.client_ip import networks
 
+_EXTRA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
 
 
@@ -80,6 +81,11 @@ class Settings(DatabaseSettings):
     usage_flush_s: float = Field(
         default=5, gt=0, le=60, description="how late counted requests reach the database, seconds; a crash loses them"
     )
+    extra_data_keys: str | None = Field(
+        default=None,
+        description="keys of extra_data that reach nodes besides extra_pnginfo and preview_method, comma separated; "
+        "api_key_comfy_org and auth_token_comfy_org are secrets, stored with the job",
+    )
     models_cache_s: float = Field(default=10, ge=0, description="how old the default model may be, seconds")
 
     @field_validator("public_url", "internal_url")
@@ -102,6 +108,14 @@ class Settings(DatabaseSettings):
             if not _ORIGIN.fullmatch(origin.strip()):
                 raise ValueError("exact origins, https://app.example or http://localhost:3000, without a path or *")
         return text
+
+    @field_validator("extra_data_keys")
+    @classmethod
+    def _extra_data_keys(cls, text: str | None) -> str | None:
+        names = [name.strip() for name in (text or "").split(",") if name.strip()]
+        if any(not _EXTRA_KEY.fullmatch(name) for name in names):
+            raise ValueError("names of letters, digits and _, comma separated")
+        return ",".join(names) or None
 
     @model_validator(mode="before")
     @classmethod

@@ -111,4 +111,4 @@ def _named(graph: Mapping[str, Any]) -> tuple[set[str], set[str]]:
 
 def _unavailable(error: Exception) -> Exception:
     """Of a database that is away; any other error is what it is."""
-    return Unavailable(service="gateway") if is_away(error) else error
+    return Unavailable(service="gateway", retry_after_s=1) if is_away(error) else error

@@ -27,15 +27,26 @@ class Runnable(NamedTuple):
 
 
 class Unrunnable(NamedTuple):
-    """A graph that no node can run: what the node that comes closest finds wrong with it."""
+    """A graph that no node can run: what the node that comes closest finds wrong with it.
+
+    Attributes:
+        is_editor_file: the graph was made of a file of ComfyUI's editor, which has no such places.
+    """
 
     graph: Graph
     findings: tuple[Finding, ...]
     others: tuple[Catalog, ...]
+    is_editor_file: bool = False
 
     def refusal(self) -> InvalidWorkflow:
         """The refusal, with suggestions: takes milliseconds."""
-        return InvalidWorkflow(field_errors(self.findings, self.graph, self.others))
+        errors = field_errors(self.findings, self.graph, self.others)
+        return InvalidWorkflow(without_places(errors) if self.is_editor_file else errors)
+
+
+def without_places(errors: Sequence[FieldError]) -> tuple[FieldError, ...]:
+    """The same errors, pointing at the workflow as a whole; node and input still say where."""
+    return tuple(error.model_copy(update={"pointer": "/workflow"}) for error in errors)
 
 
 class _Closest(NamedTuple):
@@ -84,7 +95,7 @@ def check_fleet(
     if accepted is not None:
         return accepted
     if closest is None:
-        raise NoFleet(retry_after_s=5)
+        raise NoFleet
     others = tuple(catalog for catalog in catalogs if catalog is not closest.catalog)
     return Unrunnable(graph, closest.findings, others)
 
