@@ -21,7 +21,7 @@ from chassis.web import SAFE_HEADERS
 
 LINGER_S = 1.0  # a refused peer may read its answer that long; closing at once would reset it away
 MAX_FRAMING = 64 * 1024  # bytes of chunk sizes, extensions and trailers between two bytes of a body
-MAX_UNREAD = 16 << 20  # bytes of a body that still come after its request was answered
+MAX_UNREAD = 40 << 20  # bytes of a body that still come after its request was answered; the largest image is smaller
 
 Phase = Literal["head", "body", "none"]
 
