@@ -6,6 +6,7 @@ so that HTTP does not answer.
 """
 
 import asyncio
+import io
 import json
 import math
 import time
@@ -47,6 +48,26 @@ def _freeze(call: Call) -> Result:
 
 def _multiply(call: Call) -> Result:
     return Result((call["image"] * call["copies"],))
+
+
+def _send(call: Call) -> Result:
+    """As the classes of the tooling pack do: frames of type 1, and a report without a name."""
+    for image in call["images"]:
+        buffer = io.BytesIO()
+        image.save(buffer, call["format"])
+        call.send_picture(buffer.getvalue())
+    entry = {"source": "websocket", "content-type": f"image/{call['format'].lower()}", "type": "output"}
+    return Result((), {"images": [entry] * len(call["images"])})
+
+
+def _repeat(call: Call) -> Result:
+    """Become several previews of the picture, told apart by an input that means nothing; a cached call becomes none."""
+    link = call.prompt[call.node_id]["inputs"]["image"]
+    children = {
+        f"{call.node_id}.0.0.{number}": {"class_type": "PreviewImage", "inputs": {"images": link, "number": number}}
+        for number in range(1, call["times"] + 1)
+    }
+    return Result((call["image"],), expand=children)
 
 
 def _report(call: Call) -> Result:
@@ -125,6 +146,24 @@ CLASSES = (
         category="simnode",
         module=_MODULE,
         description="Gives its picture many times.",
+    ),
+    NodeClass(
+        name="SimExpand",
+        run=instantly(_repeat),
+        inputs=(socket("image", "IMAGE"), Field("times", "INT", {"default": 1, "min": 1, "max": 100})),
+        outputs=("IMAGE",),
+        category="simnode",
+        module=_MODULE,
+        description="Becomes several previews when it is executed.",
+    ),
+    NodeClass(
+        name="SimSendImageWebSocket",
+        run=instantly(_send),
+        inputs=(socket("images", "IMAGE"), Field("format", ("PNG", "JPEG"))),
+        output_node=True,
+        category="simnode",
+        module=_MODULE,
+        description="Sends its pictures over the websocket.",
     ),
     NodeClass(
         name="SimReport",

@@ -1,14 +1,18 @@
 """The client of a node against a simulated one, in both versions whose endpoints differ."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from executor.clients.comfyui import ComfyUI, NoFile
 from executor.clients.comfyui_answers import NodeAway
+from executor.clients.comfyui_events import NodeEvents
 from executor.domain.harvest import Found, harvest
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import Place, find_prompt
@@ -127,3 +131,24 @@ async def test_a_node_that_is_not_there_never_heard_it() -> None:
         await client.post({}, str(uuid4()), "c")
     assert not away.value.heard
     await client.close()
+
+
+async def test_message_that_is_too_large_ends_the_connection_and_is_noted() -> None:
+    async def send(socket: ServerConnection) -> None:
+        assert json.loads(await socket.recv())["data"] == {"supports_preview_metadata": True}
+        await socket.send(b"short")
+        await socket.send(bytes(1_000))
+        await socket.wait_closed()
+
+    frames: list[bytes] = []
+    dropped = asyncio.Event()
+    async with serve(send, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        events = NodeEvents(f"http://127.0.0.1:{port}", "client", largest=999)
+        events.open()
+        await events.tell(lambda _kind, _data: None, dropped.set, frames.append)
+        async with asyncio.timeout(READY_S):
+            await dropped.wait()
+        await events.close()
+    assert frames == [b"short"]
+    assert events.overflowed

@@ -48,11 +48,11 @@ async def test_a_prompt_left_by_a_crash_is_stopped_before_the_next_job(settings,
     report = ReportAttempt(bus=bus, node_name=name, at_hand=at_hand)
     stage = StageInputs(bus=bus, node=comfyui, artifacts=artifacts, node_name=name, unreachable_s=2)
     await state.look()
-    prepare = PreparePrompt(state=state, catalog_s=5)
+    prepare = PreparePrompt(state=state, journal=journal, catalog_s=5)
     post = Defective(node=comfyui, prepare=prepare, journal=journal, unreachable_s=2, stop_within_s=5)
     store = StoreOutput(node=comfyui, artifacts=artifacts, output_max_bytes=1 << 20, unreachable_s=2)
     ask = AskForWork(
-        standby=standby, node=comfyui, bus=bus, journal=journal, node_name=name,
+        standby=standby, state=state, node=comfyui, bus=bus, journal=journal, node_name=name,
         boot_id=new_id(), wait_s=1, stop_within_s=10,
     )  # fmt: skip
     run = RunAttempt(

@@ -64,6 +64,7 @@ async def test_the_bytes_come_back_as_they_went_in(gateway: Gateway, script: Scr
         {
             "id": str(output.id), "node_id": "9", "name": "a.png", "kind": "image", "content_type": "image/png",
             "size_bytes": len(PNG), "sha256": output.sha256,
+            "temporary": False, "source": "file", "key": None, "position": 0, "value": None,
             "url": f"https://fleet.example/api/v1/jobs/{job_id}/result?index=0",
         }
     ]  # fmt: skip

@@ -109,7 +109,7 @@ def _build(settings: Settings) -> Parts:
         catalog_s=settings.catalog_s,
         answer_max_bytes=settings.answer_max_bytes,
     )
-    artifacts, journal, at_hand = Artifacts(), Journal(settings.journal_path), AtHand()
+    artifacts, journal, at_hand = Artifacts(settings.journal_path.parent), Journal(settings.journal_path), AtHand()
     state = NodeState(node, catalog_every_s=settings.catalog_every_s)
     beat = SendBeat(bus=bus, node_name=name, boot_id=boot_id, at_hand=at_hand, state=state)
     beating = Loop("executor.beat", beat, every_s=settings.heartbeat_s)
@@ -118,7 +118,7 @@ def _build(settings: Settings) -> Parts:
     stage = StageInputs(bus=bus, node=node, artifacts=artifacts, node_name=name, unreachable_s=settings.unreachable_s)
     post = PostPrompt(
         node=node,
-        prepare=PreparePrompt(state=state, catalog_s=settings.catalog_s),
+        prepare=PreparePrompt(state=state, journal=journal, catalog_s=settings.catalog_s),
         journal=journal,
         unreachable_s=settings.unreachable_s,
         stop_within_s=settings.stop_within_s,
@@ -132,6 +132,7 @@ def _build(settings: Settings) -> Parts:
     standby = Standby(settings.comfyui_url, name)
     ask = AskForWork(
         standby=standby,
+        state=state,
         node=node,
         bus=bus,
         journal=journal,

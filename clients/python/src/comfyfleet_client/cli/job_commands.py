@@ -1,4 +1,4 @@
-"""Jobs: submit, watch, result, cancel, jobs, models."""
+"""Jobs: submit, watch, result, cancel, job, jobs, models."""
 
 import re
 import sys
@@ -19,7 +19,7 @@ from comfyfleet_client.sync_client import Client
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="The ids of jobs.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.")]
 _PICTURE = "What to draw"
-_UPLOAD_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UPLOAD_ID = re.compile(r"(?:output:)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _VISIBLE = re.compile(r"[!-~]{1,255}")
 
 
@@ -89,11 +89,11 @@ def submit(
 
 
 def _uploaded(client: Client, file_or_id: str) -> str:
-    """The id of an upload; of a file once it is one."""
+    """The id of an upload, or ``output:<id>``; of a file once it is an upload."""
     if _UPLOAD_ID.fullmatch(file_or_id):
         return file_or_id
     if not Path(file_or_id).is_file():
-        raise typer.BadParameter(f"{file_or_id} is neither a file nor the id of an upload.")
+        raise typer.BadParameter(f"{file_or_id} is neither a file nor the id of an upload nor output:<id>.")
     return client.uploads.add(file_or_id).id
 
 
@@ -188,6 +188,16 @@ def jobs(
             show.as_json(job)
     else:
         show.jobs(found)
+
+
+def job(context: typer.Context, job: JobId, *, json: Json = False) -> None:
+    """Show one job, and why it waits."""
+    with open_client(context) as client:
+        found = client.jobs.get(job)
+    if json:
+        show.as_json(found)
+    else:
+        show.job(found)
 
 
 def models(context: typer.Context, *, json: Json = False) -> None:

@@ -18,12 +18,14 @@ from itertools import islice
 from typing import Any
 
 from contracts.scheduler import OutputKind, OutputSource
+from executor.domain.expansion import root_of
 from executor.domain.media import medium_of
 from executor.domain.named_files import FilePlace, places_named_by
-from executor.domain.node_text import is_addressable, name_of, shown_file_name
+from executor.domain.node_text import is_addressable, is_given_out, name_of, shown_file_name
 
 STORED_TYPES = frozenset({"output", "temp"})
 GIVEN_TYPE = "input"
+SENT_SOURCE = "websocket"
 FLAGS = frozenset({"animated"})  # describe the files beside them
 TEXT_KEY = "text"  # holds texts by convention, never names of files
 MOST = 10_000  # outputs; a job may have fewer, and is told so by their number
@@ -69,7 +71,9 @@ class Found:
     @property
     def addressable(self) -> bool:
         """Whether its bytes are here or a request reaches them."""
-        return self.content is not None or is_addressable(self.filename, self.subfolder)
+        if self.content is not None:
+            return True
+        return is_addressable(self.filename, self.subfolder) and is_given_out(self.filename)
 
     @property
     def temporary(self) -> bool:
@@ -114,9 +118,11 @@ def harvest(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> list[Found]:
 
 def _owner(made_by: str, meta: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
     """The node of the graph that stands for a node that made something; expanded nodes are not in the graph."""
+    if made_by in graph:
+        return made_by  # its meta names another one where two nodes of the graph share an entry of the node's cache
     known = meta.get(made_by)
     shown = known.get("display_node") if isinstance(known, Mapping) else None
-    return shown if isinstance(shown, str) and shown in graph else made_by
+    return shown if isinstance(shown, str) and shown in graph else root_of(made_by, graph) or made_by
 
 
 def each_file_once(items: Iterable[Found]) -> Iterator[Found]:
@@ -165,6 +171,7 @@ class _Reporter:
     def _files(self, key: str, position: int, item: Any) -> Iterator[Found]:
         for entry in islice(_file_entries(item), MOST):
             kind, content_type = medium_of(entry["filename"])
+            filename, subfolder = _place_of(entry)
             yield Found(
                 node_id=self.node_id,
                 made_by=self.made_by,
@@ -173,8 +180,8 @@ class _Reporter:
                 content_type=content_type,
                 key=key,
                 position=position,
-                filename=entry["filename"],
-                subfolder=entry.get("subfolder", ""),
+                filename=filename,
+                subfolder=subfolder,
                 folder=entry.get("type", "output"),
             )
 
@@ -210,7 +217,7 @@ def _is_value(item: Any) -> bool:
     waiting = [item]
     while waiting:
         one = waiting.pop()
-        if one is None or _is_file(one) or _is_given(one):
+        if one is None or _is_file(one) or _is_given(one) or _is_sent(one):
             continue
         if not isinstance(one, Mapping | list) or not one:
             return True
@@ -230,12 +237,26 @@ def _file_entries(value: Any) -> Iterator[Mapping[str, Any]]:
             waiting.extend((part, depth + 1) for part in reversed(inner))
 
 
+def _place_of(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """File name and folder as ``/view`` takes them: it drops a folder that stands in the file name."""
+    subfolder: str = entry.get("subfolder", "")
+    inner, slash, filename = entry["filename"].rpartition("/")
+    if not slash or not filename or inner[:1] in {"", "/"} or ".." in inner:
+        return entry["filename"], subfolder
+    return filename, f"{subfolder}/{inner}" if subfolder else inner
+
+
 def _is_file(value: Any) -> bool:
     return _names_file(value) and value.get("type", "output") in STORED_TYPES
 
 
 def _is_given(value: Any) -> bool:
     return _names_file(value) and value.get("type") == GIVEN_TYPE
+
+
+def _is_sent(value: Any) -> bool:
+    """Whether a node says so of an image that it sends over its websocket."""
+    return isinstance(value, Mapping) and value.get("source") == SENT_SOURCE
 
 
 def _names_file(value: Any) -> bool:

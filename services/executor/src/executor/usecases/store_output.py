@@ -10,7 +10,7 @@ from contracts.gateway import OutputGrant, StoredOutput
 from contracts.scheduler import Output
 from contracts.wire.errors import Refusal
 from executor.clients.artifacts import Artifacts, PutRefused, StoreAway, TooLarge
-from executor.clients.comfyui import ComfyUI, NoFile
+from executor.clients.comfyui import ComfyUI, NameRefused, NoFile
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.harvest import Found
 from executor.domain.inline_values import inline_value
@@ -27,7 +27,8 @@ NO_FILE = node_fault("node.fault", "The node does not give out a file that it ma
 TOO_LARGE = failed("workflow.output_too_large", "An output is larger than what can be stored.")
 NO_NAME = failed(
     "workflow.output_name_invalid",
-    "A file that the workflow saved has a name that is not UTF-8, so it cannot be fetched. Choose another file name.",
+    "The node does not give out a file that the workflow saved, because of its name: it is not UTF-8, has two dots in "
+    "a row, or leaves the node's folders. Have the workflow save under another name.",
 )
 NO_GRANT = node_fault("node.fault", "The outputs of the job may not be stored.")
 
@@ -103,8 +104,11 @@ class StoreOutput:
     async def _put(self, item: Found, grant: OutputGrant) -> StoredOutput:
         if item.content is not None:
             return await self._send(grant, item, _once(item.content), len(item.content))
-        async with self.node.view(item) as file:
-            return await self._send(grant, item, file.chunks, file.size)
+        try:
+            async with self.node.view(item) as file:
+                return await self._send(grant, item, file.chunks, file.size)
+        except NameRefused as error:
+            raise CannotStore(NO_NAME) from error
 
     async def _send(
         self, grant: OutputGrant, item: Found, chunks: AsyncIterator[bytes], size: int | None

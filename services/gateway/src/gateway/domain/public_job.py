@@ -17,6 +17,7 @@ from contracts.scheduler import (
     OutputKind,
     OutputSource,
     Timings,
+    Waiting,
 )
 
 
@@ -66,7 +67,9 @@ class JobBody(BaseModel):
     """One job. Times are RFC 3339, durations seconds.
 
     Attributes:
+        eta_seconds: until it will have ended, a guess; null where nobody can know.
         held: an operator keeps it waiting.
+        waiting: why it has not started and since when; null unless it is pending.
         warnings: what its owner should know though it completed, such as outputs beyond the day's quota.
         retry_of: the failed job that an operator had run again as this one.
         model: checkpoint that a built-in workflow runs on, also where we chose it; null for any other workflow.
@@ -82,6 +85,12 @@ class JobBody(BaseModel):
                     "progress": 0,
                     "queue_position": 1,
                     "eta_seconds": None,
+                    "waiting": {
+                        "reason": "no_node_online",
+                        "since": "2026-11-23T09:00:00Z",
+                        "message": "No node is online. The job starts when one comes back.",
+                        "detail": {"last_online_at": "2026-11-23T08:12:30Z"},
+                    },
                     "attempt": 0,
                     "created_at": "2026-11-23T09:00:00Z",
                     "started_at": None,
@@ -112,6 +121,7 @@ class JobBody(BaseModel):
     progress: Annotated[float, Field(ge=0, le=100)]
     queue_position: int | None
     eta_seconds: float | None
+    waiting: Waiting | None
     attempt: int
     created_at: datetime
     started_at: datetime | None
@@ -143,6 +153,7 @@ def present(job: Job, public_url: str) -> JobBody:
         progress=job.progress,
         queue_position=job.queue_position,
         eta_seconds=job.eta_seconds,
+        waiting=job.waiting,
         attempt=job.attempt,
         created_at=job.created_at,
         started_at=job.started_at,

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from chassis.ids import new_id
@@ -50,7 +49,8 @@ _DROP_TENANT = (
     Statement("DELETE FROM tenants WHERE id = :tenant_id"),
 )
 _GRAPH = Statement("""
-SELECT g.graph FROM graphs g JOIN jobs j ON j.id = g.job_id WHERE j.id = :job_id AND j.tenant_id = :tenant_id
+SELECT g.graph, g.extra_data FROM graphs g JOIN jobs j ON j.id = g.job_id
+WHERE j.id = :job_id AND j.tenant_id = :tenant_id
 """)
 # The key of a job that was made less than a day ago stays spent: whoever sends it again must not get a second job.
 _PURGE = Statement("""
@@ -132,10 +132,9 @@ async def drop_tenant(connection: Connection, tenant_id: UUID) -> bool:
     return True
 
 
-async def graph(connection: Connection, tenant_id: UUID, job_id: UUID) -> dict[str, Any] | None:
-    """The workflow of a tenant's job."""
-    found: dict[str, Any] | None = await _GRAPH.value(connection, tenant_id=tenant_id, job_id=job_id)
-    return found
+async def graph(connection: Connection, tenant_id: UUID, job_id: UUID) -> Row | None:
+    """The workflow of a tenant's job: the fields of a ``JobGraph``."""
+    return await _GRAPH.first(connection, tenant_id=tenant_id, job_id=job_id)
 
 
 async def purge(connection: Connection, jobs: Sequence[Ended], *, with_inputs: bool) -> None:

@@ -50,7 +50,7 @@ WITH given AS (
         id uuid, tenant_id uuid, priority integer, workflow text, labels jsonb, requirement_id bigint, images integer,
         key text, request_hash text, start_within float, run_within float, model text, seed numeric, graph json,
         inputs uuid[], event jsonb, message_id uuid, subject text, retry_of uuid, endpoint text, overtakes boolean,
-        fail_without_outputs boolean
+        fail_without_outputs boolean, extra_data json
     )) WITH ORDINALITY
 ), unchanged AS (
     SELECT t.id FROM unnest(CAST(:accounts AS uuid[]), CAST(:versions AS xid[])) AS a (id, version)
@@ -76,7 +76,7 @@ WITH given AS (
            endpoint, fail_without_outputs
     FROM accepted
 ), drawn AS (
-    INSERT INTO graphs (job_id, graph, inputs) SELECT id, graph, inputs FROM accepted
+    INSERT INTO graphs (job_id, graph, inputs, extra_data) SELECT id, graph, inputs, extra_data FROM accepted
 ), logged AS (
     INSERT INTO job_events (job_id, seq, event) SELECT id, 1, said FROM accepted
 ), charged AS (
@@ -160,6 +160,7 @@ def _row(accepted: Accepted, at: datetime) -> dict[str, Any]:
         "seed": command.seed,
         "graph": orjson.Fragment(candidate.graph),
         "inputs": command.inputs,
+        "extra_data": command.extra_data,
         "event": orjson.Fragment(_event(command.job_id, tenant_id, at).model_dump_json()),
         "message_id": new_id(),
         "subject": JOB_CHANGED.subject(str(tenant_id), str(command.job_id)),
