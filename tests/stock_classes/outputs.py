@@ -1,5 +1,6 @@
 """What a node keeps of a prompt, read from the node itself, in a form in which it can be compared."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,8 @@ from tests.kit.waiting import until
 from tests.stock_classes.graphs import Workflow
 
 RUN_S = 120
+FLAGS = {"animated"}  # tell something of the files beside them
+NAMES_FILES = {"result"}  # of the previews of 3D
 _ADDRESS = re.compile(rb"0x[0-9a-f]{6,}")
 
 
@@ -39,7 +42,11 @@ Outputs = Counter[Kept]
 
 
 def kept(node_id: str, suffix: str, content: bytes) -> Kept:
-    return Kept(node_id, suffix.lower(), _ADDRESS.sub(b"0x", content) if suffix == ".txt" else content)
+    if suffix == ".txt":
+        content = _ADDRESS.sub(b"0x", content)
+    if suffix == ".json":
+        content = json.dumps(json.loads(content), sort_keys=True).encode()
+    return Kept(node_id, suffix.lower(), content)
 
 
 @dataclass(frozen=True)
@@ -58,14 +65,30 @@ async def run_on_node(client: httpx.AsyncClient, workflow: Workflow) -> Outputs:
     entry = await history_of(client, workflow)
     outputs: Outputs = Counter()
     for node_id, reported in entry["outputs"].items():
-        files = list(files_in(reported))
-        for file in files:
-            answer = await client.get("/view", params=file)
-            answer.raise_for_status()
-            outputs[kept(node_id, PurePosixPath(file["filename"]).suffix, answer.content)] += 1
-        for text in () if files else texts_in(reported):
-            outputs[kept(node_id, ".txt", text.encode())] += 1
+        for key, listed in reported.items():
+            if key not in FLAGS:
+                for item in listed if isinstance(listed, list) else [listed]:
+                    outputs += await outputs_of(client, node_id, key, item)
     return outputs
+
+
+async def outputs_of(client: httpx.AsyncClient, node_id: str, key: str, item: Any) -> Outputs:
+    """What one item of a report stands for: files, a text or another value, or nothing."""
+    files = list(files_in(item))
+    if isinstance(item, str) and item and key in NAMES_FILES:
+        kind, path = ("temp", item.removeprefix("temp/")) if item.startswith("temp/") else ("output", item)
+        folder, _, name = path.rpartition("/")
+        files = [{"filename": name, "subfolder": folder, "type": kind}]
+    found: Outputs = Counter()
+    for file in files:
+        answer = (await client.get("/view", params=file)).raise_for_status()
+        found[kept(node_id, PurePosixPath(file["filename"]).suffix, answer.content)] += 1
+    if not files and item is not None:
+        is_text = isinstance(item, str)
+        found[
+            kept(node_id, ".txt", item.encode()) if is_text else kept(node_id, ".json", json.dumps(item).encode())
+        ] += 1
+    return found
 
 
 async def history_of(client: httpx.AsyncClient, workflow: Workflow) -> dict[str, Any]:
@@ -110,11 +133,3 @@ def files_in(reported: Any) -> Iterator[dict[str, str]]:
     if isinstance(reported, list):
         for one in reported:
             yield from files_in(one)
-
-
-def texts_in(reported: Mapping[str, Any]) -> Iterator[str]:
-    """The texts in what a class reports."""
-    listed = reported.get("text")
-    for text in listed if isinstance(listed, list | tuple) else [listed]:
-        if isinstance(text, str):
-            yield text
