@@ -16,6 +16,7 @@ HISTORY_DELAY_S = (
     0.002,
     0.02,
 )  # between execution_success and the history entry; seen on real servers, unbounded there
+THREAD = "Thread-1 (prompt_worker)"
 
 
 class Worker:
@@ -28,7 +29,7 @@ class Worker:
     def start(self) -> None:
         """Begin to take prompts."""
         self._task = asyncio.create_task(self._run(), name="prompt_worker")
-        self._task.add_done_callback(_report)
+        self._task.add_done_callback(self._report)
 
     async def stop(self) -> None:
         """End at once; a running prompt is lost."""
@@ -77,9 +78,12 @@ class Worker:
         if self._parts.faults.fire("worker_death", when=moment):
             raise WorkerDied
 
-
-def _report(task: asyncio.Task[None]) -> None:
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        print("Exception in thread Thread-1 (prompt_worker):", file=sys.stderr)
-        traceback.print_exception(error)
+    def _report(self, task: asyncio.Task[None]) -> None:
+        """Write how the worker died, as Python writes of a thread: piece by piece."""
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        pieces = ("Exception in thread ", THREAD, ":\n", *traceback.format_exception(error))
+        for piece in pieces:
+            self._parts.log.write(piece)
+        print("".join(pieces), file=sys.stderr)

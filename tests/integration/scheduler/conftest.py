@@ -263,9 +263,14 @@ class Node:
             await self.system.bus.ask(REPORT_CATALOG, self.models, key=self.name)
         return self
 
-    async def beat(self, ref: AttemptRef | None = None, progress: float = 0) -> Beaten:
+    async def beat(self, ref: AttemptRef | None = None, progress: float = 0, **more: Any) -> Beaten:
         beat = Beat(
-            boot_id=self.boot_id, online=True, catalog_digest=self.models.digest, attempt=ref, progress=progress
+            boot_id=self.boot_id,
+            online=True,
+            catalog_digest=self.models.digest,
+            attempt=ref,
+            progress=progress,
+            **more,
         )
         return await self.system.bus.ask(BEAT, beat, key=self.name)
 
@@ -291,6 +296,11 @@ class Node:
 
     async def reserve(self, ref: AttemptRef, images: int) -> ImagesReserved:
         return await self.system.bus.ask(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.name)
+
+    async def becomes(self, *models: str) -> None:
+        """Have other models from now on."""
+        self.models = catalog(*models)
+        await self.join()
 
 
 @dataclass

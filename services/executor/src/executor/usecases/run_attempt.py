@@ -31,6 +31,7 @@ from executor.usecases.stop_prompt import stop_prompt
 from executor.usecases.store_output import CannotStore, StoreOutput
 from executor.usecases.storing import Storing
 from executor.usecases.watch_prompt import WatchPrompt
+from executor.usecases.worker_death import WorkerDeath
 
 OVERSIZED = 4 << 20  # bytes of a history entry that the node is not to keep: it has it in memory
 START_WAIT_S = 1.0  # the end is not told before the start, if the scheduler hears at all
@@ -51,6 +52,7 @@ class RunAttempt:
     store: StoreOutput
     report: ReportAttempt
     standby: Standby
+    death: WorkerDeath
 
     async def __call__(self, record: Record, *, perhaps_there: bool) -> FinishAttempt | None:
         """Run the attempt; its end is in the journal when this returns.
@@ -127,7 +129,7 @@ class RunAttempt:
         def made(outputs: Mapping[str, Any]) -> None:
             storing.ahead(harvest({"outputs": outputs}, record.assignment.graph))
 
-        watch = WatchPrompt(self.node, record, fold, saying.changed, self.settings, made=made)
+        watch = WatchPrompt(self.node, record, fold, saying.changed, self.settings, death=self.death, made=made)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(storing.close)
             seen, wall_s = await self._followed(record, files, watch, saying, grants, perhaps_there=perhaps_there)
@@ -166,7 +168,7 @@ class RunAttempt:
             is_waited_for = seen.outcome is Outcome.FAILED and not watch.is_away
             within_s = self.settings.stop_within_s if is_waited_for else 0.0
             await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
-            return _finish(record, seen, gpu_s=_passed_s(record)), 0.0
+            return _finish(record, seen, gpu_s=_passed_s(record) if seen.begun else 0.0), 0.0
         fresh = record.phase is Phase.ASSIGNED and not perhaps_there
         return seen, time.monotonic() - posted_at if fresh else _passed_s(record)
 

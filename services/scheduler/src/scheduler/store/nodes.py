@@ -3,18 +3,33 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from chassis.statement import Connection, Row, Statement
 from contracts.scheduler import Beat
 
+ORDER_S = 60.0  # an operator's order that no heartbeat took for so long is not carried out any more
+
 _BEAT = Statement("""
-INSERT INTO nodes (name, boot_id, online, seen_at, loaded, catalog_digest)
-VALUES (:name, :boot_id, :online, now(), :loaded, (SELECT digest FROM catalogs WHERE digest = :digest))
+INSERT INTO nodes (name, boot_id, online, seen_at, loaded, catalog_digest, occupied_by, occupied_prompt_id,
+    occupied_since, blocked)
+VALUES (:name, :boot_id, :online, now(), :loaded, (SELECT digest FROM catalogs WHERE digest = :digest), :occupied_by,
+    :occupied_prompt_id, now() - make_interval(secs => CAST(:occupied_s AS float)), :blocked)
 ON CONFLICT (name) DO UPDATE SET boot_id = excluded.boot_id, online = excluded.online, seen_at = excluded.seen_at,
     loaded = excluded.loaded,
     models_noted = nodes.models_noted AND nodes.seen_at > now() - make_interval(secs => :forgotten_s),
-    catalog_digest = coalesce(excluded.catalog_digest, nodes.catalog_digest)
-RETURNING catalog_digest IS NOT DISTINCT FROM CAST(:digest AS text) AND models_noted AS known
+    catalog_digest = coalesce(excluded.catalog_digest, nodes.catalog_digest),
+    occupied_by = excluded.occupied_by, occupied_prompt_id = excluded.occupied_prompt_id,
+    occupied_since = CASE WHEN nodes.occupied_prompt_id = excluded.occupied_prompt_id THEN nodes.occupied_since
+        ELSE excluded.occupied_since END,
+    blocked = excluded.blocked,
+    clear_at = CASE WHEN nodes.clear_at > coalesce(CAST(:cleared AS timestamptz), '-infinity') THEN nodes.clear_at END,
+    refresh_at = CASE WHEN nodes.refresh_at > coalesce(CAST(:refreshed AS timestamptz), '-infinity')
+        THEN nodes.refresh_at END
+RETURNING catalog_digest IS NOT DISTINCT FROM CAST(:digest AS text) AND models_noted AS known,
+    CASE WHEN clear_at > now() - make_interval(secs => :order_s) THEN clear_at END AS clear,
+    CASE WHEN refresh_at > now() - make_interval(secs => :order_s) THEN refresh_at END AS refresh
 """)
 _JOINED = Statement("UPDATE nodes SET models_noted = true WHERE name = :name AND NOT models_noted RETURNING true")
 _FORGET_MODELS = Statement("DELETE FROM models_at_join WHERE node = :name")
@@ -40,7 +55,12 @@ WHERE n.seen_at > now() - make_interval(secs => :forgotten_s) ORDER BY n.name
 _OTHERS = Statement("""
 SELECT DISTINCT catalog_digest FROM nodes
 WHERE name <> :node AND online AND seen_at > now() - make_interval(secs => :online_s) AND cordoned_at IS NULL
-    AND catalog_digest IS NOT NULL
+    AND catalog_digest IS NOT NULL AND NOT blocked
+""")
+_REPLACED = Statement("""
+SELECT DISTINCT r.digest FROM replaced_catalogs r JOIN nodes n ON n.name = r.node
+WHERE r.replaced_at > now() - make_interval(secs => :grace_s)
+    AND n.seen_at > now() - make_interval(secs => :forgotten_s)
 """)
 _ADD_REQUIREMENT = Statement("""
 INSERT INTO requirements (digest, needs) VALUES (:digest, :needs) ON CONFLICT (digest) DO NOTHING
@@ -49,13 +69,40 @@ _REQUIREMENT = Statement("SELECT id FROM requirements WHERE digest = :digest")
 _NEW_REQUIREMENTS = Statement("SELECT id, needs FROM requirements WHERE id <> ALL(CAST(:known AS bigint[]))")
 
 
-async def beat(connection: Connection, name: str, beat: Beat, *, forgotten_s: float) -> bool:
-    """Note a sign of life; whether the node's catalog is known, and the models that it had when it joined.
+class Noted(NamedTuple):
+    """What the database knows of a node that was just heard.
 
-    A node that was not seen for ``forgotten_s`` seconds joins anew.
+    Attributes:
+        known: its catalog, and the models that it had when it joined.
+        clear, refresh: when an operator ordered this of it, where it was not carried out yet.
     """
-    parameters = {"name": name, "boot_id": beat.boot_id, "online": beat.online, "loaded": list(beat.loaded)}
-    return bool(await _BEAT.value(connection, **parameters, digest=beat.catalog_digest, forgotten_s=forgotten_s))
+
+    known: bool
+    clear: datetime | None
+    refresh: datetime | None
+
+
+async def beat(connection: Connection, name: str, beat: Beat, *, forgotten_s: float) -> Noted:
+    """Note a sign of life. A node that was not seen for ``forgotten_s`` seconds joins anew."""
+    occupied = beat.occupied
+    row = await _BEAT.first(
+        connection,
+        name=name,
+        boot_id=beat.boot_id,
+        online=beat.online,
+        loaded=list(beat.loaded),
+        digest=beat.catalog_digest,
+        forgotten_s=forgotten_s,
+        occupied_by=occupied.by.value if occupied else None,
+        occupied_prompt_id=occupied.prompt_id if occupied else None,
+        occupied_s=occupied.seconds if occupied else None,
+        blocked=occupied is not None and occupied.blocked,
+        cleared=beat.cleared,
+        refreshed=beat.refreshed,
+        order_s=ORDER_S,
+    )
+    assert row is not None  # noqa: S101 - an upsert returns its row
+    return Noted(known=row["known"], clear=row["clear"], refresh=row["refresh"])
 
 
 async def keep_catalog(connection: Connection, name: str, digest: str, classes_zlib: str) -> None:
@@ -89,8 +136,14 @@ async def seen(connection: Connection, *, online_s: float, forgotten_s: float) -
 
 
 async def others(connection: Connection, node: str, *, online_s: float) -> list[str]:
-    """Catalogs of the nodes besides this one that are online and may take work."""
+    """Catalogs of the nodes besides this one that are online, not blocked, and may take work."""
     return [row["catalog_digest"] for row in await _OTHERS.all(connection, node=node, online_s=online_s)]
+
+
+async def replaced(connection: Connection, *, grace_s: float, forgotten_s: float) -> list[str]:
+    """Catalogs that nodes had until ``grace_s`` seconds ago at most."""
+    rows = await _REPLACED.all(connection, grace_s=grace_s, forgotten_s=forgotten_s)
+    return [row["digest"] for row in rows]
 
 
 async def requirement(connection: Connection, needs: tuple[str, ...]) -> int:
