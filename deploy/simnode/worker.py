@@ -6,6 +6,7 @@ Anything that fails outside a node ends it for good while HTTP goes on, as Comfy
 import asyncio
 import sys
 import traceback
+from collections.abc import Iterator
 
 from simnode.execution import SUCCESS, Execution, Outcome
 from simnode.failures import EXIT_STATUS, WorkerDied
@@ -79,11 +80,20 @@ class Worker:
             raise WorkerDied
 
     def _report(self, task: asyncio.Task[None]) -> None:
-        """Write how the worker died, as Python writes of a thread: piece by piece."""
+        """Write how the worker died, as Python writes of a thread."""
         error = None if task.cancelled() else task.exception()
         if error is None:
             return
-        pieces = ("Exception in thread ", THREAD, ":\n", *traceback.format_exception(error))
+        pieces = ["Exception in thread ", THREAD, ":\n", *_pieces(error)]
         for piece in pieces:
             self._parts.log.write(piece)
         print("".join(pieces), file=sys.stderr)
+
+
+def _pieces(error: BaseException) -> Iterator[str]:
+    """A traceback in the pieces in which Python 3.11 writes it: every mark below a line by itself."""
+    yield "Traceback (most recent call last):\n"
+    for frame in traceback.extract_tb(error.__traceback__):
+        yield f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n'
+        yield from ("    ", frame.line or "", "\n", "    ", *"^" * len(frame.line or ""), "\n")
+    yield from (type(error).__name__, "\n")

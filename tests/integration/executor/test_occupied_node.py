@@ -9,6 +9,7 @@ from contracts.scheduler import Occupied, OccupiedBy, Outcome
 from tests.integration.executor.graphs import hello, killing, slow
 from tests.integration.executor.processes import Node
 from tests.integration.executor.scripted import Scheduler
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.usefixtures("gateway")
 
@@ -42,6 +43,7 @@ async def test_foreign_prompt_blocks_the_node_until_it_ends(start_executor, sche
         after = await told_occupied(scheduler, blocked=True)
         assert [(one.by, one.prompt_id) for one in (before, after)] == [(OccupiedBy.FOREIGN_PROMPT, prompt_id)] * 2
         assert after.seconds > 0.5
+        await until(lambda: any(entry["event"] == "executor.node.blocked" for entry in logs))
         alerts = [entry for entry in logs if entry["event"] == "executor.node.blocked"]
         assert [(entry["log_level"], entry["prompt_id"]) for entry in alerts] == [("error", prompt_id)]
         given = await scheduler.give(hello())
