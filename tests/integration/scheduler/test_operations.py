@@ -292,8 +292,12 @@ async def test_priority_changes_what_runs_next(world: World, operator: Operator)
 
 async def test_a_failed_job_runs_again_as_one_new_job_under_its_owners_limits(world: World, operator: Operator) -> None:
     tenant, node = world.tenant(images_per_day=4), await world.node()
-    job_id = await world.job(tenant, images=2, priority=7, labels={"a": "b"}, workflow="w", run_within_seconds=9)
+    extra = {"extra_pnginfo": {"workflow": {"id": "é"}}}
+    fields = {"priority": 7, "labels": {"a": "b"}, "workflow": "w", "run_within_seconds": 9, "extra_data": extra}
+    job_id = await world.job(tenant, images=2, **fields)
     given = await node.claim()
+    assert given.extra_data == extra
+    assert (await node.claim()).extra_data == extra, "asked again, it is the same attempt"
     assert await node.finish(given.ref, Outcome.FAILED)
     again = await asyncio.gather(*(operator.job(job_id, JobOrder.REQUEUE) for _ in range(5)))
     assert len({job.job_id for job in again}) == 1
@@ -303,6 +307,7 @@ async def test_a_failed_job_runs_again_as_one_new_job_under_its_owners_limits(wo
     assert (await world.read(tenant, job_id)).state is JobState.FAILED
     second = await node.claim()
     assert (second.ref.job_id, second.graph, second.run_within_s) == (new.job_id, given.graph, 9)
+    assert second.extra_data == extra
     assert await node.finish(second.ref, images=2)
     with pytest.raises(Relayed) as relayed:
         await operator.job(new.job_id, JobOrder.REQUEUE)

@@ -20,7 +20,7 @@ from comfyfleet_client.errors import (
     Unreachable,
     Unreadable,
 )
-from comfyfleet_client.events import End, JobEvent, OutputMade, Progress, Snapshot, Status
+from comfyfleet_client.events import End, JobEvent, OutputMade, Progress, Snapshot, Status, StillWaiting
 from comfyfleet_client.results import (
     Account,
     Job,
@@ -29,11 +29,14 @@ from comfyfleet_client.results import (
     Key,
     Limits,
     Me,
+    MissingOption,
     NewKey,
     Output,
     Tier,
     Timings,
     User,
+    Waiting,
+    WaitingDetail,
 )
 from comfyfleet_client.retry import Retry
 from comfyfleet_client.sync_client import Client
@@ -62,6 +65,7 @@ __all__ = [
     "Limited",
     "Limits",
     "Me",
+    "MissingOption",
     "NewInvite",
     "NewKey",
     "NotFound",
@@ -73,6 +77,7 @@ __all__ = [
     "Snapshot",
     "Status",
     "StillRunning",
+    "StillWaiting",
     "Tier",
     "Timings",
     "Unauthenticated",
@@ -81,4 +86,6 @@ __all__ = [
     "Unreadable",
     "Upload",
     "User",
+    "Waiting",
+    "WaitingDetail",
 ]

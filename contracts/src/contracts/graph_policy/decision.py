@@ -202,7 +202,10 @@ class _Judge:
             return None
         if value == "none" and name == "model_file":
             return None  # the choice of Load3D for no file
-        message = f"{name} takes the id of a file that you have uploaded (POST /api/v1/upload); this is none."
+        message = (
+            f"{name} takes the id of a file that you have uploaded (POST /api/v1/upload), or output:<id> with the id "
+            "of a stored output of yours; this is neither."
+        )
         return _error(self.node_id, name, "file_not_uploaded", message)
 
     def _folder(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:

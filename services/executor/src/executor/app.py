@@ -25,6 +25,7 @@ from executor.usecases.ask_work import AskForWork
 from executor.usecases.at_hand import AtHand
 from executor.usecases.beat import SendBeat
 from executor.usecases.clear_node import ClearNode
+from executor.usecases.locate_files import LocateFiles
 from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PostPrompt
 from executor.usecases.prepare_prompt import PreparePrompt
@@ -112,7 +113,7 @@ def _build(settings: Settings) -> Parts:
         catalog_s=settings.catalog_s,
         answer_max_bytes=settings.answer_max_bytes,
     )
-    artifacts, journal, at_hand = Artifacts(), Journal(settings.journal_path), AtHand()
+    artifacts, journal, at_hand = Artifacts(settings.journal_path.parent), Journal(settings.journal_path), AtHand()
     state = NodeState(node, catalog_every_s=settings.catalog_every_s)
     clear = ClearNode(node, node_name=name, at_hand=at_hand, within_s=settings.stop_within_s)
     clearing = Loop("executor.clear", clear.tick, every_s=CLEAR_EVERY_S)
@@ -139,7 +140,7 @@ def _build(settings: Settings) -> Parts:
     stage = StageInputs(bus=bus, node=node, artifacts=artifacts, node_name=name, unreachable_s=settings.unreachable_s)
     post = PostPrompt(
         node=node,
-        prepare=PreparePrompt(state=state, catalog_s=settings.catalog_s),
+        prepare=PreparePrompt(state=state, journal=journal, catalog_s=settings.catalog_s),
         journal=journal,
         unreachable_s=settings.unreachable_s,
         stop_within_s=settings.stop_within_s,
@@ -153,6 +154,7 @@ def _build(settings: Settings) -> Parts:
     standby = Standby(settings.comfyui_url, name)
     ask = AskForWork(
         standby=standby,
+        state=state,
         node=node,
         bus=bus,
         journal=journal,
@@ -174,6 +176,8 @@ def _build(settings: Settings) -> Parts:
         store=store,
         report=report,
         death=death,
+        state=state,
+        locate=LocateFiles(node=node, unreachable_s=settings.unreachable_s),
     )
     work = Work(node=node, bus=bus, journal=journal, at_hand=at_hand, state=state, ask=ask, run=run, report=report)
     loops = (

@@ -34,7 +34,9 @@ class Settings(DatabaseSettings):
         description="what a node's catalog lost is still accepted for so long, and waits: a model folder may be empty "
         "for a moment",
     )
-    node_forgotten_s: float = Field(default=86_400.0, description="a node unseen for this long no longer counts")
+    node_forgotten_s: float = Field(
+        default=86_400.0, description="a node that was last seen this much earlier than the others no longer counts"
+    )
 
     @property
     def default_model_names(self) -> tuple[str, ...]:

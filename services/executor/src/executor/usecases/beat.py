@@ -46,6 +46,7 @@ class SendBeat:
             attempt=ref,
             progress=self.at_hand.percent,
             loaded=self.state.loaded,
+            foreign_prompts=self.state.foreign_prompts,
             occupied=self.occupancy.state() if self.state.online else None,
             cleared=self.clear.done,
             refreshed=self.state.refreshed,

@@ -37,5 +37,8 @@ def _fault(label: str, accepted: InputSpec | None, value: Any, uploads: frozense
         return Fault("upload_misplaced", f"{label} takes no file; the id of an upload goes where a node takes one.")
     if is_upload or (value == "" and accepted.default == ""):
         return None
-    message = f"{label} takes the id of a file that you have uploaded (POST /api/v1/upload); this is none."
+    message = (
+        f"{label} takes the id of a file that you have uploaded (POST /api/v1/upload), or output:<id> with the id of "
+        "a stored output of yours; this is neither."
+    )
     return Fault("file_not_uploaded", message)

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from time import monotonic
 from uuid import UUID
 
@@ -82,9 +83,10 @@ class JobSubmitter:
     async def _check(self, tenant_id: UUID, limits: Limits, request: Request) -> Candidate:
         """What a node must have to run the job, and the images that it will make."""
         command = _within(request.payload, limits.run_seconds)
-        sizes = dict(zip(map(str, command.inputs), command.input_sizes, strict=False))
+        sizes = {str(one): size for one, size in zip(command.inputs, command.input_sizes, strict=False) if all(size)}
         policy = await self._policies.policy_under(limits)
-        terms = Terms(policy, limits, sizes, self._frames_per_image)
+        types = dict(zip(map(str, command.inputs), command.input_types, strict=False))
+        terms = Terms(policy, limits, sizes, self._frames_per_image, datetime.now(UTC), types)
         catalogs = await self._fleet.catalogs()
         uploads = frozenset(map(str, command.inputs))
         if request.size_bytes <= INLINE_BYTES:
@@ -101,6 +103,7 @@ class JobSubmitter:
             graph=examined.graph,
             requirement_id=await self._fleet.requirement(examined.needs),
             images=examined.images,
+            nodes_online=self._fleet.has_nodes_online,
             request_id=request.request_id,
         )
 

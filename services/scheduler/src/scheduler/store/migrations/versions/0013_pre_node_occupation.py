@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0015"
 
 COLUMNS = (
     sa.Column("occupied_by", sa.Text, comment="contracts.scheduler.OccupiedBy: why it answers and takes no jobs"),
