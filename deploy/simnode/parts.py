@@ -13,6 +13,7 @@ from simnode.history import History
 from simnode.hub import Hub
 from simnode.interrupts import InterruptFlag
 from simnode.ledger import Ledger
+from simnode.node_log import NodeLog
 from simnode.prompt_queue import PromptQueue
 from simnode.settings import Settings
 from simnode.shelf import Shelf
@@ -40,6 +41,7 @@ class Parts:
     shelf: Shelf
     catalog: Catalog
     cache: NodeCache
+    log: NodeLog
     die: Callable[[int], None] = os._exit
     counter: int = 0
     poisoned: bool = False
@@ -64,4 +66,5 @@ class Parts:
             shelf=Shelf(settings, folders, rng),
             catalog=Catalog(settings.without | (frozenset() if settings.is_new else ONLY_NEW), settings.filler_classes),
             cache=NodeCache(),
+            log=NodeLog(),
         )

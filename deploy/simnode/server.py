@@ -4,7 +4,7 @@ from aiohttp import web
 
 from simnode.middleware import counting, same_origin, slowness
 from simnode.parts import Parts
-from simnode.routes import control, facts, jobs, prompt, queue, socket, upload, view
+from simnode.routes import control, facts, internal, jobs, prompt, queue, socket, upload, view
 from simnode.routes.registry import PARTS, add_both
 
 FRONT_PAGE = "<!doctype html><title>{name}</title><p>{name}: a simulated ComfyUI {version}. There is no frontend here."
@@ -19,6 +19,7 @@ def build_app(parts: Parts) -> web.Application:
         add_both(app, group.routes)
     if parts.settings.is_new:
         add_both(app, jobs.routes)
+    app.add_routes(internal.routes)
     app.add_routes(control.routes)
     app.router.add_get("/", _front_page)
     app.router.add_get("/{path:.*}", _nothing)

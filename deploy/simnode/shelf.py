@@ -37,6 +37,10 @@ class Shelf:
         """File names in a model folder; None if there is no such folder."""
         return sorted({file["name"] for file in self.model_files(folder)}) if folder in MODEL_FOLDERS else None
 
+    def set_models(self, folder: str, names: list[str]) -> None:
+        """Have a model folder hold these files from now on."""
+        self._models[folder] = sorted(names)
+
     def model_folders(self, folder: str) -> list[str]:
         """Where the files of a kind of model are: installed ones first, then, for some kinds, in the output folder."""
         places = [self.folders.root / "models" / folder]

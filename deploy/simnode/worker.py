@@ -6,6 +6,7 @@ Anything that fails outside a node ends it for good while HTTP goes on, as Comfy
 import asyncio
 import sys
 import traceback
+from collections.abc import Iterator
 
 from simnode.execution import SUCCESS, Execution, Outcome
 from simnode.failures import EXIT_STATUS, WorkerDied
@@ -16,6 +17,7 @@ HISTORY_DELAY_S = (
     0.002,
     0.02,
 )  # between execution_success and the history entry; seen on real servers, unbounded there
+THREAD = "Thread-1 (prompt_worker)"
 
 
 class Worker:
@@ -28,7 +30,7 @@ class Worker:
     def start(self) -> None:
         """Begin to take prompts."""
         self._task = asyncio.create_task(self._run(), name="prompt_worker")
-        self._task.add_done_callback(_report)
+        self._task.add_done_callback(self._report)
 
     async def stop(self) -> None:
         """End at once; a running prompt is lost."""
@@ -77,9 +79,21 @@ class Worker:
         if self._parts.faults.fire("worker_death", when=moment):
             raise WorkerDied
 
+    def _report(self, task: asyncio.Task[None]) -> None:
+        """Write how the worker died, as Python writes of a thread."""
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        pieces = ["Exception in thread ", THREAD, ":\n", *_pieces(error)]
+        for piece in pieces:
+            self._parts.log.write(piece)
+        print("".join(pieces), file=sys.stderr)
 
-def _report(task: asyncio.Task[None]) -> None:
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        print("Exception in thread Thread-1 (prompt_worker):", file=sys.stderr)
-        traceback.print_exception(error)
+
+def _pieces(error: BaseException) -> Iterator[str]:
+    """A traceback in the pieces in which Python 3.11 writes it: every mark below a line by itself."""
+    yield "Traceback (most recent call last):\n"
+    for frame in traceback.extract_tb(error.__traceback__):
+        yield f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n'
+        yield from ("    ", frame.line or "", "\n", "    ", *"^" * len(frame.line or ""), "\n")
+    yield from (type(error).__name__, "\n")

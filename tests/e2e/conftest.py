@@ -9,6 +9,7 @@ import pytest
 from tests.kit.commands import Commands
 from tests.kit.fleet import Fleet, running_fleet
 
+BLOCKED_AFTER_S = 1
 REAL = os.environ.get("COMFYUI_URL")
 
 simulated_only = pytest.mark.skipif(bool(REAL), reason="needs the simulated nodes' ledger and faults")
@@ -25,6 +26,7 @@ async def fleet() -> AsyncIterator[Fleet]:
         GATEWAY_OPEN_PER_MINUTE="6000",
         SCHEDULER_RETENTION_EVERY_S="1",
         GATEWAY_UPLOADS_SWEEP_S="1",
+        EXECUTOR_BLOCKED_AFTER_S=str(BLOCKED_AFTER_S),
     ) as running:
         yield running
 

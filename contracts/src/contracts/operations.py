@@ -12,13 +12,27 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.auth import Tier
-from contracts.scheduler import Job, JobError, JobState, NodeName
+from contracts.scheduler import Job, JobError, JobState, NodeName, OccupiedBy
 from contracts.wire.errors import Kind, Refusal
 from contracts.wire.model import Command, Fact
 from contracts.wire.topic import Rpc, Traffic
 
 MAX_GRACE_S = 86_400.0
 USAGE_DAYS = 90  # kept, today included
+
+
+class Occupation(Fact):
+    """What keeps a node that answers from taking jobs.
+
+    Attributes:
+        prompt_id: as the node names it; None where it cannot be told.
+        job_id: whose attempt left the prompt, where it is one of ours.
+    """
+
+    by: OccupiedBy
+    prompt_id: str | None
+    job_id: UUID | None = None
+    since: datetime
 
 
 class NodeStanding(Fact):
@@ -29,6 +43,8 @@ class NodeStanding(Fact):
         cordoned_at: since when it is given no new work; None where it is.
         drain_at: when its running attempt is taken from it, or was.
         job_id, tenant_id, attempt, leased_at: of the attempt that it holds.
+        blocked: it has been occupied for longer than its executor's bound, so somebody should look after it.
+        occupied: what keeps it from taking jobs although it answers.
     """
 
     node: str
@@ -40,6 +56,8 @@ class NodeStanding(Fact):
     tenant_id: UUID | None
     attempt: int | None
     leased_at: datetime | None
+    blocked: bool = False
+    occupied: Occupation | None = None
 
 
 class ListNodes(Command):
@@ -59,18 +77,25 @@ class NodeOrder(StrEnum):
     UNCORDON = "uncordon"  # work again
     DRAIN = "drain"  # no new work, and what runs there goes elsewhere after the grace
     FORGET = "forget"  # it is long gone; one that comes back is new
+    CLEAR = "clear"  # prompts of others are removed from its queue, the running one too
+    REFRESH = "refresh"  # its classes and models are read again now
 
 
 class OrderNode(Command):
-    """Order something of a node; ``grace_s`` goes with ``drain``: how long its attempt may still run."""
+    """Order something of a node.
 
-    node: NodeName
+    Attributes:
+        node: None for every node, with ``refresh`` only.
+        grace_s: goes with ``drain``: how long the node's attempt may still run.
+    """
+
+    node: NodeName | None
     order: NodeOrder
     grace_s: Annotated[float, Field(ge=0, le=MAX_GRACE_S)] = 0
 
 
 class NodeOrdered(Fact):
-    """The node as it stands then; None once it is forgotten."""
+    """The node as it stands then; None once it is forgotten, and where the order was for every node."""
 
     node: NodeStanding | None
 
@@ -181,6 +206,7 @@ class NodeCounts(Fact):
     working: int
     cordoned: int
     draining: int
+    blocked: int = 0
 
 
 class Throughput(Fact):

@@ -487,6 +487,29 @@ class Asked(Fact):
     assignment: Assignment | None
 
 
+class OccupiedBy(StrEnum):
+    """What keeps a node that answers from taking jobs."""
+
+    FOREIGN_PROMPT = "foreign_prompt"  # somebody else's prompt is in the node's queue
+    OWN_PROMPT = "own_prompt"  # the prompt of an attempt that has ended does not stop
+    DEAD_WORKER = "dead_worker"  # ComfyUI queues prompts and runs none: only a restart helps
+
+
+class Occupied(Command):
+    """Why a node takes no jobs at the moment.
+
+    Attributes:
+        prompt_id: of the prompt that holds the node, as the node names it; None where it cannot be told.
+        seconds: since the executor first saw this prompt there.
+        blocked: it lasts longer than ``EXECUTOR_BLOCKED_AFTER_S``, so that somebody should look after the node.
+    """
+
+    by: OccupiedBy
+    prompt_id: Name | None = None
+    seconds: Annotated[float, Field(ge=0)]
+    blocked: bool
+
+
 class Beat(Command):
     """A sign of life from an executor, every few seconds.
 
@@ -497,6 +520,8 @@ class Beat(Command):
         progress: percent of that attempt.
         loaded: model files of the node's last prompt, as ``Class.input=file``; none after the node was away.
         foreign_prompts: prompts of somebody else in the node's queue, which keep the executor from asking for work.
+        occupied: why the node takes no jobs, None while it does.
+        cleared, refreshed: the newest order to clear the node and to read its catalog that was carried out.
     """
 
     boot_id: UUID
@@ -506,6 +531,9 @@ class Beat(Command):
     progress: float = 0
     loaded: Annotated[tuple[Message, ...], Field(max_length=100)] = ()
     foreign_prompts: Annotated[int, Field(ge=0)] = 0
+    occupied: Occupied | None = None
+    cleared: AwareDatetime | None = None
+    refreshed: AwareDatetime | None = None
 
 
 class LeaseState(StrEnum):
@@ -518,10 +546,17 @@ class LeaseState(StrEnum):
 
 
 class Beaten(Fact):
-    """The answer to a heartbeat."""
+    """The answer to a heartbeat.
+
+    Attributes:
+        clear: when an operator ordered that prompts of others be removed from the node; None once that was done.
+        refresh: when an operator ordered that the node's catalog be read again; None once that was done.
+    """
 
     lease: LeaseState
     catalog_wanted: bool
+    clear: datetime | None = None
+    refresh: datetime | None = None
 
 
 class ReadClasses(Command):

@@ -48,6 +48,23 @@ async def delete_faults(request: web.Request) -> web.Response:
     return web.json_response(parts.faults.describe())
 
 
+@routes.post("/simnode/log")
+async def post_log(request: web.Request) -> web.Response:
+    """Write texts to the node's log, one entry each."""
+    for text in await request.json():
+        parts_of(request).log.write(text)
+    return web.Response()
+
+
+@routes.post("/simnode/models")
+async def post_models(request: web.Request) -> web.Response:
+    """Have the model folder ``folder`` hold the files ``names``, as if somebody had added and removed some."""
+    body = await request.json()
+    shelf = parts_of(request).shelf
+    shelf.set_models(body["folder"], body["names"])
+    return web.json_response(shelf.models(body["folder"]))
+
+
 def _strike_now(parts: Parts, name: str, params: Document) -> bool:
     """Faults that happen when they are asked for instead of being armed."""
     if name == "ws_drop":

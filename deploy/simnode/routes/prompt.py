@@ -28,6 +28,7 @@ async def post_prompt(request: web.Request) -> web.Response:
     parts = parts_of(request)
     if parts.faults.fire("prompt_500"):
         raise RuntimeError("told to fail")
+    parts.log.write("[INFO] got prompt\n")
     body = await request.json()
     number = _number(parts, body)
     if "prompt" not in body:

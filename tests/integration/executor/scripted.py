@@ -1,7 +1,10 @@
 """The rest of the fleet as one executor sees it, played from a script: scheduler, gateway, artifact store."""
 
 import asyncio
+import base64
 import hashlib
+import json
+import zlib
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -84,6 +87,8 @@ class Scheduler(Scene):
         self.given_at: dict[UUID, float] = {}
         self.finished_at: dict[UUID, float] = {}
         self.lease = LeaseState.KEPT
+        self.clear: datetime | None = None  # what operators order, told to every beat until it is carried out
+        self.refresh: datetime | None = None
         self.mute_finishes = 0
         self.images_at_most = 10_000  # that a job is given when it asks for more
         self.reservations: list[ReserveImages] = []
@@ -138,6 +143,21 @@ class Scheduler(Scene):
         await self.until(lambda: assignment.ref.job_id in self.finished_at, within_s)
         return next(finish for finish in self.finishes if finish.ref == assignment.ref)
 
+    def order_clear(self) -> datetime:
+        """Have the next beats told to clear the node; when that was ordered."""
+        self.clear = datetime.now(UTC)
+        return self.clear
+
+    def order_refresh(self) -> datetime:
+        """Have the next beats told to read the catalog; when that was ordered."""
+        self.refresh = datetime.now(UTC)
+        return self.refresh
+
+    def offers_model(self, name: str) -> bool:
+        """Whether the newest catalog has a checkpoint."""
+        classes = json.loads(zlib.decompress(base64.b64decode(self.catalogs[-1].classes_zlib)))
+        return name in classes["CheckpointLoaderSimple"]["inputs"]["ckpt_name"]["options"]
+
     async def hint_cancel(self, assignment: Assignment) -> None:
         hint = CancelAttempt(job_id=assignment.ref.job_id, attempt=assignment.ref.attempt)
         await self.bus.say(CANCEL_ATTEMPT, hint, tenant=FLEET, key=self.node)
@@ -159,7 +179,12 @@ class Scheduler(Scene):
         await self.note()
         lease = self.lease if beat.attempt else LeaseState.NONE
         known = {catalog.digest for catalog in self.catalogs}
-        return Beaten(lease=lease, catalog_wanted=beat.catalog_digest is not None and beat.catalog_digest not in known)
+        return Beaten(
+            lease=lease,
+            catalog_wanted=beat.catalog_digest is not None and beat.catalog_digest not in known,
+            clear=self.clear if beat.cleared != self.clear else None,
+            refresh=self.refresh if beat.refreshed != self.refresh else None,
+        )
 
     async def _started(self, start: StartAttempt, _: Address) -> AttemptWritten:
         self.starts.append(start)

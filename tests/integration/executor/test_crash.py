@@ -12,6 +12,7 @@ from contracts.scheduler import Outcome
 from executor.clients.artifacts import Artifacts
 from executor.clients.comfyui import ComfyUI
 from executor.domain.attempt import Record
+from executor.domain.occupancy import Occupancy
 from executor.domain.verdict import Verdict
 from executor.store.journal import Journal
 from executor.usecases.ask_work import AskForWork
@@ -25,6 +26,8 @@ from executor.usecases.run_attempt import RunAttempt
 from executor.usecases.stage_inputs import StageInputs
 from executor.usecases.standby import Standby
 from executor.usecases.store_output import StoreOutput
+from executor.usecases.watch_occupancy import WatchOccupancy
+from executor.usecases.worker_death import WorkerDeath
 from tests.integration.executor.graphs import hello, slow
 
 pytestmark = pytest.mark.usefixtures("gateway")
@@ -51,13 +54,15 @@ async def test_a_prompt_left_by_a_crash_is_stopped_before_the_next_job(settings,
     prepare = PreparePrompt(state=state, journal=journal, catalog_s=5)
     post = Defective(node=comfyui, prepare=prepare, journal=journal, unreachable_s=2, stop_within_s=5)
     store = StoreOutput(node=comfyui, artifacts=artifacts, output_max_bytes=1 << 20, unreachable_s=2)
+    death = WorkerDeath(comfyui, look_every_s=1)
+    occupancy = WatchOccupancy(Occupancy(blocked_after_s=60, dead_worker_s=10), death)
     ask = AskForWork(
-        standby=standby, state=state, node=comfyui, bus=bus, journal=journal, node_name=name,
+        standby=standby, state=state, node=comfyui, bus=bus, journal=journal, occupancy=occupancy, node_name=name,
         boot_id=new_id(), wait_s=1, stop_within_s=10,
     )  # fmt: skip
     run = RunAttempt(
         standby=standby, settings=told, node=comfyui, bus=bus, journal=journal,
-        at_hand=at_hand, stage=stage, post=post, store=store, report=report,
+        at_hand=at_hand, stage=stage, post=post, store=store, report=report, death=death,
         state=state, locate=LocateFiles(node=comfyui, unreachable_s=2),
     )  # fmt: skip
     journal.open()

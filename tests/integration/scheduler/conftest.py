@@ -269,7 +269,7 @@ class Node:
         return self
 
     async def beat(
-        self, ref: AttemptRef | None = None, progress: float = 0, *, online: bool = True, foreign_prompts: int = 0
+        self, ref: AttemptRef | None = None, progress: float = 0, *, online: bool = True, **more: Any
     ) -> Beaten:
         beat = Beat(
             boot_id=self.boot_id,
@@ -277,7 +277,7 @@ class Node:
             catalog_digest=self.models.digest,
             attempt=ref,
             progress=progress,
-            foreign_prompts=foreign_prompts,
+            **more,
         )
         return await self.system.bus.ask(BEAT, beat, key=self.name)
 
@@ -303,6 +303,11 @@ class Node:
 
     async def reserve(self, ref: AttemptRef, images: int) -> ImagesReserved:
         return await self.system.bus.ask(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.name)
+
+    async def becomes(self, *models: str) -> None:
+        """Have other models from now on."""
+        self.models = catalog(*models)
+        await self.join()
 
 
 @dataclass

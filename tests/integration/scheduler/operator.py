@@ -39,7 +39,7 @@ ADMIN = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
 class Operator:
     bus: Bus
 
-    async def node(self, node: str, order: NodeOrder, grace_s: float = 0) -> NodeStanding | None:
+    async def node(self, node: str | None, order: NodeOrder, grace_s: float = 0) -> NodeStanding | None:
         command = OrderNode(node=node, order=order, grace_s=grace_s)
         return (await self.bus.ask(ORDER_NODE, command, tenant=ADMIN)).node
 

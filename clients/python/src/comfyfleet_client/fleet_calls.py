@@ -38,8 +38,13 @@ def list_nodes() -> Call[tuple[Node, ...]]:
 
 
 def order_node(node: str, order: str, **query: Any) -> Call[Node]:
-    """Cordon, uncordon or drain a node; each may be said twice."""
+    """Cordon, uncordon, drain, clear or refresh a node; each may be said twice."""
     return Call(Request("POST", f"/admin/nodes/{segment(node)}/{order}", query=given(**query)), reads(Node))
+
+
+def refresh_nodes() -> Call[tuple[Node, ...]]:
+    """Have the classes and models of every node read again."""
+    return Call(Request("POST", "/admin/nodes/refresh"), lambda body: reads(Nodes)(body).nodes)
 
 
 def forget_node(node: str) -> Call[None]:

@@ -9,8 +9,22 @@ from comfyfleet_client.results import Job, JobError
 
 
 @dataclass(frozen=True, slots=True)
+class Occupation:
+    """What keeps a node from taking jobs. ``by``: foreign_prompt, own_prompt or dead_worker."""
+
+    by: str
+    since: datetime
+    seconds: float
+    prompt_id: str | None = None
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
-    """A node, and the attempt that it holds. ``cordoned_at``: since when it gets no new work."""
+    """A node, and the attempt that it holds. ``cordoned_at``: since when it gets no new work.
+
+    ``occupied``: what keeps it from taking jobs; ``blocked``: for so long that somebody should look after it.
+    """
 
     node: str
     online: bool
@@ -21,6 +35,8 @@ class Node:
     tenant_id: str | None = None
     attempt: int | None = None
     leased_at: datetime | None = None
+    blocked: bool = False
+    occupied: Occupation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +105,7 @@ class NodeCounts:
     working: int
     cordoned: int
     draining: int
+    blocked: int = 0
 
 
 @dataclass(frozen=True, slots=True)

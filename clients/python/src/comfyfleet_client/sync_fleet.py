@@ -43,6 +43,18 @@ class Fleet:
         call = calls.order_node(node, "drain", grace_seconds=grace_seconds)
         return self._runner.run(self._caller.ask(call))
 
+    def clear(self, node: str) -> Node:
+        """Remove prompts of others from a node; done within seconds of the answer."""
+        return self._runner.run(self._caller.ask(calls.order_node(node, "clear")))
+
+    def refresh(self, node: str) -> Node:
+        """Have a node's classes and models read again; done within seconds of the answer."""
+        return self._runner.run(self._caller.ask(calls.order_node(node, "refresh")))
+
+    def refresh_all(self) -> tuple[Node, ...]:
+        """The same for every node."""
+        return self._runner.run(self._caller.ask(calls.refresh_nodes()))
+
     def forget(self, node: str) -> None:
         """Forget a node that is gone. Raises Conflict while it is alive."""
         self._runner.run(self._caller.ask(calls.forget_node(node)))

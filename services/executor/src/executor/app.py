@@ -17,12 +17,14 @@ from contracts.permissions import inbox_prefix
 from executor.clients.artifacts import Artifacts
 from executor.clients.comfyui import ComfyUI
 from executor.consumers import on_cancel
+from executor.domain.occupancy import Occupancy
 from executor.loops.work import Work
 from executor.settings import Settings
 from executor.store.journal import Journal, JournalTaken
 from executor.usecases.ask_work import AskForWork
 from executor.usecases.at_hand import AtHand
 from executor.usecases.beat import SendBeat
+from executor.usecases.clear_node import ClearNode
 from executor.usecases.locate_files import LocateFiles
 from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PostPrompt
@@ -32,7 +34,10 @@ from executor.usecases.run_attempt import RunAttempt
 from executor.usecases.stage_inputs import StageInputs
 from executor.usecases.standby import Standby
 from executor.usecases.store_output import StoreOutput
+from executor.usecases.watch_occupancy import WatchOccupancy
+from executor.usecases.worker_death import WorkerDeath
 
+CLEAR_EVERY_S = 60.0  # it is woken when there is something to do
 JOURNAL_PAUSE_S = 0.2  # a predecessor that was told to stop is gone within moments
 
 
@@ -51,8 +56,7 @@ class Parts:
     at_hand: AtHand
     state: NodeState
     beating: Loop
-    probing: Loop
-    working: Loop
+    loops: tuple[Loop, ...]
     standby: Standby
 
 
@@ -70,7 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
             stack.push_async_callback(built.node.close)
             stack.push_async_callback(built.bus.stop)
             stack.push_async_callback(built.standby.close)
-            for loop in (built.beating, built.probing, built.working):
+            for loop in built.loops:
                 stack.push_async_callback(loop.stop)
             starting = asyncio.create_task(_start(built, settings), name="executor.start")
             stack.push_async_callback(asyncio.wait, {starting})
@@ -111,9 +115,27 @@ def _build(settings: Settings) -> Parts:
     )
     artifacts, journal, at_hand = Artifacts(settings.journal_path.parent), Journal(settings.journal_path), AtHand()
     state = NodeState(node, catalog_every_s=settings.catalog_every_s)
-    beat = SendBeat(bus=bus, node_name=name, boot_id=boot_id, at_hand=at_hand, state=state)
+    clear = ClearNode(node, node_name=name, at_hand=at_hand, within_s=settings.stop_within_s)
+    clearing = Loop("executor.clear", clear.tick, every_s=CLEAR_EVERY_S)
+    death = WorkerDeath(node, look_every_s=settings.dead_worker_s / 2)
+    occupancy = WatchOccupancy(
+        Occupancy(blocked_after_s=settings.blocked_after_s, dead_worker_s=settings.dead_worker_s), death
+    )
+    beat = SendBeat(
+        bus=bus,
+        node_name=name,
+        boot_id=boot_id,
+        at_hand=at_hand,
+        state=state,
+        occupancy=occupancy,
+        clear=clear,
+        clear_now=clearing.wake,
+    )
     beating = Loop("executor.beat", beat, every_s=settings.heartbeat_s)
-    state.when_changed(beating.wake)
+    probing = Loop("executor.probe", state.look, every_s=settings.probe_s)
+    for source in (state, occupancy, clear):
+        source.when_changed(beating.wake)
+    state.when_reading_is_due(probing.wake)
     report = ReportAttempt(bus=bus, node_name=name, at_hand=at_hand)
     stage = StageInputs(bus=bus, node=node, artifacts=artifacts, node_name=name, unreachable_s=settings.unreachable_s)
     post = PostPrompt(
@@ -136,6 +158,7 @@ def _build(settings: Settings) -> Parts:
         node=node,
         bus=bus,
         journal=journal,
+        occupancy=occupancy,
         node_name=name,
         boot_id=boot_id,
         wait_s=settings.ask_wait_s,
@@ -152,23 +175,19 @@ def _build(settings: Settings) -> Parts:
         post=post,
         store=store,
         report=report,
+        death=death,
         state=state,
         locate=LocateFiles(node=node, unreachable_s=settings.unreachable_s),
     )
     work = Work(node=node, bus=bus, journal=journal, at_hand=at_hand, state=state, ask=ask, run=run, report=report)
-    probing = Loop("executor.probe", state.look, every_s=settings.probe_s)
-    return Parts(
-        bus,
-        node,
-        artifacts,
-        journal,
-        at_hand,
-        state,
+    loops = (
         beating,
         probing,
+        clearing,
+        Loop("executor.models", state.look_at_models, every_s=settings.models_every_s),
         Loop("executor.work", work.tick, every_s=0),
-        standby,
     )
+    return Parts(bus, node, artifacts, journal, at_hand, state, beating, loops, standby)
 
 
 async def _start(parts: Parts, settings: Settings) -> None:
@@ -184,7 +203,7 @@ async def _start(parts: Parts, settings: Settings) -> None:
     if record is not None:
         parts.at_hand.take(record)
     parts.bus.when_connected(parts.beating.wake)
-    for loop in (parts.beating, parts.probing, parts.working):
+    for loop in parts.loops:
         loop.start()
     # Last, for it waits for NATS: the node is driven meanwhile.
     await parts.bus.start()

@@ -23,6 +23,7 @@ class Settings(ServiceSettings):
     poll_s: float = Field(default=1.0, gt=0)  # how late an end is seen when the node's websocket is silent
     probe_s: float = Field(default=1.0, gt=0)  # how late a node's death or return is seen
     catalog_every_s: float = Field(default=60.0, gt=0)  # reading it makes the node scan its model folders
+    models_every_s: float = Field(default=5.0, gt=0)  # how late a model file that came or went is seen
 
     reply_s: float = Field(default=5.0, gt=0)  # a node that runs a GIL-holding class answers this late (seen: 4.5 s)
     post_s: float = Field(default=30.0, gt=0)  # validating a large graph stats every file that it names
@@ -31,6 +32,8 @@ class Settings(ServiceSettings):
 
     stop_within_s: float = Field(default=30.0, gt=0)  # node code without checkpoints cannot be interrupted
     dead_worker_s: float = Field(default=10.0, gt=0)  # queued while nothing runs: ComfyUI takes work within 1 ms
+    behind_others_s: float = Field(default=30.0, gt=0)  # a job behind somebody else's prompt, before it is taken back
+    blocked_after_s: float = Field(default=600.0, gt=0)  # the same prompt of somebody else, before somebody is alarmed
     stalled_s: float = Field(default=900.0, gt=0)  # loading a large model for the first time took 5 minutes
 
     answer_max_bytes: int = Field(default=64 << 20, gt=0)  # of a node's JSON; a history entry holds its whole workflow

@@ -241,6 +241,7 @@ def create_app(settings: Settings) -> FastAPI:
         class_rules.router(bus=bus),
         invites.router(bus=bus, cursor_key=cursor_key),
         operations.nodes_router(bus=bus, operations=operating, stats=StatsView(bus, Storage(database))),
+        operations.node_orders_router(operations=operating),
         operations.search_router(search=Search(bus, operating, cursor_key=cursor_key), public_url=settings.public_url),
         operations.jobs_router(operations=operating, public_url=settings.public_url),
         usage.router(usage=UsageView(bus, requests), operations=operating),

@@ -63,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
         database,
         online_s=settings.lease_s,
         forgotten_s=settings.node_forgotten_s,
+        catalog_grace_s=settings.catalog_grace_s,
         default_models=settings.default_model_names,
     )
     reader = JobReader(database, fleet)

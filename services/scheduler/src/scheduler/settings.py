@@ -28,6 +28,12 @@ class Settings(DatabaseSettings):
         description="checkpoints for submissions without a model, comma-separated: the first that the fleet has is "
         "taken; without any, those that a node had when it joined",
     )
+    catalog_grace_s: float = Field(
+        default=30.0,
+        ge=0,
+        description="what a node's catalog lost is still accepted for so long, and waits: a model folder may be empty "
+        "for a moment",
+    )
     node_forgotten_s: float = Field(
         default=86_400.0, description="a node that was last seen this much earlier than the others no longer counts"
     )

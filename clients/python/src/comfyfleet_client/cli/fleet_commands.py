@@ -85,6 +85,26 @@ def drain(
 
 
 @app.command()
+def clear(context: typer.Context, node: NodeName, *, json: Json = False) -> None:
+    """Remove prompts of others from a node that they block."""
+    with open_client(context) as client:
+        _show_node(client.fleet.clear(node), json=json)
+
+
+@app.command()
+def refresh(
+    context: typer.Context,
+    node: Annotated[str | None, typer.Argument(metavar="NODE", help="Its name; every node if left out.")] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Read the classes and models of a node, or of all, again."""
+    with open_client(context) as client:
+        found = client.fleet.refresh_all() if node is None else [client.fleet.refresh(node)]
+    _show(found, show_fleet.nodes, json=json)
+
+
+@app.command()
 def forget(context: typer.Context, node: NodeName) -> None:
     """Forget a node that is gone."""
     with open_client(context) as client:

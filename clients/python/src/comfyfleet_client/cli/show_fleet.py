@@ -1,19 +1,24 @@
 """How nodes, everybody's jobs, statistics, usage and the audit log look."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import typer
 
 from comfyfleet_client.cli.show import moment, number, table, waiting_for
-from comfyfleet_client.fleet_results import AuditEntry, DeadLetter, FleetJob, Node, Stats, UsageDay
+from comfyfleet_client.fleet_results import AuditEntry, DeadLetter, FleetJob, Node, Occupation, Stats, UsageDay
 
 
-def nodes(found: Iterable[Node]) -> None:
-    """Nodes, one a row."""
+def nodes(found: Sequence[Node]) -> None:
+    """Nodes, one a row, and what keeps some of them from taking jobs."""
     rows = [
         (node.node, "yes" if node.online else "no", _work(node), node.job_id or "-", moment(node.seen_at))
         for node in found
     ]
     table(("node", "online", "work", "job", "seen"), rows)
+    for node in found:
+        if node.occupied is not None:
+            typer.echo(f"{node.node}: {_occupation(node.node, node.occupied)}")
 
 
 def jobs(found: Iterable[FleetJob]) -> None:
@@ -64,7 +69,8 @@ def stats(found: Stats) -> None:
     counts = found.nodes
     online = f"{counts.online} of {counts.total} online"
     facts = [
-        ("nodes", f"{online}, {counts.working} at work, {counts.cordoned} cordoned, {counts.draining} draining"),
+        ("nodes", f"{online}, {counts.working} at work"),
+        ("", f"{counts.cordoned} cordoned, {counts.draining} draining, {counts.blocked} blocked"),
         ("waited", f"half {_seconds(found.waits.p50_seconds)}, 95 % {_seconds(found.waits.p95_seconds)}"),
         *((f"failed, {code}", str(times)) for code, times in found.failures.items()),
         *((what, f"{kept['count']}, {kept['size_bytes'] / 1e6:.1f} MB") for what, kept in found.storage.items()),
@@ -96,7 +102,25 @@ def dead_letters(found: Iterable[DeadLetter]) -> None:
 def _work(node: Node) -> str:
     if node.drain_at is not None:
         return "draining" if node.job_id else "drained"
-    return "cordoned" if node.cordoned_at else "yes"
+    if node.cordoned_at is not None:
+        return "cordoned"
+    if node.occupied is not None:
+        return "blocked" if node.blocked else "occupied"
+    return "yes"
+
+
+def _occupation(node: str, occupied: Occupation) -> str:
+    """What holds a node, and what to do."""
+    whose = {
+        "foreign_prompt": "somebody else's prompt",
+        "own_prompt": f"the prompt of the ended job {occupied.job_id}",
+    }
+    prompt = f" {occupied.prompt_id}" if occupied.prompt_id else ""
+    since = f"since {moment(occupied.since)}"
+    if occupied.by == "dead_worker":
+        return f"ComfyUI runs nothing any more, {since}, with prompt{prompt}. Restart ComfyUI."
+    held = f"held by {whose.get(occupied.by, occupied.by)}{prompt} {since}."
+    return f"{held} To remove it: comfyfleet admin clear {node}" if occupied.by == "foreign_prompt" else held
 
 
 def _seconds(value: float | None) -> str:

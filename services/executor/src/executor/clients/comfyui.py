@@ -4,6 +4,7 @@ No redirect is followed: a node that sends one would choose what this process as
 """
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,11 +28,14 @@ from executor.clients.comfyui_answers import (
 )
 from executor.domain.harvest import Found
 from executor.domain.named_files import FilePlace, written_ns
+from executor.domain.node_log import prompts_since_death
 from executor.domain.written_models import output_folders, written_models
 
 CONNECT_S = 2.0  # a node is on the same machine or in the same rack
 SMALL_CAP = 1 << 20  # bytes, of answers in which nobody else's data stands
 STAGED_TYPE = "temp"  # uploads go where no class lists files, and where a restart of the node removes them
+LOG_CAP = 8 << 20  # bytes, of 300 entries of a node's log, which somebody's node class may have written
+MOST_FOLDERS = 200  # of models; a stock node has some 20
 CHUNK = 256 << 10  # bytes; of an output on its way to the store
 SLOWEST_BYTES_S = 64 << 10  # below this an output is not coming, it is dripping
 
@@ -190,6 +194,42 @@ class ComfyUI:
         await self._call("POST", "/queue", {"delete": [prompt_id]}, within_s=self._reply_s, cap=SMALL_CAP)
         await self._call("POST", "/interrupt", {"prompt_id": prompt_id}, within_s=self._reply_s, cap=SMALL_CAP)
 
+    async def remove(self, raw_id: str) -> None:
+        """Remove somebody else's prompt, waiting or running, by its id as the queue tells it.
+
+        May be lost: to be repeated until the prompt is gone.
+        """
+        await self._call("POST", "/queue", {"delete": [raw_id]}, within_s=self._reply_s, cap=SMALL_CAP)
+        await self._call("POST", "/interrupt", {"prompt_id": raw_id}, within_s=self._reply_s, cap=SMALL_CAP)
+
+    async def remove_all(self) -> None:
+        """Remove every prompt that waits, and interrupt the one that runs. To be repeated like ``remove``."""
+        await self._call("POST", "/queue", {"clear": True}, within_s=self._reply_s, cap=SMALL_CAP)
+        await self._call("POST", "/interrupt", {}, within_s=self._reply_s, cap=SMALL_CAP)
+
+    async def prompts_since_death(self) -> int | None:
+        """How many prompts were posted since the node's worker thread died; None where its log tells of no death.
+
+        A node may not show its log, as behind a proxy.
+        """
+        status, text = await self._call("GET", "/internal/logs/raw", within_s=self._reply_s, cap=LOG_CAP)
+        return prompts_since_death(await decode(text)) if status == 200 else None
+
+    async def models_digest(self) -> str | None:
+        """A digest of the names of all model files that the node lists; None where it does not list them.
+
+        Cheap: a node looks at the times of its model folders, and reads only those that changed.
+        """
+        async with self._in_time():
+            folders = await self._get_if_there("/models")
+            names = [one for one in folders if isinstance(one, str)] if isinstance(folders, list) else []
+            digest = hashlib.sha256()
+            for name in names[:MOST_FOLDERS]:
+                path = f"/models/{quote(name, safe='')}"
+                status, text = await self._call("GET", path, within_s=self._reply_s)
+                digest.update(f"{name} {status} {len(text)} ".encode(errors="replace") + text)
+        return digest.hexdigest() if names else None
+
     async def has_input(self, folder: str, name: str, size: int) -> bool:
         """Whether an input file is there in full, as far as its size tells."""
         query = {"filename": name, "subfolder": folder, "type": STAGED_TYPE}
@@ -272,6 +312,15 @@ class ComfyUI:
             )
         finally:
             response.close()
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Requests that together may take no longer than a plain answer."""
+        try:
+            async with asyncio.timeout(self._reply_s):
+                yield
+        except TimeoutError as error:
+            raise NodeAway("the node takes too long to list its models") from error
 
     async def _get(self, path: str, *, within_s: float | None = None) -> tuple[dict[str, Any], int]:
         """An answer, and its size in bytes."""

@@ -10,6 +10,7 @@ from uuid import UUID
 import aiohttp
 
 MAX_VALUES = 8_000_000  # of one answer: brackets and commas; each becomes up to 100 bytes of memory
+MAX_RAW_ID = 256  # characters of a prompt's id; ComfyUI gives UUIDs, 0.3.64 takes any text
 BESIDE_BYTES = 256 << 10  # a longer answer is decoded in a thread: 64 MB take half a second
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
@@ -53,11 +54,16 @@ class HistoryEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A prompt in a node's queue. Both ids are "" where they are none that this project gives."""
+    """A prompt in a node's queue. ``prompt_id`` and ``client_id`` are "" where they are none that this project gives.
+
+    Attributes:
+        raw_id: the prompt's id as the node has it, whoever gave it; "" where it is no text or a very long one.
+    """
 
     prompt_id: str
     client_id: str
     running: bool
+    raw_id: str = ""
 
 
 async def read_bounded(response: aiohttp.ClientResponse, cap: int) -> bytes:
@@ -116,7 +122,8 @@ def read_queued(item: Any, *, running: bool) -> Queued:
     extra = parts[3] if isinstance(parts[3], dict) else {}
     client_id = extra.get("client_id")
     ours = isinstance(client_id, str) and _CLIENT_ID.fullmatch(client_id) is not None
-    return Queued(parts[1] if _is_prompt_id(parts[1]) else "", str(client_id) if ours else "", running)
+    raw_id = parts[1] if isinstance(parts[1], str) and len(parts[1]) <= MAX_RAW_ID else ""
+    return Queued(raw_id if _is_prompt_id(raw_id) else "", str(client_id) if ours else "", running, raw_id)
 
 
 def _is_prompt_id(value: Any) -> bool:

@@ -35,11 +35,13 @@ class Verdict:
     Attributes:
         error: unless it succeeded or was cancelled.
         node_died: the node stopped answering or running jobs while it had this one.
+        begun: the node may have run some of it.
     """
 
     outcome: Outcome
     error: JobError | None = None
     node_died: bool = False
+    begun: bool = True
 
 
 SUCCEEDED = Verdict(Outcome.SUCCEEDED)
@@ -63,6 +65,11 @@ def failed(code: str, message: str, node_id: str | None = None, node_class: str 
 
 LOST = node_death("node.lost", "The node restarted or went away while it ran the job.")
 NODE_AWAY = node_fault("node.lost", "The node went away before it took the job.")
+NODE_BUSY = Verdict(
+    Outcome.NODE_FAULT,
+    JobError(code="node.fault", message="Somebody else used the node, so it did not begin with the job."),
+    begun=False,
+)
 OVERTIME = failed("job.run_time_exceeded", "The job ran longer than it may.")
 ANSWER_TOO_LARGE = failed(
     "workflow.answer_too_large",

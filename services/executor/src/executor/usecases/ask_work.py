@@ -2,23 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from chassis.bus import Bus
 from chassis.logs import log
-from contracts.scheduler import ASK_WORK, AskWork
+from contracts.scheduler import ASK_WORK, AskWork, OccupiedBy
 from contracts.wire.errors import Refusal
 from executor.clients.comfyui import ComfyUI
-from executor.clients.comfyui_answers import NodeAway, UnusableAnswer
+from executor.clients.comfyui_answers import NodeAway, Queued, UnusableAnswer
 from executor.domain.attempt import Phase, Record
+from executor.domain.occupancy import Holder
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_unserved
 from executor.usecases.node_state import NodeState
 from executor.usecases.patience import Pauses
 from executor.usecases.standby import Standby, mark_of
 from executor.usecases.stop_prompt import stop_prompt
+from executor.usecases.watch_occupancy import WatchOccupancy
 
 MOST_ORPHANS = 20  # that are stopped at a time
 PAUSE_S = 0.2  # after nobody answered, or the node did not
@@ -49,10 +51,10 @@ class AskForWork:
     boot_id: UUID
     standby: Standby
     state: NodeState
+    occupancy: WatchOccupancy
     wait_s: float
     stop_within_s: float
     _first: bool = field(default=True, init=False)
-    _stuck: bool = field(default=False, init=False)
     _foreign: Pauses | None = field(default=None, init=False)
 
     async def __call__(self) -> Taken | None:
@@ -66,6 +68,7 @@ class AskForWork:
             queue = await self.node.queue() if await self._cleared() else None
         except UnusableAnswer as unusable:  # somebody else's prompts are huge, or the node is in a bad way
             log.warning("executor.queue.unusable", why=str(unusable))
+            await self.occupancy.see(Holder(OccupiedBy.FOREIGN_PROMPT, None, runs=True))
             await self._let_pass(1)
             return None
         except NodeAway as away:
@@ -81,10 +84,13 @@ class AskForWork:
             if item.prompt_id and item.client_id.startswith(mark_of(self.node_name))
         }
         if len(orphans) < len(queue):
-            await self._let_pass(len(queue) - len(orphans))
+            foreign = [item for item in queue if item.prompt_id not in orphans]
+            await self.occupancy.see(_holder(foreign, queue), waiting=_waiting(queue))
+            await self._let_pass(len(foreign))
             return None
         self._foreign = None
         self.state.note_foreign_prompts(0)
+        self.occupancy.end()
         return await self._asked(orphans)
 
     async def _let_pass(self, foreign: int) -> None:
@@ -103,18 +109,14 @@ class AskForWork:
         """
         deadline = time.monotonic() + self.stop_within_s
         for prompt_id in self.journal.left():
-            waits = is_unserved(prompt_id, await self.node.queue())  # its history, perhaps huge, is not read
+            queue = await self.node.queue()  # its history, perhaps huge, is not read
+            waits = is_unserved(prompt_id, queue)
             within_s = deadline - time.monotonic()
             if waits or not await stop_prompt(self.node, self.journal, prompt_id, within_s=within_s):
-                self._note_stuck(prompt_id)
+                holder = Holder(OccupiedBy.OWN_PROMPT, prompt_id, runs=not waits)
+                await self.occupancy.see(holder, waiting=_waiting(queue))
                 return False
-        self._stuck = False
         return True
-
-    def _note_stuck(self, prompt_id: str) -> None:
-        if not self._stuck:
-            log.error("executor.node.stuck", prompt_id=prompt_id)
-        self._stuck = True
 
     async def _stop(self, prompt_ids: Iterable[str]) -> None:
         """End prompts, within ``stop_within_s`` all together."""
@@ -145,3 +147,14 @@ class AskForWork:
         # Only what was assigned to an earlier process can be on the node already.
         taken, self._first = Taken(record, perhaps_there=self._first or bool(orphans)), False
         return taken
+
+
+def _holder(foreign: Sequence[Queued], queue: Sequence[Queued]) -> Holder:
+    """What holds a node: the prompt that runs, else one that waits. A node lists those in no order."""
+    first = min(foreign, key=lambda item: (not item.running, item.raw_id))
+    return Holder(OccupiedBy.FOREIGN_PROMPT, first.raw_id or None, runs=any(item.running for item in queue))
+
+
+def _waiting(queue: Sequence[Queued]) -> int:
+    """How many prompts of a queue do not run."""
+    return sum(not item.running for item in queue)

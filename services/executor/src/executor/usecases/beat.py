@@ -1,5 +1,6 @@
 """A sign of life, and what the scheduler says to it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -9,21 +10,30 @@ from contracts.scheduler import BEAT, REPORT_CATALOG, Beat, LeaseState, ReportCa
 from contracts.wire.errors import Refusal
 from executor.domain.attempt import Stop
 from executor.usecases.at_hand import AtHand
+from executor.usecases.clear_node import ClearNode
 from executor.usecases.node_state import NodeState
 from executor.usecases.patience import passes
+from executor.usecases.watch_occupancy import WatchOccupancy
 
 STOPS = {LeaseState.LOST: Stop.LOST, LeaseState.CANCELLED: Stop.CANCELLED}
 
 
 @dataclass(slots=True, kw_only=True)
 class SendBeat:
-    """Says that this executor lives, which renews the lease of the attempt at hand."""
+    """Says that this executor lives, which renews the lease of the attempt at hand; hears what operators order.
+
+    Attributes:
+        clear_now: called when there is an order to clear the node.
+    """
 
     bus: Bus
     node_name: str
     boot_id: UUID
     at_hand: AtHand
     state: NodeState
+    occupancy: WatchOccupancy
+    clear: ClearNode
+    clear_now: Callable[[], None]
     _refused: str = field(default="", init=False)  # digest of a catalog that the scheduler does not take
 
     async def __call__(self) -> None:
@@ -37,11 +47,18 @@ class SendBeat:
             progress=self.at_hand.percent,
             loaded=self.state.loaded,
             foreign_prompts=self.state.foreign_prompts,
+            occupied=self.occupancy.state() if self.state.online else None,
+            cleared=self.clear.done,
+            refreshed=self.state.refreshed,
         )
         try:
             answer = await self.bus.ask(BEAT, beat, key=self.node_name)
             if ref is not None and answer.lease in STOPS:
                 self.at_hand.order(STOPS[answer.lease], ref)
+            if answer.refresh is not None:
+                self.state.order_refresh(answer.refresh)
+            if answer.clear is not None and self.clear.order(answer.clear):
+                self.clear_now()
             if answer.catalog_wanted and catalog is not None:
                 await self._report(catalog)
             self.state.reported = catalog is not None and catalog.digest != self._refused

@@ -24,10 +24,11 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Where a prompt is, and its history entry if it ended."""
+    """Where a prompt is, its history entry if it ended, and how many prompts of the node's queue do not run."""
 
     place: Place
     entry: HistoryEntry | None = None
+    waiting: int = 0
 
 
 async def find_prompt(node: ComfyUI, prompt_id: str) -> Sighting:
@@ -41,7 +42,7 @@ async def find_prompt(node: ComfyUI, prompt_id: str) -> Sighting:
     for item in queue or ():
         if item.prompt_id == prompt_id:
             if item.running:
-                return Sighting(Place.RUNNING)
+                return Sighting(Place.RUNNING, waiting=sum(not other.running for other in queue or ()))
             return Sighting(Place.WAITING if any(other.running for other in queue or ()) else Place.NEXT)
     entry = await _entry(node, prompt_id, answers=queue is not None)
     if entry is not None:

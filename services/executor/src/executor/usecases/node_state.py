@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from chassis.logs import log
@@ -16,10 +17,16 @@ MISSES = 2  # slow answers are no death; a refused connection is
 
 
 class NodeState:
-    """Probes the node and reads its catalog at start, after every absence, and from time to time.
+    """Probes the node and reads its catalog.
+
+    That is at start, after every absence, when model files came or went, when an operator orders it, and from time to
+    time.
 
     Args:
         catalog_every_s: between two readings of the catalog.
+
+    Attributes:
+        refreshed: when the newest order to read the catalog was given that was carried out.
     """
 
     def __init__(self, node: ComfyUI, *, catalog_every_s: float) -> None:
@@ -27,6 +34,10 @@ class NodeState:
         self._changed: Callable[[], None] = lambda: None
         self._misses = 0
         self._read_next = 0.0
+        self._read_now: Callable[[], None] = lambda: None
+        self._models: str | None = None
+        self._refresh: datetime | None = None
+        self.refreshed: datetime | None = None
         self.classes: NodeClasses | None = None  # None while the catalog was never read
         self.online = False
         self.came = asyncio.Event()
@@ -38,6 +49,37 @@ class NodeState:
     def when_changed(self, callback: Callable[[], None]) -> None:
         """Call back when the node came, went, or can run something else."""
         self._changed = callback
+
+    def when_reading_is_due(self, callback: Callable[[], None]) -> None:
+        """Call back when the catalog is to be read now."""
+        self._read_now = callback
+
+    def order_refresh(self, ordered_at: datetime) -> None:
+        """Take an operator's order to read the catalog."""
+        if self._refresh is None or ordered_at > self._refresh:
+            self._refresh = ordered_at
+            self._expect_change()
+
+    async def look_at_models(self) -> None:
+        """See whether model files came or went, which costs the node little, and have the catalog read if so."""
+        if not self.online:
+            return
+        digest = await self._models_digest()
+        if digest is not None and self._models not in {None, digest}:
+            log.info("executor.models.changed")
+            self._expect_change()
+        self._models = digest or self._models
+
+    async def _models_digest(self) -> str | None:
+        try:
+            return await self._node.models_digest()
+        except NodeAway as away:
+            log.info("executor.models.unread", why=str(away))
+            return None
+
+    def _expect_change(self) -> None:
+        self._read_next = 0.0
+        self._read_now()
 
     def note_foreign_prompts(self, count: int) -> None:
         """Note how many prompts of somebody else are in the node's queue. The first and the last are told at once."""
@@ -62,6 +104,9 @@ class NodeState:
 
     async def _read(self) -> None:
         """Read the catalog. One that cannot be read leaves the one before: the node is there all the same."""
+        ordered, self._read_next = self._refresh, time.monotonic() + self._catalog_every_s
+        if self._models is None:  # before the catalog, so that what changes meanwhile is seen
+            self._models = await self._models_digest()
         try:
             described = await self._node.object_info()
             written = await self._node.written_models()
@@ -69,14 +114,17 @@ class NodeState:
             log.error("executor.catalog.unusable", why=str(unusable))
             self._read_next = time.monotonic() + min(AGAIN_S, self._catalog_every_s)
             return
+        except NodeAway:
+            self._read_next = 0.0
+            raise
         # Tens of milliseconds of work for hundreds of classes: the event loop has a websocket to drain meanwhile.
         self.classes, catalog = await asyncio.to_thread(_read_and_report, described, written)
-        self._read_next = time.monotonic() + self._catalog_every_s
+        is_news, self.refreshed = ordered != self.refreshed, ordered
         if self.catalog is None or self.catalog.digest != catalog.digest:
-            self.catalog, self.reported = catalog, False
+            self.catalog, self.reported, is_news = catalog, False, True
             log.info("executor.catalog.read", classes=len(described), digest=catalog.digest)
-            if self.online:
-                self._changed()
+        if is_news and self.online:
+            self._changed()
 
     def _turn(self, *, online: bool, why: str = "") -> None:
         if online == self.online:
@@ -86,7 +134,7 @@ class NodeState:
             self.came.set()
         else:
             self.came.clear()
-            self.loaded, self.foreign_prompts = (), 0
+            self.loaded, self.foreign_prompts, self._models = (), 0, None
         if online:
             log.info("executor.node.online")
         else:

@@ -50,6 +50,7 @@ from executor.usecases.stop_prompt import stop_prompt
 from executor.usecases.store_output import CannotStore, StoreOutput
 from executor.usecases.storing import Storing
 from executor.usecases.watch_prompt import WatchPrompt
+from executor.usecases.worker_death import WorkerDeath
 
 OVERSIZED = 4 << 20  # bytes of a history entry that the node is not to keep: it has it in memory
 START_WAIT_S = 1.0  # the end is not told before the start, if the scheduler hears at all
@@ -72,6 +73,7 @@ class RunAttempt:
     standby: Standby
     state: NodeState
     locate: LocateFiles
+    death: WorkerDeath
 
     async def __call__(self, record: Record, *, perhaps_there: bool) -> FinishAttempt | None:
         """Run the attempt; its end is in the journal when this returns.
@@ -151,7 +153,7 @@ class RunAttempt:
             with suppress(TooDeep):  # the history entry will tell
                 storing.ahead(collection.made_so_far(outputs))
 
-        watch = WatchPrompt(self.node, record, fold, saying.changed, self.settings, made=made)
+        watch = WatchPrompt(self.node, record, fold, saying.changed, self.settings, death=self.death, made=made)
         images = ReceiveImages(
             SentImages(record.assignment.graph, record.prompt_id),
             received=lambda image: storing.ahead([collection.sent(image)]),
@@ -201,7 +203,7 @@ class RunAttempt:
             is_waited_for = seen.outcome is Outcome.FAILED and not watch.is_away
             within_s = self.settings.stop_within_s if is_waited_for else 0.0
             await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
-            return _finish(record, seen, gpu_s=_passed_s(record)), 0.0
+            return _finish(record, seen, gpu_s=_passed_s(record) if seen.begun else 0.0), 0.0
         fresh = record.phase is Phase.ASSIGNED and not perhaps_there
         return seen, time.monotonic() - posted_at if fresh else _passed_s(record)
 

@@ -11,9 +11,18 @@ from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import HistoryEntry, NodeAway, UnusableAnswer
 from executor.domain.attempt import Record
 from executor.domain.progress import ProgressFold
-from executor.domain.verdict import ANSWER_TOO_LARGE, ANSWER_UNREADABLE, LOST, OVERTIME, Verdict, node_death
+from executor.domain.verdict import (
+    ANSWER_TOO_LARGE,
+    ANSWER_UNREADABLE,
+    LOST,
+    NODE_BUSY,
+    OVERTIME,
+    Verdict,
+    node_death,
+)
 from executor.settings import Settings
-from executor.usecases.find_prompt import Place, find_prompt
+from executor.usecases.find_prompt import Place, Sighting, find_prompt
+from executor.usecases.worker_death import WorkerDeath
 
 RACE_S = 2.0  # the end is told before it is written into the history, by milliseconds on an idle machine
 RACE_PAUSE_S = 0.005
@@ -29,6 +38,7 @@ class WatchPrompt:
 
     Args:
         changed: set whenever the progress changed.
+        death: what the node's log tells of its worker.
         made: told what a node of the graph made, as its history entry will name it: ``{node id: outputs}``.
     """
 
@@ -40,15 +50,17 @@ class WatchPrompt:
         changed: asyncio.Event,
         limits: Settings,
         *,
+        death: WorkerDeath,
         made: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self._node, self._record, self._fold, self._changed, self._limits = node, record, fold, changed, limits
-        self._made = made
+        self._made, self._death = made, death
         self._look, self._hinted, self._whole = asyncio.Event(), False, True
         self._moved_at = time.monotonic()
         self._absent, self._away_s, self._unreadable = 0, 0.0, 0
         self._unserved_since: float | None = None
         self._unseen_since: float | None = None
+        self._behind_since: float | None = None
 
     @property
     def is_away(self) -> bool:
@@ -143,7 +155,14 @@ class WatchPrompt:
         self._absent = self._absent + 1 if seen.place is Place.NOWHERE else 0
         if self._absent >= ABSENT:
             return LOST
-        return self._dead(seen.place) or self._hidden(seen.place) or self._stalled() or self._overtime()
+        return (
+            self._dead(seen.place)
+            or self._behind(seen.place)
+            or self._hidden(seen.place)
+            or await self._died(seen)
+            or self._stalled()
+            or self._overtime()
+        )
 
     def _dead(self, place: Place) -> Verdict | None:
         """A node whose worker thread died answers, queues, and runs nothing for ever."""
@@ -153,6 +172,21 @@ class WatchPrompt:
         now = time.monotonic()
         self._unserved_since = self._unserved_since or now
         return DEAD if now - self._unserved_since > self._limits.dead_worker_s else None
+
+    async def _died(self, seen: Sighting) -> Verdict | None:
+        """A worker thread that died under this prompt leaves it running for ever; the node's log tells of it."""
+        if seen.place is not Place.RUNNING or time.monotonic() - self._moved_at <= self._limits.dead_worker_s:
+            return None
+        return DEAD if await self._death.is_told(waiting=seen.waiting) else None
+
+    def _behind(self, place: Place) -> Verdict | None:
+        """Somebody posted to the node before this prompt. It runs sooner elsewhere, perhaps, and it has not begun."""
+        if place is not Place.WAITING:
+            self._behind_since = None
+            return None
+        now = time.monotonic()
+        self._behind_since = self._behind_since or now
+        return NODE_BUSY if now - self._behind_since > self._limits.behind_others_s else None
 
     def _hidden(self, place: Place) -> Verdict | None:
         """A queue in which nothing can be seen may be without this prompt."""

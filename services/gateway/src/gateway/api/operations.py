@@ -63,6 +63,18 @@ def nodes_router(*, bus: Bus, operations: Operations, stats: StatsView) -> APIRo
         found = (await bus.ask(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
         return NodesBody(nodes=[present_node(node) for node in found])
 
+    @routes.post("/nodes/refresh", summary="Read every node's classes and models again", responses=problems())
+    async def refresh_all(who: Admin, request: Request) -> NodesBody:
+        """Each node's executor does so within seconds."""
+        return NodesBody(nodes=[present_node(one) for one in await operations.refresh_nodes(acting(who, request))])
+
+    return routes
+
+
+def node_orders_router(*, operations: Operations) -> APIRouter:
+    """The routes of what is ordered of one node."""
+    routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
+
     async def order(who: Acting, node: str, wanted: NodeOrder, grace_s: float = 0) -> NodeBody:
         stands = await operations.order_node(who, node, wanted, grace_s=grace_s)
         assert stands is not None  # noqa: S101 - only one that was forgotten is none
@@ -82,6 +94,20 @@ def nodes_router(*, bus: Bus, operations: Operations, stats: StatsView) -> APIRo
     async def drain(who: Admin, node: str, request: Request, grace_seconds: Grace = 0) -> NodeBody:
         """It gets no new work, and after the grace its job waits for another node, at no cost to its owner."""
         return await order(acting(who, request), node, NodeOrder.DRAIN, grace_seconds)
+
+    @routes.post("/nodes/{node}/clear", summary="Remove prompts of others from a node", responses=problems(404))
+    async def clear(who: Admin, node: str, request: Request) -> NodeBody:
+        """For a node that somebody else's prompt holds, as ``occupied`` tells. Jobs of this service are not touched.
+
+        The node's executor does so within seconds; the answer is the node as it stands before. Where ``occupied.by`` is
+        ``dead_worker``, ComfyUI has to be restarted.
+        """
+        return await order(acting(who, request), node, NodeOrder.CLEAR)
+
+    @routes.post("/nodes/{node}/refresh", summary="Read a node's classes and models again", responses=problems(404))
+    async def refresh(who: Admin, node: str, request: Request) -> NodeBody:
+        """Its executor does so within seconds. Model files that come or go are seen without this, too."""
+        return await order(acting(who, request), node, NodeOrder.REFRESH)
 
     @routes.delete("/nodes/{node}", status_code=204, summary="Forget a node that is gone", responses=problems(404, 409))
     async def forget(who: Admin, node: str, request: Request) -> Response:

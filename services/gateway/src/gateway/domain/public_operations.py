@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from contracts.audit import AuditEntry
 from contracts.auth import Tier
 from contracts.operations import DeadLetter, JobInspected, NodeCounts, NodeStanding, Stats
-from contracts.scheduler import Job, JobError, JobState
+from contracts.scheduler import Job, JobError, JobState, OccupiedBy
 from gateway.domain.public_job import JobBody, present
 
 _AT = "2026-11-23T09:00:00Z"
@@ -17,7 +17,7 @@ _JOB = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
 _USER = "0199f2b0-1111-7a51-9d24-5a1be0c0ffee"
 _NODE = {
     "node": "gpu-7", "online": True, "seen_at": _AT, "cordoned_at": _AT, "drain_at": None, "job_id": _JOB,
-    "tenant_id": _USER, "attempt": 1, "leased_at": _AT,
+    "tenant_id": _USER, "attempt": 1, "leased_at": _AT, "blocked": False, "occupied": None,
 }  # fmt: skip
 
 
@@ -25,10 +25,26 @@ def _shown(**example: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
+class OccupationBody(BaseModel):
+    """What keeps a node that answers from taking jobs.
+
+    ``by``: ``foreign_prompt``, somebody else's; ``own_prompt``, one of an attempt that has ended (``job_id``) and does
+    not stop; ``dead_worker``, ComfyUI runs nothing any more and has to be restarted. ``prompt_id``: as the node names
+    it. ``seconds``: since when it was first seen there.
+    """
+
+    by: OccupiedBy
+    prompt_id: str | None
+    job_id: UUID | None
+    since: datetime
+    seconds: float
+
+
 class NodeBody(BaseModel):
     """A node, and the attempt that it holds.
 
     ``cordoned_at``: since when it gets no new work; null where it does. ``drain_at``: when it loses its attempt.
+    ``occupied``: what keeps it from taking jobs; ``blocked``: it lasts so long that somebody should look after it.
     """
 
     model_config = _shown(**_NODE)
@@ -42,6 +58,8 @@ class NodeBody(BaseModel):
     tenant_id: UUID | None
     attempt: int | None
     leased_at: datetime | None
+    blocked: bool
+    occupied: OccupationBody | None
 
 
 class NodesBody(BaseModel):
@@ -167,7 +185,7 @@ class StatsBody(BaseModel):
     model_config = _shown(
         at=_AT,
         queue=[{"tier": "free", "waiting": 3, "held": 0, "running": 1, "oldest_wait_seconds": 12.5}],
-        nodes={"total": 2, "online": 2, "working": 1, "cordoned": 0, "draining": 0},
+        nodes={"total": 2, "online": 2, "working": 1, "cordoned": 0, "draining": 0, "blocked": 0},
         throughput=[{"minutes": 5, "jobs": 30, "images": 60, "jobs_per_minute": 6.0, "images_per_minute": 12.0}],
         waits={"p50_seconds": 0.8, "p95_seconds": 4.2},
         failures={"node.lost": 1},
@@ -217,7 +235,11 @@ class AuditBody(BaseModel):
 
 def present_node(node: NodeStanding) -> NodeBody:
     """The public body of a node."""
-    return NodeBody(**node.model_dump())
+    occupied = None
+    if node.occupied is not None:
+        seconds = max((node.seen_at - node.occupied.since).total_seconds(), 0.0)
+        occupied = OccupationBody(**node.occupied.model_dump(), seconds=round(seconds, 1))
+    return NodeBody(**node.model_dump(exclude={"occupied"}), occupied=occupied)
 
 
 def present_seen(job: Job, node: str | None, public_url: str) -> AdminJobBody:

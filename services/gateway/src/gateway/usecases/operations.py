@@ -11,11 +11,13 @@ from contracts.audit import RECORD_ACTION, RecordAction
 from contracts.auth import Principal
 from contracts.operations import (
     INSPECT_JOB,
+    LIST_NODES,
     ORDER_JOB,
     ORDER_NODE,
     InspectJob,
     JobInspected,
     JobOrder,
+    ListNodes,
     NodeOrder,
     NodeStanding,
     OrderJob,
@@ -78,6 +80,12 @@ class Operations:
         await self.record(who, f"node.{order}", node=node, grace_seconds=grace)
         command = OrderNode(node=node, order=order, grace_s=grace_s)
         return (await self._bus.ask(ORDER_NODE, command, tenant=who.tenant)).node
+
+    async def refresh_nodes(self, who: Acting) -> tuple[NodeStanding, ...]:
+        """Have the catalog of every node read again; the nodes as they stand."""
+        await self.record(who, "nodes.refresh")
+        await self._bus.ask(ORDER_NODE, OrderNode(node=None, order=NodeOrder.REFRESH), tenant=who.tenant)
+        return (await self._bus.ask(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
 
     async def inspect(self, who: Acting, text: str) -> JobInspected:
         """Somebody's job; that it was looked at is recorded.

@@ -6,7 +6,11 @@ from chassis.statement import Connection, Row, Statement
 
 _STANDING = """
 SELECT n.name AS node, n.online AND n.seen_at > now() - make_interval(secs => :online_s) AS online, n.seen_at,
-    n.cordoned_at, n.drain_at, a.job_id, a.tenant_id, a.attempt, a.leased_at
+    n.cordoned_at, n.drain_at, a.job_id, a.tenant_id, a.attempt, a.leased_at,
+    n.blocked, n.occupied_by, n.occupied_prompt_id, n.occupied_since,
+    CASE WHEN n.occupied_by <> 'foreign_prompt' THEN (
+        SELECT o.job_id FROM attempts o WHERE o.node = n.name AND o.prompt_id::text = n.occupied_prompt_id LIMIT 1
+    ) END AS occupied_job_id
 FROM nodes n LEFT JOIN attempts a ON a.node = n.name AND a.ended_at IS NULL
 """
 _ALL = Statement(_STANDING + "ORDER BY n.name")
@@ -19,6 +23,8 @@ UPDATE nodes SET cordoned_at = coalesce(cordoned_at, now()),
     drain_at = least(drain_at, now() + make_interval(secs => :grace_s))
 WHERE name = :node
 """)
+_CLEAR = Statement("UPDATE nodes SET clear_at = now() WHERE name = :node")
+_REFRESH = Statement("UPDATE nodes SET refresh_at = now() WHERE name = :node OR CAST(:node AS text) IS NULL")
 _LOCK = Statement("SELECT 1 FROM nodes WHERE name = :node FOR UPDATE")
 _FORGET = Statement("""
 DELETE FROM nodes WHERE name = :node AND seen_at < now() - make_interval(secs => :online_s)
@@ -28,7 +34,7 @@ RETURNING true
 
 
 async def standings(connection: Connection, *, online_s: float) -> Sequence[Row]:
-    """Every node by name, with the attempt that it holds: the fields of ``NodeStanding``."""
+    """Every node by name, with the attempt that it holds: the fields of ``NodeStanding``, ``occupied_…`` one by one."""
     return await _ALL.all(connection, online_s=online_s)
 
 
@@ -50,6 +56,16 @@ async def uncordon(connection: Connection, node: str) -> None:
 async def drain(connection: Connection, node: str, *, grace_s: float) -> None:
     """Cordon it, and have its attempt taken away after the grace."""
     await _DRAIN.run(connection, node=node, grace_s=grace_s)
+
+
+async def clear(connection: Connection, node: str) -> None:
+    """Have its executor remove prompts of others from its queue. The next heartbeat's answer says so."""
+    await _CLEAR.run(connection, node=node)
+
+
+async def refresh(connection: Connection, node: str | None) -> None:
+    """Have its executor read the node's catalog again; None: every executor."""
+    await _REFRESH.run(connection, node=node)
 
 
 async def forget(connection: Connection, node: str, *, online_s: float) -> bool:

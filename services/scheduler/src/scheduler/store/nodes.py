@@ -3,14 +3,20 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from chassis.statement import Connection, Row, Statement
 from contracts.scheduler import Beat
 
+ORDER_S = 60.0  # an operator's order that no heartbeat took for so long is not carried out any more
+
 _BEAT = Statement("""
-INSERT INTO nodes (name, boot_id, online, seen_at, loaded, catalog_digest, state_since, shared_since)
+INSERT INTO nodes (name, boot_id, online, seen_at, loaded, catalog_digest, state_since, shared_since, occupied_by,
+    occupied_prompt_id, occupied_since, blocked)
 VALUES (:name, :boot_id, :online, now(), :loaded, (SELECT digest FROM catalogs WHERE digest = :digest), now(),
-    CASE WHEN :is_shared THEN now() END)
+    CASE WHEN :is_shared THEN now() END, :occupied_by, :occupied_prompt_id,
+    now() - make_interval(secs => CAST(:occupied_s AS float)), :blocked)
 ON CONFLICT (name) DO UPDATE SET boot_id = excluded.boot_id, online = excluded.online, seen_at = excluded.seen_at,
     loaded = excluded.loaded,
     state_since = CASE
@@ -21,8 +27,17 @@ ON CONFLICT (name) DO UPDATE SET boot_id = excluded.boot_id, online = excluded.o
     END,
     shared_since = CASE WHEN :is_shared THEN coalesce(nodes.shared_since, now()) END,
     models_noted = nodes.models_noted AND nodes.seen_at > now() - make_interval(secs => :forgotten_s),
-    catalog_digest = coalesce(excluded.catalog_digest, nodes.catalog_digest)
-RETURNING catalog_digest IS NOT DISTINCT FROM CAST(:digest AS text) AND models_noted AS known
+    catalog_digest = coalesce(excluded.catalog_digest, nodes.catalog_digest),
+    occupied_by = excluded.occupied_by, occupied_prompt_id = excluded.occupied_prompt_id,
+    occupied_since = CASE WHEN nodes.occupied_prompt_id = excluded.occupied_prompt_id THEN nodes.occupied_since
+        ELSE excluded.occupied_since END,
+    blocked = excluded.blocked,
+    clear_at = CASE WHEN nodes.clear_at > coalesce(CAST(:cleared AS timestamptz), '-infinity') THEN nodes.clear_at END,
+    refresh_at = CASE WHEN nodes.refresh_at > coalesce(CAST(:refreshed AS timestamptz), '-infinity')
+        THEN nodes.refresh_at END
+RETURNING catalog_digest IS NOT DISTINCT FROM CAST(:digest AS text) AND models_noted AS known,
+    CASE WHEN clear_at > now() - make_interval(secs => :order_s) THEN clear_at END AS clear,
+    CASE WHEN refresh_at > now() - make_interval(secs => :order_s) THEN refresh_at END AS refresh
 """)
 _JOINED = Statement("UPDATE nodes SET models_noted = true WHERE name = :name AND NOT models_noted RETURNING true")
 _FORGET_MODELS = Statement("DELETE FROM models_at_join WHERE node = :name")
@@ -47,6 +62,7 @@ _CATALOG = Statement("SELECT classes_zlib FROM catalogs WHERE digest = :digest")
 _SEEN = Statement(f"""
 SELECT n.name, n.online AND n.seen_at > now() - make_interval(secs => :online_s) AS online, n.seen_at,
     n.catalog_digest, n.loaded, a.job_id, n.cordoned_at, n.shared_since,
+    CASE WHEN n.blocked THEN n.occupied_since END AS blocked_since,
     CASE WHEN n.online AND n.seen_at <= now() - make_interval(secs => :online_s) THEN n.seen_at
         ELSE n.state_since END AS since
 FROM nodes n LEFT JOIN attempts a ON a.node = n.name AND a.ended_at IS NULL
@@ -55,7 +71,12 @@ WHERE {_REMEMBERED} ORDER BY n.name
 _OTHERS = Statement("""
 SELECT DISTINCT catalog_digest FROM nodes
 WHERE name <> :node AND online AND seen_at > now() - make_interval(secs => :online_s) AND cordoned_at IS NULL
-    AND catalog_digest IS NOT NULL
+    AND catalog_digest IS NOT NULL AND NOT blocked
+""")
+_REPLACED = Statement("""
+SELECT DISTINCT r.digest FROM replaced_catalogs r JOIN nodes n ON n.name = r.node
+WHERE r.replaced_at > now() - make_interval(secs => :grace_s)
+    AND n.seen_at > now() - make_interval(secs => :forgotten_s)
 """)
 _ADD_REQUIREMENT = Statement("""
 INSERT INTO requirements (digest, needs) VALUES (:digest, :needs) ON CONFLICT (digest) DO NOTHING
@@ -64,23 +85,45 @@ _REQUIREMENT = Statement("SELECT id FROM requirements WHERE digest = :digest")
 _NEW_REQUIREMENTS = Statement("SELECT id, needs FROM requirements WHERE id <> ALL(CAST(:known AS bigint[]))")
 
 
-async def beat(connection: Connection, name: str, beat: Beat, *, online_s: float, forgotten_s: float) -> bool:
-    """Note a sign of life; whether the node's catalog is known, and the models that it had when it joined.
+class Noted(NamedTuple):
+    """What the database knows of a node that was just heard.
+
+    Attributes:
+        known: its catalog, and the models that it had when it joined.
+        clear, refresh: when an operator ordered this of it, where it was not carried out yet.
+    """
+
+    known: bool
+    clear: datetime | None
+    refresh: datetime | None
+
+
+async def beat(connection: Connection, name: str, beat: Beat, *, online_s: float, forgotten_s: float) -> Noted:
+    """Note a sign of life.
 
     A node that was not seen for ``online_s`` seconds was away; after ``forgotten_s`` seconds it joins anew.
     """
-    known: bool = await _BEAT.value(
+    occupied = beat.occupied
+    row = await _BEAT.first(
         connection,
         name=name,
         boot_id=beat.boot_id,
         online=beat.online,
         loaded=list(beat.loaded),
         is_shared=beat.foreign_prompts > 0,
-        digest=beat.catalog_digest,
         online_s=online_s,
+        digest=beat.catalog_digest,
         forgotten_s=forgotten_s,
+        occupied_by=occupied.by.value if occupied else None,
+        occupied_prompt_id=occupied.prompt_id if occupied else None,
+        occupied_s=occupied.seconds if occupied else None,
+        blocked=occupied is not None and occupied.blocked,
+        cleared=beat.cleared,
+        refreshed=beat.refreshed,
+        order_s=ORDER_S,
     )
-    return known
+    assert row is not None  # noqa: S101 - an upsert returns its row
+    return Noted(known=row["known"], clear=row["clear"], refresh=row["refresh"])
 
 
 async def keep_catalog(connection: Connection, name: str, digest: str, classes_zlib: str) -> None:
@@ -111,15 +154,21 @@ async def catalog(connection: Connection, digest: str) -> str | None:
 async def seen(connection: Connection, *, online_s: float, forgotten_s: float) -> Sequence[Row]:
     """Nodes that were seen at most ``forgotten_s`` seconds before the one that was seen last.
 
-    Each has name, online, seen_at, catalog_digest, loaded, job_id, cordoned_at, shared_since, and since when it is
-    online or not, with its catalog.
+    Each has name, online, seen_at, catalog_digest, loaded, job_id, cordoned_at, shared_since, blocked_since, and since
+    when it is online or not, with its catalog.
     """
     return await _SEEN.all(connection, online_s=online_s, forgotten_s=forgotten_s)
 
 
 async def others(connection: Connection, node: str, *, online_s: float) -> list[str]:
-    """Catalogs of the nodes besides this one that are online and may take work."""
+    """Catalogs of the nodes besides this one that are online, not blocked, and may take work."""
     return [row["catalog_digest"] for row in await _OTHERS.all(connection, node=node, online_s=online_s)]
+
+
+async def replaced(connection: Connection, *, grace_s: float, forgotten_s: float) -> list[str]:
+    """Catalogs that nodes had until ``grace_s`` seconds ago at most."""
+    rows = await _REPLACED.all(connection, grace_s=grace_s, forgotten_s=forgotten_s)
+    return [row["digest"] for row in rows]
 
 
 async def requirement(connection: Connection, needs: tuple[str, ...]) -> int:

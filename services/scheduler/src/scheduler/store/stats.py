@@ -37,7 +37,8 @@ SELECT now() AS now, count(*) AS total,
     count(*) FILTER (WHERE n.online AND n.seen_at > now() - make_interval(secs => :online_s)) AS online,
     count(a.node) AS working,
     count(*) FILTER (WHERE n.cordoned_at IS NOT NULL) AS cordoned,
-    count(*) FILTER (WHERE n.drain_at IS NOT NULL AND a.node IS NOT NULL) AS draining
+    count(*) FILTER (WHERE n.drain_at IS NOT NULL AND a.node IS NOT NULL) AS draining,
+    count(*) FILTER (WHERE n.blocked AND n.online AND n.seen_at > now() - make_interval(secs => :online_s)) AS blocked
 FROM nodes n LEFT JOIN attempts a ON a.node = n.name AND a.ended_at IS NULL
 """)
 _HOUR = Statement("""

@@ -252,6 +252,28 @@ NODES = Table(
         DateTime(timezone=True),
         comment="prompts of somebody else are in its queue since then; null: none are",
     ),
+    Column("occupied_by", Text, comment="contracts.scheduler.OccupiedBy: why it answers and takes no jobs"),
+    Column("occupied_prompt_id", Text, comment="as the node names it"),
+    Column("occupied_since", DateTime(timezone=True)),
+    Column(
+        "blocked",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="occupied for longer than its executor's bound",
+    ),
+    Column("clear_at", DateTime(timezone=True), comment="an operator ordered to clear it; null once done"),
+    Column("refresh_at", DateTime(timezone=True), comment="the same, to read its catalog again"),
+)
+
+# Catalogs that nodes had until lately (trigger keep_replaced_catalog): admission counts them for a while.
+REPLACED_CATALOGS = Table(
+    "replaced_catalogs",
+    METADATA,
+    Column("node", Text, ForeignKey("nodes.name", ondelete="CASCADE"), primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("replaced_at", DateTime(timezone=True), nullable=False),
+    comment="Catalogs that nodes had until lately, for a model folder may be empty for a moment.",
 )
 
 CATALOGS = Table(

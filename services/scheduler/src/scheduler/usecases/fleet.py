@@ -27,14 +27,22 @@ class FleetKnowledge:
     """Knows every node's catalog, and which jobs each node can run: a cache of what the database says.
 
     Args:
+        catalog_grace_s: how long a catalog that a node replaced by another one still counts for admission.
         default_models: checkpoints that a submission without a model may run on, best first; if there are none, those
             that a node had when it joined.
     """
 
     def __init__(
-        self, database: Database, *, online_s: float, forgotten_s: float, default_models: Collection[str] = ()
+        self,
+        database: Database,
+        *,
+        online_s: float,
+        forgotten_s: float,
+        catalog_grace_s: float,
+        default_models: Collection[str] = (),
     ) -> None:
         self._database, self._online_s, self._forgotten_s = database, online_s, forgotten_s
+        self._catalog_grace_s = catalog_grace_s
         self._default_models = tuple(default_models)
         self._joined_with: frozenset[str] = frozenset()
         self._catalogs: dict[str, Catalog] = {}
@@ -51,7 +59,11 @@ class FleetKnowledge:
         self._refreshing: asyncio.Task[None] | None = None
 
     async def catalogs(self) -> Sequence[Catalog]:
-        """What the nodes that were seen lately can run, each kind of node once; none where no node has joined yet."""
+        """What the nodes that were seen lately can run, each kind of node once; none where no node has joined yet.
+
+        Catalogs that were replaced a moment ago come last: a model folder may be empty for a moment, as while it is
+        mounted again. What only such a catalog has is accepted, and waits until a node has it again.
+        """
         await self._refresh_nodes()
         return [self._catalogs[digest] for digest in self._digests]
 
@@ -158,9 +170,11 @@ class FleetKnowledge:
             rows = await nodes.seen(connection, online_s=self._online_s, forgotten_s=self._forgotten_s)
             digests = {row["catalog_digest"] for row in rows if row["catalog_digest"]}
             known = [digest for digest in sorted(digests) if await self._catalog(connection, digest)]
+            replaced = await nodes.replaced(connection, grace_s=self._catalog_grace_s, forgotten_s=self._forgotten_s)
+            lately = [digest for digest in sorted(set(replaced) - digests) if await self._catalog(connection, digest)]
             joined_with = await nodes.models_at_join(connection, CHECKPOINTS, forgotten_s=self._forgotten_s)
         self._joined_with = frozenset(joined_with)
-        self._digests = tuple(known)
+        self._digests = (*known, *lately)
         self._loaded = Counter(need for row in rows if row["online"] for need in row["loaded"])
         self._nodes = [
             NodeSummary(node=row["name"], online=row["online"], seen_at=row["seen_at"], job_id=row["job_id"])
@@ -175,6 +189,7 @@ class FleetKnowledge:
                 since=row["since"],
                 cordoned_at=row["cordoned_at"],
                 shared_at=row["shared_since"],
+                blocked_at=row["blocked_since"],
             )
             for row in rows
         ]

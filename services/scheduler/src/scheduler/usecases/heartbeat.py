@@ -19,14 +19,19 @@ class Heartbeats:
     async def beat(self, node: str, beat: Beat) -> Beaten:
         """Renew the lease of the attempt at hand, if it is still held, and say what to do about it."""
         async with self._database.direct() as connection:
-            known = await nodes.beat(connection, node, beat, online_s=self._lease_s, forgotten_s=self._forgotten_s)
+            noted = await nodes.beat(connection, node, beat, online_s=self._lease_s, forgotten_s=self._forgotten_s)
             state = None
             if beat.attempt is not None:
                 state = await attempts.renew(
                     connection, beat.attempt, node, lease_s=self._lease_s, progress=beat.progress
                 )
         lease = LeaseState.NONE if beat.attempt is None else _lease(state)
-        return Beaten(lease=lease, catalog_wanted=beat.catalog_digest is not None and not known)
+        return Beaten(
+            lease=lease,
+            catalog_wanted=beat.catalog_digest is not None and not noted.known,
+            clear=noted.clear,
+            refresh=noted.refresh,
+        )
 
     async def report(self, node: str, report: ReportCatalog) -> AttemptWritten:
         """Keep what the node can run.

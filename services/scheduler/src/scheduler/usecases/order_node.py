@@ -5,8 +5,18 @@ from typing import assert_never
 
 from chassis.logs import log
 from chassis.postgres import Database
-from chassis.statement import Connection
-from contracts.operations import NodeAlive, NodeOrder, NodeOrdered, Nodes, NodeStanding, OrderNode, UnknownNode
+from chassis.statement import Connection, Row
+from contracts.operations import (
+    NodeAlive,
+    NodeOrder,
+    NodeOrdered,
+    Nodes,
+    NodeStanding,
+    Occupation,
+    OrderNode,
+    UnknownNode,
+)
+from contracts.wire.errors import InvalidMessage
 from scheduler.store import node_orders
 from scheduler.usecases.withdraw_attempts import Withdrawals
 
@@ -24,18 +34,23 @@ class NodeOrderer:
         """Every node."""
         async with self._database.single() as connection:
             rows = await node_orders.standings(connection, online_s=self._online_s)
-        return Nodes(nodes=tuple(NodeStanding(**row) for row in rows))
+        return Nodes(nodes=tuple(map(_standing, rows)))
 
     async def order(self, command: OrderNode) -> NodeOrdered:
         """The node as it stands once the order holds. A drain without grace has taken its attempt by then.
 
+        A node is cleared, and its catalog read again, once its executor heard so: a heartbeat later.
+
         Raises:
             UnknownNode: none of that name has ever joined.
             NodeAlive: it cannot be forgotten yet.
+            InvalidMessage: this cannot be ordered of all nodes.
         """
+        if command.node is None:
+            return await self._order_all(command.order)
         async with self._database.direct() as connection:
             await self._find(connection, command.node)
-            await self._carry_out(connection, command)
+            await self._carry_out(connection, command.node, command)
         log.info("scheduler.node.ordered", node=command.node, order=command.order)
         if command.order is NodeOrder.FORGET:
             return NodeOrdered(node=None)
@@ -46,22 +61,48 @@ class NodeOrderer:
         async with self._database.single() as connection:
             return NodeOrdered(node=await self._find(connection, command.node))
 
+    async def _order_all(self, order: NodeOrder) -> NodeOrdered:
+        if order is not NodeOrder.REFRESH:
+            raise InvalidMessage
+        async with self._database.direct() as connection:
+            await node_orders.refresh(connection, None)
+        log.info("scheduler.nodes.ordered", order=order)
+        return NodeOrdered(node=None)
+
     async def _find(self, connection: Connection, node: str) -> NodeStanding:
         row = await node_orders.standing(connection, node, online_s=self._online_s)
         if row is None:
             raise UnknownNode
-        return NodeStanding(**row)
+        return _standing(row)
 
-    async def _carry_out(self, connection: Connection, command: OrderNode) -> None:
+    async def _carry_out(self, connection: Connection, node: str, command: OrderNode) -> None:
         match command.order:
             case NodeOrder.CORDON:
-                await node_orders.cordon(connection, command.node)
+                await node_orders.cordon(connection, node)
             case NodeOrder.UNCORDON:
-                await node_orders.uncordon(connection, command.node)
+                await node_orders.uncordon(connection, node)
             case NodeOrder.DRAIN:
-                await node_orders.drain(connection, command.node, grace_s=command.grace_s)
+                await node_orders.drain(connection, node, grace_s=command.grace_s)
+            case NodeOrder.CLEAR:
+                await node_orders.clear(connection, node)
+            case NodeOrder.REFRESH:
+                await node_orders.refresh(connection, node)
             case NodeOrder.FORGET:
-                if not await node_orders.forget(connection, command.node, online_s=self._online_s):
+                if not await node_orders.forget(connection, node, online_s=self._online_s):
                     raise NodeAlive
             case _:
                 assert_never(command.order)
+
+
+def _standing(row: Row) -> NodeStanding:
+    """A node and, where it is occupied, by what."""
+    fields = {name: value for name, value in row.items() if not name.startswith("occupied_")}
+    occupied = None
+    if row["occupied_by"] is not None:
+        occupied = Occupation(
+            by=row["occupied_by"],
+            prompt_id=row["occupied_prompt_id"],
+            job_id=row["occupied_job_id"],
+            since=row["occupied_since"],
+        )
+    return NodeStanding(**fields, occupied=occupied)

@@ -1,0 +1,63 @@
+"""What keeps a node that answers from taking jobs, and for how long."""
+
+from typing import NamedTuple
+
+from contracts.scheduler import Occupied, OccupiedBy
+
+
+class Holder(NamedTuple):
+    """The prompt that holds a node.
+
+    Attributes:
+        prompt_id: as the node names it; None where it cannot be told.
+        runs: the node runs a prompt. A living worker thread takes a waiting one within a millisecond.
+    """
+
+    by: OccupiedBy
+    prompt_id: str | None
+    runs: bool
+
+
+class Occupancy:
+    """Remembers since when the same prompt holds the node.
+
+    Args:
+        blocked_after_s: a node that is held for longer is blocked.
+        dead_worker_s: a prompt that waits for longer while nothing runs shows that the worker thread is dead.
+    """
+
+    def __init__(self, *, blocked_after_s: float, dead_worker_s: float) -> None:
+        self._blocked_after_s, self._dead_worker_s = blocked_after_s, dead_worker_s
+        self._holder: Holder | None = None
+        self._since = 0.0
+        self._worker_died = False
+
+    def see(self, holder: Holder, now: float) -> None:
+        """Note what holds the node now; another prompt than before begins anew."""
+        if holder != self._holder:
+            self._holder, self._since, self._worker_died = holder, now, False
+
+    def note_death(self) -> None:
+        """Note that the worker thread is known to be dead."""
+        self._worker_died = True
+
+    def end(self) -> None:
+        """Nothing holds the node any more."""
+        self._holder = None
+
+    def is_suspicious(self, now: float) -> bool:
+        """Whether it lasts long enough to look for signs of a dead worker."""
+        return self._holder is not None and now - self._since > self._dead_worker_s
+
+    def state(self, now: float) -> Occupied | None:
+        """What holds the node, None where nothing does."""
+        if self._holder is None:
+            return None
+        seconds = max(now - self._since, 0.0)
+        dead = self._worker_died or (not self._holder.runs and seconds > self._dead_worker_s)
+        return Occupied(
+            by=OccupiedBy.DEAD_WORKER if dead else self._holder.by,
+            prompt_id=self._holder.prompt_id,
+            seconds=round(seconds, 3),
+            blocked=dead or seconds > self._blocked_after_s,
+        )

@@ -1,0 +1,54 @@
+"""Watch what keeps the node from taking jobs, and raise the alarm where that lasts."""
+
+import time
+from collections.abc import Callable
+
+from chassis.logs import log
+from contracts.scheduler import Occupied
+from executor.domain.occupancy import Holder, Occupancy
+from executor.usecases.worker_death import WorkerDeath
+
+
+class WatchOccupancy:
+    """Tells heartbeats what holds the node, and the log when the node becomes blocked and when it is free again."""
+
+    def __init__(self, occupancy: Occupancy, death: WorkerDeath) -> None:
+        self._occupancy, self._death = occupancy, death
+        self._changed: Callable[[], None] = lambda: None
+        self._blocked = False
+
+    def when_changed(self, callback: Callable[[], None]) -> None:
+        """Call back when the node becomes blocked, and when it is free again."""
+        self._changed = callback
+
+    async def see(self, holder: Holder, *, waiting: int = 0) -> None:
+        """Note what holds the node now, and how many prompts of its queue do not run."""
+        now = time.monotonic()
+        self._occupancy.see(holder, now)
+        if holder.runs and self._occupancy.is_suspicious(now) and await self._death.is_told(waiting=waiting):
+            self._occupancy.note_death()
+        state = self.state()
+        if state is None or state.blocked == self._blocked:
+            return
+        self._blocked = state.blocked
+        if state.blocked:
+            # An alert: somebody has to look after the node.
+            log.error("executor.node.blocked", by=state.by, prompt_id=state.prompt_id, seconds=state.seconds)
+        else:
+            log.info("executor.node.unblocked", by=state.by, prompt_id=state.prompt_id)
+        self._changed()
+
+    def end(self) -> None:
+        """Nothing holds the node any more."""
+        state = self.state()
+        if state is None:
+            return
+        self._occupancy.end()
+        if self._blocked:
+            self._blocked = False
+            log.info("executor.node.unblocked")
+        self._changed()
+
+    def state(self) -> Occupied | None:
+        """What holds the node, None where nothing does."""
+        return self._occupancy.state(time.monotonic())

@@ -1,0 +1,123 @@
+"""A node that takes no jobs though it answers: what holds it is told, operators free it, a dead worker is found."""
+
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from contracts.scheduler import Occupied, OccupiedBy, Outcome
+from tests.integration.executor.graphs import hello, killing, slow
+from tests.integration.executor.processes import Node
+from tests.integration.executor.scripted import Scheduler
+from tests.kit.waiting import until
+
+pytestmark = pytest.mark.usefixtures("gateway")
+
+QUICKLY: dict[str, Any] = {"heartbeat_s": 0.1, "blocked_after_s": 0.5}
+
+
+async def use(node: Node, graph: dict[str, Any] | None = None) -> str:
+    """Post a prompt as somebody else does; its id."""
+    told = await node.ask("POST", "/prompt", {"prompt": graph or slow(60), "client_id": "somebody"})
+    return str(told["prompt_id"])
+
+
+async def told_occupied(scheduler: Scheduler, *, blocked: bool) -> Occupied:
+    """What holds the node, once heartbeats tell that."""
+
+    def found() -> bool:
+        occupied = scheduler.beats[-1].occupied if scheduler.beats else None
+        return occupied is not None and occupied.blocked is blocked
+
+    await scheduler.until(found)
+    occupied = scheduler.beats[-1].occupied
+    assert occupied is not None
+    return occupied
+
+
+async def test_foreign_prompt_blocks_the_node_until_it_ends(start_executor, scheduler, node) -> None:
+    prompt_id = await use(node)
+    with capture_logs() as logs:
+        await start_executor(**QUICKLY)
+        before = await told_occupied(scheduler, blocked=False)
+        after = await told_occupied(scheduler, blocked=True)
+        assert [(one.by, one.prompt_id) for one in (before, after)] == [(OccupiedBy.FOREIGN_PROMPT, prompt_id)] * 2
+        assert after.seconds > 0.5
+        await until(lambda: any(entry["event"] == "executor.node.blocked" for entry in logs))
+        alerts = [entry for entry in logs if entry["event"] == "executor.node.blocked"]
+        assert [(entry["log_level"], entry["prompt_id"]) for entry in alerts] == [("error", prompt_id)]
+        given = await scheduler.give(hello())
+        assert not scheduler.asks
+        await node.ask("POST", "/interrupt")
+        assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+    await scheduler.until(lambda: scheduler.beats[-1].occupied is None)
+    assert any(entry["event"] == "executor.node.unblocked" for entry in logs)
+
+
+async def test_operator_clears_the_node_of_prompts_of_others(start_executor, scheduler, node) -> None:
+    running, waiting = await use(node), await use(node)
+    await start_executor(**QUICKLY)
+    await told_occupied(scheduler, blocked=True)
+    ordered = scheduler.order_clear()
+    await scheduler.until(lambda: scheduler.beats[-1].cleared == ordered)
+    (entry,) = await node.ledger(running)
+    assert entry["outcome"] == "interrupted"
+    (entry,) = await node.ledger(waiting)
+    assert entry["started"] is None
+    assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
+    assert scheduler.beats[-1].occupied is None
+
+
+async def test_order_to_clear_leaves_our_own_prompt_alone(start_executor, scheduler, node) -> None:
+    await start_executor(heartbeat_s=0.1)
+    given = await scheduler.give(slow(1))
+    await scheduler.until(lambda: scheduler.starts)
+    waiting = await use(node)
+    ordered = scheduler.order_clear()
+    await scheduler.until(lambda: scheduler.beats[-1].cleared == ordered)
+    assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+    (entry,) = await node.ledger(waiting)
+    assert entry["started"] is None
+
+
+async def test_job_behind_a_foreign_prompt_is_taken_back_before_it_began(start_executor, scheduler, node) -> None:
+    await start_executor(heartbeat_s=0.1, behind_others_s=0.5, ask_wait_s=5.0)
+    await scheduler.until(lambda: scheduler.asks)
+    await use(node)
+    given = await scheduler.give(hello())
+    finish = await scheduler.finish_of(given)
+    assert (finish.outcome, finish.node_died, finish.gpu_seconds) == (Outcome.NODE_FAULT, False, 0)
+    occupied = await told_occupied(scheduler, blocked=False)
+    assert occupied.by is OccupiedBy.FOREIGN_PROMPT
+    (entry,) = await node.ledger(given.prompt_id)
+    assert entry["started"] is None
+
+
+async def test_worker_that_dies_under_a_job_is_found_dead_by_the_nodes_log(start_executor, scheduler, node) -> None:
+    await start_executor(heartbeat_s=0.1, dead_worker_s=0.5, stop_within_s=0.2, stalled_s=900.0)
+    given = await scheduler.give(killing("SimKillWorker"))
+    finish = await scheduler.finish_of(given)
+    assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.fault", True)
+    occupied = await told_occupied(scheduler, blocked=True)
+    assert (occupied.by, occupied.prompt_id) == (OccupiedBy.DEAD_WORKER, str(given.prompt_id))
+    await node.end()
+    await node.start()
+    assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
+    assert scheduler.beats[-1].occupied is None
+
+
+async def test_worker_that_dies_under_a_foreign_prompt_blocks_the_node(start_executor, scheduler, node) -> None:
+    prompt_id = await use(node, killing("SimKillWorker"))
+    await start_executor(heartbeat_s=0.1, dead_worker_s=0.5)
+    occupied = await told_occupied(scheduler, blocked=True)
+    assert (occupied.by, occupied.prompt_id) == (OccupiedBy.DEAD_WORKER, prompt_id)
+
+
+async def test_silent_job_is_not_taken_for_a_dead_worker(start_executor, scheduler, node) -> None:
+    """The log tells of a death, but of one before the job was posted: the text is a lie, for the job runs."""
+    await node.ask("POST", "/simnode/log", ["Exception in thread ", "Thread-9 (prompt_worker)", ":\n"])
+    await node.arm("ws_stall")
+    await start_executor(dead_worker_s=0.2)
+    finish = await scheduler.finish_of(await scheduler.give(slow(2)))
+    assert finish.outcome is Outcome.SUCCEEDED
+    assert await node.asked("GET /internal/logs/raw") > 0

@@ -1,0 +1,132 @@
+"""What holds a node is told to operators, and their orders reach its executor by the next heartbeat."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from contracts.operations import NodeOrder, UnknownNode
+from contracts.scheduler import InvalidWorkflow, Occupied, OccupiedBy, Outcome
+from contracts.wire.errors import InvalidMessage, Refusal
+from tests.integration.scheduler.conftest import COMMON, System, World
+from tests.integration.scheduler.operator import Operator
+
+
+@pytest.fixture
+def operator(system: System) -> Operator:
+    return Operator(system.bus)
+
+
+def new_model() -> str:
+    return f"{uuid4().hex}.safetensors"
+
+
+async def until_looked(world: World) -> None:
+    """Return once the scheduler has looked at its nodes again."""
+    marker = new_model()
+    await world.node(marker)
+    await world.until_offered(marker)
+
+
+def foreign(prompt_id: str | None, seconds: float, *, blocked: bool = False) -> Occupied:
+    return Occupied(by=OccupiedBy.FOREIGN_PROMPT, prompt_id=prompt_id, seconds=seconds, blocked=blocked)
+
+
+async def test_operators_see_what_holds_a_node_until_it_is_free(world: World, operator: Operator) -> None:
+    node = await world.node()
+    await node.beat(occupied=foreign("a", 100))
+    held = (await operator.nodes())[node.name]
+    assert held.occupied is not None
+    assert (held.blocked, held.occupied.by, held.occupied.prompt_id) == (False, OccupiedBy.FOREIGN_PROMPT, "a")
+    assert (held.seen_at - held.occupied.since).total_seconds() == pytest.approx(100)
+    await node.beat(occupied=foreign("a", 700, blocked=True))
+    blocked = (await operator.nodes())[node.name]
+    assert blocked.blocked
+    assert blocked.occupied == held.occupied  # since the same moment, though the executor counts by its own clock
+    assert (await operator.stats()).nodes.blocked >= 1
+    await node.beat()
+    free = (await operator.nodes())[node.name]
+    assert (free.blocked, free.occupied) == (False, None)
+
+
+async def test_prompt_of_an_ended_attempt_is_told_with_its_job(world: World, operator: Operator) -> None:
+    tenant, node = world.tenant(), await world.node()
+    job_id = await world.job(tenant)
+    given = await node.claim()
+    assert await node.finish(given.ref, Outcome.FAILED)
+    left = Occupied(by=OccupiedBy.OWN_PROMPT, prompt_id=str(given.prompt_id), seconds=1, blocked=True)
+    await node.beat(occupied=left)
+    held = (await operator.nodes())[node.name].occupied
+    assert held is not None
+    assert (held.by, held.job_id) == (OccupiedBy.OWN_PROMPT, job_id)
+
+
+async def test_order_is_told_by_heartbeats_until_it_was_carried_out(world: World, operator: Operator) -> None:
+    node, other = await world.node(), await world.node()
+    for order, told, done in ((NodeOrder.CLEAR, "clear", "cleared"), (NodeOrder.REFRESH, "refresh", "refreshed")):
+        stands = await operator.node(node.name, order)
+        assert stands is not None
+        first, second = [getattr(await node.beat(), told) for _ in range(2)]
+        assert first is not None
+        assert second == first
+        assert getattr(await other.beat(), told) is None
+        carried_out: dict[str, Any] = {done: first}
+        assert getattr(await node.beat(**carried_out), told) is None
+        assert getattr(await node.beat(), told) is None
+        await operator.node(node.name, order)
+        again = getattr(await node.beat(**carried_out), told)
+        assert again > first
+
+
+async def test_every_node_is_refreshed_by_one_order(world: World, operator: Operator) -> None:
+    nodes = [await world.node(), await world.node()]
+    assert await operator.node(None, NodeOrder.REFRESH) is None
+    for node in nodes:
+        assert (await node.beat()).refresh is not None
+    with pytest.raises(Refusal) as refused:
+        await operator.node(None, NodeOrder.DRAIN)
+    assert refused.value.refused.code == InvalidMessage.code
+    with pytest.raises(Refusal) as refused:
+        await operator.node(f"n-{uuid4().hex[:12]}", NodeOrder.CLEAR)
+    assert refused.value.refused.code == UnknownNode.code
+
+
+async def test_job_that_avoids_a_node_goes_there_where_the_only_other_one_is_blocked(world: World) -> None:
+    tenant, own = world.tenant(), new_model()
+    first, second = await world.node(own), await world.node(own)
+    await world.until_offered(own)
+    await world.job(tenant, model=own)
+    given = await first.claim()
+    assert await first.finish(given.ref, Outcome.NODE_FAULT, node_died=True)
+    assert await first.ask() is None
+    await second.beat(occupied=foreign(None, 700, blocked=True))
+    again = await first.claim()
+    assert again.ref.job_id == given.ref.job_id
+    assert await first.finish(again.ref)
+
+
+async def test_job_is_accepted_for_a_model_that_its_node_has_just_lost(world: World) -> None:
+    tenant, own, other = world.tenant(), new_model(), new_model()
+    node = await world.node(COMMON, own, other)
+    await world.until_offered(own)
+    for models in ((COMMON,), (COMMON, other)):  # all are gone for a moment, then some come back
+        await node.becomes(*models)
+        await until_looked(world)
+        job_id = await world.job(tenant, model=own)
+        assert await node.ask() is None
+        await node.becomes(COMMON, own, other)
+        given = await node.claim()
+        assert given.ref.job_id == job_id
+        assert await node.finish(given.ref)
+
+
+async def test_model_that_is_gone_for_good_is_refused_after_the_grace(world: World) -> None:
+    tenant, own = world.tenant(), new_model()
+    node = await world.node(COMMON, own)
+    await world.until_offered(own)
+    await node.becomes(COMMON)
+    await world.system.sql.execute("UPDATE replaced_catalogs SET replaced_at = replaced_at - interval '1 hour'")
+    await until_looked(world)
+    with pytest.raises(Refusal) as refused:
+        await world.job(tenant, model=own)
+    assert refused.value.refused.code == InvalidWorkflow.code

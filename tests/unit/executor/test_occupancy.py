@@ -1,0 +1,65 @@
+"""When a node counts as blocked, and by what."""
+
+from contracts.scheduler import OccupiedBy
+from executor.domain.occupancy import Holder, Occupancy
+
+FOREIGN = Holder(OccupiedBy.FOREIGN_PROMPT, "a", runs=True)
+WAITING = Holder(OccupiedBy.OWN_PROMPT, "b", runs=False)
+
+
+def seen(holder: Holder, *, for_s: float) -> Occupancy:
+    occupancy = Occupancy(blocked_after_s=600, dead_worker_s=10)
+    occupancy.see(holder, 1_000)
+    occupancy.see(holder, 1_000 + for_s)
+    return occupancy
+
+
+def test_node_that_nothing_holds_is_free() -> None:
+    occupancy = Occupancy(blocked_after_s=600, dead_worker_s=10)
+    assert occupancy.state(0) is None
+    assert not occupancy.is_suspicious(0)
+
+
+def test_same_prompt_blocks_the_node_after_the_bound() -> None:
+    occupancy = seen(FOREIGN, for_s=600)
+    before, after = occupancy.state(1_600), occupancy.state(1_601)
+    assert before is not None
+    assert after is not None
+    assert (before.by, before.prompt_id, before.seconds, before.blocked) == (OccupiedBy.FOREIGN_PROMPT, "a", 600, False)
+    assert (after.seconds, after.blocked) == (601, True)
+
+
+def test_another_prompt_begins_anew() -> None:
+    occupancy = seen(FOREIGN, for_s=601)
+    occupancy.see(FOREIGN._replace(prompt_id="c"), 1_700)
+    state = occupancy.state(1_701)
+    assert state is not None
+    assert (state.prompt_id, state.seconds, state.blocked) == ("c", 1, False)
+
+
+def test_prompt_that_waits_while_nothing_runs_tells_of_a_dead_worker() -> None:
+    occupancy = seen(WAITING, for_s=10)
+    before, after = occupancy.state(1_010), occupancy.state(1_011)
+    assert before is not None
+    assert after is not None
+    assert (before.by, before.blocked) == (OccupiedBy.OWN_PROMPT, False)
+    assert (after.by, after.blocked) == (OccupiedBy.DEAD_WORKER, True)
+
+
+def test_death_that_the_log_tells_counts_for_this_prompt_only() -> None:
+    occupancy = seen(FOREIGN, for_s=11)
+    assert occupancy.is_suspicious(1_011)
+    occupancy.note_death()
+    state = occupancy.state(1_011)
+    assert state is not None
+    assert (state.by, state.blocked) == (OccupiedBy.DEAD_WORKER, True)
+    occupancy.see(FOREIGN._replace(prompt_id="c"), 1_012)
+    state = occupancy.state(1_012)
+    assert state is not None
+    assert (state.by, state.blocked) == (OccupiedBy.FOREIGN_PROMPT, False)
+
+
+def test_node_is_free_once_the_prompt_is_gone() -> None:
+    occupancy = seen(FOREIGN, for_s=601)
+    occupancy.end()
+    assert occupancy.state(1_602) is None
