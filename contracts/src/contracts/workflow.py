@@ -142,7 +142,7 @@ def cycle_error(graph: Graph, pointer: str = "") -> FieldError | None:
     if not knot:
         return None
     shown = knot if len(knot) <= MAX_CYCLE else [*knot[: MAX_CYCLE - 1], f"{len(knot) - MAX_CYCLE} more", knot[-1]]
-    message = f"The nodes {' -> '.join(shown)} feed each other in a circle."
+    message = f"The nodes {' -> '.join(shown)} feed each other in a circle. Remove one of these links."
     return FieldError(pointer=f"{pointer}/{knot[0]}", code="workflow_cycle", message=message, node_id=knot[0])
 
 
