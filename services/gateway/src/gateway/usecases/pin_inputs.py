@@ -32,13 +32,9 @@ class InputPins:
             InvalidWorkflow: it names more than a job may.
             Unavailable: the database is away.
         """
-        named = await offload(upload_ids, graph) if is_large else upload_ids(graph)
-        if not named:
-            return ()
-        if len(named) > MOST:
-            raise InvalidWorkflow((too_many(len(named)),))
-        while True:
-            found = await self.find({UUID(name) for name in named}, tenant=tenant)
+        named = await _named(graph, is_large=is_large)
+        while named:
+            found = await self.find(named, tenant=tenant)
             try:
                 await self._uploads.pin(tenant, sorted(found), job_id)
             except UnknownUpload:
@@ -46,6 +42,13 @@ class InputPins:
             except Exception as error:
                 raise _unavailable(error) from error
             return tuple(found[upload] for upload in sorted(found))
+        return ()
+
+    async def find_named(self, graph: Mapping[str, Any], *, tenant: str, is_large: bool = False) -> tuple[Upload, ...]:
+        """What ``pin`` would pin. Raises what it raises."""
+        named = await _named(graph, is_large=is_large)
+        found = await self.find(named, tenant=tenant) if named else {}
+        return tuple(found[upload] for upload in sorted(found))
 
     async def pin_again(self, tenant: str, job_id: UUID, again: UUID) -> None:
         """Pin what is pinned for a job, or was, for the one that is about to run it again.
@@ -77,6 +80,18 @@ class InputPins:
             if not is_away(error):
                 raise
             log.warning("gateway.inputs.not_released", job_id=str(job_id))
+
+
+async def _named(graph: Mapping[str, Any], *, is_large: bool) -> set[UUID]:
+    """What looks like the ids of uploads in a graph.
+
+    Raises:
+        InvalidWorkflow: it names more than a job may.
+    """
+    named = await offload(upload_ids, graph) if is_large else upload_ids(graph)
+    if len(named) > MOST:
+        raise InvalidWorkflow((too_many(len(named)),))
+    return {UUID(name) for name in named}
 
 
 def _unavailable(error: Exception) -> Exception:

@@ -128,6 +128,7 @@ class Accepted(NamedTuple):
             seed=command.seed,
             queue_position=self.ahead - written.behind + 1,
             retry_of=command.retry_of,
+            seeds=command.seeds,
         )
 
 
@@ -172,7 +173,7 @@ class Ledger:
         if earlier is not None:
             job_id, request_hash = earlier
             return Replayed(job_id, self._quota()) if request_hash == command.request_hash else KeyReused()
-        refusal = candidate.refusal or self._refusal(candidate.images)
+        refusal = candidate.refusal or self.refusal(candidate.images)
         if refusal is not None:
             return refusal
         ahead = self.account.queued + sum(map(command.priority.__le__, self._priorities))
@@ -199,8 +200,8 @@ class Ledger:
         if command.idempotency_key is not None:
             self._jobs[command.idempotency_key] = job
 
-    def _refusal(self, images: int) -> Refusal | None:
-        """Why the tenant's limits do not allow the job, if they do not."""
+    def refusal(self, images: int) -> Refusal | None:
+        """Why the tenant's limits do not allow another job with so many images, if they do not."""
         account = self.account
         if not account.is_active:
             return UnknownTenant()

@@ -7,8 +7,8 @@ import orjson
 
 from contracts.auth import Limits
 from contracts.graph_policy.policy import TenantPolicy
-from contracts.scheduler import InvalidWorkflow
-from contracts.workflow import read_graph, written
+from contracts.scheduler import DrawnSeed, InvalidWorkflow
+from contracts.workflow import Graph, read_graph, written
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.fleet_check import Runnable, Unrunnable, check_fleet
 from scheduler.domain.graph_limits import appraise
@@ -23,12 +23,14 @@ class Terms(NamedTuple):
         limits: of its tenant.
         sizes: width and height of uploads by the ids that it may name, as far as known.
         frames_per_image: frames of an animation or a video that count as one image.
+        randomize_seeds: whether to draw all seeds, not only those of -1.
     """
 
     policy: TenantPolicy
     limits: Limits
     sizes: Mapping[str, tuple[int, int]]
     frames_per_image: int
+    randomize_seeds: bool = False
 
 
 class Examined(NamedTuple):
@@ -38,13 +40,17 @@ class Examined(NamedTuple):
         graph: as a node is to run it, as JSON text.
         needs: what a node must have to run it; see ``Verdict``.
         images: that it makes at most.
-        seed: what was drawn where the graph says -1.
+        seeds: that were drawn.
+        sent: the graph as it came.
+        found: the node's verdict, and its catalog.
     """
 
     graph: str
     needs: tuple[str, ...]
     images: int
-    seed: int | None
+    seeds: tuple[DrawnSeed, ...]
+    sent: Graph
+    found: Runnable
 
 
 def examine(
@@ -66,11 +72,13 @@ def examine(
     graph, errors = read_graph(raw, "/workflow")
     if errors:
         raise InvalidWorkflow(errors)
-    found = check_fleet(graph, uploads, catalogs, policy=terms.policy, draw_seed=draw_seed)
-    return found if isinstance(found, Unrunnable) else _measured(found, len(graph), terms)
+    found = check_fleet(
+        graph, uploads, catalogs, policy=terms.policy, draw_seed=draw_seed, randomize_seeds=terms.randomize_seeds
+    )
+    return found if isinstance(found, Unrunnable) else _measured(found, graph, terms)
 
 
-def _measured(found: Runnable, nodes: int, terms: Terms) -> Examined:
+def _measured(found: Runnable, sent: Graph, terms: Terms) -> Examined:
     """A graph that some node can run, if it is within the bounds of its tenant.
 
     Measured is what the node gets: with numbers where numbers were sent as text, and nothing that no output needs.
@@ -79,11 +87,12 @@ def _measured(found: Runnable, nodes: int, terms: Terms) -> Examined:
     images, errors = appraise(
         verdict.graph,
         terms.limits,
-        nodes=nodes,
+        nodes=len(sent),
         specs=found.catalog.classes,
         uploads=terms.sizes,
         frames_per_image=terms.frames_per_image,
     )
     if errors:
         raise InvalidWorkflow(errors)
-    return Examined(orjson.dumps(written(verdict.graph)).decode(), verdict.needs, images, verdict.seed)
+    text = orjson.dumps(written(verdict.graph)).decode()
+    return Examined(text, verdict.needs, images, verdict.seeds, sent, found)

@@ -49,6 +49,7 @@ def check_fleet(
     *,
     policy: TenantPolicy,
     draw_seed: DrawSeed,
+    randomize_seeds: bool = False,
 ) -> Runnable | Unrunnable:
     """The verdict of a node that accepts the graph, or why none does. Its time grows with graph times catalogs.
 
@@ -56,7 +57,7 @@ def check_fleet(
         uploads: ids that the graph may name where a node takes a file.
         catalogs: one of each kind of node.
         policy: of the tenant.
-        draw_seed: see ``check_graph``.
+        draw_seed, randomize_seeds: see ``check_graph``.
 
     Raises:
         NoFleet: there are no catalogs.
@@ -64,7 +65,7 @@ def check_fleet(
     accepted: Runnable | None = None
     closest: _Closest | None = None
     for catalog in catalogs:
-        verdict = check_graph(graph, catalog, draw_seed=draw_seed)
+        verdict = check_graph(graph, catalog, draw_seed=draw_seed, randomize_seeds=randomize_seeds)
         findings = _findings(graph, verdict, catalog, uploads, policy)
         if not findings:
             if not verdict.unlisted:

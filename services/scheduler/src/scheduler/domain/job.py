@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from contracts.scheduler import Job, JobError, JobState, JobWarning, Output, Timings
+from contracts.scheduler import DrawnSeed, Job, JobError, JobState, JobWarning, Output, Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Standing(NamedTuple):
     on_hold: bool = False
     retry_of: UUID | None = None
     warnings: tuple[JobWarning, ...] = ()
+    seeds: tuple[DrawnSeed, ...] = ()
 
 
 def view(job: Standing, eta_seconds: float | None = None) -> Job:
@@ -77,6 +78,7 @@ def view(job: Standing, eta_seconds: float | None = None) -> Job:
         retry_of=job.retry_of,
         model=job.model,
         seed=job.seed,
+        seeds=job.seeds,
     )
 
 
