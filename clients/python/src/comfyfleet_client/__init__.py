@@ -23,6 +23,7 @@ from comfyfleet_client.errors import (
 from comfyfleet_client.events import End, JobEvent, OutputMade, Progress, Snapshot, Status
 from comfyfleet_client.results import (
     Account,
+    DrawnSeed,
     Job,
     JobError,
     JobWarning,
@@ -38,6 +39,7 @@ from comfyfleet_client.results import (
 from comfyfleet_client.retry import Retry
 from comfyfleet_client.sync_client import Client
 from comfyfleet_client.upload_calls import Upload
+from comfyfleet_client.workflow_calls import RandomInput, SavedWorkflow, Validation, WorkflowVersion
 
 __all__ = [
     "Account",
@@ -49,6 +51,7 @@ __all__ = [
     "ComfyfleetError",
     "Conflict",
     "Damaged",
+    "DrawnSeed",
     "End",
     "FieldError",
     "Forbidden",
@@ -68,7 +71,9 @@ __all__ = [
     "Output",
     "OutputMade",
     "Progress",
+    "RandomInput",
     "Retry",
+    "SavedWorkflow",
     "Session",
     "Snapshot",
     "Status",
@@ -81,4 +86,6 @@ __all__ = [
     "Unreadable",
     "Upload",
     "User",
+    "Validation",
+    "WorkflowVersion",
 ]

@@ -41,6 +41,15 @@ class JobWarning:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnSeed:
+    """A random seed that an input of a workflow got."""
+
+    node_id: str
+    input: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Timings:
     """How long each stage took; None for what has not begun."""
 
@@ -86,6 +95,7 @@ class Job:
     warnings: tuple[JobWarning, ...] = ()
     model: str | None = None
     seed: int | None = None
+    seeds: tuple[DrawnSeed, ...] = ()
 
     @property
     def ended(self) -> bool:
