@@ -533,7 +533,7 @@ class BadTicket(Refusal):
 
 
 class BadCredential(Refusal):
-    """The credential is missing, malformed, unknown, expired or revoked. Send a valid one: X-API-Key: <key>."""
+    """The credential is missing, malformed, unknown, expired or revoked. Send a valid one in X-API-Key."""
 
     kind, code = Kind.UNAUTHENTICATED, "auth.credential.invalid"
 

@@ -159,7 +159,7 @@ class StoredOutput(Fact):
 
 
 class NoArtifact(Refusal):
-    """There is no such output. GET /api/v1/jobs/<job_id>/outputs lists all outputs of a job."""
+    """There is no such output. The route /outputs of the job lists all that there are."""
 
     kind, code = Kind.NOT_FOUND, "output.not_found"
 

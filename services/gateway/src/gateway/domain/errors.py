@@ -214,7 +214,7 @@ class UploadTooLarge(Refusal):
 
 
 class TooManyUploads(Refusal):
-    """You can keep at most {files} uploads with {bytes} bytes in all. Delete some: DELETE /api/v1/uploads/<id>."""
+    """You can keep at most {files} uploads with {bytes} bytes in all. Delete some of them first."""
 
     kind, code = Kind.TOO_LARGE, "upload.quota_exceeded"
 
