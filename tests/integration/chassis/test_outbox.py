@@ -347,12 +347,15 @@ class Wire:
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
+        writers = [writer]
         try:
             with suppress(OSError):
                 answers, asked = await asyncio.open_connection("127.0.0.1", self._server.port)
+                writers.append(asked)
                 await asyncio.gather(self._pipe(reader, asked), self._pipe(answers, writer))
         finally:
-            writer.close()
+            for each in writers:
+                each.close()
 
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while said := await reader.read(65_536):

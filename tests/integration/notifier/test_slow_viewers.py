@@ -1,5 +1,6 @@
 import asyncio
 import socket
+from contextlib import AsyncExitStack, closing
 from uuid import UUID
 
 import httpx
@@ -42,13 +43,14 @@ async def drained(plain: socket.socket) -> int:
 
 
 async def test_a_viewer_that_does_not_read_is_cut_and_delays_nobody(nats_server: NatsServer, database_url: str) -> None:
-    async with world_at(nats_server.url, database_url, send_timeout_s=0.5) as world:
+    async with world_at(nats_server.url, database_url, send_timeout_s=2) as world:
         job_id = world.job()
-        async with world.watch(job_id, "?after=0") as good:
+        async with AsyncExitStack() as stack:
+            good = await stack.enter_async_context(world.watch(job_id, "?after=0"))
             assert (await frame(good))["type"] == "snapshot"
             await frame(good)
             with capture_logs() as logs:
-                deaf = await deaf_viewer(world, job_id)
+                deaf = stack.enter_context(closing(await deaf_viewer(world, job_id)))
                 for turn in range(TURNS):
                     await world.happen(job_id, JobState.QUEUED if turn % 2 else JobState.LEASED, error=LARGE)
                 seen = states([await frame(good) for _ in range(TURNS)])
@@ -56,7 +58,6 @@ async def test_a_viewer_that_does_not_read_is_cut_and_delays_nobody(nats_server:
             assert [seq for seq, _ in seen] == list(range(2, TURNS + 2))
             async with asyncio.timeout(20):
                 received = await drained(deaf)
-            deaf.close()
             assert received < TURNS * len(LARGE.message.encode())
             await world.happen(job_id, JobState.SUCCEEDED)
             assert states(await rest(good)) == [(TURNS + 2, "completed")]
