@@ -370,7 +370,7 @@ def test_what_is_wrapped_twice_is_not_unwrapped_for_the_node() -> None:
         (["1", "0"], "Write an output as a whole number, counted from 0"),
         (["999", 0], "which this workflow does not have"),
         (["1", -1], "Outputs are counted from 0"),
-        (["1", 5], 'output 5 of node "1" (EmptyImage), which has 1 output, counted from 0'),
+        (["1", 5], 'output 5 of node "1" (EmptyImage), which only has output 0.'),
         (["1", True], "Write an output as a whole number"),
         (["1"], "is a list of 1"),
     ],

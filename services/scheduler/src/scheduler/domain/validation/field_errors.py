@@ -8,7 +8,7 @@ from contracts.wire.shown import plain, shown
 from contracts.workflow import Graph, is_model
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.findings import Fault, Finding
-from scheduler.domain.validation.graph_check import UNKNOWN_CLASS
+from scheduler.domain.validation.graph_check import MAX_LISTED, UNKNOWN_CLASS
 from scheduler.domain.validation.suggestions import nearest, nearest_first
 from scheduler.domain.validation.values import NOT_IN_LIST
 
@@ -16,7 +16,6 @@ MAX_SUGGESTED = 5  # findings of one check whose names are looked for; each is c
 MAX_ANSWERED = 10  # errors that say what would be valid; a list may have 20 long names
 _ABOUT_CLASSES = frozenset({UNKNOWN_CLASS, "node_class_not_allowed"})
 MAX_NAMED = 3  # of the nearest names that the sentence itself says
-MAX_LISTED = 200  # characters of a list that the sentence says whole
 MODELS, CLASSES = "GET /api/v1/models", "GET /api/v1/nodes/classes"
 _LISTS = {UNKNOWN_CLASS: CLASSES}
 

@@ -17,6 +17,7 @@ from scheduler.domain.validation.values import judge_value
 
 UNKNOWN_CLASS = "unknown_node_class"
 SEED_INPUTS = frozenset({"seed", "noise_seed"})
+MAX_LISTED = 200  # characters of a list that a message says whole
 RANDOM_SEEDS = (-1, "-1")  # what other front ends send for "any seed will do"
 
 MAX_DRAWN = 2**63 - 1  # fits the integers of every database and client
@@ -227,6 +228,9 @@ def _missing(facts: ClassFacts, name: str, spec: InputSpec, given: Mapping[str, 
     else:
         takes = f"{_KINDS.get(spec.type, 'a value')} or a link"
     message = f"{facts.name}.{name} is required, and is missing. Give it {takes}."
+    listed = [shown(choice) for choice in allowed or ()]
+    if listed and sum(map(len, listed)) <= MAX_LISTED:
+        message += f" Valid: {', '.join(listed)}."
     short = name.rpartition(".")[2]
     if short != name and short in given and short not in declared:
         message = f"{facts.name}.{name} is required, and is missing. This node has {shown(short)}: write {shown(name)}."

@@ -30,7 +30,9 @@ def place_fault(label: str, value: list[Any], graph: Graph) -> Fault | None:
         )
         return Fault(BROKEN, message)
     if source not in graph:
-        message = f"{label} is a link to node {shown(source)}, which this workflow does not have."
+        message = (
+            f"{label} is a link to node {shown(source)}, which this workflow does not have. Link a node that it has."
+        )
         return Fault(BROKEN, message, sought=source, choices=tuple(graph))
     if type(slot) is not int:
         message = (
@@ -53,7 +55,7 @@ def slot_fault(label: str, link: list[Any], graph: Graph, classes: Mapping[str, 
     if spec is None or slot < len(spec.outputs):
         return None
     count = len(spec.outputs)
-    has = f"has {count} output{'' if count == 1 else 's'}, counted from 0" if count else "has no outputs"
+    has = f"only has the outputs 0 to {count - 1}" if count > 1 else "only has output 0" if count else "has no outputs"
     message = (
         f"{label} is a link to output {shown(slot)} of node {shown(source_id)} ({source.class_type}), which {has}."
     )

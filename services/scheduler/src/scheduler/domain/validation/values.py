@@ -132,7 +132,8 @@ def _spellings(given: Any) -> tuple[Any, ...]:
 
 def _choice_fault(facts: ClassFacts, name: str, spec: InputSpec, given: Any) -> Fault:
     choices = tuple(spec.variants) if spec.variants is not None else spec.options or ()
-    message = f"{facts.name}.{name} is {shown(given)}, which no node of the fleet has."
+    lacks = "no node of the fleet has" if _lists_models(spec) else "is not one of its options"
+    message = f"{facts.name}.{name} is {shown(given)}, which {lacks}."
     if not choices:
         message = f"{facts.name}.{name} is {shown(given)}, but the fleet has no file for it at all. Ask the operator."
     if len(choices) <= SHORT_LIST:
