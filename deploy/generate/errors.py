@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import gateway.domain.errors
 import notifier.domain.errors
 from contracts.registry import REFUSALS
-from contracts.scheduler import JOB_ERRORS
+from contracts.scheduler import JOB_ERRORS, JOB_WARNINGS
 from contracts.wire.errors import STATUS, Refusal
 
 HEAD = """\
@@ -28,14 +28,25 @@ What `error.code` of a job with status `failed` may be.
 """
 
 
+WARNINGS = """
+## Warnings
+
+What `warnings[].code` of a completed job may be.
+
+| code | meaning |
+| --- | --- |
+"""
+
+
 def error_pages() -> str:
-    """The page: one row a code, first those of problems, then those of jobs."""
+    """The page: one row a code, first those of problems, then those of jobs and their warnings."""
     rows = [
         f"| `{refusal.code}` | {STATUS[refusal.kind]} | {' '.join((refusal.__doc__ or '').split())} |\n"
         for refusal in sorted({*REFUSALS, *_own()}, key=lambda refusal: refusal.code)
     ]
     failures = [f"| `{code}` | {meaning} |\n" for code, meaning in sorted(JOB_ERRORS.items())]
-    return HEAD + "".join(rows) + JOBS + "".join(failures)
+    warnings = [f"| `{code}` | {meaning} |\n" for code, meaning in sorted(JOB_WARNINGS.items())]
+    return HEAD + "".join(rows) + JOBS + "".join(failures) + WARNINGS + "".join(warnings)
 
 
 def _own() -> Iterator[type[Refusal]]:

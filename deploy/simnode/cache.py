@@ -33,7 +33,12 @@ class NodeCache:
         """
         self._keys = {node_id: _key(graph, node_id) for node_id in graph}
         wanted = set(self._keys.values())
-        self._entries = {key: entry for key, entry in self._entries.items() if key in wanted}
+        parents = {_under(graph, node_id) for node_id in graph}
+        self._entries = {key: entry for key, entry in self._entries.items() if key in wanted or key[:3] in parents}
+
+    def extend(self, graph: Workflow, parent: str, children: list[str]) -> None:
+        """Compute the keys of nodes that a node expanded into: under that node's id and class, whatever its inputs."""
+        self._keys |= {child: _under(graph, parent) + _key(graph, child) for child in children}
 
     def get(self, node_id: str) -> Cached | None:
         """The kept result of a node of this prompt, None if it must run."""
@@ -50,6 +55,10 @@ class NodeCache:
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()
+
+
+def _under(graph: Workflow, parent: str) -> Key:
+    return ("under", parent, graph[parent]["class_type"])
 
 
 def _key(graph: Workflow, node_id: str) -> Key:

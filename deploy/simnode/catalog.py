@@ -4,6 +4,7 @@ from simnode.node_class import NodeClass
 from simnode.nodes import (
     audio,
     dynamic,
+    files,
     fillers,
     filters,
     latents,
@@ -27,8 +28,8 @@ class Catalog:
 
     def __init__(self, without: frozenset[str] = frozenset(), filler_classes: int = 0) -> None:
         groups = (
-            loaders, latents, sampling, tiling, pictures, filters, dynamic, saving, motion, text, audio, reaching,
-            trials,
+            loaders, files, latents, sampling, tiling, pictures, filters, dynamic, saving, motion, text, audio,
+            reaching, trials,
         )  # fmt: skip
         classes: list[NodeClass] = [one for group in groups for one in group.CLASSES]
         classes += fillers.classes(filler_classes)

@@ -109,14 +109,25 @@ class Execution:
             checkpoint=self._checkpoint,
         )
         result = await run.call(self._value_of)
+        await self._expand(node_id, result.expand or {})
         self._executed.append(node_id)
-        meta = {"node_id": node_id, "display_node": node_id, "parent_node": None, "real_node_id": node_id}
+        root = self._progress.root_of(node_id)
+        parent = self._progress.parents.get(node_id)
+        meta = {"node_id": node_id, "display_node": root, "parent_node": parent, "real_node_id": root}
         entry = Cached(result.outputs, result.ui, meta)
         if result.ui:
             self._show(node_id, entry)
         self._parts.cache.put(node_id, entry)
         self._results[node_id] = result.outputs
         self._progress.finish(node_id)
+
+    async def _expand(self, parent: str, children: Workflow) -> None:
+        """Run the nodes that a node became. What they show counts, and is kept under that node."""
+        self._graph |= children
+        self._progress.parents |= dict.fromkeys(children, parent)
+        self._parts.cache.extend(self._graph, parent, list(children))
+        for child in children:
+            await self._visit(child)
 
     def _serve(self, node_id: str, kept: Cached) -> None:
         """Answer a cached output node: what it showed in an earlier run, without executing it."""
@@ -127,14 +138,15 @@ class Execution:
         if entry.ui:
             self._outcome.outputs[node_id] = entry.ui
             self._outcome.meta[node_id] = entry.meta
-        shown = {"node": node_id, "display_node": node_id, "output": entry.ui, "prompt_id": self._prompt_id}
+        root = self._progress.root_of(node_id)
+        shown = {"node": node_id, "display_node": root, "output": entry.ui, "prompt_id": self._prompt_id}
         self._tell("executed", shown)
 
     def _announce(self, node_id: str) -> None:
-        hub = self._parts.hub
+        hub, root = self._parts.hub, self._progress.root_of(node_id)
         if hub.client_id is not None:
-            hub.last_node_id = node_id
-        self._tell("executing", {"node": node_id, "display_node": node_id, "prompt_id": self._prompt_id})
+            hub.last_node_id = root
+        self._tell("executing", {"node": node_id, "display_node": root, "prompt_id": self._prompt_id})
 
     def _value_of(self, node_id: str, slot: int) -> Any:
         if node_id not in self._results:

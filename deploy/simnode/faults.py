@@ -15,6 +15,7 @@ NAMES = frozenset(
         "interrupt_latency",
         "no_outputs",
         "oom",
+        "picture_lost",
         "poisoned",
         "prompt_500",
         "prompt_timeout",
@@ -34,6 +35,7 @@ ONE_SHOT = frozenset(
     {
         "exit",
         "oom",
+        "picture_lost",
         "prompt_500",
         "prompt_timeout",
         "queue_hidden",

@@ -77,7 +77,8 @@ def save_target(prefix: str, base: Path, width: int = 0, height: int = 0) -> Sav
     Raises:
         Exception: the prefix leaves ``base``; ComfyUI raises exactly the bare type.
     """
-    normal = os.path.normpath(_expand(prefix, width, height) if "%" in prefix else prefix)
+    expanded = _expand(prefix, width, height) if "%" in prefix else prefix
+    normal = os.path.normpath(expanded)
     subfolder, stem = os.path.dirname(normal), os.path.basename(normal)  # noqa: PTH119, PTH120 - string rules, not paths
     folder = base / subfolder
     if not is_inside(folder, base):
@@ -88,7 +89,8 @@ def save_target(prefix: str, base: Path, width: int = 0, height: int = 0) -> Sav
         )
         raise Exception(message)  # noqa: TRY002 - the type is part of the contract
     folder.mkdir(parents=True, exist_ok=True)
-    return SaveTarget(folder, stem, _next_counter(folder, stem), subfolder)
+    is_plain = os.path.basename(expanded) == stem  # noqa: PTH119 - as above; "a/" never finds what it wrote
+    return SaveTarget(folder, stem, _next_counter(folder, stem) if is_plain else 1, subfolder)
 
 
 def _expand(text: str, width: int, height: int) -> str:

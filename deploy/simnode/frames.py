@@ -8,18 +8,20 @@ from simnode.wire import Document
 PREVIEW_IMAGE = 1
 TEXT = 3
 PREVIEW_IMAGE_WITH_METADATA = 4
-JPEG = 1
+JPEG, PNG = 1, 2
+PNG_MAGIC = b"\x89PNG"
 
 
-def preview(jpeg: bytes) -> bytes:
+def preview(picture: bytes) -> bytes:
     """Frame type 1: format code and picture; says nothing about which node or prompt it belongs to."""
-    return struct.pack(">II", PREVIEW_IMAGE, JPEG) + jpeg
+    return struct.pack(">II", PREVIEW_IMAGE, PNG if picture.startswith(PNG_MAGIC) else JPEG) + picture
 
 
-def preview_with_metadata(jpeg: bytes, metadata: Document) -> bytes:
+def preview_with_metadata(picture: bytes, metadata: Document) -> bytes:
     """Frame type 4, sent to clients that declared ``supports_preview_metadata``: JSON ids in front of the picture."""
-    text = json.dumps({**metadata, "image_type": "image/jpeg"}).encode()
-    return struct.pack(">II", PREVIEW_IMAGE_WITH_METADATA, len(text)) + text + jpeg
+    kind = "image/png" if picture.startswith(PNG_MAGIC) else "image/jpeg"
+    text = json.dumps({**metadata, "image_type": kind}).encode()
+    return struct.pack(">II", PREVIEW_IMAGE_WITH_METADATA, len(text)) + text + picture
 
 
 def progress_text(node_id: str, text: str) -> bytes:

@@ -64,6 +64,9 @@ class Hub:
 
     def send_frame(self, frame: bytes, sid: Any = None) -> None:
         """Queue a binary frame for one session, or for every socket if ``sid`` is None."""
+        if self._faults.fire("picture_lost"):
+            self.drop_all()
+            return
         self._put(frame, {}, sid)
 
     def send_text(self, node_id: str, text: str) -> None:

@@ -67,10 +67,15 @@ class Growing:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a node call gave: one value per declared output, and what clients are shown (None for nothing)."""
+    """What a node call gave: one value per declared output, and what clients are shown (None for nothing).
+
+    Attributes:
+        expand: nodes that this one becomes, by their ids.
+    """
 
     outputs: tuple[Any, ...] = ()
     ui: Document | None = None
+    expand: Workflow | None = None
 
 
 class Call:
@@ -83,6 +88,7 @@ class Call:
         shelf: files and models of the node.
         tick: progress; a checkpoint for interrupts. (value, maximum, preview maker or None)
         tell: shows a line of text about the node to every socket.
+        send_picture: sends the owner of the prompt a picture in a frame of type 1.
         die: ends the process at once with an exit status.
     """
 
@@ -96,6 +102,7 @@ class Call:
         shelf: Shelf,
         tick: Callable[[float, float, Callable[[], bytes] | None], Awaitable[None]],
         tell: Callable[[str], None],
+        send_picture: Callable[[bytes], None],
         die: Callable[[int], None],
     ) -> None:
         self.node_id = node_id
@@ -105,6 +112,7 @@ class Call:
         self.shelf = shelf
         self.tick = tick
         self.tell = tell
+        self.send_picture = send_picture
         self.die = die
 
     def __getitem__(self, name: str) -> Any:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from simnode import frames
 from simnode.failures import out_of_memory, poisoned_device
 from simnode.node_class import Call, Result
 from simnode.parts import Parts
@@ -69,6 +70,7 @@ class NodeRun:
             shelf=self._parts.shelf,
             tick=self._tick,
             tell=lambda text: self._parts.hub.send_text(self._node_id, text),
+            send_picture=lambda picture: self._parts.hub.send_frame(frames.preview(picture), self._parts.hub.client_id),
             die=self._parts.die,
         )
 
@@ -77,8 +79,8 @@ class NodeRun:
         self._checkpoint("step")
         if not self._throttle.passes(value, maximum, has_preview=preview is not None):
             return
-        jpeg = await asyncio.to_thread(preview) if preview is not None else None
-        self._progress.step(self._node_id, value, maximum, jpeg)
+        picture = await asyncio.to_thread(preview) if preview is not None else None
+        self._progress.step(self._node_id, value, maximum, picture)
 
     def _break_device(self) -> None:
         parts = self._parts

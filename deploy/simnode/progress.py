@@ -14,12 +14,16 @@ class Progress:
     """State of every node touched in one prompt, in the order of touching. Untouched and cached inner nodes are absent.
 
     Messages go to the owner of the prompt; to every socket if it has none.
+
+    Attributes:
+        parents: of nodes that another one expanded into, by their ids.
     """
 
     def __init__(self, hub: Hub, prompt_id: str) -> None:
         self._hub = hub
         self._prompt_id = prompt_id
         self._nodes: dict[str, Document] = {}
+        self.parents: dict[str, str] = {}
 
     def start(self, node_id: str) -> None:
         """A node begins: running, 0 of 1."""
@@ -30,17 +34,17 @@ class Progress:
         maximum = self._nodes.get(node_id, {"max": 1.0})["max"]
         self._set(node_id, maximum, maximum, "finished")
 
-    def step(self, node_id: str, value: float, maximum: float, jpeg: bytes | None) -> None:
-        """A node got on; ``jpeg`` is a preview of its result, or None."""
+    def step(self, node_id: str, value: float, maximum: float, picture: bytes | None) -> None:
+        """A node got on; ``picture`` is a preview of its result, or what it sends instead of saving it, or None."""
         self._set(node_id, value, maximum, "running")
         progress = {"value": value, "max": maximum, "prompt_id": self._prompt_id, "node": node_id}
         sid = self._hub.client_id
-        if jpeg is not None and self._hub.owner_supports_metadata():
-            self._hub.send_frame(frames.preview_with_metadata(jpeg, self._ids(node_id)), sid)
-            jpeg = None
+        if picture is not None and self._hub.owner_supports_metadata():
+            self._hub.send_frame(frames.preview_with_metadata(picture, self._ids(node_id)), sid)
+            picture = None
         self._hub.send("progress", progress, sid)
-        if jpeg is not None:
-            self._hub.send_frame(frames.preview(jpeg), sid)
+        if picture is not None:
+            self._hub.send_frame(frames.preview(picture), sid)
 
     def _set(self, node_id: str, value: float, maximum: float, state: str) -> None:
         ids = self._ids(node_id)
@@ -49,13 +53,20 @@ class Progress:
         self._hub.send("progress_state", {"prompt_id": self._prompt_id, "nodes": nodes}, self._hub.client_id)
 
     def _ids(self, node_id: str) -> Document:
+        root = self.root_of(node_id)
         return {
             "node_id": node_id,
             "prompt_id": self._prompt_id,
-            "display_node_id": node_id,
-            "parent_node_id": None,
-            "real_node_id": node_id,
+            "display_node_id": root,
+            "parent_node_id": self.parents.get(node_id),
+            "real_node_id": root,
         }
+
+    def root_of(self, node_id: str) -> str:
+        """The node of the prompt that shows this one: itself, unless another one expanded into it."""
+        while node_id in self.parents:
+            node_id = self.parents[node_id]
+        return node_id
 
 
 class Throttle:

@@ -64,6 +64,28 @@ class Silence:
     channels: int
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedFile:
+    """VIDEO or FILE_3D: the bytes of a file as they were found. ``suffix`` is that of its name."""
+
+    content: bytes
+    suffix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedLatent(Latent):
+    """A latent from a file."""
+
+    file: LoadedFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedSilence(Silence):
+    """A sound from a file, which plays as silence."""
+
+    file: LoadedFile
+
+
 def check_extent(values: int) -> None:
     """Refuse absurd sizes the way torch does.
 

@@ -127,11 +127,16 @@ def _watch(process: subprocess.Popen[bytes], child: Child) -> None:
 
 
 class Nursery:
-    """The supervisor's end of the zygote. One that died is started again when the next process is asked for."""
+    """The supervisor's end of the zygote. One that died is started again when the next process is asked for.
 
-    def __init__(self, log: Path, inherited: tuple[int, ...] = ()) -> None:
+    Args:
+        program: the module that serves as the zygote; it decides what is imported before the fork.
+    """
+
+    def __init__(self, log: Path, inherited: tuple[int, ...] = (), *, program: str = "stack.zygote") -> None:
         self._log = log
         self._inherited = inherited
+        self._program = program
         self._zygote: Child | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
@@ -145,7 +150,7 @@ class Nursery:
             if self._listening is not None and not self._listening.done():
                 return
             ours, theirs = socket.socketpair()
-            argv = [sys.executable, "-m", "stack.zygote", str(theirs.fileno()), *map(str, self._inherited)]
+            argv = [sys.executable, "-m", self._program, str(theirs.fileno()), *map(str, self._inherited)]
             with theirs:
                 self._zygote = start_program(argv, self._log, pass_fds=(theirs.fileno(), *self._inherited))
             reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 20)

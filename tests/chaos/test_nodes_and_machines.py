@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.fleet import HELLO, running_fleet
+from tests.kit.fleet import HELLO, Fleet, running_fleet
 from tests.kit.waiting import until
+
+AWAY_S = 18.0  # longer than a lease
 
 pytestmark = pytest.mark.chaos
 
@@ -49,12 +51,13 @@ async def test_the_whole_machine_dies_and_comes_back_with_everything() -> None:
 
 
 @pytest.mark.parametrize("part", ["nats", "postgres"])
-async def test_a_dependency_stays_away_longer_than_a_lease(part: str) -> None:
-    async with running_fleet("--nodes", "1", "--step-ms", "100") as fleet, fleet.client() as client:
+async def test_a_dependency_stays_away_longer_than_a_lease(fragile: Fleet, part: str) -> None:
+    fleet, before = fragile, len(await fragile.runs())
+    async with fleet.client() as client:
         job = await fleet.submit(client, prompt="patience", width=64, height=64, steps=120)
 
         async def is_running() -> bool:
-            return bool(await fleet.runs())
+            return len(await fleet.runs()) > before
 
         await until(is_running)
         os.kill(fleet.process.pid, signal.SIGSTOP)  # nobody brings back what dies now
@@ -70,32 +73,33 @@ async def test_a_dependency_stays_away_longer_than_a_lease(part: str) -> None:
             async def is_done_on_the_node() -> bool:
                 return (await fleet.runs())[-1]["finished"] is not None
 
-            await until(is_done_on_the_node, within_s=60)  # 12 s of sampling
-            away_until = asyncio.get_running_loop().time() + 6
+            away_until = asyncio.get_running_loop().time() + AWAY_S
+            await until(is_done_on_the_node, within_s=60)  # 5 s of sampling
             await until(lambda: asyncio.get_running_loop().time() > away_until, within_s=30)
         finally:
             os.kill(fleet.process.pid, signal.SIGCONT)
         await fleet.replaced(part, killed)
         ended = await fleet.ended(client, job["job_id"])
         assert (ended["status"], ended["attempt"]) == ("completed", 1)
-        assert len(await fleet.runs()) == 1
+        assert len(await fleet.runs()) == before + 1
         after = await fleet.submit(client, workflow=HELLO)
         assert (await fleet.ended(client, after["job_id"]))["status"] == "completed"
 
 
 @pytest.mark.parametrize("part", ["nats", "postgres"])
-async def test_a_dependency_that_freezes_is_told_and_goes_on_by_itself(part: str) -> None:
-    async with running_fleet("--nodes", "1", "--step-ms", "20") as fleet, fleet.client() as client:
-        await fleet.ended(client, (await fleet.submit(client, workflow=HELLO))["job_id"])
+async def test_a_dependency_that_freezes_is_told_and_goes_on_by_itself(fragile: Fleet, part: str) -> None:
+    fleet, mine = fragile, {"labels": {"frozen": part}}
+    async with fleet.client() as client:
+        await fleet.ended(client, (await fleet.submit(client, workflow=HELLO, **mine))["job_id"])
         frozen = family(fleet.pid(part))
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
         try:
             client.timeout = 5.0  # an answer, not a wait
             for answer in (
-                await client.post("/jobs", json={"workflow": HELLO}),
+                await client.post("/jobs", json={"workflow": HELLO, **mine}),
                 await client.get("/jobs"),
-                await client.post("/jobs", json={"prompt": "x"}),
+                await client.post("/jobs", json={"prompt": "x", **mine}),
             ):
                 assert answer.status_code == 503, answer.text
                 assert int(answer.headers["retry-after"]) >= 1
@@ -104,10 +108,10 @@ async def test_a_dependency_that_freezes_is_told_and_goes_on_by_itself(part: str
                 os.kill(pid, signal.SIGCONT)
 
         async def works() -> bool:
-            return (await client.post("/jobs", json={"workflow": HELLO})).status_code == 201
+            return (await client.post("/jobs", json={"workflow": HELLO, **mine})).status_code == 201
 
         await until(works, within_s=40)
-        for job in (await client.get("/jobs")).json()["jobs"]:
+        for job in (await client.get("/jobs", params={"label": f"frozen:{part}"})).json()["jobs"]:
             assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
 
 

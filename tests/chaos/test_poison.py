@@ -1,5 +1,6 @@
 """A job that kills its node hurts two nodes at most, and nobody else's jobs."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -41,43 +42,52 @@ async def attempts_of(fleet: Fleet, job_id: str) -> list[dict[str, Any]]:
     return [dict(row) for row in rows]
 
 
-@pytest.mark.parametrize("killer", KILLERS)
-async def test_a_killer_takes_two_nodes_at_most_and_others_go_on(killer: str) -> None:
-    class_type, inputs, code = KILLERS[killer]
+@pytest.fixture(scope="module")
+async def three_nodes() -> AsyncIterator[Fleet]:
     async with running_fleet(
         "--nodes", "3", "--step-ms", "10",
         EXECUTOR_REPLY_S="1", EXECUTOR_UNREACHABLE_S="3", EXECUTOR_STALLED_S="5", EXECUTOR_STOP_WITHIN_S="1",
     ) as fleet:  # fmt: skip
-        bystander = fleet.new_user("bystander", "enterprise")
-        attacker = fleet.new_user("attacker", "enterprise")
-        pids = {f"node-{number}": fleet.pid(f"node-{number}") for number in (1, 2, 3)}
-        async with fleet.client(bystander) as others, fleet.client(attacker) as client:
-            job_id = (await fleet.submit(client, workflow=graph(class_type, 1, **inputs)))["job_id"]
-            jobs = [
-                (await fleet.submit(others, workflow=graph("SimSleep", color, seconds=0.5)))["job_id"]
-                for color in range(BYSTANDERS)
-            ]
-            ended = await fleet.ended(client, job_id)
-            for other in jobs:
-                assert (await fleet.ended(others, other))["status"] == "completed"
-            used = (await client.get("/usage")).json()["usage"]
-        assert (ended["status"], ended["error"]["code"], ended["attempt"]) == ("failed", "job.poison", 2)
-        attempts = await attempts_of(fleet, job_id)
-        assert [(one["node_died"], one["code"]) for one in attempts] == [(True, code)] * 2
-        hit = {one["node"] for one in attempts}
-        assert len(hit) == 2
-        (spared,) = pids.keys() - hit
-        assert fleet.pid(spared) == pids[spared]
-        if killer == "process":  # the fault fired: the two others are new processes
-            for node in hit:
-                await fleet.replaced(node, pids[node])
-        seen = await prompts_of(fleet, spared)
-        assert seen
-        assert not seen & {one["prompt_id"] for one in attempts}
-        assert sum(day["images"] for day in used) == 0
-        spent = sum(one["gpu_seconds"] for one in attempts)
-        assert sum(day["gpu_seconds"] for day in used) == pytest.approx(spent, abs=0.1)  # it is rounded for people
-        assert all(one["gpu_seconds"] > 0 for one in attempts)
+        yield fleet
+
+
+@pytest.mark.parametrize("killer", KILLERS)
+async def test_a_killer_takes_two_nodes_at_most_and_others_go_on(three_nodes: Fleet, killer: str) -> None:
+    class_type, inputs, code = KILLERS[killer]
+    fleet = three_nodes
+    bystander = fleet.new_user(f"bystander{killer}", "enterprise")
+    attacker = fleet.new_user(f"attacker{killer}", "enterprise")
+    pids = {f"node-{number}": fleet.pid(f"node-{number}") for number in (1, 2, 3)}
+    async with fleet.client(bystander) as others, fleet.client(attacker) as client:
+        job_id = (await fleet.submit(client, workflow=graph(class_type, 1, **inputs)))["job_id"]
+        jobs = [
+            (await fleet.submit(others, workflow=graph("SimSleep", color, seconds=0.5)))["job_id"]
+            for color in range(BYSTANDERS)
+        ]
+        ended = await fleet.ended(client, job_id)
+        for other in jobs:
+            assert (await fleet.ended(others, other))["status"] == "completed"
+        used = (await client.get("/usage")).json()["usage"]
+    assert (ended["status"], ended["error"]["code"], ended["attempt"]) == ("failed", "job.poison", 2)
+    attempts = await attempts_of(fleet, job_id)
+    assert [(one["node_died"], one["code"]) for one in attempts] == [(True, code)] * 2
+    hit = {one["node"] for one in attempts}
+    assert len(hit) == 2
+    (spared,) = pids.keys() - hit
+    assert fleet.pid(spared) == pids[spared]
+    if killer == "process":  # the fault fired: the two others are new processes
+        for node in hit:
+            await fleet.replaced(node, pids[node])
+    seen = await prompts_of(fleet, spared)
+    assert seen
+    assert not seen & {one["prompt_id"] for one in attempts}
+    assert sum(day["images"] for day in used) == 0
+    spent = sum(one["gpu_seconds"] for one in attempts)
+    assert sum(day["gpu_seconds"] for day in used) == pytest.approx(spent, abs=0.1)  # it is rounded for people
+    assert all(one["gpu_seconds"] > 0 for one in attempts)
+    if killer == "worker":  # a node takes nothing more until it is restarted
+        for node in hit:
+            await fleet.replaced(node, fleet.kill(node))
 
 
 async def prompts_of(fleet: Fleet, node: str) -> set[str]:

@@ -14,7 +14,8 @@ import executor.usecases.storing
 import executor.usecases.watch_prompt
 import scheduler.domain.settlement
 import scheduler.usecases.expire_jobs
-from contracts.scheduler import JOB_ERRORS, JobError
+from contracts.scheduler import JOB_ERRORS, JOB_WARNINGS, JobError
+from executor.domain import image_costs, silent_nodes
 from executor.domain.verdict import Verdict
 
 UNSEEN = {"node.withdrawn"}  # of attempts that operators ended; their jobs go on
@@ -41,3 +42,8 @@ def test_the_codes_of_failed_jobs_are_documented(module: ModuleType) -> None:
     codes = {error.code for error in errors if isinstance(error, JobError)}
     assert codes
     assert codes <= JOB_ERRORS.keys() | UNSEEN
+
+
+def test_the_codes_of_warnings_are_documented() -> None:
+    warnings = {image_costs.QUOTA_CODE, silent_nodes.CODE, scheduler.domain.settlement.NOTHING_LEFT.code}
+    assert warnings == JOB_WARNINGS.keys()

@@ -83,6 +83,10 @@ def hand_made() -> dict[str, Workflow]:
         "resize with a match of another type": _resized({
             "resize_type": "match size", "resize_type.match": ["9", 0], "resize_type.crop": "center",
         }) | {"9": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}}},
+        "video saved without a codec": _saved_video({"format": "auto"}),
+        "video saved with a codec beside its format": _saved_video({"format": "mp4", "codec": "h264"}),
+        "video saved with a codec of its format": _saved_video({"format": "mp4", "format.codec": "h264"}),
+        "video saved without a format": _saved_video({}),
         "batch of two": _batched({"images.image0": ["1", 0], "images.image1": ["1", 0]}),
         "batch that starts with the second": _batched({"images.image1": ["1", 0]}),
         "batch without its group": _batched({"image0": ["1", 0]}),
@@ -101,3 +105,11 @@ def _resized(inputs: dict[str, Any]) -> Workflow:
 def _batched(inputs: dict[str, Any]) -> Workflow:
     batch = {"class_type": "BatchImagesNode", "inputs": inputs}
     return {"1": IMAGE, "2": batch, "3": {**SAVE, "inputs": {"images": ["2", 0], "filename_prefix": "a"}}}
+
+
+def _saved_video(inputs: dict[str, Any]) -> Workflow:
+    return {
+        "1": IMAGE,
+        "2": {"class_type": "CreateVideo", "inputs": {"images": ["1", 0], "fps": 30.0}},
+        "3": {"class_type": "SaveVideo", "inputs": {"video": ["2", 0], "filename_prefix": "a", **inputs}},
+    }

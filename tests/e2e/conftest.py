@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from tests.kit.commands import Commands
 from tests.kit.fleet import Fleet, running_fleet
 
 REAL = os.environ.get("COMFYUI_URL")
@@ -26,6 +27,13 @@ async def fleet() -> AsyncIterator[Fleet]:
         GATEWAY_UPLOADS_SWEEP_S="1",
     ) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+async def commands(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Commands]:
+    running = Commands(tmp_path_factory.mktemp("commands"))
+    yield running
+    await running.close()
 
 
 @pytest.fixture

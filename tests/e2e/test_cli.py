@@ -16,6 +16,7 @@ import pytest
 
 from tests.e2e.conftest import simulated_only
 from tests.e2e.test_identity import PASSWORD, slow
+from tests.kit.commands import Commands
 from tests.kit.fleet import HELLO, Fleet
 from tests.kit.waiting import until
 
@@ -41,22 +42,21 @@ class Said:
 
 
 class Person:
-    """Somebody at a shell, with a home directory of their own."""
+    """Somebody at a shell, with a home directory of their own. Commands are forked where ``commands`` is given."""
 
-    def __init__(self, url: str, home: Path) -> None:
-        self.home = home
+    def __init__(self, url: str, home: Path, commands: Commands | None = None) -> None:
+        self.home, self._commands = home, commands
         outside = {name: value for name, value in os.environ.items() if not name.startswith("COMFYFLEET_")}
         self._environment = outside | {"COMFYFLEET_URL": url, "COMFYFLEET_CONFIG_DIR": str(home / "config")}
 
     async def runs(self, *arguments: object, stdin: str = "", **environment: str) -> Said:
         """What comes of a command. No failure may show a traceback."""
-        process = await asyncio.create_subprocess_exec(
-            COMFYFLEET, *map(str, arguments), cwd=self.home, env=self._environment | environment,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        run = self._commands.run if self._commands is not None else run_program
         async with asyncio.timeout(90):
-            out, err = await process.communicate(stdin.encode())
-        said = Said(process.returncode or 0, out, err.decode())
+            status, out, err = await run(
+                [*map(str, arguments)], stdin.encode(), self.home, self._environment | environment
+            )
+        said = Said(status, out, err.decode())
         assert "Traceback" not in said.err, said.err
         return said
 
@@ -67,10 +67,20 @@ class Person:
         return said
 
 
+async def run_program(argv: list[str], stdin: bytes, cwd: Path, env: dict[str, str]) -> tuple[int, bytes, bytes]:
+    """What ``Commands.run`` does, by the installed program itself."""
+    process = await asyncio.create_subprocess_exec(
+        COMFYFLEET, *argv, cwd=cwd, env=env,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate(stdin)
+    return process.returncode or 0, out, err
+
+
 @pytest.fixture
-def person(fleet: Fleet, tmp_path: Path) -> Person:
+def person(fleet: Fleet, tmp_path: Path, commands: Commands) -> Person:
     """Nobody yet."""
-    return Person(fleet.base_url, tmp_path)
+    return Person(fleet.base_url, tmp_path, commands)
 
 
 @pytest.fixture

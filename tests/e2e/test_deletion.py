@@ -20,6 +20,7 @@ from tests.e2e.conftest import simulated_only
 from tests.e2e.test_cli import REFUSED, Person
 from tests.e2e.test_identity import PASSWORD, bearer, new_key, registered, slow
 from tests.e2e.test_uploads_in_jobs import png, upload
+from tests.kit.commands import Commands
 from tests.kit.fleet import HELLO, Fleet
 from tests.kit.waiting import until
 
@@ -205,13 +206,15 @@ async def test_an_export_has_all_that_is_ones_own_and_nothing_else(fleet: Fleet,
     assert [word for word in others if word in whole] == []
 
 
-async def test_by_command_line_jobs_are_purged_and_an_account_is_erased(fleet: Fleet, tmp_path: Path) -> None:
+async def test_by_command_line_jobs_are_purged_and_an_account_is_erased(
+    fleet: Fleet, tmp_path: Path, commands: Commands
+) -> None:
     async with fleet.client("") as http:
         user = await registered(http, "shell")
         await asyncio.to_thread(fleet.unhurried, user["id"])
         await asyncio.to_thread(partial(fleet.limit, user["id"], graph_policy="open"))
         key = {"COMFYFLEET_KEY": (await new_key(http, user))["key"]}
-    person, name = Person(fleet.base_url, tmp_path), user["username"]
+    person, name = Person(fleet.base_url, tmp_path, commands), user["username"]
     async with fleet.client(key["COMFYFLEET_KEY"]) as own:
         done, waiting = await finished(fleet, own), await finished(fleet, own)
         running = (await fleet.submit(own, workflow=slow(60)))["job_id"]

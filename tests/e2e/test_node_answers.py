@@ -30,8 +30,8 @@ async def test_whatever_an_error_says_the_job_fails_with_it_and_the_next_one_run
     assert (await fleet.ended(client, job["job_id"], within_s=10))["status"] == "completed"
 
 
-async def test_jobs_go_on_after_two_hundred_mutated_node_answers() -> None:
-    report = await fuzz(200, seed=7)
-    assert report.changes.done.total() >= 200
+async def test_jobs_go_on_after_a_hundred_mutated_node_answers() -> None:
+    report = await fuzz(100, seed=7)
+    assert report.changes.done.total() >= 100
     assert len({route for route, number in report.changes.done.items() if number}) >= 4
     assert report.failures == []

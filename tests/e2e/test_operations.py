@@ -13,6 +13,7 @@ from tests.e2e.conftest import simulated_only
 from tests.e2e.test_cli import REFUSED, Person, Said
 from tests.e2e.test_identity import PASSWORD, slow
 from tests.e2e.test_uploads_in_jobs import png, upload
+from tests.kit.commands import Commands
 from tests.kit.fleet import HELLO, Fleet
 from tests.kit.waiting import until
 
@@ -39,8 +40,8 @@ class Operator:
 
 
 @pytest.fixture
-def person(fleet: Fleet, tmp_path: Any) -> Person:
-    return Person(fleet.base_url, tmp_path)
+def person(fleet: Fleet, tmp_path: Any, commands: Commands) -> Person:
+    return Person(fleet.base_url, tmp_path, commands)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from comfyfleet_client import AsyncClient, Forbidden
 from gateway.settings import Settings
 from tests.e2e.test_cli import REFUSED, Person
+from tests.kit.commands import Commands
 from tests.kit.fleet import running_fleet
 
 PASSWORD = "a lantern by the old canal"
@@ -41,11 +42,13 @@ async def test_of_thirty_accounts_that_one_address_asks_for_at_once_few_are_made
         assert login.status_code == 200, "logins of the address go on"
 
 
-async def test_by_invitation_only_who_has_an_invite_gets_an_account_of_its_tier(tmp_path: Path) -> None:
+async def test_by_invitation_only_who_has_an_invite_gets_an_account_of_its_tier(
+    tmp_path: Path, commands: Commands
+) -> None:
     async with running_fleet("--nodes", "1", AUTH_REGISTRATION="invite") as fleet, fleet.client("") as http:
         refused = await http.post("/auth/register", json=account())
         assert (refused.status_code, refused.json()["code"]) == (403, "auth.invite.required")
-        admin, person = {"COMFYFLEET_KEY": fleet.credentials["admin_key"]}, Person(fleet.base_url, tmp_path)
+        admin, person = {"COMFYFLEET_KEY": fleet.credentials["admin_key"]}, Person(fleet.base_url, tmp_path, commands)
         token = (await person.does("admin", "invite", "--tier", "basic", "--days", 1, **admin)).text.strip()
         ada = account()
         register = ("register", ada["username"], ada["email"], "--password-stdin", "--invite", token)

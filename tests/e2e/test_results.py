@@ -4,6 +4,7 @@ import hashlib
 import zipfile
 from io import BytesIO
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -141,3 +142,36 @@ async def test_all_that_was_saved_comes_in_one_file(client: httpx.AsyncClient, j
         assert archive.testzip() is None
         inside = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
     assert inside == {output["name"]: output["sha256"] for output in saved}
+
+
+async def test_files_come_under_the_names_that_were_asked_for(fleet: Fleet, client: httpx.AsyncClient) -> None:
+    graph = {
+        "1": TWO_AND_A_PREVIEW["1"],
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a cat... at night"}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "sub/日本語_Файл"}},
+        "4": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "sub/日本語_Файл"}},
+        "5": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": 2026}},
+        "6": {"class_type": "SaveImageWebsocket", "inputs": {"images": ["1", 0]}},
+    }
+    job = await fleet.submit(client, workflow=graph)
+    ended = await fleet.ended(client, job["job_id"])
+    assert (ended["status"], ended["attempt"], ended["warnings"]) == ("completed", 1, [])
+    assert [(output["node_id"], output["name"]) for output in ended["outputs"]] == [
+        ("2", "a cat... at night_00001_.png"),
+        ("3", "日本語_Файл_00001_.png"),
+        ("4", "日本語_Файл_00001_.png"),
+        ("5", "2026_00001_.png"),
+        ("6", "ComfyUI_00001_.png"),
+    ]
+    for output in ended["outputs"]:
+        answer = await client.get(f"/jobs/{job['job_id']}/result", params={"node": output["node_id"]})
+        assert shows(answer.content, DARK)
+        assert answer.headers["content-disposition"].endswith(f"filename*=UTF-8''{quote(output['name'], safe='')}")
+    packed = await client.get(f"/jobs/{job['job_id']}/outputs.zip")
+    assert zipfile.ZipFile(BytesIO(packed.content)).namelist() == [
+        "a cat... at night_00001_.png",
+        "日本語_Файл_00001_.png",
+        "日本語_Файл_00001_-2.png",
+        "2026_00001_.png",
+        "ComfyUI_00001_.png",
+    ]

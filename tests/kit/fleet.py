@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from nats.aio.client import Client
 from websockets.asyncio.client import ClientConnection, connect
 
 import nats
+from auth.app import bootstrap_user
+from auth.settings import Settings
+from contracts.auth import Role, Tier
 from stack.linux import die_with_parent
 from tests.kit.waiting import until
 
@@ -144,19 +148,17 @@ class Fleet:
         return sum(entry["fired"] for entry in faults if entry["name"] == fault)
 
     def new_user(self, name: str, tier: str, *, graph_policy: str | None = None) -> str:
-        """A fresh user's key, made the way an operator makes one; its tier's graph policy unless given."""
-        settings = dict(
-            line.split("=", 1) for line in (self.state / "env/auth.env").read_text().splitlines() if "=" in line
-        )
-        made = subprocess.run(
-            [sys.executable, "-m", "auth", "bootstrap", "--username", name, "--tier", tier, "--output", "-"],
-            env=settings, capture_output=True, check=True, timeout=60,
-        )  # fmt: skip
-        user = json.loads(made.stdout.splitlines()[-1])
+        """A fresh user's key, made as ``python -m auth bootstrap`` makes one; its tier's graph policy unless given."""
+        lines = (self.state / "env/auth.env").read_text().splitlines()
+        given = (line.split("=", 1) for line in lines if "=" in line)
+        settings = Settings.model_validate({name.removeprefix("AUTH_").lower(): value for name, value in given})
+        making = bootstrap_user(settings, username=name, email=None, role=Role.USER, tier=Tier(tier))
+        with ThreadPoolExecutor(1) as thread:  # it has an event loop of its own
+            user = thread.submit(asyncio.run, making).result(60)
         self.unhurried(user["user_id"])
         if graph_policy is not None:
             self.limit(user["user_id"], graph_policy=graph_policy)
-        return str(user["key"])
+        return user["key"]
 
     def unhurried(self, user_id: str) -> None:
         """Let a user make as many requests as a test polls with."""

@@ -96,6 +96,7 @@ class Limits(Fact):
         run_seconds: how long one attempt may take, seconds; a job may ask for less.
         gpu_seconds_per_day: GPU-seconds used in one UTC day; a job that would begin after that is refused.
         result_bytes: outputs stored at the same time, bytes; a job that would add to more is refused.
+        upload_bytes: one uploaded file that is kept as it is, bytes; images have a limit of the gateway's.
     """
 
     images_per_day: int | None
@@ -114,6 +115,7 @@ class Limits(Fact):
     run_seconds: float | None = None
     gpu_seconds_per_day: float | None = None
     result_bytes: int | None = None
+    upload_bytes: int | None = None
 
 
 Cap = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -140,6 +142,7 @@ class SomeLimits(Command):
     run_seconds: Annotated[float, Field(ge=1, le=7 * 86400)] | None = None
     gpu_seconds_per_day: Annotated[float, Field(ge=0, le=1e9)] | None = None
     result_bytes: LargeCap | None = None
+    upload_bytes: LargeCap | None = None
 
     @model_serializer(mode="wrap")
     def _named(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""What a ComfyUI node says that its classes take and give (``/object_info``), reduced to what admission needs."""
+"""What a ComfyUI node says that its classes take and give (``/object_info``).
+
+Reduced to what admission needs, and to what it takes to read files of ComfyUI's editor.
+"""
 
 from contracts.wire.model import Fact
 
@@ -17,6 +20,11 @@ class InputSpec(Fact):
         default: what the node's editor fills in, where that is a number, a boolean or a short text.
         variants: of a dynamic combo, the further inputs that each option brings: input ``y`` of ``x`` is ``x.y``.
         grown: of an input that grows (autogrow), which inputs it can become.
+        position: its place among the inputs of its class or option, from 0, as ComfyUI's editor shows them.
+        only_linked: the editor has no widget for it, although it has one for the type (``forceInput``).
+        widget: the type of the editor's widget, where that is another than the input's (``widgetType``).
+        controlled: the editor keeps what to do with the value after each run right behind it in its files.
+        dynamic_prompts: the editor chooses among the alternatives of a text before it sends it.
     """
 
     type: str
@@ -29,6 +37,11 @@ class InputSpec(Fact):
     default: Scalar | None = None
     variants: "dict[str, dict[str, InputSpec]] | None" = None
     grown: "GrownInputs | None" = None
+    position: int = 0
+    only_linked: bool = False
+    widget: str | None = None
+    controlled: bool = False
+    dynamic_prompts: bool = False
 
 
 class GrownInputs(Fact):

@@ -14,16 +14,25 @@ Label = Annotated[str, Field(min_length=1, max_length=63)]
 WorkflowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
+OUTPUT_PREFIX = "output:"  # before the id of an output that is to be an input
 UploadId = Annotated[
-    str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", min_length=36, max_length=36)
+    str,
+    Field(
+        pattern=r"^(output:)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        min_length=36,
+        max_length=43,
+        description="an upload, or output:<id> for an output of an own job",
+    ),
 ]
 
 
 class Submission(Command):
     """What a client sends to have a job run: exactly one of ``prompt``, ``workflow``, ``workflow_name``.
 
-    With ``image``, an upload's id, a prompt is drawn over that picture, ``denoise`` of it anew; with ``mask`` too only
-    where that is white.
+    With ``image``, an upload's id or ``output:`` and an output's, a prompt is drawn over that picture, ``denoise`` of
+    it anew; with ``mask`` too only where that is white. ``workflow`` is a graph in API format, or a file of ComfyUI's
+    editor, which is made one. A job that leaves no output completes with a warning, or fails with ``on_no_outputs``
+    "fail".
 
     A seed of -1 in a workflow is random. With ``randomize_seeds`` each of its seeds is, whatever number it has; the
     job tells them as ``seeds``.
@@ -48,6 +57,7 @@ class Submission(Command):
     mask: UploadId | None = None
     denoise: Annotated[float, Field(ge=0.01, le=1)] | None = None  # a node prepares steps / denoise of them, one by one
     workflow: dict[str, Any] | None = None
+    extra_data: dict[str, Any] | None = None  # for nodes, as ComfyUI's clients send it beside a graph
     workflow_name: WorkflowName | None = None
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     parameters: Annotated[dict[str, Any], Field(max_length=100, default_factory=dict)]
@@ -57,6 +67,7 @@ class Submission(Command):
     labels: Annotated[dict[Label, Label], Field(max_length=20, default_factory=dict)]
     start_within_seconds: Annotated[float, Field(gt=0, le=30 * 86400)] | None = None
     run_within_seconds: Annotated[float, Field(gt=0, le=7 * 86400)] | None = None
+    on_no_outputs: Literal["warn", "fail"] = "warn"
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:

@@ -61,9 +61,10 @@ class ReadGraph(Command):
 
 
 class JobGraph(Fact):
-    """The workflow of a job, in API format."""
+    """The workflow of a job, in API format, and what its nodes get beside it."""
 
     graph: dict[str, Any]
+    extra_data: dict[str, Any] | None = None
 
 
 class EraseAccount(Command):

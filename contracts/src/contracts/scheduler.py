@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, JsonValue
 
 from contracts.catalog import ClassSpec
 from contracts.graph_policy.policy import TenantPolicy
@@ -64,8 +64,23 @@ class OutputKind(StrEnum):
     FILE = "file"
 
 
+class OutputSource(StrEnum):
+    """What an output was before it was stored."""
+
+    FILE = "file"  # a file that a node wrote, or an image that it sent
+    VALUE = "value"  # a text or another JSON value that a node reported
+
+
 class Output(Fact):
-    """One stored output of a job. ``id`` names its bytes in the artifact store."""
+    """One stored output of a job. ``id`` names its bytes in the artifact store.
+
+    Attributes:
+        temporary: a preview: the node wrote it to its folder for temporary files.
+        key: under which the node reported it, such as "images", "text", "result"; None where that is not known.
+        position: its place in the list under that key, from 0.
+        value: of a value that is small (``MAX_INLINE_BYTES`` in the executor); None of any other output. The stored
+            bytes are the whole value in any case.
+    """
 
     id: UUID
     node_id: Name
@@ -74,7 +89,11 @@ class Output(Fact):
     content_type: Name
     size_bytes: int
     sha256: Name
-    temporary: bool = False  # the node meant it as a preview
+    temporary: bool = False
+    source: OutputSource = OutputSource.FILE
+    key: Name | None = None
+    position: Annotated[int, Field(ge=0)] = 0
+    value: JsonValue = None
 
 
 class JobError(Fact):
@@ -89,7 +108,11 @@ class JobError(Fact):
 # Codes that the error of a failed job may have, in words for the job's owner. A code is stable and never reused.
 JOB_ERRORS = {
     "input.gone": "An upload that the job uses was deleted or expired. Upload it again.",
+    "input.too_large": "An upload is larger than ComfyUI takes. Send a smaller file, or ask the operator for a larger "
+    "`--max-upload-size`.",
     "input.unreadable": "An upload that the job uses could not be read from the store. Submit the job again.",
+    "job.no_outputs": "The job ran, but none of its nodes left an output, and the submission had set "
+    "`on_no_outputs` to `fail`. Add a node that saves or previews something.",
     "job.poison": "Twice, the node stopped answering while it ran the job. Check the workflow before a new try.",
     "job.run_time_exceeded": "The job ran longer than `run_within_seconds`. Allow more time, or make it smaller.",
     "job.start_time_passed": "No node was free within `start_within_seconds`. Allow more time, or submit it later.",
@@ -104,7 +127,8 @@ JOB_ERRORS = {
     "workflow.class_not_allowed": "Your graph policy refuses a class of the workflow. The message names it, why, "
     "and who can allow it.",
     "workflow.execution_failed": "A node of the workflow raised an exception. The message is its own.",
-    "workflow.output_name_invalid": "An output has a file name that is not valid UTF-8, so it cannot be fetched.",
+    "workflow.output_name_invalid": "The node does not give out a file that a custom node saved, because of its name: "
+    "not valid UTF-8, two dots in a row, or outside of the node's folders.",
     "workflow.output_too_large": "An output is larger than what can be stored. Make it smaller.",
     "workflow.rejected": "ComfyUI did not accept the workflow. The message is its own.",
     "workflow.too_many_outputs": "The job has too many outputs. Split it into several jobs.",
@@ -112,11 +136,92 @@ JOB_ERRORS = {
 }
 
 
-class JobWarning(Fact):
-    """Something that the owner of a completed job should know."""
+# Codes that a warning of a completed job may have. A code is stable and never reused.
+JOB_WARNINGS = {
+    "job.no_outputs": "The job ran, but none of its nodes left an output.",
+    "job.node_without_outputs": "An output node ran or was skipped without leaving an output. The message names it.",
+    "quota.images_exceeded": "The day's image quota was used up, so not every output was stored.",
+}
 
-    code: str
+
+class JobWarning(Fact):
+    """Something that the owner of a completed job should know. ``code`` is one of ``JOB_WARNINGS``."""
+
+    code: Name
+    message: Message
+
+
+class WaitReason(StrEnum):
+    """Why a job has not started."""
+
+    QUEUE = "queue"  # it can run, and other jobs come first
+    CONCURRENCY_LIMIT = "concurrency_limit"  # its tenant runs as many jobs as it may
+    NO_NODE_ONLINE = "no_node_online"
+    NO_NODE_HAS_CLASS = "no_node_has_class"  # no online node has all its node classes
+    MODEL_MISSING = "model_missing"  # online nodes have its classes, and none has all its models and other options
+    NODE_BUSY_ELSEWHERE = "node_busy_elsewhere"  # nodes that can run it work for somebody else
+    NODE_BLOCKED = "node_blocked"  # nodes that can run it are stuck
+    HELD = "held"  # on purpose, see ``HoldCause``
+    ACCOUNT_DISABLED = "account_disabled"
+
+
+class HoldCause(StrEnum):
+    """Why a job is held."""
+
+    OPERATOR = "operator"  # an operator holds the job
+    NODES_CORDONED = "nodes_cordoned"  # nodes that can run it take no new work: they are cordoned or drained
+    RETRY = "retry"  # its node died with it: for a while only other nodes may take it
+
+
+class MissingOption(Fact):
+    """A model file or other option that an input of the job names, and online nodes that lack it, 10 at most."""
+
+    node_class: str
+    input: str
+    value: str
+    nodes: tuple[str, ...]
+
+
+def _is_absent(value: object) -> bool:
+    return value is None or value == ()
+
+
+class WaitingDetail(Fact):
+    """What belongs to the reason; the rest is absent.
+
+    Attributes:
+        jobs_ahead: of ``queue``: jobs of the same tenant that run before it.
+        limit, running: of ``concurrency_limit``: jobs that the tenant may run at once, and those that it runs.
+        last_online_at: of ``no_node_online``: when the last node went offline; absent where none is known.
+        nodes: names of the nodes that the reason is about, 10 at most.
+        classes: of ``no_node_has_class``: node classes that are missing, 10 at most.
+        missing: of ``model_missing``: what is missing, 5 at most, those first that most nodes lack.
+        cause, until: of ``held``. ``until`` is absent where nobody can know.
+    """
+
+    jobs_ahead: int | None = Field(default=None, exclude_if=_is_absent)
+    limit: int | None = Field(default=None, exclude_if=_is_absent)
+    running: int | None = Field(default=None, exclude_if=_is_absent)
+    last_online_at: datetime | None = Field(default=None, exclude_if=_is_absent)
+    nodes: tuple[str, ...] = Field(default=(), exclude_if=_is_absent)
+    classes: tuple[str, ...] = Field(default=(), exclude_if=_is_absent)
+    missing: tuple[MissingOption, ...] = Field(default=(), exclude_if=_is_absent)
+    cause: HoldCause | None = Field(default=None, exclude_if=_is_absent)
+    until: datetime | None = Field(default=None, exclude_if=_is_absent)
+
+
+class Waiting(Fact):
+    """Why a job waits.
+
+    Attributes:
+        since: when the reason began, as far as known; never before the job was queued.
+        message: the same in words, for people.
+    """
+
+    reason: WaitReason
+    since: datetime
     message: str
+    detail: WaitingDetail = WaitingDetail()
 
 
 class DrawnSeed(Fact):
@@ -141,6 +246,7 @@ class Job(Fact):
     Attributes:
         seq: number of the newest event, 1 and up without gaps.
         queue_position: jobs of the same tenant that run before this one, plus one; None when not queued.
+        eta_seconds: until it will have ended, a guess; None where nobody can know.
         attempt: tries begun so far.
         images: images reserved, after the end images really made.
         warnings: of a job that has ended.
@@ -150,6 +256,7 @@ class Job(Fact):
         seed: of a built-in workflow; of any other the first of ``seeds``.
         seeds: the random seeds that were drawn for the workflow, the first 50 in the order of its nodes. Further
             attempts, and a job that an operator runs again, use the same.
+        waiting: why it waits; None when not queued.
     """
 
     job_id: UUID
@@ -176,6 +283,7 @@ class Job(Fact):
     model: str | None = None
     seed: int | None = None
     seeds: tuple[DrawnSeed, ...] = ()
+    waiting: Waiting | None = None
 
 
 class JobEvent(Fact):
@@ -203,7 +311,8 @@ class SubmitJob(Command):
 
     Attributes:
         inputs: the uploads that the graph names where a node takes a file; kept for the job until it has ended.
-        input_sizes: width and height of each of them, in the same order, where they are known.
+        input_sizes: width and height of each of them, in the same order; zeros where they are not known.
+        input_types: the media type of each of them, in the same order.
         workflow: name of the built-in or saved workflow, "custom" for a graph that was sent whole.
         model, seed: what a built-in workflow runs on, to be told with the job.
         randomize_seeds: draw a new value for each seed of the graph that is a number, not only for those that are -1.
@@ -213,12 +322,17 @@ class SubmitJob(Command):
         request_hash: SHA-256 of the request body, hex; what the key is compared by.
         retry_of: the failed job that this one runs again.
         endpoint: by which it came, method and template of the path: what it uses is told by that, too.
+        fail_without_outputs: the job fails with ``job.no_outputs`` where it would complete without an output.
+        graph: in API format, or a file of ComfyUI's editor.
+        extra_data: what nodes get beside their inputs (ComfyUI's ``extra_data``), of keys that the gateway lets pass.
     """
 
     job_id: UUID
     graph: dict[str, Any]
+    extra_data: dict[str, Any] | None = None
     inputs: Annotated[tuple[UUID, ...], Field(max_length=100)] = ()
     input_sizes: Annotated[tuple[tuple[int, int], ...], Field(max_length=100)] = ()
+    input_types: Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=100)] = ()
     workflow: str = "custom"
     model: str | None = None
     seed: Annotated[int, Field(ge=0, le=2**64 - 1)] | None = None
@@ -232,6 +346,7 @@ class SubmitJob(Command):
     request_hash: str
     retry_of: UUID | None = None
     endpoint: Annotated[str, Field(max_length=100)] | None = None
+    fail_without_outputs: bool = False
 
 
 class RandomInput(Fact):
@@ -388,11 +503,13 @@ class Assignment(Fact):
         policy: of the tenant, as it was when the attempt began; the executor applies it once more.
         images: reserved for the job; storing more needs another reservation (``RESERVE_IMAGES``).
         frames_per_image: frames of an animation or a video that count as one image.
+        extra_data: what nodes get beside their inputs (ComfyUI's ``extra_data``).
     """
 
     ref: AttemptRef
     prompt_id: UUID
     graph: dict[str, Any]
+    extra_data: dict[str, Any] | None = None
     inputs: tuple[UUID, ...] = ()
     lease_s: float
     run_within_s: float | None
@@ -416,6 +533,7 @@ class Beat(Command):
         attempt: the attempt at hand, whose lease this renews.
         progress: percent of that attempt.
         loaded: model files of the node's last prompt, as ``Class.input=file``; none after the node was away.
+        foreign_prompts: prompts of somebody else in the node's queue, which keep the executor from asking for work.
     """
 
     boot_id: UUID
@@ -424,6 +542,7 @@ class Beat(Command):
     attempt: AttemptRef | None
     progress: float = 0
     loaded: Annotated[tuple[Message, ...], Field(max_length=100)] = ()
+    foreign_prompts: Annotated[int, Field(ge=0)] = 0
 
 
 class LeaseState(StrEnum):
@@ -563,7 +682,7 @@ class InvalidWorkflow(Refusal):
 
 
 class NoFleet(Refusal):
-    """No node has joined this server yet, so it cannot check the workflow. Try again later."""
+    """No node has joined the fleet yet, so workflows cannot be checked. Try again once an operator has added a node."""
 
     kind, code = Kind.UNAVAILABLE, "fleet.empty"
 

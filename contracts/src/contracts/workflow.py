@@ -56,7 +56,7 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
         ``MAX_INTEGER``. Its links may be broken and go round in circles (see ``is_whole``). Keys of a node that mean
         nothing to ComfyUI are left out.
     """
-    if _is_ui_format(raw):
+    if is_ui_format(raw):
         message = (
             "This is ComfyUI's UI format. Send the API format: in ComfyUI, menu Workflow, Export (API); "
             "older ones: Settings, Enable Dev mode, then Save (API Format)."
@@ -76,6 +76,11 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
         message = f"A workflow has at most {MAX_LINKS} links; this one has {links}."
         errors.append(FieldError(pointer=pointer, code="workflow_too_large", message=message))
     return graph, tuple(errors)
+
+
+def is_ui_format(raw: object) -> bool:
+    """Whether this is what ComfyUI's editor saves: lists of nodes and links instead of nodes by id."""
+    return isinstance(raw, dict) and isinstance(raw.get("nodes"), list) and isinstance(raw.get("links"), list)
 
 
 def written(graph: Graph) -> dict[str, Any]:
@@ -145,11 +150,6 @@ def cycle_error(graph: Graph, pointer: str = "") -> FieldError | None:
     return FieldError(pointer=f"{pointer}/{knot[0]}", code="workflow_cycle", message=message, node_id=knot[0])
 
 
-def _is_ui_format(raw: object) -> bool:
-    """Whether this is what ComfyUI's editor saves: lists of nodes and links instead of nodes by id."""
-    return isinstance(raw, dict) and isinstance(raw.get("nodes"), list) and isinstance(raw.get("links"), list)
-
-
 def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldError]]:
     """The nodes, and what is wrong with their shape."""
     graph: Graph = {}
@@ -187,22 +187,22 @@ def _too_wide_integers(graph: Graph, pointer: str) -> Iterator[FieldError]:
             kind = type(value)
             if kind in _ALWAYS_FINE or (kind is int and MIN_INTEGER <= value <= MAX_INTEGER):
                 continue
-            if _is_too_wide(value):
+            if is_too_wide(value):
                 what = f"{plain(node.class_type)}.{plain(name)} is {shown(value)}."
                 at = f"{pointer}/{node_id}/inputs/{name}"
                 yield FieldError(pointer=at, node_id=node_id, input=name, code=_TOO_WIDE, message=f"{what} {_WIDTH}")
-        if _is_too_wide(node.meta):
+        if is_too_wide(node.meta):
             at = f"{pointer}/{node_id}/_meta"
             yield FieldError(pointer=at, node_id=node_id, code=_TOO_WIDE, message=_WIDTH)
 
 
-def _is_too_wide(value: object) -> bool:
-    """Whether it is, or holds, an integer out of range."""
+def is_too_wide(value: object) -> bool:
+    """Whether it is, or holds, an integer outside ``MIN_INTEGER`` to ``MAX_INTEGER``."""
     if isinstance(value, int):
         return not MIN_INTEGER <= value <= MAX_INTEGER
     if isinstance(value, dict):
-        return any(map(_is_too_wide, value.values()))
-    return isinstance(value, list) and any(map(_is_too_wide, value))
+        return any(map(is_too_wide, value.values()))
+    return isinstance(value, list) and any(map(is_too_wide, value))
 
 
 def _cycle(graph: Graph) -> list[str]:

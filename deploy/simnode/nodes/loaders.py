@@ -30,7 +30,7 @@ def _vae(call: Call) -> Result:
     return Result((Model(name, pixel_space=name == "pixel_space"),))
 
 
-def _path(name: str, shelf: Shelf) -> Path | None:
+def annotated_path(name: str, shelf: Shelf) -> Path | None:
     """The file a loader means. ComfyUI 0.33 keeps it inside its folder; 0.3 follows ``..`` and absolute names out."""
     bare, folder = shelf.folders.annotated(name, "input")
     path = folder / bare
@@ -38,19 +38,19 @@ def _path(name: str, shelf: Shelf) -> Path | None:
 
 
 def _check_file(name: object, shelf: Shelf) -> bool | str:
-    path = _path(str(name), shelf)
+    path = annotated_path(str(name), shelf)
     return True if path is not None and path.exists() else f"Invalid image file: {name}"
 
 
 def _hash_file(inputs: Document, shelf: Shelf) -> str:
-    path = _path(str(inputs["image"]), shelf)
+    path = annotated_path(str(inputs["image"]), shelf)
     if path is None:
         raise FileNotFoundError(inputs["image"])
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _open(call: Call) -> Image.Image:
-    path = _path(str(call["image"]), call.shelf)
+    path = annotated_path(str(call["image"]), call.shelf)
     if path is None:
         raise FileNotFoundError(call["image"])
     with Image.open(path) as image:

@@ -1,8 +1,12 @@
 """Nodes that write pictures and latents to files and tell clients where."""
 
+import io
 import json
 import struct
+import time
+from functools import partial
 
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from simnode.folders import SaveTarget, save_target
@@ -44,6 +48,19 @@ def _save(call: Call) -> Result:
 def _preview(call: Call) -> Result:
     prefix = f"ComfyUI_temp_{call.shelf.preview_letters(call.node_id)}"
     return Result((call["images"],), {"images": _write_pngs(call, prefix, "temp", 1)})
+
+
+async def _send(call: Call) -> Result:
+    images = call["images"]
+    for step, image in enumerate(images):
+        await call.tick(step, len(images), partial(_png, image))
+    return Result()
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def _save_animation(call: Call) -> Result:
@@ -113,6 +130,16 @@ CLASSES = (
         display_name="Preview Image",
         search_aliases=("preview", "show image"),
         essentials="Basics",
+    ),
+    NodeClass(
+        name="SaveImageWebsocket",
+        run=_send,
+        inputs=(socket("images", "IMAGE"),),
+        output_node=True,
+        category="image",
+        module="custom_nodes.websocket_image_save",
+        fingerprint=lambda _inputs, _shelf: str(time.time_ns()),
+        paced=False,
     ),
     NodeClass(
         name="SaveAnimatedWEBP",

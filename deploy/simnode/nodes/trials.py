@@ -1,10 +1,12 @@
-"""Classes that no ComfyUI has, for tests. They pass their picture through.
+"""Classes that no ComfyUI has, for tests. Most pass their picture through.
 
-One takes time, one fails, one makes more pictures than a graph says. Three kill the node as graphs have killed real
-ones: they end the process, end the worker while HTTP goes on, or hold the interpreter so that HTTP does not answer.
+One takes time, one fails, one makes more pictures than a graph says, one reports whatever it is told. Three kill the
+node as graphs have killed real ones: they end the process, end the worker while HTTP goes on, or hold the interpreter
+so that HTTP does not answer.
 """
 
 import asyncio
+import io
 import json
 import math
 import time
@@ -46,6 +48,35 @@ def _freeze(call: Call) -> Result:
 
 def _multiply(call: Call) -> Result:
     return Result((call["image"] * call["copies"],))
+
+
+def _send(call: Call) -> Result:
+    """As the classes of the tooling pack do: frames of type 1, and a report without a name."""
+    for image in call["images"]:
+        buffer = io.BytesIO()
+        image.save(buffer, call["format"])
+        call.send_picture(buffer.getvalue())
+    entry = {"source": "websocket", "content-type": f"image/{call['format'].lower()}", "type": "output"}
+    return Result((), {"images": [entry] * len(call["images"])})
+
+
+def _repeat(call: Call) -> Result:
+    """Become several previews of the picture, told apart by an input that means nothing; a cached call becomes none."""
+    link = call.prompt[call.node_id]["inputs"]["image"]
+    children = {
+        f"{call.node_id}.0.0.{number}": {"class_type": "PreviewImage", "inputs": {"images": link, "number": number}}
+        for number in range(1, call["times"] + 1)
+    }
+    return Result((call["image"],), expand=children)
+
+
+def _report(call: Call) -> Result:
+    """Write the files, then show clients what the report is in JSON, as some pack's node would."""
+    for path, content in json.loads(call["writes"]).items():
+        file = call.shelf.folders.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    return Result((), json.loads(call["report"]) or None)
 
 
 _MODULE = "custom_nodes.simnode"
@@ -115,5 +146,35 @@ CLASSES = (
         category="simnode",
         module=_MODULE,
         description="Gives its picture many times.",
+    ),
+    NodeClass(
+        name="SimExpand",
+        run=instantly(_repeat),
+        inputs=(socket("image", "IMAGE"), Field("times", "INT", {"default": 1, "min": 1, "max": 100})),
+        outputs=("IMAGE",),
+        category="simnode",
+        module=_MODULE,
+        description="Becomes several previews when it is executed.",
+    ),
+    NodeClass(
+        name="SimSendImageWebSocket",
+        run=instantly(_send),
+        inputs=(socket("images", "IMAGE"), Field("format", ("PNG", "JPEG"))),
+        output_node=True,
+        category="simnode",
+        module=_MODULE,
+        description="Sends its pictures over the websocket.",
+    ),
+    NodeClass(
+        name="SimReport",
+        run=instantly(_report),
+        inputs=(
+            Field("report", "STRING", {"default": "{}", "multiline": True}),
+            Field("writes", "STRING", {"default": "{}", "multiline": True}),
+        ),
+        output_node=True,
+        category="simnode",
+        module=_MODULE,
+        description="Writes files (content by path below the node's folders) and reports what it is told, as JSON.",
     ),
 )

@@ -8,7 +8,8 @@ import pytest
 
 from executor.app import create_app
 from executor.settings import Settings
-from tests.integration.executor.processes import BIN, Nats, Node, Process
+from stack.children import Nursery
+from tests.integration.executor.processes import Forked, Nats, Node
 from tests.integration.executor.scripted import Gateway, Scheduler
 
 NAME = "node-1"
@@ -31,9 +32,17 @@ async def own_nats(tmp_path: Path) -> AsyncIterator[Nats]:
     await server.end()
 
 
+@pytest.fixture(scope="session")
+async def nursery(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nursery]:
+    nursery = Nursery(tmp_path_factory.mktemp("nursery") / "log", program="tests.kit.forking")
+    await nursery.start()
+    yield nursery
+    await nursery.close()
+
+
 @pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    node = Node(tmp_path, "--step-ms", "20")
+async def node(nursery: Nursery, tmp_path: Path) -> AsyncIterator[Node]:
+    node = Node(tmp_path, "--step-ms", "20", nursery=nursery)
     await node.start()
     yield node
     await node.end()
@@ -88,14 +97,14 @@ async def start_executor(settings: Callable[..., Settings]) -> AsyncIterator[Cal
 
 
 @pytest.fixture
-def spawn_executor(settings: Callable[..., Settings], tmp_path: Path) -> Callable[..., Any]:
+def spawn_executor(settings: Callable[..., Settings], nursery: Nursery, tmp_path: Path) -> Callable[..., Any]:
     """Run an executor as a process of its own for the length of a block; it gives a way to kill it."""
 
     @asynccontextmanager
-    async def spawn(**more: Any) -> AsyncIterator[Process]:
+    async def spawn(**more: Any) -> AsyncIterator[Forked]:
         chosen = settings(**more).model_dump(mode="json", exclude_none=True)
         env = {f"EXECUTOR_{name.upper()}": str(value) for name, value in chosen.items()}
-        process = Process([str(BIN / "python"), "-m", "executor", "serve"], tmp_path / "executor.log", env)
+        process = Forked(nursery, "executor.__main__", ["serve"], tmp_path / "executor.log", env)
         await process.start()
         try:
             yield process

@@ -10,11 +10,35 @@ from typing import Any
 
 import httpx
 
+from stack.children import Call, Child, Nursery
 from stack.ports import free_ports
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
 READY_S = 20.0
+
+
+class Forked:
+    """One Python program, forked from a process that imported it before, its output in a file."""
+
+    def __init__(
+        self, nursery: Nursery, module: str, argv: list[str], log: Path, env: dict[str, str] | None = None
+    ) -> None:
+        self._nursery, self._log = nursery, log
+        self._call = Call(module.partition(".")[0], module, tuple(argv), {**os.environ, **(env or {})}, str(log))
+        self._child: Child | None = None
+
+    async def start(self) -> None:
+        self._child = await self._nursery.spawn(self._call)
+
+    async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        if self._child is None:
+            return 0
+        self._child.signal(how)
+        async with asyncio.timeout(READY_S):
+            code = await self._child.wait()
+        self._child = None
+        return code
 
 
 class Process:
@@ -72,15 +96,18 @@ async def listens(port: int) -> None:
 
 
 class Node:
-    """A simulated node with its control plane."""
+    """A simulated node with its control plane; forked where a nursery is given, which saves a second of CPU."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, nursery: Nursery | None = None) -> None:
         self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "simnode", "--port", str(self.port), "--directory", str(folder / "node")]
-        self._process = Process(
-            [*command, *options], folder / "simnode.log", {"PYTHONPATH": str(ROOT / "deploy"), "COLUMNS": "200"}
-        )
+        argv = ["--port", str(self.port), "--directory", str(folder / "node"), *options]
+        log, env = folder / "simnode.log", {"COLUMNS": "200"}
+        self._process: Forked | Process
+        if nursery is not None:
+            self._process = Forked(nursery, "simnode.__main__", argv, log, env)
+        else:
+            self._process = Process([sys.executable, "-m", "simnode", *argv], log, env)
 
     async def start(self) -> None:
         await self._process.start()

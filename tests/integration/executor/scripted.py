@@ -212,6 +212,7 @@ class Gateway(Scene):
         self.puts = 0
         self.uploads: dict[UUID, bytes] = {}
         self.claimed: dict[UUID, bytes] = {}  # what the grant says that an upload is, where that is something else
+        self.extensions: dict[UUID, str] = {}  # of their names on the node, where that is not png
         self.get_answers: deque[int] = deque()
         self.gets = 0
         self._open: set[UUID] = set()
@@ -257,7 +258,11 @@ class Gateway(Scene):
             digest = hashlib.sha256(said).hexdigest()
             grants.append(
                 InputGrant(
-                    id=name, url=f"{self._url}/i/{name}", name=f"{digest}.png", size_bytes=len(said), sha256=digest
+                    id=name,
+                    url=f"{self._url}/i/{name}",
+                    name=f"{digest}.{self.extensions.get(name, 'png')}",
+                    size_bytes=len(said),
+                    sha256=digest,
                 )
             )
         return InputsGranted(grants=tuple(grants), expires_at=datetime.now(UTC) + timedelta(hours=1))

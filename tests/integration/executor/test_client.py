@@ -1,19 +1,24 @@
 """The client of a node against a simulated one, in both versions whose endpoints differ."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from executor.clients.comfyui import ComfyUI, NoFile
 from executor.clients.comfyui_answers import NodeAway
+from executor.clients.comfyui_events import NodeEvents
 from executor.domain.harvest import Found, harvest
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import Place, find_prompt
 from executor.usecases.node_state import NodeState
 from executor.usecases.stop_prompt import stop_prompt
+from stack.children import Nursery
 from stack.ports import free_ports
 from tests.integration.executor.graphs import hello, slow
 from tests.integration.executor.processes import READY_S, Node
@@ -22,8 +27,8 @@ LIMITS: dict[str, Any] = {"reply_s": 2.0, "post_s": 2.0, "catalog_s": 5.0}
 
 
 @pytest.fixture(params=["0.33.0", "0.3.64"])
-async def either_node(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Node]:
-    node = Node(tmp_path, "--step-ms", "20", "--version", request.param)
+async def either_node(nursery: Nursery, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Node]:
+    node = Node(tmp_path, "--step-ms", "20", "--version", request.param, nursery=nursery)
     await node.start()
     yield node
     await node.end()
@@ -126,3 +131,24 @@ async def test_a_node_that_is_not_there_never_heard_it() -> None:
         await client.post({}, str(uuid4()), "c")
     assert not away.value.heard
     await client.close()
+
+
+async def test_message_that_is_too_large_ends_the_connection_and_is_noted() -> None:
+    async def send(socket: ServerConnection) -> None:
+        assert json.loads(await socket.recv())["data"] == {"supports_preview_metadata": True}
+        await socket.send(b"short")
+        await socket.send(bytes(1_000))
+        await socket.wait_closed()
+
+    frames: list[bytes] = []
+    dropped = asyncio.Event()
+    async with serve(send, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        events = NodeEvents(f"http://127.0.0.1:{port}", "client", largest=999)
+        events.open()
+        await events.tell(lambda _kind, _data: None, dropped.set, frames.append)
+        async with asyncio.timeout(READY_S):
+            await dropped.wait()
+        await events.close()
+    assert frames == [b"short"]
+    assert events.overflowed

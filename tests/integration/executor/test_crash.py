@@ -16,6 +16,7 @@ from executor.domain.verdict import Verdict
 from executor.store.journal import Journal
 from executor.usecases.ask_work import AskForWork
 from executor.usecases.at_hand import AtHand
+from executor.usecases.locate_files import LocateFiles
 from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PostPrompt
 from executor.usecases.prepare_prompt import PreparePrompt
@@ -47,16 +48,17 @@ async def test_a_prompt_left_by_a_crash_is_stopped_before_the_next_job(settings,
     report = ReportAttempt(bus=bus, node_name=name, at_hand=at_hand)
     stage = StageInputs(bus=bus, node=comfyui, artifacts=artifacts, node_name=name, unreachable_s=2)
     await state.look()
-    prepare = PreparePrompt(state=state, catalog_s=5)
+    prepare = PreparePrompt(state=state, journal=journal, catalog_s=5)
     post = Defective(node=comfyui, prepare=prepare, journal=journal, unreachable_s=2, stop_within_s=5)
     store = StoreOutput(node=comfyui, artifacts=artifacts, output_max_bytes=1 << 20, unreachable_s=2)
     ask = AskForWork(
-        standby=standby, node=comfyui, bus=bus, journal=journal, node_name=name,
+        standby=standby, state=state, node=comfyui, bus=bus, journal=journal, node_name=name,
         boot_id=new_id(), wait_s=1, stop_within_s=10,
     )  # fmt: skip
     run = RunAttempt(
         standby=standby, settings=told, node=comfyui, bus=bus, journal=journal,
         at_hand=at_hand, stage=stage, post=post, store=store, report=report,
+        state=state, locate=LocateFiles(node=comfyui, unreachable_s=2),
     )  # fmt: skip
     journal.open()
     await bus.start()

@@ -133,6 +133,7 @@ async def test_a_node_that_somebody_else_uses_takes_work_once_it_is_free(start_e
         for _ in range(2):
             await until(lambda: any(entry["event"] == "executor.node.shared" for entry in logs))
             logs.clear()
+            await scheduler.until(lambda: scheduler.beats and scheduler.beats[-1].foreign_prompts == 1)
             looks, beats, asks = await node.asked("GET /queue"), len(scheduler.beats), len(scheduler.asks)
             given = await scheduler.give(hello())
             await scheduler.until(lambda beats=beats: len(scheduler.beats) >= beats + 10)
@@ -140,6 +141,7 @@ async def test_a_node_that_somebody_else_uses_takes_work_once_it_is_free(start_e
             assert len(scheduler.asks) == asks
             await node.ask("POST", "/interrupt")
             assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+            assert scheduler.beats[-1].foreign_prompts == 0
             await node.ask("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
 
 

@@ -95,12 +95,25 @@ async def test_an_error_text_with_nul_and_surrogates_is_told_cleaned(scheduler, 
     await ordinary_job_runs(scheduler, hostile)
 
 
-async def test_a_file_whose_name_is_not_utf_8_fails_the_workflow_and_says_why(scheduler, hostile) -> None:
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"filename": "caf\udce9.png"},
+        {"filename": "a..b.png"},
+        {"filename": "/srv/a.png"},
+        {"subfolder": "../.."},
+    ],
+    ids=ascii,
+)
+async def test_file_that_the_node_does_not_give_out_for_its_name_fails_the_workflow_at_once(
+    scheduler, hostile, place: dict[str, str]
+) -> None:
     def change(entry: dict[str, Any]) -> None:
-        entry["outputs"]["3"]["images"][0]["filename"] = "caf\udce9.png"
+        entry["outputs"]["3"]["images"][0].update(place)
 
     hostile.answer = in_entry(change)
     finish = await outcome(scheduler)
+    assert hostile.replaced["history"]
     assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "workflow.output_name_invalid")
     await ordinary_job_runs(scheduler, hostile)
 

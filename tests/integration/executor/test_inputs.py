@@ -1,5 +1,6 @@
 """The uploads of a job on their way to the node, and what goes wrong there."""
 
+import os
 import signal
 from io import BytesIO
 from typing import Any
@@ -9,8 +10,12 @@ import httpx
 import pytest
 from PIL import Image
 
+from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.scheduler import Assignment, LeaseState, Outcome
+from executor.clients.artifacts import IN_MEMORY
+from tests.integration.executor.processes import Node
 from tests.integration.executor.scripted import Gateway, Scheduler
+from tests.kit.media import wav
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.usefixtures("gateway")
@@ -105,6 +110,37 @@ async def test_a_node_that_lost_the_file_is_to_blame_and_not_the_job(start_execu
     assert finish.outcome is Outcome.NODE_FAULT
     again = await scheduler.finish_of(await give(scheduler, gateway, png("red")))
     assert again.outcome is Outcome.SUCCEEDED
+
+
+async def test_an_upload_larger_than_the_node_takes_ends_the_job_at_once(
+    start_executor, scheduler, gateway, tmp_path
+) -> None:
+    (tmp_path / "small").mkdir()
+    node = Node(tmp_path / "small", "--max-upload-bytes", "100000")
+    await node.start()
+    await start_executor(comfyui_url=node.url)
+    finish = await scheduler.finish_of(await give(scheduler, gateway, os.urandom(5_000_000)))
+    assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "input.too_large")
+    assert finish.error
+    assert "--max-upload-size" in finish.error.message
+    await node.end()
+
+
+async def test_an_upload_that_is_not_held_in_memory_arrives_whole(start_executor, scheduler, gateway) -> None:
+    upload, content = uuid4(), wav(seconds=IN_MEMORY / 16_000 + 1)
+    assert len(content) > IN_MEMORY
+    gateway.uploads[upload], gateway.extensions[upload] = content, "wav"
+    graph = {
+        "1": {"class_type": "LoadAudio", "inputs": {"audio": str(upload)}},
+        "2": {"class_type": "SimSaveFile", "inputs": {"source": ["1", 0], "filename_prefix": "x"}},
+    }
+    await start_executor()
+    policy = TenantPolicy(mode=GraphPolicy.OPEN)
+    finish = await scheduler.finish_of(await scheduler.give(graph, inputs=(upload,), policy=policy))
+    assert finish.outcome is Outcome.SUCCEEDED, finish
+    (output,) = finish.outputs
+    assert output.name.endswith(".wav")
+    assert gateway.stored[output.id] == content
 
 
 async def test_killed_between_file_and_prompt_the_successor_goes_on(spawn_executor, scheduler, gateway, node) -> None:

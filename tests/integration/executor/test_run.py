@@ -39,7 +39,7 @@ async def test_saved_files_lie_in_a_folder_of_the_attempt(start_executor, schedu
     await start_executor()
     given = await scheduler.give(hello(1), attempt=3)
     finish = await scheduler.finish_of(given)
-    path = f"/view?filename={finish.outputs[0].name}&subfolder={given.ref.job_id}/3&type=output"
+    path = f"/view?filename={finish.outputs[0].name}&subfolder={given.ref.job_id}/3/hello&type=output"
     async with httpx.AsyncClient() as http:
         assert (await http.get(node.url + path)).content == gateway.stored[finish.outputs[0].id]
 

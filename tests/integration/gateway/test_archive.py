@@ -68,6 +68,23 @@ async def test_it_holds_every_output_as_it_is(gateway: Gateway, script: Script) 
     assert (await gateway.http.get(path)).status_code == 401
 
 
+async def test_previews_are_packed_where_they_are_asked_for_or_all_there_is(gateway: Gateway, script: Script) -> None:
+    job_id, outputs = await finished(gateway, script, b"saved", b"preview")
+    told = (outputs[0], outputs[1].model_copy(update={"temporary": True}))
+    job = script.scheduler.jobs[job_id]
+
+    async def packed(query: str = "") -> list[bytes]:
+        answer = await gateway.http.get(f"/api/v1/jobs/{job_id}/outputs.zip{query}", headers=ALICE)
+        with zipfile.ZipFile(BytesIO(answer.content)) as archive:
+            return [archive.read(name) for name in archive.namelist()]
+
+    script.scheduler.jobs[job_id] = job.model_copy(update={"outputs": told})
+    assert await packed() == await packed("?temporary=false") == [b"saved"]
+    assert await packed("?temporary=true") == [b"preview"]
+    script.scheduler.jobs[job_id] = job.model_copy(update={"outputs": told[1:]})
+    assert await packed() == [b"preview"]
+
+
 async def test_what_is_not_there_is_said_before_the_first_byte(gateway: Gateway, script: Script) -> None:
     job_id, outputs = await finished(gateway, script, b"one", b"two")
     path = f"/api/v1/jobs/{job_id}/outputs.zip"

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from contracts.scheduler import JOB_CHANGED_LIVE, JobError, JobState, OutputKind
+from contracts.scheduler import JOB_CHANGED_LIVE, JobError, JobState, OutputKind, OutputSource
 from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, PUBLIC, Gateway, settings_for, until_ready
 from tests.integration.gateway.real_auth import Uses
@@ -72,6 +72,38 @@ async def test_it_waits_and_answers_with_the_pictures(gateway: Gateway, script: 
     assert answer.headers["x-quota-remaining"] == "9"
 
 
+async def test_previews_are_the_images_of_a_job_that_saved_none(gateway: Gateway, script: Script) -> None:
+    waiting = generate(gateway)
+    [job_id] = await submitted(script)
+    caption = output_of(uuid4(), b"t", kind=OutputKind.TEXT, source=OutputSource.VALUE, key="text", value="a caption")
+    previews = [output_of(uuid4(), b"p", temporary=True) for _ in range(2)]
+    await end(script, job_id, JobState.SUCCEEDED, outputs=(caption, *previews))
+    body = (await waiting).json()
+    job = f"{PUBLIC}/api/v1/jobs/{job_id}"
+    assert body["images"] == [f"{job}/result?index=1", f"{job}/result?index=2"]
+    assert body["image_url"] == f"{job}/result"
+    assert [output["temporary"] for output in body["outputs"]] == [False, True, True]
+    assert (body["outputs"][0]["key"], body["outputs"][0]["value"]) == ("text", "a caption")
+
+
+async def test_there_is_no_image_url_without_an_image(gateway: Gateway, script: Script) -> None:
+    waiting = generate(gateway)
+    [job_id] = await submitted(script)
+    video = output_of(uuid4(), b"v", kind=OutputKind.VIDEO, content_type="video/mp4")
+    await end(script, job_id, JobState.SUCCEEDED, outputs=(video,))
+    body = (await waiting).json()
+    assert (body["image_url"], body["images"], len(body["outputs"])) == (None, [], 1)
+
+
+async def test_the_image_url_is_an_image_also_behind_a_video(gateway: Gateway, script: Script) -> None:
+    waiting = generate(gateway)
+    [job_id] = await submitted(script)
+    video = output_of(uuid4(), b"v", kind=OutputKind.VIDEO, content_type="video/mp4")
+    await end(script, job_id, JobState.SUCCEEDED, outputs=(video, output_of(uuid4(), b"x")))
+    body = (await waiting).json()
+    assert [body["image_url"]] == body["images"] == [f"{PUBLIC}/api/v1/jobs/{job_id}/result?index=1"]
+
+
 async def test_it_says_the_model_and_the_seed_that_were_chosen(gateway: Gateway, script: Script) -> None:
     waiting = generate(gateway, {"prompt": "a"})
     [job_id] = await submitted(script)
@@ -117,6 +149,7 @@ async def test_what_takes_longer_is_answered_with_the_job(gateway: Gateway, scri
     [
         ("workflow.execution_failed", 422, "job.failed"),
         ("job.run_time_exceeded", 422, "job.failed"),
+        ("job.no_outputs", 422, "job.failed"),
         ("node.lost", 503, "job.lost"),
         ("job.start_time_passed", 503, "job.lost"),
     ],

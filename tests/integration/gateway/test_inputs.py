@@ -166,11 +166,16 @@ async def test_a_graph_names_so_many_uploads_at_most(gateway: Gateway, script: S
     assert not script.scheduler.submits
 
 
-async def test_what_the_editor_saves_is_refused_with_the_way_out(gateway: Gateway) -> None:
-    answer = await submit(gateway, {"workflow": {"last_node_id": 1, "nodes": [{"id": 1}], "links": [], "version": 0.4}})
-    (error,) = answer.json()["errors"]
-    assert (answer.status_code, error["code"], error["pointer"]) == (422, "workflow_ui_format", "/workflow")
-    assert "Export (API)" in error["message"]
+async def test_file_of_the_editor_goes_to_the_scheduler_with_the_uploads_in_its_widgets(
+    gateway: Gateway, script: Script
+) -> None:
+    mine = await uploaded(gateway, "blue")
+    node = {"id": 1, "type": "LoadImage", "widgets_values": [mine, "image"]}
+    file = {"last_node_id": 1, "nodes": [node], "links": [], "version": 0.4}
+    answer = await submit(gateway, {"prompt": file, "client_id": "x"})
+    assert answer.status_code == 201, answer.text
+    (asked,) = script.scheduler.submits
+    assert (asked.graph, asked.inputs, asked.workflow) == (file, (UUID(mine),), "custom")
 
 
 @pytest.mark.parametrize(

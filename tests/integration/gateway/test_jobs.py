@@ -66,9 +66,18 @@ async def test_what_is_said_of_a_job_reaches_the_scheduler(gateway: Gateway, scr
     first, second = script.scheduler.submits
     for asked in (first, second):
         assert asked.model_dump(include={*said}) == said
-        assert asked.idempotency_key == "k"
+        assert (asked.idempotency_key, asked.fail_without_outputs) == ("k", False)
     assert (first.workflow, first.model, first.seed) == ("text-to-image", "rare.safetensors", 11)
     assert (second.workflow, second.model, second.seed, second.graph) == ("custom", None, None, WORKFLOW)
+
+
+async def test_a_submission_chooses_to_fail_without_outputs(gateway: Gateway, script: Script) -> None:
+    for choice in ("warn", "fail"):
+        body = {"workflow": WORKFLOW, "on_no_outputs": choice}
+        assert (await gateway.http.post("/api/v1/jobs", headers=ALICE, json=body)).status_code == 201
+    assert [asked.fail_without_outputs for asked in script.scheduler.submits] == [False, True]
+    unknown = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a", "on_no_outputs": "ignore"})
+    assert (unknown.status_code, unknown.json()["errors"][0]["pointer"]) == (422, "/on_no_outputs")
 
 
 async def test_b_21_two_idempotency_keys_are_one_too_many(gateway: Gateway, script: Script) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from chassis import migrate
 from chassis.postgres import Database
 from contracts.gateway import GRANT_OUTPUTS, GrantOutputs, OutputGrant
-from contracts.scheduler import JobState, Output
+from contracts.scheduler import JobState, Output, OutputSource
 from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for
 from tests.kit.scripted import Script, output_of
@@ -64,6 +64,7 @@ async def test_the_bytes_come_back_as_they_went_in(gateway: Gateway, script: Scr
         {
             "id": str(output.id), "node_id": "9", "name": "a.png", "kind": "image", "content_type": "image/png",
             "size_bytes": len(PNG), "sha256": output.sha256,
+            "temporary": False, "source": "file", "key": None, "position": 0, "value": None,
             "url": f"https://fleet.example/api/v1/jobs/{job_id}/result?index=0",
         }
     ]  # fmt: skip
@@ -98,6 +99,37 @@ async def test_without_an_index_a_preview_comes_last(gateway: Gateway, script: S
     for query in ("?index=2", "?node=8"):
         answer = await gateway.http.get(f"/api/v1/jobs/{job_id}/result{query}", headers=ALICE)
         assert (answer.status_code, answer.json()["code"]) == (404, "output.not_found")
+
+
+async def test_previews_and_values_are_told_apart_and_chosen(gateway: Gateway, script: Script) -> None:
+    job_id, (value, preview, saved) = await finished(gateway, script, b"a caption", b"preview", b"saved")
+    told = (
+        value.model_copy(update={"source": OutputSource.VALUE, "key": "text", "position": 1, "value": "a caption"}),
+        preview.model_copy(update={"temporary": True}),
+        saved,
+    )
+    job = script.scheduler.jobs[job_id]
+    path = f"/api/v1/jobs/{job_id}"
+
+    async def result(query: str) -> bytes:
+        return (await gateway.http.get(f"{path}/result{query}", headers=ALICE)).content
+
+    script.scheduler.jobs[job_id] = job.model_copy(update={"outputs": told})
+    assert [await result(f"?temporary={temporary}") for temporary in ("true", "false")] == [b"preview", b"saved"]
+    assert await result("?index=0") == b"a caption"
+    listed = (await gateway.http.get(f"{path}/outputs", headers=ALICE)).json()["outputs"]
+    assert [(one["temporary"], one["source"], one["key"], one["position"], one["value"]) for one in listed] == [
+        (False, "value", "text", 1, "a caption"), (True, "file", None, 0, None), (False, "file", None, 0, None),
+    ]  # fmt: skip
+    previews = (await gateway.http.get(f"{path}/outputs?temporary=true", headers=ALICE)).json()["outputs"]
+    assert previews == [listed[1]]
+    contradiction = await gateway.http.get(f"{path}/result?index=2&temporary=true", headers=ALICE)
+    assert contradiction.json()["code"] == "output.not_found"
+
+    script.scheduler.jobs[job_id] = job.model_copy(update={"outputs": told[:2]})
+    assert await result("") == b"preview"  # rather than a text
+    script.scheduler.jobs[job_id] = job.model_copy(update={"outputs": told[:1]})
+    assert await result("") == b"a caption"
 
 
 async def test_what_a_browser_could_run_is_only_saved(gateway: Gateway, script: Script) -> None:

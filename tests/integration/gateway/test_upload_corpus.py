@@ -16,7 +16,7 @@ from tests.integration.gateway.test_uploads import post, some_png
 from tests.kit.pictures import bombs, chunk, file_of, flat_png, jpeg_header, png, text_bomb, webp_header
 from tests.kit.waiting import until
 
-MAX_BYTES = 10 << 20
+MAX_BYTES = 32 << 20
 CANARY = b"canary-7f3a"
 SMALL = Image.new("RGB", (8, 8), (200, 30, 40))
 FRAMES = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (0, 250)]

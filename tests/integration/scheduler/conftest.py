@@ -126,6 +126,11 @@ def catalog(*models: str) -> ReportCatalog:
         ),
         "Guess": ClassSpec(inputs={}, outputs=("INT",), output_node=False, module="custom_nodes.draw"),
     }
+    return report_of(classes)
+
+
+def report_of(classes: dict[str, ClassSpec]) -> ReportCatalog:
+    """A catalog as an executor reports it."""
     body = TypeAdapter(dict[str, ClassSpec]).dump_json(classes)
     return ReportCatalog(
         digest=hashlib.sha256(body).hexdigest(), classes_zlib=base64.b64encode(zlib.compress(body)).decode()
@@ -263,9 +268,16 @@ class Node:
             await self.system.bus.ask(REPORT_CATALOG, self.models, key=self.name)
         return self
 
-    async def beat(self, ref: AttemptRef | None = None, progress: float = 0) -> Beaten:
+    async def beat(
+        self, ref: AttemptRef | None = None, progress: float = 0, *, online: bool = True, foreign_prompts: int = 0
+    ) -> Beaten:
         beat = Beat(
-            boot_id=self.boot_id, online=True, catalog_digest=self.models.digest, attempt=ref, progress=progress
+            boot_id=self.boot_id,
+            online=online,
+            catalog_digest=self.models.digest,
+            attempt=ref,
+            progress=progress,
+            foreign_prompts=foreign_prompts,
         )
         return await self.system.bus.ask(BEAT, beat, key=self.name)
 
@@ -312,7 +324,10 @@ class World:
         self.system.auth.limits[tenant] = UNLIMITED.model_copy(update=limits)
 
     async def node(self, *models: str) -> Node:
-        node = Node(self.system, f"n-{uuid4().hex[:12]}", catalog(*(models or (COMMON,))))
+        return await self.node_with(catalog(*(models or (COMMON,))))
+
+    async def node_with(self, report: ReportCatalog) -> Node:
+        node = Node(self.system, f"n-{uuid4().hex[:12]}", report)
         self.nodes.append(node)
         return await node.join()
 

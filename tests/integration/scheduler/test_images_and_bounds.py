@@ -6,9 +6,20 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.scheduler import JobState, JobWarning, Outcome, Submitted
+from contracts.scheduler import JobState, JobWarning, Outcome, Output, OutputKind, OutputSource, Submitted
 from contracts.wire.errors import Refused, Relayed
 from tests.integration.scheduler.conftest import COMMON, Node, World, graph
+
+PICTURE = Output(
+    id=uuid4(),
+    node_id="9",
+    name="a.png",
+    kind=OutputKind.IMAGE,
+    content_type="image/png",
+    size_bytes=1,
+    sha256="0" * 64,
+    key="images",
+)
 
 
 async def refused(world: World, tenant: UUID, **fields: Any) -> Refused:
@@ -103,9 +114,44 @@ async def test_warnings_of_the_end_are_shown_with_the_job(world: World) -> None:
     tenant = world.tenant()
     ((node, ref),) = await claims(world, tenant, 1)
     warning = JobWarning(code="quota.images_exceeded", message="2 of 3 outputs were not stored.")
-    assert await node.finish(ref, warnings=(warning,))
+    assert await node.finish(ref, outputs=(PICTURE,), warnings=(warning,))
     job = await world.read(tenant, ref.job_id)
     assert (job.state, job.warnings) == (JobState.SUCCEEDED, (warning,))
+
+
+async def test_a_job_that_left_nothing_completes_with_a_warning(world: World) -> None:
+    tenant = world.tenant()
+    ((node, ref),) = await claims(world, tenant, 1)
+    silent = JobWarning(code="job.node_without_outputs", message="Node 2 left nothing.")
+    assert await node.finish(ref, images=0, warnings=(silent,))
+    job = await world.read(tenant, ref.job_id)
+    assert (job.state, job.outputs) == (JobState.SUCCEEDED, ())
+    assert [warning.code for warning in job.warnings] == ["job.no_outputs", "job.node_without_outputs"]
+
+
+async def test_a_job_that_left_nothing_fails_at_once_where_its_submission_chose_that(world: World) -> None:
+    tenant = world.tenant()
+    node = await world.node()
+    empty, full = [await world.job(tenant, fail_without_outputs=True) for _ in range(2)]
+    assert await node.finish((await node.claim()).ref, images=0)
+    assert await node.finish((await node.claim()).ref, outputs=(PICTURE,))
+    failed, completed = await world.read(tenant, empty), await world.read(tenant, full)
+    assert (failed.state, failed.attempt, failed.images) == (JobState.FAILED, 1, 0)
+    assert failed.error is not None
+    assert failed.error.code == "job.no_outputs"
+    assert (completed.state, completed.outputs, completed.warnings) == (JobState.SUCCEEDED, (PICTURE,), ())
+
+
+async def test_an_output_is_kept_with_its_value(world: World) -> None:
+    tenant = world.tenant()
+    ((node, ref),) = await claims(world, tenant, 1)
+    value = {"b": [1, 2.5, None, True], "a": "é"}
+    output = PICTURE.model_copy(
+        update={"kind": OutputKind.TEXT, "source": OutputSource.VALUE, "key": "stats", "position": 3, "value": value}
+    )
+    assert await node.finish(ref, outputs=(output,))
+    assert (await world.read(tenant, ref.job_id)).outputs == (output,)
+    assert (await world.log(tenant, ref.job_id))[-1].outputs == (output,)
 
 
 async def test_tenants_of_one_group_share_the_images_of_a_day(world: World) -> None:

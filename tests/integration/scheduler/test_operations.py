@@ -294,9 +294,13 @@ async def test_a_failed_job_runs_again_as_one_new_job_under_its_owners_limits(wo
     tenant, node = world.tenant(images_per_day=4), await world.node()
     sent = graph(images=2)
     sent["3"]["inputs"]["seed"] = -1
-    job_id = await world.job(tenant, graph=sent, priority=7, labels={"a": "b"}, workflow="w", run_within_seconds=9)
+    extra = {"extra_pnginfo": {"workflow": {"id": "é"}}}
+    fields = {"priority": 7, "labels": {"a": "b"}, "workflow": "w", "run_within_seconds": 9, "extra_data": extra}
+    job_id = await world.job(tenant, graph=sent, **fields)
     drawn = (await world.read(tenant, job_id)).seeds
     given = await node.claim()
+    assert given.extra_data == extra
+    assert (await node.claim()).extra_data == extra, "asked again, it is the same attempt"
     assert await node.finish(given.ref, Outcome.FAILED)
     again = await asyncio.gather(*(operator.job(job_id, JobOrder.REQUEUE) for _ in range(5)))
     assert len({job.job_id for job in again}) == 1
@@ -307,6 +311,7 @@ async def test_a_failed_job_runs_again_as_one_new_job_under_its_owners_limits(wo
     assert (await world.read(tenant, job_id)).state is JobState.FAILED
     second = await node.claim()
     assert (second.ref.job_id, second.graph, second.run_within_s) == (new.job_id, given.graph, 9)
+    assert second.extra_data == extra
     assert await node.finish(second.ref, images=2)
     with pytest.raises(Relayed) as relayed:
         await operator.job(new.job_id, JobOrder.REQUEUE)

@@ -37,6 +37,16 @@ async def test_what_only_one_node_has_waits_for_it_and_blocks_nothing(world: Wor
     assert await theirs.finish(given.ref)
 
 
+async def test_node_that_claimed_before_claims_jobs_with_models_that_no_job_needed_so_far(world: World) -> None:
+    tenant, node = world.tenant(), await world.node("first.safetensors", "second.safetensors")
+    await world.until_offered("second.safetensors")
+    for model in ("first.safetensors", "second.safetensors"):
+        job_id = await world.job(tenant, model=model)
+        given = await node.claim()
+        assert given.ref.job_id == job_id
+        assert await node.finish(given.ref)
+
+
 async def test_within_a_tenant_priority_goes_first_and_then_age(world: World) -> None:
     tenant, node = world.tenant(), await world.node()
     made = [(await world.job(tenant, priority=priority), priority) for priority in (0, 5, -5, 5, 0)]

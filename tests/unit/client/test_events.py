@@ -4,7 +4,18 @@ from typing import Any
 import pytest
 
 from comfyfleet_client.errors import Unreadable
-from comfyfleet_client.events import End, JobEvent, OutputMade, Progress, Snapshot, Status, Story, event_of
+from comfyfleet_client.events import (
+    End,
+    JobEvent,
+    OutputMade,
+    Progress,
+    Snapshot,
+    Status,
+    StillWaiting,
+    Story,
+    event_of,
+)
+from comfyfleet_client.results import MissingOption
 
 AT = "2026-11-23T09:00:00+00:00"
 
@@ -37,6 +48,20 @@ def test_frames_are_typed() -> None:
     end = event("end", seq=4, status="completed")
     assert isinstance(end, End)
     assert end.succeeded
+
+
+def test_frames_of_a_pending_job_say_why_it_waits() -> None:
+    waiting = {
+        "reason": "model_missing",
+        "since": AT,
+        "message": "m",
+        "detail": {"missing": [{"node_class": "C", "input": "i", "value": "v", "nodes": ["n"]}], "new_field": 1},
+    }
+    for told in (event("snapshot", seq=1, status="pending", waiting=waiting), event("waiting", waiting=waiting)):
+        assert isinstance(told, Snapshot | StillWaiting)
+        assert told.waiting is not None
+        assert told.waiting.reason == "model_missing"
+        assert told.waiting.detail.missing == (MissingOption("C", "i", "v", ("n",)),)
 
 
 def test_frames_of_an_unknown_kind_and_previews_are_left_out() -> None:

@@ -59,7 +59,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "admin jobs --since 5x",
         "admin drain gpu-7 --grace -1",
         "admin prioritise JOB 101",
-        "result JOB",
+        "result",
         "keys",
         "--url nowhere whoami",
         "login --url ftp://api.example ada",

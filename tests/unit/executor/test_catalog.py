@@ -7,7 +7,17 @@ import zlib
 from typing import Any
 
 from contracts.catalog import ClassSpec
-from executor.domain.catalog import MAX_DEPTH, MAX_INPUTS, flexible_classes, read_catalog, report
+from contracts.workflow import GraphNode
+from executor.domain.catalog import (
+    MAX_DEPTH,
+    MAX_INPUTS,
+    NodeClasses,
+    flexible_classes,
+    keepers_of_png_info,
+    read_catalog,
+    report,
+)
+from executor.domain.extra_data import extra_data_for
 
 
 def described(required: dict[str, Any], optional: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -101,8 +111,10 @@ def test_what_makes_no_sense_is_left_out() -> None:
 
 
 def test_the_digest_is_of_what_travels_and_of_nothing_else() -> None:
-    one = report(read_catalog(described({"a": ["INT", {"min": 1}], "b": ["MASK"]}, display_name="one")))
-    two = report(read_catalog(described({"b": ["MASK"], "a": ["INT", {"min": 1}]}, display_name="two")))
+    order = {"required": ["a", "b"]}
+    first = described({"a": ["INT", {"min": 1}], "b": ["MASK"]}, display_name="one", input_order=order)
+    second = described({"b": ["MASK"], "a": ["INT", {"min": 1}]}, display_name="two", input_order=order)
+    one, two = report(read_catalog(first)), report(read_catalog(second))
     assert one == two
     text = zlib.decompress(base64.b64decode(one.classes_zlib))
     assert hashlib.sha256(text).hexdigest() == one.digest
@@ -197,3 +209,53 @@ def test_inputs_of_a_class_are_bounded_with_those_of_its_dynamic_ones() -> None:
     options = [{"key": key, "inputs": {"required": inner}} for key in "ab"]
     read = read_catalog(described({"a": ["COMFY_DYNAMICCOMBO_V3", {"options": options}]}))["X"].inputs
     assert read["a"].variants is None
+
+
+def test_catalog_tells_what_it_takes_to_read_files_of_the_editor() -> None:
+    described_class = described(
+        {
+            "steps": ["INT", {"forceInput": True}],
+            "seed": ["INT", {}],
+            "noise_seed": ["INT", {"control_after_generate": False}],
+            "text": ["STRING", {"dynamicPrompts": True}],
+            "rate": ["FLOAT,INT", {"widgetType": "FLOAT"}],
+            "kind": [
+                "COMFY_DYNAMICCOMBO_V3",
+                {"options": [{"key": "a", "inputs": {"required": {"seed": ["INT", {}]}}}]},
+            ],
+        },
+        {"style": [["x"], {"control_after_generate": True}]},
+        input_order={"required": ["text", "seed", "gone"], "optional": ["style"]},
+    )
+    read = read_catalog(described_class)["X"].inputs
+    assert sorted(read, key=lambda name: read[name].position) == [
+        "text", "seed", "steps", "noise_seed", "rate", "kind", "style",
+    ]  # fmt: skip
+    assert {name for name, spec in read.items() if spec.controlled} == {"seed", "style"}
+    assert {name for name, spec in read.items() if spec.only_linked} == {"steps"}
+    assert {name for name, spec in read.items() if spec.dynamic_prompts} == {"text"}
+    assert read["rate"].widget == "FLOAT"
+    assert read["kind"].variants is not None
+    assert not read["kind"].variants["a"]["seed"].controlled
+
+
+def test_class_that_may_keep_metadata_of_a_job_in_its_results_is_known() -> None:
+    info = {
+        name: described({"a": ["IMAGE"]}, python_module="custom_nodes.pack", output_node=shows)["X"]
+        for name, shows in (("Reads", False), ("Saves", True), ("Any", True), ("Other", False), ("Listed", False))
+    }
+    for name in ("Reads", "Saves", "Any"):
+        info[name]["input"]["hidden"] = {"extra": "EXTRA_PNGINFO"}
+    info["Listed"]["input"]["hidden"] = {"extra": ["EXTRA_PNGINFO"]}
+    info["Any"]["input"]["optional"] = {}
+    assert keepers_of_png_info(info) == {"Reads", "Any", "Listed"}
+
+
+def test_metadata_stays_away_from_a_graph_whose_results_could_keep_it() -> None:
+    keeping = {"1": GraphNode("Reads", {}), "2": GraphNode("Saves", {})}
+    classes = NodeClasses({}, keeps_png_info=frozenset({"Reads"}))
+    sent = {"extra_pnginfo": {"workflow": {}}, "preview_method": "none"}
+    assert extra_data_for(keeping, sent, classes) == {"preview_method": "none"}
+    assert extra_data_for(keeping, {"extra_pnginfo": {}}, classes) is None
+    assert extra_data_for({"2": keeping["2"]}, sent, classes) == sent
+    assert extra_data_for(keeping, None, classes) is None

@@ -1,7 +1,13 @@
+import json
+from pathlib import PurePosixPath
 from typing import Any
 
-from contracts.scheduler import OutputKind
-from executor.domain.harvest import harvest
+import pytest
+
+from contracts.scheduler import OutputKind, OutputSource
+from executor.domain.harvest import JSON_TYPE, TEXT_TYPE, Found, TooDeep, each_file_once, harvest
+from executor.domain.named_files import FilePlace
+from tests.kit.output_shapes import KINDS, SHAPES, Arrives, Shape
 
 
 def file(name: str, kind: str = "output", **more: Any) -> dict[str, Any]:
@@ -30,15 +36,64 @@ def test_every_key_is_walked_in_the_order_of_the_graph() -> None:
     assert [item.temporary for item in found[-2:]] == [True, True]
 
 
-def test_texts_are_outputs_unless_they_were_saved_too() -> None:
-    outputs = {"1": {"text": ["one", "two", 3]}, "2": {"text": ["kept"], "files": [file("t.txt")]}, "3": {"text": "x"}}
-    found = harvest({"outputs": outputs}, dict.fromkeys("123"))
-    assert [(item.name, item.text) for item in found] == [
-        ("1.txt", "one"),
-        ("1-2.txt", "two"),
-        ("t.txt", None),
-        ("3.txt", "x"),
+def found_in(shape: Shape) -> list[Found]:
+    """What is found of a shape, with each text that names one of its files as that file."""
+    written = {FilePlace(kind, folder, name): path for path in shape.files for kind, folder, name in [place_of(path)]}
+    found = harvest({"outputs": {"9": shape.report}}, {"9": {}})
+    named = [next((item.as_file(place) for place in item.may_be if place in written), item) for item in found]
+    return list(each_file_once(named))
+
+
+def place_of(path: str) -> FilePlace:
+    kind, _, inside = path.partition("/")
+    subfolder, _, filename = inside.rpartition("/")
+    return FilePlace(kind, subfolder, filename)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_everything_that_a_node_reports_is_an_output(shape: Shape) -> None:
+    found = found_in(shape)
+    assert [(item.key, item.position, item.temporary) for item in found] == [
+        (one.key, one.position, one.temporary) for one in shape.arrives
     ]
+    for item, expected in zip(found, shape.arrives, strict=True):
+        assert item.node_id == "9"
+        assert_is(item, expected)
+
+
+def assert_is(item: Found, expected: Arrives) -> None:
+    if expected.file is not None:
+        assert (item.source, item.content) == (OutputSource.FILE, None)
+        assert (item.folder, item.subfolder, item.filename) == place_of(expected.file)
+        assert item.kind is KINDS.get(PurePosixPath(expected.file).suffix, OutputKind.FILE)
+        return
+    assert (item.source, item.kind) == (OutputSource.VALUE, OutputKind.TEXT)
+    assert item.content is not None
+    if expected.text is not None:
+        assert (item.content_type, item.content.decode()) == (TEXT_TYPE, expected.text)
+    else:
+        assert item.content_type == JSON_TYPE
+        assert json.loads(item.content) == expected.json
+
+
+def test_there_are_sixty_shapes_and_none_twice() -> None:
+    assert len({shape.name for shape in SHAPES}) == len(SHAPES) >= 60
+
+
+def test_values_are_named_by_node_key_and_position() -> None:
+    outputs = {"1": {"text": ["one", "two", 3]}, "2": {"tags": ["a, b"], "dims": [1, 2]}}
+    found = harvest({"outputs": outputs}, dict.fromkeys("12"))
+    assert [item.name for item in found] == [
+        "1.txt", "1-2.txt", "1-3.json", "2-tags.txt", "2-dims.json", "2-dims-2.json",
+    ]  # fmt: skip
+
+
+def test_equal_texts_of_one_node_stay_apart() -> None:
+    meta = {name: {"display_node": "2"} for name in ("2.0.0.1", "2.0.0.2")}
+    outputs = {name: {"text": ["same"]} for name in meta}
+    found = harvest({"outputs": outputs, "meta": meta}, {"2": {}})
+    assert [item.node_id for item in found] == ["2", "2"]
+    assert len(set(found)) == 2
 
 
 def test_an_expanded_node_stands_for_the_one_in_the_graph() -> None:
@@ -49,18 +104,14 @@ def test_an_expanded_node_stands_for_the_one_in_the_graph() -> None:
     assert harvest(entry, {"2": {}})[0].node_id == "2"
 
 
-def test_the_same_file_named_twice_is_one_output() -> None:
+def test_a_file_that_two_nodes_name_is_an_output_of_each() -> None:
     outputs = {"1": {"images": [file("a.png")]}, "2": {"images": [file("a.png")]}}
-    assert len(harvest({"outputs": outputs}, dict.fromkeys("12"))) == 1
+    found = harvest({"outputs": outputs}, dict.fromkeys("12"))
+    assert [(item.node_id, item.filename) for item in found] == [("1", "a.png"), ("2", "a.png")]
 
 
-def test_what_makes_no_sense_is_no_output() -> None:
-    outputs = {
-        "1": {"images": [None, True, 3, {"filename": 5}, {"filename": ""}, file("in.png", "input")]},
-        "2": None,
-        "3": {"images": [{"filename": "a.png", "subfolder": 3}]},
-    }
-    assert harvest({"outputs": outputs}, dict.fromkeys("123")) == []
+def test_an_entry_without_outputs_has_none() -> None:
+    assert harvest({"outputs": {"1": None, "2": {}, "3": {"images": []}}}, {}) == []
     assert harvest({"outputs": None}, {}) == []
     assert harvest({}, {}) == []
 
@@ -71,14 +122,19 @@ def test_a_shown_name_has_no_path_and_no_control_characters() -> None:
     assert found[0].filename == "../a\nb.png"
 
 
-def test_deep_and_wide_reports_are_bounded() -> None:
-    deep: Any = file("a.png")
+def test_a_value_that_is_too_deep_is_told() -> None:
+    deep: Any = "core"
     for _ in range(100_000):
         deep = [deep]
+    with pytest.raises(TooDeep):
+        harvest({"outputs": {"1": {"value": [deep]}}}, {})
+
+
+def test_wide_reports_are_bounded() -> None:
     wide = {"images": [file(f"{number}.png") for number in range(30_000)]}
-    assert harvest({"outputs": {"1": {"images": deep}}}, {}) == []
     assert len(harvest({"outputs": {"1": wide}}, {})) == 10_000
-    assert len(harvest({"outputs": {"1": {"text": ["t"] * 30_000}}}, {})) == 10_000
+    many = {f"key {number}": ["t"] for number in range(30_000)}
+    assert len(harvest({"outputs": {"1": many}}, {})) == 10_000
 
 
 def test_names_are_cleaned_and_files_without_a_request_are_known() -> None:
@@ -88,13 +144,8 @@ def test_names_are_cleaned_and_files_without_a_request_are_known() -> None:
     assert good.addressable
 
 
-def test_shapes_that_make_no_sense_are_no_files() -> None:
-    odd = [
-        {"filename": "a", "type": []},
-        {"filename": "a", "subfolder": {}},
-        {"filename": []},
-        {"filename": ""},
-        None,
-        5,
-    ]
-    assert harvest({"outputs": {"1": {"images": odd}, "2": None, "3": 5}, "meta": []}, {}) == []
+def test_objects_that_name_no_file_are_kept_as_json() -> None:
+    odd = [{"filename": "a", "type": []}, {"filename": "a", "subfolder": {}}, {"filename": []}, {"filename": ""}, 5]
+    found = harvest({"outputs": {"1": {"images": odd}, "3": 5}, "meta": []}, {})
+    assert [json.loads(item.content or b"") for item in found] == [*odd, 5]
+    assert {item.content_type for item in found} == {JSON_TYPE}

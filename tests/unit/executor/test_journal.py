@@ -136,3 +136,11 @@ def test_a_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     journal.leave("b")
     assert journal.left() == ["a", "b"]
     journal.close()
+
+
+def test_classes_that_become_others_are_remembered(journal: Journal, path: Path) -> None:
+    journal.note_expanding({"LoopEnd", "Repeat"})
+    journal.note_expanding({"LoopEnd"})
+    journal.note_expanding(set())
+    reopened(journal, path)
+    assert journal.expanding() == {"LoopEnd", "Repeat"}

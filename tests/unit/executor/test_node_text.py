@@ -1,6 +1,6 @@
 import pytest
 
-from executor.domain.node_text import is_addressable, is_term, name_of, raw_text, shown_file_name
+from executor.domain.node_text import is_addressable, is_given_out, is_term, name_of, raw_text, shown_file_name
 
 REPLACED = "\N{REPLACEMENT CHARACTER}"
 
@@ -39,7 +39,8 @@ def test_only_the_beginning_of_a_text_is_looked_at() -> None:
         ("C:\\temp\\a.png", "a.png"),
         ("caf\udce9.png", f"caf{REPLACED}.png"),
         ("a\x00\n.png", "a__.png"),
-        ("x" * 10_000 + ".png", "x" * 196 + ".png"),
+        ("x" * 10_000 + ".png", "x" * 251 + ".png"),
+        ("a" + "x" * 300 + "_00001_.png", "a" + "x" * 243 + "_00001_.png"),
     ],
 )
 def test_file_names_are_shown_without_folders_and_control_characters(name: str, shown: str) -> None:
@@ -59,6 +60,13 @@ def test_file_names_are_shown_without_folders_and_control_characters(name: str, 
 )
 def test_no_request_reaches_a_file_whose_name_is_not_utf_8(names: tuple[str, str], reached: bool) -> None:
     assert is_addressable(*names) is reached
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("a.b.png", True), ("a..b.png", False), ("a\nb.png", False), ("/srv/a.png", False)]
+)
+def test_node_gives_out_no_file_with_two_dots_in_a_row_or_an_absolute_name(name: str, given: bool) -> None:
+    assert is_given_out(name) is given
 
 
 @pytest.mark.parametrize("value", ["a\x00", "\ud800", "x" * 301, 5, None, ["a"]])

@@ -6,7 +6,7 @@ import pytest
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.scheduler import AttemptRef
 from executor.domain.catalog import NodeClasses
-from executor.domain.staging import MAX_PREFIX, stage
+from executor.domain.staging import MARK_INPUT, stage
 
 FILES = {"0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee": "comfyfleet/a.png [temp]"}
 (UPLOAD,) = FILES
@@ -35,6 +35,15 @@ CLASSES = NodeClasses(
         ),
         "PackSave": spec("custom_nodes.pack", "images", optional=("output_path", "filename_delimiter")),
         "PackFlexible": spec("custom_nodes.pack"),
+        "PackShow": spec("custom_nodes.pack", "images"),
+        "PackLoop": spec("custom_nodes.pack", "images", shows=False),
+        "PackFilter": spec("custom_nodes.pack", "image", shows=False),
+        "CheckpointLoaderSimple": ClassSpec(
+            inputs={"ckpt_name": InputSpec(type="COMBO", required=True, options=("a.safetensors",))},
+            outputs=("MODEL",),
+            output_node=False,
+            module="nodes",
+        ),
     },
     flexible=frozenset({"PackFlexible"}),
 )
@@ -48,26 +57,24 @@ def inputs_of(class_type: str, **inputs: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("sent", "last"),
+    ("sent", "placed"),
     [
         ("img", "img"),
-        ("hello/img", "img"),
+        ("hello/img", "hello/img"),
         ("..\\..\\evil", "evil"),
         ("../../", "ComfyUI"),
         ("..", "ComfyUI"),
         ("", "ComfyUI"),
-        ("a\x00b\nc", "a_b_c"),
+        ("a cat... at night", "a cat~2e~2e~2e at night"),
         ("\ud800", "_"),
         ("%year%-%width%", "%year%-%width%"),
-        ("x%batch_num%", "x"),
-        ("日本", "__"),
-        ("x" * 500, "x" * MAX_PREFIX),
+        ("日本", "日本"),
         (["1", 0], "ComfyUI"),
-        (7, "ComfyUI"),
+        (7, "7"),
         (None, "ComfyUI"),
         (True, "ComfyUI"),
         ([], "ComfyUI"),
-        ({"__value__": "checkpoints/00-evil"}, "00-evil"),
+        ({"__value__": "checkpoints/00-evil"}, "checkpoints/00-evil"),
         ({"__value__": ["1", 0]}, "ComfyUI"),
         ({"__value__": {"__value__": "../x"}}, "ComfyUI"),
         ({"a": "b"}, "ComfyUI"),
@@ -85,8 +92,16 @@ def inputs_of(class_type: str, **inputs: Any) -> dict[str, Any]:
         ("Unheard", "filename_prefix"),
     ],
 )
-def test_output_name_is_a_text_in_the_folder_of_the_attempt(class_type: str, name: str, sent: Any, last: str) -> None:
-    assert inputs_of(class_type, **{name: sent})[name] == f"{FOLDER}/{last}"
+def test_output_name_is_a_text_in_the_folder_of_the_attempt(class_type: str, name: str, sent: Any, placed: str) -> None:
+    assert inputs_of(class_type, **{name: sent})[name] == f"{FOLDER}/{placed}"
+
+
+def test_linked_output_name_is_used_where_it_is_known_before_the_run() -> None:
+    graph = {
+        "1": {"class_type": "PrimitiveString", "inputs": {"value": "../cat"}},
+        "2": {"class_type": "SaveImage", "inputs": {"filename_prefix": ["1", 0]}},
+    }
+    assert stage(graph, REF, FILES, CLASSES)["2"]["inputs"] == {"filename_prefix": f"{FOLDER}/cat"}
 
 
 def test_files_in_a_named_folder_need_no_folder_of_their_own() -> None:
@@ -99,7 +114,7 @@ def test_output_name_that_was_left_out_is_set_too() -> None:
         "images": ["1", 0],
         "output_path": f"{FOLDER}/ComfyUI",
     }
-    assert inputs_of("PackSave", filename_delimiter="/")["filename_delimiter"] == "ComfyUI"
+    assert inputs_of("PackSave", filename_delimiter="/")["filename_delimiter"] == "_"
 
 
 def test_upload_goes_by_the_name_that_the_node_has_for_it() -> None:
@@ -114,14 +129,60 @@ def test_links_and_everything_else_stay() -> None:
     assert stage({"1": node}, REF, FILES, CLASSES) == {"1": node}
 
 
+def graph_of(class_type: str, *before: str) -> dict[str, Any]:
+    """A chain of nodes: the last is of this class, and each takes what the one before it gives."""
+    classes = [*before, class_type]
+    return {
+        str(place): {"class_type": name, "inputs": {"images": [str(place - 1), 0]} if place else {}}
+        for place, name in enumerate(classes)
+    }
+
+
+def marked(graph: dict[str, Any], expanding: frozenset[str] = frozenset()) -> set[str]:
+    staged = stage(graph, REF, FILES, CLASSES, expanding)
+    assert {node["inputs"].get(MARK_INPUT, FOLDER) for node in staged.values()} == {FOLDER}
+    return {node_id for node_id, node in staged.items() if MARK_INPUT in node["inputs"]}
+
+
 @pytest.mark.parametrize("shown", ["PreviewAny", "PreviewAudio", "Unheard"])
 def test_output_without_a_name_is_of_its_attempt_alone(shown: str) -> None:
-    once = inputs_of(shown, images=["1", 0])
-    assert once == {"images": ["1", 0], "filename_prefix": f"{FOLDER}/ComfyUI"}
+    once = inputs_of(shown, text="a")
+    assert once == {"text": "a", MARK_INPUT: FOLDER}
     other = REF.model_copy(update={"attempt": 1})
-    again = stage({"3": {"class_type": shown, "inputs": {"images": ["1", 0]}}}, other, FILES, CLASSES)["3"]["inputs"]
+    again = stage({"3": {"class_type": shown, "inputs": {"text": "a"}}}, other, FILES, CLASSES)["3"]["inputs"]
     assert again != once
 
 
+def test_class_without_an_output_name_is_given_none() -> None:
+    for class_type in ("PreviewAny", "PackShow", "PackFlexible", "ImageInvert"):
+        staged = stage(graph_of(class_type, "ImageInvert"), REF, FILES, CLASSES)
+        assert not any("filename_prefix" in node["inputs"] for node in staged.values())
+
+
+def test_output_of_a_pack_is_marked_by_the_nearest_node_that_ignores_the_mark() -> None:
+    assert marked(graph_of("PackShow", "ImageInvert", "ImageInvert")) == {"1"}
+    assert marked(graph_of("PackShow", "ImageInvert", "PackFilter")) == {"0"}
+    assert marked(graph_of("PackFlexible", "ImageInvert")) == {"0"}
+
+
+def test_model_is_not_loaded_again_for_a_mark() -> None:
+    assert marked(graph_of("PackShow", "CheckpointLoaderSimple")) == {"1"}
+    assert marked(graph_of("PackShow", "CheckpointLoaderSimple", "ImageInvert")) == {"1"}
+
+
 def test_class_that_may_take_any_input_is_given_none() -> None:
-    assert inputs_of("PackFlexible", images=["1", 0]) == {"images": ["1", 0]}
+    assert marked(graph_of("PackFlexible", "PackFilter")) == set()
+
+
+def test_class_that_becomes_other_nodes_is_never_answered_from_the_cache() -> None:
+    graph = graph_of("SaveImage", "ImageInvert", "PackLoop")
+    assert marked(graph) == set()
+    assert marked(graph, frozenset({"PackLoop"})) == {"0"}
+
+
+def test_circle_of_nodes_bears_no_mark_twice() -> None:
+    graph = {
+        "1": {"class_type": "PackShow", "inputs": {"images": ["2", 0]}},
+        "2": {"class_type": "PackFilter", "inputs": {"image": ["1", 0]}},
+    }
+    assert marked(graph) == {"1"}

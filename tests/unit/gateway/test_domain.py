@@ -176,7 +176,8 @@ def test_json_comes_through_with_every_digit(value: Any) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b"\xff", b"\xef\xbb\xbf{}", "{}".encode("utf-16"), b"NaN", b"-Infinity", b"1e999", b'"\\u0000"',
+        b"", b"{", b"\xff", b"\xef\xbb\xbf\xef\xbb\xbf{}", "{}".encode("utf-16"), b"NaN", b"-Infinity", b"1e999",
+        b'"\\u0000"',
         b'{"\\u0000": 1}', b'"\\ud800"', b'{"\\udfff": 1}', b'{"a": 1, "a": 1}', b'{"b": {"a": 1, "a": 2}}',
         b"[" * 33 + b"]" * 33, b"[" * 100_000, b"1" * 5_000, b"{} {}", b"'a'", b"{a: 1}", b"[1,]",
     ],
@@ -211,13 +212,11 @@ def test_nesting_up_to_the_limit_is_fine() -> None:
         ("k" * 1_025, "", False),
         ("\u00e9" * 512, "", True),  # two bytes each
         ("\u00e9" * 512 + "k", "", False),
-        ("k", "t" * (1 << 20), True),
-        ("k", "t" * ((1 << 20) + 1), False),
-        ("k", "\u00e9" * (1 << 19), True),
-        ("k", "\u00e9" * ((1 << 19) + 1), False),
+        ("k", "t" * ((1 << 20) + 1), True),
+        ("k", "\u00e9" * ((1 << 19) + 1), True),
     ],
 )
-def test_keys_and_texts_have_a_length(key: str, text: str, fits: bool, beside: str) -> None:
+def test_keys_have_a_length_and_texts_have_none(key: str, text: str, fits: bool, beside: str) -> None:
     value = {"a": [{key: text}], "b": beside}
     body = json.dumps(value, ensure_ascii=False).encode()
     if fits:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from gateway.clients.pictures import HELPER
-from gateway.domain.archive_name import MAX_CHARACTERS, ArchiveNames
+from gateway.domain.archive_name import MAX_BYTES, ArchiveNames, safe_name
 from gateway.domain.picture_format import PictureFormat, Said, Wanted, format_of
 
 PIXELS = 4096 * 4096
@@ -244,5 +244,21 @@ def test_names_in_an_archive_are_safe_and_unique() -> None:
     given = [names.name(name) for name in asked]
     assert given[:7] == ["c.png", "c-2.PNG", "_con.png", "output", "output-2", "hidden", "a___b.png"]
     assert len({name.casefold() for name in given}) == len(asked)
-    assert all(0 < len(name) <= MAX_CHARACTERS and name.isprintable() and "/" not in name for name in given)
+    assert all(0 < len(name.encode()) <= MAX_BYTES and name.isprintable() and "/" not in name for name in given)
     assert given[8:10] == ["é.png", "e\u0301-2.png"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "safe"),
+    [
+        ("a cat... at night_00001_.png", "a cat... at night_00001_.png"),
+        ("日本語_Файл_00001_.png", "日本語_Файл_00001_.png"),
+        ("%date:yyyy-MM-dd%_00001_.png", "%date_yyyy-MM-dd%_00001_.png"),
+        ("x" * 200 + "_00001_.png", "x" * 200 + "_00001_.png"),
+        ("語" * 200 + ".png", "語" * 75 + ".png"),
+        ("..", "output"),
+        ('a"\r\nb.png', "a___b.png"),
+    ],
+)
+def test_name_of_a_download_keeps_what_every_file_system_takes(asked: str, safe: str) -> None:
+    assert safe_name(asked) == safe

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.executor import Progress
-from contracts.scheduler import Job, JobEvent, JobState, Output, OutputKind, Timings
+from contracts.scheduler import (
+    Job,
+    JobEvent,
+    JobState,
+    Output,
+    OutputKind,
+    Timings,
+    Waiting,
+    WaitingDetail,
+    WaitReason,
+)
 from notifier.domain import frames
 from notifier.domain.backlog import MAX_STATES, Backlog
 from notifier.domain.timeline import Advance, Timeline
@@ -134,3 +144,21 @@ def test_frames_say_the_public_words() -> None:
     }  # fmt: skip
     expired = json.loads(frames.of_event(event(9, JobState.EXPIRED))[0])
     assert expired["status"] == "failed"
+
+
+async def test_viewer_is_told_a_new_reason_for_waiting_once() -> None:
+    queue = Waiting(reason=WaitReason.QUEUE, since=AT, message="m", detail=WaitingDetail(jobs_ahead=1))
+    first = queue.model_copy(update={"detail": WaitingDetail(jobs_ahead=0)})
+    viewer = Viewer()
+    viewer.start(job(1, JobState.QUEUED, 0, waiting=queue), 0, [], after=None)
+    viewer.tell_waiting(job(1, JobState.QUEUED, 0, waiting=queue.model_copy(update={"since": datetime.now(UTC)})))
+    viewer.tell_waiting(job(1, JobState.QUEUED, 0, waiting=first))
+    viewer.tell(event(2, JobState.LEASED))
+    viewer.tell_waiting(job(1, JobState.QUEUED, 0, waiting=queue))  # read before the event came
+    viewer.tell(event(3, JobState.QUEUED))
+    viewer.tell_waiting(job(3, JobState.QUEUED, waiting=first))
+    frames_ = await told(viewer, 5)
+    assert [found["type"] for found in frames_] == ["snapshot", "waiting", "status", "status", "waiting"]
+    assert frames_[0]["waiting"]["detail"] == {"jobs_ahead": 1}
+    assert frames_[1]["waiting"]["detail"] == {"jobs_ahead": 0}
+    assert "seq" not in frames_[1]

@@ -10,7 +10,7 @@ import pytest
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.workflow import read_graph
-from scheduler.domain.catalog import Catalog, read_catalog
+from scheduler.domain.catalog import Catalog, Lacking, Option, read_catalog
 from scheduler.domain.fleet_check import Runnable, check_fleet
 
 CLASSES = {
@@ -59,6 +59,33 @@ def test_class_with_a_dot_in_its_name_is_found() -> None:
     assert not catalog.satisfies(["EmptyAceStep1.5LatentAudio.kind=b"])
     assert not catalog.satisfies(["EmptyAceStep1"])
     assert not CATALOG.satisfies(["EmptyAceStep1.5LatentAudio"])
+
+
+def test_longest_class_name_decides_whose_option_is_meant() -> None:
+    short = ClassSpec(inputs={}, outputs=(), output_node=False)
+    long = ClassSpec(
+        inputs={"kind": InputSpec(type="COMBO", required=True, options=("a",))}, outputs=(), output_node=False
+    )
+    catalog = Catalog({"Sampler": short, "Sampler.v2": long})
+    assert catalog.satisfies(["Sampler.v2.kind=a"])
+    assert not catalog.satisfies(["Sampler.v2.kind=b"])
+
+
+def test_class_with_an_equals_sign_in_its_name_is_found() -> None:
+    spec = ClassSpec(
+        inputs={"kind": InputSpec(type="COMBO", required=True, options=("a", "b.c"))}, outputs=(), output_node=False
+    )
+    catalog = Catalog({"A=B.5": spec})
+    assert catalog.satisfies(["A=B.5", "A=B.5.kind=b.c"])
+    assert not catalog.satisfies(["A=B.5.kind=c"])
+
+
+def test_catalog_names_the_classes_and_options_that_it_lacks() -> None:
+    needs = ["CheckpointLoaderSimple", "CheckpointLoaderSimple.ckpt_name=c.safetensors", "New1.5", "New1.5.kind=a=1"]
+    assert CATALOG.lacks(needs) == Lacking(
+        classes=("New1.5",), options=(Option("CheckpointLoaderSimple", "ckpt_name", "c.safetensors"),)
+    )
+    assert CATALOG.lacks(["CheckpointLoaderSimple", "SaveImage"]) == Lacking()
 
 
 def test_a_report_that_is_not_what_its_digest_says_is_no_catalog() -> None:

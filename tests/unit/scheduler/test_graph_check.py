@@ -344,6 +344,27 @@ def test_dynamic_inputs_that_are_right_are_accepted_and_those_of_other_options_l
     assert not judge(batch(images__image0=["1", 0], images__image49=["1", 0])).findings
 
 
+@pytest.mark.parametrize("codec", [{}, {"codec": "auto"}, {"format.codec": "auto"}])
+def test_video_is_saved_with_the_inputs_that_older_versions_have(codec: dict[str, str]) -> None:
+    combo = {"options": [{"key": "auto", "inputs": {"required": {}}}, {"key": "h264", "inputs": {"required": {}}}]}
+    formats = {"options": [{"key": "auto", "inputs": {"required": {"codec": ["COMFY_DYNAMICCOMBO_V3", combo]}}}]}
+    save_video = {
+        "input": {
+            "required": {"video": ["VIDEO", {}], "format": ["COMFY_DYNAMICCOMBO_V3", formats]},
+            "optional": {"codec": ["COMFY_DYNAMICCOMBO_V3", combo]},
+        },
+        "output": [],
+        "output_node": True,
+        "python_module": "comfy_extras.nodes_video",
+    }
+    video = {"input": {}, "output": ["VIDEO"], "output_node": False, "python_module": "comfy_extras.nodes_video"}
+    catalog = catalog_of({"SaveVideo": save_video, "Video": video})
+    node = {"class_type": "SaveVideo", "inputs": {"video": ["1", 0], "format": "auto", **codec}}
+    verdict = judge({"1": {"class_type": "Video", "inputs": {}}, "2": node}, catalog)
+    assert not verdict.findings
+    assert verdict.graph["2"].inputs.items() >= codec.items()
+
+
 def test_input_without_its_group_is_told_its_full_name() -> None:
     (finding,) = judge(batch(image0=["1", 0])).findings
     assert finding.fault.message == (

@@ -6,6 +6,7 @@ changes on purpose, write it with ``REFUSALS=write`` and read the diff as that p
 
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ LIMITS = Limits(
     graph_pixels=2**24,
     graph_steps=50,
 )
-TERMS = Terms(TenantPolicy(), LIMITS, {}, 16)
+TERMS = Terms(TenantPolicy(), LIMITS, {}, 16, now=datetime(2026, 11, 29, tzinfo=UTC))
 CATALOG = simulated_catalog("sim_xl.safetensors", "sim_anime.safetensors")
 _COUNT = re.compile(r"lists the \d+ ")  # of what a simulated node has; grows with it
 

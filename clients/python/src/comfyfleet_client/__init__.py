@@ -20,7 +20,7 @@ from comfyfleet_client.errors import (
     Unreachable,
     Unreadable,
 )
-from comfyfleet_client.events import End, JobEvent, OutputMade, Progress, Snapshot, Status
+from comfyfleet_client.events import End, JobEvent, OutputMade, Progress, Snapshot, Status, StillWaiting
 from comfyfleet_client.results import (
     Account,
     DrawnSeed,
@@ -30,11 +30,14 @@ from comfyfleet_client.results import (
     Key,
     Limits,
     Me,
+    MissingOption,
     NewKey,
     Output,
     Tier,
     Timings,
     User,
+    Waiting,
+    WaitingDetail,
 )
 from comfyfleet_client.retry import Retry
 from comfyfleet_client.sync_client import Client
@@ -65,6 +68,7 @@ __all__ = [
     "Limited",
     "Limits",
     "Me",
+    "MissingOption",
     "NewInvite",
     "NewKey",
     "NotFound",
@@ -78,6 +82,7 @@ __all__ = [
     "Snapshot",
     "Status",
     "StillRunning",
+    "StillWaiting",
     "Tier",
     "Timings",
     "Unauthenticated",
@@ -87,5 +92,7 @@ __all__ = [
     "Upload",
     "User",
     "Validation",
+    "Waiting",
+    "WaitingDetail",
     "WorkflowVersion",
 ]

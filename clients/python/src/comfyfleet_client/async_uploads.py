@@ -1,4 +1,4 @@
-"""Images for workflows, for asyncio."""
+"""Files for workflows, for asyncio."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,15 +11,18 @@ from comfyfleet_client.upload_calls import Source, Upload
 
 
 class Uploads:
-    """Images that the user keeps for workflows."""
+    """Files that the user keeps for workflows."""
 
     def __init__(self, caller: Caller, runner: AsyncRunner) -> None:
         self._caller, self._runner = caller, runner
 
-    async def add(self, source: Source) -> Upload:
-        """Upload a PNG, JPEG or WebP: a path, bytes or an open file. The same bytes again are the same upload."""
+    async def add(self, source: Source, *, exact: bool = False) -> Upload:
+        """Upload a file: a path, bytes or an open file. The same bytes again are the same upload.
+
+        Of an image the pixels are kept. ``exact`` keeps a PNG as it is; every other file always is.
+        """
         content = await asyncio.to_thread(calls.content_of, source)
-        return await self._runner.run(self._caller.ask(calls.add_upload(content)))
+        return await self._runner.run(self._caller.ask(calls.add_upload(content, exact=exact)))
 
     async def get(self, upload: Upload | str) -> Upload:
         """One upload."""

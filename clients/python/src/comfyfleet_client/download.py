@@ -96,7 +96,7 @@ def download(caller: Caller, job_id: str, index: int | None, file: IO[bytes]) ->
     Args:
         caller: who asks.
         job_id: of a job that has completed.
-        index: of all its outputs; None for the first that is no mere preview.
+        index: of all its outputs; None for the one that the API chooses.
         file: empty, open for writing and seeking.
 
     Raises:

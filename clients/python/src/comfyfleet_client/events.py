@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from comfyfleet_client.errors import Unreadable
-from comfyfleet_client.results import COMPLETED, FINAL, JobError, Output
+from comfyfleet_client.results import COMPLETED, FINAL, JobError, Output, Waiting
 from comfyfleet_client.shape import read
 
 
@@ -34,6 +34,18 @@ class Snapshot(Event):
     eta_seconds: float | None = None
     outputs: tuple[Output, ...] = ()
     error: JobError | None = None
+    waiting: Waiting | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StillWaiting(Event):
+    """Why a pending job waits now: comes when that changed."""
+
+    type: ClassVar[str] = "waiting"
+
+    waiting: Waiting | None = None
+    queue_position: int | None = None
+    eta_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +103,11 @@ class End(Event):
         return self.status == COMPLETED
 
 
-JobEvent = Snapshot | Status | Progress | OutputMade | End
+JobEvent = Snapshot | StillWaiting | Status | Progress | OutputMade | End
 
-_KINDS: dict[Any, type[JobEvent]] = {kind.type: kind for kind in (Snapshot, Status, Progress, OutputMade, End)}
+_KINDS: dict[Any, type[JobEvent]] = {
+    kind.type: kind for kind in (Snapshot, StillWaiting, Status, Progress, OutputMade, End)
+}
 
 
 def event_of(message: str | bytes) -> JobEvent | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 COMPLETED = "completed"
 FINAL = frozenset({COMPLETED, "failed", "cancelled"})
@@ -10,7 +11,14 @@ FINAL = frozenset({COMPLETED, "failed", "cancelled"})
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One thing that a job made. ``url`` gives its bytes; ``kind`` is image, video, audio, text, model or file."""
+    """One thing that a job made. ``url`` gives its bytes; ``kind`` is image, video, audio, text, model or file.
+
+    Attributes:
+        temporary: a preview.
+        source: "file", or "value": a text or another JSON value that a node reported.
+        key, position: where it stands in the node's report, as in ComfyUI's history.
+        value: of a value that is small; else None, and ``url`` gives it.
+    """
 
     id: str
     node_id: str
@@ -20,6 +28,11 @@ class Output:
     size_bytes: int
     sha256: str
     url: str
+    temporary: bool = field(default=False, kw_only=True)
+    source: str = field(default="file", kw_only=True)
+    key: str | None = field(default=None, kw_only=True)
+    position: int = field(default=0, kw_only=True)
+    value: Any = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,55 @@ class DrawnSeed:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingOption:
+    """A model file or other option that a job names, and some online nodes that lack it."""
+
+    node_class: str
+    input: str
+    value: str
+    nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingDetail:
+    """What belongs to the reason why a job waits; the rest is None or empty.
+
+    Attributes:
+        jobs_ahead: of ``queue``: own jobs that run before it.
+        limit, running: of ``concurrency_limit``.
+        last_online_at: of ``no_node_online``: when the last node went offline.
+        nodes: some of the nodes that the reason is about.
+        classes: of ``no_node_has_class``: node classes that are missing.
+        missing: of ``model_missing``: models and other options that are missing.
+        cause, until: of ``held``: operator, nodes_cordoned or retry, and when it ends where that is known.
+    """
+
+    jobs_ahead: int | None = None
+    limit: int | None = None
+    running: int | None = None
+    last_online_at: datetime | None = None
+    nodes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    missing: tuple[MissingOption, ...] = ()
+    cause: str | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a job has not started, and since when. ``message`` says it in words.
+
+    ``reason`` is queue, concurrency_limit, no_node_online, no_node_has_class, model_missing, node_busy_elsewhere,
+    node_blocked, held or account_disabled; others may come.
+    """
+
+    reason: str
+    since: datetime
+    message: str = ""
+    detail: WaitingDetail = field(default_factory=WaitingDetail)
+
+
+@dataclass(frozen=True, slots=True)
 class Timings:
     """How long each stage took; None for what has not begun."""
 
@@ -73,6 +135,7 @@ class Urls:
 class Job:
     """One job. ``status`` is pending, processing, completed, failed or cancelled; ``progress`` percent.
 
+    ``waiting``: why it has not started; None unless it is pending. ``eta_seconds``: None where nobody can know.
     ``held``: an operator keeps it waiting. ``retry_of``: the failed job that an operator had run again as this one.
     """
 
@@ -96,6 +159,7 @@ class Job:
     model: str | None = None
     seed: int | None = None
     seeds: tuple[DrawnSeed, ...] = ()
+    waiting: Waiting | None = None
 
     @property
     def ended(self) -> bool:
@@ -151,6 +215,7 @@ class Limits:
     run_seconds: float | None = None
     gpu_seconds_per_day: float | None = None
     result_bytes: int | None = None
+    upload_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

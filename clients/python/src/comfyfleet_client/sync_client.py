@@ -214,7 +214,8 @@ class Jobs(_Part):
     ) -> bytes | Output:
         """One output, checked against its SHA-256: its bytes, or with ``to`` its record once that file is written.
 
-        The file is there whole or not at all. ``index`` counts all outputs; by default the first that is no preview.
+        The file is there whole or not at all. ``index`` counts all outputs; by default it is the first file that is
+        no preview, else the first preview, else the first text or other value.
         """
         if to is None:
             return self._runner.run(download.to_memory(self._caller, id_of(job), index))

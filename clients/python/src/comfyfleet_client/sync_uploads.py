@@ -1,4 +1,4 @@
-"""Images for workflows, for programs that wait."""
+"""Files for workflows, for programs that wait."""
 
 from collections.abc import Iterator
 
@@ -10,15 +10,18 @@ from comfyfleet_client.upload_calls import Source, Upload
 
 
 class Uploads:
-    """Images that the user keeps for workflows."""
+    """Files that the user keeps for workflows."""
 
     def __init__(self, caller: Caller, runner: SyncRunner) -> None:
         self._caller, self._runner = caller, runner
 
-    def add(self, source: Source) -> Upload:
-        """Upload a PNG, JPEG or WebP: a path, bytes or an open file. The same bytes again are the same upload."""
+    def add(self, source: Source, *, exact: bool = False) -> Upload:
+        """Upload a file: a path, bytes or an open file. The same bytes again are the same upload.
+
+        Of an image the pixels are kept. ``exact`` keeps a PNG as it is; every other file always is.
+        """
         content = calls.content_of(source)
-        return self._runner.run(self._caller.ask(calls.add_upload(content)))
+        return self._runner.run(self._caller.ask(calls.add_upload(content, exact=exact)))
 
     def get(self, upload: Upload | str) -> Upload:
         """One upload."""

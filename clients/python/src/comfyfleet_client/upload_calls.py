@@ -9,25 +9,28 @@ from typing import IO, TypeAlias
 from comfyfleet_client.call import Call, Request, given, nothing, reads, segment
 
 Source: TypeAlias = str | PathLike[str] | bytes | IO[bytes]
-"""Where an image is: a path, its bytes, or a file that is open for reading bytes."""
+"""Where a file is: a path, its bytes, or a file that is open for reading bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An image that the service keeps for workflows, until it is deleted where ``expires_at`` is None.
+    """A file that the service keeps for workflows, until it is deleted where ``expires_at`` is None.
 
-    Type, sizes and SHA-256 are of what it keeps.
+    Type, sizes and SHA-256 are of what it keeps. ``kind`` is image, video, audio, latent or model_3d; only an image has
+    ``width`` and ``height``. One that is ``exact`` is kept byte for byte as it was sent.
     """
 
     id: str
     content_type: str
     size_bytes: int
-    width: int
-    height: int
+    width: int | None
+    height: int | None
     sha256: str
     created_at: datetime
     expires_at: datetime | None
     url: str
+    kind: str | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class UploadPage:
 
 
 def content_of(source: Source) -> bytes:
-    """The bytes of an image. Raises OSError where a path leads to none."""
+    """The bytes of a file. Raises OSError where a path leads to none."""
     if isinstance(source, bytes):
         return source
     if isinstance(source, str | PathLike):
@@ -57,10 +60,11 @@ def upload_id_of(upload: Upload | str) -> str:
     return upload if isinstance(upload, str) else upload.id
 
 
-def add_upload(content: bytes) -> Call[Upload]:
-    """Upload an image. The same bytes are one upload however often they are sent."""
-    headers = {"Content-Type": "image/png"}  # any of them would do: the service goes by the bytes
-    return Call(Request("POST", "/upload", body=content, headers=headers), reads(Upload))
+def add_upload(content: bytes, *, exact: bool = False) -> Call[Upload]:
+    """Upload a file. The same bytes are one upload however often they are sent."""
+    headers = {"Content-Type": "application/octet-stream"}  # the service goes by the bytes
+    query = {"exact": "true"} if exact else {}
+    return Call(Request("POST", "/upload", body=content, headers=headers, query=query), reads(Upload))
 
 
 def list_uploads(*, limit: int | None = None, cursor: str | None = None) -> Call[UploadPage]:

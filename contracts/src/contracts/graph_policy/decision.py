@@ -211,8 +211,8 @@ class _Judge:
         if value == "none" and name == "model_file":
             return None  # the choice of Load3D for no file
         message = (
-            f"{self.label(name)} is {shown(value)}, which is not the id of an upload of yours. "
-            "Upload the file (POST /api/v1/upload) and put the id of the answer here."
+            f"{self.label(name)} is {shown(value)}, which is not the id of an upload of yours. Upload the file (POST "
+            "/api/v1/upload) and put the id of the answer here, or output:<id> with the id of a stored output of yours."
         )
         return _error(self.node_id, name, "file_not_uploaded", message)
 

@@ -63,13 +63,13 @@ def _errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes: int) -> I
         message = f"The workflow has {nodes} nodes; your tier allows {bounds.nodes}. Split it into several jobs."
         yield FieldError(pointer=pointer, code="too_many_nodes", message=message)
     if bounds.text_bytes is not None and size.text_bytes > bounds.text_bytes:
+        name = _largest_literal(size)
+        what = f"the text {name} of" if name is not None else "the texts that go to"
         message = (
             f"The workflow has {_figure(size.text_bytes)} bytes of text, counted at every node that a text reaches; "
-            f"your tier allows {bounds.text_bytes}. Shorten the texts that node {size.largest_text} gets."
+            f"your tier allows {bounds.text_bytes}. Shorten {what} node {size.largest_text}."
         )
-        yield FieldError(
-            pointer=f"{pointer}/{size.largest_text}", code="too_much_text", message=message, node_id=size.largest_text
-        )
+        yield _error(pointer, size.largest_text, name, "too_much_text", message)
     unknown = {(one.node_id, one.input): one for one in size.unknown}
     if bounds.pixels is not None:
         yield from _too_large(size, bounds.pixels, unknown, pointer)
@@ -90,6 +90,13 @@ def _errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes: int) -> I
             f"{_advice(next(iter(size.unknown), None), 'Use fewer steps, fewer images or smaller ones.')}"
         )
         yield _error(pointer, largest.node_id, largest.input, "too_much_work", message)
+
+
+def _largest_literal(size: GraphSize) -> str | None:
+    """The input with the largest text that was written into the node with the most text, if there is any."""
+    inputs = size.graph[size.largest_text].inputs if size.largest_text in size.graph else {}
+    texts = {name: len(value) for name, value in inputs.items() if isinstance(value, str)}
+    return max(texts, key=texts.__getitem__, default=None)
 
 
 def _too_large(

@@ -177,8 +177,8 @@ def problem(refused: Refused, request_id: str, instance: str | None = None) -> d
 def problem_response(request: Request, refused: Refused) -> ProblemResponse:
     """The answer to a refused request, with the headers that its status asks for."""
     headers = {}
-    if refused.retry_after_s is not None or refused.kind is Kind.UNAVAILABLE:
-        headers["Retry-After"] = str(max(1, round(refused.retry_after_s or 1)))
+    if refused.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, round(refused.retry_after_s)))
     if refused.kind is Kind.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = 'Bearer realm="comfyfleet"'
     body = problem(refused, request.state.request_id, _instance(request))

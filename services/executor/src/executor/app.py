@@ -23,6 +23,7 @@ from executor.store.journal import Journal, JournalTaken
 from executor.usecases.ask_work import AskForWork
 from executor.usecases.at_hand import AtHand
 from executor.usecases.beat import SendBeat
+from executor.usecases.locate_files import LocateFiles
 from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PostPrompt
 from executor.usecases.prepare_prompt import PreparePrompt
@@ -108,7 +109,7 @@ def _build(settings: Settings) -> Parts:
         catalog_s=settings.catalog_s,
         answer_max_bytes=settings.answer_max_bytes,
     )
-    artifacts, journal, at_hand = Artifacts(), Journal(settings.journal_path), AtHand()
+    artifacts, journal, at_hand = Artifacts(settings.journal_path.parent), Journal(settings.journal_path), AtHand()
     state = NodeState(node, catalog_every_s=settings.catalog_every_s)
     beat = SendBeat(bus=bus, node_name=name, boot_id=boot_id, at_hand=at_hand, state=state)
     beating = Loop("executor.beat", beat, every_s=settings.heartbeat_s)
@@ -117,7 +118,7 @@ def _build(settings: Settings) -> Parts:
     stage = StageInputs(bus=bus, node=node, artifacts=artifacts, node_name=name, unreachable_s=settings.unreachable_s)
     post = PostPrompt(
         node=node,
-        prepare=PreparePrompt(state=state, catalog_s=settings.catalog_s),
+        prepare=PreparePrompt(state=state, journal=journal, catalog_s=settings.catalog_s),
         journal=journal,
         unreachable_s=settings.unreachable_s,
         stop_within_s=settings.stop_within_s,
@@ -131,6 +132,7 @@ def _build(settings: Settings) -> Parts:
     standby = Standby(settings.comfyui_url, name)
     ask = AskForWork(
         standby=standby,
+        state=state,
         node=node,
         bus=bus,
         journal=journal,
@@ -150,6 +152,8 @@ def _build(settings: Settings) -> Parts:
         post=post,
         store=store,
         report=report,
+        state=state,
+        locate=LocateFiles(node=node, unreachable_s=settings.unreachable_s),
     )
     work = Work(node=node, bus=bus, journal=journal, at_hand=at_hand, state=state, ask=ask, run=run, report=report)
     probing = Loop("executor.probe", state.look, every_s=settings.probe_s)

@@ -47,11 +47,13 @@ from gateway.api.direct import AtOnce
 from gateway.api.document import complete
 from gateway.api.guard import Guard
 from gateway.api.me import add_me
+from gateway.api.upload_body import FILES_AT_ONCE, FILES_OF_ONE, UploadBodies
 from gateway.clients.pictures import Pictures
 from gateway.consumers.door import DoorRates, open_door
 from gateway.consumers.grants import serve_grants
 from gateway.consumers.purges import remove_purged
 from gateway.consumers.tiers import hear_limits
+from gateway.domain.extra_data import ExtraDataKeys
 from gateway.domain.keys import derive
 from gateway.domain.rate_limit import HOUR_S, HOURLY, Policy, policy
 from gateway.domain.room import Room
@@ -81,6 +83,7 @@ from gateway.usecases.keyset import PublicKeys
 from gateway.usecases.limit_rate import RateLimiter
 from gateway.usecases.me import MeView
 from gateway.usecases.operations import Operations
+from gateway.usecases.output_copies import OutputCopies
 from gateway.usecases.own_uploads import OwnUploads
 from gateway.usecases.picture_line import PictureLine
 from gateway.usecases.pin_inputs import InputPins
@@ -131,10 +134,13 @@ def create_app(settings: Settings) -> FastAPI:
     line = PictureLine(settings.pictures_at_once)
     converter = Converter(pictures, objects, line)
     kept = Uploads(database, Bounds(files=settings.max_uploads, bytes=settings.max_uploads_bytes))
-    desk = UploadDesk(kept, objects, pictures, line, max_bytes=settings.max_upload_size)
+    photos = Pictures(max_pixels=settings.upload_max_pixels, within_s=settings.upload_within_s)
+    desk = UploadDesk(
+        kept, objects, photos, line, max_bytes=settings.max_upload_size, max_file_bytes=settings.max_file_bytes
+    )
     ended = EndedJobs(bus, kept)
     sweeper = UploadSweeper(UploadSweep(database), objects, ended, orphan_age=timedelta(seconds=settings.orphan_age_s))
-    pins = InputPins(kept)
+    pins = InputPins(kept, OutputCopies(artifacts, kept, objects))
     inputs = Handout(
         uploads=kept,
         objects=objects,
@@ -164,7 +170,13 @@ def create_app(settings: Settings) -> FastAPI:
     workflow_store = Workflows(database)
     saved = SavedWorkflows(workflow_store, cursor_key=cursor_key)
     submitter = Submitter(
-        bus, fleet=fleet_view, saved=saved, pins=pins, results=ResultStorage(me, artifacts), used=me.used
+        bus,
+        fleet=fleet_view,
+        saved=saved,
+        pins=pins,
+        results=ResultStorage(me, artifacts),
+        used=me.used,
+        extra_data_keys=ExtraDataKeys.of(settings.extra_data_keys),
     )
     door_rates = DoorRates(limiter if rates else None, me)
     open_door(bus, submitter, settings.public_url, rates=door_rates, used=me.used)
@@ -236,6 +248,7 @@ def create_app(settings: Settings) -> FastAPI:
         usage.router(usage=UsageView(bus, requests), operations=operating),
         jwks.router(keys=PublicKeys(bus)),
         uploads.router(
+            bodies=UploadBodies(desk, Room(total=FILES_AT_ONCE, each=FILES_OF_ONE, clock=monotonic)),
             desk=desk,
             own=OwnUploads(kept, cursor_key=cursor_key),
             remover=UploadRemover(kept, objects, ended),

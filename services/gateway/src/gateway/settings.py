@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from chassis.settings import DatabaseSettings
 from door.client_ip import networks
 
+_EXTRA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
 
 
@@ -33,7 +34,16 @@ class Settings(DatabaseSettings):
     max_output_bytes: int = Field(default=2 << 30, gt=0, description="largest output, bytes; a minute of raw video")
     output_idle_s: float = Field(default=30, gt=0, description="longest pause while an output is sent, seconds")
     max_upload_size: int = Field(
-        default=10 << 20, ge=1 << 10, le=64 << 20, description="largest image that is uploaded, bytes"
+        default=32 << 20, ge=1 << 10, le=64 << 20, description="largest image that is uploaded, bytes"
+    )
+    upload_max_pixels: int = Field(
+        default=8192 * 6400, ge=1 << 16, le=1 << 26, description="of an image that is uploaded, by its header"
+    )
+    upload_within_s: float = Field(
+        default=20, gt=0, le=60, description="how long an uploaded image may take to be made anew, seconds"
+    )
+    max_file_bytes: int = Field(
+        default=2 << 30, ge=1 << 10, description="largest other file that is uploaded, of any tier, bytes"
     )
     upload_days: int | None = Field(
         default=None,
@@ -42,7 +52,7 @@ class Settings(DatabaseSettings):
         description="how long an upload is kept where no limit of its user's says, days; without it for good",
     )
     max_uploads: int = Field(default=1000, ge=1, description="uploads that one user keeps at a time")
-    max_uploads_bytes: int = Field(default=1 << 30, ge=1 << 20, description="of them together, bytes")
+    max_uploads_bytes: int = Field(default=4 << 30, ge=1 << 20, description="of them together, bytes")
     uploads_sweep_s: float = Field(default=60, gt=0, description="between two looks for expired uploads, seconds")
     orphans_sweep_s: float = Field(default=6 * 3600, gt=0, description="between two listings of the store, seconds")
     orphan_age_s: float = Field(default=86_400, gt=0, description="of bytes without a record that are deleted, seconds")
@@ -64,15 +74,17 @@ class Settings(DatabaseSettings):
         default=30, gt=0, description="pause between two looks for what purged jobs may have left, seconds"
     )
     picture_max_pixels: int = Field(
-        default=4096 * 4096,
-        ge=1 << 16,
-        le=1 << 26,
-        description="of an image that is uploaded or converted, by its header",
+        default=4096 * 4096, ge=1 << 16, le=1 << 26, description="of an output that is converted, by its header"
     )
     picture_within_s: float = Field(default=5, gt=0, le=60, description="longest conversion of a picture, seconds")
     pictures_at_once: int = Field(default=2, ge=1, le=64, description="conversions that run at a time, each a process")
     usage_flush_s: float = Field(
         default=5, gt=0, le=60, description="how late counted requests reach the database, seconds; a crash loses them"
+    )
+    extra_data_keys: str | None = Field(
+        default=None,
+        description="keys of extra_data that reach nodes besides extra_pnginfo and preview_method, comma separated; "
+        "api_key_comfy_org and auth_token_comfy_org are secrets, stored with the job",
     )
     models_cache_s: float = Field(default=10, ge=0, description="how old the default model may be, seconds")
 
@@ -96,6 +108,14 @@ class Settings(DatabaseSettings):
             if not _ORIGIN.fullmatch(origin.strip()):
                 raise ValueError("exact origins, https://app.example or http://localhost:3000, without a path or *")
         return text
+
+    @field_validator("extra_data_keys")
+    @classmethod
+    def _extra_data_keys(cls, text: str | None) -> str | None:
+        names = [name.strip() for name in (text or "").split(",") if name.strip()]
+        if any(not _EXTRA_KEY.fullmatch(name) for name in names):
+            raise ValueError("names of letters, digits and _, comma separated")
+        return ",".join(names) or None
 
     @model_validator(mode="before")
     @classmethod

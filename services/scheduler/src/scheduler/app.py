@@ -67,7 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
         forgotten_s=settings.node_forgotten_s,
         default_models=settings.default_model_names,
     )
-    reader = JobReader(database)
+    reader = JobReader(database, fleet)
     announcer = Announcer(bus)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
     rules = ClassRuleCache(database, bus)

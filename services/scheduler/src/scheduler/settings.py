@@ -28,7 +28,9 @@ class Settings(DatabaseSettings):
         description="checkpoints for submissions without a model, comma-separated: the first that the fleet has is "
         "taken; without any, those that a node had when it joined",
     )
-    node_forgotten_s: float = Field(default=86_400.0, description="a node unseen for this long no longer counts")
+    node_forgotten_s: float = Field(
+        default=86_400.0, description="a node that was last seen this much earlier than the others no longer counts"
+    )
 
     @property
     def default_model_names(self) -> tuple[str, ...]:

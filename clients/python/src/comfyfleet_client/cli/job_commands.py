@@ -1,4 +1,4 @@
-"""Jobs: submit, watch, result, cancel, jobs, models."""
+"""Jobs: submit, watch, result, cancel, job, jobs, models."""
 
 import re
 import sys
@@ -19,7 +19,7 @@ from comfyfleet_client.sync_client import Client
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="The ids of jobs.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.")]
 _PICTURE = "What to draw"
-_UPLOAD_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UPLOAD_ID = re.compile(r"(?:output:)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _VISIBLE = re.compile(r"[!-~]{1,255}")
 
 
@@ -105,11 +105,11 @@ def follow(client: Client, job: Job, *, wait: bool, watch: bool, output: Path | 
 
 
 def _uploaded(client: Client, file_or_id: str) -> str:
-    """The id of an upload; of a file once it is one."""
+    """The id of an upload, or ``output:<id>``; of a file once it is an upload."""
     if _UPLOAD_ID.fullmatch(file_or_id):
         return file_or_id
     if not Path(file_or_id).is_file():
-        raise typer.BadParameter(f"{file_or_id} is neither a file nor the id of an upload.")
+        raise typer.BadParameter(f"{file_or_id} is neither a file nor the id of an upload nor output:<id>.")
     return client.uploads.add(file_or_id).id
 
 
@@ -126,8 +126,7 @@ def watch(context: typer.Context, jobs: JobIds, *, json: Json = False) -> None:
     for job in ended:
         if not json:
             typer.echo(job.status if len(jobs) == 1 else f"{job.job_id} {job.status}")
-        if not job.succeeded:
-            watching.verdict(job)
+        watching.verdict(job)
     if not all(job.succeeded for job in ended):
         raise typer.Exit(JOB_FAILED)
 
@@ -137,14 +136,17 @@ def result(
     job: JobId,
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help='"-" for stdout; in a directory: all outputs.')
-    ],
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help='Save it; "-" for stdout; in a directory: all outputs.'),
+    ] = None,
     index: Annotated[int | None, typer.Option(min=0, help="Which of all outputs.")] = None,
     json: Json = False,
 ) -> None:
-    """Save what a completed job made."""
+    """Save what a completed job made, or without --output print its texts."""
     with open_client(context) as client:
-        if str(output) == "-":
+        if output is None:
+            _print_texts(client, job, index, json=json)
+        elif str(output) == "-":
             sys.stdout.buffer.write(client.jobs.download(job, index))
         elif output.is_dir() and index is None:
             _save_all(client, client.jobs.get(job), output, silent=json)
@@ -204,6 +206,16 @@ def jobs(
         show.jobs(found)
 
 
+def job(context: typer.Context, job: JobId, *, json: Json = False) -> None:
+    """Show one job, and why it waits."""
+    with open_client(context) as client:
+        found = client.jobs.get(job)
+    if json:
+        show.as_json(found)
+    else:
+        show.job(found)
+
+
 def models(context: typer.Context, *, json: Json = False) -> None:
     """List the models that the fleet has now."""
     with open_client(context) as client:
@@ -222,10 +234,29 @@ def _ended(client: Client, job: Job, *, show_it: bool) -> Job:
 
 
 def _judge(job: Job) -> None:
-    """End the command with a status that tells if the job went wrong."""
-    if job.ended and not job.succeeded:
-        watching.verdict(job)
+    """End the command with a status that tells if the job went wrong; say what there is to know about it."""
+    if not job.ended:
+        return
+    watching.verdict(job)
+    if not job.succeeded:
         raise typer.Exit(JOB_FAILED)
+
+
+def _print_texts(client: Client, job: str, index: int | None, *, json: bool) -> None:
+    """Print texts and other values that nodes reported, and text files; name the other outputs."""
+    others = list[str]()
+    for place, output in enumerate(client.jobs.outputs(job)):
+        if index not in {None, place}:
+            continue
+        if output.kind != "text":
+            others.append(output.name)
+        elif json:
+            text = client.jobs.download(job, place).decode(errors="replace")
+            show.as_json(output, index=place, text=text)
+        else:
+            show.text(client.jobs.download(job, place))
+    if others:
+        show.note(f"comfyfleet: not printed: {', '.join(others)}. Save with --output.")
 
 
 def _save_all(client: Client, job: Job, folder: Path, *, silent: bool) -> None:

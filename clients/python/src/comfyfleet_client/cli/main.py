@@ -45,7 +45,7 @@ for _panel, _commands in {
     ),
     "Jobs": (
         job_commands.submit, job_commands.watch, job_commands.result, job_commands.cancel, job_commands.purge,
-        job_commands.jobs, job_commands.models, upload_commands.upload, upload_commands.uploads,
+        job_commands.job, job_commands.jobs, job_commands.models, upload_commands.upload, upload_commands.uploads,
     ),
 }.items():  # fmt: skip
     for _command in cast("tuple[Callable[..., None], ...]", _commands):

@@ -25,6 +25,18 @@ def note(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def text(content: bytes) -> None:
+    """A text that others made: as it is for programs, without signs that steer a terminal for people."""
+    if not sys.stdout.isatty():
+        sys.stdout.buffer.write(content if content.endswith(b"\n") else content + b"\n")
+        sys.stdout.buffer.flush()
+        return
+    shown = "".join(
+        letter if letter.isprintable() or letter in "\n\t" else "�" for letter in content.decode(errors="replace")
+    )
+    typer.echo(shown)
+
+
 def as_json(value: Any, **more: Any) -> None:
     """One result for programs."""
     typer.echo(json.dumps(more | plain(value) if more else plain(value)))
@@ -32,8 +44,30 @@ def as_json(value: Any, **more: Any) -> None:
 
 def jobs(found: Iterable[Job]) -> None:
     """Jobs, one a row."""
-    rows = [(job.job_id, job.status, f"{job.progress:.0f} %", moment(job.created_at), _labels(job)) for job in found]
-    table(("job", "status", "progress", "created", "labels"), rows)
+    rows = [
+        (job.job_id, job.status, f"{job.progress:.0f} %", moment(job.created_at), waiting_for(job), _labels(job))
+        for job in found
+    ]
+    table(("job", "status", "progress", "created", "waiting", "labels"), rows)
+
+
+def job(found: Job) -> None:
+    """One job, a fact a row."""
+    waiting = f"{found.waiting.message} (since {moment(found.waiting.since)})" if found.waiting else ""
+    error = f"{found.error.message} [{found.error.code}]" if found.error else ""
+    rows = [
+        ("job", found.job_id), ("status", found.status), ("waiting", waiting), ("progress", f"{found.progress:.0f} %"),
+        ("attempt", str(found.attempt)), ("ETA", f"{found.eta_seconds:g} s" if found.eta_seconds is not None else ""),
+        ("created", moment(found.created_at)), ("started", moment(found.started_at, "")),
+        ("completed", moment(found.completed_at, "")), ("outputs", str(len(found.outputs))), ("error", error),
+        ("labels", _labels(found)),
+    ]  # fmt: skip
+    table(("", ""), [row for row in rows if row[1]], header=False)
+
+
+def waiting_for(job: Job) -> str:
+    """The reason why a job waits, in a word; "-" if it does not."""
+    return job.waiting.reason if job.waiting else "-"
 
 
 def keys(found: Iterable[Key]) -> None:
@@ -48,10 +82,13 @@ def keys(found: Iterable[Key]) -> None:
 def uploads(found: Iterable[Upload]) -> None:
     """Uploads, one a row."""
     rows = [
-        (one.id, one.content_type, f"{one.width} x {one.height}", str(one.size_bytes), moment(one.expires_at, "never"))
-        for one in found
+        (one.id, one.content_type, _pixels(one), str(one.size_bytes), moment(one.expires_at, "never")) for one in found
     ]
     table(("id", "type", "pixels", "bytes", "expires"), rows)
+
+
+def _pixels(upload: Upload) -> str:
+    return f"{upload.width} x {upload.height}" if upload.width and upload.height else "-"
 
 
 def workflows(found: Iterable[SavedWorkflow]) -> None:
@@ -91,6 +128,7 @@ def me(who: Me) -> None:
         ("graph policy", who.limits.graph_policy), ("seconds a run", number(who.limits.run_seconds)),
         ("GPU-seconds a day", number(who.limits.gpu_seconds_per_day)),
         ("bytes of results", number(who.limits.result_bytes)),
+        ("bytes of an upload", number(who.limits.upload_bytes)),
         ("results kept", _days(who.limits.result_days)), ("uploads kept", _days(who.limits.upload_days)),
     ]  # fmt: skip
     table(("", ""), rows, header=False)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 
-from comfyfleet_client.cli.show import moment, number, table
+from comfyfleet_client.cli.show import moment, number, table, waiting_for
 from comfyfleet_client.fleet_results import AuditEntry, DeadLetter, FleetJob, Node, Stats, UsageDay
 
 
@@ -20,17 +20,20 @@ def jobs(found: Iterable[FleetJob]) -> None:
     """Jobs, one a row."""
     rows = [
         (
-            job.job_id, f"{job.status}{' (held)' if job.held else ''}", job.tenant_id, job.node or "-", job.workflow,
-            str(job.priority), moment(job.created_at),
+            job.job_id, f"{job.status}{' (held)' if job.held else ''}", waiting_for(job), job.tenant_id,
+            job.node or "-", job.workflow, str(job.priority), moment(job.created_at),
         )
         for job in found
     ]  # fmt: skip
-    table(("job", "status", "owner", "node", "workflow", "priority", "created"), rows)
+    table(("job", "status", "waiting", "owner", "node", "workflow", "priority", "created"), rows)
 
 
 def job(found: FleetJob) -> None:
     """One job, and every try at it."""
     jobs([found])
+    if found.waiting is not None:
+        why = f"{found.waiting.message} (since {moment(found.waiting.since)})"
+        table(("", ""), [("waiting", why)], header=False)
     rows = [
         (
             str(one.attempt), one.node, one.outcome or "runs", moment(one.leased_at), moment(one.ended_at),

@@ -1,4 +1,4 @@
-"""Images for workflows: upload, list, delete."""
+"""Files for workflows: upload, list, delete."""
 
 from itertools import islice
 from pathlib import Path
@@ -13,14 +13,17 @@ from comfyfleet_client.cli.connection import open_client
 
 def upload(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="PNG, JPEG or WebP.", exists=True)],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Images, videos, sounds, latents, 3D files.", exists=True)
+    ],
     *,
+    exact: Annotated[bool, typer.Option("--exact", help="Keep a PNG as it is, with 16 bits of each colour.")] = False,
     json: Json = False,
 ) -> None:
-    """Upload images and print their ids, one a line."""
+    """Upload files and print their ids, one a line."""
     with open_client(context) as client:
         for file in files:
-            made = client.uploads.add(file)
+            made = client.uploads.add(file, exact=exact)
             if json:
                 show.as_json(made)
             else:

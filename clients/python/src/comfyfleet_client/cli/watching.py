@@ -22,7 +22,13 @@ class _Lines:
     def show(self, event: events.JobEvent) -> None:
         if isinstance(event, events.Snapshot | events.Status) and event.status != self.last.get(event.job_id):
             self.last[event.job_id] = event.status
-            note(f"{event.job_id} {event.status}" if self.named else event.status)
+            self._say(event.job_id, event.status)
+        waiting = event.waiting if isinstance(event, events.Snapshot | events.StillWaiting) else None
+        if waiting is not None:
+            self._say(event.job_id, f"waiting: {waiting.message}")
+
+    def _say(self, job_id: str, what: str) -> None:
+        note(f"{job_id} {what}" if self.named else what)
 
 
 class _Bars:
@@ -39,7 +45,10 @@ class _Bars:
         task = self._tasks[event.job_id]
         match event:
             case events.Snapshot():
-                self._bars.update(task, description=event.status, completed=event.progress)
+                where = event.waiting.message if event.waiting else ""
+                self._bars.update(task, description=event.status, completed=event.progress, where=where)
+            case events.StillWaiting():
+                self._bars.update(task, where=event.waiting.message if event.waiting else "")
             case events.Status():
                 completed = 100.0 if event.status == COMPLETED else None
                 self._bars.update(task, description=event.status, completed=completed, where="")

@@ -44,6 +44,7 @@ TIERS = Table(
     Column("run_seconds", Float, comment="of one attempt"),
     Column("gpu_seconds_per_day", Float),
     Column("result_bytes", BigInteger, comment="stored at the same time"),
+    Column("upload_bytes", BigInteger, comment="of one uploaded file that is no image"),
 )
 
 CLASS_RULES = Table(

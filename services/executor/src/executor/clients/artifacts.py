@@ -2,7 +2,11 @@
 
 import asyncio
 import hashlib
+import tempfile
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO
 
 import aiohttp
 from pydantic import ValidationError
@@ -10,8 +14,10 @@ from pydantic import ValidationError
 from contracts.gateway import StoredOutput
 
 CONNECT_S = 5.0
+CHUNK = 1 << 20  # bytes of an upload
 IDLE_S = 30.0  # between two signs of life of a transfer
 REPLY_CAP = 64 << 10  # bytes
+IN_MEMORY = 8 << 20  # bytes of an upload; a larger one is a file meanwhile
 
 
 class GetRefused(Exception):
@@ -51,9 +57,14 @@ class TooLarge(Exception):
 
 
 class Artifacts:
-    """Fetches uploads and stores outputs by granted URLs."""
+    """Fetches uploads and stores outputs by granted URLs.
 
-    def __init__(self) -> None:
+    Args:
+        folder: where large uploads lie while they are moved; the system's temporary folder where there is none.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = str(folder) if folder is not None else None
         self._http = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=IDLE_S)
         )
@@ -62,28 +73,32 @@ class Artifacts:
         """Close every connection."""
         await self._http.close()
 
-    async def get(self, url: str, *, size: int, sha256: str, within_s: float) -> bytes:
-        """The bytes of an upload: exactly those with this SHA-256, hex.
+    @asynccontextmanager
+    async def get(self, url: str, *, size: int, sha256: str, within_s: float) -> AsyncIterator[IO[bytes]]:
+        """The bytes of an upload, as a file that is there until the block ends: exactly those with this SHA-256, hex.
 
         Raises:
             GetRefused: it does not give them.
             StoreAway: it does not answer, or not to the end.
             Damaged: they are others.
         """
-        try:
-            async with asyncio.timeout(within_s), self._http.get(url) as response:
-                if response.status != 200:
-                    raise GetRefused(response.status)
-                content = bytearray()
-                async for chunk in response.content.iter_any():
-                    content += chunk
-                    if len(content) > size:
-                        raise Damaged
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise StoreAway(type(error).__name__) from error
-        if await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest()) != sha256:
-            raise Damaged
-        return bytes(content)
+        with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=self._folder) as file:
+            digest, left = hashlib.sha256(), size
+            try:
+                async with asyncio.timeout(within_s), self._http.get(url) as response:
+                    if response.status != 200:
+                        raise GetRefused(response.status)
+                    async for chunk in response.content.iter_chunked(CHUNK):
+                        left -= len(chunk)
+                        if left < 0:
+                            raise Damaged
+                        await asyncio.to_thread(_write, file, digest, chunk)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise StoreAway(type(error).__name__) from error
+            if digest.hexdigest() != sha256:
+                raise Damaged
+            file.seek(0)
+            yield file
 
     async def put(
         self, url: str, chunks: AsyncIterator[bytes], *, size: int | None, content_type: str, cap: int, within_s: float
@@ -124,6 +139,11 @@ class Artifacts:
         if (stored.size_bytes, stored.sha256) != (tally.size, tally.digest.hexdigest()):
             raise StoreAway("it holds other bytes than were sent")
         return stored
+
+
+def _write(file: IO[bytes], digest: "hashlib._Hash", chunk: bytes) -> None:
+    digest.update(chunk)
+    file.write(chunk)
 
 
 class _Tally:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import aiohttp
@@ -26,6 +26,7 @@ from executor.clients.comfyui_answers import (
     read_queued,
 )
 from executor.domain.harvest import Found
+from executor.domain.named_files import FilePlace, written_ns
 from executor.domain.written_models import output_folders, written_models
 
 CONNECT_S = 2.0  # a node is on the same machine or in the same rack
@@ -37,6 +38,14 @@ SLOWEST_BYTES_S = 64 << 10  # below this an output is not coming, it is dripping
 
 class NoFile(Exception):
     """The node does not give out a file that it named."""
+
+
+class NameRefused(NoFile):
+    """The node gives out no file of such a name, whether it is there or not."""
+
+
+class NoRoom(Exception):
+    """The node takes no file of this size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +123,13 @@ class ComfyUI:
         files = {kind: await self._get_if_there(f"/experiment/models/{quote(kind, safe='')}") for kind in folders}
         return written_models(files, folders)
 
-    async def post(self, graph: dict[str, Any], prompt_id: str, client_id: str) -> Answer:
+    async def post(
+        self, graph: dict[str, Any], prompt_id: str, client_id: str, extra_data: dict[str, Any] | None = None
+    ) -> Answer:
         """Hand in a prompt. A node takes the same id twice: whoever is unsure looks before asking again."""
-        body = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
+        body: dict[str, Any] = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
+        if extra_data:
+            body["extra_data"] = extra_data
         try:
             status, text = await self._call("POST", "/prompt", body, within_s=self._post_s)
             if status == 413:
@@ -193,25 +206,53 @@ class ComfyUI:
         except FAILURES as error:
             raise NodeAway(f"GET /view: {type(error).__name__}") from error
 
-    async def put_input(self, folder: str, name: str, content: bytes) -> None:
+    async def put_input(self, folder: str, name: str, content: IO[bytes], size: int) -> None:
         """Give the node a file, in place of any other of this name. It may be seen half written until this returns.
 
+        Args:
+            folder: in the temporary folder of the node.
+            name: with an extension by which the node knows the type.
+            content: read from where it stands; it is left open.
+            size: of it, bytes.
+
         Raises:
+            NoRoom: it is larger than the node takes.
             NoFile: the node does not take it.
         """
         form = aiohttp.FormData({"type": STAGED_TYPE, "subfolder": folder, "overwrite": "true"})
-        form.add_field("image", content, filename=name, content_type="application/octet-stream")
-        status, text = await self._call("POST", "/upload/image", form=form, within_s=self._post_s, cap=SMALL_CAP)
-        if status in {400, 413}:
+        form.add_field("image", _pieces(content), filename=name, content_type="application/octet-stream")
+        within_s = self._post_s + size / SLOWEST_BYTES_S
+        status, text = await self._call("POST", "/upload/image", form=form, within_s=within_s, cap=SMALL_CAP)
+        if status == 413:
+            raise NoRoom
+        if status == 400:
             raise NoFile(f"POST /upload/image gave {status}")
         if status != 200 or (await decode_object(text)).get("name") != name:
             raise NodeAway(f"POST /upload/image gave {status} or another name")
+
+    async def written_ns(self, place: FilePlace) -> int | None:
+        """When a file was written by the node's clock, nanoseconds since the epoch; None where there is none.
+
+        A node that does not tell the nanosecond tells the second before it.
+        """
+        query = {"filename": place.filename, "subfolder": place.subfolder, "type": place.folder}
+        request: dict[str, Any] = {"params": query, "headers": {"Range": "bytes=0-0"}, "allow_redirects": False}
+        try:
+            async with asyncio.timeout(self._reply_s), self._http.get(f"{self._url}/view", **request) as response:
+                is_there, headers = response.status in {200, 206, 416}, response.headers  # 416: it is empty
+                response.close()
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NodeAway(f"GET /view: {type(error).__name__}", heard=False) from error
+        except FAILURES as error:
+            raise NodeAway(f"GET /view: {type(error).__name__}") from error
+        return written_ns(headers.get("etag"), headers.get("last-modified")) if is_there else None
 
     @asynccontextmanager
     async def view(self, found: Found) -> AsyncIterator[Viewed]:
         """Read a file that a prompt made.
 
         Raises:
+            NameRefused: the node gives out nothing by this name.
             NoFile: the node does not give it out.
             NodeAway: the node is away, also raised by reading on when it goes away or ends too early.
         """
@@ -222,6 +263,8 @@ class ComfyUI:
         except FAILURES as error:
             raise NodeAway(f"GET /view: {type(error).__name__}") from error
         try:
+            if response.status in {400, 403}:
+                raise NameRefused(f"GET /view gave {response.status}")
             if response.status != 200:
                 raise NoFile(f"GET /view gave {response.status}")
             yield Viewed(
@@ -266,6 +309,11 @@ class ComfyUI:
             raise NodeAway(f"{method} {path}: {type(error).__name__}", heard=False) from error
         except FAILURES as error:
             raise NodeAway(f"{method} {path}: {type(error).__name__}") from error
+
+
+async def _pieces(content: IO[bytes]) -> AsyncIterator[bytes]:
+    while piece := await asyncio.to_thread(content.read, CHUNK):
+        yield piece
 
 
 async def _chunks(response: aiohttp.ClientResponse, patience_s: float) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""A ComfyUI node's websocket: hints of how a prompt goes. What it says is never the truth of anything."""
+"""A ComfyUI node's websocket: hints of how a prompt goes, and the images that a node sends instead of saving them."""
 
 import asyncio
 import json
@@ -7,16 +7,21 @@ from typing import Any
 from urllib.parse import urlencode
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from chassis.logs import log
 
 OPEN_S = 2.0  # a node that does not shake hands within this is followed by polling
 PAUSE_S = 0.5  # before connecting again
-LARGEST = 16 << 20  # bytes of a message: progress of a large graph and whole images come this way; more ends it
+LARGEST = 64 << 20  # bytes of a message: a noisy PNG of 4096 x 4096 pixels has 50 MB; more ends the connection
 PING_S = 20.0
+TOO_BIG = 1009  # why a connection was closed: a message was larger than is read
+
+# Previews then say which node they are of. Each connection is told anew, in its first message.
+FEATURES = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 
 Listener = Callable[[str, dict[str, Any]], None]
+FrameListener = Callable[[bytes], None]
 
 
 def _nobody(_kind: str, _data: dict[str, Any]) -> None:
@@ -27,15 +32,30 @@ def _nothing() -> None:
     """Nothing depends on it yet."""
 
 
-class NodeEvents:
-    """Follows the events of one client id from ``open`` to ``close``; always drained, connected again when it drops."""
+def _ignored(_frame: bytes) -> None:
+    """Nobody wants it."""
 
-    def __init__(self, url: str, client_id: str) -> None:
+
+class NodeEvents:
+    """Follows the events of one client id from ``open`` to ``close``; always drained, connected again when it drops.
+
+    Args:
+        largest: bytes of a message; a larger one ends the connection.
+
+    Attributes:
+        overflowed: a message was too large, so the connection was closed.
+    """
+
+    def __init__(self, url: str, client_id: str, *, largest: int = LARGEST) -> None:
+        self._largest = largest
         scheme, _, rest = url.rstrip("/").partition("://")
         self._url = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws?{urlencode({'clientId': client_id})}"
         self.client_id = client_id
         self._listener: Listener = _nobody
         self._on_drop: Callable[[], None] = _nothing
+        self._on_frame: FrameListener = _ignored
+        self._connected = False
+        self.overflowed = False
         self._tried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -43,13 +63,16 @@ class NodeEvents:
         """Begin to connect."""
         self._task = asyncio.create_task(self._follow(), name="executor.events")
 
-    async def tell(self, listener: Listener, on_drop: Callable[[], None]) -> None:
-        """Tell the listener type and data of every event from now on, and of every loss of the connection.
+    async def tell(self, listener: Listener, on_drop: Callable[[], None], on_frame: FrameListener = _ignored) -> None:
+        """Tell the listeners type and data of every event from now on, every frame, and every loss of the connection.
 
-        Returns once connecting was tried: a prompt posted earlier than that would lose its first events.
+        Returns once connecting was tried: a prompt posted earlier than that would lose its first events. Where there is
+        no connection then, it counts as lost.
         """
-        self._listener, self._on_drop = listener, on_drop
+        self._listener, self._on_drop, self._on_frame = listener, on_drop, on_frame
         await self._tried.wait()
+        if not self._connected:
+            on_drop()
 
     async def close(self) -> None:
         """Close the socket fully."""
@@ -67,19 +90,31 @@ class NodeEvents:
                     close_timeout=1,
                     ping_interval=PING_S,
                     ping_timeout=PING_S,
-                    max_size=LARGEST,
+                    max_size=self._largest,
                     compression=None,
                     proxy=None,
                 ) as socket:
+                    await socket.send(FEATURES)
+                    self._connected = True
                     self._tried.set()
                     async for message in socket:
                         if isinstance(message, str):
                             self._tell(message)
+                        else:
+                            self._tell_frame(message)
             except (WebSocketException, OSError, TimeoutError, EOFError) as error:
                 log.info("executor.events.dropped", error=type(error).__name__)
+                self.overflowed |= isinstance(error, ConnectionClosed) and _code(error) == TOO_BIG
+            self._connected = False
             self._tried.set()
             self._on_drop()
             await asyncio.sleep(PAUSE_S)
+
+    def _tell_frame(self, frame: bytes) -> None:
+        try:
+            self._on_frame(frame)
+        except Exception:  # noqa: BLE001 - the edge of a frame: one that is not understood shows nothing
+            log.exception("executor.frame.not_understood", bytes=len(frame))
 
     def _tell(self, message: str) -> None:
         try:
@@ -92,3 +127,8 @@ class NodeEvents:
                     self._listener(kind, told)
                 except Exception:  # noqa: BLE001 - the edge of an event: a hint that is not understood is no hint
                     log.exception("executor.event.not_understood", kind=kind[:100])
+
+
+def _code(closed: ConnectionClosed) -> int | None:
+    """Why this side closed the connection."""
+    return closed.sent.code if closed.sent is not None else None

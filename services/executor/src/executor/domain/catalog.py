@@ -45,10 +45,17 @@ class NodeClasses:
 
     Attributes:
         flexible: classes of packs that may take any input whatever its name.
+        keeps_png_info: classes whose results may hold a job's ``extra_pnginfo`` and be kept for other jobs.
     """
 
-    def __init__(self, specs: Mapping[str, ClassSpec], flexible: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        specs: Mapping[str, ClassSpec],
+        flexible: frozenset[str] = frozenset(),
+        keeps_png_info: frozenset[str] = frozenset(),
+    ) -> None:
         self.specs, self.flexible, self.rules = specs, flexible, GraphRules(specs)
+        self.keeps_png_info = keeps_png_info
 
     def roles_of(self, class_type: str) -> ClassRoles:
         """The roles of the inputs of a class; by their names alone if the node does not have it."""
@@ -82,6 +89,27 @@ def flexible_classes(object_info: Any) -> frozenset[str]:
     """Classes of packs whose optional inputs are an empty object: such an object may take any name in ComfyUI."""
     classes = object_info if isinstance(object_info, Mapping) else {}
     return frozenset(name for name, described in classes.items() if _is_flexible(described))
+
+
+def keepers_of_png_info(object_info: Any) -> frozenset[str]:
+    """Classes that read ``extra_pnginfo``, but for outputs.
+
+    Those have a name of ours in every attempt, so what they made for one job is never taken for another.
+    """
+    classes = object_info if isinstance(object_info, Mapping) else {}
+    flexible = flexible_classes(object_info)
+    return frozenset(
+        name
+        for name, described in classes.items()
+        if _reads_png_info(described) and (described.get("output_node") is not True or name in flexible)
+    )
+
+
+def _reads_png_info(described: Any) -> bool:
+    inputs = described.get("input") if isinstance(described, Mapping) else None
+    hidden = inputs.get("hidden") if isinstance(inputs, Mapping) else None
+    values = hidden.values() if isinstance(hidden, Mapping) else hidden if isinstance(hidden, list) else ()
+    return any(value in ("EXTRA_PNGINFO", ["EXTRA_PNGINFO"]) for value in values)
 
 
 def report(catalog: Mapping[str, ClassSpec]) -> ReportCatalog:
@@ -139,7 +167,7 @@ def _class(described: Any) -> ClassSpec | None:
     if not isinstance(described, Mapping) or not isinstance(described.get("input"), Mapping):
         return None
     outputs = described.get("output")
-    inputs = dict(islice(_inputs(described["input"]), MAX_INPUTS))
+    inputs = dict(islice(_inputs(described["input"], order=described.get("input_order")), MAX_INPUTS))
     if sum(map(_count, inputs.values())) > MAX_INPUTS:
         inputs = {name: one.model_copy(update={"variants": None, "grown": None}) for name, one in inputs.items()}
     return ClassSpec(
@@ -204,17 +232,38 @@ def _module(name: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _inputs(sections: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, InputSpec]]:
-    """Every input that a graph may give. Hidden ones are the node's own business."""
+def _inputs(sections: Mapping[str, Any], depth: int = 0, order: Any = None) -> Iterator[tuple[str, InputSpec]]:
+    """Every input that a graph may give. Hidden ones are the node's own business.
+
+    Args:
+        order: names by section in the order of the editor, where it is another than that of the sections.
+    """
+    places = _places(sections, order)
     for section in ("optional", "required"):
         listed = sections.get(section)
         for name, described in listed.items() if isinstance(listed, Mapping) else ():
-            spec = _input(described, required=section == "required", depth=depth) if is_term(name) else None
+            spec = _input(name, described, required=section == "required", depth=depth) if is_term(name) else None
             if spec is not None:
-                yield name, spec
+                yield name, spec.model_copy(update={"position": places[name]})
 
 
-def _input(described: Any, *, required: bool, depth: int) -> InputSpec | None:
+def _places(sections: Mapping[str, Any], order: Any) -> dict[str, int]:
+    """The place of each input in the editor: required ones first, those that ``order`` lists before others."""
+    names: dict[str, None] = {}
+    for section in ("required", "optional"):
+        listed = sections.get(section)
+        if isinstance(listed, Mapping):
+            first = order.get(section) if isinstance(order, Mapping) else None
+            names |= dict.fromkeys(name for name in (first if isinstance(first, list) else ()) if _is_in(name, listed))
+            names |= dict.fromkeys(listed)
+    return {name: place for place, name in enumerate(names)}
+
+
+def _is_in(name: Any, listed: Mapping[str, Any]) -> bool:
+    return isinstance(name, str) and name in listed
+
+
+def _input(name: str, described: Any, *, required: bool, depth: int) -> InputSpec | None:
     match described:
         case [kind, dict(extra), *_]:
             pass
@@ -234,7 +283,21 @@ def _input(described: Any, *, required: bool, depth: int) -> InputSpec | None:
         default=_default(extra.get("default")),
         variants=_variants(kind, extra, depth),
         grown=_grown(kind, extra, depth),
+        only_linked=extra.get("forceInput") is True,
+        widget=clean(extra["widgetType"], MAX_NAME) if isinstance(extra.get("widgetType"), str) else None,
+        controlled=_is_controlled(name, kind, extra, depth),
+        dynamic_prompts=extra.get("dynamicPrompts") is True,
     )
+
+
+def _is_controlled(name: str, kind: Any, extra: Mapping[str, Any], depth: int) -> bool:
+    """Whether the editor adds a widget that changes the value after each run.
+
+    It does for seeds unless told not to, but not for those inside of dynamic inputs, which have longer names.
+    """
+    told = extra.get("control_after_generate")
+    is_seed = name in {"seed", "noise_seed"} and kind == "INT" and depth == 0
+    return is_seed if told is None else bool(told)
 
 
 def _type(kind: Any) -> str:

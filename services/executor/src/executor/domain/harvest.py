@@ -1,53 +1,109 @@
-"""From a node's history entry to what the prompt made."""
+"""From a node's history entry to what the prompt made: files, and everything else that a node reports.
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+A history entry lists, by node and key, what each node showed its user: ``{"9": {"images": [{"filename": ...}]}}``.
+Nodes choose the keys and the shapes, so every key is walked and nothing is dropped but what says nothing:
+
+* an object with a ``filename`` is a file, at any depth down to ``MAX_DEPTH``;
+* a string is a text, unless it turns out to name a file that this prompt wrote (``Found.may_be``);
+* any other value is kept as JSON;
+* ``null``, the flag ``animated``, an empty list or object beside a file, and files of type "input" (what was given, not
+  made) are no outputs.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from contracts.scheduler import OutputKind
+from contracts.scheduler import OutputKind, OutputSource
+from executor.domain.expansion import root_of
 from executor.domain.media import medium_of
-from executor.domain.node_text import is_addressable, name_of, shown_file_name
+from executor.domain.named_files import FilePlace, places_named_by
+from executor.domain.node_text import is_addressable, is_given_out, name_of, shown_file_name
 
-STORED_TYPES = frozenset({"output", "temp"})  # "input" names what was given, not what was made
+STORED_TYPES = frozenset({"output", "temp"})
+GIVEN_TYPE = "input"
+SENT_SOURCE = "websocket"
+FLAGS = frozenset({"animated"})  # describe the files beside them
+TEXT_KEY = "text"  # holds texts by convention, never names of files
 MOST = 10_000  # outputs; a job may have fewer, and is told so by their number
-MAX_DEPTH = 32  # of what a node reports; files lie two or three deep
+MAX_DEPTH = 32  # at which files are looked for; they lie two or three deep
+MAX_VALUES = 100  # of one key that become outputs of their own; a longer list of values is one output
+SPLIT_TEXT = 32  # single characters in a row: ComfyUI makes such a list of a text that a node returned without a list
+
+TEXT_TYPE, JSON_TYPE = "text/plain; charset=utf-8", "application/json"
+
+
+class TooDeep(Exception):
+    """A node reported a value that is nested too deeply to be written as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """One output: a file on the node, or a text that is in the history itself.
+    """One output: a file on the node, or bytes that are here already.
 
     Attributes:
-        filename: with ``subfolder`` and ``folder`` the exact name by which the node gives it out; "" for a text.
+        node_id: the node of the graph that it belongs to.
+        made_by: the node that reported it: another one where a node expands into others.
+        key, position: where in the node's report it stands.
+        filename: with ``subfolder`` and ``folder`` the exact name by which the node gives it out; "" with ``content``.
         folder: ComfyUI's ``type``: "output" or "temp".
+        content: the bytes, where no file on the node has them.
+        may_be: files that a text may name; it is a text only if this prompt wrote none of them.
     """
 
     node_id: str
+    made_by: str = ""
     name: str
     kind: OutputKind
     content_type: str
+    source: OutputSource = OutputSource.FILE
+    key: str = ""
+    position: int = 0
     filename: str = ""
     subfolder: str = ""
     folder: str = "output"
-    text: str | None = None
+    content: bytes | None = None
+    may_be: tuple[FilePlace, ...] = ()
 
     @property
     def addressable(self) -> bool:
-        """Whether any request reaches it."""
-        return self.text is not None or is_addressable(self.filename, self.subfolder)
+        """Whether its bytes are here or a request reaches them."""
+        if self.content is not None:
+            return True
+        return is_addressable(self.filename, self.subfolder) and is_given_out(self.filename)
 
     @property
     def temporary(self) -> bool:
         """Whether the node meant it as a preview."""
         return self.folder == "temp"
 
+    def as_file(self, place: FilePlace) -> "Found":
+        """The file that this text names."""
+        kind, content_type = medium_of(place.filename)
+        return Found(
+            node_id=self.node_id,
+            made_by=self.made_by,
+            name=shown_file_name(place.filename),
+            kind=kind,
+            content_type=content_type,
+            key=self.key,
+            position=self.position,
+            filename=place.filename,
+            subfolder=place.subfolder,
+            folder=place.folder,
+        )
+
 
 def harvest(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> list[Found]:
-    """Everything that a prompt made, in the order of the graph's nodes, nothing twice, ``MOST`` at most.
+    """Everything that a prompt made, in the order of the graph's nodes, ``MOST`` at most.
 
-    Nodes name their files under keys of their own (images, gifs, audio, 3d, ...), so every key is walked and every
-    object with a ``filename`` is a file. Strings under ``text`` are texts, unless the node saved files beside them.
+    A file that a node names twice is one output; a file that two nodes name is an output of each.
+
+    Raises:
+        TooDeep: a value cannot be written as JSON.
     """
     outputs = entry.get("outputs")
     if not isinstance(outputs, Mapping):
@@ -56,68 +112,191 @@ def harvest(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> list[Found]:
     owners = {made_by: _owner(made_by, meta if isinstance(meta, Mapping) else {}, graph) for made_by in outputs}
     places = {node_id: place for place, node_id in enumerate(graph)}
     ordered = sorted(outputs, key=lambda made_by: places.get(owners[made_by], len(places)))
-    found: dict[tuple[str, ...], Found] = {}
-    for made_by in ordered:
-        for item in _of_node(owners[made_by], outputs[made_by]):
-            found.setdefault((item.folder, item.subfolder, item.filename or f"{made_by}/{item.name}"), item)
-            if len(found) >= MOST:
-                return list(found.values())
-    return list(found.values())
+    every = (item for made_by in ordered for item in _of_node(owners[made_by], made_by, outputs[made_by]))
+    return list(islice(each_file_once(every), MOST))
 
 
 def _owner(made_by: str, meta: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
     """The node of the graph that stands for a node that made something; expanded nodes are not in the graph."""
+    if made_by in graph:
+        return made_by  # its meta names another one where two nodes of the graph share an entry of the node's cache
     known = meta.get(made_by)
     shown = known.get("display_node") if isinstance(known, Mapping) else None
-    return shown if isinstance(shown, str) and shown in graph else made_by
+    return shown if isinstance(shown, str) and shown in graph else root_of(made_by, graph) or made_by
 
 
-def _of_node(node_id: str, output: Any) -> list[Found]:
-    node_id = name_of(node_id) or ""
-    files = [_file(node_id, entry) for entry in islice(_entries(output), MOST)]
-    made = [item for item in files if item is not None]
-    return made or _texts(node_id, output)
+def each_file_once(items: Iterable[Found]) -> Iterator[Found]:
+    """The outputs without the files that a node names a second time."""
+    seen = set[tuple[str, str, str, str]]()
+    for item in items:
+        if item.content is None:
+            file = (item.node_id, item.folder, item.subfolder, item.filename)
+            if file in seen:
+                continue
+            seen.add(file)
+        yield item
 
 
-def _entries(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Every object with a file name, in order, down to ``MAX_DEPTH``."""
+def _of_node(node_id: str, made_by: str, report: Any) -> Iterator[Found]:
+    report = report if isinstance(report, Mapping) else {"": report}
+    node = _Reporter(name_of(node_id) or "", made_by)
+    for key, reported in report.items():
+        if key not in FLAGS:
+            yield from node.outputs_of(name_of(key) or "", reported if isinstance(reported, list) else [reported])
+
+
+@dataclass(frozen=True, slots=True)
+class _Reporter:
+    """Makes outputs of what one node reported."""
+
+    node_id: str
+    made_by: str
+
+    def outputs_of(self, key: str, listed: list[Any]) -> Iterator[Found]:
+        """The outputs under one key, in order. Bounded by the reader, not here."""
+        files = [file for position, item in enumerate(listed) for file in self._files(key, position, item)]
+        yield from files
+        values = [(position, item) for position, item in enumerate(listed) if _is_value(item)]
+        if files or any(isinstance(value, str) and places_named_by(value) for _, value in values):
+            values = [(position, value) for position, value in values if value not in ([], {})]  # about the file
+        texts = [value for _, value in values if isinstance(value, str)]
+        if len(texts) == len(values) > SPLIT_TEXT and all(len(text) == 1 for text in texts):
+            values = [(0, "".join(texts))]
+        if len(values) > MAX_VALUES:
+            yield self._json(key, 0, [value for _, value in values])
+            return
+        for position, value in values:
+            yield self._text(key, position, value) if isinstance(value, str) else self._json(key, position, value)
+
+    def _files(self, key: str, position: int, item: Any) -> Iterator[Found]:
+        for entry in islice(_file_entries(item), MOST):
+            kind, content_type = medium_of(entry["filename"])
+            filename, subfolder = _place_of(entry)
+            yield Found(
+                node_id=self.node_id,
+                made_by=self.made_by,
+                name=shown_file_name(entry["filename"]),
+                kind=kind,
+                content_type=content_type,
+                key=key,
+                position=position,
+                filename=filename,
+                subfolder=subfolder,
+                folder=entry.get("type", "output"),
+            )
+
+    def _text(self, key: str, position: int, text: str) -> Found:
+        try:
+            content = text.encode()
+        except UnicodeEncodeError:  # halves of surrogate pairs: UTF-8 has no bytes for them, JSON has
+            return self._json(key, position, text)
+        may_be = () if key == TEXT_KEY else places_named_by(text)
+        return replace(self._value(key, position, content, TEXT_TYPE), may_be=may_be)
+
+    def _json(self, key: str, position: int, value: Any) -> Found:
+        return self._value(key, position, _as_json(value), JSON_TYPE)
+
+    def _value(self, key: str, position: int, content: bytes, content_type: str) -> Found:
+        parts = [self.node_id, "" if key == TEXT_KEY else key, str(position + 1) if position else ""]
+        ending = "json" if content_type == JSON_TYPE else "txt"
+        return Found(
+            node_id=self.node_id,
+            made_by=self.made_by,
+            name=shown_file_name(f"{'-'.join(filter(None, parts))}.{ending}"),
+            kind=OutputKind.TEXT,
+            content_type=content_type,
+            source=OutputSource.VALUE,
+            key=key,
+            position=position,
+            content=content,
+        )
+
+
+def _is_value(item: Any) -> bool:
+    """Whether an item says something beyond the files in it."""
+    waiting = [item]
+    while waiting:
+        one = waiting.pop()
+        if one is None or _is_file(one) or _is_given(one) or _is_sent(one):
+            continue
+        if not isinstance(one, Mapping | list) or not one:
+            return True
+        waiting.extend(one.values() if isinstance(one, Mapping) else one)
+    return False
+
+
+def _file_entries(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Every object that names a file, in order, down to ``MAX_DEPTH``."""
     waiting = [(value, 0)]
     while waiting:
         one, depth = waiting.pop()
-        if isinstance(one, Mapping) and isinstance(one.get("filename"), str):
+        if _is_file(one):
             yield one
         elif depth < MAX_DEPTH and isinstance(one, Mapping | list):
             inner = list(one.values()) if isinstance(one, Mapping) else one
             waiting.extend((part, depth + 1) for part in reversed(inner))
 
 
-def _file(node_id: str, entry: Mapping[str, Any]) -> Found | None:
-    filename, subfolder, folder = entry["filename"], entry.get("subfolder", ""), entry.get("type", "output")
-    if not filename or not isinstance(folder, str) or folder not in STORED_TYPES or not isinstance(subfolder, str):
-        return None
-    kind, content_type = medium_of(filename)
-    return Found(
-        node_id=node_id,
-        name=shown_file_name(filename),
-        kind=kind,
-        content_type=content_type,
-        filename=filename,
-        subfolder=subfolder,
-        folder=folder,
+def _place_of(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """File name and folder as ``/view`` takes them: it drops a folder that stands in the file name."""
+    subfolder: str = entry.get("subfolder", "")
+    inner, slash, filename = entry["filename"].rpartition("/")
+    if not slash or not filename or inner[:1] in {"", "/"} or ".." in inner:
+        return entry["filename"], subfolder
+    return filename, f"{subfolder}/{inner}" if subfolder else inner
+
+
+def _is_file(value: Any) -> bool:
+    return _names_file(value) and value.get("type", "output") in STORED_TYPES
+
+
+def _is_given(value: Any) -> bool:
+    return _names_file(value) and value.get("type") == GIVEN_TYPE
+
+
+def _is_sent(value: Any) -> bool:
+    """Whether a node says so of an image that it sends over its websocket."""
+    return isinstance(value, Mapping) and value.get("source") == SENT_SOURCE
+
+
+def _names_file(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("filename"), str)
+        and value["filename"] != ""
+        and isinstance(value.get("subfolder", ""), str)
+        and isinstance(value.get("type", "output"), str)
     )
 
 
-def _texts(node_id: str, output: Any) -> list[Found]:
-    listed = output.get("text") if isinstance(output, Mapping) else None
-    texts = [listed] if isinstance(listed, str) else listed if isinstance(listed, list) else []
-    kind, content_type = medium_of("a.txt")
-    return [
-        Found(
-            node_id=node_id,
-            name=shown_file_name(f"{node_id}.txt" if number == 1 else f"{node_id}-{number}.txt"),
-            kind=kind,
-            content_type=content_type,
-            text=text,
-        )
-        for number, text in enumerate(islice((text for text in texts if isinstance(text, str)), MOST), start=1)
-    ]
+def _as_json(value: Any) -> bytes:
+    """Compact JSON in UTF-8. Numbers that JSON does not have (ComfyUI writes NaN) become texts.
+
+    Raises:
+        TooDeep: it is nested too deeply.
+    """
+    try:
+        return _written(value, ensure_ascii=False)
+    except UnicodeEncodeError:
+        return _written(value, ensure_ascii=True)
+
+
+def _written(value: Any, *, ensure_ascii: bool) -> bytes:
+    try:
+        try:
+            text = json.dumps(value, ensure_ascii=ensure_ascii, allow_nan=False, separators=(",", ":"))
+        except ValueError:
+            text = json.dumps(_finite(value), ensure_ascii=ensure_ascii, allow_nan=False, separators=(",", ":"))
+    except RecursionError as error:
+        raise TooDeep from error
+    return text.encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return value

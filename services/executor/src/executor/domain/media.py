@@ -39,9 +39,17 @@ _BY_EXTENSION: dict[str, tuple[OutputKind, str]] = {
     "fbx": (OutputKind.MODEL, "application/octet-stream"),
     "usdz": (OutputKind.MODEL, "model/vnd.usdz+zip"),
     "splat": (OutputKind.MODEL, "application/octet-stream"),
+    "ksplat": (OutputKind.MODEL, "application/octet-stream"),
+    "spz": (OutputKind.MODEL, "application/octet-stream"),
 }
 
 
 def medium_of(name: str) -> tuple[OutputKind, str]:
     """Kind and content type of a file, from the extension of its name alone."""
     return _BY_EXTENSION.get(name.rpartition(".")[2].lower(), UNKNOWN)
+
+
+def has_known_medium(name: str) -> bool:
+    """Whether the extension of a file's name is one of those known here."""
+    stem, dot, extension = name.rpartition(".")
+    return bool(stem and dot) and extension.lower() in _BY_EXTENSION

@@ -10,11 +10,13 @@ from typing import Any
 from contracts.wire.text import MAX_NAME, clean, is_clean
 
 MAX_RAW = 4_000  # characters of an error text that are looked at; what a node says may be megabytes
-MAX_FILE_NAME = 200  # characters of what a tenant sees; file systems allow 255 bytes
+MAX_FILE_NAME = 255  # characters of what a tenant sees
+NAME_END = 40  # of them that stay where a name is longer: its counter and its extension
 MAX_TERM = 300  # characters of a class, an input or an option
 
 _NOT_IN_FILE_NAMES = re.compile(r"[\x00-\x1f\x7f/\\]")
 _UNADDRESSABLE = re.compile("[\x00\ud800-\udfff]")
+_NOT_GIVEN_OUT = re.compile(r"\.\.|[\r\n]|^/")
 
 
 def name_of(value: Any) -> str | None:
@@ -28,9 +30,12 @@ def raw_text(value: Any) -> str:
 
 
 def shown_file_name(name: str) -> str:
-    """A file's name as a tenant sees it: without folders and control characters, its end where it is too long."""
+    """A file's name as a tenant sees it: without folders and control characters, shorter in its middle if need be."""
     last = name[-4 * MAX_FILE_NAME :].replace("\\", "/").rpartition("/")[2]
-    return clean(_NOT_IN_FILE_NAMES.sub("_", last)[-MAX_FILE_NAME:], MAX_FILE_NAME)
+    plain = _NOT_IN_FILE_NAMES.sub("_", last)
+    if len(plain) > MAX_FILE_NAME:
+        plain = plain[: MAX_FILE_NAME - NAME_END] + plain[-NAME_END:]
+    return clean(plain, MAX_FILE_NAME)
 
 
 def is_addressable(*names: str) -> bool:
@@ -40,6 +45,11 @@ def is_addressable(*names: str) -> bool:
     such bytes of a query by U+FFFD and refuses them where they are not percent-encoded: no request reaches that file.
     """
     return not any(_UNADDRESSABLE.search(name) for name in names)
+
+
+def is_given_out(filename: str) -> bool:
+    """Whether /view gives out a file of this name: none with two dots in a row, with a line end, or absolute."""
+    return _NOT_GIVEN_OUT.search(filename) is None
 
 
 def is_term(value: Any) -> bool:

@@ -1,50 +1,102 @@
 """From the graph that a tenant sent to the graph that a node gets."""
 
 import re
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from contracts.graph_policy.input_roles import ClassRoles
-from contracts.graph_policy.registry import InputRole
+from contracts.graph_policy.registry import InputRole, is_stock_module
 from contracts.scheduler import AttemptRef
+from contracts.workflow import is_link
 from executor.domain.catalog import NodeClasses
+from executor.domain.constant_text import ConstantTexts
+from executor.domain.output_names import DEFAULT_PREFIX, name_for_node, part_for_node, prefix_for_node
 
 PREFIX_INPUT = "filename_prefix"
-DEFAULT_PREFIX = "ComfyUI"
-MAX_PREFIX = 100  # a file name has 255 bytes, and ComfyUI appends a counter and an extension
-WRAPPED = "__value__"  # ComfyUI unwraps {"__value__": x} into x
+MARK_INPUT = "comfyfleet_attempt"  # no class has it: ComfyUI ignores it, and its cache does not
+MAX_ANCESTORS = 200  # that are looked at for one that may bear the mark
 
-_UNSAFE = re.compile(r"[^\w .%+=@()-]", re.ASCII)
 _FOLDER = re.compile(r"folder|dir|path", re.IGNORECASE)
 _NAME_PART = re.compile(r"(suffix|delimiter)\d*$", re.IGNORECASE)
 
 
-def stage(graph: Mapping[str, Any], ref: AttemptRef, files: Mapping[str, str], classes: NodeClasses) -> dict[str, Any]:
+def attempt_folder(ref: AttemptRef) -> str:
+    """The folder of an attempt in the node's output folder; no other attempt has it."""
+    return f"{ref.job_id}/{ref.attempt}"
+
+
+def stage(
+    graph: Mapping[str, Any],
+    ref: AttemptRef,
+    files: Mapping[str, str],
+    classes: NodeClasses,
+    expanding: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
     """The graph with every output in a folder of this attempt alone, and files by the names that the node has for them.
 
     Two attempts so never meet in the node's output folder, and no output is ever answered with the files of an earlier
-    run, in which the whole graph of another tenant may stand: a node's cache is keyed by all inputs. Output nodes that
-    name no output (previews) are given a prefix, since ComfyUI ignores an input that a class does not have (0.33); not
-    so classes of packs that may take any input. All else stays as it was sent.
+    run, in which the whole graph of another tenant may stand: a node's cache is keyed by all inputs. Nodes that show
+    something without naming it (previews), and nodes that become others, are marked for that. All else stays as it was
+    sent.
 
     Args:
         files: names by upload id. The scheduler has seen that these ids stand only where a node takes a file.
         classes: of the node.
+        expanding: classes that become other nodes when they run. Answered from the cache, they would show nothing.
     """
-    folder = f"{ref.job_id}/{ref.attempt}"
-    return {node_id: _staged(node, folder, files, classes) for node_id, node in graph.items()}
+    folder, texts = attempt_folder(ref), ConstantTexts(graph)
+    staged: dict[str, Any] = {}
+    marked: set[str] = set()
+    for node_id, node in graph.items():
+        roles = classes.roles_of(node["class_type"])
+        inputs = {name: _with_files(name, value, files, roles) for name, value in node["inputs"].items()}
+        naming = _naming(node, roles, classes)
+        staged[node_id] = {**node, "inputs": {**inputs, **_output_names(naming, inputs, folder, texts)}}
+        if not naming and (classes.shows(node["class_type"]) or node["class_type"] in expanding):
+            marked |= _bearers(node_id, graph, classes)
+    for node_id in marked:
+        staged[node_id]["inputs"][MARK_INPUT] = folder
+    return staged
 
 
-def _staged(node: Mapping[str, Any], folder: str, files: Mapping[str, str], classes: NodeClasses) -> dict[str, Any]:
-    class_type, roles = node["class_type"], classes.roles_of(node["class_type"])
-    inputs = {name: _with_files(name, value, files, roles) for name, value in node["inputs"].items()}
-    spec = classes.specs.get(class_type)
+def _naming(node: Mapping[str, Any], roles: ClassRoles, classes: NodeClasses) -> dict[str, Any]:
+    """The inputs of a node that name an output, with the defaults of those that were left out."""
+    spec = classes.specs.get(node["class_type"])
     declared = spec.inputs if spec is not None else {}
-    naming = {name: None for name in declared if _is_set_by_us(name, roles)}
-    naming |= {name: None for name in inputs if _names_output(name, roles)}
-    if not naming and classes.shows(class_type) and class_type not in classes.flexible:
-        naming = {PREFIX_INPUT: None}
-    return {**node, "inputs": {**inputs, **_output_names(naming, inputs, folder)}}
+    naming = {name: accepted.default for name, accepted in declared.items() if _is_set_by_us(name, roles)}
+    return naming | {name: None for name in node["inputs"] if _names_output(name, roles)}
+
+
+def _bearers(node_id: str, graph: Mapping[str, Any], classes: NodeClasses) -> set[str]:
+    """The node that is to bear the mark, so that the cache knows this node from that of any other attempt.
+
+    A class of ComfyUI itself ignores inputs that it does not have. A class of a pack may look at all inputs, which no
+    catalog tells, so the nearest of ComfyUI's own nodes before it bears the mark, unless it loads a model: that node
+    runs again, with what is between. Without one it is the node itself, unless its class says that it takes anything.
+    """
+    waiting, seen = deque([node_id]), {node_id}
+    while waiting and len(seen) <= MAX_ANCESTORS:
+        current = waiting.popleft()
+        if _may_bear(graph[current]["class_type"], classes):
+            return {current}
+        for source in _sources(graph[current]):
+            if source in graph and source not in seen:
+                seen.add(source)
+                waiting.append(source)
+    return set() if graph[node_id]["class_type"] in classes.flexible else {node_id}
+
+
+def _may_bear(class_type: str, classes: NodeClasses) -> bool:
+    spec = classes.specs.get(class_type)
+    if spec is None or not is_stock_module(spec.module):
+        return False
+    roles = classes.roles_of(class_type)
+    return not any(roles.role_of(name) is InputRole.MODEL for name in spec.inputs)
+
+
+def _sources(node: Mapping[str, Any]) -> Iterator[str]:
+    return (value[0] for value in node["inputs"].values() if is_link(value))
 
 
 def _with_files(name: str, value: Any, files: Mapping[str, str], roles: ClassRoles) -> Any:
@@ -65,22 +117,22 @@ def _names_output(name: str, roles: ClassRoles) -> bool:
     return name.rpartition(".")[2] == PREFIX_INPUT or roles.role_of(name) is InputRole.OUTPUT_NAME
 
 
-def _output_names(naming: Mapping[str, None], inputs: Mapping[str, Any], folder: str) -> dict[str, str]:
+def _output_names(
+    naming: Mapping[str, Any], inputs: Mapping[str, Any], folder: str, texts: ConstantTexts
+) -> dict[str, str]:
     """A text of ours for each input that names an output, whatever was sent there.
 
     Where one of them names a folder, the others name files inside of it, and need no folder of their own.
     """
     places = [name for name in naming if _FOLDER.search(name.rpartition(".")[2])]
     places = places or [name for name in naming if not _NAME_PART.search(name)] or list(naming)[:1]
-    return {
-        name: f"{folder}/{_plain(inputs.get(name))}" if name in places else _plain(inputs.get(name)) for name in naming
-    }
-
-
-def _plain(sent: Any) -> str:
-    """The last part of a prefix, safe as a file name. ``%batch_num%`` goes: it makes ComfyUI overwrite its files."""
-    text = sent.get(WRAPPED) if isinstance(sent, dict) else sent
-    if not isinstance(text, str):
-        return DEFAULT_PREFIX
-    last = re.split(r"[/\\]", text.replace("%batch_num%", ""))[-1]
-    return _UNSAFE.sub("_", last).strip(" .")[:MAX_PREFIX] or DEFAULT_PREFIX
+    named: dict[str, str] = {}
+    for name, default in naming.items():
+        asked = texts.of(inputs.get(name, default))
+        if name in places:
+            named[name] = f"{folder}/{prefix_for_node(asked or DEFAULT_PREFIX)}"
+        elif _NAME_PART.search(name):
+            named[name] = part_for_node(asked or "")
+        else:
+            named[name] = name_for_node(asked or DEFAULT_PREFIX)
+    return named

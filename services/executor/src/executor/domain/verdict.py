@@ -129,6 +129,11 @@ def gpu_seconds(entry: Mapping[str, Any], wall_s: float) -> float:
     return round(min(max(spent, 0.0), wall_s), 3)
 
 
+def started_ms(entry: Mapping[str, Any]) -> float | None:
+    """When a prompt began by the node's clock, milliseconds since the epoch; None where its entry does not tell."""
+    return next((_time(data.get("timestamp")) for name, data in _messages(entry) if name == "execution_start"), None)
+
+
 def sanitise(message: Any) -> str:
     """One line of at most ``MAX_MESSAGE`` characters without a traceback and without absolute paths."""
     text = raw_text(message).partition("Traceback (most recent call last)")[0]

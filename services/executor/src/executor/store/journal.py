@@ -1,8 +1,8 @@
-"""The journal: the one attempt at hand, and what was left on the node. Survives ``kill -9``."""
+"""The journal: the attempt at hand, what was left on the node, and what was learnt of it. Survives ``kill -9``."""
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
@@ -15,6 +15,7 @@ from executor.domain.attempt import Phase, Record
 
 T = TypeVar("T")
 
+MOST_EXPANDING = 1_000  # classes; a node with every known pack has some dozens
 MOST_LEFT = 50  # prompts; more than one at a time is rare
 LEFT_S = 3_600.0  # a prompt that was not seen to end by then is the node's own business
 
@@ -33,6 +34,7 @@ CREATE TABLE IF NOT EXISTS history (
     prompt_id TEXT NOT NULL UNIQUE,
     oversized INTEGER NOT NULL DEFAULT 0
 );
+CREATE TABLE IF NOT EXISTS expanding (class_type TEXT PRIMARY KEY);
 """
 _LEFT_SINCE = "ALTER TABLE left_behind ADD COLUMN left_at REAL NOT NULL DEFAULT 0"  # journals of earlier versions
 
@@ -155,6 +157,19 @@ class Journal:
     def drop_history(self, prompt_id: str) -> None:
         """Note that a prompt's history was removed."""
         self._do(lambda db: db.execute("DELETE FROM history WHERE prompt_id = ?", (prompt_id,)))
+
+    def note_expanding(self, classes: Iterable[str]) -> None:
+        """Note classes that become other nodes when they run; no catalog tells which do."""
+        note = "INSERT OR IGNORE INTO expanding SELECT ? WHERE (SELECT count(*) FROM expanding) < ?"
+        rows = [(class_type, MOST_EXPANDING) for class_type in sorted(classes)]
+        if rows:
+            self._do(lambda db: db.executemany(note, rows))
+
+    def expanding(self) -> frozenset[str]:
+        """The classes that became other nodes when they ran on this node."""
+        return frozenset(
+            row[0] for row in self._do(lambda db: db.execute("SELECT class_type FROM expanding").fetchall())
+        )
 
     def forget(self, prompt_id: str) -> None:
         """Note that a prompt that was left is gone."""

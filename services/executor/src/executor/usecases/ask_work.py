@@ -15,6 +15,7 @@ from executor.clients.comfyui_answers import NodeAway, UnusableAnswer
 from executor.domain.attempt import Phase, Record
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_unserved
+from executor.usecases.node_state import NodeState
 from executor.usecases.patience import Pauses
 from executor.usecases.standby import Standby, mark_of
 from executor.usecases.stop_prompt import stop_prompt
@@ -47,6 +48,7 @@ class AskForWork:
     node_name: str
     boot_id: UUID
     standby: Standby
+    state: NodeState
     wait_s: float
     stop_within_s: float
     _first: bool = field(default=True, init=False)
@@ -82,10 +84,12 @@ class AskForWork:
             await self._let_pass(len(queue) - len(orphans))
             return None
         self._foreign = None
+        self.state.note_foreign_prompts(0)
         return await self._asked(orphans)
 
     async def _let_pass(self, foreign: int) -> None:
         """Wait a little for prompts of somebody else; longer each time that there still are some."""
+        self.state.note_foreign_prompts(foreign)
         if self._foreign is None:
             log.warning("executor.node.shared", foreign=foreign)
             self._foreign = Pauses(FIRST_FOREIGN_S, LONGEST_FOREIGN_S)

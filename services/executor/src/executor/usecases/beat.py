@@ -36,6 +36,7 @@ class SendBeat:
             attempt=ref,
             progress=self.at_hand.percent,
             loaded=self.state.loaded,
+            foreign_prompts=self.state.foreign_prompts,
         )
         try:
             answer = await self.bus.ask(BEAT, beat, key=self.node_name)

@@ -9,7 +9,7 @@ from chassis.logs import log
 from contracts.scheduler import ReportCatalog
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway, UnusableAnswer
-from executor.domain.catalog import NodeClasses, flexible_classes, read_catalog, report
+from executor.domain.catalog import NodeClasses, flexible_classes, keepers_of_png_info, read_catalog, report
 
 AGAIN_S = 10.0  # before a catalog that could not be read is asked for again
 MISSES = 2  # slow answers are no death; a refused connection is
@@ -32,11 +32,19 @@ class NodeState:
         self.came = asyncio.Event()
         self.catalog: ReportCatalog | None = None
         self.reported = False  # the scheduler has it
+        self.foreign_prompts = 0  # in its queue, as far as they keep us from asking for work
         self.loaded: tuple[str, ...] = ()  # model files of the last prompt; a node that was away may have restarted
 
     def when_changed(self, callback: Callable[[], None]) -> None:
         """Call back when the node came, went, or can run something else."""
         self._changed = callback
+
+    def note_foreign_prompts(self, count: int) -> None:
+        """Note how many prompts of somebody else are in the node's queue. The first and the last are told at once."""
+        is_news = (count > 0) != (self.foreign_prompts > 0)
+        self.foreign_prompts = count
+        if is_news:
+            self._changed()
 
     async def look(self) -> None:
         """Probe once, and read the catalog when it is time."""
@@ -78,7 +86,7 @@ class NodeState:
             self.came.set()
         else:
             self.came.clear()
-            self.loaded = ()
+            self.loaded, self.foreign_prompts = (), 0
         if online:
             log.info("executor.node.online")
         else:
@@ -88,4 +96,4 @@ class NodeState:
 
 def _read_and_report(described: dict[str, Any], written: frozenset[str]) -> tuple[NodeClasses, ReportCatalog]:
     specs = read_catalog(described, written)
-    return NodeClasses(specs, flexible_classes(described)), report(specs)
+    return NodeClasses(specs, flexible_classes(described), keepers_of_png_info(described)), report(specs)

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from chassis.logs import log
 from executor.clients.comfyui import Answer, ComfyUI
@@ -13,7 +12,7 @@ from executor.domain.attempt import Phase, Record
 from executor.domain.verdict import LOST, NODE_AWAY, Verdict, node_death, rejected
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_there
-from executor.usecases.prepare_prompt import PreparePrompt
+from executor.usecases.prepare_prompt import PreparePrompt, Prompt
 from executor.usecases.stop_prompt import stop_prompt
 
 POSTS = 3  # of a prompt that the node answers with a server error each time
@@ -51,7 +50,7 @@ class PostPrompt:
         """
         if record.phase is Phase.POSTED:
             return None
-        graph: dict[str, Any] | None = None
+        prompt: Prompt | None = None
         posts, away_since = 0, time.monotonic()
         just_sent = record.phase is Phase.POSTING
         look = perhaps_there or just_sent
@@ -64,10 +63,10 @@ class PostPrompt:
                     return None
                 if posts >= POSTS:
                     return await self._given_up(record, UNWILLING)
-                graph = graph or await self.prepare(record, files)
+                prompt = prompt or await self.prepare(record, files)
                 self.journal.advance(Phase.POSTING)
                 posting = True
-                return await self._answered(record, await self._post(graph, record))
+                return await self._answered(record, await self._post(prompt, record))
             except NodeAway as away:
                 log.warning("executor.prompt.unsure", prompt_id=record.prompt_id, why=str(away), heard=away.heard)
                 if posting and away.heard:
@@ -82,9 +81,9 @@ class PostPrompt:
         self.journal.leave(record.prompt_id)
         return verdict
 
-    async def _post(self, graph: dict[str, Any], record: Record) -> Answer:
+    async def _post(self, prompt: Prompt, record: Record) -> Answer:
         """Post; being stopped meanwhile waits for the node's answer, so that nothing is taken unseen afterwards."""
-        post = asyncio.create_task(self.node.post(graph, record.prompt_id, record.client_id))
+        post = asyncio.create_task(self.node.post(prompt.graph, record.prompt_id, record.client_id, prompt.extra_data))
         try:
             return await asyncio.shield(post)
         except asyncio.CancelledError:

@@ -4,17 +4,27 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from chassis.logs import log
 from contracts.workflow import is_whole, read_graph
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.attempt import Record
 from executor.domain.catalog import NodeClasses
+from executor.domain.extra_data import extra_data_for
 from executor.domain.staging import stage
 from executor.domain.verdict import failed, node_fault, not_allowed
+from executor.store.journal import Journal
 from executor.usecases.node_state import NodeState
 from executor.usecases.stage_inputs import CannotStage
+
+
+class Prompt(NamedTuple):
+    """What a node gets for an attempt."""
+
+    graph: dict[str, Any]
+    extra_data: dict[str, Any] | None = None
+
 
 MALFORMED = failed("workflow.rejected", "The workflow is not one that a node can run.")
 
@@ -30,10 +40,11 @@ class PreparePrompt:
     """
 
     state: NodeState
+    journal: Journal
     catalog_s: float
 
-    async def __call__(self, record: Record, files: Mapping[str, str]) -> dict[str, Any]:
-        """The graph for the node.
+    async def __call__(self, record: Record, files: Mapping[str, str]) -> Prompt:
+        """The prompt for the node.
 
         Args:
             files: names that the node has for the uploads of the job.
@@ -55,7 +66,8 @@ class PreparePrompt:
         if refused:
             log.warning("executor.graph.refused", codes=sorted({error.code for error in refused}))
             raise CannotStage(not_allowed(refused, graph))
-        return stage(assignment.graph, record.ref, files, classes)
+        staged = stage(assignment.graph, record.ref, files, classes, self.journal.expanding())
+        return Prompt(staged, extra_data_for(graph, assignment.extra_data, classes))
 
     async def _classes(self) -> NodeClasses:
         if self.state.classes is None:

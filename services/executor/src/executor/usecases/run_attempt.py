@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,17 +12,36 @@ from chassis.bus import Bus
 from chassis.logs import log
 from contracts.scheduler import FinishAttempt, JobWarning, Outcome, Output
 from executor.clients.comfyui import ComfyUI
-from executor.clients.comfyui_answers import HistoryEntry
+from executor.clients.comfyui_answers import BESIDE_BYTES, HistoryEntry
 from executor.domain.attempt import Phase, Record, Stop
-from executor.domain.harvest import harvest
+from executor.domain.collection import Collection
+from executor.domain.harvest import Found, TooDeep
 from executor.domain.image_costs import ImageAllowance, ImageCosts
+from executor.domain.inline_values import within_bounds
 from executor.domain.progress import ProgressFold
-from executor.domain.verdict import CANCELLED, LOST, NODE_AWAY, SUCCEEDED, Verdict, gpu_seconds, judge, node_fault
+from executor.domain.sent_images import SentImages
+from executor.domain.silent_nodes import warn_of_silent_nodes
+from executor.domain.staging import attempt_folder
+from executor.domain.verdict import (
+    ANSWER_UNREADABLE,
+    CANCELLED,
+    LOST,
+    NODE_AWAY,
+    SUCCEEDED,
+    Verdict,
+    gpu_seconds,
+    judge,
+    node_fault,
+    started_ms,
+)
 from executor.settings import Settings
 from executor.store.journal import Journal
 from executor.usecases.at_hand import AtHand
 from executor.usecases.grants import Grants
+from executor.usecases.locate_files import LocateFiles
+from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PostPrompt
+from executor.usecases.receive_images import ReceiveImages
 from executor.usecases.report_attempt import ReportAttempt
 from executor.usecases.say_progress import SayProgress
 from executor.usecases.stage_inputs import FORGOTTEN, CannotStage, StagedFile, StageInputs
@@ -51,6 +70,8 @@ class RunAttempt:
     store: StoreOutput
     report: ReportAttempt
     standby: Standby
+    state: NodeState
+    locate: LocateFiles
 
     async def __call__(self, record: Record, *, perhaps_there: bool) -> FinishAttempt | None:
         """Run the attempt; its end is in the journal when this returns.
@@ -124,30 +145,42 @@ class RunAttempt:
             reserve=partial(self.report.reserve, record.ref),
         )
 
+        collection = Collection(record.assignment.graph, attempt_folder(record.ref))
+
         def made(outputs: Mapping[str, Any]) -> None:
-            storing.ahead(harvest({"outputs": outputs}, record.assignment.graph))
+            with suppress(TooDeep):  # the history entry will tell
+                storing.ahead(collection.made_so_far(outputs))
 
         watch = WatchPrompt(self.node, record, fold, saying.changed, self.settings, made=made)
+        images = ReceiveImages(
+            SentImages(record.assignment.graph, record.prompt_id),
+            received=lambda image: storing.ahead([collection.sent(image)]),
+        )
         async with AsyncExitStack() as stack:
             stack.push_async_callback(storing.close)
-            seen, wall_s = await self._followed(record, files, watch, saying, grants, perhaps_there=perhaps_there)
+            stack.callback(lambda: self.journal.note_expanding(collection.expansion.classes))
+            followers = Followers(watch, images, collection)
+            seen, wall_s = await self._followed(record, files, followers, saying, grants, perhaps_there=perhaps_there)
             if isinstance(seen, FinishAttempt):
                 return seen
-            return await self._harvested(record, seen, wall_s, storing)
+            return await self._harvested(record, seen, wall_s, storing, followers)
 
     async def _followed(
         self,
         record: Record,
         files: Mapping[str, str],
-        watch: WatchPrompt,
+        followers: "Followers",
         saying: SayProgress,
         grants: Grants,
         *,
         perhaps_there: bool,
     ) -> tuple[HistoryEntry | FinishAttempt, float]:
         """The history entry of the prompt, or how the attempt ended without one; and the seconds that it took."""
+        watch, images = followers.watch, followers.images
+        if perhaps_there or record.phase is not Phase.ASSIGNED:
+            images.on_drop()  # what was sent before is gone
         async with self.standby.following(record) as events:
-            await events.tell(watch.on_event, watch.on_drop)
+            await events.tell(partial(followers.on_event, record.prompt_id), followers.on_drop, images.on_frame)
             posted_at = time.monotonic()
             refused = await self.post(record, files, perhaps_there=perhaps_there)
             if refused is not None:
@@ -158,6 +191,8 @@ class RunAttempt:
                 _beside(grants.prepare()),
             ):
                 seen = await watch()
+                if isinstance(seen, HistoryEntry):
+                    await images.settle(overflowed=lambda: events.overflowed)
                 await asyncio.wait({start}, timeout=START_WAIT_S)
         await saying.say()
         if isinstance(seen, Verdict):
@@ -170,20 +205,72 @@ class RunAttempt:
         fresh = record.phase is Phase.ASSIGNED and not perhaps_there
         return seen, time.monotonic() - posted_at if fresh else _passed_s(record)
 
-    async def _harvested(self, record: Record, seen: HistoryEntry, wall_s: float, storing: Storing) -> FinishAttempt:
+    async def _harvested(
+        self, record: Record, seen: HistoryEntry, wall_s: float, storing: Storing, followers: "Followers"
+    ) -> FinishAttempt:
         entry = seen.content
         self.journal.note_history(record.prompt_id, oversized=seen.size_bytes > OVERSIZED)
         gpu_s, verdict = gpu_seconds(entry, wall_s), judge(entry)
+        if verdict.outcome is Outcome.SUCCEEDED:
+            verdict = followers.images.fault() or verdict
         if verdict.outcome is not Outcome.SUCCEEDED:
             return _finish(record, verdict, gpu_s=gpu_s)
-        found = harvest(entry, record.assignment.graph)
         try:
+            located = await self.locate(await _reported(seen, followers.collection), started_ms(entry))
+            found = followers.collection.complete(located)
             stored = await storing.all(found)
+        except TooDeep:
+            return _finish(record, ANSWER_UNREADABLE, gpu_s=gpu_s)
         except CannotStore as reason:
             return _finish(record, reason.verdict, gpu_s=gpu_s)
+        silent = self._silent_nodes(record, found)
+        warnings = (*stored.warnings, silent) if silent else stored.warnings
         return _finish(
-            record, SUCCEEDED, gpu_s=gpu_s, outputs=stored.outputs, images=stored.images, warnings=stored.warnings
+            record,
+            SUCCEEDED,
+            gpu_s=gpu_s,
+            outputs=within_bounds(stored.outputs),
+            images=stored.images,
+            warnings=warnings,
         )
+
+    def _silent_nodes(self, record: Record, found: Sequence[Found]) -> JobWarning | None:
+        classes = self.state.classes
+        if classes is None:
+            return None
+        specs = classes.specs
+        return warn_of_silent_nodes(
+            record.assignment.graph,
+            lambda class_type: class_type in specs and specs[class_type].output_node,
+            (item.node_id for item in found),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Followers:
+    """What follows the events of one prompt."""
+
+    watch: WatchPrompt
+    images: ReceiveImages
+    collection: Collection
+
+    def on_event(self, prompt_id: str, kind: str, data: dict[str, Any]) -> None:
+        """Pass an event on; those of other prompts to nobody but the watch, which knows a greeting."""
+        if data.get("prompt_id") == prompt_id:
+            self.images.on_event(kind, data)
+            self.collection.expansion.take(kind, data)
+        self.watch.on_event(kind, data)
+
+    def on_drop(self) -> None:
+        """Say that events are missing."""
+        self.images.on_drop()
+        self.watch.on_drop()
+
+
+async def _reported(seen: HistoryEntry, collection: Collection) -> list[Found]:
+    if seen.size_bytes < BESIDE_BYTES:
+        return collection.reported(seen.content)
+    return await asyncio.to_thread(collection.reported, seen.content)
 
 
 @asynccontextmanager

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import IO
 from uuid import UUID
 
 from chassis.bus import Bus
@@ -12,7 +14,7 @@ from contracts.gateway import GRANT_INPUTS, GrantInputs, InputGrant
 from contracts.scheduler import AttemptRef
 from contracts.wire.errors import STATUS, Kind, Refusal
 from executor.clients.artifacts import Artifacts, Damaged, GetRefused, StoreAway
-from executor.clients.comfyui import STAGED_TYPE, ComfyUI, NoFile
+from executor.clients.comfyui import STAGED_TYPE, ComfyUI, NoFile, NoRoom
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.catalog import STAGING_FOLDER
 from executor.domain.verdict import NODE_AWAY, Verdict, failed, node_fault
@@ -26,6 +28,11 @@ AWAY = 500  # statuses from here on say that the store is not well
 GONE = failed("input.gone", "An upload that this job uses is no longer there. Upload it again.")
 UNREADABLE = node_fault("input.unreadable", "An upload that this job uses cannot be read from the store.")
 NOT_TAKEN = node_fault("node.fault", "The node does not take an upload that this job uses.")
+TOO_LARGE = failed(
+    "input.too_large",
+    "An upload that this job uses is larger than the node takes. Send a smaller file, or ask the operator to start "
+    "ComfyUI with a larger --max-upload-size.",
+)
 FORGOTTEN = node_fault("node.fault", "The node lost an upload that this job uses.")
 
 
@@ -112,17 +119,22 @@ class StageInputs:
         file = StagedFile(grant.name, grant.size_bytes)
         if not await self.node.has_input(STAGING_FOLDER, file.name, file.size_bytes):
             within_s = BASE_S + grant.size_bytes / SLOWEST_BYTES_S
-            content = await self._fetched(grant, within_s)
-            try:
-                await self.node.put_input(STAGING_FOLDER, file.name, content)
-            except NoFile as error:
-                raise CannotStage(NOT_TAKEN) from error
+            async with self._fetched(grant, within_s) as content:
+                try:
+                    await self.node.put_input(STAGING_FOLDER, file.name, content, file.size_bytes)
+                except NoRoom as error:
+                    raise CannotStage(TOO_LARGE) from error
+                except NoFile as error:
+                    raise CannotStage(NOT_TAKEN) from error
             log.info("executor.input.staged", upload_id=str(grant.id), bytes=grant.size_bytes)
         return file
 
-    async def _fetched(self, grant: InputGrant, within_s: float) -> bytes:
+    @asynccontextmanager
+    async def _fetched(self, grant: InputGrant, within_s: float) -> AsyncIterator[IO[bytes]]:
+        getting = self.artifacts.get(grant.url, size=grant.size_bytes, sha256=grant.sha256, within_s=within_s)
         try:
-            return await self.artifacts.get(grant.url, size=grant.size_bytes, sha256=grant.sha256, within_s=within_s)
+            async with getting as content:
+                yield content
         except GetRefused as error:
             if error.status >= AWAY:
                 raise StoreAway(str(error)) from error

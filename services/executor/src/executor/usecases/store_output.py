@@ -10,9 +10,10 @@ from contracts.gateway import OutputGrant, StoredOutput
 from contracts.scheduler import Output
 from contracts.wire.errors import Refusal
 from executor.clients.artifacts import Artifacts, PutRefused, StoreAway, TooLarge
-from executor.clients.comfyui import ComfyUI, NoFile
+from executor.clients.comfyui import ComfyUI, NameRefused, NoFile
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.harvest import Found
+from executor.domain.inline_values import inline_value
 from executor.domain.verdict import LOST, Verdict, failed, node_fault
 from executor.usecases.grants import Grants
 from executor.usecases.patience import Pauses
@@ -26,7 +27,8 @@ NO_FILE = node_fault("node.fault", "The node does not give out a file that it ma
 TOO_LARGE = failed("workflow.output_too_large", "An output is larger than what can be stored.")
 NO_NAME = failed(
     "workflow.output_name_invalid",
-    "A file that the workflow saved has a name that is not UTF-8, so it cannot be fetched. Choose another file name.",
+    "The node does not give out a file that the workflow saved, because of its name: it is not UTF-8, has two dots in "
+    "a row, or leaves the node's folders. Have the workflow save under another name.",
 )
 NO_GRANT = node_fault("node.fault", "The outputs of the job may not be stored.")
 
@@ -100,11 +102,13 @@ class StoreOutput:
                 await grants.renew(grant)
 
     async def _put(self, item: Found, grant: OutputGrant) -> StoredOutput:
-        if item.text is not None:
-            text = item.text.encode("utf-8", "replace")
-            return await self._send(grant, item, _once(text), len(text))
-        async with self.node.view(item) as file:
-            return await self._send(grant, item, file.chunks, file.size)
+        if item.content is not None:
+            return await self._send(grant, item, _once(item.content), len(item.content))
+        try:
+            async with self.node.view(item) as file:
+                return await self._send(grant, item, file.chunks, file.size)
+        except NameRefused as error:
+            raise CannotStore(NO_NAME) from error
 
     async def _send(
         self, grant: OutputGrant, item: Found, chunks: AsyncIterator[bytes], size: int | None
@@ -141,4 +145,8 @@ def _output(item: Found, stored: StoredOutput, grant: OutputGrant) -> Output:
         size_bytes=stored.size_bytes,
         sha256=stored.sha256,
         temporary=item.temporary,
+        source=item.source,
+        key=item.key or None,
+        position=item.position,
+        value=inline_value(item),
     )

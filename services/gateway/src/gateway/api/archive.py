@@ -1,8 +1,8 @@
 """All outputs of a job in one file."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from chassis.bus import Bus
 from gateway.api.access import Reader
@@ -24,12 +24,22 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects) -> APIRouter:
     @routes.get(
         "/api/v1/jobs/{job_id}/outputs.zip",
         summary="All outputs of a completed job as one ZIP file",
-        responses=_ZIP | problems(404, 409),
+        responses=_ZIP | problems(404, 409, 422),
         response_class=Response,
     )
-    async def archive(tenant: Reader, job_id: str) -> Response:
-        """The outputs that are no mere previews, as they are. If one cannot be read, the connection breaks off."""
-        found = await find_archive(job_id, tenant=tenant, bus=bus, artifacts=artifacts, objects=objects)
+    async def archive(
+        tenant: Reader,
+        job_id: str,
+        *,
+        temporary: Annotated[bool | None, Query(description="true: previews alone; false: no previews")] = None,
+    ) -> Response:
+        """The outputs as they are, without previews unless there is nothing else or `temporary` asks for them.
+
+        If one cannot be read, the connection breaks off.
+        """
+        found = await find_archive(
+            job_id, tenant=tenant, temporary=temporary, bus=bus, artifacts=artifacts, objects=objects
+        )
         headers = {
             "Content-Type": "application/zip",
             "Content-Disposition": f'attachment; filename="{job_id}.zip"',

@@ -13,15 +13,16 @@ JSON = "application/json"
 _COMPONENTS = "#/components/schemas/{model}"
 
 
-def documented(model: type[BaseModel], *more: str, **example: Any) -> dict[str, Any]:
+def documented(model: type[BaseModel] | dict[str, Any], *more: str, **example: Any) -> dict[str, Any]:
     """What the document says of a body of this shape, for ``openapi_extra``.
 
     Args:
-        model: the shape.
+        model: the shape, or its JSON Schema.
         more: media types that it may have besides JSON.
         example: ``example`` or ``examples``, as OpenAPI has them.
     """
-    described = {"schema": model.model_json_schema(ref_template=_COMPONENTS), **example}
+    schema = model if isinstance(model, dict) else model.model_json_schema(ref_template=_COMPONENTS)
+    described = {"schema": schema, **example}
     return {"requestBody": {"required": True, "content": {media: dict(described) for media in (JSON, *more)}}}
 
 

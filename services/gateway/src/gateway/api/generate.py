@@ -11,7 +11,6 @@ from starlette.requests import ClientDisconnect
 
 from chassis.bus import Bus
 from chassis.web import problem_response
-from contracts.gateway import Submission
 from contracts.scheduler import FINAL
 from contracts.wire.errors import Refusal
 from gateway.api.access import Writer
@@ -19,10 +18,11 @@ from gateway.api.body import workflow_body
 from gateway.api.document import documented
 from gateway.api.jobs import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, headers_of
 from gateway.api.problems import BODY, problems
-from gateway.domain.json_body import read_model
+from gateway.api.submission_document import submission_schema
 from gateway.domain.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, preferred_wait_s
 from gateway.domain.public_generate import GenerateBody, generated
 from gateway.domain.public_job import JobBody, present
+from gateway.domain.submission_body import read_submission
 from gateway.usecases.generate import JobWait
 from gateway.usecases.submit_job import Submitter
 
@@ -39,7 +39,7 @@ _PREFER = {
     "example": "wait=120",
 }
 _APPLIED = {"Preference-Applied": {"description": "The `wait` that was kept to.", "schema": {"type": "string"}}}
-_BODY = {**documented(Submission, examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY, _PREFER]}
+_BODY = {**documented(submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY, _PREFER]}
 _LATER = {"model": JobBody, "description": "It takes longer: the job as it stands.", "headers": HEADERS | _APPLIED}
 
 
@@ -69,7 +69,7 @@ def router(
         Whoever hangs up before the answer cancels the job, unless the request has an `Idempotency-Key`: that says that
         it will be sent again, and then waits for the same job.
         """
-        submission = read_model(Submission, body)
+        submission = read_submission(body)
         keys = request.headers.getlist("idempotency-key")
         accepted = await submitter.submit(
             submission, tenant=tenant, idempotency_keys=keys, endpoint=ENDPOINT, is_large=request.state.is_large

@@ -8,7 +8,6 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from chassis.bus import Bus
-from contracts.gateway import Submission
 from contracts.scheduler import JobStatus, Quota
 from contracts.wire.errors import FieldError
 from gateway.api.access import Reader, Writer
@@ -16,10 +15,11 @@ from gateway.api.body import workflow_body
 from gateway.api.direct import DirectRoute, json_response
 from gateway.api.document import documented
 from gateway.api.problems import BODY, problems
+from gateway.api.submission_document import submission_schema
 from gateway.domain.errors import InvalidRequest
-from gateway.domain.json_body import read_model
 from gateway.domain.moment import Bound
 from gateway.domain.public_job import JobBody, JobsBody, present
+from gateway.domain.submission_body import read_submission
 from gateway.usecases.list_jobs import list_jobs
 from gateway.usecases.read_job import cancel_job, purge_job, read_job
 from gateway.usecases.submit_job import Accepted, Submitter
@@ -44,6 +44,17 @@ EXAMPLES = {
             "labels": {"campaign": "autumn"},
         },
     },
+    "comfyui": {
+        "summary": "What ComfyUI's clients send",
+        "value": {
+            "prompt": {
+                "1": {"class_type": "EmptyImage", "inputs": {"width": 512, "height": 512, "batch_size": 1, "color": 0}},
+                "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}},
+            },
+            "client_id": "0199f2b07c3e7a519d245a1be0c0ffee",
+            "extra_data": {"extra_pnginfo": {"made": "by hand"}},
+        },
+    },
     "workflow_name": {
         "summary": "A saved workflow",
         "value": {"workflow_name": "portrait", "version": 3, "parameters": {"prompt": "a lighthouse at dusk"}},
@@ -58,7 +69,7 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
 }
 AFTER = Query(description="accepted then or later; RFC 3339 with zone", examples=["2026-11-23T00:00:00Z"])
 BEFORE = Query(description="accepted before then; RFC 3339 with zone", examples=["2026-11-24T00:00:00Z"])
-_BODY = {**documented(Submission, examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
+_BODY = {**documented(submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
 HEADERS: dict[str, Any] = {
     "Location": {"description": "The job.", "schema": {"type": "string"}},
     "Idempotent-Replayed": {"description": "`true` if an earlier request made this job.", "schema": {"type": "string"}},
@@ -81,7 +92,7 @@ def router(
 
     async def submit(tenant: Writer, request: Request) -> Response:
         accepted = await submitter.submit(
-            read_model(Submission, await workflow_body(request)),
+            read_submission(await workflow_body(request)),
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
             endpoint=ENDPOINT,

@@ -51,7 +51,7 @@ _SAYS = {
     422: "The request cannot be carried out as it is; errors says what is wrong and what would be valid.",
     431: "The headers are larger than 16 KiB, or more than 100.",
     429: "Too many requests, or a quota is used up; see Retry-After.",
-    503: "A part of the system is away; see Retry-After.",
+    503: "A part of the system is away. `Retry-After` says when to try again, where that is known.",
 }
 
 ANY = (400, 408, 414, 422, 429, 431, 503)

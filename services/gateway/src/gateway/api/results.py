@@ -30,6 +30,7 @@ _PICTURES: dict[str, Any] = {format_.media_type: {} for format_ in PictureFormat
 
 Index = Annotated[int | None, Query(ge=0, le=1_000_000, description="which of all outputs")]
 Node = Annotated[str | None, Query(max_length=256, description="the first output of this node")]
+Temporary = Annotated[bool | None, Query(description="true: only previews; false: only others")]
 Side = Annotated[int | None, Query(ge=1, le=4096, description="pixels; fits in, keeps its shape, is never enlarged")]
 
 
@@ -48,10 +49,11 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, converter: Conve
         **problems(404, 409, 422),
     }
 
-    @routes.get("/outputs", summary="All outputs of a completed job", responses=problems(404, 409))
-    async def outputs(tenant: Reader, job_id: str) -> OutputsBody:
+    @routes.get("/outputs", summary="All outputs of a completed job", responses=problems(404, 409, 422))
+    async def outputs(tenant: Reader, job_id: str, *, temporary: Temporary = None) -> OutputsBody:
         job = await read_finished(job_id, tenant=tenant, bus=bus)
-        return OutputsBody(outputs=present_outputs(job, public_url))
+        shown = present_outputs(job, public_url)
+        return OutputsBody(outputs=[one for one in shown if temporary in {None, one.temporary}])
 
     async def result(
         request: Request,
@@ -60,19 +62,22 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, converter: Conve
         *,
         index: Index = None,
         node: Node = None,
+        temporary: Temporary = None,
         format_: Annotated[PictureFormat | None, Query(alias="format", description="convert the image to this")] = None,
         quality: Annotated[int | None, Query(ge=1, le=100, description="of JPEG and WebP; 85 if not said")] = None,
         width: Side = None,
         height: Side = None,
     ) -> Response:
-        """The bytes of the first output that is not a mere preview. One Range at a time; ETag is the SHA-256.
+        """The bytes of the first saved file; else of the first preview; else of the first text or value.
+
+        `index`, `node` and `temporary` ask for another one. One Range at a time; ETag is the SHA-256.
 
         With `format`, `quality`, `width` or `height` an image is converted: its first frame, upright, in sRGB, without
         metadata, for JPEG on white. Only PNG, JPEG and WebP are, whole (no Range), with an ETag of their own. Without
         `format` they stay what they are.
         """
         output, artifact = await find_result(
-            job_id, tenant=tenant, index=index, node=node, bus=bus, artifacts=artifacts
+            job_id, tenant=tenant, index=index, node=node, temporary=temporary, bus=bus, artifacts=artifacts
         )
         if format_ is None and quality is None and width is None and height is None:
             return await _as_it_is(request, output, artifact, objects)
@@ -92,11 +97,12 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, converter: Conve
         *,
         index: Index = None,
         node: Node = None,
+        temporary: Temporary = None,
         size: Annotated[int, Query(ge=1, le=1024, description="of its longer side at most, pixels")] = 256,
     ) -> Response:
         """The image that `/result` gives for this `index` and `node`, fitted into a square; never enlarged."""
         output, artifact = await find_result(
-            job_id, tenant=tenant, index=index, node=node, bus=bus, artifacts=artifacts
+            job_id, tenant=tenant, index=index, node=node, temporary=temporary, bus=bus, artifacts=artifacts
         )
         wanted = Wanted(PictureFormat.WEBP, THUMBNAIL_QUALITY, size, size)
         return await _converted(request, output, artifact, wanted, converter)

@@ -8,10 +8,12 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
+from gateway.domain.archive_name import safe_name
 from gateway.domain.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
 from gateway.store.objects import SMALL_BYTES, Objects
 
 _MEDIA = re.compile(r"^(image/(?!svg)|video/|audio/)[a-z0-9.+-]+$")  # what a browser shows without running any of it
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]")
 _TYPE = re.compile(r"^[a-z0-9.+-]+/[a-z0-9.+-]+(; ?charset=[a-z0-9-]+)?$")
 
 
@@ -70,8 +72,7 @@ def _part(request: Request, etag: str, size: int) -> ByteRange | None:
 
 
 def disposition(name: str, content_type: str) -> str:
-    """Shown where a browser runs none of it, saved otherwise; the name is only a suggestion (RFC 6266)."""
+    """Shown where a browser runs none of it, saved otherwise; the name is only a suggestion (RFC 6266, RFC 8187)."""
     how = "inline" if _MEDIA.match(content_type) else "attachment"
-    name = name.rsplit("/", 1)[-1].rsplit("\\", 1)[-1]
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:150] or "output"
-    return f"{how}; filename=\"{plain}\"; filename*=UTF-8''{quote(name[:150], safe='')}"
+    safe = safe_name(name)
+    return f"{how}; filename=\"{_NOT_PLAIN.sub('_', safe)}\"; filename*=UTF-8''{quote(safe, safe='')}"

@@ -1,16 +1,18 @@
-"""Images that workflows take: put in, looked at, taken out."""
+"""Files that workflows take: put in, looked at, taken out."""
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
 
+from contracts.auth import Limits
+from contracts.file_types import FILE_TYPES
 from gateway.api.access import Reader, Writer
 from gateway.api.problems import problems
 from gateway.api.stored import Stored, answer, disposition
-from gateway.api.upload_body import FORM, PICTURES, received
+from gateway.api.upload_body import BARE, FORM, ReceivedFile, ReceivedImage, UploadBodies
 from gateway.domain.errors import UnknownUpload
-from gateway.domain.picture_format import PictureFormat
+from gateway.domain.file_extension import extension_of
 from gateway.domain.public_upload import UploadBody, UploadsBody
 from gateway.store.objects import Objects
 from gateway.store.uploads import Upload
@@ -32,7 +34,7 @@ _BODY: dict[str, Any] = {
                     "additionalProperties": False,
                 }
             },
-            **dict.fromkeys(PICTURES, _BINARY),
+            **dict.fromkeys(BARE, _BINARY),
         },
     }
 }
@@ -40,6 +42,7 @@ _BODY: dict[str, Any] = {
 
 def router(
     *,
+    bodies: UploadBodies,
     desk: UploadDesk,
     own: OwnUploads,
     remover: UploadRemover,
@@ -52,13 +55,12 @@ def router(
     routes = APIRouter(prefix="/api/v1", tags=["uploads"])
 
     def present(upload: Upload) -> UploadBody:
-        fields = {name: getattr(upload, name) for name in UploadBody.model_fields if name != "url"}
-        return UploadBody(url=f"{public_url}/api/v1/uploads/{upload.id}/content", **fields)
+        return _presented(upload, public_url)
 
     @routes.post(
         "/upload",
         status_code=201,
-        summary="Upload an image",
+        summary="Upload a file",
         openapi_extra=_BODY,
         responses={
             201: {"headers": {"Location": {"description": "The upload.", "schema": {"type": "string"}}}},
@@ -66,16 +68,28 @@ def router(
             **problems(400, 408, 413, 415, 422),
         },
     )
-    async def upload(tenant: Writer, request: Request, response: Response) -> UploadBody:
-        """A PNG, JPEG or WebP, as the one file of a form or as the body itself. What it is, its bytes say.
+    async def upload(
+        *,
+        tenant: Writer,
+        request: Request,
+        response: Response,
+        exact: Annotated[bool, Query(description="keep a PNG as it is; any other file but an image always is")] = False,
+    ) -> UploadBody:
+        """The one file of a form, or the body itself. What it is, its bytes say, and neither its name nor Content-Type.
 
-        Kept are its pixels, upright and in sRGB, with their alpha: as JPEG where it was one, as PNG otherwise. Nothing
-        else of the file is, neither metadata nor name. The same bytes again are the same upload.
+        Of a PNG, JPEG or WebP image the pixels are kept, upright and in sRGB, with their alpha: as JPEG where it was
+        one, as PNG otherwise. Nothing else of the file is, neither metadata nor name. ``exact=true`` keeps a PNG as it
+        is, for what would be lost: 16 bits of each colour.
+
+        Videos, sounds, latents (safetensors), 3D files and EXR images are kept as they are, byte for byte. They are
+        given to nodes and to their owner, who can only save them.
+
+        The same bytes again are the same upload.
         """
-        async with received(request, desk) as sent:
-            limits = await me.limits(request.state.principal)
-            keep = timedelta(days=limits.upload_days) if limits.upload_days else longest
-            taken, new = await desk.take(sent, tenant=tenant, keep=keep)
+        limits = await me.limits(request.state.principal)
+        keep, file_bytes = _kept_for(limits, longest), desk.file_bytes(limits.upload_bytes)
+        async with bodies.received(request, tenant, file_bytes) as sent:
+            taken, new = await _taken(desk, sent, Terms(tenant, keep, exact=exact, file_bytes=file_bytes))
         response.status_code = 201 if new else 200
         response.headers["Location"] = f"/api/v1/uploads/{taken.id}"
         return present(taken)
@@ -102,9 +116,7 @@ def router(
     async def content(request: Request, tenant: Reader, upload_id: str) -> Response:
         """The bytes that are kept. One Range at a time; ETag is the SHA-256."""
         upload = await own.read(upload_id, tenant=tenant)
-        name = f"{upload.id}.{PictureFormat(upload.content_type.removeprefix('image/')).extension}"
-        saved_as = disposition(name, upload.content_type)
-        stored = Stored(upload.key, upload.sha256, upload.size_bytes, upload.content_type, saved_as)
+        stored = Stored(upload.key, upload.sha256, upload.size_bytes, upload.content_type, _saved_as(upload))
         try:
             return await answer(request, stored, objects)
         except FileNotFoundError:
@@ -115,7 +127,7 @@ def router(
         summary="The bytes of an upload",
         response_class=Response,
         responses={
-            200: {"content": {"image/png": {}, "image/jpeg": {}}, "description": "The bytes."},
+            200: {"content": {media_type: {} for media_type in FILE_TYPES}, "description": "The bytes."},
             206: {"description": "The part that Range asked for."},
             304: {"description": "If-None-Match names the ETag."},
             **problems(404, 416),
@@ -123,3 +135,35 @@ def router(
     )(content)
     routes.head("/uploads/{upload_id}/content", include_in_schema=False)(content)
     return routes
+
+
+class Terms(NamedTuple):
+    """How an upload is to be kept: whose, for how long, and what the client and the tenant's limits say."""
+
+    tenant: str
+    keep: timedelta | None
+    exact: bool
+    file_bytes: int
+
+
+async def _taken(desk: UploadDesk, sent: ReceivedImage | ReceivedFile, terms: Terms) -> tuple[Upload, bool]:
+    if isinstance(sent, ReceivedImage):
+        return await desk.take(sent.content, tenant=terms.tenant, keep=terms.keep, exact=terms.exact)
+    return await desk.take_file(sent.begun, sent.rest, tenant=terms.tenant, keep=terms.keep, at_most=terms.file_bytes)
+
+
+def _kept_for(limits: Limits, longest: timedelta | None) -> timedelta | None:
+    return timedelta(days=limits.upload_days) if limits.upload_days else longest
+
+
+def _presented(upload: Upload, public_url: str) -> UploadBody:
+    fields = {name: getattr(upload, name) for name in UploadBody.model_fields if name not in {"url", "kind"}}
+    known = FILE_TYPES.get(upload.content_type)
+    url = f"{public_url}/api/v1/uploads/{upload.id}/content"
+    return UploadBody(url=url, kind=known.kind if known else None, **fields)
+
+
+def _saved_as(upload: Upload) -> str:
+    """Nobody has looked into an exact one: a browser saves it and shows nothing of it."""
+    name = f"{upload.id}{extension_of(upload.content_type)}"
+    return disposition(name, "application/octet-stream" if upload.exact else upload.content_type)

@@ -2,16 +2,16 @@
 
 from fastapi import APIRouter, Request
 
-from contracts.gateway import Submission
 from contracts.scheduler import Validated
 from gateway.api.access import Writer
 from gateway.api.body import workflow_body
 from gateway.api.document import documented
 from gateway.api.jobs import EXAMPLES
 from gateway.api.problems import BODY, problems
+from gateway.api.submission_document import submission_schema
 from gateway.domain.errors import InvalidRequest
-from gateway.domain.json_body import read_model
 from gateway.domain.public_validation import ValidationBody, present_validation
+from gateway.domain.submission_body import read_submission
 from gateway.usecases.submit_job import Submitter
 
 
@@ -22,7 +22,7 @@ def router(*, submitter: Submitter) -> APIRouter:
     @routes.post(
         "/validate",
         summary="Check a submission without running it",
-        openapi_extra=documented(Submission, examples=EXAMPLES),
+        openapi_extra=documented(submission_schema(), examples=EXAMPLES),
         responses=problems(400, 404, *BODY, 429),
         response_model_exclude_none=True,
     )
@@ -34,10 +34,10 @@ def router(*, submitter: Submitter) -> APIRouter:
         """
         body = await workflow_body(request)
         try:
-            submission = read_model(Submission, body)
+            sent = read_submission(body)
         except InvalidRequest as refusal:
             return present_validation(Validated(errors=refusal.refused.errors))
-        found = await submitter.validate(submission, tenant=tenant, is_large=request.state.is_large)
+        found = await submitter.validate(sent, tenant=tenant, is_large=request.state.is_large)
         return present_validation(found)
 
     return routes

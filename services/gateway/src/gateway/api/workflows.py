@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import RootModel
 
-from contracts.gateway import Submission
 from gateway.api.access import Reader, Writer
 from gateway.api.body import json_body
 from gateway.api.document import documented
@@ -23,6 +22,7 @@ from gateway.domain.saved_workflow import (
     present_heading,
     present_workflow,
 )
+from gateway.domain.submission_body import read_submission, with_workflow
 from gateway.usecases.saved_workflows import SavedWorkflows
 from gateway.usecases.submit_job import Submitter
 
@@ -83,7 +83,7 @@ def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> A
         response: Response,
     ) -> WorkflowBody:
         """Every other content is the next version; earlier ones stay. The same content again changes nothing."""
-        sent, is_large = read_model(SaveBody, body), request.state.is_large
+        sent, is_large = read_model(SaveBody, with_workflow(body)), request.state.is_large
         version, new = await saved.save(workflow_name, sent, tenant=tenant, is_large=is_large)
         response.status_code = 201 if new else 200
         return present_workflow(version)
@@ -112,7 +112,7 @@ def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> A
         """Submits a job of the newest version; the body is its parameters and nothing else."""
         name, values = name_of(workflow_name), read_model(ParametersBody, body).root
         accepted = await submitter.submit(
-            read_model(Submission, {"workflow_name": name, "parameters": values}),
+            read_submission({"workflow_name": name, "parameters": values}),
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
             endpoint=ENDPOINT,

@@ -18,9 +18,10 @@ from contracts.scheduler import Job
 from contracts.wire.errors import Refused
 from contracts.wire.topic import Address
 from gateway.domain.errors import BodyTooLarge
-from gateway.domain.json_body import MAX_BYTES, read_json, read_model
+from gateway.domain.json_body import MAX_BYTES, read_json
 from gateway.domain.public_job import present
 from gateway.domain.rate_limit import policy
+from gateway.domain.submission_body import SentSubmission, read_submission
 from gateway.usecases.limit_rate import RateLimiter, used_up
 from gateway.usecases.me import MeView
 from gateway.usecases.read_job import cancel_job, read_job
@@ -73,7 +74,7 @@ def open_door(
     async def submit(submission: Submission, address: Address) -> Body:
         sent = address.headers.get(IDEMPOTENCY_HEADER)
         accepted = await submitter.submit(
-            submission,
+            SentSubmission(submission),
             tenant=address.tenant,
             idempotency_keys=[] if sent is None else [sent],
             is_large=address.size_bytes > INLINE_BYTES,
@@ -97,7 +98,7 @@ def _submission(data: bytes) -> Submission:
     """The payload, read with the same care as a request body."""
     if len(data) > MAX_BYTES:
         raise BodyTooLarge(limit=MAX_BYTES)
-    return read_model(Submission, read_json(data))
+    return read_submission(read_json(data)).submission
 
 
 def _question(data: bytes) -> DoorJob:

@@ -96,6 +96,7 @@ class LimitsRequest(Asked):
     run_seconds: Annotated[float, Field(ge=1, le=7 * 86400)] | None = None
     gpu_seconds_per_day: Annotated[float, Field(ge=0, le=1e9)] | None = None
     result_bytes: LargeCap | None = None
+    upload_bytes: LargeCap | None = None
 
     def some(self) -> SomeLimits:
         """What was named."""

@@ -1,9 +1,10 @@
-"""Names of files inside an archive that are safe wherever somebody unpacks it."""
+"""Names of files that are safe wherever somebody saves them: downloads, and files inside of an archive."""
 
 import re
 import unicodedata
 
-MAX_CHARACTERS = 100
+MAX_BYTES = 240  # in UTF-8; file systems take 255
+MAX_ENDING = 20  # characters
 _UNSAFE = re.compile(r'[<>:"|?*\x00-\x1f\x7f]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # what Windows does not take for a file
 
@@ -15,12 +16,8 @@ class ArchiveNames:
         self._given: set[str] = set()
 
     def name(self, asked: str) -> str:
-        """A name as close to the one asked for as can be: 1 to ``MAX_CHARACTERS`` characters, no folder, no control."""
-        stem, dot, ending = _plain(asked).rpartition(".")
-        if not stem:
-            stem, dot, ending = ending, "", ""
-        ending = (dot + ending)[:20]
-        stem = stem[: MAX_CHARACTERS - 10 - len(ending)]
+        """A name as close to the one asked for as can be: 1 to ``MAX_BYTES`` bytes, no folder, no control."""
+        stem, ending = _split(safe_name(asked))
         name, number = stem + ending, 1
         while _folded(name) in self._given:
             number += 1
@@ -29,11 +26,22 @@ class ArchiveNames:
         return name
 
 
-def _plain(asked: str) -> str:
+def safe_name(asked: str) -> str:
+    """A name of 1 to ``MAX_BYTES`` bytes, without folder, control characters, and what a file system may not take."""
     last = re.split(r"[/\\]", asked)[-1]
     visible = "".join("_" if unicodedata.category(sign).startswith("C") else sign for sign in last)
     name = _UNSAFE.sub("_", visible).strip(". ") or "output"
-    return f"_{name}" if _DEVICES.fullmatch(name) else name
+    return "".join(_split(f"_{name}" if _DEVICES.fullmatch(name) else name))
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Stem and ending; the stem shorter if need be, with room for a number."""
+    stem, dot, ending = name.rpartition(".")
+    if not stem:
+        stem, dot, ending = ending, "", ""
+    ending = (dot + ending)[:MAX_ENDING]
+    room = MAX_BYTES - 10 - len(ending.encode())
+    return stem.encode()[:room].decode(errors="ignore"), ending
 
 
 def _folded(name: str) -> str:

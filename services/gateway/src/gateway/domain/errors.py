@@ -184,7 +184,7 @@ class TooManyConversions(Refusal):
 
 
 class UnsupportedImage(Refusal):
-    """This is not a complete PNG, JPEG or WebP image. The content counts, not the file name."""
+    """This is no file of a type that is taken: images (PNG, JPEG, WebP, EXR), videos, sounds, latents, 3D files."""
 
     kind, code = Kind.INVALID, "upload.unsupported_image"
 
@@ -211,6 +211,18 @@ class UploadTooLarge(Refusal):
     """An image can have at most {limit} bytes. Compress it or make it smaller."""
 
     kind, code = Kind.TOO_LARGE, "upload.too_large"
+
+
+class FileTooLarge(Refusal):
+    """A file may have {limit} bytes at most."""
+
+    kind, code = Kind.TOO_LARGE, "upload.file_too_large"
+
+
+class NotKeptExactly(Refusal):
+    """Only a PNG can be kept exactly as it is sent. Send this image without exact=true."""
+
+    kind, code = Kind.INVALID, "upload.exact_unsupported"
 
 
 class TooManyUploads(Refusal):

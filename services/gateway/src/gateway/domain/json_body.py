@@ -2,10 +2,12 @@
 
 Duplicate keys, NaN and infinities, NUL, lone surrogates, deep nesting and more parts than anybody needs are refused:
 each of them is stored, compared or answered differently somewhere further in, or costs more than it is worth. Integers
-keep every digit.
+keep every digit. A byte order mark is skipped, and NaN becomes null where ComfyUI ignores it: in a workflow's node
+beside ``class_type`` and ``inputs``.
 """
 
 import json
+import math
 import re
 from typing import Any, NoReturn, TypeVar
 
@@ -13,12 +15,12 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.wire.errors import FieldError
 from gateway.domain.errors import InvalidRequest, Malformed
+from gateway.domain.json_faults import find_duplicate_key, find_syntax_error
 
 MAX_BYTES = 8 << 20  # the largest workflow worth running is far below
 MAX_DEPTH = 32
 MAX_VALUES = 100_000
 MAX_KEY = 1024  # bytes
-MAX_TEXT = 1 << 20  # bytes
 MAX_ERRORS = 100
 MAX_DIGITS = 100  # of an integer in a large body: to read one takes time by the square of its length
 MAX_FLOAT = 1_000  # characters
@@ -28,6 +30,8 @@ MAX_POINTER = 256  # a pointer holds the client's own keys, which may be as long
 
 _NESTED = frozenset({dict, list})
 _LONG = re.compile(rb'"[^"]{%d}' % MAX_KEY)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NODE_KEYS = frozenset({"class_type", "inputs"})  # of a workflow's node: those that ComfyUI reads
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -38,20 +42,35 @@ def read_json(body: bytes) -> Any:
     Raises:
         Malformed: it is not JSON, or JSON that means different things to different readers.
     """
+    body = body.removeprefix(_BYTE_ORDER_MARK)
     if _values(body) > MAX_VALUES:
         _refuse("json_size", f"More than {MAX_VALUES} values and keys.")
+    may_be_infinite = b"NaN" in body or b"Infinity" in body
     try:
-        value = (_DECODER if len(body) <= SMALL else _CAREFUL_DECODER).decode(body.decode("utf-8"))
+        text = body.decode("utf-8")
     except UnicodeDecodeError:
         _refuse("json_encoding", "The body is not UTF-8.")
-    except RecursionError:
-        _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
-    except ValueError:  # also an integer of thousands of digits
-        _refuse("json_invalid", "The body is not JSON.")
+    value = _decoded(text, _decoder_of(body, may_be_infinite))
     _check_depth(value)
+    if may_be_infinite:
+        value = _without_ignored_nan(value)
+        _check_finite(value, "")
     if _may_be_unfit(body):
         _check_texts(value)
     return value
+
+
+def _decoded(text: str, decoder: json.JSONDecoder) -> Any:
+    try:
+        return decoder.decode(text)
+    except RecursionError:
+        _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
+    except _DuplicateKeyError:
+        _refuse("json_duplicate_key", find_duplicate_key(text))
+    except json.JSONDecodeError as error:
+        _refuse("json_invalid", find_syntax_error(error))
+    except ValueError:  # an integer of thousands of digits
+        _refuse("json_invalid", "The body is not JSON.")
 
 
 def read_model(model: type[M], value: Any) -> M:
@@ -89,10 +108,14 @@ def _marks(text: bytes) -> int:
     return 1 + sum(map(text.count, (b",", b":", b"[", b"{")))
 
 
+class _DuplicateKeyError(Exception):
+    """An object has a key twice."""
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        _refuse("json_duplicate_key", "An object names a key twice.")
+        raise _DuplicateKeyError
     return found
 
 
@@ -119,6 +142,44 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse
 _CAREFUL_DECODER = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
 )
+_LENIENT_DECODER = json.JSONDecoder(  # for bodies whose NaN and infinities are looked for afterwards
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=float
+)
+
+
+def _decoder_of(body: bytes, may_be_infinite: bool) -> json.JSONDecoder:
+    if may_be_infinite:
+        return _LENIENT_DECODER
+    return _DECODER if len(body) <= SMALL else _CAREFUL_DECODER
+
+
+def _without_ignored_nan(value: Any) -> Any:
+    """The value with null for NaN and infinities in those parts of nodes that ComfyUI ignores."""
+    if isinstance(value, list):
+        return [_without_ignored_nan(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    is_node = isinstance(value.get("class_type"), str) and isinstance(value.get("inputs"), dict)
+    return {
+        key: _finite_or_null(one) if is_node and key not in _NODE_KEYS else _without_ignored_nan(one)
+        for key, one in value.items()
+    }
+
+
+def _finite_or_null(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite_or_null(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _finite_or_null(one) for key, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _check_finite(value: Any, pointer: str) -> None:
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in parts:
+        _check_finite(one, f"{pointer}/{_escaped(key)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        _refuse("json_number", "NaN and infinities are not JSON. Send a number, or null.", pointer[:MAX_POINTER])
 
 
 def _may_be_unfit(body: bytes) -> bool:
@@ -141,10 +202,10 @@ def _check_texts(root: Any) -> None:
     while level:
         for value in level:
             if type(value) is str:
-                _check_text(value, MAX_TEXT)
+                _check_text(value)
             elif type(value) is dict:
                 for key in value:
-                    _check_text(key, MAX_KEY)
+                    _check_key(key)
         level = _inside(level)
 
 
@@ -155,22 +216,30 @@ def _inside(level: list[Any]) -> list[Any]:
     ]
 
 
-def _check_text(text: str, limit: int) -> None:
+def _check_key(key: str) -> None:
+    if len(key) > MAX_KEY or _check_text(key) > MAX_KEY:
+        _refuse("json_text", f"A key has more than {MAX_KEY} bytes.")
+
+
+def _check_text(text: str) -> int:
+    """Its size in bytes. The body bounds it, and a text may be as long: a whole picture in base64."""
     if "\x00" in text:
         _refuse("json_nul", "Text holds a NUL character.")
-    if len(text) <= limit and text.isascii():
-        return
+    if text.isascii():
+        return len(text)
     try:
-        size = len(text.encode())
+        return len(text.encode())
     except UnicodeEncodeError:
         _refuse("json_surrogate", "Text holds half of a surrogate pair.")
-    if size > limit:
-        _refuse("json_text", f"A key has more than {MAX_KEY} bytes, or a text more than {MAX_TEXT}.")
 
 
 def _pointer(path: tuple[int | str, ...]) -> str:
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)[:MAX_POINTER]
+    return "".join("/" + _escaped(part) for part in path)[:MAX_POINTER]
 
 
-def _refuse(code: str, message: str) -> NoReturn:
-    raise Malformed(errors=(FieldError(code=code, message=message),)) from None
+def _escaped(part: int | str) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
+def _refuse(code: str, message: str, pointer: str = "") -> NoReturn:
+    raise Malformed(errors=(FieldError(pointer=pointer, code=code, message=message),)) from None

@@ -4,7 +4,7 @@ from contracts.gateway import NotFinished
 from contracts.scheduler import JOB_ERRORS, STATUS, Job, JobError, JobStatus
 from contracts.wire.errors import FieldError
 
-_SAME_AGAIN = frozenset({"job.run_time_exceeded", "job.poison"})
+_SAME_AGAIN = frozenset({"job.run_time_exceeded", "job.poison", "job.no_outputs"})
 _WAIT = "Wait until its status is completed: read it again, or follow its events"
 
 

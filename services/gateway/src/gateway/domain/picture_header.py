@@ -133,7 +133,12 @@ def _jpeg_size(begun: bytes | bytearray) -> Size | Unfit | None:
         if len(head) < 9:
             return None
         marker = head[1]
-        if head[0] != 0xFF or marker in {_SCAN, _END}:
+        if head[0] != 0xFF:  # a segment is longer than it says: decoders look for the next marker, and so do we
+            at = begun.find(b"\xff", at)
+            if at < 0:
+                return None
+            continue
+        if marker in {_SCAN, _END}:
             return Unfit.UNSUPPORTED
         if marker in _FRAMES:
             return _big(head[7:9]), _big(head[5:7])

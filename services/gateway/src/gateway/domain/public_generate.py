@@ -8,7 +8,7 @@ from contracts.scheduler import FINAL, Job, JobError, JobState, OutputKind
 from contracts.wire.errors import FieldError, Refusal
 from gateway.domain.errors import JobCancelled, JobFailed, JobLost
 from gateway.domain.no_result import cause, would_fail_again
-from gateway.domain.public_job import JobBody, present, urls_of
+from gateway.domain.public_job import JobBody, pick_output, present, saved_or_previews, urls_of
 
 _RETRY_S = 5
 
@@ -26,8 +26,8 @@ class GenerateBody(JobBody):
     """A completed job, and what it made.
 
     Attributes:
-        image_url: gives the bytes of the first output that is no mere preview; null if the job made none.
-        images: gives those of every image.
+        images: give the bytes of every saved image; of every preview, if none was saved.
+        image_url: gives those of the first of them; null if there is none. Other outputs are in ``outputs``.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
@@ -47,16 +47,13 @@ def generated(job: Job, public_url: str) -> GenerateBody:
     if job.state is not JobState.SUCCEEDED:
         raise _why_not(job)
     body = present(job, public_url)
-    pictures = [
-        shown.url
-        for output, shown in zip(job.outputs, body.outputs, strict=True)
-        if output.kind is OutputKind.IMAGE and not output.temporary
-    ]
-    return GenerateBody(
-        **body.model_dump(),
-        image_url=urls_of(job.job_id, public_url).result if job.outputs else None,
-        images=pictures,
-    )
+    url_of = {output.id: output.url for output in body.outputs}
+    images = saved_or_previews([output for output in job.outputs if output.kind is OutputKind.IMAGE])
+    urls = [url_of[image.id] for image in images]
+    image_url = urls[0] if urls else None
+    if images and pick_output(job.outputs) == images[0]:
+        image_url = urls_of(job.job_id, public_url).result
+    return GenerateBody(**body.model_dump(), image_url=image_url, images=urls)
 
 
 def _why_not(job: Job) -> Refusal:

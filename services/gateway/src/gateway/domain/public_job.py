@@ -1,12 +1,25 @@
 """A job as the public API shows it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from contracts.scheduler import STATUS, DrawnSeed, Job, JobError, JobStatus, JobWarning, Output, OutputKind, Timings
+from contracts.scheduler import (
+    STATUS,
+    DrawnSeed,
+    Job,
+    JobError,
+    JobStatus,
+    JobWarning,
+    Output,
+    OutputKind,
+    OutputSource,
+    Timings,
+    Waiting,
+)
 
 
 class Urls(BaseModel):
@@ -20,7 +33,15 @@ class Urls(BaseModel):
 
 
 class OutputBody(BaseModel):
-    """One output; ``url`` gives its bytes."""
+    """One output; ``url`` gives its bytes.
+
+    Attributes:
+        temporary: a preview; a node saved it only for the time being.
+        source: "file", or "value": a text or another JSON value that a node reported, of kind "text".
+        key: under which the node reported it, as in ComfyUI's history: "images", "text"; null where it is not known.
+        position: its place in the list under that key, from 0.
+        value: of a value that is small; null of any other output. ``url`` gives it in any case.
+    """
 
     id: UUID
     node_id: str
@@ -29,11 +50,16 @@ class OutputBody(BaseModel):
     content_type: str
     size_bytes: int
     sha256: str
+    temporary: bool
+    source: OutputSource
+    key: str | None
+    position: int
+    value: JsonValue
     url: str
 
 
 class OutputsBody(BaseModel):
-    """All outputs of a job."""
+    """Outputs of a job."""
 
     outputs: list[OutputBody]
 
@@ -42,7 +68,9 @@ class JobBody(BaseModel):
     """One job. Times are RFC 3339, durations seconds.
 
     Attributes:
+        eta_seconds: until it will have ended, a guess; null where nobody can know.
         held: an operator keeps it waiting.
+        waiting: why it has not started and since when; null unless it is pending.
         warnings: what its owner should know though it completed, such as outputs beyond the day's quota.
         retry_of: the failed job that an operator had run again as this one.
         model: checkpoint that a built-in workflow runs on, also where we chose it; null for any other workflow.
@@ -59,6 +87,12 @@ class JobBody(BaseModel):
                     "progress": 0,
                     "queue_position": 1,
                     "eta_seconds": None,
+                    "waiting": {
+                        "reason": "no_node_online",
+                        "since": "2026-11-23T09:00:00Z",
+                        "message": "No node is online. The job starts when one comes back.",
+                        "detail": {"last_online_at": "2026-11-23T08:12:30Z"},
+                    },
                     "attempt": 0,
                     "created_at": "2026-11-23T09:00:00Z",
                     "started_at": None,
@@ -90,6 +124,7 @@ class JobBody(BaseModel):
     progress: Annotated[float, Field(ge=0, le=100)]
     queue_position: int | None
     eta_seconds: float | None
+    waiting: Waiting | None
     attempt: int
     created_at: datetime
     started_at: datetime | None
@@ -122,6 +157,7 @@ def present(job: Job, public_url: str) -> JobBody:
         progress=job.progress,
         queue_position=job.queue_position,
         eta_seconds=job.eta_seconds,
+        waiting=job.waiting,
         attempt=job.attempt,
         created_at=job.created_at,
         started_at=job.started_at,
@@ -144,8 +180,7 @@ def present_outputs(job: Job, public_url: str) -> list[OutputBody]:
     """The outputs of a job in the order that ``?index=`` counts."""
     result = f"{public_url}/api/v1/jobs/{job.job_id}/result" if job.outputs else ""
     return [
-        OutputBody(**output.model_dump(exclude={"temporary"}), url=f"{result}?index={index}")
-        for index, output in enumerate(job.outputs)
+        OutputBody(**output.model_dump(), url=f"{result}?index={index}") for index, output in enumerate(job.outputs)
     ]
 
 
@@ -163,10 +198,21 @@ def urls_of(job_id: UUID, public_url: str) -> Urls:
     )
 
 
-def pick_output(outputs: tuple[Output, ...], *, index: int | None, node: str | None) -> Output | None:
-    """The output that ``?index=`` and ``?node=`` mean; without an index the first that is no mere preview."""
+def pick_output(
+    outputs: tuple[Output, ...], *, index: int | None = None, node: str | None = None, temporary: bool | None = None
+) -> Output | None:
+    """The output that ``?index=``, ``?node=`` and ``?temporary=`` mean.
+
+    Without an index the first saved file that fits; else the first preview; else the first value.
+    """
     if index is not None:
-        chosen = outputs[index] if index < len(outputs) else None
-        return chosen if chosen and node in {None, chosen.node_id} else None
-    found = [output for output in outputs if node in {None, output.node_id}]
-    return next((output for output in found if not output.temporary), found[0] if found else None)
+        chosen = outputs[index : index + 1]
+    else:
+        chosen = tuple(sorted(outputs, key=lambda output: (output.source is OutputSource.VALUE, output.temporary)))
+    fits = (output for output in chosen if node in {None, output.node_id} and temporary in {None, output.temporary})
+    return next(fits, None)
+
+
+def saved_or_previews(outputs: Sequence[Output]) -> list[Output]:
+    """The outputs that are no previews; if all are, these."""
+    return [output for output in outputs if not output.temporary] or list(outputs)

@@ -5,9 +5,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from contracts.file_types import FileKind
+
 
 class UploadBody(BaseModel):
-    """One image that is kept. Its type, sizes and SHA-256 are those of what is kept; ``url`` gives its bytes.
+    """One file that is kept. Its type, sizes and SHA-256 are those of what is kept; ``url`` gives its bytes.
+
+    ``width`` and ``height`` are those of an image. ``kind`` says which inputs take it. ``exact``: what is kept is what
+    was sent, byte for byte.
 
     From ``expires_at`` on, or from the end of the last job that uses it, it may be gone; where that is null it is kept
     until it is deleted.
@@ -18,7 +23,9 @@ class UploadBody(BaseModel):
             "examples": [
                 {
                     "id": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee",
+                    "kind": "image",
                     "content_type": "image/png",
+                    "exact": False,
                     "size_bytes": 48213,
                     "width": 768,
                     "height": 512,
@@ -32,10 +39,12 @@ class UploadBody(BaseModel):
     )
 
     id: UUID
+    kind: FileKind | None
     content_type: str
+    exact: bool
     size_bytes: int
-    width: int
-    height: int
+    width: int | None
+    height: int | None
     sha256: str
     created_at: datetime
     expires_at: datetime | None

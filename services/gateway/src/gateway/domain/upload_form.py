@@ -1,7 +1,8 @@
 """The one file of a ``multipart/form-data`` body, as its bytes come (RFC 7578).
 
-A form here has one part, which is named ``file`` and has a file name; what it is called, and what type it says that it
-has, is nowhere looked at. Anything more is refused at the first byte of it: nobody has to wait for the rest to come.
+A form here has one file, in a part that is named ``file``, or ``image`` or ``images`` as ComfyUI's clients name it.
+Their other fields are skipped. What the file is called, and what type it says that it has, is nowhere looked at.
+Anything more is refused at the first byte of it: nobody has to wait for the rest to come.
 """
 
 import re
@@ -14,8 +15,11 @@ from contracts.wire.errors import FieldError
 from gateway.domain.errors import Malformed
 
 FIELD = "file"
+FIELDS = frozenset({b"file", b"image", b"images"})
+SKIPPED = frozenset({b"type", b"subfolder", b"overwrite"})  # of ComfyUI's own upload route; they mean nothing here
 FRAMING_BYTES = 8192  # of a body, besides the file
 _PREAMBLE_BYTES = 1024
+_SKIPPED_BYTES = 1024  # of fields that mean nothing here
 _HEADERS, _HEADER_BYTES = 8, 2048
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _AS_IS = {b"", b"7bit", b"8bit", b"binary"}
@@ -60,6 +64,8 @@ class UploadForm:
             max_header_size=_HEADER_BYTES,
         )
         self._before = self._parts = 0
+        self._files = self._skipped = 0
+        self._is_file = False
         self._name, self._value = bytearray(), bytearray()
         self._headers: dict[bytes, bytes] = {}
         self._content = bytearray()
@@ -90,13 +96,16 @@ class UploadForm:
         """
         if not self._ended:
             _refuse("unfinished", "The last boundary is missing.")
-        if not self._parts:
+        if not self._files:
             _refuse("empty", f'The form has no part "{FIELD}".')
+
+    def refuse_framing(self) -> NoReturn:
+        """Refuse a form that has too much beside its file."""
+        _refuse("framing", f"A form has at most {FRAMING_BYTES} bytes beside its file.")
 
     def _part_begins(self) -> None:
         self._parts += 1
-        if self._parts > 1:
-            _refuse("parts", f'The form has one part, "{FIELD}".')
+        self._headers = {}
 
     def _header_begins(self) -> None:
         self._name, self._value = bytearray(), bytearray()
@@ -115,15 +124,27 @@ class UploadForm:
 
     def _headers_end(self) -> None:
         how, parameters = parse_options_header(self._headers.get(b"content-disposition", b""))
-        if how != b"form-data" or parameters.get(b"name") != FIELD.encode():
-            _refuse("parts", f'The form has one part, "{FIELD}".')
+        name = parameters.get(b"name", b"") if how == b"form-data" else b""
+        self._is_file = name in FIELDS
+        if name in SKIPPED and b"filename" not in parameters and self._parts <= len(SKIPPED) + 1:
+            return
+        if not self._is_file:
+            _refuse("parts", f'The form has one file, in the part "{FIELD}".')
+        self._files += 1
+        if self._files > 1:
+            _refuse("parts", f'The form has one file, in the part "{FIELD}". Upload each file by a request of its own.')
         if b"filename" not in parameters:
             _refuse("no_file", f'The part "{FIELD}" has a file name: it is a file, not a text field.')
         if self._headers.get(b"content-transfer-encoding", b"").strip().lower() not in _AS_IS:
             _refuse("encoded", "A file is sent as it is, without a Content-Transfer-Encoding.")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
-        self._content += data[start:end]
+        if self._is_file:
+            self._content += data[start:end]
+            return
+        self._skipped += end - start
+        if self._skipped > _SKIPPED_BYTES:
+            _refuse("parts", f'The form has one file, in the part "{FIELD}".')
 
     def _end(self) -> None:
         self._ended = True

@@ -1,28 +1,100 @@
-"""What in a graph looks like the id of an upload."""
+"""What in a graph looks like the id of an upload, or like a reference to an output (``output:<id>``)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from contracts.gateway import OUTPUT_PREFIX
 from contracts.wire.errors import FieldError
+from contracts.workflow import is_ui_format
 
 MOST = 100  # uploads that one job may name; a batch of frames has tens
 LENGTH = 36
+REFERENCE_LENGTH = len(OUTPUT_PREFIX) + LENGTH
 
-_FORM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_WIDGETS = frozenset({"widgets_values", "widgets_values_named"})
+_ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_UPLOAD, _OUTPUT = re.compile(_ID), re.compile(OUTPUT_PREFIX + _ID)
 
 
 def upload_ids(graph: Mapping[str, Any]) -> set[str]:
-    """Every text that may be an upload's id: a UUID in lower case, alone in an input. For graphs without errors."""
+    """Every text that may be an upload's id: a UUID in lower case, alone in an input or in a part of one.
+
+    For graphs without errors, and for files of the editor, where widgets hold what becomes an input.
+    """
+    return {text for text in _texts(graph) if is_upload_id(text)}
+
+
+def output_references(graph: Mapping[str, Any]) -> set[str]:
+    """Every text that may refer to an output, in the same places."""
+    return {text for text in _texts(graph) if is_output_reference(text)}
+
+
+def is_upload_id(text: str) -> bool:
+    """Whether this is how an upload's id is written."""
+    return len(text) == LENGTH and _UPLOAD.fullmatch(text) is not None
+
+
+def is_output_reference(text: str) -> bool:
+    """Whether this is how a reference to an output is written."""
+    return len(text) == REFERENCE_LENGTH and _OUTPUT.fullmatch(text) is not None
+
+
+def with_uploads(graph: Mapping[str, Any], uploads: Mapping[str, str]) -> dict[str, Any]:
+    """The graph, or the editor's file, with ids of uploads where it refers to these outputs."""
+    if is_ui_format(graph):
+        return {key: _widgets_with_uploads(key, part, uploads) for key, part in graph.items()}
     return {
-        value
-        for node in graph.values()
-        for value in node["inputs"].values()
-        if isinstance(value, str) and len(value) == LENGTH and _FORM.fullmatch(value)
+        node_id: {**node, "inputs": {name: _with_uploads(value, uploads) for name, value in node["inputs"].items()}}
+        for node_id, node in graph.items()
     }
+
+
+def _with_uploads(value: Any, uploads: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return uploads.get(value, value)
+    if isinstance(value, dict):
+        return {part: uploads.get(inner, inner) if isinstance(inner, str) else inner for part, inner in value.items()}
+    return value
+
+
+def _widgets_with_uploads(key: str | None, part: Any, uploads: Mapping[str, str]) -> Any:
+    """A part of an editor's file, with ids of uploads in the widgets of its nodes, also inside of subgraphs."""
+    if key in _WIDGETS and isinstance(part, dict | list):
+        values = part.items() if isinstance(part, dict) else enumerate(part)
+        replaced = {name: _with_uploads(value, uploads) for name, value in values}
+        return replaced if isinstance(part, dict) else list(replaced.values())
+    if isinstance(part, dict):
+        return {name: _widgets_with_uploads(name, inner, uploads) for name, inner in part.items()}
+    if isinstance(part, list):
+        return [_widgets_with_uploads(None, inner, uploads) for inner in part]
+    return part
 
 
 def too_many(count: int) -> FieldError:
     """What is wrong with a graph that names more than ``MOST``."""
     message = f"A workflow names at most {MOST} uploads; this one has {count} texts that look like their ids."
     return FieldError(pointer="/workflow", code="too_many_uploads", message=message)
+
+
+def _texts(graph: Mapping[str, Any]) -> Iterator[str]:
+    """Texts of inputs or widgets, and of the parts of those that are objects (``Load3D.image``)."""
+    for value in _widget_values(graph) if is_ui_format(graph) else _input_values(graph):
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from (inner for inner in value.values() if isinstance(inner, str))
+
+
+def _input_values(graph: Mapping[str, Any]) -> Iterator[Any]:
+    for node in graph.values():
+        yield from node["inputs"].values()
+
+
+def _widget_values(part: Any) -> Iterator[Any]:
+    """What the widgets of all nodes hold, also inside of subgraphs."""
+    for key, value in part.items() if isinstance(part, Mapping) else ((None, one) for one in part):
+        if key in _WIDGETS:
+            yield from value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+        elif isinstance(value, dict | list):
+            yield from _widget_values(value)

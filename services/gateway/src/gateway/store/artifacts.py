@@ -31,7 +31,7 @@ RETURNING 1
 """)
 _GET = Statement("""
 SELECT id, tenant_id, job_id, attempt, key, content_type, size_bytes, sha256 FROM artifacts
-WHERE id = :id AND tenant_id = :tenant_id
+WHERE id = :id AND tenant_id = :tenant_id AND NOT EXISTS (SELECT 1 FROM purged_jobs p WHERE p.job_id = artifacts.job_id)
 """)
 
 
@@ -56,7 +56,7 @@ class Artifacts:
         return size
 
     async def get(self, artifact_id: UUID, *, tenant_id: str) -> Artifact | None:
-        """The record of an output of this tenant."""
+        """The record of an output of this tenant, unless its job is gone."""
         async with self._database.single() as connection:
             row = await _GET.first(connection, id=artifact_id, tenant_id=UUID(tenant_id))
         return Artifact(**row) if row else None

@@ -63,6 +63,16 @@ class Objects:
         if self._folder is not None:
             await asyncio.to_thread(_sync, self._folder, key)
 
+    async def copy(self, key: str, to: str) -> None:
+        """Store the same bytes under another key, durably, without fetching them.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        await obstore.copy_async(self._store, key, to)
+        if self._folder is not None:
+            await asyncio.to_thread(_sync, self._folder, to)
+
     def _put_small(self, key: str, content: bytes) -> None:
         obstore.put(self._store, key, content, use_multipart=False)
         if self._folder is not None:

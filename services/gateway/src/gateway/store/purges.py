@@ -33,6 +33,10 @@ DELETE FROM uploads u WHERE id = ANY(CAST(:ids AS uuid[])) AND NOT EXISTS (
     SELECT 1 FROM upload_uses o WHERE o.upload_id = u.id AND o.job_id <> ALL(CAST(:jobs AS uuid[]))
 ) RETURNING key
 """)
+# Gone with the next sweep, or once the last job that uses them has ended.
+_EXPIRE_COPIES = Statement("""
+UPDATE uploads SET expires_at = now() WHERE source_job_id = ANY(CAST(:jobs AS uuid[])) AND expires_at > now()
+""")
 _DROP_USES = Statement("DELETE FROM upload_uses WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
 
 
@@ -55,6 +59,11 @@ class Purges:
             held = await _HOLD_INPUTS.all(connection, jobs=list(job_ids))
             for row in await _DROP_INPUTS.all(connection, ids=[row["id"] for row in held], jobs=list(job_ids)):
                 await delete(row["key"])
+
+    async def expire_copies(self, job_ids: Collection[UUID]) -> None:
+        """Keep copies of these jobs' outputs no longer than the jobs that use them take."""
+        async with self._database.single() as connection:
+            await _EXPIRE_COPIES.run(connection, jobs=list(job_ids))
 
     async def drop_uses(self, job_ids: Collection[UUID]) -> None:
         """Forget which uploads these jobs used."""

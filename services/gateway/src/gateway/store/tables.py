@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -14,7 +15,9 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    false,
     func,
+    text,
 )
 
 from chassis.postgres import new_metadata
@@ -83,13 +86,15 @@ UPLOADS = Table(
     METADATA,
     Column("id", Uuid, primary_key=True),
     Column("tenant_id", Uuid, nullable=False),
-    Column("sent_sha256", Text, nullable=False, comment="of the bytes as they were sent, hex"),
+    Column("sent_sha256", Text, nullable=False, comment="of the bytes as they were sent and how, hex"),
     Column("sha256", Text, nullable=False, comment="of the bytes that are kept, hex"),
     Column("key", Text, nullable=False, comment="where the bytes lie in the artifact store"),
     Column("content_type", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("width", Integer, nullable=False),
-    Column("height", Integer, nullable=False),
+    Column("width", Integer, comment="of an image, pixels"),
+    Column("height", Integer),
+    Column("exact", Boolean, nullable=False, server_default=false(), comment="the bytes are those that were sent"),
+    Column("source_job_id", Uuid, comment="of a copy of an output: the job that made it"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("expires_at", DateTime(timezone=True), nullable=True, comment="null: never"),
     UniqueConstraint("tenant_id", "sent_sha256"),
@@ -98,6 +103,7 @@ UPLOADS = Table(
     CheckConstraint("length(sent_sha256) = 64", name="sent_sha256_is_hex"),
     Index("ix_uploads_tenant_id_id", "tenant_id", "id"),
     Index("ix_uploads_expires_at_id", "expires_at", "id"),
+    Index("ix_uploads_source_job_id", "source_job_id", postgresql_where=text("source_job_id IS NOT NULL")),
     comment="Written after the bytes are durable, deleted before they go.",
 )
 

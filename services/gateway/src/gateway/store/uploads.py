@@ -1,4 +1,4 @@
-"""Which images tenants have uploaded, and which jobs use them."""
+"""Which files tenants have uploaded, and which jobs use them."""
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -11,8 +11,16 @@ from gateway.domain.errors import TooManyUploads, UnknownUpload
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """Bytes that were stored and are to be recorded. SHA-256 are hex; ``sent_sha256`` is of what the tenant sent."""
+class NewUpload:
+    """Bytes that were stored and are to be recorded. SHA-256 are hex.
+
+    Attributes:
+        sent_sha256: of what the tenant sent; what is recorded with the same one already is the same upload.
+        width, height: of an image, pixels.
+        exact: the bytes are those that were sent, and were never decoded.
+        source_job_id: of a copy of an output: the job that made it. Copies are not the tenant's own uploads: they are
+            not listed, not counted, and go when that job is purged and no other job uses them.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -21,16 +29,19 @@ class Picture:
     key: str
     content_type: str
     size_bytes: int
-    width: int
-    height: int
+    width: int | None
+    height: int | None
+    exact: bool
+    source_job_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One image that is kept until ``expires_at``, or until the last job that uses it has ended.
+    """One file that is kept until ``expires_at``, or until the last job that uses it has ended.
 
     Where that is None it is kept for good. ``key`` is its place in the artifact store; ``sha256`` (hex) and
-    ``size_bytes`` are of what lies there.
+    ``size_bytes`` are of what lies there. ``width`` and ``height`` are those of an image. One that is ``exact`` was
+    never decoded: its bytes are whatever the tenant sent or a job made.
     """
 
     id: UUID
@@ -39,8 +50,9 @@ class Upload:
     key: str
     content_type: str
     size_bytes: int
-    width: int
-    height: int
+    width: int | None
+    height: int | None
+    exact: bool
     created_at: datetime
     expires_at: datetime | None
 
@@ -61,7 +73,7 @@ class Bounds:
     bytes: int
 
 
-_COLUMNS = "id, tenant_id, sha256, key, content_type, size_bytes, width, height, created_at, expires_at"
+_COLUMNS = "id, tenant_id, sha256, key, content_type, size_bytes, width, height, exact, created_at, expires_at"
 # One tenant adds one at a time: bounds hold, and the same bytes are one upload.
 _LOCK = Statement("SELECT pg_advisory_xact_lock(hashtextextended('uploads ' || :tenant_id::uuid, 0))")
 # Without a time it never expires, and greatest would rather take any time than none.
@@ -71,17 +83,20 @@ UPDATE uploads SET expires_at =
 WHERE tenant_id = :tenant_id AND sent_sha256 = :sent_sha256 RETURNING {_COLUMNS}
 """)  # noqa: S608 - constants only
 _KEPT = Statement("""
-SELECT count(*) AS files, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM uploads WHERE tenant_id = :tenant_id
+SELECT count(*) AS files, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM uploads
+WHERE tenant_id = :tenant_id AND source_job_id IS NULL
 """)
 _ADD = Statement(f"""
-INSERT INTO uploads (id, tenant_id, sent_sha256, sha256, key, content_type, size_bytes, width, height, expires_at)
-VALUES (:id, :tenant_id, :sent_sha256, :sha256, :key, :content_type, :size_bytes, :width, :height,
-        now() + :keep::interval)
+INSERT INTO uploads (id, tenant_id, sent_sha256, sha256, key, content_type, size_bytes, width, height, exact,
+                     source_job_id, expires_at)
+VALUES (:id, :tenant_id, :sent_sha256, :sha256, :key, :content_type, :size_bytes, :width, :height, :exact,
+        :source_job_id, now() + :keep::interval)
 RETURNING {_COLUMNS}
 """)  # noqa: S608 - constants only
 _FIND = Statement(f"SELECT {_COLUMNS} FROM uploads WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid[])")  # noqa: S608 - constants only
 _PAGE = Statement(f"""
-SELECT {_COLUMNS} FROM uploads WHERE tenant_id = :tenant_id AND (:before::uuid IS NULL OR id < :before)
+SELECT {_COLUMNS} FROM uploads
+WHERE tenant_id = :tenant_id AND source_job_id IS NULL AND (:before::uuid IS NULL OR id < :before)
 ORDER BY id DESC LIMIT :at_most
 """)  # noqa: S608 - constants only
 # Against a deletion, which locks the row itself; in order, so that two pins never wait for each other.
@@ -121,21 +136,20 @@ class Uploads:
             row = await _REFRESH.first(connection, tenant_id=UUID(tenant_id), sent_sha256=sent_sha256, keep=keep)
         return Upload(**row) if row else None
 
-    async def add(self, picture: Picture, keep: timedelta | None) -> tuple[Upload, bool]:
+    async def add(self, new: NewUpload, keep: timedelta | None) -> tuple[Upload, bool]:
         """Record what was stored, or refresh what was there already; and whether it is new.
 
         Raises:
             TooManyUploads: the tenant has no room for it.
         """
         async with self._database.direct() as connection:
-            await _LOCK.run(connection, tenant_id=picture.tenant_id)
-            known = await _REFRESH.first(
-                connection, tenant_id=picture.tenant_id, sent_sha256=picture.sent_sha256, keep=keep
-            )
+            await _LOCK.run(connection, tenant_id=new.tenant_id)
+            known = await _REFRESH.first(connection, tenant_id=new.tenant_id, sent_sha256=new.sent_sha256, keep=keep)
             if known is not None:
                 return Upload(**known), False
-            await self._check_room(connection, picture.tenant_id, picture.size_bytes)
-            row = await _ADD.first(connection, keep=keep, **asdict(picture))
+            if new.source_job_id is None:
+                await self._check_room(connection, new.tenant_id, new.size_bytes)
+            row = await _ADD.first(connection, keep=keep, **asdict(new))
         return Upload(**_there(row)), True
 
     async def check_room(self, tenant_id: str, size_bytes: int) -> None:
@@ -159,7 +173,7 @@ class Uploads:
         return {row["id"]: Upload(**row) for row in rows}
 
     async def page(self, tenant_id: str, *, before: UUID | None, at_most: int) -> list[Upload]:
-        """The tenant's uploads, newest first, from after ``before`` on."""
+        """The tenant's own uploads, newest first, from after ``before`` on."""
         async with self._database.single() as connection:
             rows = await _PAGE.all(connection, tenant_id=UUID(tenant_id), before=before, at_most=at_most)
         return [Upload(**row) for row in rows]

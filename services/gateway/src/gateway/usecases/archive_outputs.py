@@ -11,6 +11,7 @@ from chassis.bus import Bus
 from contracts.gateway import NoArtifact
 from contracts.scheduler import Output
 from gateway.domain.archive_name import ArchiveNames
+from gateway.domain.public_job import saved_or_previews
 from gateway.domain.zip_sink import ZipSink
 from gateway.store.artifacts import Artifact, Artifacts
 from gateway.store.objects import Objects
@@ -28,15 +29,23 @@ class Archive:
     made_at: datetime
 
 
-async def find_archive(text: str, *, tenant: str, bus: Bus, artifacts: Artifacts, objects: Objects) -> Archive:
-    """The outputs of a job that are no mere previews, all of which are there at this moment.
+async def find_archive(
+    text: str, *, tenant: str, temporary: bool | None, bus: Bus, artifacts: Artifacts, objects: Objects
+) -> Archive:
+    """Outputs of a job, all of which are there at this moment.
+
+    Args:
+        temporary: only previews, or only others; None for those that are no previews or, if all are, these.
 
     Raises:
         NotFinished: the job is not completed.
         NoArtifact: it has none, or the bytes of one are gone.
     """
     job = await read_finished(text, tenant=tenant, bus=bus)
-    outputs = [output for output in job.outputs if not output.temporary]
+    if temporary is None:
+        outputs = saved_or_previews(job.outputs)
+    else:
+        outputs = [output for output in job.outputs if output.temporary is temporary]
     if not outputs:
         raise NoArtifact
     places = asyncio.Semaphore(LOOKUPS_AT_ONCE)

@@ -112,7 +112,7 @@ class AccountExport:
     async def _jobs(self, tenant: str, files: ExportFiles) -> Records:
         async for job in self._every_job(tenant):
             try:
-                graph = (await self.bus.ask(READ_GRAPH, ReadGraph(job_id=job.job_id), tenant=tenant)).graph
+                workflow = await self.bus.ask(READ_GRAPH, ReadGraph(job_id=job.job_id), tenant=tenant)
             except Relayed as relayed:
                 if relayed.refused.code == UnknownJob.code:  # purged since the page was read
                     continue
@@ -120,7 +120,7 @@ class AccountExport:
             record = job.model_dump(mode="json")
             for output, name in zip(record["outputs"], files.of_outputs(job), strict=True):
                 output["file"] = name
-            yield record | {"workflow_graph": graph}
+            yield record | {"workflow_graph": workflow.graph, "extra_data": workflow.extra_data}
 
     async def _every_job(self, tenant: str) -> AsyncIterator[Job]:
         before, more = None, True

@@ -8,14 +8,12 @@ from uuid import UUID
 
 from contracts.scheduler import Job
 from gateway.domain.archive_name import ArchiveNames
-from gateway.domain.picture_format import PictureFormat
+from gateway.domain.file_extension import extension_of
 from gateway.domain.zip_sink import ZipSink
 from gateway.store.artifacts import Artifacts
 from gateway.store.objects import Objects
 from gateway.store.uploads import Upload
 from gateway.usecases.stored_file import StoredFile, pack
-
-_ENDINGS = {format_.media_type: format_.extension for format_ in PictureFormat}
 
 
 class ExportFiles:
@@ -33,7 +31,7 @@ class ExportFiles:
         """What the file with its bytes will be called; None where there is no room for it."""
         if not self._has_room():
             return None
-        name = f"uploads/{upload.id}.{_ENDINGS[upload.content_type]}"
+        name = f"uploads/{upload.id}{extension_of(upload.content_type)}"
         self._uploads.append(StoredFile(name, upload.key, upload.size_bytes, upload.created_at))
         return name
 

@@ -22,7 +22,14 @@ async def read_finished(text: str, *, tenant: str, bus: Bus) -> Job:
 
 
 async def find_result(
-    text: str, *, tenant: str, index: int | None, node: str | None, bus: Bus, artifacts: Artifacts
+    text: str,
+    *,
+    tenant: str,
+    index: int | None,
+    node: str | None,
+    temporary: bool | None,
+    bus: Bus,
+    artifacts: Artifacts,
 ) -> tuple[Output, Artifact]:
     """The output meant and where its bytes are.
 
@@ -31,7 +38,7 @@ async def find_result(
         NoArtifact: it has no such output, or its bytes are gone.
     """
     job = await read_finished(text, tenant=tenant, bus=bus)
-    output = pick_output(job.outputs, index=index, node=node)
+    output = pick_output(job.outputs, index=index, node=node, temporary=temporary)
     artifact = await artifacts.get(output.id, tenant_id=tenant) if output else None
     if output is None or artifact is None:
         raise NoArtifact

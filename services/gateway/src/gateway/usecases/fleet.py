@@ -52,6 +52,6 @@ class FleetView:
         if fleet.default_models:
             return fleet.default_models[0]
         if not fleet.nodes:
-            raise NoFleet(retry_after_s=2)
+            raise NoFleet
         message = "There is no default checkpoint. Name one of GET /api/v1/models, or send a workflow that needs none."
         raise NoModel(errors=(FieldError(pointer="/model", code="model_missing", message=message),))

@@ -12,11 +12,10 @@ from contracts.gateway import GrantInputs, InputGrant, InputsGranted
 from gateway.domain import input_token
 from gateway.domain.byte_range import ByteRange
 from gateway.domain.errors import UnknownUpload
+from gateway.domain.file_extension import extension_of
 from gateway.domain.input_token import InputRight
 from gateway.store.objects import Objects
 from gateway.store.uploads import Upload, Uploads
-
-_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +72,9 @@ class Handout:
         )
 
     def _name(self, upload: Upload) -> str:
-        """The same for the same bytes of a tenant, so that a node is given them once; a secret to everybody else."""
+        """The same for the same bytes of a tenant, so that a node is given them once; a secret to everybody else.
+
+        Its end tells the type: loaders of nodes go by that.
+        """
         secret = hmac.new(self.names, upload.tenant_id.bytes + bytes.fromhex(upload.sha256), hashlib.sha256)
-        return secret.hexdigest()[:32] + _SUFFIXES[upload.content_type]
+        return secret.hexdigest()[:32] + extension_of(upload.content_type)

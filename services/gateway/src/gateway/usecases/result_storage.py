@@ -60,5 +60,5 @@ class ResultStorage:
             return await self._artifacts.size_of(tenant_id)
         except Exception as error:
             if is_away(error):
-                raise Unavailable(service="gateway") from error
+                raise Unavailable(service="gateway", retry_after_s=1) from error
             raise

@@ -46,7 +46,8 @@ class SavedWorkflows:
         except Exception as error:
             if not is_away(error):
                 raise
-            raise Unavailable(service="gateway") from error  # not an error of asyncpg's: a batch has an item for it
+            # Not an error of asyncpg's: a batch has an item for it.
+            raise Unavailable(service="gateway", retry_after_s=1) from error
         if found is None:
             raise UnknownWorkflow
         return found

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from chassis.offload import offload
-from contracts.gateway import Submission
 from contracts.scheduler import KeyReused
 from contracts.wire.errors import Kind, Refusal
 from gateway.domain.idempotency import idempotency_key
-from gateway.domain.json_body import read_model
+from gateway.domain.submission_body import SentSubmission, read_submission
 from gateway.usecases.submit_job import Accepted, Submitter
 
 ENDPOINT = "POST /api/v1/jobs/batch"
@@ -82,10 +81,10 @@ class BatchSubmitter:
             except Refusal as refusal:
                 return refusal
 
-    async def _submission(self, index: int) -> Submission:
+    async def _submission(self, index: int) -> SentSubmission:
         if self._is_large:
-            return await offload(read_model, Submission, self._items[index])
-        return read_model(Submission, self._items[index])
+            return await offload(read_submission, self._items[index])
+        return read_submission(self._items[index])
 
 
 def _is_outage(outcome: Outcome) -> bool:

@@ -25,15 +25,18 @@ from contracts.scheduler import (
     Validated,
 )
 from contracts.wire.errors import FieldError, InternalFault, Kind, Refusal, Relayed, Unavailable
-from contracts.workflow import read_graph
+from contracts.workflow import is_ui_format, read_graph
 from gateway.domain import built_in, image_to_image, parameters
 from gateway.domain.errors import ResultStorageFull
+from gateway.domain.extra_data import ExtraDataKeys
 from gateway.domain.idempotency import idempotency_key
 from gateway.domain.image_to_image import Size
 from gateway.domain.json_body import MAX_ERRORS
 from gateway.domain.prompt_graph import MAX_SEED
 from gateway.domain.request_hash import request_hash as hash_of
 from gateway.domain.request_hash import request_hash_of_large
+from gateway.domain.submission_body import SentSubmission
+from gateway.domain.workflow_pointers import largest_text, relocated
 from gateway.store.uploads import Upload
 from gateway.usecases.fleet import FleetView
 from gateway.usecases.pin_inputs import InputPins
@@ -83,6 +86,7 @@ class Submitter:
         pins: keeps the uploads that it names.
         results: says whether there is room for what it makes.
         used: told whose use has changed.
+        extra_data_keys: which keys of ``extra_data`` reach nodes.
     """
 
     def __init__(
@@ -94,13 +98,15 @@ class Submitter:
         pins: InputPins,
         results: ResultStorage,
         used: Callable[[UUID], None],
+        extra_data_keys: ExtraDataKeys,
     ) -> None:
+        self._extra_data_keys = extra_data_keys
         self._bus, self._fleet, self._saved, self._pins, self._used = bus, fleet, saved, pins, used
         self._results = results
 
     async def submit(
         self,
-        submission: Submission,
+        sent: SentSubmission,
         *,
         tenant: str,
         idempotency_keys: list[str],
@@ -115,7 +121,7 @@ class Submitter:
         gives the job that it made also where what it ran is no longer there.
 
         Args:
-            submission: what to run.
+            sent: what to run.
             tenant: for whom.
             idempotency_keys: every Idempotency-Key that came with it; at most one is allowed.
             endpoint: by which it came, method and template of the path, as its requests are counted.
@@ -125,6 +131,7 @@ class Submitter:
 
         Raises:
             BadIdempotencyKey: the key is malformed.
+            InvalidRequest: ``extra_data`` has what no node may get.
             InvalidWorkflow: the graph cannot run, or a submission is larger than ``MAX_WORKFLOW_BYTES``.
             UnknownWorkflow: the tenant has saved none of this name and version.
             BadParameters: they are not what that workflow takes.
@@ -133,19 +140,22 @@ class Submitter:
             Unavailable: nobody knows whether it was committed, or it was not. The same Idempotency-Key is safe to send.
         """
         key, job_id = idempotency_key(idempotency_keys), new_id()
+        submission = sent.submission
         request_hash = await _hash_of_large(submission, part_of) if is_large else hash_of(submission, part_of)
         try:
-            plan = await self._plan(submission, tenant, parameters_at, is_large)
+            plan = await self._plan(sent, tenant, parameters_at, is_large)
+            extra_data = self._extra_data_keys.read(submission.extra_data)
             await self._results.check(tenant)
         except Refusal as refusal:
             if key is None or not _may_change(refusal, submission):
                 raise
             return await self._made_before(job_id, key, request_hash, tenant, refusal)
-        pinned = await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large)
+        graph, pinned = await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large)
         command = _command(
             submission,
-            plan,
+            plan._replace(graph=dict(graph)),
             pinned,
+            extra_data=extra_data,
             job_id=job_id,
             idempotency_key=key,
             request_hash=request_hash,
@@ -157,7 +167,7 @@ class Submitter:
             except Refusal as refusal:
                 if command.inputs and not in_doubt(refusal):
                     await self._pins.release(job_id)
-                if submission.workflow is None and refusal.refused.code == InvalidWorkflow.code:
+                if refusal.refused.code == InvalidWorkflow.code:
                     raise InvalidWorkflow(plan.explain(refusal.refused.errors)) from refusal
                 raise
             if command.inputs and accepted.job.job_id != job_id:  # replayed: that job has pins of its own
@@ -166,27 +176,29 @@ class Submitter:
         return accepted
 
     async def validate(
-        self, submission: Submission, *, tenant: str, parameters_at: str = "/parameters", is_large: bool = False
+        self, sent: SentSubmission, *, tenant: str, parameters_at: str = "/parameters", is_large: bool = False
     ) -> Validated:
         """What ``submit`` would be told, without a job. What it would refuse as invalid is among the errors.
 
         Raises:
             UnknownWorkflow, Relayed, Unavailable: see ``submit``.
         """
+        submission = sent.submission
         try:
             if is_large:
                 await _hash_of_large(submission, "")
-            plan = await self._plan(submission, tenant, parameters_at, is_large)
-            named = await self._pins.find_named(plan.graph, tenant=tenant, is_large=plan.is_large)
-            command = _command(submission, plan, named, job_id=new_id(), request_hash="")
+            plan = await self._plan(sent, tenant, parameters_at, is_large)
+            extra_data = self._extra_data_keys.read(submission.extra_data)
+            graph, named = await self._pins.find_named(plan.graph, tenant=tenant, is_large=plan.is_large)
+            used = plan._replace(graph=dict(graph))
+            command = _command(submission, used, named, extra_data=extra_data, job_id=new_id(), request_hash="")
             found = await self._bus.ask(VALIDATE_WORKFLOW, command, tenant=tenant, is_large=plan.is_large)
         except Refusal as refusal:
             if refusal.refused.kind is not Kind.INVALID:
                 raise
             return Validated(errors=errors_of(refusal))
-        if submission.workflow is None:
-            told = {"errors": plan.explain(found.errors), "warnings": plan.explain(found.warnings)}
-            found = found.model_copy(update=told)
+        told = {"errors": plan.explain(found.errors), "warnings": plan.explain(found.warnings)}
+        found = found.model_copy(update=told)
         try:
             await self._results.check(tenant)
         except ResultStorageFull as refusal:
@@ -229,7 +241,8 @@ class Submitter:
         except Unavailable:  # so much for asking again; the first may have come through all the same
             raise doubt from doubt.__cause__
 
-    async def _plan(self, submission: Submission, tenant: str, parameters_at: str, is_large: bool) -> Plan:
+    async def _plan(self, sent: SentSubmission, tenant: str, parameters_at: str, is_large: bool) -> Plan:
+        submission = sent.submission
         if submission.workflow_name is not None:
             version = await self._saved.read(submission.workflow_name, submission.version, tenant=tenant)
             graph = fill_in(version, submission.parameters, parameters_at)
@@ -240,21 +253,25 @@ class Submitter:
             seed = secrets.randbelow(MAX_SEED + 1) if submission.seed == -1 else submission.seed
             graph = built_in.build(await self._within_bounds(submission, tenant), model=model, seed=seed)
             return Plan(graph, built_in.name_of(submission), model, seed, partial(built_in.explain, submission))
+        explain = partial(relocated, at=sent.workflow_at)
+        if is_ui_format(submission.workflow):  # the scheduler knows the classes that it takes to read it
+            return Plan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
         if is_large:
-            _, errors = await offload(read_graph, submission.workflow, "/workflow")
+            _, errors = await offload(read_graph, submission.workflow, sent.workflow_at)
         else:
-            _, errors = read_graph(submission.workflow, "/workflow")
+            _, errors = read_graph(submission.workflow, sent.workflow_at)
         if errors:
             raise InvalidWorkflow(errors[:MAX_ERRORS])
-        return Plan(submission.workflow, built_in.CUSTOM, is_large=is_large)
+        return Plan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
 
     async def _within_bounds(self, submission: Submission, tenant: str) -> Submission:
         """With the whole size of a picture that has to be scaled: one side may be asked for, or it may be too large."""
-        named = {UUID(one) for one in (submission.image, submission.mask) if one}
+        named = {one for one in (submission.image, submission.mask) if one}
         if not named:
             return submission
-        found = (await self._pins.find(named, tenant=tenant)).values()
-        return image_to_image.fitted(submission, {str(one.id): Size(one.width, one.height) for one in found})
+        found = await self._pins.find(named, tenant=tenant)
+        sizes = {name: Size(one.width, one.height) for name, one in found.items() if one.width and one.height}
+        return image_to_image.fitted(submission, sizes)
 
 
 def _command(
@@ -266,12 +283,15 @@ def _command(
     request_hash: str,
     idempotency_key: str | None = None,
     endpoint: str | None = None,
+    extra_data: dict[str, Any] | None = None,
 ) -> SubmitJob:
     return SubmitJob(
         job_id=job_id,
         graph=plan.graph,
+        extra_data=extra_data,
         inputs=tuple(upload.id for upload in uploads),
-        input_sizes=tuple((upload.width, upload.height) for upload in uploads),
+        input_sizes=tuple((upload.width or 0, upload.height or 0) for upload in uploads),
+        input_types=tuple(upload.content_type for upload in uploads),
         workflow=plan.workflow,
         model=plan.model,
         seed=plan.seed,
@@ -283,6 +303,7 @@ def _command(
         idempotency_key=idempotency_key,
         request_hash=request_hash,
         endpoint=endpoint,
+        fail_without_outputs=submission.on_no_outputs == "fail",
     )
 
 
@@ -318,10 +339,20 @@ def _accepted(submitted: Submitted) -> Accepted:
 async def _hash_of_large(submission: Submission, part_of: str) -> str:
     digest, size = await offload(request_hash_of_large, submission, part_of)
     if size > MAX_WORKFLOW_BYTES:
-        raise InvalidWorkflow((_too_large(size),))
+        raise InvalidWorkflow((_too_large(size, submission),))
     return digest
 
 
-def _too_large(size: int) -> FieldError:
+def _too_large(size: int, submission: Submission) -> FieldError:
     message = f"A submission has at most {MAX_WORKFLOW_BYTES} bytes as compact JSON; this one has {size}."
-    return FieldError(pointer="/workflow", code="workflow_too_large", message=message)
+    text = largest_text(submission.workflow or {})
+    if text is None:
+        return FieldError(pointer="/workflow", code="workflow_too_large", message=message)
+    return FieldError(
+        pointer=f"/workflow/{text.node_id}/inputs/{text.input}",
+        code="workflow_too_large",
+        message=f"{message} The largest text is the input {text.input} of node {text.node_id}, {text.size} bytes. "
+        "Upload files (POST /api/v1/upload) instead of writing them into the workflow.",
+        node_id=text.node_id,
+        input=text.input,
+    )

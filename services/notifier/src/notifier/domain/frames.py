@@ -24,10 +24,24 @@ def snapshot(job: Job, *, progress: float, at: datetime) -> str:
         "attempt": job.attempt,
         "queue_position": job.queue_position,
         "eta_seconds": job.eta_seconds,
+        "waiting": _waiting(job),
         "outputs": [_output(job.job_id, index, output) for index, output in enumerate(job.outputs)],
         "urls": _urls(job),
     }
     return json.dumps(body | _error(job.error))
+
+
+def of_waiting(job: Job, *, at: datetime) -> str:
+    """Why a pending job waits now."""
+    body = {
+        "type": "waiting",
+        "job_id": str(job.job_id),
+        "at": at.isoformat(),
+        "queue_position": job.queue_position,
+        "eta_seconds": job.eta_seconds,
+        "waiting": _waiting(job),
+    }
+    return json.dumps(body)
 
 
 def of_event(event: JobEvent) -> tuple[str, ...]:
@@ -94,8 +108,12 @@ def last_event(job: Job) -> JobEvent:
 
 
 def _output(job_id: object, index: int, output: Output) -> dict[str, Any]:
-    fields = output.model_dump(mode="json", exclude={"temporary"})
+    fields = output.model_dump(mode="json")
     return {"job_id": str(job_id), "index": index, "url": f"/api/v1/jobs/{job_id}/result?index={index}"} | fields
+
+
+def _waiting(job: Job) -> dict[str, Any] | None:
+    return job.waiting.model_dump(mode="json") if job.waiting else None
 
 
 def _urls(job: Job) -> dict[str, str]:

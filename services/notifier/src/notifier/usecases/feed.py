@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from chassis.bus import Bus
 from chassis.logs import log
 from contracts.executor import PROGRESS, Progress
-from contracts.scheduler import FINAL, JOB_CHANGED_LIVE, JobEvent, UnknownJob
+from contracts.scheduler import FINAL, JOB_CHANGED_LIVE, JobEvent, JobState, UnknownJob
 from contracts.wire.errors import Refusal, Unavailable
 from notifier.domain.timeline import Timeline
 from notifier.usecases.history import History
@@ -114,6 +114,8 @@ class Feed:
             self._ended = event.state in FINAL
             for viewer in self.viewers:
                 viewer.tell(event)
+            if event.state is JobState.QUEUED:  # why it waits is not in the event
+                self.wake()
         if self._timeline.gap:
             self.wake()
 
@@ -141,3 +143,5 @@ class Feed:
         known = self._timeline.known or 0
         job = (await self._history.read(self._tenant, self._job_id)).job
         self._tell(await self._history.between(self._tenant, self._job_id, known, job.seq))
+        for viewer in self.viewers:
+            viewer.tell_waiting(job)

@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from contracts.executor import Progress
-from contracts.scheduler import FINAL, STATUS, Job, JobEvent, JobStatus
+from contracts.scheduler import FINAL, STATUS, Job, JobEvent, JobStatus, Waiting
 from notifier.domain import frames
 from notifier.domain.backlog import Backlog
 from notifier.domain.timeline import Advance
@@ -30,6 +30,7 @@ class Viewer:
         self._advance = Advance()
         self._attempt = 0
         self._processing = False
+        self._waiting: Waiting | None = None
         self._backlog = Backlog()
         self._ended = self._gone = False
         self._news = asyncio.Event()
@@ -49,7 +50,7 @@ class Viewer:
         self._backlog.add_states((frames.snapshot(job, progress=progress, at=datetime.now(UTC)),))
         for event in replay:
             self._backlog.add_states(frames.of_event(event))
-        self._known = job.seq
+        self._known, self._waiting = job.seq, job.waiting
         if job.state in FINAL:
             self._end_at_once(job, replay, after)
         for event in self._early:
@@ -61,11 +62,19 @@ class Viewer:
         if self._known is None:
             self._early.append(event)
         elif event.seq > self._known and not self._ended:
-            self._known, self._attempt = event.seq, event.attempt
+            self._known, self._attempt, self._waiting = event.seq, event.attempt, None
             self._processing = STATUS[event.state] is JobStatus.PROCESSING
             self._backlog.add_states(frames.of_event(event))
             self._ended = event.state in FINAL
             self._news.set()
+
+    def tell_waiting(self, job: Job) -> None:
+        """Why the job waits. Left out where it was told so already, or the job is not read at its newest event."""
+        if job.waiting is None or job.seq != self._known or _is_same(job.waiting, self._waiting):
+            return
+        self._waiting = job.waiting
+        self._backlog.add_progress(frames.of_waiting(job, at=datetime.now(UTC)))
+        self._news.set()
 
     def tell_progress(self, progress: Progress) -> None:
         """How far it is. Left out if it is a step back, of another attempt than the current one, or too late."""
@@ -106,3 +115,7 @@ class Viewer:
         last = frames.last_event(job)
         seen = after is not None and after >= job.seq
         self._backlog.add_states((frames.end(last),) if seen else frames.of_event(last))
+
+
+def _is_same(one: Waiting, other: Waiting | None) -> bool:
+    return other is not None and (one.reason, one.detail) == (other.reason, other.detail)

@@ -23,6 +23,7 @@ class Candidate:
         requirement_id: of what a node must have to run the job.
         images: that it will make.
         refusal: why no node can run it today. What was accepted once stays accepted all the same.
+        nodes_online: whether any node is online: without one, nobody knows when a queue gets shorter.
         request_id: of who asked, for the log.
     """
 
@@ -32,6 +33,7 @@ class Candidate:
     requirement_id: int = 0
     images: int = 0
     refusal: Refusal | None = None
+    nodes_online: bool = True
     request_id: str = ""
 
     @property
@@ -127,6 +129,8 @@ class Accepted(NamedTuple):
             model=command.model,
             seed=command.seed,
             queue_position=self.ahead - written.behind + 1,
+            requirement_id=self.candidate.requirement_id,
+            queued_at=written.now,
             retry_of=command.retry_of,
             seeds=command.seeds,
         )
@@ -173,7 +177,7 @@ class Ledger:
         if earlier is not None:
             job_id, request_hash = earlier
             return Replayed(job_id, self._quota()) if request_hash == command.request_hash else KeyReused()
-        refusal = candidate.refusal or self.refusal(candidate.images)
+        refusal = candidate.refusal or self.refusal(candidate)
         if refusal is not None:
             return refusal
         ahead = self.account.queued + sum(map(command.priority.__le__, self._priorities))
@@ -200,9 +204,9 @@ class Ledger:
         if command.idempotency_key is not None:
             self._jobs[command.idempotency_key] = job
 
-    def refusal(self, images: int) -> Refusal | None:
-        """Why the tenant's limits do not allow another job with so many images, if they do not."""
-        account = self.account
+    def refusal(self, candidate: Candidate) -> Refusal | None:
+        """Why the tenant's limits do not allow one more job, if they do not."""
+        account, images = self.account, candidate.images
         if not account.is_active:
             return UnknownTenant()
         wait_s = (midnight(account.now) - account.now).total_seconds()
@@ -213,7 +217,7 @@ class Ledger:
         if seconds is not None and account.gpu_seconds_today >= seconds:
             return GpuSecondsExceeded(limit=f"{seconds:g}", retry_after_s=wait_s)
         if account.queue_cap is not None and account.queued + len(self._priorities) >= account.queue_cap:
-            return QueueFull(cap=account.queue_cap, retry_after_s=QUEUE_RETRY_S)
+            return QueueFull(cap=account.queue_cap, retry_after_s=QUEUE_RETRY_S if candidate.nodes_online else None)
         return None
 
     def _quota(self) -> Quota:

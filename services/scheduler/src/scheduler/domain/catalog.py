@@ -6,8 +6,9 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -20,6 +21,21 @@ MAX_CATALOG_BYTES = 32 << 20  # a stock node's is 0.7 MB; packs multiply it
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _JSON = json.JSONDecoder()
+
+
+class Option(NamedTuple):
+    """An option that an input of a class must list."""
+
+    node_class: str
+    input: str
+    value: str
+
+
+class Lacking(NamedTuple):
+    """What a node does not have of what a workflow needs: classes, and options of classes that it has."""
+
+    classes: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
 
 
 class Catalog:
@@ -70,19 +86,41 @@ class Catalog:
         """Whether the node has every class (``Class``) and option (``Class.input=option``) that a workflow needs."""
         return all(need in self.classes or self._has_choice(need) for need in needs)
 
-    def _has_choice(self, need: str) -> bool:
-        """Names of classes have dots ("EmptyAceStep1.5LatentAudio"), and so have those of dynamic inputs."""
-        place, equals, value = need.partition("=")
-        parts = place.split(".")
-        names = ((".".join(parts[:count]), ".".join(parts[count:])) for count in range(1, len(parts)))
-        return bool(equals) and any(self._has(name, field, value) for name, field in names)
+    def lacks(self, needs: Sequence[str]) -> Lacking:
+        """What a workflow needs and the node does not have. Options of a class that is missing are not named.
 
-    def _has(self, class_type: str, field: str, value: str) -> bool:
-        spec = self.classes.get(class_type)
-        if spec is None:
+        Args:
+            needs: all of one workflow: with each option also its class.
+        """
+        missing = [need for need in needs if not self.satisfies([need])]
+        known = {*needs, *self.classes}
+        options = {need: option for need in missing if (option := _option_of(need, known)) is not None}
+        return Lacking(
+            classes=tuple(need for need in missing if need not in options),
+            options=tuple(option for option in options.values() if option.node_class in self.classes),
+        )
+
+    def _has_choice(self, need: str) -> bool:
+        option = _option_of(need, self.classes)
+        if option is None:
             return False
-        accepted = spec.inputs.get(field)
-        return accepted is None or accepted.options is None or self.has_option(accepted, value)
+        accepted = self.classes[option.node_class].inputs.get(option.input)
+        return accepted is None or accepted.options is None or self.has_option(accepted, option.value)
+
+
+def _option_of(need: str, classes: Container[str]) -> Option | None:
+    """What ``Class.input=option`` means, where it is of one of these classes.
+
+    Names of classes have dots ("EmptyAceStep1.5LatentAudio") and may have other marks, and names of dynamic inputs have
+    dots, too: the longest name of a class counts.
+    """
+    end = need.rfind(".")
+    while end > 0:
+        field, equals, value = need[end + 1 :].partition("=")
+        if equals and need[:end] in classes:
+            return Option(need[:end], field, value)
+        end = need.rfind(".", 0, end)
+    return None
 
 
 def read_catalog(digest: str, classes_zlib: str) -> Catalog | None:

@@ -29,6 +29,10 @@ ALL_SELF_VALIDATED = frozenset({"CustomCombo", "Load3D", "Load3DAdvanced"})
 TAKES_LINKS_OF_ANY_TYPE = frozenset({"TripoConversionNode"})  # its function asks for ``input_types``
 TAKES_ANY_INPUT = frozenset({"CustomCombo"})  # ``accept_all_inputs``
 
+# Dynamic combos that a class does without, as workflows of older versions have them: SaveVideo of 0.33 takes ``codec``
+# beside ``format`` too, as that of 0.3.64 does, or none.
+DISPENSABLE_COMBOS: dict[str, frozenset[str]] = {"SaveVideo": frozenset({"format.codec"})}
+
 # Types whose values exist only while a graph runs, so no literal can stand for them. ComfyUI lets a literal pass and
 # the node fails on it.
 LINK_ONLY_TYPES = frozenset({
@@ -63,6 +67,11 @@ class ClassFacts(NamedTuple):
             or self.name in ALL_SELF_VALIDATED
             or input_name in SELF_VALIDATED.get(self.name, frozenset())
         )
+
+    @property
+    def dispensable_combos(self) -> frozenset[str]:
+        """Full names of dynamic combos that may be missing although the class declares them as required."""
+        return DISPENSABLE_COMBOS.get(self.name, frozenset())
 
     @property
     def takes_links_of_any_type(self) -> bool:

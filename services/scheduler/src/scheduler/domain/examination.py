@@ -1,6 +1,8 @@
 """Everything that is decided about a submitted graph before the database is asked."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
@@ -8,9 +10,10 @@ import orjson
 from contracts.auth import Limits
 from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler import DrawnSeed, InvalidWorkflow
-from contracts.workflow import Graph, read_graph, written
+from contracts.workflow import Graph, is_ui_format, read_graph, written
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.fleet_check import Runnable, Unrunnable, check_fleet
+from scheduler.domain.editor_file_check import check_editor_file
+from scheduler.domain.fleet_check import Runnable, Unrunnable, check_fleet, without_places
 from scheduler.domain.graph_limits import appraise
 from scheduler.domain.validation.graph_check import DrawSeed
 
@@ -23,6 +26,8 @@ class Terms(NamedTuple):
         limits: of its tenant.
         sizes: width and height of uploads by the ids that it may name, as far as known.
         frames_per_image: frames of an animation or a video that count as one image.
+        types: media types of the same uploads, as far as known.
+        now: for dates that ComfyUI's editor writes into file names.
         randomize_seeds: whether to draw all seeds, not only those of -1.
     """
 
@@ -30,6 +35,8 @@ class Terms(NamedTuple):
     limits: Limits
     sizes: Mapping[str, tuple[int, int]]
     frames_per_image: int
+    now: datetime
+    types: Mapping[str, str] = MappingProxyType({})
     randomize_seeds: bool = False
 
 
@@ -59,23 +66,51 @@ def examine(
     """What becomes of a graph. The time it takes grows with graph times catalogs.
 
     Args:
-        raw: the graph, as it was sent.
+        raw: the graph, as it was sent, or a file of ComfyUI's editor.
         uploads: ids that it may name where a node takes a file.
         catalogs: one of each kind of node.
         terms: of its tenant.
         draw_seed: see ``check_graph``.
 
     Raises:
-        InvalidWorkflow: it is no graph, or beyond the bounds of its tenant.
+        InvalidWorkflow: it is no graph and cannot be made one exactly, or beyond the bounds of its tenant.
         NoFleet: there are no catalogs.
     """
+    if is_ui_format(raw):
+        return _examine_editor_file(raw, uploads, catalogs, terms, draw_seed)
     graph, errors = read_graph(raw, "/workflow")
     if errors:
         raise InvalidWorkflow(errors)
     found = check_fleet(
-        graph, uploads, catalogs, policy=terms.policy, draw_seed=draw_seed, randomize_seeds=terms.randomize_seeds
+        graph,
+        uploads,
+        catalogs,
+        policy=terms.policy,
+        draw_seed=draw_seed,
+        randomize_seeds=terms.randomize_seeds,
+        types=terms.types,
     )
     return found if isinstance(found, Unrunnable) else _measured(found, graph, terms)
+
+
+def _examine_editor_file(
+    raw: Mapping[str, Any], uploads: frozenset[str], catalogs: Sequence[Catalog], terms: Terms, draw_seed: DrawSeed
+) -> Examined | Unrunnable:
+    found = check_editor_file(
+        raw,
+        uploads,
+        catalogs,
+        policy=terms.policy,
+        draw_seed=draw_seed,
+        randomize_seeds=terms.randomize_seeds,
+        now=terms.now,
+    )
+    if isinstance(found, Unrunnable):
+        return found
+    try:
+        return _measured(found, found.verdict.graph, terms)
+    except InvalidWorkflow as refusal:
+        raise InvalidWorkflow(without_places(refusal.refused.errors)) from None
 
 
 def _measured(found: Runnable, sent: Graph, terms: Terms) -> Examined:

@@ -40,7 +40,7 @@ def _fault(label: str, accepted: InputSpec | None, value: Any, uploads: frozense
     if is_upload or (value == "" and accepted.default == ""):
         return None
     message = (
-        f"{label} is {shown(value)}, which is not the id of an upload of yours. "
-        "Upload the file (POST /api/v1/upload) and put the id of the answer here."
+        f"{label} is {shown(value)}, which is not the id of an upload of yours. Upload the file (POST /api/v1/upload) "
+        "and put the id of the answer here, or output:<id> with the id of a stored output of yours."
     )
     return Fault("file_not_uploaded", message)

@@ -1,7 +1,8 @@
 """Whether any node of the fleet accepts a graph, and what to tell the sender if none does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, islice
+from types import MappingProxyType
 from typing import NamedTuple
 
 from contracts.graph_policy.policy import TenantPolicy
@@ -10,9 +11,12 @@ from contracts.wire.errors import FieldError
 from contracts.workflow import MAX_ERRORS, Graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.file_inputs import file_findings
+from scheduler.domain.file_kinds import kind_findings
 from scheduler.domain.validation.field_errors import field_errors
 from scheduler.domain.validation.findings import Fault, Finding
 from scheduler.domain.validation.graph_check import UNKNOWN_CLASS, DrawSeed, Verdict, check_graph
+
+_UNKNOWN: Mapping[str, str] = MappingProxyType({})
 
 
 class Runnable(NamedTuple):
@@ -23,15 +27,26 @@ class Runnable(NamedTuple):
 
 
 class Unrunnable(NamedTuple):
-    """A graph that no node can run: what the node that comes closest finds wrong with it."""
+    """A graph that no node can run: what the node that comes closest finds wrong with it.
+
+    Attributes:
+        is_editor_file: the graph was made of a file of ComfyUI's editor, which has no such places.
+    """
 
     graph: Graph
     findings: tuple[Finding, ...]
     others: tuple[Catalog, ...]
+    is_editor_file: bool = False
 
     def refusal(self) -> InvalidWorkflow:
         """The refusal, with suggestions: takes milliseconds."""
-        return InvalidWorkflow(field_errors(self.findings, self.graph, self.others))
+        errors = field_errors(self.findings, self.graph, self.others)
+        return InvalidWorkflow(without_places(errors) if self.is_editor_file else errors)
+
+
+def without_places(errors: Sequence[FieldError]) -> tuple[FieldError, ...]:
+    """The same errors, pointing at the workflow as a whole; node and input still say where."""
+    return tuple(error.model_copy(update={"pointer": "/workflow"}) for error in errors)
 
 
 class _Closest(NamedTuple):
@@ -50,6 +65,7 @@ def check_fleet(
     policy: TenantPolicy,
     draw_seed: DrawSeed,
     randomize_seeds: bool = False,
+    types: Mapping[str, str] = _UNKNOWN,
 ) -> Runnable | Unrunnable:
     """The verdict of a node that accepts the graph, or why none does. Its time grows with graph times catalogs.
 
@@ -58,6 +74,7 @@ def check_fleet(
         catalogs: one of each kind of node.
         policy: of the tenant.
         draw_seed, randomize_seeds: see ``check_graph``.
+        types: media types of uploads by their ids, as far as known.
 
     Raises:
         NoFleet: there are no catalogs.
@@ -66,7 +83,8 @@ def check_fleet(
     closest: _Closest | None = None
     for catalog in catalogs:
         verdict = check_graph(graph, catalog, draw_seed=draw_seed, randomize_seeds=randomize_seeds)
-        findings = _findings(graph, verdict, catalog, uploads, policy)
+        of_kinds = kind_findings(verdict.graph, catalog, types)
+        findings = (*_findings(graph, verdict, catalog, uploads, policy), *of_kinds)[:MAX_ERRORS]
         if not findings:
             if not verdict.unlisted:
                 return Runnable(verdict, catalog)
@@ -78,7 +96,7 @@ def check_fleet(
     if accepted is not None:
         return accepted
     if closest is None:
-        raise NoFleet(retry_after_s=5)
+        raise NoFleet
     others = tuple(catalog for catalog in catalogs if catalog is not closest.catalog)
     return Unrunnable(graph, closest.findings, others)
 

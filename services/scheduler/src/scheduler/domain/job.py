@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from contracts.scheduler import DrawnSeed, Job, JobError, JobState, JobWarning, Output, Timings
+from contracts.scheduler import DrawnSeed, Job, JobError, JobState, JobWarning, Output, Timings, Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,17 @@ class Held:
     usage_day: Any
     on_hold: bool
     endpoint: str | None
+    fail_without_outputs: bool
 
 
 class Standing(NamedTuple):
-    """A job as it stands, with its place in the queue."""
+    """A job as it stands, with its place in the queue.
+
+    Attributes:
+        requirement_id: of what a node must have to run it.
+        queued_at: when it was queued, held or released last; None when not queued.
+        avoid_node, avoid_until: it leaves this node to other jobs until then, unless no other node can run it.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -45,13 +52,17 @@ class Standing(NamedTuple):
     model: str | None
     seed: int | None
     queue_position: int | None
+    requirement_id: int
+    queued_at: datetime | None
+    avoid_node: str | None = None
+    avoid_until: datetime | None = None
     on_hold: bool = False
     retry_of: UUID | None = None
     warnings: tuple[JobWarning, ...] = ()
     seeds: tuple[DrawnSeed, ...] = ()
 
 
-def view(job: Standing, eta_seconds: float | None = None) -> Job:
+def view(job: Standing, eta_seconds: float | None = None, waiting: Waiting | None = None) -> Job:
     """What the owner of a job may see of it."""
     succeeded = job.state is JobState.SUCCEEDED
     return Job(
@@ -79,6 +90,7 @@ def view(job: Standing, eta_seconds: float | None = None) -> Job:
         model=job.model,
         seed=job.seed,
         seeds=job.seeds,
+        waiting=waiting,
     )
 
 

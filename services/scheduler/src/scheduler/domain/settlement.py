@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from contracts.scheduler import FinishAttempt, JobError, Outcome
+from contracts.scheduler import FinishAttempt, JobError, JobWarning, Outcome
 from scheduler.domain.job import Held
 from scheduler.domain.states import Cause
 
@@ -21,6 +21,12 @@ RUN_TIME_EXCEEDED = JobError(
     code="job.run_time_exceeded",
     message="The job ran longer than its time limit. Allow more in run_within_seconds, or make it smaller.",
 )
+NO_OUTPUTS = JobError(
+    code="job.no_outputs",
+    message="The job ran, but none of its nodes left an output. Add a node that saves or previews something.",
+)
+NOTHING_LEFT = JobWarning(code=NO_OUTPUTS.code, message=NO_OUTPUTS.message)
+MAX_WARNINGS = 20  # of a job
 TAKEN_AWAY = JobError(code="node.withdrawn", message="An operator took this job from its node.")
 
 
@@ -79,6 +85,15 @@ def cause_of(outcome: Outcome, *, tries: int, max_attempts: int, node_deaths: in
             return Cause.POISONED
         case Outcome.NODE_FAULT | Outcome.CANCELLED:
             return Cause.NODE_FAULT if tries < max_attempts else Cause.ATTEMPTS_EXHAUSTED
+
+
+def judged_by_outputs(job: Held, ending: FinishAttempt) -> FinishAttempt:
+    """How an attempt ended in the eyes of its job: an attempt that left nothing has a warning or, by choice, failed."""
+    if ending.outcome is not Outcome.SUCCEEDED or ending.outputs:
+        return ending
+    if job.fail_without_outputs:
+        return ending.model_copy(update={"outcome": Outcome.FAILED, "error": NO_OUTPUTS})
+    return ending.model_copy(update={"warnings": (NOTHING_LEFT, *ending.warnings)[:MAX_WARNINGS]})
 
 
 def is_retry(cause: Cause) -> bool:

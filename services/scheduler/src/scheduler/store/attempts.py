@@ -19,6 +19,7 @@ class Claimable:
     job: Held
     graph: dict[str, Any]
     inputs: tuple[UUID, ...]
+    extra_data: dict[str, Any] | None
     run_within_s: float | None
     now: datetime
 
@@ -45,7 +46,7 @@ UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
 FROM jobs j JOIN graphs g ON g.job_id = j.id
 WHERE attempts.node = :node AND attempts.ended_at IS NULL AND j.id = attempts.job_id
 RETURNING attempts.job_id, attempts.tenant_id, attempts.attempt, attempts.lease_token, attempts.prompt_id,
-    g.graph, g.inputs, j.run_within_s, j.images
+    g.graph, g.inputs, g.extra_data, j.run_within_s, j.images
 """)
 _PICK_TENANT = Statement("""
 SELECT t.id, now() AS now FROM tenants t
@@ -58,8 +59,9 @@ WHERE t.ready AND EXISTS (
 ORDER BY t.vtime, t.id LIMIT 1 FOR UPDATE OF t SKIP LOCKED
 """)
 _PICK_JOB = Statement("""
-SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint, j.run_within_s,
-    g.graph, g.inputs
+SELECT j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint,
+    j.fail_without_outputs, j.run_within_s,
+    g.graph, g.inputs, g.extra_data
 FROM jobs j JOIN graphs g ON g.job_id = j.id
 WHERE j.tenant_id = :tenant_id AND j.state = 'queued' AND NOT j.on_hold
     AND j.requirement_id = ANY(CAST(:runnable AS bigint[]))
@@ -157,6 +159,7 @@ async def live_on(connection: Connection, node: str, lease_s: float) -> Assignme
         prompt_id=row["prompt_id"],
         graph=row["graph"],
         inputs=tuple(row["inputs"]),
+        extra_data=row["extra_data"],
         lease_s=lease_s,
         run_within_s=row["run_within_s"],
         images=row["images"],
@@ -183,6 +186,7 @@ async def pick(connection: Connection, runnable: Sequence[int], *, node: str | N
         job=job,
         graph=row["graph"],
         inputs=tuple(row["inputs"]),
+        extra_data=row["extra_data"],
         run_within_s=row["run_within_s"],
         now=tenant["now"],
     )
@@ -210,6 +214,7 @@ async def begin(connection: Connection, found: Claimable, node: str, *, lease_s:
         prompt_id=prompt_id,
         graph=found.graph,
         inputs=found.inputs,
+        extra_data=found.extra_data,
         lease_s=lease_s,
         run_within_s=found.run_within_s,
         images=job.images,

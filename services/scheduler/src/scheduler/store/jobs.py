@@ -18,7 +18,10 @@ _POSITION = f"""CASE WHEN j.state = 'queued' AND NOT j.on_hold THEN
 COLUMNS = """
 SELECT j.id, j.tenant_id, j.state, j.workflow, j.priority, j.labels, j.attempt, j.progress, j.images, j.seq,
     j.created_at, j.started_at, j.completed_at, j.outputs, j.error, j.warnings, j.model, j.seed, j.seeds, j.on_hold,
-    j.retry_of, now() AS now,
+    j.retry_of, now() AS now, j.requirement_id, j.avoid_node, j.avoid_until,
+    CASE WHEN j.state = 'queued' THEN
+        (SELECT (e.event->>'at')::timestamptz FROM job_events e WHERE e.job_id = j.id AND e.seq = j.seq)
+    END AS queued_at,
     {position} AS queue_position
 FROM jobs j
 """

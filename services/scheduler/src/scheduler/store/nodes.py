@@ -8,10 +8,18 @@ from chassis.statement import Connection, Row, Statement
 from contracts.scheduler import Beat
 
 _BEAT = Statement("""
-INSERT INTO nodes (name, boot_id, online, seen_at, loaded, catalog_digest)
-VALUES (:name, :boot_id, :online, now(), :loaded, (SELECT digest FROM catalogs WHERE digest = :digest))
+INSERT INTO nodes (name, boot_id, online, seen_at, loaded, catalog_digest, state_since, shared_since)
+VALUES (:name, :boot_id, :online, now(), :loaded, (SELECT digest FROM catalogs WHERE digest = :digest), now(),
+    CASE WHEN :is_shared THEN now() END)
 ON CONFLICT (name) DO UPDATE SET boot_id = excluded.boot_id, online = excluded.online, seen_at = excluded.seen_at,
     loaded = excluded.loaded,
+    state_since = CASE
+        WHEN nodes.online = excluded.online AND nodes.seen_at > now() - make_interval(secs => :online_s)
+            AND coalesce(excluded.catalog_digest, nodes.catalog_digest) IS NOT DISTINCT FROM nodes.catalog_digest
+        THEN nodes.state_since
+        ELSE now()
+    END,
+    shared_since = CASE WHEN :is_shared THEN coalesce(nodes.shared_since, now()) END,
     models_noted = nodes.models_noted AND nodes.seen_at > now() - make_interval(secs => :forgotten_s),
     catalog_digest = coalesce(excluded.catalog_digest, nodes.catalog_digest)
 RETURNING catalog_digest IS NOT DISTINCT FROM CAST(:digest AS text) AND models_noted AS known
@@ -21,22 +29,29 @@ _FORGET_MODELS = Statement("DELETE FROM models_at_join WHERE node = :name")
 _NOTE_MODELS = Statement("""
 INSERT INTO models_at_join (node, model) SELECT :name, unnest(CAST(:models AS text[])) ON CONFLICT DO NOTHING
 """)
-_MODELS_AT_JOIN = Statement("""
+# After a night without nodes the fleet is still known: nodes are forgotten while others are there.
+_REMEMBERED = "n.seen_at > (SELECT max(seen_at) FROM nodes) - make_interval(secs => :forgotten_s)"
+_MODELS_AT_JOIN = Statement(f"""
 SELECT DISTINCT substr(m.model, length(CAST(:start AS text)) + 1) AS model
 FROM models_at_join m JOIN nodes n ON n.name = m.node
-WHERE starts_with(m.model, CAST(:start AS text)) AND n.seen_at > now() - make_interval(secs => :forgotten_s)
-""")
+WHERE starts_with(m.model, CAST(:start AS text)) AND {_REMEMBERED}
+""")  # noqa: S608 - constants only
 _REPORT = Statement("""
 INSERT INTO catalogs (digest, classes_zlib) VALUES (:digest, :classes) ON CONFLICT (digest) DO NOTHING
 """)
-_RUNS = Statement("UPDATE nodes SET catalog_digest = :digest WHERE name = :name")
-_CATALOG = Statement("SELECT classes_zlib FROM catalogs WHERE digest = :digest")
-_SEEN = Statement("""
-SELECT n.name, n.online AND n.seen_at > now() - make_interval(secs => :online_s) AS online, n.seen_at,
-    n.catalog_digest, n.loaded, a.job_id
-FROM nodes n LEFT JOIN attempts a ON a.node = n.name AND a.ended_at IS NULL
-WHERE n.seen_at > now() - make_interval(secs => :forgotten_s) ORDER BY n.name
+_RUNS = Statement("""
+UPDATE nodes SET catalog_digest = :digest, state_since = now()
+WHERE name = :name AND catalog_digest IS DISTINCT FROM :digest
 """)
+_CATALOG = Statement("SELECT classes_zlib FROM catalogs WHERE digest = :digest")
+_SEEN = Statement(f"""
+SELECT n.name, n.online AND n.seen_at > now() - make_interval(secs => :online_s) AS online, n.seen_at,
+    n.catalog_digest, n.loaded, a.job_id, n.cordoned_at, n.shared_since,
+    CASE WHEN n.online AND n.seen_at <= now() - make_interval(secs => :online_s) THEN n.seen_at
+        ELSE n.state_since END AS since
+FROM nodes n LEFT JOIN attempts a ON a.node = n.name AND a.ended_at IS NULL
+WHERE {_REMEMBERED} ORDER BY n.name
+""")  # noqa: S608 - constants only
 _OTHERS = Statement("""
 SELECT DISTINCT catalog_digest FROM nodes
 WHERE name <> :node AND online AND seen_at > now() - make_interval(secs => :online_s) AND cordoned_at IS NULL
@@ -49,13 +64,23 @@ _REQUIREMENT = Statement("SELECT id FROM requirements WHERE digest = :digest")
 _NEW_REQUIREMENTS = Statement("SELECT id, needs FROM requirements WHERE id <> ALL(CAST(:known AS bigint[]))")
 
 
-async def beat(connection: Connection, name: str, beat: Beat, *, forgotten_s: float) -> bool:
+async def beat(connection: Connection, name: str, beat: Beat, *, online_s: float, forgotten_s: float) -> bool:
     """Note a sign of life; whether the node's catalog is known, and the models that it had when it joined.
 
-    A node that was not seen for ``forgotten_s`` seconds joins anew.
+    A node that was not seen for ``online_s`` seconds was away; after ``forgotten_s`` seconds it joins anew.
     """
-    parameters = {"name": name, "boot_id": beat.boot_id, "online": beat.online, "loaded": list(beat.loaded)}
-    return bool(await _BEAT.value(connection, **parameters, digest=beat.catalog_digest, forgotten_s=forgotten_s))
+    known: bool = await _BEAT.value(
+        connection,
+        name=name,
+        boot_id=beat.boot_id,
+        online=beat.online,
+        loaded=list(beat.loaded),
+        is_shared=beat.foreign_prompts > 0,
+        digest=beat.catalog_digest,
+        online_s=online_s,
+        forgotten_s=forgotten_s,
+    )
+    return known
 
 
 async def keep_catalog(connection: Connection, name: str, digest: str, classes_zlib: str) -> None:
@@ -84,7 +109,11 @@ async def catalog(connection: Connection, digest: str) -> str | None:
 
 
 async def seen(connection: Connection, *, online_s: float, forgotten_s: float) -> Sequence[Row]:
-    """Nodes (name, online, seen_at, catalog_digest, loaded, job_id) that were seen within ``forgotten_s`` seconds."""
+    """Nodes that were seen at most ``forgotten_s`` seconds before the one that was seen last.
+
+    Each has name, online, seen_at, catalog_digest, loaded, job_id, cordoned_at, shared_since, and since when it is
+    online or not, with its catalog.
+    """
     return await _SEEN.all(connection, online_s=online_s, forgotten_s=forgotten_s)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from chassis.ids import new_id
@@ -50,13 +49,15 @@ _DROP_TENANT = (
     Statement("DELETE FROM tenants WHERE id = :tenant_id"),
 )
 _GRAPH = Statement("""
-SELECT g.graph FROM graphs g JOIN jobs j ON j.id = g.job_id WHERE j.id = :job_id AND j.tenant_id = :tenant_id
+SELECT g.graph, g.extra_data FROM graphs g JOIN jobs j ON j.id = g.job_id
+WHERE j.id = :job_id AND j.tenant_id = :tenant_id
 """)
 # The key of a job that was made less than a day ago stays spent: whoever sends it again must not get a second job.
 _PURGE = Statement("""
 WITH gone AS (
     DELETE FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
-    RETURNING id, tenant_id, idempotency_key, request_hash, created_at, started_at, completed_at, state, images, error
+    RETURNING id, tenant_id, idempotency_key, request_hash, created_at, started_at, completed_at, state, images, error,
+        created_at + interval '24 hours' AS key_expires_at
 ), letters AS (
     DELETE FROM dead_letters WHERE job_id = ANY(CAST(:ids AS uuid[]))
 ), counted AS (
@@ -66,8 +67,8 @@ WITH gone AS (
     FROM gone WHERE completed_at > now() - interval '24 hours'
 ), spent AS (
     INSERT INTO spent_keys (tenant_id, idempotency_key, request_hash, job_id, expires_at)
-    SELECT tenant_id, idempotency_key, request_hash, id, created_at + interval '24 hours' FROM gone
-    WHERE idempotency_key IS NOT NULL AND created_at > now() - interval '24 hours'
+    SELECT tenant_id, idempotency_key, request_hash, id, key_expires_at FROM gone
+    WHERE idempotency_key IS NOT NULL AND key_expires_at > now()
     ON CONFLICT (tenant_id, idempotency_key) DO UPDATE SET
         request_hash = excluded.request_hash, job_id = excluded.job_id, expires_at = excluded.expires_at
 )
@@ -131,10 +132,9 @@ async def drop_tenant(connection: Connection, tenant_id: UUID) -> bool:
     return True
 
 
-async def graph(connection: Connection, tenant_id: UUID, job_id: UUID) -> dict[str, Any] | None:
-    """The workflow of a tenant's job."""
-    found: dict[str, Any] | None = await _GRAPH.value(connection, tenant_id=tenant_id, job_id=job_id)
-    return found
+async def graph(connection: Connection, tenant_id: UUID, job_id: UUID) -> Row | None:
+    """The workflow of a tenant's job: the fields of a ``JobGraph``."""
+    return await _GRAPH.first(connection, tenant_id=tenant_id, job_id=job_id)
 
 
 async def purge(connection: Connection, jobs: Sequence[Ended], *, with_inputs: bool) -> None:

@@ -31,7 +31,8 @@ WHERE job_id = :id ORDER BY attempt
 """)
 _REPEATABLE = Statement("""
 SELECT j.workflow, j.priority, j.labels, j.run_within_s AS run_within_seconds, j.model, j.seed,
-    coalesce(j.seeds, '[]') AS seeds, j.endpoint, g.graph, g.inputs
+    coalesce(j.seeds, '[]') AS seeds, j.endpoint, j.fail_without_outputs,
+    g.graph, g.inputs, g.extra_data
 FROM jobs j JOIN graphs g ON g.job_id = j.id WHERE j.id = :id AND j.tenant_id = :tenant_id
 """)
 # Its tenant's row gets another version: what is remembered of the account knows the lowest priority that waits.

@@ -13,7 +13,7 @@ from chassis.statement import Connection, Statement
 from contracts.scheduler import JOB_CHANGED, JobEvent, JobState
 from scheduler.domain.admission import Accepted, Account, Candidate, Earlier, Written
 from scheduler.domain.states import Cause
-from scheduler.store.tenants import GROUP_IMAGES
+from scheduler.store.tenants import GROUP_IMAGES, VTIME_WITH_QUEUED
 
 SPOILT = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
 """What the values of one submit can do to all that share its transaction."""
@@ -43,15 +43,14 @@ LEFT JOIN LATERAL ({_EARLIER}) earlier ON true
 ORDER BY a.number
 """)  # noqa: S608 - constants only
 # Nothing is written unless every tenant's row is of the version that was decided on (its xmin, which each update of it
-# changes) and nobody holds it, the day is the same, and none of the submits came before. A tenant that wakes starts at
-# the least vtime of those that wait: idle time earns no credit.
+# changes) and nobody holds it, the day is the same, and none of the submits came before.
 _WRITE = Statement(f"""
 WITH given AS (
     SELECT * FROM ROWS FROM (json_to_recordset(CAST(:jobs AS json)) AS (
         id uuid, tenant_id uuid, priority integer, workflow text, labels jsonb, requirement_id bigint, images integer,
-        key text, request_hash text, start_within float, run_within float, model text, seed numeric,
-        seeds jsonb, graph json, inputs uuid[], event jsonb, message_id uuid, subject text, retry_of uuid,
-        endpoint text, overtakes boolean
+        key text, request_hash text, start_within float, run_within float, model text, seed numeric, seeds jsonb,
+        graph json, inputs uuid[], event jsonb, message_id uuid, subject text, retry_of uuid, endpoint text,
+        overtakes boolean, fail_without_outputs boolean, extra_data json
     )) WITH ORDINALITY
 ), unchanged AS (
     SELECT t.id FROM unnest(CAST(:accounts AS uuid[]), CAST(:versions AS xid[])) AS a (id, version)
@@ -70,14 +69,14 @@ WITH given AS (
     FROM given a CROSS JOIN sound
 ), made AS (
     INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day, seq,
-                      idempotency_key, request_hash, start_by, run_within_s, model, seed, seeds, retry_of,
-                      endpoint)
+                      idempotency_key, request_hash, start_by, run_within_s, model, seed, seeds, retry_of, endpoint,
+                      fail_without_outputs)
     SELECT id, tenant_id, 'queued', priority, workflow, labels, requirement_id, images, :today, 1,
-           key, request_hash, now() + make_interval(secs => start_within), run_within, model, seed, seeds,
-           retry_of, endpoint
+           key, request_hash, now() + make_interval(secs => start_within), run_within, model, seed, seeds, retry_of,
+           endpoint, fail_without_outputs
     FROM accepted
 ), drawn AS (
-    INSERT INTO graphs (job_id, graph, inputs) SELECT id, graph, inputs FROM accepted
+    INSERT INTO graphs (job_id, graph, inputs, extra_data) SELECT id, graph, inputs, extra_data FROM accepted
 ), logged AS (
     INSERT INTO job_events (job_id, seq, event) SELECT id, 1, said FROM accepted
 ), charged AS (
@@ -86,8 +85,7 @@ WITH given AS (
     ON CONFLICT (tenant_id, day) DO UPDATE SET images = usage_days.images + excluded.images,
         jobs = usage_days.jobs + excluded.jobs
 ), counted AS (
-    UPDATE tenants SET queued = queued + added.jobs, vtime = CASE WHEN queued > 0 THEN vtime ELSE
-        greatest(vtime, coalesce((SELECT min(t.vtime) FROM tenants t WHERE t.ready), vtime)) END
+    UPDATE tenants SET queued = queued + added.jobs, vtime = ({VTIME_WITH_QUEUED.format(added="added.jobs")})
     FROM (SELECT tenant_id, count(*) AS jobs FROM accepted GROUP BY tenant_id) added
     WHERE tenants.id = added.tenant_id AND tenants.id = ANY(CAST(:accounts AS uuid[]))
 ), announced AS (
@@ -163,12 +161,14 @@ def _row(accepted: Accepted, at: datetime) -> dict[str, Any]:
         "seeds": [seed.model_dump() for seed in command.seeds] or None,
         "graph": orjson.Fragment(candidate.graph),
         "inputs": command.inputs,
+        "extra_data": command.extra_data,
         "event": orjson.Fragment(_event(command.job_id, tenant_id, at).model_dump_json()),
         "message_id": new_id(),
         "subject": JOB_CHANGED.subject(str(tenant_id), str(command.job_id)),
         "retry_of": command.retry_of,
         "endpoint": command.endpoint,
         "overtakes": accepted.overtakes,
+        "fail_without_outputs": command.fail_without_outputs,
     }
 
 

@@ -138,6 +138,7 @@ JOBS = Table(
     Column("endpoint", Text, comment="by which it came, or the job that it runs again"),
     Column("avoid_node", Text, comment="it died with this job: other nodes come first"),
     Column("avoid_until", DateTime(timezone=True)),
+    Column("fail_without_outputs", Boolean, nullable=False, server_default="false", comment="as the submission chose"),
     Index(
         "ix_jobs_queue", "tenant_id", text("priority DESC"), "id",
         postgresql_where=text("state = 'queued' AND NOT on_hold"),
@@ -165,6 +166,7 @@ GRAPHS = Table(
     Column("job_id", Uuid, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("graph", JSON, nullable=False),
     Column("inputs", ARRAY(Uuid), nullable=False, server_default="{}", comment="uploads that it names"),
+    Column("extra_data", JSON, comment="ComfyUI's extra_data, of keys that the gateway lets pass"),
 )
 
 # One row per try. A live attempt holds its node; only its lease token may write about it.
@@ -240,6 +242,16 @@ NODES = Table(
         nullable=False,
         server_default=text("false"),
         comment="models_at_join has what it had when it joined",
+    ),
+    Column(
+        "state_since",
+        DateTime(timezone=True),
+        comment="it is online or not, with its catalog, since then; null: unknown",
+    ),
+    Column(
+        "shared_since",
+        DateTime(timezone=True),
+        comment="prompts of somebody else are in its queue since then; null: none are",
     ),
 )
 

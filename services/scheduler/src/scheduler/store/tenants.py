@@ -7,6 +7,7 @@ from uuid import UUID
 
 from chassis.statement import Connection, Row, Statement
 from contracts.auth import Limits, Tenant, UserChanged
+from scheduler.domain.waiting import TenantFacts
 
 _KEPT = (
     "tier", "is_active", "images_per_day", "max_running", "queue_cap", "weight", "result_days", "gpu_seconds_per_day",
@@ -29,6 +30,13 @@ GROUP_IMAGES = """
     SELECT coalesce(sum(s.images), 0)::bigint FROM tenants g JOIN usage_days s ON s.tenant_id = g.id
     WHERE s.day = {day} AND (g.id = t.id OR g.quota_group = t.quota_group)
 """
+# The vtime of a tenant whose row is updated while it gets ``added`` queued jobs. One that had none starts at the least
+# vtime of those that wait: idle time earns no credit.
+VTIME_WITH_QUEUED = """
+    CASE WHEN queued = 0 AND {added} > 0
+        THEN greatest(vtime, coalesce((SELECT min(t.vtime) FROM tenants t WHERE t.ready), vtime))
+        ELSE vtime END
+"""
 _TODAY = "(now() AT TIME ZONE 'UTC')::date"
 _LEFT = Statement(f"""
 SELECT t.images_per_day - ({GROUP_IMAGES.format(day="CAST(:day AS date)")}) AS images
@@ -48,6 +56,13 @@ _USE = Statement(f"""
 SELECT t.images_per_day, t.queued, t.running, now() AS now, ({GROUP_IMAGES.format(day=_TODAY)}) AS images
 FROM tenants t WHERE t.id = :id
 """)  # noqa: S608 - constants only
+_RUNNING = Statement("""
+SELECT t.id, t.is_active, t.running, t.max_running,
+    CASE WHEN t.running >= t.max_running THEN (
+        SELECT max(a.leased_at) FROM attempts a WHERE a.tenant_id = t.id AND a.ended_at IS NULL
+    ) END AS limit_reached_at
+FROM tenants t WHERE t.id = ANY(CAST(:ids AS uuid[]))
+""")
 _LOCK = Statement("SELECT now() FROM tenants WHERE id = :id FOR UPDATE")
 _ALL = "SELECT id FROM tenants WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
 _LOCK_ALL = Statement(_ALL)
@@ -85,6 +100,11 @@ async def version(connection: Connection, tenant_id: UUID) -> int | None:
 async def use(connection: Connection, tenant_id: UUID) -> Row | None:
     """Counters of a tenant: ``images_per_day, images`` of today, ``queued, running, now``."""
     return await _USE.first(connection, id=tenant_id)
+
+
+async def running(connection: Connection, tenant_ids: Iterable[UUID]) -> dict[UUID, TenantFacts]:
+    """What tenants may run at once and what they run, by id."""
+    return {row["id"]: TenantFacts(**row) for row in await _RUNNING.all(connection, ids=[*tenant_ids])}
 
 
 async def lock(connection: Connection, tenant_id: UUID) -> datetime | None:

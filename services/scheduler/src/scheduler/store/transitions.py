@@ -12,8 +12,11 @@ from contracts.scheduler import JOB_CHANGED, AttemptRef, JobError, JobEvent, Job
 from scheduler.domain.job import Held
 from scheduler.domain.settlement import WITHDRAWN, Effects
 from scheduler.domain.states import Cause, after, is_final
+from scheduler.store.tenants import VTIME_WITH_QUEUED
 
-_HELD = "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint"
+_HELD = (
+    "j.id, j.tenant_id, j.state, j.attempt, j.seq, j.images, j.usage_day, j.on_hold, j.endpoint, j.fail_without_outputs"
+)
 _HOLD = Statement(f"SELECT {_HELD} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
 _HOLD_ATTEMPT = Statement(f"""
 SELECT {_HELD}, a.cost, a.lease_until < now() AS lapsed, now() AS now,
@@ -27,17 +30,15 @@ WHERE j.id = :job_id AND j.tenant_id = :tenant_id
     AND a.node = coalesce(CAST(:node AS text), a.node)
 FOR UPDATE
 """)  # noqa: S608 - constants only
-# A tenant that wakes starts at the least vtime of those that wait: idle time earns no credit. Whatever changes what a
-# tenant may still use changes its row, also where only images do: admissions are decided on a version of that row.
-_COUNT = """
+# Whatever changes what a tenant may still use changes its row, also where only images do: admissions are decided on a
+# version of that row.
+_COUNT = f"""
     UPDATE tenants SET
         queued = queued + :queued,
         running = running + :running,
-        vtime = greatest(0, CASE WHEN :queued > 0 AND queued = 0
-            THEN greatest(vtime, coalesce((SELECT min(t.vtime) FROM tenants t WHERE t.ready), vtime))
-            ELSE vtime END + CAST(:cost AS float) / weight)
+        vtime = greatest(0, ({VTIME_WITH_QUEUED.format(added=":queued")}) + CAST(:cost AS float) / weight)
     WHERE id = :tenant_id AND (:queued <> 0 OR :running <> 0 OR :images <> 0)
-"""
+"""  # noqa: S608 - constants only
 _CHARGE = """
     INSERT INTO usage_days (tenant_id, day, images, gpu_seconds)
     SELECT :tenant_id, CAST(:usage_day AS date), greatest(CAST(:images AS integer), 0), CAST(:gpu_seconds AS float)

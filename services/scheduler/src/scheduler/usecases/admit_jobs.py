@@ -1,6 +1,7 @@
 """Groups of submits are decided, and what is accepted is written (decision record 0024)."""
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from cachetools import LRUCache
@@ -12,12 +13,19 @@ from contracts.retention import KeyOfPurgedJob
 from contracts.scheduler import Submitted
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import Accepted, Account, Candidate, DayImages, Ledger, Replayed, Verdict
-from scheduler.domain.job import Standing, view
+from scheduler.domain.job import Standing
 from scheduler.store import jobs, submits, tenants
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.submit_groups import Answer
 
 KNOWN = 10_000  # tenants
+
+
+class _Decided(NamedTuple):
+    """A job that was accepted, now or before."""
+
+    verdict: Accepted | Replayed
+    standing: Standing
 
 
 class JobAdmission:
@@ -43,21 +51,24 @@ class JobAdmission:
         accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
         if accepted and len(accepted) == len(candidates):
             async with self._database.single() as connection:
-                if made := await self._write(connection, accepted, ledgers):
-                    return [await self._answer(connection, *one) for one in zip(accepted, made, strict=True)]
-        return await self._decide_under_locks(candidates, patient)
+                made = await self._write(connection, accepted, ledgers)
+            if made:
+                return await self._answers([_Decided(*one) for one in zip(accepted, made, strict=True)])
+        return await self._answers(await self._decide_under_locks(candidates, patient))
 
-    async def _decide_under_locks(self, candidates: Sequence[Candidate], patient: bool) -> list[Answer | None]:
+    async def _decide_under_locks(
+        self, candidates: Sequence[Candidate], patient: bool
+    ) -> list[_Decided | Refusal | None]:
         async with self._database.direct() as connection:
             whose = {one.tenant_id for one in candidates}
             whose = await tenants.lock_groups(connection, whose, patient=patient)
             locked = await tenants.lock_all(connection, whose, patient=patient)
             deciding = [candidate for candidate in candidates if candidate.tenant_id in locked]
-            answers = iter(await self._answers(connection, deciding) if deciding else [])
-        absent: Answer | None = UnknownTenant() if patient else None
-        return [next(answers) if candidate.tenant_id in locked else absent for candidate in candidates]
+            decided = iter(await self._decided(connection, deciding) if deciding else [])
+        absent = UnknownTenant() if patient else None
+        return [next(decided) if candidate.tenant_id in locked else absent for candidate in candidates]
 
-    async def _answers(self, connection: Connection, candidates: Sequence[Candidate]) -> list[Answer]:
+    async def _decided(self, connection: Connection, candidates: Sequence[Candidate]) -> list[_Decided | Refusal]:
         ledgers: dict[UUID, Ledger] = {}
         pools: dict[UUID, DayImages] = {}  # by quota group
         verdicts: list[Verdict] = []
@@ -75,7 +86,7 @@ class JobAdmission:
         replayed = {verdict.job_id for verdict in verdicts if isinstance(verdict, Replayed)} - standings.keys()
         if replayed:
             standings |= await jobs.find_all(connection, replayed)
-        return [await self._answer_any(connection, verdict, standings) for verdict in verdicts]
+        return [_with_standing(verdict, standings) for verdict in verdicts]
 
     async def _write(
         self, connection: Connection, accepted: Sequence[Accepted], ledgers: dict[UUID, Ledger]
@@ -90,16 +101,16 @@ class JobAdmission:
                 self._known[one] = ledgers[one].closed(written[0].version)
         return [verdict.standing(row) for verdict, row in zip(accepted, written, strict=True)]
 
-    async def _answer_any(self, connection: Connection, verdict: Verdict, standings: dict[UUID, Standing]) -> Answer:
-        if isinstance(verdict, Refusal):
-            return verdict
-        if isinstance(verdict, Replayed) and verdict.job_id not in standings:
-            return KeyOfPurgedJob()
-        return await self._answer(connection, verdict, standings[verdict.job_id])
-
-    async def _answer(self, connection: Connection, verdict: Accepted | Replayed, standing: Standing) -> Answer:
-        eta = await self._reader.eta(connection, standing.queue_position)
-        return Submitted(job=view(standing, eta), replayed=isinstance(verdict, Replayed), quota=verdict.quota)
+    async def _answers(self, decided: Sequence[_Decided | Refusal | None]) -> list[Answer | None]:
+        """What is answered once the decisions are committed: accepted jobs as they stand."""
+        accepted = [one for one in decided if isinstance(one, _Decided)]
+        jobs = iter(await self._reader.show([one.standing for one in accepted]))
+        return [
+            Submitted(job=next(jobs), replayed=isinstance(one.verdict, Replayed), quota=one.verdict.quota)
+            if isinstance(one, _Decided)
+            else one
+            for one in decided
+        ]
 
     def _remembered(self, whose: Collection[UUID]) -> dict[UUID, Ledger]:
         """Ledgers of all these tenants, read on one day; none if one is not known."""
@@ -107,3 +118,10 @@ class JobAdmission:
         if len(accounts) < len(whose) or len({account.today for account in accounts}) > 1:
             return {}
         return {account.id: Ledger(account) for account in accounts}
+
+
+def _with_standing(verdict: Verdict, standings: dict[UUID, Standing]) -> _Decided | Refusal:
+    if isinstance(verdict, Refusal):
+        return verdict
+    job_id = verdict.job_id
+    return _Decided(verdict, standings[job_id]) if job_id in standings else KeyOfPurgedJob()

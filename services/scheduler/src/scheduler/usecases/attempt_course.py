@@ -15,6 +15,7 @@ from scheduler.domain.settlement import (
     ended,
     is_node_death,
     is_retry,
+    judged_by_outputs,
 )
 from scheduler.domain.states import Cause, is_final
 from scheduler.store import attempts, tenants, transitions
@@ -122,6 +123,7 @@ class AttemptCourse:
         Args:
             lapsed: what is known of the silence, where the lease lapsed.
         """
+        ending = judged_by_outputs(held.job, ending)
         died = is_node_death(ending)
         await attempts.end(
             connection,

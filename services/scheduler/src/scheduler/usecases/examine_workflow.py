@@ -1,6 +1,7 @@
 """Check a workflow against the fleet, its tenant's policy and its tenant's bounds."""
 
 import secrets
+from datetime import UTC, datetime
 
 from chassis.offload import INLINE_BYTES, offload
 from contracts.auth import Limits
@@ -32,9 +33,18 @@ class WorkflowExaminer:
         most = limits.run_seconds
         if most is not None and command.run_within_seconds is not None and command.run_within_seconds > most:
             raise RunTimeTooLong(most=f"{most:g}")
-        sizes = dict(zip(map(str, command.inputs), command.input_sizes, strict=False))
+        sizes = {str(one): size for one, size in zip(command.inputs, command.input_sizes, strict=False) if all(size)}
+        types = dict(zip(map(str, command.inputs), command.input_types, strict=False))
         policy = await self._policies.policy_under(limits)
-        terms = Terms(policy, limits, sizes, self._frames_per_image, command.randomize_seeds)
+        terms = Terms(
+            policy,
+            limits,
+            sizes,
+            self._frames_per_image,
+            now=datetime.now(UTC),
+            types=types,
+            randomize_seeds=command.randomize_seeds,
+        )
         catalogs = await self._fleet.catalogs()
         uploads = frozenset(map(str, command.inputs))
         if size_bytes <= INLINE_BYTES:

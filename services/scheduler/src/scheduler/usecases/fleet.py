@@ -16,6 +16,7 @@ from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler import ClassPage, Fleet, NodeSummary, ReadClasses
 from scheduler.domain.catalog import Catalog, read_catalog
 from scheduler.domain.fleet_classes import page_of
+from scheduler.domain.waiting import NodeFacts, Survey, survey
 from scheduler.store import nodes
 
 CHECKPOINTS = "CheckpointLoaderSimple.ckpt_name"  # the input by which built-in workflows take their model
@@ -42,6 +43,8 @@ class FleetKnowledge:
         self._all_known = False
         self._runnable: dict[str, set[int]] = {}
         self._nodes: Sequence[NodeSummary] = ()
+        self._facts: Sequence[NodeFacts] = ()
+        self._surveys: dict[int, Survey] = {}  # by requirement, of the nodes as they were read last
         self._digests: tuple[str, ...] = ()
         self._loaded: Counter[str] = Counter()
         self._nodes_until = 0.0
@@ -51,6 +54,11 @@ class FleetKnowledge:
         """What the nodes that were seen lately can run, each kind of node once; none where no node has joined yet."""
         await self._refresh_nodes()
         return [self._catalogs[digest] for digest in self._digests]
+
+    @property
+    def has_nodes_online(self) -> bool:
+        """Whether a node was online when the nodes were read last."""
+        return any(node.online for node in self._nodes)
 
     def expect_requirements(self) -> None:
         """There may be requirements that this process does not know yet."""
@@ -86,6 +94,22 @@ class FleetKnowledge:
         for digest in await nodes.others(connection, node, online_s=self._online_s):
             met.update(await self.runnable(connection, digest))
         return [requirement for requirement in requirements if requirement not in met]
+
+    async def surveys(self, requirements: Collection[int]) -> dict[int, Survey]:
+        """What nodes can do now for jobs of these requirements; nothing is asked for what was asked a moment ago."""
+        await self._refresh_nodes()
+        if not self._needs.keys() >= set(requirements):
+            async with self._database.direct() as connection:
+                await self._learn_requirements(connection)
+        for requirement in set(requirements) - self._surveys.keys():
+            needs = self._needs[requirement]
+            lacking = {
+                digest: self._catalogs[digest].lacks(needs)
+                for digest in self._digests
+                if not self._catalogs[digest].satisfies(needs)
+            }
+            self._surveys[requirement] = survey(self._facts, lacking)
+        return {requirement: self._surveys[requirement] for requirement in requirements}
 
     async def _learn_requirements(self, connection: Connection) -> None:
         self._all_known = True  # before asking: what comes while we ask makes it false again
@@ -142,6 +166,19 @@ class FleetKnowledge:
             NodeSummary(node=row["name"], online=row["online"], seen_at=row["seen_at"], job_id=row["job_id"])
             for row in rows
         ]
+        self._facts = [
+            NodeFacts(
+                name=row["name"],
+                digest=row["catalog_digest"] if row["catalog_digest"] in known else None,
+                online=row["online"],
+                seen_at=row["seen_at"],
+                since=row["since"],
+                cordoned_at=row["cordoned_at"],
+                shared_at=row["shared_since"],
+            )
+            for row in rows
+        ]
+        self._surveys = {}
         self._nodes_until = monotonic() + NODES_FRESH_S if known else 0.0
 
     async def _catalog(self, connection: Connection, digest: str) -> Catalog | None:

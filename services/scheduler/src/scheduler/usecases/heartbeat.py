@@ -19,7 +19,7 @@ class Heartbeats:
     async def beat(self, node: str, beat: Beat) -> Beaten:
         """Renew the lease of the attempt at hand, if it is still held, and say what to do about it."""
         async with self._database.direct() as connection:
-            known = await nodes.beat(connection, node, beat, forgotten_s=self._forgotten_s)
+            known = await nodes.beat(connection, node, beat, online_s=self._lease_s, forgotten_s=self._forgotten_s)
             state = None
             if beat.attempt is not None:
                 state = await attempts.renew(

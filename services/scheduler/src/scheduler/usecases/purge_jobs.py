@@ -63,10 +63,10 @@ class JobPurger:
             UnknownJob: the tenant has none of that id.
         """
         async with self._database.single() as connection:
-            graph = await purges.graph(connection, tenant_id, query.job_id)
-        if graph is None:
+            found = await purges.graph(connection, tenant_id, query.job_id)
+        if found is None:
             raise UnknownJob
-        return JobGraph(graph=graph)
+        return JobGraph(**found)
 
     async def find(self, query: FindJobs) -> FoundJobs:
         """Those of the jobs that there are, and those that have ended."""

@@ -5,7 +5,6 @@ from uuid import UUID
 from chassis.postgres import Database
 from contracts.operations import AttemptStanding, JobInspected, SearchJobs, SeenJob, SeenPage
 from contracts.scheduler import ReadJob, UnknownJob
-from scheduler.domain.job import view
 from scheduler.store import search
 from scheduler.usecases.read_job import JobReader
 
@@ -20,8 +19,10 @@ class JobSearcher:
         """A page, newest first."""
         async with self._database.single() as connection:
             found = await search.page(connection, query)
-        shown = tuple(SeenJob(job=view(job), node=node) for job, node in found[: query.limit])
-        return SeenPage(jobs=shown, more=len(found) > query.limit)
+        page = found[: query.limit]
+        jobs = await self._reader.show([standing for standing, _ in page])
+        seen = tuple(SeenJob(job=job, node=node) for job, (_, node) in zip(jobs, page, strict=True))
+        return SeenPage(jobs=seen, more=len(found) > query.limit)
 
     async def inspect(self, job_id: UUID) -> JobInspected:
         """One job with every try at it.

@@ -92,6 +92,7 @@ class JobSubmitter:
             graph=examined.graph,
             requirement_id=await self._fleet.requirement(examined.needs),
             images=examined.images,
+            nodes_online=self._fleet.has_nodes_online,
             request_id=request.request_id,
         )
 

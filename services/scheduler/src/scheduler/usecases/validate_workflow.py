@@ -7,7 +7,9 @@ from chassis.postgres import Database
 from contracts.auth import UnknownTenant
 from contracts.scheduler import InvalidWorkflow, RandomInput, RunTimeTooLong, SubmitJob, Validated
 from contracts.wire.errors import FieldError, Refusal
+from contracts.workflow import is_ui_format
 from scheduler.domain.admission import Candidate, Ledger
+from scheduler.domain.fleet_check import without_places
 from scheduler.domain.notices import notices_of
 from scheduler.store import submits
 from scheduler.usecases.examine_workflow import WorkflowExaminer
@@ -35,21 +37,23 @@ class WorkflowValidator:
         except RunTimeTooLong as refusal:
             return Validated(errors=(_error_of(refusal, "/run_within_seconds"),))
         notices = await offload(notices_of, examined.sent, examined.found)
-        reached = await self._limit_reached(tenant_id, command, examined.images)
+        if is_ui_format(command.graph):
+            notices = without_places(notices)
+        reached = await self._limit_reached(Candidate(tenant_id, command, images=examined.images))
         return Validated(
             warnings=(*((_error_of(reached),) if reached else ()), *notices),
             images=examined.images,
             random_seeds=tuple(RandomInput(node_id=one.node_id, input=one.input) for one in examined.seeds),
         )
 
-    async def _limit_reached(self, tenant_id: UUID, command: SubmitJob, images: int) -> Refusal | None:
+    async def _limit_reached(self, candidate: Candidate) -> Refusal | None:
         """Which limit would refuse a submit now. Read without a lock: the next submit may find it otherwise."""
         async with self._database.single() as connection:
-            found = await submits.facts(connection, [Candidate(tenant_id, command)])
+            found = await submits.facts(connection, [candidate])
         if not found:
             raise UnknownTenant
         account, _ = found[0]
-        refusal = Ledger(account).refusal(images)
+        refusal = Ledger(account).refusal(candidate)
         if isinstance(refusal, UnknownTenant):
             raise refusal
         return refusal

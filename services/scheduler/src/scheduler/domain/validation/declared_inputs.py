@@ -14,12 +14,14 @@ def declared_inputs(facts: ClassFacts, given: Mapping[str, Any]) -> Declared:
     """The inputs of a node with these values (ComfyUI's ``get_finalized_class_inputs``).
 
     A dynamic combo is among them even where no option is chosen, so that it is found to be missing or wrong; ComfyUI
-    drops it then, and the node fails when it runs.
+    drops it then, and the node fails when it runs, unless it is one that the class can do without.
     """
     if facts.fixed is not None:
         return facts.fixed
     declared: Declared = {}
     _expand(declared, facts.spec.inputs, given, "")
+    for name in facts.dispensable_combos & declared.keys():
+        declared[name] = (declared[name][0], False)
     return declared
 
 

@@ -1,0 +1,83 @@
+"""The types of files that users upload: what they are called, and which inputs of a graph they fit."""
+
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class FileKind(StrEnum):
+    """What a file holds."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    LATENT = "latent"
+    MODEL_3D = "model_3d"
+
+
+class FileType(NamedTuple):
+    """A type of file.
+
+    Attributes:
+        extension: what a node's loaders expect at the end of its name, with the dot.
+    """
+
+    media_type: str
+    extension: str
+    kind: FileKind
+
+
+def _types(kind: FileKind, *described: tuple[str, str]) -> tuple[FileType, ...]:
+    return tuple(FileType(media_type, extension, kind) for media_type, extension in described)
+
+
+# IANA's registry where it has the type, the name that MIME libraries use where it has none.
+FILE_TYPES = MappingProxyType({
+    one.media_type: one
+    for one in (
+        *_types(
+            FileKind.IMAGE,
+            ("image/png", ".png"),
+            ("image/jpeg", ".jpg"),
+            ("image/webp", ".webp"),
+            ("image/x-exr", ".exr"),
+        ),
+        *_types(
+            FileKind.VIDEO,
+            ("video/mp4", ".mp4"),
+            ("video/quicktime", ".mov"),
+            ("video/webm", ".webm"),
+            ("video/x-matroska", ".mkv"),
+            ("video/x-msvideo", ".avi"),
+            ("video/x-flv", ".flv"),
+            ("video/ogg", ".ogv"),
+            ("video/mpeg", ".mpg"),
+            ("video/mp2t", ".ts"),
+            ("video/x-ms-asf", ".wmv"),
+        ),
+        *_types(
+            FileKind.AUDIO,
+            ("audio/wav", ".wav"),
+            ("audio/mpeg", ".mp3"),
+            ("audio/flac", ".flac"),
+            ("audio/ogg", ".ogg"),
+            ("audio/mp4", ".m4a"),
+            ("audio/aac", ".aac"),
+            ("audio/aiff", ".aiff"),
+        ),
+        *_types(FileKind.LATENT, ("application/x-safetensors", ".latent")),
+        *_types(
+            FileKind.MODEL_3D,
+            ("model/gltf-binary", ".glb"),
+            ("model/gltf+json", ".gltf"),
+            ("model/obj", ".obj"),
+            ("model/stl", ".stl"),
+            ("application/x-ply", ".ply"),
+            ("application/x-fbx", ".fbx"),
+            ("application/x-spz", ".spz"),
+            ("application/x-splat", ".splat"),
+            ("application/x-ksplat", ".ksplat"),
+        ),
+    )
+})  # fmt: skip
+"""By media type."""

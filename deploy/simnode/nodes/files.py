@@ -1,0 +1,160 @@
+"""Nodes that load sounds, videos, latents and 3D files. What they load is kept byte for byte, and can be saved so."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from simnode.folders import save_target
+from simnode.node_class import Call, Field, NodeClass, Result, in_thread, socket
+from simnode.nodes.loaders import annotated_path
+from simnode.nodes.saving import file_entry
+from simnode.shelf import Shelf
+from simnode.values import LoadedFile, LoadedLatent, LoadedSilence
+from simnode.wire import Document
+
+MODELS = (".gltf", ".glb", ".obj", ".fbx", ".stl", ".spz", ".splat", ".ply", ".ksplat")
+
+
+def _read(call: Call, name: str) -> LoadedFile:
+    path = annotated_path(str(call[name]), call.shelf)
+    if path is None:
+        raise FileNotFoundError(call[name])
+    return LoadedFile(path.read_bytes(), path.suffix)
+
+
+def _audio(call: Call) -> Result:
+    return Result((LoadedSilence(44_100, 44_100, 2, file=_read(call, "audio")),))
+
+
+def _video(call: Call) -> Result:
+    return Result((_read(call, "file"),))
+
+
+def _latent(call: Call) -> Result:
+    file = _read(call, "latent")
+    header = json.loads(file.content[8 : 8 + int.from_bytes(file.content[:8], "little")])
+    batch, _, height, width = header["latent_tensor"]["shape"]
+    return Result((LoadedLatent(width * 8, height * 8, batch, file=file),))
+
+
+def _model(call: Call) -> Result:
+    return Result((None, None, call["model_file"], None, None, None, _read(call, "model_file"), None))
+
+
+def _save_file(call: Call) -> Result:
+    file = call["source"] if isinstance(call["source"], LoadedFile) else call["source"].file
+    target = save_target(call["filename_prefix"], call.shelf.folders.root / "output")
+    name = target.name(0, "_" + file.suffix)
+    (target.folder / name).write_bytes(file.content)
+    return Result((), {"files": [file_entry(target, name, "output")]})
+
+
+def _check(what: str) -> Callable[[object, Shelf], bool | str]:
+    def check(name: object, shelf: Shelf) -> bool | str:
+        path = annotated_path(str(name), shelf)
+        return True if path is not None and path.exists() else f"Invalid {what} file: {name}"
+
+    return check
+
+
+def _hash(name: str) -> Callable[[Document, Shelf], str]:
+    def fingerprint(inputs: Document, shelf: Shelf) -> str:
+        path = annotated_path(str(inputs[name]), shelf)
+        if path is None:
+            raise FileNotFoundError(inputs[name])
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    return fingerprint
+
+
+def _named(suffixes: tuple[str, ...], folder: str = "") -> Callable[[Shelf], list[str]]:
+    def files(shelf: Shelf) -> list[str]:
+        base = shelf.folders.root / "input"
+        found = (path.relative_to(base).as_posix() for path in _files(base / folder, deep=bool(folder)))
+        return sorted(one for one in found if one.lower().endswith(suffixes))
+
+    return files
+
+
+def _files(folder: Path, *, deep: bool) -> list[Path]:
+    return [path for path in (folder.rglob("*") if deep else folder.glob("*")) if path.is_file()]
+
+
+def _none_or(files: Callable[[Shelf], list[str]]) -> Callable[[Shelf], list[str]]:
+    return lambda shelf: ["none", *files(shelf)]
+
+
+_SIDE = {"default": 1024, "min": 1, "max": 4096, "step": 1}
+
+CLASSES = (
+    NodeClass(
+        name="LoadAudio",
+        run=in_thread(_audio),
+        inputs=(Field("audio", _named((".wav", ".mp3", ".flac", ".ogg", ".mp4")), {"audio_upload": True}),),
+        outputs=("AUDIO",),
+        category="audio",
+        module="comfy_extras.nodes_audio",
+        display_name="Load Audio",
+        search_aliases=("import audio", "open audio", "audio file"),
+        essentials="Audio",
+        schema_v3=True,
+        validate=("audio", _check("audio")),
+        fingerprint=_hash("audio"),
+    ),
+    NodeClass(
+        name="LoadVideo",
+        run=in_thread(_video),
+        inputs=(Field("file", _named((".mp4", ".webm", ".mkv", ".mov")), {"video_upload": True}),),
+        outputs=("VIDEO",),
+        category="video",
+        module="comfy_extras.nodes_video",
+        display_name="Load Video",
+        search_aliases=("import video", "open video", "video file"),
+        essentials="Basics",
+        schema_v3=True,
+        validate=("file", _check("video")),
+        fingerprint=_hash("file"),
+    ),
+    NodeClass(
+        name="LoadLatent",
+        run=in_thread(_latent),
+        inputs=(Field("latent", _named((".latent",))),),
+        outputs=("LATENT",),
+        category="model/latent",
+        display_name="Load Latent",
+        search_aliases=("import latent", "open latent"),
+        validate=("latent", _check("latent")),
+        fingerprint=_hash("latent"),
+    ),
+    NodeClass(
+        name="Load3D",
+        run=in_thread(_model),
+        inputs=(
+            Field("model_file", _none_or(_named(MODELS, "3d")), {"file_upload": True}),
+            Field("image", "LOAD_3D"),
+            Field("width", "INT", _SIDE),
+            Field("height", "INT", _SIDE),
+        ),
+        outputs=("IMAGE", "MASK", "STRING", "IMAGE", "LOAD3D_CAMERA", "VIDEO", "FILE_3D", "LOAD3D_MODEL_INFO"),
+        output_names=(
+            *("image", "mask", "mesh_path", "normal", "camera_info", "recording_video"),
+            *("model_3d", "model_3d_info"),
+        ),
+        category="3d",
+        module="comfy_extras.nodes_load_3d",
+        display_name="Load 3D & Animation",
+        essentials="Basics",
+        schema_v3=True,
+        validate=("model_file", _check("3D model")),
+    ),
+    NodeClass(
+        name="SimSaveFile",
+        run=in_thread(_save_file),
+        inputs=(socket("source", "*"), Field("filename_prefix", "STRING", {"default": "ComfyUI"})),
+        output_node=True,
+        category="simnode",
+        module="custom_nodes.simnode",
+        description="Saves the bytes of a loaded file as they are.",
+    ),
+)

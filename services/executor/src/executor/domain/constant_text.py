@@ -1,0 +1,58 @@
+"""Texts of a graph that are known before it runs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+MAX_TEXT = 4_096  # characters of a text that is put together
+MAX_DEPTH = 20  # of links
+
+_VALUES = frozenset({"PrimitiveString", "PrimitiveStringMultiline", "PrimitiveInt", "PrimitiveFloat"})
+_JOINED = "StringConcatenate"
+_WRAPPED = "__value__"  # ComfyUI unwraps {"__value__": x} into x
+
+
+class ConstantTexts:
+    """The texts that inputs of one graph have, as far as they do not depend on a run.
+
+    Followed are links to ComfyUI's own nodes for texts and numbers, and to the one that joins two texts.
+    """
+
+    def __init__(self, graph: Mapping[str, Any]) -> None:
+        self._graph = graph
+        self._known: dict[str, str | None] = {}
+
+    def of(self, value: Any, depth: int = 0) -> str | None:
+        """The text of an input, None where only the node knows it."""
+        if isinstance(value, dict):
+            value = value.get(_WRAPPED)
+        match value:
+            case str():
+                return value
+            case bool():
+                return None
+            case int() | float():
+                return str(value)
+            case [str(source), 0] if source in self._graph:
+                return self._of_node(source, depth + 1)
+        return None
+
+    def _of_node(self, node_id: str, depth: int) -> str | None:
+        if node_id not in self._known:
+            self._known[node_id] = None  # for as long as a circle leads back to it
+            self._known[node_id] = self._read(self._graph[node_id], depth) if depth <= MAX_DEPTH else None
+        return self._known[node_id]
+
+    def _read(self, node: Mapping[str, Any], depth: int) -> str | None:
+        class_type, inputs = node["class_type"], node["inputs"]
+        if class_type in _VALUES:
+            return _short(self.of(inputs.get("value"), depth))
+        if class_type != _JOINED:
+            return None
+        parts = [self.of(inputs.get(name), depth) for name in ("string_a", "string_b")]
+        between = self.of(inputs.get("delimiter", ""), depth)
+        known = [part for part in parts if part is not None]
+        return None if between is None or len(known) < len(parts) else _short(between.join(known))
+
+
+def _short(text: str | None) -> str | None:
+    return text if text is not None and len(text) <= MAX_TEXT else None

@@ -1,0 +1,60 @@
+"""Nodes that become other nodes when they run: which those are, and which node of the graph shows each of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+MAX_NODES = 20_000  # that nodes of a graph became; a loop of a hundred rounds makes thousands
+MAX_NODE_ID = 1_024  # characters
+
+
+class Expansion:
+    """What the events of one prompt say about nodes that are not in its graph.
+
+    Attributes:
+        shown_by: node of the graph that stands for a node that was made while it ran, by the id of the latter.
+        classes: of the nodes that became others.
+    """
+
+    def __init__(self, graph: Mapping[str, Any]) -> None:
+        self._graph = graph
+        self.shown_by: dict[str, str] = {}
+        self.classes: set[str] = set()
+
+    def take(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Take one event of the prompt; those that tell nothing, or nonsense, change nothing."""
+        if kind in {"executing", "executed"}:
+            self._note(data.get("node"), data.get("display_node"))
+        elif kind == "progress_state":
+            states = data.get("nodes")
+            for node_id, state in states.items() if isinstance(states, Mapping) else ():
+                if isinstance(state, Mapping):
+                    self._note(node_id, state.get("display_node_id"))
+
+    def with_owners(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """A history entry whose ``meta`` says who shows what as the events did.
+
+        That of an output from the cache is from the prompt that filled it, where other nodes may have had these ids.
+        """
+        meta = entry.get("meta")
+        known = {node_id: {"display_node": shown} for node_id, shown in self.shown_by.items()}
+        return {**entry, "meta": {**(meta if isinstance(meta, Mapping) else {}), **known}}
+
+    def _note(self, node_id: Any, shown: Any) -> None:
+        if not isinstance(node_id, str) or node_id in self._graph or len(node_id) > MAX_NODE_ID:
+            return
+        if node_id in self.shown_by or len(self.shown_by) >= MAX_NODES:
+            return
+        root = root_of(node_id, self._graph)
+        if root is not None:
+            self.classes.add(str(self._graph[root]["class_type"]))
+        owner = shown if isinstance(shown, str) and shown in self._graph else root
+        if owner is not None:
+            self.shown_by[node_id] = owner
+
+
+def root_of(node_id: str, graph: Mapping[str, Any]) -> str | None:
+    """The node of the graph that became this one, by its id: ``<node>.<call>.<graph>.<n>``. None if there is none."""
+    name = node_id[:MAX_NODE_ID]
+    while name and name not in graph:
+        name = name.rpartition(".")[0]
+    return name or None

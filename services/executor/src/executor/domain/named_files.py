@@ -1,0 +1,70 @@
+"""Files that a node reports as plain strings.
+
+3D previews and some packs report ``"3d/mesh.glb"`` where others report an object. Nothing tells such a string from a
+text, and a text may be a tenant's: so a string is only taken for a file that was written while the prompt ran. Older
+files may be another tenant's.
+"""
+
+import re
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+from executor.domain.media import has_known_medium
+from executor.domain.node_text import is_addressable
+
+MAX_PATH = 400  # characters
+_NOT_IN_PATHS = re.compile(r"[\x00-\x1f\x7f]")
+_ANNOTATED = re.compile(r"(.+) \[(output|temp)\]")  # as ComfyUI's widgets write it
+_IN_FOLDER = re.compile(r"(?:.*/)?(output|temp)/(.+)")
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:")
+_ETAG = re.compile(r'(?:W/)?"([0-9a-f]{1,16})-[0-9a-f]{1,16}"')  # aiohttp's: nanoseconds and size in hex
+
+CLOCK_STEP_NS = 10_000_000  # file systems take the time from the kernel's last tick
+
+
+class FilePlace(NamedTuple):
+    """The exact name of a file on a node; ``folder`` is ComfyUI's ``type``: "output" or "temp"."""
+
+    folder: str
+    subfolder: str
+    filename: str
+
+
+def places_named_by(text: str) -> tuple[FilePlace, ...]:
+    """Where the file is that a string may name, most likely place first; none if it names no file."""
+    if len(text) > MAX_PATH or _NOT_IN_PATHS.search(text) or not is_addressable(text):
+        return ()
+    path = text.strip().replace("\\", "/")
+    if annotated := _ANNOTATED.fullmatch(path):
+        guesses = [(annotated[2], annotated[1])]
+    else:
+        inside = _IN_FOLDER.fullmatch(path)
+        guesses = [(inside[1], inside[2])] if inside else []
+        guesses += [("output", path), ("temp", path)]
+    places = (_place(folder, name) for folder, name in guesses)
+    return tuple(dict.fromkeys(place for place in places if place is not None))
+
+
+def _place(folder: str, path: str) -> FilePlace | None:
+    subfolder, _, filename = path.rpartition("/")
+    if _ABSOLUTE.match(path) or ".." in path.split("/") or not has_known_medium(filename):
+        return None
+    return FilePlace(folder, subfolder, filename)
+
+
+def written_ns(etag: str | None, last_modified: str | None) -> int | None:
+    """When a file was written, nanoseconds since the epoch, from what a node sends with it; None where it says nothing.
+
+    Last-Modified is exact to the second, and so may be too early by less than a second.
+    """
+    if found := _ETAG.fullmatch(etag or ""):
+        return int(found[1], 16)
+    try:
+        return int(parsedate_to_datetime(last_modified or "").timestamp()) * 1_000_000_000
+    except (ValueError, OverflowError):
+        return None
+
+
+def is_of_prompt(file_ns: int, started_ms: float) -> bool:
+    """Whether a file was written after the prompt began; a node runs one prompt at a time."""
+    return file_ns >= started_ms * 1_000_000 - CLOCK_STEP_NS

@@ -1,0 +1,130 @@
+"""Images that a node sends over its websocket and saves nowhere (SaveImageWebsocket and its kin)."""
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+_SENDER = re.compile(r"(save|send|output).*web_?socket", re.IGNORECASE)
+_NUMBER = struct.Struct(">I")
+_IMAGE, _IMAGE_WITH_METADATA = 1, 4
+_MAX_METADATA = 1 << 20  # bytes
+
+_FORMATS = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "png"),
+    (re.compile(rb"\xff\xd8\xff"), "jpg"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "webp"),
+    (re.compile(rb"GIF8"), "gif"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SentImage:
+    """One image. ``number`` counts those of the prompt from 1, ``extension`` says its format."""
+
+    node_id: str
+    number: int
+    extension: str
+    content: bytes
+
+
+class _State(Enum):
+    UNSEEN = auto()  # not begun, as far as was heard
+    RUNNING = auto()
+    DONE = auto()  # whatever it sent was heard
+    LOST = auto()  # something that it sent may not have been heard
+
+
+class SentImages:
+    """Tells the images that nodes send from mere previews, and whether one may be missing.
+
+    A frame with metadata (type 4) names its node. A frame without (type 1) belongs to the node that runs: events and
+    frames come in order over one socket. What comes from a class whose name does not say that it sends images is a
+    preview.
+
+    Attributes:
+        is_whole: every event since the prompt was posted was heard.
+        has_ended: the end of the prompt was told.
+    """
+
+    def __init__(self, graph: Mapping[str, Any], prompt_id: str) -> None:
+        self._prompt_id = prompt_id
+        senders = [node_id for node_id, node in graph.items() if _SENDER.search(str(node.get("class_type")))]
+        self._states = dict.fromkeys(senders, _State.UNSEEN)
+        self._running: str | None = None
+        self._count = 0
+        self.is_whole = True
+        self.has_ended = False
+
+    @property
+    def are_expected(self) -> bool:
+        """Whether the graph has nodes that send images."""
+        return bool(self._states)
+
+    @property
+    def missing(self) -> list[str]:
+        """Nodes of which an image may be missing. To be asked once the prompt has ended."""
+        heard_all = self.is_whole and self.has_ended
+        harmless = {_State.DONE, _State.UNSEEN} if heard_all else {_State.DONE}
+        return [node_id for node_id, state in self._states.items() if state not in harmless]
+
+    def take(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Take an event that names this prompt."""
+        if kind == "execution_cached" and isinstance(nodes := data.get("nodes"), list):
+            for node_id in nodes:
+                if isinstance(node_id, str) and node_id in self._states:
+                    self._states[node_id] = _State.LOST  # it does not run, so it sends nothing
+        elif kind == "executing" and "node" in data:
+            node_id = data.get("display_node") or data["node"]
+            self._begin(node_id if isinstance(node_id, str) else None)
+            self.has_ended = self.has_ended or data["node"] is None
+
+    def take_frame(self, frame: bytes) -> SentImage | None:
+        """The image in a binary message, if it is one that a node sent instead of saving it."""
+        node_id, content = self._read(frame)
+        extension = next((name for magic, name in _FORMATS if magic.match(content)), None)
+        if node_id is None or extension is None:
+            return None
+        self._count += 1
+        return SentImage(node_id, self._count, extension, content)
+
+    def drop(self) -> None:
+        """Some events and frames were not heard."""
+        self.is_whole, self._running = False, None
+        for node_id, state in self._states.items():
+            if state is _State.RUNNING:
+                self._states[node_id] = _State.LOST
+
+    def _begin(self, node_id: str | None) -> None:
+        if node_id == self._running:
+            return
+        if self._running is not None and self._states.get(self._running) is _State.RUNNING:
+            self._states[self._running] = _State.DONE
+        self._running = node_id
+        if node_id is not None and self._states.get(node_id) in {_State.UNSEEN, _State.DONE}:
+            self._states[node_id] = _State.RUNNING
+
+    def _read(self, frame: bytes) -> tuple[str | None, bytes]:
+        """The node that sent this frame, None where it is none that sends images, and what it sent."""
+        if len(frame) < 2 * _NUMBER.size:
+            return None, b""
+        (kind,), (second,) = _NUMBER.unpack_from(frame), _NUMBER.unpack_from(frame, _NUMBER.size)
+        if kind == _IMAGE:
+            running = self._running if self._running in self._states else None
+            return running, frame[8:]
+        if kind == _IMAGE_WITH_METADATA and second <= _MAX_METADATA:
+            return self._sender(frame[8 : 8 + second]), frame[8 + second :]
+        return None, b""
+
+    def _sender(self, metadata: bytes) -> str | None:
+        try:
+            said = json.loads(metadata)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(said, dict) or said.get("prompt_id") != self._prompt_id:
+            return None
+        names = (said.get("node_id"), said.get("display_node_id"), said.get("real_node_id"))
+        return next((name for name in names if isinstance(name, str) and name in self._states), None)

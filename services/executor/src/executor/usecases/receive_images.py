@@ -1,0 +1,80 @@
+"""Take the images that a node sends over its websocket, and know whether all came."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chassis.logs import log
+from executor.domain.sent_images import SentImage, SentImages
+from executor.domain.verdict import Verdict, failed, node_fault
+
+MAX_BYTES = 512 << 20  # of all images of one prompt; they are held until they are stored
+SETTLE_S = 30.0  # for frames that are on their way when the history already says that the prompt ended
+SETTLE_BROKEN_S = 2.0  # the same where the connection broke before: the end may have been told to nobody
+
+IMAGES_LOST = node_fault("node.fault", "The connection to the node broke while the node sent its images.")
+IMAGES_TOO_LARGE = failed(
+    "workflow.output_too_large",
+    "The images that the workflow sends over the websocket are too large. Save them with SaveImage instead.",
+)
+
+
+class ReceiveImages:
+    """Follows the events and frames of one prompt.
+
+    Args:
+        received: told of every image as it comes.
+    """
+
+    def __init__(self, images: SentImages, *, received: Callable[[SentImage], None]) -> None:
+        self._images, self._received = images, received
+        self._changed = asyncio.Event()
+        self._bytes = 0
+        self._overflowed = False
+
+    def on_event(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Take an event that names this prompt."""
+        self._images.take(kind, data)
+        self._changed.set()
+
+    def on_frame(self, frame: bytes) -> None:
+        """Take a binary message."""
+        if self._bytes > MAX_BYTES or (image := self._images.take_frame(frame)) is None:
+            return
+        self._bytes += len(image.content)
+        if self._bytes <= MAX_BYTES:
+            self._received(image)
+
+    def on_drop(self) -> None:
+        """Events and frames are missing."""
+        self._images.drop()
+        self._changed.set()
+
+    async def settle(self, *, overflowed: Callable[[], bool]) -> None:
+        """Wait for what is on its way, once the prompt ended: the history may know of the end before this side does.
+
+        Args:
+            overflowed: whether a message was too large to be read.
+        """
+        began = time.monotonic()
+        while self._images.missing and not self._images.has_ended:
+            within_s = SETTLE_S if self._images.is_whole else SETTLE_BROKEN_S
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(began + within_s - time.monotonic()):
+                    await self._changed.wait()
+            except TimeoutError:
+                self._images.drop()
+                break
+        self._overflowed = overflowed()
+
+    def fault(self) -> Verdict | None:
+        """How the attempt ended if an image did not come; None if all came."""
+        missing = self._images.missing
+        if self._bytes > MAX_BYTES or (missing and self._overflowed):
+            return IMAGES_TOO_LARGE
+        if missing:
+            log.warning("executor.images.lost", nodes=missing[:10])
+            return IMAGES_LOST
+        return None

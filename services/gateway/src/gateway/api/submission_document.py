@@ -1,0 +1,35 @@
+"""What the OpenAPI document says of the body of a submission: more than ``Submission``, which is what is made of it."""
+
+from typing import Any
+
+from contracts.gateway import Submission
+
+_COMPONENTS = "#/components/schemas/{model}"
+_ABOUT = frozenset({"title", "description", "default"})  # of a field, not of its values
+_MORE = (
+    'A bare graph, `{"input": {"workflow": ...}}` and files of ComfyUI\'s editor are accepted, too; '
+    "see docs/api/submitting.md. A field that is null counts as not given."
+)
+
+
+def submission_schema() -> dict[str, Any]:
+    """The JSON Schema of the body: every field may be null, and a graph may be called ``prompt`` or be JSON text."""
+    schema = Submission.model_json_schema(ref_template=_COMPONENTS)
+    fields = schema["properties"]
+    for name in ("prompt", "workflow"):
+        fields[name]["anyOf"].append({"type": "object" if name == "prompt" else "string"})
+    fields["client_id"] = {"type": "string", "title": "Client Id", "description": "ComfyUI's; it means nothing here"}
+    fields["labels"]["additionalProperties"] = _nullable(fields["labels"]["additionalProperties"])
+    schema["properties"] = {name: _nullable(field) for name, field in fields.items()}
+    schema["description"] = f"{schema.get('description', '')}\n\n{_MORE}"
+    return schema
+
+
+def _nullable(field: dict[str, Any]) -> dict[str, Any]:
+    """The same field, or null."""
+    null = {"type": "null"}
+    if null in field.get("anyOf", ()):
+        return field
+    about: dict[str, Any] = {name: says for name, says in field.items() if name in _ABOUT}
+    value = {name: says for name, says in field.items() if name not in _ABOUT}
+    return {**about, "anyOf": [value, null]}

@@ -1,0 +1,24 @@
+"""What the name of a file ends with, by its type."""
+
+from contracts.file_types import FILE_TYPES
+
+_OTHERS = {
+    "image/gif": ".gif",
+    "image/avif": ".avif",
+    "image/bmp": ".bmp",
+    "image/tiff": ".tiff",
+    "image/svg+xml": ".svg",
+    "model/vnd.usdz+zip": ".usdz",
+    "text/plain": ".txt",
+    "text/markdown": ".md",
+    "text/csv": ".csv",
+    "application/json": ".json",
+}
+"""Types that jobs make and nobody uploads."""
+
+
+def extension_of(content_type: str) -> str:
+    """With its dot; ``.bin`` for a type that is not known."""
+    media_type = content_type.partition(";")[0].strip()
+    known = FILE_TYPES.get(media_type)
+    return known.extension if known is not None else _OTHERS.get(media_type, ".bin")

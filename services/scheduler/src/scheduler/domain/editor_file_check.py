@@ -1,0 +1,95 @@
+"""Whether any node of the fleet can run a file of ComfyUI's editor."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from contracts.graph_policy.policy import TenantPolicy
+from contracts.scheduler import InvalidWorkflow, NoFleet
+from contracts.wire.errors import FieldError
+from contracts.wire.shown import plain
+from contracts.workflow import MAX_ERRORS, read_graph, written
+from scheduler.domain.catalog import Catalog
+from scheduler.domain.editor_file.convert import Converted, convert
+from scheduler.domain.editor_file.file import InexactError
+from scheduler.domain.fleet_check import Runnable, Unrunnable, check_fleet
+from scheduler.domain.validation.graph_check import DrawSeed
+
+UI_FORMAT = "workflow_ui_format"
+ADVICE = "Send the workflow in API format instead: in ComfyUI, menu Workflow, Export (API)."
+
+
+def check_editor_file(
+    raw: Mapping[str, Any],
+    uploads: frozenset[str],
+    catalogs: Sequence[Catalog],
+    *,
+    policy: TenantPolicy,
+    draw_seed: DrawSeed,
+    now: datetime,
+    randomize_seeds: bool = False,
+) -> Runnable | Unrunnable:
+    """The verdict on the graph that the editor would send, with the classes of the node that gives it.
+
+    Nodes of other versions may read the same file otherwise, so the graph that one kind of node gives is checked by
+    that kind alone.
+
+    Args:
+        draw_seed: gives a number from 0 to below its argument, for seeds of -1 and for alternatives in texts.
+        now: for dates in file names.
+        randomize_seeds: see ``check_graph``.
+
+    Raises:
+        InvalidWorkflow: no kind of node reads the file exactly.
+        NoFleet: there are no catalogs.
+    """
+    accepted: Runnable | None = None
+    closest: Unrunnable | None = None
+    inexact: tuple[FieldError, ...] = ()
+    for catalog in catalogs:
+        converted = convert(raw, catalog, choose=draw_seed, now=now)
+        errors = _inexact_errors(converted, catalog) or read_graph(written(converted.graph), "/workflow")[1]
+        if errors:
+            inexact = min((inexact or errors, errors), key=len)
+            continue
+        found = check_fleet(
+            converted.graph, uploads, [catalog], policy=policy, draw_seed=draw_seed, randomize_seeds=randomize_seeds
+        )
+        if isinstance(found, Runnable):
+            if not found.verdict.unlisted:
+                return found
+            accepted = accepted or found
+        elif closest is None or len(found.findings) < len(closest.findings):
+            others = tuple(one for one in catalogs if one is not catalog)
+            closest = found._replace(others=others, is_editor_file=True)
+    if accepted is not None or closest is not None:
+        return accepted or closest  # type: ignore[return-value] # one of them is not None
+    if not inexact:
+        raise NoFleet(retry_after_s=5)
+    raise InvalidWorkflow(inexact[:MAX_ERRORS])
+
+
+def _inexact_errors(converted: Converted, catalog: Catalog) -> tuple[FieldError, ...]:
+    """What keeps the file from being a graph; with it also the classes that are not there."""
+    faults = converted.faults
+    if not converted.graph and not faults:
+        faults = (InexactError("No node of it runs."),)
+    if not faults:
+        return ()
+    told = {fault.node_id for fault in faults}
+    unknown = [
+        InexactError("No node of the fleet has its class.", node_id)
+        for node_id, node in converted.graph.items()
+        if node.class_type not in catalog.classes and node_id not in told
+    ]
+    return tuple(_field_error(fault, converted) for fault in (*faults, *unknown))
+
+
+def _field_error(fault: InexactError, converted: Converted) -> FieldError:
+    where = "This file of ComfyUI's editor"
+    if fault.node_id is not None:
+        node = converted.graph.get(fault.node_id)
+        named = f"Node {plain(fault.node_id)}" + (f" ({plain(node.class_type)})" if node else "")
+        where = f"{named} of this file of ComfyUI's editor"
+    message = f"{where} cannot be converted exactly. {fault.why} {ADVICE}"
+    return FieldError(pointer="/workflow", code=UI_FORMAT, message=message, node_id=fault.node_id)

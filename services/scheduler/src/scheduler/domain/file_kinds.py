@@ -1,0 +1,89 @@
+"""Whether an uploaded file is of a kind that the input takes which names it.
+
+ComfyUI itself finds out while it runs: a sound in ``LoadImage`` fails on the node, or is read as something else.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from contracts.file_types import FILE_TYPES, FileKind
+from contracts.graph_policy.registry import stock_class
+from contracts.workflow import Graph
+from scheduler.domain.catalog import Catalog
+from scheduler.domain.validation.findings import Fault, Finding
+
+Kinds = frozenset[FileKind]
+
+_IMAGE, _VIDEO = frozenset({FileKind.IMAGE}), frozenset({FileKind.VIDEO})
+_SOUND = frozenset({FileKind.AUDIO, FileKind.VIDEO})  # loaders take the sound of a video
+_LATENT, _MODEL = frozenset({FileKind.LATENT}), frozenset({FileKind.MODEL_3D})
+_PARTS_3D = dict.fromkeys(("image.image", "image.mask", "image.normal", "image.lineart"), _IMAGE) | {
+    "image.recording": _VIDEO
+}
+_STOCK: Mapping[str, Mapping[str, Kinds]] = MappingProxyType({
+    "LoadImage": {"image": _IMAGE},
+    "LoadImageMask": {"image": _IMAGE},
+    "LoadImageOutput": {"image": _IMAGE},
+    "WebcamCapture": {"image": _IMAGE},
+    "Painter": {"mask": _IMAGE},
+    "LoadAudio": {"audio": _SOUND},
+    "RecordAudio": {"audio": _SOUND},
+    "LoadVideo": {"file": _VIDEO},
+    "LoadLatent": {"latent": _LATENT},
+    "Load3D": {"model_file": _MODEL, **_PARTS_3D},
+    "Load3DAnimation": {"model_file": _MODEL, **_PARTS_3D},
+    "Load3DAdvanced": {"model_file": _MODEL},
+})  # fmt: skip
+_BY_WORD: Mapping[str, Kinds] = MappingProxyType({
+    "image": _IMAGE, "mask": _IMAGE, "video": _VIDEO, "audio": _SOUND, "sound": _SOUND, "latent": _LATENT,
+    "mesh": _MODEL,
+})  # fmt: skip
+"""What inputs of custom classes take (VHS_LoadVideo.video, VHS_LoadAudioUpload.audio), by the last word of the name."""
+_NAMES = MappingProxyType({
+    FileKind.IMAGE: "an image", FileKind.VIDEO: "a video", FileKind.AUDIO: "a sound", FileKind.LATENT: "a latent",
+    FileKind.MODEL_3D: "a 3D file",
+})  # fmt: skip
+_LAST_WORD = re.compile(r"[A-Za-z]?[a-z]+(?=[\d_]*$)")
+
+
+def kind_findings(graph: Graph, catalog: Catalog, types: Mapping[str, str]) -> Iterator[Finding]:
+    """Every input that takes a file, and names an upload of a kind that it does not take.
+
+    Args:
+        types: media types by the ids of uploads. One of no known type is left to the node.
+    """
+    kinds = {upload: FILE_TYPES[media_type].kind for upload, media_type in types.items() if media_type in FILE_TYPES}
+    if not kinds:
+        return
+    for node_id, node in graph.items():
+        spec = catalog.classes.get(node.class_type)
+        for name, part, value in _texts(node.inputs):
+            if (kind := kinds.get(value)) is None:
+                continue
+            place = f"{name}.{part}" if part else name
+            is_stock = spec is not None and stock_class(node.class_type, spec.module) is not None
+            taken = _STOCK.get(node.class_type, {}).get(place) if is_stock else _taken_by_name(place)
+            if taken is not None and kind not in taken:
+                yield Finding(_fault(f"{node.class_type}.{place}", taken, kind, types[value]), node_id, name)
+
+
+def _texts(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Texts that stand in an input, or in a part of one that is an object."""
+    for name, value in inputs.items():
+        if isinstance(value, str):
+            yield name, "", value
+        elif isinstance(value, dict):
+            yield from ((name, part, inner) for part, inner in value.items() if isinstance(inner, str))
+
+
+def _taken_by_name(place: str) -> Kinds | None:
+    word = _LAST_WORD.search(place.rpartition(".")[2])
+    return _BY_WORD.get(word[0].lower()) if word is not None else None
+
+
+def _fault(label: str, taken: Kinds, kind: FileKind, media_type: str) -> Fault:
+    wanted = " or ".join(_NAMES[one] for one in FileKind if one in taken)
+    message = f"{label} takes {wanted}; this upload is {_NAMES[kind]} ({media_type})."
+    return Fault("upload_of_wrong_kind", message)

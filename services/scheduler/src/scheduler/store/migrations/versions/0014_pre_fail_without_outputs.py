@@ -1,0 +1,27 @@
+"""Jobs that fail where they leave no output, as their submissions chose.
+
+Revision ID: 0014
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0014"
+down_revision = "0012"
+
+
+def upgrade() -> None:
+    op.add_column(
+        "jobs",
+        sa.Column(
+            "fail_without_outputs",
+            sa.Boolean,
+            nullable=False,
+            server_default=sa.false(),
+            comment="as the submission chose",
+        ),
+    )
+
+
+def downgrade() -> None:
+    op.drop_column("jobs", "fail_without_outputs")

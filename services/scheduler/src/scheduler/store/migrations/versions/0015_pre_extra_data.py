@@ -1,0 +1,20 @@
+"""What nodes get beside the inputs of a job's graph.
+
+Revision ID: 0015
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0015"
+down_revision = "0014"
+
+
+def upgrade() -> None:
+    op.add_column(
+        "graphs", sa.Column("extra_data", sa.JSON, comment="ComfyUI's extra_data, of keys that the gateway lets pass")
+    )
+
+
+def downgrade() -> None:
+    op.drop_column("graphs", "extra_data")

@@ -1,0 +1,129 @@
+"""Every output arrives under the name and for the node that it was asked for. Also on a real node: ``COMFYUI_URL``."""
+
+import os
+from typing import Any
+
+import pytest
+
+from contracts.scheduler import Outcome
+from tests.integration.executor.graphs import picture
+from tests.integration.executor.processes import Node
+
+pytestmark = pytest.mark.usefixtures("gateway")
+
+REAL = os.environ.get("COMFYUI_URL")
+PNG = b"\x89PNG"
+ODD_PREFIXES = [
+    "a cat... at night",
+    "portrait..final",
+    "日本語_Файл",
+    "x" * 200,
+    "語" * 200,
+    "50% & more+#1=a;b",
+    "...",
+    "sub/fold..er/inner",
+    ["text", 0],
+]
+
+
+@pytest.fixture(params=["simulated", "real"])
+def url(node: Node, request: pytest.FixtureRequest) -> str:
+    """Of a node."""
+    if request.param == "simulated":
+        return node.url
+    if not REAL:
+        pytest.skip("needs a real ComfyUI (COMFYUI_URL)")
+    return REAL
+
+
+def node_of(class_type: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+async def test_file_comes_back_under_the_name_that_was_asked_for(start_executor, scheduler, gateway, url) -> None:
+    await start_executor(comfyui_url=url)
+    graph = {"1": picture(), "text": node_of("PrimitiveString", value="linked..name")} | {
+        f"save-{place}": node_of("SaveImage", images=["1", 0], filename_prefix=prefix)
+        for place, prefix in enumerate(ODD_PREFIXES)
+    }
+    finish = await scheduler.finish_of(await scheduler.give(graph))
+    assert finish.outcome is Outcome.SUCCEEDED, finish
+    asked = [*ODD_PREFIXES[:-2], "inner", "linked..name"]
+    assert [output.name for output in finish.outputs] == [f"{prefix}_00001_.png" for prefix in asked]
+    assert all(gateway.stored[output.id].startswith(PNG) for output in finish.outputs)
+
+
+async def test_two_nodes_that_save_the_same_picture_have_an_output_each(
+    start_executor, scheduler, gateway, url
+) -> None:
+    await start_executor(comfyui_url=url)
+    save = node_of("SaveImage", images=["1", 0], filename_prefix="a")
+    finish = await scheduler.finish_of(await scheduler.give({"1": picture(), "2": save, "3": save}))
+    assert [output.node_id for output in finish.outputs] == ["2", "3"]
+    first, second = finish.outputs
+    assert first.id != second.id
+    assert gateway.stored[first.id] == gateway.stored[second.id]
+
+
+async def test_images_that_are_only_sent_over_the_websocket_are_stored(start_executor, scheduler, gateway, url) -> None:
+    await start_executor(comfyui_url=url)
+    graph = {
+        "1": picture(batch=2),
+        "2": node_of("SaveImageWebsocket", images=["1", 0]),
+        "4": node_of("SaveImage", images=["1", 0], filename_prefix="saved"),
+    }
+    for _ in range(2):  # the second time, the node has the picture in its cache
+        finish = await scheduler.finish_of(await scheduler.give(graph))
+        assert finish.outcome is Outcome.SUCCEEDED, finish
+        assert [output.node_id for output in finish.outputs] == ["2", "2", "4", "4"]
+        assert [output.name for output in finish.outputs[:2]] == ["ComfyUI_00001_.png", "ComfyUI_00002_.png"]
+        assert all(gateway.stored[output.id].startswith(PNG) for output in finish.outputs)
+        assert (finish.images, finish.warnings) == (4, ())
+
+
+async def test_images_in_frames_without_ids_belong_to_the_node_that_ran(start_executor, scheduler) -> None:
+    await start_executor()
+    graph = {
+        "1": picture(),
+        "2": node_of("SimSendImageWebSocket", images=["1", 0], format="JPEG"),
+        "3": node_of("SimSendImageWebSocket", images=["1", 0], format="PNG"),
+    }
+    for _ in range(2):  # the second time, the node would answer all of it from its cache, and send nothing
+        finish = await scheduler.finish_of(await scheduler.give(graph))
+        assert finish.outcome is Outcome.SUCCEEDED, finish
+        assert [(output.node_id, output.content_type) for output in finish.outputs] == [
+            ("2", "image/jpeg"),
+            ("3", "image/png"),
+        ]
+
+
+async def test_lost_image_is_no_success(start_executor, scheduler, node) -> None:
+    await start_executor()
+    await node.arm("picture_lost")
+    graph = {"1": picture(), "2": node_of("SaveImageWebsocket", images=["1", 0])}
+    finish = await scheduler.finish_of(await scheduler.give(graph))
+    assert await node.fired("picture_lost") == 1
+    assert (finish.outcome, finish.error and finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
+    again = await scheduler.finish_of(await scheduler.give(graph))
+    assert (again.outcome, len(again.outputs)) == (Outcome.SUCCEEDED, 1)
+
+
+async def test_node_that_becomes_others_has_all_their_outputs_each_time(start_executor, scheduler, gateway) -> None:
+    await start_executor()
+    graph = {
+        "1": picture(),
+        "2": node_of("SimMultiply", image=["1", 0], copies=1),
+        "3": node_of("SimExpand", image=["2", 0], times=5),
+        "4": node_of("SaveImage", images=["3", 0], filename_prefix="a"),
+    }
+    seen: set[bytes] = set()
+    for _ in range(3):
+        given = await scheduler.give(graph)
+        finish = await scheduler.finish_of(given)
+        assert finish.outcome is Outcome.SUCCEEDED, finish
+        assert [output.node_id for output in finish.outputs] == ["3"] * 5 + ["4"]
+        assert not finish.warnings
+        made = {gateway.stored[output.id] for output in finish.outputs}
+        assert all(str(given.ref.job_id).encode() in content for content in made)  # none is of an earlier job
+        assert not made & seen
+        seen |= made

@@ -1,0 +1,93 @@
+"""Everything that nodes report arrives: a whole executor and a simulated node that reports what it is told."""
+
+import json
+from typing import Any
+
+import pytest
+
+from contracts.scheduler import JobWarning, Outcome, Output, OutputKind, OutputSource
+from executor.domain.inline_values import MAX_INLINE_BYTES, MAX_JOB_BYTES
+from tests.kit.output_shapes import SHAPES, Arrives, Shape, content_of
+
+pytestmark = pytest.mark.usefixtures("gateway")
+
+PROMPTS = 4
+
+
+def reporting(report: dict[str, Any], *files: str) -> dict[str, Any]:
+    """A node that writes these files and reports this."""
+    writes = {path: content_of(path).decode() for path in files}
+    return {"class_type": "SimReport", "inputs": {"report": json.dumps(report), "writes": json.dumps(writes)}}
+
+
+def graph_of(shapes: tuple[Shape, ...]) -> dict[str, Any]:
+    return {str(number): reporting(shape.report, *shape.files) for number, shape in enumerate(shapes)}
+
+
+async def test_every_shape_of_a_report_arrives_byte_for_byte_or_value_for_value(
+    start_executor, scheduler, gateway
+) -> None:
+    await start_executor()
+    for shapes in (SHAPES[first::PROMPTS] for first in range(PROMPTS)):
+        finish = await scheduler.finish_of(await scheduler.give(graph_of(shapes)))
+        assert (finish.outcome, finish.error, finish.warnings) == (Outcome.SUCCEEDED, None, ())
+        for number, shape in enumerate(shapes):
+            outputs = [output for output in finish.outputs if output.node_id == str(number)]
+            assert [(output.key, output.position, output.temporary) for output in outputs] == [
+                (one.key, one.position, one.temporary) for one in shape.arrives
+            ], shape.name
+            for output, expected in zip(outputs, shape.arrives, strict=True):
+                assert_arrived(output, expected, gateway.stored[output.id], gateway.types[output.id])
+
+
+def assert_arrived(output: Output, expected: Arrives, stored: bytes, content_type: str) -> None:
+    assert content_type == output.content_type
+    if expected.file is not None:
+        assert (output.source, output.value, stored) == (OutputSource.FILE, None, content_of(expected.file))
+        return
+    assert (output.source, output.kind) == (OutputSource.VALUE, OutputKind.TEXT)
+    if expected.text is not None:
+        assert (content_type, stored.decode()) == ("text/plain; charset=utf-8", expected.text)
+    else:
+        assert (content_type, json.loads(stored)) == ("application/json", expected.json)
+    assert output.value in (None, expected.json if expected.text is None else expected.text)
+
+
+async def test_small_values_come_with_the_report_and_large_ones_only_as_bytes(
+    start_executor, scheduler, gateway
+) -> None:
+    await start_executor()
+    small, large = "x" * MAX_INLINE_BYTES, "y" * (MAX_INLINE_BYTES + 1)
+    many = MAX_JOB_BYTES // MAX_INLINE_BYTES + 1
+    report = {"text": [large, *[small] * many], "value": [{"a": [1, None]}, 2**70, "\x00"]}
+    finish = await scheduler.finish_of(await scheduler.give({"1": reporting(report)}))
+    inline = [output.value for output in finish.outputs]
+    assert inline == [None, *[small] * (many - 1), None, None, None, None]
+    assert len(gateway.stored[finish.outputs[0].id]) == MAX_INLINE_BYTES + 1
+
+
+async def test_a_string_never_names_a_file_that_was_there_before(start_executor, scheduler, gateway, tmp_path) -> None:
+    """Else a tenant could have any file of the node by its name."""
+    await start_executor()
+    secret = tmp_path / "node" / "output" / "3d" / "secret.glb"
+    secret.parent.mkdir(parents=True)
+    secret.write_text("of somebody else")
+    await scheduler.finish_of(await scheduler.give({"1": reporting({"text": ["before"]})}))
+    finish = await scheduler.finish_of(await scheduler.give({"1": reporting({"result": ["3d/secret.glb"]})}))
+    (output,) = finish.outputs
+    assert (output.source, output.value) == (OutputSource.VALUE, "3d/secret.glb")
+    assert gateway.stored[output.id] == b"3d/secret.glb"
+
+
+async def test_output_nodes_that_leave_nothing_are_named(start_executor, scheduler) -> None:
+    await start_executor()
+    graph = {"1": reporting({"text": ["something"]}), "2": reporting({}), "3": reporting({"images": [None]})}
+    finish = await scheduler.finish_of(await scheduler.give(graph))
+    assert finish.outcome is Outcome.SUCCEEDED
+    assert [output.node_id for output in finish.outputs] == ["1"]
+    assert finish.warnings == (
+        JobWarning(
+            code="job.node_without_outputs",
+            message="These output nodes left nothing that could be stored: 2 (SimReport), 3 (SimReport).",
+        ),
+    )

@@ -1,0 +1,191 @@
+"""Files that are kept as they are, and images that are damaged only a little."""
+
+import hashlib
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from gateway.app import create_app
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
+from tests.kit.media import binary_stl, exr, safetensors, samples, splat, wav
+from tests.kit.nats import NatsServer
+from tests.kit.pictures import file_of
+from tests.kit.scripted import Script
+from tests.kit.scripted_auth import UNLIMITED
+from tests.kit.serving import serving
+from tests.kit.waiting import until
+
+NOISE = Image.effect_noise((64, 48), 90).convert("RGB")
+
+
+async def post(gateway: Gateway, content: bytes, name: str = "a", **query: str) -> httpx.Response:
+    sent = {"file": (name, content, "application/octet-stream")}
+    return await gateway.http.post("/api/v1/upload", files=sent, params=query, headers=ALICE)
+
+
+async def post_bare(gateway: Gateway, content: Any, content_type: str = "application/octet-stream") -> httpx.Response:
+    headers = {**ALICE, "Content-Type": content_type}
+    return await gateway.http.post("/api/v1/upload", content=content, headers=headers)
+
+
+async def content_of(gateway: Gateway, answer: httpx.Response) -> httpx.Response:
+    assert answer.status_code in {200, 201}, answer.text
+    return await gateway.http.get(f"/api/v1/uploads/{answer.json()['id']}/content", headers=ALICE)
+
+
+async def picture_of(gateway: Gateway, sent: bytes) -> Image.Image:
+    picture = Image.open(BytesIO((await content_of(gateway, await post(gateway, sent))).content))
+    picture.load()
+    return picture
+
+
+def files(gateway: Gateway) -> list[Path]:
+    return [path for path in gateway.folder.rglob("*") if path.is_file()]
+
+
+async def test_every_type_is_kept_byte_for_byte_and_is_only_saved_by_a_browser(gateway: Gateway) -> None:
+    for extension, sample in samples().items():
+        answer = await post(gateway, sample.content, "misleading.png")
+        assert answer.status_code == 201, (extension, answer.text)
+        upload = answer.json()
+        assert (upload["kind"], upload["content_type"], upload["exact"]) == (sample.kind, sample.media_type, True)
+        assert upload["sha256"] == hashlib.sha256(sample.content).hexdigest()
+        assert (upload["width"], upload["height"]) == ((4, 2) if extension == "exr" else (None, None))
+        served = await content_of(gateway, answer)
+        assert served.content == sample.content
+        assert served.headers["content-disposition"].startswith(f'attachment; filename="{upload["id"]}.{extension}"')
+        assert served.headers["x-content-type-options"] == "nosniff"
+        assert served.headers["content-security-policy"] == "default-src 'none'; sandbox"
+        assert (await post_bare(gateway, sample.content)).json()["id"] == upload["id"]
+        other = await gateway.http.get(f"/api/v1/uploads/{upload['id']}/content", headers=BOB)
+        assert other.status_code == 404
+    assert len(files(gateway)) == len(samples())
+
+
+async def test_a_large_file_is_streamed_and_what_is_not_whole_is_not_kept(gateway: Gateway) -> None:
+    large = wav(seconds=300)
+
+    async def in_pieces(content: bytes) -> Any:
+        for start in range(0, len(content), 100_000):
+            yield content[start : start + 100_000]
+
+    answer = await post_bare(gateway, in_pieces(large), "audio/wav")
+    assert (await content_of(gateway, answer)).content == large
+    assert (await content_of(gateway, await post(gateway, large, "a.wav"))).content == large
+    stl = binary_stl(triangles=2000)
+    assert (await post_bare(gateway, in_pieces(stl))).json()["content_type"] == "model/stl"
+    before = files(gateway)
+    for other in (stl + b"\0", splat(count=2000) + b"\0"):
+        answer = await post_bare(gateway, in_pieces(other))
+        assert (answer.status_code, answer.json()["code"]) == (422, "upload.unsupported_image")
+    answer = await post(gateway, exr(60_000, 60_000))
+    assert (answer.status_code, answer.json()["code"]) == (422, "upload.too_many_pixels")
+    assert files(gateway) == before
+
+
+async def test_the_tier_says_how_large_a_file_may_be(gateway: Gateway, script: Script) -> None:
+    largest, larger = wav(seconds=100), wav(seconds=101)
+    image = file_of(Image.effect_noise((2000, 1200), 90))
+    assert len(image) > len(largest)
+    await script.say(
+        script.auth.change(script.alice, limits=UNLIMITED.model_copy(update={"upload_bytes": len(largest)}))
+    )
+
+    async def limited() -> bool:
+        return (await post(gateway, larger)).status_code == 413
+
+    await until(limited)
+    assert (await post(gateway, largest)).status_code == 201
+    assert (await post(gateway, image)).status_code == 201, "images have a limit of their own"
+
+    before = files(gateway)
+
+    async def in_pieces() -> Any:
+        for start in range(0, len(larger), 65_536):
+            yield larger[start : start + 65_536]
+
+    for answer in (await post_bare(gateway, larger), await post_bare(gateway, in_pieces())):
+        assert (answer.status_code, answer.json()["code"]) == (413, "upload.file_too_large")
+        assert str(len(largest)) in answer.json()["detail"]
+    assert files(gateway) == before
+
+
+async def test_a_png_is_kept_exactly_only_where_that_is_asked_for(gateway: Gateway) -> None:
+    deep = file_of(Image.new("I;16", (8, 8), 40_001))
+    made_anew, exact = await post(gateway, deep), await post(gateway, deep, exact="true")
+    assert made_anew.json()["id"] != exact.json()["id"]
+    assert (made_anew.json()["exact"], exact.json()["exact"]) == (False, True)
+    assert (exact.json()["width"], exact.json()["height"]) == (8, 8)
+    served = await content_of(gateway, exact)
+    assert served.content == deep
+    assert served.headers["content-disposition"].startswith("attachment")
+    assert (await content_of(gateway, made_anew)).headers["content-disposition"].startswith("inline")
+    assert (await post(gateway, deep, exact="true")).json()["id"] == exact.json()["id"]
+    jpeg = await post(gateway, file_of(NOISE, "JPEG"), exact="true")
+    assert (jpeg.status_code, jpeg.json()["code"]) == (422, "upload.exact_unsupported")
+
+
+async def test_a_photo_of_fifty_megapixels_is_taken(gateway: Gateway) -> None:
+    photo = {"file": ("a.jpg", file_of(Image.new("RGB", (8192, 6144), (10, 90, 200)), "JPEG"), "image/jpeg")}
+    answer = await gateway.http.post("/api/v1/upload", files=photo, headers=ALICE, timeout=60)
+    assert answer.status_code == 201, answer.text
+    assert (answer.json()["width"], answer.json()["height"]) == (8192, 6144)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"II*\0\xff\xff\xff\x7f", b"MM\0*\0\0\0\x08\xff\xff", b"garbage, garbage"],
+    ids=["directory far away", "too many entries", "no TIFF"],
+)
+async def test_damaged_exif_is_left_out(gateway: Gateway, damage: bytes) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "a text that is long enough to be damaged"
+    photo = bytearray(file_of(NOISE, "JPEG", exif=exif))
+    at = photo.index(b"Exif\0\0") + 6
+    photo[at : at + len(damage)] = damage
+    picture = await picture_of(gateway, bytes(photo))
+    assert picture.size == NOISE.size
+    assert not picture.getexif()
+
+
+async def test_the_first_picture_of_a_damaged_mpo_is_taken(gateway: Gateway) -> None:
+    photo = file_of(NOISE, "MPO", save_all=True, append_images=[NOISE.rotate(5)])
+    index = bytearray(photo)
+    at = index.index(b"MPF\0") + 4
+    index[at : at + 40] = b"\xff" * 40
+    for damaged in (photo[: len(photo) * 3 // 4], bytes(index)):
+        assert (await picture_of(gateway, damaged)).size == NOISE.size
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+async def test_a_jpeg_without_its_end_is_taken_as_viewers_show_it(gateway: Gateway, progressive: bool) -> None:
+    whole = file_of(NOISE, "JPEG", quality=95, progressive=progressive)
+    picture = await picture_of(gateway, whole[: len(whole) * 9 // 10])
+    assert picture.size == NOISE.size
+    assert picture.getextrema() != ((0, 0),) * 3
+    broken = await post(gateway, file_of(NOISE)[:2000])
+    assert (broken.status_code, broken.json()["code"]) == (422, "upload.broken_image"), "a PNG says what is missing"
+
+
+async def test_bytes_between_the_segments_of_a_jpeg_are_skipped(gateway: Gateway) -> None:
+    photo = file_of(NOISE, "JPEG")
+    at = 4 + int.from_bytes(photo[4:6], "big")
+    assert (await picture_of(gateway, photo[:at] + b"\0\0junk" + photo[at:])).size == NOISE.size
+
+
+async def test_files_count_among_the_uploads_of_their_user(
+    nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
+) -> None:
+    assert script.alice
+    app = create_app(settings_for(nats_server.url, database_url, tmp_path, max_uploads_bytes=1 << 20))
+    async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
+        await until_ready(http)
+        gateway = Gateway(http, f"http://{at}", tmp_path, nats_server.url)
+        assert (await post(gateway, safetensors(width=512, height=512))).status_code == 201
+        answer = await post(gateway, wav(seconds=70))
+        assert (answer.status_code, answer.json()["code"]) == (413, "upload.quota_exceeded")
+        assert len(files(gateway)) == 1

@@ -1,0 +1,198 @@
+"""What a waiting job says of the reason, on facts that nodes, operators and other jobs make."""
+
+from datetime import datetime
+from uuid import UUID
+
+import pytest
+
+from contracts.catalog import ClassSpec, InputSpec
+from contracts.operations import JobOrder, NodeOrder
+from contracts.scheduler import (
+    LIST_JOBS,
+    READ_FLEET,
+    HoldCause,
+    Job,
+    ListJobs,
+    MissingOption,
+    Outcome,
+    QueueFull,
+    ReadFleet,
+    Waiting,
+    WaitingDetail,
+    WaitReason,
+)
+from contracts.wire.errors import Relayed
+from tests.integration.scheduler.conftest import RARE, Node, World, report_of
+from tests.integration.scheduler.operator import Operator
+from tests.kit.waiting import until
+
+DOTTED = "EmptyAceStep1.5LatentAudio"
+AUDIO = {
+    "1": {"class_type": DOTTED, "inputs": {"seconds": 2.0, "format": "a=1"}},
+    "2": {"class_type": "SaveLatent", "inputs": {"samples": ["1", 0]}},
+}
+AUDIO_CLASSES = {
+    DOTTED: ClassSpec(
+        inputs={
+            "seconds": InputSpec(type="FLOAT", required=True, min=1, max=1000),
+            "format": InputSpec(type="COMBO", required=True, options=("a=1", "b.c")),
+        },
+        outputs=("LATENT",),
+        output_node=False,
+        module="comfy_extras.nodes_ace",
+    ),
+    "SaveLatent": ClassSpec(
+        inputs={"samples": InputSpec(type="LATENT", required=True)}, outputs=(), output_node=True, module="nodes"
+    ),
+}
+
+
+@pytest.fixture
+async def world(world: World) -> World:
+    """Without the nodes of other tests."""
+    await world.system.sql.execute("DELETE FROM nodes")
+    return world
+
+
+async def waits_for(world: World, tenant: UUID, job_id: UUID, reason: WaitReason) -> Job:
+    """The job once it waits for this reason: the scheduler looks at its nodes once a second."""
+    job = await world.read(tenant, job_id)
+
+    async def does() -> bool:
+        nonlocal job
+        job = await world.read(tenant, job_id)
+        return waiting_of(job).reason is reason
+
+    await until(does)
+    return job
+
+
+def waiting_of(job: Job) -> Waiting:
+    assert job.waiting is not None
+    return job.waiting
+
+
+async def moment(world: World, node: Node, column: str) -> datetime:
+    found: datetime = await world.system.sql.fetchval(f"SELECT {column} FROM nodes WHERE name = $1", node.name)  # noqa: S608
+    return found
+
+
+async def test_waiting_job_names_what_nodes_lack_as_they_come_and_go(world: World) -> None:
+    able = await world.node(RARE)
+    await world.until_offered(RARE)
+    tenant = world.tenant()
+    submitted = (await world.submit(tenant, model=RARE)).job
+    job_id = submitted.job_id
+    assert waiting_of(submitted).reason is WaitReason.QUEUE
+    assert waiting_of(submitted).since == submitted.created_at
+
+    await able.beat(online=False)
+    away = await waits_for(world, tenant, job_id, WaitReason.NO_NODE_ONLINE)
+    went_at = await moment(world, able, "state_since")
+    assert (waiting_of(away).since, waiting_of(away).detail) == (went_at, WaitingDetail(last_online_at=went_at))
+    assert away.eta_seconds is None
+    later = (await world.submit(tenant, model=RARE)).job
+    assert waiting_of(later).reason is WaitReason.NO_NODE_ONLINE
+    assert waiting_of(later).since == later.created_at
+
+    other = await world.node()
+    missing = waiting_of(await waits_for(world, tenant, job_id, WaitReason.MODEL_MISSING))
+    lacks = MissingOption(node_class="CheckpointLoaderSimple", input="ckpt_name", value=RARE, nodes=(other.name,))
+    assert missing.detail == WaitingDetail(nodes=(other.name,), missing=(lacks,))
+    page = await world.system.bus.ask(LIST_JOBS, ListJobs(), tenant=str(tenant))
+    assert [waiting_of(job).reason for job in page.jobs] == [WaitReason.MODEL_MISSING] * 2
+
+    await able.beat()
+    queued = waiting_of(await waits_for(world, tenant, job_id, WaitReason.QUEUE))
+    assert queued.since == await moment(world, able, "state_since")
+    claimed = await able.claim()
+    assert claimed.ref.job_id == job_id
+    assert (await world.read(tenant, job_id)).waiting is None
+    await able.finish(claimed.ref)
+
+
+async def test_job_of_a_class_with_a_dot_in_its_name_runs_where_that_class_is(world: World) -> None:
+    able = await world.node_with(report_of(AUDIO_CLASSES))
+    tenant = world.tenant()
+
+    async def is_known() -> bool:
+        return DOTTED in (await world.system.bus.ask(READ_FLEET, ReadFleet())).classes
+
+    await until(is_known)
+    job_id = await world.job(tenant, graph=AUDIO)
+    await able.beat(online=False)
+    other = await world.node()
+    waiting = waiting_of(await waits_for(world, tenant, job_id, WaitReason.NO_NODE_HAS_CLASS))
+    assert waiting.detail == WaitingDetail(classes=(DOTTED, "SaveLatent"), nodes=(other.name,))
+    await able.beat()
+    claimed = await able.claim()
+    assert claimed.ref.job_id == job_id
+    await able.finish(claimed.ref)
+
+
+async def test_job_waits_while_its_nodes_work_for_somebody_else(world: World) -> None:
+    node, tenant = await world.node(), world.tenant()
+    job_id = await world.job(tenant)
+    await node.beat(foreign_prompts=2)
+    job = await waits_for(world, tenant, job_id, WaitReason.NODE_BUSY_ELSEWHERE)
+    since = await moment(world, node, "shared_since")
+    assert (waiting_of(job).since, waiting_of(job).detail) == (since, WaitingDetail(nodes=(node.name,)))
+    assert job.eta_seconds is None
+    await node.beat(foreign_prompts=1)
+    assert await moment(world, node, "shared_since") == since
+    await node.beat()
+    await waits_for(world, tenant, job_id, WaitReason.QUEUE)
+
+
+async def test_job_is_held_while_its_nodes_are_cordoned_or_an_operator_holds_it(world: World) -> None:
+    node, tenant, operator = await world.node(), world.tenant(), Operator(world.system.bus)
+    job_id = await world.job(tenant)
+    await operator.node(node.name, NodeOrder.CORDON)
+    held = waiting_of(await waits_for(world, tenant, job_id, WaitReason.HELD))
+    assert held.detail == WaitingDetail(cause=HoldCause.NODES_CORDONED, nodes=(node.name,))
+    assert held.since == await moment(world, node, "cordoned_at")
+    (seen,) = (await operator.search(tenant_id=tenant)).jobs
+    assert waiting_of(seen.job) == held
+    by_operator = await operator.job(job_id, JobOrder.HOLD)
+    assert waiting_of(by_operator).detail == WaitingDetail(cause=HoldCause.OPERATOR)
+    assert waiting_of(by_operator).since == (await world.log(tenant, job_id))[-1].at
+    await operator.node(node.name, NodeOrder.UNCORDON)
+    await operator.job(job_id, JobOrder.RELEASE)
+    await waits_for(world, tenant, job_id, WaitReason.QUEUE)
+
+
+async def test_job_whose_node_died_is_held_until_that_node_may_take_it_again(world: World) -> None:
+    first, second, tenant = await world.node(), await world.node(), world.tenant()
+    job_id = await world.job(tenant)
+    claimed = await first.claim()
+    await second.beat(foreign_prompts=1)
+    await first.finish(claimed.ref, Outcome.NODE_FAULT, node_died=True)
+    waiting = waiting_of(await waits_for(world, tenant, job_id, WaitReason.HELD))
+    until_ = await world.system.sql.fetchval("SELECT avoid_until FROM jobs WHERE id = $1", job_id)
+    assert waiting.detail == WaitingDetail(cause=HoldCause.RETRY, until=until_, nodes=(second.name,))
+
+
+async def test_job_beyond_the_accounts_limit_is_told_limit_and_running_jobs(world: World) -> None:
+    node, tenant = await world.node(), world.tenant(max_running=1)
+    first, second, third = [await world.job(tenant) for _ in range(3)]
+    assert waiting_of(await world.read(tenant, third)).detail == WaitingDetail(jobs_ahead=2)
+    claimed = await node.claim()
+    assert claimed.ref.job_id == first
+    waiting = waiting_of(await world.read(tenant, second))
+    assert (waiting.reason, waiting.detail) == (WaitReason.CONCURRENCY_LIMIT, WaitingDetail(limit=1, running=1))
+    assert waiting.since == await world.system.sql.fetchval("SELECT leased_at FROM attempts WHERE job_id = $1", first)
+    await node.finish(claimed.ref)
+    assert waiting_of(await world.read(tenant, second)).reason is WaitReason.QUEUE
+
+
+async def test_full_queue_says_when_to_come_back_only_while_a_node_is_online(world: World) -> None:
+    node, tenant = await world.node(), world.tenant(queue_cap=1)
+    job_id = await world.job(tenant)
+    with pytest.raises(Relayed) as refused:
+        await world.job(tenant)
+    assert (refused.value.refused.code, refused.value.refused.retry_after_s) == (QueueFull.code, 5)
+    await node.beat(online=False)
+    await waits_for(world, tenant, job_id, WaitReason.NO_NODE_ONLINE)
+    with pytest.raises(Relayed) as refused:
+        await world.job(tenant)
+    assert (refused.value.refused.code, refused.value.refused.retry_after_s) == (QueueFull.code, None)

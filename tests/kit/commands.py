@@ -1,0 +1,74 @@
+"""Commands of the command line, forked from a process that imported it before: a start takes no seconds of CPU."""
+
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from comfyfleet_client.cli.main import run
+from stack.children import Call, Nursery
+from stack.zygote import Zygote, preload
+
+LATER = ("httpx", "httpcore", "h11", "anyio", "pydantic", "certifi", "zoneinfo", "rich.table", "encodings.idna")
+"""What a command imports when it needs it."""
+
+
+class Commands:
+    """Runs commands of ``comfyfleet``, each in a process of its own.
+
+    Args:
+        folder: of the log.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._log = str(folder / "commands.log")
+        self._nursery = Nursery(folder / "commands.log", program=__name__)
+        self._count = 0
+
+    async def run(self, argv: list[str], stdin: bytes, cwd: Path, env: dict[str, str]) -> tuple[int, bytes, bytes]:
+        """The exit status of a command, and what it wrote to its two streams."""
+        self._count += 1
+        files = [cwd / f".command-{self._count}.{stream}" for stream in ("in", "out", "err")]
+        files[0].write_bytes(stdin)
+        call = json.dumps({"argv": argv, "cwd": str(cwd), "files": [str(file) for file in files]})
+        child = await self._nursery.spawn(Call("comfyfleet", __name__, (call,), env, self._log))
+        status = await child.wait()
+        _, out, err = (file.read_bytes() for file in files)
+        for file in files:
+            file.unlink()
+        return status, out, err
+
+    async def close(self) -> None:
+        await self._nursery.close()
+
+
+def main(argv: list[str]) -> None:
+    """Be the command, in a forked process."""
+    call = json.loads(argv[0])
+    os.chdir(call["cwd"])
+    for number, file in enumerate(call["files"]):
+        descriptor = os.open(file, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT, 0o600)
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    sys.argv = ["comfyfleet", *call["argv"]]
+    run()
+
+
+def serve(descriptor: int) -> None:
+    """Serve ``Commands`` on a socket."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    preload(LATER)
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy every page that it walks
+    zygote = Zygote(socket.socket(fileno=descriptor), ())
+    try:
+        zygote.serve()
+    finally:
+        zygote.kill_all()
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

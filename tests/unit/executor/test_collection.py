@@ -1,0 +1,78 @@
+"""The same output, whatever tells of it; and every output of every node."""
+
+from typing import Any
+
+from executor.domain.collection import Collection
+from executor.domain.sent_images import SentImage
+
+FOLDER = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/1"
+GRAPH: dict[str, Any] = {
+    "1": {"class_type": "EmptyImage", "inputs": {}},
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a..b"}},
+    "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a..b"}},
+    "5": {"class_type": "SaveImageWebsocket", "inputs": {"images": ["1", 0]}},
+    "7": {"class_type": "LoopEnd", "inputs": {"image": ["1", 0]}},
+}
+
+
+def report(name: str) -> dict[str, Any]:
+    return {"images": [{"filename": name, "subfolder": FOLDER, "type": "output"}]}
+
+
+def test_two_nodes_that_share_a_cache_entry_have_an_output_each() -> None:
+    collection = Collection(GRAPH, FOLDER)
+    of_the_first = {"node_id": "2", "display_node": "2", "parent_node": None, "real_node_id": "2"}
+    entry = {
+        "outputs": {"2": report("a~2e~2eb_00001_.png"), "3": report("a~2e~2eb_00001_.png")},
+        "meta": {"2": of_the_first, "3": of_the_first},
+    }
+    found = collection.complete(collection.reported(entry))
+    assert [(item.node_id, item.name, item.filename) for item in found] == [
+        ("2", "a..b_00001_.png", "a~2e~2eb_00001_.png"),
+        ("3", "a..b_00001_.png", "a~2e~2eb_00001_.png"),
+    ]
+    assert len(set(found)) == 2
+
+
+def test_output_of_a_node_that_another_became_is_the_same_in_its_event_and_in_the_history() -> None:
+    collection = Collection(GRAPH, FOLDER)
+    collection.expansion.take("executed", {"node": "7.0.0.2", "display_node": "2"})
+    early = collection.made_so_far({"7.0.0.2": report("x.png")})
+    entry = {"outputs": {"7.0.0.2": report("x.png")}, "meta": {"7.0.0.2": {"node_id": "7.0.0.2", "display_node": "7"}}}
+    assert collection.complete(collection.reported(entry)) == early
+    assert [item.node_id for item in early] == ["2"]
+
+
+def test_node_that_another_became_belongs_to_it_where_nothing_tells_more() -> None:
+    collection = Collection(GRAPH, FOLDER)
+    entry = {"outputs": {f"7.0.0.{place}": report(f"{place}.png") for place in range(15)}, "meta": {}}
+    found = collection.complete(collection.reported(entry))
+    assert [item.node_id for item in found] == ["7"] * 15
+
+
+def test_image_that_was_sent_stands_where_its_node_does() -> None:
+    collection = Collection(GRAPH, FOLDER)
+    first = collection.sent(SentImage("5", 1, "png", b"one"))
+    second = collection.sent(SentImage("5", 2, "jpg", b"two"))
+    entry = {
+        "outputs": {
+            "2": report("x.png"),
+            "5": {"images": [{"source": "websocket", "content-type": "image/png", "type": "output"}] * 2},
+            "7": report("y.png"),
+        }
+    }
+    found = collection.complete(collection.reported(entry))
+    assert [item.node_id for item in found] == ["2", "5", "5", "7"]
+    assert found[1:3] == [first, second]
+    assert [(item.name, item.content_type, item.position) for item in found[1:3]] == [
+        ("ComfyUI_00001_.png", "image/png", 0),
+        ("ComfyUI_00002_.jpg", "image/jpeg", 1),
+    ]
+
+
+def test_folder_inside_of_a_file_name_is_asked_for_as_a_folder() -> None:
+    collection = Collection(GRAPH, FOLDER)
+    entry = {"outputs": {"7": {"images": [{"filename": "sub/x.png", "subfolder": "a"}, {"filename": "/x.png"}]}}}
+    inner, absolute = collection.complete(collection.reported(entry))
+    assert (inner.filename, inner.subfolder, inner.addressable) == ("x.png", "a/sub", True)
+    assert not absolute.addressable

@@ -1,0 +1,34 @@
+from executor.domain.expansion import Expansion, root_of
+
+GRAPH = {
+    "2": {"class_type": "SaveImage", "inputs": {}},
+    "7": {"class_type": "LoopEnd", "inputs": {}},
+    "7.1": {"class_type": "Odd", "inputs": {}},
+}
+
+
+def test_events_tell_which_node_shows_what_another_became() -> None:
+    expansion = Expansion(GRAPH)
+    expansion.take("progress_state", {"nodes": {"7.0.0.2": {"display_node_id": "2"}, "2": {}, "x": 5}})
+    expansion.take("executing", {"node": "7.0.0.2", "display_node": "7"})
+    expansion.take("executed", {"node": "7.0.0.9", "display_node": "gone"})
+    expansion.take("executing", {"node": "2", "display_node": "2"})
+    expansion.take("executing", {"node": None})
+    expansion.take("progress_state", {"nodes": None})
+    assert expansion.shown_by == {"7.0.0.2": "2", "7.0.0.9": "7"}
+    assert expansion.classes == {"LoopEnd"}
+
+
+def test_owners_by_events_win_over_those_of_a_cached_entry() -> None:
+    expansion = Expansion(GRAPH)
+    expansion.take("executed", {"node": "7.0.0.2", "display_node": "2"})
+    entry = {"outputs": {}, "meta": {"7.0.0.2": {"display_node": "7"}, "2": {"display_node": "2"}}}
+    assert expansion.with_owners(entry)["meta"] == {"7.0.0.2": {"display_node": "2"}, "2": {"display_node": "2"}}
+    assert expansion.with_owners({"meta": None})["meta"] == {"7.0.0.2": {"display_node": "2"}}
+
+
+def test_id_of_a_made_node_begins_with_that_of_its_maker() -> None:
+    assert root_of("7.0.0.2", GRAPH) == "7"
+    assert root_of("7.1.0.0.2.0.0.1", GRAPH) == "7.1"
+    assert root_of("8.0.0.1", GRAPH) is None
+    assert root_of("", GRAPH) is None

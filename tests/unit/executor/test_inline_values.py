@@ -1,0 +1,51 @@
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from contracts.scheduler import Output, OutputKind, OutputSource
+from executor.domain.harvest import harvest
+from executor.domain.inline_values import MAX_JOB_BYTES, inline_value, within_bounds
+
+
+def inline(value: Any) -> Any:
+    (found,) = harvest({"outputs": {"1": {"value": [value]}}}, {})
+    return inline_value(found)
+
+
+@pytest.mark.parametrize("value", ["a", "é\n\t", 42, -0.5, True, {"a": [1, None, {"b": "c"}]}, 2**53 - 1])
+def test_a_small_value_goes_with_the_record(value: Any) -> None:
+    assert inline(value) == value
+
+
+@pytest.mark.parametrize("value", ["\x00", "\x1b[31m", "\ud800", {"\x00": 1}, 2**53, 1e300, [[[[[[[[[[[1]]]]]]]]]]]])
+def test_what_a_database_or_a_browser_cannot_hold_does_not(value: Any) -> None:
+    assert inline(value) is None
+
+
+def test_a_file_has_no_value() -> None:
+    (found,) = harvest({"outputs": {"1": {"images": [{"filename": "a.png"}]}}}, {})
+    assert inline_value(found) is None
+
+
+def test_the_values_of_a_job_are_bounded_together() -> None:
+    size = MAX_JOB_BYTES // 2
+    outputs = [output_of("x" * size), output_of("y" * size), output_of("z"), output_of(None)]
+    bounded = within_bounds(outputs)
+    assert [output.value for output in bounded] == ["x" * size, "y" * size, None, None]
+    assert [output.id for output in bounded] == [output.id for output in outputs]
+
+
+def output_of(value: Any) -> Output:
+    return Output(
+        id=uuid4(),
+        node_id="1",
+        name="1.txt",
+        kind=OutputKind.TEXT,
+        content_type="text/plain",
+        size_bytes=len(json.dumps(value)) - 2,
+        sha256="0" * 64,
+        source=OutputSource.VALUE,
+        value=value,
+    )

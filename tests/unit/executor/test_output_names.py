@@ -1,0 +1,110 @@
+"""A prefix on its way to the node, and the file name on its way back."""
+
+import pytest
+
+from executor.domain.node_text import is_given_out
+from executor.domain.output_names import MAX_NAME_BYTES, OutputNames, name_for_node, part_for_node, prefix_for_node
+
+FOLDER = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/1"
+LONGEST_FILE_NAME = 255  # bytes that file systems take
+
+
+def named(asked: str, ending: str = "_00001_.png", **tokens: int) -> str:
+    """The name that comes back for the first file of a node that was asked for this prefix."""
+    prefix = prefix_for_node(asked)
+    for token, value in tokens.items():
+        prefix = prefix.replace(f"%{token}%", str(value))
+    subfolder, _, stem = f"{FOLDER}/{prefix}".rpartition("/")
+    filename = f"{stem}{ending}"
+    assert is_given_out(filename)
+    assert len(filename.encode()) <= LONGEST_FILE_NAME
+    graph = {"2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": asked}}}
+    return OutputNames(graph, FOLDER).shown(filename, subfolder)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "a cat... at night",
+        "portrait..final",
+        "portrait.",
+        ".hidden",
+        "...",
+        "日本語_Файл",
+        "\U0001f468\u200d\U0001f680 é",
+        "2026",
+        " spaced ",
+        "50% & more+#1=a;b,(c)[d]{e}'f`g@h^i!j$k",
+        "tilde ~41 ~n ~~ end",
+        "%date:yyyy-MM-dd%",
+        'a<b>c"d|e?f*',
+        "-rf",
+        "x" * 200,
+        "語" * 200,
+        "." * 150,
+        "x" * MAX_NAME_BYTES,
+        "x" * (MAX_NAME_BYTES + 1),
+    ],
+)
+def test_file_comes_back_under_the_name_that_was_asked_for(asked: str) -> None:
+    assert named(asked) == f"{asked}_00001_.png"
+
+
+@pytest.mark.parametrize(
+    ("asked", "prefix", "name"),
+    [
+        ("hello/img", "hello/img", "img"),
+        ("a//b/./../c/", "a/c", "c"),
+        ("..\\..\\evil", "evil", "evil"),
+        ("../../a/../../evil", "evil", "evil"),
+        ("/tmp/evil", "tmp/evil", "evil"),
+        ("C:\\x\\y", "C~3a/x/y", "y"),
+        ("v1..2/a..b", "v1~2e~2e2/a~2e~2eb", "a..b"),
+        ("../../", "ComfyUI", "ComfyUI"),
+        ("..", "ComfyUI", "ComfyUI"),
+        ("", "ComfyUI", "ComfyUI"),
+        ("checkpoints/00-evil", "checkpoints/00-evil", "00-evil"),
+        ("a\x00b\nc", "a~00b~0ac", "a_b_c"),
+        ("\ud800", "_", "_"),
+    ],
+)
+def test_prefix_stays_in_its_folder(asked: str, prefix: str, name: str) -> None:
+    assert prefix_for_node(asked) == prefix
+    assert name_for_node(asked) == prefix.rpartition("/")[2]
+    assert named(asked) == f"{name}_00001_.png"
+
+
+def test_folders_are_few_and_short() -> None:
+    *folders, name = prefix_for_node("/".join(["語" * 100] * 100)).split("/")
+    assert len(folders) == 8
+    assert max(len(folder.encode()) for folder in folders) <= 60
+    assert len(name.encode()) <= MAX_NAME_BYTES + 2
+
+
+def test_node_fills_in_size_and_time() -> None:
+    assert named("%width%x%height%-%year%", width=32, height=16, year=2026) == "32x16-2026_00001_.png"
+    long = "%width%..." + "x" * 190
+    assert named(long, width=4096) == f"4096...{'x' * 190}_00001_.png"
+
+
+def test_number_within_a_batch_does_not_make_files_overwrite_each_other() -> None:
+    assert "%batch_num%" not in prefix_for_node("a%batch_num%b")
+    assert named("a%batch_num%b", "_00001_.png") == "a0b_00001_.png"
+    assert named("a%batch_num%b", "_00012.webp") == "a11b_00012.webp"
+
+
+@pytest.mark.parametrize(("asked", "part"), [(".", "."), ("_", "_"), ("/", "_"), ("..", "~2e~2e"), ("", "")])
+def test_suffix_or_delimiter_opens_no_folder(asked: str, part: str) -> None:
+    assert part_for_node(asked) == part
+
+
+def test_name_of_a_file_elsewhere_is_left_as_it_is() -> None:
+    names = OutputNames({}, FOLDER)
+    assert names.shown("a~2eb.png", "other/1") == "a~2eb.png"
+    assert names.shown("a~2eb.png", FOLDER + "0") == "a~2eb.png"
+    assert names.shown("a~2eb.png", f"{FOLDER}/sub") == "a.b.png"
+    assert names.shown("a~2fb.png", FOLDER) == "b.png"
+
+
+def test_beginning_of_a_long_name_that_nothing_explains_is_shown() -> None:
+    assert OutputNames({}, FOLDER).shown(f"{'x' * 180}~~_00001_.png", FOLDER) == f"{'x' * 180}_00001_.png"

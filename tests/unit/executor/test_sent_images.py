@@ -1,0 +1,123 @@
+import json
+import struct
+from typing import Any
+
+import pytest
+
+from executor.domain.sent_images import SentImage, SentImages
+
+PNG, JPEG, WEBP = b"\x89PNG\r\n\x1a\n...", b"\xff\xd8\xff...", b"RIFF....WEBP"
+PROMPT = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
+GRAPH = {
+    "1": {"class_type": "KSampler", "inputs": {}},
+    "2": {"class_type": "SaveImageWebsocket", "inputs": {}},
+    "3": {"class_type": "ETN_SendImageWebSocket", "inputs": {}},
+    "4": {"class_type": "LoadImageFromWebsocket", "inputs": {}},
+}
+
+
+def plain(content: bytes, kind: int = 1) -> bytes:
+    return struct.pack(">II", kind, 2) + content
+
+
+def with_metadata(content: bytes, **metadata: Any) -> bytes:
+    text = json.dumps({"prompt_id": PROMPT, **metadata}).encode()
+    return struct.pack(">II", 4, len(text)) + text + content
+
+
+@pytest.fixture
+def images() -> SentImages:
+    return SentImages(GRAPH, PROMPT)
+
+
+def run(images: SentImages, *nodes: str | None) -> None:
+    for node in nodes:
+        images.take("executing", {"node": node, "display_node": node, "prompt_id": PROMPT})
+
+
+def test_frame_with_metadata_belongs_to_the_node_that_it_names(images: SentImages) -> None:
+    run(images, "1")
+    assert images.take_frame(with_metadata(PNG, node_id="2")) == SentImage("2", 1, "png", PNG)
+    assert images.take_frame(with_metadata(JPEG, node_id="2.0.0.1", display_node_id="2")) == SentImage(
+        "2", 2, "jpg", JPEG
+    )
+
+
+def test_frame_without_metadata_belongs_to_the_node_that_runs(images: SentImages) -> None:
+    run(images, "3")
+    assert images.take_frame(plain(WEBP)) == SentImage("3", 1, "webp", WEBP)
+
+
+def test_preview_is_no_image_that_was_sent(images: SentImages) -> None:
+    run(images, "1")
+    assert images.take_frame(plain(JPEG)) is None
+    run(images, "2")
+    assert images.take_frame(with_metadata(JPEG, node_id="1")) is None
+    assert images.take_frame(with_metadata(JPEG, node_id="2", prompt_id="another")) is None
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"\x00\x00\x00\x01",
+        plain(b""),
+        plain(b"no image"),
+        plain(PNG, kind=3),
+        struct.pack(">II", 4, 2**32 - 1) + PNG,
+        struct.pack(">II", 4, 3) + b"{{{" + PNG,
+        struct.pack(">II", 4, 2) + b"[]" + PNG,
+        with_metadata(PNG, node_id=["2"]),
+    ],
+)
+def test_frame_that_makes_no_sense_is_no_image(images: SentImages, frame: bytes) -> None:
+    run(images, "2")
+    assert images.take_frame(frame) is None
+
+
+def test_nothing_is_missing_where_every_event_was_heard(images: SentImages) -> None:
+    run(images, "1", "2", None)
+    assert images.has_ended
+    assert images.missing == []
+
+
+def test_end_that_was_not_told_leaves_images_missing(images: SentImages) -> None:
+    run(images, "1", "2")
+    assert images.missing == ["2", "3"]
+
+
+def test_node_that_ran_while_the_connection_broke_may_have_sent_something(images: SentImages) -> None:
+    run(images, "2")
+    images.drop()
+    run(images, "3", None)
+    assert images.missing == ["2"]
+
+
+def test_node_that_ran_unheard_may_have_sent_something(images: SentImages) -> None:
+    run(images, "1")
+    images.drop()
+    run(images, None)
+    assert images.missing == ["2", "3"]
+
+
+def test_connection_that_broke_before_the_nodes_that_send_does_no_harm(images: SentImages) -> None:
+    run(images, "1")
+    images.drop()
+    run(images, "2", "3", None)
+    assert images.missing == []
+
+
+def test_connection_that_broke_after_the_nodes_that_send_does_no_harm(images: SentImages) -> None:
+    run(images, "2", "3", "1")
+    images.drop()
+    assert images.missing == []
+
+
+def test_node_that_was_answered_from_the_cache_sent_nothing(images: SentImages) -> None:
+    images.take("execution_cached", {"nodes": ["3", 5], "prompt_id": PROMPT})
+    run(images, "2", None)
+    assert images.missing == ["3"]
+
+
+def test_nothing_is_expected_of_a_graph_without_such_nodes() -> None:
+    assert not SentImages({"1": GRAPH["1"], "4": GRAPH["4"]}, PROMPT).are_expected

@@ -1,0 +1,100 @@
+"""Types of files by their first bytes."""
+
+import struct
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from gateway.domain.file_extension import extension_of
+from gateway.domain.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_told_by_size
+from tests.kit.media import binary_stl, exr, obj, samples, splat
+from tests.kit.pictures import file_of
+
+UNMARKED = {"stl", "splat"}
+SMALL = Image.new("RGB", (8, 8))
+
+
+@pytest.mark.parametrize("extension", samples())
+def test_each_type_is_known_by_its_content(extension: str) -> None:
+    sample = samples()[extension]
+    found = file_type_of(sample.content[:LOOK_AT_BYTES], len(sample.content))
+    assert found is not None
+    assert (found.media_type, found.kind, found.extension) == (sample.media_type, sample.kind, f".{extension}")
+
+
+@pytest.mark.parametrize("extension", samples().keys() - UNMARKED - {"obj"})
+def test_a_marked_type_is_known_before_all_of_it_has_come(extension: str) -> None:
+    sample = samples()[extension]
+    found = file_type_of(sample.content[:LOOK_AT_BYTES], None)
+    assert found is not None
+    assert found.media_type == sample.media_type
+
+
+def test_long_texts_are_known_by_their_first_lines() -> None:
+    long = obj() * 200
+    found = file_type_of(long[:LOOK_AT_BYTES], None)
+    assert found is not None
+    assert found.media_type == "model/obj"
+    broken = long[:1000] + b"once upon a time\n" + long[1000:]
+    assert file_type_of(broken[:LOOK_AT_BYTES], None) is None
+
+
+def test_an_unmarked_type_is_told_by_the_size_of_the_whole() -> None:
+    for whole in (binary_stl(100), splat(200)):
+        begun = whole[:LOOK_AT_BYTES]
+        assert file_type_of(begun, None) is None
+        assert may_be_told_by_size(begun, 1 << 20)
+        assert file_type_of(begun, len(whole)) is not None
+        assert file_type_of(begun, len(whole) + 1) is None
+    assert not may_be_told_by_size(binary_stl(100)[:LOOK_AT_BYTES], at_most=5083)
+    assert may_be_told_by_size(binary_stl(100)[:LOOK_AT_BYTES], at_most=5084)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0",
+        bytes(4096),
+        b"not a file of ours at all " * 64,
+        b"0123456789abcdef" * 8,
+        b"<!doctype html><script>alert(1)</script>" + bytes(40),
+        b'{"prompt": {"1": {"class_type": "SaveImage"}}}' * 10,
+        b"PK\x03\x04" + bytes(100),
+        b"\x1f\x8b\x08" + bytes(100),
+        b"MZ" + bytes(200),
+        b"\x7fELF" + bytes(200),
+        b"\0\0\0\x1cftypavif" + bytes(100),
+        b"\0\0\0\x1cftypheic" + bytes(100),
+        b"RIFF\0\0\0\0WAVE" + bytes(100),
+        b"OggS" + bytes(100),
+        b"\xff\xfb\x90\x00" + bytes(4000),
+        "\ufeffa text".encode("utf-16") * 100,
+        struct.pack("<Q", 1 << 40) + b'{"a": 1}' + bytes(100),
+        file_of(SMALL, "GIF"),
+        file_of(SMALL, "BMP"),
+        file_of(SMALL, "TIFF"),
+    ],
+)
+def test_what_is_none_of_them_is_not_taken_for_one(content: bytes) -> None:
+    assert file_type_of(content[:LOOK_AT_BYTES], len(content)) is None
+
+
+def test_the_size_of_an_exr_is_in_its_header() -> None:
+    assert exr_size(exr(300, 20)) == (300, 20)
+    assert exr_size(exr(0, 20)) is None
+    assert exr_size(b"\x76\x2f\x31\x01" + bytes(100)) is None
+
+
+def test_pictures_are_left_to_the_other_lane() -> None:
+    for format_ in ("PNG", "JPEG", "WEBP"):
+        sink = BytesIO()
+        SMALL.save(sink, format_)
+        assert file_type_of(sink.getvalue(), len(sink.getvalue())) is None
+
+
+def test_outputs_of_other_types_have_extensions_too() -> None:
+    assert extension_of("text/plain; charset=utf-8") == ".txt"
+    assert extension_of("image/gif") == ".gif"
+    assert extension_of("application/octet-stream") == ".bin"

@@ -1,0 +1,226 @@
+"""Bodies as people send them are recognised, or refused in one sentence that says what to send."""
+
+import json
+from typing import Any
+
+import pytest
+
+from contracts.wire.errors import FieldError
+from gateway.domain.errors import InvalidRequest, Malformed
+from gateway.domain.extra_data import MAX_BYTES, ExtraDataKeys
+from gateway.domain.json_body import read_json
+from gateway.domain.submission_body import read_submission, with_workflow
+from gateway.domain.upload_ids import upload_ids
+from gateway.domain.workflow_pointers import largest_text, relocated
+
+GRAPH = {"1": {"class_type": "EmptyImage", "inputs": {"width": 8}}, "2": {"class_type": "SaveImage", "inputs": {}}}
+FILE = {"nodes": [{"id": 1, "type": "EmptyImage"}], "links": [], "version": 0.4}
+PNG = {"extra_pnginfo": {"workflow": FILE}}
+
+
+@pytest.mark.parametrize("workflow", [GRAPH, FILE], ids=["graph", "editor file"])
+@pytest.mark.parametrize(
+    ("wrap", "at"),
+    [
+        (lambda graph: {"workflow": graph}, "/workflow"),
+        (lambda graph: {"prompt": graph}, "/prompt"),
+        (lambda graph: {"prompt": graph, "client_id": "x"}, "/prompt"),
+        (lambda graph: graph, ""),
+        (json.dumps, ""),
+        (lambda graph: {"workflow": json.dumps(graph)}, "/workflow"),
+        (lambda graph: {"workflow": "\ufeff" + json.dumps(graph)}, "/workflow"),
+        (lambda graph: {"workflow": {"prompt": graph}}, "/workflow/prompt"),
+        (lambda graph: {"workflow": {"workflow": graph, "client_id": "x"}}, "/workflow/workflow"),
+        (lambda graph: {"prompt": {"prompt": graph}}, "/prompt/prompt"),
+        (lambda graph: {"input": {"workflow": graph}}, "/input/workflow"),
+        (lambda graph: {"input": {"prompt": graph}}, "/input/prompt"),
+        (lambda graph: {"input": graph}, "/input"),
+    ],
+)
+def test_workflow_is_found_however_it_is_wrapped(workflow: dict[str, Any], wrap: Any, at: str) -> None:
+    sent = read_submission(wrap(workflow))
+    assert (sent.submission.workflow, sent.submission.prompt, sent.workflow_at) == (workflow, None, at)
+
+
+@pytest.mark.parametrize(
+    ("body", "at"), [(PNG, "/extra_pnginfo/workflow"), ({"extra_data": PNG}, "/extra_data/extra_pnginfo/workflow")]
+)
+def test_editor_file_from_the_metadata_of_a_picture_is_the_workflow(body: dict[str, Any], at: str) -> None:
+    sent = read_submission(body)
+    assert (sent.submission.workflow, sent.workflow_at) == (FILE, at)
+    assert sent.submission.extra_data == body.get("extra_data")
+
+
+@pytest.mark.parametrize(
+    "body", [{"prompt": GRAPH, "workflow": FILE}, {"workflow": {"prompt": GRAPH, "workflow": FILE}}]
+)
+def test_graph_is_taken_where_a_picture_has_both_formats(body: dict[str, Any]) -> None:
+    assert read_submission(body).submission.workflow == GRAPH
+
+
+def test_graph_as_prompt_keeps_the_fields_beside_it() -> None:
+    body = {"prompt": GRAPH, "client_id": "x", "extra_data": PNG, "priority": 3, "labels": {"a": "b"}}
+    submission = read_submission(body).submission
+    assert (submission.extra_data, submission.priority, submission.labels) == (PNG, 3, {"a": "b"})
+
+
+def test_text_as_prompt_stays_a_prompt() -> None:
+    submission = read_submission({"prompt": "a {red} cat", "steps": 3}).submission
+    assert (submission.prompt, submission.workflow, submission.steps) == ("a {red} cat", None, 3)
+
+
+def test_null_means_not_given() -> None:
+    sent = {
+        "prompt": "a",
+        "seed": None,
+        "model": None,
+        "workflow": None,
+        "width": None,
+        "labels": {"a": None, "b": "c"},
+    }
+    submission = read_submission(sent).submission
+    assert submission.model_fields_set == {"prompt", "labels"}
+    assert (submission.seed, submission.labels) == (-1, {"b": "c"})
+    saved = read_submission({"workflow_name": "x", "parameters": {"a": None, "b": 1}, "version": None}).submission
+    assert saved.parameters == {"b": 1}
+
+
+def test_node_called_like_a_field_is_a_node() -> None:
+    graph = {"prompt": GRAPH["1"], "2": GRAPH["2"]}
+    assert read_submission(graph).submission.workflow == graph
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "words"),
+    [
+        ({**GRAPH, "priority": 3}, "", '"priority" is no node'),
+        ({**GRAPH, "labels": {}}, "", 'go under "workflow": {"workflow": {"1": {...}}'),
+        ({"input": {"workflow": GRAPH, "images": []}}, "/input", "Upload images first"),
+        ({"input": {"prompt": "a cat"}}, "/input", 'Send what is inside of "input" itself'),
+        ({"input": {"workflow": GRAPH}, "webhook": "http://x"}, "/input", '"webhook" has no meaning here'),
+        ({"prompt": GRAPH, "prompt_id": "x", "number": 1}, "/prompt_id", '"prompt_id", "number" belongs to ComfyUI'),
+        ({"prompt": GRAPH, "front": True}, "/front", "ComfyUI's own queue"),
+        ({"prompt": GRAPH, "workflow": GRAPH}, "/prompt", "Send one of them"),
+        ({"workflow": '{"1": {'}, "/workflow", "ends too early, at line 1, column 8"),
+        ({"workflow": '{"1": 2,\n}'}, "/workflow", "The comma at line 1, column 8"),
+        ('{"1": 2 "3"}', "", "at line 1, column 9: a comma is missing"),
+    ],
+)
+def test_body_that_is_not_certain_is_refused_in_one_sentence(body: Any, pointer: str, words: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read_submission(body)
+    (error,) = refused.value.refused.errors
+    assert error.pointer == pointer
+    assert words in error.message
+
+
+@pytest.mark.parametrize(
+    "body", [None, 1, [], "x", {}, {"workflow": 1}, {"workflow": "x"}, {"prompt": GRAPH, "stps": 1}]
+)
+def test_body_of_another_shape_is_still_refused(body: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        read_submission(body)
+
+
+def test_workflow_to_be_saved_may_be_a_text_too() -> None:
+    assert with_workflow({"workflow": json.dumps(GRAPH), "description": "a"}) == {"workflow": GRAPH, "description": "a"}
+    assert with_workflow({"description": "a"}) == {"description": "a"}
+    assert with_workflow([1]) == [1]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        (b'{"a": 1,\n "b": 2,\n}', "json_invalid", "The comma at line 2, column 8 is the last thing"),
+        (b'[1, 2, ]', "json_invalid", "The comma at line 1, column 6 is the last thing"),
+        (b'{"a": {"b": 1,\n  "b": 2}}', "json_duplicate_key", 'The key "b" at line 2, column 3'),
+        (b'{"x": ["a", {"a": 1}], "a": 2, "\\u0061": 3}', "json_duplicate_key", 'The key "a" at line 1, column 32'),
+        (b"{'a': 1}", "json_invalid", "single quotes"),
+        (b'{"a": True}', "json_invalid", "a Python value"),
+        (b'{"a": 1 // one\n}', "json_invalid", "At line 1, column 9 there is a comment"),
+        (b'{"a": 1 "b": 2}', "json_invalid", "at line 1, column 9: a comma is missing"),
+        (b'// a\n{"a": 1}', "json_invalid", "there is a comment"),
+        (b'{"a" 1}', "json_invalid", "at line 1, column 6: a colon is missing"),
+        (b'{"a": [1, 2', "json_invalid", "ends too early"),
+        (b'{"a": 1} {}', "json_invalid", "more follows"),
+        (b"", "json_invalid", "The body is empty"),
+    ],
+)  # fmt: skip
+def test_broken_json_is_told_with_its_line_and_column(body: bytes, code: str, words: str) -> None:
+    with pytest.raises(Malformed) as refused:
+        read_json(body)
+    (error,) = refused.value.refused.errors
+    assert error.code == code
+    assert words in error.message
+
+
+def test_byte_order_mark_is_skipped() -> None:
+    assert read_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+
+
+def test_nan_is_ignored_where_comfyui_ignores_it() -> None:
+    sent = b'{"workflow": {"1": {"class_type": "A", "inputs": {"x": 1}, "is_changed": [NaN], "y": {"z": -Infinity}}}}'
+    node = read_json(sent)["workflow"]["1"]
+    assert node == {"class_type": "A", "inputs": {"x": 1}, "is_changed": [None], "y": {"z": None}}
+    assert read_json(b'{"a": "NaN and Infinity"}') == {"a": "NaN and Infinity"}
+
+
+def test_nan_in_an_input_is_refused_with_its_place() -> None:
+    with pytest.raises(Malformed) as refused:
+        read_json(b'{"workflow": {"1": {"class_type": "A", "inputs": {"a/b": NaN}}}}')
+    (error,) = refused.value.refused.errors
+    assert (error.code, error.pointer) == ("json_number", "/workflow/1/inputs/a~1b")
+
+
+def test_extra_data_of_listed_keys_reaches_nodes() -> None:
+    keys = ExtraDataKeys.of("api_key_comfy_org")
+    sent = {**PNG, "preview_method": "auto", "api_key_comfy_org": "k", "client_id": "x", "auth_token_comfy_org": None}
+    assert keys.read(sent) == {**PNG, "preview_method": "auto", "api_key_comfy_org": "k"}
+    assert keys.read({"client_id": "x"}) is None
+    assert keys.read(None) is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "pointer", "code"),
+    [
+        ({"api_key_comfy_org": "SECRET"}, "/extra_data/api_key_comfy_org", "extra_data_key"),
+        ({"anything": 1}, "/extra_data/anything", "extra_data_key"),
+        ({"extra_pnginfo": []}, "/extra_data/extra_pnginfo", "extra_data_value"),
+        ({"extra_pnginfo": {"workflow": None}}, "/extra_data/extra_pnginfo", "extra_data_value"),
+        ({"preview_method": "fast"}, "/extra_data/preview_method", "extra_data_value"),
+        ({"extra_pnginfo": {"a": 2**70}}, "/extra_data", "integer_out_of_range"),
+        ({"extra_pnginfo": {"a": "x" * MAX_BYTES}}, "/extra_data", "extra_data_too_large"),
+    ],
+)
+def test_extra_data_that_no_node_may_get_is_refused(sent: dict[str, Any], pointer: str, code: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        ExtraDataKeys().read(sent)
+    (error,) = refused.value.refused.errors
+    assert (error.pointer, error.code) == (pointer, code)
+    assert "SECRET" not in error.message
+
+
+def test_errors_point_into_the_body_as_it_was_sent() -> None:
+    errors = tuple(
+        FieldError(pointer=one, code="x", message="x") for one in ("/workflow/1/inputs/a", "/workflow", "/x")
+    )
+    assert [error.pointer for error in relocated(errors, "/prompt")] == ["/prompt/1/inputs/a", "/prompt", "/x"]
+    assert [error.pointer for error in relocated(errors, "")] == ["/1/inputs/a", "", "/x"]
+
+
+def test_largest_text_of_a_workflow_is_found() -> None:
+    graph = {"1": {"inputs": {"a": "short", "b": 3}}, "2": {"inputs": {"c": "é" * 9}}, "3": 4, "5": {}}
+    assert largest_text(graph) == ("2", "c", 18)
+    assert largest_text({}) is None
+
+
+def test_upload_ids_are_found_in_the_widgets_of_an_editor_file() -> None:
+    one, other = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee", "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffef"
+    inner = {"id": other.replace("f", "a"), "nodes": [{"id": 1, "widgets_values": {"image": other}}], "links": []}
+    raw = {
+        "id": one.replace("f", "b"),
+        "nodes": [{"id": 1, "widgets_values": [one, "image"]}],
+        "links": [],
+        "definitions": {"subgraphs": [inner]},
+    }
+    assert upload_ids(raw) == {one, other}

@@ -1,0 +1,100 @@
+"""A file of ComfyUI's editor is checked like the graph that it means, on a fleet of different nodes."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from contracts.auth import Limits
+from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
+from contracts.scheduler import InvalidWorkflow, NoFleet
+from scheduler.domain.catalog import Catalog
+from scheduler.domain.examination import Examined, Terms, examine
+from scheduler.domain.fleet_check import Unrunnable
+from tests.kit.catalogs import catalog_of, simulated_catalog
+
+SIMULATED = simulated_catalog()
+LIMITS = Limits(images_per_day=None, max_running=None, queue_cap=None, weight=1, requests_per_minute=None)
+TERMS = Terms(TenantPolicy(mode=GraphPolicy.OPEN), LIMITS, {}, 16, datetime(2026, 3, 7, tzinfo=UTC))
+
+
+def a_file(*values: Any, prefix: Any = "a") -> dict[str, Any]:
+    """An empty image that is saved."""
+    image = {
+        "id": 1,
+        "type": "EmptyImage",
+        "widgets_values": list(values),
+        "inputs": [],
+        "outputs": [{"type": "IMAGE"}],
+    }
+    slot = {"name": "images", "type": "IMAGE", "link": 1}
+    save = {"id": 2, "type": "SaveImage", "widgets_values": [prefix], "inputs": [slot]}
+    return {"nodes": [image, save], "links": [[1, 1, 0, 2, 0, "IMAGE"]], "version": 0.4}
+
+
+def found(raw: dict[str, Any], *catalogs: Catalog) -> Examined:
+    examined = examine(raw, frozenset(), catalogs, TERMS, lambda _: 0)
+    if isinstance(examined, Unrunnable):
+        raise examined.refusal()
+    return examined
+
+
+def test_file_becomes_the_graph_that_is_stored() -> None:
+    examined = found(a_file(32, 16, 2, 5), SIMULATED)
+    assert examined.graph == (
+        '{"1":{"class_type":"EmptyImage","inputs":{"width":32,"height":16,"batch_size":2,"color":5}},'
+        '"2":{"class_type":"SaveImage","inputs":{"filename_prefix":"a","images":["1",0]}}}'
+    )
+    assert examined.images == 2
+
+
+def test_error_in_a_file_names_node_and_input_and_points_at_the_whole_file() -> None:
+    with pytest.raises(InvalidWorkflow) as refused:
+        found(a_file(32, -16, 2, 5), SIMULATED)
+    (error,) = refused.value.refused.errors
+    assert (error.pointer, error.node_id, error.input) == ("/workflow", "1", "height")
+
+
+def test_file_that_cannot_be_converted_is_refused_with_the_reason_and_the_way_out() -> None:
+    with pytest.raises(InvalidWorkflow) as refused:
+        found(a_file("wide", 16, 2, 5), SIMULATED)
+    (error,) = refused.value.refused.errors
+    assert (error.pointer, error.code, error.node_id) == ("/workflow", "workflow_ui_format", "1")
+    assert error.message.startswith("Node 1 (EmptyImage) of this file of ComfyUI's editor cannot be converted exactly.")
+    assert '"wide" stands where width (INT) has its value' in error.message
+    assert error.message.endswith("Send the workflow in API format instead: in ComfyUI, menu Workflow, Export (API).")
+
+
+def test_file_is_read_with_the_classes_of_a_node_that_it_fits() -> None:
+    saving = {"input": {"required": {"images": ["IMAGE", {}], "filename_prefix": ["STRING", {}]}}}
+    image = {name: ["INT", {"default": 8}] for name in ("width", "height", "depth", "batch_size", "color")}
+    classes = {
+        "EmptyImage": {"input": {"required": image}, "output": ["IMAGE"], "output_node": False},
+        "SaveImage": {**saving, "output": [], "output_node": True},
+    }
+    other = catalog_of({name: {**one, "python_module": "nodes"} for name, one in classes.items()})
+    five = found(a_file(32, 16, 4, 2, 5), SIMULATED, other)
+    assert '"depth":4' in five.graph
+    four = found(a_file(32, 16, 2, 5), SIMULATED, other)
+    assert '"depth"' not in four.graph
+
+
+def test_file_with_an_unknown_class_names_the_nearest() -> None:
+    raw = a_file(32, 16, 2, 5)
+    raw["nodes"][0]["type"] = "EmptyImag"
+    with pytest.raises(InvalidWorkflow) as refused:
+        found(raw, SIMULATED)
+    (error,) = refused.value.refused.errors
+    assert (error.code, error.node_id) == ("unknown_node_class", "1")
+    assert "EmptyImage" in error.message
+
+
+def test_file_without_a_node_that_runs_says_so() -> None:
+    with pytest.raises(InvalidWorkflow) as refused:
+        found({"nodes": [], "links": []}, SIMULATED)
+    assert "No node of it runs." in refused.value.refused.errors[0].message
+
+
+def test_file_for_a_fleet_without_nodes_is_told_to_wait() -> None:
+    with pytest.raises(NoFleet):
+        found(a_file(32, 16, 2, 5))

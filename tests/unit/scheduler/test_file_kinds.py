@@ -1,0 +1,69 @@
+"""Uploads of one kind in inputs that take another."""
+
+from typing import Any
+
+import pytest
+
+from contracts.workflow import read_graph
+from scheduler.domain.catalog import Catalog
+from scheduler.domain.file_kinds import kind_findings
+from tests.kit.catalogs import catalog_of
+
+UPLOAD = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
+SOUND, VIDEO, IMAGE, LATENT = "audio/wav", "video/mp4", "image/png", "application/x-safetensors"
+
+
+def catalog(class_type: str, name: str, module: str) -> Catalog:
+    kind = ["LOAD_3D", {}] if class_type == "Load3D" else [["a.bin"], {}]
+    described = {"input": {"required": {name: kind}}, "output": ["*"], "output_node": True, "python_module": module}
+    return catalog_of({class_type: described})
+
+
+def messages(class_type: str, name: str, value: Any, media_type: str, module: str = "nodes") -> list[str]:
+    graph, errors = read_graph({"1": {"class_type": class_type, "inputs": {name: value}}})
+    assert not errors
+    found = kind_findings(graph, catalog(class_type, name, module), {UPLOAD: media_type})
+    return [f"{one.node_id}.{one.input} {one.fault.code}: {one.fault.message}" for one in found]
+
+
+@pytest.mark.parametrize(
+    ("class_type", "name", "media_type"),
+    [
+        ("LoadImage", "image", IMAGE),
+        ("LoadImage", "image", "image/x-exr"),
+        ("LoadAudio", "audio", SOUND),
+        ("LoadAudio", "audio", VIDEO),
+        ("LoadVideo", "file", VIDEO),
+        ("LoadLatent", "latent", LATENT),
+        ("Load3DAdvanced", "model_file", "model/gltf-binary"),
+        ("LoadImage", "image", "text/plain"),
+    ],
+)
+def test_an_upload_of_the_right_or_an_unknown_kind_is_accepted(class_type: str, name: str, media_type: str) -> None:
+    assert not messages(class_type, name, UPLOAD, media_type)
+
+
+def test_a_stock_loader_refuses_an_upload_of_another_kind() -> None:
+    assert messages("LoadImage", "image", UPLOAD, SOUND) == [
+        "1.image upload_of_wrong_kind: LoadImage.image takes an image; this upload is a sound (audio/wav)."
+    ]
+    (message,) = messages("LoadAudio", "audio", UPLOAD, LATENT)
+    assert "takes a video or a sound; this upload is a latent" in message
+    assert messages("LoadVideo", "file", UPLOAD, IMAGE)
+    assert messages("LoadLatent", "latent", UPLOAD, VIDEO)
+
+
+def test_a_part_of_a_record_is_judged_by_itself() -> None:
+    parts = {"image": UPLOAD, "recording": ""}
+    assert not messages("Load3D", "image", parts, IMAGE)
+    (message,) = messages("Load3D", "image", parts, VIDEO)
+    assert message.startswith("1.image upload_of_wrong_kind: Load3D.image.image takes an image;")
+
+
+def test_an_input_of_a_custom_class_is_judged_by_its_name() -> None:
+    pack = "custom_nodes.ComfyUI-VideoHelperSuite"
+    assert messages("VHS_LoadVideo", "video", UPLOAD, SOUND, pack)
+    assert not messages("VHS_LoadVideo", "video", UPLOAD, VIDEO, pack)
+    assert not messages("VHS_LoadAudioUpload", "audio", UPLOAD, SOUND, pack)
+    assert messages("Loader", "refImage2", UPLOAD, SOUND, pack)
+    assert not messages("Loader", "source", UPLOAD, SOUND, pack)

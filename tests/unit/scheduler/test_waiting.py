@@ -1,0 +1,163 @@
+"""Why a job waits, for every reason that there is."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from contracts.scheduler import HoldCause, MissingOption, Waiting, WaitingDetail, WaitReason
+from scheduler.domain.catalog import Lacking, Option
+from scheduler.domain.waiting import NodeFacts, QueuedFacts, TenantFacts, explain, survey
+
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+JOB = QueuedFacts(since=NOW - timedelta(minutes=10), now=NOW, jobs_ahead=3)
+TENANT = TenantFacts(id=UUID(int=1), is_active=True, running=1, max_running=2)
+FLUX = Option("CheckpointLoaderSimple", "ckpt_name", "flux.safetensors")
+LORA = Option("LoraLoader", "lora_name", "style.safetensors")
+
+
+def ago(minutes: float) -> datetime:
+    return NOW - timedelta(minutes=minutes)
+
+
+def node(name: str = "gpu-1", **facts: Any) -> NodeFacts:
+    usual: dict[str, Any] = {"digest": "all", "online": True, "seen_at": NOW, "since": ago(60)}
+    return NodeFacts(name=name, **(usual | facts))
+
+
+def why(
+    *nodes: NodeFacts,
+    lacking: dict[str, Lacking] | None = None,
+    job: QueuedFacts = JOB,
+    tenant: TenantFacts = TENANT,
+) -> Waiting:
+    return explain(job, tenant, survey(nodes, lacking or {}))
+
+
+def test_job_that_could_run_waits_for_its_turn() -> None:
+    waiting = why(node())
+    assert (waiting.reason, waiting.since) == (WaitReason.QUEUE, JOB.since)
+    assert waiting.detail == WaitingDetail(jobs_ahead=3)
+    assert waiting.message == "The job waits for a free node, behind 3 other jobs of the account."
+    assert why(node(), job=replace(JOB, jobs_ahead=0)).message == "The job waits for a free node."
+
+
+def test_job_is_in_the_queue_since_a_node_can_run_it() -> None:
+    assert why(node("gpu-1", since=ago(2)), node("gpu-2", since=ago(4))).since == ago(4)
+    assert why(node(since=None)).since == JOB.since
+
+
+def test_account_at_its_limit_is_told_limit_and_running_jobs() -> None:
+    full = replace(TENANT, running=2, limit_reached_at=ago(1))
+    waiting = why(node(), tenant=full)
+    assert (waiting.reason, waiting.since) == (WaitReason.CONCURRENCY_LIMIT, ago(1))
+    assert waiting.detail == WaitingDetail(limit=2, running=2)
+    assert waiting.message == "The account runs as many jobs as it may at once: 2 of 2."
+    assert why(node(), tenant=replace(full, max_running=None)).reason is WaitReason.QUEUE
+
+
+def test_job_without_any_node_online_is_told_when_the_last_one_was() -> None:
+    waiting = why(node("gpu-1", online=False, since=ago(30)), node("gpu-2", online=False, since=ago(4)))
+    assert (waiting.reason, waiting.since) == (WaitReason.NO_NODE_ONLINE, ago(4))
+    assert waiting.detail == WaitingDetail(last_online_at=ago(4))
+    assert why(node(online=False, since=ago(30))).since == JOB.since
+    assert why().detail == WaitingDetail()
+
+
+def test_node_without_a_catalog_counts_as_not_online() -> None:
+    assert why(node(digest=None)).reason is WaitReason.NO_NODE_ONLINE
+
+
+def test_classes_that_no_online_node_has_are_named() -> None:
+    lacking = {"small": Lacking(classes=("A", "B")), "other": Lacking(classes=("B",))}
+    waiting = why(
+        node("gpu-1", digest="small"),
+        node("gpu-2", digest="other"),
+        node("gpu-3", online=False, since=ago(5)),
+        lacking=lacking,
+    )
+    assert (waiting.reason, waiting.since) == (WaitReason.NO_NODE_HAS_CLASS, ago(5))
+    assert waiting.detail == WaitingDetail(classes=("B",), nodes=("gpu-1", "gpu-2"))
+    assert waiting.message == "No online node has the node class B."
+
+
+def test_classes_on_different_nodes_name_what_the_closest_node_lacks() -> None:
+    lacking = {"one": Lacking(classes=("A", "B")), "two": Lacking(classes=("C",))}
+    waiting = why(node("gpu-1", digest="one"), node("gpu-2", digest="two"), lacking=lacking)
+    assert (waiting.reason, waiting.detail.classes) == (WaitReason.NO_NODE_HAS_CLASS, ("C",))
+    assert waiting.message == "No online node has all node classes of the job. The closest one lacks C."
+
+
+def test_missing_model_is_named_with_the_nodes_that_lack_it() -> None:
+    lacking = {
+        "one": Lacking(options=(FLUX,)),
+        "two": Lacking(options=(FLUX, LORA)),
+        "old": Lacking(classes=("LoraLoader",), options=(FLUX,)),
+    }
+    waiting = why(*(node(f"gpu-{digest}", digest=digest) for digest in lacking), lacking=lacking)
+    assert waiting.reason is WaitReason.MODEL_MISSING
+    assert waiting.detail.missing == (
+        MissingOption(**FLUX._asdict(), nodes=("gpu-one", "gpu-two")),
+        MissingOption(**LORA._asdict(), nodes=("gpu-two",)),
+    )
+    assert waiting.detail.nodes == ("gpu-one", "gpu-two")
+    assert "flux.safetensors (CheckpointLoaderSimple.ckpt_name)" in waiting.message
+
+
+def test_nodes_that_work_for_somebody_else_are_named() -> None:
+    waiting = why(node("gpu-1", shared_at=ago(3)), node("gpu-2", shared_at=ago(1)), node("gpu-3", blocked_at=ago(2)))
+    assert (waiting.reason, waiting.since) == (WaitReason.NODE_BUSY_ELSEWHERE, ago(1))
+    assert waiting.detail == WaitingDetail(nodes=("gpu-1", "gpu-2"))
+    assert why(node("gpu-1", shared_at=ago(3)), node("gpu-2")).reason is WaitReason.QUEUE
+
+
+def test_blocked_nodes_are_named() -> None:
+    waiting = why(node("gpu-1", blocked_at=ago(3), shared_at=ago(4)), node("gpu-2", cordoned_at=ago(2)))
+    assert (waiting.reason, waiting.since) == (WaitReason.NODE_BLOCKED, ago(3))
+    assert waiting.detail == WaitingDetail(nodes=("gpu-1",))
+
+
+def test_job_held_by_an_operator_says_so_first() -> None:
+    waiting = why(job=replace(JOB, on_hold=True, jobs_ahead=None))
+    assert (waiting.reason, waiting.since) == (WaitReason.HELD, JOB.since)
+    assert waiting.detail == WaitingDetail(cause=HoldCause.OPERATOR)
+
+
+def test_job_is_held_while_all_nodes_that_can_run_it_are_cordoned() -> None:
+    lacking = {"small": Lacking(classes=("A",))}
+    waiting = why(node("gpu-1", cordoned_at=ago(5)), node("gpu-2", digest="small"), lacking=lacking)
+    assert (waiting.reason, waiting.since) == (WaitReason.HELD, ago(5))
+    assert waiting.detail == WaitingDetail(cause=HoldCause.NODES_CORDONED, nodes=("gpu-1",))
+
+
+def test_job_whose_node_died_is_held_until_that_node_may_take_it_again() -> None:
+    until = NOW + timedelta(seconds=90)
+    died = replace(JOB, avoid_node="gpu-1", avoid_until=until)
+    nodes = (node("gpu-1"), node("gpu-2", shared_at=ago(1)))
+    waiting = why(*nodes, job=died)
+    assert (waiting.reason, waiting.since) == (WaitReason.HELD, ago(1))
+    assert waiting.detail == WaitingDetail(cause=HoldCause.RETRY, until=until, nodes=("gpu-2",))
+    assert why(*nodes, job=replace(died, avoid_until=NOW)).reason is WaitReason.QUEUE
+    assert why(node("gpu-1"), job=died).reason is WaitReason.QUEUE  # it alone can run the job
+    assert why(node("gpu-1"), node("gpu-2"), job=died).reason is WaitReason.QUEUE
+
+
+def test_disabled_account_is_told_before_nodes_are() -> None:
+    waiting = why(tenant=replace(TENANT, is_active=False))
+    assert (waiting.reason, waiting.detail) == (WaitReason.ACCOUNT_DISABLED, WaitingDetail())
+
+
+def test_missing_nodes_are_told_before_the_accounts_limit() -> None:
+    assert why(tenant=replace(TENANT, running=2)).reason is WaitReason.NO_NODE_ONLINE
+
+
+def test_what_is_named_is_bounded() -> None:
+    lack = Lacking(options=tuple(Option("Loader", "name", f"{number}.pt" + "x" * 500) for number in range(100)))
+    nodes = [node(f"gpu-{number}", digest="one") for number in range(1000)]
+    assert len(why(*nodes, lacking={"one": lack}).model_dump_json()) < 5_000
+    classes = Lacking(classes=tuple(f"Class{number}" + "x" * 150 for number in range(100)))
+    assert len(why(*nodes, lacking={"one": classes}).model_dump_json()) < 3_000
+
+
+def test_detail_has_only_what_belongs_to_the_reason() -> None:
+    assert why(node()).model_dump(mode="json")["detail"] == {"jobs_ahead": 3}
