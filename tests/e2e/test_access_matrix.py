@@ -94,6 +94,7 @@ ROWS: dict[str, Row] = {
     "GET /api/v1/workflows/{workflow_name}": object_of_alice("jobs:read"),
     "GET /api/v1/workflows/{workflow_name}/openapi.json": object_of_alice("jobs:read"),
     "POST /api/v1/workflows/{workflow_name}/jobs": object_of_alice("jobs:write", 201, json={}),
+    "POST /api/v1/workflows/validate": own("jobs:write", json={}),
     "PUT /api/v1/workflows/{workflow_name}": own("jobs:write", 422, json={"workflow": {}}),
     "DELETE /api/v1/workflows/{workflow_name}": object_of_alice("jobs:write", 204),
     "GET /api/v1/models": own("jobs:read"),

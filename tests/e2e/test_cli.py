@@ -93,6 +93,27 @@ def demo(fleet: Fleet, person: Person) -> Callable[..., Any]:
     return runs
 
 
+async def test_workflow_is_checked_saved_and_run_with_random_seeds_at_a_shell(
+    demo: Callable[..., Any], person: Person
+) -> None:
+    (person.home / "graph.json").write_text(json.dumps(HELLO | {"7": HELLO["1"]}))
+    (person.home / "wrong.json").write_text(json.dumps(HELLO | {"7": {"class_type": "EmptyImag", "inputs": {}}}))
+    checked = await demo("workflows", "validate", "graph.json")
+    assert (checked.status, checked.text) == (0, "valid, 2 images")
+    assert 'Node "7" (EmptyImage) feeds no output node' in checked.err
+    wrong = await demo("workflows", "validate", "wrong.json")
+    assert (wrong.status, wrong.text) == (REFUSED, "not valid")
+    assert 'Nearest: "EmptyImage"' in wrong.err
+    name = f"w-{secrets.token_hex(4)}"
+    saved = await demo("workflows", "save", name, "graph.json", "--parameter", "color=1.color")
+    assert (saved.status, saved.text) == (0, f"{name} version 1")
+    assert name in (await demo("workflows", "list")).text
+    run = await demo("workflows", "run", name, "--param", "color=5", "--random-seed", "--wait", "--json")
+    assert (run.objects[0]["status"], run.objects[0]["seeds"]) == ("completed", [])
+    assert (await demo("workflows", "delete", name)).status == 0
+    assert (await demo("workflows", "show", name)).status == REFUSED
+
+
 @simulated_only
 async def test_a_session_by_command_line_only(fleet: Fleet, person: Person) -> None:
     name = f"cli-{secrets.token_hex(4)}"

@@ -530,91 +530,91 @@ class RecordDenial(Command):
 
 
 class BadTicket(Refusal):
-    """This ticket is unknown, used or expired, its credential has ended, or it is another page's. Make another one."""
+    """The ticket is unknown, used, expired, or of another web page. Create another: POST /api/v1/ws-tickets."""
 
     kind, code = Kind.UNAUTHENTICATED, "auth.ticket.invalid"
 
 
 class BadCredential(Refusal):
-    """The credential is missing, malformed, unknown, expired or revoked. Send a valid key or token."""
+    """The credential is missing, malformed, unknown, expired or revoked. Send a valid one in X-API-Key."""
 
     kind, code = Kind.UNAUTHENTICATED, "auth.credential.invalid"
 
 
 class UnknownTenant(Refusal):
-    """There is no such tenant, or it is deactivated."""
+    """This account does not exist or is deactivated. Ask an administrator."""
 
     kind, code = Kind.FORBIDDEN, "auth.tenant.unknown"
 
 
 class MissingScope(Refusal):
-    """This needs a credential with the scope {scope}."""
+    """This request needs a credential with the scope {scope}. Create a key that has it."""
 
     kind, code = Kind.FORBIDDEN, "auth.scope.missing"
 
 
 class ScopeNotGranted(Refusal):
-    """A key gets no scope that the credential which makes it does not have."""
+    """A key cannot have a scope that the credential that creates it lacks. Ask for fewer scopes."""
 
     kind, code = Kind.FORBIDDEN, "auth.scope.not_granted"
 
 
 class BadLogin(Refusal):
-    """Username and password do not belong together, or too many attempts went before: then wait and try again."""
+    """Invalid username or password, or too many failed attempts. Wait and try again."""
 
     kind, code = Kind.UNAUTHENTICATED, "auth.login.failed"
 
 
 class BadRefreshToken(Refusal):
-    """The refresh token is not valid, or not any more. Log in again."""
+    """The refresh token is invalid, expired or already used. Log in again."""
 
     kind, code = Kind.UNAUTHENTICATED, "auth.refresh.invalid"
 
 
 class InvalidAccount(Refusal):
-    """The account cannot be made like this."""
+    """The account cannot be created with these values. errors names each one and what is valid."""
 
     kind, code = Kind.INVALID, "auth.account.invalid"
 
 
 class AccountTaken(Refusal):
-    """The username or the e-mail address is taken."""
+    """The username or the e-mail address is already in use. Choose another one, or log in."""
 
     kind, code = Kind.CONFLICT, "auth.account.taken"
 
 
 class UnknownUser(Refusal):
-    """There is no such user."""
+    """There is no such user. GET /api/v1/admin/users lists all."""
 
     kind, code = Kind.NOT_FOUND, "auth.user.not_found"
 
 
 class LastAdmin(Refusal):
-    """This is the last active admin; make another one first."""
+    """This is the last active administrator. Give another user the role first."""
 
     kind, code = Kind.CONFLICT, "auth.user.last_admin"
 
 
 class UnknownKey(Refusal):
-    """There is no such key."""
+    """There is no such key. GET /api/v1/auth/keys lists your keys."""
 
     kind, code = Kind.NOT_FOUND, "auth.key.not_found"
 
 
 class InvalidKey(Refusal):
-    """A key cannot be made like this."""
+    """The key cannot be created with these values. errors names each one and what is valid."""
 
     kind, code = Kind.INVALID, "auth.key.invalid"
 
 
 class TooManyKeys(Refusal):
-    """A user may have {limit} keys; revoke one first."""
+    """You have {limit} keys, which is the maximum. Revoke one first."""
 
     kind, code = Kind.CONFLICT, "auth.key.too_many"
 
 
 class KeyRequestReused(Refusal):
-    """This Idempotency-Key made another key, from another request body."""
+    """This Idempotency-Key was used with another request body. Send a new one for a new key."""
 
     kind, code = Kind.INVALID, "auth.key.idempotency_reused"
 
@@ -626,7 +626,7 @@ class TooManyClassRules(Refusal):
 
 
 class Busy(Refusal):
-    """More people log in at this moment than can be served. Try again."""
+    """Too many logins are being processed at this moment. Try again after Retry-After."""
 
     kind, code = Kind.UNAVAILABLE, "auth.busy"
 

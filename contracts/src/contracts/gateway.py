@@ -34,6 +34,9 @@ class Submission(Command):
     editor, which is made one. A job that leaves no output completes with a warning, or fails with ``on_no_outputs``
     "fail".
 
+    A seed of -1 in a workflow is random. With ``randomize_seeds`` each of its seeds is, whatever number it has; the
+    job tells them as ``seeds``.
+
     The same body is taken by ``POST /api/v1/jobs`` and by an outside system's ``jobs.submit``.
     """
 
@@ -58,6 +61,7 @@ class Submission(Command):
     workflow_name: WorkflowName | None = None
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     parameters: Annotated[dict[str, Any], Field(max_length=100, default_factory=dict)]
+    randomize_seeds: bool = False
 
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     labels: Annotated[dict[Label, Label], Field(max_length=20, default_factory=dict)]
@@ -76,6 +80,8 @@ class Submission(Command):
         over = given & OVER_FIELDS
         if self.image is None and over:
             raise ValueError(f'{", ".join(sorted(over))} go with "image"')
+        if self.prompt is not None and "randomize_seeds" in given:
+            raise ValueError('randomize_seeds goes with "workflow" or "workflow_name"; with "prompt" send "seed": -1')
         named = given & SAVED_FIELDS
         if self.workflow_name is None and named:
             raise ValueError(f'{", ".join(sorted(named))} go with "workflow_name"')
@@ -164,13 +170,13 @@ class StoredOutput(Fact):
 
 
 class NoArtifact(Refusal):
-    """There is no such output."""
+    """There is no such output. The route /outputs of the job lists all that there are."""
 
     kind, code = Kind.NOT_FOUND, "output.not_found"
 
 
 class NotFinished(Refusal):
-    """The job is {status}; its result is there once it is completed."""
+    """The job has no result: {reason}."""
 
     kind, code = Kind.CONFLICT, "job.not_finished"
 

@@ -318,31 +318,31 @@ class DeadLetterPage(Fact):
 
 
 class UnknownNode(Refusal):
-    """There is no such node."""
+    """There is no such node. GET /api/v1/admin/nodes lists all."""
 
     kind, code = Kind.NOT_FOUND, "node.not_found"
 
 
 class NodeAlive(Refusal):
-    """The node was heard of within a lease's time, or still holds a job. Stop its executor first."""
+    """The node reported recently or still holds a job. Stop its executor first."""
 
     kind, code = Kind.CONFLICT, "node.alive"
 
 
 class JobHasEnded(Refusal):
-    """The job has ended as {state}, and this is for jobs that have not."""
+    """The job has already ended: {state}. This request is for jobs that have not ended."""
 
     kind, code = Kind.CONFLICT, "job.ended"
 
 
 class JobNotWaiting(Refusal):
-    """The job is {state}; only one that waits can be held. Requeue it first."""
+    """The job is {state}. Only a waiting job can be held. Requeue it first."""
 
     kind, code = Kind.CONFLICT, "job.not_waiting"
 
 
 class JobNotRepeatable(Refusal):
-    """The job is {state}: one that runs can be requeued, and one that failed can be run again."""
+    """The job is {state}. Only a running job can be requeued, and only a failed one can be run again."""
 
     kind, code = Kind.CONFLICT, "job.not_repeatable"
 

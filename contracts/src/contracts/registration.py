@@ -101,13 +101,13 @@ class InvalidInvite(Refusal):
 
 
 class UnknownInvite(Refusal):
-    """There is no such invite."""
+    """There is no such invite. GET /api/v1/admin/invites lists them."""
 
     kind, code = Kind.NOT_FOUND, "auth.invite.not_found"
 
 
 class InviteUsed(Refusal):
-    """This invite has made an account and cannot be revoked. Deactivate that account instead."""
+    """This invite has been used and cannot be revoked. Deactivate the account that it created instead."""
 
     kind, code = Kind.CONFLICT, "auth.invite.used"
 

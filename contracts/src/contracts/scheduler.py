@@ -113,9 +113,9 @@ JOB_ERRORS = {
     "input.unreadable": "An upload that the job uses could not be read from the store. Submit the job again.",
     "job.no_outputs": "The job ran, but none of its nodes left an output, and the submission had set "
     "`on_no_outputs` to `fail`. Add a node that saves or previews something.",
-    "job.poison": "Twice, the node that ran the job stopped answering. The job is not tried again: check the workflow.",
-    "job.run_time_exceeded": "The job ran longer than `run_within_seconds`.",
-    "job.start_time_passed": "No node was free within `start_within_seconds`.",
+    "job.poison": "Twice, the node stopped answering while it ran the job. Check the workflow before a new try.",
+    "job.run_time_exceeded": "The job ran longer than `run_within_seconds`. Allow more time, or make it smaller.",
+    "job.start_time_passed": "No node was free within `start_within_seconds`. Allow more time, or submit it later.",
     "job.undeliverable": "An internal fault kept the job from being handed to a node. Report it to the operator.",
     "node.answer_unusable": "The node's answer about the job could not be used. Check what the workflow outputs.",
     "node.fault": "A node could not run the job, and no other attempt succeeded. Submit the job again.",
@@ -126,12 +126,12 @@ JOB_ERRORS = {
     "workflow.answer_unreadable": "The node's record of the job cannot be read. Check what the workflow outputs.",
     "workflow.class_not_allowed": "Your graph policy refuses a class of the workflow. The message names it, why, "
     "and who can allow it.",
-    "workflow.execution_failed": "A node of the workflow failed; the message is its own.",
+    "workflow.execution_failed": "A node of the workflow raised an exception. The message is its own.",
     "workflow.output_name_invalid": "The node does not give out a file that a custom node saved, because of its name: "
     "not valid UTF-8, two dots in a row, or outside of the node's folders.",
-    "workflow.output_too_large": "An output is larger than what can be stored.",
-    "workflow.rejected": "ComfyUI did not accept the workflow.",
-    "workflow.too_many_outputs": "The job has too many outputs.",
+    "workflow.output_too_large": "An output is larger than what can be stored. Make it smaller.",
+    "workflow.rejected": "ComfyUI did not accept the workflow. The message is its own.",
+    "workflow.too_many_outputs": "The job has too many outputs. Split it into several jobs.",
     "workflow.value_not_allowed": "An input that names a file, folder or model has a value that it may not have.",
 }
 
@@ -224,6 +224,14 @@ class Waiting(Fact):
     detail: WaitingDetail = WaitingDetail()
 
 
+class DrawnSeed(Fact):
+    """A random seed that an input of the workflow got when the job was accepted."""
+
+    node_id: Name
+    input: Name
+    seed: Annotated[int, Field(ge=0, le=2**64 - 1)]
+
+
 class Timings(Fact):
     """How long each stage took, seconds; None for what has not begun."""
 
@@ -245,7 +253,9 @@ class Job(Fact):
         held: an operator keeps it from being run until it is released.
         retry_of: the failed job that an operator had run again as this one.
         model: checkpoint that a built-in workflow runs on; None of any other workflow, which names its own.
-        seed: the same of the seed.
+        seed: of a built-in workflow; of any other the first of ``seeds``.
+        seeds: the random seeds that were drawn for the workflow, the first 50 in the order of its nodes. Further
+            attempts, and a job that an operator runs again, use the same.
         waiting: why it waits; None when not queued.
     """
 
@@ -272,6 +282,7 @@ class Job(Fact):
     retry_of: UUID | None = None
     model: str | None = None
     seed: int | None = None
+    seeds: tuple[DrawnSeed, ...] = ()
     waiting: Waiting | None = None
 
 
@@ -303,8 +314,9 @@ class SubmitJob(Command):
         input_sizes: width and height of each of them, in the same order; zeros where they are not known.
         input_types: the media type of each of them, in the same order.
         workflow: name of the built-in or saved workflow, "custom" for a graph that was sent whole.
-        model, seed: what a built-in workflow runs on, to be told with the job. A seed of -1 in a graph is drawn when
-            the job is accepted, and told as its ``seed``.
+        model, seed: what a built-in workflow runs on, to be told with the job.
+        randomize_seeds: draw a new value for each seed of the graph that is a number, not only for those that are -1.
+        seeds: what was drawn for the job that this one runs again; the graph has these values already.
         priority: within the tenant's own jobs, higher runs first.
         idempotency_key: 1 to 255 visible ASCII characters.
         request_hash: SHA-256 of the request body, hex; what the key is compared by.
@@ -324,6 +336,8 @@ class SubmitJob(Command):
     workflow: str = "custom"
     model: str | None = None
     seed: Annotated[int, Field(ge=0, le=2**64 - 1)] | None = None
+    randomize_seeds: bool = False
+    seeds: tuple[DrawnSeed, ...] = ()
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     labels: dict[str, str] = Field(default_factory=dict)
     start_within_seconds: Annotated[float, Field(gt=0)] | None = None
@@ -333,6 +347,29 @@ class SubmitJob(Command):
     retry_of: UUID | None = None
     endpoint: Annotated[str, Field(max_length=100)] | None = None
     fail_without_outputs: bool = False
+
+
+class RandomInput(Fact):
+    """An input of the workflow that gets a random seed at each submit."""
+
+    node_id: Name
+    input: Name
+
+
+class Validated(Fact):
+    """What a submit would be told, had it not only been validated.
+
+    Attributes:
+        errors: why it would be refused; none if it would be accepted.
+        warnings: what it would do otherwise than the workflow says, and limits that would refuse it just now.
+        images: that a submit would reserve; None where there are errors.
+        random_seeds: inputs that get a random seed.
+    """
+
+    errors: tuple[FieldError, ...] = ()
+    warnings: tuple[FieldError, ...] = ()
+    images: int | None = None
+    random_seeds: tuple[RandomInput, ...] = ()
 
 
 class Submitted(Fact):
@@ -665,13 +702,13 @@ class AttemptWritten(Fact):
 
 
 class UnknownJob(Refusal):
-    """There is no such job."""
+    """There is no such job. GET /api/v1/jobs lists your jobs."""
 
     kind, code = Kind.NOT_FOUND, "job.not_found"
 
 
 class InvalidWorkflow(Refusal):
-    """The workflow cannot run as it is; errors says why, node by node."""
+    """The workflow cannot run as it is. errors names each node and input, what is wrong and what is valid."""
 
     kind, code = Kind.INVALID, "workflow.invalid"
 
@@ -686,31 +723,31 @@ class NoFleet(Refusal):
 
 
 class QuotaExceeded(Refusal):
-    """Today's {limit} images are used up: {left} left, and this job needs {images}. The day ends at 00:00 UTC."""
+    """{left} of today's {limit} images are left, and this job needs {images}. Make fewer, or wait until 00:00 UTC."""
 
     kind, code = Kind.LIMITED, "quota.images_exceeded"
 
 
 class GpuSecondsExceeded(Refusal):
-    """Today's {limit} GPU-seconds are used up. The day ends at 00:00 UTC."""
+    """You have used today's {limit} GPU-seconds. The quota resets at 00:00 UTC."""
 
     kind, code = Kind.LIMITED, "quota.gpu_seconds_exceeded"
 
 
 class RunTimeTooLong(Refusal):
-    """run_within_seconds may be {most} at most in your tier."""
+    """run_within_seconds can be at most {most} in your tier. Send less, or leave it out."""
 
     kind, code = Kind.INVALID, "job.run_time_too_long"
 
 
 class QueueFull(Refusal):
-    """{cap} jobs are waiting already, as many as the tier allows. Wait for one to start, or cancel one."""
+    """You have {cap} waiting jobs, the maximum of your tier. Wait until one starts, or cancel one."""
 
     kind, code = Kind.LIMITED, "quota.queue_full"
 
 
 class KeyReused(Refusal):
-    """This Idempotency-Key was used with another body. Send a new key for a new request."""
+    """This Idempotency-Key was used with another request body. Send a new key for a new request."""
 
     kind, code = Kind.INVALID, "idempotency.key_reused"
 
@@ -733,6 +770,15 @@ def _rpc(noun: str, verb: str, payload: Any, reply: Any, says: str, *, producer:
 
 SUBMIT_JOB: Rpc[SubmitJob, Submitted] = _rpc(
     "job", "submit", SubmitJob, Submitted, "run this workflow", producer="gateway", timeout_s=1.2, gathers=True
+)
+VALIDATE_WORKFLOW: Rpc[SubmitJob, Validated] = _rpc(
+    "workflow",
+    "validate",
+    SubmitJob,
+    Validated,
+    "whether this workflow would be accepted",
+    producer="gateway",
+    timeout_s=5.0,
 )
 LIST_JOBS: Rpc[ListJobs, JobPage] = _rpc(
     "job", "list", ListJobs, JobPage, "my jobs, newest first", producer="gateway", timeout_s=1.8
@@ -817,6 +863,6 @@ JOB_CHANGED_LIVE: Topic[JobEvent] = Topic(
 )
 
 TOPICS = (
-    SUBMIT_JOB, READ_JOB, LIST_JOBS, CANCEL_JOB, READ_FLEET, READ_CLASSES, READ_USE,
+    SUBMIT_JOB, VALIDATE_WORKFLOW, READ_JOB, LIST_JOBS, CANCEL_JOB, READ_FLEET, READ_CLASSES, READ_USE,
     ASK_WORK, START_ATTEMPT, FINISH_ATTEMPT, RESERVE_IMAGES, BEAT, REPORT_CATALOG, JOB_CHANGED, JOB_CHANGED_LIVE,
 )  # fmt: skip

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeGuard
 
 from contracts.wire.errors import FieldError
+from contracts.wire.shown import plain, shown
 
 MAX_ERRORS = 100  # of one graph; who has more finds the rest with the next request
 MAX_CYCLE = 10  # nodes of a cycle that its error names
@@ -23,10 +24,8 @@ WRAPPER = "__value__"  # {"__value__": [...]} is a list as a value; a bare list 
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".sft", ".gguf", ".pt", ".pth", ".bin")
 
 _ALWAYS_FINE = frozenset({str, float, bool, type(None)})
-_TOO_WIDE = {
-    "code": "integer_out_of_range",
-    "message": f"An integer in a workflow is from {MIN_INTEGER} to {MAX_INTEGER}.",
-}
+_TOO_WIDE = "integer_out_of_range"
+_WIDTH = f"An integer in a workflow must be between {MIN_INTEGER} and {MAX_INTEGER}."
 
 
 class GraphNode(NamedTuple):
@@ -146,8 +145,8 @@ def cycle_error(graph: Graph, pointer: str = "") -> FieldError | None:
     knot = _cycle(graph)
     if not knot:
         return None
-    shown = knot if len(knot) <= MAX_CYCLE else [*knot[: MAX_CYCLE - 1], f"{len(knot) - MAX_CYCLE} more", knot[-1]]
-    message = f"The nodes {' -> '.join(shown)} feed each other in a circle."
+    told = knot if len(knot) <= MAX_CYCLE else [*knot[: MAX_CYCLE - 1], f"{len(knot) - MAX_CYCLE} more", knot[-1]]
+    message = f"The nodes {' -> '.join(told)} feed each other in a circle. Remove one of these links."
     return FieldError(pointer=f"{pointer}/{knot[0]}", code="workflow_cycle", message=message, node_id=knot[0])
 
 
@@ -161,8 +160,9 @@ def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldErr
             meta = body["_meta"] if isinstance(body.get("_meta"), dict) else None
             graph[str(node_id)] = GraphNode(body["class_type"], body["inputs"], meta)
             continue
+        message = f"Node {shown(str(node_id))} {fault}"
         errors.append(
-            FieldError(pointer=f"{pointer}/{node_id}", code="node_malformed", message=fault, node_id=str(node_id))
+            FieldError(pointer=f"{pointer}/{node_id}", code="node_malformed", message=message, node_id=str(node_id))
         )
         if len(errors) == MAX_ERRORS:
             break
@@ -172,11 +172,11 @@ def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldErr
 def _shape_fault(body: object) -> str | None:
     """What keeps this from being a node, if anything does."""
     if not isinstance(body, dict):
-        return 'A node is an object: {"class_type": text, "inputs": object}.'
+        return 'is no object. A node is {"class_type": text, "inputs": object}.'
     if not isinstance(body.get("class_type"), str):
-        return 'The node has no class_type, which is the name of its class as text, such as "KSampler".'
+        return 'has no class_type. Give it the name of its class as text, such as "KSampler".'
     if not isinstance(body.get("inputs"), dict):
-        return "The node has no inputs, which is an object of values and links by name; {} where there are none."
+        return "has no inputs. Give it an object of values and links by name, {} where there are none."
     return None
 
 
@@ -188,9 +188,12 @@ def _too_wide_integers(graph: Graph, pointer: str) -> Iterator[FieldError]:
             if kind in _ALWAYS_FINE or (kind is int and MIN_INTEGER <= value <= MAX_INTEGER):
                 continue
             if is_too_wide(value):
-                yield FieldError(pointer=f"{pointer}/{node_id}/inputs/{name}", node_id=node_id, input=name, **_TOO_WIDE)
+                what = f"{plain(node.class_type)}.{plain(name)} is {shown(value)}."
+                at = f"{pointer}/{node_id}/inputs/{name}"
+                yield FieldError(pointer=at, node_id=node_id, input=name, code=_TOO_WIDE, message=f"{what} {_WIDTH}")
         if is_too_wide(node.meta):
-            yield FieldError(pointer=f"{pointer}/{node_id}/_meta", node_id=node_id, **_TOO_WIDE)
+            at = f"{pointer}/{node_id}/_meta"
+            yield FieldError(pointer=at, node_id=node_id, code=_TOO_WIDE, message=_WIDTH)
 
 
 def is_too_wide(value: object) -> bool:

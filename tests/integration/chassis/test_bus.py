@@ -412,7 +412,7 @@ async def test_nobody_there_is_unavailable(nats: NatsServer) -> None:
         with pytest.raises(Unavailable) as unavailable:
             await asker.ask(ECHO, Question(text="a"))
         assert type(unavailable.value.__cause__).__name__ == "NoRespondersError"  # and no timeout was waited for
-        assert unavailable.value.refused.message == "echo cannot answer now."
+        assert unavailable.value.refused.message == "The service echo does not answer now. Try again after Retry-After."
 
 
 async def test_an_answer_that_does_not_come_is_unavailable(nats: NatsServer) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from chassis.ids import new_id
-from contracts.scheduler import JobState, Outcome, Submitted
+from contracts.scheduler import DrawnSeed, JobState, Outcome, Submitted
 from contracts.wire.errors import Kind, Refused, Relayed
 from tests.integration.scheduler.conftest import World, graph
 from tests.kit.waiting import until
@@ -87,7 +87,7 @@ async def test_who_asks_for_more_than_is_left_is_told_so(world: World) -> None:
     await world.job(tenant, images=3)
     told = await refused(world, tenant, images=3)
     assert (told.code, told.kind) == ("quota.images_exceeded", Kind.LIMITED)
-    assert told.message == ("Today's 5 images are used up: 2 left, and this job needs 3. The day ends at 00:00 UTC.")
+    assert told.message == "2 of today's 5 images are left, and this job needs 3. Make fewer, or wait until 00:00 UTC."
     assert told.retry_after_s is not None
     assert 0 < told.retry_after_s <= 86400
     assert await world.counters(tenant) == (1, 0)
@@ -163,6 +163,8 @@ async def test_a_seed_of_minus_one_is_drawn_told_and_run(world: World) -> None:
     submitted = await world.submit(tenant, graph=sent)
     assert submitted.job.seed is not None
     assert 0 <= submitted.job.seed < 2**63
+    assert submitted.job.seeds == (DrawnSeed(node_id="3", input="seed", seed=submitted.job.seed),)
+    assert (await world.read(tenant, submitted.job.job_id)).seeds == submitted.job.seeds
     given = await node.claim()
     assert given.graph["3"]["inputs"]["seed"] == submitted.job.seed
     assert await node.finish(given.ref)
@@ -220,7 +222,7 @@ async def test_without_auth_known_tenants_are_served(world: World) -> None:
         assert (await refused(world, tenant)).code == "quota.queue_full"  # by the limits that were kept
         told = await refused(world, stranger)
         assert (told.code, told.kind) == ("service.unavailable", Kind.UNAVAILABLE)
-        assert told.message == "auth cannot answer now."
+        assert told.message == "The service auth does not answer now. Try again after Retry-After."
     finally:
         await world.system.auth.start()
     await world.job(stranger)

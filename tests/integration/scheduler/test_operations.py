@@ -11,7 +11,7 @@ from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
 from contracts.operations import JobOrder, NodeOrder
 from contracts.scheduler import JOB_CHANGED_LIVE, JobEvent, JobState, LeaseState, Outcome
 from contracts.wire.errors import Relayed
-from tests.integration.scheduler.conftest import World, bus_as
+from tests.integration.scheduler.conftest import World, bus_as, graph
 from tests.integration.scheduler.operator import Operator
 from tests.kit.nats import settled
 from tests.kit.waiting import until
@@ -292,9 +292,12 @@ async def test_priority_changes_what_runs_next(world: World, operator: Operator)
 
 async def test_a_failed_job_runs_again_as_one_new_job_under_its_owners_limits(world: World, operator: Operator) -> None:
     tenant, node = world.tenant(images_per_day=4), await world.node()
+    sent = graph(images=2)
+    sent["3"]["inputs"]["seed"] = -1
     extra = {"extra_pnginfo": {"workflow": {"id": "é"}}}
     fields = {"priority": 7, "labels": {"a": "b"}, "workflow": "w", "run_within_seconds": 9, "extra_data": extra}
-    job_id = await world.job(tenant, images=2, **fields)
+    job_id = await world.job(tenant, graph=sent, **fields)
+    drawn = (await world.read(tenant, job_id)).seeds
     given = await node.claim()
     assert given.extra_data == extra
     assert (await node.claim()).extra_data == extra, "asked again, it is the same attempt"
@@ -304,6 +307,7 @@ async def test_a_failed_job_runs_again_as_one_new_job_under_its_owners_limits(wo
     new = again[0]
     assert new.job_id != job_id
     assert (new.retry_of, new.priority, new.labels, new.workflow, new.images) == (job_id, 7, {"a": "b"}, "w", 2)
+    assert (new.seeds, new.seed, [seed.node_id for seed in new.seeds]) == (drawn, drawn[0].seed, ["3"])
     assert (await world.read(tenant, job_id)).state is JobState.FAILED
     second = await node.claim()
     assert (second.ref.job_id, second.graph, second.run_within_s) == (new.job_id, given.graph, 9)

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from comfyfleet_client import AsyncClient, Client, access_calls, calls
+from comfyfleet_client import AsyncClient, Client, FieldError, access_calls, calls, workflow_calls
 from comfyfleet_client.call import segment
 from comfyfleet_client.errors import Unreadable
 from comfyfleet_client.results import Account, Job, Limits, Me
@@ -128,9 +128,27 @@ def test_users_are_read_with_their_limits() -> None:
 
 def test_a_submission_has_one_thing_to_run() -> None:
     assert submission("a cat", None, {"steps": 4}) == {"prompt": "a cat", "steps": 4}
-    for prompt, workflow in ((None, None), ("a cat", {})):
+    assert submission(None, None, {"workflow_name": "w", "version": 2}) == {"workflow_name": "w", "version": 2}
+    for prompt, workflow, more in ((None, None, {}), ("a cat", {}, {}), ("a cat", None, {"workflow_name": "w"})):
         with pytest.raises(ValueError, match="exactly one"):
-            submission(prompt, workflow, {})
+            submission(prompt, workflow, more)
+
+
+def test_a_validation_is_read_with_its_errors_and_warnings() -> None:
+    wrong = {"pointer": "/workflow/1", "code": "unknown_node_class", "message": "No.", "node_id": "1"}
+    body = {"valid": False, "errors": [wrong | {"allowed": ["EmptyImage"]}], "warnings": [], "random_seeds": []}
+    found = workflow_calls.validate({"workflow": {}}).read(body)
+    assert (found.valid, found.images, [str(one) for one in found.errors]) == (
+        False, None, ["node 1: No. (valid: EmptyImage)"]
+    )  # fmt: skip
+    drawn = {"random_seeds": [{"node_id": "3", "input": "seed"}]}
+    found = workflow_calls.validate({}).read({"valid": True, "images": 2} | drawn)
+    assert (found.valid, found.images, found.random_seeds[0].node_id) == (True, 2, "3")
+
+
+def test_choices_that_a_message_names_already_are_not_told_twice() -> None:
+    assert str(FieldError('Valid: "a", "b".', allowed=("a", "b"))) == 'Valid: "a", "b".'
+    assert str(FieldError('Nearest: "a".', allowed=("a", "b"))) == 'Nearest: "a". (valid: a, b)'
 
 
 def test_an_address_is_written_in_one_way() -> None:
@@ -147,7 +165,7 @@ def test_an_address_is_written_in_one_way() -> None:
             plain_url(wrong)
 
 
-@pytest.mark.parametrize("part", ["", "jobs", "keys", "admin", "fleet"])
+@pytest.mark.parametrize("part", ["", "jobs", "keys", "admin", "fleet", "uploads", "workflows"])
 async def test_both_clients_can_do_the_same(part: str) -> None:
     one, other = Client("https://api.example"), AsyncClient("https://api.example")
 

@@ -53,6 +53,24 @@ def test_what_the_node_is_to_blame_for(kind: str, message: str, code: str) -> No
     assert verdict.error.code == code
 
 
+@pytest.mark.parametrize(
+    ("kind", "message", "told"),
+    [
+        ("KeyError", "'b'", "KeyError: 'b'"),
+        ("IndexError", "0", "IndexError: 0"),
+        ("some_pack.errors.BadMask", "the mask is empty", "BadMask: the mask is empty"),
+        ("AssertionError", "", "AssertionError, without a message."),
+        ("not a name", "the mask is empty", "the mask is empty"),
+        ("", "", "A node of the workflow failed without saying why."),
+    ],
+)
+def test_an_exception_is_told_with_its_kind_and_its_node(kind: str, message: str, told: str) -> None:
+    verdict = judge(entry("error", error(kind, message)))
+    assert verdict.error is not None
+    assert verdict.error.message == told
+    assert (verdict.error.node_id, verdict.error.node_class) == ("4", "KSampler")
+
+
 def test_an_allocation_that_no_host_has_is_the_workflows_fault() -> None:
     message = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4398046511104 bytes."
     assert judge(entry("error", error("RuntimeError", message))).outcome is Outcome.FAILED

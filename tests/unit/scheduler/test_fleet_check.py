@@ -60,8 +60,8 @@ def test_an_empty_fleet_cannot_say() -> None:
 def test_missing_model_is_named_with_the_nearest_first() -> None:
     (error,) = errors_of(loaded("detail.safetensors"), LARGE)
     assert error.message == (
-        'CheckpointLoaderSimple.ckpt_name is "detail.safetensors", which is none of the 107 values that the fleet has. '
-        "Nearest: zz/detail.safetensors."
+        'CheckpointLoaderSimple.ckpt_name is "detail.safetensors", which no node of the fleet has. '
+        'Nearest: "zz/detail.safetensors". GET /api/v1/models lists the 106 others.'
     )
     assert error.allowed == ("zz/detail.safetensors",)
     assert (error.pointer, error.node_id, error.input) == ("/workflow/1/inputs/ckpt_name", "1", "ckpt_name")
@@ -73,11 +73,23 @@ def test_short_list_is_told_whole_with_the_nearest_first() -> None:
     assert error.allowed is not None
     assert error.allowed[0] == "portrait.safetensors"
     assert set(error.allowed) == {"a.safetensors", "b.safetensors", "portrait.safetensors"}
+    assert error.message.endswith('Valid: "portrait.safetensors", "a.safetensors", "b.safetensors".')
+
+
+def test_separator_of_a_folder_may_be_of_another_system() -> None:
+    verdict = run(loaded("zz\\detail.safetensors"), LARGE, policy=STRICT)
+    assert verdict.graph["1"].inputs == {"ckpt_name": "zz/detail.safetensors"}
+
+
+def test_name_unlike_all_others_is_told_where_all_are_listed() -> None:
+    (error,) = errors_of(loaded("qqqq.safetensors"), LARGE)
+    assert error.message.endswith("GET /api/v1/models lists the 107 that there are.")
+    assert not error.allowed
 
 
 def test_missing_class_is_named_with_the_nearest() -> None:
     (error,) = errors_of({"1": {**IMAGE, "class_type": "EmptyImag"}, "2": SAVE}, LARGE)
-    assert error.message.startswith('No node of the fleet has the class "EmptyImag". Nearest: EmptyImage')
+    assert error.message.startswith('No node of the fleet has the class "EmptyImag". Nearest: "EmptyImage"')
     assert error.allowed is not None
     assert error.allowed[0] == "EmptyImage"
     assert error.pointer == "/workflow/1/class_type"
@@ -97,8 +109,8 @@ def test_what_two_nodes_have_only_together_is_told_so() -> None:
     raw["5"] = {**SAVE, "inputs": {"images": ["3", 0], "filename_prefix": "a"}}
     (error,) = errors_of(raw, LARGE, SMALL)
     assert error.message == (
-        'CheckpointLoaderSimple.ckpt_name: "only.safetensors" is on some nodes of the fleet, but on none that has all '
-        "else that this workflow needs."
+        'CheckpointLoaderSimple.ckpt_name "only.safetensors" is on some nodes of the fleet, but no node has everything '
+        "that this workflow needs. Split it."
     )
 
 

@@ -112,12 +112,16 @@ def test_text_is_made_of_a_number_and_a_fraction_of_text() -> None:
 @pytest.mark.parametrize(
     ("value", "code", "words"),
     [
-        ("many", "not_a_number", 'EmptyImage.width is "many", and takes a whole number.'),
+        ("many", "not_a_number", 'EmptyImage.width is "many", and must be a whole number.'),
         ("32.5", "not_a_number", '"32.5"'),
         ({"a": 1}, "not_a_number", "an object"),
         (0, "value_out_of_range", "EmptyImage.width is 0, and must be between 1 and 16384."),
         ("99999", "value_out_of_range", "99999"),
-        (None, "required_input_missing", "EmptyImage.width is required: give a value or a link."),
+        (
+            None,
+            "required_input_missing",
+            "EmptyImage.width is required, and is missing. Give it a whole number or a link.",
+        ),
         (..., "required_input_missing", "EmptyImage.width is required"),
         ([1, 2, 3], "broken_link", "is a list of 3"),
     ],
@@ -139,6 +143,91 @@ def test_bounds_are_written_with_every_digit() -> None:
     findings = judge({"1": sampler, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}}).findings
     (message,) = [finding.fault.message for finding in findings if finding.input == "seed"]
     assert message == "KSampler.seed is -2, and must be between 0 and 18446744073709551615."
+
+
+def sampler(**inputs: Any) -> dict[str, Any]:
+    steps = {
+        "steps": 1,
+        "cfg": 1.0,
+        "sampler_name": "euler",
+        "scheduler": "normal",
+        "denoise": 1.0,
+        "latent_image": ["4", 0],
+    }
+    linked = {"model": ["3", 0], "positive": ["5", 0], "negative": ["5", 0]}
+    return {"class_type": "KSampler", "inputs": {**linked, **steps, **inputs}}
+
+
+def sampled(first: Any, second: Any) -> dict[str, Any]:
+    """Two samplers of one model."""
+    return {
+        "3": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}},
+        "4": LATENT,
+        "5": {"class_type": "CLIPTextEncode", "inputs": {"text": "a", "clip": ["3", 1]}},
+        "1": sampler(seed=first),
+        "2": sampler(seed=second),
+        "8": {"class_type": "PreviewAny", "inputs": {"source": ["2", 0]}},
+        "9": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+    }
+
+
+def draws(*seeds: int) -> Callable[[int], int]:
+    left = iter(seeds)
+    return lambda below: next(left) % below
+
+
+def seeds_of(verdict: Verdict) -> list[tuple[str, str, int]]:
+    assert not verdict.findings
+    told = [(one.node_id, one.input, one.seed) for one in verdict.seeds]
+    assert all(verdict.graph[node_id].inputs[name] == seed for node_id, name, seed in told)
+    return told
+
+
+@pytest.mark.parametrize("random", [-1, "-1", {"__value__": -1}])
+def test_each_seed_of_minus_one_is_drawn_for_itself_and_told(random: Any) -> None:
+    told = seeds_of(judge(sampled(random, random), draw_seed=draws(11, 22)))
+    assert [(node_id, name) for node_id, name, _ in told] == [("1", "seed"), ("2", "seed")]
+    assert {seed for _, _, seed in told} == {11, 22}
+
+
+def test_seed_that_is_a_number_stays() -> None:
+    verdict = judge(sampled(5, -1), draw_seed=draws(11))
+    assert seeds_of(verdict) == [("2", "seed", 11)]
+    assert verdict.graph["1"].inputs["seed"] == 5
+
+
+def test_with_randomize_seeds_every_seed_is_drawn_and_links_stay() -> None:
+    described = {"input": {"required": {"seed": ["INT", {"min": 0, "max": 9}], "count": ["INT", {"min": 0, "max": 9}]}}}
+    output = {"output": ["INT"], "output_node": True, "python_module": "nodes"}
+    catalog = catalog_of({"Seed": {**described, **output}})
+    raw = {
+        "1": {"class_type": "Seed", "inputs": {"seed": 5, "count": 5}},
+        "2": {"class_type": "Seed", "inputs": {"seed": ["1", 0], "count": 5}},
+    }
+    verdict = check_graph(graph_of(raw), catalog, draw_seed=draws(23), randomize_seeds=True)
+    assert seeds_of(verdict) == [("1", "seed", 3)]
+    assert verdict.graph["1"].inputs == {"seed": 3, "count": 5}
+    assert verdict.graph["2"].inputs == {"seed": ["1", 0], "count": 5}
+
+
+def test_wrong_seed_is_refused_also_with_randomize_seeds() -> None:
+    verdict = check_graph(graph_of(sampled("x", 1)), CATALOG, draw_seed=draws(1), randomize_seeds=True)
+    assert [(one.node_id, one.input, one.fault.code) for one in verdict.findings] == [("1", "seed", "not_a_number")]
+
+
+def test_drawn_seed_is_within_the_bounds_of_its_input() -> None:
+    described = {"input": {"required": {"noise_seed": ["INT", {"min": 100, "max": 2**64 - 1}]}}, "output": ["INT"]}
+    catalog = catalog_of({"Noise": {**described, "output_node": True, "python_module": "nodes"}})
+    raw = {"1": {"class_type": "Noise", "inputs": {"noise_seed": 200}}}
+    asked: list[int] = []
+
+    def draw(below: int) -> int:
+        asked.append(below)
+        return below - 1
+
+    verdict = check_graph(graph_of(raw), catalog, draw_seed=draw, randomize_seeds=True)
+    assert seeds_of(verdict) == [("1", "noise_seed", 2**63 - 1)]
+    assert asked == [2**63 - 100]
 
 
 def test_integers_beyond_what_a_float_holds_are_compared_exactly() -> None:
@@ -279,7 +368,7 @@ def test_video_is_saved_with_the_inputs_that_older_versions_have(codec: dict[str
 def test_input_without_its_group_is_told_its_full_name() -> None:
     (finding,) = judge(batch(image0=["1", 0])).findings
     assert finding.fault.message == (
-        'BatchImagesNode.images.image0 is required. This node has "image0", which the class does not know.'
+        'BatchImagesNode.images.image0 is required, and is missing. This node has "image0": write "images.image0".'
     )
 
 
@@ -299,11 +388,11 @@ def test_what_is_wrapped_twice_is_not_unwrapped_for_the_node() -> None:
     ("link", "words"),
     [
         ([1, 0], "A link names its node as text and its output as a number"),
-        (["1", "0"], "An output is a whole number, counted from 0"),
-        (["999", 0], "which is not in this workflow"),
-        (["1", -1], "outputs are counted from 0"),
-        (["1", 5], 'output 5 of node "1" (EmptyImage), which has 1 output, counted from 0'),
-        (["1", True], "An output is a whole number"),
+        (["1", "0"], "Write an output as a whole number, counted from 0"),
+        (["999", 0], "which this workflow does not have"),
+        (["1", -1], "Outputs are counted from 0"),
+        (["1", 5], 'output 5 of node "1" (EmptyImage), which only has output 0.'),
+        (["1", True], "Write an output as a whole number"),
         (["1"], "is a list of 1"),
     ],
 )
@@ -315,7 +404,10 @@ def test_each_fault_of_a_link_has_its_own_words(link: list[Any], words: str) -> 
 
 def test_link_of_another_type_names_both_types() -> None:
     (finding,) = judge({"1": LATENT, "2": SAVE}).findings
-    assert finding.fault.message == 'SaveImage.images takes IMAGE, and output 0 of node "1" gives LATENT.'
+    assert finding.fault.message == (
+        'SaveImage.images takes IMAGE, and output 0 of node "1" (EmptyLatentImage) gives LATENT. '
+        "Link an output of type IMAGE."
+    )
 
 
 def test_text_is_no_choice() -> None:
@@ -339,24 +431,12 @@ def test_null_is_not_given() -> None:
     assert verdict.graph["1"].inputs == {}
 
 
-def test_seeds_of_minus_one_are_drawn_once_for_the_whole_graph() -> None:
-    described = {"input": {"required": {"noise_seed": ["INT", {"min": 0, "max": 2**64 - 1}]}}, "output": []}
-    signed = {"input": {"required": {"seed": ["INT", {"min": -1, "max": 100}]}}, "output": []}
-    more = {"output_node": True, "python_module": "nodes"}
-    catalog = catalog_of({"Noise": {**described, **more}, "Signed": {**signed, **more}})
-    bounds: list[int] = []
-
-    def draw(below: int) -> int:
-        bounds.append(below)
-        return 42
-
-    noise = {"class_type": "Noise", "inputs": {"noise_seed": -1}}
-    verdict = judge({"1": noise, "2": noise, "3": {"class_type": "Signed", "inputs": {"seed": -1}}}, catalog, draw)
-    assert not verdict.findings
-    assert verdict.seed == 42
-    assert [node.inputs for node in verdict.graph.values()] == [{"noise_seed": 42}, {"noise_seed": 42}, {"seed": -1}]
-    assert bounds == [2**63]
-    assert judge({"1": IMAGE, "2": SAVE}).seed is None
+def test_minus_one_is_a_number_like_any_other_where_the_class_takes_it() -> None:
+    signed = {"input": {"required": {"seed": ["INT", {"min": -1, "max": 100}]}}, "output": [], "output_node": True}
+    catalog = catalog_of({"Signed": {**signed, "python_module": "nodes"}})
+    verdict = judge({"1": {"class_type": "Signed", "inputs": {"seed": -1}}}, catalog)
+    assert seeds_of(verdict) == []
+    assert verdict.graph["1"].inputs == {"seed": -1}
 
 
 def test_separator_of_another_system_finds_the_same_model() -> None:

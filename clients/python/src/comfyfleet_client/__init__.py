@@ -23,6 +23,7 @@ from comfyfleet_client.errors import (
 from comfyfleet_client.events import End, JobEvent, OutputMade, Progress, Snapshot, Status, StillWaiting
 from comfyfleet_client.results import (
     Account,
+    DrawnSeed,
     Job,
     JobError,
     JobWarning,
@@ -41,6 +42,7 @@ from comfyfleet_client.results import (
 from comfyfleet_client.retry import Retry
 from comfyfleet_client.sync_client import Client
 from comfyfleet_client.upload_calls import Upload
+from comfyfleet_client.workflow_calls import RandomInput, SavedWorkflow, Validation, WorkflowVersion
 
 __all__ = [
     "Account",
@@ -52,6 +54,7 @@ __all__ = [
     "ComfyfleetError",
     "Conflict",
     "Damaged",
+    "DrawnSeed",
     "End",
     "FieldError",
     "Forbidden",
@@ -72,7 +75,9 @@ __all__ = [
     "Output",
     "OutputMade",
     "Progress",
+    "RandomInput",
     "Retry",
+    "SavedWorkflow",
     "Session",
     "Snapshot",
     "Status",
@@ -86,6 +91,8 @@ __all__ = [
     "Unreadable",
     "Upload",
     "User",
+    "Validation",
     "Waiting",
     "WaitingDetail",
+    "WorkflowVersion",
 ]

@@ -14,6 +14,7 @@ from comfyfleet_client.async_admin import Admin
 from comfyfleet_client.async_fleet import Fleet
 from comfyfleet_client.async_runner import AsyncRunner
 from comfyfleet_client.async_uploads import Uploads
+from comfyfleet_client.async_workflows import Workflows
 from comfyfleet_client.caller import Caller
 from comfyfleet_client.credentials import Session
 from comfyfleet_client.events import JobEvent
@@ -65,6 +66,7 @@ class AsyncClient:
         self.admin = Admin(self._caller, self._runner)
         self.fleet = Fleet(self._caller, self._runner)
         self.uploads = Uploads(self._caller, self._runner)
+        self.workflows = Workflows(self._caller, self._runner)
 
     async def __aenter__(self) -> Self:
         return self
@@ -138,7 +140,7 @@ class Jobs(_Part):
             prompt: for a picture; ``parameters`` are then width, height, steps, seed and so on.
             workflow: a graph in ComfyUI's API format, in place of a prompt.
             idempotency_key: names this submission for 24 hours; a fresh one by default.
-            parameters: all other fields of a submission: priority, labels, run_within_seconds, …
+            parameters: all other fields of a submission: workflow_name, randomize_seeds, priority, labels, …
         """
         body = submission(prompt, workflow, parameters)
         return await self._runner.run(

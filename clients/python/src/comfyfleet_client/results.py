@@ -54,6 +54,15 @@ class JobWarning:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnSeed:
+    """A random seed that an input of a workflow got."""
+
+    node_id: str
+    input: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class MissingOption:
     """A model file or other option that a job names, and some online nodes that lack it."""
 
@@ -149,6 +158,7 @@ class Job:
     warnings: tuple[JobWarning, ...] = ()
     model: str | None = None
     seed: int | None = None
+    seeds: tuple[DrawnSeed, ...] = ()
     waiting: Waiting | None = None
 
     @property

@@ -43,8 +43,8 @@ def caller_of(
 
 def submission(prompt: str | None, workflow: Any, parameters: dict[str, Any]) -> dict[str, Any]:
     """The body of a submission. The API judges the parameters; here it only matters that there is one thing to run."""
-    if (prompt is None) == (workflow is None):
-        raise ValueError("Give exactly one of prompt and workflow.")
+    if (prompt, workflow, parameters.get("workflow_name")).count(None) != 2:
+        raise ValueError("Give exactly one of prompt, workflow and workflow_name.")
     return given(prompt=prompt, workflow=workflow, **parameters)
 
 

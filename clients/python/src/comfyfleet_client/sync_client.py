@@ -22,6 +22,7 @@ from comfyfleet_client.sync_admin import Admin
 from comfyfleet_client.sync_fleet import Fleet
 from comfyfleet_client.sync_runner import SyncRunner
 from comfyfleet_client.sync_uploads import Uploads
+from comfyfleet_client.sync_workflows import Workflows
 
 
 class Client:
@@ -65,6 +66,7 @@ class Client:
         self.admin = Admin(self._caller, self._runner)
         self.fleet = Fleet(self._caller, self._runner)
         self.uploads = Uploads(self._caller, self._runner)
+        self.workflows = Workflows(self._caller, self._runner)
 
     def __enter__(self) -> Self:
         return self
@@ -136,7 +138,7 @@ class Jobs(_Part):
             prompt: for a picture; ``parameters`` are then width, height, steps, seed and so on.
             workflow: a graph in ComfyUI's API format, in place of a prompt.
             idempotency_key: names this submission for 24 hours; a fresh one by default.
-            parameters: all other fields of a submission: priority, labels, run_within_seconds, …
+            parameters: all other fields of a submission: workflow_name, randomize_seeds, priority, labels, …
         """
         body = submission(prompt, workflow, parameters)
         return self._runner.run(

@@ -18,6 +18,7 @@ from contracts.graph_policy.input_roles import COMBO, STRING, ClassRoles
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.graph_policy.registry import MAX_SHORT_TEXT, InputRole, is_stock_module, stock_class
 from contracts.wire.errors import FieldError
+from contracts.wire.shown import plain, shown
 from contracts.workflow import WRAPPER, Graph, GraphNode, is_link
 
 MAX_ERRORS = 100  # more of them help nobody, and an answer has a bound
@@ -124,7 +125,7 @@ class GraphRules:
             if is_link(value) and role not in _LITERALS_ONLY:
                 accepted = judge.spec.inputs.get(name)
                 if accepted is not None and accepted.type == COMBO and self._may_choose(graph, value, role):
-                    message = f"{name} takes one of its options, not a link."
+                    message = f"{judge.label(name)} takes one of its options, not a link to a text. Write the option."
                     yield _error(judge.node_id, name, "link_not_allowed", message)
 
     def _may_choose(self, graph: Graph, link: list[Any], role: InputRole | None) -> bool:
@@ -161,13 +162,17 @@ class _Judge:
     rules: ClassPolicy
     uploads: frozenset[str]
 
+    def label(self, name: str) -> str:
+        """The input as messages name it."""
+        return f"{plain(self.class_type)}.{plain(name)}"
+
     def judged(self, name: str, role: InputRole, value: Any) -> Iterator[FieldError]:
         accepted = self.spec.inputs.get(name)
         if role is InputRole.RECORD:
             yield from self._record(name, value)
         elif role in _LITERALS_ONLY or (role in _STRICT_TEXTS and self._is_strict()):
             if isinstance(value, list):
-                message = f"{name} takes a value that the workflow itself spells out, not a link."
+                message = f"{self.label(name)} takes a value, not a link. Write the value itself."
                 yield _error(self.node_id, name, "link_not_allowed", message)
             elif (error := self._literal(name, role, value, accepted)) is not None:
                 yield error
@@ -179,7 +184,7 @@ class _Judge:
         if role is InputRole.FILE:
             return self._file(name, value, may_be_empty=_may_be_empty(accepted))
         if isinstance(value, str) and value in self.uploads:
-            message = f"{name} takes no file; the id of an upload goes where a node takes one."
+            message = f"{self.label(name)} takes no file. Give the id of an upload to a loader node, such as LoadImage."
             return _error(self.node_id, name, "upload_misplaced", message)
         if role is InputRole.FOLDER:
             return self._folder(name, value, accepted)
@@ -187,13 +192,16 @@ class _Judge:
 
     def _text(self, name: str, role: InputRole, value: Any) -> FieldError | None:
         if role is InputRole.FORMAT and not (isinstance(value, str) and is_plain_format(value)):
-            message = f"{name} takes a text with plain fields such as {{a}} or {{a:.2f}}: no attributes or indexes."
+            message = f"{self.label(name)} takes plain fields such as {{a}} or {{a:.2f}}, nothing else."
             return _error(self.node_id, name, "format_not_allowed", message)
         if role is InputRole.EXPRESSION and not (isinstance(value, str) and is_bounded(value)):
-            message = f"{name} takes short arithmetic with numbers, one-letter variables and at most two small powers."
+            message = (
+                f"{self.label(name)} is {shown(value)}, and must be short arithmetic with numbers, one-letter names "
+                "and at most two small powers."
+            )
             return _error(self.node_id, name, "expression_not_allowed", message)
         if role is InputRole.SHORT_TEXT and not (isinstance(value, str) and len(value) <= MAX_SHORT_TEXT):
-            message = f"{name} takes a text of at most {MAX_SHORT_TEXT} characters."
+            message = f"{self.label(name)} takes a text of at most {MAX_SHORT_TEXT} characters."
             return _error(self.node_id, name, "text_too_long", message)
         return None
 
@@ -203,40 +211,45 @@ class _Judge:
         if value == "none" and name == "model_file":
             return None  # the choice of Load3D for no file
         message = (
-            f"{name} takes the id of a file that you have uploaded (POST /api/v1/upload), or output:<id> with the id "
-            "of a stored output of yours; this is neither."
+            f"{self.label(name)} is {shown(value)}, which is not the id of an upload of yours. Upload the file (POST "
+            "/api/v1/upload) and put the id of the answer here, or output:<id> with the id of a stored output of yours."
         )
         return _error(self.node_id, name, "file_not_uploaded", message)
 
     def _folder(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
         options = accepted.options or () if accepted is not None else ()
         if not self.rules.allows_explicitly(self.class_type, self.spec):
-            return _error(self.node_id, name, "folder_not_allowed", f"{name} names a folder of the node: not allowed.")
+            message = f"{self.label(name)} names a folder of the node, which your graph policy does not allow."
+            return _error(self.node_id, name, "folder_not_allowed", message)
         if isinstance(value, str) and options and self.graph_rules.has_option(self.class_type, name, value):
             return None
-        message = f"{name} is none of the {len(options)} folders that a node of the fleet has."
+        message = f"{self.label(name)} is {shown(value)}, which is none of the {len(options)} folders that a node has."
         return _error(self.node_id, name, "folder_not_allowed", message, options[:MAX_ALLOWED])
 
     def _model(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
         if not isinstance(value, str | int | float):
-            message = f"{name} takes one of its options, spelled out in the workflow itself."
+            message = f"{self.label(name)} is {shown(value)}, and must be the name of one of its options."
             return _error(self.node_id, name, "literal_required", message)
         if accepted is not None and accepted.options is not None:
             if self.graph_rules.has_option(self.class_type, name, value):
                 return None
-            return _not_listed(self.node_id, name, accepted.options)
+            return self._not_listed(name, value, accepted.options)
         listed = self.graph_rules.models_by_name.get(name.rpartition(".")[2], frozenset())
         is_listed = accepted is None and self.graph_rules.has_option(self.class_type, name, value)
         if is_listed or (isinstance(value, str) and value in listed):
             return None
         if self.rules.allows_explicitly(self.class_type, self.spec) and _is_plain_path(value):
             return None
-        return _not_listed(self.node_id, name, ())
+        return self._not_listed(name, value, ())
+
+    def _not_listed(self, name: str, value: Any, options: tuple[Any, ...]) -> FieldError:
+        message = f"{self.label(name)} is {shown(value)}, which no node of the fleet has."
+        return _error(self.node_id, name, "value_not_in_list", message, options[:MAX_ALLOWED])
 
     def _record(self, name: str, value: Any) -> Iterator[FieldError]:
         if not isinstance(value, dict) or WRAPPER in value:
             code = "link_not_allowed" if isinstance(value, list) else "record_malformed"
-            yield _error(self.node_id, name, code, f"{name} takes an object that the workflow itself spells out.")
+            yield _error(self.node_id, name, code, f"{self.label(name)} takes an object. Write the object itself.")
             return
         roles = self.graph_rules.roles_of(self.class_type)
         for part, inner in value.items():
@@ -261,14 +274,9 @@ def _class_error(node_id: str, class_type: str, decision: ClassDecision) -> Fiel
     return FieldError(
         pointer=f"/workflow/{node_id}/class_type",
         code="node_class_not_allowed",
-        message=f"Your policy does not allow the class {class_type[:200]}. {decision.reason} {decision.who_can_allow}",
+        message=f"Your graph policy refuses the class {shown(class_type)}. {decision.reason} {decision.who_can_allow}",
         node_id=node_id,
     )
-
-
-def _not_listed(node_id: str, name: str, options: tuple[Any, ...]) -> FieldError:
-    message = f"{name} is none of the {len(options)} values that the fleet has."
-    return _error(node_id, name, "value_not_in_list", message, options[:MAX_ALLOWED])
 
 
 def _error(node_id: str, name: str, code: str, message: str, allowed: tuple[Any, ...] | None = None) -> FieldError:

@@ -8,6 +8,7 @@ from contracts.graph_size.analysis import HEIGHTS, WIDTHS, GraphSize
 from contracts.graph_size.node import UnknownNumber
 from contracts.graph_size.size import bounded
 from contracts.wire.errors import FieldError
+from contracts.wire.shown import plain, shown
 from contracts.workflow import is_link
 
 MOST_ERRORS = 20
@@ -53,19 +54,20 @@ def check_bounds(
 
 def check_known(size: GraphSize, pointer: str = "/workflow") -> tuple[FieldError, ...]:
     """An error for every number of images that comes by a link and that nobody can know; at most ``MOST_ERRORS``."""
-    return tuple(_by_link(one, pointer) for one in islice((one for one in size.unknown if one.counts), MOST_ERRORS))
+    counts = (one for one in size.unknown if one.counts)
+    return tuple(_by_link(size, one, pointer) for one in islice(counts, MOST_ERRORS))
 
 
 def _errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes: int) -> Iterator[FieldError]:
     if bounds.nodes is not None and nodes > bounds.nodes:
-        message = f"Your tier allows {bounds.nodes} nodes in a workflow; this one has {nodes}. Split it."
+        message = f"The workflow has {nodes} nodes; your tier allows {bounds.nodes}. Split it into several jobs."
         yield FieldError(pointer=pointer, code="too_many_nodes", message=message)
     if bounds.text_bytes is not None and size.text_bytes > bounds.text_bytes:
         name = _largest_literal(size)
         what = f"the text {name} of" if name is not None else "the texts that go to"
         message = (
-            f"Your tier allows {bounds.text_bytes} bytes of text in a workflow, counted at every node that a text "
-            f"reaches; this one has {_figure(size.text_bytes)}. Shorten {what} node {size.largest_text}."
+            f"The workflow has {_figure(size.text_bytes)} bytes of text, counted at every node that a text reaches; "
+            f"your tier allows {bounds.text_bytes}. Shorten {what} node {size.largest_text}."
         )
         yield _error(pointer, size.largest_text, name, "too_much_text", message)
     unknown = {(one.node_id, one.input): one for one in size.unknown}
@@ -74,7 +76,8 @@ def _errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes: int) -> I
     for sampling in size.samplings if bounds.steps is not None else ():
         if bounds.steps is not None and sampling.steps > bounds.steps:
             message = (
-                f"Your tier allows {bounds.steps} steps; this sampler may take {_figure(sampling.steps)}."
+                f"The {_node(size, sampling.node_id)} may take {_figure(sampling.steps)} steps; your tier allows "
+                f"{bounds.steps}."
                 f"{_advice(unknown.get((sampling.node_id, sampling.input)), 'Use fewer steps.')}"
             )
             yield _error(pointer, sampling.node_id, sampling.input, "too_many_steps", message)
@@ -82,8 +85,8 @@ def _errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes: int) -> I
     if bounds.pixel_steps is not None and work > bounds.pixel_steps:
         largest = max(size.samplings, key=lambda sampling: sampling.pixel_steps)
         message = (
-            f"Your tier allows {bounds.pixel_steps} pixels times steps in a workflow; this one may need "
-            f"{_figure(work)}, of which {_figure(largest.pixel_steps)} at node {largest.node_id}."
+            f"The workflow may need {_figure(work)} pixels times steps, of which {_figure(largest.pixel_steps)} at "
+            f"{_node(size, largest.node_id)}; your tier allows {bounds.pixel_steps}."
             f"{_advice(next(iter(size.unknown), None), 'Use fewer steps, fewer images or smaller ones.')}"
         )
         yield _error(pointer, largest.node_id, largest.input, "too_much_work", message)
@@ -110,8 +113,8 @@ def _too_large(
             (key for key in node.inputs if key.rpartition(".")[2] in (*COUNTS, *WIDTHS, *HEIGHTS)), None
         )
         message = (
-            f"Your tier allows {most} pixels in all images of a node; this one may make {_figure(made.total)} of "
-            f"{_figure(made.width)} x {_figure(made.height)}."
+            f"The {_node(size, node_id)} may make {_figure(made.total)} images of {_figure(made.width)} x "
+            f"{_figure(made.height)} pixels; your tier allows {most} pixels in all images of a node."
             f"{_advice(unknown.get((node_id, name or '')), 'Use fewer images or smaller ones.')}"
         )
         yield _error(pointer, node_id, name, "graph_too_large", message)
@@ -122,10 +125,15 @@ def _pixels(size: GraphSize, node_id: str) -> int:
     return made.pixels * made.total
 
 
-def _by_link(one: UnknownNumber, pointer: str) -> FieldError:
+def _node(size: GraphSize, node_id: str) -> str:
+    node = size.graph.get(node_id)
+    return f"node {shown(node_id)} ({plain(node.class_type)})" if node is not None else f"node {shown(node_id)}"
+
+
+def _by_link(size: GraphSize, one: UnknownNumber, pointer: str) -> FieldError:
     message = (
-        f"{one.input} decides how many images are made, and what this link gives is known only when the job runs. "
-        "Use a number here."
+        f"{one.input} of {_node(size, one.node_id)} decides how many images are made, but its link gives a number that "
+        "is known only when the job runs. Use a number here."
     )
     return _error(pointer, one.node_id, one.input, "size_by_link", message)
 

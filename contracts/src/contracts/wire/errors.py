@@ -121,7 +121,7 @@ class Relayed(Refusal):
 
 
 class Unavailable(Refusal):
-    """{service} cannot answer now."""
+    """The service {service} does not answer now. Try again after Retry-After."""
 
     kind, code = Kind.UNAVAILABLE, "service.unavailable"
 
@@ -139,7 +139,7 @@ class MessageTooLarge(Refusal):
 
 
 class InvalidMessage(Refusal):
-    """The message does not have the shape that this subject asks for."""
+    """The message does not have the form that this subject takes. See the AsyncAPI document."""
 
     kind, code = Kind.INVALID, "message.invalid"
 

@@ -38,6 +38,7 @@ from gateway.api import (
     tickets,
     uploads,
     usage,
+    validation,
     workflows,
 )
 from gateway.api.admission import Admission, Rates
@@ -226,6 +227,7 @@ def create_app(settings: Settings) -> FastAPI:
         jobs.router(bus=bus, submitter=submitter, public_url=settings.public_url, cursor_key=cursor_key, used=me.used),
         batch.router(submitter=submitter, public_url=settings.public_url),
         generate.router(bus=bus, submitter=submitter, public_url=settings.public_url, used=me.used),
+        validation.router(submitter=submitter),
         workflows.router(submitter=submitter, saved=saved, public_url=settings.public_url),
         results.router(
             bus=bus, artifacts=artifacts, objects=objects, converter=converter, public_url=settings.public_url

@@ -26,6 +26,7 @@ from scheduler.usecases.cancel_job import JobCanceller
 from scheduler.usecases.class_rule_cache import ClassRuleCache
 from scheduler.usecases.dead_letters import DeadLetters
 from scheduler.usecases.erase_tenants import TenantEraser
+from scheduler.usecases.examine_workflow import WorkflowExaminer
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
@@ -41,6 +42,7 @@ from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
 from scheduler.usecases.tenant_policies import TenantPolicies
+from scheduler.usecases.validate_workflow import WorkflowValidator
 from scheduler.usecases.withdraw_attempts import Withdrawals
 
 WORK_CHANNEL = "work"  # notified by the trigger tenants_ready (migration 0001)
@@ -80,19 +82,20 @@ def create_app(settings: Settings) -> FastAPI:
         frames_per_image=settings.frames_per_image,
     )
     course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts, lease_s=settings.lease_s)
+    examiner = WorkflowExaminer(policies=policies, fleet=fleet, frames_per_image=settings.frames_per_image)
     submitter = JobSubmitter(
         limits=limits,
-        policies=policies,
+        examiner=examiner,
         fleet=fleet,
         admission=JobAdmission(database, reader),
         queued=desk.wake,
-        frames_per_image=settings.frames_per_image,
     )
     canceller = JobCanceller(database, bus, reader, announcer)
     withdrawals, usage = Withdrawals(database, bus, announcer), UsageReader(database)
     consumers.register_jobs(
         bus,
         submitter=submitter,
+        validator=WorkflowValidator(database, limits=limits, examiner=examiner),
         reader=reader,
         canceller=canceller,
         uses=UseReader(database, limits=limits),

@@ -64,6 +64,7 @@ from contracts.scheduler import (
     RESERVE_IMAGES,
     START_ATTEMPT,
     SUBMIT_JOB,
+    VALIDATE_WORKFLOW,
     Asked,
     AskWork,
     AttemptWritten,
@@ -84,8 +85,10 @@ from contracts.scheduler import (
     ReportCatalog,
     ReserveImages,
     StartAttempt,
+    SubmitJob,
     Submitted,
     Use,
+    Validated,
 )  # fmt: skip
 from contracts.wire.topic import FLEET, Address
 from scheduler.usecases.ask_work import WorkDesk
@@ -107,6 +110,7 @@ from scheduler.usecases.search_jobs import JobSearcher
 from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.tenant_limits import TenantLimits
 from scheduler.usecases.tenant_policies import TenantPolicies
+from scheduler.usecases.validate_workflow import WorkflowValidator
 
 HEAR_EVERY_S = 3600.0  # once it hears there is nothing left to do
 
@@ -115,6 +119,7 @@ def register_jobs(
     bus: Bus,
     *,
     submitter: JobSubmitter,
+    validator: WorkflowValidator,
     reader: JobReader,
     canceller: JobCanceller,
     uses: UseReader,
@@ -123,6 +128,9 @@ def register_jobs(
 
     async def submit(requests: Sequence[Request], address: Address) -> Sequence[Submitted | Exception]:
         return await submitter.submit_all(_tenant(address), requests)
+
+    async def validate(command: SubmitJob, address: Address) -> Validated:
+        return await validator.validate(_tenant(address), command, size_bytes=address.size_bytes)
 
     async def read(query: ReadJob, address: Address) -> JobRead:
         return await reader.read(_tenant(address), query)
@@ -137,6 +145,7 @@ def register_jobs(
         return await uses.read(_tenant(address))
 
     bus.serve_together(SUBMIT_JOB, submit)
+    bus.serve(VALIDATE_WORKFLOW, validate)
     bus.serve(READ_JOB, read)
     bus.serve(LIST_JOBS, list_jobs)
     bus.serve(CANCEL_JOB, cancel)

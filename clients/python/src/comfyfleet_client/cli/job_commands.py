@@ -47,6 +47,9 @@ def submit(
     workflow: Annotated[
         str | None, typer.Option(metavar="FILE", help='A graph in ComfyUI\'s API format; "-" for stdin.')
     ] = None,
+    random_seed: Annotated[
+        bool, typer.Option("--random-seed", help="With --workflow: draw new values for all its seeds.")
+    ] = False,
     param: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Any other field of a submission.")
     ] = None,
@@ -63,6 +66,10 @@ def submit(
     """Submit a job and print its id."""
     if (prompt is None) == (workflow is None):
         raise typer.BadParameter("Give exactly one of --prompt and --workflow.")
+    if random_seed and workflow is None:
+        raise typer.BadParameter(
+            "--random-seed goes with --workflow. With --prompt a seed is random unless you set it."
+        )
     if idempotency_key is not None and not _VISIBLE.fullmatch(idempotency_key):
         raise typer.BadParameter("--idempotency-key has 1 to 255 visible ASCII characters.")
     picture = given(
@@ -71,18 +78,27 @@ def submit(
     )  # fmt: skip
     labels = {"labels": parameters.pairs(label, what="A label")} if label else {}
     fields = _submittable({**labels, **picture, **parameters.values(param or ())})
+    if random_seed:
+        fields["randomize_seeds"] = True
     graph = parameters.workflow(workflow) if workflow is not None else None
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
     with open_client(context) as client:
         over = {name: _uploaded(client, one) for name, one in given(image=image, mask=mask).items()}
         job = client.jobs.submit(prompt, workflow=graph, idempotency_key=idempotency_key, **fields, **over)
-        if not json:
-            typer.echo(job.job_id)
-        if wait or watch or output is not None:
-            job = _ended(client, job, show_it=watch)
-        if output is not None and job.succeeded:
-            _save_all(client, job, output, silent=json)
+        follow(client, job, wait=wait, watch=watch, output=output, json=json)
+
+
+def follow(client: Client, job: Job, *, wait: bool, watch: bool, output: Path | None, json: bool) -> None:
+    """Print a submitted job, wait for its end and save what it made, as far as asked for. Exits if it went wrong."""
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+    if not json:
+        typer.echo(job.job_id)
+        for drawn in job.seeds:
+            show.note(f"node {drawn.node_id}, {drawn.input}: {drawn.seed} (random)")
+    if wait or watch or output is not None:
+        job = _ended(client, job, show_it=watch)
+    if output is not None and job.succeeded:
+        _save_all(client, job, output, silent=json)
     if json:
         show.as_json(job)
     _judge(job)

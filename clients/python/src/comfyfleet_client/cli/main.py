@@ -18,6 +18,7 @@ from comfyfleet_client.cli import (
     job_commands,
     key_commands,
     upload_commands,
+    workflow_commands,
 )
 from comfyfleet_client.cli.show import note
 from comfyfleet_client.errors import ComfyfleetError
@@ -51,6 +52,7 @@ for _panel, _commands in {
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(account_commands.account, name="account", rich_help_panel="Account")
 app.add_typer(key_commands.app, name="keys", rich_help_panel="Account")
+app.add_typer(workflow_commands.app, name="workflows", rich_help_panel="Jobs")
 app.add_typer(access_commands.app, name="admin", rich_help_panel="Account")
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from comfyfleet_client.results import Account, Job, Key, Limits, Me, Tier
 from comfyfleet_client.shape import plain
 from comfyfleet_client.upload_calls import Upload
+from comfyfleet_client.workflow_calls import SavedWorkflow
 
 WIDE = 250  # columns where no terminal says how many there are: a line per row, for grep
 
@@ -88,6 +89,12 @@ def uploads(found: Iterable[Upload]) -> None:
 
 def _pixels(upload: Upload) -> str:
     return f"{upload.width} x {upload.height}" if upload.width and upload.height else "-"
+
+
+def workflows(found: Iterable[SavedWorkflow]) -> None:
+    """Saved workflows, one a row."""
+    rows = [(one.name, str(one.version), moment(one.created_at), one.description or "") for one in found]
+    table(("name", "version", "saved", "description"), rows)
 
 
 def users(found: Iterable[Account]) -> None:

@@ -25,6 +25,7 @@ _QUOTED_PATH = re.compile(r"""(['"])(?:[A-Za-z]:)?[\\/](?:[^'"\n]*[\\/])?([^'"\\
 _PATH = re.compile(
     r"(?<![\w.:/\\])(?:[A-Za-z]:[\\/]|/|\\\\)(?:[^\s'\"<>|,;:()\[\]/\\]+[\\/])+([^\s'\"<>|,;:()\[\]/\\]*)"
 )
+_EXCEPTION = re.compile(r"[^\W\d]\w{0,99}")
 _SECOND = 1000  # ComfyUI's timestamps are milliseconds
 
 
@@ -70,7 +71,10 @@ NODE_BUSY = Verdict(
     JobError(code="node.fault", message="Somebody else used the node, so it did not begin with the job."),
     begun=False,
 )
-OVERTIME = failed("job.run_time_exceeded", "The job ran longer than it may.")
+OVERTIME = failed(
+    "job.run_time_exceeded",
+    "The job ran longer than its time limit. Allow more in run_within_seconds, or make it smaller.",
+)
 ANSWER_TOO_LARGE = failed(
     "workflow.answer_too_large",
     "The node's record of this job is too large to be read. Have the workflow save files instead of returning texts.",
@@ -148,12 +152,22 @@ def _of_error(data: Mapping[str, Any]) -> Verdict:
     kind, message = raw_text(data.get("exception_type")), raw_text(data.get("exception_message"))
     where = name_of(data.get("node_id")), name_of(data.get("node_type"))
     if _MEMORY.search(kind) or ("out of memory" in message.lower() and _DEVICE.search(f"{kind} {message}")):
-        return node_fault("node.out_of_memory", "The node ran out of memory.", *where)
+        return node_fault(
+            "node.out_of_memory", "The node ran out of memory. Make the images or batches smaller.", *where
+        )
     if _DEVICE.search(f"{kind} {message}"):
         return node_fault("node.fault", "The node's device failed.", *where)
     if kind.endswith("InterruptProcessingException"):
         return node_fault("node.fault", "Something on the node interrupted the job.", *where)
-    return failed("workflow.execution_failed", sanitise(message) or "A node of the workflow failed.", *where)
+    return failed("workflow.execution_failed", _raised(kind, message), *where)
+
+
+def _raised(kind: str, message: str) -> str:
+    """An exception as the last line of a Python traceback: the text of a KeyError alone is only the key."""
+    name, text = kind.rpartition(".")[2], sanitise(message)
+    if not _EXCEPTION.fullmatch(name):
+        return text or "A node of the workflow failed without saying why."
+    return sanitise(f"{name}: {text}") if text else f"{name}, without a message."
 
 
 def _messages(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

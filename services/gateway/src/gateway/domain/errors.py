@@ -4,97 +4,97 @@ from contracts.wire.errors import Kind, Refusal
 
 
 class Malformed(Refusal):
-    """The request body is not JSON as this API takes it."""
+    """The request body is not valid JSON. errors says what is wrong."""
 
     kind, code = Kind.MALFORMED, "request.malformed"
 
 
 class UnsupportedMediaType(Refusal):
-    """This takes a body of one Content-Type, {expected}, without any Content-Encoding."""
+    """Send the body with one Content-Type, {expected}, and without Content-Encoding."""
 
     kind, code = Kind.UNSUPPORTED, "request.unsupported_media_type"
 
 
 class NoSuchPath(Refusal):
-    """There is nothing at this path."""
+    """There is nothing at this path. See /docs for all paths."""
 
     kind, code = Kind.NOT_FOUND, "http.not_found"
 
 
 class InvalidRequest(Refusal):
-    """The request does not have the shape asked for."""
+    """The request has invalid or missing fields. errors names each one and what is valid."""
 
     kind, code = Kind.INVALID, "request.invalid"
 
 
 class BodyTooLarge(Refusal):
-    """The request body is larger than {limit} bytes."""
+    """The request body is larger than {limit} bytes. Send less."""
 
     kind, code = Kind.TOO_LARGE, "request.too_large"
 
 
 class TooManyBodies(Refusal):
-    """Too many bytes of request bodies at once."""
+    """Too many large request bodies are being received at once. Send them one after another."""
 
     kind, code = Kind.LIMITED, "request.too_many_bodies"
 
 
 class BodyTooSlow(Refusal):
-    """The request body did not come within {seconds} seconds."""
+    """The request body did not arrive within {seconds} seconds. Send it again."""
 
     kind, code = Kind.TOO_SLOW, "request.too_slow"
 
 
 class BadIdempotencyKey(Refusal):
-    """An Idempotency-Key is sent once and has 1 to 255 visible ASCII characters."""
+    """Send one Idempotency-Key at most, with 1 to 255 visible ASCII characters."""
 
     kind, code = Kind.MALFORMED, "idempotency.key_malformed"
 
 
 class NoModel(Refusal):
-    """No node of the fleet has a checkpoint to make images with."""
+    """No node has a checkpoint for text-to-image. Ask the operator to install one, or send your own workflow."""
 
     kind, code = Kind.INVALID, "model.missing"
 
 
 class ResultStorageFull(Refusal):
-    """Your stored outputs take {stored} bytes; your tier allows {limit}. Delete jobs that you no longer need."""
+    """Your stored outputs take {stored} bytes; your tier allows {limit}. Purge jobs that you no longer need."""
 
     kind, code = Kind.FORBIDDEN, "quota.result_bytes_exceeded"
 
 
 class BadCursor(Refusal):
-    """The cursor is not one that this list gave out for this filter."""
+    """Invalid cursor. Pass `next_cursor` from the previous page with the same filters."""
 
     kind, code = Kind.INVALID, "cursor.invalid"
 
 
 class BadInputToken(Refusal):
-    """This link to an upload is not one of ours or has expired."""
+    """This link to an upload is invalid or has expired."""
 
     kind, code = Kind.FORBIDDEN, "upload.token_invalid"
 
 
 class BadOutputToken(Refusal):
-    """This upload link is not one of ours or has expired."""
+    """This upload link is invalid or has expired."""
 
     kind, code = Kind.FORBIDDEN, "output.token_invalid"
 
 
 class BrokenOutput(Refusal):
-    """The upload ended before its last byte; nothing of it was kept."""
+    """The upload ended before its last byte. Nothing was stored."""
 
     kind, code = Kind.MALFORMED, "output.upload_broken"
 
 
 class OutputTooLarge(Refusal):
-    """An output may have {limit} bytes at most."""
+    """An output can have at most {limit} bytes."""
 
     kind, code = Kind.TOO_LARGE, "output.too_large"
 
 
 class RateLimited(Refusal):
-    """{limit} requests in {window} seconds of the class {policy} are used up; see Retry-After."""
+    """Rate limit exceeded: {limit} requests in {window} seconds of the class {policy}. Wait for Retry-After."""
 
     kind, code = Kind.LIMITED, "rate.exceeded"
 
@@ -106,79 +106,79 @@ class BatchTooLarge(Refusal):
 
 
 class SessionNeeded(Refusal):
-    """This needs the access token of a session: log in. An API key cannot do it."""
+    """This request needs the access token of a login. An API key is not enough. Log in first."""
 
     kind, code = Kind.FORBIDDEN, "auth.session.needed"
 
 
 class UnknownTier(Refusal):
-    """There is no such tier."""
+    """There is no such tier. GET /api/v1/admin/tiers lists all."""
 
     kind, code = Kind.NOT_FOUND, "auth.tier.not_found"
 
 
 class UnknownWorkflow(Refusal):
-    """There is no such saved workflow, or not this version of it."""
+    """There is no saved workflow of this name and version. GET /api/v1/workflows lists yours."""
 
     kind, code = Kind.NOT_FOUND, "workflow.not_found"
 
 
 class TooManyWorkflows(Refusal):
-    """{limit} workflows are saved, which is as many as may be; delete one."""
+    """You have {limit} saved workflows, the maximum. Delete one first."""
 
     kind, code = Kind.CONFLICT, "workflow.too_many"
 
 
 class TooManyVersions(Refusal):
-    """This workflow has {limit} versions, which is as many as may be; delete it, or save under another name."""
+    """This workflow has {limit} versions, the maximum. Delete it, or save under another name."""
 
     kind, code = Kind.CONFLICT, "workflow.too_many_versions"
 
 
 class BadParameters(Refusal):
-    """The parameters are not those that the workflow takes; errors says which, and what would be valid."""
+    """The parameters do not fit the saved workflow. errors names each one and what is valid."""
 
     kind, code = Kind.INVALID, "workflow.parameters_invalid"
 
 
 class JobFailed(Refusal):
-    """The job failed, and would again; errors says why."""
+    """The job failed and would fail again: {cause}. Correct it and submit it again."""
 
     kind, code = Kind.INVALID, "job.failed"
 
 
 class JobLost(Refusal):
-    """The job failed, and not through what it was to do; errors says why. Try again."""
+    """The job failed because of an infrastructure fault. Submit it again."""
 
     kind, code = Kind.UNAVAILABLE, "job.lost"
 
 
 class JobCancelled(Refusal):
-    """The job was cancelled."""
+    """The job was cancelled. Submit it again to have it run."""
 
     kind, code = Kind.CONFLICT, "job.cancelled"
 
 
 class NotConvertible(Refusal):
-    """This output cannot be converted: it is no PNG, JPEG or WebP image, is broken, or too large for the format."""
+    """Only intact PNG, JPEG and WebP images can be converted. Leave out format, quality, width and height."""
 
     kind, code = Kind.INVALID, "output.not_convertible"
 
 
 class TooManyPixels(Refusal):
-    """An image that is to be converted may have {limit} pixels at most."""
+    """An image to convert can have at most {limit} pixels. Leave out format, quality, width and height."""
 
     kind, code = Kind.INVALID, "output.too_many_pixels"
 
 
 class ConversionFailed(Refusal):
-    """The conversion of this output took too long or broke off; without format and size its own bytes are there."""
+    """The image could not be converted. Leave out format, quality, width and height to fetch it as it is."""
 
     kind, code = Kind.INVALID, "output.conversion_failed"
 
 
 class TooManyConversions(Refusal):
-    """Too many of your images are being converted or fetched at once."""
+    """Too many of your images are being converted or fetched at once. Wait for some to finish."""
 
     kind, code = Kind.LIMITED, "output.too_many_conversions"
 
@@ -190,25 +190,25 @@ class UnsupportedImage(Refusal):
 
 
 class AnimatedImage(Refusal):
-    """An image must not move: send the one frame that is meant."""
+    """Animated images are not supported. Upload a single frame."""
 
     kind, code = Kind.INVALID, "upload.animated_image"
 
 
 class UploadTooManyPixels(Refusal):
-    """An image may have {limit} pixels at most; this says that it has {width} x {height}."""
+    """An image can have at most {limit} pixels; this one has {width} x {height}. Make it smaller."""
 
     kind, code = Kind.INVALID, "upload.too_many_pixels"
 
 
 class BrokenImage(Refusal):
-    """The image cannot be read to its end within {seconds} seconds: it is broken, or made to be hard to read."""
+    """The image could not be read in {seconds} seconds: it is damaged or too complex. Save it again as PNG."""
 
     kind, code = Kind.INVALID, "upload.broken_image"
 
 
 class UploadTooLarge(Refusal):
-    """An image may have {limit} bytes at most."""
+    """An image can have at most {limit} bytes. Compress it or make it smaller."""
 
     kind, code = Kind.TOO_LARGE, "upload.too_large"
 
@@ -226,24 +226,24 @@ class NotKeptExactly(Refusal):
 
 
 class TooManyUploads(Refusal):
-    """At most {files} uploads with {bytes} bytes together are kept; delete some, or wait for those that expire."""
+    """You can keep at most {files} uploads with {bytes} bytes in all. Delete some of them first."""
 
     kind, code = Kind.TOO_LARGE, "upload.quota_exceeded"
 
 
 class UnknownUpload(Refusal):
-    """There is no such upload, or it has expired."""
+    """There is no such upload, or it has expired. Upload the file again: POST /api/v1/upload."""
 
     kind, code = Kind.NOT_FOUND, "upload.not_found"
 
 
 class UploadInUse(Refusal):
-    """A job that has not ended uses this upload; wait for it or cancel it. errors names the jobs."""
+    """A job that has not ended uses this upload; errors names it. Wait for it or cancel it."""
 
     kind, code = Kind.CONFLICT, "upload.in_use"
 
 
 class ExportRunning(Refusal):
-    """An export of this account is on its way; another one may begin when it has ended."""
+    """An export of this account is running. Start another one when it has finished."""
 
     kind, code = Kind.LIMITED, "auth.export_running"

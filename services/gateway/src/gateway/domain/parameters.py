@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.wire.errors import FieldError
+from contracts.wire.shown import shown
 
 MAX_PARAMETERS = 100
 MAX_CHOICES = 100
@@ -100,13 +101,15 @@ def check(parameters: Parameters, sent: Mapping[str, Any], pointer: str) -> tupl
         at = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"[:256]
         if name not in parameters:
             allowed = tuple(parameters)[:ALLOWED]
-            message = "The workflow has no such parameter."
+            message = (
+                f"The saved workflow has no parameter {shown(name)}. GET /api/v1/workflows/<name> tells which it has."
+            )
             errors.append(FieldError(pointer=at, code="parameter_unknown", message=message, allowed=allowed))
         else:
             errors.extend(_misfits(parameters[name], value, at))
     for name, parameter in parameters.items():
         if parameter.required and name not in sent:
-            message = "The workflow needs this parameter."
+            message = f"The saved workflow needs the parameter {shown(name)}."
             errors.append(FieldError(pointer=f"{pointer}/{name}", code="parameter_missing", message=message))
     return tuple(errors)
 
@@ -215,17 +218,20 @@ def _misfits(parameter: ParameterBody, value: Any, pointer: str) -> Iterator[Fie
     """Why a value is none of this parameter. JSON's types hold exactly, but a whole number is a number too."""
     type_ = _type_of(value)
     if type_ is not parameter.type and (type_, parameter.type) != (ValueType.INTEGER, ValueType.NUMBER):
-        message, types = f"This is of type {parameter.type}.", (str(parameter.type),)
+        message, types = f"{shown(value)} is not of type {parameter.type}.", (str(parameter.type),)
         yield FieldError(pointer=pointer, code="parameter_type", message=message, allowed=types)
     elif parameter.enum is not None and value not in parameter.enum:
         allowed = tuple(parameter.enum[:ALLOWED])
         yield FieldError(
-            pointer=pointer, code="parameter_choice", message="This is none of the choices.", allowed=allowed
+            pointer=pointer,
+            code="parameter_choice",
+            message=f"{shown(value)} is not one of the choices.",
+            allowed=allowed,
         )
     elif type_ in {ValueType.INTEGER, ValueType.NUMBER}:
         low, high = _bounds(parameter)
         if not low <= value <= high:
-            message = f"This is from {low} to {high}."
+            message = f"{shown(value)} is not between {low} and {high}."
             yield FieldError(pointer=pointer, code="parameter_range", message=message, allowed=(low, high))
 
 

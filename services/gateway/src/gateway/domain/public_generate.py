@@ -7,10 +7,9 @@ from pydantic import ConfigDict
 from contracts.scheduler import FINAL, Job, JobError, JobState, OutputKind
 from contracts.wire.errors import FieldError, Refusal
 from gateway.domain.errors import JobCancelled, JobFailed, JobLost
+from gateway.domain.no_result import cause, would_fail_again
 from gateway.domain.public_job import JobBody, pick_output, present, saved_or_previews, urls_of
 
-_THEIRS = "workflow."  # codes of errors that another try meets again begin so
-_SAME_AGAIN = frozenset({"job.run_time_exceeded", "job.poison", "job.no_outputs"})
 _RETRY_S = 5
 
 _EXAMPLE: dict[str, Any] = {
@@ -63,6 +62,6 @@ def _why_not(job: Job) -> Refusal:
         return JobCancelled()
     error = job.error or JobError(code="node.lost", message="The job did not succeed.")
     errors = (FieldError(code=error.code, message=error.message, node_id=error.node_id),)
-    if error.code.startswith(_THEIRS) or error.code in _SAME_AGAIN:
-        return JobFailed(errors=errors)
+    if would_fail_again(error):
+        return JobFailed(cause=cause(error), errors=errors)
     return JobLost(errors=errors, retry_after_s=_RETRY_S)

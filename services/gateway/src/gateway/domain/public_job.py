@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from contracts.scheduler import (
     STATUS,
+    DrawnSeed,
     Job,
     JobError,
     JobStatus,
@@ -73,7 +74,8 @@ class JobBody(BaseModel):
         warnings: what its owner should know though it completed, such as outputs beyond the day's quota.
         retry_of: the failed job that an operator had run again as this one.
         model: checkpoint that a built-in workflow runs on, also where we chose it; null for any other workflow.
-        seed: the same of the seed.
+        seed: of a built-in workflow; for any other the first of ``seeds``, or null.
+        seeds: random seeds that the workflow's nodes got: those of -1, with ``randomize_seeds`` all. 50 at most.
     """
 
     model_config = ConfigDict(
@@ -104,6 +106,7 @@ class JobBody(BaseModel):
                     "warnings": [],
                     "model": "sd_xl_base_1.0.safetensors",
                     "seed": 4711,
+                    "seeds": [],
                     "urls": {
                         "self": "https://api.example/api/v1/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee",
                         "events": "https://api.example/api/v1/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/events",
@@ -135,6 +138,7 @@ class JobBody(BaseModel):
     warnings: list[JobWarning]
     model: str | None
     seed: int | None
+    seeds: list[DrawnSeed]
     urls: Urls
 
 
@@ -167,6 +171,7 @@ def present(job: Job, public_url: str) -> JobBody:
         warnings=list(job.warnings),
         model=job.model,
         seed=job.seed,
+        seeds=list(job.seeds),
         urls=urls_of(job.job_id, public_url),
     )
 

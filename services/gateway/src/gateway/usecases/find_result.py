@@ -1,8 +1,9 @@
 """Which stored bytes a client means by the result of a job."""
 
 from chassis.bus import Bus
-from contracts.gateway import NoArtifact, NotFinished
+from contracts.gateway import NoArtifact
 from contracts.scheduler import READ_JOB, STATUS, Job, JobStatus, Output, ReadJob
+from gateway.domain.no_result import without_result
 from gateway.domain.public_job import pick_output
 from gateway.store.artifacts import Artifact, Artifacts
 from gateway.usecases.read_job import job_id_of
@@ -12,11 +13,11 @@ async def read_finished(text: str, *, tenant: str, bus: Bus) -> Job:
     """The job, if it is completed.
 
     Raises:
-        NotFinished: it is not, or never will be.
+        NotFinished: it is not, or never will be; of a failed job errors has what its ``error`` says.
     """
     job = (await bus.ask(READ_JOB, ReadJob(job_id=job_id_of(text)), tenant=tenant)).job
     if STATUS[job.state] is not JobStatus.COMPLETED:
-        raise NotFinished(status=STATUS[job.state])
+        raise without_result(job)
     return job
 
 

@@ -40,23 +40,30 @@ class InputPins:
             InvalidWorkflow: it names more than a job may.
             Unavailable: the database is away.
         """
-        named, referred = await offload(_named, graph) if is_large else _named(graph)
-        if not named and not referred:
-            return Pinned(graph, ())
-        if len(named) + len(referred) > MOST:
-            raise InvalidWorkflow((too_many(len(named) + len(referred)),))
-        while True:
+        named, referred = await _named(graph, is_large=is_large)
+        while named or referred:
             copies = await self._copied(referred, tenant=tenant)
-            found = await self._find({UUID(name) for name in named} | {copy.id for copy in copies.values()}, tenant)
+            found = await self._find(named | {copy.id for copy in copies.values()}, tenant)
             try:
                 await self._uploads.pin(tenant, sorted(found), job_id)
             except UnknownUpload:
                 continue  # it was deleted since
             except Exception as error:
                 raise _unavailable(error) from error
-            if copies:
-                graph = with_uploads(graph, {reference: str(copy.id) for reference, copy in copies.items()})
-            return Pinned(graph, tuple(found[upload] for upload in sorted(found)))
+            return _with_copies(graph, found, copies)
+        return Pinned(graph, ())
+
+    async def find_named(self, graph: Mapping[str, Any], *, tenant: str, is_large: bool = False) -> Pinned:
+        """What ``pin`` would pin; what it copies stays for as long as an upload that nobody uses.
+
+        Raises:
+            InvalidWorkflow, Unavailable: see ``pin``.
+        """
+        named, referred = await _named(graph, is_large=is_large)
+        if not named and not referred:
+            return Pinned(graph, ())
+        copies = await self._copied(referred, tenant=tenant)
+        return _with_copies(graph, await self._find(named | {copy.id for copy in copies.values()}, tenant), copies)
 
     async def pin_again(self, tenant: str, job_id: UUID, again: UUID) -> None:
         """Pin what is pinned for a job, or was, for the one that is about to run it again.
@@ -105,8 +112,26 @@ class InputPins:
             log.warning("gateway.inputs.not_released", job_id=str(job_id))
 
 
-def _named(graph: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+async def _named(graph: Mapping[str, Any], *, is_large: bool) -> tuple[set[UUID], set[str]]:
+    """What looks like the ids of uploads in a graph, and its references to outputs.
+
+    Raises:
+        InvalidWorkflow: it names more than a job may.
+    """
+    named, referred = await offload(_names, graph) if is_large else _names(graph)
+    if len(named) + len(referred) > MOST:
+        raise InvalidWorkflow((too_many(len(named) + len(referred)),))
+    return {UUID(name) for name in named}, referred
+
+
+def _names(graph: Mapping[str, Any]) -> tuple[set[str], set[str]]:
     return upload_ids(graph), output_references(graph)
+
+
+def _with_copies(graph: Mapping[str, Any], found: Mapping[UUID, Upload], copies: Mapping[str, Upload]) -> Pinned:
+    if copies:
+        graph = with_uploads(graph, {reference: str(copy.id) for reference, copy in copies.items()})
+    return Pinned(graph, tuple(found[upload] for upload in sorted(found)))
 
 
 def _unavailable(error: Exception) -> Exception:

@@ -1,7 +1,7 @@
 """Hand a submission to the scheduler: the same for HTTP and for the door."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,6 +14,7 @@ from contracts.gateway import Submission
 from contracts.scheduler import (
     READ_JOB,
     SUBMIT_JOB,
+    VALIDATE_WORKFLOW,
     InvalidWorkflow,
     Job,
     Quota,
@@ -21,6 +22,7 @@ from contracts.scheduler import (
     SubmitJob,
     Submitted,
     UnknownJob,
+    Validated,
 )
 from contracts.wire.errors import FieldError, InternalFault, Kind, Refusal, Relayed, Unavailable
 from contracts.workflow import is_ui_format, read_graph
@@ -35,6 +37,7 @@ from gateway.domain.request_hash import request_hash as hash_of
 from gateway.domain.request_hash import request_hash_of_large
 from gateway.domain.submission_body import SentSubmission
 from gateway.domain.workflow_pointers import largest_text, relocated
+from gateway.store.uploads import Upload
 from gateway.usecases.fleet import FleetView
 from gateway.usecases.pin_inputs import InputPins
 from gateway.usecases.result_storage import ResultStorage
@@ -148,24 +151,15 @@ class Submitter:
                 raise
             return await self._made_before(job_id, key, request_hash, tenant, refusal)
         graph, pinned = await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large)
-        command = SubmitJob(
-            job_id=job_id,
-            graph=graph,
+        command = _command(
+            submission,
+            plan._replace(graph=dict(graph)),
+            pinned,
             extra_data=extra_data,
-            inputs=tuple(upload.id for upload in pinned),
-            input_sizes=tuple((upload.width or 0, upload.height or 0) for upload in pinned),
-            input_types=tuple(upload.content_type for upload in pinned),
-            workflow=plan.workflow,
-            model=plan.model,
-            seed=plan.seed,
-            priority=submission.priority,
-            labels=submission.labels,
-            start_within_seconds=submission.start_within_seconds,
-            run_within_seconds=submission.run_within_seconds,
+            job_id=job_id,
             idempotency_key=key,
             request_hash=request_hash,
             endpoint=endpoint,
-            fail_without_outputs=submission.on_no_outputs == "fail",
         )
         with bound(job_id=str(job_id)):
             try:
@@ -180,6 +174,36 @@ class Submitter:
                 await self._pins.release(job_id)
         self._used(accepted.job.tenant_id)
         return accepted
+
+    async def validate(
+        self, sent: SentSubmission, *, tenant: str, parameters_at: str = "/parameters", is_large: bool = False
+    ) -> Validated:
+        """What ``submit`` would be told, without a job. What it would refuse as invalid is among the errors.
+
+        Raises:
+            UnknownWorkflow, Relayed, Unavailable: see ``submit``.
+        """
+        submission = sent.submission
+        try:
+            if is_large:
+                await _hash_of_large(submission, "")
+            plan = await self._plan(sent, tenant, parameters_at, is_large)
+            extra_data = self._extra_data_keys.read(submission.extra_data)
+            graph, named = await self._pins.find_named(plan.graph, tenant=tenant, is_large=plan.is_large)
+            used = plan._replace(graph=dict(graph))
+            command = _command(submission, used, named, extra_data=extra_data, job_id=new_id(), request_hash="")
+            found = await self._bus.ask(VALIDATE_WORKFLOW, command, tenant=tenant, is_large=plan.is_large)
+        except Refusal as refusal:
+            if refusal.refused.kind is not Kind.INVALID:
+                raise
+            return Validated(errors=errors_of(refusal))
+        told = {"errors": plan.explain(found.errors), "warnings": plan.explain(found.warnings)}
+        found = found.model_copy(update=told)
+        try:
+            await self._results.check(tenant)
+        except ResultStorageFull as refusal:
+            found = found.model_copy(update={"warnings": (*errors_of(refusal), *found.warnings)})
+        return found
 
     async def _made_before(self, job_id: UUID, key: str, request_hash: str, tenant: str, refusal: Refusal) -> Accepted:
         """The job that a request made while it could still be planned; else raises why it cannot be.
@@ -248,6 +272,45 @@ class Submitter:
         found = await self._pins.find(named, tenant=tenant)
         sizes = {name: Size(one.width, one.height) for name, one in found.items() if one.width and one.height}
         return image_to_image.fitted(submission, sizes)
+
+
+def _command(
+    submission: Submission,
+    plan: Plan,
+    uploads: Sequence[Upload],
+    *,
+    job_id: UUID,
+    request_hash: str,
+    idempotency_key: str | None = None,
+    endpoint: str | None = None,
+    extra_data: dict[str, Any] | None = None,
+) -> SubmitJob:
+    return SubmitJob(
+        job_id=job_id,
+        graph=plan.graph,
+        extra_data=extra_data,
+        inputs=tuple(upload.id for upload in uploads),
+        input_sizes=tuple((upload.width or 0, upload.height or 0) for upload in uploads),
+        input_types=tuple(upload.content_type for upload in uploads),
+        workflow=plan.workflow,
+        model=plan.model,
+        seed=plan.seed,
+        randomize_seeds=submission.randomize_seeds,
+        priority=submission.priority,
+        labels=submission.labels,
+        start_within_seconds=submission.start_within_seconds,
+        run_within_seconds=submission.run_within_seconds,
+        idempotency_key=idempotency_key,
+        request_hash=request_hash,
+        endpoint=endpoint,
+        fail_without_outputs=submission.on_no_outputs == "fail",
+    )
+
+
+def errors_of(refusal: Refusal) -> tuple[FieldError, ...]:
+    """Its errors; where it has none, the refusal itself as one."""
+    refused = refusal.refused
+    return refused.errors or (FieldError(code=refused.code, message=refused.message),)
 
 
 def in_doubt(refusal: Refusal) -> bool:

@@ -132,6 +132,7 @@ class Accepted(NamedTuple):
             requirement_id=self.candidate.requirement_id,
             queued_at=written.now,
             retry_of=command.retry_of,
+            seeds=command.seeds,
         )
 
 
@@ -176,7 +177,7 @@ class Ledger:
         if earlier is not None:
             job_id, request_hash = earlier
             return Replayed(job_id, self._quota()) if request_hash == command.request_hash else KeyReused()
-        refusal = candidate.refusal or self._refusal(candidate)
+        refusal = candidate.refusal or self.refusal(candidate)
         if refusal is not None:
             return refusal
         ahead = self.account.queued + sum(map(command.priority.__le__, self._priorities))
@@ -203,8 +204,8 @@ class Ledger:
         if command.idempotency_key is not None:
             self._jobs[command.idempotency_key] = job
 
-    def _refusal(self, candidate: Candidate) -> Refusal | None:
-        """Why the tenant's limits do not allow the job, if they do not."""
+    def refusal(self, candidate: Candidate) -> Refusal | None:
+        """Why the tenant's limits do not allow one more job, if they do not."""
         account, images = self.account, candidate.images
         if not account.is_active:
             return UnknownTenant()

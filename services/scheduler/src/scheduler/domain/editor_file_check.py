@@ -7,12 +7,12 @@ from typing import Any
 from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler import InvalidWorkflow, NoFleet
 from contracts.wire.errors import FieldError
+from contracts.wire.shown import plain
 from contracts.workflow import MAX_ERRORS, read_graph, written
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file.convert import Converted, convert
 from scheduler.domain.editor_file.file import InexactError
 from scheduler.domain.fleet_check import Runnable, Unrunnable, check_fleet
-from scheduler.domain.validation.findings import plain
 from scheduler.domain.validation.graph_check import DrawSeed
 
 UI_FORMAT = "workflow_ui_format"
@@ -27,6 +27,7 @@ def check_editor_file(
     policy: TenantPolicy,
     draw_seed: DrawSeed,
     now: datetime,
+    randomize_seeds: bool = False,
 ) -> Runnable | Unrunnable:
     """The verdict on the graph that the editor would send, with the classes of the node that gives it.
 
@@ -36,6 +37,7 @@ def check_editor_file(
     Args:
         draw_seed: gives a number from 0 to below its argument, for seeds of -1 and for alternatives in texts.
         now: for dates in file names.
+        randomize_seeds: see ``check_graph``.
 
     Raises:
         InvalidWorkflow: no kind of node reads the file exactly.
@@ -50,7 +52,9 @@ def check_editor_file(
         if errors:
             inexact = min((inexact or errors, errors), key=len)
             continue
-        found = check_fleet(converted.graph, uploads, [catalog], policy=policy, draw_seed=draw_seed)
+        found = check_fleet(
+            converted.graph, uploads, [catalog], policy=policy, draw_seed=draw_seed, randomize_seeds=randomize_seeds
+        )
         if isinstance(found, Runnable):
             if not found.verdict.unlisted:
                 return found

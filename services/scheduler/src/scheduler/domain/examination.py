@@ -9,8 +9,8 @@ import orjson
 
 from contracts.auth import Limits
 from contracts.graph_policy.policy import TenantPolicy
-from contracts.scheduler import InvalidWorkflow
-from contracts.workflow import is_ui_format, read_graph, written
+from contracts.scheduler import DrawnSeed, InvalidWorkflow
+from contracts.workflow import Graph, is_ui_format, read_graph, written
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file_check import check_editor_file
 from scheduler.domain.fleet_check import Runnable, Unrunnable, check_fleet, without_places
@@ -28,6 +28,7 @@ class Terms(NamedTuple):
         frames_per_image: frames of an animation or a video that count as one image.
         types: media types of the same uploads, as far as known.
         now: for dates that ComfyUI's editor writes into file names.
+        randomize_seeds: whether to draw all seeds, not only those of -1.
     """
 
     policy: TenantPolicy
@@ -36,6 +37,7 @@ class Terms(NamedTuple):
     frames_per_image: int
     now: datetime
     types: Mapping[str, str] = MappingProxyType({})
+    randomize_seeds: bool = False
 
 
 class Examined(NamedTuple):
@@ -45,13 +47,17 @@ class Examined(NamedTuple):
         graph: as a node is to run it, as JSON text.
         needs: what a node must have to run it; see ``Verdict``.
         images: that it makes at most.
-        seed: what was drawn where the graph says -1.
+        seeds: that were drawn.
+        sent: the graph as it came.
+        found: the node's verdict, and its catalog.
     """
 
     graph: str
     needs: tuple[str, ...]
     images: int
-    seed: int | None
+    seeds: tuple[DrawnSeed, ...]
+    sent: Graph
+    found: Runnable
 
 
 def examine(
@@ -75,23 +81,39 @@ def examine(
     graph, errors = read_graph(raw, "/workflow")
     if errors:
         raise InvalidWorkflow(errors)
-    found = check_fleet(graph, uploads, catalogs, policy=terms.policy, draw_seed=draw_seed, types=terms.types)
-    return found if isinstance(found, Unrunnable) else _measured(found, len(graph), terms)
+    found = check_fleet(
+        graph,
+        uploads,
+        catalogs,
+        policy=terms.policy,
+        draw_seed=draw_seed,
+        randomize_seeds=terms.randomize_seeds,
+        types=terms.types,
+    )
+    return found if isinstance(found, Unrunnable) else _measured(found, graph, terms)
 
 
 def _examine_editor_file(
     raw: Mapping[str, Any], uploads: frozenset[str], catalogs: Sequence[Catalog], terms: Terms, draw_seed: DrawSeed
 ) -> Examined | Unrunnable:
-    found = check_editor_file(raw, uploads, catalogs, policy=terms.policy, draw_seed=draw_seed, now=terms.now)
+    found = check_editor_file(
+        raw,
+        uploads,
+        catalogs,
+        policy=terms.policy,
+        draw_seed=draw_seed,
+        randomize_seeds=terms.randomize_seeds,
+        now=terms.now,
+    )
     if isinstance(found, Unrunnable):
         return found
     try:
-        return _measured(found, len(found.verdict.graph), terms)
+        return _measured(found, found.verdict.graph, terms)
     except InvalidWorkflow as refusal:
         raise InvalidWorkflow(without_places(refusal.refused.errors)) from None
 
 
-def _measured(found: Runnable, nodes: int, terms: Terms) -> Examined:
+def _measured(found: Runnable, sent: Graph, terms: Terms) -> Examined:
     """A graph that some node can run, if it is within the bounds of its tenant.
 
     Measured is what the node gets: with numbers where numbers were sent as text, and nothing that no output needs.
@@ -100,11 +122,12 @@ def _measured(found: Runnable, nodes: int, terms: Terms) -> Examined:
     images, errors = appraise(
         verdict.graph,
         terms.limits,
-        nodes=nodes,
+        nodes=len(sent),
         specs=found.catalog.classes,
         uploads=terms.sizes,
         frames_per_image=terms.frames_per_image,
     )
     if errors:
         raise InvalidWorkflow(errors)
-    return Examined(orjson.dumps(written(verdict.graph)).decode(), verdict.needs, images, verdict.seed)
+    text = orjson.dumps(written(verdict.graph)).decode()
+    return Examined(text, verdict.needs, images, verdict.seeds, sent, found)

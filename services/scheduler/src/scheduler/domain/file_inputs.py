@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contracts.catalog import InputSpec
+from contracts.wire.shown import shown
 from contracts.workflow import Graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.declared_inputs import declared_inputs
@@ -34,11 +35,12 @@ def _fault(label: str, accepted: InputSpec | None, value: Any, uploads: frozense
     if accepted is None or not accepted.upload:
         if not is_upload or accepted is None:
             return None
-        return Fault("upload_misplaced", f"{label} takes no file; the id of an upload goes where a node takes one.")
+        message = f"{label} takes no file. Give the id of an upload to a loader node, such as LoadImage."
+        return Fault("upload_misplaced", message)
     if is_upload or (value == "" and accepted.default == ""):
         return None
     message = (
-        f"{label} takes the id of a file that you have uploaded (POST /api/v1/upload), or output:<id> with the id of "
-        "a stored output of yours; this is neither."
+        f"{label} is {shown(value)}, which is not the id of an upload of yours. Upload the file (POST /api/v1/upload) "
+        "and put the id of the answer here, or output:<id> with the id of a stored output of yours."
     )
     return Fault("file_not_uploaded", message)

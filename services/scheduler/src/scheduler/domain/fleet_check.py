@@ -64,6 +64,7 @@ def check_fleet(
     *,
     policy: TenantPolicy,
     draw_seed: DrawSeed,
+    randomize_seeds: bool = False,
     types: Mapping[str, str] = _UNKNOWN,
 ) -> Runnable | Unrunnable:
     """The verdict of a node that accepts the graph, or why none does. Its time grows with graph times catalogs.
@@ -72,7 +73,7 @@ def check_fleet(
         uploads: ids that the graph may name where a node takes a file.
         catalogs: one of each kind of node.
         policy: of the tenant.
-        draw_seed: see ``check_graph``.
+        draw_seed, randomize_seeds: see ``check_graph``.
         types: media types of uploads by their ids, as far as known.
 
     Raises:
@@ -81,7 +82,7 @@ def check_fleet(
     accepted: Runnable | None = None
     closest: _Closest | None = None
     for catalog in catalogs:
-        verdict = check_graph(graph, catalog, draw_seed=draw_seed)
+        verdict = check_graph(graph, catalog, draw_seed=draw_seed, randomize_seeds=randomize_seeds)
         of_kinds = kind_findings(verdict.graph, catalog, types)
         findings = (*_findings(graph, verdict, catalog, uploads, policy), *of_kinds)[:MAX_ERRORS]
         if not findings:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from contracts.scheduler import Job, JobError, JobState, JobWarning, Output, Timings, Waiting
+from contracts.scheduler import DrawnSeed, Job, JobError, JobState, JobWarning, Output, Timings, Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ class Standing(NamedTuple):
     on_hold: bool = False
     retry_of: UUID | None = None
     warnings: tuple[JobWarning, ...] = ()
+    seeds: tuple[DrawnSeed, ...] = ()
 
 
 def view(job: Standing, eta_seconds: float | None = None, waiting: Waiting | None = None) -> Job:
@@ -88,6 +89,7 @@ def view(job: Standing, eta_seconds: float | None = None, waiting: Waiting | Non
         retry_of=job.retry_of,
         model=job.model,
         seed=job.seed,
+        seeds=job.seeds,
         waiting=waiting,
     )
 

@@ -17,7 +17,10 @@ JOB_POISON = JobError(
     code="job.poison",
     message="The node that ran this job stopped answering, twice. The job is not tried again.",
 )
-RUN_TIME_EXCEEDED = JobError(code="job.run_time_exceeded", message="The job ran longer than it may.")
+RUN_TIME_EXCEEDED = JobError(
+    code="job.run_time_exceeded",
+    message="The job ran longer than its time limit. Allow more in run_within_seconds, or make it smaller.",
+)
 NO_OUTPUTS = JobError(
     code="job.no_outputs",
     message="The job ran, but none of its nodes left an output. Add a node that saves or previews something.",

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from contracts.scheduler import HoldCause, MissingOption, Waiting, WaitingDetail, WaitReason
+from contracts.wire.shown import plain
 from scheduler.domain.catalog import Lacking, Option
-from scheduler.domain.validation.findings import plain
 
 # What is named at most; a page of 100 jobs has to fit into one message.
 MAX_NODES = 10

@@ -6,7 +6,7 @@ from uuid import UUID
 import orjson
 
 from chassis.statement import Connection, Row, Statement
-from contracts.scheduler import JobError, JobEvent, JobState, JobWarning, ListJobs, Output
+from contracts.scheduler import DrawnSeed, JobError, JobEvent, JobState, JobWarning, ListJobs, Output
 from scheduler.domain.job import Standing
 from scheduler.domain.job_ids import window
 
@@ -17,7 +17,7 @@ _POSITION = f"""CASE WHEN j.state = 'queued' AND NOT j.on_hold THEN
     END"""
 COLUMNS = """
 SELECT j.id, j.tenant_id, j.state, j.workflow, j.priority, j.labels, j.attempt, j.progress, j.images, j.seq,
-    j.created_at, j.started_at, j.completed_at, j.outputs, j.error, j.warnings, j.model, j.seed, j.on_hold,
+    j.created_at, j.started_at, j.completed_at, j.outputs, j.error, j.warnings, j.model, j.seed, j.seeds, j.on_hold,
     j.retry_of, now() AS now, j.requirement_id, j.avoid_node, j.avoid_until,
     CASE WHEN j.state = 'queued' THEN
         (SELECT (e.event->>'at')::timestamptz FROM job_events e WHERE e.job_id = j.id AND e.seq = j.seq)
@@ -96,5 +96,6 @@ def standing(row: Row) -> Standing:
             "error": JobError.model_validate(row["error"]) if row["error"] else None,
             "warnings": tuple(JobWarning.model_validate(warning) for warning in row["warnings"] or ()),
             "seed": None if row["seed"] is None else int(row["seed"]),
+            "seeds": tuple(DrawnSeed.model_validate(seed) for seed in row["seeds"] or ()),
         }
     )

@@ -30,8 +30,8 @@ SELECT attempt, node, leased_at, ended_at, outcome, gpu_seconds, error FROM atte
 WHERE job_id = :id ORDER BY attempt
 """)
 _REPEATABLE = Statement("""
-SELECT j.workflow, j.priority, j.labels, j.run_within_s AS run_within_seconds, j.model, j.seed, j.endpoint,
-    j.fail_without_outputs,
+SELECT j.workflow, j.priority, j.labels, j.run_within_s AS run_within_seconds, j.model, j.seed,
+    coalesce(j.seeds, '[]') AS seeds, j.endpoint, j.fail_without_outputs,
     g.graph, g.inputs, g.extra_data
 FROM jobs j JOIN graphs g ON g.job_id = j.id WHERE j.id = :id AND j.tenant_id = :tenant_id
 """)

@@ -48,9 +48,9 @@ _WRITE = Statement(f"""
 WITH given AS (
     SELECT * FROM ROWS FROM (json_to_recordset(CAST(:jobs AS json)) AS (
         id uuid, tenant_id uuid, priority integer, workflow text, labels jsonb, requirement_id bigint, images integer,
-        key text, request_hash text, start_within float, run_within float, model text, seed numeric, graph json,
-        inputs uuid[], event jsonb, message_id uuid, subject text, retry_of uuid, endpoint text, overtakes boolean,
-        fail_without_outputs boolean, extra_data json
+        key text, request_hash text, start_within float, run_within float, model text, seed numeric, seeds jsonb,
+        graph json, inputs uuid[], event jsonb, message_id uuid, subject text, retry_of uuid, endpoint text,
+        overtakes boolean, fail_without_outputs boolean, extra_data json
     )) WITH ORDINALITY
 ), unchanged AS (
     SELECT t.id FROM unnest(CAST(:accounts AS uuid[]), CAST(:versions AS xid[])) AS a (id, version)
@@ -69,10 +69,10 @@ WITH given AS (
     FROM given a CROSS JOIN sound
 ), made AS (
     INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day, seq,
-                      idempotency_key, request_hash, start_by, run_within_s, model, seed, retry_of, endpoint,
+                      idempotency_key, request_hash, start_by, run_within_s, model, seed, seeds, retry_of, endpoint,
                       fail_without_outputs)
     SELECT id, tenant_id, 'queued', priority, workflow, labels, requirement_id, images, :today, 1,
-           key, request_hash, now() + make_interval(secs => start_within), run_within, model, seed, retry_of,
+           key, request_hash, now() + make_interval(secs => start_within), run_within, model, seed, seeds, retry_of,
            endpoint, fail_without_outputs
     FROM accepted
 ), drawn AS (
@@ -158,6 +158,7 @@ def _row(accepted: Accepted, at: datetime) -> dict[str, Any]:
         "run_within": command.run_within_seconds,
         "model": command.model,
         "seed": command.seed,
+        "seeds": [seed.model_dump() for seed in command.seeds] or None,
         "graph": orjson.Fragment(candidate.graph),
         "inputs": command.inputs,
         "extra_data": command.extra_data,

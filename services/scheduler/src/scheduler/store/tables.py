@@ -132,6 +132,7 @@ JOBS = Table(
     Column("warnings", JSONB, comment="contracts.scheduler.JobWarning, of the end"),
     Column("model", Text, comment="of a built-in workflow, here and below"),
     Column("seed", Numeric(20, 0), comment="up to 2^64 - 1"),
+    Column("seeds", JSONB, comment="contracts.scheduler.DrawnSeed, of any workflow; NULL where none was drawn"),
     Column("on_hold", Boolean, nullable=False, server_default="false", comment="queued, and not counted there"),
     Column("retry_of", Uuid, comment="the failed job that this one runs again"),
     Column("endpoint", Text, comment="by which it came, or the job that it runs again"),

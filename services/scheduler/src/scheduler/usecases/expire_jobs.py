@@ -8,7 +8,10 @@ from scheduler.domain.states import Cause
 from scheduler.store import jobs, tenants, transitions
 from scheduler.usecases.announce import Announcer
 
-TOO_LATE = JobError(code="job.start_time_passed", message="No node was free within start_within_seconds.")
+TOO_LATE = JobError(
+    code="job.start_time_passed",
+    message="No node was free within start_within_seconds. Allow more, or submit it later.",
+)
 
 
 class JobExpirer:

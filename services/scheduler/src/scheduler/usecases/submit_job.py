@@ -1,26 +1,22 @@
 """A job is accepted: one transaction writes job, quota, idempotency key and outbox row, or nothing."""
 
 import asyncio
-import secrets
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from time import monotonic
 from uuid import UUID
 
 from chassis.logs import bound_here, log
-from chassis.offload import INLINE_BYTES, offload
+from chassis.offload import INLINE_BYTES
 from chassis.served import Request
 from contracts.auth import Limits
-from contracts.scheduler import RunTimeTooLong, SubmitJob, Submitted
+from contracts.scheduler import SubmitJob, Submitted
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import Candidate
-from scheduler.domain.examination import Terms, examine
-from scheduler.domain.fleet_check import Unrunnable
 from scheduler.usecases.admit_jobs import JobAdmission
+from scheduler.usecases.examine_workflow import WorkflowExaminer
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.submit_groups import Answer, SubmitGroups
 from scheduler.usecases.tenant_limits import TenantLimits
-from scheduler.usecases.tenant_policies import TenantPolicies
 
 TURN_S = 0.005
 UNKNOWN_BYTES = INLINE_BYTES + 1  # of a command that came in no message: it may be large
@@ -33,14 +29,13 @@ class JobSubmitter:
         self,
         *,
         limits: TenantLimits,
-        policies: TenantPolicies,
+        examiner: WorkflowExaminer,
         fleet: FleetKnowledge,
         admission: JobAdmission,
         queued: Callable[[], None],
-        frames_per_image: int,
     ) -> None:
         self._limits, self._fleet, self._admission, self._queued = limits, fleet, admission, queued
-        self._policies, self._frames_per_image = policies, frames_per_image
+        self._examiner = examiner
         self._groups = SubmitGroups(self._decide)
 
     async def submit(self, tenant_id: UUID, command: SubmitJob) -> Submitted:
@@ -82,21 +77,15 @@ class JobSubmitter:
 
     async def _check(self, tenant_id: UUID, limits: Limits, request: Request) -> Candidate:
         """What a node must have to run the job, and the images that it will make."""
-        command = _within(request.payload, limits.run_seconds)
-        sizes = {str(one): size for one, size in zip(command.inputs, command.input_sizes, strict=False) if all(size)}
-        policy = await self._policies.policy_under(limits)
-        types = dict(zip(map(str, command.inputs), command.input_types, strict=False))
-        terms = Terms(policy, limits, sizes, self._frames_per_image, datetime.now(UTC), types)
-        catalogs = await self._fleet.catalogs()
-        uploads = frozenset(map(str, command.inputs))
-        if request.size_bytes <= INLINE_BYTES:
-            examined = examine(command.graph, uploads, catalogs, terms, secrets.randbelow)
-        else:
-            examined = await offload(examine, command.graph, uploads, catalogs, terms, secrets.randbelow)
-        if isinstance(examined, Unrunnable):
-            raise await offload(examined.refusal)
-        if examined.seed is not None and command.seed is None:
-            command = command.model_copy(update={"seed": examined.seed})
+        command = request.payload
+        examined = await self._examiner.examine(command, limits, size_bytes=request.size_bytes)
+        command = command.model_copy(
+            update={
+                "run_within_seconds": command.run_within_seconds or limits.run_seconds,
+                "seed": examined.seeds[0].seed if command.seed is None and examined.seeds else command.seed,
+                "seeds": examined.seeds or command.seeds,
+            }
+        )
         return Candidate(
             tenant_id,
             command,
@@ -118,16 +107,3 @@ class JobSubmitter:
             self._queued()  # the database tells the other replicas, and us a moment later
             log.info("scheduler.jobs.submitted", jobs=[candidate.told for candidate in made])
         return answers
-
-
-def _within(command: SubmitJob, most: float | None) -> SubmitJob:
-    """With the time that an attempt may take.
-
-    Raises:
-        RunTimeTooLong: it asks for more than ``most`` seconds.
-    """
-    if most is None:
-        return command
-    if command.run_within_seconds is not None and command.run_within_seconds > most:
-        raise RunTimeTooLong(most=f"{most:g}")
-    return command.model_copy(update={"run_within_seconds": command.run_within_seconds or most})

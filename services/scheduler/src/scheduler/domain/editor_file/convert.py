@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from contracts.catalog import InputSpec
+from contracts.wire.shown import plain
 from contracts.workflow import MAX_NODES, WRAPPER, Graph, GraphNode
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file.file import (
@@ -29,7 +30,6 @@ from scheduler.domain.editor_file.file import (
 )
 from scheduler.domain.editor_file.texts import SAVING, Choose, chosen, filled_in
 from scheduler.domain.editor_file.widgets import WidgetValues, check_type, loaded_inputs, read_widgets
-from scheduler.domain.validation.findings import plain
 
 REPLACES = "Run widget replace on values"  # property of a primitive node
 NAME = "Node name for S&R"  # property that placeholders in file names refer to

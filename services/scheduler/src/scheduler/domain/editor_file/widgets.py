@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from contracts.catalog import InputSpec
+from contracts.wire.shown import plain, shown
 from scheduler.domain.class_facts import ClassFacts
 from scheduler.domain.editor_file.file import FileNode, InexactError, Slot
-from scheduler.domain.validation.findings import plain, shown
 
 VALUE_TYPES = frozenset({"INT", "FLOAT", "BOOLEAN", "STRING", "COMBO", "COLOR", "MARKDOWN", "TEXTAREA"})
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"

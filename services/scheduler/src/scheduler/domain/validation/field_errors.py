@@ -4,16 +4,20 @@ from collections.abc import Sequence
 
 from contracts.catalog import Scalar
 from contracts.wire.errors import FieldError
-from contracts.workflow import Graph
+from contracts.wire.shown import plain, shown
+from contracts.workflow import Graph, is_model
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.validation.findings import Finding, plain, shown
-from scheduler.domain.validation.graph_check import UNKNOWN_CLASS
+from scheduler.domain.validation.findings import Fault, Finding
+from scheduler.domain.validation.graph_check import MAX_LISTED, UNKNOWN_CLASS
 from scheduler.domain.validation.suggestions import nearest, nearest_first
+from scheduler.domain.validation.values import NOT_IN_LIST
 
 MAX_SUGGESTED = 5  # findings of one check whose names are looked for; each is compared with every known name
 MAX_ANSWERED = 10  # errors that say what would be valid; a list may have 20 long names
 _ABOUT_CLASSES = frozenset({UNKNOWN_CLASS, "node_class_not_allowed"})
 MAX_NAMED = 3  # of the nearest names that the sentence itself says
+MODELS, CLASSES = "GET /api/v1/models", "GET /api/v1/nodes/classes"
+_LISTS = {UNKNOWN_CLASS: CLASSES}
 
 
 def field_errors(findings: Sequence[Finding], graph: Graph, others: Sequence[Catalog]) -> tuple[FieldError, ...]:
@@ -44,17 +48,33 @@ def _field_error(
         key = (fault.sought, id(fault.choices))
         if key not in suggested and len(suggested) < MAX_SUGGESTED:
             suggested[key] = nearest(fault.sought, fault.choices)
-        if near := suggested.get(key):
-            message += f" Nearest: {', '.join(plain(str(name)) for name in near[:MAX_NAMED])}."
+        near = suggested.get(key, ())
+        if near:
             allowed = near if allowed is None else nearest_first(fault.sought, allowed)
+        message += _choices(fault, near, allowed)
     return FieldError(
-        pointer=_pointer(finding),
+        pointer=pointer_to(finding),
         code=fault.code,
         message=message,
         node_id=finding.node_id,
         input=finding.input,
         allowed=allowed or None,
     )
+
+
+def _choices(fault: Fault, near: Sequence[Scalar], allowed: Sequence[Scalar] | None) -> str:
+    """What there is to choose from, as sentences: all of it where that is short, else the nearest and the number."""
+    names = [shown(choice) for choice in allowed or ()]
+    if len(names) == len(fault.choices) and sum(map(len, names)) <= MAX_LISTED:
+        return f" Valid: {', '.join(names)}." if names else ""
+    told = [shown(choice) for choice in near[:MAX_NAMED]]
+    rest = len(fault.choices) - len(told)
+    where = _LISTS.get(fault.code, "")
+    if fault.code == NOT_IN_LIST:
+        where = MODELS if any(map(is_model, fault.choices[:MAX_NAMED])) else CLASSES
+    if not told:
+        return f" {where} lists the {rest} that there are." if where else ""
+    return f" Nearest: {', '.join(told)}." + (f" {where} lists the {rest} others." if rest and where else "")
 
 
 def _is_elsewhere(finding: Finding, graph: Graph, others: Sequence[Catalog]) -> bool:
@@ -64,7 +84,7 @@ def _is_elsewhere(finding: Finding, graph: Graph, others: Sequence[Catalog]) -> 
     class_type = graph[finding.node_id].class_type
     if finding.fault.code == UNKNOWN_CLASS:
         return any(class_type in other.classes for other in others)
-    if finding.fault.code != "value_not_in_list" or finding.input is None:
+    if finding.fault.code != NOT_IN_LIST or finding.input is None:
         return False
     value = graph[finding.node_id].inputs.get(finding.input)
     return any(other.satisfies([f"{class_type}.{finding.input}={value}"]) for other in others)
@@ -74,11 +94,12 @@ def _elsewhere(finding: Finding, graph: Graph) -> str:
     class_type = plain(graph[finding.node_id or ""].class_type)
     what = f'The class "{class_type}"'
     if finding.input is not None:
-        what = f"{class_type}.{finding.input}: {shown(graph[finding.node_id or ''].inputs[finding.input])}"
-    return f"{what} is on some nodes of the fleet, but on none that has all else that this workflow needs."
+        what = f"{class_type}.{finding.input} {shown(graph[finding.node_id or ''].inputs[finding.input])}"
+    return f"{what} is on some nodes of the fleet, but no node has everything that this workflow needs. Split it."
 
 
-def _pointer(finding: Finding) -> str:
+def pointer_to(finding: Finding) -> str:
+    """The JSON Pointer of what a finding is about, in a submission."""
     path = ["workflow"]
     if finding.node_id is not None:
         path.append(finding.node_id)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from contracts.catalog import ClassSpec, InputSpec
+from contracts.wire.shown import plain, shown
 from contracts.workflow import LINK_PARTS, Graph
-from scheduler.domain.validation.findings import Fault, shown
+from scheduler.domain.validation.findings import Fault
 
 ANY = "*"
 BROKEN = "broken_link"
@@ -17,28 +18,32 @@ def place_fault(label: str, value: list[Any], graph: Graph) -> Fault | None:
     """What keeps a list from being a link into the graph, if anything does. The slot's upper bound is not looked at."""
     if len(value) != LINK_PARTS:
         message = (
-            f'{label} is a list of {len(value)}. A link is [node id, output], such as ["4", 0]; '
-            'write a list as a value as {"__value__": [...]}.'
+            f'{label} is a list of {len(value)}. A link is a list of a node id and an output, such as ["4", 0]; '
+            'to give a list as the value, write {"__value__": [...]}.'
         )
         return Fault(BROKEN, message)
     source, slot = value
     if not isinstance(source, str):
         message = (
             f"{label} is a link to node {shown(source)}. A link names its node as text and its output as a number, "
-            f'such as ["4", 0]; write a list as a value as {{"__value__": [...]}}.'
+            f'such as ["4", 0]; to give a list as the value, write {{"__value__": [...]}}.'
         )
         return Fault(BROKEN, message)
     if source not in graph:
-        message = f"{label} is a link to node {shown(source)}, which is not in this workflow."
+        message = (
+            f"{label} is a link to node {shown(source)}, which this workflow does not have. Link a node that it has."
+        )
         return Fault(BROKEN, message, sought=source, choices=tuple(graph))
     if type(slot) is not int:
         message = (
             f"{label} is a link to output {shown(slot)} of node {shown(source)}. "
-            'An output is a whole number, counted from 0: ["4", 0].'
+            'Write an output as a whole number, counted from 0, such as ["4", 0].'
         )
         return Fault(BROKEN, message)
     return (
-        Fault(BROKEN, f"{label} is a link to output {shown(slot)}; outputs are counted from 0.") if slot < 0 else None
+        Fault(BROKEN, f"{label} is a link to output {shown(slot)} of node {shown(source)}. Outputs are counted from 0.")
+        if slot < 0
+        else None
     )
 
 
@@ -50,22 +55,29 @@ def slot_fault(label: str, link: list[Any], graph: Graph, classes: Mapping[str, 
     if spec is None or slot < len(spec.outputs):
         return None
     count = len(spec.outputs)
-    has = f"has {count} output{'' if count == 1 else 's'}, counted from 0" if count else "has no outputs"
+    has = f"only has the outputs 0 to {count - 1}" if count > 1 else "only has output 0" if count else "has no outputs"
     message = (
         f"{label} is a link to output {shown(slot)} of node {shown(source_id)} ({source.class_type}), which {has}."
     )
     return Fault(BROKEN, message, tuple(range(count)[:MAX_LISTED]))
 
 
-def type_fault(label: str, link: list[Any], accepted: InputSpec, outputs: tuple[str, ...]) -> Fault | None:
-    """Whether the output's type is none that the input takes."""
+def type_fault(label: str, link: list[Any], accepted: InputSpec, source: str, outputs: tuple[str, ...]) -> Fault | None:
+    """Whether the output's type is none that the input takes.
+
+    Args:
+        source, outputs: class of the node at the other end, and the types that it gives.
+    """
     given = outputs[link[1]]
     if accepted.variants is not None:
-        message = f"{label} chooses among options, so it takes one of them and no link."
+        message = f"{label} takes one of its options, and no link."
         return Fault("link_type_mismatch", message, tuple(accepted.variants)[:MAX_LISTED])
     if are_compatible(given, accepted.type):
         return None
-    message = f"{label} takes {accepted.type}, and output {link[1]} of node {shown(link[0])} gives {given}."
+    message = (
+        f"{label} takes {plain(accepted.type)}, and output {link[1]} of node {shown(link[0])} ({plain(source)}) gives "
+        f"{plain(given)}. Link an output of type {plain(accepted.type)}."
+    )
     return Fault("link_type_mismatch", message)
 
 

@@ -5,16 +5,18 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from contracts.catalog import InputSpec
+from contracts.wire.shown import number, shown
 from contracts.workflow import MAX_INTEGER, MIN_INTEGER, WRAPPER, is_link, is_model
 from scheduler.domain.class_facts import ClassFacts
 from scheduler.domain.validation.declared_inputs import unwrapped
-from scheduler.domain.validation.findings import Fault, number, shown
+from scheduler.domain.validation.findings import Fault
 
 NOT_A_NUMBER, NOT_A_BOOLEAN, OUT_OF_RANGE = "not_a_number", "not_a_boolean", "value_out_of_range"
 NOT_IN_LIST = "value_not_in_list"
 FALSE_TEXTS = frozenset({"false", "0", "no", "off", "none", "null", "n", "f"})
 SHORT_LIST = 20  # options that are told whole; of longer lists the nearest
 
+_LOADERS = {"IMAGE": "LoadImage", "MASK": "LoadImageMask"}
 _CASTS: dict[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
 
 HasOption = Callable[[InputSpec, object], bool]
@@ -43,10 +45,12 @@ def judge_value(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has_o
     label = f"{facts.name}.{name}"
     inner = unwrapped(value)
     if inner is not value and is_link(inner):
-        message = f'{label} is a link inside of {{"{WRAPPER}": ...}}, which stops a node. Write the link itself.'
+        message = f'{label} is a link inside of {{"{WRAPPER}": ...}}. Write the link itself, such as ["4", 0].'
         return Judged(fault=Fault("broken_link", message))
     if facts.takes_only_links(spec):
-        message = f'{label} takes a link to an output of type {spec.type}, such as ["4", 0]; this is {shown(inner)}.'
+        message = f'{label} is {shown(inner)}, and takes a link to an output of type {spec.type}, such as ["4", 0].'
+        if isinstance(inner, str) and inner and spec.type in _LOADERS:
+            message += f" To use a file, upload it (POST /api/v1/upload) and link a {_LOADERS[spec.type]} node."
         return Judged(fault=Fault("link_required", message))
     cast, fault = _cast(label, spec, inner)
     if fault is None and not facts.validates_itself(name):
@@ -74,16 +78,16 @@ def _cast(label: str, spec: InputSpec, value: Any) -> tuple[Any, Fault | None]:
         made = cast(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
         kind = "a whole number" if cast is int else "a number"
-        return None, Fault(NOT_A_NUMBER, f"{label} is {shown(value)}, and takes {kind}.")
+        return None, Fault(NOT_A_NUMBER, f"{label} is {shown(value)}, and must be {kind}.")
     return made, _not_finite(label, made)
 
 
 def _not_finite(label: str, value: Any) -> Fault | None:
     """What JSON cannot carry to a node."""
     if isinstance(value, float) and not math.isfinite(value):
-        return Fault(NOT_A_NUMBER, f"{label} is {shown(value)}, and takes a number that is finite.")
+        return Fault(NOT_A_NUMBER, f"{label} is {shown(value)}, and must be a finite number.")
     if isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
-        message = f"{label} is {shown(value)}. An integer in a workflow is from {MIN_INTEGER} to {MAX_INTEGER}."
+        message = f"{label} is {shown(value)}, and must be between {MIN_INTEGER} and {MAX_INTEGER}."
         return Fault("integer_out_of_range", message)
     return None
 
@@ -93,7 +97,7 @@ def _bound_fault(label: str, spec: InputSpec, value: Any) -> Fault | None:
     if low is None and high is None:
         return None
     if not isinstance(value, int | float):
-        return Fault(NOT_A_NUMBER, f"{label} is {shown(value)}, and takes a number.")
+        return Fault(NOT_A_NUMBER, f"{label} is {shown(value)}, and must be a number.")
     if (low is None or value >= low) and (high is None or value <= high):
         return None
     if low is not None and high is not None:
@@ -128,9 +132,10 @@ def _spellings(given: Any) -> tuple[Any, ...]:
 
 def _choice_fault(facts: ClassFacts, name: str, spec: InputSpec, given: Any) -> Fault:
     choices = tuple(spec.variants) if spec.variants is not None else spec.options or ()
-    message = f"{facts.name}.{name} is {shown(given)}, which is none of the {len(choices)} values that the fleet has."
+    lacks = "no node of the fleet has" if _lists_models(spec) else "is not one of its options"
+    message = f"{facts.name}.{name} is {shown(given)}, which {lacks}."
     if not choices:
-        message = f"{facts.name}.{name} is {shown(given)}, and the fleet has no value for it."
+        message = f"{facts.name}.{name} is {shown(given)}, but the fleet has no file for it at all. Ask the operator."
     if len(choices) <= SHORT_LIST:
         return Fault(NOT_IN_LIST, message, choices, sought=str(given)[:200], choices=choices)
     return Fault(NOT_IN_LIST, message, sought=str(given)[:200], choices=choices)

@@ -1,12 +1,12 @@
 """Jobs that fail where they leave no output, as their submissions chose.
 
-Revision ID: 0014
+Revision ID: 0013
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0014"
+revision = "0013"
 down_revision = "0012"
 
 

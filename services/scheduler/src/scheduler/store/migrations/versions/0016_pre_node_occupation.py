@@ -1,12 +1,12 @@
 """What keeps nodes from taking jobs, what operators order of them, and which catalogs were replaced lately.
 
-Revision ID: 0013
+Revision ID: 0016
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
+revision = "0016"
 down_revision = "0015"
 
 COLUMNS = (

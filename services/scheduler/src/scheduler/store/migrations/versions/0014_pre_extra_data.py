@@ -1,13 +1,13 @@
 """What nodes get beside the inputs of a job's graph.
 
-Revision ID: 0015
+Revision ID: 0014
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0015"
-down_revision = "0014"
+revision = "0014"
+down_revision = "0013"
 
 
 def upgrade() -> None:

@@ -1,0 +1,140 @@
+"""Saved workflows: list, show, save, run, delete; and validate, which checks one without running it."""
+
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from comfyfleet_client.call import given
+from comfyfleet_client.cli import job_commands, parameters, show
+from comfyfleet_client.cli.account_commands import Json
+from comfyfleet_client.cli.connection import open_client
+from comfyfleet_client.cli.failures import REFUSED
+
+app = typer.Typer(no_args_is_help=True, help="Saved workflows, and checks of workflows.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the saved workflow.")]
+File = Annotated[str, typer.Argument(metavar="FILE", help='A graph in ComfyUI\'s API format; "-" for stdin.')]
+Version = Annotated[int | None, typer.Option(min=1, help="The newest by default.")]
+RandomSeed = Annotated[bool, typer.Option("--random-seed", help="Draw new values for all its seeds.")]
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")] = 20,
+    json: Json = False,
+) -> None:
+    """List saved workflows, the last changed first."""
+    with open_client(context) as client:
+        found = list(islice(client.workflows.list(page=min(limit, 100)), limit))
+    if json:
+        for one in found:
+            show.as_json(one)
+    else:
+        show.workflows(found)
+
+
+@app.command("show")
+def show_(context: typer.Context, name: Name, *, version: Version = None) -> None:
+    """Print a saved workflow with its parameters, as JSON."""
+    with open_client(context) as client:
+        show.as_json(client.workflows.get(name, version=version))
+
+
+@app.command()
+def save(
+    context: typer.Context,
+    name: Name,
+    file: File,
+    *,
+    description: Annotated[str | None, typer.Option(help="For people.")] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=NODE.INPUT", help="An input that a run may set; $NAME titles are read by default."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Save a graph under a name. Other content than before is a new version."""
+    declared = {one: _target(place) for one, place in parameters.pairs(parameter or (), what="A parameter").items()}
+    graph = parameters.workflow(file)
+    with open_client(context) as client:
+        saved = client.workflows.save(name, graph, parameters=declared or None, description=description)
+    if json:
+        show.as_json(saved)
+    else:
+        typer.echo(f"{saved.name} version {saved.version}")
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    name: Name,
+    *,
+    version: Version = None,
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the saved workflow.")
+    ] = None,
+    random_seed: RandomSeed = False,
+    label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="To find it by.")] = None,
+    priority: Annotated[int | None, typer.Option(help="Among own jobs, higher first.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show how it goes until it has ended.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Wait, then save what it made here.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Submit a job of a saved workflow and print its id."""
+    fields = given(
+        version=version,
+        parameters=parameters.values(param) if param else None,
+        randomize_seeds=random_seed or None,
+        labels=parameters.pairs(label, what="A label") if label else None,
+        priority=priority,
+    )
+    with open_client(context) as client:
+        job = client.jobs.submit(workflow_name=name, **fields)
+        job_commands.follow(client, job, wait=wait, watch=watch, output=output, json=json)
+
+
+@app.command()
+def delete(context: typer.Context, name: Name) -> None:
+    """Delete a saved workflow with all its versions. Its jobs stay."""
+    with open_client(context) as client:
+        client.workflows.delete(name)
+    typer.echo(f"{name} is deleted.")
+
+
+@app.command()
+def validate(
+    context: typer.Context,
+    file: File,
+    *,
+    random_seed: RandomSeed = False,
+    json: Json = False,
+) -> None:
+    """Check a graph as a submit would, without running it. Exit status 3 if it would be refused."""
+    graph = parameters.workflow(file)
+    with open_client(context) as client:
+        found = client.workflows.validate(workflow=graph, **given(randomize_seeds=random_seed or None))
+    if json:
+        show.as_json(found)
+    else:
+        for warning in found.warnings:
+            show.note(f"warning: {warning}")
+        for error in found.errors:
+            show.note(f"error: {error}")
+        typer.echo(f"valid, {found.images} images" if found.valid else "not valid")
+    if not found.valid:
+        raise typer.Exit(REFUSED)
+
+
+def _target(place: str) -> dict[str, str]:
+    """The input of the graph that NODE.INPUT names; a node's id has no dot, an input's name may have."""
+    node, dot, name = place.partition(".")
+    if not node or not dot or not name:
+        raise typer.BadParameter(f"A parameter is NAME=NODE.INPUT, such as seed=3.seed; {place!r} is no NODE.INPUT.")
+    return {"node": node, "input": name}

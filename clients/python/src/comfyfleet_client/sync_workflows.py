@@ -1,0 +1,55 @@
+"""Saved workflows, for programs that wait."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from comfyfleet_client import workflow_calls as calls
+from comfyfleet_client.caller import Caller
+from comfyfleet_client.pages import PAGE, every
+from comfyfleet_client.setup import submission
+from comfyfleet_client.sync_runner import SyncRunner
+from comfyfleet_client.workflow_calls import SavedWorkflow, Validation, WorkflowVersion
+
+
+class Workflows:
+    """Workflows that the user saved, and checks of workflows. ``jobs.submit(workflow_name=...)`` runs a saved one."""
+
+    def __init__(self, caller: Caller, runner: SyncRunner) -> None:
+        self._caller, self._runner = caller, runner
+
+    def validate(
+        self, /, prompt: str | None = None, *, workflow: Mapping[str, Any] | None = None, **parameters: Any
+    ) -> Validation:
+        """What ``jobs.submit`` with the same arguments would be told; nothing runs, and no quota is used."""
+        return self._runner.run(self._caller.ask(calls.validate(submission(prompt, workflow, parameters))))
+
+    def list(self, *, page: int = PAGE) -> Iterator[SavedWorkflow]:
+        """Own saved workflows, the last changed first, asked for page by page as they are taken."""
+        return self._runner.iterate(every(self._caller, lambda cursor: calls.list_workflows(limit=page, cursor=cursor)))
+
+    def get(self, name: str, *, version: int | None = None) -> WorkflowVersion:
+        """One version, by default the newest."""
+        return self._runner.run(self._caller.ask(calls.read_workflow(name, version)))
+
+    def save(
+        self,
+        name: str,
+        workflow: Mapping[str, Any],
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        description: str | None = None,
+    ) -> WorkflowVersion:
+        """Save a graph in ComfyUI's API format; other content than before is a new version.
+
+        Args:
+            name: lower-case letters, digits, "-" and "_".
+            workflow: the graph.
+            parameters: by name, each with ``node`` and ``input``; read off node titles such as ``$name`` by default.
+            description: for people.
+        """
+        call = calls.save_workflow(name, workflow, parameters=parameters, description=description)
+        return self._runner.run(self._caller.ask(call))
+
+    def delete(self, name: str) -> None:
+        """Delete a workflow with all its versions. Its jobs stay."""
+        self._runner.run(self._caller.ask(calls.delete_workflow(name)))

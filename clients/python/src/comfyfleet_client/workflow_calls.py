@@ -1,0 +1,95 @@
+"""Saved workflows and checks of submissions: the calls, and what they answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from comfyfleet_client.call import Call, Request, given, nothing, reads, segment
+from comfyfleet_client.errors import FieldError
+
+
+@dataclass(frozen=True, slots=True)
+class SavedWorkflow:
+    """The newest version of a saved workflow."""
+
+    name: str
+    version: int
+    created_at: datetime
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowVersion:
+    """One version of a saved workflow. ``parameters`` is the JSON Schema of what a submission may set."""
+
+    name: str
+    version: int
+    created_at: datetime
+    workflow: dict[str, Any]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedWorkflowPage:
+    """Some saved workflows, the last changed first."""
+
+    workflows: tuple[SavedWorkflow, ...]
+    next_cursor: str | None = None
+
+    @property
+    def items(self) -> tuple[SavedWorkflow, ...]:
+        """What is on the page."""
+        return self.workflows
+
+
+@dataclass(frozen=True, slots=True)
+class RandomInput:
+    """An input that gets a random seed at each submit."""
+
+    node_id: str
+    input: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What a submit would be told. ``images``: that it would reserve; None if it would be refused."""
+
+    valid: bool
+    errors: tuple[FieldError, ...] = ()
+    warnings: tuple[FieldError, ...] = ()
+    images: int | None = None
+    random_seeds: tuple[RandomInput, ...] = ()
+
+
+def list_workflows(*, limit: int | None = None, cursor: str | None = None) -> Call[SavedWorkflowPage]:
+    """A page of own saved workflows."""
+    return Call(Request("GET", "/workflows", query={"limit": limit, "cursor": cursor}), reads(SavedWorkflowPage))
+
+
+def read_workflow(name: str, version: int | None = None) -> Call[WorkflowVersion]:
+    """One version of a saved workflow, by default the newest."""
+    return Call(Request("GET", f"/workflows/{segment(name)}", query={"version": version}), reads(WorkflowVersion))
+
+
+def save_workflow(
+    name: str,
+    workflow: Mapping[str, Any],
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    description: str | None = None,
+) -> Call[WorkflowVersion]:
+    """Save a graph under a name; the same content again makes no new version."""
+    body = given(workflow=workflow, parameters=parameters, description=description)
+    return Call(Request("PUT", f"/workflows/{segment(name)}", body=body), reads(WorkflowVersion))
+
+
+def delete_workflow(name: str) -> Call[None]:
+    """Delete a saved workflow with all its versions."""
+    return Call(Request("DELETE", f"/workflows/{segment(name)}"), nothing)
+
+
+def validate(submission: Mapping[str, Any]) -> Call[Validation]:
+    """Check a submission without running it."""
+    return Call(Request("POST", "/workflows/validate", body=given(**submission)), reads(Validation))
