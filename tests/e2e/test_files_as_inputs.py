@@ -155,4 +155,3 @@ async def test_the_loaders_of_comfyui_take_what_was_uploaded(fleet: Fleet, own_k
             }
             (output,) = await outputs_of(fleet, client, graph)
             assert output["size_bytes"] > 0, extension
-            assert output["kind"] in {sample.kind, "latent", "model", "3d"}, output
