@@ -16,6 +16,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from contracts.graph_policy.registry import Trait, stock_class
 from tests.e2e.conftest import REAL
 from tests.kit.fleet import Fleet
 from tests.stock_classes.graphs import GraphMaker, Impossible, Workflow, is_api, with_names
@@ -25,7 +26,8 @@ pytestmark = [pytest.mark.skipif(not REAL, reason="needs a real ComfyUI (COMFYUI
 
 AT_ONCE = 4
 LEAST = 150  # workflows to compare
-POLICY = {"node_class_not_allowed"}
+POLICY = {"node_class_not_allowed", "folder_not_allowed"}
+LASTING = {Trait.WRITES_MODELS, Trait.WRITES_DATASETS}  # a model in the output folder is an option of later workflows
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,10 @@ def make(maker: GraphMaker, object_info: Mapping[str, Mapping[str, object]], tal
     for class_type, described in object_info.items():
         if is_api(described):
             tally.skipped[class_type] = "calls somebody else's service"
+            continue
+        reviewed = stock_class(class_type, str(described["python_module"]))
+        if reviewed is not None and not LASTING.isdisjoint(reviewed.traits):
+            tally.skipped[class_type] = "leaves models or datasets on the node"
             continue
         try:
             for variant, workflow in maker.variants(class_type):
