@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tests.differential.bases import ObjectInfo, Workflow
-from tests.differential.verdicts import BREAKDOWNS, Judgement
+from tests.differential.verdicts import BREAKDOWNS, CLASS_ERRORS, Judgement
 
 DYNAMIC = ("COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3")
 
@@ -60,7 +60,14 @@ def _is_newer_combo(workflow: Workflow, theirs: Judgement, ours: Judgement, info
 
 def _is_custom(workflow: Workflow, theirs: Judgement, _ours: Judgement, info: ObjectInfo) -> bool:
     classes = [workflow[node]["class_type"] for node, _ in theirs.places]
-    return bool(classes) and all(info[name]["python_module"].startswith("custom_nodes.") for name in classes)
+    return bool(classes) and all(
+        name in info and info[name]["python_module"].startswith("custom_nodes.") for name in classes
+    )
+
+
+def _is_first_of_unknown_classes(_workflow: Workflow, theirs: Judgement, ours: Judgement, _info: ObjectInfo) -> bool:
+    """A node stops at the first class that it does not know."""
+    return ours.kinds == {"unknown_node_class"} and theirs.kinds <= CLASS_ERRORS and theirs.places <= ours.places
 
 
 def _is_old(info: ObjectInfo) -> bool:
@@ -75,6 +82,7 @@ def _declared(info: ObjectInfo, class_type: str, name: str) -> Any:
 
 
 _REASONS: dict[str, Applies] = {
+    "several classes that the node does not know: it names the first": _is_first_of_unknown_classes,
     "null is not given: a node passes it on, casts it to the text None, or compares it with options": _is_null,
     "a literal where only a link can be: the node fails when it runs": _is_refused_more({"link_required"}),
     "text that says false on a boolean: the node takes it for true": _is_refused_more({"not_a_boolean"}),

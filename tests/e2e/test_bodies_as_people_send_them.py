@@ -102,7 +102,7 @@ async def test_upload_by_comfyuis_form_is_found_in_a_file_of_the_editor(
     [
         ({"input": {"workflow": GRAPH, "images": []}}, "/input", 'Send what is inside of "input" itself'),
         ({**GRAPH, "priority": 1}, "", 'go under "workflow"'),
-        ({"prompt": {"1": GRAPH["1"]}}, "/prompt", "add an output node"),
+        ({"prompt": {"1": GRAPH["1"]}}, "/prompt", "has no output node"),
         ({"prompt": GRAPH, "extra_data": {"api_key_comfy_org": "k"}}, "/extra_data/api_key_comfy_org", "Leave it out"),
         (
             {**FILE, "nodes": [{"id": 1, "type": "EmptyImage", "widgets_values": ["x"]}]},

@@ -350,12 +350,24 @@ class Wire:
         writers = [writer]
         try:
             with suppress(OSError):
-                answers, asked = await asyncio.open_connection("127.0.0.1", self._server.port)
+                answers, asked = await self._reach()
                 writers.append(asked)
                 await asyncio.gather(self._pipe(reader, asked), self._pipe(answers, writer))
         finally:
             for each in writers:
                 each.close()
+
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect, once the server is up: nats-py leaks a connection that ends before the server has said anything."""
+        found: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+        async def reached() -> bool:
+            with suppress(OSError):
+                found.append(await asyncio.open_connection("127.0.0.1", self._server.port))
+            return bool(found)
+
+        await until(reached)
+        return found[0]
 
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while said := await reader.read(65_536):

@@ -147,7 +147,17 @@ async def test_b_81_s_1_somebody_elses_job_is_answered_like_nobodys_and_the_othe
             answer = await frame(socket)
             assert answer.pop("job_id") == str(job_id)
             answers.append({name: answer[name] for name in answer if name != "at"})
-        assert answers == [{"type": "error", "code": "job.not_found", "message": "There is no such job."}] * 4
+        assert (
+            answers
+            == [
+                {
+                    "type": "error",
+                    "code": "job.not_found",
+                    "message": "There is no such job. GET /api/v1/jobs lists your jobs.",
+                }
+            ]
+            * 4
+        )
 
 
 @pytest.mark.parametrize(
@@ -248,7 +258,10 @@ async def test_who_is_gone_is_shown_nothing_and_what_is_gone_is_said(
             assert following() == followed + 2
             del world.script.scheduler.jobs[gone]
             told = (await frames_until(socket, "error", gone))[-1]
-            assert (told["code"], told["message"]) == ("job.not_found", "There is no such job.")
+            assert (told["code"], told["message"]) == (
+                "job.not_found",
+                "There is no such job. GET /api/v1/jobs lists your jobs.",
+            )
             await world.happen(kept, JobState.LEASED)
             assert states(await frames_until(socket, "status", kept)) == [(2, "processing")]
         await until(lambda: following() == followed)

@@ -95,7 +95,7 @@ async def test_beats_and_catalogs_with_unfit_text_are_cleaned_or_refused_for_goo
     beat = {"boot_id": str(node.boot_id), "online": True, "catalog_digest": node.models.digest, "attempt": None}
     told = {**beat, "loaded": ["CheckpointLoaderSimple.ckpt_name=a\x00b.safetensors"], "catalog_digest": "\x00"}
     reply = await world.system.bus._client.request(BEAT.subject(key=node.name), json.dumps(told).encode(), timeout=5)
-    assert json.loads(reply.data) == {"lease": "none", "catalog_wanted": True}
+    assert {"lease": "none", "catalog_wanted": True}.items() <= json.loads(reply.data).items()
     report = {"digest": "\x00", "classes_zlib": "no base64"}
     assert await send(node, REPORT_CATALOG, json.dumps(report).encode()) == ("422", "message.invalid")
     assert [letter.code for letter in await letters(node)] == ["message.invalid"]
