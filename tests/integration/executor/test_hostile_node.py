@@ -32,7 +32,7 @@ async def proxy(node: Node) -> AsyncIterator[HostileNode]:
 @pytest.fixture
 async def hostile(proxy: HostileNode, start_executor: Callable[..., Any]) -> HostileNode:
     """A node with its executor."""
-    await start_executor(comfyui_url=proxy.url, answer_max_bytes=CAP, reply_s=1.0, stalled_s=3.0)
+    await start_executor(comfyui_url=proxy.url, answer_max_bytes=CAP, reply_s=1.0, stalled_s=3.0, post_s=10.0)
     return proxy
 
 

@@ -142,13 +142,13 @@ async def test_what_a_browser_could_run_is_only_saved(gateway: Gateway, script: 
 
 async def test_a_result_is_there_only_once_the_job_is_completed(gateway: Gateway, script: Script) -> None:
     job = script.scheduler.add(script.alice, uuid4())
-    for state, status in [(None, "pending"), (JobState.LEASED, "processing"), (JobState.FAILED, "failed")]:
+    for state, why in [(None, "it is waiting"), (JobState.LEASED, "it is running"), (JobState.FAILED, "it failed")]:
         if state:
             script.scheduler.change(job.job_id, state)
         for path in ("result", "outputs"):
             answer = await gateway.http.get(f"/api/v1/jobs/{job.job_id}/{path}", headers=ALICE)
             assert (answer.status_code, answer.json()["code"]) == (409, "job.not_finished")
-            assert status in answer.json()["detail"]
+            assert why in answer.json()["detail"]
 
 
 async def test_an_output_of_somebody_else_cannot_be_named(gateway: Gateway, script: Script) -> None:

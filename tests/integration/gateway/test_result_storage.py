@@ -58,7 +58,7 @@ async def test_submits_are_refused_while_results_take_all_their_room(
     refused = await submit(gateway)
     assert (refused.status_code, refused.json()["code"]) == (403, "quota.result_bytes_exceeded")
     assert str(MIB) in refused.json()["detail"]
-    assert "Delete jobs" in refused.json()["detail"]
+    assert "Purge jobs" in refused.json()["detail"]
     assert script.scheduler.submits == []
     assert (await submit(gateway, BOB)).status_code == 201, "nobody else is concerned"
     await sql.execute("DELETE FROM artifacts WHERE tenant_id = $1", script.alice)
