@@ -120,7 +120,9 @@ async def test_services_take_their_settings_by_plain_names(told: Told) -> None:
     await until(runs, within_s=60)
     picture = b"\x89PNG"
     assert any(path.read_bytes().startswith(picture) for path in told.uploads.rglob("*") if path.is_file())
-    large = await told.http.post("/api/v1/upload", files={"file": ("a.png", picture + b"\r\n\x1a\n" + bytes(2400))}, headers=headers)
+    large = await told.http.post(
+        "/api/v1/upload", files={"file": ("a.png", picture + b"\r\n\x1a\n" + bytes(2400))}, headers=headers
+    )
     assert large.status_code == 413, large.text
     levels = [path.read_text() for path in told.logs.iterdir() if path.name in SERVICES]
     assert not any('"level": "info"' in text or "[info" in text for text in levels)
