@@ -150,6 +150,16 @@ COSTS: dict[str, tuple[Raw, int]] = {
         chain(image(9), node("ImageFromBatch", image=["a", 0], batch_index=0, length=1), save("b")),
         1,
     ),
+    "a list joined with one that may be shorter": (
+        chain(
+            image(2),
+            node("RebatchImages", images=["a", 0], batch_size=1),
+            node("RebatchImages", images=["b", 0], batch_size=2),
+            node("ImageBatch", image1=["b", 0], image2=["c", 0]),
+            save("d"),
+        ),
+        6,
+    ),
     "images taken apart": (chain(image(8), node("RebatchImages", images=["a", 0], batch_size=1), save("b")), 8),
     "a list of animations": (
         chain(

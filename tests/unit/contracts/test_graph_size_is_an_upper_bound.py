@@ -138,14 +138,8 @@ def choose(draw: Any, reference: Reference) -> None:
 
 
 def rebatch(draw: Any, reference: Reference) -> None:
-    """Consecutive images of one size share batches.
-
-    Not for lists: how many batches they become is bounded from above only, so a join that repeats the last of fewer
-    batches may make more than its bound. A job reserves what it stores, so nothing is stored for free.
-    """
+    """Consecutive images of one size share batches."""
     (source, value), size = an_image(draw, reference), draw(SMALL)
-    if len(value) > 1:
-        return
     made: list[Batch] = []
     for one in value:
         left = one.count
@@ -272,7 +266,7 @@ def small_graphs(draw: Any) -> Reference | None:
     return reference
 
 
-@settings(max_examples=600, deadline=None, derandomize=True)
+@settings(max_examples=600, deadline=None)
 @given(small_graphs())
 def test_no_graph_makes_more_than_its_bounds(reference: Reference | None) -> None:
     if reference is None:
@@ -296,7 +290,7 @@ def test_no_graph_makes_more_than_its_bounds(reference: Reference | None) -> Non
             assert sum(one.count for one in value if isinstance(one, Batch)) <= bound.total, (node_id, reference.graph)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None)
 @given(small_graphs(), st.sampled_from(["SaveImage", "SaveAnimatedWEBP", "PreviewImage"]), st.data())
 def test_no_graph_costs_more_than_its_reservation(
     reference: Reference | None, output: str, data: st.DataObject

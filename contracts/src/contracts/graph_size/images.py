@@ -151,15 +151,15 @@ def _moving(seen: Size, frames_per_image: int) -> int:
 
 def _incoming(size: GraphSize, node: GraphNode) -> Size:
     """The images that come into an output node in all of its runs: the largest of its links."""
-    largest, runs = NOTHING, 1
+    largest, runs, lists = NOTHING, 1, 0
     for value in node.inputs.values():
         if is_link(value):
             found = size.outputs[value[0]]
             one = found if isinstance(found, Size) else found[min(value[1], len(found) - 1)]
-            runs = max(runs, one.items)
+            runs, lists = max(runs, one.items), lists + (one.items > 1)
             if (one.total, one.medium) > (largest.total, largest.medium):
                 largest = one
-    return spread(largest, runs)
+    return spread(largest, runs, lists)
 
 
 def _is_output(node: GraphNode, specs: Mapping[str, ClassSpec]) -> bool:

@@ -7,7 +7,7 @@ from math import inf, isfinite
 from typing import Any
 
 from contracts.catalog import ClassSpec
-from contracts.graph_size.size import NOTHING, STILL, Size, bounded, images, largest, spread
+from contracts.graph_size.size import NOTHING, STILL, Size, bounded, images, images_in_runs, largest, spread
 from contracts.workflow import GraphNode, is_link
 
 Outputs = Size | tuple[Size, ...]
@@ -81,6 +81,7 @@ class NodeInputs:
             self.links += self._uploads()
         self.kinds = list({id(size): size for size in self.links}.values())
         self.runs = max([size.items for size in self.kinds], default=1)
+        self._lists = sum(size.items > 1 for size in self.links) if self.runs > 1 else 0
 
     @property
     def spec(self) -> ClassSpec | None:
@@ -99,10 +100,10 @@ class NodeInputs:
 
     def all_media(self) -> Size:
         """All images that come in, joined to one batch."""
-        given, runs = [size for size in self.links if size.batch], self.runs
+        given = [size for size in self.links if size.batch]
         return self.media._replace(
             batch=bounded(sum(size.batch for size in given)),
-            total=bounded(sum(size.total + size.batch * (runs - size.items) for size in given)),
+            total=bounded(sum(images_in_runs(size, self.runs, self._lists) for size in given)),
         )
 
     def _any(self, sizes: list[Size]) -> Size:
@@ -110,7 +111,7 @@ class NodeInputs:
         runs, known = self.runs, largest(sizes)
         total = known.total
         if runs > 1:
-            together = sum(size.total + size.batch * (runs - size.items) for size in sizes)
+            together = sum(images_in_runs(size, runs, self._lists) for size in sizes)
             total = bounded(min(together, runs * known.batch))
         return known._replace(items=runs, total=total, high=inf, minus_low=inf)
 
@@ -119,13 +120,13 @@ class NodeInputs:
         for name in names:
             key = self.key(name)
             if key is not None and is_link(self.raw[key]):
-                return spread(self._sources.of_link(self.raw[key]), self.runs)
+                return spread(self._sources.of_link(self.raw[key]), self.runs, self._lists)
         return NOTHING
 
     def value(self, name: str) -> Size:
         """What an input brings, linked or written in the graph."""
         key = self.key(name)
-        return NOTHING if key is None else spread(self._value(self.raw[key]), self.runs)
+        return NOTHING if key is None else spread(self._value(self.raw[key]), self.runs, self._lists)
 
     def several(self, prefix: str) -> Iterator[tuple[str, Size]]:
         """The inputs of a family (``values.a``, ``values.b``), by their last part."""

@@ -111,11 +111,20 @@ def largest(sizes: Iterable[Size]) -> Size:
     return Size(*map(max, *each))
 
 
-def spread(size: Size, runs: int) -> Size:
-    """What a node sees of an input while it runs ``runs`` times: a shorter list repeats its last element."""
-    if size.items >= runs:
-        return size
-    return size._replace(items=runs, total=min(bounded(size.total + size.batch * (runs - size.items)), MOST))
+def images_in_runs(size: Size, runs: int, lists: int) -> int:
+    """At most so many images come from an input while its node runs ``runs`` times.
+
+    A list that is shorter than others repeats its last element. ``items`` only bounds its length: where ``lists``, the
+    number of inputs that bring several elements, is 2 or more, a list may be shorter than that and repeat more often.
+    """
+    if lists < 2:
+        return size.total + size.batch * (runs - size.items)
+    return min(size.batch * runs, size.total + size.batch * (runs - 1))
+
+
+def spread(size: Size, runs: int, lists: int) -> Size:
+    """What a node sees of an input in all of its runs; see ``images_in_runs``."""
+    return size._replace(items=runs, total=bounded(images_in_runs(size, runs, lists))) if runs > 1 else size
 
 
 def _ratio(width: int, height: int, known: float | None) -> float:
