@@ -44,6 +44,6 @@ def test_the_codes_of_failed_jobs_are_documented(module: ModuleType) -> None:
     assert codes <= JOB_ERRORS.keys() | UNSEEN
 
 
-def test_the_codes_of_warnings_are_documented() -> None:
+def test_every_warning_code_is_documented() -> None:
     warnings = {image_costs.QUOTA_CODE, silent_nodes.CODE, scheduler.domain.settlement.NOTHING_LEFT.code}
     assert warnings == JOB_WARNINGS.keys()

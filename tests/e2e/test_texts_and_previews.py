@@ -50,7 +50,7 @@ async def test_a_preview_is_the_image_of_a_call_that_saves_none(client: httpx.As
 
 
 @simulated_only
-async def test_a_job_that_leaves_nothing_is_no_silent_success(fleet: Fleet) -> None:
+async def test_job_without_outputs_completes_with_a_warning_or_fails_by_choice(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("reporter", "pro", graph_policy="open")) as client:
         warned = await fleet.submit(client, workflow=reporting({}))
         failed = await fleet.submit(client, workflow=reporting({}), on_no_outputs="fail")

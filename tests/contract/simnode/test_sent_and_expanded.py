@@ -35,14 +35,14 @@ async def test_sent_images_name_their_node_where_the_client_takes_metadata(drive
     assert frame[8 + size :].startswith(PNG)
 
 
-async def test_sent_images_are_never_cached(driver: Driver) -> None:
+async def test_nodes_that_send_images_over_the_websocket_are_never_cached(driver: Driver) -> None:
     await driver.run(sending())
     entry = await driver.run(sending())
     (cached,) = [told["nodes"] for name, told in entry["status"]["messages"] if name == "execution_cached"]
     assert cached == ["1"]
 
 
-async def test_nodes_that_another_became_are_in_the_history_until_it_is_cached(driver: Driver) -> None:
+async def test_expanded_nodes_are_in_the_history_until_their_parent_is_cached(driver: Driver) -> None:
     graph = {
         "1": picture(),
         "2": node("SimExpand", image=["1", 0], times=3),

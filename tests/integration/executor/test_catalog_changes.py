@@ -38,7 +38,7 @@ async def test_folder_that_was_empty_for_a_moment_is_reported_whole_again(start_
     await scheduler.until(lambda: scheduler.beats[-1].catalog_digest == whole)
 
 
-async def test_operator_has_the_catalog_read_at_once(start_executor, scheduler, node) -> None:
+async def test_operator_refreshes_a_catalog_at_once(start_executor, scheduler, node) -> None:
     await start_executor(**SLOWLY, models_every_s=3600.0)
     await until_reports(scheduler, 1)
     await put(node, "new.safetensors")

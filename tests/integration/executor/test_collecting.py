@@ -97,7 +97,7 @@ async def test_images_in_frames_without_ids_belong_to_the_node_that_ran(start_ex
         ]
 
 
-async def test_lost_image_is_no_success(start_executor, scheduler, node) -> None:
+async def test_lost_websocket_image_fails_the_attempt(start_executor, scheduler, node) -> None:
     await start_executor()
     await node.arm("picture_lost")
     graph = {"1": picture(), "2": node_of("SaveImageWebsocket", images=["1", 0])}
@@ -108,7 +108,7 @@ async def test_lost_image_is_no_success(start_executor, scheduler, node) -> None
     assert (again.outcome, len(again.outputs)) == (Outcome.SUCCEEDED, 1)
 
 
-async def test_node_that_becomes_others_has_all_their_outputs_each_time(start_executor, scheduler, gateway) -> None:
+async def test_expanded_node_has_all_outputs_on_every_run(start_executor, scheduler, gateway) -> None:
     await start_executor()
     graph = {
         "1": picture(),

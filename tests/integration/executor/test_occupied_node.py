@@ -68,7 +68,7 @@ async def test_operator_clears_the_node_of_prompts_of_others(start_executor, sch
     assert scheduler.beats[-1].occupied is None
 
 
-async def test_order_to_clear_leaves_our_own_prompt_alone(start_executor, scheduler, node) -> None:
+async def test_clear_command_keeps_our_own_prompt(start_executor, scheduler, node) -> None:
     await start_executor(heartbeat_s=0.1)
     given = await scheduler.give(slow(1))
     await scheduler.until(lambda: scheduler.starts)

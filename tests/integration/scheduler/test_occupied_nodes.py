@@ -32,7 +32,7 @@ def foreign(prompt_id: str | None, seconds: float, *, blocked: bool = False) -> 
     return Occupied(by=OccupiedBy.FOREIGN_PROMPT, prompt_id=prompt_id, seconds=seconds, blocked=blocked)
 
 
-async def test_operators_see_what_holds_a_node_until_it_is_free(world: World, operator: Operator) -> None:
+async def test_operators_see_what_occupies_a_node_until_it_is_free(world: World, operator: Operator) -> None:
     node = await world.node()
     await node.beat(occupied=foreign("a", 100))
     held = (await operator.nodes())[node.name]
@@ -61,7 +61,7 @@ async def test_prompt_of_an_ended_attempt_is_told_with_its_job(world: World, ope
     assert (held.by, held.job_id) == (OccupiedBy.OWN_PROMPT, job_id)
 
 
-async def test_order_is_told_by_heartbeats_until_it_was_carried_out(world: World, operator: Operator) -> None:
+async def test_heartbeat_replies_repeat_a_command_until_it_is_done(world: World, operator: Operator) -> None:
     node, other = await world.node(), await world.node()
     for order, told, done in ((NodeOrder.CLEAR, "clear", "cleared"), (NodeOrder.REFRESH, "refresh", "refreshed")):
         stands = await operator.node(node.name, order)
@@ -78,7 +78,7 @@ async def test_order_is_told_by_heartbeats_until_it_was_carried_out(world: World
         assert again > first
 
 
-async def test_every_node_is_refreshed_by_one_order(world: World, operator: Operator) -> None:
+async def test_one_command_refreshes_every_node(world: World, operator: Operator) -> None:
     nodes = [await world.node(), await world.node()]
     assert await operator.node(None, NodeOrder.REFRESH) is None
     for node in nodes:
@@ -91,7 +91,7 @@ async def test_every_node_is_refreshed_by_one_order(world: World, operator: Oper
     assert refused.value.refused.code == UnknownNode.code
 
 
-async def test_job_that_avoids_a_node_goes_there_where_the_only_other_one_is_blocked(world: World) -> None:
+async def test_job_returns_to_its_avoided_node_when_the_other_node_is_blocked(world: World) -> None:
     tenant, own = world.tenant(), new_model()
     first, second = await world.node(own), await world.node(own)
     await world.until_offered(own)
@@ -120,7 +120,7 @@ async def test_job_is_accepted_for_a_model_that_its_node_has_just_lost(world: Wo
         assert await node.finish(given.ref)
 
 
-async def test_model_that_is_gone_for_good_is_refused_after_the_grace(world: World) -> None:
+async def test_removed_model_is_refused_after_the_grace_period(world: World) -> None:
     tenant, own = world.tenant(), new_model()
     node = await world.node(COMMON, own)
     await world.until_offered(own)

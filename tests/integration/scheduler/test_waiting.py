@@ -161,7 +161,7 @@ async def test_job_is_held_while_its_nodes_are_cordoned_or_an_operator_holds_it(
     await waits_for(world, tenant, job_id, WaitReason.QUEUE)
 
 
-async def test_job_whose_node_died_is_held_until_that_node_may_take_it_again(world: World) -> None:
+async def test_job_is_held_until_its_failed_node_may_retry_it(world: World) -> None:
     first, second, tenant = await world.node(), await world.node(), world.tenant()
     job_id = await world.job(tenant)
     claimed = await first.claim()

@@ -146,7 +146,7 @@ def test_a_validation_is_read_with_its_errors_and_warnings() -> None:
     assert (found.valid, found.images, found.random_seeds[0].node_id) == (True, 2, "3")
 
 
-def test_choices_that_a_message_names_already_are_not_told_twice() -> None:
+def test_choices_in_a_message_are_not_repeated() -> None:
     assert str(FieldError('Valid: "a", "b".', allowed=("a", "b"))) == 'Valid: "a", "b".'
     assert str(FieldError('Nearest: "a".', allowed=("a", "b"))) == 'Nearest: "a". (valid: a, b)'
 

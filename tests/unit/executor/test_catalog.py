@@ -251,7 +251,7 @@ def test_class_that_may_keep_metadata_of_a_job_in_its_results_is_known() -> None
     assert keepers_of_png_info(info) == {"Reads", "Any", "Listed"}
 
 
-def test_metadata_stays_away_from_a_graph_whose_results_could_keep_it() -> None:
+def test_metadata_is_withheld_when_a_cached_result_could_keep_it() -> None:
     keeping = {"1": GraphNode("Reads", {}), "2": GraphNode("Saves", {})}
     classes = NodeClasses({}, keeps_png_info=frozenset({"Reads"}))
     sent = {"extra_pnginfo": {"workflow": {}}, "preview_method": "none"}

@@ -19,7 +19,7 @@ def report(name: str) -> dict[str, Any]:
     return {"images": [{"filename": name, "subfolder": FOLDER, "type": "output"}]}
 
 
-def test_two_nodes_that_share_a_cache_entry_have_an_output_each() -> None:
+def test_two_nodes_that_share_a_cache_entry_have_one_output_each() -> None:
     collection = Collection(GRAPH, FOLDER)
     of_the_first = {"node_id": "2", "display_node": "2", "parent_node": None, "real_node_id": "2"}
     entry = {
@@ -34,7 +34,7 @@ def test_two_nodes_that_share_a_cache_entry_have_an_output_each() -> None:
     assert len(set(found)) == 2
 
 
-def test_output_of_a_node_that_another_became_is_the_same_in_its_event_and_in_the_history() -> None:
+def test_output_of_an_expanded_node_is_equal_in_event_and_history() -> None:
     collection = Collection(GRAPH, FOLDER)
     collection.expansion.take("executed", {"node": "7.0.0.2", "display_node": "2"})
     early = collection.made_so_far({"7.0.0.2": report("x.png")})
@@ -43,14 +43,14 @@ def test_output_of_a_node_that_another_became_is_the_same_in_its_event_and_in_th
     assert [item.node_id for item in early] == ["2"]
 
 
-def test_node_that_another_became_belongs_to_it_where_nothing_tells_more() -> None:
+def test_expanded_node_belongs_to_its_parent_by_default() -> None:
     collection = Collection(GRAPH, FOLDER)
     entry = {"outputs": {f"7.0.0.{place}": report(f"{place}.png") for place in range(15)}, "meta": {}}
     found = collection.complete(collection.reported(entry))
     assert [item.node_id for item in found] == ["7"] * 15
 
 
-def test_image_that_was_sent_stands_where_its_node_does() -> None:
+def test_websocket_image_is_listed_at_the_place_of_its_node() -> None:
     collection = Collection(GRAPH, FOLDER)
     first = collection.sent(SentImage("5", 1, "png", b"one"))
     second = collection.sent(SentImage("5", 2, "jpg", b"two"))

@@ -7,7 +7,7 @@ GRAPH = {
 }
 
 
-def test_events_tell_which_node_shows_what_another_became() -> None:
+def test_events_map_expanded_nodes_to_their_display_node() -> None:
     expansion = Expansion(GRAPH)
     expansion.take("progress_state", {"nodes": {"7.0.0.2": {"display_node_id": "2"}, "2": {}, "x": 5}})
     expansion.take("executing", {"node": "7.0.0.2", "display_node": "7"})
@@ -19,7 +19,7 @@ def test_events_tell_which_node_shows_what_another_became() -> None:
     assert expansion.classes == {"LoopEnd"}
 
 
-def test_owners_by_events_win_over_those_of_a_cached_entry() -> None:
+def test_owners_from_events_override_those_of_a_cached_entry() -> None:
     expansion = Expansion(GRAPH)
     expansion.take("executed", {"node": "7.0.0.2", "display_node": "2"})
     entry = {"outputs": {}, "meta": {"7.0.0.2": {"display_node": "7"}, "2": {"display_node": "2"}}}
@@ -27,7 +27,7 @@ def test_owners_by_events_win_over_those_of_a_cached_entry() -> None:
     assert expansion.with_owners({"meta": None})["meta"] == {"7.0.0.2": {"display_node": "2"}}
 
 
-def test_id_of_a_made_node_begins_with_that_of_its_maker() -> None:
+def test_expanded_node_id_starts_with_the_id_of_its_parent() -> None:
     assert root_of("7.0.0.2", GRAPH) == "7"
     assert root_of("7.1.0.0.2.0.0.1", GRAPH) == "7.1"
     assert root_of("8.0.0.1", GRAPH) is None

@@ -76,7 +76,7 @@ def assert_is(item: Found, expected: Arrives) -> None:
         assert json.loads(item.content) == expected.json
 
 
-def test_there_are_sixty_shapes_and_none_twice() -> None:
+def test_corpus_has_at_least_sixty_distinct_shapes() -> None:
     assert len({shape.name for shape in SHAPES}) == len(SHAPES) >= 60
 
 
@@ -130,7 +130,7 @@ def test_a_value_that_is_too_deep_is_told() -> None:
         harvest({"outputs": {"1": {"value": [deep]}}}, {})
 
 
-def test_wide_reports_are_bounded() -> None:
+def test_number_of_harvested_values_is_bounded() -> None:
     wide = {"images": [file(f"{number}.png") for number in range(30_000)]}
     assert len(harvest({"outputs": {"1": wide}}, {})) == 10_000
     many = {f"key {number}": ["t"] for number in range(30_000)}

@@ -20,11 +20,11 @@ def test_a_small_value_goes_with_the_record(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["\x00", "\x1b[31m", "\ud800", {"\x00": 1}, 2**53, 1e300, [[[[[[[[[[[1]]]]]]]]]]]])
-def test_what_a_database_or_a_browser_cannot_hold_does_not(value: Any) -> None:
+def test_value_that_a_database_or_browser_cannot_hold_is_not_inlined(value: Any) -> None:
     assert inline(value) is None
 
 
-def test_a_file_has_no_value() -> None:
+def test_file_output_has_no_inline_value() -> None:
     (found,) = harvest({"outputs": {"1": {"images": [{"filename": "a.png"}]}}}, {})
     assert inline_value(found) is None
 

@@ -138,7 +138,7 @@ def test_a_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_classes_that_become_others_are_remembered(journal: Journal, path: Path) -> None:
+def test_expanding_classes_are_remembered(journal: Journal, path: Path) -> None:
     journal.note_expanding({"LoopEnd", "Repeat"})
     journal.note_expanding({"LoopEnd"})
     journal.note_expanding(set())

@@ -27,13 +27,13 @@ def test_death_of_the_worker_thread_is_found() -> None:
     assert prompts_since_death(log("got prompt\n", *DEATH)) == 0
 
 
-def test_death_whose_beginning_the_traceback_pushed_out_is_found() -> None:
+def test_worker_death_is_found_in_a_truncated_traceback() -> None:
     ours = '  File "C:\\\\ComfyUI\\\\execution.py", line 728, in execute\n'
     assert prompts_since_death(log("^", "\n", ours, "    ", "asyncio.run(x)", "\n", "KeyError", "\n")) == 0
     assert prompts_since_death(log("^", "\n", *FRAMES, "KeyError", ": ", "'inputs'", "\n", "got prompt\n")) == 1
 
 
-def test_death_of_another_thread_whose_beginning_is_gone_is_none_of_the_worker() -> None:
+def test_truncated_traceback_of_another_thread_is_not_a_worker_death() -> None:
     assert (
         prompts_since_death(log("^", "\n", '  File "/opt/ComfyUI/app/assets/seeder.py", line 1, in run\n', "^")) is None
     )
@@ -43,11 +43,11 @@ def test_prompts_that_were_posted_since_the_death_are_counted() -> None:
     assert prompts_since_death(log("got prompt\n", *DEATH, "got prompt\n", "[INFO] got prompt\n")) == 2
 
 
-def test_newest_death_counts() -> None:
+def test_newest_worker_death_counts() -> None:
     assert prompts_since_death(log(*DEATH, "got prompt\n", *DEATH)) == 0
 
 
-def test_death_of_another_thread_is_none_of_the_worker() -> None:
+def test_death_of_another_thread_is_not_a_worker_death() -> None:
     assert prompts_since_death(log("Exception in thread ", "Thread-5 (download)", ":\n")) is None
 
 
@@ -70,5 +70,5 @@ def test_text_that_a_prompt_has_logged_is_no_death(text: str) -> None:
 @pytest.mark.parametrize(
     "answer", [None, [], "x", {}, {"entries": None}, {"entries": [None, 3, {"m": 3}, {"t": 3}]}, log(None, {}, 5)]
 )
-def test_log_that_makes_no_sense_tells_of_no_death(answer: Any) -> None:
+def test_malformed_log_contains_no_death(answer: Any) -> None:
     assert prompts_since_death(answer) is None

@@ -14,7 +14,7 @@ def seen(holder: Holder, *, for_s: float) -> Occupancy:
     return occupancy
 
 
-def test_node_that_nothing_holds_is_free() -> None:
+def test_unoccupied_node_is_free() -> None:
     occupancy = Occupancy(blocked_after_s=600, dead_worker_s=10)
     assert occupancy.state(0) is None
     assert not occupancy.is_suspicious(0)
@@ -29,7 +29,7 @@ def test_same_prompt_blocks_the_node_after_the_bound() -> None:
     assert (after.seconds, after.blocked) == (601, True)
 
 
-def test_another_prompt_begins_anew() -> None:
+def test_new_prompt_restarts_the_occupation_timer() -> None:
     occupancy = seen(FOREIGN, for_s=601)
     occupancy.see(FOREIGN._replace(prompt_id="c"), 1_700)
     state = occupancy.state(1_701)
@@ -37,7 +37,7 @@ def test_another_prompt_begins_anew() -> None:
     assert (state.prompt_id, state.seconds, state.blocked) == ("c", 1, False)
 
 
-def test_prompt_that_waits_while_nothing_runs_tells_of_a_dead_worker() -> None:
+def test_pending_prompt_without_a_running_one_reveals_a_dead_worker() -> None:
     occupancy = seen(WAITING, for_s=10)
     before, after = occupancy.state(1_010), occupancy.state(1_011)
     assert before is not None
@@ -46,7 +46,7 @@ def test_prompt_that_waits_while_nothing_runs_tells_of_a_dead_worker() -> None:
     assert (after.by, after.blocked) == (OccupiedBy.DEAD_WORKER, True)
 
 
-def test_death_that_the_log_tells_counts_for_this_prompt_only() -> None:
+def test_logged_worker_death_counts_for_its_own_prompt_only() -> None:
     occupancy = seen(FOREIGN, for_s=11)
     assert occupancy.is_suspicious(1_011)
     occupancy.note_death()

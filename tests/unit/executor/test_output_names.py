@@ -74,7 +74,7 @@ def test_prefix_stays_in_its_folder(asked: str, prefix: str, name: str) -> None:
     assert named(asked) == f"{name}_00001_.png"
 
 
-def test_folders_are_few_and_short() -> None:
+def test_number_and_length_of_folders_are_bounded() -> None:
     *folders, name = prefix_for_node("/".join(["語" * 100] * 100)).split("/")
     assert len(folders) == 8
     assert max(len(folder.encode()) for folder in folders) <= 60
@@ -98,7 +98,7 @@ def test_suffix_or_delimiter_opens_no_folder(asked: str, part: str) -> None:
     assert part_for_node(asked) == part
 
 
-def test_name_of_a_file_elsewhere_is_left_as_it_is() -> None:
+def test_name_of_a_file_outside_the_attempt_folder_is_unchanged() -> None:
     names = OutputNames({}, FOLDER)
     assert names.shown("a~2eb.png", "other/1") == "a~2eb.png"
     assert names.shown("a~2eb.png", FOLDER + "0") == "a~2eb.png"

@@ -48,7 +48,7 @@ def test_frame_without_metadata_belongs_to_the_node_that_runs(images: SentImages
     assert images.take_frame(plain(WEBP)) == SentImage("3", 1, "webp", WEBP)
 
 
-def test_preview_is_no_image_that_was_sent(images: SentImages) -> None:
+def test_preview_frame_is_not_an_output_image(images: SentImages) -> None:
     run(images, "1")
     assert images.take_frame(plain(JPEG)) is None
     run(images, "2")
@@ -70,7 +70,7 @@ def test_preview_is_no_image_that_was_sent(images: SentImages) -> None:
         with_metadata(PNG, node_id=["2"]),
     ],
 )
-def test_frame_that_makes_no_sense_is_no_image(images: SentImages, frame: bytes) -> None:
+def test_malformed_frame_is_not_an_image(images: SentImages, frame: bytes) -> None:
     run(images, "2")
     assert images.take_frame(frame) is None
 
@@ -81,7 +81,7 @@ def test_nothing_is_missing_where_every_event_was_heard(images: SentImages) -> N
     assert images.missing == []
 
 
-def test_end_that_was_not_told_leaves_images_missing(images: SentImages) -> None:
+def test_missing_end_event_leaves_images_missing(images: SentImages) -> None:
     run(images, "1", "2")
     assert images.missing == ["2", "3"]
 
@@ -93,7 +93,7 @@ def test_node_that_ran_while_the_connection_broke_may_have_sent_something(images
     assert images.missing == ["2"]
 
 
-def test_node_that_ran_unheard_may_have_sent_something(images: SentImages) -> None:
+def test_unobserved_node_may_have_sent_images(images: SentImages) -> None:
     run(images, "1")
     images.drop()
     run(images, None)
@@ -119,5 +119,5 @@ def test_node_that_was_answered_from_the_cache_sent_nothing(images: SentImages) 
     assert images.missing == ["3"]
 
 
-def test_nothing_is_expected_of_a_graph_without_such_nodes() -> None:
+def test_graph_without_websocket_image_nodes_expects_no_images() -> None:
     assert not SentImages({"1": GRAPH["1"], "4": GRAPH["4"]}, PROMPT).are_expected

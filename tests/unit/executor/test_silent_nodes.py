@@ -14,7 +14,7 @@ def test_output_nodes_that_left_nothing_are_named_with_their_classes() -> None:
     assert warning.message == "These output nodes left nothing that could be stored: 2 (PlaySound)."
 
 
-def test_nobody_is_warned_where_each_output_node_left_something() -> None:
+def test_no_warning_when_every_output_node_left_something() -> None:
     assert warn_of_silent_nodes(graph("SaveImage", "KSampler"), {"SaveImage"}.__contains__, heard=["0"]) is None
 
 

@@ -153,19 +153,19 @@ def test_output_without_a_name_is_of_its_attempt_alone(shown: str) -> None:
     assert again != once
 
 
-def test_class_without_an_output_name_is_given_none() -> None:
+def test_class_without_filename_prefix_gets_none() -> None:
     for class_type in ("PreviewAny", "PackShow", "PackFlexible", "ImageInvert"):
         staged = stage(graph_of(class_type, "ImageInvert"), REF, FILES, CLASSES)
         assert not any("filename_prefix" in node["inputs"] for node in staged.values())
 
 
-def test_output_of_a_pack_is_marked_by_the_nearest_node_that_ignores_the_mark() -> None:
+def test_pack_output_is_marked_through_the_nearest_stock_node() -> None:
     assert marked(graph_of("PackShow", "ImageInvert", "ImageInvert")) == {"1"}
     assert marked(graph_of("PackShow", "ImageInvert", "PackFilter")) == {"0"}
     assert marked(graph_of("PackFlexible", "ImageInvert")) == {"0"}
 
 
-def test_model_is_not_loaded_again_for_a_mark() -> None:
+def test_attempt_marker_does_not_reload_a_model() -> None:
     assert marked(graph_of("PackShow", "CheckpointLoaderSimple")) == {"1"}
     assert marked(graph_of("PackShow", "CheckpointLoaderSimple", "ImageInvert")) == {"1"}
 
@@ -174,13 +174,13 @@ def test_class_that_may_take_any_input_is_given_none() -> None:
     assert marked(graph_of("PackFlexible", "PackFilter")) == set()
 
 
-def test_class_that_becomes_other_nodes_is_never_answered_from_the_cache() -> None:
+def test_expanding_class_is_never_answered_from_the_cache() -> None:
     graph = graph_of("SaveImage", "ImageInvert", "PackLoop")
     assert marked(graph) == set()
     assert marked(graph, frozenset({"PackLoop"})) == {"0"}
 
 
-def test_circle_of_nodes_bears_no_mark_twice() -> None:
+def test_cycle_of_nodes_is_marked_once() -> None:
     graph = {
         "1": {"class_type": "PackShow", "inputs": {"images": ["2", 0]}},
         "2": {"class_type": "PackFilter", "inputs": {"image": ["1", 0]}},

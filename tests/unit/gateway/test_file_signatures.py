@@ -77,7 +77,7 @@ def test_an_unmarked_type_is_told_by_the_size_of_the_whole() -> None:
         file_of(SMALL, "TIFF"),
     ],
 )
-def test_what_is_none_of_them_is_not_taken_for_one(content: bytes) -> None:
+def test_unknown_file_type_is_not_recognized(content: bytes) -> None:
     assert file_type_of(content[:LOOK_AT_BYTES], len(content)) is None
 
 
@@ -87,7 +87,7 @@ def test_the_size_of_an_exr_is_in_its_header() -> None:
     assert exr_size(b"\x76\x2f\x31\x01" + bytes(100)) is None
 
 
-def test_pictures_are_left_to_the_other_lane() -> None:
+def test_images_are_not_taken_as_exact_files() -> None:
     for format_ in ("PNG", "JPEG", "WEBP"):
         sink = BytesIO()
         SMALL.save(sink, format_)

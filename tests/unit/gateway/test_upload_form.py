@@ -20,7 +20,7 @@ def file_in(*parts: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["file", "image", "images"])
-def test_file_is_taken_under_each_of_its_names(name: str) -> None:
+def test_every_form_field_name_for_a_file_is_accepted(name: str) -> None:
     assert file_in(part(name, b"bytes")) == b"bytes"
 
 

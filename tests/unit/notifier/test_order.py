@@ -146,7 +146,7 @@ def test_frames_say_the_public_words() -> None:
     assert expired["status"] == "failed"
 
 
-async def test_viewer_is_told_a_new_reason_for_waiting_once() -> None:
+async def test_viewer_receives_a_new_waiting_reason_once() -> None:
     queue = Waiting(reason=WaitReason.QUEUE, since=AT, message="m", detail=WaitingDetail(jobs_ahead=1))
     first = queue.model_copy(update={"detail": WaitingDetail(jobs_ahead=0)})
     viewer = Viewer()

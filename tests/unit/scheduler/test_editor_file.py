@@ -331,7 +331,7 @@ def test_last_of_nested_alternatives_can_be_chosen() -> None:
 
 
 @pytest.mark.parametrize("text", ["{" * 1_000 + "a" * 500_000, "{" + "\\a" * 50_000, "/*" * 100_000, "//" * 100_000])
-def test_text_that_is_made_to_be_slow_is_read_in_one_pass(text: str) -> None:
+def test_adversarial_text_is_read_in_one_pass(text: str) -> None:
     assert len(chosen(text, lambda _: 0)) <= len(text)
 
 
@@ -341,7 +341,7 @@ def test_text_with_thousands_of_alternatives_is_refused() -> None:
     assert (node_id, why) == ("1", "A text of it has more than 1000 alternatives in braces.")
 
 
-def test_only_texts_that_the_class_marks_have_alternatives() -> None:
+def test_only_dynamic_prompt_texts_have_alternatives() -> None:
     texts = [a_node(1, "Text", ["{a|b}"]), a_node(9, "SaveImage", ["{a|b}"])]
     found = converted(a_file(texts, []))
     assert (found["1"][1]["text"], found["9"][1]["filename_prefix"]) == ("a", "{a|b}")
@@ -369,7 +369,7 @@ def test_only_texts_that_the_class_marks_have_alternatives() -> None:
         ),
     ],
 )
-def test_what_cannot_be_converted_exactly_is_told_with_its_node(
+def test_inexact_conversion_is_refused_with_its_node(
     nodes: list[dict[str, Any]], links: list[Any], node_id: str | None, words: str
 ) -> None:
     ((told, why), *_) = whys(a_file(nodes, links))
@@ -385,7 +385,7 @@ def test_node_of_an_unknown_class_keeps_its_links_for_whoever_checks_the_graph()
 
 
 @pytest.mark.parametrize(("leaf", "words"), [("Invert", "more than 2000 nodes"), ("Note", "or too many")])
-def test_subgraphs_that_multiply_are_stopped(leaf: str, words: str) -> None:
+def test_exponential_subgraph_nesting_is_refused(leaf: str, words: str) -> None:
     ids = [f"0a1b2c3d-0000-4000-8000-{number:012}" for number in range(12)]
     definitions = [
         {"id": one, "nodes": [a_node(number, following) for number in range(8)], "links": []}
@@ -395,7 +395,7 @@ def test_subgraphs_that_multiply_are_stopped(leaf: str, words: str) -> None:
     assert [words in why for _, why in whys(raw)] == [True]
 
 
-def test_links_that_lead_through_the_same_nodes_again_and_again_are_stopped() -> None:
+def test_total_length_of_reroute_chains_is_bounded() -> None:
     chain = [a_node(number, "Reroute", inputs={"": ("*", number)}, outputs=("IMAGE",)) for number in range(2, 1_500)]
     saves = [a_node(number, "SaveImage", ["a"], inputs={"images": ("IMAGE", number)}) for number in range(2_000, 3_000)]
     links = [[number, number - 1, 0, number, 0, "*"] for number in range(2, 1_500)]

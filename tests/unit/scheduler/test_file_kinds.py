@@ -53,7 +53,7 @@ def test_a_stock_loader_refuses_an_upload_of_another_kind() -> None:
     assert messages("LoadLatent", "latent", UPLOAD, VIDEO)
 
 
-def test_a_part_of_a_record_is_judged_by_itself() -> None:
+def test_each_value_of_a_record_is_checked_on_its_own() -> None:
     parts = {"image": UPLOAD, "recording": ""}
     assert not messages("Load3D", "image", parts, IMAGE)
     (message,) = messages("Load3D", "image", parts, VIDEO)

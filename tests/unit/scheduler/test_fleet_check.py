@@ -81,7 +81,7 @@ def test_separator_of_a_folder_may_be_of_another_system() -> None:
     assert verdict.graph["1"].inputs == {"ckpt_name": "zz/detail.safetensors"}
 
 
-def test_name_unlike_all_others_is_told_where_all_are_listed() -> None:
+def test_unknown_name_without_a_similar_one_refers_to_the_full_list() -> None:
     (error,) = errors_of(loaded("qqqq.safetensors"), LARGE)
     assert error.message.endswith("GET /api/v1/models lists the 107 that there are.")
     assert not error.allowed

@@ -431,7 +431,7 @@ def test_null_is_not_given() -> None:
     assert verdict.graph["1"].inputs == {}
 
 
-def test_minus_one_is_a_number_like_any_other_where_the_class_takes_it() -> None:
+def test_minus_one_is_kept_where_the_class_accepts_it() -> None:
     signed = {"input": {"required": {"seed": ["INT", {"min": -1, "max": 100}]}}, "output": [], "output_node": True}
     catalog = catalog_of({"Signed": {**signed, "python_module": "nodes"}})
     verdict = judge({"1": {"class_type": "Signed", "inputs": {"seed": -1}}}, catalog)

@@ -36,7 +36,7 @@ def image(**inputs: Any) -> dict[str, Any]:
     return {"1": {**IMAGE, "inputs": {**IMAGE["inputs"], **inputs}}, "2": SAVE}
 
 
-def test_graph_that_runs_as_it_is_has_none() -> None:
+def test_unchanged_graph_has_no_warnings() -> None:
     assert notices(image()) == ()
 
 
@@ -70,7 +70,7 @@ def test_node_that_feeds_no_output_is_told() -> None:
     assert notice.message == 'Node "7" (EmptyImage) feeds no output node, so it does not run.'
 
 
-def test_random_seed_is_told() -> None:
+def test_random_seed_is_returned() -> None:
     usual = {"steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
     links = {"model": ["1", 0], "positive": ["2", 0], "negative": ["2", 0], "latent_image": ["3", 0]}
     raw = {

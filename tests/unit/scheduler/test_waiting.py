@@ -42,7 +42,7 @@ def test_job_that_could_run_waits_for_its_turn() -> None:
     assert why(node(), job=replace(JOB, jobs_ahead=0)).message == "The job waits for a free node."
 
 
-def test_job_is_in_the_queue_since_a_node_can_run_it() -> None:
+def test_queue_reason_starts_when_a_node_can_run_the_job() -> None:
     assert why(node("gpu-1", since=ago(2)), node("gpu-2", since=ago(4))).since == ago(4)
     assert why(node(since=None)).since == JOB.since
 
@@ -104,14 +104,14 @@ def test_missing_model_is_named_with_the_nodes_that_lack_it() -> None:
     assert "flux.safetensors (CheckpointLoaderSimple.ckpt_name)" in waiting.message
 
 
-def test_nodes_that_work_for_somebody_else_are_named() -> None:
+def test_reason_names_nodes_with_foreign_prompts() -> None:
     waiting = why(node("gpu-1", shared_at=ago(3)), node("gpu-2", shared_at=ago(1)), node("gpu-3", blocked_at=ago(2)))
     assert (waiting.reason, waiting.since) == (WaitReason.NODE_BUSY_ELSEWHERE, ago(1))
     assert waiting.detail == WaitingDetail(nodes=("gpu-1", "gpu-2"))
     assert why(node("gpu-1", shared_at=ago(3)), node("gpu-2")).reason is WaitReason.QUEUE
 
 
-def test_blocked_nodes_are_named() -> None:
+def test_reason_names_blocked_nodes() -> None:
     waiting = why(node("gpu-1", blocked_at=ago(3), shared_at=ago(4)), node("gpu-2", cordoned_at=ago(2)))
     assert (waiting.reason, waiting.since) == (WaitReason.NODE_BLOCKED, ago(3))
     assert waiting.detail == WaitingDetail(nodes=("gpu-1",))
@@ -130,7 +130,7 @@ def test_job_is_held_while_all_nodes_that_can_run_it_are_cordoned() -> None:
     assert waiting.detail == WaitingDetail(cause=HoldCause.NODES_CORDONED, nodes=("gpu-1",))
 
 
-def test_job_whose_node_died_is_held_until_that_node_may_take_it_again() -> None:
+def test_job_is_held_until_its_failed_node_may_retry_it() -> None:
     until = NOW + timedelta(seconds=90)
     died = replace(JOB, avoid_node="gpu-1", avoid_until=until)
     nodes = (node("gpu-1"), node("gpu-2", shared_at=ago(1)))
@@ -151,7 +151,7 @@ def test_missing_nodes_are_told_before_the_accounts_limit() -> None:
     assert why(tenant=replace(TENANT, running=2)).reason is WaitReason.NO_NODE_ONLINE
 
 
-def test_what_is_named_is_bounded() -> None:
+def test_detail_names_a_bounded_number_of_nodes_classes_and_options() -> None:
     lack = Lacking(options=tuple(Option("Loader", "name", f"{number}.pt" + "x" * 500) for number in range(100)))
     nodes = [node(f"gpu-{number}", digest="one") for number in range(1000)]
     assert len(why(*nodes, lacking={"one": lack}).model_dump_json()) < 5_000
@@ -159,5 +159,5 @@ def test_what_is_named_is_bounded() -> None:
     assert len(why(*nodes, lacking={"one": classes}).model_dump_json()) < 3_000
 
 
-def test_detail_has_only_what_belongs_to_the_reason() -> None:
+def test_detail_contains_only_fields_of_its_reason() -> None:
     assert why(node()).model_dump(mode="json")["detail"] == {"jobs_ahead": 3}
