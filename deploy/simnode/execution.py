@@ -122,7 +122,7 @@ class Execution:
         self._progress.finish(node_id)
 
     async def _expand(self, parent: str, children: Workflow) -> None:
-        """Run the nodes that a node became. What they show counts, and is kept under that node."""
+        """Run the nodes that a node expanded into. Their outputs are kept under that node."""
         self._graph |= children
         self._progress.parents |= dict.fromkeys(children, parent)
         self._parts.cache.extend(self._graph, parent, list(children))

@@ -19,5 +19,5 @@ class NodeLog:
         self._entries.append({"t": datetime.now().isoformat(), "m": text})  # noqa: DTZ005 - ComfyUI's is local time, too
 
     def entries(self) -> list[Document]:
-        """All that is kept, oldest first."""
+        """All kept log lines, oldest first."""
         return list(self._entries)

@@ -1,4 +1,4 @@
-"""Why a job waits, for every reason that there is."""
+"""The waiting reason of a job, tested for each reason."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -43,7 +43,7 @@ def order_node(node: str, order: str, **query: Any) -> Call[Node]:
 
 
 def refresh_nodes() -> Call[tuple[Node, ...]]:
-    """Have the classes and models of every node read again."""
+    """Refresh the catalogs of all nodes."""
     return Call(Request("POST", "/admin/nodes/refresh"), lambda body: reads(Nodes)(body).nodes)
 
 

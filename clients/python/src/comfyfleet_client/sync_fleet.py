@@ -44,15 +44,15 @@ class Fleet:
         return self._runner.run(self._caller.ask(call))
 
     def clear(self, node: str) -> Node:
-        """Remove prompts of others from a node; done within seconds of the answer."""
+        """Remove foreign prompts from a node. It takes effect within seconds of the answer."""
         return self._runner.run(self._caller.ask(calls.order_node(node, "clear")))
 
     def refresh(self, node: str) -> Node:
-        """Have a node's classes and models read again; done within seconds of the answer."""
+        """Refresh the catalog of a node. It takes effect within seconds of the answer."""
         return self._runner.run(self._caller.ask(calls.order_node(node, "refresh")))
 
     def refresh_all(self) -> tuple[Node, ...]:
-        """The same for every node."""
+        """Refresh the catalogs of all nodes."""
         return self._runner.run(self._caller.ask(calls.refresh_nodes()))
 
     def forget(self, node: str) -> None:

@@ -86,7 +86,7 @@ def drain(
 
 @app.command()
 def clear(context: typer.Context, node: NodeName, *, json: Json = False) -> None:
-    """Remove prompts of others from a node that they block."""
+    """Remove foreign prompts from a node that they block."""
     with open_client(context) as client:
         _show_node(client.fleet.clear(node), json=json)
 
@@ -98,7 +98,7 @@ def refresh(
     *,
     json: Json = False,
 ) -> None:
-    """Read the classes and models of a node, or of all, again."""
+    """Refresh the catalog of one node or of all nodes."""
     with open_client(context) as client:
         found = client.fleet.refresh_all() if node is None else [client.fleet.refresh(node)]
     _show(found, show_fleet.nodes, json=json)

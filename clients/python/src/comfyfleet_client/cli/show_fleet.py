@@ -10,7 +10,7 @@ from comfyfleet_client.fleet_results import AuditEntry, DeadLetter, FleetJob, No
 
 
 def nodes(found: Sequence[Node]) -> None:
-    """Nodes, one a row, and what keeps some of them from taking jobs."""
+    """Print nodes as a table, with what occupies or blocks them."""
     rows = [
         (node.node, "yes" if node.online else "no", _work(node), node.job_id or "-", moment(node.seen_at))
         for node in found

@@ -195,7 +195,7 @@ class ComfyUI:
         await self._call("POST", "/interrupt", {"prompt_id": prompt_id}, within_s=self._reply_s, cap=SMALL_CAP)
 
     async def remove(self, raw_id: str) -> None:
-        """Remove somebody else's prompt, waiting or running, by its id as the queue tells it.
+        """Remove a foreign prompt, pending or running, by its id in the queue.
 
         May be lost: to be repeated until the prompt is gone.
         """

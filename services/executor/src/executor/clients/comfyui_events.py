@@ -33,7 +33,7 @@ def _nothing() -> None:
 
 
 def _ignored(_frame: bytes) -> None:
-    """Nobody wants it."""
+    """Drop the frame: nothing listens."""
 
 
 class NodeEvents:

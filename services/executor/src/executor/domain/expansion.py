@@ -1,4 +1,4 @@
-"""Nodes that become other nodes when they run: which those are, and which node of the graph shows each of them."""
+"""Node expansion: which nodes of a graph expand when they run, and which node displays each expanded one."""
 
 from collections.abc import Mapping
 from typing import Any

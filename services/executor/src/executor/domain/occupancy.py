@@ -19,7 +19,7 @@ class Holder(NamedTuple):
 
 
 class Occupancy:
-    """Remembers since when the same prompt holds the node.
+    """Tracks since when the same prompt has occupied the node.
 
     Args:
         blocked_after_s: a node that is held for longer is blocked.
@@ -33,16 +33,16 @@ class Occupancy:
         self._worker_died = False
 
     def see(self, holder: Holder, now: float) -> None:
-        """Note what holds the node now; another prompt than before begins anew."""
+        """Record what occupies the node now. Another prompt than before restarts the timer."""
         if holder != self._holder:
             self._holder, self._since, self._worker_died = holder, now, False
 
     def note_death(self) -> None:
-        """Note that the worker thread is known to be dead."""
+        """Record that the worker thread has died."""
         self._worker_died = True
 
     def end(self) -> None:
-        """Nothing holds the node any more."""
+        """Record that nothing occupies the node any more."""
         self._holder = None
 
     def is_suspicious(self, now: float) -> bool:

@@ -70,7 +70,7 @@ class OutputNames:
         self._cut = [cut for text in _long_texts(graph) if (cut := _as_cut(text)) is not None]
 
     def shown(self, filename: str, subfolder: str) -> str:
-        """The name of a file as its owner sees it."""
+        """The file name that the owner asked for."""
         if not f"{subfolder}/".replace("\\", "/").startswith(f"{self._folder}/"):
             return shown_file_name(filename)
         head, cut, tail = filename.partition(_CUT)

@@ -39,7 +39,7 @@ class _State(Enum):
 
 
 class SentImages:
-    """Tells the images that nodes send from mere previews, and whether one may be missing.
+    """Tells output images on the websocket from previews, and whether an output image may have been lost.
 
     A frame with metadata (type 4) names its node. A frame without (type 1) belongs to the node that runs: events and
     frames come in order over one socket. What comes from a class whose name does not say that it sends images is a
@@ -92,7 +92,7 @@ class SentImages:
         return SentImage(node_id, self._count, extension, content)
 
     def drop(self) -> None:
-        """Some events and frames were not heard."""
+        """Some events and frames were lost."""
         self.is_whole, self._running = False, None
         for node_id, state in self._states.items():
             if state is _State.RUNNING:

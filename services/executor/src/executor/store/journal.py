@@ -159,14 +159,14 @@ class Journal:
         self._do(lambda db: db.execute("DELETE FROM history WHERE prompt_id = ?", (prompt_id,)))
 
     def note_expanding(self, classes: Iterable[str]) -> None:
-        """Note classes that become other nodes when they run; no catalog tells which do."""
+        """Record classes that expand into other nodes when they run. No catalog lists them."""
         note = "INSERT OR IGNORE INTO expanding SELECT ? WHERE (SELECT count(*) FROM expanding) < ?"
         rows = [(class_type, MOST_EXPANDING) for class_type in sorted(classes)]
         if rows:
             self._do(lambda db: db.executemany(note, rows))
 
     def expanding(self) -> frozenset[str]:
-        """The classes that became other nodes when they ran on this node."""
+        """Classes that expanded into other nodes on this ComfyUI node."""
         return frozenset(
             row[0] for row in self._do(lambda db: db.execute("SELECT class_type FROM expanding").fetchall())
         )

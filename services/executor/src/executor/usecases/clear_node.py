@@ -1,4 +1,4 @@
-"""Remove prompts of others from the node, because an operator ordered it."""
+"""Remove foreign prompts from the node on an operator's command."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0  # between two tries; a single request
 
 
 class ClearNode:
-    """Carries out the newest order to clear the node.
+    """Carries out the newest clear command.
 
     Attributes:
         done: when the newest order was given that was carried out.
@@ -28,18 +28,18 @@ class ClearNode:
         self.done: datetime | None = None
 
     def when_changed(self, callback: Callable[[], None]) -> None:
-        """Call back when an order was carried out."""
+        """Register a callback for a completed command."""
         self._changed = callback
 
     def order(self, ordered_at: datetime) -> bool:
-        """Take an order; whether it is a new one."""
+        """Accept a command. Returns whether it is new."""
         if self._ordered is not None and ordered_at <= self._ordered:
             return False
         self._ordered = ordered_at
         return True
 
     async def tick(self) -> None:
-        """Carry out the order that was not carried out yet, if there is one."""
+        """Carry out the pending command, if any."""
         ordered = self._ordered
         if ordered is None or ordered == self.done:
             return
@@ -49,7 +49,7 @@ class ClearNode:
         self._changed()
 
     async def _clear(self) -> int:
-        """Remove every prompt of others, again and again until they are gone; how many there were."""
+        """Remove foreign prompts repeatedly until none is left. Returns how many there were."""
         deadline, pause = time.monotonic() + self._within_s, FIRST_PAUSE_S
         found: dict[str, None] = {}
         while time.monotonic() < deadline:

@@ -20,7 +20,7 @@ MOST_LOOKUPS = 200  # texts of one prompt that are looked up; any further one st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocateFiles:
-    """Replaces texts that name files by those files.
+    """Replaces reported strings that name files with those files.
 
     Attributes:
         unreachable_s: how long the node may be away meanwhile.

@@ -51,11 +51,11 @@ class NodeState:
         self._changed = callback
 
     def when_reading_is_due(self, callback: Callable[[], None]) -> None:
-        """Call back when the catalog is to be read now."""
+        """Register a callback for a commanded catalog refresh."""
         self._read_now = callback
 
     def order_refresh(self, ordered_at: datetime) -> None:
-        """Take an operator's order to read the catalog."""
+        """Accept an operator's command to refresh the catalog."""
         if self._refresh is None or ordered_at > self._refresh:
             self._refresh = ordered_at
             self._expect_change()
@@ -82,7 +82,7 @@ class NodeState:
         self._read_now()
 
     def note_foreign_prompts(self, count: int) -> None:
-        """Note how many prompts of somebody else are in the node's queue. The first and the last are told at once."""
+        """Record how many foreign prompts are in the node's queue. Changes from and to 0 are reported at once."""
         is_news = (count > 0) != (self.foreign_prompts > 0)
         self.foreign_prompts = count
         if is_news:

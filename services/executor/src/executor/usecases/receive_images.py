@@ -1,4 +1,4 @@
-"""Take the images that a node sends over its websocket, and know whether all came."""
+"""Collect the output images that a node sends over its websocket, and know whether all arrived."""
 
 import asyncio
 import time
@@ -47,7 +47,7 @@ class ReceiveImages:
             self._received(image)
 
     def on_drop(self) -> None:
-        """Events and frames are missing."""
+        """Events and frames were lost."""
         self._images.drop()
         self._changed.set()
 
@@ -70,7 +70,7 @@ class ReceiveImages:
         self._overflowed = overflowed()
 
     def fault(self) -> Verdict | None:
-        """How the attempt ended if an image did not come; None if all came."""
+        """The outcome of the attempt if an image was lost; None if all arrived."""
         missing = self._images.missing
         if self._bytes > MAX_BYTES or (missing and self._overflowed):
             return IMAGES_TOO_LARGE

@@ -264,7 +264,7 @@ class Followers:
         self.watch.on_event(kind, data)
 
     def on_drop(self) -> None:
-        """Say that events are missing."""
+        """Report that events were lost."""
         self.images.on_drop()
         self.watch.on_drop()
 

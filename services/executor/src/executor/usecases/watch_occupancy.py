@@ -10,7 +10,7 @@ from executor.usecases.worker_death import WorkerDeath
 
 
 class WatchOccupancy:
-    """Tells heartbeats what holds the node, and the log when the node becomes blocked and when it is free again."""
+    """Tells heartbeats what occupies the node, and logs when the node becomes blocked and free again."""
 
     def __init__(self, occupancy: Occupancy, death: WorkerDeath) -> None:
         self._occupancy, self._death = occupancy, death
@@ -18,11 +18,11 @@ class WatchOccupancy:
         self._blocked = False
 
     def when_changed(self, callback: Callable[[], None]) -> None:
-        """Call back when the node becomes blocked, and when it is free again."""
+        """Register a callback for the node becoming blocked or free."""
         self._changed = callback
 
     async def see(self, holder: Holder, *, waiting: int = 0) -> None:
-        """Note what holds the node now, and how many prompts of its queue do not run."""
+        """Record what occupies the node now, and how many prompts are pending in its queue."""
         now = time.monotonic()
         self._occupancy.see(holder, now)
         if holder.runs and self._occupancy.is_suspicious(now) and await self._death.is_told(waiting=waiting):
@@ -39,7 +39,7 @@ class WatchOccupancy:
         self._changed()
 
     def end(self) -> None:
-        """Nothing holds the node any more."""
+        """Record that nothing occupies the node any more."""
         state = self.state()
         if state is None:
             return

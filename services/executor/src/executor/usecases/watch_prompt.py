@@ -180,7 +180,7 @@ class WatchPrompt:
         return DEAD if await self._death.is_told(waiting=seen.waiting) else None
 
     def _behind(self, place: Place) -> Verdict | None:
-        """Somebody posted to the node before this prompt. It runs sooner elsewhere, perhaps, and it has not begun."""
+        """A foreign prompt is ahead of this one, which has not begun. Another node may run it sooner."""
         if place is not Place.WAITING:
             self._behind_since = None
             return None

@@ -97,7 +97,7 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
 
     @routes.post("/nodes/{node}/clear", summary="Remove prompts of others from a node", responses=problems(404))
     async def clear(who: Admin, node: str, request: Request) -> NodeBody:
-        """For a node that somebody else's prompt holds, as ``occupied`` tells. Jobs of this service are not touched.
+        """Removes foreign prompts from a node (see its ``occupied``). Jobs of this service are not touched.
 
         The node's executor does so within seconds; the answer is the node as it stands before. Where ``occupied.by`` is
         ``dead_worker``, ComfyUI has to be restarted.

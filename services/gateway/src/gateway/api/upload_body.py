@@ -1,4 +1,4 @@
-"""Reads the file of a request: looked at as it comes, and refused as soon as it says enough.
+"""Reads an uploaded file as a stream, and refuses it as soon as enough bytes show that it is invalid.
 
 An image is read into memory, to be made anew. Any other file flows on to the store.
 """
@@ -118,7 +118,7 @@ class _Body:
         self.ended = False
 
     async def read(self, at_least: int, take: Callable[[int], None]) -> bytearray:
-        """So many more bytes of the file, or what is left of it."""
+        """The next bytes of the file: at least ``at_least``, fewer only at its end."""
         content = bytearray()
         while not self.ended and len(content) < at_least:
             content += await self._next(take)

@@ -1,4 +1,4 @@
-"""Files that workflows take: put in, looked at, taken out."""
+"""Uploads: create, read, list and delete."""
 
 from datetime import timedelta
 from typing import Annotated, Any, NamedTuple
@@ -164,6 +164,6 @@ def _presented(upload: Upload, public_url: str) -> UploadBody:
 
 
 def _saved_as(upload: Upload) -> str:
-    """Nobody has looked into an exact one: a browser saves it and shows nothing of it."""
+    """Files kept byte for byte are not inspected, so they are served as attachments and never rendered in a browser."""
     name = f"{upload.id}{extension_of(upload.content_type)}"
     return disposition(name, "application/octet-stream" if upload.exact else upload.content_type)

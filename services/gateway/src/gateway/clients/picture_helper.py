@@ -28,7 +28,7 @@ TURNED = {
     8: Image.Transpose.ROTATE_90,
 }
 END_OF_IMAGE = b"\xff\xd9"
-"""Behind a JPEG whose end is missing: what is there is decoded and the rest is grey, as every viewer shows it."""
+"""Appended to a truncated JPEG: what is there is decoded and the rest is grey, as image viewers show it."""
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 

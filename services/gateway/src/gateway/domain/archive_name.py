@@ -35,7 +35,7 @@ def safe_name(asked: str) -> str:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Stem and ending; the stem shorter if need be, with room for a number."""
+    """Split a file name into stem and extension. The stem is cut so that a counter still fits."""
     stem, dot, ending = name.rpartition(".")
     if not stem:
         stem, dot, ending = ending, "", ""

@@ -186,7 +186,7 @@ def _spz(begun: bytes, _size: int | None) -> str | None:
 
 
 def _obj(begun: bytes, size: int | None) -> str | None:
-    """A text of which each line begins with a word that the format knows."""
+    """A text in which each line begins with a keyword of the format."""
     if b"\0" in begun:
         return None
     is_all = size is not None and size <= len(begun)
@@ -196,7 +196,7 @@ def _obj(begun: bytes, size: int | None) -> str | None:
 
 
 def _stl(begun: bytes, size: int | None) -> str | None:
-    """Binary: eighty bytes of anything, how many triangles, and exactly so many."""
+    """Binary STL: an 80-byte header, the number of triangles, and exactly that many triangles."""
     return "model/stl" if size is not None and size == _stl_bytes(begun) else None
 
 
@@ -237,4 +237,4 @@ def _is_ksplat(begun: bytes) -> bool:
 _TESTS: tuple[Callable[[bytes, int | None], str | None], ...] = (
     _image, _mp4, _matroska, _riff, _ogg, _old_video, _sound, _latent, _model, _spz, _obj, _ksplat, _stl, _splat,
 )  # fmt: skip
-"""In this order: what has a mark of its own, then what is only likely."""
+"""Checked in this order: signatures first, then formats recognized only by plausibility."""

@@ -32,7 +32,7 @@ def would_fail_again(error: JobError) -> bool:
 
 
 def cause(error: JobError) -> str:
-    """Where and why a job failed, without a period; what the code means where the error itself says nothing."""
+    """The failed node and its error as one clause without a final period. Falls back to what its code means."""
     where = f"Node {error.node_id}" if error.node_id else ""
     if error.node_class:
         where = f"{where} ({error.node_class})" if where else error.node_class

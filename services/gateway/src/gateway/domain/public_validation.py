@@ -7,7 +7,7 @@ from contracts.wire.errors import FieldError
 
 
 class ValidationBody(BaseModel):
-    """Whether a submit would be accepted.
+    """The result of a validation.
 
     Attributes:
         errors: why it would be refused, in the form of a 422's ``errors``.

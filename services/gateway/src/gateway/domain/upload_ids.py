@@ -31,12 +31,12 @@ def output_references(graph: Mapping[str, Any]) -> set[str]:
 
 
 def is_upload_id(text: str) -> bool:
-    """Whether this is how an upload's id is written."""
+    """Whether the text has the format of an upload id (a lowercase UUID)."""
     return len(text) == LENGTH and _UPLOAD.fullmatch(text) is not None
 
 
 def is_output_reference(text: str) -> bool:
-    """Whether this is how a reference to an output is written."""
+    """Whether the text has the format of an output reference (``output:<uuid>``)."""
     return len(text) == REFERENCE_LENGTH and _OUTPUT.fullmatch(text) is not None
 
 

@@ -82,7 +82,7 @@ class Operations:
         return (await self._bus.ask(ORDER_NODE, command, tenant=who.tenant)).node
 
     async def refresh_nodes(self, who: Acting) -> tuple[NodeStanding, ...]:
-        """Have the catalog of every node read again; the nodes as they stand."""
+        """Refresh the catalogs of all nodes. Answers with the nodes as they are now."""
         await self.record(who, "nodes.refresh")
         await self._bus.ask(ORDER_NODE, OrderNode(node=None, order=NodeOrder.REFRESH), tenant=who.tenant)
         return (await self._bus.ask(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes

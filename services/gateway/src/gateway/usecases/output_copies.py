@@ -70,7 +70,7 @@ class OutputCopies:
 
 
 def _mark(artifact: Artifact) -> str:
-    """In place of a digest of sent bytes: an upload of the same bytes may be kept as something else."""
+    """Stands in place of a digest of the sent bytes, because a re-encoded upload of the same bytes is another file."""
     return hashlib.sha256(f"{OUTPUT_PREFIX}{artifact.id} {artifact.sha256}".encode()).hexdigest()
 
 

@@ -44,7 +44,7 @@ class NodeFacts:
 
     @property
     def occupied_at(self) -> datetime | None:
-        """Since when it cannot work for us, stuck or busy for somebody else; None if it can."""
+        """Since when it is blocked or busy with foreign prompts; None if it can take jobs."""
         return self.blocked_at or self.shared_at
 
 

@@ -59,12 +59,12 @@ async def drain(connection: Connection, node: str, *, grace_s: float) -> None:
 
 
 async def clear(connection: Connection, node: str) -> None:
-    """Have its executor remove prompts of others from its queue. The next heartbeat's answer says so."""
+    """Ask the executor, by the reply to its next heartbeat, to remove foreign prompts from the node."""
     await _CLEAR.run(connection, node=node)
 
 
 async def refresh(connection: Connection, node: str | None) -> None:
-    """Have its executor read the node's catalog again; None: every executor."""
+    """Ask the executor to refresh the catalog; None asks every executor."""
     await _REFRESH.run(connection, node=node)
 
 

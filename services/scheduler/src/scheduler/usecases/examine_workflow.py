@@ -13,7 +13,7 @@ from scheduler.usecases.tenant_policies import TenantPolicies
 
 
 class WorkflowExaminer:
-    """Judges workflows for submits, and for those who only want to know."""
+    """Checks workflows for submits and for validations."""
 
     def __init__(self, *, policies: TenantPolicies, fleet: FleetKnowledge, frames_per_image: int) -> None:
         self._policies, self._fleet, self._frames_per_image = policies, fleet, frames_per_image

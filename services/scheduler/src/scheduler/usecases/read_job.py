@@ -68,7 +68,7 @@ class JobReader:
         return await tenants.running(connection, whose)
 
     async def _shown(self, standings: Sequence[Standing], facts: dict[UUID, TenantFacts]) -> tuple[Job, ...]:
-        """Needs no connection: one that is held while the fleet asks for another would starve it."""
+        """Takes no database connection: a held one could starve the fleet when it needs another."""
         needs = {one.requirement_id for one in standings if one.queued_at is not None}
         surveys = await self._fleet.surveys(needs) if needs else {}
         shown = []

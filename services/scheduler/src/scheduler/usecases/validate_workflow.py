@@ -1,4 +1,4 @@
-"""Tell what a submit would be told, without making a job."""
+"""Answer as a submit would, without creating a job."""
 
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from scheduler.usecases.tenant_limits import TenantLimits
 
 
 class WorkflowValidator:
-    """Examines workflows as a submit does. Reserves and writes nothing."""
+    """Validates workflows as a submit does. Reserves and writes nothing."""
 
     def __init__(self, database: Database, *, limits: TenantLimits, examiner: WorkflowExaminer) -> None:
         self._database, self._limits, self._examiner = database, limits, examiner

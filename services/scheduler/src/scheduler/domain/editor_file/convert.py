@@ -46,7 +46,7 @@ class Converted(NamedTuple):
 
 
 class Given(NamedTuple):
-    """A value that a widget of a subgraph's node gives to an input inside of it."""
+    """A widget value of a subgraph node that is promoted to an inner input."""
 
     value: Any
 
@@ -199,7 +199,7 @@ class _Conversion:
         return self._widgets_of(node).values.get(widget) if node is not None else None
 
     def _from_primitives(self, place: Place, node: FileNode, widgets: WidgetValues) -> dict[str, Any]:
-        """Values that primitive nodes set; their links are none in a graph."""
+        """Values of primitive nodes. The API format has no such nodes, so linked widgets take the values."""
         found: dict[str, Any] = {}
         for declared in node.inputs:
             link = place.graph.links.get(declared.link or "")
@@ -248,7 +248,7 @@ class _Conversion:
     def _outwards(
         self, place: Place, host: FileNode, outer: Place, link: Link, node: FileNode
     ) -> tuple[Place, FileNode, int, str | None] | Given | None:
-        """From inside of a subgraph to the input of the node that stands for it."""
+        """From a subgraph's inner input to the input of its outer node."""
         if link.origin_slot >= len(place.graph.inputs):
             raise InexactError("It is linked to an input that its subgraph lacks.", place.node_id(node))
         name = place.graph.inputs[link.origin_slot].name
@@ -369,7 +369,7 @@ class _Conversion:
             raise TooLargeError("Its links lead through too many nodes.")
 
     def _target(self, graph: FileGraph, number: int) -> tuple[str, str] | None:
-        """The first node and input inside of a subgraph that an input of it is linked to."""
+        """The first inner node and input that an input of the subgraph is linked to."""
         for link_id in graph.input_links[number]:
             link = graph.links.get(link_id)
             node = graph.nodes.get(link.target) if link else None

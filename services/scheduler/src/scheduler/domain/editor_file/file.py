@@ -148,7 +148,7 @@ def _slot(raw: Mapping[str, Any]) -> Slot:
 
 
 def _links(raw: Any) -> Iterator[tuple[str, Link]]:
-    """Links are lists in the file itself, and objects in subgraphs and in newer files."""
+    """Links are lists at the top level, and objects in subgraphs and in newer files."""
     for one in _list(raw):
         match one:
             case [link_id, origin, int(origin_slot), target, int(target_slot), *_]:

@@ -8,7 +8,7 @@ from typing import Any
 from scheduler.domain.editor_file.file import InexactError
 
 Choose = Callable[[int], int]
-"""A number from 0 to below its argument, at random."""
+"""Draws a random integer from 0 to below its argument."""
 Parts = list["str | Parts"]
 """Pieces of a text, nested as its blocks are."""
 

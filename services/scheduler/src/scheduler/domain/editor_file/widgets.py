@@ -96,7 +96,7 @@ class _ReadByPlace:
         return value
 
     def _skip_control(self, name: str, spec: InputSpec) -> None:
-        """Past what the editor does with the value after a run; a list of options also has a filter."""
+        """Skips ``control_after_generate``, and the filter text that lists of options also have."""
         if self._place >= len(self._values):
             return
         control = self._values[self._place]

@@ -1,4 +1,4 @@
-"""Since when a node is online or not, and since when it works for somebody else.
+"""Since when a node has been online or offline, and since when it has had foreign prompts.
 
 Revision ID: 0012
 """
