@@ -39,6 +39,7 @@ from gateway.api import (
     uploads,
     usage,
     validation,
+    workflow_jobs,
     workflows,
 )
 from gateway.api.admission import Admission, Rates
@@ -228,7 +229,8 @@ def create_app(settings: Settings) -> FastAPI:
         batch.router(submitter=submitter, public_url=settings.public_url),
         generate.router(bus=bus, submitter=submitter, public_url=settings.public_url, used=me.used),
         validation.router(submitter=submitter),
-        workflows.router(submitter=submitter, saved=saved, public_url=settings.public_url),
+        workflows.router(saved=saved),
+        workflow_jobs.router(submitter=submitter, saved=saved, public_url=settings.public_url),
         results.router(
             bus=bus, artifacts=artifacts, objects=objects, converter=converter, public_url=settings.public_url
         ),

@@ -1,32 +1,25 @@
-"""Saved workflows: keep a graph under a name, and run it with parameters."""
+"""Save, list, read and delete workflows."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import RootModel
 
 from gateway.api.access import Reader, Writer
 from gateway.api.body import json_body
 from gateway.api.document import documented
-from gateway.api.jobs import HEADERS, IDEMPOTENCY_KEY, headers_of
 from gateway.api.problems import BODY, problems
-from gateway.api.workflow_document import document_of
 from gateway.domain.json_body import read_model
-from gateway.domain.public_job import JobBody, present
 from gateway.domain.saved_workflow import (
     NAME,
     SaveBody,
     WorkflowBody,
     WorkflowsBody,
-    name_of,
     present_heading,
     present_workflow,
 )
-from gateway.domain.submission_body import read_submission, with_workflow
+from gateway.domain.submission_body import with_workflow
 from gateway.usecases.saved_workflows import SavedWorkflows
-from gateway.usecases.submit_job import Submitter
 
-ENDPOINT = "POST /api/v1/workflows/{workflow_name}/jobs"
 _EXAMPLE = {
     "description": "A plain colour",
     "workflow": {
@@ -41,11 +34,7 @@ _VERSION = Query(ge=1, le=2**31 - 1, description="without it the newest")
 WorkflowPath = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME}$"}, examples=["portrait"])]
 
 
-class ParametersBody(RootModel[dict[str, Any]]):
-    """Values by parameter; which there are is in the workflow's own ``openapi.json``."""
-
-
-def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> APIRouter:
+def router(*, saved: SavedWorkflows) -> APIRouter:
     """The routes of saved workflows."""
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
@@ -94,42 +83,5 @@ def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> A
     async def delete(tenant: Writer, workflow_name: WorkflowPath) -> None:
         """Its jobs stay. Saved again, it begins with version 1."""
         await saved.delete(workflow_name, tenant=tenant)
-
-    @routes.post(
-        "/{workflow_name}/jobs",
-        status_code=201,
-        summary="Run a saved workflow",
-        openapi_extra={**documented(ParametersBody, example={"color": 0x336699}), "parameters": [IDEMPOTENCY_KEY]},
-        responses={201: {"headers": HEADERS}, **problems(400, 404, *BODY, 429)},
-    )
-    async def run(
-        tenant: Writer,
-        workflow_name: WorkflowPath,
-        body: Annotated[Any, Depends(json_body)],
-        request: Request,
-        response: Response,
-    ) -> JobBody:
-        """Submits a job of the newest version; the body is its parameters and nothing else."""
-        name, values = name_of(workflow_name), read_model(ParametersBody, body).root
-        accepted = await submitter.submit(
-            read_submission({"workflow_name": name, "parameters": values}),
-            tenant=tenant,
-            idempotency_keys=request.headers.getlist("idempotency-key"),
-            endpoint=ENDPOINT,
-            parameters_at="",
-            is_large=request.state.is_large,
-        )
-        response.headers.update(headers_of(accepted))
-        return present(accepted.job, public_url)
-
-    @routes.get(
-        "/{workflow_name}/openapi.json",
-        summary="The OpenAPI document of a saved workflow's own endpoint",
-        responses=problems(404),
-    )
-    async def document(tenant: Reader, workflow_name: WorkflowPath) -> dict[str, Any]:
-        """An OpenAPI 3.1 document of just ``POST /api/v1/workflows/{workflow_name}/jobs``, its parameters typed."""
-        version = await saved.read(workflow_name, None, tenant=tenant)
-        return document_of(version, public_url=public_url, idempotency=IDEMPOTENCY_KEY)
 
     return routes
