@@ -28,7 +28,7 @@ def test_module_is_named_by_its_job(path: Path) -> None:
 
 
 def test_each_import_name_is_ours() -> None:
-    for name in ("contracts", "chassis", "door", *SERVICES):
+    for name in ("contracts", "chassis", "authn", *SERVICES):
         found = importlib.import_module(name).__file__
         assert found is not None
         assert Path(found).is_relative_to(ROOT)

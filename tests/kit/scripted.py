@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts import auth, operations, retention, scheduler
 from contracts.auth import TierLimits, UserChanged
 from contracts.catalog import ClassSpec

@@ -11,7 +11,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts import auth, retention
 from contracts.auth import (
     Account,

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from auth.app import create_app
 from auth.settings import Settings
-from chassis.bus import Bus
 from chassis.ids import new_id
+from chassis.messaging.bus import Bus
 from contracts.auth import OPEN_SESSION, REGISTER, OpenSession, Register, Session
 from contracts.permissions import inbox_prefix
 from contracts.wire.errors import Refused, Relayed

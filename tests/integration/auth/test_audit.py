@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from auth.store import audit
 from auth.store.audit import Entry
 from auth.usecases import audit_log
-from chassis.bus import Bus
-from chassis.logs import bound
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import bound
 from contracts.auth import (
     OPEN_SESSION,
     RECORD_DENIAL,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from auth.loops.prune import Pruner
 from auth.store import changes
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import (
     CHANGE_USER,
     READ_CHANGES,

@@ -14,8 +14,8 @@ from auth.domain.signing_key import KeyBox
 from auth.usecases.hashing import HashingPool
 from auth.usecases.open_session import SessionOpener
 from auth.usecases.signing import Signer
-from chassis.bus import Bus
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
 from contracts.auth import (
     CHANGE_PASSWORD,
     OPEN_SESSION,

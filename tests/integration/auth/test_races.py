@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import END_SESSION, REVOKE_KEY, Done, EndSession, RevokeKey
 from tests.integration.auth.conftest import Person, System, login, session_id
 from tests.integration.auth.people import somebody

@@ -10,7 +10,7 @@ import pytest
 from nats.aio.msg import Msg
 from pydantic import SecretStr
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import (
     END_SESSION,
     REFRESH_SESSION,

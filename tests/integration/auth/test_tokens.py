@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from auth.domain.signing_key import KeyBox
 from auth.usecases.signing import Signer
-from chassis.bus import Bus
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
 from contracts.auth import ALGORITHM, AUDIENCE, ISSUER, READ_KEYSET, ReadKeyset, Session
 from tests.integration.auth.conftest import SECRET, Person, System, login, register, replica_at, system_at
 from tests.kit.nats import NatsServer

@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 from nats.aio.msg import Msg
 
-from chassis.bus import Bus
-from chassis.served import ERROR_CODE_HEADER, Failed
+from chassis.messaging.bus import Bus
+from chassis.messaging.serving import ERROR_CODE_HEADER, Failed
 from contracts.wire.errors import FieldError, InternalFault, Kind, MessageTooLarge, Refusal, Relayed, Unavailable
 from contracts.wire.topic import Address, Rpc
 from tests.integration.chassis.conftest import ECHO, Answer, Question, bus_at, connected

@@ -9,12 +9,12 @@ import pytest
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
-from chassis.bus import Bus
-from chassis.gather import AT_MOST, AT_MOST_BYTES, HEADER, Part, pack, unpack
 from chassis.ids import is_request_id
-from chassis.logs import bound, bound_here
+from chassis.messaging.bus import Bus
+from chassis.messaging.gather import AT_MOST, AT_MOST_BYTES, HEADER, Part, pack, unpack
+from chassis.messaging.serving import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
 from chassis.offload import INLINE_BYTES
-from chassis.served import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
+from chassis.telemetry.logs import bound, bound_here
 from contracts.wire.errors import InternalFault, Kind, Refusal, Relayed, Unavailable
 from contracts.wire.topic import Address
 from tests.integration.chassis.conftest import ECHO, Answer, Question, connected

@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 from nats.aio.msg import Msg
 
-from chassis import streams
-from chassis.bus import Bus
 from chassis.loop import Loop
-from chassis.outbox import BATCH, TOGETHER, Relay
+from chassis.messaging import streams
+from chassis.messaging.bus import Bus
+from chassis.messaging.outbox import BATCH, TOGETHER, Relay
 from tests.integration.chassis.conftest import (
     ASHES,
     BURNT,
@@ -34,9 +34,9 @@ ROOT = Path(__file__).parents[3]
 
 RELAY = """
 import asyncio, sys
-from chassis.bus import Bus
-from chassis.outbox import Relay
-from chassis.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.messaging.outbox import Relay
+from chassis.database.postgres import Database
 
 async def main(nats, url):
     bus = Bus(nats, name="dying", user=None, password=None, inbox="_INBOX_dying")

@@ -6,9 +6,9 @@ import pytest
 from pydantic import BaseModel
 from structlog.testing import capture_logs
 
-from chassis.bus import Bus
-from chassis.gather import Part, pack, unpack
-from chassis.served import Request
+from chassis.messaging.bus import Bus
+from chassis.messaging.gather import Part, pack, unpack
+from chassis.messaging.serving import Request
 from contracts.wire.errors import InternalFault, Relayed
 from contracts.wire.topic import Address
 from tests.integration.chassis.conftest import Answer, Question, connected

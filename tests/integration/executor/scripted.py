@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from aiohttp import web
 from nats.aio.msg import Msg
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.executor import CANCEL_ATTEMPT, PROGRESS, CancelAttempt, Progress
 from contracts.gateway import (
     GRANT_INPUTS,

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import nats
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.audit import RECORD_ACTION, RecordAction
 from contracts.auth import Done, Role
 from contracts.gateway import GRANT_INPUTS, GrantInputs, InputsGranted

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from chassis import streams
+from chassis.messaging import streams
 from contracts.executor import PROGRESS, Progress
 from contracts.registry import STREAMS
 from contracts.scheduler import InvalidWorkflow, JobState, QueueFull, SubmitJob

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from chassis import migrate
-from chassis.postgres import Database
+from chassis.database import migrate
+from chassis.database.postgres import Database
 from contracts.gateway import GRANT_OUTPUTS, GrantOutputs, OutputGrant
 from contracts.scheduler import JobState, Output, OutputSource
 from gateway.app import create_app

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from chassis import streams
+from chassis.messaging import streams
 from contracts.executor import PROGRESS, Progress
 from contracts.registry import STREAMS
 from contracts.scheduler import JOB_CHANGED, JOB_CHANGED_LIVE, JobEvent, JobState

@@ -7,8 +7,8 @@ from sqlalchemy import text
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from chassis import migrate
-from chassis.postgres import Database
+from chassis.database import migrate
+from chassis.database.postgres import Database
 from contracts.scheduler import JOB_CHANGED_LIVE, JobError, JobState
 from tests.integration.notifier.conftest import ALICE, BOB, World, frame, rest, states, world_at
 from tests.kit.nats import NatsServer

@@ -17,8 +17,8 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
-from chassis.bus import Bus
 from chassis.ids import new_id
+from chassis.messaging.bus import Bus
 from contracts.auth import (
     CLASS_RULES_CHANGED,
     READ_CLASS_RULES,

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from chassis.database.postgres import Database
 from chassis.ids import new_id
-from chassis.postgres import Database
 from contracts.operations import LIST_DEAD_LETTERS, DeadLetter, ListDeadLetters
 from contracts.scheduler import ASK_WORK, BEAT, FINISH_ATTEMPT, REPORT_CATALOG, JobError, JobState, Outcome
 from contracts.wire.errors import Kind, Relayed

@@ -13,7 +13,7 @@ from nats.js.api import RawStreamMsg
 from structlog.testing import capture_logs
 
 from chassis.ids import new_id
-from chassis.logs import bound
+from chassis.telemetry.logs import bound
 from contracts.registry import JOB_EVENTS
 from contracts.scheduler import JOB_CHANGED, SUBMIT_JOB, SubmitJob, Submitted
 from contracts.wire.errors import Relayed

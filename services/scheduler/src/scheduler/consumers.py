@@ -6,11 +6,11 @@ from uuid import UUID
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.database.postgres import AWAY
 from chassis.loop import Loop
-from chassis.postgres import AWAY
-from chassis.served import Request
+from chassis.messaging.bus import Bus
+from chassis.messaging.serving import Request
+from chassis.telemetry.logs import log
 from contracts.auth import CLASS_RULES_CHANGED, TIER_CHANGED, USER_CHANGED, UnknownTenant, UserChanged
 from contracts.graph_policy.policy import ClassRules, TenantPolicy
 from contracts.operations import (

@@ -4,8 +4,8 @@ from nats.aio.msg import Msg
 from pydantic import ValidationError
 
 from auth.usecases.note_use import UseNotes
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.auth import KEYS_USED, KeysUsed
 
 EVERY_S = 1.0

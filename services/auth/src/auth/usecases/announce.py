@@ -1,6 +1,6 @@
 """The doors hear of a change at once."""
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import CLASS_RULES_CHANGED, TIER_CHANGED, USER_CHANGED, TierLimits, UserChanged
 from contracts.graph_policy.policy import ClassRules
 

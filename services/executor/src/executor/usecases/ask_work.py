@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.scheduler import ASK_WORK, AskWork, OccupiedBy
 from contracts.wire.errors import Refusal
 from executor.clients.comfyui import ComfyUI

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.scheduler import BEAT, REPORT_CATALOG, Beat, LeaseState, ReportCatalog
 from contracts.wire.errors import Refusal
 from executor.domain.attempt import Stop

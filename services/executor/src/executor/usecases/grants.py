@@ -2,8 +2,8 @@
 
 import asyncio
 
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.gateway import GRANT_OUTPUTS, GrantOutputs, OutputGrant
 from contracts.scheduler import AttemptRef
 from contracts.wire.errors import Refusal

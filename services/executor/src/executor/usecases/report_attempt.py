@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import dataclass
 
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.scheduler import (
     FINISH_ATTEMPT,
     RESERVE_IMAGES,

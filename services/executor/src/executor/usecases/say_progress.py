@@ -4,7 +4,7 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.executor import PROGRESS
 from executor.domain.attempt import Record
 from executor.domain.progress import ProgressFold

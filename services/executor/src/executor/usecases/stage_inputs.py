@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import IO
 from uuid import UUID
 
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.gateway import GRANT_INPUTS, GrantInputs, InputGrant
 from contracts.scheduler import AttemptRef
 from contracts.wire.errors import STATUS, Kind, Refusal

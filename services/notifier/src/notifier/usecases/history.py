@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from chassis import streams
-from chassis.bus import Bus
-from chassis.logs import log
-from chassis.postgres import is_away
+from chassis.database.postgres import is_away
+from chassis.messaging import streams
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.executor import PROGRESS
 from contracts.registry import JOB_PROGRESS
 from contracts.scheduler import READ_JOB, STATUS, Job, JobEvent, JobRead, JobStatus, ReadJob

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pydantic import SecretStr
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import SPEND_TICKET, BadTicket, Principal, SpendTicket
 
 _SHAPE = re.compile(r"cft_[\w-]{43}", re.ASCII)

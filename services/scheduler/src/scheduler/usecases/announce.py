@@ -1,6 +1,6 @@
 """Whoever watches a job hears of its transition at once."""
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.scheduler import JOB_CHANGED_LIVE, JobEvent
 
 

@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from chassis.bus import Bus
-from chassis.logs import log
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
 from contracts.scheduler import CancelJob, JobRead, JobState, ReadJob, UnknownJob
 from scheduler.domain.settlement import Effects, never_ran

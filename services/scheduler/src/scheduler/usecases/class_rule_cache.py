@@ -2,9 +2,9 @@
 
 from time import monotonic
 
-from chassis.bus import Bus
-from chassis.logs import log
-from chassis.postgres import AWAY, Database
+from chassis.database.postgres import AWAY, Database
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.auth import READ_CLASS_RULES, ReadClassRules
 from contracts.graph_policy.policy import ClassRules
 from contracts.wire.errors import Kind, Relayed, Unavailable

@@ -4,9 +4,9 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from chassis.bus import Bus
-from chassis.logs import log
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.retention import READ_ERASURES, ReadErasures
 from contracts.scheduler import CancelJob, UnknownJob
 from contracts.wire.errors import Relayed, Unavailable

@@ -3,9 +3,9 @@
 from time import monotonic
 from uuid import UUID
 
-from chassis.bus import Bus
-from chassis.logs import log
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.auth import READ_TENANT, Limits, ReadTenant, Tenant, UnknownTenant, UserChanged
 from contracts.wire.errors import FAULTS, Relayed, Unavailable
 from scheduler.store import tenants

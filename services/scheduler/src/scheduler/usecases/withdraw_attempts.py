@@ -1,8 +1,8 @@
 """An operator takes an attempt from its node: its job waits again, at no cost and as no try of its own."""
 
-from chassis.bus import Bus
-from chassis.logs import log
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
 from contracts.scheduler import AttemptRef, FinishAttempt, Outcome
 from scheduler.domain.settlement import TAKEN_AWAY, WITHDRAWN, ended
