@@ -213,9 +213,9 @@ class Script:
     async def say(self, said: UserChanged | TierLimits) -> None:
         """Have auth say it live."""
         if isinstance(said, TierLimits):
-            await self.auth_bus.say(auth.TIER_CHANGED, said)
+            await self.auth_bus.publish(auth.TIER_CHANGED, said)
         else:
-            await self.auth_bus.say(auth.USER_CHANGED, said, tenant=str(said.user_id))
+            await self.auth_bus.publish(auth.USER_CHANGED, said, tenant=str(said.user_id))
 
     async def auth_goes(self) -> None:
         """Auth is away: nobody answers for it."""

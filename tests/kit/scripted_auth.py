@@ -140,7 +140,7 @@ class ScriptedAuth:
         async def used(message: Any) -> None:
             self.uses |= KeysUsed.model_validate_json(message.data).uses
 
-        await bus.hear(auth.KEYS_USED.subject(), used)
+        await bus.subscribe(auth.KEYS_USED.subject(), used)
 
     def user(self, user_id: UUID) -> Standing:
         return self.users.setdefault(user_id, Standing())

@@ -25,7 +25,7 @@ from tests.kit.postgres import PostgresServer
 
 async def keyset(bus: Bus) -> dict[str, Ed25519PublicKey]:
     """The keys as a door knows them, youngest first."""
-    listed = (await bus.ask(READ_KEYSET, ReadKeyset())).keys
+    listed = (await bus.request(READ_KEYSET, ReadKeyset())).keys
     return {jwk.kid: Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(jwk.x + "=")) for jwk in listed}
 
 

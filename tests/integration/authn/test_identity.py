@@ -405,7 +405,7 @@ async def test_f_152_an_answer_that_is_no_keyset_changes_nothing(script: Script,
 
     async with door(script, nats.url, refetch_s=0) as identity, connected(nats.url, "raw") as raw:
         await script.auth_goes()
-        await raw.hear(auth.READ_KEYSET.pattern, answer)
+        await raw.subscribe(auth.READ_KEYSET.pattern, answer)
         await settled(raw._client)
         assert await is_refused(identity, script.auth.token(script.alice, key=SigningKey("unknown")))
         assert len(answered) == 1

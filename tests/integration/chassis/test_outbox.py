@@ -98,7 +98,7 @@ async def overheard(bus: Bus) -> list[bool]:
         sent.append("Nats-Batch-Id" in (message.headers or {}))
 
     for topic in (NOTED, BURNT):
-        await bus.hear(topic.pattern, listen)
+        await bus.subscribe(topic.pattern, listen)
     return sent
 
 
@@ -206,7 +206,7 @@ async def test_a_server_that_knows_of_no_batches_is_told_one_by_one(stream: Bus,
         if message.reply:
             await message.respond(b'{"stream": "NOTES", "seq": %d}' % len(sent))
 
-    await stream.hear(NOTED.pattern, take)
+    await stream.subscribe(NOTED.pattern, take)
     await outbox.write(notes(10))
     await outbox.relay(stream).tick()
     assert await outbox.waiting() == 0

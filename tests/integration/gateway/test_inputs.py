@@ -45,7 +45,7 @@ async def submit(gateway: Gateway, body: dict[str, Any], **headers: str) -> http
 
 
 async def granted(script: Script, job_id: UUID, tenant: UUID) -> InputsGranted:
-    return await script.bus.ask(GRANT_INPUTS, GrantInputs(job_id=job_id), tenant=str(tenant), key="node-1")
+    return await script.bus.request(GRANT_INPUTS, GrantInputs(job_id=job_id), tenant=str(tenant), key="node-1")
 
 
 async def held(database_url: str, job_id: UUID) -> bool:

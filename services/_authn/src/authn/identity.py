@@ -184,7 +184,7 @@ class Identity:
         question = VerifyCredential.model_validate({"credential": key})
         try:
             for _ in range(TRIES):
-                principal = await self._bus.ask(auth.VERIFY_CREDENTIAL, question)
+                principal = await self._bus.request(auth.VERIFY_CREDENTIAL, question)
                 # An answer may be older than what was said while it was under way.
                 if not self._standing.ended(principal) and not self._standing.outdated(principal):
                     return self._keep(digest, principal)
@@ -230,10 +230,10 @@ class Identity:
         """Hear, and read back what was not heard."""
         try:
             if not self._hearing:
-                await self._bus.hear(auth.USER_CHANGED.pattern, self._on_user)
-                await self._bus.hear(auth.TIER_CHANGED.pattern, self._on_tier)
+                await self._bus.subscribe(auth.USER_CHANGED.pattern, self._on_user)
+                await self._bus.subscribe(auth.TIER_CHANGED.pattern, self._on_tier)
                 self._hearing = True
-            read = await self._bus.ask(auth.READ_CHANGES, auth.ReadChanges(since=self._since))
+            read = await self._bus.request(auth.READ_CHANGES, auth.ReadChanges(since=self._since))
         except (Refusal, ValidationError, NatsError, OSError) as error:
             log.warning("identity.changes_unread", error=type(error).__name__)
             await asyncio.sleep(1)
@@ -262,7 +262,7 @@ class Identity:
         """Take the keys over, if there are any: no answer and no nonsense makes us forget those that we have."""
         keys = {}
         with suppress(Refusal, ValidationError):
-            listed = (await self._bus.ask(auth.READ_KEYSET, auth.ReadKeyset())).keys
+            listed = (await self._bus.request(auth.READ_KEYSET, auth.ReadKeyset())).keys
             keys = keys_of(listed) if len(listed) <= KEYSET_MAX else {}
         if keys:
             self._keys, self._keyset_due = keys, monotonic() + KEYSET_S

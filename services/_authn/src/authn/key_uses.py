@@ -29,4 +29,4 @@ class Uses:
             uses, self._uses = list(self._uses.items()), {}
             for first in range(0, len(uses), AT_ONCE):
                 said = {key: datetime.fromtimestamp(at, UTC) for key, at in uses[first : first + AT_ONCE]}
-                await self._bus.say(KEYS_USED, KeysUsed(uses=said))
+                await self._bus.publish(KEYS_USED, KeysUsed(uses=said))

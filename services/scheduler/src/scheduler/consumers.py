@@ -290,8 +290,8 @@ def hear_changes(bus: Bus, limits: TenantLimits) -> Loop:
 
     async def begin() -> None:
         if not hearing:
-            hearing.append(await bus.hear(USER_CHANGED.pattern, user))
-            hearing.append(await bus.hear(TIER_CHANGED.pattern, tier))
+            hearing.append(await bus.subscribe(USER_CHANGED.pattern, user))
+            hearing.append(await bus.subscribe(TIER_CHANGED.pattern, tier))
 
     bus.when_connected(limits.forget)
     return Loop("scheduler.hear_changes", begin, every_s=HEAR_EVERY_S)
@@ -310,7 +310,7 @@ def hear_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:
 
     async def tick() -> None:
         if not hearing:
-            hearing.append(await bus.hear(CLASS_RULES_CHANGED.pattern, changed))
+            hearing.append(await bus.subscribe(CLASS_RULES_CHANGED.pattern, changed))
         await rules.refresh()
 
     loop = Loop("scheduler.hear_class_rules", tick, every_s=READ_EVERY_S)

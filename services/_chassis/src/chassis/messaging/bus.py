@@ -168,7 +168,7 @@ class Bus:
         with suppress(Exception):
             await self._client.close()
 
-    async def ask(
+    async def request(
         self,
         topic: Rpc[P, R],
         payload: P,
@@ -225,26 +225,26 @@ class Bus:
         async with asyncio.timeout(within_s):
             return await self._client.request(subject, body, timeout=None, headers=headers)  # type: ignore[arg-type] # it is handed to wait_for, which takes None
 
-    async def say(self, topic: Topic[P], payload: P, *, tenant: str = FLEET, key: str | None = None) -> None:
+    async def publish(self, topic: Topic[P], payload: P, *, tenant: str = FLEET, key: str | None = None) -> None:
         """Publish without any guarantee: for hints and progress. Says nothing while there is no connection."""
         if self.connected:
             with suppress(NatsError, OSError):
                 await self._client.publish(topic.subject(tenant, key), payload.model_dump_json().encode())
 
-    async def publish(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+    async def publish_raw(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
         """Publish what is encoded already, without any guarantee. Raises while there is no connection."""
         await self._client.publish(subject, body, headers=headers)
 
-    async def hear(self, subject: str, listener: Listener) -> Callable[[], Awaitable[None]]:
+    async def subscribe(self, subject: str, listener: Listener) -> Callable[[], Awaitable[None]]:
         """Call the listener on every message of a subject, in order; the answer ends it. It must not raise."""
         heard = _Heard(subject, listener, await self._client.subscribe(subject, cb=listener))
         self._heard.append(heard)
 
-        async def hear_no_more() -> None:
+        async def unsubscribe() -> None:
             self._heard.remove(heard)
             await heard.subscription.unsubscribe()
 
-        return hear_no_more
+        return unsubscribe
 
     async def _connect(self) -> None:
         self._connecting = True

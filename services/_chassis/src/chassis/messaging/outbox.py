@@ -134,7 +134,7 @@ class Relay:
             for number, row in enumerate(rows, 1)
         ]
         for row, its_headers in staged:
-            await self._bus.publish(row["subject"], row["body"], its_headers)
+            await self._bus.publish_raw(row["subject"], row["body"], its_headers)
         acknowledged = await self._bus.jetstream.publish(
             commit["subject"], commit["body"], ACKNOWLEDGED_S, headers=headers | {"Nats-Batch-Commit": "1"}
         )

@@ -21,7 +21,7 @@ class UseListener:
     async def tick(self) -> None:
         """Write what was heard. A duty for ``chassis.loop.Loop``."""
         if not self._listening:
-            await self._bus.hear(KEYS_USED.pattern, self._on_used)
+            await self._bus.subscribe(KEYS_USED.pattern, self._on_used)
             self._listening = True
         await self._notes.write()
 

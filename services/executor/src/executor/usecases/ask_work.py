@@ -128,7 +128,7 @@ class AskForWork:
         fresh = self.standby.client_id()
         question = AskWork(boot_id=self.boot_id, wait_s=0 if orphans else self.wait_s)
         try:
-            assignment = (await self.bus.ask(ASK_WORK, question, key=self.node_name)).assignment
+            assignment = (await self.bus.request(ASK_WORK, question, key=self.node_name)).assignment
         except Refusal as refusal:
             log.debug("executor.ask.unheard", code=refusal.refused.code)
             await asyncio.sleep(PAUSE_S)

@@ -57,7 +57,7 @@ class Grants:
         pauses, refusals = Pauses(0.2, 5.0), 0
         while True:
             try:
-                reply = await self._bus.ask(
+                reply = await self._bus.request(
                     GRANT_OUTPUTS, question, tenant=str(self._ref.tenant_id), key=self._node_name
                 )
                 if len(reply.grants) == self._count:

@@ -38,4 +38,4 @@ class SayProgress:
             succeeded=succeeded,
         )
         ref = self._record.ref
-        await self._bus.say(PROGRESS, progress, tenant=str(ref.tenant_id), key=str(ref.job_id))
+        await self._bus.publish(PROGRESS, progress, tenant=str(ref.tenant_id), key=str(ref.job_id))

@@ -103,7 +103,7 @@ class StageInputs:
     async def _granted(self, ref: AttemptRef, inputs: tuple[UUID, ...]) -> tuple[InputGrant, ...]:
         try:
             asked = GrantInputs(job_id=ref.job_id)
-            reply = await self.bus.ask(GRANT_INPUTS, asked, tenant=str(ref.tenant_id), key=self.node_name)
+            reply = await self.bus.request(GRANT_INPUTS, asked, tenant=str(ref.tenant_id), key=self.node_name)
         except Refusal as refusal:
             if refusal.refused.kind is Kind.NOT_FOUND:
                 raise CannotStage(GONE) from refusal

@@ -56,7 +56,7 @@ def router(*, bus: Bus) -> APIRouter:
             idempotency_key=idempotency_key(request.headers.getlist("idempotency-key")),
             ip=request.state.client_ip,
         )
-        created = await bus.ask(CREATE_KEY, command, tenant=who.tenant)
+        created = await bus.request(CREATE_KEY, command, tenant=who.tenant)
         response.headers["Location"] = f"/api/v1/auth/keys/{created.key.id}"
         if created.replayed:
             response.headers["Idempotent-Replayed"] = "true"
@@ -64,7 +64,7 @@ def router(*, bus: Bus) -> APIRouter:
 
     @routes.get("", summary="List own keys, newest first", responses=problems())
     async def list_(who: KeyOwner) -> KeysBody:
-        return present_keys((await bus.ask(LIST_KEYS, ListKeys(), tenant=who.tenant)).keys)
+        return present_keys((await bus.request(LIST_KEYS, ListKeys(), tenant=who.tenant)).keys)
 
     @routes.delete("/{key_id}", status_code=204, summary="Revoke a key", responses=problems(404))
     async def revoke(who: KeyOwner, key_id: str, request: Request) -> None:
@@ -72,6 +72,6 @@ def router(*, bus: Bus) -> APIRouter:
         if not KEY_ID.fullmatch(key_id):
             raise UnknownKey
         command = RevokeKey(key_id=key_id, ip=request.state.client_ip)
-        await bus.ask(REVOKE_KEY, command, tenant=who.tenant)
+        await bus.request(REVOKE_KEY, command, tenant=who.tenant)
 
     return routes

@@ -28,7 +28,7 @@ def hear_limits(bus: Bus, *, tier_changed: Callable[[], None], user_changed: Cal
 
     async def begin() -> None:
         if not hearing:
-            hearing.append(await bus.hear(TIER_CHANGED.pattern, hear_tier))
-            hearing.append(await bus.hear(USER_CHANGED.pattern, hear_user))
+            hearing.append(await bus.subscribe(TIER_CHANGED.pattern, hear_tier))
+            hearing.append(await bus.subscribe(USER_CHANGED.pattern, hear_user))
 
     return Loop("gateway.hear_limits", begin, every_s=EVERY_S)

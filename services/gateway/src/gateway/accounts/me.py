@@ -107,7 +107,7 @@ class MeView:
             known.until = 0.0
 
     async def _account(self, user_id: UUID, within_s: float | None) -> Account:
-        return await self._bus.ask(READ_ACCOUNT, ReadAccount(), tenant=str(user_id), within_s=within_s)
+        return await self._bus.request(READ_ACCOUNT, ReadAccount(), tenant=str(user_id), within_s=within_s)
 
     async def _use(self, user_id: UUID, within_s: float | None) -> Use:
-        return await self._bus.ask(READ_USE, ReadUse(), tenant=str(user_id), within_s=within_s)
+        return await self._bus.request(READ_USE, ReadUse(), tenant=str(user_id), within_s=within_s)

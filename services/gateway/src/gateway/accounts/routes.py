@@ -76,7 +76,7 @@ def router(*, bus: Bus) -> APIRouter:
             invite=asked.invite,
             ip=request.state.client_ip,
         )
-        return present_user(await bus.ask(REGISTER, command))
+        return present_user(await bus.request(REGISTER, command))
 
     @routes.post(
         "/login",
@@ -87,7 +87,7 @@ def router(*, bus: Bus) -> APIRouter:
     async def login(request: Request, asked: Annotated[LoginRequest, Depends(login_body)]) -> SessionBody:
         """``username`` may be the e-mail address. An access token lives for minutes; refresh it."""
         command = OpenSession(username=asked.username, password=asked.password, ip=request.state.client_ip)
-        return present_session(await bus.ask(OPEN_SESSION, command))
+        return present_session(await bus.request(OPEN_SESSION, command))
 
     @routes.post(
         "/refresh",
@@ -99,7 +99,7 @@ def router(*, bus: Bus) -> APIRouter:
         """Each works once; one that is used again ends the whole session."""
         token = read_model(RefreshRequest, body).refresh_token
         command = RefreshSession(refresh_token=token, ip=request.state.client_ip)
-        return present_session(await bus.ask(REFRESH_SESSION, command))
+        return present_session(await bus.request(REFRESH_SESSION, command))
 
     @routes.post("/logout", status_code=204, summary="Log out", responses=problems(422))
     async def logout(
@@ -112,7 +112,7 @@ def router(*, bus: Bus) -> APIRouter:
         _session(who)
         session_id = None if everywhere else who.session_id
         command = EndSession(session_id=session_id, ip=request.state.client_ip)
-        await bus.ask(END_SESSION, command, tenant=who.tenant)
+        await bus.request(END_SESSION, command, tenant=who.tenant)
 
     @routes.post(
         "/password",
@@ -131,7 +131,7 @@ def router(*, bus: Bus) -> APIRouter:
             session_id=who.session_id,
             ip=request.state.client_ip,
         )
-        await bus.ask(CHANGE_PASSWORD, command, tenant=who.tenant)
+        await bus.request(CHANGE_PASSWORD, command, tenant=who.tenant)
 
     @routes.delete(
         "/me",
@@ -147,7 +147,7 @@ def router(*, bus: Bus) -> APIRouter:
         """
         _session(who)
         command = EraseAccount(password=read_model(EraseRequest, body).password, ip=request.state.client_ip)
-        await bus.ask(ERASE_ACCOUNT, command, tenant=who.tenant)
+        await bus.request(ERASE_ACCOUNT, command, tenant=who.tenant)
 
     return routes
 

@@ -55,7 +55,7 @@ def router(*, bus: Bus, public_url: str) -> APIRouter:
         ends with the credential which asked.
         """
         command = MakeTicket(principal=who, origin=page_origin(origin, request.headers.getlist("origin")))
-        ticket = await bus.ask(MAKE_TICKET, command, tenant=who.tenant)
+        ticket = await bus.request(MAKE_TICKET, command, tenant=who.tenant)
         text = ticket.text.get_secret_value()
         return TicketBody(ticket=text, expires_in=int(ticket.expires_in), url=f"{socket}/ws?ticket={text}")
 

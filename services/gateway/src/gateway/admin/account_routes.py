@@ -84,17 +84,17 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
             shares_quota=asked.shares_quota,
             ip=request.state.client_ip,
         )
-        return present_account(await bus.ask(CHANGE_USER, command, tenant=who.tenant))
+        return present_account(await bus.request(CHANGE_USER, command, tenant=who.tenant))
 
     @routes.delete("/users/{user_id}", status_code=204, summary="Erase a user", responses=problems(404, 409))
     async def erase(who: Admin, user_id: str, request: Request) -> None:
         """Everywhere and for good: credentials at once, all that it has within seconds."""
         command = EraseUser(user_id=user_id_of(user_id), ip=request.state.client_ip)
-        await bus.ask(ERASE_USER, command, tenant=who.tenant)
+        await bus.request(ERASE_USER, command, tenant=who.tenant)
 
     @routes.get("/tiers", summary="List tiers", responses=problems())
     async def tiers(who: Admin) -> TiersBody:
-        found = (await bus.ask(LIST_TIERS, ListTiers(), tenant=who.tenant)).tiers
+        found = (await bus.request(LIST_TIERS, ListTiers(), tenant=who.tenant)).tiers
         return TiersBody(tiers=[present_tier(tier) for tier in found])
 
     @routes.patch(
@@ -109,6 +109,6 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
             raise UnknownTier
         limits = read_model(TierPatch, body).limits.some()
         command = ChangeTier(tier=Tier(name), limits=limits, ip=request.state.client_ip)
-        return present_tier(await bus.ask(CHANGE_TIER, command, tenant=who.tenant))
+        return present_tier(await bus.request(CHANGE_TIER, command, tenant=who.tenant))
 
     return routes

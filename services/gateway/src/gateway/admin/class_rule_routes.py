@@ -40,11 +40,11 @@ def router(*, bus: Bus) -> APIRouter:
         who: Admin, request: Request, verdict: RuleVerdict, *, class_name: str | None = None, pack: str | None = None
     ) -> ClassRulesBody:
         command = ChangeClassRule(class_name=class_name, pack=pack, verdict=verdict, ip=request.state.client_ip)
-        return present_rules(await bus.ask(CHANGE_CLASS_RULE, command, tenant=who.tenant))
+        return present_rules(await bus.request(CHANGE_CLASS_RULE, command, tenant=who.tenant))
 
     @routes.get("", summary="Read the rules about node classes", responses=problems())
     async def read(who: Admin) -> ClassRulesBody:
-        return present_rules(await bus.ask(READ_CLASS_RULES, ReadClassRules(), tenant=who.tenant))
+        return present_rules(await bus.request(READ_CLASS_RULES, ReadClassRules(), tenant=who.tenant))
 
     @routes.put(
         "/classes/{class_name:path}",

@@ -36,7 +36,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
         """Lets one person register, with the tier that it names. The token is shown this once."""
         asked = read_model(InviteRequest, body)
         command = CreateInvite(tier=asked.tier, expires_in_days=asked.expires_in_days, ip=request.state.client_ip)
-        created = await bus.ask(CREATE_INVITE, command, tenant=who.tenant)
+        created = await bus.request(CREATE_INVITE, command, tenant=who.tenant)
         response.headers["Location"] = f"/api/v1/admin/invites/{created.invite.id}"
         return present_created_invite(created)
 
@@ -55,6 +55,6 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
     async def revoke(who: Admin, invite_id: str, request: Request) -> None:
         """It expires now. Idempotent. One that has made an account cannot be revoked."""
         command = RevokeInvite(invite_id=invite_id_of(invite_id), ip=request.state.client_ip)
-        await bus.ask(REVOKE_INVITE, command, tenant=who.tenant)
+        await bus.request(REVOKE_INVITE, command, tenant=who.tenant)
 
     return routes

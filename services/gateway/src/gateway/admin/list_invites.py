@@ -33,7 +33,7 @@ async def list_invites(
         BadCursor: the cursor was not given out for this list and admin.
     """
     before = cursors.decode(key, cursor, tenant=admin, filters=_FILTERS) if cursor is not None else None
-    page = await bus.ask(LIST_INVITES, ListInvites(limit=limit, before=before), tenant=admin)
+    page = await bus.request(LIST_INVITES, ListInvites(limit=limit, before=before), tenant=admin)
     if not page.more or not page.invites:
         return page.invites, None
     return page.invites, cursors.encode(key, tenant=admin, filters=_FILTERS, before=page.invites[-1].id)

@@ -49,7 +49,7 @@ async def list_users(
         limit=limit,
         before=cursors.decode(key, cursor, tenant=admin, filters=filters) if cursor is not None else None,
     )
-    page = await bus.ask(LIST_USERS, asked, tenant=admin)
+    page = await bus.request(LIST_USERS, asked, tenant=admin)
     if not page.more or not page.accounts:
         return page.accounts, None
     return page.accounts, cursors.encode(key, tenant=admin, filters=filters, before=page.accounts[-1].user.id)
@@ -61,7 +61,7 @@ async def read_user(text: str, *, admin: str, bus: Bus) -> Account:
     Raises:
         UnknownUser: there is none of that id.
     """
-    page = await bus.ask(LIST_USERS, ListUsers(user_id=user_id_of(text), limit=1), tenant=admin)
+    page = await bus.request(LIST_USERS, ListUsers(user_id=user_id_of(text), limit=1), tenant=admin)
     if not page.accounts:
         raise UnknownUser
     return page.accounts[0]

@@ -60,7 +60,7 @@ def nodes_router(*, bus: Bus, operations: Operations, stats: StatsView) -> APIRo
 
     @routes.get("/nodes", summary="Every node, by name", responses=problems())
     async def nodes(who: Admin) -> NodesBody:
-        found = (await bus.ask(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
+        found = (await bus.request(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
         return NodesBody(nodes=[present_node(node) for node in found])
 
     @routes.post("/nodes/refresh", summary="Read every node's classes and models again", responses=problems())

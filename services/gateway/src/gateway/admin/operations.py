@@ -66,7 +66,7 @@ class Operations:
         command = RecordAction(
             action=action, subject_id=subject_id, detail=told, key_id=who.principal.key_id, ip=who.ip
         )
-        await self._bus.ask(RECORD_ACTION, command, tenant=who.tenant)
+        await self._bus.request(RECORD_ACTION, command, tenant=who.tenant)
 
     async def order_node(self, who: Acting, node: str, order: NodeOrder, *, grace_s: float = 0) -> NodeStanding | None:
         """The node as it stands then; None once it is forgotten.
@@ -79,13 +79,13 @@ class Operations:
         grace = grace_s if order is NodeOrder.DRAIN else None
         await self.record(who, f"node.{order}", node=node, grace_seconds=grace)
         command = OrderNode(node=node, order=order, grace_s=grace_s)
-        return (await self._bus.ask(ORDER_NODE, command, tenant=who.tenant)).node
+        return (await self._bus.request(ORDER_NODE, command, tenant=who.tenant)).node
 
     async def refresh_nodes(self, who: Acting) -> tuple[NodeStanding, ...]:
         """Refresh the catalogs of all nodes. Answers with the nodes as they are now."""
         await self.record(who, "nodes.refresh")
-        await self._bus.ask(ORDER_NODE, OrderNode(node=None, order=NodeOrder.REFRESH), tenant=who.tenant)
-        return (await self._bus.ask(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
+        await self._bus.request(ORDER_NODE, OrderNode(node=None, order=NodeOrder.REFRESH), tenant=who.tenant)
+        return (await self._bus.request(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
 
     async def inspect(self, who: Acting, text: str) -> JobInspected:
         """Somebody's job; that it was looked at is recorded.
@@ -108,13 +108,13 @@ class Operations:
         command = OrderJob(job_id=job.job_id, order=order, priority=priority, retry_id=(retry_id := new_id()))
         if order is JobOrder.REQUEUE and job.state in FINAL:
             return await self._repeated(who, job, command, retry_id)
-        return (await self._bus.ask(ORDER_JOB, command, tenant=who.tenant)).job
+        return (await self._bus.request(ORDER_JOB, command, tenant=who.tenant)).job
 
     async def _repeated(self, who: Acting, job: Job, command: OrderJob, retry_id: UUID) -> Job:
         """The job that runs it again, with its uploads. A retry that will never be keeps none."""
         await self._pins.pin_again(str(job.tenant_id), job.job_id, retry_id)
         try:
-            again = (await self._bus.ask(ORDER_JOB, command, tenant=who.tenant)).job
+            again = (await self._bus.request(ORDER_JOB, command, tenant=who.tenant)).job
         except Refusal as refusal:
             if not in_doubt(refusal):
                 await self._pins.release(retry_id)
@@ -125,7 +125,7 @@ class Operations:
 
     async def look(self, who: Acting, job_id: UUID) -> JobInspected:
         """How a job stands with which something was done, which is recorded already."""
-        return await self._bus.ask(INSPECT_JOB, InspectJob(job_id=job_id), tenant=who.tenant)
+        return await self._bus.request(INSPECT_JOB, InspectJob(job_id=job_id), tenant=who.tenant)
 
     async def _find(self, who: Acting, text: str) -> JobInspected:
         return await self.look(who, job_id_of(text))

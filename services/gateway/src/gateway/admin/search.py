@@ -39,7 +39,7 @@ class Search:
         await self._operations.record(who, "jobs.search", subject_id=asked["tenant_id"], **told)
         states = tuple(state for state in JobState if STATUS[state] is status)
         query = SearchJobs(limit=limit, before=before, states=states, **asked)
-        page = await self._bus.ask(SEARCH_JOBS, query, tenant=who.tenant)
+        page = await self._bus.request(SEARCH_JOBS, query, tenant=who.tenant)
         last = page.jobs[-1].job.job_id if page.more and page.jobs else None
         return page.jobs, self._next(who, filters, last)
 
@@ -53,7 +53,7 @@ class Search:
         """
         filters, before = self._where(who, "audit", _told(asked), cursor)
         query = ReadAudit(limit=limit, before_id=before.int if before else None, **asked)
-        page = await self._bus.ask(READ_AUDIT, query, tenant=who.tenant)
+        page = await self._bus.request(READ_AUDIT, query, tenant=who.tenant)
         last = UUID(int=page.entries[-1].id) if page.more and page.entries else None
         return page.entries, self._next(who, filters, last)
 
@@ -68,7 +68,7 @@ class Search:
         told = _told({"node": node})
         filters, before = self._where(who, "dead_letters", told, cursor)
         await self._operations.record(who, "dead_letters.list", subject_id=None, **told)
-        page = await self._bus.ask(
+        page = await self._bus.request(
             LIST_DEAD_LETTERS, ListDeadLetters(limit=limit, before=before, node=node), tenant=who.tenant
         )
         last = page.letters[-1].id if page.more and page.letters else None

@@ -22,7 +22,7 @@ class StatsView:
     async def read(self, admin: str) -> StatsBody:
         """The statistics."""
         stats, stored = await asyncio.gather(
-            self._bus.ask(READ_STATS, ReadStats(), tenant=admin), self._stored.read(self._count)
+            self._bus.request(READ_STATS, ReadStats(), tenant=admin), self._stored.read(self._count)
         )
         return present_stats(stats, stored)
 

@@ -39,6 +39,6 @@ class Denials:
 
     async def _tell(self, user_id: str, denial: RecordDenial) -> None:
         try:
-            await self._bus.ask(RECORD_DENIAL, denial, tenant=user_id)
+            await self._bus.request(RECORD_DENIAL, denial, tenant=user_id)
         except Refusal as refusal:
             log.warning("gateway.denial.not_recorded", error=str(refusal), user_id=user_id, what=denial.what)

@@ -76,10 +76,10 @@ class AccountExport:
 
     async def _known(self, tenant: str) -> dict[str, list[dict[str, Any]]]:
         """What is small, by file."""
-        account = await self.bus.ask(READ_ACCOUNT, ReadAccount(), tenant=tenant)
-        keys = await self.bus.ask(LIST_KEYS, ListKeys(), tenant=tenant)
-        sessions = await self.bus.ask(LIST_SESSIONS, ListSessions(), tenant=tenant)
-        usage = await self.bus.ask(READ_USAGE, ReadUsage(days=USAGE_DAYS), tenant=tenant)
+        account = await self.bus.request(READ_ACCOUNT, ReadAccount(), tenant=tenant)
+        keys = await self.bus.request(LIST_KEYS, ListKeys(), tenant=tenant)
+        sessions = await self.bus.request(LIST_SESSIONS, ListSessions(), tenant=tenant)
+        usage = await self.bus.request(READ_USAGE, ReadUsage(days=USAGE_DAYS), tenant=tenant)
         return {
             "account": _dumped([account]),
             "keys": _dumped(keys.keys),
@@ -112,7 +112,7 @@ class AccountExport:
     async def _jobs(self, tenant: str, files: ExportFiles) -> Records:
         async for job in self._every_job(tenant):
             try:
-                workflow = await self.bus.ask(READ_GRAPH, ReadGraph(job_id=job.job_id), tenant=tenant)
+                workflow = await self.bus.request(READ_GRAPH, ReadGraph(job_id=job.job_id), tenant=tenant)
             except Relayed as relayed:
                 if relayed.refused.code == UnknownJob.code:  # purged since the page was read
                     continue
@@ -125,7 +125,7 @@ class AccountExport:
     async def _every_job(self, tenant: str) -> AsyncIterator[Job]:
         before, more = None, True
         while more:
-            page = await self.bus.ask(LIST_JOBS, ListJobs(limit=PAGE, before=before), tenant=tenant)
+            page = await self.bus.request(LIST_JOBS, ListJobs(limit=PAGE, before=before), tenant=tenant)
             for job in page.jobs:
                 yield job
             before, more = (page.jobs[-1].job_id, page.more) if page.jobs else (None, False)

@@ -76,7 +76,7 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
         if everything and Scope.ADMIN not in principal.scopes:
             raise MissingScope(scope=Scope.ADMIN)
         query = ReadClasses(name=name, after=cursor, limit=limit, refused=everything)
-        page = await bus.ask(READ_CLASSES, query, tenant=principal.tenant)
+        page = await bus.request(READ_CLASSES, query, tenant=principal.tenant)
         return _unless_kept(request, await offload(lambda: present_classes(page).model_dump_json().encode()))
 
     return routes

@@ -24,7 +24,7 @@ class FleetView:
         Raises:
             Unavailable: the scheduler does not answer.
         """
-        return await self._bus.ask(READ_FLEET, ReadFleet(), tenant=tenant)
+        return await self._bus.request(READ_FLEET, ReadFleet(), tenant=tenant)
 
     async def _read_all(self) -> Fleet:
         """The whole fleet as it is now.
@@ -32,7 +32,7 @@ class FleetView:
         Raises:
             Unavailable: the scheduler does not answer.
         """
-        self._known = await self._bus.ask(READ_FLEET, ReadFleet())
+        self._known = await self._bus.request(READ_FLEET, ReadFleet())
         self._known_at = time.monotonic()
         return self._known
 

@@ -28,7 +28,7 @@ async def list_jobs(
     """
     bounds = [at and at.isoformat() for at in (created_after, created_before)]
     filters = json.dumps([status, workflow, label, *bounds])
-    page = await bus.ask(
+    page = await bus.request(
         LIST_JOBS,
         ListJobs(
             limit=limit,

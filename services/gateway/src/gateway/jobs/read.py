@@ -43,7 +43,7 @@ async def read_job(text: str, *, tenant: str, bus: Bus) -> Job:
         Unavailable: the scheduler does not answer.
     """
     job_id = job_id_of(text)
-    job = (await bus.ask(READ_JOB, ReadJob(job_id=job_id), tenant=tenant)).job
+    job = (await bus.request(READ_JOB, ReadJob(job_id=job_id), tenant=tenant)).job
     if STATUS[job.state] is not JobStatus.PROCESSING:
         return job
     live = await streams.last(bus, JOB_PROGRESS, PROGRESS, PROGRESS.subject(tenant, str(job_id)))
@@ -54,12 +54,12 @@ async def read_job(text: str, *, tenant: str, bus: Bus) -> Job:
 
 async def read_log(job_id: UUID, *, after: int, tenant: str, bus: Bus) -> JobRead:
     """The job and its events with a greater ``seq``."""
-    return await bus.ask(READ_JOB, ReadJob(job_id=job_id, after=after), tenant=tenant)
+    return await bus.request(READ_JOB, ReadJob(job_id=job_id, after=after), tenant=tenant)
 
 
 async def cancel_job(text: str, *, tenant: str, bus: Bus) -> Job:
     """End the job; the answer is how it stands then, whoever was first."""
-    return (await bus.ask(CANCEL_JOB, CancelJob(job_id=job_id_of(text)), tenant=tenant)).job
+    return (await bus.request(CANCEL_JOB, CancelJob(job_id=job_id_of(text)), tenant=tenant)).job
 
 
 async def purge_job(text: str, *, tenant: str, bus: Bus) -> None:
@@ -68,4 +68,4 @@ async def purge_job(text: str, *, tenant: str, bus: Bus) -> None:
     Raises:
         UnknownJob, Relayed: it is not this tenant's, or not there any more, or has not ended.
     """
-    await bus.ask(PURGE_JOB, PurgeJob(job_id=job_id_of(text)), tenant=tenant)
+    await bus.request(PURGE_JOB, PurgeJob(job_id=job_id_of(text)), tenant=tenant)

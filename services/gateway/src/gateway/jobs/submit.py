@@ -194,7 +194,7 @@ class Submitter:
             graph, named = await self._pins.find_named(plan.graph, tenant=tenant, is_large=plan.is_large)
             used = plan._replace(graph=dict(graph))
             command = _command(submission, used, named, extra_data=extra_data, job_id=new_id(), request_hash="")
-            found = await self._bus.ask(VALIDATE_WORKFLOW, command, tenant=tenant, is_large=plan.is_large)
+            found = await self._bus.request(VALIDATE_WORKFLOW, command, tenant=tenant, is_large=plan.is_large)
         except Refusal as refusal:
             if refusal.refused.kind is not Kind.INVALID:
                 raise
@@ -221,14 +221,16 @@ class Submitter:
     async def _commit(self, command: SubmitJob, tenant: str, *, is_large: bool = False) -> Accepted:
         """Submit. An answer that was lost is read back; only a scheduler that answers at all is given more time."""
         try:
-            return _accepted(await self._bus.ask(SUBMIT_JOB, command, tenant=tenant, is_large=is_large))
+            return _accepted(await self._bus.request(SUBMIT_JOB, command, tenant=tenant, is_large=is_large))
         except Refusal as refusal:
             if not in_doubt(refusal):
                 raise
             log.warning("gateway.job.submit_in_doubt")
             doubt: Refusal = refusal
         try:
-            read = await self._bus.ask(READ_JOB, ReadJob(job_id=command.job_id), tenant=tenant, within_s=READ_BACK_S)
+            read = await self._bus.request(
+                READ_JOB, ReadJob(job_id=command.job_id), tenant=tenant, within_s=READ_BACK_S
+            )
             return Accepted(read.job, replayed=False, quota=None)
         except Relayed as relayed:
             if relayed.refused.code != UnknownJob.code:
@@ -238,7 +240,7 @@ class Submitter:
         if doubt.refused.kind is Kind.INTERNAL:  # it was not committed, and would meet the same bug again
             raise doubt from doubt.__cause__
         try:
-            asked = self._bus.ask(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
+            asked = self._bus.request(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
             return _accepted(await asked)
         except Unavailable:  # so much for asking again; the first may have come through all the same
             raise doubt from doubt.__cause__

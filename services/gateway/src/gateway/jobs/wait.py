@@ -47,7 +47,7 @@ class JobWait:
     async def look(self) -> None:
         """See how the job stands, if anybody can say."""
         try:
-            self.job = (await self._bus.ask(READ_JOB, ReadJob(job_id=self.job.job_id), tenant=self._tenant)).job
+            self.job = (await self._bus.request(READ_JOB, ReadJob(job_id=self.job.job_id), tenant=self._tenant)).job
         except Refusal as refusal:
             if refusal.refused.kind is not Kind.UNAVAILABLE:
                 raise
@@ -56,7 +56,9 @@ class JobWait:
         """End the job, trying for a while; if nobody hears it, the job goes on."""
         for _ in range(CANCEL_TRIES):
             try:
-                self.job = (await self._bus.ask(CANCEL_JOB, CancelJob(job_id=self.job.job_id), tenant=self._tenant)).job
+                self.job = (
+                    await self._bus.request(CANCEL_JOB, CancelJob(job_id=self.job.job_id), tenant=self._tenant)
+                ).job
             except Refusal as refusal:
                 if refusal.refused.kind is not Kind.UNAVAILABLE:
                     break
@@ -71,7 +73,7 @@ class JobWait:
         """Look at once when the job ends. Without a connection there is only looking now and then."""
         try:
             subject = JOB_CHANGED_LIVE.subject(self._tenant, str(self.job.job_id))
-            hear_no_more = await self._bus.hear(subject, self._on_event)
+            hear_no_more = await self._bus.subscribe(subject, self._on_event)
         except (NatsError, OSError):
             yield
             return

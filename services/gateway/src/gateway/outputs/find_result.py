@@ -15,7 +15,7 @@ async def read_finished(text: str, *, tenant: str, bus: Bus) -> Job:
     Raises:
         NotFinished: it is not, or never will be; of a failed job errors has what its ``error`` says.
     """
-    job = (await bus.ask(READ_JOB, ReadJob(job_id=job_id_of(text)), tenant=tenant)).job
+    job = (await bus.request(READ_JOB, ReadJob(job_id=job_id_of(text)), tenant=tenant)).job
     if STATUS[job.state] is not JobStatus.COMPLETED:
         raise without_result(job)
     return job

@@ -39,7 +39,7 @@ class TenantEraser:
 
     async def _hear(self) -> bool:
         """Hear who was erased since; whether there is more to hear."""
-        found = await self._bus.ask(READ_ERASURES, ReadErasures(after=self._after))
+        found = await self._bus.request(READ_ERASURES, ReadErasures(after=self._after))
         self._undone |= {one.tenant_id: one.at for one in found.erasures}
         self._now = found.now
         self._after = max((one.number for one in found.erasures), default=self._after)

@@ -57,7 +57,7 @@ class JobRemover:
         jobs = {row["job_id"]: row["tenant_id"] for row in await self._purges.walk(self._after, batch=JOBS_AT_ONCE)}
         if jobs:
             try:
-                found = await self._bus.ask(FIND_JOBS, FindJobs(job_ids=tuple(jobs)))
+                found = await self._bus.request(FIND_JOBS, FindJobs(job_ids=tuple(jobs)))
             except (Unavailable, Relayed):
                 return
             now = datetime.now(UTC)

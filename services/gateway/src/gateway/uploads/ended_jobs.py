@@ -27,7 +27,7 @@ class EndedJobs:
         every, held = list(uses), set[Use]()
         for start in range(0, len(every), JOBS_AT_ONCE):
             batch = every[start : start + JOBS_AT_ONCE]
-            said = await self._bus.ask(FIND_JOBS, FindJobs(job_ids=tuple(use.job_id for use in batch)))
+            said = await self._bus.request(FIND_JOBS, FindJobs(job_ids=tuple(use.job_id for use in batch)))
             there, ended = set(said.job_ids), set(said.ended)
             holding = {use for use in batch if use.job_id not in ended and (use.job_id in there or use.since < COMING)}
             held |= holding

@@ -20,7 +20,7 @@ class UsageView:
         """The last UTC days, today included; ``user_id`` None for everybody's."""
         tenant = FLEET if user_id is None else str(user_id)
         used, requests = await asyncio.gather(
-            self._bus.ask(READ_USAGE, ReadUsage(days=days), tenant=tenant),
+            self._bus.request(READ_USAGE, ReadUsage(days=days), tenant=tenant),
             self._requests.read(user_id, days=days),
         )
         return present_usage(used.days, requests)

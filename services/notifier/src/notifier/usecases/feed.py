@@ -84,8 +84,8 @@ class Feed:
     async def _open(self) -> None:
         key = str(self._job_id)
         try:
-            self._close.append(await self._bus.hear(JOB_CHANGED_LIVE.subject(self._tenant, key), self._on_event))
-            self._close.append(await self._bus.hear(PROGRESS.subject(self._tenant, key), self._on_progress))
+            self._close.append(await self._bus.subscribe(JOB_CHANGED_LIVE.subject(self._tenant, key), self._on_event))
+            self._close.append(await self._bus.subscribe(PROGRESS.subject(self._tenant, key), self._on_progress))
         except (NatsError, OSError) as error:
             await self._hear_no_more()
             raise Unavailable(service="scheduler", retry_after_s=1) from error

@@ -25,7 +25,7 @@ class History:
             Relayed: there is no such job of this tenant.
             Unavailable: the scheduler does not answer.
         """
-        return await self._bus.ask(READ_JOB, ReadJob(job_id=job_id, after=after), tenant=tenant)
+        return await self._bus.request(READ_JOB, ReadJob(job_id=job_id, after=after), tenant=tenant)
 
     async def between(self, tenant: str, job_id: UUID, after: int, upto: int) -> list[JobEvent]:
         """Every event with ``after`` < seq <= ``upto``, in order, none missing as far as the scheduler has them."""

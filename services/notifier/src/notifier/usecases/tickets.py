@@ -31,4 +31,4 @@ class Tickets:
         if not _SHAPE.fullmatch(ticket) or len(origins) > 1 or not all(map(_ORIGIN.fullmatch, origins)):
             raise BadTicket
         asked = SpendTicket(ticket=SecretStr(ticket), origin=origins[0] if origins else None)
-        return await self._bus.ask(SPEND_TICKET, asked)
+        return await self._bus.request(SPEND_TICKET, asked)

@@ -41,5 +41,5 @@ class JobCanceller:
         await self._announcer.say(event)
         if node is not None:
             hint = CancelAttempt(job_id=job.id, attempt=job.attempt)
-            await self._bus.say(CANCEL_ATTEMPT, hint, key=node)
+            await self._bus.publish(CANCEL_ATTEMPT, hint, key=node)
         return await self._reader.read(tenant_id, ReadJob(job_id=command.job_id))

@@ -43,7 +43,7 @@ class ClassRuleCache:
         """Ask auth; what cannot be asked stays as it is."""
         heard = self._heard
         try:
-            rules = await self._bus.ask(READ_CLASS_RULES, ReadClassRules())
+            rules = await self._bus.request(READ_CLASS_RULES, ReadClassRules())
         except (Unavailable, Relayed) as refusal:
             if refusal.refused.kind is not Kind.UNAVAILABLE:
                 raise

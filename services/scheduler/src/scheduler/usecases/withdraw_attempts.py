@@ -32,7 +32,7 @@ class Withdrawals:
         await self._announcer.say(event)
         log.info("scheduler.attempt.withdrawn", job_id=str(ref.job_id), attempt=ref.attempt, node=node)
         if node is not None:
-            await self._bus.say(CANCEL_ATTEMPT, CancelAttempt(job_id=ref.job_id, attempt=ref.attempt), key=node)
+            await self._bus.publish(CANCEL_ATTEMPT, CancelAttempt(job_id=ref.job_id, attempt=ref.attempt), key=node)
 
     async def drain(self) -> None:
         """Withdraw what is left on nodes whose grace is over."""
