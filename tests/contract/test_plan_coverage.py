@@ -38,7 +38,7 @@ def names_in(path: str) -> set[str]:
 
 
 @pytest.mark.parametrize("row", rows())
-def test_each_row_names_a_test_that_is_there_or_says_that_it_is_not(row: str) -> None:
+def test_each_row_names_an_existing_test_or_says_not_implemented(row: str) -> None:
     named = NAMED.findall(row)
     assert bool(named) != (PENDING in row), "either a test, or the words that it is not there yet"
     for path, test in named:

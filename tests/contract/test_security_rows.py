@@ -35,11 +35,11 @@ def _explained() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_each_row_is_a_test_or_a_reason(row: str) -> None:
+def test_each_security_row_has_a_test_or_a_reason(row: str) -> None:
     assert (row in _tested()) != (row in _explained()), "either a test or a reason, not both and not neither"
 
 
-def test_no_row_is_explained_that_is_not_there() -> None:
+def test_no_reason_is_given_for_an_unknown_row() -> None:
     assert _explained().keys() <= set(ROWS)
 
 

@@ -41,7 +41,7 @@ async def keys_of(person: Person) -> tuple[Key, ...]:
     return found
 
 
-async def test_a_key_says_whose_it_is_and_all_that_a_door_needs(system: System) -> None:
+async def test_verified_key_returns_its_principal_with_limits(system: System) -> None:
     user = await somebody(system, tier=Tier.PRO)
     made = await user.make_key(scopes=(Scope.JOBS_READ,))
     principal = await verified(system, text_of(made))
@@ -203,7 +203,7 @@ async def test_b_36_a_user_has_a_hundred_keys_however_many_are_asked_for_at_once
     await user.make_key()
 
 
-async def test_the_same_request_gives_the_same_key(system: System) -> None:
+async def test_repeated_key_request_returns_the_same_key(system: System) -> None:
     user = await somebody(system)
     first = await user.make_key(idempotency_key="k")
     again = await user.make_key(idempotency_key="k")
@@ -219,7 +219,7 @@ async def test_the_same_request_gives_the_same_key(system: System) -> None:
     assert (theirs.replayed, text_of(theirs) == text_of(first)) == (False, False)
 
 
-async def test_two_requests_at_once_with_one_idempotency_key_make_one_key(system: System) -> None:
+async def test_concurrent_requests_with_one_idempotency_key_create_one_key(system: System) -> None:
     user = await somebody(system)
     made = await asyncio.gather(*(user.make_key(idempotency_key="k") for _ in range(8)))
     assert len({text_of(each) for each in made}) == 1
@@ -235,7 +235,7 @@ async def test_s_24_a_replay_shows_the_key_to_no_credential_that_could_not_make_
     assert (await user.refused(CREATE_KEY, request)).code == "auth.scope.not_granted"
 
 
-async def test_an_idempotency_key_is_free_again_after_a_day(system: System) -> None:
+async def test_idempotency_key_is_reusable_after_a_day(system: System) -> None:
     user = await somebody(system)
     first = await user.make_key(idempotency_key="k")
     await system.sql.execute("UPDATE key_requests SET created_at = now() - interval '25 hours'")

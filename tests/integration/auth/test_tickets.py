@@ -144,7 +144,7 @@ async def test_s_2_a_ticket_is_made_for_the_tenant_of_the_subject(system: System
     assert refused.code == "auth.tenant.unknown"
 
 
-async def test_tickets_are_kept_as_digests_and_not_for_long(system: System) -> None:
+async def test_tickets_are_stored_as_digests_and_expire_soon(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     ticket = await ticket_of(system, principal)
     rows = await system.sql.fetch("SELECT * FROM ws_tickets WHERE user_id = $1", principal.user_id)

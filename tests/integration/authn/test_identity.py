@@ -136,7 +136,7 @@ async def test_f_150_a_key_is_not_believed_for_ever(script: Script, nats: NatsSe
             await identity.principal(ALICE_KEY)
 
 
-async def test_nothing_fails_open_while_it_is_not_known_what_was_revoked(script: Script, nats: NatsServer) -> None:
+async def test_credentials_are_refused_while_revocations_are_unknown(script: Script, nats: NatsServer) -> None:
     token = script.auth.token(script.alice)
     revoked = script.auth.token(script.bob)
     script.auth.change(script.bob, void_tokens=True)
@@ -150,7 +150,7 @@ async def test_nothing_fails_open_while_it_is_not_known_what_was_revoked(script:
         assert await is_refused(identity, revoked)
 
 
-async def test_nothing_fails_open_before_all_that_was_revoked_is_read(script: Script, nats: NatsServer) -> None:
+async def test_credentials_are_refused_until_all_revocations_are_read(script: Script, nats: NatsServer) -> None:
     token, revoked = script.auth.token(script.alice), script.auth.token(script.bob)
     for user, void in ((script.alice, False), (script.alice, False), (script.bob, True)):
         script.auth.change(user, void_tokens=void)
@@ -172,7 +172,7 @@ async def test_nothing_fails_open_before_all_that_was_revoked_is_read(script: Sc
         assert await is_refused(identity, revoked)
 
 
-async def test_a_stale_key_is_asked_about_again_in_the_background(script: Script, nats: NatsServer) -> None:
+async def test_stale_key_is_refreshed_in_the_background(script: Script, nats: NatsServer) -> None:
     async with door(script, nats.url, fresh_s=SOON_S) as identity:
         assert await is_good(identity, ALICE_KEY)
         del script.auth.keys[ALICE_KEY]

@@ -14,13 +14,13 @@ AUTH = "/api/v1/auth"
 USER_FIELDS = {"id", "username", "email", "tier", "role", "is_active", "created_at"}
 
 
-async def test_a_user_is_shown_as_documented_and_no_more(house: House) -> None:
+async def test_user_response_contains_only_documented_fields(house: House) -> None:
     user = await house.account()
     assert user.keys() == USER_FIELDS
     assert (user["tier"], user["role"], user["is_active"]) == ("free", "user", True)
 
 
-async def test_a_taken_name_is_a_conflict(house: House) -> None:
+async def test_registering_a_taken_name_is_a_conflict(house: House) -> None:
     user = await house.account()
     body = {"username": user["username"].upper(), "email": "other@example.com", "password": PASSWORD}
     answer = await house.http.post(f"{AUTH}/register", json=body)
@@ -52,7 +52,7 @@ async def test_s_26_a_refusal_does_not_repeat_a_password(house: House) -> None:
         assert "canary" not in answer.text
 
 
-async def test_a_login_is_json_or_an_oauth2_form(house: House) -> None:
+async def test_login_accepts_json_and_an_oauth2_form(house: House) -> None:
     user = await house.account()
     credentials = {"username": user["username"], "password": PASSWORD}
     answers = [
@@ -138,7 +138,7 @@ async def test_s_45_the_published_keys_verify_an_access_token(house: House) -> N
     assert claims["sub"] == user["id"]
 
 
-async def test_logging_in_many_times_at_once_gives_as_many_sessions(house: House) -> None:
+async def test_concurrent_logins_create_separate_sessions(house: House) -> None:
     user = await house.account()
     sessions = await asyncio.gather(*(house.session(user["username"]) for _ in range(4)))
     assert len({session["refresh_token"] for session in sessions}) == 4

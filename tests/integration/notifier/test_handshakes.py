@@ -89,7 +89,7 @@ async def test_b_80_an_address_is_what_a_trusted_proxy_says_and_of_ipv6_the_netw
         assert await status_of(world, from_("2001:db8:0:1::1")) == 101
 
 
-def test_a_proxy_of_ours_may_have_any_number_of_connections() -> None:
+def test_trusted_proxy_has_no_connection_limit() -> None:
     base = {"database_url": "postgresql+asyncpg://u:p@h/"}
     behind = limits(Settings.model_validate(base | {"trusted_proxies": "10.0.0.1, 10.1.0.0/16"}))
     assert [behind.trusted(one) for one in ("10.0.0.1", "10.1.2.3", "10.0.0.2")] == [True, True, False]

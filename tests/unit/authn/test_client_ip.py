@@ -35,11 +35,11 @@ def test_s_59_the_right_most_that_is_not_ours_is_the_client(forwarded: list[str]
     assert BEHIND.of("10.0.0.7", forwarded) == client
 
 
-def test_a_peer_without_an_address_is_nobody() -> None:
+def test_peer_without_an_address_has_no_client_address() -> None:
     assert BEHIND.of(None, ["1.1.1.1"]) == BEHIND.of("/run/socket", ["1.1.1.1"]) == NOBODY
 
 
-def test_an_ipv4_peer_on_an_ipv6_socket_is_what_it_is() -> None:
+def test_ipv4_mapped_peer_is_treated_as_ipv4() -> None:
     assert BEHIND.of("::ffff:10.0.0.7", ["198.51.100.1"]) == "198.51.100.1"
     assert DIRECT.of("::ffff:203.0.113.9", []) == "203.0.113.9"
 
@@ -76,5 +76,5 @@ def test_b_23_connections_are_counted_as_requests_are() -> None:
         ("::1", "::/48"),
     ],
 )
-def test_a_network_is_an_ipv4_24_or_an_ipv6_48_prefix(client: str, network: str) -> None:
+def test_network_is_an_ipv4_24_or_ipv6_48_prefix(client: str, network: str) -> None:
     assert network_of(client) == network

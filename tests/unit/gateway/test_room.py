@@ -37,7 +37,7 @@ def test_b_12_room_is_given_back_whatever_happens() -> None:
         take(10)
 
 
-def test_a_part_that_comes_too_late_is_refused() -> None:
+def test_late_part_of_a_body_is_refused() -> None:
     clock = Clock()
     room = Room(total=10, each=10, clock=clock)
     with room.of("a", within_s=30) as take:
