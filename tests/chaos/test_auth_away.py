@@ -15,6 +15,7 @@ AWAY_S = float(os.environ.get("AUTH_AWAY_S", "6"))
 pytestmark = pytest.mark.chaos
 
 
+@pytest.mark.requirement("F-150")
 async def test_holders_of_tokens_and_keys_go_on_for_as_long_as_auth_is_away(fragile: Fleet) -> None:
     async with fragile.client("") as public, fragile.client(fragile.credentials["admin_key"]) as admin:
         user = await registered(public, "patient")
@@ -43,6 +44,7 @@ async def test_holders_of_tokens_and_keys_go_on_for_as_long_as_auth_is_away(frag
                 assert (await fragile.ended(client, job_id))["status"] == "completed"
 
 
+@pytest.mark.requirement("S-83")
 async def test_an_operators_order_that_nobody_can_record_is_not_carried_out(fragile: Fleet) -> None:
     async with fragile.client() as client, fragile.client(fragile.credentials["admin_key"]) as admin:
 

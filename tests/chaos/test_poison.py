@@ -51,6 +51,7 @@ async def three_nodes() -> AsyncIterator[Fleet]:
         yield fleet
 
 
+@pytest.mark.requirement("F-37")
 @pytest.mark.parametrize("killer", KILLERS)
 async def test_a_killer_takes_two_nodes_at_most_and_others_go_on(three_nodes: Fleet, killer: str) -> None:
     class_type, inputs, code = KILLERS[killer]

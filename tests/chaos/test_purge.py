@@ -79,6 +79,7 @@ async def is_gone(fleet: Fleet, word: str, *, but: set[str]) -> None:
     await until(gone, within_s=60)
 
 
+@pytest.mark.requirement("F-169")
 async def test_bytes_of_purged_jobs_go_though_gateway_and_scheduler_die_at_once(fragile: Fleet) -> None:
     artifacts = fragile.state / "artifacts"
     async with fragile.client() as client:
@@ -141,7 +142,8 @@ async def test_a_gateway_that_dies_between_the_bytes_and_the_rows_of_a_purge_is_
         await is_gone(fragile, job_id, but=AFTER_PURGE)
 
 
-async def test_s_84_an_account_is_erased_though_all_die_as_it_is_said_and_in_the_middle(fragile: Fleet) -> None:
+@pytest.mark.requirement("S-84")
+async def test_account_is_erased_although_every_service_is_killed_before_and_during_it(fragile: Fleet) -> None:
     async with fragile.client("") as public:
         person = await registered(public, "mortal")
         await asyncio.to_thread(partial(fragile.limit, person["id"], graph_policy="open"))

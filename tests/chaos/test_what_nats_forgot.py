@@ -15,6 +15,7 @@ JOBS = 100
 pytestmark = pytest.mark.chaos
 
 
+@pytest.mark.requirement("F-66")
 async def test_the_jetstream_store_is_deleted_while_a_hundred_jobs_wait() -> None:
     async with running_fleet("--nodes", "2", "--step-ms", "20") as fleet, fleet.client() as client:
         jobs = [

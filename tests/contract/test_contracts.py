@@ -81,6 +81,7 @@ def test_only_its_owner_may_answer_or_say_what_is_its_own() -> None:
                 assert hears == (service in topic.consumers), (service, topic.name)
 
 
+@pytest.mark.requirement("S-75")
 def test_an_executor_speaks_for_its_own_node_only() -> None:
     granted = permissions_of("executor", "node-1")
     for topic in TOPICS:
@@ -90,6 +91,7 @@ def test_an_executor_speaks_for_its_own_node_only() -> None:
     assert any(subject.endswith(".node-1") for subject in granted.publish)
 
 
+@pytest.mark.requirement("S-75")
 def test_only_a_streams_owner_may_make_it_and_nobody_may_delete_it() -> None:
     for service in SERVICES:
         granted = permissions_of(service, "node-1" if service == "executor" else None).publish

@@ -112,6 +112,7 @@ async def fleeting(fleet: Fleet) -> AsyncIterator[AsyncClient]:
         yield client
 
 
+@pytest.mark.requirement("F-2")
 async def test_a_submission_whose_answer_was_lost_is_one_job(fleet: Fleet, fleeting: AsyncClient) -> None:
     label = secrets.token_hex(4)
 
@@ -188,6 +189,7 @@ async def test_bytes_that_changed_on_the_way_are_not_saved(fleet: Fleet, fleetin
     assert files(tmp_path) == []
 
 
+@pytest.mark.requirement("python-client")
 async def test_a_session_from_registering_to_the_end(fleet: Fleet) -> None:
     name, kept = f"pat-{secrets.token_hex(4)}", list[Session]()
     async with AsyncClient(fleet.base_url, username=name, password=PASSWORD, on_session=kept.append) as client:
@@ -257,6 +259,9 @@ async def test_a_job_that_is_waited_for_too_long_goes_on_until_it_is_cancelled(f
     assert (await fleeting.jobs.cancel(job)).status == "cancelled"
 
 
+@pytest.mark.requirement(
+    "GET /api/v1/admin/tiers", "PATCH /api/v1/admin/tiers/{name}", "table auth.tiers", "limit.tiers-are-data"
+)
 async def test_admins_see_and_change_users_and_tiers(fleet: Fleet) -> None:
     def session(name: str) -> None:
         with Client(fleet.base_url) as public, Client(fleet.base_url, key=fleet.credentials["admin_key"]) as admin:

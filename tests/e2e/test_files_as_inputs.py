@@ -56,6 +56,7 @@ async def outputs_of(fleet: Fleet, client: httpx.AsyncClient, graph: dict[str, A
     return list(ended["outputs"])
 
 
+@pytest.mark.requirement("submission.files")
 @simulated_only
 async def test_a_node_gets_the_bytes_that_were_uploaded_or_made(fleet: Fleet, own_key: str) -> None:
     async with fleet.client(own_key) as client:

@@ -96,6 +96,7 @@ async def shows(fleet: Fleet, key: str, name: str) -> bool:
     return bool(page["classes"])
 
 
+@pytest.mark.requirement("B-42")
 @pytest.mark.parametrize("mode", ["strict", "open"])
 async def test_no_folder_of_a_node_is_read(fleet: Fleet, keys: dict[str, str], mode: str) -> None:
     expected = {"strict": {"node_class_not_allowed"}, "open": {"folder_not_allowed", "link_not_allowed"}}
@@ -103,6 +104,7 @@ async def test_no_folder_of_a_node_is_read(fleet: Fleet, keys: dict[str, str], m
         assert {error["code"] for error in await refusals(fleet, keys[mode], loaded(folder))} <= expected[mode]
 
 
+@pytest.mark.requirement("B-42")
 @pytest.mark.parametrize("mode", ["strict", "open"])
 async def test_no_file_is_read_that_was_not_uploaded(fleet: Fleet, keys: dict[str, str], mode: str) -> None:
     expected = {"file_not_uploaded", "link_not_allowed"}
@@ -120,6 +122,7 @@ async def test_no_model_is_written(fleet: Fleet, keys: dict[str, str], mode: str
         assert "operator" in error["message"]
 
 
+@pytest.mark.requirement("B-41")
 @pytest.mark.parametrize("mode", ["strict", "open"])
 @pytest.mark.parametrize(
     "more",

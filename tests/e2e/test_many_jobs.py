@@ -16,6 +16,7 @@ from tests.kit.fleet import END_S, HELLO, Fleet
 PAGE, ELSEWHERE = Origin("https://app.example"), Origin("https://evil.example")
 
 
+@pytest.mark.requirement("POST /api/v1/ws-tickets", "table auth.ws_tickets", "credential.ticket", "WS /ws")
 @simulated_only
 async def test_a_page_watches_its_jobs_over_one_socket_that_a_ticket_opens(
     fleet: Fleet, client: httpx.AsyncClient

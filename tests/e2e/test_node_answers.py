@@ -30,6 +30,7 @@ async def test_whatever_an_error_says_the_job_fails_with_it_and_the_next_one_run
     assert (await fleet.ended(client, job["job_id"], within_s=10))["status"] == "completed"
 
 
+@pytest.mark.requirement("B-99")
 async def test_jobs_go_on_after_a_hundred_mutated_node_answers() -> None:
     report = await fuzz(100, seed=7)
     assert report.changes.done.total() >= 100

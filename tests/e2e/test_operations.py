@@ -61,6 +61,14 @@ async def somebody(fleet: Fleet, person: Person) -> tuple[str, dict[str, str]]:
     return name, {"COMFYFLEET_KEY": key}
 
 
+@pytest.mark.requirement(
+    "GET /api/v1/admin/nodes",
+    "POST /api/v1/admin/nodes/{node}/drain",
+    "GET /api/v1/usage",
+    "GET /api/v1/admin/usage",
+    "GET /api/v1/admin/users/{user_id}/usage",
+    "usage.endpoint",
+)
 async def test_a_drained_node_loses_its_job_to_the_other_and_the_owner_pays_once(
     fleet: Fleet, person: Person, operator: Operator
 ) -> None:
@@ -119,6 +127,7 @@ async def test_a_drained_node_loses_its_job_to_the_other_and_the_owner_pays_once
     assert entry["detail"]["node"] == first
 
 
+@pytest.mark.requirement("GET /api/v1/admin/dead-letters")
 async def test_messages_that_could_not_be_handled_are_listed_page_by_page(fleet: Fleet, operator: Operator) -> None:
     node = (await operator.does("nodes"))[0]["node"]
     user, password = await asyncio.to_thread(executor_login, fleet, node)
@@ -155,6 +164,16 @@ def executor_login(fleet: Fleet, node: str) -> tuple[str, str]:
     raise LookupError(node)
 
 
+@pytest.mark.requirement(
+    "GET /api/v1/admin/stats",
+    "POST /api/v1/admin/nodes/{node}/cordon",
+    "POST /api/v1/admin/nodes/{node}/uncordon",
+    "GET /api/v1/admin/jobs",
+    "GET /api/v1/admin/jobs/{job_id}",
+    "PATCH /api/v1/admin/jobs/{job_id}",
+    "POST /api/v1/admin/jobs/{job_id}/hold",
+    "POST /api/v1/admin/jobs/{job_id}/release",
+)
 async def test_jobs_are_held_moved_up_released_and_run_again(fleet: Fleet, person: Person, operator: Operator) -> None:
     name, key = await somebody(fleet, person)
     names = [node["node"] for node in await operator.does("nodes")]
@@ -218,6 +237,7 @@ async def test_jobs_are_held_moved_up_released_and_run_again(fleet: Fleet, perso
     assert looked >= {("jobs.search", None), ("job.read", jobs[1])}  # whoever looks at what is somebody's is seen too
 
 
+@pytest.mark.requirement("POST /api/v1/admin/jobs/{job_id}/cancel", "POST /api/v1/admin/jobs/{job_id}/requeue")
 async def test_a_failed_job_is_run_again_as_a_new_one(fleet: Fleet, person: Person, operator: Operator) -> None:
     _, key = await somebody(fleet, person)
     async with fleet.client(key["COMFYFLEET_KEY"]) as client:
@@ -245,6 +265,7 @@ async def test_a_failed_job_is_run_again_as_a_new_one(fleet: Fleet, person: Pers
         assert (await operator.runs("requeue", stopped)).status == REFUSED
 
 
+@pytest.mark.requirement("S-83", "GET /api/v1/admin/audit")
 async def test_who_is_no_admin_is_refused_and_that_is_kept(fleet: Fleet, person: Person, operator: Operator) -> None:
     name, key = await somebody(fleet, person)
     node = (await operator.does("nodes"))[0]["node"]

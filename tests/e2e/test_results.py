@@ -56,6 +56,7 @@ def coarseness(content: bytes) -> int:
     return sum(jpeg.quantization[0])
 
 
+@pytest.mark.requirement("GET /api/v1/jobs/{job_id}/result")
 async def test_a_result_is_chosen_by_its_index_or_node_and_its_etag_is_its_digest(
     client: httpx.AsyncClient, job_id: str
 ) -> None:
@@ -76,6 +77,9 @@ async def test_a_result_is_chosen_by_its_index_or_node_and_its_etag_is_its_diges
     assert (beyond.status_code, beyond.json()["code"]) == (404, "output.not_found")
 
 
+@pytest.mark.requirement(
+    "HEAD /api/v1/jobs/{job_id}/result", "GET /api/v1/jobs/{job_id}/image", "HEAD /api/v1/jobs/{job_id}/image"
+)
 @pytest.mark.parametrize("path", ["result", "image"])
 async def test_a_result_comes_in_parts_once_and_as_its_head_alone(
     client: httpx.AsyncClient, job_id: str, path: str
@@ -101,6 +105,7 @@ async def test_a_result_comes_in_parts_once_and_as_its_head_alone(
         assert (late.status_code, late.headers["content-range"]) == (416, f"bytes */{size}")
 
 
+@pytest.mark.requirement("result.convert")
 async def test_a_result_is_converted(client: httpx.AsyncClient, job_id: str) -> None:
     url = f"/jobs/{job_id}/result"
     etags = {(await client.get(url)).headers["etag"]}
@@ -125,6 +130,7 @@ async def test_a_result_is_converted(client: httpx.AsyncClient, job_id: str) -> 
     assert coarseness(rough.content) > coarseness(fine.content)
 
 
+@pytest.mark.requirement("GET /api/v1/jobs/{job_id}/thumbnail")
 async def test_a_thumbnail_is_a_small_webp_of_any_output(client: httpx.AsyncClient, job_id: str) -> None:
     for index, output in enumerate(await outputs_of(client, job_id)):
         small = await client.get(f"/jobs/{job_id}/thumbnail", params={"size": 32, "index": index})
@@ -134,6 +140,7 @@ async def test_a_thumbnail_is_a_small_webp_of_any_output(client: httpx.AsyncClie
     assert picture((await client.get(f"/jobs/{job_id}/thumbnail")).content).size == SIZE, "it is smaller than 256"
 
 
+@pytest.mark.requirement("GET /api/v1/jobs/{job_id}/outputs.zip")
 async def test_all_that_was_saved_comes_in_one_file(client: httpx.AsyncClient, job_id: str) -> None:
     saved = [output for output in await outputs_of(client, job_id) if output["node_id"] != "5"]
     answer = await client.get(f"/jobs/{job_id}/outputs.zip")

@@ -65,6 +65,7 @@ def pixel(image: Image.Image, x: int, y: int) -> tuple[int, ...]:
     return found
 
 
+@pytest.mark.requirement("table gateway.uploads", "table gateway.upload_uses", "submission.image")
 async def test_a_picture_of_ones_own_is_drawn_over(fleet: Fleet, client: httpx.AsyncClient) -> None:
     red, blue = await upload(client, png("red")), await upload(client, png("blue"))
     over_red = await made(fleet, client, **OVER, image=red, denoise=0.4)
@@ -83,6 +84,7 @@ async def test_a_picture_of_ones_own_is_drawn_over(fleet: Fleet, client: httpx.A
     assert (await made(fleet, client, **OVER, image=thin, height=64)).size == (8, 64)
 
 
+@pytest.mark.requirement("submission.mask")
 async def test_only_what_is_under_the_mask_is_made_anew(fleet: Fleet, client: httpx.AsyncClient) -> None:
     image, mask = await upload(client, png("red")), await upload(client, left_half())
     painted = await made(fleet, client, **OVER, image=image, mask=mask)
@@ -96,6 +98,7 @@ async def test_only_what_is_under_the_mask_is_made_anew(fleet: Fleet, client: ht
     assert scaled.size == (64, 64)
 
 
+@pytest.mark.requirement("submission.upload-ids")
 async def test_an_upload_goes_wherever_a_node_takes_a_file(fleet: Fleet, client: httpx.AsyncClient) -> None:
     image = await upload(client, png((10, 20, 30)))
     graph = loading(image)
@@ -115,6 +118,7 @@ async def test_an_upload_goes_wherever_a_node_takes_a_file(fleet: Fleet, client:
         await connection.close()
 
 
+@pytest.mark.requirement("submission.image-shape")
 async def test_a_shape_that_would_leave_nothing_of_a_picture_is_refused(
     fleet: Fleet, client: httpx.AsyncClient
 ) -> None:
@@ -145,6 +149,7 @@ async def expire(fleet: Fleet, *uploads: str) -> None:
         await database.close()
 
 
+@pytest.mark.requirement("submission.stays-accepted")
 async def test_what_was_accepted_stays_so_when_its_picture_has_expired(fleet: Fleet, client: httpx.AsyncClient) -> None:
     image, mask = await upload(client, png("navy")), await upload(client, left_half())
     drawn, whole = {**OVER, "image": image, "mask": mask, "width": 64}, {"workflow": loading(image)}

@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.kit.fleet import HELLO, Fleet
 
@@ -55,6 +56,7 @@ async def test_validation_tells_what_a_submit_would_do_and_makes_no_job(fleet: F
         assert (await client.get("/auth/me")).json()["used_today"] == 0
 
 
+@pytest.mark.requirement("POST /api/v1/workflows/validate")
 async def test_errors_of_a_validation_are_those_of_a_submit(client: httpx.AsyncClient) -> None:
     submissions: list[dict[str, Any]] = [
         {"workflow": {**HELLO, "9": {"class_type": "EvilNode", "inputs": {}}}},

@@ -182,6 +182,7 @@ async def test_what_is_more_than_the_quota_is_refused_before_it_runs(fleet: Flee
         assert await used(client) == 0
 
 
+@pytest.mark.requirement("B-45")
 async def test_graphs_that_would_kill_a_node_are_refused_with_what_to_change(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("killer", "free")) as client:
         for name, (workflow, code) in KILLERS.items():

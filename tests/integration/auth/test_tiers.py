@@ -84,6 +84,7 @@ GRAPHS = {
 }  # fmt: skip
 
 
+@pytest.mark.requirement("limit.graph")
 async def test_limits_on_graphs_attempts_and_results_are_changed_and_told_to_the_scheduler(
     system: System, admin: Person
 ) -> None:
@@ -108,7 +109,8 @@ async def test_graphs_are_strict_but_in_the_largest_tier(admin: Person) -> None:
     assert policies == dict.fromkeys(Tier, GraphPolicy.STRICT) | {Tier.ENTERPRISE: GraphPolicy.OPEN}
 
 
-async def test_s_24_only_an_admin_changes_a_tier(system: System, admin: Person) -> None:
+@pytest.mark.requirement("S-24")
+async def test_only_an_admin_changes_a_tier(system: System, admin: Person) -> None:
     user, before = await somebody(system), await tiers_of(admin)
     refused = await user.refused(CHANGE_TIER, ChangeTier(tier=Tier.FREE, limits=SomeLimits(queue_cap=None)))
     assert (refused.kind, refused.code) == (Kind.FORBIDDEN, "auth.scope.missing")

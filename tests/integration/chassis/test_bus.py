@@ -250,6 +250,7 @@ async def test_a_refusal_travels_whole(asker: Bus) -> None:
     assert refused.retry_after_s == 2.5
 
 
+@pytest.mark.requirement("F-71", "B-100")
 @pytest.mark.parametrize(
     ("body", "pointers"),
     [
@@ -349,6 +350,7 @@ async def test_a_value_that_cannot_be_stored_is_an_invalid_message_and_is_noted(
     assert failed[-1].reason == "ZeroDivisionError: a bug"
 
 
+@pytest.mark.requirement("F-72")
 async def test_a_message_that_nats_does_not_carry_is_too_large_rather_than_unavailable(nats: NatsServer) -> None:
     async def huge(question: Question, _: Address) -> Answer:
         return Answer(text=question.text * (64 << 20))
@@ -376,6 +378,7 @@ async def test_unreadable_reply_is_an_internal_fault(nats: NatsServer) -> None:
             await asker.ask(ECHO, Question(text="a"))
 
 
+@pytest.mark.requirement("F-9")
 async def test_a_database_that_is_away_is_tried_once_more_and_then_said(nats: NatsServer) -> None:
     tried: list[str] = []
 
@@ -407,6 +410,7 @@ async def test_one_that_crashes_among_many_in_flight(asker: Bus) -> None:
             assert answer == Answer(text=str(index))
 
 
+@pytest.mark.requirement("F-81")
 async def test_nobody_there_is_unavailable(nats: NatsServer) -> None:
     async with connected(nats.url, "asker") as asker:
         with pytest.raises(Unavailable) as unavailable:
@@ -457,6 +461,7 @@ async def test_replicas_share_the_questions(nats: NatsServer) -> None:
     assert set(answered) == {1, 2}
 
 
+@pytest.mark.requirement("F-166")
 async def test_what_is_being_answered_is_answered_before_it_stops(nats: NatsServer) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 

@@ -101,6 +101,7 @@ async def settled(bus: Bus, up_to: int) -> None:
     await until(acknowledged)
 
 
+@pytest.mark.requirement("F-73")
 async def test_a_handler_that_raises_gets_the_messages_again(stream: Bus) -> None:
     await streams.declare(stream, (NOTES,))
     kept = Kept()
@@ -128,6 +129,7 @@ async def test_what_came_after_a_failure_does_not_hide_what_failed(stream: Bus) 
         await until(lambda: set(kept.seqs) == {1, 2}, 2)
 
 
+@pytest.mark.requirement("F-70")
 async def test_poison_is_left_out_and_blocks_nothing(stream: Bus) -> None:
     await streams.declare(stream, (NOTES,))
     kept = Kept()
@@ -145,6 +147,7 @@ async def test_poison_is_left_out_and_blocks_nothing(stream: Bus) -> None:
         await settled(stream, 10)
 
 
+@pytest.mark.requirement("F-69")
 async def test_a_consumer_that_was_deleted_is_made_again(stream: Bus) -> None:
     await streams.declare(stream, (NOTES,))
     kept = Kept()
@@ -160,6 +163,7 @@ async def test_a_consumer_that_was_deleted_is_made_again(stream: Bus) -> None:
     assert set(kept.seqs) == {1, 2}
 
 
+@pytest.mark.requirement("F-69")
 async def test_a_stream_that_was_deleted_and_made_again_is_read(stream: Bus) -> None:
     await streams.declare(stream, (NOTES,))
     kept = Kept()
@@ -194,6 +198,7 @@ async def test_it_waits_for_a_stream_that_is_not_there_yet(stream: Bus) -> None:
         await loop.stop()
 
 
+@pytest.mark.requirement("F-65")
 async def test_reading_goes_on_after_the_server_was_restarted(own_nats: NatsServer) -> None:
     async with connected(own_nats.url) as bus:
         await streams.declare(bus, (NOTES,))

@@ -58,6 +58,7 @@ async def test_classes_of_a_node_are_known_once_it_is_online(client: ComfyUI) ->
     assert [state.classes.shows(name) for name in classes] == [True, True, True, False, False]
 
 
+@pytest.mark.requirement("B-44")
 async def test_model_in_the_output_folder_is_not_offered(client: ComfyUI, tmp_path: Path) -> None:
     written = tmp_path / "node/output/checkpoints/00-evil_00001_.safetensors"
     written.parent.mkdir(parents=True)
@@ -89,6 +90,7 @@ async def test_a_prompt_runs_and_its_files_are_given_out(client: ComfyUI, either
     assert await client.history(prompt_id) is None
 
 
+@pytest.mark.requirement("F-108")
 async def test_stopping_one_prompt_leaves_the_others(client: ComfyUI, either_node: Node, journal: Journal) -> None:
     first, second, third = (str(uuid4()) for _ in range(3))
     for prompt_id, seconds in ((first, 0.8), (second, 30.0), (third, 0.1)):
@@ -133,6 +135,7 @@ async def test_a_node_that_is_not_there_never_heard_it() -> None:
     await client.close()
 
 
+@pytest.mark.requirement("F-53")
 async def test_message_that_is_too_large_ends_the_connection_and_is_noted() -> None:
     async def send(socket: ServerConnection) -> None:
         assert json.loads(await socket.recv())["data"] == {"supports_preview_metadata": True}

@@ -13,6 +13,7 @@ from tests.kit.waiting import until
 pytestmark = pytest.mark.usefixtures("gateway")
 
 
+@pytest.mark.requirement("F-30")
 async def test_killed_mid_run_the_successor_adopts_the_prompt(spawn_executor, scheduler, gateway, node) -> None:
     given = await scheduler.give(slow(3))
     async with spawn_executor() as executor:
@@ -27,6 +28,7 @@ async def test_killed_mid_run_the_successor_adopts_the_prompt(spawn_executor, sc
     assert gateway.stored[finish.outputs[0].id].startswith(b"\x89PNG")
 
 
+@pytest.mark.requirement("F-30")
 async def test_killed_while_storing_the_successor_stores(spawn_executor, scheduler, gateway, node) -> None:
     gateway.answers.extend([503] * 1000)
     given = await scheduler.give(hello())
@@ -41,6 +43,7 @@ async def test_killed_while_storing_the_successor_stores(spawn_executor, schedul
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
+@pytest.mark.requirement("F-30")
 async def test_killed_before_its_report_was_answered_the_successor_reports_the_same(
     spawn_executor, scheduler, gateway, node
 ) -> None:
@@ -56,6 +59,7 @@ async def test_killed_before_its_report_was_answered_the_successor_reports_the_s
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
+@pytest.mark.requirement("F-35")
 async def test_told_to_stop_it_leaves_the_prompt_to_its_successor(spawn_executor, scheduler, node) -> None:
     given = await scheduler.give(slow(3))
     async with spawn_executor() as executor:
@@ -82,6 +86,7 @@ async def test_killed_and_its_journal_lost_the_prompt_is_adopted_by_its_id(
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
+@pytest.mark.requirement("F-41", "F-54")
 async def test_a_node_that_restarts_has_lost_the_prompt(start_executor, scheduler, node) -> None:
     await start_executor()
     given = await scheduler.give(slow(30))
@@ -111,6 +116,7 @@ async def test_a_node_that_is_away_loses_the_attempt_and_asks_for_nothing(start_
     assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
 
 
+@pytest.mark.requirement("F-50")
 async def test_without_a_websocket_polling_sees_the_end(start_executor, scheduler, node) -> None:
     await node.arm("ws_refuse")
     await start_executor()
@@ -118,6 +124,7 @@ async def test_without_a_websocket_polling_sees_the_end(start_executor, schedule
     assert (finish.outcome, len(finish.outputs)) == (Outcome.SUCCEEDED, 1)
 
 
+@pytest.mark.requirement("F-49")
 async def test_a_silent_websocket_does_no_harm(start_executor, scheduler, node) -> None:
     await node.arm("ws_stall")
     await start_executor()
@@ -145,6 +152,7 @@ async def test_a_node_that_somebody_else_uses_takes_work_once_it_is_free(start_e
             await node.ask("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
 
 
+@pytest.mark.requirement("F-51", "F-52")
 async def test_doubled_and_foreign_events_do_no_harm(start_executor, scheduler, node) -> None:
     await node.arm("events_twice")
     await node.arm("foreign_events")
@@ -155,6 +163,7 @@ async def test_doubled_and_foreign_events_do_no_harm(start_executor, scheduler, 
     assert said == sorted(said)
 
 
+@pytest.mark.requirement("F-47")
 async def test_a_post_that_is_accepted_but_not_answered_runs_once(start_executor, scheduler, node) -> None:
     await node.arm("prompt_timeout")
     await start_executor()
@@ -163,6 +172,7 @@ async def test_a_post_that_is_accepted_but_not_answered_runs_once(start_executor
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
+@pytest.mark.requirement("F-48")
 async def test_a_server_error_to_the_post_is_tried_again(start_executor, scheduler, node) -> None:
     await node.arm("prompt_500")
     await start_executor()
@@ -171,6 +181,7 @@ async def test_a_server_error_to_the_post_is_tried_again(start_executor, schedul
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
+@pytest.mark.requirement("F-44")
 async def test_out_of_memory_is_the_nodes_fault(start_executor, scheduler, node) -> None:
     await node.arm("oom")
     await start_executor()
@@ -185,6 +196,7 @@ async def test_an_error_that_the_node_calls_success_is_an_error(start_executor, 
     assert finish.outcome is Outcome.FAILED
 
 
+@pytest.mark.requirement("F-43")
 async def test_a_dead_worker_is_the_nodes_fault(start_executor, scheduler, node) -> None:
     await node.arm("worker_death")
     await start_executor(dead_worker_s=1.0, stalled_s=3.0)
@@ -223,6 +235,7 @@ async def test_a_graph_that_kills_its_node_is_reported_as_such(start_executor, s
     assert finish.gpu_seconds > 0
 
 
+@pytest.mark.requirement("F-42")
 async def test_a_node_that_never_lets_go_of_a_prompt_takes_no_further_job(start_executor, scheduler, node) -> None:
     await start_executor(stalled_s=2.0, stop_within_s=0.5)
     given = await scheduler.give(killing("SimKillWorker"))
@@ -238,6 +251,7 @@ async def test_a_node_that_never_lets_go_of_a_prompt_takes_no_further_job(start_
     assert (await scheduler.finish_of(innocent)).outcome is Outcome.SUCCEEDED
 
 
+@pytest.mark.requirement("F-54")
 async def test_a_prompt_that_the_node_omits_once_is_still_followed(start_executor, scheduler, node) -> None:
     await start_executor()
     given = await scheduler.give(slow(3))
@@ -259,6 +273,7 @@ async def test_the_time_limit_holds_while_the_node_is_away(start_executor, sched
     assert not finish.node_died
 
 
+@pytest.mark.requirement("F-55")
 async def test_a_missing_or_short_file_is_read_again(start_executor, scheduler, gateway, node) -> None:
     await node.arm("view_404")
     await node.arm("view_truncated")
@@ -268,6 +283,7 @@ async def test_a_missing_or_short_file_is_read_again(start_executor, scheduler, 
     assert all(len(gateway.stored[output.id]) == output.size_bytes for output in finish.outputs)
 
 
+@pytest.mark.requirement("F-55")
 async def test_a_file_that_stays_missing_is_the_nodes_fault(start_executor, scheduler, node) -> None:
     await node.arm("view_404", count=100)
     await start_executor()
@@ -275,6 +291,7 @@ async def test_a_file_that_stays_missing_is_the_nodes_fault(start_executor, sche
     assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
 
 
+@pytest.mark.requirement("F-142")
 async def test_a_store_that_is_away_is_waited_for_and_an_old_grant_renewed(start_executor, scheduler, gateway) -> None:
     gateway.answers.extend([503, 500, 403, 503])
     await start_executor()
@@ -284,6 +301,7 @@ async def test_a_store_that_is_away_is_waited_for_and_an_old_grant_renewed(start
     assert all(output.id in gateway.stored for output in finish.outputs)
 
 
+@pytest.mark.requirement("F-36")
 async def test_an_output_beyond_the_cap_fails_the_job(start_executor, scheduler, gateway) -> None:
     await start_executor(output_max_bytes=10)
     finish = await scheduler.finish_of(await scheduler.give(hello()))
@@ -292,6 +310,7 @@ async def test_an_output_beyond_the_cap_fails_the_job(start_executor, scheduler,
     assert all(len(content) <= 10 for content in gateway.stored.values())
 
 
+@pytest.mark.requirement("F-57")
 async def test_somebody_elses_prompt_is_waited_for_and_never_touched(start_executor, scheduler, node) -> None:
     await node.ask("POST", "/prompt", {"prompt": slow(1.5), "client_id": "somebody"})
     given = await scheduler.give(hello())
@@ -317,6 +336,7 @@ async def test_a_node_that_never_takes_a_prompt_is_at_fault(start_executor, sche
     assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
 
 
+@pytest.mark.requirement("F-32")
 async def test_nats_may_be_away_during_a_run(spawn_executor, own_nats, node) -> None:
     scheduler, gateway = Scheduler(own_nats.url, "node-1"), Gateway(own_nats.url)
     await scheduler.start()

@@ -119,6 +119,7 @@ def files_in(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.requirement("B-43")
 async def test_outputs_land_in_the_folder_of_their_attempt_in_whatever_form_they_are_named(
     start_executor, scheduler, tmp_path: Path
 ) -> None:

@@ -175,6 +175,7 @@ async def test_an_entry_of_the_wrong_shape_ends_the_attempt(scheduler, hostile, 
     await ordinary_job_runs(scheduler, hostile)
 
 
+@pytest.mark.requirement("B-99")
 async def test_ten_thousand_outputs_are_too_many(scheduler, hostile) -> None:
     def change(entry: dict[str, Any]) -> None:
         entry["outputs"]["3"]["images"] = [{"filename": f"{n}", "type": "output"} for n in range(6_000)]
@@ -228,6 +229,7 @@ async def test_a_queue_of_the_wrong_shape_names_nobody(scheduler, hostile, node,
     await ordinary_job_runs(scheduler, hostile)
 
 
+@pytest.mark.requirement("F-48")
 @pytest.mark.parametrize(
     ("reply", "ending"),
     [
@@ -262,6 +264,7 @@ async def test_an_answer_to_a_prompt_that_makes_no_sense_ends_or_is_looked_up(
     await ordinary_job_runs(scheduler, hostile)
 
 
+@pytest.mark.requirement("F-52")
 @pytest.mark.parametrize(
     "frames",
     [
@@ -305,6 +308,7 @@ async def test_a_file_that_is_not_given_out_is_the_nodes_fault(scheduler, hostil
     await ordinary_job_runs(scheduler, hostile)
 
 
+@pytest.mark.requirement("F-36")
 async def test_a_file_without_end_is_too_large(proxy, start_executor, scheduler) -> None:
     await start_executor(comfyui_url=proxy.url, output_max_bytes=100_000)
     proxy.answer = on("view", lambda reply: Reply(reply.body, endless=True))

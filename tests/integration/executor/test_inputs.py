@@ -163,6 +163,7 @@ async def test_killed_between_file_and_prompt_the_successor_goes_on(spawn_execut
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
+@pytest.mark.requirement("F-107")
 async def test_cancelled_while_the_store_is_away_it_costs_nothing(start_executor, scheduler, gateway, node) -> None:
     gateway.get_answers.extend([503] * 1000)
     given = await give(scheduler, gateway, png("red"))

@@ -93,6 +93,7 @@ async def test_job_behind_a_foreign_prompt_is_taken_back_before_it_began(start_e
     assert entry["started"] is None
 
 
+@pytest.mark.requirement("F-43")
 async def test_worker_that_dies_under_a_job_is_found_dead_by_the_nodes_log(start_executor, scheduler, node) -> None:
     await start_executor(heartbeat_s=0.1, dead_worker_s=0.5, stop_within_s=0.2, stalled_s=900.0)
     given = await scheduler.give(killing("SimKillWorker"))
@@ -113,6 +114,7 @@ async def test_worker_that_dies_under_a_foreign_prompt_blocks_the_node(start_exe
     assert (occupied.by, occupied.prompt_id) == (OccupiedBy.DEAD_WORKER, prompt_id)
 
 
+@pytest.mark.requirement("F-60")
 async def test_silent_job_is_not_taken_for_a_dead_worker(start_executor, scheduler, node) -> None:
     """The log tells of a death, but of one before the job was posted: the text is a lie, for the job runs."""
     await node.ask("POST", "/simnode/log", ["Exception in thread ", "Thread-9 (prompt_worker)", ":\n"])

@@ -44,6 +44,7 @@ async def test_saved_files_lie_in_a_folder_of_the_attempt(start_executor, schedu
         assert (await http.get(node.url + path)).content == gateway.stored[finish.outputs[0].id]
 
 
+@pytest.mark.requirement("F-56")
 async def test_no_output_is_answered_from_the_run_of_somebody_else(start_executor, scheduler, gateway, node) -> None:
     """A node's cache would hand out the other's file, in which the other's whole graph stands."""
     await start_executor()
@@ -67,6 +68,7 @@ async def test_no_output_is_answered_from_the_run_of_somebody_else(start_executo
     assert [(first in content, second in content) for content in made[second]] == [(False, True)] * 2
 
 
+@pytest.mark.requirement("F-59")
 async def test_the_scheduler_gets_the_catalog_that_the_beats_announce(start_executor, scheduler) -> None:
     await start_executor()
     await scheduler.until(lambda: scheduler.catalogs)
@@ -89,6 +91,7 @@ async def test_progress_rises_and_ends_at_a_hundred(start_executor, scheduler) -
     assert {progress.node for progress in scheduler.progress} >= {"2"}
 
 
+@pytest.mark.requirement("F-108")
 async def test_a_cancel_hint_stops_the_prompt_and_nothing_else(start_executor, scheduler, node) -> None:
     await start_executor()
     given = await scheduler.give(slow(30))
@@ -149,6 +152,7 @@ async def test_a_failing_workflow_fails_and_says_why_without_paths(start_executo
     assert "/srv" not in finish.error.message
 
 
+@pytest.mark.requirement("F-46")
 async def test_a_graph_that_the_node_does_not_take_is_rejected(start_executor, scheduler) -> None:
     await start_executor()
     graph = hello()
@@ -173,6 +177,7 @@ async def test_a_half_valid_graph_is_rejected_and_leaves_nothing_running(start_e
     assert (await node.ledger(given.prompt_id))[0]["outcome"] in {"interrupted", "deleted"}
 
 
+@pytest.mark.requirement("F-42", "submission.run-within")
 async def test_overtime_ends_the_prompt(start_executor, scheduler, node) -> None:
     await start_executor()
     given = await scheduler.give(slow(30), run_within_s=1.0)
@@ -181,6 +186,7 @@ async def test_overtime_ends_the_prompt(start_executor, scheduler, node) -> None
     assert (await node.ledger(given.prompt_id))[0]["outcome"] == "interrupted"
 
 
+@pytest.mark.requirement("F-34")
 async def test_a_lost_reply_to_the_finish_has_it_sent_again_word_for_word(start_executor, scheduler) -> None:
     scheduler.mute_finishes = 1
     await start_executor()

@@ -87,6 +87,7 @@ async def test_a_large_file_is_streamed_and_what_is_not_whole_is_not_kept(gatewa
     assert files(gateway) == before
 
 
+@pytest.mark.requirement("limit.upload_bytes")
 async def test_the_tier_says_how_large_a_file_may_be(gateway: Gateway, script: Script) -> None:
     largest, larger = wav(seconds=100), wav(seconds=101)
     image = file_of(Image.effect_noise((2000, 1200), 90))

@@ -104,6 +104,7 @@ async def test_the_image_url_is_an_image_also_behind_a_video(gateway: Gateway, s
     assert [body["image_url"]] == body["images"] == [f"{PUBLIC}/api/v1/jobs/{job_id}/result?index=1"]
 
 
+@pytest.mark.requirement("submission.chosen")
 async def test_it_says_the_model_and_the_seed_that_were_chosen(gateway: Gateway, script: Script) -> None:
     waiting = generate(gateway, {"prompt": "a"})
     [job_id] = await submitted(script)

@@ -28,6 +28,7 @@ HOSTILE: dict[str, tuple[dict[str, Any], str | None]] = {
 }  # fmt: skip
 
 
+@pytest.mark.requirement("B-47")
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_a_body_that_is_wrong_in_thousands_of_places_is_answered_with_few(
     gateway: Gateway, script: Script, name: str

@@ -83,6 +83,7 @@ async def test_a_picture_is_pinned_and_handed_to_whoever_runs_the_job(
     assert [grant.name for grant in again] == [grant.name for grant in grants]
 
 
+@pytest.mark.requirement("GET /internal/inputs/{token}")
 async def test_nobody_else_is_handed_anything(gateway: Gateway, script: Script) -> None:
     image = await uploaded(gateway, "red")
     assert (await submit(gateway, {"prompt": "a", "image": image})).status_code == 201

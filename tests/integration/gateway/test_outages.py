@@ -14,6 +14,7 @@ from tests.kit.serving import serving
 from tests.kit.waiting import until
 
 
+@pytest.mark.requirement("F-8")
 async def test_without_nats_it_says_so_and_goes_on_when_it_returns(
     own_nats: NatsServer, database_url: str, tmp_path: Path
 ) -> None:
@@ -37,6 +38,7 @@ async def test_without_nats_it_says_so_and_goes_on_when_it_returns(
         await script.stop()
 
 
+@pytest.mark.requirement("GET /healthz", "GET /readyz")
 async def test_it_answers_before_nats_and_postgres_are_there(tmp_path: Path) -> None:
     nowhere = "postgresql+asyncpg://nobody:x@127.0.0.1:1/none"
     app = create_app(settings_for("nats://127.0.0.1:1", nowhere, tmp_path))
@@ -48,6 +50,7 @@ async def test_it_answers_before_nats_and_postgres_are_there(tmp_path: Path) -> 
         assert (await http.get("/api/v1/models")).status_code == 401
 
 
+@pytest.mark.requirement("F-9")
 async def test_without_its_database_only_results_are_away(
     script: Script, nats_server: NatsServer, tmp_path: Path
 ) -> None:
@@ -65,6 +68,7 @@ async def test_without_its_database_only_results_are_away(
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
+@pytest.mark.requirement("F-3")
 async def test_an_answer_that_was_lost_is_no_hidden_job(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
@@ -87,6 +91,7 @@ async def test_an_answer_that_was_lost_is_no_hidden_job(
         assert len(script.scheduler.jobs) == 1
 
 
+@pytest.mark.requirement("F-23")
 @pytest.mark.timeout(60)
 async def test_a_scheduler_that_is_gone_refuses_at_once(
     own_nats: NatsServer, database_url: str, tmp_path: Path

@@ -58,6 +58,7 @@ async def test_purge_answers_what_the_scheduler_decided(gateway: Gateway, script
     assert (await gateway.http.delete(path, params={"purge": "perhaps"}, headers=ALICE)).status_code == 422
 
 
+@pytest.mark.requirement("table gateway.purged_jobs")
 async def test_bytes_and_rows_of_a_purged_job_go_and_nothing_of_it_comes_back(
     gateway: Gateway, script: Script, sql: asyncpg.Connection
 ) -> None:
@@ -152,7 +153,8 @@ async def test_uploads_that_only_the_purged_job_used_go_with_it(
     assert all((gateway.folder / keys[name]).exists() for name in ("shared", "others"))
 
 
-async def test_s_84_nothing_is_left_of_an_erased_tenant_also_where_the_gateway_was_away(
+@pytest.mark.requirement("S-84")
+async def test_erased_tenant_leaves_nothing_although_the_gateway_was_down(
     gateway: Gateway, script: Script, sql: asyncpg.Connection, nats_server: NatsServer, database_url: str
 ) -> None:
     async def left(tenant: UUID) -> set[str]:
@@ -197,7 +199,8 @@ async def test_s_84_nothing_is_left_of_an_erased_tenant_also_where_the_gateway_w
     assert await requests(NOBODY) - nobodys >= alices > 0
 
 
-async def test_f_143_a_download_that_meets_a_purge_is_whole_or_not_there(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("F-143")
+async def test_download_during_a_purge_is_complete_or_not_found(gateway: Gateway, script: Script) -> None:
     job_id, _ = await finished(gateway, script, PNG)
     path = f"/api/v1/jobs/{job_id}/result"
     async with gateway.http.stream("GET", path, headers=ALICE) as answer:

@@ -4,6 +4,7 @@ import os
 from datetime import datetime
 
 import httpx
+import pytest
 from PIL import Image
 
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway
@@ -33,6 +34,7 @@ async def test_an_upload_is_kept_and_read_back(gateway: Gateway) -> None:
     assert read.json() == upload
 
 
+@pytest.mark.requirement("F-144")
 async def test_the_same_bytes_are_one_upload_of_a_tenant_and_another_of_another(gateway: Gateway) -> None:
     sent = some_png()
     first, again, bobs = [await post(gateway, sent, whose) for whose in (ALICE, ALICE, BOB)]
@@ -71,6 +73,7 @@ async def test_uploads_are_listed_newest_first(gateway: Gateway) -> None:
     assert other.json()["code"] == "cursor.invalid"
 
 
+@pytest.mark.requirement("limit.upload_days")
 async def test_an_upload_is_kept_as_long_as_its_users_limits_say(gateway: Gateway, script: Script) -> None:
     async def kept_days(content: bytes) -> int | None:
         upload = (await post(gateway, content)).json()

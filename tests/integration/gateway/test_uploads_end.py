@@ -77,6 +77,7 @@ async def test_a_deleted_upload_is_gone_with_its_bytes(gateway: Gateway) -> None
     assert (await gateway.http.delete(path, headers=ALICE)).json()["code"] == "upload.not_found"
 
 
+@pytest.mark.requirement("F-145")
 async def test_an_upload_stays_while_a_job_that_has_not_ended_uses_it(
     gateway: Gateway, script: Script, uploads: Uploads
 ) -> None:
@@ -108,6 +109,7 @@ async def test_what_is_gone_or_somebody_elses_cannot_be_pinned(
         await uploads.pin(str(script.alice), [UUID(upload_id)], uuid4())
 
 
+@pytest.mark.requirement("F-145")
 async def test_an_expired_upload_goes_when_its_last_job_has_ended(
     sweeping: Gateway, script: Script, uploads: Uploads, database: Database
 ) -> None:
@@ -147,6 +149,7 @@ async def test_a_job_that_never_came_to_be_lets_go_in_the_end(
     await until(gone)
 
 
+@pytest.mark.requirement("F-140")
 async def test_bytes_that_no_row_tells_of_are_found_by_their_age(sweeping: Gateway, script: Script) -> None:
     kept = UUID(await upload(sweeping))
     folder = sweeping.folder / str(script.alice)

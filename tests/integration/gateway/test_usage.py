@@ -141,6 +141,7 @@ async def usage(database_url: str) -> AsyncIterator[RequestUsage]:
     await database.close()
 
 
+@pytest.mark.requirement("table gateway.usage_requests", "table gateway.usage_batches")
 async def test_a_batch_counts_once_however_often_it_is_added_and_by_how_many_at_once(usage: RequestUsage) -> None:
     users = [uuid4() for _ in range(20)]
     today = datetime.now(UTC).date()

@@ -77,6 +77,7 @@ async def test_progress_never_goes_back_and_ends_with_its_attempt(world: World) 
         assert (late["type"], late["attempt"], late["progress"]) == ("progress", 2, 5)
 
 
+@pytest.mark.requirement("F-118", "F-119")
 async def test_a_viewer_resumes_where_it_stopped(world: World) -> None:
     job_id = world.job()
     await world.happen(job_id, JobState.LEASED)
@@ -111,6 +112,7 @@ async def test_a_job_that_has_ended_is_told_to_its_end(world: World, query: str,
     assert len(frames[0]["outputs"]) == 2
 
 
+@pytest.mark.requirement("F-12", "table notifier.job_events")
 async def test_events_are_kept_and_kept_once(world: World, database_url: str) -> None:
     job_id = world.job()
     for event in world.script.scheduler.logs[job_id] * 2:
@@ -138,6 +140,7 @@ async def test_a_gap_is_filled_before_going_on(world: World) -> None:
         assert states(await rest(socket)) == WHOLE
 
 
+@pytest.mark.requirement("F-75")
 async def test_live_messages_twice_and_out_of_order_are_told_once_and_in_order(world: World) -> None:
     job_id = world.job()
     async with world.watch(job_id) as socket:
@@ -160,6 +163,7 @@ async def test_what_nobody_said_is_found_by_looking_again(nats_server: NatsServe
             assert states(await rest(socket)) == WHOLE
 
 
+@pytest.mark.requirement("F-123")
 async def test_viewers_stay_while_nats_is_away(own_nats: NatsServer, database_url: str) -> None:
     async with world_at(own_nats.url, database_url) as world:
         job_id = world.job()
@@ -197,6 +201,7 @@ async def rest_code(socket: ClientConnection) -> int | None:
     return socket.close_code
 
 
+@pytest.mark.requirement("F-119")
 @pytest.mark.parametrize(
     ("headers", "query", "status"),
     [
@@ -250,6 +255,7 @@ async def test_a_first_message_is_judged_by_close_codes(world: World, message: s
         assert await rest_code(socket) == code
 
 
+@pytest.mark.requirement("credential.first-message")
 async def test_a_browser_says_its_key_first(world: World) -> None:
     job_id = world.job()
     async with world.watch(job_id, headers={}) as socket:
@@ -268,6 +274,7 @@ async def test_who_says_nothing_is_closed(nats_server: NatsServer, database_url:
         assert await rest_code(socket) == 4401
 
 
+@pytest.mark.requirement("S-74")
 async def test_one_message_too_large_closes_that_viewer_alone(world: World) -> None:
     job_id = world.job()
     async with world.watch(job_id) as good, world.watch(job_id) as bad:

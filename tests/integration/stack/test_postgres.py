@@ -54,6 +54,7 @@ async def postmaster_of(server: Postgres) -> int:
     return int((server.layout.postgres / "postmaster.pid").read_text().splitlines()[0])
 
 
+@pytest.mark.requirement("S-78")
 async def test_a_role_reaches_its_own_database_only(postgres: Postgres) -> None:
     async with kept(postgres):
         for role in DATABASES:
@@ -71,6 +72,7 @@ async def test_a_wrong_password_is_refused(postgres: Postgres) -> None:
             await asyncpg.connect(dsn(postgres, "auth"), password="wrong")
 
 
+@pytest.mark.requirement("F-85")
 async def test_what_was_committed_survives_a_killed_postmaster(postgres: Postgres) -> None:
     async with kept(postgres) as keeper:
         before = await asyncpg.connect(dsn(postgres, "auth"))
@@ -92,6 +94,7 @@ async def test_what_was_committed_survives_a_killed_postmaster(postgres: Postgre
         before.terminate()
 
 
+@pytest.mark.requirement("F-168")
 async def test_it_starts_where_a_stranger_has_the_old_servers_pid(postgres: Postgres) -> None:
     async with kept(postgres):
         pass

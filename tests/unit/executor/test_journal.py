@@ -76,6 +76,7 @@ def test_prompts_that_were_left_are_kept_until_forgotten(journal: Journal) -> No
     assert journal.left() == ["a"]
 
 
+@pytest.mark.requirement("F-38")
 def test_only_one_executor_has_it(journal: Journal, path: Path) -> None:
     second = Journal(path)
     with pytest.raises(JournalTaken):

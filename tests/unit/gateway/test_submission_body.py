@@ -90,6 +90,7 @@ def test_node_called_like_a_field_is_a_node() -> None:
     assert read_submission(graph).submission.workflow == graph
 
 
+@pytest.mark.requirement("B-46")
 @pytest.mark.parametrize(
     ("body", "pointer", "words"),
     [
