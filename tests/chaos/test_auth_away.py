@@ -15,6 +15,7 @@ AWAY_S = float(os.environ.get("AUTH_AWAY_S", "6"))
 pytestmark = pytest.mark.chaos
 
 
+@pytest.mark.requirement("F-150")
 async def test_known_tokens_and_keys_work_during_an_auth_outage(fragile: Fleet) -> None:
     async with fragile.client("") as public, fragile.client(fragile.credentials["admin_key"]) as admin:
         user = await registered(public, "patient")
@@ -43,6 +44,7 @@ async def test_known_tokens_and_keys_work_during_an_auth_outage(fragile: Fleet) 
                 assert (await fragile.ended(client, job_id))["status"] == "completed"
 
 
+@pytest.mark.requirement("S-83")
 async def test_admin_action_is_refused_when_it_cannot_be_audited(fragile: Fleet) -> None:
     async with fragile.client() as client, fragile.client(fragile.credentials["admin_key"]) as admin:
 

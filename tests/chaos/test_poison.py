@@ -51,6 +51,7 @@ async def three_nodes() -> AsyncIterator[Fleet]:
         yield fleet
 
 
+@pytest.mark.requirement("F-37")
 @pytest.mark.parametrize("killer", KILLERS)
 async def test_poison_job_crashes_at_most_two_nodes(three_nodes: Fleet, killer: str) -> None:
     class_type, inputs, code = KILLERS[killer]

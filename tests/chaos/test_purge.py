@@ -79,6 +79,7 @@ async def is_gone(fleet: Fleet, word: str, *, but: set[str]) -> None:
     await until(gone, within_s=60)
 
 
+@pytest.mark.requirement("F-169")
 async def test_purged_bytes_are_deleted_although_gateway_and_scheduler_are_killed(fragile: Fleet) -> None:
     artifacts = fragile.state / "artifacts"
     async with fragile.client() as client:
@@ -141,7 +142,8 @@ async def test_purge_continues_after_a_kill_between_bytes_and_rows(fragile: Flee
         await is_gone(fragile, job_id, but=AFTER_PURGE)
 
 
-async def test_s_84_an_account_is_erased_though_all_die_as_it_is_said_and_in_the_middle(fragile: Fleet) -> None:
+@pytest.mark.requirement("S-84")
+async def test_account_is_erased_although_every_service_is_killed_before_and_during_it(fragile: Fleet) -> None:
     async with fragile.client("") as public:
         person = await registered(public, "mortal")
         await asyncio.to_thread(partial(fragile.limit, person["id"], graph_policy="open"))

@@ -15,6 +15,7 @@ JOBS = 100
 pytestmark = pytest.mark.chaos
 
 
+@pytest.mark.requirement("F-66")
 async def test_queued_jobs_survive_the_loss_of_the_jetstream_store() -> None:
     async with running_fleet("--nodes", "2", "--step-ms", "20") as fleet, fleet.client() as client:
         jobs = [

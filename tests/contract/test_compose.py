@@ -67,6 +67,7 @@ def test_each_image_is_built_once() -> None:
             assert service["pull_policy"] == "never", name
 
 
+@pytest.mark.requirement("S-79")
 def test_only_the_proxy_is_published_and_only_on_loopback() -> None:
     services = read_compose()["services"]
     assert [name for name, service in services.items() if "ports" in service] == ["proxy"]
@@ -84,6 +85,7 @@ def test_mounted_files_exist() -> None:
     assert (ROOT / "deploy/postgres/init.sh").stat().st_mode & 0o111, "PostgreSQL's image would source it"
 
 
+@pytest.mark.requirement("S-79")
 def test_no_service_runs_as_root() -> None:
     assert re.findall(r"^USER (\S+)$", DOCKERFILE.split("\nFROM ")[-1], re.MULTILINE) == ["comfyfleet"]
     assert re.search(r"useradd .*--uid 10001 .*comfyfleet", DOCKERFILE)

@@ -81,6 +81,7 @@ def test_only_the_owner_may_serve_or_publish_its_topics() -> None:
                 assert hears == (service in topic.consumers), (service, topic.name)
 
 
+@pytest.mark.requirement("S-75")
 def test_executor_publishes_for_its_own_node_only() -> None:
     granted = permissions_of("executor", "node-1")
     for topic in TOPICS:
@@ -90,6 +91,7 @@ def test_executor_publishes_for_its_own_node_only() -> None:
     assert any(subject.endswith(".node-1") for subject in granted.publish)
 
 
+@pytest.mark.requirement("S-75")
 def test_only_the_owner_may_create_a_stream_and_nobody_may_delete_it() -> None:
     for service in SERVICES:
         granted = permissions_of(service, "node-1" if service == "executor" else None).publish

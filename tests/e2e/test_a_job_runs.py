@@ -28,6 +28,7 @@ async def node_files(fleet: Fleet) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.requirement("GET /api/v1/jobs/{job_id}", "GET /api/v1/jobs/{job_id}/outputs", "submission.workflow")
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 async def test_workflow_runs_and_its_outputs_equal_the_nodes_files(
     fleet: Fleet, client: httpx.AsyncClient, path: Path
@@ -51,6 +52,7 @@ async def test_workflow_runs_and_its_outputs_equal_the_nodes_files(
         assert (await client.get(output["url"])).content == fetched
 
 
+@pytest.mark.requirement("WS /ws/jobs/{job_id}", "submission.prompt", "status.completed", "frame.order")
 @simulated_only
 async def test_prompt_produces_an_image_with_live_progress(fleet: Fleet, client: httpx.AsyncClient) -> None:
     job = await fleet.submit(client, prompt="a lighthouse at dusk", width=128, height=96, steps=40, seed=7)
@@ -73,6 +75,7 @@ async def test_prompt_produces_an_image_with_live_progress(fleet: Fleet, client:
     assert picture.content.startswith(b"\x89PNG")
 
 
+@pytest.mark.requirement("websocket.resume")
 async def test_late_websocket_client_receives_all_events(fleet: Fleet, client: httpx.AsyncClient) -> None:
     job = await fleet.submit(client, workflow=HELLO)
     await fleet.ended(client, job["job_id"])
@@ -89,6 +92,7 @@ async def test_late_websocket_client_receives_all_events(fleet: Fleet, client: h
         assert [frame["seq"] for frame in await frames(socket) if frame["type"] == "status"] == [4]
 
 
+@pytest.mark.requirement("F-5", "submission.idempotency")
 async def test_repeated_idempotency_key_returns_the_same_job(client: httpx.AsyncClient) -> None:
     def send(submission: dict[str, Any]) -> Any:
         return client.post("/jobs", json=submission, headers={"Idempotency-Key": "order-4711"})
@@ -105,6 +109,7 @@ async def test_repeated_idempotency_key_returns_the_same_job(client: httpx.Async
     assert other.json()["code"] == "idempotency.key_reused"
 
 
+@pytest.mark.requirement("GET /api/v1/jobs", "submission.labels")
 async def test_jobs_are_paged_newest_first(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("lister", "pro")) as client:
         made = [(await fleet.submit(client, workflow=HELLO, labels={"n": str(n)}))["job_id"] for n in range(3)]

@@ -49,6 +49,7 @@ async def picture_of(fleet: Fleet, client: httpx.AsyncClient, job_id: str) -> Im
     return Image.open(io.BytesIO((await client.get(f"/jobs/{job_id}/result")).content))
 
 
+@pytest.mark.requirement("submission.forms")
 async def test_every_form_of_a_workflow_runs_the_same_job(fleet: Fleet, client: httpx.AsyncClient) -> None:
     answer = await client.post("/jobs/batch", json={"jobs": FORMS})
     items = answer.json()["jobs"]
@@ -66,6 +67,7 @@ async def test_body_with_byte_order_mark_and_ignorable_nan_runs(fleet: Fleet, cl
     await picture_of(fleet, client, answer.json()["job_id"])
 
 
+@pytest.mark.requirement("B-46", "submission.extra-data")
 async def test_extra_data_reaches_only_images_of_its_own_job(fleet: Fleet, client: httpx.AsyncClient) -> None:
     first = await fleet.submit(client, **COMFYUI)
     await fleet.ended(client, first["job_id"])
@@ -93,6 +95,7 @@ async def test_editor_file_can_reference_a_comfyui_form_upload(fleet: Fleet, cli
     await picture_of(fleet, client, job["job_id"])
 
 
+@pytest.mark.requirement("B-46")
 @pytest.mark.parametrize(
     ("body", "pointer", "words"),
     [

@@ -114,6 +114,7 @@ async def test_cli_validates_saves_and_runs_a_workflow_with_random_seeds(
     assert (await demo("workflows", "show", name)).status == REFUSED
 
 
+@pytest.mark.requirement("GET /api/v1/auth/keys", "command-line")
 @simulated_only
 async def test_cli_covers_a_whole_user_session(fleet: Fleet, person: Person) -> None:
     name = f"cli-{secrets.token_hex(4)}"
@@ -271,6 +272,14 @@ async def test_cli_admin_changes_users_by_name(fleet: Fleet, person: Person) -> 
     assert (await person.runs("admin", "set-limits", "basic", "colour=1", **key)).status == REFUSED
 
 
+@pytest.mark.requirement(
+    "GET /api/v1/admin/class-rules",
+    "PUT /api/v1/admin/class-rules/classes/{class_name}",
+    "DELETE /api/v1/admin/class-rules/classes/{class_name}",
+    "PUT /api/v1/admin/class-rules/packs/{pack}",
+    "DELETE /api/v1/admin/class-rules/packs/{pack}",
+    "table auth.class_rules",
+)
 async def test_cli_admin_allows_and_denies_node_classes(fleet: Fleet, person: Person) -> None:
     key = {"COMFYFLEET_KEY": fleet.credentials["admin_key"]}
     name, pack = f"Wildcard //{secrets.token_hex(3)} (cli)", f"custom_nodes.{secrets.token_hex(3)}"

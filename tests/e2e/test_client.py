@@ -112,6 +112,7 @@ async def fleeting(fleet: Fleet) -> AsyncIterator[AsyncClient]:
         yield client
 
 
+@pytest.mark.requirement("F-2")
 async def test_submission_with_a_lost_reply_creates_one_job(fleet: Fleet, fleeting: AsyncClient) -> None:
     label = secrets.token_hex(4)
 
@@ -188,6 +189,7 @@ async def test_corrupted_download_is_not_saved(fleet: Fleet, fleeting: AsyncClie
     assert files(tmp_path) == []
 
 
+@pytest.mark.requirement("python-client")
 async def test_client_covers_a_session_from_registration_to_logout(fleet: Fleet) -> None:
     name, kept = f"pat-{secrets.token_hex(4)}", list[Session]()
     async with AsyncClient(fleet.base_url, username=name, password=PASSWORD, on_session=kept.append) as client:
@@ -257,6 +259,9 @@ async def test_wait_timeout_leaves_the_job_running_until_cancelled(fleeting: Asy
     assert (await fleeting.jobs.cancel(job)).status == "cancelled"
 
 
+@pytest.mark.requirement(
+    "GET /api/v1/admin/tiers", "PATCH /api/v1/admin/tiers/{name}", "table auth.tiers", "limit.tiers-are-data"
+)
 async def test_client_admin_reads_and_changes_users_and_tiers(fleet: Fleet) -> None:
     def session(name: str) -> None:
         with Client(fleet.base_url) as public, Client(fleet.base_url, key=fleet.credentials["admin_key"]) as admin:

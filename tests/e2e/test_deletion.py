@@ -70,6 +70,7 @@ async def finished(fleet: Fleet, client: httpx.AsyncClient, **more: Any) -> str:
     return str(job["job_id"])
 
 
+@pytest.mark.requirement("DELETE /api/v1/jobs/{job_id}", "job.purge")
 async def test_purged_job_leaves_no_trace(fleet: Fleet, client: httpx.AsyncClient) -> None:
     job_id = await finished(fleet, client, labels={"campaign": "canary"})
     assert files_of(fleet, job_id)
@@ -124,6 +125,7 @@ async def test_ended_jobs_are_purged_when_retention_is_shortened(fleet: Fleet) -
             assert (await own.get(f"/jobs/{young}")).status_code == 200
 
 
+@pytest.mark.requirement("DELETE /api/v1/admin/users/{user_id}")
 async def test_erasing_a_user_deletes_everything_of_theirs(fleet: Fleet) -> None:
     async with fleet.client("") as http, fleet.client(fleet.credentials["admin_key"]) as admin:
         person, other = await registered(http, "erased"), await registered(http, "bystander")
@@ -151,6 +153,7 @@ async def test_erasing_a_user_deletes_everything_of_theirs(fleet: Fleet) -> None
     await until(gone, within_s=60)
 
 
+@pytest.mark.requirement("GET /api/v1/auth/me/export")
 async def test_export_contains_exactly_the_users_own_data(fleet: Fleet, tmp_path: Path) -> None:
     async with fleet.client("") as http:
         ada, bob = await registered(http, "ada"), await registered(http, "bob")
@@ -246,7 +249,8 @@ async def test_cli_purges_jobs_and_erases_the_account(fleet: Fleet, tmp_path: Pa
         await until(lambda: not files_of(fleet, user["id"]), within_s=60)
 
 
-async def test_s_84_an_erased_account_is_nowhere(fleet: Fleet) -> None:
+@pytest.mark.requirement("S-84", "DELETE /api/v1/auth/me")
+async def test_erased_account_leaves_nothing(fleet: Fleet) -> None:
     async with fleet.client("") as http:
         person = await registered(http, "canary")
         await asyncio.to_thread(fleet.unhurried, person["id"])

@@ -56,6 +56,7 @@ async def outputs_of(fleet: Fleet, client: httpx.AsyncClient, graph: dict[str, A
     return list(ended["outputs"])
 
 
+@pytest.mark.requirement("submission.files")
 @simulated_only
 async def test_node_receives_exact_bytes_of_uploads_and_outputs(fleet: Fleet, own_key: str) -> None:
     async with fleet.client(own_key) as client:

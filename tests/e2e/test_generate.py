@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.e2e.conftest import simulated_only
 from tests.e2e.test_limits import PICTURE, slow
@@ -25,6 +26,7 @@ async def test_generate_returns_a_downloadable_image(fleet: Fleet, client: httpx
         assert (picture.status_code, picture.content[:4]) == (200, b"\x89PNG")
 
 
+@pytest.mark.requirement("POST /api/v1/generate")
 @simulated_only
 async def test_slow_job_continues_after_generate_returns_202(fleet: Fleet, client: httpx.AsyncClient) -> None:
     answer = await client.post("/generate", json={"workflow": slow(2)}, headers={"Prefer": "wait=1"})
@@ -32,6 +34,7 @@ async def test_slow_job_continues_after_generate_returns_202(fleet: Fleet, clien
     assert (await fleet.ended(client, answer.json()["job_id"]))["status"] == "completed"
 
 
+@pytest.mark.requirement("generate.disconnect")
 @simulated_only
 async def test_client_disconnect_frees_the_node(fleet: Fleet) -> None:
     before = {run["prompt_id"] for run in await fleet.runs()}
@@ -53,6 +56,7 @@ async def test_client_disconnect_frees_the_node(fleet: Fleet) -> None:
         await until(is_interrupted)
 
 
+@pytest.mark.requirement("body.error")
 @simulated_only
 async def test_failed_workflow_is_returned_as_a_problem(client: httpx.AsyncClient) -> None:
     failing = slow(0) | {
@@ -65,6 +69,7 @@ async def test_failed_workflow_is_returned_as_a_problem(client: httpx.AsyncClien
     ]
 
 
+@pytest.mark.requirement("limit.own")
 @simulated_only
 async def test_batch_uses_exactly_the_remaining_quota(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("batcher", "basic", graph_policy="open")) as client:
@@ -90,6 +95,7 @@ async def test_batch_uses_exactly_the_remaining_quota(fleet: Fleet) -> None:
                 assert (await fleet.ended(client, item["job"]["job_id"]))["status"] == "completed"
 
 
+@pytest.mark.requirement("POST /api/v1/jobs/batch")
 async def test_batch_of_a_hundred_jobs_is_accepted(client: httpx.AsyncClient) -> None:
     answer = await client.post("/jobs/batch", json={"jobs": [{"workflow": HELLO}] * 100})
     assert [item["status"] for item in answer.json()["jobs"]] == [201] * 100

@@ -56,6 +56,7 @@ async def test_graph_that_comfyui_runs_is_run(fleet: Fleet, client: httpx.AsyncC
     assert ended["status"] == "completed", ended
 
 
+@pytest.mark.requirement("B-40")
 @pytest.mark.parametrize(
     ("graph", "node_id", "name", "words"),
     [

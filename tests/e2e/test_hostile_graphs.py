@@ -96,6 +96,7 @@ async def shows(fleet: Fleet, key: str, name: str) -> bool:
     return bool(page["classes"])
 
 
+@pytest.mark.requirement("B-42")
 @pytest.mark.parametrize("mode", ["strict", "open"])
 async def test_graph_cannot_read_node_folders(fleet: Fleet, keys: dict[str, str], mode: str) -> None:
     expected = {"strict": {"node_class_not_allowed"}, "open": {"folder_not_allowed", "link_not_allowed"}}
@@ -103,6 +104,7 @@ async def test_graph_cannot_read_node_folders(fleet: Fleet, keys: dict[str, str]
         assert {error["code"] for error in await refusals(fleet, keys[mode], loaded(folder))} <= expected[mode]
 
 
+@pytest.mark.requirement("B-42")
 @pytest.mark.parametrize("mode", ["strict", "open"])
 async def test_graph_cannot_read_files_that_were_not_uploaded(fleet: Fleet, keys: dict[str, str], mode: str) -> None:
     expected = {"file_not_uploaded", "link_not_allowed"}
@@ -120,6 +122,7 @@ async def test_graph_cannot_write_models(fleet: Fleet, keys: dict[str, str], mod
         assert "operator" in error["message"]
 
 
+@pytest.mark.requirement("B-41")
 @pytest.mark.parametrize("mode", ["strict", "open"])
 @pytest.mark.parametrize(
     "more",

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.e2e.conftest import simulated_only
 from tests.kit.fleet import HELLO, Fleet
@@ -23,6 +24,7 @@ def slow(seconds: float) -> dict[str, Any]:
     }
 
 
+@pytest.mark.requirement("F-95", "limit.images")
 @simulated_only
 async def test_last_quota_image_goes_to_exactly_one_of_thirty_submissions(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("quota", "free", graph_policy="open")) as client:
@@ -42,6 +44,7 @@ async def test_last_quota_image_goes_to_exactly_one_of_thirty_submissions(fleet:
         await client.delete(f"/jobs/{running['job_id']}")
 
 
+@pytest.mark.requirement("limit.queue")
 @simulated_only
 async def test_queue_limit_refuses_excess_jobs(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("queuer", "free")) as client:
@@ -66,6 +69,7 @@ async def test_queue_limit_refuses_excess_jobs(fleet: Fleet) -> None:
             await client.delete(f"/jobs/{job_id}")
 
 
+@pytest.mark.requirement("tier free")
 @simulated_only
 async def test_free_tier_runs_one_job_at_a_time(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("single", "free", graph_policy="open")) as client:
@@ -76,6 +80,7 @@ async def test_free_tier_runs_one_job_at_a_time(fleet: Fleet) -> None:
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
+@pytest.mark.requirement("tier basic")
 @simulated_only
 async def test_basic_tier_runs_two_jobs_at_a_time(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("double", "basic", graph_policy="open")) as client:
@@ -87,6 +92,7 @@ async def test_basic_tier_runs_two_jobs_at_a_time(fleet: Fleet) -> None:
     assert max(at_once) == 2
 
 
+@pytest.mark.requirement("limit.refund")
 @simulated_only
 async def test_failed_job_costs_no_quota(fleet: Fleet) -> None:
     failing = slow(0) | {
@@ -102,6 +108,9 @@ async def test_failed_job_costs_no_quota(fleet: Fleet) -> None:
         assert again.headers["x-quota-remaining"] == "9"
 
 
+@pytest.mark.requirement(
+    "F-107", "DELETE /api/v1/jobs/{job_id}", "POST /api/v1/jobs/{job_id}/cancel", "status.cancelled"
+)
 @simulated_only
 async def test_cancelling_a_running_job_interrupts_its_node(fleet: Fleet, client: httpx.AsyncClient) -> None:
     job = await fleet.submit(client, workflow=slow(60))

@@ -16,6 +16,7 @@ from tests.kit.fleet import END_S, HELLO, Fleet
 PAGE, ELSEWHERE = Origin("https://app.example"), Origin("https://evil.example")
 
 
+@pytest.mark.requirement("POST /api/v1/ws-tickets", "table auth.ws_tickets", "credential.ticket", "WS /ws")
 @simulated_only
 async def test_one_ticket_websocket_watches_many_jobs(fleet: Fleet, client: httpx.AsyncClient) -> None:
     ticket = (await client.post("/ws-tickets", params={"origin": PAGE})).json()

@@ -28,6 +28,7 @@ async def test_any_node_error_text_fails_its_job_only(fleet: Fleet, client: http
     assert (await fleet.ended(client, job["job_id"], within_s=10))["status"] == "completed"
 
 
+@pytest.mark.requirement("B-99")
 async def test_jobs_still_run_after_a_hundred_mutated_node_answers() -> None:
     report = await fuzz(100, seed=7)
     assert report.changes.done.total() >= 100

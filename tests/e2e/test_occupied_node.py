@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.e2e.conftest import BLOCKED_AFTER_S, simulated_only
 from tests.e2e.test_cli import Person
@@ -16,6 +17,7 @@ from tests.kit.waiting import until
 pytestmark = simulated_only
 
 
+@pytest.mark.requirement("POST /api/v1/admin/nodes/{node}/clear", "POST /api/v1/admin/nodes/refresh")
 async def test_foreign_prompt_blocks_one_node_until_an_operator_clears_it(fleet: Fleet, tmp_path: Path) -> None:
     operator = Operator(Person(fleet.base_url, tmp_path), fleet.credentials["admin_key"])
 

@@ -61,6 +61,14 @@ async def somebody(fleet: Fleet, person: Person) -> tuple[str, dict[str, str]]:
     return name, {"COMFYFLEET_KEY": key}
 
 
+@pytest.mark.requirement(
+    "GET /api/v1/admin/nodes",
+    "POST /api/v1/admin/nodes/{node}/drain",
+    "GET /api/v1/usage",
+    "GET /api/v1/admin/usage",
+    "GET /api/v1/admin/users/{user_id}/usage",
+    "usage.endpoint",
+)
 async def test_job_of_a_drained_node_runs_elsewhere_and_is_charged_once(
     fleet: Fleet, person: Person, operator: Operator
 ) -> None:
@@ -119,6 +127,7 @@ async def test_job_of_a_drained_node_runs_elsewhere_and_is_charged_once(
     assert entry["detail"]["node"] == first
 
 
+@pytest.mark.requirement("GET /api/v1/admin/dead-letters")
 async def test_dead_letters_are_paged(fleet: Fleet, operator: Operator) -> None:
     node = (await operator.does("nodes"))[0]["node"]
     user, password = await asyncio.to_thread(executor_login, fleet, node)
@@ -155,6 +164,16 @@ def executor_login(fleet: Fleet, node: str) -> tuple[str, str]:
     raise LookupError(node)
 
 
+@pytest.mark.requirement(
+    "GET /api/v1/admin/stats",
+    "POST /api/v1/admin/nodes/{node}/cordon",
+    "POST /api/v1/admin/nodes/{node}/uncordon",
+    "GET /api/v1/admin/jobs",
+    "GET /api/v1/admin/jobs/{job_id}",
+    "PATCH /api/v1/admin/jobs/{job_id}",
+    "POST /api/v1/admin/jobs/{job_id}/hold",
+    "POST /api/v1/admin/jobs/{job_id}/release",
+)
 async def test_admin_holds_prioritizes_releases_and_repeats_jobs(
     fleet: Fleet, person: Person, operator: Operator
 ) -> None:
@@ -220,6 +239,7 @@ async def test_admin_holds_prioritizes_releases_and_repeats_jobs(
     assert looked >= {("jobs.search", None), ("job.read", jobs[1])}  # whoever looks at what is somebody's is seen too
 
 
+@pytest.mark.requirement("POST /api/v1/admin/jobs/{job_id}/cancel", "POST /api/v1/admin/jobs/{job_id}/requeue")
 async def test_admin_repeats_a_failed_job_as_a_new_one(fleet: Fleet, person: Person, operator: Operator) -> None:
     _, key = await somebody(fleet, person)
     async with fleet.client(key["COMFYFLEET_KEY"]) as client:
@@ -247,6 +267,7 @@ async def test_admin_repeats_a_failed_job_as_a_new_one(fleet: Fleet, person: Per
         assert (await operator.runs("requeue", stopped)).status == REFUSED
 
 
+@pytest.mark.requirement("S-83", "GET /api/v1/admin/audit")
 async def test_admin_action_by_a_normal_user_is_refused_and_audited(
     fleet: Fleet, person: Person, operator: Operator
 ) -> None:

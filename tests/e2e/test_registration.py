@@ -26,6 +26,7 @@ def account() -> dict[str, Any]:
     return {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
 
 
+@pytest.mark.requirement("limit.registrations")
 async def test_concurrent_registrations_from_one_address_are_limited() -> None:
     async with running_fleet("--nodes", "1", **DEFAULTS) as fleet, fleet.client("") as http:
         asked = [account() for _ in range(30)]
@@ -42,6 +43,12 @@ async def test_concurrent_registrations_from_one_address_are_limited() -> None:
         assert login.status_code == 200, "logins of the address go on"
 
 
+@pytest.mark.requirement(
+    "GET /api/v1/admin/invites",
+    "POST /api/v1/admin/invites",
+    "DELETE /api/v1/admin/invites/{invite_id}",
+    "table auth.invites",
+)
 async def test_invite_only_registration_requires_an_invite_and_grants_its_tier(
     tmp_path: Path, commands: Commands
 ) -> None:

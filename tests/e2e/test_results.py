@@ -56,6 +56,7 @@ def coarseness(content: bytes) -> int:
     return sum(jpeg.quantization[0])
 
 
+@pytest.mark.requirement("GET /api/v1/jobs/{job_id}/result")
 async def test_result_is_selected_by_index_or_node_with_its_digest_as_etag(
     client: httpx.AsyncClient, job_id: str
 ) -> None:
@@ -76,6 +77,9 @@ async def test_result_is_selected_by_index_or_node_with_its_digest_as_etag(
     assert (beyond.status_code, beyond.json()["code"]) == (404, "output.not_found")
 
 
+@pytest.mark.requirement(
+    "HEAD /api/v1/jobs/{job_id}/result", "GET /api/v1/jobs/{job_id}/image", "HEAD /api/v1/jobs/{job_id}/image"
+)
 @pytest.mark.parametrize("path", ["result", "image"])
 async def test_result_supports_range_and_head_requests(client: httpx.AsyncClient, job_id: str, path: str) -> None:
     url = f"/jobs/{job_id}/{path}"
@@ -99,6 +103,7 @@ async def test_result_supports_range_and_head_requests(client: httpx.AsyncClient
         assert (late.status_code, late.headers["content-range"]) == (416, f"bytes */{size}")
 
 
+@pytest.mark.requirement("result.convert")
 async def test_result_is_converted_to_another_format(client: httpx.AsyncClient, job_id: str) -> None:
     url = f"/jobs/{job_id}/result"
     etags = {(await client.get(url)).headers["etag"]}
@@ -123,6 +128,7 @@ async def test_result_is_converted_to_another_format(client: httpx.AsyncClient, 
     assert coarseness(rough.content) > coarseness(fine.content)
 
 
+@pytest.mark.requirement("GET /api/v1/jobs/{job_id}/thumbnail")
 async def test_thumbnail_of_any_output_is_a_small_webp(client: httpx.AsyncClient, job_id: str) -> None:
     for index, output in enumerate(await outputs_of(client, job_id)):
         small = await client.get(f"/jobs/{job_id}/thumbnail", params={"size": 32, "index": index})
@@ -132,6 +138,7 @@ async def test_thumbnail_of_any_output_is_a_small_webp(client: httpx.AsyncClient
     assert picture((await client.get(f"/jobs/{job_id}/thumbnail")).content).size == SIZE, "it is smaller than 256"
 
 
+@pytest.mark.requirement("GET /api/v1/jobs/{job_id}/outputs.zip")
 async def test_all_saved_outputs_download_as_one_archive(client: httpx.AsyncClient, job_id: str) -> None:
     saved = [output for output in await outputs_of(client, job_id) if output["node_id"] != "5"]
     answer = await client.get(f"/jobs/{job_id}/outputs.zip")

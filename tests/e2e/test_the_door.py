@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import httpx
+import pytest
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
@@ -12,6 +13,7 @@ from tests.kit.nats import settled
 from tests.kit.waiting import until
 
 
+@pytest.mark.requirement("nats-api")
 async def test_outside_system_submits_and_follows_jobs_over_nats(fleet: Fleet, client: httpx.AsyncClient) -> None:
     outside, _ = await fleet.outside()
     events: list[tuple[str, dict[str, object]]] = []
@@ -46,7 +48,8 @@ async def test_nats_refusal_says_what_is_wrong(fleet: Fleet) -> None:
     await outside.close()
 
 
-async def test_s_6_an_outside_system_neither_acts_for_nor_overhears_anybody_else(fleet: Fleet) -> None:
+@pytest.mark.requirement("S-6")
+async def test_outside_system_sees_and_acts_for_its_own_tenant_only(fleet: Fleet) -> None:
     outside, problems = await fleet.outside()
     admin = fleet.credentials["admin_user_id"]
     overheard: list[str] = []

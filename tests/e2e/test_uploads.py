@@ -29,6 +29,14 @@ async def run(fleet: Fleet, *arguments: object, key: str = "") -> tuple[int, str
     return process.returncode or 0, out.decode().strip()
 
 
+@pytest.mark.requirement(
+    "POST /api/v1/upload",
+    "GET /api/v1/uploads",
+    "GET /api/v1/uploads/{upload_id}",
+    "GET /api/v1/uploads/{upload_id}/content",
+    "HEAD /api/v1/uploads/{upload_id}/content",
+    "DELETE /api/v1/uploads/{upload_id}",
+)
 async def test_cli_and_client_uploads_are_identical(fleet: Fleet, tmp_path: Path) -> None:
     picture = file_of(Image.frombytes("RGB", (4, 4), os.urandom(48)))
     path, gif = tmp_path / "a picture.png", tmp_path / "a.gif"

@@ -65,6 +65,7 @@ def pixel(image: Image.Image, x: int, y: int) -> tuple[int, ...]:
     return found
 
 
+@pytest.mark.requirement("table gateway.uploads", "table gateway.upload_uses", "submission.image")
 async def test_image_to_image_uses_an_own_upload(fleet: Fleet, client: httpx.AsyncClient) -> None:
     red, blue = await upload(client, png("red")), await upload(client, png("blue"))
     over_red = await made(fleet, client, **OVER, image=red, denoise=0.4)
@@ -83,6 +84,7 @@ async def test_image_to_image_uses_an_own_upload(fleet: Fleet, client: httpx.Asy
     assert (await made(fleet, client, **OVER, image=thin, height=64)).size == (8, 64)
 
 
+@pytest.mark.requirement("submission.mask")
 async def test_inpainting_changes_only_the_masked_area(fleet: Fleet, client: httpx.AsyncClient) -> None:
     image, mask = await upload(client, png("red")), await upload(client, left_half())
     painted = await made(fleet, client, **OVER, image=image, mask=mask)
@@ -96,6 +98,7 @@ async def test_inpainting_changes_only_the_masked_area(fleet: Fleet, client: htt
     assert scaled.size == (64, 64)
 
 
+@pytest.mark.requirement("submission.upload-ids")
 async def test_upload_works_in_every_file_input(fleet: Fleet, client: httpx.AsyncClient) -> None:
     image = await upload(client, png((10, 20, 30)))
     graph = loading(image)
@@ -115,6 +118,7 @@ async def test_upload_works_in_every_file_input(fleet: Fleet, client: httpx.Asyn
         await connection.close()
 
 
+@pytest.mark.requirement("submission.image-shape")
 async def test_extreme_image_shape_is_refused(fleet: Fleet, client: httpx.AsyncClient) -> None:
     asked = {"width": 2048, "height": 64}
     icon, speck = await upload(client, png("red", (32, 32))), await upload(client, png("red", (4, 1)))
@@ -143,6 +147,7 @@ async def expire(fleet: Fleet, *uploads: str) -> None:
         await database.close()
 
 
+@pytest.mark.requirement("submission.stays-accepted")
 async def test_replay_is_accepted_after_its_upload_expired(fleet: Fleet, client: httpx.AsyncClient) -> None:
     image, mask = await upload(client, png("navy")), await upload(client, left_half())
     drawn, whole = {**OVER, "image": image, "mask": mask, "width": 64}, {"workflow": loading(image)}

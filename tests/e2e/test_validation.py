@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.kit.fleet import HELLO, Fleet
 
@@ -55,6 +56,7 @@ async def test_validation_predicts_the_submission_and_creates_no_job(fleet: Flee
         assert (await client.get("/auth/me")).json()["used_today"] == 0
 
 
+@pytest.mark.requirement("POST /api/v1/workflows/validate")
 async def test_validation_errors_equal_submission_errors(client: httpx.AsyncClient) -> None:
     submissions: list[dict[str, Any]] = [
         {"workflow": {**HELLO, "9": {"class_type": "EvilNode", "inputs": {}}}},

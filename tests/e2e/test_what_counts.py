@@ -180,6 +180,7 @@ async def test_job_beyond_the_quota_is_refused_before_it_runs(fleet: Fleet) -> N
         assert await used(client) == 0
 
 
+@pytest.mark.requirement("B-45")
 async def test_graphs_that_would_exhaust_a_node_are_refused_with_advice(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("killer", "free")) as client:
         for name, (workflow, code) in KILLERS.items():

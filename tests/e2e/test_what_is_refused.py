@@ -44,13 +44,15 @@ async def test_request_without_a_valid_key_is_refused(fleet: Fleet, key: str) ->
             assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
+@pytest.mark.requirement("credential.header")
 async def test_api_key_is_accepted_as_a_bearer_token(fleet: Fleet) -> None:
     async with fleet.client("") as client:
         answer = await client.get("/jobs", headers={"Authorization": f"Bearer {fleet.key}"})
         assert answer.status_code == 200
 
 
-async def test_b_16_somebody_elses_job_is_as_if_it_were_not(fleet: Fleet, client: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("B-16")
+async def test_foreign_job_is_not_found(fleet: Fleet, client: httpx.AsyncClient) -> None:
     job = (await fleet.submit(client, workflow=HELLO))["job_id"]
     await fleet.ended(client, job)
     async with fleet.client(fleet.credentials["admin_key"]) as other:
@@ -66,6 +68,7 @@ async def test_b_16_somebody_elses_job_is_as_if_it_were_not(fleet: Fleet, client
     assert (await client.get(f"/jobs/{job}")).json()["status"] == "completed"
 
 
+@pytest.mark.requirement("submission.refused")
 @pytest.mark.parametrize(
     ("submission", "code", "pointer"),
     [
@@ -115,6 +118,7 @@ async def test_oversized_body_is_refused(client: httpx.AsyncClient) -> None:
     problem_of(answer, 413)
 
 
+@pytest.mark.requirement("B-44", "GET /api/v1/models")
 async def test_missing_model_error_lists_available_models(client: httpx.AsyncClient) -> None:
     models = (await client.get("/models")).json()["models"]["CheckpointLoaderSimple.ckpt_name"]
     body = problem_of(await client.post("/jobs", json={"prompt": "x", "model": "nope.safetensors"}), 422)
@@ -123,6 +127,7 @@ async def test_missing_model_error_lists_available_models(client: httpx.AsyncCli
     assert error["pointer"] == "/model"
 
 
+@pytest.mark.requirement("B-70", "result.not-finished")
 async def test_unfinished_result_is_a_conflict(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("early", "free")) as client:
         jobs = [await fleet.submit(client, workflow=HELLO) for _ in range(2)]

@@ -3,6 +3,8 @@
 import asyncio
 from datetime import datetime, timedelta
 
+import pytest
+
 from auth.loops.prune import Pruner
 from auth.store import changes
 from chassis.database.postgres import Database
@@ -27,7 +29,8 @@ async def read_back(person: Person, since: datetime | None = None) -> list[UserC
     return [each for each in found.users if each.user_id == person.id]
 
 
-async def test_f_156_what_was_not_said_is_read_back(system: System) -> None:
+@pytest.mark.requirement("F-156", "table auth.changes")
+async def test_unpublished_change_is_read_back(system: System) -> None:
     user = await somebody(system)
     database = Database(system.database_url, name="crashed")
     try:
@@ -41,7 +44,8 @@ async def test_f_156_what_was_not_said_is_read_back(system: System) -> None:
     assert (change.version, change.tokens_from, change.revoked_key) == (2, 2, "WXuyW9PjLaJB")
 
 
-async def test_f_156_what_was_said_is_read_back_as_it_was_said(system: System) -> None:
+@pytest.mark.requirement("F-156")
+async def test_published_change_is_read_back_unchanged(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     made = await user.make_key()
     async with told_of(user) as heard:

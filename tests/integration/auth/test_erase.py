@@ -42,7 +42,8 @@ async def traces(system: System, word: str) -> set[str]:
     return {name for name in names if await system.sql.fetchval(query.format(name), word)}
 
 
-async def test_s_84_an_erased_account_leaves_its_id_and_no_more(system: System) -> None:
+@pytest.mark.requirement("S-84", "table auth.erasures")
+async def test_erased_account_leaves_only_its_id(system: System) -> None:
     person = await register(system.bus)
     session = await login(system.bus, person)
     listed = (await system.bus.request(LIST_SESSIONS, ListSessions(), tenant=person.tenant)).sessions

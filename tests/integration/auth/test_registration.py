@@ -219,6 +219,7 @@ async def group_of(system: System, **fields: Any) -> UUID | None:
     return (await tenant(system, await register(system, **fields))).quota_group
 
 
+@pytest.mark.requirement("table auth.quota_groups")
 async def test_accounts_from_one_address_share_a_quota_group(sharing: System) -> None:
     first, second = [await group_of(sharing, ip="198.51.100.1") for _ in range(2)]
     assert first is not None

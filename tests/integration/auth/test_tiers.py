@@ -84,6 +84,7 @@ GRAPHS = {
 }  # fmt: skip
 
 
+@pytest.mark.requirement("limit.graph")
 async def test_changed_limits_are_announced_to_the_scheduler(system: System, admin: Person) -> None:
     user, other = await somebody(system, tier=Tier.PRO), await somebody(system, tier=Tier.BASIC)
     before = next(each.limits for each in await tiers_of(admin) if each.tier is Tier.PRO)
@@ -106,7 +107,8 @@ async def test_only_the_largest_tier_has_the_open_graph_policy(admin: Person) ->
     assert policies == dict.fromkeys(Tier, GraphPolicy.STRICT) | {Tier.ENTERPRISE: GraphPolicy.OPEN}
 
 
-async def test_s_24_only_an_admin_changes_a_tier(system: System, admin: Person) -> None:
+@pytest.mark.requirement("S-24")
+async def test_only_an_admin_changes_a_tier(system: System, admin: Person) -> None:
     user, before = await somebody(system), await tiers_of(admin)
     refused = await user.refused(CHANGE_TIER, ChangeTier(tier=Tier.FREE, limits=SomeLimits(queue_cap=None)))
     assert (refused.kind, refused.code) == (Kind.FORBIDDEN, "auth.scope.missing")

@@ -84,7 +84,8 @@ async def test_only_named_limits_override_the_tier(system: System) -> None:
     assert await system.sql.fetchval("SELECT limits FROM users WHERE id = $1", user.id) is None
 
 
-async def test_s_46_f_156_a_change_of_rate_or_role_is_told_with_the_next_version(system: System) -> None:
+@pytest.mark.requirement("S-46", "F-156")
+async def test_rate_and_role_changes_are_published_with_the_next_version(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     async with told_of(user) as heard:
         await change(admin, user, limits=SomeLimits(requests_per_minute=7))
@@ -104,7 +105,8 @@ async def test_s_46_f_156_a_change_of_rate_or_role_is_told_with_the_next_version
     assert (await verified(system, user.key)).version == 4
 
 
-async def test_s_46_a_deactivated_user_is_nobody_until_an_admin_says_otherwise(system: System) -> None:
+@pytest.mark.requirement("S-46")
+async def test_deactivated_user_is_refused_until_reactivated(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     begin = "INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, now() + interval '1 day')"
     await system.sql.execute(begin, uuid4(), user.id)
@@ -124,8 +126,9 @@ async def test_s_46_a_deactivated_user_is_nobody_until_an_admin_says_otherwise(s
     assert await system.sql.fetchval("SELECT tokens_from FROM users WHERE id = $1", user.id) == 2
 
 
+@pytest.mark.requirement("S-24")
 @pytest.mark.parametrize("fault", ["user", "deactivated", "demoted", "nobody"])
-async def test_s_24_only_who_is_an_admin_now_changes_or_lists_users(system: System, fault: str) -> None:
+async def test_only_current_admins_change_or_list_users(system: System, fault: str) -> None:
     user, actor = await somebody(system), await somebody(system, Role.USER if fault == "user" else Role.ADMIN)
     await somebody(system, Role.ADMIN)
     unmake = {"deactivated": "is_active = false", "demoted": "role = 'user'"}.get(fault)
@@ -144,7 +147,8 @@ async def test_unknown_user_is_not_found(system: System) -> None:
     assert (refused.kind, refused.code) == (Kind.NOT_FOUND, "auth.user.not_found")
 
 
-async def test_b_14_a_change_of_anything_else_is_refused(system: System) -> None:
+@pytest.mark.requirement("B-14")
+async def test_change_of_other_user_fields_is_refused(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     before = await system.sql.fetchrow("SELECT * FROM users WHERE id = $1", user.id)
     for name in ("id", "tenant_id", "username", "email", "password_hash", "version", "created_at", "state"):
@@ -164,7 +168,8 @@ async def raw(system: System, subject: str, body: dict[str, Any]) -> dict[str, A
     return found
 
 
-async def test_s_82_what_an_admin_did_or_saw_is_kept(system: System) -> None:
+@pytest.mark.requirement("S-82")
+async def test_admin_changes_and_reads_are_audited(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     await change(admin, user, tier=Tier.PRO, limits=SomeLimits(queue_cap=1), ip="2001:db8::1")
     await change(admin, user, tier=Tier.PRO, limits=SomeLimits(queue_cap=1))
@@ -216,6 +221,7 @@ async def test_users_are_searched_by_their_attributes(system: System) -> None:
         assert names(await page(admin, **query)) == [each.username for each in found], query
 
 
+@pytest.mark.requirement("B-95")
 async def test_last_admin_remains_when_two_admins_demote_each_other(postgres_server: PostgresServer) -> None:
     nats = NatsServer()
     try:

@@ -250,6 +250,7 @@ async def test_refusal_keeps_its_code_and_details_over_nats(asker: Bus) -> None:
     assert refused.retry_after_s == 2.5
 
 
+@pytest.mark.requirement("F-71", "B-100")
 @pytest.mark.parametrize(
     ("body", "pointers"),
     [
@@ -349,6 +350,7 @@ async def test_unstorable_value_is_refused_as_invalid_and_logged(nats: NatsServe
     assert failed[-1].reason == "ZeroDivisionError: a bug"
 
 
+@pytest.mark.requirement("F-72")
 async def test_oversized_message_is_reported_as_too_large(nats: NatsServer) -> None:
     async def huge(question: Question, _: Address) -> Answer:
         return Answer(text=question.text * (64 << 20))
@@ -376,6 +378,7 @@ async def test_unreadable_reply_is_an_internal_error(nats: NatsServer) -> None:
             await asker.request(ECHO, Question(text="a"))
 
 
+@pytest.mark.requirement("F-9")
 async def test_unavailable_database_is_retried_once_then_reported(nats: NatsServer) -> None:
     tried: list[str] = []
 
@@ -407,6 +410,7 @@ async def test_handler_crash_does_not_affect_concurrent_requests(asker: Bus) -> 
             assert answer == Answer(text=str(index))
 
 
+@pytest.mark.requirement("F-81")
 async def test_missing_responder_is_reported_as_unavailable(nats: NatsServer) -> None:
     async with connected(nats.url, "asker") as asker:
         with pytest.raises(Unavailable) as unavailable:
@@ -457,6 +461,7 @@ async def test_replicas_share_requests(nats: NatsServer) -> None:
     assert set(answered) == {1, 2}
 
 
+@pytest.mark.requirement("F-166")
 async def test_requests_in_progress_are_answered_before_shutdown(nats: NatsServer) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 

@@ -278,6 +278,7 @@ def test_a_header_of_another_form_is_refused(attack: str) -> None:
         unpack(b"abc", {HEADER: ATTACKS[attack]})
 
 
+@pytest.mark.requirement("B-100")
 @pytest.mark.parametrize("attack", ["negative", "65 parts", "word with a colon", "100,000 empty parts"])
 async def test_such_a_message_reaches_no_handler(asker: Bus, echo: Echo, attack: str) -> None:
     reply = await asker._client.request(TOGETHER.subject(), b"abc", headers={HEADER: ATTACKS[attack]}, timeout=5)
@@ -310,6 +311,7 @@ async def test_a_request_id_that_is_no_plain_word_is_replaced(nats: NatsServer, 
     assert all(is_request_id(request_id) for request_id in bound_ids)
 
 
+@pytest.mark.requirement("F-72")
 @pytest.mark.parametrize("headers", [{"A": "x" * 20_000}, {f"h{number}": "x" for number in range(5_000)}])
 async def test_oversized_headers_are_refused_without_parsing(
     nats: NatsServer, echo: Echo, headers: dict[str, str]

@@ -117,6 +117,7 @@ async def test_every_outbox_row_is_published_once_in_order(stream: Bus, outbox: 
     assert [message_id for message_id, _ in found] == await ids(outbox)
 
 
+@pytest.mark.requirement("F-21")
 async def test_two_relays_publish_every_outbox_row_once(stream: Bus, outbox: Outbox, nats: NatsServer) -> None:
     await streams.declare(stream, (NOTES,))
     await outbox.write(notes(200))
@@ -226,6 +227,7 @@ async def dying(nats: NatsServer, database_url: str) -> AsyncIterator[asyncio.su
     await process.wait()
 
 
+@pytest.mark.requirement("F-11")
 async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
     stream: Bus, outbox: Outbox, dying: asyncio.subprocess.Process, database_url: str
 ) -> None:
@@ -258,6 +260,7 @@ async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
     assert await batches(stream) == [50]  # as the dead one had said it
 
 
+@pytest.mark.requirement("F-67")
 async def test_lost_stream_is_recreated_and_refilled_from_the_outbox(stream: Bus, outbox: Outbox) -> None:
     assert await streams.declare(stream, (NOTES,)) == {"NOTES"}
     relay = outbox.relay(stream)
@@ -296,6 +299,7 @@ async def test_only_rows_published_over_an_hour_ago_are_deleted(stream: Bus, out
     assert [row["subject"] for row in left] == [young, unsaid]
 
 
+@pytest.mark.requirement("F-13")
 async def test_outbox_rows_wait_while_nats_is_unavailable(own_nats: NatsServer, outbox: Outbox) -> None:
     async with connected(own_nats.url) as bus:
         await streams.declare(bus, (NOTES,))

@@ -33,6 +33,7 @@ async def by_engine(database: Database, *statements: str) -> None:
             await connection.execute(text(statement))
 
 
+@pytest.mark.requirement("F-88")
 @pytest.mark.parametrize("run", [directly, by_engine])
 async def test_lock_timeout_is_retryable(database: Database, run: Run) -> None:
     async with database.direct() as holder:

@@ -101,6 +101,7 @@ async def settled(bus: Bus, up_to: int) -> None:
     await until(acknowledged)
 
 
+@pytest.mark.requirement("F-73")
 async def test_messages_are_redelivered_after_a_handler_exception(stream: Bus) -> None:
     await streams.declare(stream, (NOTES,))
     kept = Kept()
@@ -128,6 +129,7 @@ async def test_later_messages_do_not_hide_a_failed_one(stream: Bus) -> None:
         await until(lambda: set(kept.seqs) == {1, 2}, 2)
 
 
+@pytest.mark.requirement("F-70")
 async def test_poison_message_is_skipped_and_blocks_nothing(stream: Bus) -> None:
     await streams.declare(stream, (NOTES,))
     kept = Kept()
@@ -145,6 +147,7 @@ async def test_poison_message_is_skipped_and_blocks_nothing(stream: Bus) -> None
         await settled(stream, 10)
 
 
+@pytest.mark.requirement("F-69")
 async def test_deleted_consumer_is_recreated(stream: Bus) -> None:
     await streams.declare(stream, (NOTES,))
     kept = Kept()
@@ -160,6 +163,7 @@ async def test_deleted_consumer_is_recreated(stream: Bus) -> None:
     assert set(kept.seqs) == {1, 2}
 
 
+@pytest.mark.requirement("F-69")
 async def test_recreated_stream_is_consumed(stream: Bus) -> None:
     await streams.declare(stream, (NOTES,))
     kept = Kept()
@@ -194,6 +198,7 @@ async def test_consumer_waits_for_a_missing_stream(stream: Bus) -> None:
         await loop.stop()
 
 
+@pytest.mark.requirement("F-65")
 async def test_consumer_resumes_after_a_server_restart(own_nats: NatsServer) -> None:
     async with connected(own_nats.url) as bus:
         await streams.declare(bus, (NOTES,))

@@ -200,6 +200,7 @@ async def test_service_starts_and_becomes_ready(machine: Machine, service: str) 
     await until_it_answers(machine, service, "/readyz")
 
 
+@pytest.mark.requirement("S-78")
 @pytest.mark.parametrize("service", DATABASES)
 async def test_database_role_reaches_its_own_database_only(machine: Machine, service: str) -> None:
     url = machine.environment(service)[f"{service.upper()}_DATABASE_URL"].replace("+asyncpg", "")

@@ -38,6 +38,7 @@ async def test_briefly_empty_model_folder_is_reported_complete_again(start_execu
     await scheduler.until(lambda: scheduler.beats[-1].catalog_digest == whole)
 
 
+@pytest.mark.requirement("POST /api/v1/admin/nodes/{node}/refresh")
 async def test_operator_refreshes_a_catalog_at_once(start_executor, scheduler, node) -> None:
     await start_executor(**SLOWLY, models_every_s=3600.0)
     await until_reports(scheduler, 1)

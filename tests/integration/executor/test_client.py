@@ -58,6 +58,7 @@ async def test_node_classes_are_known_once_the_node_is_online(client: ComfyUI) -
     assert [state.classes.shows(name) for name in classes] == [True, True, True, False, False]
 
 
+@pytest.mark.requirement("B-44")
 async def test_model_in_the_output_folder_is_not_offered(client: ComfyUI, tmp_path: Path) -> None:
     written = tmp_path / "node/output/checkpoints/00-evil_00001_.safetensors"
     written.parent.mkdir(parents=True)
@@ -89,6 +90,7 @@ async def test_prompt_runs_and_its_files_can_be_downloaded(client: ComfyUI, eith
     assert await client.history(prompt_id) is None
 
 
+@pytest.mark.requirement("F-108")
 async def test_stopping_one_prompt_leaves_the_others(client: ComfyUI, either_node: Node, journal: Journal) -> None:
     first, second, third = (str(uuid4()) for _ in range(3))
     for prompt_id, seconds in ((first, 0.8), (second, 30.0), (third, 0.1)):
@@ -133,6 +135,7 @@ async def test_request_to_an_unreachable_node_counts_as_never_received() -> None
     await client.close()
 
 
+@pytest.mark.requirement("F-53")
 async def test_oversized_message_closes_the_connection_and_is_recorded() -> None:
     async def send(socket: ServerConnection) -> None:
         assert json.loads(await socket.recv())["data"] == {"supports_preview_metadata": True}

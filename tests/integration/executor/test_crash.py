@@ -42,6 +42,7 @@ class Defective(PostPrompt):
         raise ZeroDivisionError
 
 
+@pytest.mark.requirement("F-109")
 async def test_prompt_orphaned_by_a_crash_is_stopped_before_the_next_job(settings, scheduler, node) -> None:
     told, at_hand, journal = settings(), AtHand(), Journal(settings().journal_path)
     name = told.node

@@ -13,6 +13,7 @@ from tests.kit.waiting import until
 pytestmark = pytest.mark.usefixtures("gateway")
 
 
+@pytest.mark.requirement("F-30")
 async def test_successor_adopts_the_prompt_of_an_executor_killed_mid_run(
     spawn_executor, scheduler, gateway, node
 ) -> None:
@@ -29,6 +30,7 @@ async def test_successor_adopts_the_prompt_of_an_executor_killed_mid_run(
     assert gateway.stored[finish.outputs[0].id].startswith(b"\x89PNG")
 
 
+@pytest.mark.requirement("F-30")
 async def test_successor_stores_outputs_of_an_executor_killed_while_storing(
     spawn_executor, scheduler, gateway, node
 ) -> None:
@@ -45,6 +47,7 @@ async def test_successor_stores_outputs_of_an_executor_killed_while_storing(
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
+@pytest.mark.requirement("F-30")
 async def test_successor_repeats_the_report_of_a_killed_executor(spawn_executor, scheduler, gateway, node) -> None:
     scheduler.mute_finishes = 1
     given = await scheduler.give(hello())
@@ -58,6 +61,7 @@ async def test_successor_repeats_the_report_of_a_killed_executor(spawn_executor,
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
+@pytest.mark.requirement("F-35")
 async def test_stopped_executor_leaves_the_prompt_to_its_successor(spawn_executor, scheduler, node) -> None:
     given = await scheduler.give(slow(3))
     async with spawn_executor() as executor:
@@ -82,6 +86,7 @@ async def test_prompt_is_adopted_by_id_when_the_journal_is_lost(spawn_executor, 
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
+@pytest.mark.requirement("F-41", "F-54")
 async def test_node_restart_ends_the_attempt_as_lost(start_executor, scheduler, node) -> None:
     await start_executor()
     given = await scheduler.give(slow(30))
@@ -111,6 +116,7 @@ async def test_unreachable_node_loses_the_attempt_and_requests_no_work(start_exe
     assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
 
 
+@pytest.mark.requirement("F-50")
 async def test_polling_detects_completion_without_a_websocket(start_executor, scheduler, node) -> None:
     await node.arm("ws_refuse")
     await start_executor()
@@ -118,6 +124,7 @@ async def test_polling_detects_completion_without_a_websocket(start_executor, sc
     assert (finish.outcome, len(finish.outputs)) == (Outcome.SUCCEEDED, 1)
 
 
+@pytest.mark.requirement("F-49")
 async def test_silent_websocket_does_not_block_completion(start_executor, scheduler, node) -> None:
     await node.arm("ws_stall")
     await start_executor()
@@ -145,6 +152,7 @@ async def test_node_used_by_a_foreign_client_takes_work_once_free(start_executor
             await node.ask("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
 
 
+@pytest.mark.requirement("F-51", "F-52")
 async def test_duplicate_and_foreign_events_are_ignored(start_executor, scheduler, node) -> None:
     await node.arm("events_twice")
     await node.arm("foreign_events")
@@ -155,6 +163,7 @@ async def test_duplicate_and_foreign_events_are_ignored(start_executor, schedule
     assert said == sorted(said)
 
 
+@pytest.mark.requirement("F-47")
 async def test_prompt_accepted_without_a_reply_runs_once(start_executor, scheduler, node) -> None:
     await node.arm("prompt_timeout")
     await start_executor()
@@ -163,6 +172,7 @@ async def test_prompt_accepted_without_a_reply_runs_once(start_executor, schedul
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
+@pytest.mark.requirement("F-48")
 async def test_posting_a_prompt_is_retried_after_a_server_error(start_executor, scheduler, node) -> None:
     await node.arm("prompt_500")
     await start_executor()
@@ -171,6 +181,7 @@ async def test_posting_a_prompt_is_retried_after_a_server_error(start_executor, 
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
+@pytest.mark.requirement("F-44")
 async def test_out_of_memory_is_classified_as_a_node_fault(start_executor, scheduler, node) -> None:
     await node.arm("oom")
     await start_executor()
@@ -185,6 +196,7 @@ async def test_error_messages_override_a_success_status(start_executor, schedule
     assert finish.outcome is Outcome.FAILED
 
 
+@pytest.mark.requirement("F-43")
 async def test_dead_worker_thread_is_classified_as_a_node_fault(start_executor, scheduler, node) -> None:
     await node.arm("worker_death")
     await start_executor(dead_worker_s=1.0, stalled_s=3.0)
@@ -221,6 +233,7 @@ async def test_graph_that_crashes_its_node_is_reported_as_the_cause(start_execut
     assert finish.gpu_seconds > 0
 
 
+@pytest.mark.requirement("F-42")
 async def test_node_with_a_stuck_prompt_takes_no_further_job(start_executor, scheduler, node) -> None:
     await start_executor(stalled_s=2.0, stop_within_s=0.5)
     given = await scheduler.give(killing("SimKillWorker"))
@@ -236,6 +249,7 @@ async def test_node_with_a_stuck_prompt_takes_no_further_job(start_executor, sch
     assert (await scheduler.finish_of(innocent)).outcome is Outcome.SUCCEEDED
 
 
+@pytest.mark.requirement("F-54")
 async def test_prompt_missing_from_one_queue_reading_is_still_watched(start_executor, scheduler, node) -> None:
     await start_executor()
     given = await scheduler.give(slow(3))
@@ -257,6 +271,7 @@ async def test_run_time_limit_applies_while_the_node_is_unreachable(start_execut
     assert not finish.node_died
 
 
+@pytest.mark.requirement("F-55")
 async def test_missing_or_truncated_file_is_downloaded_again(start_executor, scheduler, gateway, node) -> None:
     await node.arm("view_404")
     await node.arm("view_truncated")
@@ -266,6 +281,7 @@ async def test_missing_or_truncated_file_is_downloaded_again(start_executor, sch
     assert all(len(gateway.stored[output.id]) == output.size_bytes for output in finish.outputs)
 
 
+@pytest.mark.requirement("F-55")
 async def test_permanently_missing_file_is_a_node_fault(start_executor, scheduler, node) -> None:
     await node.arm("view_404", count=100)
     await start_executor()
@@ -273,6 +289,7 @@ async def test_permanently_missing_file_is_a_node_fault(start_executor, schedule
     assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
 
 
+@pytest.mark.requirement("F-142")
 async def test_output_upload_waits_for_storage_and_renews_an_expired_grant(start_executor, scheduler, gateway) -> None:
     gateway.answers.extend([503, 500, 403, 503])
     await start_executor()
@@ -282,6 +299,7 @@ async def test_output_upload_waits_for_storage_and_renews_an_expired_grant(start
     assert all(output.id in gateway.stored for output in finish.outputs)
 
 
+@pytest.mark.requirement("F-36")
 async def test_output_larger_than_the_limit_fails_the_job(start_executor, scheduler, gateway) -> None:
     await start_executor(output_max_bytes=10)
     finish = await scheduler.finish_of(await scheduler.give(hello()))
@@ -290,6 +308,7 @@ async def test_output_larger_than_the_limit_fails_the_job(start_executor, schedu
     assert all(len(content) <= 10 for content in gateway.stored.values())
 
 
+@pytest.mark.requirement("F-57")
 async def test_foreign_prompt_is_awaited_and_never_touched(start_executor, scheduler, node) -> None:
     await node.ask("POST", "/prompt", {"prompt": slow(1.5), "client_id": "somebody"})
     given = await scheduler.give(hello())
@@ -315,6 +334,7 @@ async def test_node_that_never_accepts_the_prompt_is_at_fault(start_executor, sc
     assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
 
 
+@pytest.mark.requirement("F-32")
 async def test_job_completes_despite_a_nats_outage_during_the_run(spawn_executor, own_nats, node) -> None:
     scheduler, gateway = Scheduler(own_nats.url, "node-1"), Gateway(own_nats.url)
     await scheduler.start()

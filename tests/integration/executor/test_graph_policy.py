@@ -119,6 +119,7 @@ def files_in(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.requirement("B-43")
 async def test_outputs_stay_in_the_attempt_folder_for_every_form_of_prefix(
     start_executor, scheduler, tmp_path: Path
 ) -> None:

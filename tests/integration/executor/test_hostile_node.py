@@ -175,6 +175,7 @@ async def test_malformed_history_entry_ends_the_attempt(scheduler, hostile, chan
     await ordinary_job_runs(scheduler, hostile)
 
 
+@pytest.mark.requirement("B-99")
 async def test_ten_thousand_outputs_exceed_the_output_limit(scheduler, hostile) -> None:
     def change(entry: dict[str, Any]) -> None:
         entry["outputs"]["3"]["images"] = [{"filename": f"{n}", "type": "output"} for n in range(6_000)]
@@ -228,6 +229,7 @@ async def test_malformed_queue_contains_no_prompts(scheduler, hostile, node, que
     await ordinary_job_runs(scheduler, hostile)
 
 
+@pytest.mark.requirement("F-48")
 @pytest.mark.parametrize(
     ("reply", "ending"),
     [
@@ -260,6 +262,7 @@ async def test_malformed_reply_to_a_posted_prompt_is_refused_or_verified(schedul
     await ordinary_job_runs(scheduler, hostile)
 
 
+@pytest.mark.requirement("F-52")
 @pytest.mark.parametrize(
     "frames",
     [
@@ -303,6 +306,7 @@ async def test_failing_file_download_is_a_node_fault(scheduler, hostile, change)
     await ordinary_job_runs(scheduler, hostile)
 
 
+@pytest.mark.requirement("F-36")
 async def test_endless_file_is_cut_off_at_the_size_limit(proxy, start_executor, scheduler) -> None:
     await start_executor(comfyui_url=proxy.url, output_max_bytes=100_000)
     proxy.answer = on("view", lambda reply: Reply(reply.body, endless=True))

@@ -163,6 +163,7 @@ async def test_successor_continues_after_a_kill_between_staging_and_posting(
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
+@pytest.mark.requirement("F-107")
 async def test_job_cancelled_while_storage_is_unavailable_costs_nothing(
     start_executor, scheduler, gateway, node
 ) -> None:

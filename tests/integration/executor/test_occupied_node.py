@@ -95,6 +95,7 @@ async def test_job_queued_behind_a_foreign_prompt_is_withdrawn_before_it_starts(
     assert entry["started"] is None
 
 
+@pytest.mark.requirement("F-43")
 async def test_worker_death_during_a_job_is_detected_in_the_node_log(start_executor, scheduler, node) -> None:
     await start_executor(heartbeat_s=0.1, dead_worker_s=0.5, stop_within_s=0.2, stalled_s=900.0)
     given = await scheduler.give(killing("SimKillWorker"))
@@ -115,6 +116,7 @@ async def test_worker_death_during_a_foreign_prompt_blocks_the_node(start_execut
     assert (occupied.by, occupied.prompt_id) == (OccupiedBy.DEAD_WORKER, prompt_id)
 
 
+@pytest.mark.requirement("F-60")
 async def test_job_without_progress_is_not_mistaken_for_a_dead_worker(start_executor, scheduler, node) -> None:
     """The log tells of a death, but of one before the job was posted: the text is a lie, for the job runs."""
     await node.ask("POST", "/simnode/log", ["Exception in thread ", "Thread-9 (prompt_worker)", ":\n"])

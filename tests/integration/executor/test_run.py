@@ -42,6 +42,7 @@ async def test_saved_files_are_placed_in_the_attempt_folder(start_executor, sche
         assert (await http.get(node.url + path)).content == gateway.stored[finish.outputs[0].id]
 
 
+@pytest.mark.requirement("F-56")
 async def test_outputs_are_never_served_from_another_tenants_cached_run(
     start_executor, scheduler, gateway, node
 ) -> None:
@@ -67,6 +68,7 @@ async def test_outputs_are_never_served_from_another_tenants_cached_run(
     assert [(first in content, second in content) for content in made[second]] == [(False, True)] * 2
 
 
+@pytest.mark.requirement("F-59")
 async def test_scheduler_receives_the_catalog_announced_by_heartbeats(start_executor, scheduler) -> None:
     await start_executor()
     await scheduler.until(lambda: scheduler.catalogs)
@@ -89,6 +91,7 @@ async def test_progress_never_decreases_and_ends_at_100_percent(start_executor, 
     assert {progress.node for progress in scheduler.progress} >= {"2"}
 
 
+@pytest.mark.requirement("F-108")
 async def test_cancel_message_stops_only_its_own_prompt(start_executor, scheduler, node) -> None:
     await start_executor()
     given = await scheduler.give(slow(30))
@@ -149,6 +152,7 @@ async def test_failed_workflow_reports_the_cause_without_file_paths(start_execut
     assert "/srv" not in finish.error.message
 
 
+@pytest.mark.requirement("F-46")
 async def test_graph_refused_by_the_node_is_rejected(start_executor, scheduler) -> None:
     await start_executor()
     graph = hello()
@@ -173,6 +177,7 @@ async def test_partially_valid_graph_is_rejected_and_nothing_keeps_running(start
     assert (await node.ledger(given.prompt_id))[0]["outcome"] in {"interrupted", "deleted"}
 
 
+@pytest.mark.requirement("F-42", "submission.run-within")
 async def test_exceeding_the_run_time_limit_stops_the_prompt(start_executor, scheduler, node) -> None:
     await start_executor()
     given = await scheduler.give(slow(30), run_within_s=1.0)
@@ -181,6 +186,7 @@ async def test_exceeding_the_run_time_limit_stops_the_prompt(start_executor, sch
     assert (await node.ledger(given.prompt_id))[0]["outcome"] == "interrupted"
 
 
+@pytest.mark.requirement("F-34")
 async def test_finish_report_is_resent_unchanged_after_a_lost_reply(start_executor, scheduler) -> None:
     scheduler.mute_finishes = 1
     await start_executor()

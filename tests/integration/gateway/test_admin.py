@@ -52,6 +52,7 @@ async def test_user_limits_and_tier_can_be_changed_and_reset(house: House) -> No
     assert (back["own_limits"], back["limits"]["images_per_day"]) == ([], 100)
 
 
+@pytest.mark.requirement("S-5")
 @pytest.mark.parametrize(
     "body",
     [
@@ -83,7 +84,7 @@ async def test_user_limits_and_tier_can_be_changed_and_reset(house: House) -> No
         {"password": "x"},
     ],
 )
-async def test_s_5_a_change_of_a_user_is_exact_or_refused(house: House, body: dict[str, Any]) -> None:
+async def test_user_change_with_unknown_or_mistyped_fields_is_refused(house: House, body: dict[str, Any]) -> None:
     user = await house.account()
     answer = await house.http.patch(f"{ADMIN}/users/{user['id']}", headers=house.admin, json=body)
     assert answer.status_code == 422
@@ -154,15 +155,17 @@ async def test_tier_change_applies_to_all_of_its_users(house: House) -> None:
     assert user["tier"] == "free"
 
 
+@pytest.mark.requirement("S-5")
 @pytest.mark.parametrize("body", [{}, {"limits": {}}, {"limits": None}, {"limits": {"x": 1}}, {"images_per_day": 1}])
-async def test_s_5_a_change_of_a_tier_is_exact_or_refused(house: House, body: dict[str, Any]) -> None:
+async def test_tier_change_with_unknown_or_mistyped_fields_is_refused(house: House, body: dict[str, Any]) -> None:
     answer = await house.http.patch(f"{ADMIN}/tiers/free", headers=house.admin, json=body)
     assert answer.status_code == 422
     unknown = await house.http.patch(f"{ADMIN}/tiers/gold", headers=house.admin, json={"limits": {"queue_cap": 1}})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "auth.tier.not_found")
 
 
-async def test_s_4_nobody_else_is_let_in(house: House) -> None:
+@pytest.mark.requirement("S-4", "B-95")
+async def test_admin_routes_refuse_everybody_but_admins(house: House) -> None:
     user, session = await house.user()
     requests = [
         ("GET", "/users", None),

@@ -87,6 +87,7 @@ async def test_large_file_is_streamed_and_an_incomplete_one_is_discarded(gateway
     assert files(gateway) == before
 
 
+@pytest.mark.requirement("limit.upload_bytes")
 async def test_tier_limits_the_file_size(gateway: Gateway, script: Script) -> None:
     largest, larger = wav(seconds=100), wav(seconds=101)
     image = file_of(Image.effect_noise((2000, 1200), 90))

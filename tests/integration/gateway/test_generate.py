@@ -104,6 +104,7 @@ async def test_image_url_names_an_image_even_when_a_video_comes_first(gateway: G
     assert [body["image_url"]] == body["images"] == [f"{PUBLIC}/api/v1/jobs/{job_id}/result?index=1"]
 
 
+@pytest.mark.requirement("submission.chosen")
 async def test_generate_returns_the_chosen_model_and_seed(gateway: Gateway, script: Script) -> None:
     waiting = generate(gateway, {"prompt": "a"})
     [job_id] = await submitted(script)

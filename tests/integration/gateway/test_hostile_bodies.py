@@ -28,6 +28,7 @@ HOSTILE: dict[str, tuple[dict[str, Any], str | None]] = {
 }  # fmt: skip
 
 
+@pytest.mark.requirement("B-47")
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_body_with_thousands_of_errors_gets_a_bounded_answer(gateway: Gateway, script: Script, name: str) -> None:
     body, code = HOSTILE[name]

@@ -83,6 +83,7 @@ async def test_upload_is_pinned_and_sent_to_the_executor_of_its_job(
     assert [grant.name for grant in again] == [grant.name for grant in grants]
 
 
+@pytest.mark.requirement("GET /internal/inputs/{token}")
 async def test_inputs_are_granted_only_to_the_executor_of_the_job(gateway: Gateway, script: Script) -> None:
     image = await uploaded(gateway, "red")
     assert (await submit(gateway, {"prompt": "a", "image": image})).status_code == 201

@@ -17,6 +17,7 @@ from tests.kit.waiting import until
 WORKFLOW = {"1": {"class_type": "SaveImage", "inputs": {}}}
 
 
+@pytest.mark.requirement("POST /api/v1/jobs")
 async def test_prompt_becomes_the_built_in_graph(gateway: Gateway, script: Script) -> None:
     answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a", "seed": 2**64 - 1})
     assert answer.status_code == 201, answer.text
@@ -80,15 +81,17 @@ async def test_submission_can_choose_to_fail_without_outputs(gateway: Gateway, s
     assert (unknown.status_code, unknown.json()["errors"][0]["pointer"]) == (422, "/on_no_outputs")
 
 
-async def test_b_21_two_idempotency_keys_are_one_too_many(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("B-21")
+async def test_two_idempotency_key_headers_are_refused(gateway: Gateway, script: Script) -> None:
     headers = [*ALICE.items(), ("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
     answer = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a"})
     assert (answer.status_code, answer.json()["code"]) == (400, "idempotency.key_malformed")
     assert not script.scheduler.submits
 
 
+@pytest.mark.requirement("B-21")
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "ü", "a\tb", "\x7f"])
-async def test_b_21_a_malformed_idempotency_key_is_refused(gateway: Gateway, script: Script, key: str) -> None:
+async def test_malformed_idempotency_key_is_refused(gateway: Gateway, script: Script, key: str) -> None:
     headers = httpx.Headers(ALICE | {"Idempotency-Key": key}, encoding="latin-1")
     answer = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a"})
     assert answer.status_code == 400
@@ -338,6 +341,7 @@ async def test_job_shows_the_latest_known_progress(gateway: Gateway, script: Scr
     assert await shown() == ("processing", 0)  # of this attempt nobody has said anything yet
 
 
+@pytest.mark.requirement("GET /api/v1/jobs/{job_id}/events")
 async def test_event_stream_ends_with_the_job(gateway: Gateway, script: Script) -> None:
     job = script.scheduler.add(script.alice, uuid4())
     script.scheduler.change(job.job_id, JobState.LEASED)

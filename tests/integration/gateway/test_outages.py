@@ -14,6 +14,7 @@ from tests.kit.serving import serving
 from tests.kit.waiting import until
 
 
+@pytest.mark.requirement("F-8")
 async def test_gateway_reports_a_nats_outage_and_recovers(
     own_nats: NatsServer, database_url: str, tmp_path: Path
 ) -> None:
@@ -37,6 +38,7 @@ async def test_gateway_reports_a_nats_outage_and_recovers(
         await script.stop()
 
 
+@pytest.mark.requirement("GET /healthz", "GET /readyz")
 async def test_gateway_answers_before_its_dependencies_are_ready(tmp_path: Path) -> None:
     nowhere = "postgresql+asyncpg://nobody:x@127.0.0.1:1/none"
     app = create_app(settings_for("nats://127.0.0.1:1", nowhere, tmp_path))
@@ -48,6 +50,7 @@ async def test_gateway_answers_before_its_dependencies_are_ready(tmp_path: Path)
         assert (await http.get("/api/v1/models")).status_code == 401
 
 
+@pytest.mark.requirement("F-9")
 async def test_database_outage_affects_only_results(script: Script, nats_server: NatsServer, tmp_path: Path) -> None:
     nowhere = "postgresql+asyncpg://nobody:x@127.0.0.1:1/none"
     job = script.scheduler.add(script.alice, uuid4())
@@ -63,6 +66,7 @@ async def test_database_outage_affects_only_results(script: Script, nats_server:
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
+@pytest.mark.requirement("F-3")
 async def test_lost_submission_reply_leaves_no_hidden_job(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
@@ -85,6 +89,7 @@ async def test_lost_submission_reply_leaves_no_hidden_job(
         assert len(script.scheduler.jobs) == 1
 
 
+@pytest.mark.requirement("F-23")
 @pytest.mark.timeout(60)
 async def test_missing_scheduler_is_reported_at_once(own_nats: NatsServer, database_url: str, tmp_path: Path) -> None:
     script = Script(own_nats.url)

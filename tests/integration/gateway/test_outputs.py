@@ -45,6 +45,7 @@ async def finished(gateway: Gateway, script: Script, *contents: bytes, **more: A
     return job.job_id, outputs
 
 
+@pytest.mark.requirement("table gateway.artifacts")
 async def test_output_bytes_are_returned_unchanged(gateway: Gateway, script: Script) -> None:
     job_id, (output,) = await finished(gateway, script, PNG)
     for path in ("result", "image", "result?index=0", "result?node=9"):
@@ -70,6 +71,7 @@ async def test_output_bytes_are_returned_unchanged(gateway: Gateway, script: Scr
     ]  # fmt: skip
 
 
+@pytest.mark.requirement("B-70")
 async def test_range_and_conditional_requests_work_for_outputs(gateway: Gateway, script: Script) -> None:
     job_id, (output,) = await finished(gateway, script, PNG)
     path, etag = f"/api/v1/jobs/{job_id}/result", f'"{output.sha256}"'
@@ -151,6 +153,7 @@ async def test_result_is_available_only_after_completion(gateway: Gateway, scrip
             assert why in answer.json()["detail"]
 
 
+@pytest.mark.requirement("B-70")
 async def test_output_of_another_tenant_is_not_found(gateway: Gateway, script: Script) -> None:
     _, (output,) = await finished(gateway, script, PNG)
     forged = script.scheduler.add(script.bob, uuid4())
@@ -169,6 +172,7 @@ async def test_last_complete_output_upload_is_kept(gateway: Gateway, script: Scr
     assert (await gateway.http.get(f"/api/v1/jobs/{job.job_id}/result", headers=ALICE)).content == b"second"
 
 
+@pytest.mark.requirement("F-14")
 @pytest.mark.parametrize("framing", ["Content-Length: 9000000", "Transfer-Encoding: chunked"])
 async def test_interrupted_output_upload_leaves_nothing(
     gateway: Gateway, script: Script, database_url: str, framing: str
@@ -200,6 +204,7 @@ async def test_interrupted_output_upload_leaves_nothing(
     await until(nothing_else_is_left)
 
 
+@pytest.mark.requirement("F-31", "PUT /internal/outputs/{token}")
 async def test_output_upload_requires_a_valid_unexpired_token(
     gateway: Gateway, script: Script, database_url: str
 ) -> None:

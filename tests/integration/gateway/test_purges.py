@@ -58,6 +58,7 @@ async def test_purge_returns_the_schedulers_decision(gateway: Gateway, script: S
     assert (await gateway.http.delete(path, params={"purge": "perhaps"}, headers=ALICE)).status_code == 422
 
 
+@pytest.mark.requirement("table gateway.purged_jobs")
 async def test_purged_job_leaves_no_bytes_and_rows(gateway: Gateway, script: Script, sql: asyncpg.Connection) -> None:
     job_id, _ = await finished(gateway, script, PNG, b"small")
     kept, (output,) = await finished(gateway, script, b"another job's")
@@ -150,7 +151,8 @@ async def test_purge_deletes_uploads_used_only_by_the_job(
     assert all((gateway.folder / keys[name]).exists() for name in ("shared", "others"))
 
 
-async def test_s_84_nothing_is_left_of_an_erased_tenant_also_where_the_gateway_was_away(
+@pytest.mark.requirement("S-84")
+async def test_erased_tenant_leaves_nothing_although_the_gateway_was_down(
     gateway: Gateway, script: Script, sql: asyncpg.Connection, nats_server: NatsServer, database_url: str
 ) -> None:
     async def left(tenant: UUID) -> set[str]:
@@ -195,7 +197,8 @@ async def test_s_84_nothing_is_left_of_an_erased_tenant_also_where_the_gateway_w
     assert await requests(NOBODY) - nobodys >= alices > 0
 
 
-async def test_f_143_a_download_that_meets_a_purge_is_whole_or_not_there(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("F-143")
+async def test_download_during_a_purge_is_complete_or_not_found(gateway: Gateway, script: Script) -> None:
     job_id, _ = await finished(gateway, script, PNG)
     path = f"/api/v1/jobs/{job_id}/result"
     async with gateway.http.stream("GET", path, headers=ALICE) as answer:

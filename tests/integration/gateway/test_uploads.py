@@ -4,6 +4,7 @@ import os
 from datetime import datetime
 
 import httpx
+import pytest
 from PIL import Image
 
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway
@@ -33,6 +34,7 @@ async def test_upload_is_stored_and_read_back(gateway: Gateway) -> None:
     assert read.json() == upload
 
 
+@pytest.mark.requirement("F-144")
 async def test_equal_files_are_deduplicated_per_tenant(gateway: Gateway) -> None:
     sent = some_png()
     first, again, bobs = [await post(gateway, sent, whose) for whose in (ALICE, ALICE, BOB)]
@@ -71,6 +73,7 @@ async def test_uploads_are_listed_newest_first(gateway: Gateway) -> None:
     assert other.json()["code"] == "cursor.invalid"
 
 
+@pytest.mark.requirement("limit.upload_days")
 async def test_upload_expiry_follows_the_users_limits(gateway: Gateway, script: Script) -> None:
     async def kept_days(content: bytes) -> int | None:
         upload = (await post(gateway, content)).json()

@@ -77,6 +77,7 @@ async def test_deleting_an_upload_deletes_its_bytes(gateway: Gateway) -> None:
     assert (await gateway.http.delete(path, headers=ALICE)).json()["code"] == "upload.not_found"
 
 
+@pytest.mark.requirement("F-145")
 async def test_upload_used_by_an_active_job_cannot_be_deleted(
     gateway: Gateway, script: Script, uploads: Uploads
 ) -> None:
@@ -106,6 +107,7 @@ async def test_missing_or_foreign_upload_cannot_be_pinned(gateway: Gateway, scri
         await uploads.pin(str(script.alice), [UUID(upload_id)], uuid4())
 
 
+@pytest.mark.requirement("F-145")
 async def test_expired_upload_is_deleted_after_its_last_job_ends(
     sweeping: Gateway, script: Script, uploads: Uploads, database: Database
 ) -> None:
@@ -145,6 +147,7 @@ async def test_pins_of_a_job_that_never_existed_are_released(
     await until(gone)
 
 
+@pytest.mark.requirement("F-140")
 async def test_orphaned_objects_are_deleted_by_age(sweeping: Gateway, script: Script) -> None:
     kept = UUID(await upload(sweeping))
     folder = sweeping.folder / str(script.alice)

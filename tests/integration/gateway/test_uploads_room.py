@@ -131,6 +131,7 @@ async def until_waiting(connection: asyncpg.Connection, many: int) -> None:
     await until(waiting)
 
 
+@pytest.mark.requirement("limit.uploads")
 async def test_last_free_upload_slot_is_given_once(small: Gateway, script: Script, database_url: str) -> None:
     before = [await taken(small, some_png()) for _ in range(FILES - 1)]
     async with held(database_url, script) as connection:
@@ -143,6 +144,7 @@ async def test_last_free_upload_slot_is_given_once(small: Gateway, script: Scrip
     assert names(small, script) == await kept(small) == {made.json()["id"], *(one["id"] for one in before)}
 
 
+@pytest.mark.requirement("F-140")
 async def test_kill_between_bytes_and_row_leaves_no_upload_behind(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:

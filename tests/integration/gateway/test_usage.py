@@ -141,6 +141,7 @@ async def usage(database_url: str) -> AsyncIterator[RequestUsage]:
     await database.close()
 
 
+@pytest.mark.requirement("table gateway.usage_requests", "table gateway.usage_batches")
 async def test_count_flush_is_idempotent_under_concurrency(usage: RequestUsage) -> None:
     users = [uuid4() for _ in range(20)]
     today = datetime.now(UTC).date()

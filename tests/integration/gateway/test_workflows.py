@@ -235,6 +235,7 @@ async def test_invalid_parameter_values_are_refused(
     assert not script.scheduler.submits
 
 
+@pytest.mark.requirement("submission.one-kind")
 @pytest.mark.parametrize(
     "body",
     [
@@ -332,7 +333,8 @@ async def test_fleet_validation_errors_point_at_the_parameter(gateway: Gateway, 
     assert by_name.json()["errors"][1]["node_id"] == "1"
 
 
-async def test_s_1_somebody_elses_workflow_is_none(gateway: Gateway, script: Script, name: str) -> None:
+@pytest.mark.requirement("S-1")
+async def test_workflow_of_another_tenant_is_not_found(gateway: Gateway, script: Script, name: str) -> None:
     await save(gateway, name)
     calls: list[tuple[str, str, Any]] = [
         ("GET", "/api/v1/workflows/{}", None),
@@ -355,6 +357,9 @@ async def test_s_1_somebody_elses_workflow_is_none(gateway: Gateway, script: Scr
     assert not script.scheduler.submits
 
 
+@pytest.mark.requirement(
+    "POST /api/v1/workflows/{workflow_name}/jobs", "GET /api/v1/workflows/{workflow_name}/openapi.json"
+)
 async def test_each_workflow_has_its_own_openapi_document(gateway: Gateway, name: str) -> None:
     await save(gateway, name)
     answer = await gateway.http.get(f"/api/v1/workflows/{name}/openapi.json", headers=ALICE)

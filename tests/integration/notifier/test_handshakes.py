@@ -31,9 +31,8 @@ def from_(address: str, headers: dict[str, str] = ALICE) -> dict[str, str]:
     return headers | {"X-Forwarded-For": address}
 
 
-async def test_b_80_a_hundred_handshakes_at_once_are_not_all_looked_at(
-    nats_server: NatsServer, database_url: str
-) -> None:
+@pytest.mark.requirement("B-80")
+async def test_excess_handshakes_of_an_address_are_refused(nats_server: NatsServer, database_url: str) -> None:
     ticket = "?ticket=cft_" + "x" * 43
     async with world_at(nats_server.url, database_url, handshakes_per_minute=20, **PROXY) as world:
         job_id = world.job()
@@ -58,7 +57,8 @@ async def test_b_80_a_hundred_handshakes_at_once_are_not_all_looked_at(
             assert states(await rest(socket)) == [(2, "completed")]  # and who is in stays in
 
 
-async def test_b_80_the_refusal_says_when_and_then_it_opens(nats_server: NatsServer, database_url: str) -> None:
+@pytest.mark.requirement("B-80")
+async def test_refused_handshake_carries_retry_after(nats_server: NatsServer, database_url: str) -> None:
     async with world_at(nats_server.url, database_url, handshakes_per_minute=60) as world:
         while await status_of(world, NOBODY) != 429:
             pass
@@ -74,7 +74,8 @@ async def test_b_80_the_refusal_says_when_and_then_it_opens(nats_server: NatsSer
         await until(opens)
 
 
-async def test_b_80_an_address_is_what_a_trusted_proxy_says_and_of_ipv6_the_network(
+@pytest.mark.requirement("B-80")
+async def test_handshakes_are_counted_by_forwarded_address_and_ipv6_prefix(
     nats_server: NatsServer, database_url: str
 ) -> None:
     async with world_at(nats_server.url, database_url, handshakes_per_minute=2) as world:

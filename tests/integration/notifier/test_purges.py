@@ -27,6 +27,7 @@ async def sql(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
+@pytest.mark.requirement("table notifier.purged_jobs")
 async def test_late_event_of_a_purged_job_is_dropped(world: World, sql: asyncpg.Connection) -> None:
     async def kept(job_id: UUID) -> int:
         number: int = await sql.fetchval("SELECT count(*) FROM job_events WHERE job_id = $1", job_id)

@@ -77,6 +77,7 @@ async def test_progress_never_decreases_and_ends_with_its_attempt(world: World) 
         assert (late["type"], late["attempt"], late["progress"]) == ("progress", 2, 5)
 
 
+@pytest.mark.requirement("F-118", "F-119")
 async def test_websocket_client_resumes_where_it_stopped(world: World) -> None:
     job_id = world.job()
     await world.happen(job_id, JobState.LEASED)
@@ -111,6 +112,7 @@ async def test_ended_job_is_sent_completely(world: World, query: str, types: lis
     assert len(frames[0]["outputs"]) == 2
 
 
+@pytest.mark.requirement("F-12", "table notifier.job_events")
 async def test_events_are_stored_once(world: World, database_url: str) -> None:
     job_id = world.job()
     for event in world.script.scheduler.logs[job_id] * 2:
@@ -138,6 +140,7 @@ async def test_event_gap_is_filled_before_later_events(world: World) -> None:
         assert states(await rest(socket)) == WHOLE
 
 
+@pytest.mark.requirement("F-75")
 async def test_duplicate_and_reordered_live_events_are_sent_once_in_order(world: World) -> None:
     job_id = world.job()
     async with world.watch(job_id) as socket:
@@ -160,6 +163,7 @@ async def test_missed_events_are_found_by_polling(nats_server: NatsServer, datab
             assert states(await rest(socket)) == WHOLE
 
 
+@pytest.mark.requirement("F-123")
 async def test_websocket_clients_stay_connected_during_a_nats_outage(own_nats: NatsServer, database_url: str) -> None:
     async with world_at(own_nats.url, database_url) as world:
         job_id = world.job()
@@ -197,6 +201,7 @@ async def rest_code(socket: ClientConnection) -> int | None:
     return socket.close_code
 
 
+@pytest.mark.requirement("F-119")
 @pytest.mark.parametrize(
     ("headers", "query", "status"),
     [
@@ -252,6 +257,7 @@ async def test_invalid_first_message_closes_with_a_specific_code(
         assert await rest_code(socket) == code
 
 
+@pytest.mark.requirement("credential.first-message")
 async def test_browser_authenticates_with_its_first_message(world: World) -> None:
     job_id = world.job()
     async with world.watch(job_id, headers={}) as socket:
@@ -270,6 +276,7 @@ async def test_silent_unauthenticated_client_is_closed(nats_server: NatsServer, 
         assert await rest_code(socket) == 4401
 
 
+@pytest.mark.requirement("S-74")
 async def test_oversized_message_closes_only_its_connection(world: World) -> None:
     job_id = world.job()
     async with world.watch(job_id) as good, world.watch(job_id) as bad:

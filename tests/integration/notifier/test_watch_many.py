@@ -138,7 +138,8 @@ async def test_socket_may_watch_more_jobs_over_time_than_at_once(world: World) -
         assert [one["type"] for one in await frames_until(socket, "end", ended)] == ["status", "end"]
 
 
-async def test_b_81_s_1_somebody_elses_job_is_answered_like_nobodys_and_the_others_go_on(world: World) -> None:
+@pytest.mark.requirement("B-81", "S-1")
+async def test_foreign_job_is_answered_like_an_unknown_one_and_other_subscriptions_continue(world: World) -> None:
     foreign = world.script.scheduler.add(world.script.bob, uuid4()).job_id
     async with unharmed(world), world.watch_many() as socket:
         answers = []
@@ -160,6 +161,7 @@ async def test_b_81_s_1_somebody_elses_job_is_answered_like_nobodys_and_the_othe
         )
 
 
+@pytest.mark.requirement("B-81")
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
@@ -182,7 +184,7 @@ async def test_b_81_s_1_somebody_elses_job_is_answered_like_nobodys_and_the_othe
         (Frame(Opcode.CLOSE, b"\x27\x0f"), 1002),
     ],
 )
-async def test_b_81_what_is_no_message_closes_the_socket(world: World, sent: Any, code: int) -> None:
+async def test_invalid_message_closes_the_websocket(world: World, sent: Any, code: int) -> None:
     async with unharmed(world), world.watch_many() as socket:
         if isinstance(sent, Frame):
             socket.protocol.send_frame(sent)
@@ -192,7 +194,8 @@ async def test_b_81_what_is_no_message_closes_the_socket(world: World, sent: Any
         assert (await closing(socket))[0] == code
 
 
-async def test_b_81_a_message_in_very_many_pieces_is_not_put_together(world: World) -> None:
+@pytest.mark.requirement("B-81")
+async def test_message_in_too_many_fragments_closes_the_websocket(world: World) -> None:
     async with unharmed(world), world.watch_many() as socket:
         for opcode in [Opcode.TEXT] + [Opcode.CONT] * 10_000:
             socket.protocol.send_frame(Frame(opcode, b"", fin=False))
@@ -200,7 +203,8 @@ async def test_b_81_a_message_in_very_many_pieces_is_not_put_together(world: Wor
         assert (await closing(socket))[0] == 1008
 
 
-async def test_b_81_who_pings_and_reads_no_answer_is_cut(world: World) -> None:
+@pytest.mark.requirement("B-81")
+async def test_client_that_floods_pings_without_reading_is_disconnected(world: World) -> None:
     async with unharmed(world), world.watch_many() as socket:
         socket.transport.pause_reading()
         ping = Frame(Opcode.PING, b"x" * 125).serialize(mask=True)
@@ -212,7 +216,8 @@ async def test_b_81_who_pings_and_reads_no_answer_is_cut(world: World) -> None:
         assert (await closing(socket))[0] == 1006
 
 
-async def test_b_81_more_jobs_than_may_be_are_refused_one_by_one_and_then_the_socket_closes(world: World) -> None:
+@pytest.mark.requirement("B-81")
+async def test_excess_subscriptions_are_refused_and_then_close_the_websocket(world: World) -> None:
     async with unharmed(world), world.watch_many() as socket:
         jobs = [world.job() for _ in range(MAX_JOBS + 1)]
         for job_id in jobs:
@@ -272,7 +277,8 @@ def following() -> int:
     return sum(task.get_name() == "notifier.follow" for task in asyncio.all_tasks())
 
 
-async def test_b_81_who_is_further_behind_than_any_job_goes_is_cut(nats_server: NatsServer, database_url: str) -> None:
+@pytest.mark.requirement("B-81")
+async def test_client_too_far_behind_is_disconnected(nats_server: NatsServer, database_url: str) -> None:
     """Though it takes a frame now and then."""
     async with world_at(nats_server.url, database_url, send_timeout_s=60) as world, unharmed(world):
         job_id = world.job()
@@ -288,7 +294,10 @@ async def test_b_81_who_is_further_behind_than_any_job_goes_is_cut(nats_server: 
         assert [entry["event"] for entry in logs].count("notifier.viewer.too_slow") == 1
 
 
-async def test_b_81_who_asks_for_much_and_reads_nothing_is_cut(nats_server: NatsServer, database_url: str) -> None:
+@pytest.mark.requirement("B-81")
+async def test_client_that_subscribes_without_reading_is_disconnected(
+    nats_server: NatsServer, database_url: str
+) -> None:
     async with world_at(nats_server.url, database_url, send_timeout_s=0.5) as world, unharmed(world):
         jobs = [world.job() for _ in range(20)]
         with capture_logs() as logs:
@@ -303,7 +312,8 @@ async def test_b_81_who_asks_for_much_and_reads_nothing_is_cut(nats_server: Nats
                 assert (await closing(socket))[0] in {1006, 1013}
 
 
-async def test_f_120_the_socket_ends_with_its_credential(world: World) -> None:
+@pytest.mark.requirement("F-120")
+async def test_multi_job_websocket_closes_with_its_credential(world: World) -> None:
     job_id = world.job()
     async with world.watch_many() as socket, world.watch_many() as idle:
         await say(socket, "subscribe", job_id)

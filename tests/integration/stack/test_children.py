@@ -74,6 +74,7 @@ async def test_child_exit_status_is_reported(nursery: Nursery, layout: Layout) -
     assert "ZeroDivisionError" in layout.log_of("child").read_text()
 
 
+@pytest.mark.requirement("F-166")
 async def test_ctrl_c_and_sigterm_work_in_a_child(nursery: Nursery, layout: Layout) -> None:
     for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)):
         layout.log_of("child").unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from tests.kit.nats import settled
 JOB = "0193a6c0-0000-7000-8000-00000000000a"
 
 
+@pytest.mark.requirement("S-75")
 async def test_executor_publishes_for_its_own_node_only(connect: Clients) -> None:
     node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
     with pytest.raises(NoRespondersError):  # allowed, and nobody is there
@@ -34,6 +35,7 @@ async def test_executor_receives_messages_of_its_own_node_only(connect: Clients)
     await connect.refused(executor.CANCEL_ATTEMPT.subject(key="node-2"))
 
 
+@pytest.mark.requirement("S-75")
 async def test_no_service_can_subscribe_to_another_inbox(connect: Clients) -> None:
     notifier = await connect("notifier", inbox_prefix("notifier"))
     for inbox in (">", "_INBOX.>", f"{inbox_prefix('gateway')}.>"):
@@ -41,6 +43,7 @@ async def test_no_service_can_subscribe_to_another_inbox(connect: Clients) -> No
         await connect.refused(inbox)
 
 
+@pytest.mark.requirement("F-77")
 async def test_service_without_topics_publishes_only_replies(connect: Clients) -> None:
     auth_client = await connect("auth", inbox_prefix("auth"))
     gateway_client = await connect("gateway", inbox_prefix("gateway"))
@@ -89,6 +92,7 @@ async def test_scheduler_may_publish_a_batch(connect: Clients) -> None:
     assert (await jetstream.publish(subject, b"2", headers=last)).batch_size == 2
 
 
+@pytest.mark.requirement("F-77")
 @pytest.mark.parametrize(
     "subject",
     [

@@ -54,6 +54,7 @@ async def postmaster_of(server: Postgres) -> int:
     return int((server.layout.postgres / "postmaster.pid").read_text().splitlines()[0])
 
 
+@pytest.mark.requirement("S-78")
 async def test_database_role_reaches_its_own_database_only(postgres: Postgres) -> None:
     async with kept(postgres):
         for role in DATABASES:
@@ -71,6 +72,7 @@ async def test_a_wrong_password_is_refused(postgres: Postgres) -> None:
             await asyncpg.connect(dsn(postgres, "auth"), password="wrong")
 
 
+@pytest.mark.requirement("F-85")
 async def test_committed_rows_survive_a_killed_postgres(postgres: Postgres) -> None:
     async with kept(postgres) as keeper:
         before = await asyncpg.connect(dsn(postgres, "auth"))
@@ -92,6 +94,7 @@ async def test_committed_rows_survive_a_killed_postgres(postgres: Postgres) -> N
         before.terminate()
 
 
+@pytest.mark.requirement("F-168")
 async def test_postgres_starts_although_its_old_pid_is_reused(postgres: Postgres) -> None:
     async with kept(postgres):
         pass

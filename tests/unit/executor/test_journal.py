@@ -76,6 +76,7 @@ def test_orphaned_prompts_are_kept_until_removed(journal: Journal) -> None:
     assert journal.left() == ["a"]
 
 
+@pytest.mark.requirement("F-38")
 def test_journal_is_locked_by_one_executor(journal: Journal, path: Path) -> None:
     second = Journal(path)
     with pytest.raises(JournalTaken):

@@ -35,6 +35,7 @@ def test_an_error_among_the_messages_wins_over_the_status() -> None:
     assert (verdict.error.node_id, verdict.error.node_class) == ("4", "KSampler")
 
 
+@pytest.mark.requirement("F-61")
 @pytest.mark.parametrize(
     ("kind", "message", "code"),
     [
@@ -76,6 +77,7 @@ def test_allocation_beyond_any_host_is_a_workflow_fault() -> None:
     assert judge(entry("error", error("RuntimeError", message))).outcome is Outcome.FAILED
 
 
+@pytest.mark.requirement("F-111")
 def test_unrequested_interruption_is_a_node_fault() -> None:
     assert judge(entry("error", ("execution_interrupted", {"node_id": "4"}))).outcome is Outcome.NODE_FAULT
 
@@ -148,6 +150,7 @@ def test_invalid_value_beside_a_missing_model_is_a_workflow_fault() -> None:
     assert rejected(FAILED_VALIDATION, both).outcome is Outcome.FAILED
 
 
+@pytest.mark.requirement("F-58")
 def test_gpu_seconds_come_from_the_nodes_clock_bounded_by_the_executors_clock() -> None:
     ran = entry("success", ("execution_start", {"timestamp": 1000}), ("execution_success", {"timestamp": 3500}))
     assert gpu_seconds(ran, 10) == 2.5
@@ -174,6 +177,7 @@ def test_error_texts_are_sanitized_and_bounded() -> None:
     assert (verdict.error.node_id, len(verdict.error.node_class or "")) == ("a\ufffdb\ufffd", 256)
 
 
+@pytest.mark.requirement("F-58")
 @pytest.mark.parametrize(
     "stamps", [(10**400, 0), (float("nan"), 5), (float("inf"), float("-inf")), (-1, "x"), (True, None), ([], {})]
 )

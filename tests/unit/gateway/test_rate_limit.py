@@ -7,7 +7,8 @@ from gateway.edge.rate_limits.domain import Bucket, Hand, Policy, Verdict, heade
 READ = Policy("read", 600)
 
 
-def test_s_53_answers_say_what_the_draft_says() -> None:
+@pytest.mark.requirement("S-53")
+def test_rate_limit_headers_follow_the_ietf_draft() -> None:
     assert headers(READ, Verdict(allowed=True, remaining=598, reset_s=1)) == [
         (b"ratelimit-policy", b'"read";q=600;w=60'),
         (b"ratelimit", b'"read";r=598;t=1'),
@@ -32,8 +33,9 @@ def test_bucket_allows_a_full_burst_and_then_refills_over_time() -> None:
     assert sum(bucket.take(9999.0).allowed for _ in range(100)) == 30
 
 
+@pytest.mark.requirement("B-23")
 @given(st.integers(1, 1000), st.lists(st.floats(0, 5), max_size=300))
-def test_b_23_no_more_pass_than_the_policy_says(limit: int, pauses: list[float]) -> None:
+def test_bucket_admits_no_more_than_its_policy(limit: int, pauses: list[float]) -> None:
     bucket, now, passed = Bucket(Policy("open", limit), now=0.0), 0.0, 0
     for pause in pauses:
         now += pause

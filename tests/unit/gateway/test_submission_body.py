@@ -90,6 +90,7 @@ def test_node_id_equal_to_a_field_name_is_a_node() -> None:
     assert read_submission(graph).submission.workflow == graph
 
 
+@pytest.mark.requirement("B-46")
 @pytest.mark.parametrize(
     ("body", "pointer", "words"),
     [

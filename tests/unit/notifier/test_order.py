@@ -77,6 +77,7 @@ def test_progress_never_decreases(said: list[tuple[int, float]]) -> None:
     assert passed == sorted(passed)
 
 
+@pytest.mark.requirement("F-116")
 def test_full_backlog_drops_old_progress_and_no_state() -> None:
     backlog = Backlog()
     for percent in range(3):
