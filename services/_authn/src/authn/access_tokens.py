@@ -1,8 +1,7 @@
 """Verifies access tokens locally.
 
 A token's header decides nothing: the algorithm is fixed, the key is built from the public bytes that auth published,
-and
-a header with anything besides algorithm, type and key id is refused (RFC 8725, RFC 9068).
+and a header with anything besides algorithm, type and key id is refused (RFC 8725, RFC 9068).
 """
 
 import base64

@@ -35,9 +35,8 @@ class Clients:
     def of(self, peer: str | None, forwarded: Sequence[str]) -> str:
         """Return the client's address in its shortest form.
 
-        If the peer is trusted, the right-most untrusted entry of ``X-Forwarded-For`` counts. Entries to the left of
-        it, or of
-        an invalid entry, could have been forged.
+        If the peer is trusted, the right-most untrusted entry of ``X-Forwarded-For`` counts. Entries to the left of it,
+        or of an invalid entry, could have been forged.
 
         Args:
             peer: address of the socket's peer.

@@ -63,8 +63,7 @@ class Identity:
     """Resolves credentials. Tokens are verified locally; API keys are verified by auth and cached.
 
     Changes are received live and read again every ``reread_s``. A key is accepted for at most ``believed_s`` after
-    auth's
-    last confirmation, which is refreshed in the background after ``fresh_s``.
+    auth's last confirmation, which is refreshed in the background after ``fresh_s``.
 
     Attributes:
         loops: to run with the service once the bus is connected.
