@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from chassis.settings import PlainNames
-from contracts.auth import Tier
+from chassis.settings import UnprefixedEnvSource
+from contracts.auth.tiers import Tier
 from contracts.registry import DATABASES
 from tests.e2e.test_access_matrix import routes
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/plan-coverage.md").read_text()
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
-PLAIN = {*PlainNames.NAMES, "upload_dir", "max_upload_size", "comfyui_urls"}
+PLAIN = {*UnprefixedEnvSource.NAMES, "upload_dir", "max_upload_size", "comfyui_urls"}
 PENDING = "not there yet"
 
 

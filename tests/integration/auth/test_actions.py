@@ -3,8 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
-from contracts.audit import READ_AUDIT, RECORD_ACTION, AuditPage, ReadAudit, RecordAction
-from contracts.auth import Role
+from contracts.auth.accounts import Role
+from contracts.auth.audit import READ_AUDIT, RECORD_ACTION, AuditPage, ReadAudit, RecordAction
 from tests.integration.auth.conftest import System
 from tests.integration.auth.people import Person, somebody
 

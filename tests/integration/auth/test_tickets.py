@@ -9,23 +9,18 @@ from pydantic import SecretStr
 
 from auth.loops.prune import Pruner
 from chassis.database.postgres import Database
-from contracts.auth import (
-    CHANGE_USER,
-    END_SESSION,
-    MAKE_TICKET,
-    REVOKE_KEY,
-    SPEND_TICKET,
-    TICKET_S,
-    BadTicket,
-    ChangeUser,
-    EndSession,
-    MakeTicket,
-    Principal,
-    RevokeKey,
-    Role,
-    SpendTicket,
+from contracts.auth.accounts import CHANGE_USER, ChangeUser, Role
+from contracts.auth.credentials import Principal, scopes_of
+from contracts.auth.keys import REVOKE_KEY, RevokeKey
+from contracts.auth.sessions import END_SESSION, EndSession
+from contracts.auth.tickets import (
+    CREATE_TICKET,
+    REDEEM_TICKET,
+    TICKET_LIFETIME_S,
+    CreateTicket,
+    InvalidTicket,
+    RedeemTicket,
     Ticket,
-    scopes_of,
 )
 from contracts.wire.errors import Relayed
 from tests.integration.auth.conftest import System, bus_as, login, register, session_id
@@ -35,8 +30,8 @@ PAGE = "https://app.example"
 
 
 async def ticket_of(system: System, principal: Principal, origin: str | None = PAGE) -> Ticket:
-    asked = MakeTicket(principal=principal, origin=origin)
-    return await system.bus.request(MAKE_TICKET, asked, tenant=str(principal.user_id))
+    asked = CreateTicket(principal=principal, origin=origin)
+    return await system.bus.request(CREATE_TICKET, asked, tenant=str(principal.user_id))
 
 
 async def spend(system: System, ticket: Ticket | str, origin: str | None = PAGE) -> Principal | str:
@@ -45,7 +40,7 @@ async def spend(system: System, ticket: Ticket | str, origin: str | None = PAGE)
     bus = bus_as(system.nats_url, "notifier")
     await bus.start()
     try:
-        return await bus.request(SPEND_TICKET, SpendTicket(ticket=SecretStr(text), origin=origin))
+        return await bus.request(REDEEM_TICKET, RedeemTicket(ticket=SecretStr(text), origin=origin))
     except Relayed as relayed:
         return relayed.refused.code
     finally:
@@ -71,28 +66,28 @@ async def session_principal(system: System) -> Principal:
 async def test_b_80_a_ticket_is_good_once(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     ticket = await ticket_of(system, principal)
-    assert TICKET_S - 10 < ticket.expires_in <= TICKET_S
+    assert TICKET_LIFETIME_S - 10 < ticket.expires_in <= TICKET_LIFETIME_S
     found = await asyncio.gather(*(spend(system, ticket) for _ in range(5)))
-    assert sorted(map(str, found)) == sorted([str(principal), *[BadTicket.code] * 4])
+    assert sorted(map(str, found)) == sorted([str(principal), *[InvalidTicket.code] * 4])
 
 
 async def test_b_80_a_ticket_is_spent_by_whoever_comes_with_it(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     for origin in (None, "https://evil.example"):
         ticket = await ticket_of(system, principal)
-        assert await spend(system, ticket, origin) == BadTicket.code
-        assert await spend(system, ticket) == BadTicket.code
+        assert await spend(system, ticket, origin) == InvalidTicket.code
+        assert await spend(system, ticket) == InvalidTicket.code
 
 
 async def test_b_80_a_ticket_that_a_server_keeps_is_for_no_page(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
-    assert await spend(system, await ticket_of(system, principal, None), "https://evil.example") == BadTicket.code
+    assert await spend(system, await ticket_of(system, principal, None), "https://evil.example") == InvalidTicket.code
     assert await spend(system, await ticket_of(system, principal, None), None) == principal
 
 
 @pytest.mark.parametrize("text", ["x", "cft_" + "a" * 43, "cft_" + "a" * 44, "cft_" + "ä" * 43])
 async def test_b_80_what_is_no_ticket_is_refused(system: System, text: str) -> None:
-    assert await spend(system, text) == BadTicket.code
+    assert await spend(system, text) == InvalidTicket.code
 
 
 async def test_b_80_a_ticket_expires(system: System) -> None:
@@ -100,7 +95,7 @@ async def test_b_80_a_ticket_expires(system: System) -> None:
     ticket = await ticket_of(system, principal)
     late = "UPDATE ws_tickets SET expires_at = expires_at - interval '30 seconds' WHERE user_id = $1"
     await system.sql.execute(late, principal.user_id)
-    assert await spend(system, ticket) == BadTicket.code
+    assert await spend(system, ticket) == InvalidTicket.code
 
 
 async def test_b_80_a_ticket_does_not_outlive_its_credential(system: System) -> None:
@@ -111,7 +106,7 @@ async def test_b_80_a_ticket_does_not_outlive_its_credential(system: System) -> 
     over = principal.model_copy(update={"expires_at": now - timedelta(seconds=5)})
     ticket = await ticket_of(system, over)
     assert ticket.expires_in == 0
-    assert await spend(system, ticket) == BadTicket.code
+    assert await spend(system, ticket) == InvalidTicket.code
 
 
 async def test_f_120_a_ticket_ends_with_its_credential(system: System) -> None:
@@ -120,10 +115,10 @@ async def test_f_120_a_ticket_ends_with_its_credential(system: System) -> None:
     other, _ = await key_principal(system, person)
     tickets = [await ticket_of(system, one) for one in (principal, other)]
     await person.ask(REVOKE_KEY, RevokeKey(key_id=key_id))
-    assert [await spend(system, one) for one in tickets] == [BadTicket.code, other]
+    assert [await spend(system, one) for one in tickets] == [InvalidTicket.code, other]
     ticket = await ticket_of(system, other)
     await admin.ask(CHANGE_USER, ChangeUser(user_id=person.id, is_active=False))
-    assert await spend(system, ticket) == BadTicket.code
+    assert await spend(system, ticket) == InvalidTicket.code
 
 
 @pytest.mark.parametrize("every", [False, True])
@@ -134,13 +129,13 @@ async def test_f_120_a_ticket_ends_with_its_session(system: System, every: bool)
     ticket = await ticket_of(system, principal)
     ended = EndSession(session_id=None if every else principal.session_id)
     await system.bus.request(END_SESSION, ended, tenant=str(principal.user_id))
-    assert await spend(system, ticket) == BadTicket.code
+    assert await spend(system, ticket) == InvalidTicket.code
 
 
 async def test_s_2_a_ticket_is_made_for_the_tenant_of_the_subject(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     stranger = await somebody(system)
-    refused = await stranger.refused(MAKE_TICKET, MakeTicket(principal=principal))
+    refused = await stranger.refused(CREATE_TICKET, CreateTicket(principal=principal))
     assert refused.code == "auth.tenant.unknown"
 
 

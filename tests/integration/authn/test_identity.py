@@ -11,10 +11,12 @@ from uuid import uuid4
 import pytest
 from nats.aio.msg import Msg
 
-from authn.identity import Identity
+from authn.identity import Authenticator
 from chassis.lifecycle import running
-from contracts import auth
-from contracts.auth import BadCredential, Jwk, Keyset, Principal, Role, Scope, Tier, UserChanged
+from contracts.auth.accounts import Role
+from contracts.auth.changes import UserChanged
+from contracts.auth.credentials import READ_KEYSET, InvalidCredential, Jwk, Keyset, Principal, Scope, scopes_of
+from contracts.auth.tiers import Tier
 from contracts.wire.errors import Unavailable
 from tests.integration.chassis.conftest import bus_at, connected
 from tests.kit.nats import NatsServer, settled
@@ -38,10 +40,10 @@ async def scripted(url: str) -> AsyncIterator[Script]:
 
 
 @asynccontextmanager
-async def door(script: Script, url: str, *, ready: bool = True, **paces: float) -> AsyncIterator[Identity]:
+async def door(script: Script, url: str, *, ready: bool = True, **paces: float) -> AsyncIterator[Authenticator]:
     """A door that has heard all there is, and does not look again by itself unless told to."""
     bus = bus_at(url, "notifier")
-    identity = Identity(bus, service="notifier", **({"reread_s": NEVER_S, "fresh_s": NEVER_S} | paces))
+    identity = Authenticator(bus, service="notifier", **({"reread_s": NEVER_S, "fresh_s": NEVER_S} | paces))
     async with running("notifier", bus, loops=identity.loops):
         if ready:
             await until(lambda: is_good(identity, script.auth.token(uuid4())))
@@ -55,39 +57,41 @@ async def script(nats: NatsServer) -> AsyncIterator[Script]:
 
 
 @pytest.fixture
-async def identity(script: Script, nats: NatsServer) -> AsyncIterator[Identity]:
+async def identity(script: Script, nats: NatsServer) -> AsyncIterator[Authenticator]:
     async with door(script, nats.url) as identity:
         yield identity
 
 
-async def is_good(identity: Identity, credential: str) -> bool:
+async def is_good(identity: Authenticator, credential: str) -> bool:
     try:
         await identity.principal(credential)
-    except (BadCredential, Unavailable):
+    except (InvalidCredential, Unavailable):
         return False
     return True
 
 
-async def is_refused(identity: Identity, credential: str) -> bool:
+async def is_refused(identity: Authenticator, credential: str) -> bool:
     """Whether it is nobody's, for certain: an answer that is not there does not count."""
     try:
         await identity.principal(credential)
-    except BadCredential:
+    except InvalidCredential:
         return True
     return False
 
 
-async def test_b_30_a_key_is_asked_of_auth_once_however_many_use_it_first(script: Script, identity: Identity) -> None:
+async def test_b_30_a_key_is_asked_of_auth_once_however_many_use_it_first(
+    script: Script, identity: Authenticator
+) -> None:
     assert identity.known(ALICE_KEY) is None
     found = await asyncio.gather(*(identity.principal(ALICE_KEY) for _ in range(50)))
     assert {principal.user_id for principal in found} == {script.alice}
     assert script.auth.asked == 1
     known = identity.known(ALICE_KEY)
     assert known is not None
-    assert (known.key_id, known.scopes) == (key_id(ALICE_KEY), auth.scopes_of(Role.USER))
+    assert (known.key_id, known.scopes) == (key_id(ALICE_KEY), scopes_of(Role.USER))
 
 
-async def test_b_30_a_bad_key_costs_auth_one_question(script: Script, identity: Identity) -> None:
+async def test_b_30_a_bad_key_costs_auth_one_question(script: Script, identity: Authenticator) -> None:
     for _ in range(20):
         assert await is_refused(identity, "nobody's")
     assert script.auth.asked == 1
@@ -96,7 +100,7 @@ async def test_b_30_a_bad_key_costs_auth_one_question(script: Script, identity: 
     assert script.auth.asked == 1
 
 
-async def test_s_45_a_token_is_verified_without_asking(script: Script, identity: Identity) -> None:
+async def test_s_45_a_token_is_verified_without_asking(script: Script, identity: Authenticator) -> None:
     token = script.auth.token(script.alice)
     principal = await identity.principal(token)
     assert (principal.user_id, script.auth.asked) == (script.alice, 0)
@@ -184,7 +188,7 @@ SAID = pytest.mark.parametrize("said", [True, False], ids=["said", "lost"])
 
 
 @asynccontextmanager
-async def listening(script: Script, nats: NatsServer, said: bool) -> AsyncIterator[Identity]:
+async def listening(script: Script, nats: NatsServer, said: bool) -> AsyncIterator[Authenticator]:
     """A door that can only have heard of a change live, or can only have read it back."""
     async with door(script, nats.url, reread_s=NEVER_S if said else SOON_S) as identity:
         yield identity
@@ -277,7 +281,7 @@ async def test_s_46_tier_role_and_limits_are_the_newest(script: Script, nats: Na
             return bob.tier is Tier.FREE and (await identity.principal(tokens["user"])).requests_per_minute == 7
 
         await until(newest)
-        assert (await identity.principal(tokens["admin"])).scopes == auth.scopes_of(Role.USER)
+        assert (await identity.principal(tokens["admin"])).scopes == scopes_of(Role.USER)
         assert (await identity.principal("bob-key")).scopes == (Scope.JOBS_READ,)
 
 
@@ -304,7 +308,7 @@ async def test_s_46_a_tier_counts_for_those_without_own_limits(script: Script, n
         await until(newest)
 
 
-async def say_and_wait(script: Script, identity: Identity, *changes: UserChanged) -> None:
+async def say_and_wait(script: Script, identity: Authenticator, *changes: UserChanged) -> None:
     """Say changes, and return when the door has heard them all."""
     marker = uuid4()
     last = await identity.principal(script.auth.token(marker))
@@ -314,7 +318,7 @@ async def say_and_wait(script: Script, identity: Identity, *changes: UserChanged
         await until(heard.is_set)
 
 
-async def test_s_46_what_comes_late_and_out_of_order_undoes_nothing(script: Script, identity: Identity) -> None:
+async def test_s_46_what_comes_late_and_out_of_order_undoes_nothing(script: Script, identity: Authenticator) -> None:
     session = uuid4()
     tokens = [script.auth.token(script.alice, sid=str(session)), script.auth.token(script.bob)]
     first = script.auth.change(script.alice, ended_session=session)
@@ -327,7 +331,9 @@ async def test_s_46_what_comes_late_and_out_of_order_undoes_nothing(script: Scri
     assert (await identity.principal(other)).tier is Tier.FREE
 
 
-async def test_s_46_a_revocation_wins_over_an_answer_that_was_under_way(script: Script, identity: Identity) -> None:
+async def test_s_46_a_revocation_wins_over_an_answer_that_was_under_way(
+    script: Script, identity: Authenticator
+) -> None:
     go_on, reached = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:
@@ -349,7 +355,7 @@ async def test_s_46_a_revocation_wins_over_an_answer_that_was_under_way(script: 
 
 @pytest.mark.parametrize("stays", [False, True], ids=["deactivated", "tokens void"])
 async def test_s_46_an_answer_from_before_a_change_is_asked_for_again(
-    script: Script, identity: Identity, stays: bool
+    script: Script, identity: Authenticator, stays: bool
 ) -> None:
     go_on, reached = asyncio.Event(), asyncio.Event()
 
@@ -405,14 +411,14 @@ async def test_f_152_an_answer_that_is_no_keyset_changes_nothing(script: Script,
 
     async with door(script, nats.url, refetch_s=0) as identity, connected(nats.url, "raw") as raw:
         await script.auth_goes()
-        await raw.subscribe(auth.READ_KEYSET.pattern, answer)
+        await raw.subscribe(READ_KEYSET.pattern, answer)
         await settled(raw._client)
         assert await is_refused(identity, script.auth.token(script.alice, key=SigningKey("unknown")))
         assert len(answered) == 1
         assert await is_good(identity, script.auth.token(script.alice))
 
 
-async def test_f_153_a_flood_of_unknown_keys_costs_auth_one_question(script: Script, identity: Identity) -> None:
+async def test_f_153_a_flood_of_unknown_keys_costs_auth_one_question(script: Script, identity: Authenticator) -> None:
     before = script.auth.keysets
     flood = [script.auth.token(script.alice, key=SigningKey(f"k-{index}")) for index in range(100)]
     assert all(await asyncio.gather(*(is_refused(identity, token) for token in flood)))
@@ -423,7 +429,7 @@ async def test_f_153_a_flood_of_unknown_keys_costs_auth_one_question(script: Scr
 
 
 async def test_s_45_f_151_a_new_key_is_found_when_it_is_met_and_the_old_one_stays_good(
-    script: Script, identity: Identity
+    script: Script, identity: Authenticator
 ) -> None:
     old, new = script.auth.signing, SigningKey("k2")
     script.auth.keyset = Keyset(keys=(old.jwk, new.jwk))
@@ -431,7 +437,9 @@ async def test_s_45_f_151_a_new_key_is_found_when_it_is_met_and_the_old_one_stay
         assert await is_good(identity, script.auth.token(script.alice, key=key))
 
 
-async def test_s_45_the_door_stops_believing_a_credential_when_it_expires(script: Script, identity: Identity) -> None:
+async def test_s_45_the_door_stops_believing_a_credential_when_it_expires(
+    script: Script, identity: Authenticator
+) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=1.5)
     script.auth.expiries[ALICE_KEY] = soon
     token = script.auth.token(script.alice, exp=int(soon.timestamp()))

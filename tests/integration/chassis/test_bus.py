@@ -294,7 +294,7 @@ class Anything(Question):
 
 RAW: Rpc[Anything, Answer] = Rpc(
     kind=ECHO.kind, owner="echo", noun="text", verb="repeat", payload=Anything, reply=Answer,
-    says="", producers=(), consumers=("echo",),
+    description="", producers=(), consumers=("echo",),
 )  # fmt: skip
 
 
@@ -424,7 +424,7 @@ async def test_an_answer_that_does_not_come_is_unavailable(nats: NatsServer) -> 
 
     slow: Rpc[Question, Answer] = Rpc(
         kind=ECHO.kind, owner="echo", noun="text", verb="keep", payload=Question, reply=Answer,
-        says="", producers=(), consumers=("echo",), timeout_s=0.2,
+        description="", producers=(), consumers=("echo",), timeout_s=0.2,
     )  # fmt: skip
     async with (
         connected(nats.url, serve=lambda bus: bus.serve(slow, keep)),

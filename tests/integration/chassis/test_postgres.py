@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from sqlalchemy import text
 
-from chassis.database.postgres import Database, is_away
+from chassis.database.postgres import Database, is_unavailable
 from tests.kit.postgres import PostgresServer
 
 Run = Callable[..., Awaitable[None]]
@@ -39,11 +39,11 @@ async def test_a_lock_that_could_not_be_had_is_worth_another_try(database: Datab
         await holder.execute(LOCK)
         with pytest.raises(Exception, match="lock timeout") as raised:
             await run(database, IMPATIENT, LOCK)
-    assert is_away(raised.value)
+    assert is_unavailable(raised.value)
 
 
 @pytest.mark.parametrize("run", [directly, by_engine])
 async def test_a_statement_that_is_wrong_is_a_bug(database: Database, run: Run) -> None:
     with pytest.raises(Exception, match="division by zero") as raised:
         await run(database, "SELECT 1/0")
-    assert not is_away(raised.value)
+    assert not is_unavailable(raised.value)

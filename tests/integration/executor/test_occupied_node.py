@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from contracts.scheduler import Occupied, OccupiedBy, Outcome
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.heartbeats import OccupancyCause, ReportedOccupancy
 from tests.integration.executor.graphs import hello, killing, slow
 from tests.integration.executor.processes import Node
 from tests.integration.executor.scripted import Scheduler
@@ -22,7 +23,7 @@ async def use(node: Node, graph: dict[str, Any] | None = None) -> str:
     return str(told["prompt_id"])
 
 
-async def told_occupied(scheduler: Scheduler, *, blocked: bool) -> Occupied:
+async def told_occupied(scheduler: Scheduler, *, blocked: bool) -> ReportedOccupancy:
     """What holds the node, once heartbeats tell that."""
 
     def found() -> bool:
@@ -41,7 +42,7 @@ async def test_foreign_prompt_blocks_the_node_until_it_ends(start_executor, sche
         await start_executor(**QUICKLY)
         before = await told_occupied(scheduler, blocked=False)
         after = await told_occupied(scheduler, blocked=True)
-        assert [(one.by, one.prompt_id) for one in (before, after)] == [(OccupiedBy.FOREIGN_PROMPT, prompt_id)] * 2
+        assert [(one.by, one.prompt_id) for one in (before, after)] == [(OccupancyCause.FOREIGN_PROMPT, prompt_id)] * 2
         assert after.seconds > 0.5
         await until(lambda: any(entry["event"] == "executor.node.blocked" for entry in logs))
         alerts = [entry for entry in logs if entry["event"] == "executor.node.blocked"]
@@ -88,7 +89,7 @@ async def test_job_behind_a_foreign_prompt_is_taken_back_before_it_began(start_e
     finish = await scheduler.finish_of(given)
     assert (finish.outcome, finish.node_died, finish.gpu_seconds) == (Outcome.NODE_FAULT, False, 0)
     occupied = await told_occupied(scheduler, blocked=False)
-    assert occupied.by is OccupiedBy.FOREIGN_PROMPT
+    assert occupied.by is OccupancyCause.FOREIGN_PROMPT
     (entry,) = await node.ledger(given.prompt_id)
     assert entry["started"] is None
 
@@ -99,7 +100,7 @@ async def test_worker_that_dies_under_a_job_is_found_dead_by_the_nodes_log(start
     finish = await scheduler.finish_of(given)
     assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.fault", True)
     occupied = await told_occupied(scheduler, blocked=True)
-    assert (occupied.by, occupied.prompt_id) == (OccupiedBy.DEAD_WORKER, str(given.prompt_id))
+    assert (occupied.by, occupied.prompt_id) == (OccupancyCause.DEAD_WORKER, str(given.prompt_id))
     await node.end()
     await node.start()
     assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
@@ -110,7 +111,7 @@ async def test_worker_that_dies_under_a_foreign_prompt_blocks_the_node(start_exe
     prompt_id = await use(node, killing("SimKillWorker"))
     await start_executor(heartbeat_s=0.1, dead_worker_s=0.5)
     occupied = await told_occupied(scheduler, blocked=True)
-    assert (occupied.by, occupied.prompt_id) == (OccupiedBy.DEAD_WORKER, prompt_id)
+    assert (occupied.by, occupied.prompt_id) == (OccupancyCause.DEAD_WORKER, prompt_id)
 
 
 async def test_silent_job_is_not_taken_for_a_dead_worker(start_executor, scheduler, node) -> None:

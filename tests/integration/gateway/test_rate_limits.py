@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from chassis.database.postgres import Database
-from contracts.auth import UserChanged
+from contracts.auth.changes import UserChanged
 from contracts.wire.errors import Unavailable
 from gateway.app import create_app
 from gateway.edge.rate_limits.domain import HOUR_S, HOURLY, Policy
 from gateway.edge.rate_limits.service import RateLimiter
-from gateway.edge.rate_limits.store import Buckets
+from gateway.edge.rate_limits.store import RateLimitStore
 from tests.integration.gateway.conftest import ALICE, BOB, settings_for, until_ready
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -48,7 +48,7 @@ async def limiters(url: str, count: int) -> AsyncIterator[list[RateLimiter]]:
     """Replicas: each with connections of its own."""
     databases = [Database(url, name="test", pool_size=2) for _ in range(count)]
     try:
-        yield [RateLimiter(Buckets(database)) for database in databases]
+        yield [RateLimiter(RateLimitStore(database)) for database in databases]
     finally:
         for database in databases:
             await database.close()
@@ -101,7 +101,7 @@ async def test_a_replica_that_stops_keeps_nothing(rates_url: str) -> None:
 async def test_requests_that_wait_share_one_draw(database: Database) -> None:
     drawn: list[int] = []
 
-    class Watched(Buckets):
+    class Watched(RateLimitStore):
         async def draw(self, key: str, policy: Policy, *, need: int, held: int):
             drawn.append(need)
             return await super().draw(key, policy, need=need, held=held)
@@ -113,7 +113,7 @@ async def test_requests_that_wait_share_one_draw(database: Database) -> None:
 
 
 async def test_a_draw_takes_no_more_than_there_is_and_a_return_fills_no_more_than_fits(database: Database) -> None:
-    buckets, policy = Buckets(database), Policy("read", 100, window_s=86400)
+    buckets, policy = RateLimitStore(database), Policy("read", 100, window_s=86400)
     assert (await buckets.draw("plain", policy, need=1, held=0)).taken == 5
     assert (await buckets.draw("plain", policy, need=0, held=5)).taken == 0
     assert (await buckets.draw("plain", policy, need=90, held=0)).taken == 90
@@ -124,7 +124,7 @@ async def test_a_draw_takes_no_more_than_there_is_and_a_return_fills_no_more_tha
 
 
 async def test_a_bucket_stays_as_spent_as_it_was_when_its_limit_changes(database: Database) -> None:
-    buckets = Buckets(database)
+    buckets = RateLimitStore(database)
     small, large = (Policy("read", limit, window_s=86400) for limit in (100, 1000))
     await buckets.draw("changed", small, need=60, held=0)
     assert (await buckets.draw("changed", large, need=100, held=0)).left == pytest.approx(300, abs=1)
@@ -133,7 +133,7 @@ async def test_a_bucket_stays_as_spent_as_it_was_when_its_limit_changes(database
 
 async def test_nobody_waits_for_the_disk_to_count(database: Database) -> None:
     """The server has not flushed what a draw wrote when the draw is answered: the setting holds for its commit."""
-    buckets = Buckets(database)
+    buckets = RateLimitStore(database)
 
     async def unflushed() -> bool:
         await buckets.draw("disk", READ, need=1, held=0)
@@ -145,7 +145,7 @@ async def test_nobody_waits_for_the_disk_to_count(database: Database) -> None:
 
 
 async def test_full_and_forgotten_buckets_are_pruned(database: Database) -> None:
-    buckets = Buckets(database)
+    buckets = RateLimitStore(database)
     await buckets.draw("old", READ, need=1, held=0)
 
     async def there() -> bool:
@@ -159,7 +159,7 @@ async def test_full_and_forgotten_buckets_are_pruned(database: Database) -> None
 
 
 async def test_buckets_of_an_hour_are_not_forgotten_while_they_may_not_be_full(database: Database) -> None:
-    buckets, hourly = Buckets(database), Policy(HOURLY, 5, window_s=HOUR_S)
+    buckets, hourly = RateLimitStore(database), Policy(HOURLY, 5, window_s=HOUR_S)
     for name in (HOURLY, f"{HOURLY}-network"):
         await buckets.draw(f"{name}:192.0.2.1", hourly, need=5, held=0)
     await buckets.prune(timedelta(0), hourly_older_than=timedelta(minutes=1))
@@ -390,7 +390,7 @@ async def test_f_101_without_its_database_http_fails_closed_for_logins_only(open
 
 
 async def test_b_23_a_flood_of_addresses_is_forgotten_in_one_go(database: Database) -> None:
-    buckets = Buckets(database)
+    buckets = RateLimitStore(database)
     async with database.single() as connection:
         await connection.execute(
             "INSERT INTO rate_buckets (key, tokens, capacity, taken, at) "

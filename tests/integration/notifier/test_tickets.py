@@ -8,7 +8,10 @@ from uuid import UUID
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from contracts.auth import BadCredential, BadTicket, MakeTicket, Principal, Role, Scope, Tier
+from contracts.auth.accounts import Role
+from contracts.auth.credentials import InvalidCredential, Principal, Scope
+from contracts.auth.tickets import CreateTicket, InvalidTicket
+from contracts.auth.tiers import Tier
 from contracts.wire.topic import Address
 from tests.integration.notifier.conftest import World, frame
 from tests.kit.scripted_auth import key_id
@@ -25,7 +28,7 @@ async def ticket(world: World, *, origin: str | None = PAGE, **fields: object) -
     }  # fmt: skip
     principal = Principal.model_validate(said | fields)
     made = await world.script.auth.make_ticket(
-        MakeTicket(principal=principal, origin=origin), Address(str(alice), None)
+        CreateTicket(principal=principal, origin=origin), Address(str(alice), None)
     )
     return made.text.get_secret_value()
 
@@ -46,7 +49,7 @@ async def test_b_80_a_ticket_opens_one_socket_once(world: World) -> None:
     text = await ticket(world)
     async with world.watch(job_id, f"?ticket={text}", headers=browser()) as socket:
         assert (await frame(socket))["type"] == "snapshot"
-    assert await refused(world, f"?ticket={text}", browser()) == (401, BadTicket.code)
+    assert await refused(world, f"?ticket={text}", browser()) == (401, InvalidTicket.code)
     many = await ticket(world, origin=None)
     async with world.watch_many(f"?ticket={many}", headers=browser(None)) as socket:
         await socket.send(json.dumps({"type": "subscribe", "job_id": str(job_id)}))
@@ -70,24 +73,24 @@ async def test_b_80_of_many_sockets_at_once_one_gets_in(world: World) -> None:
     "origin", [None, "null", "https://evil.example", "https://app.example:444", "http://app.example"]
 )
 async def test_b_80_a_ticket_is_for_pages_of_its_origin(world: World, origin: str | None) -> None:
-    assert await refused(world, f"?ticket={await ticket(world)}", browser(origin)) == (401, BadTicket.code)
+    assert await refused(world, f"?ticket={await ticket(world)}", browser(origin)) == (401, InvalidTicket.code)
 
 
 async def test_b_80_a_ticket_that_a_server_keeps_is_for_no_page(world: World) -> None:
-    assert await refused(world, f"?ticket={await ticket(world, origin=None)}", browser()) == (401, BadTicket.code)
+    assert await refused(world, f"?ticket={await ticket(world, origin=None)}", browser()) == (401, InvalidTicket.code)
 
 
 @pytest.mark.parametrize(
     ("query", "code"),
     [
-        ("?ticket=", BadTicket.code),
-        ("?ticket=alice-key", BadTicket.code),
-        ("?ticket=cft_" + "a" * 43, BadTicket.code),
-        ("?ticket=" + "a" * 3000, BadTicket.code),
-        ("?key=alice-key", BadCredential.code),
-        ("?token=alice-key", BadCredential.code),
-        ("?access_token=alice-key", BadCredential.code),
-        ("?api_key=alice-key", BadCredential.code),
+        ("?ticket=", InvalidTicket.code),
+        ("?ticket=alice-key", InvalidTicket.code),
+        ("?ticket=cft_" + "a" * 43, InvalidTicket.code),
+        ("?ticket=" + "a" * 3000, InvalidTicket.code),
+        ("?key=alice-key", InvalidCredential.code),
+        ("?token=alice-key", InvalidCredential.code),
+        ("?access_token=alice-key", InvalidCredential.code),
+        ("?api_key=alice-key", InvalidCredential.code),
     ],
 )
 async def test_b_80_nothing_else_in_the_url_opens_a_socket(world: World, query: str, code: str) -> None:
@@ -97,8 +100,8 @@ async def test_b_80_nothing_else_in_the_url_opens_a_socket(world: World, query: 
 async def test_b_80_one_credential_and_no_other(world: World) -> None:
     text = await ticket(world)
     with_key = browser(**{"X-API-Key": "alice-key"})
-    assert await refused(world, f"?ticket={text}", with_key) == (401, BadCredential.code)
-    assert await refused(world, f"?ticket={text}&ticket={text}", browser()) == (401, BadCredential.code)
+    assert await refused(world, f"?ticket={text}", with_key) == (401, InvalidCredential.code)
+    assert await refused(world, f"?ticket={text}&ticket={text}", browser()) == (401, InvalidCredential.code)
     async with world.watch_many(f"?ticket={text}", headers=browser()):
         pass  # what was refused has not spent it
 
@@ -119,7 +122,7 @@ async def test_b_80_a_ticket_is_not_good_for_more_than_its_credential(world: Wor
     text = await ticket(world, scopes=(Scope.JOBS_WRITE,))
     assert await refused(world, f"?ticket={text}", browser()) == (403, "auth.scope.missing")
     text = await ticket(world, expires_at=datetime.now(UTC) - timedelta(seconds=1))
-    assert await refused(world, f"?ticket={text}", browser()) == (401, BadCredential.code)
+    assert await refused(world, f"?ticket={text}", browser()) == (401, InvalidCredential.code)
 
 
 async def test_f_120_the_socket_of_a_ticket_ends_with_the_credential_that_asked_for_it(world: World) -> None:
@@ -129,8 +132,8 @@ async def test_f_120_the_socket_of_a_ticket_ends_with_the_credential_that_asked_
         async with asyncio.timeout(20):
             with pytest.raises(ConnectionClosed):
                 await socket.recv()
-        assert (socket.close_code, socket.close_reason) == (4401, BadCredential.code)
-    assert await refused(world, f"?ticket={late}", browser()) == (401, BadCredential.code)
+        assert (socket.close_code, socket.close_reason) == (4401, InvalidCredential.code)
+    assert await refused(world, f"?ticket={late}", browser()) == (401, InvalidCredential.code)
 
 
 async def test_f_150_without_auth_a_ticket_opens_nothing_now(world: World) -> None:

@@ -14,8 +14,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
-from contracts.auth import BadCredential
-from contracts.scheduler import JobError, JobState
+from contracts.auth.credentials import InvalidCredential
+from contracts.scheduler.jobs import JobError, JobState
 from notifier.api.line import MESSAGES_AT_ONCE
 from notifier.api.watch_many import MAX_JOBS
 from notifier.domain.backlog import MAX_STATES
@@ -310,7 +310,7 @@ async def test_f_120_the_socket_ends_with_its_credential(world: World) -> None:
         await frame(socket)
         await world.script.say(world.script.auth.change(world.script.alice, revoked_key=key_id("alice-key")))
         for one in (socket, idle):
-            assert await closing(one) == (4401, BadCredential.code)
+            assert await closing(one) == (4401, InvalidCredential.code)
 
 
 async def test_a_browser_may_say_its_credential_first(world: World) -> None:
@@ -321,7 +321,7 @@ async def test_a_browser_may_say_its_credential_first(world: World) -> None:
         assert (await frame(socket))["type"] == "snapshot"
     async with world.watch_many(headers={}) as socket:
         await say(socket, "subscribe", job_id)
-        assert await closing(socket) == (4401, BadCredential.code)
+        assert await closing(socket) == (4401, InvalidCredential.code)
     with pytest.raises(InvalidStatus) as refused:
         await world.watch_many(headers={"X-API-Key": "nobody"}).__aenter__()
     assert refused.value.response.status_code == 401

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from stack.children import Call, Child, Nursery, start_program
-from stack.keeper import Keeper, Unit
+from stack.children import Call, Child, ForkServerClient, start_program
+from stack.keeper import ProcessSupervisor, Unit
 from stack.layout import Layout, tail
 from tests.integration.stack.conftest import until
 
 
 @pytest.fixture
-async def nursery(layout: Layout) -> AsyncIterator[Nursery]:
-    nursery = Nursery(layout.log_of("zygote"))
+async def nursery(layout: Layout) -> AsyncIterator[ForkServerClient]:
+    nursery = ForkServerClient(layout.log_of("zygote"))
     await nursery.start()
     yield nursery
     await nursery.close()
@@ -57,7 +57,7 @@ async def until_gone(pid: int) -> None:
     await until(gone)
 
 
-async def test_a_child_has_its_environment_its_name_and_its_log(nursery: Nursery, layout: Layout) -> None:
+async def test_a_child_has_its_environment_its_name_and_its_log(nursery: ForkServerClient, layout: Layout) -> None:
     said = step("import os; print(dict(os.environ), open('/proc/self/comm').read())")
     child = await nursery.spawn(call(layout, said, name="scheduler"))
     assert await asyncio.wait_for(child.wait(), 30) == 0
@@ -66,7 +66,7 @@ async def test_a_child_has_its_environment_its_name_and_its_log(nursery: Nursery
     assert "scheduler" in log
 
 
-async def test_how_a_child_ended_is_heard(nursery: Nursery, layout: Layout) -> None:
+async def test_how_a_child_ended_is_heard(nursery: ForkServerClient, layout: Layout) -> None:
     ends = {"raise SystemExit(3)": 3, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)": -9, "1 / 0": 70}
     for code, expected in ends.items():
         child = await nursery.spawn(call(layout, step(code)))
@@ -74,7 +74,7 @@ async def test_how_a_child_ended_is_heard(nursery: Nursery, layout: Layout) -> N
     assert "ZeroDivisionError" in layout.log_of("child").read_text()
 
 
-async def test_ctrl_c_and_sigterm_work_in_a_child(nursery: Nursery, layout: Layout) -> None:
+async def test_ctrl_c_and_sigterm_work_in_a_child(nursery: ForkServerClient, layout: Layout) -> None:
     for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)):
         layout.log_of("child").unlink(missing_ok=True)
         child = await nursery.spawn(call(layout, SLEEP))
@@ -83,7 +83,7 @@ async def test_ctrl_c_and_sigterm_work_in_a_child(nursery: Nursery, layout: Layo
         assert await asyncio.wait_for(child.wait(), 10) == expected
 
 
-async def test_children_die_with_the_zygote_and_another_takes_over(nursery: Nursery, layout: Layout) -> None:
+async def test_children_die_with_the_zygote_and_another_takes_over(nursery: ForkServerClient, layout: Layout) -> None:
     child = await nursery.spawn(call(layout, SLEEP))
     await until_said(layout.log_of("child"), "up")
     os.kill(int(stat_of(child.pid)[1]), signal.SIGKILL)
@@ -106,7 +106,7 @@ async def test_a_process_that_dies_is_started_again(layout: Layout) -> None:
         if pid:
             pids.put_nowait(pid)
 
-    keeper = Keeper(Unit("sleep", start, ready), changed, lambda _: None)
+    keeper = ProcessSupervisor(Unit("sleep", start, ready), changed, lambda _: None)
     keeper.start()
     async with asyncio.timeout(10):
         seen = [await pids.get()]

@@ -8,9 +8,15 @@ import pytest
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
-from contracts import auth, executor, gateway, scheduler
+from contracts.auth.credentials import VERIFY_CREDENTIAL
+from contracts.executor.attempts import CANCEL_ATTEMPT
+from contracts.executor.progress import PROGRESS
+from contracts.gateway.nats_api import NATS_SUBMIT_JOB
 from contracts.permissions import inbox_prefix
 from contracts.registry import JOB_EVENTS
+from contracts.scheduler.heartbeats import HEARTBEAT
+from contracts.scheduler.jobs import JOB_CHANGED, JOB_CHANGED_LIVE
+from contracts.scheduler.submissions import SUBMIT_JOB
 from stack.credentials import OUTSIDE_USER
 from stack.nats_config import NatsPlan, Outside, logins, render
 from stack.nats_server import Nats, binary
@@ -23,15 +29,15 @@ JOB = "0193a6c0-0000-7000-8000-00000000000a"
 async def test_an_executor_speaks_for_its_own_node_only(connect: Clients) -> None:
     node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
     with pytest.raises(NoRespondersError):  # allowed, and nobody is there
-        await node.request(scheduler.BEAT.subject(key="node-1"), b"{}", timeout=10)
-    await node.publish(scheduler.BEAT.subject(key="node-2"), b"{}")
-    await connect.refused(scheduler.BEAT.subject(key="node-2"))
+        await node.request(HEARTBEAT.subject(key="node-1"), b"{}", timeout=10)
+    await node.publish(HEARTBEAT.subject(key="node-2"), b"{}")
+    await connect.refused(HEARTBEAT.subject(key="node-2"))
 
 
 async def test_an_executor_hears_its_own_node_only(connect: Clients) -> None:
     node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
-    await node.subscribe(executor.CANCEL_ATTEMPT.subject(key="node-2"))
-    await connect.refused(executor.CANCEL_ATTEMPT.subject(key="node-2"))
+    await node.subscribe(CANCEL_ATTEMPT.subject(key="node-2"))
+    await connect.refused(CANCEL_ATTEMPT.subject(key="node-2"))
 
 
 async def test_nobody_listens_on_anothers_inbox(connect: Clients) -> None:
@@ -48,12 +54,12 @@ async def test_a_service_that_only_answers_publishes_nothing_but_answers(connect
     async def answer(message: Msg) -> None:
         await message.respond(b"you")
 
-    await auth_client.subscribe(auth.VERIFY_CREDENTIAL.pattern, cb=answer)
+    await auth_client.subscribe(VERIFY_CREDENTIAL.pattern, cb=answer)
     await settled(auth_client)
-    replied = await gateway_client.request(auth.VERIFY_CREDENTIAL.subject(), b"{}", timeout=10)
+    replied = await gateway_client.request(VERIFY_CREDENTIAL.subject(), b"{}", timeout=10)
     assert replied.data == b"you"
-    await auth_client.publish(scheduler.JOB_CHANGED.subject(TENANT, JOB), b"{}")
-    await connect.refused(scheduler.JOB_CHANGED.subject(TENANT, JOB))
+    await auth_client.publish(JOB_CHANGED.subject(TENANT, JOB), b"{}")
+    await connect.refused(JOB_CHANGED.subject(TENANT, JOB))
 
 
 async def test_the_server_writes_the_outside_systems_tenant(connect: Clients) -> None:
@@ -63,10 +69,10 @@ async def test_the_server_writes_the_outside_systems_tenant(connect: Clients) ->
     async def answer(message: Msg) -> None:
         await message.respond(message.subject.encode())
 
-    await inside.subscribe(gateway.DOOR_SUBMIT.pattern, cb=answer)
+    await inside.subscribe(NATS_SUBMIT_JOB.pattern, cb=answer)
     await settled(inside)
     replied = await outside.request("jobs.submit", b'{"tenant": "somebody else"}', timeout=10)
-    assert replied.data.decode() == gateway.DOOR_SUBMIT.subject(TENANT)
+    assert replied.data.decode() == NATS_SUBMIT_JOB.subject(TENANT)
 
 
 async def test_an_outside_system_hears_its_own_jobs_only(connect: Clients) -> None:
@@ -74,15 +80,15 @@ async def test_an_outside_system_hears_its_own_jobs_only(connect: Clients) -> No
     node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
     heard = await outside.subscribe("jobs.progress.>")
     await settled(outside)
-    await node.publish(executor.PROGRESS.subject(OTHER_TENANT, JOB), b"theirs")
-    await node.publish(executor.PROGRESS.subject(TENANT, JOB), b"mine")
+    await node.publish(PROGRESS.subject(OTHER_TENANT, JOB), b"theirs")
+    await node.publish(PROGRESS.subject(TENANT, JOB), b"mine")
     first = await heard.next_msg(timeout=10)
     assert (first.subject, first.data) == (f"jobs.progress.{JOB}", b"mine")
 
 
 async def test_the_scheduler_stores_a_batch(connect: Clients) -> None:
     client = await connect("scheduler", inbox_prefix("scheduler"))
-    jetstream, subject = client.jetstream(), scheduler.JOB_CHANGED.subject(TENANT, JOB)
+    jetstream, subject = client.jetstream(), JOB_CHANGED.subject(TENANT, JOB)
     await jetstream.add_stream(name=JOB_EVENTS.name, subjects=[*JOB_EVENTS.subjects], allow_atomic=True)
     await client.publish(subject, b"1", headers={"Nats-Batch-Id": "a", "Nats-Batch-Sequence": "1"})
     last = {"Nats-Batch-Id": "a", "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1"}
@@ -92,10 +98,10 @@ async def test_the_scheduler_stores_a_batch(connect: Clients) -> None:
 @pytest.mark.parametrize(
     "subject",
     [
-        gateway.DOOR_SUBMIT.subject(TENANT),
-        gateway.DOOR_SUBMIT.subject(OTHER_TENANT),
-        scheduler.SUBMIT_JOB.subject(TENANT),
-        scheduler.JOB_CHANGED_LIVE.subject(TENANT, JOB),
+        NATS_SUBMIT_JOB.subject(TENANT),
+        NATS_SUBMIT_JOB.subject(OTHER_TENANT),
+        SUBMIT_JOB.subject(TENANT),
+        JOB_CHANGED_LIVE.subject(TENANT, JOB),
         f"jobs.submit.{OTHER_TENANT}",
         f"jobs.event.{JOB}",
         "$JS.API.STREAM.NAMES",
@@ -108,7 +114,7 @@ async def test_an_outside_system_publishes_requests_only(connect: Clients, subje
     await connect.refused(subject)
 
 
-@pytest.mark.parametrize("subject", [">", "evt.>", "live.>", scheduler.JOB_CHANGED_LIVE.pattern, "$SYS.>"])
+@pytest.mark.parametrize("subject", [">", "evt.>", "live.>", JOB_CHANGED_LIVE.pattern, "$SYS.>"])
 async def test_an_outside_system_overhears_nothing(connect: Clients, subject: str) -> None:
     outside = await connect(OUTSIDE_USER)
     await outside.subscribe(subject)

@@ -8,7 +8,7 @@ import pytest
 
 from auth.domain.password_hash import Checked, PasswordHashes, argon2id
 from auth.usecases.hashing import HashingPool
-from contracts.auth import Busy
+from contracts.auth.sessions import TooManyLogins
 from tests.kit.waiting import until
 
 NEVER_S = 3600.0
@@ -36,7 +36,7 @@ async def hashes() -> AsyncIterator[Held]:
 
 async def test_b_33_who_finds_no_place_is_refused_at_once(hashes: Held) -> None:
     pool = HashingPool(hashes, threads=1, queue=1, wait_s=NEVER_S)
-    with pool.place(), pool.place(), pytest.raises(Busy), pool.place():
+    with pool.place(), pool.place(), pytest.raises(TooManyLogins), pool.place():
         pass
     with pool.place():
         pass
@@ -48,7 +48,7 @@ async def test_b_33_who_waits_too_long_is_refused_and_nothing_is_hashed_for_it(h
     first = asyncio.create_task(pool.check("first", None))
     await until(lambda: hashes.checked == ["first"])
     for hashing in (pool.check("second", None), pool.make("third")):
-        with pytest.raises(Busy):
+        with pytest.raises(TooManyLogins):
             await hashing
     hashes.go_on.set()
     assert await first == Checked(matches=False)

@@ -1,9 +1,16 @@
 import pytest
 
-from authn.client_address import NOBODY, Clients, counted, network_of, networks, site
+from authn.client_address import (
+    NOBODY,
+    ClientAddressResolver,
+    network_of,
+    parse_networks,
+    rate_limit_address,
+    rate_limit_group,
+)
 
-BEHIND = Clients(networks("10.0.0.7, 192.168.0.0/16,2001:db8:ffff::/48"))
-DIRECT = Clients(())
+BEHIND = ClientAddressResolver(parse_networks("10.0.0.7, 192.168.0.0/16,2001:db8:ffff::/48"))
+DIRECT = ClientAddressResolver(())
 
 
 @pytest.mark.parametrize("forwarded", [[], ["1.2.3.4"], ["127.0.0.1"], ["nonsense"], [""], ["1.2.3.4", "5.6.7.8"]])
@@ -45,15 +52,15 @@ def test_an_ipv4_peer_on_an_ipv6_socket_is_what_it_is() -> None:
 
 
 def test_b_23_ipv6_is_counted_by_its_64() -> None:
-    assert site("2001:db8:1:2::1") == site("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
-    assert site("2001:db8:1:3::1") != site("2001:db8:1:2::1")
-    assert site("203.0.113.9") != site("203.0.113.10")
+    assert rate_limit_group("2001:db8:1:2::1") == rate_limit_group("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
+    assert rate_limit_group("2001:db8:1:3::1") != rate_limit_group("2001:db8:1:2::1")
+    assert rate_limit_group("203.0.113.9") != rate_limit_group("203.0.113.10")
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "proxy", "10.0.0.256"])
 def test_s_59_a_list_with_a_mistake_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"does not appear|has host bits"):
-        networks(text)
+        parse_networks(text)
 
 
 def test_s_59_what_stands_behind_an_address_is_not_repeated() -> None:
@@ -62,9 +69,13 @@ def test_s_59_what_stands_behind_an_address_is_not_repeated() -> None:
 
 
 def test_b_23_connections_are_counted_as_requests_are() -> None:
-    assert counted("2001:db8:1:2::1") == counted("2001:db8:1:2:ffff::9")
-    assert counted("::ffff:203.0.113.9") == counted("203.0.113.9") != counted("203.0.113.10")
-    assert counted("/run/socket") == NOBODY
+    assert rate_limit_address("2001:db8:1:2::1") == rate_limit_address("2001:db8:1:2:ffff::9")
+    assert (
+        rate_limit_address("::ffff:203.0.113.9")
+        == rate_limit_address("203.0.113.9")
+        != rate_limit_address("203.0.113.10")
+    )
+    assert rate_limit_address("/run/socket") == NOBODY
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 from starlette.datastructures import Headers
 
-from authn.credentials import presented
+from authn.credentials import read_credentials
 
 
 @pytest.mark.parametrize(
@@ -21,9 +21,9 @@ from authn.credentials import presented
     ],
 )
 def test_b_30_a_credential_is_visible_ascii_and_all_there_is(name: str, value: str, credential: str | None) -> None:
-    assert presented(Headers({name: value})) == [credential]
+    assert read_credentials(Headers({name: value})) == [credential]
 
 
 def test_b_30_every_credential_counts() -> None:
     headers = Headers(raw=[(b"x-api-key", b"a"), (b"authorization", b"Bearer b"), (b"x-api-key", b"c")])
-    assert presented(headers) == ["a", "c", "b"]
+    assert read_credentials(headers) == ["a", "c", "b"]

@@ -12,13 +12,15 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from authn.access_tokens import LEEWAY_S, keys_of, kid_of, verified
-from contracts.auth import BadCredential, Jwk, Principal, Role, Scope, Tier
+from authn.access_tokens import LEEWAY_S, key_id_of_token, verification_keys, verify_access_token
+from contracts.auth.accounts import Role
+from contracts.auth.credentials import InvalidCredential, Jwk, Principal, Scope
+from contracts.auth.tiers import Tier
 from tests.kit.scripted_auth import ScriptedAuth, SigningKey
 
 ALICE = UUID("0193a6c0-0000-7000-8000-000000000001")
 AUTH = ScriptedAuth()
-KEYS = keys_of([AUTH.signing.jwk])
+KEYS = verification_keys([AUTH.signing.jwk])
 HEADER = {"alg": "EdDSA", "typ": "at+jwt", "kid": AUTH.signing.kid}
 
 
@@ -50,20 +52,20 @@ def now(after_s: int = 0) -> int:
 
 
 def refused(token: str) -> None:
-    with pytest.raises(BadCredential):
-        verified(token, KEYS)
+    with pytest.raises(InvalidCredential):
+        verify_access_token(token, KEYS)
 
 
 def test_s_40_a_token_of_auth_says_who_it_is() -> None:
     sid = uuid4()
     token = AUTH.token(ALICE, sid=str(sid), role="admin", tier="basic", rpm=7, own=True, ver=3, username="älice")
-    principal = verified(token, KEYS)
+    principal = verify_access_token(token, KEYS)
     assert principal == Principal(
         user_id=ALICE, username="älice", tier=Tier.BASIC, role=Role.ADMIN, scopes=tuple(Scope), requests_per_minute=7,
         own_limits=True, version=3, session_id=sid, expires_at=principal.expires_at,
     )  # fmt: skip
-    assert kid_of(token) == AUTH.signing.kid
-    assert Scope.ADMIN not in verified(saying(), KEYS).scopes
+    assert key_id_of_token(token) == AUTH.signing.kid
+    assert Scope.ADMIN not in verify_access_token(saying(), KEYS).scopes
 
 
 def by_hmac(secret: bytes, alg: str = "HS256") -> str:
@@ -129,7 +131,7 @@ def test_s_43_a_kid_of_a_mebibyte_and_a_token_of_a_megabyte_are_refused_unread()
     refused(headed(kid="k" * (1 << 20)))
     refused(saying(pad="x" * 1_000_000))
     refused(saying(pad="x" * 4096))
-    assert verified(saying(pad="x" * 1000), KEYS).user_id == ALICE
+    assert verify_access_token(saying(pad="x" * 1000), KEYS).user_id == ALICE
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ def test_s_42_a_header_lacks_nothing(name: str) -> None:
 
 def test_s_43_what_is_said_twice_counts_for_nobody() -> None:
     claims = json.dumps(AUTH.claims(ALICE))[1:-1]
-    assert verified(signed(HEADER, f"{{{claims}}}"), KEYS).user_id == ALICE
+    assert verify_access_token(signed(HEADER, f"{{{claims}}}"), KEYS).user_id == ALICE
     for twice in (
         f'"sub": "{ALICE}"',
         f'"exp": {now(900)}',
@@ -186,7 +188,7 @@ def test_s_41_a_token_without_a_required_claim_is_none(claim: str) -> None:
 @pytest.mark.parametrize("value", [True, 1.5, [], {}, ["comfyfleet"], "x" * 65])
 def test_s_43_each_claim_has_its_type(claim: str, value: object) -> None:
     if (claim, value) in (("own", True), ("username", "x" * 65)):
-        assert verified(saying(**{claim: value}), KEYS).user_id == ALICE
+        assert verify_access_token(saying(**{claim: value}), KEYS).user_id == ALICE
     else:
         refused(saying(**{claim: value}))
 
@@ -217,7 +219,7 @@ def test_s_41_s_43_a_token_ends_and_begins_at_its_time() -> None:
     for claims in ({"exp": now(-LEEWAY_S - 2)}, {"nbf": now(LEEWAY_S + 30)}, {"iat": now(LEEWAY_S + 30)}, {"exp": 0}):
         refused(saying(**claims))
     for claims in ({"exp": now(-LEEWAY_S // 2)}, {"nbf": now()}, {"iat": now(LEEWAY_S // 2)}):
-        assert verified(saying(**claims), KEYS).user_id == ALICE
+        assert verify_access_token(saying(**claims), KEYS).user_id == ALICE
 
 
 @pytest.mark.parametrize(
@@ -230,13 +232,13 @@ def test_s_41_s_43_a_token_ends_and_begins_at_its_time() -> None:
 )  # fmt: skip
 def test_s_44_f_152_a_key_of_another_kind_is_left_out(changed: dict[str, str]) -> None:
     good, bad = AUTH.signing.jwk, Jwk(**AUTH.signing.jwk.model_dump() | {"kid": "k9"} | changed)
-    assert list(keys_of([bad, good])) == [good.kid]
+    assert list(verification_keys([bad, good])) == [good.kid]
 
 
 def test_s_45_the_keys_of_a_rotation_are_good_side_by_side() -> None:
     old, new = SigningKey("old"), SigningKey("new")
-    keys = keys_of([old.jwk, new.jwk])
-    found: list[UUID] = [verified(AUTH.token(ALICE, key=key), keys).user_id for key in (old, new)]
+    keys = verification_keys([old.jwk, new.jwk])
+    found: list[UUID] = [verify_access_token(AUTH.token(ALICE, key=key), keys).user_id for key in (old, new)]
     assert found == [ALICE, ALICE]
-    with pytest.raises(BadCredential):
-        verified(AUTH.token(ALICE, key=old), keys_of([new.jwk]))
+    with pytest.raises(InvalidCredential):
+        verify_access_token(AUTH.token(ALICE, key=old), verification_keys([new.jwk]))

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image, ImageCms
 
 from gateway.images.converter import HELPER
-from gateway.images.formats import PictureFormat, Said, Wanted, format_of
+from gateway.images.formats import ImageFormat, Said, Wanted, format_of
 from gateway.storage.file_names import MAX_BYTES, ArchiveNames, safe_name
 
 PIXELS = 4096 * 4096
-FORMATS = [format_.value for format_ in PictureFormat]
+FORMATS = [format_.value for format_ in ImageFormat]
 MEASURE = """
 import os, subprocess, sys
 helper = subprocess.Popen(sys.argv[1:], stderr=subprocess.DEVNULL)
@@ -217,13 +217,13 @@ def test_the_largest_that_is_taken_is_converted_within_the_memory() -> None:
 
 def test_an_etag_says_what_was_made_of_what() -> None:
     made = {
-        Wanted(PictureFormat.WEBP, quality, side).etag(sha, "13")
+        Wanted(ImageFormat.WEBP, quality, side).etag(sha, "13")
         for quality in (1, 2)
         for side in (None, 5)
         for sha in "ab"
     }
     assert len(made) == 8
-    assert Wanted(PictureFormat.PNG, 5).etag("a", "13") == Wanted(PictureFormat.PNG, 6).etag("a", "13")
+    assert Wanted(ImageFormat.PNG, 5).etag("a", "13") == Wanted(ImageFormat.PNG, 6).etag("a", "13")
 
 
 def test_names_in_an_archive_are_safe_and_unique() -> None:

@@ -3,7 +3,7 @@ from contextlib import suppress
 import pytest
 
 from contracts.wire.errors import Unavailable
-from gateway.edge.body_memory import Room
+from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.errors import BodyTooSlow, TooManyBodies
 
 
@@ -17,7 +17,7 @@ class Clock:
 
 
 def test_b_12_a_client_has_its_share_and_everybody_what_is_left() -> None:
-    room = Room(total=10, each=6, clock=Clock())
+    room = BodyMemoryLimit(total=10, each=6, clock=Clock())
     with room.of("a") as first, room.of("a") as second, room.of("b") as other:
         first(4)
         with pytest.raises(TooManyBodies):
@@ -29,7 +29,7 @@ def test_b_12_a_client_has_its_share_and_everybody_what_is_left() -> None:
 
 
 def test_b_12_room_is_given_back_whatever_happens() -> None:
-    room = Room(total=10, each=10, clock=Clock())
+    room = BodyMemoryLimit(total=10, each=10, clock=Clock())
     with suppress(LookupError), room.of("a") as take:
         take(10)
         raise LookupError
@@ -39,7 +39,7 @@ def test_b_12_room_is_given_back_whatever_happens() -> None:
 
 def test_a_part_that_comes_too_late_is_refused() -> None:
     clock = Clock()
-    room = Room(total=10, each=10, clock=clock)
+    room = BodyMemoryLimit(total=10, each=10, clock=clock)
     with room.of("a", within_s=30) as take:
         clock.now += 30
         take(4)

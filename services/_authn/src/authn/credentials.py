@@ -8,7 +8,7 @@ VISIBLE = re.compile(r"[\x21-\x7e]{1,4096}")
 BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
 
-def presented(headers: Headers) -> list[str | None]:
+def read_credentials(headers: Headers) -> list[str | None]:
     """Every credential that a request presents, None for each that is malformed.
 
     Anything but exactly one well-formed credential is nobody: two headers would leave it to chance which one counts.

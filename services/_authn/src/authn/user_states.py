@@ -5,7 +5,9 @@ from time import time
 from types import MappingProxyType
 from uuid import UUID
 
-from contracts.auth import Limits, Principal, Tier, TierLimits, UserChanged, scopes_of
+from contracts.auth.changes import UserChanged
+from contracts.auth.credentials import Principal, scopes_of
+from contracts.auth.tiers import Limits, Tier, TierLimits
 
 KEPT_S = 3600.0  # longer than any token lives and any key is believed without asking
 AT_MOST = 50_000  # users, and ended sessions and keys, that are kept; the oldest go first
@@ -13,7 +15,7 @@ AT_MOST = 50_000  # users, and ended sessions and keys, that are kept; the oldes
 Heard = tuple[UserChanged, float]
 
 
-class Standing:
+class UserStates:
     """Takes changes in any order and any number of times; of each user the one with the highest version counts.
 
     Attributes:

@@ -11,7 +11,10 @@ from auth.usecases.check_password import Claim, check, settle
 from auth.usecases.hashing import HashingPool
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import BadLogin, ChangePassword, Done, InvalidAccount, UserChanged
+from contracts.auth.accounts import ChangePassword, InvalidAccount
+from contracts.auth.changes import UserChanged
+from contracts.auth.fields import Done
+from contracts.auth.sessions import InvalidLogin
 
 SESSIONS_TOLD = 20  # of more, doors are told that every token is void: the session that stays refreshes its own
 
@@ -34,7 +37,7 @@ class PasswordChanger:
         """Set the new password and end every session of the user but the one that asks.
 
         Raises:
-            BadLogin: the current password is not that, or it was guessed at too often a moment ago.
+            InvalidLogin: the current password is not that, or it was guessed at too often a moment ago.
             InvalidAccount: the new one will not do; says why.
             Busy: too many passwords wait to be hashed.
         """
@@ -52,7 +55,7 @@ class PasswordChanger:
             async with self._database.direct() as connection:
                 told = await self._decide(connection, user_id, claim, new_hash, command)
         if told is None:
-            raise BadLogin
+            raise InvalidLogin
         for change in told:
             await self._announcer.user_changed(change)
         return Done()

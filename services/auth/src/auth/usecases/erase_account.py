@@ -10,8 +10,11 @@ from auth.usecases.check_password import check, settle
 from auth.usecases.hashing import HashingPool
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import BadLogin, Done, LastAdmin, Role, UnknownUser, UserChanged
-from contracts.retention import EraseAccount, EraseUser
+from contracts.auth.accounts import LastAdmin, Role, UnknownUser
+from contracts.auth.changes import UserChanged
+from contracts.auth.erasure import EraseAccount, EraseUser
+from contracts.auth.fields import Done
+from contracts.auth.sessions import InvalidLogin
 
 
 class AccountEraser:
@@ -24,7 +27,7 @@ class AccountEraser:
         """Erase the account of who asks.
 
         Raises:
-            BadLogin: the password is not that, or it was guessed at too often a moment ago.
+            InvalidLogin: the password is not that, or it was guessed at too often a moment ago.
             LastAdmin: nobody would be left who could make another admin.
             Busy: too many passwords wait to be hashed.
         """
@@ -41,7 +44,7 @@ class AccountEraser:
             else:
                 change = await _erase(connection, user_id, by=user_id, ip=command.ip)
         if reason is not None:
-            raise BadLogin
+            raise InvalidLogin
         await self._announcer.user_changed(change)
         return Done()
 

@@ -10,13 +10,13 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar, TypeVarTuple
 
 from auth.domain.password_hash import Checked, PasswordHashes
-from contracts.auth import Busy
+from contracts.auth.sessions import TooManyLogins
 
 A = TypeVarTuple("A")
 T = TypeVar("T")
 
 NICE = 10  # whoever hashes gives way to those who serve
-WAIT_S = 1.0  # for a thread; a new password needs one twice, within contracts.auth.HASH_S
+WAIT_S = 1.0  # for a thread; a new password needs one twice, within contracts.auth.rpc.PASSWORD_HASH_TIMEOUT_S
 RETRY_S = 1.0
 
 
@@ -43,10 +43,10 @@ class HashingPool:
         """A place in the queue, to be taken before anything is looked up.
 
         Raises:
-            Busy: there is none.
+            TooManyLogins: there is none.
         """
         if self._free <= 0:
-            raise Busy(retry_after_s=RETRY_S)
+            raise TooManyLogins(retry_after_s=RETRY_S)
         self._free -= 1
         try:
             yield
@@ -57,7 +57,7 @@ class HashingPool:
         """Whether the password is the stored one, in the time that one verification takes.
 
         Raises:
-            Busy: its turn did not come.
+            TooManyLogins: its turn did not come.
         """
         return await self._in_turn(self._hashes.check, password, stored)
 
@@ -65,7 +65,7 @@ class HashingPool:
         """The hash to keep of a new password.
 
         Raises:
-            Busy: its turn did not come.
+            TooManyLogins: its turn did not come.
         """
         return await self._in_turn(self._hashes.make, password)
 
@@ -78,7 +78,7 @@ class HashingPool:
             async with asyncio.timeout(self._wait_s):
                 await self._turns.acquire()
         except TimeoutError:
-            raise Busy(retry_after_s=RETRY_S) from None
+            raise TooManyLogins(retry_after_s=RETRY_S) from None
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
         finally:

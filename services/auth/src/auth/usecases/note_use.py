@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from auth.store import keys
-from chassis.database.postgres import Database, is_away
-from contracts.auth import KeysUsed
+from chassis.database.postgres import Database, is_unavailable
+from contracts.auth.keys import KeysUsed
 
 MOST = 10_000  # of them kept between two writes; more are dropped, and told again with the key's next use
 
@@ -37,6 +37,6 @@ class UseNotes:
             async with self._database.single() as connection:
                 await keys.note_uses(connection, writing)
         except Exception as error:
-            if is_away(error):
+            if is_unavailable(error):
                 self.add(KeysUsed(uses=writing))
             raise

@@ -15,7 +15,7 @@ from auth.usecases.signing import Signer
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.ids import new_id
-from contracts.auth import BadLogin, OpenSession, Session
+from contracts.auth.sessions import InvalidLogin, OpenSession, Session
 
 
 class SessionOpener:
@@ -35,7 +35,7 @@ class SessionOpener:
         """A new session for who knows the password of that username or address.
 
         Raises:
-            BadLogin: name and password do not belong together, the account is deactivated, or it was guessed at too
+            InvalidLogin: name and password do not belong together, the account is deactivated, or it was guessed at too
                 often a moment ago; never says which, and takes as long.
             Busy: too many passwords wait to be hashed; nothing was looked up.
         """
@@ -47,7 +47,7 @@ class SessionOpener:
             async with self._database.direct() as connection:
                 session = await self._decide(connection, claim, command)
         if session is None:
-            raise BadLogin
+            raise InvalidLogin
         return session
 
     async def _decide(self, connection: Connection, claim: Claim, command: OpenSession) -> Session | None:

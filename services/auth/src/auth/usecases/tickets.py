@@ -7,7 +7,9 @@ from pydantic import SecretStr
 from auth.domain.ticket import new_ticket, ticket_digest
 from auth.store import tickets
 from chassis.database.postgres import Database
-from contracts.auth import BadTicket, MakeTicket, Principal, SpendTicket, Ticket, UnknownTenant
+from contracts.auth.accounts import UnknownTenant
+from contracts.auth.credentials import Principal
+from contracts.auth.tickets import CreateTicket, InvalidTicket, RedeemTicket, Ticket
 
 
 class Tickets:
@@ -16,7 +18,7 @@ class Tickets:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def make(self, user_id: UUID, command: MakeTicket) -> Ticket:
+    async def make(self, user_id: UUID, command: CreateTicket) -> Ticket:
         """A ticket for the user's credential that asks. It ends with that.
 
         Raises:
@@ -31,18 +33,18 @@ class Tickets:
             expires_in = await tickets.add(connection, digest, command.principal, command.origin)
         return Ticket(text=SecretStr(text), expires_in=max(0.0, expires_in))
 
-    async def spend(self, command: SpendTicket) -> Principal:
+    async def spend(self, command: RedeemTicket) -> Principal:
         """Whose it is. Whatever comes of it, it is spent.
 
         Raises:
-            BadTicket: it is unknown, used, expired, or for pages of another origin, or its credential has ended;
+            InvalidTicket: it is unknown, used, expired, or for pages of another origin, or its credential has ended;
                 never says which.
         """
         digest = ticket_digest(command.ticket.get_secret_value())
         if digest is None:
-            raise BadTicket
+            raise InvalidTicket
         async with self._database.single() as connection:
             spent = await tickets.spend(connection, digest)
         if spent is None or not spent.works or spent.origin != command.origin:
-            raise BadTicket
+            raise InvalidTicket
         return spent.principal

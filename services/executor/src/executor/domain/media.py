@@ -1,6 +1,6 @@
 """What medium a file is, by its name."""
 
-from contracts.scheduler import OutputKind
+from contracts.scheduler.outputs import OutputKind
 
 UNKNOWN = (OutputKind.FILE, "application/octet-stream")
 

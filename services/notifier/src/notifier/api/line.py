@@ -9,7 +9,7 @@ from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from chassis.telemetry.logs import log
-from contracts.auth import BadCredential
+from contracts.auth.credentials import InvalidCredential
 from notifier.domain.allowance import Allowance
 
 CLOSE_S = 1.0
@@ -18,7 +18,7 @@ MESSAGES_PER_S, MESSAGES_AT_ONCE = 10, 200
 TRY_AGAIN, NOT_TEXT, TOO_MANY, BAD_CREDENTIAL = 1013, 1003, 1008, 4401
 
 
-class Hangup(Exception):
+class CloseConnection(Exception):
     """The socket is to be closed. ``code``: RFC 6455's, or 4000 and the HTTP status that it would be."""
 
     def __init__(self, code: int, reason: str = "") -> None:
@@ -26,7 +26,7 @@ class Hangup(Exception):
         self.code, self.reason = code, reason
 
 
-class Line:
+class Connection:
     """One open socket. Frames go out one at a time, and none once ``ended`` is set: its credential is good no more."""
 
     def __init__(self, socket: WebSocket, ended: asyncio.Event, *, send_timeout_s: float) -> None:
@@ -37,12 +37,12 @@ class Line:
         """Send one frame.
 
         Raises:
-            Hangup: it was not taken for too long, or may not be seen any more.
+            CloseConnection: it was not taken for too long, or may not be seen any more.
             WebSocketDisconnect: the peer has gone.
         """
         async with self._turn:
             if self._ended.is_set():
-                raise Hangup(BAD_CREDENTIAL, BadCredential.code)
+                raise CloseConnection(BAD_CREDENTIAL, InvalidCredential.code)
             try:
                 async with asyncio.timeout(self._send_timeout_s):
                     await self._socket.send_text(frame)
@@ -53,15 +53,15 @@ class Line:
         """What the peer says, until it goes. How large that may be is bounded below us (``chassis.cli``).
 
         Raises:
-            Hangup: it is no text, or there is too much of it.
+            CloseConnection: it is no text, or there is too much of it.
         """
         clock = asyncio.get_running_loop().time
         allowance = Allowance(rate=MESSAGES_PER_S, burst=MESSAGES_AT_ONCE, now=clock())
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             if message.get("text") is None:
-                raise Hangup(NOT_TEXT, "text only")
+                raise CloseConnection(NOT_TEXT, "text only")
             if not allowance.take(clock()):
-                raise Hangup(TOO_MANY, "too many messages")
+                raise CloseConnection(TOO_MANY, "too many messages")
             yield message["text"]
 
     async def run(self, *work: Coroutine[Any, Any, None]) -> None:
@@ -73,18 +73,18 @@ class Line:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-        hangups = [result for result in results if isinstance(result, Hangup)]
+        hangups = [result for result in results if isinstance(result, CloseConnection)]
         for result in results:
-            if isinstance(result, Exception) and not isinstance(result, Hangup | WebSocketDisconnect):
+            if isinstance(result, Exception) and not isinstance(result, CloseConnection | WebSocketDisconnect):
                 raise result
         if hangups and self._socket.application_state is WebSocketState.CONNECTED:
             await self._close(hangups[0])
 
     async def _until_ended(self) -> None:
         await self._ended.wait()
-        raise Hangup(BAD_CREDENTIAL, BadCredential.code)
+        raise CloseConnection(BAD_CREDENTIAL, InvalidCredential.code)
 
-    async def _close(self, hangup: Hangup) -> None:
+    async def _close(self, hangup: CloseConnection) -> None:
         """Say goodbye to who may not be listening; the server cuts the connection when we return (chassis.http)."""
         log.info("notifier.socket.closed", code=hangup.code, reason=hangup.reason)
         with suppress(TimeoutError):
@@ -92,7 +92,7 @@ class Line:
                 await self._socket.close(hangup.code, hangup.reason)
 
 
-def too_slow() -> Hangup:
+def too_slow() -> CloseConnection:
     """The peer does not take what it asked for."""
     log.info("notifier.viewer.too_slow")
-    return Hangup(TRY_AGAIN, "too slow")
+    return CloseConnection(TRY_AGAIN, "too slow")

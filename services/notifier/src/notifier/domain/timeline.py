@@ -1,6 +1,6 @@
 """The order of a job's events, whatever order they come in."""
 
-from contracts.scheduler import JobEvent
+from contracts.scheduler.jobs import JobEvent
 
 
 class Timeline:
