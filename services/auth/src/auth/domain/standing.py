@@ -1,4 +1,4 @@
-"""What an admin may change about a user."""
+"""The properties of a user that an admin can change."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +10,11 @@ from contracts.auth.tiers import Tier
 
 @dataclass(frozen=True, slots=True)
 class UserState:
-    """How a user stands.
+    """Role, tier, limits and state of a user.
 
     Attributes:
-        own: all of its own limits, by name.
-        shares_quota: whether it is in a group that shares a daily image quota, which only counts in tier ``free``.
+        own: limits that override the tier, by name.
+        shares_quota: whether the user is in a group that shares a daily image quota; applies only in tier ``free``.
     """
 
     tier: Tier
@@ -25,11 +25,11 @@ class UserState:
 
     @property
     def leads(self) -> bool:
-        """Whether such a user can change others."""
+        """Whether the user is an active admin."""
         return self.role is Role.ADMIN and self.is_active
 
     def after(self, command: ChangeUser) -> "UserState":
-        """How it stands once that is done."""
+        """Return the properties after applying the change."""
         return UserState(
             tier=command.tier or self.tier,
             role=command.role or self.role,
@@ -39,12 +39,11 @@ class UserState:
         )
 
     def beside(self, other: "UserState") -> dict[str, Any]:
-        """What differs, as the other has it: for the audit log."""
+        """Return the properties that differ, with the other's values, for the audit log."""
         mine, theirs = self.as_json(), other.as_json()
         return {name: theirs[name] for name in theirs if mine[name] != theirs[name]}
 
     def as_json(self) -> dict[str, Any]:
-        """Each by its name."""
         return {
             "tier": self.tier,
             "role": self.role,
@@ -55,7 +54,6 @@ class UserState:
 
 
 def standing_of(user: User) -> UserState:
-    """How a user stands now."""
     own = {name: getattr(user.limits, name) for name in user.own_limits}
     return UserState(
         tier=user.tier,
