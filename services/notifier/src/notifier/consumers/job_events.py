@@ -7,7 +7,7 @@ from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.messaging.streams import Reader
 from contracts.registry import JOB_EVENTS
-from contracts.scheduler import JOB_CHANGED
+from contracts.scheduler.jobs import JOB_CHANGED
 from notifier.store.events import Events
 
 EVERY_S = 0.2  # the reader waits for messages itself; this only paces it during a NATS outage
