@@ -485,7 +485,7 @@ class ChangeClassRule(Command):
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.class_name is None) == (self.pack is None):
-            raise ValueError("give exactly one of class_name and pack")
+            raise ValueError("Send exactly one of class_name and pack.")
         return self
 
 
@@ -536,7 +536,7 @@ class BadTicket(Refusal):
 
 
 class BadCredential(Refusal):
-    """The credential is missing, malformed, unknown, expired or revoked. Send a valid one in X-API-Key."""
+    """The credential is missing, malformed, unknown, expired or revoked. Send a valid API key in X-API-Key."""
 
     kind, code = Kind.UNAUTHENTICATED, "auth.credential.invalid"
 
@@ -548,7 +548,7 @@ class UnknownTenant(Refusal):
 
 
 class MissingScope(Refusal):
-    """This request needs a credential with the scope {scope}. Create a key that has it."""
+    """Your credential lacks the scope {scope}. Use a key that has it. Only administrators can have the scope admin."""
 
     kind, code = Kind.FORBIDDEN, "auth.scope.missing"
 

@@ -122,7 +122,7 @@ async def test_the_door_and_http_share_the_requests_of_a_minute(
     problem = json.loads(refused.data)
     assert (headers[ERROR_HEADER], problem["code"], problem["status"]) == ("rate.exceeded", "rate.exceeded", 429)
     assert 1 <= int(headers[RETRY_AFTER_HEADER]) <= 10
-    assert "6 requests in 60 seconds of the class write" in problem["detail"]
+    assert "at most 6 write requests per 60 seconds" in problem["detail"]
 
 
 async def test_the_door_counts_reads_apart_and_every_tenant_for_itself(script: Script, outside: Client) -> None:
