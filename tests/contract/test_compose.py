@@ -96,7 +96,7 @@ def test_an_image_has_the_code_of_one_service() -> None:
         "contracts/pyproject.toml",
         "contracts/src",
         "services/_chassis",
-        "services/_door",
+        "services/_authn",
         "services/${SERVICE}",
     }
     assert {*copied()} - ours == {"deploy/locks/uv.txt", "deploy/locks/${SERVICE}.txt"}

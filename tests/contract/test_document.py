@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-import gateway.domain.errors
+import gateway.errors
 from contracts.registry import REFUSALS
 from contracts.wire.errors import STATUS, Refusal
 from gateway.app import create_app
@@ -19,7 +19,7 @@ NOWHERE = ("/register", "/ws-tickets", "/{workflow_name}")  # what they make has
 HEALTH = ("/healthz", "/readyz")
 CODES = {refusal.code: str(STATUS[refusal.kind]) for refusal in REFUSALS} | {
     refusal.code: str(STATUS[refusal.kind])
-    for refusal in vars(gateway.domain.errors).values()
+    for refusal in vars(gateway.errors).values()
     if isinstance(refusal, type) and issubclass(refusal, Refusal) and refusal is not Refusal
 }
 

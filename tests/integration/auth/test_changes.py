@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from auth.loops.prune import Pruner
 from auth.store import changes
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import (
     CHANGE_USER,
     READ_CHANGES,
@@ -23,7 +23,7 @@ from tests.integration.auth.people import Person, somebody, told_of
 
 
 async def read_back(person: Person, since: datetime | None = None) -> list[UserChanged]:
-    found = await person.system.bus.ask(READ_CHANGES, ReadChanges(since=since))
+    found = await person.system.bus.request(READ_CHANGES, ReadChanges(since=since))
     return [each for each in found.users if each.user_id == person.id]
 
 
@@ -55,7 +55,7 @@ async def test_f_156_what_was_said_is_read_back_as_it_was_said(system: System) -
 async def test_changes_are_read_from_a_time_on(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     await admin.ask(CHANGE_USER, ChangeUser(user_id=user.id, tier=Tier.BASIC))
-    now = (await system.bus.ask(READ_CHANGES, ReadChanges())).now
+    now = (await system.bus.request(READ_CHANGES, ReadChanges())).now
     assert await read_back(user, now) == []
     await admin.ask(CHANGE_USER, ChangeUser(user_id=user.id, tier=Tier.PRO))
     assert [each.tier for each in await read_back(user, now)] == [Tier.PRO]
@@ -77,9 +77,9 @@ async def test_an_answer_that_is_full_says_where_to_go_on(system: System) -> Non
                 FROM generate_series(1, $3::int) AS number
             """
             await connection.execute(many, user.id, change.model_dump_json(), changes.BATCH)
-        full = await system.bus.ask(READ_CHANGES, ReadChanges())
+        full = await system.bus.request(READ_CHANGES, ReadChanges())
         assert len(full.users) == changes.BATCH
-        rest = await system.bus.ask(READ_CHANGES, ReadChanges(since=full.now))
+        rest = await system.bus.request(READ_CHANGES, ReadChanges(since=full.now))
         assert change in rest.users
         assert rest.now > change.at
     finally:
@@ -99,7 +99,7 @@ async def test_of_changes_at_the_same_moment_none_is_lost_between_two_answers(sy
                 LATERAL (SELECT now() - interval '50 minutes' - greatest($3 - 1 - number, 0) * interval '1 ms') AS t(at)
             """
             await connection.execute(many, user.id, change.model_dump_json(), changes.BATCH + 1)
-        full = await system.bus.ask(READ_CHANGES, ReadChanges())
+        full = await system.bus.request(READ_CHANGES, ReadChanges())
         found = [*full.users, *await read_back(user, full.now)]
     finally:
         await database.close()

@@ -42,7 +42,7 @@ async def change(admin: Person, verdict: RuleVerdict, **names: str) -> OperatorR
 
 
 async def rules_of(system: System) -> OperatorRules:
-    return await system.bus.ask(READ_CLASS_RULES, ReadClassRules())
+    return await system.bus.request(READ_CLASS_RULES, ReadClassRules())
 
 
 @asynccontextmanager
@@ -53,7 +53,7 @@ async def announced(system: System) -> AsyncIterator[asyncio.Queue[ClassRules]]:
     async def hear(message: Msg) -> None:
         heard.put_nowait(ClassRules.model_validate_json(message.data))
 
-    close = await system.bus.hear(CLASS_RULES_CHANGED.pattern, hear)
+    close = await system.bus.subscribe(CLASS_RULES_CHANGED.pattern, hear)
     await rules_of(system)  # answered on this connection: the server knows that we listen
     yield heard
     await close()

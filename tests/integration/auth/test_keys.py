@@ -66,7 +66,7 @@ async def test_b_35_s_21_a_wrong_checksum_is_refused_without_a_lookup(system: Sy
             assert [await is_bad(system, typo) for typo in typos] == [True] * len(typos)
             question = VerifyCredential(credential=SecretStr(good))
             with pytest.raises(Unavailable):  # it waits for the table: this one is looked up
-                await system.bus.ask(VERIFY_CREDENTIAL, question, within_s=0.3)
+                await system.bus.request(VERIFY_CREDENTIAL, question, within_s=0.3)
     finally:
         await connection.close()
     assert await is_bad(system, good)
@@ -287,7 +287,7 @@ async def test_s_23_when_a_key_was_used_only_goes_forward_and_never_past_now(sys
         return {key.id: key.last_used_at for key in await keys_of(user)}
 
     async def say(**uses: datetime) -> None:
-        await system.bus.say(KEYS_USED, KeysUsed(uses=uses))
+        await system.bus.publish(KEYS_USED, KeysUsed(uses=uses))
 
     await say(**{usual: now - timedelta(hours=1), early: now + timedelta(hours=1), "unknown": now})
     await until(lambda: _all(used, usual, early))

@@ -6,7 +6,7 @@ from uuid import UUID
 from alembic import command
 
 from auth.domain.api_key import Pepper, new_api_key
-from chassis.migrate import config_for, upgrade
+from chassis.database.migrate import config_for, upgrade
 from contracts.auth import Role, Scope, scopes_of
 from tests.integration.auth.conftest import SECRET, system_at
 from tests.integration.auth.people import verified

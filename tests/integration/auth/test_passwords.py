@@ -14,8 +14,8 @@ from auth.domain.signing_key import KeyBox
 from auth.usecases.hashing import HashingPool
 from auth.usecases.open_session import SessionOpener
 from auth.usecases.signing import Signer
-from chassis.bus import Bus
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
 from contracts.auth import (
     CHANGE_PASSWORD,
     OPEN_SESSION,
@@ -70,7 +70,7 @@ async def test_s_31_an_account_is_made_of_tier_free_and_its_password_is_kept_as_
     bus: Bus, sql: asyncpg.Pool
 ) -> None:
     name = new_name()
-    user = await bus.ask(REGISTER, registration(name, f"{name}+tag@EXAMPLE.org"))
+    user = await bus.request(REGISTER, registration(name, f"{name}+tag@EXAMPLE.org"))
     assert (user.username, user.email, user.tier, user.role) == (name, f"{name}+tag@example.org", "free", "user")
     kept = await sql.fetchrow("SELECT * FROM users WHERE id = $1", user.id)
     assert kept["password_hash"].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
@@ -79,7 +79,7 @@ async def test_s_31_an_account_is_made_of_tier_free_and_its_password_is_kept_as_
 
 async def test_b_30_b_31_everything_that_is_wrong_is_said_and_nothing_is_echoed(bus: Bus) -> None:
     wrong = Register(username="..", email="a@b\r\nBcc: c@d", password=SecretStr("only14letters!"))
-    refusal = await refused(bus.ask(REGISTER, wrong))
+    refusal = await refused(bus.request(REGISTER, wrong))
     assert (refusal.kind, refusal.code) == (Kind.INVALID, "auth.account.invalid")
     assert [(error.pointer, error.code) for error in refusal.errors] == [
         ("/username", "username_invalid"), ("/email", "email_invalid"), ("/password", "password_too_short"),
@@ -92,7 +92,7 @@ async def test_b_31_s_34_a_name_or_address_that_is_taken_in_any_case_is_not_told
     bus: Bus, person: Person
 ) -> None:
     taken = [
-        await refused(bus.ask(REGISTER, again))
+        await refused(bus.request(REGISTER, again))
         for again in (
             registration(person.username.upper(), f"{new_name()}@example.org"),
             registration(new_name(), person.email.upper()),
@@ -106,7 +106,7 @@ async def test_b_31_s_34_a_name_or_address_that_is_taken_in_any_case_is_not_told
 async def test_b_31_of_twins_that_register_at_once_one_is_made(bus: Bus) -> None:
     name = new_name()
     twins = await asyncio.gather(
-        *(bus.ask(REGISTER, registration(twin)) for twin in (name, name.upper(), name)), return_exceptions=True
+        *(bus.request(REGISTER, registration(twin)) for twin in (name, name.upper(), name)), return_exceptions=True
     )
     refusals = [twin for twin in twins if isinstance(twin, Relayed)]
     assert len(refusals) == 2
@@ -116,7 +116,7 @@ async def test_b_31_of_twins_that_register_at_once_one_is_made(bus: Bus) -> None
 async def test_s_33_somebody_logs_in_by_name_or_address_in_any_case(bus: Bus, person: Person) -> None:
     for name in (person.username, person.username.upper(), person.email, person.email.upper()):
         command = OpenSession(username=name, password=SecretStr(person.password))
-        assert (await bus.ask(OPEN_SESSION, command)).expires_in == 900
+        assert (await bus.request(OPEN_SESSION, command)).expires_in == 900
 
 
 @pytest.mark.parametrize("password", ["x", PASSWORD + " ", " " + PASSWORD, PASSWORD.upper(), "\0", "\ufdfa" * 1024])
@@ -132,7 +132,7 @@ async def test_b_32_s_34_whatever_is_wrong_the_answer_is_the_same(bus: Bus, sql:
     asked = [login(bus, wrong, OTHER), *(login(bus, person) for person in (delayed, deactivated, keyless))]
     names = (new_name(), f"{new_name()}@example.org", "nul\0", "\u0430lice", "' OR true --", "x" * 512)
     asked += [
-        bus.ask(OPEN_SESSION, OpenSession(username=name, password=SecretStr(PASSWORD), ip="192.0.2.7"))
+        bus.request(OPEN_SESSION, OpenSession(username=name, password=SecretStr(PASSWORD), ip="192.0.2.7"))
         for name in names
     ]
     answers = [await refused(asking) for asking in asked]
@@ -247,10 +247,10 @@ def change(current: str, new: str, session: Session | None = None) -> ChangePass
 
 
 async def test_s_35_a_new_password_needs_the_current_one(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
-    refusal = await refused(bus.ask(CHANGE_PASSWORD, change(OTHER, OTHER + "!"), tenant=person.tenant))
+    refusal = await refused(bus.request(CHANGE_PASSWORD, change(OTHER, OTHER + "!"), tenant=person.tenant))
     assert refusal == BAD_LOGIN
     assert await failures(sql, person) == 1
-    refusal = await refused(bus.ask(CHANGE_PASSWORD, change(PASSWORD, "short"), tenant=person.tenant))
+    refusal = await refused(bus.request(CHANGE_PASSWORD, change(PASSWORD, "short"), tenant=person.tenant))
     assert [(error.pointer, error.code) for error in refusal.errors] == [("/new_password", "password_too_short")]
     assert (await login(bus, person)).expires_in == 900
 
@@ -259,11 +259,11 @@ async def test_s_35_a_new_password_ends_every_other_session_and_is_audited(
     bus: Bus, sql: asyncpg.Pool, person: Person
 ) -> None:
     mine, other = await login(bus, person), await login(bus, person)
-    await bus.ask(CHANGE_PASSWORD, change(PASSWORD, OTHER, mine), tenant=person.tenant)
-    assert (await refused(bus.ask(REFRESH_SESSION, RefreshSession(refresh_token=other.refresh_token)))).code == (
+    await bus.request(CHANGE_PASSWORD, change(PASSWORD, OTHER, mine), tenant=person.tenant)
+    assert (await refused(bus.request(REFRESH_SESSION, RefreshSession(refresh_token=other.refresh_token)))).code == (
         "auth.refresh.invalid"
     )
-    assert (await bus.ask(REFRESH_SESSION, RefreshSession(refresh_token=mine.refresh_token))).expires_in == 900
+    assert (await bus.request(REFRESH_SESSION, RefreshSession(refresh_token=mine.refresh_token))).expires_in == 900
     assert await refused(login(bus, person)) == BAD_LOGIN
     await login(bus, person, OTHER)
     said = await sql.fetch("SELECT body FROM changes WHERE user_id = $1", person.id)
@@ -278,7 +278,7 @@ async def test_s_35_a_token_that_a_late_twin_of_the_last_refresh_gave_ends_too(
     other = session_id(await login(bus, person))
     refreshed = "UPDATE sessions SET rotated_at = now() - interval '15 minutes 5 seconds' WHERE id = $1"
     await sql.execute(refreshed, other)  # and within the grace of 10 s its answer may have been asked for again
-    await bus.ask(CHANGE_PASSWORD, change(PASSWORD, OTHER), tenant=person.tenant)
+    await bus.request(CHANGE_PASSWORD, change(PASSWORD, OTHER), tenant=person.tenant)
     said = await sql.fetch("SELECT body FROM changes WHERE user_id = $1", person.id)
     assert [str(other) in row["body"] for row in said] == [True]
 

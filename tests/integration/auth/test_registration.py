@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from auth.loops.prune import Pruner
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import (
     CHANGE_USER,
     LIST_USERS,
@@ -85,7 +85,7 @@ def asked(**fields: Any) -> Register:
 
 
 async def register(system: System, **fields: Any) -> User:
-    return await system.bus.ask(REGISTER, asked(**fields))
+    return await system.bus.request(REGISTER, asked(**fields))
 
 
 async def refusal(system: System, **fields: Any) -> Refused:
@@ -214,7 +214,7 @@ async def test_an_invite_also_works_where_everybody_may_register(system: System)
 
 
 async def tenant(system: System, user: User) -> Tenant:
-    return await system.bus.ask(READ_TENANT, ReadTenant(), tenant=str(user.id))
+    return await system.bus.request(READ_TENANT, ReadTenant(), tenant=str(user.id))
 
 
 async def group_of(system: System, **fields: Any) -> UUID | None:
@@ -287,7 +287,7 @@ async def test_a_user_leaves_its_group_by_another_tier_an_own_quota_or_an_admins
         assert account.shares_quota == (change.quota_group is not None)
         return change.quota_group
 
-    close = await sharing.bus.hear(USER_CHANGED.subject(str(user.id)), hear)
+    close = await sharing.bus.subscribe(USER_CHANGED.subject(str(user.id)), hear)
     try:
         page = await admin.ask(LIST_USERS, ListUsers(user_id=user.id))
         assert page.accounts[0].shares_quota

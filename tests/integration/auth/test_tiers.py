@@ -55,7 +55,7 @@ async def test_a_change_of_a_tier_is_told_and_holds_for_who_has_no_own_limits(sy
     async def hear(message: Msg) -> None:
         heard.put_nowait(TierLimits.model_validate_json(message.data))
 
-    close = await system.bus.hear(TIER_CHANGED.pattern, hear)
+    close = await system.bus.subscribe(TIER_CHANGED.pattern, hear)
     try:
         named = SomeLimits(queue_cap=77, images_per_day=None)
         changed = await admin.ask(CHANGE_TIER, ChangeTier(tier=Tier.BASIC, limits=named, ip="192.0.2.1"))
@@ -67,7 +67,7 @@ async def test_a_change_of_a_tier_is_told_and_holds_for_who_has_no_own_limits(sy
         assert heard.empty()
         assert (await user.ask(READ_ACCOUNT, ReadAccount())).limits == after
         assert (await own.ask(READ_ACCOUNT, ReadAccount())).limits.queue_cap == 5
-        assert changed in (await system.bus.ask(READ_CHANGES, ReadChanges())).tiers
+        assert changed in (await system.bus.request(READ_CHANGES, ReadChanges())).tiers
         sql = "SELECT ip, detail::text FROM audit_log WHERE actor_id = $1 AND action = 'tier.changed'"
         (entry,) = await system.sql.fetch(sql, admin.id)
         assert (entry["ip"], json.loads(entry["detail"])["after"]["queue_cap"]) == ("192.0.2.1", 77)

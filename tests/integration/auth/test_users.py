@@ -65,9 +65,9 @@ async def test_an_account_shows_its_limits_and_which_are_its_own(system: System)
 @pytest.mark.parametrize("tenant", ["_", "nobody", "0193a6c0-0000-7000-8000-000000000001"])
 async def test_who_is_nobody_has_no_account(system: System, tenant: str) -> None:
     with pytest.raises(Relayed) as account:
-        await system.bus.ask(READ_ACCOUNT, ReadAccount(), tenant=tenant)
+        await system.bus.request(READ_ACCOUNT, ReadAccount(), tenant=tenant)
     with pytest.raises(Relayed) as limits:
-        await system.bus.ask(READ_TENANT, ReadTenant(), tenant=tenant)
+        await system.bus.request(READ_TENANT, ReadTenant(), tenant=tenant)
     assert account.value.refused.code == limits.value.refused.code == "auth.tenant.unknown"
 
 

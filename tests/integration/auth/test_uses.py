@@ -11,10 +11,10 @@ from tests.kit.waiting import until
 async def test_f_70_a_use_that_cannot_be_written_keeps_no_other_from_being_written(system: System) -> None:
     user = await somebody(system)
     key_id = (await user.make_key()).key.id
-    await system.bus.say(KEYS_USED, KeysUsed(uses={"\0": datetime.now(UTC)}))
+    await system.bus.publish(KEYS_USED, KeysUsed(uses={"\0": datetime.now(UTC)}))
 
     async def is_noted() -> bool:
-        await system.bus.say(KEYS_USED, KeysUsed(uses={key_id: datetime.now(UTC)}))
+        await system.bus.publish(KEYS_USED, KeysUsed(uses={key_id: datetime.now(UTC)}))
         return any(key.last_used_at for key in (await user.ask(LIST_KEYS, ListKeys())).keys)
 
     await until(is_noted)

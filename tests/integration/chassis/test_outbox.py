@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 from nats.aio.msg import Msg
 
-from chassis import streams
-from chassis.bus import Bus
 from chassis.loop import Loop
-from chassis.outbox import BATCH, TOGETHER, Relay
+from chassis.messaging import streams
+from chassis.messaging.bus import Bus
+from chassis.messaging.outbox import BATCH, TOGETHER, Relay
 from tests.integration.chassis.conftest import (
     ASHES,
     BURNT,
@@ -34,9 +34,9 @@ ROOT = Path(__file__).parents[3]
 
 RELAY = """
 import asyncio, sys
-from chassis.bus import Bus
-from chassis.outbox import Relay
-from chassis.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.messaging.outbox import Relay
+from chassis.database.postgres import Database
 
 async def main(nats, url):
     bus = Bus(nats, name="dying", user=None, password=None, inbox="_INBOX_dying")
@@ -98,7 +98,7 @@ async def overheard(bus: Bus) -> list[bool]:
         sent.append("Nats-Batch-Id" in (message.headers or {}))
 
     for topic in (NOTED, BURNT):
-        await bus.hear(topic.pattern, listen)
+        await bus.subscribe(topic.pattern, listen)
     return sent
 
 
@@ -206,7 +206,7 @@ async def test_a_server_that_knows_of_no_batches_is_told_one_by_one(stream: Bus,
         if message.reply:
             await message.respond(b'{"stream": "NOTES", "seq": %d}' % len(sent))
 
-    await stream.hear(NOTED.pattern, take)
+    await stream.subscribe(NOTED.pattern, take)
     await outbox.write(notes(10))
     await outbox.relay(stream).tick()
     assert await outbox.waiting() == 0

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from sqlalchemy import text
 
-from chassis.postgres import Database, is_away
+from chassis.database.postgres import Database, is_away
 from tests.kit.postgres import PostgresServer
 
 Run = Callable[..., Awaitable[None]]

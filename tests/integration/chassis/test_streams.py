@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from nats.js.errors import NotFoundError
 
-from chassis import streams
-from chassis.bus import Bus
 from chassis.loop import Loop
-from chassis.streams import Reader
+from chassis.messaging import streams
+from chassis.messaging.bus import Bus
+from chassis.messaging.streams import Reader
 from tests.integration.chassis.conftest import NOTED, NOTES, Note, connected
 from tests.kit.nats import NatsServer
 from tests.kit.waiting import until

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from chassis.bus import Bus
 from chassis.ids import new_id
+from chassis.messaging.bus import Bus
 from contracts.permissions import inbox_prefix
 from contracts.scheduler import Outcome
 from executor.clients.artifacts import Artifacts

@@ -42,7 +42,7 @@ def helpers() -> list[int]:
         with suppress(FileNotFoundError, ProcessLookupError):  # threads and processes end while one looks
             for pid in (task / "children").read_text().split():
                 with suppress(FileNotFoundError, ProcessLookupError):
-                    if b"gateway.clients.picture_helper" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    if b"gateway.images.converter_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
                         found.append(int(pid))
     return found
 

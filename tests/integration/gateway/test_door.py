@@ -7,10 +7,10 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from chassis.bus import MAX_HEADERS
-from chassis.gather import HEADER
 from chassis.ids import is_request_id
-from chassis.served import ERROR_CODE_HEADER, ERROR_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
+from chassis.messaging.bus import MAX_HEADERS
+from chassis.messaging.gather import HEADER
+from chassis.messaging.serving import ERROR_CODE_HEADER, ERROR_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
 from contracts.auth import Tier, TierLimits
 from contracts.gateway import DOOR_CANCEL, DOOR_READ, DOOR_SUBMIT
 from tests.integration.gateway.conftest import ALICE, Gateway

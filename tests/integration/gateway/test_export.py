@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.scheduler import Job, JobState
-from gateway.store.artifacts import Artifacts
-from gateway.store.objects import Objects
-from gateway.usecases.export_files import ExportFiles
+from gateway.exports.files import ExportFiles
+from gateway.storage.artifacts import Artifacts
+from gateway.storage.objects import Objects
 from tests.integration.gateway.conftest import Gateway
 from tests.integration.gateway.test_outputs import finished
 from tests.kit.pictures import flat_png

@@ -31,7 +31,7 @@ async def submitted(script: Script, count: int = 1) -> list[UUID]:
 async def end(script: Script, job_id: UUID, state: JobState, **more: Any) -> None:
     """Have the job end, and said live as the scheduler does."""
     event = script.scheduler.change(job_id, state, **more)
-    await script.scheduler_bus.say(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
+    await script.scheduler_bus.publish(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
 
 
 def generate(gateway: Gateway, json: dict[str, Any] | None = None, **headers: str) -> "asyncio.Task[httpx.Response]":

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import nats
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.audit import RECORD_ACTION, RecordAction
 from contracts.auth import Done, Role
 from contracts.gateway import GRANT_INPUTS, GrantInputs, InputsGranted
@@ -45,7 +45,7 @@ async def submit(gateway: Gateway, body: dict[str, Any], **headers: str) -> http
 
 
 async def granted(script: Script, job_id: UUID, tenant: UUID) -> InputsGranted:
-    return await script.bus.ask(GRANT_INPUTS, GrantInputs(job_id=job_id), tenant=str(tenant), key="node-1")
+    return await script.bus.request(GRANT_INPUTS, GrantInputs(job_id=job_id), tenant=str(tenant), key="node-1")
 
 
 async def held(database_url: str, job_id: UUID) -> bool:

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from chassis import streams
+from chassis.messaging import streams
 from contracts.executor import PROGRESS, Progress
 from contracts.registry import STREAMS
 from contracts.scheduler import InvalidWorkflow, JobState, QueueFull, SubmitJob
@@ -322,7 +322,7 @@ async def test_progress_is_the_freshest_that_anybody_knows(gateway: Gateway, scr
     script.scheduler.change(job.job_id, JobState.LEASED)
     event = script.scheduler.change(job.job_id, JobState.RUNNING)
     said = Progress(job_id=job.job_id, attempt=1, progress=42, at=event.at)
-    await script.bus.say(PROGRESS, said, tenant=str(script.alice), key=str(job.job_id))
+    await script.bus.publish(PROGRESS, said, tenant=str(script.alice), key=str(job.job_id))
 
     async def shown() -> tuple[str, float]:
         body = (await gateway.http.get(f"/api/v1/jobs/{job.job_id}", headers=ALICE)).json()

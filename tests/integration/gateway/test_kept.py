@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import READ_KEYSET, Keyset, Principal, ReadKeyset, VerifyCredential
 from contracts.permissions import inbox_prefix
 from contracts.scheduler import READ_USE, Quota, ReadUse, Use
 from contracts.wire.errors import Refusal, Unavailable
 from contracts.wire.topic import Address
-from gateway.usecases.keyset import PublicKeys
-from gateway.usecases.me import MeView
+from gateway.accounts.me import MeView
+from gateway.accounts.public_keys import PublicKeys
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.waiting import until

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from chassis import migrate
-from chassis.postgres import Database
+from chassis.database import migrate
+from chassis.database.postgres import Database
 from contracts.gateway import GRANT_OUTPUTS, GrantOutputs, OutputGrant
 from contracts.scheduler import JobState, Output, OutputSource
 from gateway.app import create_app
@@ -22,7 +22,7 @@ PNG = bytes(range(256)) * 12_000  # 3 MB, so that it is streamed in several piec
 
 async def grants(script: Script, job_id: UUID, count: int = 1) -> list[OutputGrant]:
     asked = GrantOutputs(job_id=job_id, attempt=1, count=count)
-    granted = await script.bus.ask(GRANT_OUTPUTS, asked, tenant=str(script.alice), key="n1")
+    granted = await script.bus.request(GRANT_OUTPUTS, asked, tenant=str(script.alice), key="n1")
     return list(granted.grants)
 
 

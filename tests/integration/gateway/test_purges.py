@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from chassis import streams
+from chassis.messaging import streams
 from contracts.registry import STREAMS
 from contracts.retention import JOB_PURGED, JobPurged
 from contracts.scheduler import JobState
 from gateway.app import create_app
-from gateway.store.erasures import NOBODY
+from gateway.purges.erasure_store import NOBODY
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
 from tests.integration.gateway.test_outputs import PNG, finished, grants, here
 from tests.kit.nats import NatsServer

@@ -11,13 +11,13 @@ from typing import Protocol
 import httpx
 import pytest
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import UserChanged
 from contracts.wire.errors import Unavailable
 from gateway.app import create_app
-from gateway.domain.rate_limit import HOUR_S, HOURLY, Policy
-from gateway.store.buckets import Buckets
-from gateway.usecases.limit_rate import RateLimiter
+from gateway.edge.rate_limits.domain import HOUR_S, HOURLY, Policy
+from gateway.edge.rate_limits.service import RateLimiter
+from gateway.edge.rate_limits.store import Buckets
 from tests.integration.gateway.conftest import ALICE, BOB, settings_for, until_ready
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.scheduler import JobState
 from gateway.app import create_app
-from gateway.domain.errors import UnknownUpload
-from gateway.store.uploads import Bounds, Uploads
+from gateway.errors import UnknownUpload
+from gateway.uploads.store import Bounds, Uploads
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
 from tests.integration.gateway.test_uploads import post, some_png
 from tests.kit.nats import NatsServer

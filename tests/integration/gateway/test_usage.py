@@ -12,13 +12,13 @@ import asyncpg
 import httpx
 import pytest
 
+from chassis.database.postgres import Database
 from chassis.ids import new_id
-from chassis.postgres import Database
 from contracts.gateway import DOOR_SUBMIT
 from contracts.operations import EndpointUse, UsageDay
 from gateway.app import create_app
-from gateway.store.usage import Batch, RequestUsage
-from gateway.usecases.count_requests import RequestCounts
+from gateway.usage.request_counts import RequestCounts
+from gateway.usage.store import Batch, RequestUsage
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
 from tests.integration.gateway.test_door import ask
 from tests.kit.fleet import HELLO

@@ -11,7 +11,7 @@ import pytest
 from contracts.gateway import DOOR_SUBMIT
 from contracts.scheduler import InvalidWorkflow, SubmitJob
 from contracts.wire.errors import FieldError
-from gateway.domain.saved_workflow import MAX_VERSIONS, MAX_WORKFLOWS
+from gateway.workflows.schemas import MAX_VERSIONS, MAX_WORKFLOWS
 from tests.integration.gateway.conftest import ALICE, BOB, PUBLIC, Gateway
 from tests.integration.gateway.test_door import ask
 from tests.kit.scripted import Script

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.scheduler import JobEvent, JobState
 from notifier.store.events import Events
 from tests.integration.notifier.conftest import world_at

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.retention import JOB_PURGED, JobPurged
 from contracts.scheduler import JobState
 from notifier.store.events import Events

@@ -7,8 +7,8 @@ from sqlalchemy import text
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from chassis import migrate
-from chassis.postgres import Database
+from chassis.database import migrate
+from chassis.database.postgres import Database
 from contracts.scheduler import JOB_CHANGED_LIVE, JobError, JobState
 from tests.integration.notifier.conftest import ALICE, BOB, World, frame, rest, states, world_at
 from tests.kit.nats import NatsServer
@@ -144,7 +144,7 @@ async def test_live_messages_twice_and_out_of_order_are_told_once_and_in_order(w
         await frame(socket)
         events = [world.script.scheduler.change(job_id, state) for state in (JobState.LEASED, JobState.RUNNING)]
         for event in (events[1], events[0], events[1], events[0]):
-            await world.script.bus.say(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
+            await world.script.bus.publish(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
         assert states([await frame(socket), await frame(socket)]) == WHOLE[:2]
         await world.happen(job_id, JobState.SUCCEEDED)
         assert states(await rest(socket)) == WHOLE[2:]
@@ -174,7 +174,7 @@ async def test_viewers_stay_while_nats_is_away(own_nats: NatsServer, database_ur
             world.script.scheduler.change(job_id, JobState.SUCCEEDED)
             await until(lambda: world.script.bus.connected)
             event = world.script.scheduler.logs[job_id][-1]
-            await world.script.bus.say(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
+            await world.script.bus.publish(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
             assert states(await rest(socket)) == WHOLE[2:]
 
 

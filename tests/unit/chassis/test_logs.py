@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from chassis.logs import add_bound, bound, bound_here
+from chassis.telemetry.logs import add_bound, bound, bound_here
 
 
 def test_what_is_bound_inside_is_added_to_what_is_bound_outside_and_ends_before_it() -> None:

@@ -5,7 +5,7 @@ from time import monotonic
 
 from structlog.testing import capture_logs
 
-from chassis.loop_monitor import BOUNDS_S, STALL_S, LoopMonitor
+from chassis.telemetry.loop_monitor import BOUNDS_S, STALL_S, LoopMonitor
 from tests.kit.waiting import until
 
 

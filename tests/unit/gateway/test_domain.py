@@ -11,13 +11,16 @@ from contracts.graph_size.analysis import measure
 from contracts.graph_size.images import reserve
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
-from gateway.domain import built_in, cursor, output_token, text_to_image
-from gateway.domain.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
-from gateway.domain.errors import BadCursor, BadOutputToken, InvalidRequest, Malformed
-from gateway.domain.json_body import read_json, read_model
-from gateway.domain.keys import derive
-from gateway.domain.output_token import OutputRight
-from gateway.domain.upload_ids import upload_ids
+from gateway.api.v1 import cursors as cursor
+from gateway.edge.json_body import read_json, read_model
+from gateway.errors import BadCursor, BadOutputToken, InvalidRequest, Malformed
+from gateway.signing.keys import derive
+from gateway.storage.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
+from gateway.transfers import output_token
+from gateway.transfers.output_token import OutputRight
+from gateway.uploads.references import upload_ids
+from gateway.workflows.builtin import choice as built_in
+from gateway.workflows.builtin import text_to_image
 
 KEY = derive("secret", "tests")
 

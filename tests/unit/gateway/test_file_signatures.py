@@ -6,8 +6,8 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from gateway.domain.file_extension import extension_of
-from gateway.domain.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_told_by_size
+from gateway.storage.file_extensions import extension_of
+from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_told_by_size
 from tests.kit.media import binary_stl, exr, obj, samples, splat
 from tests.kit.pictures import file_of
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from contracts.wire.errors import FieldError
-from gateway.domain.parameters import ParameterBody, check, declare, explain, place, schema
+from gateway.workflows.parameters import ParameterBody, check, declare, explain, place, schema
 
 GRAPH: dict[str, Any] = {
     "1": {"class_type": "Loader", "inputs": {"ckpt_name": "a.safetensors"}},

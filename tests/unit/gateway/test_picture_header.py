@@ -4,8 +4,8 @@ import zlib
 
 import pytest
 
-from gateway.domain.picture_format import PictureFormat
-from gateway.domain.picture_header import INFLATED_BYTES, MAX_CHUNKS, PictureHeader, Unfit, read_header
+from gateway.images.formats import PictureFormat
+from gateway.images.headers import INFLATED_BYTES, MAX_CHUNKS, PictureHeader, Unfit, read_header
 from tests.kit.pictures import chunk, flat_png, text_bomb
 
 END = chunk(b"IEND", b"")

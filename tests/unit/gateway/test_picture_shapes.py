@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from contracts.gateway import Submission
 from contracts.scheduler import InvalidWorkflow
-from gateway.domain import built_in, image_to_image
-from gateway.domain.image_to_image import Size
+from gateway.workflows.builtin import choice as built_in
+from gateway.workflows.builtin import image_to_image
+from gateway.workflows.builtin.image_to_image import Size
 
 UPLOAD, MASK = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee", "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffef"
 PIXELS = 4096 * 4096

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms
 
-from gateway.clients.pictures import HELPER
-from gateway.domain.archive_name import MAX_BYTES, ArchiveNames, safe_name
-from gateway.domain.picture_format import PictureFormat, Said, Wanted, format_of
+from gateway.images.converter import HELPER
+from gateway.images.formats import PictureFormat, Said, Wanted, format_of
+from gateway.storage.file_names import MAX_BYTES, ArchiveNames, safe_name
 
 PIXELS = 4096 * 4096
 FORMATS = [format_.value for format_ in PictureFormat]

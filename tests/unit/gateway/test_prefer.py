@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.domain.prefer import preferred_wait_s
+from gateway.edge.prefer import preferred_wait_s
 
 
 @pytest.mark.parametrize(

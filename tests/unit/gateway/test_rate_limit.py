@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.rate_limit import Bucket, Hand, Policy, Verdict, headers, policy
+from gateway.edge.rate_limits.domain import Bucket, Hand, Policy, Verdict, headers, policy
 
 READ = Policy("read", 600)
 

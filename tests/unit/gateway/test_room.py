@@ -3,8 +3,8 @@ from contextlib import suppress
 import pytest
 
 from contracts.wire.errors import Unavailable
-from gateway.domain.errors import BodyTooSlow, TooManyBodies
-from gateway.domain.room import Room
+from gateway.edge.body_memory import Room
+from gateway.errors import BodyTooSlow, TooManyBodies
 
 
 class Clock:

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from contracts.wire.errors import FieldError
-from gateway.domain.errors import InvalidRequest, Malformed
-from gateway.domain.extra_data import MAX_BYTES, ExtraDataKeys
-from gateway.domain.json_body import read_json
-from gateway.domain.submission_body import read_submission, with_workflow
-from gateway.domain.upload_ids import upload_ids
-from gateway.domain.workflow_pointers import largest_text, relocated
+from gateway.edge.json_body import read_json
+from gateway.errors import InvalidRequest, Malformed
+from gateway.jobs.extra_data import MAX_BYTES, ExtraDataKeys
+from gateway.jobs.workflow_pointers import largest_text, relocated
+from gateway.uploads.references import upload_ids
+from gateway.workflows.submission_forms import read_submission, with_workflow
 
 GRAPH = {"1": {"class_type": "EmptyImage", "inputs": {"width": 8}}, "2": {"class_type": "SaveImage", "inputs": {}}}
 FILE = {"nodes": [{"id": 1, "type": "EmptyImage"}], "links": [], "version": 0.4}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.domain.errors import Malformed
-from gateway.domain.upload_form import UploadForm
+from gateway.errors import Malformed
+from gateway.uploads.form import UploadForm
 
 
 def part(name: str, content: bytes, *, is_file: bool = True) -> bytes:
