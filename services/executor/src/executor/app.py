@@ -207,4 +207,4 @@ async def _start(parts: Parts, settings: Settings) -> None:
         loop.start()
     # Last, for it waits for NATS: the node is driven meanwhile.
     await parts.bus.start()
-    await parts.bus.subscribe(CANCEL_ATTEMPT.subject(key=settings.node), on_cancel(parts.at_hand))
+    await parts.bus.subscribe(CANCEL_ATTEMPT, on_cancel(parts.at_hand), key=settings.node)

@@ -1,17 +1,15 @@
 """What the scheduler answers over NATS."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from uuid import UUID
-
-from nats.aio.msg import Msg
-from pydantic import ValidationError
 
 from chassis.database.postgres import AWAY
 from chassis.loop import Loop
-from chassis.messaging.bus import Bus
+from chassis.messaging.bus import Bus, Unsubscribe
+from chassis.messaging.metadata import Metadata
 from chassis.messaging.serving import Request
 from chassis.telemetry.logs import log
-from contracts.auth import CLASS_RULES_CHANGED, TIER_CHANGED, USER_CHANGED, UnknownTenant, UserChanged
+from contracts.auth import CLASS_RULES_CHANGED, TIER_CHANGED, USER_CHANGED, TierLimits, UnknownTenant, UserChanged
 from contracts.graph_policy.policy import ClassRules, TenantPolicy
 from contracts.operations import (
     INSPECT_JOB,
@@ -275,23 +273,21 @@ def register_retention(bus: Bus, *, purger: JobPurger) -> None:
 
 def hear_changes(bus: Bus, limits: TenantLimits) -> Loop:
     """Hear of changes of tenants and tiers; the loop begins it. What is missed while NATS is away is asked for."""
-    hearing: list[Callable[[], Awaitable[None]]] = []
+    subscriptions: list[Unsubscribe] = []
 
-    async def user(message: Msg) -> None:
+    async def on_user(user: UserChanged, metadata: Metadata) -> None:
         try:
-            await limits.hear(UserChanged.model_validate_json(message.data))
-        except ValidationError:
-            log.warning("scheduler.change_unreadable", subject=message.subject)
+            await limits.hear(user)
         except AWAY as error:  # it is forgotten, so it will be asked for
-            log.warning("scheduler.change_unsaved", subject=message.subject, error=type(error).__name__)
+            log.warning("scheduler.change_unsaved", subject=metadata.subject, error=type(error).__name__)
 
-    async def tier(_: Msg) -> None:
+    async def on_tier(_: TierLimits, __: Metadata) -> None:
         limits.forget()
 
     async def begin() -> None:
-        if not hearing:
-            hearing.append(await bus.subscribe(USER_CHANGED.pattern, user))
-            hearing.append(await bus.subscribe(TIER_CHANGED.pattern, tier))
+        if not subscriptions:
+            subscriptions.append(await bus.subscribe(USER_CHANGED, on_user))
+            subscriptions.append(await bus.subscribe(TIER_CHANGED, on_tier))
 
     bus.when_connected(limits.forget)
     return Loop("scheduler.hear_changes", begin, every_s=HEAR_EVERY_S)
@@ -299,18 +295,15 @@ def hear_changes(bus: Bus, limits: TenantLimits) -> Loop:
 
 def hear_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:
     """Hear of changes of the rules about node classes; the loop also asks for them, at once after a reconnection."""
-    hearing: list[Callable[[], Awaitable[None]]] = []
+    subscriptions: list[Unsubscribe] = []
 
-    async def changed(message: Msg) -> None:
-        try:
-            await rules.hear(ClassRules.model_validate_json(message.data))
-        except ValidationError:
-            log.warning("scheduler.change_unreadable", subject=message.subject)
+    async def on_changed(changed: ClassRules, _: Metadata) -> None:
+        await rules.hear(changed)
         loop.wake()  # two changes may be heard in the wrong order
 
     async def tick() -> None:
-        if not hearing:
-            hearing.append(await bus.subscribe(CLASS_RULES_CHANGED.pattern, changed))
+        if not subscriptions:
+            subscriptions.append(await bus.subscribe(CLASS_RULES_CHANGED, on_changed))
         await rules.refresh()
 
     loop = Loop("scheduler.hear_class_rules", tick, every_s=READ_EVERY_S)
