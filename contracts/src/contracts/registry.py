@@ -5,7 +5,7 @@ from typing import Any
 from contracts import audit, auth, executor, gateway, operations, registration, retention, scheduler
 from contracts.wire import errors
 from contracts.wire.errors import Refusal
-from contracts.wire.topic import Stream, Topic
+from contracts.wire.topic import DurableConsumer, Stream, Topic
 
 SERVICES = ("auth", "gateway", "scheduler", "executor", "notifier")
 DATABASES = ("auth", "gateway", "scheduler", "notifier")
@@ -22,7 +22,6 @@ JOB_EVENTS = Stream(
     owner="scheduler",
     topics=(scheduler.JOB_CHANGED,),
     max_age_s=3 * DAY_S,
-    readers=("notifier",),
 )
 JOB_PROGRESS = Stream(
     name="PROGRESS",
@@ -40,9 +39,19 @@ JOB_PURGES = Stream(
     owner="scheduler",
     topics=(retention.JOB_PURGED,),
     max_age_s=30 * DAY_S,
-    readers=("gateway", "notifier"),
 )
 STREAMS = (JOB_EVENTS, JOB_PROGRESS, JOB_PURGES)
+
+NOTIFIER_JOB_EVENTS = DurableConsumer(stream=JOB_EVENTS, topic=scheduler.JOB_CHANGED, service="notifier")
+NOTIFIER_JOB_PURGES = DurableConsumer(stream=JOB_PURGES, topic=retention.JOB_PURGED, service="notifier")
+GATEWAY_JOB_PURGES = DurableConsumer(
+    stream=JOB_PURGES,
+    topic=retention.JOB_PURGED,
+    service="gateway",
+    max_deliver=10,  # an hour: the object storage may be away for longer than a database
+    backoff_s=(1, 5, 30, 120, 600),
+)
+CONSUMERS: tuple[DurableConsumer[Any], ...] = (NOTIFIER_JOB_EVENTS, NOTIFIER_JOB_PURGES, GATEWAY_JOB_PURGES)
 
 
 def _refusals() -> tuple[type[Refusal], ...]:
