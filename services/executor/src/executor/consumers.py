@@ -1,4 +1,4 @@
-"""The hint that an attempt is to stop now. The same is in the next heartbeat's answer, so it may be lost."""
+"""Cancel messages. They may be lost: the next heartbeat reply says the same."""
 
 from chassis.messaging.bus import Subscriber
 from chassis.messaging.metadata import Metadata
