@@ -10,7 +10,7 @@ LIST_DEAD_LETTERS: Rpc[ListDeadLetters, DeadLetterPage] = Rpc(
     verb="list",
     payload=ListDeadLetters,
     reply=DeadLetterPage,
-    says="An admin lists messages that the notifier could not handle.",
+    description="An admin lists messages that the notifier could not handle.",
     producers=("gateway",),
     consumers=("notifier",),
 )
@@ -21,7 +21,7 @@ REDRIVE_DEAD_LETTER: Rpc[RedriveDeadLetter, Redriven] = Rpc(
     verb="redrive",
     payload=RedriveDeadLetter,
     reply=Redriven,
-    says="An admin has a message handled again.",
+    description="An admin has a message handled again.",
     producers=("gateway",),
     consumers=("notifier",),
     timeout_s=15.0,

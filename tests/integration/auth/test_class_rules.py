@@ -10,13 +10,13 @@ import pytest
 from pydantic import ValidationError
 
 from chassis.messaging.metadata import Metadata
-from contracts.auth import (
+from contracts.auth.accounts import Role
+from contracts.auth.class_rules import (
     CHANGE_CLASS_RULE,
     CLASS_RULES_CHANGED,
     READ_CLASS_RULES,
     ChangeClassRule,
     ReadClassRules,
-    Role,
     RuleVerdict,
 )
 from contracts.graph_policy.policy import ClassRules, OperatorRules

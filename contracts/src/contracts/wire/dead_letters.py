@@ -7,11 +7,11 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.wire.errors import Kind, Refusal
-from contracts.wire.model import Command, Fact
+from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.topic import TOKEN
 
 
-class DeadLetter(Fact):
+class DeadLetter(TolerantModel):
     """A message that could not be handled: unreadable, of an unknown type, too large, or its handler always raised.
 
     Attributes:
@@ -50,7 +50,7 @@ class DeadLetter(Fact):
     size_bytes: int
 
 
-class ListDeadLetters(Command):
+class ListDeadLetters(StrictModel):
     """Ask for a page of dead letters, newest first.
 
     Attributes:
@@ -63,20 +63,20 @@ class ListDeadLetters(Command):
     node: Annotated[str, Field(pattern=f"^{TOKEN.pattern}$")] | None = None
 
 
-class DeadLetterPage(Fact):
+class DeadLetterPage(TolerantModel):
     """A page of dead letters; ``more`` says whether another one follows."""
 
     letters: tuple[DeadLetter, ...]
     more: bool
 
 
-class RedriveDeadLetter(Command):
+class RedriveDeadLetter(StrictModel):
     """Ask for a dead letter to be handled again, by the handler that failed. Handled, it is deleted."""
 
     id: UUID
 
 
-class Redriven(Fact):
+class Redriven(TolerantModel):
     """The message was handled."""
 
     id: UUID

@@ -55,7 +55,7 @@ class Topic(Generic[P]):
     noun: str
     verb: str
     payload: type[P]
-    says: str
+    description: str
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
     version: int = 1
@@ -126,7 +126,7 @@ class Stream:
         max_age_s: messages older than this are dropped, seconds.
         duplicate_window_s: a second message with the same ``Nats-Msg-Id`` inside it is dropped, seconds.
         last_per_subject: keep only this many messages per subject, None for all.
-        peekers: services that read the last message of a subject directly.
+        direct_readers: services that read the last message of a subject directly.
     """
 
     name: str
@@ -137,7 +137,7 @@ class Stream:
     max_bytes: int = field(default=1 << 30)
     duplicate_window_s: float = 600.0
     last_per_subject: int | None = None
-    peekers: tuple[str, ...] = ()
+    direct_readers: tuple[str, ...] = ()
 
     @property
     def subjects(self) -> tuple[str, ...]:

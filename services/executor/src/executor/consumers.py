@@ -2,12 +2,12 @@
 
 from chassis.messaging.bus import Subscriber
 from chassis.messaging.metadata import Metadata
-from contracts.executor import CancelAttempt
+from contracts.executor.attempts import CancelAttempt
 from executor.domain.attempt import Stop
-from executor.usecases.at_hand import AtHand
+from executor.usecases.at_hand import CurrentAttempt
 
 
-def on_cancel(at_hand: AtHand) -> Subscriber[CancelAttempt]:
+def on_cancel(at_hand: CurrentAttempt) -> Subscriber[CancelAttempt]:
     """The subscriber to ``cmd.executor.attempt.cancel``."""
 
     async def stop(hint: CancelAttempt, _: Metadata) -> None:

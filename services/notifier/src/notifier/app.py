@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from authn.client_address import Clients, networks
-from authn.identity import Identity
+from authn.client_address import ClientAddressResolver, parse_networks
+from authn.identity import Authenticator
 from chassis.database.migrate import await_schema
 from chassis.database.postgres import Database
 from chassis.http.app import create_web
@@ -15,7 +15,7 @@ from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
 from contracts.permissions import inbox_prefix
 from notifier.api import watch, watch_many
-from notifier.api.handshake import Doorkeeper
+from notifier.api.handshake import WebSocketAuthenticator
 from notifier.consumers import dead_letters
 from notifier.consumers.job_events import job_event_consumer
 from notifier.consumers.purges import purge_consumer
@@ -37,11 +37,11 @@ def create_app(settings: Settings) -> FastAPI:
     )
     database = Database(url, name="notifier", pool_size=settings.database_pool)
     events = Events(database)
-    identity = Identity(bus, service="notifier")
-    doorkeeper = Doorkeeper(
+    identity = Authenticator(bus, service="notifier")
+    doorkeeper = WebSocketAuthenticator(
         identity,
         Tickets(bus),
-        clients=Clients(networks(settings.trusted_proxies or "")),
+        clients=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")),
         handshakes=Handshakes(per_minute=settings.handshakes_per_minute),
         wait_s=settings.auth_wait_s,
     )

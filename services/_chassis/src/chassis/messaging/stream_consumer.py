@@ -14,7 +14,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 from pydantic import BaseModel, ValidationError
 
-from chassis.database.postgres import is_away
+from chassis.database.postgres import is_unavailable
 from chassis.database.statement import Row
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
@@ -275,7 +275,7 @@ async def _send(acknowledgement: Awaitable[None]) -> None:
 
 
 def _is_unavailable(error: Exception) -> bool:
-    return is_away(error) or isinstance(error, Unavailable)
+    return is_unavailable(error) or isinstance(error, Unavailable)
 
 
 def _uuid(token: str | None) -> UUID | None:

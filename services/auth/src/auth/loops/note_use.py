@@ -3,7 +3,7 @@
 from auth.usecases.note_use import UseNotes
 from chassis.messaging.bus import Bus
 from chassis.messaging.metadata import Metadata
-from contracts.auth import KEYS_USED, KeysUsed
+from contracts.auth.keys import KEYS_USED, KeysUsed
 
 EVERY_S = 1.0
 

@@ -6,7 +6,8 @@ from uuid import UUID
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus, Unsubscribe
 from chassis.messaging.metadata import Metadata
-from contracts.auth import TIER_CHANGED, USER_CHANGED, TierLimits, UserChanged
+from contracts.auth.changes import USER_CHANGED, UserChanged
+from contracts.auth.tiers import TIER_CHANGED, TierLimits
 
 EVERY_S = 3600.0  # once it hears there is nothing left to do
 

@@ -6,7 +6,7 @@ from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetterStore
 from chassis.messaging.stream_consumer import Received, StreamConsumer
 from contracts.registry import GATEWAY_JOB_PURGES
-from contracts.retention import JobPurged
+from contracts.scheduler.purges import JobPurged
 from gateway.purges.service import JobRemover
 
 

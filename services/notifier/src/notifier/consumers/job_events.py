@@ -6,7 +6,7 @@ from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetterStore
 from chassis.messaging.stream_consumer import Received, StreamConsumer
 from contracts.registry import NOTIFIER_JOB_EVENTS
-from contracts.scheduler import JobEvent
+from contracts.scheduler.jobs import JobEvent
 from notifier.store.events import Events
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select
 from chassis.database.postgres import Database
 from chassis.database.statement import Statement
 from contracts.registry import JOB_EVENTS as JOB_EVENT_STREAM
-from contracts.scheduler import JobEvent
+from contracts.scheduler.jobs import JobEvent
 from notifier.store.tables import JOB_EVENTS, PURGED_JOBS
 
 TOMBSTONE = timedelta(days=4)  # the stream keeps three days

@@ -8,8 +8,8 @@ from uuid import UUID
 from chassis.messaging.bus import Bus, Unsubscribe
 from chassis.messaging.metadata import Metadata
 from chassis.telemetry.logs import log
-from contracts.executor import PROGRESS, Progress
-from contracts.scheduler import FINAL, JOB_CHANGED_LIVE, JobEvent, JobState, UnknownJob
+from contracts.executor.progress import PROGRESS, Progress
+from contracts.scheduler.jobs import FINAL_STATES, JOB_CHANGED_LIVE, JobEvent, JobState, UnknownJob
 from contracts.wire.errors import Refusal, Unavailable
 from notifier.domain.timeline import Timeline
 from notifier.usecases.history import History
@@ -58,7 +58,7 @@ class Feed:
             job, await self._history.progress(job), [event for event in missed if event.seq > seen], after=after
         )
         self._attempt = max(self._attempt, job.attempt)
-        self._ended = self._ended or job.state in FINAL
+        self._ended = self._ended or job.state in FINAL_STATES
         self._tell(missed)
         if (self._timeline.known or 0) < job.seq:  # another viewer that knows less joined meanwhile
             self.wake()
@@ -105,7 +105,7 @@ class Feed:
     def _tell(self, events: list[JobEvent]) -> None:
         for event in self._timeline.offer(*events):
             self._attempt = event.attempt
-            self._ended = event.state in FINAL
+            self._ended = event.state in FINAL_STATES
             for viewer in self.viewers:
                 viewer.tell(event)
             if event.state is JobState.QUEUED:  # the event does not contain the waiting reason
