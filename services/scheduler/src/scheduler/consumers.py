@@ -27,7 +27,7 @@ from contracts.scheduler.attempts import (
     StartAttempt,
     WorkReply,
 )
-from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS, DeadLetterPage, ListDeadLetters
+from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS, REDRIVE_DEAD_LETTER
 from contracts.scheduler.fleet import READ_CLASSES, READ_FLEET, ClassPage, Fleet, ReadClasses, ReadFleet
 from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG, Heartbeat, HeartbeatReply, ReportCatalog
 from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobActionReply, RunJobAction
@@ -57,6 +57,7 @@ from contracts.scheduler.usage import (  # fmt: skip
     ReadTenantUsage,
     TenantUsage,
 )
+from contracts.wire.dead_letters import DeadLetterPage, ListDeadLetters, RedriveDeadLetter, Redriven
 from contracts.wire.topic import FLEET, Address
 from scheduler.usecases.ask_work import JobDispatcher
 from scheduler.usecases.attempt_course import AttemptLifecycle
@@ -226,7 +227,11 @@ def register_dead_letters(bus: Bus, *, dead_letters: DeadLetters) -> None:
     async def list_dead_letters(query: ListDeadLetters, _: Address) -> DeadLetterPage:
         return await dead_letters.page(query)
 
+    async def redrive(command: RedriveDeadLetter, _: Address) -> Redriven:
+        return await dead_letters.refuse_to_redrive(command)
+
     bus.serve(LIST_DEAD_LETTERS, list_dead_letters)
+    bus.serve(REDRIVE_DEAD_LETTER, redrive)
 
 
 def register_retention(bus: Bus, *, purger: JobPurger) -> None:

@@ -33,9 +33,8 @@ class SessionOpener:
         """Verify the password and open a session.
 
         Raises:
-            InvalidLogin: wrong name or password, deactivated account, or delayed logins. The error and its timing do not
-                reveal
-                which.
+            InvalidLogin: wrong name or password, deactivated account, or delayed logins. The error and its timing do
+                not reveal which.
             Busy: too many passwords are waiting to be hashed; nothing was looked up.
         """
         with self._hashing.place():

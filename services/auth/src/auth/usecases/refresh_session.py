@@ -52,8 +52,8 @@ class SessionRefresher:
         """Return a refresh token of the next generation and an access token.
 
         Raises:
-            InvalidRefreshToken: the token is malformed or unknown, or its session is over; does not say which. Reuse of an
-                older token ends its session.
+            InvalidRefreshToken: the token is malformed or unknown, or its session is over; does not say which. Reuse
+                of an older token ends its session.
         """
         token = command.refresh_token.get_secret_value()
         if not looks_like_refresh_token(token):

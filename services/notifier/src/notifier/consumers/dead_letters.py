@@ -2,7 +2,7 @@
 
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetters
-from contracts.notifier import LIST_DEAD_LETTERS, REDRIVE_DEAD_LETTER
+from contracts.notifier.dead_letters import LIST_DEAD_LETTERS, REDRIVE_DEAD_LETTER
 from contracts.wire.dead_letters import DeadLetterPage, ListDeadLetters, RedriveDeadLetter, Redriven
 from contracts.wire.topic import Address
 

@@ -1,4 +1,4 @@
-"""What the notifier answers: its dead letters, for admins."""
+"""Dead letters of the notifier: messages of streams that it could not handle."""
 
 from contracts.wire.dead_letters import DeadLetterPage, ListDeadLetters, RedriveDeadLetter, Redriven
 from contracts.wire.topic import Rpc, Traffic
@@ -10,7 +10,7 @@ LIST_DEAD_LETTERS: Rpc[ListDeadLetters, DeadLetterPage] = Rpc(
     verb="list",
     payload=ListDeadLetters,
     reply=DeadLetterPage,
-    description="An admin lists messages that the notifier could not handle.",
+    description="An operator lists messages that the notifier could not handle.",
     producers=("gateway",),
     consumers=("notifier",),
 )
@@ -21,7 +21,7 @@ REDRIVE_DEAD_LETTER: Rpc[RedriveDeadLetter, Redriven] = Rpc(
     verb="redrive",
     payload=RedriveDeadLetter,
     reply=Redriven,
-    description="An admin has a message handled again.",
+    description="An operator has a message handled again.",
     producers=("gateway",),
     consumers=("notifier",),
     timeout_s=15.0,
