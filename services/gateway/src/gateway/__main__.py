@@ -9,7 +9,7 @@ from gateway.settings import Settings
 
 def limits(settings: Settings) -> Limits:
     """Of connections: uploads of executors keep their own pace, and our proxies may have any number."""
-    trusted = ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).trusts
+    trusted = ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).is_trusted
     return Limits(patient=(b"/internal/",), trusted=trusted, whose=rate_limit_address)
 
 

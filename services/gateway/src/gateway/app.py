@@ -8,8 +8,8 @@ from time import monotonic
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
+from authn.authenticator import Authenticator
 from authn.client_address import ClientAddressResolver, parse_networks
-from authn.identity import Authenticator
 from chassis.database.migrate import await_schema
 from chassis.database.postgres import Database
 from chassis.http.app import create_web
@@ -226,7 +226,7 @@ def create_app(settings: Settings) -> FastAPI:
             bus=bus, artifacts=artifacts, objects=objects, converter=converter, public_url=settings.public_url
         ),
         archive.router(bus=bus, artifacts=artifacts, objects=objects),
-        events.router(bus=bus, watching=identity.watching),
+        events.router(bus=bus, watching=identity.watch_credential),
         fleet.router(bus=bus, fleet=fleet_view),
         auth.router(bus=bus),
         export.router(export=AccountExport(bus, kept, workflow_store, artifacts, objects)),

@@ -33,10 +33,10 @@ Used = Callable[[UUID, str, str], None]
 class CredentialResolver(Protocol):
     """Whom credentials belong to; ``door.identity.Identity`` is one."""
 
-    def known(self, credential: str) -> Principal | None:
+    def find_cached(self, credential: str) -> Principal | None:
         """Whose it is, if that is known without asking."""
 
-    async def principal(self, credential: str) -> Principal:
+    async def authenticate(self, credential: str) -> Principal:
         """Whose it is. Raises InvalidCredential, Unavailable."""
 
 
@@ -110,7 +110,7 @@ class Admission:
             return
         headers, state = Headers(scope=scope), scope.setdefault("state", {})
         peer = scope.get("client")
-        state["client_ip"] = self._clients.of(peer[0] if peer else None, headers.getlist("x-forwarded-for"))
+        state["client_ip"] = self._clients.resolve(peer[0] if peer else None, headers.getlist("x-forwarded-for"))
         state["principal"], state["refusal"] = None, None
         try:
             counted = await self._count(scope, headers)
@@ -160,7 +160,7 @@ class Admission:
             return await self._count_registration(state["client_ip"])
         match read_credentials(headers):
             case [str(credential)]:
-                principal = self._identity.known(credential)
+                principal = self._identity.find_cached(credential)
                 if principal is None:
                     return await self._ask(credential, whose, scope)
                 return await self._let_in(principal, scope)
@@ -173,7 +173,7 @@ class Admission:
         if counted.refusal is not None:
             return counted
         try:
-            principal = await self._identity.principal(credential)
+            principal = await self._identity.authenticate(credential)
         except Refusal as refusal:
             scope["state"]["refusal"] = refusal
             return counted
