@@ -32,7 +32,7 @@ from gateway.admin.operations import Operations
 from gateway.admin.search import Search
 from gateway.admin.stats import StatsView
 from gateway.admin.storage_store import Storage
-from gateway.api.v1.openapi import complete
+from gateway.api.v1.openapi import complete_document
 from gateway.docs import routes as docs
 from gateway.edge.admission import Admission, Rates
 from gateway.edge.body_memory import Room
@@ -263,7 +263,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     if settings.docs_public:
         _add(app, docs.router(title=app.title, document=DOCUMENT))
-    complete(app)
+    complete_document(app)
     return app
 
 

@@ -6,12 +6,25 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from chassis.messaging.bus import Bus
-from contracts.auth import CREATE_KEY, LIST_KEYS, REVOKE_KEY, CreateKey, ListKeys, RevokeKey, UnknownKey
+from contracts.auth import (
+    CREATE_KEY,
+    LIST_KEYS,
+    REVOKE_KEY,
+    CreateKey,
+    InvalidKey,
+    KeyRequestReused,
+    ListKeys,
+    RevokeKey,
+    ScopeNotGranted,
+    TooManyKeys,
+    UnknownKey,
+)
 from gateway.accounts.requests import KeyRequest
 from gateway.accounts.schemas import CreatedKeyBody, KeysBody, present_created, present_keys
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import KeyOwner
+from gateway.edge.errors import BadIdempotencyKey
 from gateway.edge.idempotency import idempotency_key
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
@@ -41,7 +54,10 @@ def router(*, bus: Bus) -> APIRouter:
         status_code=201,
         summary="Make a key",
         openapi_extra=documented(KeyRequest, example=_EXAMPLE) | {"parameters": [_IDEMPOTENCY]},
-        responses={201: {"headers": _HEADERS}, **problems(400, 409, *BODY)},
+        responses={
+            201: {"headers": _HEADERS},
+            **problems(BadIdempotencyKey, ScopeNotGranted, InvalidKey, KeyRequestReused, TooManyKeys, *JSON_BODY),
+        },
     )
     async def create(
         who: KeyOwner, body: Annotated[Any, Depends(json_body)], request: Request, response: Response
@@ -66,7 +82,7 @@ def router(*, bus: Bus) -> APIRouter:
     async def list_(who: KeyOwner) -> KeysBody:
         return present_keys((await bus.request(LIST_KEYS, ListKeys(), tenant=who.tenant)).keys)
 
-    @routes.delete("/{key_id}", status_code=204, summary="Revoke a key", responses=problems(404))
+    @routes.delete("/{key_id}", status_code=204, summary="Revoke a key", responses=problems(UnknownKey))
     async def revoke(who: KeyOwner, key_id: str, request: Request) -> None:
         """Idempotent. The key is refused everywhere within a second, and its websockets are closed."""
         if not KEY_ID.fullmatch(key_id):

@@ -11,14 +11,22 @@ from contracts.auth import (
     OPEN_SESSION,
     REFRESH_SESSION,
     REGISTER,
+    AccountTaken,
+    BadLogin,
+    BadRefreshToken,
+    Busy,
     ChangePassword,
     EndSession,
+    InvalidAccount,
+    LastAdmin,
     OpenSession,
     Principal,
     RefreshSession,
     Register,
 )
+from contracts.registration import InvalidInvite, InviteRequired, RegistrationClosed
 from contracts.retention import ERASE_ACCOUNT, EraseAccount
+from gateway.accounts.errors import SessionNeeded
 from gateway.accounts.requests import (
     EraseRequest,
     LoginForm,
@@ -29,11 +37,10 @@ from gateway.accounts.requests import (
 )
 from gateway.accounts.schemas import SessionBody, UserBody, present_session, present_user
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, open_problems, problems
+from gateway.api.v1.problems import JSON_BODY, open_problems, problems
 from gateway.edge.access import Anybody
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import form_body, json_body
-from gateway.errors import SessionNeeded
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -61,7 +68,9 @@ def router(*, bus: Bus) -> APIRouter:
         status_code=201,
         summary="Make an account",
         openapi_extra=documented(RegisterRequest, example=_ADA | {"email": "ada@example.com"}),
-        responses=open_problems(403, 409, *BODY),
+        responses=open_problems(
+            RegistrationClosed, InviteRequired, InvalidInvite, InvalidAccount, AccountTaken, Busy, *JSON_BODY
+        ),
     )
     async def register(request: Request, body: Body) -> UserBody:
         """Of tier ``free``, or of the tier of the invite. Log in to get further.
@@ -82,7 +91,7 @@ def router(*, bus: Bus) -> APIRouter:
         "/login",
         summary="Log in",
         openapi_extra=documented(LoginRequest, FORM, example=_ADA),
-        responses=open_problems(401, *BODY),
+        responses=open_problems(BadLogin, Busy, *JSON_BODY),
     )
     async def login(request: Request, asked: Annotated[LoginRequest, Depends(login_body)]) -> SessionBody:
         """``username`` may be the e-mail address. An access token lives for minutes; refresh it."""
@@ -93,7 +102,7 @@ def router(*, bus: Bus) -> APIRouter:
         "/refresh",
         summary="Exchange a refresh token",
         openapi_extra=documented(RefreshRequest, example=_REFRESH),
-        responses=open_problems(401, *BODY),
+        responses=open_problems(BadRefreshToken, *JSON_BODY),
     )
     async def refresh(request: Request, body: Body) -> SessionBody:
         """Each works once; one that is used again ends the whole session."""
@@ -101,7 +110,7 @@ def router(*, bus: Bus) -> APIRouter:
         command = RefreshSession(refresh_token=token, ip=request.state.client_ip)
         return present_session(await bus.request(REFRESH_SESSION, command))
 
-    @routes.post("/logout", status_code=204, summary="Log out", responses=problems(422))
+    @routes.post("/logout", status_code=204, summary="Log out", responses=problems(SessionNeeded))
     async def logout(
         who: Anybody,
         request: Request,
@@ -119,7 +128,7 @@ def router(*, bus: Bus) -> APIRouter:
         status_code=204,
         summary="Change the password",
         openapi_extra=documented(PasswordRequest, example=_PASSWORDS),
-        responses=problems(*BODY),
+        responses=problems(SessionNeeded, BadLogin, InvalidAccount, Busy, *JSON_BODY),
     )
     async def password(who: Anybody, request: Request, body: Body) -> None:
         """Every other session of the user ends."""
@@ -138,7 +147,7 @@ def router(*, bus: Bus) -> APIRouter:
         status_code=204,
         summary="Erase the account",
         openapi_extra=documented(EraseRequest, example={"password": _ADA["password"]}),
-        responses=problems(409, *BODY),
+        responses=problems(SessionNeeded, BadLogin, LastAdmin, Busy, *JSON_BODY),
     )
     async def erase(who: Anybody, request: Request, body: Body) -> None:
         """Everywhere and for good: credentials at once, jobs, results, uploads and saved workflows within seconds.

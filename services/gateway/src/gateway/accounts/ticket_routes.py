@@ -35,7 +35,7 @@ def router(*, bus: Bus, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["watching"])
     socket = "ws" + public_url.removeprefix("http")
 
-    @routes.post("/ws-tickets", status_code=201, summary="A ticket for one websocket", responses=problems(422))
+    @routes.post("/ws-tickets", status_code=201, summary="A ticket for one websocket", responses=problems())
     async def make(
         who: Watcher,
         request: Request,

@@ -11,20 +11,23 @@ from contracts.auth import (
     LIST_TIERS,
     ChangeTier,
     ChangeUser,
+    LastAdmin,
     ListTiers,
     Role,
     Tier,
+    UnknownUser,
 )
 from contracts.retention import ERASE_USER, EraseUser
 from gateway.accounts.requests import TierPatch, UserPatch
 from gateway.accounts.schemas import AccountBody, AccountsBody, TierBody, TiersBody, present_account, present_tier
+from gateway.admin.errors import UnknownTier
 from gateway.admin.list_users import list_users, read_user, user_id_of
+from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
-from gateway.errors import UnknownTier
 
 _USER_PATCH = {"tier": "pro", "limits": {"images_per_day": 5000, "queue_cap": None, "graph_policy": "open"}}
 _TIER_PATCH = {"limits": {"requests_per_minute": 240, "run_seconds": 1800}}
@@ -36,7 +39,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
     """The routes of users and tiers."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    @routes.get("/users", summary="List users, newest first", responses=problems(422))
+    @routes.get("/users", summary="List users, newest first", responses=problems(BadCursor))
     async def list_(
         who: Admin,
         *,
@@ -62,7 +65,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
         )
         return AccountsBody(users=[present_account(account) for account in accounts], next_cursor=next_cursor)
 
-    @routes.get("/users/{user_id}", summary="Read a user", responses=problems(404))
+    @routes.get("/users/{user_id}", summary="Read a user", responses=problems(UnknownUser))
     async def read(who: Admin, user_id: str) -> AccountBody:
         return present_account(await read_user(user_id, admin=who.tenant, bus=bus))
 
@@ -70,7 +73,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
         "/users/{user_id}",
         summary="Change a user",
         openapi_extra=documented(UserPatch, example=_USER_PATCH),
-        responses=problems(404, 409, *BODY),
+        responses=problems(UnknownUser, LastAdmin, *JSON_BODY),
     )
     async def change(who: Admin, user_id: str, body: Body, request: Request) -> AccountBody:
         """Holds everywhere within a second. Whoever is deactivated is refused, whatever credential it has."""
@@ -86,7 +89,9 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
         )
         return present_account(await bus.request(CHANGE_USER, command, tenant=who.tenant))
 
-    @routes.delete("/users/{user_id}", status_code=204, summary="Erase a user", responses=problems(404, 409))
+    @routes.delete(
+        "/users/{user_id}", status_code=204, summary="Erase a user", responses=problems(UnknownUser, LastAdmin)
+    )
     async def erase(who: Admin, user_id: str, request: Request) -> None:
         """Everywhere and for good: credentials at once, all that it has within seconds."""
         command = EraseUser(user_id=user_id_of(user_id), ip=request.state.client_ip)
@@ -101,7 +106,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
         "/tiers/{name}",
         summary="Change the limits of a tier",
         openapi_extra=documented(TierPatch, example=_TIER_PATCH),
-        responses=problems(404, *BODY),
+        responses=problems(UnknownTier, *JSON_BODY),
     )
     async def change_tier(who: Admin, name: str, body: Body, request: Request) -> TierBody:
         """Holds within a second for everybody in it who has no own limits."""

@@ -5,13 +5,21 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request
 
 from chassis.messaging.bus import Bus
-from contracts.auth import CHANGE_CLASS_RULE, READ_CLASS_RULES, ChangeClassRule, ReadClassRules, RuleVerdict
+from contracts.auth import (
+    CHANGE_CLASS_RULE,
+    READ_CLASS_RULES,
+    ChangeClassRule,
+    ReadClassRules,
+    RuleVerdict,
+    TooManyClassRules,
+)
 from contracts.graph_policy.policy import NAME_MAX, PRINTABLE
 from gateway.admin.access_requests import ClassRuleRequest
 from gateway.admin.access_schemas import ClassRulesBody, present_rules
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
+from gateway.edge.errors import NoSuchPath
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
 
@@ -50,7 +58,7 @@ def router(*, bus: Bus) -> APIRouter:
         "/classes/{class_name:path}",
         summary="Allow or deny a node class",
         openapi_extra=documented(ClassRuleRequest, example=_ALLOW),
-        responses=problems(404, 409, *BODY),
+        responses=problems(NoSuchPath, TooManyClassRules, *JSON_BODY),
     )
     async def put_class(who: Admin, class_name: Name, body: Body, request: Request) -> ClassRulesBody:
         """For every tenant, whatever its graph policy; holds within a second. Idempotent."""
@@ -60,20 +68,20 @@ def router(*, bus: Bus) -> APIRouter:
         "/packs/{pack:path}",
         summary="Allow or deny all node classes of a pack",
         openapi_extra=documented(ClassRuleRequest, example=_ALLOW),
-        responses=problems(404, 409, *BODY),
+        responses=problems(NoSuchPath, TooManyClassRules, *JSON_BODY),
     )
     async def put_pack(who: Admin, pack: Name, body: Body, request: Request) -> ClassRulesBody:
         """A pack is the Python module of its classes, such as ``custom_nodes.my_pack``. Idempotent."""
         return await change(who, request, asked(body), pack=pack)
 
     @routes.delete(
-        "/classes/{class_name:path}", summary="Remove the rule about a node class", responses=problems(404, 422)
+        "/classes/{class_name:path}", summary="Remove the rule about a node class", responses=problems(NoSuchPath)
     )
     async def delete_class(who: Admin, class_name: Name, request: Request) -> ClassRulesBody:
         """Each tenant's graph policy decides again, unless the settings have a rule. Idempotent."""
         return await change(who, request, RuleVerdict.DEFAULT, class_name=class_name)
 
-    @routes.delete("/packs/{pack:path}", summary="Remove the rule about a pack", responses=problems(404, 422))
+    @routes.delete("/packs/{pack:path}", summary="Remove the rule about a pack", responses=problems(NoSuchPath))
     async def delete_pack(who: Admin, pack: Name, request: Request) -> ClassRulesBody:
         """Each tenant's graph policy decides again, unless the settings have a rule. Idempotent."""
         return await change(who, request, RuleVerdict.DEFAULT, pack=pack)

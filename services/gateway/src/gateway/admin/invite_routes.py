@@ -5,12 +5,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from chassis.messaging.bus import Bus
-from contracts.registration import CREATE_INVITE, REVOKE_INVITE, CreateInvite, RevokeInvite
+from contracts.registration import CREATE_INVITE, REVOKE_INVITE, CreateInvite, InviteUsed, RevokeInvite, UnknownInvite
 from gateway.admin.access_requests import InviteRequest
 from gateway.admin.access_schemas import CreatedInviteBody, InvitesBody, present_created_invite, present_invites
 from gateway.admin.list_invites import invite_id_of, list_invites
+from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
@@ -28,7 +29,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
         status_code=201,
         summary="Make an invite",
         openapi_extra=documented(InviteRequest, example=_EXAMPLE),
-        responses={201: {"headers": _HEADERS}, **problems(*BODY)},
+        responses={201: {"headers": _HEADERS}, **problems(*JSON_BODY)},
     )
     async def create(
         who: Admin, body: Annotated[Any, Depends(json_body)], request: Request, response: Response
@@ -40,7 +41,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
         response.headers["Location"] = f"/api/v1/admin/invites/{created.invite.id}"
         return present_created_invite(created)
 
-    @routes.get("", summary="List invites, newest first", responses=problems(422))
+    @routes.get("", summary="List invites, newest first", responses=problems(BadCursor))
     async def list_(
         who: Admin,
         *,
@@ -51,7 +52,9 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
         found, next_cursor = await list_invites(admin=who.tenant, limit=limit, cursor=cursor, key=cursor_key, bus=bus)
         return present_invites(found, next_cursor)
 
-    @routes.delete("/{invite_id}", status_code=204, summary="Revoke an invite", responses=problems(404, 409))
+    @routes.delete(
+        "/{invite_id}", status_code=204, summary="Revoke an invite", responses=problems(UnknownInvite, InviteUsed)
+    )
     async def revoke(who: Admin, invite_id: str, request: Request) -> None:
         """It expires now. Idempotent. One that has made an account cannot be revoked."""
         command = RevokeInvite(invite_id=invite_id_of(invite_id), ip=request.state.client_ip)

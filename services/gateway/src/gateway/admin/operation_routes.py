@@ -7,8 +7,19 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from chassis.messaging.bus import Bus
 from contracts.auth import Principal
-from contracts.operations import LIST_NODES, MAX_GRACE_S, JobOrder, ListNodes, NodeOrder
-from contracts.scheduler import JobStatus
+from contracts.operations import (
+    LIST_NODES,
+    MAX_GRACE_S,
+    JobHasEnded,
+    JobNotRepeatable,
+    JobNotWaiting,
+    JobOrder,
+    ListNodes,
+    NodeAlive,
+    NodeOrder,
+    UnknownNode,
+)
+from contracts.scheduler import JobStatus, UnknownJob
 from gateway.admin.operation_requests import JobPatch
 from gateway.admin.operation_schemas import (
     AdminJobsBody,
@@ -27,12 +38,14 @@ from gateway.admin.operation_schemas import (
 from gateway.admin.operations import Acting, Operations
 from gateway.admin.search import Search
 from gateway.admin.stats import StatsView
+from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
 from gateway.edge.timestamps import Bound
+from gateway.jobs.errors import ADMISSION
 from gateway.jobs.routes import AFTER, BEFORE
 
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -80,22 +93,22 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
         assert stands is not None  # noqa: S101 - only one that was forgotten is none
         return present_node(stands)
 
-    @routes.post("/nodes/{node}/cordon", summary="Give a node no new work", responses=problems(404))
+    @routes.post("/nodes/{node}/cordon", summary="Give a node no new work", responses=problems(UnknownNode))
     async def cordon(who: Admin, node: str, request: Request) -> NodeBody:
         """What it runs goes on. Idempotent."""
         return await order(acting(who, request), node, NodeOrder.CORDON)
 
-    @routes.post("/nodes/{node}/uncordon", summary="Give a node work again", responses=problems(404))
+    @routes.post("/nodes/{node}/uncordon", summary="Give a node work again", responses=problems(UnknownNode))
     async def uncordon(who: Admin, node: str, request: Request) -> NodeBody:
         """Also ends a drain. Idempotent."""
         return await order(acting(who, request), node, NodeOrder.UNCORDON)
 
-    @routes.post("/nodes/{node}/drain", summary="Have a node's work go elsewhere", responses=problems(404, 422))
+    @routes.post("/nodes/{node}/drain", summary="Have a node's work go elsewhere", responses=problems(UnknownNode))
     async def drain(who: Admin, node: str, request: Request, grace_seconds: Grace = 0) -> NodeBody:
         """It gets no new work, and after the grace its job waits for another node, at no cost to its owner."""
         return await order(acting(who, request), node, NodeOrder.DRAIN, grace_seconds)
 
-    @routes.post("/nodes/{node}/clear", summary="Remove prompts of others from a node", responses=problems(404))
+    @routes.post("/nodes/{node}/clear", summary="Remove prompts of others from a node", responses=problems(UnknownNode))
     async def clear(who: Admin, node: str, request: Request) -> NodeBody:
         """Removes foreign prompts from a node (see its ``occupied``). Jobs of this service are not touched.
 
@@ -104,12 +117,19 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
         """
         return await order(acting(who, request), node, NodeOrder.CLEAR)
 
-    @routes.post("/nodes/{node}/refresh", summary="Read a node's classes and models again", responses=problems(404))
+    @routes.post(
+        "/nodes/{node}/refresh", summary="Read a node's classes and models again", responses=problems(UnknownNode)
+    )
     async def refresh(who: Admin, node: str, request: Request) -> NodeBody:
         """Its executor does so within seconds. Model files that come or go are seen without this, too."""
         return await order(acting(who, request), node, NodeOrder.REFRESH)
 
-    @routes.delete("/nodes/{node}", status_code=204, summary="Forget a node that is gone", responses=problems(404, 409))
+    @routes.delete(
+        "/nodes/{node}",
+        status_code=204,
+        summary="Forget a node that is gone",
+        responses=problems(UnknownNode, NodeAlive),
+    )
     async def forget(who: Admin, node: str, request: Request) -> Response:
         """One that comes back is new."""
         await operations.order_node(acting(who, request), node, NodeOrder.FORGET)
@@ -122,7 +142,7 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
     """The routes of what is looked for."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    @routes.get("/jobs", summary="Everybody's jobs, newest first", responses=problems(422))
+    @routes.get("/jobs", summary="Everybody's jobs, newest first", responses=problems(BadCursor))
     async def jobs(
         who: Admin,
         request: Request,
@@ -152,7 +172,7 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
             jobs=[present_seen(seen.job, seen.node, public_url) for seen in found], next_cursor=next_cursor
         )
 
-    @routes.get("/audit", summary="The audit log, newest first", responses=problems(422))
+    @routes.get("/audit", summary="The audit log, newest first", responses=problems(BadCursor))
     async def audit(
         who: Admin,
         request: Request,
@@ -178,7 +198,9 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
         )
         return AuditBody(audit=[present_entry(entry) for entry in found], next_cursor=next_cursor)
 
-    @routes.get("/dead-letters", summary="Messages that could not be handled, newest first", responses=problems(422))
+    @routes.get(
+        "/dead-letters", summary="Messages that could not be handled, newest first", responses=problems(BadCursor)
+    )
     async def dead_letters(
         who: Admin, request: Request, *, node: Node = None, limit: Limit = 20, cursor: Cursor = None
     ) -> DeadLettersBody:
@@ -200,7 +222,7 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
         job = await operations.order_job(who, job_id, wanted, priority=priority)
         return present_inspected(await operations.look(who, job.job_id), public_url)
 
-    @routes.get("/{job_id}", summary="Read anybody's job, with its attempts", responses=problems(404))
+    @routes.get("/{job_id}", summary="Read anybody's job, with its attempts", responses=problems(UnknownJob))
     async def read(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         return present_inspected(await operations.inspect(acting(who, request), job_id), public_url)
 
@@ -208,7 +230,7 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
         "/{job_id}",
         summary="Change a job's priority",
         openapi_extra=documented(JobPatch, example={"priority": 50}),
-        responses=problems(404, 409, *BODY),
+        responses=problems(UnknownJob, JobHasEnded, *JSON_BODY),
     )
     async def change(
         who: Admin, job_id: str, body: Annotated[Any, Depends(json_body)], request: Request
@@ -217,22 +239,28 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
         priority = read_model(JobPatch, body).priority
         return await order(acting(who, request), job_id, JobOrder.PRIORITISE, priority)
 
-    @routes.post("/{job_id}/cancel", summary="Cancel anybody's job", responses=problems(404))
+    @routes.post("/{job_id}/cancel", summary="Cancel anybody's job", responses=problems(UnknownJob))
     async def cancel(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """As its owner would. Idempotent."""
         return await order(acting(who, request), job_id, JobOrder.CANCEL)
 
-    @routes.post("/{job_id}/hold", summary="Keep a waiting job from being run", responses=problems(404, 409))
+    @routes.post(
+        "/{job_id}/hold",
+        summary="Keep a waiting job from being run",
+        responses=problems(UnknownJob, JobHasEnded, JobNotWaiting),
+    )
     async def hold(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """It stays pending, ``held`` is true, and it takes no place in the queue. Idempotent."""
         return await order(acting(who, request), job_id, JobOrder.HOLD)
 
-    @routes.post("/{job_id}/release", summary="Let a held job be run", responses=problems(404, 409))
+    @routes.post("/{job_id}/release", summary="Let a held job be run", responses=problems(UnknownJob, JobHasEnded))
     async def release(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """Idempotent."""
         return await order(acting(who, request), job_id, JobOrder.RELEASE)
 
-    @routes.post("/{job_id}/requeue", summary="Run a job anew", responses=problems(404, 409, 422, 429))
+    @routes.post(
+        "/{job_id}/requeue", summary="Run a job anew", responses=problems(UnknownJob, JobNotRepeatable, *ADMISSION)
+    )
     async def requeue(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """One that runs is taken from its node and waits again.
 

@@ -13,7 +13,8 @@ from fastapi import APIRouter, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
-from gateway.errors import NoSuchPath
+from gateway.api.v1.problems import open_problems
+from gateway.edge.errors import NoSuchPath
 from gateway.surfaces.nats.asyncapi import door_document
 
 ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
@@ -48,7 +49,7 @@ def router(*, title: str, document: str) -> APIRouter:
     async def docs() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
-    @routes.get("/docs/{asset}")
+    @routes.get("/docs/{asset}", responses=open_problems(NoSuchPath))
     async def asset(asset: str) -> Response:
         if asset not in assets:
             raise NoSuchPath

@@ -15,10 +15,10 @@ from authn.credentials import presented
 from chassis.http.app import problem_response
 from contracts.auth import Principal
 from contracts.wire.errors import Refusal
+from gateway.edge.errors import BatchTooLarge
 from gateway.edge.rate_limits import domain as rate_limit
 from gateway.edge.rate_limits.domain import Policy, policy
 from gateway.edge.rate_limits.service import RateLimiter, used_up
-from gateway.errors import BatchTooLarge
 
 LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh"))
 REGISTER = "/api/v1/auth/register"

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from math import inf
 
 from contracts.wire.errors import Unavailable
-from gateway.errors import BodyTooSlow, TooManyBodies
+from gateway.edge.errors import BodyTooSlow, TooManyBodies
 
 
 class Room:

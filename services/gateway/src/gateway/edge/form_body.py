@@ -4,7 +4,7 @@ from typing import NoReturn
 from urllib.parse import parse_qsl
 
 from contracts.wire.errors import FieldError
-from gateway.errors import Malformed
+from gateway.edge.errors import Malformed
 
 FORM_BYTES = 8192
 MAX_FIELDS = 16

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from gateway.errors import BadIdempotencyKey
+from gateway.edge.errors import BadIdempotencyKey
 
 SHAPE = re.compile(r"[\x21-\x7e]{1,255}")
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from contracts.wire.errors import FieldError
-from gateway.errors import InvalidRequest
+from gateway.edge.errors import InvalidRequest
 
 ORIGIN = r"https?://[a-z0-9.-]{1,200}(:[0-9]{1,5})?"
 _SHAPE = re.compile(ORIGIN)

@@ -11,9 +11,9 @@ from authn.client_address import site
 from chassis.offload import INLINE_BYTES, offload
 from contracts.auth import Principal
 from gateway.edge.body_memory import Room
+from gateway.edge.errors import BodyTooLarge, UnsupportedMediaType
 from gateway.edge.form_body import FORM_BYTES, read_form
 from gateway.edge.json_body import MAX_BYTES, read_json
-from gateway.errors import BodyTooLarge, UnsupportedMediaType
 
 JSON_BYTES = 1 << 20
 READ_S = 30

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.http.app import problem_response
 from contracts.wire.errors import FieldError, Refusal
-from gateway.errors import InvalidRequest, NoSuchPath, UnsupportedMediaType
+from gateway.edge.errors import InvalidRequest, NoSuchPath, UnsupportedMediaType
 
 MAX_PARAMETERS = 50
 MAX_NAME = 64

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
+from gateway.accounts.errors import SessionNeeded
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Anybody
 from gateway.edge.streaming import Streamed
-from gateway.errors import SessionNeeded
+from gateway.exports.errors import ExportRunning
 from gateway.exports.service import AccountExport
 
 _ZIP: dict[int | str, dict[str, Any]] = {
@@ -23,7 +24,7 @@ def router(*, export: AccountExport) -> APIRouter:
     @routes.get(
         "/api/v1/auth/me/export",
         summary="Everything that is kept of the account, as one ZIP file",
-        responses=_ZIP | problems(422),
+        responses=_ZIP | problems(SessionNeeded, ExportRunning),
         response_class=Response,
     )
     async def read(

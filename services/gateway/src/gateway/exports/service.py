@@ -16,7 +16,7 @@ from contracts.operations import READ_USAGE, USAGE_DAYS, ReadUsage
 from contracts.retention import LIST_SESSIONS, READ_GRAPH, ListSessions, ReadGraph
 from contracts.scheduler import LIST_JOBS, Job, ListJobs, UnknownJob
 from contracts.wire.errors import Relayed
-from gateway.errors import ExportRunning
+from gateway.exports.errors import ExportRunning
 from gateway.exports.files import ExportFiles
 from gateway.outputs.zip_sink import ZipSink
 from gateway.storage.artifacts import Artifacts

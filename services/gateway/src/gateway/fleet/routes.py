@@ -55,7 +55,7 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
         summary="Node classes that the fleet has now, with their inputs",
         response_model=ClassesBody,
         openapi_extra=_IF_NONE_MATCH,
-        responses={**_KEPT, **problems(422)},
+        responses={**_KEPT, **problems()},
     )
     async def classes(
         principal: Watcher,

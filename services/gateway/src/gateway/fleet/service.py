@@ -6,7 +6,7 @@ import time
 from chassis.messaging.bus import Bus
 from contracts.scheduler import READ_FLEET, Fleet, NoFleet, ReadFleet
 from contracts.wire.errors import FieldError
-from gateway.errors import NoModel
+from gateway.fleet.errors import NoModel
 
 
 class FleetView:

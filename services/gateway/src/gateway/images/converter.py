@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from chassis.telemetry.logs import log
-from gateway.errors import ConversionFailed, NotConvertible, TooManyPixels
+from gateway.images.errors import ConversionFailed, NotConvertible, TooManyPixels
 from gateway.images.formats import Said, Wanted, format_of
 
 ENCODER = f"{version('pillow')} 2"  # the number grows when we have it make other bytes of the same picture

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from time import monotonic
 
 from gateway.edge.body_memory import Room
-from gateway.errors import TooManyBodies, TooManyConversions
+from gateway.edge.errors import TooManyBodies
+from gateway.images.errors import TooManyConversions
 
 IN_LINE = 16  # pictures that wait or are worked on, for each that may be
 EACH_IN_LINE = 4  # of them of one tenant

@@ -7,9 +7,11 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import APIRouter, Depends, Request, Response
 
 from chassis.http.app import problem
+from contracts.scheduler import KeyReused, NoFleet
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
+from gateway.edge.errors import BadIdempotencyKey, BatchTooLarge
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import workflow_body
 from gateway.jobs.batch_schemas import MAX_ERRORS, Batch, BatchBody, BatchItem, BatchRequest, placed
@@ -36,7 +38,10 @@ def router(*, submitter: Submitter, public_url: str) -> APIRouter:
         "/batch",
         summary="Submit up to 100 jobs",
         openapi_extra=_BODY,
-        responses={200: {"headers": _HEADERS}, **problems(400, *BODY, 429)},
+        responses={
+            200: {"headers": _HEADERS},
+            **problems(BadIdempotencyKey, KeyReused, BatchTooLarge, NoFleet, *JSON_BODY),
+        },
     )
     async def batch(
         tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request, response: Response

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from chassis.messaging.bus import Bus
 from contracts.auth import Principal
-from contracts.scheduler import FINAL, JobRead
+from contracts.scheduler import FINAL, JobRead, UnknownJob
 from contracts.wire.errors import Kind, Relayed, Unavailable
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
@@ -32,7 +32,7 @@ def router(*, bus: Bus, watching: Watching) -> APIRouter:
         "/{job_id}/events",
         summary="A job's log as server-sent events",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {}}, "description": "The log."}, **problems(404, 422)},
+        responses={200: {"content": {"text/event-stream": {}}, "description": "The log."}, **problems(UnknownJob)},
     )
     async def events(
         tenant: Reader,

@@ -7,8 +7,8 @@ import orjson
 
 from contracts.wire.errors import FieldError
 from contracts.workflow import is_too_wide
+from gateway.edge.errors import InvalidRequest
 from gateway.edge.json_faults import shown_key
-from gateway.errors import InvalidRequest
 
 MAX_BYTES = 1 << 20  # as compact JSON; it is stored with the job, and ComfyUI writes it into every picture
 PNG_INFO, PREVIEW_METHOD = "extra_pnginfo", "preview_method"

@@ -14,10 +14,11 @@ from chassis.messaging.bus import Bus
 from contracts.scheduler import FINAL
 from contracts.wire.errors import Refusal
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, preferred_wait_s
 from gateway.edge.request_body import workflow_body
+from gateway.jobs.errors import SUBMISSION, JobCancelled, JobFailed, JobLost
 from gateway.jobs.generate_schemas import GenerateBody, generated
 from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, headers_of
 from gateway.jobs.schemas import JobBody, present
@@ -58,7 +59,11 @@ def router(
         summary="Submit a job and wait for its end",
         openapi_extra=_BODY,
         response_model=GenerateBody,
-        responses={200: {"headers": HEADERS | _APPLIED}, 202: _LATER, **problems(400, 404, 409, *BODY, 429)},
+        responses={
+            200: {"headers": HEADERS | _APPLIED},
+            202: _LATER,
+            **problems(*SUBMISSION, JobFailed, JobCancelled, JobLost, *JSON_BODY),
+        },
     )
     async def generate(tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request) -> Response:
         """Answers 200 once the job is completed, and 202 with the job where that takes longer than `Prefer: wait`.

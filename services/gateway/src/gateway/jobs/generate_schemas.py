@@ -6,7 +6,7 @@ from pydantic import ConfigDict
 
 from contracts.scheduler import FINAL, Job, JobError, JobState, OutputKind
 from contracts.wire.errors import FieldError, Refusal
-from gateway.errors import JobCancelled, JobFailed, JobLost
+from gateway.jobs.errors import JobCancelled, JobFailed, JobLost
 from gateway.jobs.no_result import cause, would_fail_again
 from gateway.jobs.schemas import JobBody, pick_output, present, saved_or_previews, urls_of
 

@@ -9,8 +9,8 @@ from chassis.offload import offload
 from chassis.telemetry.logs import log
 from contracts.scheduler import InvalidWorkflow
 from contracts.wire.errors import Unavailable
-from gateway.errors import UnknownUpload
 from gateway.jobs.output_copies import OutputCopies
+from gateway.uploads.errors import UnknownUpload
 from gateway.uploads.references import MOST, is_upload_id, output_references, too_many, upload_ids, with_uploads
 from gateway.uploads.store import Upload, Uploads
 

@@ -8,15 +8,18 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from chassis.messaging.bus import Bus
-from contracts.scheduler import JobStatus, Quota
+from contracts.retention import JobNotEnded, JobStopping
+from contracts.scheduler import JobStatus, Quota, UnknownJob
 from contracts.wire.errors import FieldError
+from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.direct_routes import DirectRoute, json_response
+from gateway.edge.errors import InvalidRequest
 from gateway.edge.request_body import workflow_body
 from gateway.edge.timestamps import Bound
-from gateway.errors import InvalidRequest
+from gateway.jobs.errors import SUBMISSION
 from gateway.jobs.list_jobs import list_jobs
 from gateway.jobs.read import cancel_job, purge_job, read_job
 from gateway.jobs.schemas import JobBody, JobsBody, present
@@ -108,11 +111,11 @@ def router(
         summary="Submit a job",
         openapi_extra=_BODY,
         response_model=JobBody,
-        responses={201: {"headers": HEADERS}, **problems(400, 404, *BODY, 429)},
+        responses={201: {"headers": HEADERS}, **problems(*SUBMISSION, *JSON_BODY)},
         route_class_override=DirectRoute,
     )
 
-    @routes.get("", summary="List own jobs, newest first", responses=problems(422))
+    @routes.get("", summary="List own jobs, newest first", responses=problems(BadCursor))
     async def list_(
         *,
         tenant: Reader,
@@ -148,7 +151,7 @@ def router(
         read,
         summary="Read a job",
         response_model=JobBody,
-        responses=problems(404),
+        responses=problems(UnknownJob),
         route_class_override=DirectRoute,
     )
 
@@ -159,7 +162,7 @@ def router(
         responses={
             200: {"description": "Cancelled, or ended before: how it stands."},
             204: {"description": "Purged. What belonged to it is gone everywhere within seconds."},
-            **problems(404, 409, 422),
+            **problems(UnknownJob, JobNotEnded, JobStopping),
         },
         response_model=JobBody,
     )
@@ -178,7 +181,7 @@ def router(
         await purge_job(job_id, tenant=tenant, bus=bus)
         return Response(status_code=204)
 
-    @routes.post("/{job_id}/cancel", summary="Cancel a job", operation_id="cancel", responses=problems(404))
+    @routes.post("/{job_id}/cancel", summary="Cancel a job", operation_id="cancel", responses=problems(UnknownJob))
     async def cancel(tenant: Writer, job_id: str) -> JobBody:
         """Idempotent; the answer is how the job stands then, whoever was first."""
         job = await cancel_job(job_id, tenant=tenant, bus=bus)

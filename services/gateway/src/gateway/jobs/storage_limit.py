@@ -10,7 +10,7 @@ from contracts.auth import Limits
 from contracts.wire.errors import Kind, Refusal, Unavailable
 from gateway.accounts.me import MeView
 from gateway.caching import Kept
-from gateway.errors import ResultStorageFull
+from gateway.jobs.errors import ResultStorageFull
 from gateway.storage.artifacts import Artifacts
 
 STORED_S = 5.0  # a sum is believed for so long

@@ -28,8 +28,8 @@ from contracts.wire.errors import FieldError, InternalFault, Kind, Refusal, Rela
 from contracts.workflow import is_ui_format, read_graph
 from gateway.edge.idempotency import idempotency_key
 from gateway.edge.json_body import MAX_ERRORS
-from gateway.errors import ResultStorageFull
 from gateway.fleet.service import FleetView
+from gateway.jobs.errors import ResultStorageFull
 from gateway.jobs.extra_data import ExtraDataKeys
 from gateway.jobs.input_pins import InputPins
 from gateway.jobs.request_hash import request_hash as hash_of

@@ -2,16 +2,17 @@
 
 from fastapi import APIRouter, Request
 
-from contracts.scheduler import Validated
+from contracts.scheduler import NoFleet, Validated
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
+from gateway.edge.errors import InvalidRequest
 from gateway.edge.request_body import workflow_body
-from gateway.errors import InvalidRequest
 from gateway.jobs.routes import EXAMPLES
 from gateway.jobs.submission_openapi import submission_schema
 from gateway.jobs.submit import Submitter
 from gateway.jobs.validation_schemas import ValidationBody, present_validation
+from gateway.workflows.errors import UnknownWorkflow
 from gateway.workflows.submission_forms import read_submission
 
 
@@ -23,7 +24,7 @@ def router(*, submitter: Submitter) -> APIRouter:
         "/validate",
         summary="Check a submission without running it",
         openapi_extra=documented(submission_schema(), examples=EXAMPLES),
-        responses=problems(400, 404, *BODY, 429),
+        responses=problems(UnknownWorkflow, NoFleet, *JSON_BODY),
         response_model_exclude_none=True,
     )
     async def validate(tenant: Writer, request: Request) -> ValidationBody:

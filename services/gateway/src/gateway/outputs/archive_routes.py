@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from chassis.messaging.bus import Bus
+from contracts.gateway import NoArtifact, NotFinished
+from contracts.scheduler import UnknownJob
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
 from gateway.edge.streaming import Streamed
@@ -24,7 +26,7 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects) -> APIRouter:
     @routes.get(
         "/api/v1/jobs/{job_id}/outputs.zip",
         summary="All outputs of a completed job as one ZIP file",
-        responses=_ZIP | problems(404, 409, 422),
+        responses=_ZIP | problems(UnknownJob, NoArtifact, NotFinished),
         response_class=Response,
     )
     async def archive(

@@ -6,8 +6,9 @@ from time import monotonic
 
 from contracts.gateway import NoArtifact
 from gateway.edge.body_memory import Room
-from gateway.errors import NotConvertible, TooManyBodies, TooManyConversions
+from gateway.edge.errors import TooManyBodies
 from gateway.images.converter import ENCODER, Pictures
+from gateway.images.errors import NotConvertible, TooManyConversions
 from gateway.images.formats import Wanted
 from gateway.images.limiter import PictureLine
 from gateway.storage.artifacts import Artifact

@@ -2,20 +2,22 @@
 
 import re
 from collections.abc import AsyncGenerator
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
 from chassis.messaging.bus import Bus
-from contracts.gateway import NoArtifact
-from contracts.scheduler import Output, OutputKind
+from contracts.gateway import NoArtifact, NotFinished
+from contracts.scheduler import Output, OutputKind, UnknownJob
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
 from gateway.edge.streaming import Streamed
-from gateway.errors import NotConvertible
+from gateway.images.errors import NotConvertible
 from gateway.images.formats import PictureFormat, Wanted
 from gateway.jobs.schemas import OutputsBody, present_outputs
 from gateway.outputs.conversion import Converter
+from gateway.outputs.errors import RESULT
 from gateway.outputs.find_result import find_result, read_finished
 from gateway.storage.artifacts import Artifact, Artifacts
 from gateway.storage.byte_range import matches
@@ -41,15 +43,15 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, converter: Conve
         200: {"content": {**_PICTURES, "application/octet-stream": {}}, "description": "The bytes."},
         206: {"description": "The part that Range asked for."},
         304: {"description": "If-None-Match names the ETag."},
-        **problems(404, 409, 416, 422),
+        **problems(*RESULT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
     }
     documented_thumbnail: dict[int | str, dict[str, Any]] = {
         200: {"content": {"image/webp": {}}, "description": "The thumbnail."},
         304: documented[304],
-        **problems(404, 409, 422),
+        **problems(*RESULT),
     }
 
-    @routes.get("/outputs", summary="All outputs of a completed job", responses=problems(404, 409, 422))
+    @routes.get("/outputs", summary="All outputs of a completed job", responses=problems(UnknownJob, NotFinished))
     async def outputs(tenant: Reader, job_id: str, *, temporary: Temporary = None) -> OutputsBody:
         job = await read_finished(job_id, tenant=tenant, bus=bus)
         shown = present_outputs(job, public_url)

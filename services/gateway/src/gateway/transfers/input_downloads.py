@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from contracts.gateway import GrantInputs, InputGrant, InputsGranted
-from gateway.errors import UnknownUpload
 from gateway.storage.byte_range import ByteRange
 from gateway.storage.file_extensions import extension_of
 from gateway.storage.objects import Objects
 from gateway.transfers import input_token
 from gateway.transfers.input_token import InputRight
+from gateway.uploads.errors import UnknownUpload
 from gateway.uploads.store import Upload, Uploads
 
 

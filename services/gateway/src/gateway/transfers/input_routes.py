@@ -3,14 +3,17 @@
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
+from gateway.api.v1.problems import open_problems
+from gateway.transfers.errors import BadInputToken
 from gateway.transfers.input_downloads import Handout
+from gateway.uploads.errors import UnknownUpload
 
 
 def router(*, handout: Handout) -> APIRouter:
     """The internal route of inputs."""
     routes = APIRouter(prefix="/internal", include_in_schema=False)
 
-    @routes.get("/inputs/{token}")
+    @routes.get("/inputs/{token}", responses=open_problems(BadInputToken, UnknownUpload))
     async def fetch(token: str) -> StreamingResponse:
         upload, chunks = await handout.open(token)
         headers = {"Content-Length": str(upload.size_bytes), "Cache-Control": "no-store"}

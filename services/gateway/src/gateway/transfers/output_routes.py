@@ -7,7 +7,9 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 
 from contracts.gateway import StoredOutput
-from gateway.errors import BrokenOutput
+from contracts.scheduler import UnknownJob
+from gateway.api.v1.problems import open_problems
+from gateway.transfers.errors import BadOutputToken, BrokenOutput, OutputTooLarge
 from gateway.transfers.output_uploads import Intake
 
 MAX_TYPE = 200
@@ -22,7 +24,7 @@ def router(*, intake: Intake, idle_s: float) -> APIRouter:
     """
     routes = APIRouter(prefix="/internal", include_in_schema=False)
 
-    @routes.put("/outputs/{token}")
+    @routes.put("/outputs/{token}", responses=open_problems(BadOutputToken, UnknownJob, OutputTooLarge, BrokenOutput))
     async def store(token: str, request: Request) -> StoredOutput:
         content_type = request.headers.get("content-type", "application/octet-stream").lower()[:MAX_TYPE]
         try:

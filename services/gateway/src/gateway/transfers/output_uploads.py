@@ -11,10 +11,10 @@ from chassis.ids import new_id
 from chassis.telemetry.logs import log
 from contracts.gateway import GrantOutputs, OutputGrant, OutputsGranted, StoredOutput
 from contracts.scheduler import UnknownJob
-from gateway.errors import OutputTooLarge
 from gateway.storage.artifacts import Artifact, Artifacts
 from gateway.storage.objects import Objects
 from gateway.transfers import output_token
+from gateway.transfers.errors import OutputTooLarge
 from gateway.transfers.output_token import OutputRight
 
 

@@ -11,9 +11,10 @@ from fastapi import Request
 
 from contracts.file_types import FILE_TYPES
 from gateway.edge.body_memory import Room
+from gateway.edge.errors import UnsupportedMediaType
 from gateway.edge.request_body import room_of
-from gateway.errors import FileTooLarge, UnsupportedMediaType, UploadTooLarge
 from gateway.images.formats import PictureFormat, format_of
+from gateway.uploads.errors import FileTooLarge, UploadTooLarge
 from gateway.uploads.file_signatures import LOOK_AT_BYTES
 from gateway.uploads.form import FRAMING_BYTES, UploadForm, boundary_of
 from gateway.uploads.service import UploadDesk

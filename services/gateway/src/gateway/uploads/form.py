@@ -12,7 +12,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from contracts.wire.errors import FieldError
-from gateway.errors import Malformed
+from gateway.edge.errors import Malformed
 
 FIELD = "file"
 FIELDS = frozenset({b"file", b"image", b"images"})

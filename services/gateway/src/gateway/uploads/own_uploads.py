@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from gateway.api.v1 import cursors
-from gateway.errors import UnknownUpload
+from gateway.uploads.errors import UnknownUpload
 from gateway.uploads.store import Upload, Uploads
 
 FILTERS = "uploads"

@@ -11,9 +11,9 @@ from uuid import UUID
 
 from chassis.telemetry.logs import log
 from contracts.wire.errors import FieldError, Relayed, Unavailable
-from gateway.errors import UploadInUse
 from gateway.storage.objects import Objects
 from gateway.uploads.ended_jobs import EndedJobs
+from gateway.uploads.errors import UploadInUse
 from gateway.uploads.own_uploads import upload_id_of
 from gateway.uploads.store import Uploads, Use
 from gateway.uploads.sweep_store import Expired, UploadSweep

@@ -1,6 +1,7 @@
 """Uploads: create, read, list and delete."""
 
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
@@ -8,13 +9,14 @@ from fastapi import APIRouter, Query, Request, Response
 from contracts.auth import Limits
 from contracts.file_types import FILE_TYPES
 from gateway.accounts.me import MeView
+from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader, Writer
-from gateway.errors import UnknownUpload
 from gateway.storage.file_extensions import extension_of
 from gateway.storage.objects import Objects
 from gateway.storage.responses import Stored, answer, disposition
 from gateway.uploads.body import BARE, FORM, ReceivedFile, ReceivedImage, UploadBodies
+from gateway.uploads.errors import UPLOAD, UnknownUpload, UploadInUse
 from gateway.uploads.own_uploads import OwnUploads
 from gateway.uploads.removal import UploadRemover
 from gateway.uploads.schemas import UploadBody, UploadsBody
@@ -65,7 +67,7 @@ def router(
         responses={
             201: {"headers": {"Location": {"description": "The upload.", "schema": {"type": "string"}}}},
             200: {"model": UploadBody, "description": "These bytes are kept already; from now on as long as new ones."},
-            **problems(400, 408, 413, 415, 422),
+            **problems(*UPLOAD),
         },
     )
     async def upload(
@@ -94,7 +96,7 @@ def router(
         response.headers["Location"] = f"/api/v1/uploads/{taken.id}"
         return present(taken)
 
-    @routes.get("/uploads", summary="List own uploads, newest first", responses=problems(422))
+    @routes.get("/uploads", summary="List own uploads, newest first", responses=problems(BadCursor))
     async def list_(
         *,
         tenant: Reader,
@@ -104,11 +106,16 @@ def router(
         found, next_cursor = await own.page(tenant=tenant, limit=limit, cursor=cursor)
         return UploadsBody(uploads=[present(one) for one in found], next_cursor=next_cursor)
 
-    @routes.get("/uploads/{upload_id}", summary="Read an upload", responses=problems(404))
+    @routes.get("/uploads/{upload_id}", summary="Read an upload", responses=problems(UnknownUpload))
     async def read(tenant: Reader, upload_id: str) -> UploadBody:
         return present(await own.read(upload_id, tenant=tenant))
 
-    @routes.delete("/uploads/{upload_id}", status_code=204, summary="Delete an upload", responses=problems(404, 409))
+    @routes.delete(
+        "/uploads/{upload_id}",
+        status_code=204,
+        summary="Delete an upload",
+        responses=problems(UnknownUpload, UploadInUse),
+    )
     async def delete(tenant: Writer, upload_id: str) -> None:
         """409 while a job that has not ended uses it: wait for the job, or cancel it."""
         await remover.remove(upload_id, tenant=tenant)
@@ -130,7 +137,7 @@ def router(
             200: {"content": {media_type: {} for media_type in FILE_TYPES}, "description": "The bytes."},
             206: {"description": "The part that Range asked for."},
             304: {"description": "If-None-Match names the ETag."},
-            **problems(404, 416),
+            **problems(UnknownUpload, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
         },
     )(content)
     routes.head("/uploads/{upload_id}/content", include_in_schema=False)(content)

@@ -12,23 +12,21 @@ from chassis.ids import new_id
 from chassis.telemetry.logs import log
 from contracts.file_types import FileKind, FileType
 from contracts.wire.errors import Refusal
-from gateway.errors import (
-    AnimatedImage,
-    BrokenImage,
-    ConversionFailed,
-    FileTooLarge,
-    NotConvertible,
-    NotKeptExactly,
-    TooManyPixels,
-    TooManyUploads,
-    UnsupportedImage,
-    UploadTooManyPixels,
-)
 from gateway.images.converter import Pictures
+from gateway.images.errors import ConversionFailed, NotConvertible, TooManyPixels
 from gateway.images.formats import PictureFormat, Wanted
 from gateway.images.headers import PictureHeader, Unfit, read_header
 from gateway.images.limiter import PictureLine
 from gateway.storage.objects import Objects
+from gateway.uploads.errors import (
+    AnimatedImage,
+    BrokenImage,
+    FileTooLarge,
+    NotKeptExactly,
+    TooManyUploads,
+    UnsupportedImage,
+    UploadTooManyPixels,
+)
 from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_told_by_size
 from gateway.uploads.store import NewUpload, Upload, Uploads
 

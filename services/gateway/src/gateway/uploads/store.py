@@ -7,7 +7,7 @@ from uuid import UUID
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection, Row, Statement
-from gateway.errors import TooManyUploads, UnknownUpload
+from gateway.uploads.errors import TooManyUploads, UnknownUpload
 
 
 @dataclass(frozen=True, slots=True)

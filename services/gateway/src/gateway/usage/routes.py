@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 
+from contracts.auth import UnknownUser
 from contracts.operations import USAGE_DAYS
 from gateway.admin.list_users import user_id_of
 from gateway.admin.operation_routes import acting
@@ -21,18 +22,18 @@ def router(*, usage: UsageView, operations: Operations) -> APIRouter:
     """The routes of usage."""
     routes = APIRouter(prefix="/api/v1")
 
-    @routes.get("/usage", tags=["usage"], summary="Own use by day, newest first", responses=problems(422))
+    @routes.get("/usage", tags=["usage"], summary="Own use by day, newest first", responses=problems())
     async def own(tenant: Reader, days: Days = USAGE_DAYS) -> UsageBody:
         """Requests may be some seconds late."""
         return await usage.read(UUID(tenant), days=days)
 
-    @routes.get("/admin/usage", tags=["admin"], summary="Everybody's use by day", responses=problems(422))
+    @routes.get("/admin/usage", tags=["admin"], summary="Everybody's use by day", responses=problems())
     async def everybodys(_who: Admin, days: Days = USAGE_DAYS) -> UsageBody:
         """Of all users together."""
         return await usage.read(None, days=days)
 
     @routes.get(
-        "/admin/users/{user_id}/usage", tags=["admin"], summary="A user's use by day", responses=problems(404, 422)
+        "/admin/users/{user_id}/usage", tags=["admin"], summary="A user's use by day", responses=problems(UnknownUser)
     )
     async def of_user(who: Admin, user_id: str, request: Request, days: Days = USAGE_DAYS) -> UsageBody:
         """Empty for a user that nobody knows, too."""

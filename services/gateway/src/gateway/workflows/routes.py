@@ -4,11 +4,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from contracts.scheduler import InvalidWorkflow
+from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
+from gateway.workflows.errors import TooManyVersions, TooManyWorkflows, UnknownWorkflow
 from gateway.workflows.schemas import NAME, SaveBody, WorkflowBody, WorkflowsBody, present_heading, present_workflow
 from gateway.workflows.service import SavedWorkflows
 from gateway.workflows.submission_forms import with_workflow
@@ -31,7 +34,7 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
     """The routes of saved workflows."""
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
-    @routes.get("", summary="List own saved workflows, the last changed first", responses=problems(422))
+    @routes.get("", summary="List own saved workflows, the last changed first", responses=problems(BadCursor))
     async def list_(
         *,
         tenant: Reader,
@@ -41,7 +44,7 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
         found, next_cursor = await saved.page(tenant=tenant, limit=limit, cursor=cursor)
         return WorkflowsBody(workflows=[present_heading(one) for one in found], next_cursor=next_cursor)
 
-    @routes.get("/{workflow_name}", summary="Read a saved workflow", responses=problems(404, 422))
+    @routes.get("/{workflow_name}", summary="Read a saved workflow", responses=problems(UnknownWorkflow))
     async def read(
         tenant: Reader, workflow_name: WorkflowPath, version: Annotated[int | None, _VERSION] = None
     ) -> WorkflowBody:
@@ -54,7 +57,7 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
         responses={
             201: {"model": WorkflowBody, "description": "A new version."},
             200: {"description": "The newest version has this content already."},
-            **problems(400, 404, 409, *BODY),
+            **problems(UnknownWorkflow, TooManyWorkflows, TooManyVersions, InvalidWorkflow, *JSON_BODY),
         },
     )
     async def save(
@@ -71,7 +74,10 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
         return present_workflow(version)
 
     @routes.delete(
-        "/{workflow_name}", status_code=204, summary="Delete a workflow with all its versions", responses=problems(404)
+        "/{workflow_name}",
+        status_code=204,
+        summary="Delete a workflow with all its versions",
+        responses=problems(UnknownWorkflow),
     )
     async def delete(tenant: Writer, workflow_name: WorkflowPath) -> None:
         """Its jobs stay. Saved again, it begins with version 1."""

@@ -15,9 +15,10 @@ from contracts.gateway import WorkflowName
 from contracts.scheduler import InvalidWorkflow
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
+from gateway.edge.errors import InvalidRequest
 from gateway.edge.json_body import MAX_ERRORS
-from gateway.errors import InvalidRequest, UnknownWorkflow
 from gateway.workflows.builtin import choice as built_in
+from gateway.workflows.errors import UnknownWorkflow
 from gateway.workflows.parameters import MAX_PARAMETERS, ParameterBody, ParameterName, declare, schema
 
 MAX_WORKFLOWS = 100

@@ -7,8 +7,8 @@ from chassis.offload import offload
 from contracts.wire.errors import Unavailable
 from gateway.api.v1 import cursors
 from gateway.edge.json_body import MAX_ERRORS
-from gateway.errors import BadParameters, UnknownWorkflow
 from gateway.workflows import parameters
+from gateway.workflows.errors import BadParameters, UnknownWorkflow
 from gateway.workflows.schemas import Heading, SaveBody, Version, content_of, name_of, new_name_of
 from gateway.workflows.store import Workflows
 

@@ -8,7 +8,7 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Row, Statement
 from chassis.ids import new_id
 from chassis.offload import INLINE_BYTES
-from gateway.errors import TooManyVersions, TooManyWorkflows
+from gateway.workflows.errors import TooManyVersions, TooManyWorkflows
 from gateway.workflows.parameters import ParameterBody
 from gateway.workflows.schemas import MAX_VERSIONS, MAX_WORKFLOWS, Content, Heading, Version
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, NoReturn
 from contracts.gateway import Submission
 from contracts.wire.errors import FieldError
 from contracts.workflow import is_ui_format
+from gateway.edge.errors import InvalidRequest, Malformed
 from gateway.edge.json_body import read_json, read_model
 from gateway.edge.json_faults import shown_key
-from gateway.errors import InvalidRequest, Malformed
 
 WORKFLOW_AT = "/workflow"  # where a graph is in a submission of our own form
 MAX_NAME = 63  # characters of the name of a label

@@ -23,7 +23,7 @@ def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
         if schema.get(given) is not None:
             return schema[given]
     if schema.get("examples"):
-        return whole(schema["examples"][0], schema, schemas)
+        return complete_example(schema["examples"][0], schema, schemas)
     if "$ref" in schema:
         return example_of(schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
     if "anyOf" in schema:
@@ -31,18 +31,20 @@ def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     return _of_type(schema, schemas)
 
 
-def whole(example: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+def complete_example(example: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     """The example with the fields that it has to have: FastAPI takes out of a document what is null in it."""
     if "$ref" in schema:
-        return whole(example, schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
+        return complete_example(example, schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
     if isinstance(example, list):
-        return [whole(item, schema.get("items", {}), schemas) for item in example]
+        return [complete_example(item, schema.get("items", {}), schemas) for item in example]
     if not isinstance(example, dict):
         return example
     parts, others = schema.get("properties", {}), schema.get("additionalProperties")
     missing = {name: _absent(parts[name], schemas) for name in schema.get("required", ()) if name not in example}
     other = others if isinstance(others, dict) else {}
-    return {name: whole(value, parts.get(name, other), schemas) for name, value in (example | missing).items()}
+    return {
+        name: complete_example(value, parts.get(name, other), schemas) for name, value in (example | missing).items()
+    }
 
 
 def _absent(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:

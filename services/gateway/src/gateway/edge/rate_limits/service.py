@@ -7,9 +7,9 @@ from time import monotonic
 from chassis.database.postgres import is_away
 from chassis.telemetry.logs import log
 from contracts.wire.errors import Unavailable
+from gateway.edge.errors import RateLimited
 from gateway.edge.rate_limits.domain import Bucket, Hand, Policy, Verdict
 from gateway.edge.rate_limits.store import Buckets
-from gateway.errors import RateLimited
 
 DRAW_S = 1.0  # longer than this, and the database counts as away
 AWAY_S = 1.0  # so long it is not asked again then

@@ -18,10 +18,10 @@ from contracts.scheduler import Job
 from contracts.wire.errors import Refused
 from contracts.wire.topic import Address
 from gateway.accounts.me import MeView
+from gateway.edge.errors import BodyTooLarge
 from gateway.edge.json_body import MAX_BYTES, read_json
 from gateway.edge.rate_limits.domain import policy
 from gateway.edge.rate_limits.service import RateLimiter, used_up
-from gateway.errors import BodyTooLarge
 from gateway.jobs.read import cancel_job, read_job
 from gateway.jobs.schemas import present
 from gateway.jobs.submit import Submitter
