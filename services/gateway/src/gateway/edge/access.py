@@ -11,7 +11,6 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2PasswordBearer
 
 from contracts.auth import BadCredential, MissingScope, Principal, Scope
-from gateway.edge.denials import Denials
 
 _SCOPES = {
     Scope.JOBS_READ: "Jobs, results, what the fleet can run.",
@@ -65,9 +64,7 @@ class Needs:
         if principal is None:
             raise request.state.refusal or BadCredential()
         if self.scope is not None and self.scope not in principal.scopes:
-            denials: Denials = request.app.state.denials
-            what = f"{request.method} {request.scope['path']}"
-            denials.note(principal, what=what, code=MissingScope.code, ip=request.state.client_ip)
+            request.state.denied = MissingScope.code
             raise MissingScope(scope=self.scope)
         return principal
 

@@ -15,6 +15,8 @@ from authn.credentials import presented
 from chassis.http.app import problem_response
 from contracts.auth import Principal
 from contracts.wire.errors import Refusal
+from gateway.edge.body_memory import Room
+from gateway.edge.denials import Denials
 from gateway.edge.errors import BatchTooLarge
 from gateway.edge.rate_limits import domain as rate_limit
 from gateway.edge.rate_limits.domain import Policy, policy
@@ -72,7 +74,7 @@ _NOT_COUNTED = _Counted([])
 
 
 class Admission:
-    """ASGI middleware. Puts ``client_ip``, ``principal``, ``refusal`` and ``charge`` into the request's state.
+    """ASGI middleware. Puts ``client_ip``, ``principal``, ``refusal``, ``charge``, ``bodies`` into the request's state.
 
     ``refusal`` says why a credential has no principal, for routes that need one; others never look. A credential that
     is not yet known is counted like none at all until auth has said whose it is: nobody guesses faster than that.
@@ -86,10 +88,23 @@ class Admission:
         clients: finds a request's client.
         rates: None lets everybody ask as often as they like.
         used: told of every request of a known user when it is answered: whose, method, template of the path.
+        denials: records requests that a known user may not make.
+        bodies: limits the memory of request bodies.
     """
 
-    def __init__(self, app: ASGIApp, *, identity: Knows, clients: Clients, rates: Rates | None, used: Used) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        identity: Knows,
+        clients: Clients,
+        rates: Rates | None,
+        used: Used,
+        denials: Denials,
+        bodies: Room,
+    ) -> None:
         self._app, self._identity, self._clients, self._used = app, identity, clients, used
+        self._denials, self._bodies = denials, bodies
         self._limiter = rates.limiter if rates else None
         self._login = rates.login if rates else None
         self._open = rates.open if rates else None
@@ -103,7 +118,7 @@ class Admission:
         headers, state = Headers(scope=scope), scope.setdefault("state", {})
         peer = scope.get("client")
         state["client_ip"] = self._clients.of(peer[0] if peer else None, headers.getlist("x-forwarded-for"))
-        state["principal"], state["refusal"] = None, None
+        state["principal"], state["refusal"], state["bodies"] = None, None, self._bodies
         try:
             counted = await self._count(scope, headers)
         except Refusal as refusal:  # logins, while nobody counts
@@ -122,6 +137,7 @@ class Admission:
                 message["headers"] = [*message.get("headers", ()), *counted.headers]
                 self._settle(counted, message["status"])
                 self._note(scope)
+                self._record_denial(scope)
             await send(message)
 
         inside: ASGIApp = self._app
@@ -140,6 +156,12 @@ class Admission:
         if principal is not None and isinstance(route, Route) and scope["method"] in (route.methods or ()):
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
             self._used(principal.user_id, method, route.path_format)
+
+    def _record_denial(self, scope: Scope) -> None:
+        state = scope["state"]
+        if "denied" in state:
+            what = f"{scope['method']} {scope['path']}"
+            self._denials.note(state["principal"], what=what, code=state["denied"], ip=state["client_ip"])
 
     async def _count(self, scope: Scope, headers: Headers) -> _Counted:
         path, method, state = scope["path"], scope["method"], scope["state"]

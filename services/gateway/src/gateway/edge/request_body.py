@@ -62,7 +62,7 @@ async def _json(request: Request, limit: int) -> Any:
 
 def room_of(request: Request, within_s: float) -> AbstractContextManager[Callable[[int], None]]:
     """Room for the body of a request, among those of the same client; see ``Room.of``."""
-    room: Room = request.app.state.room
+    room: Room = request.state.bodies
     principal: Principal | None = request.state.principal
     return room.of(principal.tenant if principal else site(request.state.client_ip), within_s=within_s)
 

@@ -1,0 +1,26 @@
+"""Constructs results: single outputs, conversions and archives."""
+
+from gateway.images.converter import Pictures
+from gateway.images.limiter import PictureLine
+from gateway.outputs import archive_routes, routes
+from gateway.outputs.conversion import Converter
+from gateway.wiring import Feature, Infrastructure
+
+
+def wire_outputs(infra: Infrastructure, images: PictureLine) -> Feature:
+    """Construct the feature; ``images`` limits the conversions that run at a time."""
+    settings = infra.settings
+    pictures = Pictures(max_pixels=settings.picture_max_pixels, within_s=settings.picture_within_s)
+    converter = Converter(pictures, infra.objects, images)
+    return Feature(
+        routers=(
+            routes.router(
+                bus=infra.bus,
+                artifacts=infra.artifacts,
+                objects=infra.objects,
+                converter=converter,
+                public_url=settings.public_url,
+            ),
+            archive_routes.router(bus=infra.bus, artifacts=infra.artifacts, objects=infra.objects),
+        )
+    )
