@@ -62,7 +62,9 @@ def create_app(settings: Settings) -> FastAPI:
     admin = wire_admin(infra, jobs.pins)
     usage = wire_usage(infra, admin.operations)
     exports = wire_exports(infra, uploads.store, workflows.store)
-    serve_nats_api(infra, limiter=edge.limiter if edge.rates else None, me=accounts.me, submitter=jobs.submitter)
+    serve_nats_api(
+        infra, limiter=edge.limiter if edge.rates else None, me=accounts.me, jobs=jobs.service, submitter=jobs.submitter
+    )
 
     features: list[Feature] = [
         jobs, outputs, accounts, workflows, uploads, fleet, usage, exports, admin, transfers, purges,

@@ -21,7 +21,7 @@ from contracts.retention import ERASE_USER, EraseUser
 from gateway.accounts.requests import TierPatch, UserPatch
 from gateway.accounts.schemas import AccountBody, AccountsBody, TierBody, TiersBody, present_account, present_tier
 from gateway.admin.errors import UnknownTier
-from gateway.admin.list_users import list_users, read_user, user_id_of
+from gateway.admin.users import UserDirectory, parse_user_id
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
@@ -35,7 +35,7 @@ _TIER_PATCH = {"limits": {"requests_per_minute": 240, "run_seconds": 1800}}
 Body = Annotated[Any, Depends(json_body)]
 
 
-def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
+def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
     """The routes of users and tiers."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
@@ -52,7 +52,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
     ) -> AccountsBody:
-        accounts, next_cursor = await list_users(
+        accounts, next_cursor = await users.list_users(
             admin=who.tenant,
             search=search,
             tier=tier,
@@ -60,14 +60,12 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
             is_active=is_active,
             limit=limit,
             cursor=cursor,
-            key=cursor_key,
-            bus=bus,
         )
         return AccountsBody(users=[present_account(account) for account in accounts], next_cursor=next_cursor)
 
     @routes.get("/users/{user_id}", summary="Read a user", responses=problems(UnknownUser))
     async def read(who: Admin, user_id: str) -> AccountBody:
-        return present_account(await read_user(user_id, admin=who.tenant, bus=bus))
+        return present_account(await users.read_user(user_id, admin=who.tenant))
 
     @routes.patch(
         "/users/{user_id}",
@@ -77,7 +75,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
     )
     async def change(who: Admin, user_id: str, body: Body, request: Request) -> AccountBody:
         """Holds everywhere within a second. Whoever is deactivated is refused, whatever credential it has."""
-        subject, asked = user_id_of(user_id), read_model(UserPatch, body)
+        subject, asked = parse_user_id(user_id), read_model(UserPatch, body)
         command = ChangeUser(
             user_id=subject,
             tier=asked.tier,
@@ -94,7 +92,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
     )
     async def erase(who: Admin, user_id: str, request: Request) -> None:
         """Everywhere and for good: credentials at once, all that it has within seconds."""
-        command = EraseUser(user_id=user_id_of(user_id), ip=request.state.client_ip)
+        command = EraseUser(user_id=parse_user_id(user_id), ip=request.state.client_ip)
         await bus.request(ERASE_USER, command, tenant=who.tenant)
 
     @routes.get("/tiers", summary="List tiers", responses=problems())

@@ -8,7 +8,7 @@ from chassis.messaging.bus import Bus
 from contracts.registration import CREATE_INVITE, REVOKE_INVITE, CreateInvite, InviteUsed, RevokeInvite, UnknownInvite
 from gateway.admin.access_requests import InviteRequest
 from gateway.admin.access_schemas import CreatedInviteBody, InvitesBody, present_created_invite, present_invites
-from gateway.admin.list_invites import invite_id_of, list_invites
+from gateway.admin.invites import InviteDirectory, parse_invite_id
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
@@ -20,7 +20,7 @@ _EXAMPLE = {"tier": "basic", "expires_in_days": 7}
 _HEADERS: dict[str, Any] = {"Location": {"description": "The invite.", "schema": {"type": "string"}}}
 
 
-def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
+def router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
     """The routes of invites."""
     routes = APIRouter(prefix="/api/v1/admin/invites", tags=["admin"])
 
@@ -49,7 +49,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
     ) -> InvitesBody:
         """Used and expired ones too, until 90 days after they expired."""
-        found, next_cursor = await list_invites(admin=who.tenant, limit=limit, cursor=cursor, key=cursor_key, bus=bus)
+        found, next_cursor = await invites.list_invites(admin=who.tenant, limit=limit, cursor=cursor)
         return present_invites(found, next_cursor)
 
     @routes.delete(
@@ -57,7 +57,7 @@ def router(*, bus: Bus, cursor_key: bytes) -> APIRouter:
     )
     async def revoke(who: Admin, invite_id: str, request: Request) -> None:
         """It expires now. Idempotent. One that has made an account cannot be revoked."""
-        command = RevokeInvite(invite_id=invite_id_of(invite_id), ip=request.state.client_ip)
+        command = RevokeInvite(invite_id=parse_invite_id(invite_id), ip=request.state.client_ip)
         await bus.request(REVOKE_INVITE, command, tenant=who.tenant)
 
     return routes

@@ -27,7 +27,7 @@ from contracts.operations import (
 from contracts.scheduler import FINAL, Job
 from contracts.wire.errors import Refusal
 from gateway.jobs.input_pins import InputPins
-from gateway.jobs.read import job_id_of
+from gateway.jobs.service import parse_job_id
 from gateway.jobs.submit import in_doubt
 
 _NODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -128,4 +128,4 @@ class Operations:
         return await self._bus.request(INSPECT_JOB, InspectJob(job_id=job_id), tenant=who.tenant)
 
     async def _find(self, who: Acting, text: str) -> JobInspected:
-        return await self.look(who, job_id_of(text))
+        return await self.look(who, parse_job_id(text))

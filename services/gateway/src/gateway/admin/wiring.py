@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from gateway.admin import account_routes, class_rule_routes, invite_routes, operation_routes
+from gateway.admin.invites import InviteDirectory
 from gateway.admin.operations import Operations
 from gateway.admin.search import Search
 from gateway.admin.stats import StatsView
 from gateway.admin.storage_store import Storage
+from gateway.admin.users import UserDirectory
 from gateway.jobs.input_pins import InputPins
 from gateway.wiring import Feature, Infrastructure
 
@@ -27,9 +29,9 @@ def wire_admin(infra: Infrastructure, pins: InputPins) -> Admin:
     return Admin(
         operations=operations,
         routers=(
-            account_routes.router(bus=bus, cursor_key=cursor_key),
+            account_routes.router(bus=bus, users=UserDirectory(bus, cursor_key=cursor_key)),
             class_rule_routes.router(bus=bus),
-            invite_routes.router(bus=bus, cursor_key=cursor_key),
+            invite_routes.router(bus=bus, invites=InviteDirectory(bus, cursor_key=cursor_key)),
             operation_routes.nodes_router(bus=bus, operations=operations, stats=stats),
             operation_routes.node_orders_router(operations=operations),
             operation_routes.search_router(search=search, public_url=url),

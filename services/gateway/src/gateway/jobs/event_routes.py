@@ -8,14 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from chassis.messaging.bus import Bus
 from contracts.auth import Principal
 from contracts.scheduler import FINAL, JobRead, UnknownJob
 from contracts.wire.errors import Kind, Relayed, Unavailable
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
 from gateway.jobs.event_stream import status_event
-from gateway.jobs.read import job_id_of, read_log
+from gateway.jobs.service import JobService, parse_job_id
 
 POLL_S = 1.0
 Watching = Callable[[Principal], AbstractContextManager[asyncio.Event]]
@@ -24,7 +23,7 @@ MAX_SEQ = 2**31 - 1
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 
-def router(*, bus: Bus, watching: Watching) -> APIRouter:
+def router(*, jobs: JobService, watching: Watching) -> APIRouter:
     """The route of events; ``watching`` tells when a principal's credential is good no more."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
@@ -44,11 +43,11 @@ def router(*, bus: Bus, watching: Watching) -> APIRouter:
         ] = None,
     ) -> StreamingResponse:
         known = last_event_id if last_event_id is not None else after
-        wanted = job_id_of(job_id)
-        first = await read_log(wanted, after=known, tenant=tenant, bus=bus)
+        wanted = parse_job_id(job_id)
+        first = await jobs.read_log(wanted, after=known, tenant=tenant)
 
         async def again(known: int) -> JobRead:
-            return await read_log(wanted, after=known, tenant=tenant, bus=bus)
+            return await jobs.read_log(wanted, after=known, tenant=tenant)
 
         async def lines() -> AsyncIterator[bytes]:
             with watching(request.state.principal) as ended:

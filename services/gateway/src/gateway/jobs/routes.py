@@ -7,7 +7,6 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from chassis.messaging.bus import Bus
 from contracts.retention import JobNotEnded, JobStopping
 from contracts.scheduler import JobStatus, Quota, UnknownJob
 from contracts.wire.errors import FieldError
@@ -20,9 +19,8 @@ from gateway.edge.errors import InvalidRequest
 from gateway.edge.request_body import workflow_body
 from gateway.edge.timestamps import Bound
 from gateway.jobs.errors import SUBMISSION
-from gateway.jobs.list_jobs import list_jobs
-from gateway.jobs.read import cancel_job, purge_job, read_job
 from gateway.jobs.schemas import JobBody, JobsBody, present
+from gateway.jobs.service import JobService
 from gateway.jobs.submission_openapi import submission_schema
 from gateway.jobs.submit import Accepted, Submitter
 from gateway.workflows.submission_forms import read_submission
@@ -84,10 +82,9 @@ HEADERS: dict[str, Any] = {
 
 def router(
     *,
-    bus: Bus,
+    jobs: JobService,
     submitter: Submitter,
     public_url: str,
-    cursor_key: bytes,
     used: Callable[[UUID], None],
 ) -> APIRouter:
     """The routes of jobs; ``used`` is told whose use has changed."""
@@ -129,7 +126,7 @@ def router(
         created_after: Annotated[Bound | None, AFTER] = None,
         created_before: Annotated[Bound | None, BEFORE] = None,
     ) -> JobsBody:
-        jobs, next_cursor = await list_jobs(
+        page, next_cursor = await jobs.list_jobs(
             tenant=tenant,
             limit=limit,
             cursor=cursor,
@@ -138,13 +135,11 @@ def router(
             label=_label(label),
             created_after=created_after,
             created_before=created_before,
-            key=cursor_key,
-            bus=bus,
         )
-        return JobsBody(jobs=[present(job, public_url) for job in jobs], next_cursor=next_cursor)
+        return JobsBody(jobs=[present(job, public_url) for job in page], next_cursor=next_cursor)
 
     async def read(request: Request, tenant: Reader, job_id: str) -> Response:  # noqa: ARG001 - every direct route takes it
-        return json_response(present(await read_job(job_id, tenant=tenant, bus=bus), public_url))
+        return json_response(present(await jobs.read_job(job_id, tenant=tenant), public_url))
 
     routes.add_api_route(
         "/{job_id}",
@@ -178,13 +173,13 @@ def router(
         """
         if not purge:
             return await cancel(tenant, job_id)
-        await purge_job(job_id, tenant=tenant, bus=bus)
+        await jobs.purge_job(job_id, tenant=tenant)
         return Response(status_code=204)
 
     @routes.post("/{job_id}/cancel", summary="Cancel a job", operation_id="cancel", responses=problems(UnknownJob))
     async def cancel(tenant: Writer, job_id: str) -> JobBody:
         """Idempotent; the answer is how the job stands then, whoever was first."""
-        job = await cancel_job(job_id, tenant=tenant, bus=bus)
+        job = await jobs.cancel_job(job_id, tenant=tenant)
         used(job.tenant_id)
         return present(job, public_url)
 

@@ -16,6 +16,7 @@ from gateway.jobs import (
 from gateway.jobs.extra_data import ExtraDataKeys
 from gateway.jobs.input_pins import InputPins
 from gateway.jobs.output_copies import OutputCopies
+from gateway.jobs.service import JobService
 from gateway.jobs.storage_limit import ResultStorage
 from gateway.jobs.submit import Submitter
 from gateway.uploads.store import Uploads
@@ -27,6 +28,7 @@ from gateway.workflows.service import SavedWorkflows
 class Jobs(Feature):
     """The feature, and what other features need of it."""
 
+    service: JobService
     submitter: Submitter
     pins: InputPins
 
@@ -61,16 +63,17 @@ def wire_jobs(
         used=me.used,
         extra_data_keys=ExtraDataKeys.of(settings.extra_data_keys),
     )
-    url = settings.public_url
+    service, url = JobService(bus, cursor_key=infra.key("cursors")), settings.public_url
     return Jobs(
+        service=service,
         submitter=submitter,
         pins=pins,
         routers=(
-            routes.router(bus=bus, submitter=submitter, public_url=url, cursor_key=infra.key("cursors"), used=me.used),
+            routes.router(jobs=service, submitter=submitter, public_url=url, used=me.used),
             batch_routes.router(submitter=submitter, public_url=url),
             generate_routes.router(bus=bus, submitter=submitter, public_url=url, used=me.used),
             validation_routes.router(submitter=submitter),
             saved_workflow_routes.router(submitter=submitter, saved=saved, public_url=url),
-            event_routes.router(bus=bus, watching=identity.watching),
+            event_routes.router(jobs=service, watching=identity.watching),
         ),
     )

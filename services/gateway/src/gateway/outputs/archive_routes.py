@@ -4,14 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from chassis.messaging.bus import Bus
 from contracts.gateway import NoArtifact, NotFinished
 from contracts.scheduler import UnknownJob
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
 from gateway.edge.streaming import Streamed
-from gateway.outputs.archive import find_archive, stream
-from gateway.storage.artifacts import Artifacts
+from gateway.outputs.archive import stream_archive
+from gateway.outputs.service import ResultService
 from gateway.storage.objects import Objects
 
 _ZIP: dict[int | str, dict[str, Any]] = {
@@ -19,7 +18,7 @@ _ZIP: dict[int | str, dict[str, Any]] = {
 }
 
 
-def router(*, bus: Bus, artifacts: Artifacts, objects: Objects) -> APIRouter:
+def router(*, results: ResultService, objects: Objects) -> APIRouter:
     """The route of the archive."""
     routes = APIRouter(tags=["results"])
 
@@ -39,15 +38,13 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects) -> APIRouter:
 
         If one cannot be read, the connection breaks off.
         """
-        found = await find_archive(
-            job_id, tenant=tenant, temporary=temporary, bus=bus, artifacts=artifacts, objects=objects
-        )
+        found = await results.find_archive(job_id, tenant=tenant, temporary=temporary)
         headers = {
             "Content-Type": "application/zip",
             "Content-Disposition": f'attachment; filename="{job_id}.zip"',
             "Accept-Ranges": "none",
             "Cache-Control": "private, no-cache",
         }
-        return Streamed(stream(found, objects), headers)
+        return Streamed(stream_archive(found, objects), headers)
 
     return routes

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from chassis.messaging.bus import Bus
 from contracts.gateway import NoArtifact, NotFinished
 from contracts.scheduler import Output, OutputKind, UnknownJob
 from gateway.api.v1.problems import problems
@@ -18,8 +17,8 @@ from gateway.images.formats import PictureFormat, Wanted
 from gateway.jobs.schemas import OutputsBody, present_outputs
 from gateway.outputs.conversion import Converter
 from gateway.outputs.errors import RESULT
-from gateway.outputs.find_result import find_result, read_finished
-from gateway.storage.artifacts import Artifact, Artifacts
+from gateway.outputs.service import ResultService
+from gateway.storage.artifacts import Artifact
 from gateway.storage.byte_range import matches
 from gateway.storage.objects import Objects
 from gateway.storage.responses import Stored, answer, disposition
@@ -36,7 +35,7 @@ Temporary = Annotated[bool | None, Query(description="true: only previews; false
 Side = Annotated[int | None, Query(ge=1, le=4096, description="pixels; fits in, keeps its shape, is never enlarged")]
 
 
-def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, converter: Converter, public_url: str) -> APIRouter:
+def router(*, results: ResultService, objects: Objects, converter: Converter, public_url: str) -> APIRouter:
     """The routes of results."""
     routes = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["results"])
     documented: dict[int | str, dict[str, Any]] = {
@@ -53,7 +52,7 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, converter: Conve
 
     @routes.get("/outputs", summary="All outputs of a completed job", responses=problems(UnknownJob, NotFinished))
     async def outputs(tenant: Reader, job_id: str, *, temporary: Temporary = None) -> OutputsBody:
-        job = await read_finished(job_id, tenant=tenant, bus=bus)
+        job = await results.read_completed_job(job_id, tenant=tenant)
         shown = present_outputs(job, public_url)
         return OutputsBody(outputs=[one for one in shown if temporary in {None, one.temporary}])
 
@@ -78,9 +77,7 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, converter: Conve
         metadata, for JPEG on white. Only PNG, JPEG and WebP are, whole (no Range), with an ETag of their own. Without
         `format` they stay what they are.
         """
-        output, artifact = await find_result(
-            job_id, tenant=tenant, index=index, node=node, temporary=temporary, bus=bus, artifacts=artifacts
-        )
+        output, artifact = await results.find_result(job_id, tenant=tenant, index=index, node=node, temporary=temporary)
         if format_ is None and quality is None and width is None and height is None:
             return await _as_it_is(request, output, artifact, objects)
         wanted = Wanted(format_ or _own_format(artifact), quality or QUALITY, width, height)
@@ -103,9 +100,7 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, converter: Conve
         size: Annotated[int, Query(ge=1, le=1024, description="of its longer side at most, pixels")] = 256,
     ) -> Response:
         """The image that `/result` gives for this `index` and `node`, fitted into a square; never enlarged."""
-        output, artifact = await find_result(
-            job_id, tenant=tenant, index=index, node=node, temporary=temporary, bus=bus, artifacts=artifacts
-        )
+        output, artifact = await results.find_result(job_id, tenant=tenant, index=index, node=node, temporary=temporary)
         wanted = Wanted(PictureFormat.WEBP, THUMBNAIL_QUALITY, size, size)
         return await _converted(request, output, artifact, wanted, converter)
 

@@ -4,6 +4,7 @@ from gateway.images.converter import Pictures
 from gateway.images.limiter import PictureLine
 from gateway.outputs import archive_routes, routes
 from gateway.outputs.conversion import Converter
+from gateway.outputs.service import ResultService
 from gateway.wiring import Feature, Infrastructure
 
 
@@ -12,15 +13,10 @@ def wire_outputs(infra: Infrastructure, images: PictureLine) -> Feature:
     settings = infra.settings
     pictures = Pictures(max_pixels=settings.picture_max_pixels, within_s=settings.picture_within_s)
     converter = Converter(pictures, infra.objects, images)
+    results = ResultService(infra.bus, infra.artifacts, infra.objects)
     return Feature(
         routers=(
-            routes.router(
-                bus=infra.bus,
-                artifacts=infra.artifacts,
-                objects=infra.objects,
-                converter=converter,
-                public_url=settings.public_url,
-            ),
-            archive_routes.router(bus=infra.bus, artifacts=infra.artifacts, objects=infra.objects),
+            routes.router(results=results, objects=infra.objects, converter=converter, public_url=settings.public_url),
+            archive_routes.router(results=results, objects=infra.objects),
         )
     )

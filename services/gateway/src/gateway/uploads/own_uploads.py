@@ -9,7 +9,7 @@ from gateway.uploads.store import Upload, Uploads
 FILTERS = "uploads"
 
 
-def upload_id_of(text: str) -> UUID:
+def parse_upload_id(text: str) -> UUID:
     """The id in a path.
 
     Raises:
@@ -36,7 +36,7 @@ class OwnUploads:
         Raises:
             UnknownUpload: there is none, or it is somebody else's.
         """
-        upload_id = upload_id_of(text)
+        upload_id = parse_upload_id(text)
         found = await self._uploads.find_all(tenant, (upload_id,))
         if upload_id not in found:
             raise UnknownUpload

@@ -14,7 +14,7 @@ from contracts.wire.errors import FieldError, Relayed, Unavailable
 from gateway.storage.objects import Objects
 from gateway.uploads.ended_jobs import EndedJobs
 from gateway.uploads.errors import UploadInUse
-from gateway.uploads.own_uploads import upload_id_of
+from gateway.uploads.own_uploads import parse_upload_id
 from gateway.uploads.store import Uploads, Use
 from gateway.uploads.sweep_store import Expired, UploadSweep
 
@@ -39,7 +39,7 @@ class UploadRemover:
             UploadInUse: a job that has not ended uses it.
             Unavailable, Relayed: a job uses it, and whether that has ended cannot be found out now.
         """
-        upload_id = upload_id_of(text)
+        upload_id = parse_upload_id(text)
         outcome = await self._uploads.delete(tenant, upload_id)
         if not isinstance(outcome, str) and not await self._ended.still_held(outcome):
             outcome = await self._uploads.delete(tenant, upload_id)

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Query, Request
 
 from contracts.auth import UnknownUser
 from contracts.operations import USAGE_DAYS
-from gateway.admin.list_users import user_id_of
 from gateway.admin.operation_routes import acting
 from gateway.admin.operations import Operations
+from gateway.admin.users import parse_user_id
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Admin, Reader
 from gateway.usage.schemas import UsageBody
@@ -37,7 +37,7 @@ def router(*, usage: UsageView, operations: Operations) -> APIRouter:
     )
     async def of_user(who: Admin, user_id: str, request: Request, days: Days = USAGE_DAYS) -> UsageBody:
         """Empty for a user that nobody knows, too."""
-        subject = user_id_of(user_id)
+        subject = parse_user_id(user_id)
         await operations.record(acting(who, request), "usage.read", subject_id=subject)
         return await usage.read(subject, days=days)
 

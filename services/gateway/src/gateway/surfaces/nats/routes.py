@@ -22,8 +22,8 @@ from gateway.edge.errors import BodyTooLarge
 from gateway.edge.json_body import MAX_BYTES, read_json
 from gateway.edge.rate_limits.domain import policy
 from gateway.edge.rate_limits.service import RateLimiter, used_up
-from gateway.jobs.read import cancel_job, read_job
 from gateway.jobs.schemas import present
+from gateway.jobs.service import JobService
 from gateway.jobs.submit import Submitter
 from gateway.workflows.submission_forms import SentSubmission, read_submission
 
@@ -64,7 +64,7 @@ class DoorRates:
 
 
 def open_door(
-    bus: Bus, submitter: Submitter, public_url: str, *, rates: DoorRates, used: Callable[[UUID], None]
+    bus: Bus, jobs: JobService, submitter: Submitter, public_url: str, *, rates: DoorRates, used: Callable[[UUID], None]
 ) -> None:
     """Answer outside systems; ``used`` is told whose use has changed. To be called before the bus starts."""
 
@@ -82,10 +82,10 @@ def open_door(
         return body(accepted.job)
 
     async def read(asked: DoorJob, address: Address) -> Body:
-        return body(await read_job(str(asked.job_id), tenant=address.tenant, bus=bus))
+        return body(await jobs.read_job(str(asked.job_id), tenant=address.tenant))
 
     async def cancel(asked: DoorJob, address: Address) -> Body:
-        job = await cancel_job(str(asked.job_id), tenant=address.tenant, bus=bus)
+        job = await jobs.cancel_job(str(asked.job_id), tenant=address.tenant)
         used(job.tenant_id)
         return body(job)
 
