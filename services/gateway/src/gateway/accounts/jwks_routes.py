@@ -1,4 +1,4 @@
-"""The keys that access tokens are signed with, for everybody."""
+"""Publishes the public keys that verify access tokens."""
 
 from fastapi import APIRouter, Response
 
@@ -10,7 +10,6 @@ _HEADERS = {"Cache-Control": {"description": "For how long to keep it.", "schema
 
 
 def router(*, keys: PublicKeys) -> APIRouter:
-    """The one route."""
     routes = APIRouter(tags=["auth"])
 
     @routes.get(

@@ -1,4 +1,4 @@
-"""API keys of the user that asks."""
+"""API keys of the current user."""
 
 import re
 from typing import Annotated, Any
@@ -46,7 +46,6 @@ _HEADERS: dict[str, Any] = {
 
 
 def router(*, bus: Bus) -> APIRouter:
-    """The routes of keys."""
     routes = APIRouter(prefix="/api/v1/auth/keys", tags=["auth"])
 
     @routes.post(
@@ -62,7 +61,7 @@ def router(*, bus: Bus) -> APIRouter:
     async def create(
         who: KeyOwner, body: Annotated[Any, Depends(json_body)], request: Request, response: Response
     ) -> CreatedKeyBody:
-        """The key is shown this once. It gets no scope that the credential which asks does not have."""
+        """The key is shown only in this response. It cannot have a scope that the credential of the request lacks."""
         asked = read_model(KeyRequest, body)
         command = CreateKey(
             name=asked.name,
@@ -84,7 +83,7 @@ def router(*, bus: Bus) -> APIRouter:
 
     @routes.delete("/{key_id}", status_code=204, summary="Revoke a key", responses=problems(UnknownKey))
     async def revoke(who: KeyOwner, key_id: str, request: Request) -> None:
-        """Idempotent. The key is refused everywhere within a second, and its websockets are closed."""
+        """Idempotent. Within a second the key is refused everywhere and its websockets are closed."""
         if not KEY_ID.fullmatch(key_id):
             raise UnknownKey
         command = RevokeKey(key_id=key_id, ip=request.state.client_ip)

@@ -1,4 +1,7 @@
-"""Hears that a tier or a user has other limits; what is not heard is asked for within 30 s."""
+"""Invalidates cached limits when a tier or a user changes.
+
+A missed event is corrected within 30 s, when the cache expires.
+"""
 
 from collections.abc import Awaitable, Callable
 from uuid import UUID
@@ -9,11 +12,11 @@ from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from contracts.auth import TIER_CHANGED, USER_CHANGED
 
-EVERY_S = 3600.0  # once it hears there is nothing left to do
+EVERY_S = 3600.0  # once it has subscribed there is nothing left to do
 
 
 def hear_limits(bus: Bus, *, tier_changed: Callable[[], None], user_changed: Callable[[UUID], None]) -> Loop:
-    """The loop that begins to hear."""
+    """The loop that subscribes to the events of auth."""
     hearing: list[Callable[[], Awaitable[None]]] = []
 
     async def hear_tier(_: Msg) -> None:

@@ -1,4 +1,4 @@
-"""What a user sees of itself."""
+"""The current user."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -10,11 +10,10 @@ from gateway.edge.direct_routes import DirectRoute
 
 
 def router(*, me: MeView) -> APIRouter:
-    """The one route."""
     routes = APIRouter()
 
     async def read_me(request: Request, who: Anybody) -> Response:  # noqa: ARG001 - every direct route takes it
-        """Limits that hold now, and what is used of them, at most a second old."""
+        """The user, the limits that apply, and what is used of them. At most a second old."""
         return Response(me.ready(who) or await me.read(who), media_type="application/json")
 
     routes.add_api_route(

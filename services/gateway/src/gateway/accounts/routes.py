@@ -1,4 +1,4 @@
-"""Accounts and sessions: register, log in and out, change a password."""
+"""Accounts and sessions: register, log in and out, change the password, erase the account."""
 
 from typing import Annotated, Any
 
@@ -60,7 +60,6 @@ async def login_body(request: Request) -> LoginRequest:
 
 
 def router(*, bus: Bus) -> APIRouter:
-    """The routes of accounts and sessions."""
     routes = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
     @routes.post(
@@ -73,9 +72,10 @@ def router(*, bus: Bus) -> APIRouter:
         ),
     )
     async def register(request: Request, body: Body) -> UserBody:
-        """Of tier ``free``, or of the tier of the invite. Log in to get further.
+        """The account has the tier ``free``, or the tier of the invite. Log in to get an access token.
 
-        A server may need an invite, or be closed. An address can make 5 accounts an hour, or as the server says.
+        A server may require an invite, or have registration closed. By default an address can create 5 accounts an
+        hour.
         """
         asked = read_model(RegisterRequest, body)
         command = Register(
@@ -94,7 +94,7 @@ def router(*, bus: Bus) -> APIRouter:
         responses=open_problems(BadLogin, Busy, *JSON_BODY),
     )
     async def login(request: Request, asked: Annotated[LoginRequest, Depends(login_body)]) -> SessionBody:
-        """``username`` may be the e-mail address. An access token lives for minutes; refresh it."""
+        """``username`` can be the e-mail address. The access token expires after minutes; refresh it."""
         command = OpenSession(username=asked.username, password=asked.password, ip=request.state.client_ip)
         return present_session(await bus.request(OPEN_SESSION, command))
 
@@ -105,7 +105,7 @@ def router(*, bus: Bus) -> APIRouter:
         responses=open_problems(BadRefreshToken, *JSON_BODY),
     )
     async def refresh(request: Request, body: Body) -> SessionBody:
-        """Each works once; one that is used again ends the whole session."""
+        """A refresh token works once. Using it again ends the whole session."""
         token = read_model(RefreshRequest, body).refresh_token
         command = RefreshSession(refresh_token=token, ip=request.state.client_ip)
         return present_session(await bus.request(REFRESH_SESSION, command))
@@ -117,7 +117,10 @@ def router(*, bus: Bus) -> APIRouter:
         *,
         everywhere: Annotated[bool, Query(alias="all", description="every session of the user")] = False,
     ) -> None:
-        """Ends this session, its access token included, or with ``?all=true`` every one. Keys go on."""
+        """Ends this session and revokes its access token; with ``?all=true`` every session of the user.
+
+        API keys stay valid.
+        """
         _session(who)
         session_id = None if everywhere else who.session_id
         command = EndSession(session_id=session_id, ip=request.state.client_ip)
@@ -131,7 +134,7 @@ def router(*, bus: Bus) -> APIRouter:
         responses=problems(SessionNeeded, BadLogin, InvalidAccount, Busy, *JSON_BODY),
     )
     async def password(who: Anybody, request: Request, body: Body) -> None:
-        """Every other session of the user ends."""
+        """Ends all other sessions of the user."""
         _session(who)
         asked = read_model(PasswordRequest, body)
         command = ChangePassword(
@@ -150,9 +153,9 @@ def router(*, bus: Bus) -> APIRouter:
         responses=problems(SessionNeeded, BadLogin, LastAdmin, Busy, *JSON_BODY),
     )
     async def erase(who: Anybody, request: Request, body: Body) -> None:
-        """Everywhere and for good: credentials at once, jobs, results, uploads and saved workflows within seconds.
+        """Deletes everything for good: credentials at once; jobs, results, uploads and saved workflows within seconds.
 
-        Jobs that run are cancelled. Take along what you want to keep first: `GET /api/v1/auth/me/export`.
+        Running jobs are cancelled. Export what you want to keep first: `GET /api/v1/auth/me/export`.
         """
         _session(who)
         command = EraseAccount(password=read_model(EraseRequest, body).password, ip=request.state.client_ip)

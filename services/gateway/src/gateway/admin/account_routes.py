@@ -36,7 +36,6 @@ Body = Annotated[Any, Depends(json_body)]
 
 
 def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
-    """The routes of users and tiers."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     @routes.get("/users", summary="List users, newest first", responses=problems(BadCursor))
@@ -74,7 +73,7 @@ def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         responses=problems(UnknownUser, LastAdmin, *JSON_BODY),
     )
     async def change(who: Admin, user_id: str, body: Body, request: Request) -> AccountBody:
-        """Holds everywhere within a second. Whoever is deactivated is refused, whatever credential it has."""
+        """Takes effect everywhere within a second. A deactivated user is refused with every credential."""
         subject, asked = parse_user_id(user_id), read_model(UserPatch, body)
         command = ChangeUser(
             user_id=subject,
@@ -91,7 +90,7 @@ def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         "/users/{user_id}", status_code=204, summary="Erase a user", responses=problems(UnknownUser, LastAdmin)
     )
     async def erase(who: Admin, user_id: str, request: Request) -> None:
-        """Everywhere and for good: credentials at once, all that it has within seconds."""
+        """Deletes everything for good: credentials at once, data within seconds."""
         command = EraseUser(user_id=parse_user_id(user_id), ip=request.state.client_ip)
         await bus.request(ERASE_USER, command, tenant=who.tenant)
 
@@ -107,7 +106,7 @@ def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         responses=problems(UnknownTier, *JSON_BODY),
     )
     async def change_tier(who: Admin, name: str, body: Body, request: Request) -> TierBody:
-        """Holds within a second for everybody in it who has no own limits."""
+        """Takes effect within a second for all users of the tier who have no individual limits."""
         if name not in set(Tier):
             raise UnknownTier
         limits = read_model(TierPatch, body).limits.some()

@@ -38,7 +38,7 @@ Name = Annotated[
 
 
 def router(*, bus: Bus) -> APIRouter:
-    """The routes of class rules. ``:path`` lets a name hold a slash, as those of some packs do."""
+    """The routes of class rules. ``:path`` permits names with a slash, which some packs have."""
     routes = APIRouter(prefix="/api/v1/admin/class-rules", tags=["admin"])
 
     def asked(body: Any) -> RuleVerdict:
@@ -61,7 +61,7 @@ def router(*, bus: Bus) -> APIRouter:
         responses=problems(NoSuchPath, TooManyClassRules, *JSON_BODY),
     )
     async def put_class(who: Admin, class_name: Name, body: Body, request: Request) -> ClassRulesBody:
-        """For every tenant, whatever its graph policy; holds within a second. Idempotent."""
+        """Applies to every tenant, whatever its graph policy, within a second. Idempotent."""
         return await change(who, request, asked(body), class_name=class_name)
 
     @routes.put(
@@ -78,12 +78,12 @@ def router(*, bus: Bus) -> APIRouter:
         "/classes/{class_name:path}", summary="Remove the rule about a node class", responses=problems(NoSuchPath)
     )
     async def delete_class(who: Admin, class_name: Name, request: Request) -> ClassRulesBody:
-        """Each tenant's graph policy decides again, unless the settings have a rule. Idempotent."""
+        """Afterwards the graph policy of each tenant decides, unless the settings have a rule. Idempotent."""
         return await change(who, request, RuleVerdict.DEFAULT, class_name=class_name)
 
     @routes.delete("/packs/{pack:path}", summary="Remove the rule about a pack", responses=problems(NoSuchPath))
     async def delete_pack(who: Admin, pack: Name, request: Request) -> ClassRulesBody:
-        """Each tenant's graph policy decides again, unless the settings have a rule. Idempotent."""
+        """Afterwards the graph policy of each tenant decides, unless the settings have a rule. Idempotent."""
         return await change(who, request, RuleVerdict.DEFAULT, pack=pack)
 
     return routes

@@ -21,7 +21,6 @@ _HEADERS: dict[str, Any] = {"Location": {"description": "The invite.", "schema":
 
 
 def router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
-    """The routes of invites."""
     routes = APIRouter(prefix="/api/v1/admin/invites", tags=["admin"])
 
     @routes.post(
@@ -34,7 +33,7 @@ def router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
     async def create(
         who: Admin, body: Annotated[Any, Depends(json_body)], request: Request, response: Response
     ) -> CreatedInviteBody:
-        """Lets one person register, with the tier that it names. The token is shown this once."""
+        """An invite lets one person register with the tier it names. The token is shown only in this response."""
         asked = read_model(InviteRequest, body)
         command = CreateInvite(tier=asked.tier, expires_in_days=asked.expires_in_days, ip=request.state.client_ip)
         created = await bus.request(CREATE_INVITE, command, tenant=who.tenant)
@@ -48,7 +47,7 @@ def router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
     ) -> InvitesBody:
-        """Used and expired ones too, until 90 days after they expired."""
+        """Includes used and expired invites, until 90 days after they expired."""
         found, next_cursor = await invites.list_invites(admin=who.tenant, limit=limit, cursor=cursor)
         return present_invites(found, next_cursor)
 
@@ -56,7 +55,7 @@ def router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
         "/{invite_id}", status_code=204, summary="Revoke an invite", responses=problems(UnknownInvite, InviteUsed)
     )
     async def revoke(who: Admin, invite_id: str, request: Request) -> None:
-        """It expires now. Idempotent. One that has made an account cannot be revoked."""
+        """The invite expires immediately. Idempotent. An invite that has created an account cannot be revoked."""
         command = RevokeInvite(invite_id=parse_invite_id(invite_id), ip=request.state.client_ip)
         await bus.request(REVOKE_INVITE, command, tenant=who.tenant)
 

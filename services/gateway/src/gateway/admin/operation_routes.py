@@ -1,4 +1,4 @@
-"""Nodes, everybody's jobs, statistics and the audit log, for admins."""
+"""Nodes, jobs of all users, statistics and the audit log, for admins."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -58,17 +58,17 @@ Grace = Annotated[float, Query(ge=0, le=MAX_GRACE_S, allow_inf_nan=False, descri
 
 
 def acting(who: Principal, request: Request) -> Acting:
-    """The admin of a request."""
+    """The admin who sends the request."""
     return Acting(who, request.state.client_ip)
 
 
 def nodes_router(*, bus: Bus, operations: Operations, stats: StatsView) -> APIRouter:
-    """The routes of nodes, and of how all is going."""
+    """The routes of nodes and statistics."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     @routes.get("/stats", summary="How the fleet does", responses=problems())
     async def read_stats(who: Admin) -> StatsBody:
-        """Some seconds old at most, what is stored a minute."""
+        """Cached: job counts up to 5 s, storage totals up to 60 s."""
         return await stats.read(who.tenant)
 
     @routes.get("/nodes", summary="Every node, by name", responses=problems())
@@ -78,14 +78,14 @@ def nodes_router(*, bus: Bus, operations: Operations, stats: StatsView) -> APIRo
 
     @routes.post("/nodes/refresh", summary="Read every node's classes and models again", responses=problems())
     async def refresh_all(who: Admin, request: Request) -> NodesBody:
-        """Each node's executor does so within seconds."""
+        """Each node's executor reads them within seconds."""
         return NodesBody(nodes=[present_node(one) for one in await operations.refresh_nodes(acting(who, request))])
 
     return routes
 
 
 def node_orders_router(*, operations: Operations) -> APIRouter:
-    """The routes of what is ordered of one node."""
+    """The routes that change one node."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     async def order(who: Acting, node: str, wanted: NodeOrder, grace_s: float = 0) -> NodeBody:
@@ -95,7 +95,7 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
 
     @routes.post("/nodes/{node}/cordon", summary="Give a node no new work", responses=problems(UnknownNode))
     async def cordon(who: Admin, node: str, request: Request) -> NodeBody:
-        """What it runs goes on. Idempotent."""
+        """Its current job continues. Idempotent."""
         return await order(acting(who, request), node, NodeOrder.CORDON)
 
     @routes.post("/nodes/{node}/uncordon", summary="Give a node work again", responses=problems(UnknownNode))
@@ -105,15 +105,18 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
 
     @routes.post("/nodes/{node}/drain", summary="Have a node's work go elsewhere", responses=problems(UnknownNode))
     async def drain(who: Admin, node: str, request: Request, grace_seconds: Grace = 0) -> NodeBody:
-        """It gets no new work, and after the grace its job waits for another node, at no cost to its owner."""
+        """The node gets no new jobs.
+
+        After the grace period its job is queued for another node, without using up an attempt.
+        """
         return await order(acting(who, request), node, NodeOrder.DRAIN, grace_seconds)
 
     @routes.post("/nodes/{node}/clear", summary="Remove prompts of others from a node", responses=problems(UnknownNode))
     async def clear(who: Admin, node: str, request: Request) -> NodeBody:
         """Removes foreign prompts from a node (see its ``occupied``). Jobs of this service are not touched.
 
-        The node's executor does so within seconds; the answer is the node as it stands before. Where ``occupied.by`` is
-        ``dead_worker``, ComfyUI has to be restarted.
+        The node's executor does it within seconds; the response is the node before that. Where ``occupied.by`` is
+        ``dead_worker``, restart ComfyUI instead.
         """
         return await order(acting(who, request), node, NodeOrder.CLEAR)
 
@@ -121,7 +124,7 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
         "/nodes/{node}/refresh", summary="Read a node's classes and models again", responses=problems(UnknownNode)
     )
     async def refresh(who: Admin, node: str, request: Request) -> NodeBody:
-        """Its executor does so within seconds. Model files that come or go are seen without this, too."""
+        """The node's executor reads them within seconds. New and removed model files are also noticed without this."""
         return await order(acting(who, request), node, NodeOrder.REFRESH)
 
     @routes.delete(
@@ -131,7 +134,7 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
         responses=problems(UnknownNode, NodeAlive),
     )
     async def forget(who: Admin, node: str, request: Request) -> Response:
-        """One that comes back is new."""
+        """A node that comes back counts as new."""
         await operations.order_node(acting(who, request), node, NodeOrder.FORGET)
         return Response(status_code=204)
 
@@ -139,7 +142,7 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
 
 
 def search_router(*, search: Search, public_url: str) -> APIRouter:
-    """The routes of what is looked for."""
+    """The routes of searches."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     @routes.get("/jobs", summary="Everybody's jobs, newest first", responses=problems(BadCursor))
@@ -156,7 +159,7 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
         limit: Limit = 20,
         cursor: Cursor = None,
     ) -> AdminJobsBody:
-        """Places in the queue are not told here; read the job."""
+        """Queue positions are null here; read a single job for its position."""
         found, next_cursor = await search.jobs(
             acting(who, request),
             limit=limit,
@@ -185,7 +188,7 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
         limit: Limit = 20,
         cursor: Cursor = None,
     ) -> AuditBody:
-        """That somebody looked is in it, too. ``python -m auth audit verify`` says if it is whole."""
+        """Reading the log is recorded in it, too. ``python -m auth audit verify`` checks its integrity."""
         found, next_cursor = await search.audit(
             acting(who, request),
             limit=limit,
@@ -204,9 +207,9 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
     async def dead_letters(
         who: Admin, request: Request, *, node: Node = None, limit: Limit = 20, cursor: Cursor = None
     ) -> DeadLettersBody:
-        """What executors sent that can never be handled: unreadable, impossible to store, or meeting a bug.
+        """Messages of executors that can never be processed: unreadable, impossible to store, or hitting a bug.
 
-        Kept for 14 days, 10,000 at most; those of a job are deleted with it.
+        Kept for 14 days, at most 10,000; purging a job deletes its dead letters.
         """
         found, next_cursor = await search.dead_letters(acting(who, request), limit=limit, cursor=cursor, node=node)
         return DeadLettersBody(dead_letters=[present_dead_letter(one) for one in found], next_cursor=next_cursor)
@@ -215,7 +218,7 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
 
 
 def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
-    """The routes of one job, whosever it is."""
+    """The routes of one job of any user."""
     routes = APIRouter(prefix="/api/v1/admin/jobs", tags=["admin"])
 
     async def order(who: Acting, job_id: str, wanted: JobOrder, priority: int | None = None) -> InspectedJobBody:
@@ -235,13 +238,13 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
     async def change(
         who: Admin, job_id: str, body: Annotated[Any, Depends(json_body)], request: Request
     ) -> InspectedJobBody:
-        """Among its owner's own jobs; how owners share the fleet is a matter of their tiers."""
+        """The priority orders the jobs of one owner. Tiers decide how owners share the fleet."""
         priority = read_model(JobPatch, body).priority
         return await order(acting(who, request), job_id, JobOrder.PRIORITISE, priority)
 
     @routes.post("/{job_id}/cancel", summary="Cancel anybody's job", responses=problems(UnknownJob))
     async def cancel(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
-        """As its owner would. Idempotent."""
+        """Same as a cancellation by the owner. Idempotent."""
         return await order(acting(who, request), job_id, JobOrder.CANCEL)
 
     @routes.post(
@@ -250,7 +253,7 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
         responses=problems(UnknownJob, JobHasEnded, JobNotWaiting),
     )
     async def hold(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
-        """It stays pending, ``held`` is true, and it takes no place in the queue. Idempotent."""
+        """The job stays pending with ``held`` true, and leaves the queue. Idempotent."""
         return await order(acting(who, request), job_id, JobOrder.HOLD)
 
     @routes.post("/{job_id}/release", summary="Let a held job be run", responses=problems(UnknownJob, JobHasEnded))
@@ -262,10 +265,10 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
         "/{job_id}/requeue", summary="Run a job anew", responses=problems(UnknownJob, JobNotRepeatable, *ADMISSION)
     )
     async def requeue(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
-        """One that runs is taken from its node and waits again.
+        """A running job is taken from its node and queued again.
 
-        One that failed runs again as a new job of its owner, within the owner's limits, which ``retry_of`` tells; asked
-        again, the answer is that same new job.
+        A failed job is run again as a new job of its owner, within the owner's limits; ``retry_of`` of the new job
+        names the failed one. Repeating the request returns the same new job.
         """
         return await order(acting(who, request), job_id, JobOrder.REQUEUE)
 
