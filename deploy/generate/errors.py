@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from contracts.registry import REFUSALS
-from contracts.scheduler import JOB_ERRORS, JOB_WARNINGS
+from contracts.scheduler.jobs import JOB_ERRORS, JOB_WARNINGS
 from contracts.wire.errors import STATUS, Refusal
 
 HEAD = """\

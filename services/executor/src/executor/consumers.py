@@ -5,12 +5,12 @@ from pydantic import ValidationError
 
 from chassis.messaging.bus import Listener
 from chassis.telemetry.logs import log
-from contracts.executor import CancelAttempt
+from contracts.executor.attempts import CancelAttempt
 from executor.domain.attempt import Stop
-from executor.usecases.at_hand import AtHand
+from executor.usecases.at_hand import CurrentAttempt
 
 
-def on_cancel(at_hand: AtHand) -> Listener:
+def on_cancel(at_hand: CurrentAttempt) -> Listener:
     """Return the handler of ``cmd.executor.attempt.cancel``."""
 
     async def listen(message: Msg) -> None:

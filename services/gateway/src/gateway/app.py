@@ -20,7 +20,7 @@ from gateway.edge.direct_routes import AtOnce
 from gateway.edge.wiring import wire_edge
 from gateway.exports.wiring import wire_exports
 from gateway.fleet.wiring import wire_fleet
-from gateway.images.limiter import PictureLine
+from gateway.images.limiter import ImageLimiter
 from gateway.jobs.wiring import wire_jobs
 from gateway.outputs.wiring import wire_outputs
 from gateway.purges.wiring import wire_purges
@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The gateway as an ASGI application. It serves at once; ``/readyz`` says whether its dependencies are there."""
     infra = _infrastructure(settings)
     edge = wire_edge(settings, infra.bus, infra.database)
-    images = PictureLine(settings.pictures_at_once)
+    images = ImageLimiter(settings.pictures_at_once)
 
     accounts = wire_accounts(infra)
     fleet = wire_fleet(infra)

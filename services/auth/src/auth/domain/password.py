@@ -6,7 +6,7 @@ from functools import cache
 
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-from contracts.auth import PASSWORD_MAX
+from contracts.auth.accounts import PASSWORD_MAX
 from contracts.wire.errors import FieldError
 
 MIN_LENGTH, FLOOR = 15, 8  # 15 when the password is the only factor; never less than 8

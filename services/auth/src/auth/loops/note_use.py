@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from auth.usecases.note_use import UseNotes
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.auth import KEYS_USED, KeysUsed
+from contracts.auth.keys import KEYS_USED, KeysUsed
 
 EVERY_S = 1.0
 

@@ -12,8 +12,9 @@ from auth.usecases.hashing import HashingPool
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.ids import new_id
-from contracts.auth import AccountTaken, InvalidAccount, Register, Tier, User
-from contracts.registration import InvalidInvite, InviteRequired, Registration, RegistrationClosed
+from contracts.auth.accounts import AccountTaken, InvalidAccount, Register, Registration, RegistrationClosed, User
+from contracts.auth.invites import InvalidInvite, InviteRequired
+from contracts.auth.tiers import Tier
 
 
 class Registrar:
@@ -42,10 +43,8 @@ class Registrar:
         """Create an account.
 
         The invite is checked first, so that nobody without one learns which names are taken. It is used in the
-        transaction
-        that creates the account, so a failed attempt does not consume it. The password is hashed before the name is
-        looked
-        up, so that timing does not reveal whether it is taken.
+        transaction that creates the account, so a failed attempt does not consume it. The password is hashed before the
+        name is looked up, so that timing does not reveal whether it is taken.
 
         Raises:
             RegistrationClosed: registration is closed.

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from contracts.executor import Progress
-from contracts.scheduler import AttemptRef
+from contracts.executor.progress import Progress
+from contracts.scheduler.attempts import AttemptRef
 
 ALMOST = 99.0  # percent; 100 means success
 MAX_NODE_ID = 1_024  # characters of an id; expanded nodes have longer ids
@@ -16,9 +16,8 @@ LONGEST_GUESS_S = 30 * 86_400.0  # percent; an estimate from less could be infin
 class ProgressFold:
     """Folds the events of one prompt. Late, duplicate or missing events are harmless.
 
-    A graph node counts as finished when the node says so, when it was cached, or when another one started. The
-    running one
-    counts with its share of steps. The percentage never decreases.
+    A graph node counts as finished when the node says so, when it was cached, or when another one started. The running
+    one counts with its share of steps. The percentage never decreases.
     """
 
     def __init__(self, graph: Mapping[str, Any]) -> None:

@@ -5,21 +5,21 @@ from dataclasses import dataclass
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.scheduler import (
+from contracts.scheduler.attempts import (
     FINISH_ATTEMPT,
     RESERVE_IMAGES,
     START_ATTEMPT,
     AttemptRef,
     FinishAttempt,
-    JobError,
     Outcome,
     ReserveImages,
     StartAttempt,
 )
+from contracts.scheduler.jobs import JobError
 from contracts.wire.errors import Kind, Refusal
 from executor.domain.attempt import Stop
-from executor.usecases.at_hand import AtHand
-from executor.usecases.patience import Pauses, passes
+from executor.usecases.at_hand import CurrentAttempt
+from executor.usecases.patience import ExponentialBackoff, passes
 
 FAULTS = 3  # internal errors of the scheduler before a report counts as permanently refused
 UNUSABLE = JobError(code="node.answer_unusable", message="What the node answered cannot be reported.")
@@ -31,14 +31,13 @@ class ReportAttempt:
 
     bus: Bus
     node_name: str
-    at_hand: AtHand
+    at_hand: CurrentAttempt
 
     async def started(self, ref: AttemptRef) -> None:
         """Report that the node accepted the prompt. Sent once: the final report repeats it.
 
-        If it is not applied, the lease is lost or the job was cancelled. The attempt then occupies the node until
-        its end is
-        reported, so the end is reported in either case.
+        If it is not applied, the lease is lost or the job was cancelled. The attempt then occupies the node until its
+        end is reported, so the end is reported in either case.
         """
         try:
             written = await self.bus.request(START_ATTEMPT, StartAttempt(ref=ref), key=self.node_name)
@@ -50,7 +49,7 @@ class ReportAttempt:
 
     async def reserve(self, ref: AttemptRef, images: int) -> int:
         """Reserve this total number of images for the job; returns the number reserved. Retries until answered."""
-        pauses = Pauses(0.2, 2.0)
+        pauses = ExponentialBackoff(0.2, 2.0)
         while True:
             try:
                 return (
@@ -66,9 +65,8 @@ class ReportAttempt:
     async def finished(self, finish: FinishAttempt) -> bool:
         """Report how an attempt ended; retries until it is accepted or permanently refused.
 
-        A permanently refused report is resent without the node's texts; if that is refused too, the attempt is
-        released and
-        ends with its lease.
+        A permanently refused report is resent without the node's texts; if that is refused too, the attempt is released
+        and ends with its lease.
 
         Returns:
             Whether the report was applied. If not, the lease was lost or nothing could be reported.
@@ -81,7 +79,7 @@ class ReportAttempt:
 
     async def _said(self, finish: FinishAttempt) -> bool | None:
         """Whether the report was applied, None when it was permanently refused."""
-        pauses, faults = Pauses(0.2, 2.0), 0
+        pauses, faults = ExponentialBackoff(0.2, 2.0), 0
         while True:
             try:
                 return (await self.bus.request(FINISH_ATTEMPT, finish, key=self.node_name)).applied

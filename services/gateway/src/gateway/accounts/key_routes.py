@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from chassis.messaging.bus import Bus
-from contracts.auth import (
+from contracts.auth.keys import (
     CREATE_KEY,
     LIST_KEYS,
     REVOKE_KEY,

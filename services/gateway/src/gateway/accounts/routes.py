@@ -5,27 +5,30 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from chassis.messaging.bus import Bus
-from contracts.auth import (
+from contracts.auth.accounts import (
     CHANGE_PASSWORD,
+    REGISTER,
+    AccountTaken,
+    ChangePassword,
+    InvalidAccount,
+    LastAdmin,
+    Register,
+    RegistrationClosed,
+)
+from contracts.auth.credentials import Principal
+from contracts.auth.erasure import ERASE_ACCOUNT, EraseAccount
+from contracts.auth.invites import InvalidInvite, InviteRequired
+from contracts.auth.sessions import (
     END_SESSION,
     OPEN_SESSION,
     REFRESH_SESSION,
-    REGISTER,
-    AccountTaken,
-    BadLogin,
-    BadRefreshToken,
-    Busy,
-    ChangePassword,
     EndSession,
-    InvalidAccount,
-    LastAdmin,
+    InvalidLogin,
+    InvalidRefreshToken,
     OpenSession,
-    Principal,
     RefreshSession,
-    Register,
+    TooManyLogins,
 )
-from contracts.registration import InvalidInvite, InviteRequired, RegistrationClosed
-from contracts.retention import ERASE_ACCOUNT, EraseAccount
 from gateway.accounts.errors import SessionNeeded
 from gateway.accounts.requests import (
     EraseRequest,
@@ -68,7 +71,7 @@ def router(*, bus: Bus) -> APIRouter:
         summary="Make an account",
         openapi_extra=documented(RegisterRequest, example=_ADA | {"email": "ada@example.com"}),
         responses=open_problems(
-            RegistrationClosed, InviteRequired, InvalidInvite, InvalidAccount, AccountTaken, Busy, *JSON_BODY
+            RegistrationClosed, InviteRequired, InvalidInvite, InvalidAccount, AccountTaken, TooManyLogins, *JSON_BODY
         ),
     )
     async def register(request: Request, body: Body) -> UserBody:
@@ -91,7 +94,7 @@ def router(*, bus: Bus) -> APIRouter:
         "/login",
         summary="Log in",
         openapi_extra=documented(LoginRequest, FORM, example=_ADA),
-        responses=open_problems(BadLogin, Busy, *JSON_BODY),
+        responses=open_problems(InvalidLogin, TooManyLogins, *JSON_BODY),
     )
     async def login(request: Request, asked: Annotated[LoginRequest, Depends(login_body)]) -> SessionBody:
         """``username`` can be the e-mail address. The access token expires after minutes; refresh it."""
@@ -102,7 +105,7 @@ def router(*, bus: Bus) -> APIRouter:
         "/refresh",
         summary="Exchange a refresh token",
         openapi_extra=documented(RefreshRequest, example=_REFRESH),
-        responses=open_problems(BadRefreshToken, *JSON_BODY),
+        responses=open_problems(InvalidRefreshToken, *JSON_BODY),
     )
     async def refresh(request: Request, body: Body) -> SessionBody:
         """A refresh token works once. Using it again ends the whole session."""
@@ -131,7 +134,7 @@ def router(*, bus: Bus) -> APIRouter:
         status_code=204,
         summary="Change the password",
         openapi_extra=documented(PasswordRequest, example=_PASSWORDS),
-        responses=problems(SessionNeeded, BadLogin, InvalidAccount, Busy, *JSON_BODY),
+        responses=problems(SessionNeeded, InvalidLogin, InvalidAccount, TooManyLogins, *JSON_BODY),
     )
     async def password(who: Anybody, request: Request, body: Body) -> None:
         """Ends all other sessions of the user."""
@@ -150,7 +153,7 @@ def router(*, bus: Bus) -> APIRouter:
         status_code=204,
         summary="Erase the account",
         openapi_extra=documented(EraseRequest, example={"password": _ADA["password"]}),
-        responses=problems(SessionNeeded, BadLogin, LastAdmin, Busy, *JSON_BODY),
+        responses=problems(SessionNeeded, InvalidLogin, LastAdmin, TooManyLogins, *JSON_BODY),
     )
     async def erase(who: Anybody, request: Request, body: Body) -> None:
         """Deletes everything for good: credentials at once; jobs, results, uploads and saved workflows within seconds.

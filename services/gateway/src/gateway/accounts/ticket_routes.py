@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.messaging.bus import Bus
-from contracts.auth import MAKE_TICKET, MakeTicket
+from contracts.auth.tickets import CREATE_TICKET, CreateTicket
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Watcher
 from gateway.edge.page_origin import ORIGIN, page_origin
@@ -56,8 +56,8 @@ def router(*, bus: Bus, public_url: str) -> APIRouter:
         A ticket opens one websocket, from pages of the request's origin or of ``?origin=``; without either, not from a
         page. The websocket closes when the credential of this request expires or is revoked.
         """
-        command = MakeTicket(principal=who, origin=page_origin(origin, request.headers.getlist("origin")))
-        ticket = await bus.request(MAKE_TICKET, command, tenant=who.tenant)
+        command = CreateTicket(principal=who, origin=page_origin(origin, request.headers.getlist("origin")))
+        ticket = await bus.request(CREATE_TICKET, command, tenant=who.tenant)
         text = ticket.text.get_secret_value()
         return TicketBody(ticket=text, expires_in=int(ticket.expires_in), url=f"{socket}/ws?ticket={text}")
 

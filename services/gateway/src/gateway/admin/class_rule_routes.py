@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request
 
 from chassis.messaging.bus import Bus
-from contracts.auth import (
+from contracts.auth.class_rules import (
     CHANGE_CLASS_RULE,
     READ_CLASS_RULES,
     ChangeClassRule,

@@ -6,20 +6,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from chassis.messaging.bus import Bus
-from contracts.auth import Principal
-from contracts.operations import (
-    LIST_NODES,
-    MAX_GRACE_S,
-    JobHasEnded,
-    JobNotRepeatable,
-    JobNotWaiting,
-    JobOrder,
-    ListNodes,
-    NodeAlive,
-    NodeOrder,
-    UnknownNode,
-)
-from contracts.scheduler import JobStatus, UnknownJob
+from contracts.auth.credentials import Principal
+from contracts.scheduler.job_actions import JobAction, JobHasEnded, JobNotRepeatable, JobNotWaiting
+from contracts.scheduler.jobs import JobStatus, UnknownJob
+from contracts.scheduler.nodes import LIST_NODES, MAX_GRACE_S, ListNodes, NodeAction, NodeAlive, UnknownNode
 from gateway.admin.operation_requests import JobPatch
 from gateway.admin.operation_schemas import (
     AdminJobsBody,
@@ -35,7 +25,7 @@ from gateway.admin.operation_schemas import (
     present_node,
     present_seen,
 )
-from gateway.admin.operations import Acting, Operations
+from gateway.admin.operations import AdminContext, Operations
 from gateway.admin.search import Search
 from gateway.admin.stats import StatsView
 from gateway.api.v1.errors import BadCursor
@@ -57,9 +47,9 @@ Action = Annotated[
 Grace = Annotated[float, Query(ge=0, le=MAX_GRACE_S, allow_inf_nan=False, description="its job may run so long still")]
 
 
-def acting(who: Principal, request: Request) -> Acting:
+def acting(who: Principal, request: Request) -> AdminContext:
     """The admin who sends the request."""
-    return Acting(who, request.state.client_ip)
+    return AdminContext(who, request.state.client_ip)
 
 
 def nodes_router(*, bus: Bus, operations: Operations, stats: StatsView) -> APIRouter:
@@ -88,7 +78,7 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
     """The routes that change one node."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    async def order(who: Acting, node: str, wanted: NodeOrder, grace_s: float = 0) -> NodeBody:
+    async def order(who: AdminContext, node: str, wanted: NodeAction, grace_s: float = 0) -> NodeBody:
         stands = await operations.order_node(who, node, wanted, grace_s=grace_s)
         assert stands is not None  # noqa: S101 - only one that was forgotten is none
         return present_node(stands)
@@ -96,12 +86,12 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
     @routes.post("/nodes/{node}/cordon", summary="Give a node no new work", responses=problems(UnknownNode))
     async def cordon(who: Admin, node: str, request: Request) -> NodeBody:
         """Its current job continues. Idempotent."""
-        return await order(acting(who, request), node, NodeOrder.CORDON)
+        return await order(acting(who, request), node, NodeAction.CORDON)
 
     @routes.post("/nodes/{node}/uncordon", summary="Give a node work again", responses=problems(UnknownNode))
     async def uncordon(who: Admin, node: str, request: Request) -> NodeBody:
         """Also ends a drain. Idempotent."""
-        return await order(acting(who, request), node, NodeOrder.UNCORDON)
+        return await order(acting(who, request), node, NodeAction.UNCORDON)
 
     @routes.post("/nodes/{node}/drain", summary="Have a node's work go elsewhere", responses=problems(UnknownNode))
     async def drain(who: Admin, node: str, request: Request, grace_seconds: Grace = 0) -> NodeBody:
@@ -109,7 +99,7 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
 
         After the grace period its job is queued for another node, without using up an attempt.
         """
-        return await order(acting(who, request), node, NodeOrder.DRAIN, grace_seconds)
+        return await order(acting(who, request), node, NodeAction.DRAIN, grace_seconds)
 
     @routes.post("/nodes/{node}/clear", summary="Remove prompts of others from a node", responses=problems(UnknownNode))
     async def clear(who: Admin, node: str, request: Request) -> NodeBody:
@@ -118,14 +108,14 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
         The node's executor does it within seconds; the response is the node before that. Where ``occupied.by`` is
         ``dead_worker``, restart ComfyUI instead.
         """
-        return await order(acting(who, request), node, NodeOrder.CLEAR)
+        return await order(acting(who, request), node, NodeAction.CLEAR)
 
     @routes.post(
         "/nodes/{node}/refresh", summary="Read a node's classes and models again", responses=problems(UnknownNode)
     )
     async def refresh(who: Admin, node: str, request: Request) -> NodeBody:
         """The node's executor reads them within seconds. New and removed model files are also noticed without this."""
-        return await order(acting(who, request), node, NodeOrder.REFRESH)
+        return await order(acting(who, request), node, NodeAction.REFRESH)
 
     @routes.delete(
         "/nodes/{node}",
@@ -135,7 +125,7 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
     )
     async def forget(who: Admin, node: str, request: Request) -> Response:
         """A node that comes back counts as new."""
-        await operations.order_node(acting(who, request), node, NodeOrder.FORGET)
+        await operations.order_node(acting(who, request), node, NodeAction.FORGET)
         return Response(status_code=204)
 
     return routes
@@ -221,7 +211,7 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
     """The routes of one job of any user."""
     routes = APIRouter(prefix="/api/v1/admin/jobs", tags=["admin"])
 
-    async def order(who: Acting, job_id: str, wanted: JobOrder, priority: int | None = None) -> InspectedJobBody:
+    async def order(who: AdminContext, job_id: str, wanted: JobAction, priority: int | None = None) -> InspectedJobBody:
         job = await operations.order_job(who, job_id, wanted, priority=priority)
         return present_inspected(await operations.look(who, job.job_id), public_url)
 
@@ -240,12 +230,12 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
     ) -> InspectedJobBody:
         """The priority orders the jobs of one owner. Tiers decide how owners share the fleet."""
         priority = read_model(JobPatch, body).priority
-        return await order(acting(who, request), job_id, JobOrder.PRIORITISE, priority)
+        return await order(acting(who, request), job_id, JobAction.PRIORITISE, priority)
 
     @routes.post("/{job_id}/cancel", summary="Cancel anybody's job", responses=problems(UnknownJob))
     async def cancel(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """Same as a cancellation by the owner. Idempotent."""
-        return await order(acting(who, request), job_id, JobOrder.CANCEL)
+        return await order(acting(who, request), job_id, JobAction.CANCEL)
 
     @routes.post(
         "/{job_id}/hold",
@@ -254,12 +244,12 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
     )
     async def hold(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """The job stays pending with ``held`` true, and leaves the queue. Idempotent."""
-        return await order(acting(who, request), job_id, JobOrder.HOLD)
+        return await order(acting(who, request), job_id, JobAction.HOLD)
 
     @routes.post("/{job_id}/release", summary="Let a held job be run", responses=problems(UnknownJob, JobHasEnded))
     async def release(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """Idempotent."""
-        return await order(acting(who, request), job_id, JobOrder.RELEASE)
+        return await order(acting(who, request), job_id, JobAction.RELEASE)
 
     @routes.post(
         "/{job_id}/requeue", summary="Run a job anew", responses=problems(UnknownJob, JobNotRepeatable, *ADMISSION)
@@ -270,6 +260,6 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
         A failed job is run again as a new job of its owner, within the owner's limits; ``retry_of`` of the new job
         names the failed one. Repeating the request returns the same new job.
         """
-        return await order(acting(who, request), job_id, JobOrder.REQUEUE)
+        return await order(acting(who, request), job_id, JobAction.REQUEUE)
 
     return routes

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from authn.client_address import Clients, network_of, site
-from authn.credentials import presented
+from authn.client_address import ClientAddressResolver, network_of, rate_limit_group
+from authn.credentials import read_credentials
 from chassis.http.app import problem_response
-from contracts.auth import Principal
+from contracts.auth.credentials import Principal
 from contracts.wire.errors import Refusal
-from gateway.edge.body_memory import Room
+from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.denials import Denials
 from gateway.edge.errors import BatchTooLarge
 from gateway.edge.rate_limits import domain as rate_limit
@@ -32,14 +32,14 @@ READS = frozenset({"GET", "HEAD"})
 Used = Callable[[UUID, str, str], None]
 
 
-class Knows(Protocol):
+class CredentialResolver(Protocol):
     """Whom credentials belong to; ``door.identity.Identity`` is one."""
 
     def known(self, credential: str) -> Principal | None:
         """Whose it is, if that is known without asking."""
 
     async def principal(self, credential: str) -> Principal:
-        """Whose it is. Raises BadCredential, Unavailable."""
+        """Whose it is. Raises InvalidCredential, Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +96,12 @@ class Admission:
         self,
         app: ASGIApp,
         *,
-        identity: Knows,
-        clients: Clients,
+        identity: CredentialResolver,
+        clients: ClientAddressResolver,
         rates: Rates | None,
         used: Used,
         denials: Denials,
-        bodies: Room,
+        bodies: BodyMemoryLimit,
     ) -> None:
         self._app, self._identity, self._clients, self._used = app, identity, clients, used
         self._denials, self._bodies = denials, bodies
@@ -167,12 +167,12 @@ class Admission:
         path, method, state = scope["path"], scope["method"], scope["state"]
         if path in FREE or method == "OPTIONS" or path.startswith(INTERNAL):
             return _NOT_COUNTED
-        whose = site(state["client_ip"])
+        whose = rate_limit_group(state["client_ip"])
         if path in LOGIN and method == "POST":
             return await self._take(self._login, whose)
         if path == REGISTER and method == "POST":
             return await self._count_registration(state["client_ip"])
-        match presented(headers):
+        match read_credentials(headers):
             case [str(credential)]:
                 principal = self._identity.known(credential)
                 if principal is None:
@@ -201,11 +201,11 @@ class Admission:
         Attempts that get it back are bounded like other requests without a credential. Logins are counted apart: those
         who register too often lock nobody out behind the same address.
         """
-        counted = await self._take(self._open, site(client))
+        counted = await self._take(self._open, rate_limit_group(client))
         if counted.refusal is not None:
             return counted
         taken: dict[str, _Counted] = {}
-        for counted_by, whose in zip(self._register, (site(client), network_of(client)), strict=False):
+        for counted_by, whose in zip(self._register, (rate_limit_group(client), network_of(client)), strict=False):
             counted = await self._take(counted_by, whose)
             if counted.refusal is not None:
                 self._refund(taken)

@@ -5,19 +5,19 @@ from time import monotonic
 
 from starlette.middleware import Middleware
 
-from authn.client_address import Clients, networks
-from authn.identity import Identity
+from authn.client_address import ClientAddressResolver, parse_networks
+from authn.identity import Authenticator
 from chassis.database.postgres import Database
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from gateway.edge.admission import Admission, Rates, Used
-from gateway.edge.body_memory import Room
+from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.cors import Cors
 from gateway.edge.denials import Denials
 from gateway.edge.rate_limits.domain import HOUR_S, HOURLY, Policy, policy
 from gateway.edge.rate_limits.loops import rate_loops, unlimited_loop
 from gateway.edge.rate_limits.service import RateLimiter
-from gateway.edge.rate_limits.store import Buckets
+from gateway.edge.rate_limits.store import RateLimitStore
 from gateway.edge.request_guard import Guard
 from gateway.settings import Settings
 
@@ -39,7 +39,7 @@ class Edge:
     """What middleware is made of. ``rates`` is None where requests are not limited."""
 
     settings: Settings
-    identity: Identity
+    identity: Authenticator
     limiter: RateLimiter
     rates: Rates | None
     denials: Denials
@@ -53,19 +53,19 @@ class Edge:
             Middleware(
                 Admission,
                 identity=self.identity,
-                clients=Clients(networks(self.settings.trusted_proxies or "")),
+                clients=ClientAddressResolver(parse_networks(self.settings.trusted_proxies or "")),
                 rates=self.rates,
                 used=used,
                 denials=self.denials,
-                bodies=Room(total=BODY_MEMORY_BYTES, each=BODY_MEMORY_BYTES // 4, clock=monotonic),
+                bodies=BodyMemoryLimit(total=BODY_MEMORY_BYTES, each=BODY_MEMORY_BYTES // 4, clock=monotonic),
             ),
         ]
 
 
 def wire_edge(settings: Settings, bus: Bus, database: Database) -> Edge:
     """Construct authentication and rate limits."""
-    identity = Identity(bus, service="gateway")
-    store = Buckets(database)
+    identity = Authenticator(bus, service="gateway")
+    store = RateLimitStore(database)
     limiter = RateLimiter(store)
     rates = _rates(settings, limiter)
     return Edge(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import APIRouter, Depends, Request, Response
 
 from chassis.http.app import problem
-from contracts.scheduler import KeyReused, NoFleet
+from contracts.scheduler.submissions import EmptyFleet, IdempotencyKeyReused
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
@@ -40,7 +40,7 @@ def router(*, submitter: Submitter, public_url: str) -> APIRouter:
         openapi_extra=_BODY,
         responses={
             200: {"headers": _HEADERS},
-            **problems(BadIdempotencyKey, KeyReused, BatchTooLarge, NoFleet, *JSON_BODY),
+            **problems(BadIdempotencyKey, IdempotencyKeyReused, BatchTooLarge, EmptyFleet, *JSON_BODY),
         },
     )
     async def batch(

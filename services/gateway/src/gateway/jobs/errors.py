@@ -1,15 +1,13 @@
 """Refusals of jobs and their submission."""
 
-from contracts.retention import KeyOfPurgedJob
-from contracts.scheduler import (
-    GpuSecondsExceeded,
+from contracts.scheduler.submissions import (
+    EmptyFleet,
+    IdempotencyKeyOfPurgedJob,
+    IdempotencyKeyReused,
     InvalidWorkflow,
-    KeyReused,
-    NoFleet,
-    QueueFull,
-    QuotaExceeded,
     RunTimeTooLong,
 )
+from contracts.scheduler.usage import GpuSecondsExceeded, QueueFull, QuotaExceeded
 from contracts.wire.errors import Kind, Refusal
 from gateway.edge.errors import BadIdempotencyKey
 from gateway.fleet.errors import NoModel
@@ -41,11 +39,12 @@ class JobCancelled(Refusal):
 
 
 ADMISSION: tuple[type[Refusal], ...] = (
-    InvalidWorkflow, RunTimeTooLong, KeyOfPurgedJob, QuotaExceeded, GpuSecondsExceeded, QueueFull, NoFleet,
+    InvalidWorkflow, RunTimeTooLong, IdempotencyKeyOfPurgedJob, QuotaExceeded, GpuSecondsExceeded, QueueFull,
+    EmptyFleet,
 )  # fmt: skip
 """What the scheduler refuses a new job with."""
 
 SUBMISSION: tuple[type[Refusal], ...] = (
-    BadIdempotencyKey, KeyReused, ResultStorageFull, UnknownWorkflow, BadParameters, NoModel, *ADMISSION,
+    BadIdempotencyKey, IdempotencyKeyReused, ResultStorageFull, UnknownWorkflow, BadParameters, NoModel, *ADMISSION,
 )  # fmt: skip
 """What a submission of one job is refused with, apart from its body."""

@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from contracts.auth import Principal
-from contracts.scheduler import FINAL, JobRead, UnknownJob
+from contracts.auth.credentials import Principal
+from contracts.scheduler.jobs import FINAL_STATES, JobWithEvents, UnknownJob
 from contracts.wire.errors import Kind, Relayed, Unavailable
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
@@ -46,7 +46,7 @@ def router(*, jobs: JobService, watching: Watching) -> APIRouter:
         wanted = parse_job_id(job_id)
         first = await jobs.read_log(wanted, after=known, tenant=tenant)
 
-        async def again(known: int) -> JobRead:
+        async def again(known: int) -> JobWithEvents:
             return await jobs.read_log(wanted, after=known, tenant=tenant)
 
         async def lines() -> AsyncIterator[bytes]:
@@ -60,14 +60,14 @@ def router(*, jobs: JobService, watching: Watching) -> APIRouter:
 
 
 async def _follow(
-    known: int, read: JobRead, again: Callable[[int], Awaitable[JobRead]], ended: asyncio.Event
+    known: int, read: JobWithEvents, again: Callable[[int], Awaitable[JobWithEvents]], ended: asyncio.Event
 ) -> AsyncIterator[bytes]:
     """Each event once, in order, until the job has ended, or the right to see it; comments show that we live."""
     while True:
         for event in read.events:
             yield status_event(event)
             known = event.seq
-        if read.job.state in FINAL:
+        if read.job.state in FINAL_STATES:
             return
         yield b": waiting\n\n"
         with suppress(TimeoutError):

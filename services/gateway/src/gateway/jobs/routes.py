@@ -7,8 +7,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from contracts.retention import JobNotEnded, JobStopping
-from contracts.scheduler import JobStatus, Quota, UnknownJob
+from contracts.scheduler.jobs import JobStatus, UnknownJob
+from contracts.scheduler.purges import JobNotEnded, JobStopping
+from contracts.scheduler.usage import Quota
 from contracts.wire.errors import FieldError
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented

@@ -6,23 +6,23 @@ from uuid import UUID
 
 from chassis.messaging import streams
 from chassis.messaging.bus import Bus
-from contracts.executor import PROGRESS
+from contracts.executor.progress import PROGRESS
 from contracts.registry import JOB_PROGRESS
-from contracts.retention import PURGE_JOB, PurgeJob
-from contracts.scheduler import (
+from contracts.scheduler.jobs import (
     CANCEL_JOB,
     LIST_JOBS,
     READ_JOB,
-    STATUS,
+    STATUS_OF_STATE,
     CancelJob,
     Job,
-    JobRead,
     JobState,
     JobStatus,
+    JobWithEvents,
     ListJobs,
     ReadJob,
     UnknownJob,
 )
+from contracts.scheduler.purges import PURGE_JOB, PurgeJob
 from gateway.api.v1 import cursors
 
 
@@ -55,14 +55,14 @@ class JobService:
         """The job, with the newest progress that its executor published."""
         job_id = parse_job_id(text)
         job = (await self._bus.request(READ_JOB, ReadJob(job_id=job_id), tenant=tenant)).job
-        if STATUS[job.state] is not JobStatus.PROCESSING:
+        if STATUS_OF_STATE[job.state] is not JobStatus.PROCESSING:
             return job
         live = await streams.last(self._bus, JOB_PROGRESS, PROGRESS, PROGRESS.subject(tenant, str(job_id)))
         if live is None or live.attempt != job.attempt or live.progress <= job.progress:
             return job
         return job.model_copy(update={"progress": live.progress, "eta_seconds": live.eta_seconds})
 
-    async def read_log(self, job_id: UUID, *, after: int, tenant: str) -> JobRead:
+    async def read_log(self, job_id: UUID, *, after: int, tenant: str) -> JobWithEvents:
         """The job and its events with a greater ``seq``."""
         return await self._bus.request(READ_JOB, ReadJob(job_id=job_id, after=after), tenant=tenant)
 
@@ -88,7 +88,7 @@ class JobService:
         query = ListJobs(
             limit=limit,
             before=cursors.decode(key, cursor, tenant=tenant, filters=filters) if cursor is not None else None,
-            states=tuple(state for state in JobState if STATUS[state] is status),
+            states=tuple(state for state in JobState if STATUS_OF_STATE[state] is status),
             workflow=workflow,
             label=label,
             created_after=created_after,

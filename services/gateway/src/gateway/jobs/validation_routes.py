@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request
 
-from contracts.scheduler import NoFleet, Validated
+from contracts.scheduler.submissions import EmptyFleet, ValidationReply
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
@@ -24,7 +24,7 @@ def router(*, submitter: Submitter) -> APIRouter:
         "/validate",
         summary="Check a submission without running it",
         openapi_extra=documented(submission_schema(), examples=EXAMPLES),
-        responses=problems(UnknownWorkflow, NoFleet, *JSON_BODY),
+        responses=problems(UnknownWorkflow, EmptyFleet, *JSON_BODY),
         response_model_exclude_none=True,
     )
     async def validate(tenant: Writer, request: Request) -> ValidationBody:
@@ -37,7 +37,7 @@ def router(*, submitter: Submitter) -> APIRouter:
         try:
             sent = read_submission(body)
         except InvalidRequest as refusal:
-            return present_validation(Validated(errors=refusal.refused.errors))
+            return present_validation(ValidationReply(errors=refusal.refused.errors))
         found = await submitter.validate(sent, tenant=tenant, is_large=request.state.is_large)
         return present_validation(found)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from authn.identity import Identity
+from authn.identity import Authenticator
 from gateway.accounts.me import MeView
 from gateway.fleet.service import FleetView
 from gateway.jobs import (
@@ -36,7 +36,7 @@ class Jobs(Feature):
 def wire_jobs(
     infra: Infrastructure,
     *,
-    identity: Identity,
+    identity: Authenticator,
     me: MeView,
     fleet: FleetView,
     saved: SavedWorkflows,

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 
-from contracts.scheduler import Output
+from contracts.scheduler.outputs import Output
 from gateway.outputs.zip_files import BrokenOffError, StoredFile, pack
 from gateway.outputs.zip_sink import ZipSink
 from gateway.storage.artifacts import Artifact

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from contracts.gateway import NoArtifact, NotFinished
-from contracts.scheduler import UnknownJob
+from contracts.gateway.outputs import JobNotFinished, UnknownOutput
+from contracts.scheduler.jobs import UnknownJob
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
 from gateway.edge.streaming import Streamed
@@ -25,7 +25,7 @@ def router(*, results: ResultService, objects: Objects) -> APIRouter:
     @routes.get(
         "/api/v1/jobs/{job_id}/outputs.zip",
         summary="All outputs of a completed job as one ZIP file",
-        responses=_ZIP | problems(UnknownJob, NoArtifact, NotFinished),
+        responses=_ZIP | problems(UnknownJob, UnknownOutput, JobNotFinished),
         response_class=Response,
     )
     async def archive(

@@ -3,8 +3,9 @@
 import asyncio
 
 from chassis.messaging.bus import Bus
-from contracts.gateway import NoArtifact
-from contracts.scheduler import READ_JOB, STATUS, Job, JobStatus, Output, ReadJob
+from contracts.gateway.outputs import UnknownOutput
+from contracts.scheduler.jobs import READ_JOB, STATUS_OF_STATE, Job, JobStatus, ReadJob
+from contracts.scheduler.outputs import Output
 from gateway.jobs.no_result import without_result
 from gateway.jobs.schemas import pick_output, saved_or_previews
 from gateway.jobs.service import parse_job_id
@@ -18,7 +19,7 @@ CONCURRENT_LOOKUPS = 8
 class ResultService:
     """The outputs of a tenant's jobs, with the records of their bytes.
 
-    Every method raises NotFinished where the job is not completed, and UnknownJob (also as Relayed) where the tenant
+    Every method raises JobNotFinished where the job is not completed, and UnknownJob (also as Relayed) where the tenant
     has no such job.
     """
 
@@ -28,7 +29,7 @@ class ResultService:
     async def read_completed_job(self, text: str, *, tenant: str) -> Job:
         """The job."""
         job = (await self._bus.request(READ_JOB, ReadJob(job_id=parse_job_id(text)), tenant=tenant)).job
-        if STATUS[job.state] is not JobStatus.COMPLETED:
+        if STATUS_OF_STATE[job.state] is not JobStatus.COMPLETED:
             raise without_result(job)
         return job
 
@@ -38,13 +39,13 @@ class ResultService:
         """One output of the job: the one that ``pick_output`` chooses.
 
         Raises:
-            NoArtifact: the job has no such output, or its bytes were deleted.
+            UnknownOutput: the job has no such output, or its bytes were deleted.
         """
         job = await self.read_completed_job(text, tenant=tenant)
         output = pick_output(job.outputs, index=index, node=node, temporary=temporary)
         artifact = await self._artifacts.get(output.id, tenant_id=tenant) if output else None
         if output is None or artifact is None:
-            raise NoArtifact
+            raise UnknownOutput
         return output, artifact
 
     async def find_archive(self, text: str, *, tenant: str, temporary: bool | None) -> Archive:
@@ -56,7 +57,7 @@ class ResultService:
             temporary: True for previews, False for other outputs, None for other outputs or, without any, previews.
 
         Raises:
-            NoArtifact: the job has no such output, or the bytes of one were deleted.
+            UnknownOutput: the job has no such output, or the bytes of one were deleted.
         """
         job = await self.read_completed_job(text, tenant=tenant)
         if temporary is None:
@@ -64,7 +65,7 @@ class ResultService:
         else:
             outputs = [output for output in job.outputs if output.temporary is temporary]
         if not outputs:
-            raise NoArtifact
+            raise UnknownOutput
         places = asyncio.Semaphore(CONCURRENT_LOOKUPS)
 
         async def find_stored(output: Output) -> Artifact | None:
@@ -76,5 +77,5 @@ class ResultService:
         found = await asyncio.gather(*map(find_stored, outputs))
         files = tuple((output, artifact) for output, artifact in zip(outputs, found, strict=True) if artifact)
         if len(files) < len(outputs):
-            raise NoArtifact
+            raise UnknownOutput
         return Archive(files, job.completed_at or job.created_at)

@@ -1,17 +1,17 @@
 """Constructs results: single outputs, conversions and archives."""
 
-from gateway.images.converter import Pictures
-from gateway.images.limiter import PictureLine
+from gateway.images.converter import ImageConverter
+from gateway.images.limiter import ImageLimiter
 from gateway.outputs import archive_routes, routes
 from gateway.outputs.conversion import Converter
 from gateway.outputs.service import ResultService
 from gateway.wiring import Feature, Infrastructure
 
 
-def wire_outputs(infra: Infrastructure, images: PictureLine) -> Feature:
+def wire_outputs(infra: Infrastructure, images: ImageLimiter) -> Feature:
     """Construct the feature; ``images`` limits the conversions that run at a time."""
     settings = infra.settings
-    pictures = Pictures(max_pixels=settings.picture_max_pixels, within_s=settings.picture_within_s)
+    pictures = ImageConverter(max_pixels=settings.picture_max_pixels, within_s=settings.picture_within_s)
     converter = Converter(pictures, infra.objects, images)
     results = ResultService(infra.bus, infra.artifacts, infra.objects)
     return Feature(

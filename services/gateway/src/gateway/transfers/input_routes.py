@@ -5,11 +5,11 @@ from fastapi.responses import StreamingResponse
 
 from gateway.api.v1.problems import open_problems
 from gateway.transfers.errors import BadInputToken
-from gateway.transfers.input_downloads import Handout
+from gateway.transfers.input_downloads import InputDownloads
 from gateway.uploads.errors import UnknownUpload
 
 
-def router(*, handout: Handout) -> APIRouter:
+def router(*, handout: InputDownloads) -> APIRouter:
     """The internal route of inputs."""
     routes = APIRouter(prefix="/internal", include_in_schema=False)
 

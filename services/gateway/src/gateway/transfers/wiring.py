@@ -2,8 +2,8 @@
 
 from gateway.transfers import input_routes, output_routes
 from gateway.transfers.grants import serve_grants
-from gateway.transfers.input_downloads import Handout
-from gateway.transfers.output_uploads import Intake
+from gateway.transfers.input_downloads import InputDownloads
+from gateway.transfers.output_uploads import OutputUploads
 from gateway.uploads.store import Uploads
 from gateway.wiring import Feature, Infrastructure
 
@@ -11,7 +11,7 @@ from gateway.wiring import Feature, Infrastructure
 def wire_transfers(infra: Infrastructure, uploads: Uploads) -> Feature:
     """Construct the feature, and answer executors that ask for links. To be called before the bus starts."""
     settings = infra.settings
-    downloads = Handout(
+    downloads = InputDownloads(
         uploads=uploads,
         objects=infra.objects,
         key=infra.key("inputs"),
@@ -19,7 +19,7 @@ def wire_transfers(infra: Infrastructure, uploads: Uploads) -> Feature:
         origin=settings.internal_url,
         link_s=settings.input_link_s,
     )
-    outputs = Intake(
+    outputs = OutputUploads(
         artifacts=infra.artifacts,
         objects=infra.objects,
         key=infra.key("outputs"),

@@ -5,16 +5,16 @@ from datetime import timedelta
 from time import monotonic
 
 from gateway.accounts.me import MeView
-from gateway.edge.body_memory import Room
-from gateway.images.converter import Pictures
-from gateway.images.limiter import PictureLine
+from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.images.converter import ImageConverter
+from gateway.images.limiter import ImageLimiter
 from gateway.uploads import routes
 from gateway.uploads.body import FILES_AT_ONCE, FILES_OF_ONE, UploadBodies
 from gateway.uploads.ended_jobs import EndedJobs
 from gateway.uploads.loops import upload_loops
 from gateway.uploads.own_uploads import OwnUploads
 from gateway.uploads.removal import UploadRemover, UploadSweeper
-from gateway.uploads.service import UploadDesk
+from gateway.uploads.service import UploadService
 from gateway.uploads.store import Bounds, Uploads
 from gateway.uploads.sweep_store import UploadSweep
 from gateway.wiring import Feature, Infrastructure
@@ -27,7 +27,7 @@ class UploadsFeature(Feature):
     store: Uploads
 
 
-def wire_uploads(infra: Infrastructure, images: PictureLine, me: MeView) -> UploadsFeature:
+def wire_uploads(infra: Infrastructure, images: ImageLimiter, me: MeView) -> UploadsFeature:
     """Construct the feature.
 
     Args:
@@ -37,10 +37,10 @@ def wire_uploads(infra: Infrastructure, images: PictureLine, me: MeView) -> Uplo
     """
     settings = infra.settings
     store = Uploads(infra.database, Bounds(files=settings.max_uploads, bytes=settings.max_uploads_bytes))
-    service = UploadDesk(
+    service = UploadService(
         store,
         infra.objects,
-        Pictures(max_pixels=settings.upload_max_pixels, within_s=settings.upload_within_s),
+        ImageConverter(max_pixels=settings.upload_max_pixels, within_s=settings.upload_within_s),
         images,
         max_bytes=settings.max_upload_size,
         max_file_bytes=settings.max_file_bytes,
@@ -50,7 +50,7 @@ def wire_uploads(infra: Infrastructure, images: PictureLine, me: MeView) -> Uplo
         UploadSweep(infra.database), infra.objects, ended, orphan_age=timedelta(seconds=settings.orphan_age_s)
     )
     router = routes.router(
-        bodies=UploadBodies(service, Room(total=FILES_AT_ONCE, each=FILES_OF_ONE, clock=monotonic)),
+        bodies=UploadBodies(service, BodyMemoryLimit(total=FILES_AT_ONCE, each=FILES_OF_ONE, clock=monotonic)),
         desk=service,
         own=OwnUploads(store, cursor_key=infra.key("cursors")),
         remover=UploadRemover(store, infra.objects, ended),

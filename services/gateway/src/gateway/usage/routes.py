@@ -5,8 +5,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 
-from contracts.auth import UnknownUser
-from contracts.operations import USAGE_DAYS
+from contracts.auth.accounts import UnknownUser
+from contracts.scheduler.usage import USAGE_DAYS
 from gateway.admin.operation_routes import acting
 from gateway.admin.operations import Operations
 from gateway.admin.users import parse_user_id

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from contracts.scheduler import InvalidWorkflow
+from contracts.scheduler.submissions import InvalidWorkflow
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems

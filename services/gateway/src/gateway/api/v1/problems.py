@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.auth import BadCredential, MissingScope, UnknownTenant
+from contracts.auth.accounts import UnknownTenant
+from contracts.auth.credentials import InvalidCredential, MissingScope
 from contracts.wire.errors import STATUS, FieldError, Refusal, Unavailable
 from gateway.edge.errors import (
     BodyTooLarge,
@@ -107,7 +108,7 @@ def problems(*answers: Answer) -> Responses:
     Args:
         answers: what this route answers with besides ``EVERY_ROUTE`` and the refusals of the credential.
     """
-    return open_problems(*answers, BadCredential, MissingScope, UnknownTenant)
+    return open_problems(*answers, InvalidCredential, MissingScope, UnknownTenant)
 
 
 def open_problems(*answers: Answer) -> Responses:

@@ -4,7 +4,7 @@ from gateway.accounts.me import MeView
 from gateway.edge.rate_limits.service import RateLimiter
 from gateway.jobs.service import JobService
 from gateway.jobs.submit import Submitter
-from gateway.surfaces.nats.routes import DoorRates, open_door
+from gateway.surfaces.nats.routes import NatsApiRateLimits, open_door
 from gateway.wiring import Infrastructure
 
 
@@ -20,4 +20,4 @@ def serve_nats_api(
         jobs: reads and cancels their jobs.
         submitter: submits their jobs.
     """
-    open_door(infra.bus, jobs, submitter, infra.settings.public_url, rates=DoorRates(limiter, me), used=me.used)
+    open_door(infra.bus, jobs, submitter, infra.settings.public_url, rates=NatsApiRateLimits(limiter, me), used=me.used)
