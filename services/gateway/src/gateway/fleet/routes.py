@@ -1,4 +1,4 @@
-"""What the fleet can run."""
+"""Models and node classes of the fleet."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,6 @@ _IF_NONE_MATCH = {
 
 
 def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
-    """The routes of the fleet."""
     routes = APIRouter(prefix="/api/v1", tags=["fleet"])
 
     @routes.get(
@@ -46,7 +45,7 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
         responses={**_KEPT, **problems()},
     )
     async def models(tenant: Reader, request: Request) -> Response:
-        """Of all nodes that were seen within a day, for the node classes that your policy allows."""
+        """Models of all nodes seen within the last day, for the node classes that your graph policy allows."""
         found = (await fleet.read(tenant)).models
         return _unless_kept(request, await offload(_written, found))
 
@@ -69,9 +68,9 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
             Query(alias="all", description="also the classes that your policy refuses, with the reason; for admins"),
         ] = False,
     ) -> Response:
-        """What a workflow of yours may be made of.
+        """The node classes that your workflows can use.
 
-        A page has 256 KiB at most, so it may have fewer than ``limit`` classes.
+        A page has at most 256 KiB, so it can have fewer than ``limit`` classes.
         """
         if everything and Scope.ADMIN not in principal.scopes:
             raise MissingScope(scope=Scope.ADMIN)
@@ -87,7 +86,7 @@ def _written(models: Mapping[str, Sequence[str]]) -> bytes:
 
 
 def _unless_kept(request: Request, content: bytes) -> Response:
-    """The body, unless the client says that it has it."""
+    """The body, or 304 if the client already has it."""
     headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Cache-Control": "private, no-cache"}
     if matches(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
