@@ -1,4 +1,4 @@
-"""Many jobs in one request."""
+"""Submit many jobs in one request."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -31,7 +31,6 @@ _HEADERS = {name: says for name, says in HEADERS.items() if name != "Location"}
 
 
 def router(*, submitter: Submitter, public_url: str) -> APIRouter:
-    """The route."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.post(
@@ -46,14 +45,14 @@ def router(*, submitter: Submitter, public_url: str) -> APIRouter:
     async def batch(
         tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request, response: Response
     ) -> BatchBody:
-        """Answers 200 with one item for each submission, in their order, whatever became of them.
+        """Answers 200 with one item per submission, in order, whether accepted or refused.
 
-        Each submission counts as a request: a batch of 100 takes 100 of those that its user has in a minute, or is
-        refused with 429 before anything is done. A batch of more than a minute's requests is 422 `batch.too_large`.
+        Each submission counts as a request: a batch of 100 takes 100 requests of the user's rate limit, or is refused
+        as a whole with 429. A batch larger than the limit of a minute is refused with 422 `batch.too_large`.
 
-        One that is refused spoils no other; the refusals of a batch tell 200 errors together. With an
-        `Idempotency-Key` a repetition gives the same jobs again and tries
-        once more what was refused; the key with another batch is 422.
+        A refused submission does not affect the others. A response lists at most 200 errors in total. With an
+        `Idempotency-Key`, sending the batch again returns the same jobs and retries the refused submissions; another
+        batch with the same key is 422.
         """
         jobs = read_model(Batch, body).jobs
         sent = BatchSubmitter(
@@ -75,14 +74,14 @@ def router(*, submitter: Submitter, public_url: str) -> APIRouter:
 
 
 class Shown(NamedTuple):
-    """How outcomes are shown. ``errors``: of one submission at most."""
+    """Renders outcomes. ``errors``: the most errors listed per submission."""
 
     public_url: str
     request_id: str
     errors: int
 
     def item(self, index: int, outcome: Outcome) -> BatchItem:
-        """What became of one submission."""
+        """The item for one submission."""
         if isinstance(outcome, Accepted):
             job = present(outcome.job, self.public_url)
             return BatchItem(index=index, status=HTTPStatus.CREATED, replayed=outcome.replayed, job=job)
@@ -91,7 +90,7 @@ class Shown(NamedTuple):
 
 
 def _headers(outcomes: Sequence[Outcome]) -> dict[str, str]:
-    """The quota after the last that was accepted; replayed, if all of those were."""
+    """The quota after the last accepted job; ``Idempotent-Replayed`` if all accepted jobs were replayed."""
     accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
     quotas = [one.quota for one in accepted if one.quota is not None]
     headers = quota_headers(max(quotas, key=lambda quota: quota.used)) if quotas else {}

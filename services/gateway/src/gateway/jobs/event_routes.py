@@ -1,4 +1,4 @@
-"""A job's log as server-sent events, for clients without a websocket. Thin: it asks the scheduler once a second."""
+"""A job's events as server-sent events, for clients without a websocket. Polls the scheduler once a second."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,7 +24,7 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Ty
 
 
 def router(*, jobs: JobService, watching: Watching) -> APIRouter:
-    """The route of events; ``watching`` tells when a principal's credential is good no more."""
+    """The route of events; ``watching`` signals that a principal's credential has expired or was revoked."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.get(
@@ -62,7 +62,7 @@ def router(*, jobs: JobService, watching: Watching) -> APIRouter:
 async def _follow(
     known: int, read: JobWithEvents, again: Callable[[int], Awaitable[JobWithEvents]], ended: asyncio.Event
 ) -> AsyncIterator[bytes]:
-    """Each event once, in order, until the job has ended, or the right to see it; comments show that we live."""
+    """Each event once, in order, until the job or the credential has ended; comments keep the connection alive."""
     while True:
         for event in read.events:
             yield status_event(event)

@@ -1,4 +1,4 @@
-"""The synchronous call: submit, wait, answer with what was made."""
+"""Submit a job and wait for its result in one request."""
 
 import asyncio
 from collections.abc import Callable
@@ -66,13 +66,13 @@ def router(
         },
     )
     async def generate(tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request) -> Response:
-        """Answers 200 once the job is completed, and 202 with the job where that takes longer than `Prefer: wait`.
+        """Answers 200 once the job is completed, and 202 with the job if it takes longer than `Prefer: wait`.
 
-        A job that failed is a problem: 422 `job.failed` where it would fail again, 503 `job.lost` where it was not to
-        blame, 409 `job.cancelled` where somebody cancelled it; `errors` says why, `Location` names the job.
+        A failed job is an error: 422 `job.failed` if it would fail again, 503 `job.lost` for an infrastructure fault,
+        409 `job.cancelled` if it was cancelled. `errors` has the cause; `Location` names the job.
 
-        Whoever hangs up before the answer cancels the job, unless the request has an `Idempotency-Key`: that says that
-        it will be sent again, and then waits for the same job.
+        Closing the connection cancels the job, unless the request has an `Idempotency-Key`: then sending it again waits
+        for the same job.
         """
         submission = read_submission(body)
         keys = request.headers.getlist("idempotency-key")
@@ -101,9 +101,9 @@ def router(
 
 
 async def _gone(request: Request, wait: JobWait, wait_s: float) -> bool:
-    """Wait for the job's end, for ``wait_s`` seconds at most; whether the client went away meanwhile.
+    """Wait at most ``wait_s`` seconds for the job's end; True if the client disconnected meanwhile.
 
-    A gateway that is told to stop ends this by cancelling it, which is no client that went away: the job goes on.
+    Shutdown of the gateway cancels this coroutine. That is not a disconnect: the job continues.
     """
     ended = asyncio.create_task(wait.ended(), name="gateway.generate.wait")
     left = asyncio.create_task(_disconnected(request), name="gateway.generate.client")
@@ -120,7 +120,7 @@ async def _gone(request: Request, wait: JobWait, wait_s: float) -> bool:
 
 
 async def _disconnected(request: Request) -> None:
-    """Return once the client has hung up. The body was read before."""
+    """Return once the client has disconnected. The body must have been read before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

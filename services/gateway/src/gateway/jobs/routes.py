@@ -1,4 +1,4 @@
-"""Submit, list, read, cancel."""
+"""Submit, list, read, cancel and purge jobs."""
 
 from collections.abc import Callable
 from time import time
@@ -168,9 +168,9 @@ def router(
         *,
         purge: Annotated[bool, Query(description="delete an ended job with its inputs and outputs")] = False,
     ) -> JobBody | Response:
-        """Cancels as POST to `/cancel` does. With `purge=true` deletes a job that has ended: afterwards there is none.
+        """Cancels the job, like POST to `/cancel`. With `purge=true` deletes an ended job with its inputs and outputs.
 
-        A job that has not ended is 409: cancel it first, and purge it when its node has let go of it.
+        Purging a job that has not ended is 409: cancel it first, and purge it once its node has released it.
         """
         if not purge:
             return await cancel(tenant, job_id)
@@ -179,7 +179,7 @@ def router(
 
     @routes.post("/{job_id}/cancel", summary="Cancel a job", operation_id="cancel", responses=problems(UnknownJob))
     async def cancel(tenant: Writer, job_id: str) -> JobBody:
-        """Idempotent; the answer is how the job stands then, whoever was first."""
+        """Idempotent. The response is the job as it is afterwards."""
         job = await jobs.cancel_job(job_id, tenant=tenant)
         used(job.tenant_id)
         return present(job, public_url)
@@ -198,7 +198,7 @@ def _label(text: str | None) -> tuple[str, str] | None:
 
 
 def headers_of(accepted: Accepted) -> dict[str, str]:
-    """What an answer's headers say of a job that was accepted."""
+    """The response headers for an accepted job."""
     headers = {"Location": f"/api/v1/jobs/{accepted.job.job_id}"}
     if accepted.replayed:
         headers["Idempotent-Replayed"] = "true"
@@ -206,7 +206,7 @@ def headers_of(accepted: Accepted) -> dict[str, str]:
 
 
 def quota_headers(quota: Quota) -> dict[str, str]:
-    """What they say of a quota."""
+    """The response headers about the image quota."""
     headers = {"X-Quota-Reset": str(max(0, round(quota.resets_at.timestamp() - time())))}
     if quota.limit is not None:
         headers["X-Quota-Limit"] = str(quota.limit)

@@ -1,4 +1,4 @@
-"""The OpenAPI document of one saved workflow's own endpoint."""
+"""The OpenAPI document of a saved workflow's own endpoint."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _LOCATION = {"description": "The job.", "schema": {"type": "string"}}
 
 
 def document_of(saved: Version, *, public_url: str, idempotency: dict[str, Any], problems: Responses) -> dict[str, Any]:
-    """An OpenAPI 3.1 document with the one route that runs this workflow, its parameters typed.
+    """An OpenAPI 3.1 document with the one route that runs this workflow, with typed parameters.
 
     Args:
         saved: the workflow.

@@ -1,4 +1,4 @@
-"""Run a saved workflow with parameters, at an endpoint of its own."""
+"""Runs a saved workflow at an endpoint of its own."""
 
 from typing import Annotated, Any
 
@@ -26,7 +26,7 @@ _PROBLEMS = problems(*SUBMISSION, *JSON_BODY)
 
 
 class ParametersBody(RootModel[dict[str, Any]]):
-    """Values by parameter name; the workflow's own ``openapi.json`` lists the parameters."""
+    """Values by parameter name. ``openapi.json`` of the workflow lists its parameters."""
 
 
 def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> APIRouter:
@@ -46,7 +46,7 @@ def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> A
         request: Request,
         response: Response,
     ) -> JobBody:
-        """Submits a job of the newest version; the body is its parameters and nothing else."""
+        """Submits a job of the newest version. The body has only the parameters."""
         name, values = name_of(workflow_name), read_model(ParametersBody, body).root
         accepted = await submitter.submit(
             read_submission({"workflow_name": name, "parameters": values}),
@@ -65,7 +65,7 @@ def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> A
         responses=problems(UnknownWorkflow),
     )
     async def document(tenant: Reader, workflow_name: WorkflowPath) -> dict[str, Any]:
-        """An OpenAPI 3.1 document of just ``POST /api/v1/workflows/{workflow_name}/jobs``, its parameters typed."""
+        """An OpenAPI 3.1 document of ``POST /api/v1/workflows/{workflow_name}/jobs`` with typed parameters."""
         version = await saved.read(workflow_name, None, tenant=tenant)
         return document_of(version, public_url=public_url, idempotency=IDEMPOTENCY_KEY, problems=_PROBLEMS)
 

@@ -44,8 +44,8 @@ def parse_job_id(text: str) -> UUID:
 class JobService:
     """The jobs of a tenant, as the scheduler has them.
 
-    Every method raises Unavailable where the scheduler does not answer, and UnknownJob (also as Relayed) where the
-    tenant has no such job.
+    Every method raises Unavailable if the scheduler does not answer, and UnknownJob (also as Relayed) if the tenant has
+    no such job.
     """
 
     def __init__(self, bus: Bus, *, cursor_key: bytes) -> None:

@@ -17,7 +17,6 @@ from gateway.workflows.submission_forms import read_submission
 
 
 def router(*, submitter: Submitter) -> APIRouter:
-    """The route."""
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.post(
@@ -28,10 +27,10 @@ def router(*, submitter: Submitter) -> APIRouter:
         response_model_exclude_none=True,
     )
     async def validate(tenant: Writer, request: Request) -> ValidationBody:
-        """Takes the body of a submit, and costs nothing but a request. What a submit answers with 422 is in `errors`.
+        """Takes the body of a submission; uses no quota. `errors` has what a submission would be refused for with 422.
 
-        `warnings` tell what runs otherwise than it was sent (converted values, inputs that no node reads, nodes that no
-        output needs, random seeds), and which limit would refuse a submit just now.
+        `warnings` lists what runs differently from what was sent (converted values, inputs that no node reads, nodes
+        that no output needs, random seeds), and the limit that would refuse a submission now.
         """
         body = await workflow_body(request)
         try:

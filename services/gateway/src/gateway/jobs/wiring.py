@@ -1,4 +1,4 @@
-"""Constructs jobs: submission, reading, waiting."""
+"""Constructs submission, reading and waiting for jobs."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ from gateway.workflows.service import SavedWorkflows
 
 @dataclass(frozen=True, kw_only=True)
 class Jobs(Feature):
-    """The feature, and what other features need of it."""
+    """The feature, and the parts of it that other features use."""
 
     service: JobService
     submitter: Submitter

@@ -1,4 +1,4 @@
-"""All outputs of a job in one file."""
+"""All outputs of a job in one ZIP file."""
 
 from typing import Annotated, Any
 
@@ -19,7 +19,6 @@ _ZIP: dict[int | str, dict[str, Any]] = {
 
 
 def router(*, results: ResultService, objects: Objects) -> APIRouter:
-    """The route of the archive."""
     routes = APIRouter(tags=["results"])
 
     @routes.get(
@@ -34,9 +33,9 @@ def router(*, results: ResultService, objects: Objects) -> APIRouter:
         *,
         temporary: Annotated[bool | None, Query(description="true: previews alone; false: no previews")] = None,
     ) -> Response:
-        """The outputs as they are, without previews unless there is nothing else or `temporary` asks for them.
+        """Contains previews only if there are no other outputs, or if `temporary` asks for them.
 
-        If one cannot be read, the connection breaks off.
+        The connection is closed early if an output cannot be read.
         """
         found = await results.find_archive(job_id, tenant=tenant, temporary=temporary)
         headers = {

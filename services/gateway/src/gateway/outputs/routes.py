@@ -1,4 +1,4 @@
-"""The bytes that jobs made."""
+"""Outputs of jobs: lists and bytes."""
 
 import re
 from collections.abc import AsyncGenerator
@@ -37,7 +37,6 @@ Side = Annotated[int | None, Query(ge=1, le=4096, description="pixels; fits in, 
 
 
 def router(*, results: ResultService, objects: Objects, converter: Converter, public_url: str) -> APIRouter:
-    """The routes of results."""
     routes = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["results"])
     documented: dict[int | str, dict[str, Any]] = {
         200: {"content": {**_PICTURES, "application/octet-stream": {}}, "description": "The bytes."},
@@ -72,11 +71,11 @@ def router(*, results: ResultService, objects: Objects, converter: Converter, pu
     ) -> Response:
         """The bytes of the first saved file; else of the first preview; else of the first text or value.
 
-        `index`, `node` and `temporary` ask for another one. One Range at a time; ETag is the SHA-256.
+        `index`, `node` and `temporary` select another output. One Range per request; the ETag is the SHA-256.
 
         With `format`, `quality`, `width` or `height` an image is converted: its first frame, upright, in sRGB, without
-        metadata, for JPEG on white. Only PNG, JPEG and WebP are, whole (no Range), with an ETag of their own. Without
-        `format` they stay what they are.
+        metadata, and for JPEG on a white background. Only PNG, JPEG and WebP images can be converted; the response has
+        an ETag of its own and no Range. Without `format` the image keeps its format.
         """
         output, artifact = await results.find_result(job_id, tenant=tenant, index=index, node=node, temporary=temporary)
         if format_ is None and quality is None and width is None and height is None:
@@ -100,7 +99,7 @@ def router(*, results: ResultService, objects: Objects, converter: Converter, pu
         temporary: Temporary = None,
         size: Annotated[int, Query(ge=1, le=1024, description="of its longer side at most, pixels")] = 256,
     ) -> Response:
-        """The image that `/result` gives for this `index` and `node`, fitted into a square; never enlarged."""
+        """The image that `/result` gives for the same parameters, scaled down to fit into a square."""
         output, artifact = await results.find_result(job_id, tenant=tenant, index=index, node=node, temporary=temporary)
         wanted = Wanted(ImageFormat.WEBP, THUMBNAIL_QUALITY, size, size)
         return await _converted(request, output, artifact, wanted, converter)
@@ -141,7 +140,7 @@ async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:
 
 
 def _own_format(artifact: Artifact) -> ImageFormat:
-    """What it says that it is; PNG keeps whatever else there may be."""
+    """The format of the stored image; PNG for formats that cannot be written."""
     named = artifact.content_type.removeprefix("image/")
     return ImageFormat(named) if named in list(ImageFormat) else ImageFormat.PNG
 

@@ -19,15 +19,14 @@ CONCURRENT_LOOKUPS = 8
 class ResultService:
     """The outputs of a tenant's jobs, with the records of their bytes.
 
-    Every method raises JobNotFinished where the job is not completed, and UnknownJob (also as Relayed) where the tenant
-    has no such job.
+    Every method raises JobNotFinished if the job is not completed, and UnknownJob (also as Relayed) if the tenant has
+    no such job.
     """
 
     def __init__(self, bus: Bus, artifacts: Artifacts, objects: Objects) -> None:
         self._bus, self._artifacts, self._objects = bus, artifacts, objects
 
     async def read_completed_job(self, text: str, *, tenant: str) -> Job:
-        """The job."""
         job = (await self._bus.request(READ_JOB, ReadJob(job_id=parse_job_id(text)), tenant=tenant)).job
         if STATUS_OF_STATE[job.state] is not JobStatus.COMPLETED:
             raise without_result(job)
