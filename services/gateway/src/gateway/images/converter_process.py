@@ -133,9 +133,7 @@ def _options(wanted: Wanted) -> dict[str, int | bool]:
     if wanted.format is ImageFormat.PNG:
         return {"compress_level": 1 if wanted.faithful else 6}
     if wanted.format is ImageFormat.JPEG:
-        if (
-            wanted.faithful
-        ):  # baseline: nodes need no progressive loading, and encoding takes half as long
+        if wanted.faithful:  # baseline: nodes need no progressive loading, and encoding takes half as long
             return {"quality": wanted.quality, "subsampling": 0}
         return {"quality": wanted.quality, "progressive": True}
     return {"quality": wanted.quality, "method": 3}

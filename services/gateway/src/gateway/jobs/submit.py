@@ -237,9 +237,7 @@ class Submitter:
                 raise doubt from doubt.__cause__
         except (Unavailable, InternalFault):
             raise doubt from doubt.__cause__
-        if (
-            doubt.refused.kind is Kind.INTERNAL
-        ):  # not committed, and submitting it again would hit the same bug
+        if doubt.refused.kind is Kind.INTERNAL:  # not committed, and submitting it again would hit the same bug
             raise doubt from doubt.__cause__
         try:
             asked = self._bus.request(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)

@@ -1,4 +1,4 @@
-"""Hears for certain which jobs are gone: JOB_PURGES, at least once; acknowledged once nothing of them is left."""
+"""Consumes JOB_PURGES, at least once. A message is acknowledged once everything of the job is deleted."""
 
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
@@ -7,11 +7,11 @@ from contracts.registry import JOB_PURGES
 from contracts.scheduler.purges import JOB_PURGED
 from gateway.purges.service import JobRemover
 
-EVERY_S = 0.2  # the reader itself waits for messages; this only paces it while NATS is away
+EVERY_S = 0.2  # the reader waits for messages itself; this is the pause between attempts while NATS is unavailable
 
 
 def remove_purged(bus: Bus, remover: JobRemover) -> Loop:
-    """The loop that removes what belonged to jobs that are gone."""
+    """The loop that deletes what belonged to purged jobs."""
     reader = Reader(bus, JOB_PURGES, JOB_PURGED, service="gateway")
 
     async def read() -> None:

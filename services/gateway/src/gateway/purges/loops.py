@@ -1,4 +1,4 @@
-"""What no message tells of is looked for: uploads that overlapped with a purge, purges whose message was lost."""
+"""Finds what no message announces: uploads that overlapped with a purge, and purges whose message was lost."""
 
 from chassis.loop import Loop
 from gateway.purges.erase_tenants import TenantEraser
@@ -8,7 +8,7 @@ ERASE_EVERY_S = 2.0
 
 
 def remains_loop(remover: JobRemover, *, every_s: float) -> Loop:
-    """The loop that looks."""
+    """The loop that deletes leftovers of purged jobs, and detects missed purges."""
 
     async def look() -> None:
         await remover.clear()
@@ -18,5 +18,5 @@ def remains_loop(remover: JobRemover, *, every_s: float) -> Loop:
 
 
 def erasure_loop(eraser: TenantEraser) -> Loop:
-    """The loop that forgets tenants whose account was erased."""
+    """The loop that deletes data of erased tenants."""
     return Loop("gateway.erase", eraser.look, every_s=ERASE_EVERY_S)

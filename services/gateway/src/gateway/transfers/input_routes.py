@@ -1,4 +1,4 @@
-"""Where executors GET the bytes of uploads. Not part of the public API; the token in the path is the right to do it."""
+"""The internal route from which executors GET uploads. The token in the path authorizes the request."""
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -10,7 +10,6 @@ from gateway.uploads.errors import UnknownUpload
 
 
 def router(*, handout: InputDownloads) -> APIRouter:
-    """The internal route of inputs."""
     routes = APIRouter(prefix="/internal", include_in_schema=False)
 
     @routes.get("/inputs/{token}", responses=open_problems(BadInputToken, UnknownUpload))

@@ -1,4 +1,4 @@
-"""Uploads: create, read, list and delete."""
+"""Upload, read, list and delete files."""
 
 from datetime import timedelta
 from http import HTTPStatus
@@ -53,7 +53,10 @@ def router(
     longest: timedelta | None,
     public_url: str,
 ) -> APIRouter:
-    """The routes of uploads; ``longest`` is how long one is kept where the user's limits do not say, None for good."""
+    """The routes of uploads.
+
+    ``longest``: how long an upload is kept if the user has no limit of its own, None for ever.
+    """
     routes = APIRouter(prefix="/api/v1", tags=["uploads"])
 
     def present(upload: Upload) -> UploadBody:
@@ -77,16 +80,15 @@ def router(
         response: Response,
         exact: Annotated[bool, Query(description="keep a PNG as it is; any other file but an image always is")] = False,
     ) -> UploadBody:
-        """The one file of a form, or the body itself. What it is, its bytes say, and neither its name nor Content-Type.
+        """Takes the one file of a form, or the body itself. Only its content determines its type.
 
-        Of a PNG, JPEG or WebP image the pixels are kept, upright and in sRGB, with their alpha: as JPEG where it was
-        one, as PNG otherwise. Nothing else of the file is, neither metadata nor name. ``exact=true`` keeps a PNG as it
-        is, for what would be lost: 16 bits of each colour.
+        PNG, JPEG and WebP images are re-encoded: upright, in sRGB, with alpha; JPEG stays JPEG, others become PNG.
+        Metadata and name are removed. ``exact=true`` keeps a PNG unchanged, which preserves 16 bits per channel.
 
-        Videos, sounds, latents (safetensors), 3D files and EXR images are kept as they are, byte for byte. They are
-        given to nodes and to their owner, who can only save them.
+        Videos, sounds, latents (safetensors), 3D files and EXR images are kept unchanged. Nodes and their owner can
+        read them; browsers only download them.
 
-        The same bytes again are the same upload.
+        Uploading the same bytes again returns the same upload.
         """
         limits = await me.limits(request.state.principal)
         keep, file_bytes = _kept_for(limits, longest), desk.file_bytes(limits.upload_bytes)
@@ -121,7 +123,7 @@ def router(
         await remover.remove(upload_id, tenant=tenant)
 
     async def content(request: Request, tenant: Reader, upload_id: str) -> Response:
-        """The bytes that are kept. One Range at a time; ETag is the SHA-256."""
+        """The stored bytes. One Range per request; the ETag is the SHA-256."""
         upload = await own.read(upload_id, tenant=tenant)
         stored = Stored(upload.key, upload.sha256, upload.size_bytes, upload.content_type, _saved_as(upload))
         try:
@@ -145,7 +147,7 @@ def router(
 
 
 class Terms(NamedTuple):
-    """How an upload is to be kept: whose, for how long, and what the client and the tenant's limits say."""
+    """How to keep an upload: its owner, for how long, whether unchanged, and the size limit."""
 
     tenant: str
     keep: timedelta | None
@@ -171,6 +173,6 @@ def _presented(upload: Upload, public_url: str) -> UploadBody:
 
 
 def _saved_as(upload: Upload) -> str:
-    """Files kept byte for byte are not inspected, so they are served as attachments and never rendered in a browser."""
+    """Unchanged files are not inspected, so they are served as attachments and browsers do not render them."""
     name = f"{upload.id}{extension_of(upload.content_type)}"
     return disposition(name, "application/octet-stream" if upload.exact else upload.content_type)

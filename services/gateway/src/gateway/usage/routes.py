@@ -1,4 +1,4 @@
-"""What was used by day."""
+"""Usage by day."""
 
 from typing import Annotated
 from uuid import UUID
@@ -19,24 +19,23 @@ Days = Annotated[int, Query(ge=1, le=USAGE_DAYS, description="so many UTC days, 
 
 
 def router(*, usage: UsageView, operations: Operations) -> APIRouter:
-    """The routes of usage."""
     routes = APIRouter(prefix="/api/v1")
 
     @routes.get("/usage", tags=["usage"], summary="Own use by day, newest first", responses=problems())
     async def own(tenant: Reader, days: Days = USAGE_DAYS) -> UsageBody:
-        """Requests may be some seconds late."""
+        """Request counts can be some seconds late."""
         return await usage.read(UUID(tenant), days=days)
 
     @routes.get("/admin/usage", tags=["admin"], summary="Everybody's use by day", responses=problems())
     async def everybodys(_who: Admin, days: Days = USAGE_DAYS) -> UsageBody:
-        """Of all users together."""
+        """The sum over all users."""
         return await usage.read(None, days=days)
 
     @routes.get(
         "/admin/users/{user_id}/usage", tags=["admin"], summary="A user's use by day", responses=problems(UnknownUser)
     )
     async def of_user(who: Admin, user_id: str, request: Request, days: Days = USAGE_DAYS) -> UsageBody:
-        """Empty for a user that nobody knows, too."""
+        """Empty for an unknown user."""
         subject = parse_user_id(user_id)
         await operations.record(acting(who, request), "usage.read", subject_id=subject)
         return await usage.read(subject, days=days)

@@ -26,12 +26,11 @@ _EXAMPLE = {
 }
 _VERSION = Query(ge=1, le=2**31 - 1, description="without it the newest")
 
-# A path's name is looked at by us: to FastAPI any will do, so that a malformed one is a 404 like an unknown one.
+# Not validated by FastAPI, so that a malformed name is a 404 like an unknown one.
 WorkflowPath = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME}$"}, examples=["portrait"])]
 
 
 def router(*, saved: SavedWorkflows) -> APIRouter:
-    """The routes of saved workflows."""
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.get("", summary="List own saved workflows, the last changed first", responses=problems(BadCursor))
@@ -67,7 +66,10 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
         request: Request,
         response: Response,
     ) -> WorkflowBody:
-        """Every other content is the next version; earlier ones stay. The same content again changes nothing."""
+        """Different content becomes the next version; earlier versions stay.
+
+        Saving the same content again changes nothing.
+        """
         sent, is_large = read_model(SaveBody, with_workflow(body)), request.state.is_large
         version, new = await saved.save(workflow_name, sent, tenant=tenant, is_large=is_large)
         response.status_code = 201 if new else 200
@@ -80,7 +82,7 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
         responses=problems(UnknownWorkflow),
     )
     async def delete(tenant: Writer, workflow_name: WorkflowPath) -> None:
-        """Its jobs stay. Saved again, it begins with version 1."""
+        """Its jobs stay. Saving it again starts with version 1."""
         await saved.delete(workflow_name, tenant=tenant)
 
     return routes

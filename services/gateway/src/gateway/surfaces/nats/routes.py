@@ -1,6 +1,6 @@
-"""The door for other systems: the REST API's answers, word for word, to requests over NATS.
+"""The NATS API for outside systems. Replies have the bodies of the REST API.
 
-The tenant comes from the subject, where the NATS server wrote it.
+The tenant comes from the subject, which the NATS server has authorized.
 """
 
 from collections.abc import Callable
@@ -29,15 +29,15 @@ from gateway.jobs.submit import Submitter
 from gateway.workflows.submission_forms import SentSubmission, read_submission
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
-MAX_QUESTION = 1024  # bytes of what names a job
+MAX_QUESTION = 1024  # bytes of a request that names a job
 
 
 class NatsApiRateLimits:
-    """Counts requests of outside systems in the buckets in which HTTP counts those of the same user.
+    """Counts requests of outside systems in the same buckets as HTTP requests of the same user.
 
     Args:
-        limiter: has the buckets; None lets everybody ask as often as they like.
-        me: knows what users may use.
+        limiter: None disables rate limits.
+        me: has each user's limits.
     """
 
     def __init__(self, limiter: RateLimiter | None, me: MeView) -> None:
@@ -73,7 +73,7 @@ def open_door(
     rates: NatsApiRateLimits,
     used: Callable[[UUID], None],
 ) -> None:
-    """Answer outside systems; ``used`` is told whose use has changed. To be called before the bus starts."""
+    """Answer outside systems; ``used`` is told whose use has changed. Call it before the bus starts."""
 
     def body(job: Job) -> HttpBody:
         return HttpBody.model_validate(present(job, public_url).model_dump(mode="json"))
@@ -102,7 +102,7 @@ def open_door(
 
 
 def _submission(data: bytes) -> Submission:
-    """The payload, read with the same care as a request body."""
+    """The payload, parsed with the same checks as a request body."""
     if len(data) > MAX_BYTES:
         raise BodyTooLarge(limit=MAX_BYTES)
     return read_submission(read_json(data)).submission

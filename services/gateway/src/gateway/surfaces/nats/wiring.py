@@ -11,7 +11,7 @@ from gateway.wiring import Infrastructure
 def serve_nats_api(
     infra: Infrastructure, *, limiter: RateLimiter | None, me: MeView, jobs: JobService, submitter: Submitter
 ) -> None:
-    """Answer outside systems. To be called before the bus starts.
+    """Answer outside systems. Call it before the bus starts.
 
     Args:
         infra: settings and connections.
