@@ -4,13 +4,13 @@ from contracts.wire.errors import Kind, Refusal
 
 
 class Malformed(Refusal):
-    """The request body is not valid JSON. errors says what is wrong."""
+    """The request body could not be read. errors says what is wrong with it."""
 
     kind, code = Kind.MALFORMED, "request.malformed"
 
 
 class UnsupportedMediaType(Refusal):
-    """Send the body with one Content-Type, {expected}, and without Content-Encoding."""
+    """Send the body uncompressed, with exactly one header Content-Type: {expected}."""
 
     kind, code = Kind.UNSUPPORTED, "request.unsupported_media_type"
 
@@ -46,13 +46,13 @@ class BodyTooSlow(Refusal):
 
 
 class BadIdempotencyKey(Refusal):
-    """Send one Idempotency-Key at most, with 1 to 255 visible ASCII characters."""
+    """Invalid Idempotency-Key. Send it at most once, with 1 to 255 visible ASCII characters."""
 
     kind, code = Kind.MALFORMED, "idempotency.key_malformed"
 
 
 class RateLimited(Refusal):
-    """Rate limit exceeded: {limit} requests in {window} seconds of the class {policy}. Wait for Retry-After."""
+    """Rate limit exceeded: at most {limit} {policy} requests per {window} seconds. Wait as long as Retry-After says."""
 
     kind, code = Kind.LIMITED, "rate.exceeded"
 

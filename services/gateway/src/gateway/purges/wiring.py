@@ -1,22 +1,35 @@
 """Constructs the deletion of what belonged to purged jobs and erased accounts."""
 
-from gateway.purges.consumer import remove_purged
+from dataclasses import dataclass
+
+from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
+from gateway.purges.consumer import purge_consumer
 from gateway.purges.erase_tenants import TenantEraser
 from gateway.purges.erasure_store import Erasures
-from gateway.purges.loops import erasure_loop, remains_loop
+from gateway.purges.loops import dead_letter_loop, erasure_loop, remains_loop
 from gateway.purges.service import JobRemover
 from gateway.purges.store import Purges
 from gateway.wiring import Feature, Infrastructure
 
 
-def wire_purges(infra: Infrastructure) -> Feature:
+@dataclass(frozen=True, kw_only=True)
+class PurgesFeature(Feature):
+    """The feature, and the purges that could not be handled."""
+
+    dead_letters: DeadLetters
+
+
+def wire_purges(infra: Infrastructure) -> PurgesFeature:
     """Construct the feature."""
-    remover = JobRemover(infra.bus, Purges(infra.database), infra.objects)
-    eraser = TenantEraser(infra.bus, Erasures(infra.database), infra.objects)
-    return Feature(
+    bus, database, objects = infra.bus, infra.database, infra.objects
+    remover, store = JobRemover(bus, Purges(database), objects), DeadLetterStore(database)
+    consumer = purge_consumer(bus, remover, store)
+    return PurgesFeature(
+        dead_letters=DeadLetters("gateway", store, (consumer,)),
         loops=(
-            remove_purged(infra.bus, remover),
+            consumer.loop("gateway.remove_purged"),
             remains_loop(remover, every_s=infra.settings.remains_every_s),
-            erasure_loop(eraser),
-        )
+            erasure_loop(TenantEraser(bus, Erasures(database), objects)),
+            dead_letter_loop(store),
+        ),
     )

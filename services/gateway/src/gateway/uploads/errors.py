@@ -6,7 +6,7 @@ from gateway.images.errors import TooManyConversions
 
 
 class UnsupportedImage(Refusal):
-    """This is no file of a type that is taken: images (PNG, JPEG, WebP, EXR), videos, sounds, latents, 3D files."""
+    """Unsupported file type. Send an image (PNG, JPEG, WebP or EXR), a video, a sound, a latent or a 3D file."""
 
     kind, code = Kind.INVALID, "upload.unsupported_image"
 
@@ -24,7 +24,7 @@ class UploadTooManyPixels(Refusal):
 
 
 class BrokenImage(Refusal):
-    """The image could not be read in {seconds} seconds: it is damaged or too complex. Save it again as PNG."""
+    """The image is damaged, or takes more than {seconds} seconds to decode. Save it again as PNG."""
 
     kind, code = Kind.INVALID, "upload.broken_image"
 
@@ -36,7 +36,7 @@ class UploadTooLarge(Refusal):
 
 
 class FileTooLarge(Refusal):
-    """A file may have {limit} bytes at most."""
+    """A file can have at most {limit} bytes. Compress it or make it smaller."""
 
     kind, code = Kind.TOO_LARGE, "upload.file_too_large"
 

@@ -64,7 +64,7 @@ _DESCRIPTIONS = {
 
 _EXAMPLE_VALUES: dict[str, str | int] = {
     "scope": "jobs:write", "service": "scheduler", "limit": 100, "left": 2, "images": 4, "cap": 10, "window": 60,
-    "policy": "requests", "expected": "application/json", "seconds": 30, "status": "processing", "state": "running",
+    "policy": "write", "expected": "application/json", "seconds": 30, "status": "processing", "state": "running",
     "reason": "it is running. Wait until its status is completed: read it again, or follow its events",
     "cause": "Node 4 (KSampler): KeyError: 'b'",
     "node": "n-1", "width": 60_000, "height": 60_000, "files": 1000,
