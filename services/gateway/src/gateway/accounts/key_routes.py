@@ -36,12 +36,15 @@ _IDEMPOTENCY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "The same one with the same body gives the same key for 24 hours.",
+    "description": "Sending the same Idempotency-Key and body again within 24 hours returns the same key.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
 _HEADERS: dict[str, Any] = {
-    "Location": {"description": "The key.", "schema": {"type": "string"}},
-    "Idempotent-Replayed": {"description": "`true` if an earlier request made this key.", "schema": {"type": "string"}},
+    "Location": {"description": "URL path of the key.", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {
+        "description": "`true` if an earlier request created this key.",
+        "schema": {"type": "string"},
+    },
 }
 
 
@@ -51,7 +54,7 @@ def router(*, bus: Bus) -> APIRouter:
     @routes.post(
         "",
         status_code=201,
-        summary="Make a key",
+        summary="Create a key",
         openapi_extra=documented(KeyRequest, example=_EXAMPLE) | {"parameters": [_IDEMPOTENCY]},
         responses={
             201: {"headers": _HEADERS},

@@ -17,7 +17,7 @@ def router(*, me: MeView) -> APIRouter:
         return Response(me.ready(who) or await me.read(who), media_type="application/json")
 
     routes.add_api_route(
-        "/api/v1/auth/me", read_me, summary="Who am I, what may I use, what do I use", responses=problems(),
+        "/api/v1/auth/me", read_me, summary="Read the current user, its limits and its usage", responses=problems(),
         tags=["auth"], response_model=MeBody, route_class_override=DirectRoute,
     )  # fmt: skip
     return routes

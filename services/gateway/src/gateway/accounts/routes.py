@@ -68,7 +68,7 @@ def router(*, bus: Bus) -> APIRouter:
     @routes.post(
         "/register",
         status_code=201,
-        summary="Make an account",
+        summary="Create an account",
         openapi_extra=documented(RegisterRequest, example=_ADA | {"email": "ada@example.com"}),
         responses=open_problems(
             RegistrationClosed, InviteRequired, InvalidInvite, InvalidAccount, AccountTaken, TooManyLogins, *JSON_BODY
@@ -103,7 +103,7 @@ def router(*, bus: Bus) -> APIRouter:
 
     @routes.post(
         "/refresh",
-        summary="Exchange a refresh token",
+        summary="Refresh a session",
         openapi_extra=documented(RefreshRequest, example=_REFRESH),
         responses=open_problems(InvalidRefreshToken, *JSON_BODY),
     )
@@ -118,9 +118,9 @@ def router(*, bus: Bus) -> APIRouter:
         who: Anybody,
         request: Request,
         *,
-        everywhere: Annotated[bool, Query(alias="all", description="every session of the user")] = False,
+        everywhere: Annotated[bool, Query(alias="all", description="end every session of the user")] = False,
     ) -> None:
-        """Ends this session and revokes its access token; with ``?all=true`` every session of the user.
+        """Ends this session and revokes its access token; with ``?all=true`` end every session of the user.
 
         API keys stay valid.
         """

@@ -37,7 +37,9 @@ def router(*, bus: Bus, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["watching"])
     socket = "ws" + public_url.removeprefix("http")
 
-    @routes.post("/ws-tickets", status_code=201, summary="A ticket for one websocket", responses=problems())
+    @routes.post(
+        "/ws-tickets", status_code=201, summary="Create a ticket that opens one websocket", responses=problems()
+    )
     async def make(
         who: Watcher,
         request: Request,
@@ -47,7 +49,7 @@ def router(*, bus: Bus, public_url: str) -> APIRouter:
             Query(
                 pattern=f"^{ORIGIN}$",
                 max_length=255,
-                description="of the page that will open the socket, where the request does not come from that page",
+                description="origin of the page that will open the websocket; default: the Origin header",
             ),
         ] = None,
     ) -> TicketBody:

@@ -33,13 +33,13 @@ def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         who: Admin,
         *,
         search: Annotated[
-            str | None, Query(min_length=1, max_length=100, description="a part of username or e-mail address")
+            str | None, Query(min_length=1, max_length=100, description="part of the username or e-mail address")
         ] = None,
         tier: Annotated[Tier | None, Query(description="only users of this tier")] = None,
         role: Annotated[Role | None, Query(description="only users of this role")] = None,
-        is_active: Annotated[bool | None, Query(description="only those who may, or may not, come in")] = None,
+        is_active: Annotated[bool | None, Query(description="only active, or only deactivated users")] = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> AccountsBody:
         accounts, next_cursor = await users.list_users(
             admin=who.tenant,

@@ -32,7 +32,7 @@ Name = Annotated[
         min_length=1,
         max_length=NAME_MAX,
         pattern=PRINTABLE,
-        description="Percent-encoded, a slash as %2F. A name that no node has is accepted: such a node may join later.",
+        description="Percent-encoded, a slash as %2F. Need not exist on a node yet.",
     ),
 ]
 
@@ -50,7 +50,7 @@ def router(*, bus: Bus) -> APIRouter:
         command = ChangeClassRule(class_name=class_name, pack=pack, verdict=verdict, ip=request.state.client_ip)
         return present_rules(await bus.request(CHANGE_CLASS_RULE, command, tenant=who.tenant))
 
-    @routes.get("", summary="Read the rules about node classes", responses=problems())
+    @routes.get("", summary="Read the class rules", responses=problems())
     async def read(who: Admin) -> ClassRulesBody:
         return present_rules(await bus.request(READ_CLASS_RULES, ReadClassRules(), tenant=who.tenant))
 

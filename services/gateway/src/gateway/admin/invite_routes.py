@@ -17,7 +17,7 @@ from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
 
 _EXAMPLE = {"tier": "basic", "expires_in_days": 7}
-_HEADERS: dict[str, Any] = {"Location": {"description": "The invite.", "schema": {"type": "string"}}}
+_HEADERS: dict[str, Any] = {"Location": {"description": "URL path of the invite.", "schema": {"type": "string"}}}
 
 
 def router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
@@ -26,7 +26,7 @@ def router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
     @routes.post(
         "",
         status_code=201,
-        summary="Make an invite",
+        summary="Create an invite",
         openapi_extra=documented(InviteRequest, example=_EXAMPLE),
         responses={201: {"headers": _HEADERS}, **problems(*JSON_BODY)},
     )
@@ -45,7 +45,7 @@ def router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
         who: Admin,
         *,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> InvitesBody:
         """Includes used and expired invites, until 90 days after they expired."""
         found, next_cursor = await invites.list_invites(admin=who.tenant, limit=limit, cursor=cursor)

@@ -39,12 +39,19 @@ from gateway.jobs.errors import ADMISSION
 from gateway.jobs.routes import AFTER, BEFORE
 
 Limit = Annotated[int, Query(ge=1, le=100)]
-Cursor = Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")]
-Node = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="of any attempt")]
-Action = Annotated[
-    str | None, Query(pattern=r"^[a-z_]{1,40}\.[a-z_]{1,40}$", examples=["node.drain"], description="what was done")
+Cursor = Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")]
+Node = Annotated[
+    str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="only jobs with an attempt on this node")
 ]
-Grace = Annotated[float, Query(ge=0, le=MAX_GRACE_S, allow_inf_nan=False, description="its job may run so long still")]
+Action = Annotated[
+    str | None,
+    Query(
+        pattern=r"^[a-z_]{1,40}\.[a-z_]{1,40}$", examples=["node.drain"], description="only entries with this action"
+    ),
+]
+Grace = Annotated[
+    float, Query(ge=0, le=MAX_GRACE_S, allow_inf_nan=False, description="seconds that its current job may continue")
+]
 
 
 def acting(who: Principal, request: Request) -> AdminContext:
@@ -56,17 +63,17 @@ def nodes_router(*, bus: Bus, operations: Operations, stats: StatsView) -> APIRo
     """The routes of nodes and statistics."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    @routes.get("/stats", summary="How the fleet does", responses=problems())
+    @routes.get("/stats", summary="Read the statistics of the fleet", responses=problems())
     async def read_stats(who: Admin) -> StatsBody:
         """Cached: job counts up to 5 s, storage totals up to 60 s."""
         return await stats.read(who.tenant)
 
-    @routes.get("/nodes", summary="Every node, by name", responses=problems())
+    @routes.get("/nodes", summary="List nodes by name", responses=problems())
     async def nodes(who: Admin) -> NodesBody:
         found = (await bus.request(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
         return NodesBody(nodes=[present_node(node) for node in found])
 
-    @routes.post("/nodes/refresh", summary="Read every node's classes and models again", responses=problems())
+    @routes.post("/nodes/refresh", summary="Refresh the classes and models of all nodes", responses=problems())
     async def refresh_all(who: Admin, request: Request) -> NodesBody:
         """Each node's executor reads them within seconds."""
         return NodesBody(nodes=[present_node(one) for one in await operations.refresh_nodes(acting(who, request))])
@@ -83,17 +90,21 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
         assert stands is not None  # noqa: S101 - only one that was forgotten is none
         return present_node(stands)
 
-    @routes.post("/nodes/{node}/cordon", summary="Give a node no new work", responses=problems(UnknownNode))
+    @routes.post("/nodes/{node}/cordon", summary="Cordon a node: it gets no new jobs", responses=problems(UnknownNode))
     async def cordon(who: Admin, node: str, request: Request) -> NodeBody:
         """Its current job continues. Idempotent."""
         return await order(acting(who, request), node, NodeAction.CORDON)
 
-    @routes.post("/nodes/{node}/uncordon", summary="Give a node work again", responses=problems(UnknownNode))
+    @routes.post(
+        "/nodes/{node}/uncordon", summary="Uncordon a node: it gets jobs again", responses=problems(UnknownNode)
+    )
     async def uncordon(who: Admin, node: str, request: Request) -> NodeBody:
         """Also ends a drain. Idempotent."""
         return await order(acting(who, request), node, NodeAction.UNCORDON)
 
-    @routes.post("/nodes/{node}/drain", summary="Have a node's work go elsewhere", responses=problems(UnknownNode))
+    @routes.post(
+        "/nodes/{node}/drain", summary="Drain a node: its jobs move to other nodes", responses=problems(UnknownNode)
+    )
     async def drain(who: Admin, node: str, request: Request, grace_seconds: Grace = 0) -> NodeBody:
         """The node gets no new jobs.
 
@@ -101,7 +112,7 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
         """
         return await order(acting(who, request), node, NodeAction.DRAIN, grace_seconds)
 
-    @routes.post("/nodes/{node}/clear", summary="Remove prompts of others from a node", responses=problems(UnknownNode))
+    @routes.post("/nodes/{node}/clear", summary="Clear foreign prompts from a node", responses=problems(UnknownNode))
     async def clear(who: Admin, node: str, request: Request) -> NodeBody:
         """Removes foreign prompts from a node (see its ``occupied``). Jobs of this service are not touched.
 
@@ -111,7 +122,7 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
         return await order(acting(who, request), node, NodeAction.CLEAR)
 
     @routes.post(
-        "/nodes/{node}/refresh", summary="Read a node's classes and models again", responses=problems(UnknownNode)
+        "/nodes/{node}/refresh", summary="Refresh the classes and models of a node", responses=problems(UnknownNode)
     )
     async def refresh(who: Admin, node: str, request: Request) -> NodeBody:
         """The node's executor reads them within seconds. New and removed model files are also noticed without this."""
@@ -120,7 +131,7 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
     @routes.delete(
         "/nodes/{node}",
         status_code=204,
-        summary="Forget a node that is gone",
+        summary="Remove a node that no longer exists",
         responses=problems(UnknownNode, NodeAlive),
     )
     async def forget(who: Admin, node: str, request: Request) -> Response:
@@ -135,15 +146,17 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
     """The routes of searches."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    @routes.get("/jobs", summary="Everybody's jobs, newest first", responses=problems(BadCursor))
+    @routes.get("/jobs", summary="List jobs of all users, newest first", responses=problems(BadCursor))
     async def jobs(
         who: Admin,
         request: Request,
         *,
-        tenant: Annotated[UUID | None, Query(description="id of a user")] = None,
+        tenant: Annotated[UUID | None, Query(description="only jobs of the user with this id")] = None,
         status: Annotated[JobStatus | None, Query(description="only jobs of this status")] = None,
         node: Node = None,
-        workflow: Annotated[str | None, Query(min_length=1, max_length=64, description="its name, or custom")] = None,
+        workflow: Annotated[
+            str | None, Query(min_length=1, max_length=64, description="name of the workflow; custom for graphs")
+        ] = None,
         created_after: Annotated[Bound | None, AFTER] = None,
         created_before: Annotated[Bound | None, BEFORE] = None,
         limit: Limit = 20,
@@ -165,16 +178,16 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
             jobs=[present_seen(seen.job, seen.node, public_url) for seen in found], next_cursor=next_cursor
         )
 
-    @routes.get("/audit", summary="The audit log, newest first", responses=problems(BadCursor))
+    @routes.get("/audit", summary="List the audit log, newest first", responses=problems(BadCursor))
     async def audit(
         who: Admin,
         request: Request,
         *,
-        actor: Annotated[UUID | None, Query(description="id of who did it")] = None,
-        subject: Annotated[UUID | None, Query(description="id of whose account it is about")] = None,
+        actor: Annotated[UUID | None, Query(description="only entries of the user with this id")] = None,
+        subject: Annotated[UUID | None, Query(description="only entries about the user with this id")] = None,
         action: Action = None,
-        after: Annotated[Bound | None, Query(description="then or later")] = None,
-        before: Annotated[Bound | None, Query(description="before then")] = None,
+        after: Annotated[Bound | None, Query(description="only entries at this time or later")] = None,
+        before: Annotated[Bound | None, Query(description="only entries before this time")] = None,
         limit: Limit = 20,
         cursor: Cursor = None,
     ) -> AuditBody:
@@ -192,7 +205,9 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
         return AuditBody(audit=[present_entry(entry) for entry in found], next_cursor=next_cursor)
 
     @routes.get(
-        "/dead-letters", summary="Messages that could not be handled, newest first", responses=problems(BadCursor)
+        "/dead-letters",
+        summary="List messages that could not be processed, newest first",
+        responses=problems(BadCursor),
     )
     async def dead_letters(
         who: Admin, request: Request, *, node: Node = None, limit: Limit = 20, cursor: Cursor = None
@@ -215,7 +230,7 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
         job = await operations.order_job(who, job_id, wanted, priority=priority)
         return present_inspected(await operations.look(who, job.job_id), public_url)
 
-    @routes.get("/{job_id}", summary="Read anybody's job, with its attempts", responses=problems(UnknownJob))
+    @routes.get("/{job_id}", summary="Read a job of any user, with its attempts", responses=problems(UnknownJob))
     async def read(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         return present_inspected(await operations.inspect(acting(who, request), job_id), public_url)
 
@@ -232,27 +247,29 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
         priority = read_model(JobPatch, body).priority
         return await order(acting(who, request), job_id, JobAction.PRIORITISE, priority)
 
-    @routes.post("/{job_id}/cancel", summary="Cancel anybody's job", responses=problems(UnknownJob))
+    @routes.post("/{job_id}/cancel", summary="Cancel a job of any user", responses=problems(UnknownJob))
     async def cancel(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """Same as a cancellation by the owner. Idempotent."""
         return await order(acting(who, request), job_id, JobAction.CANCEL)
 
     @routes.post(
         "/{job_id}/hold",
-        summary="Keep a waiting job from being run",
+        summary="Hold a pending job",
         responses=problems(UnknownJob, JobHasEnded, JobNotWaiting),
     )
     async def hold(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """The job stays pending with ``held`` true, and leaves the queue. Idempotent."""
         return await order(acting(who, request), job_id, JobAction.HOLD)
 
-    @routes.post("/{job_id}/release", summary="Let a held job be run", responses=problems(UnknownJob, JobHasEnded))
+    @routes.post("/{job_id}/release", summary="Release a held job", responses=problems(UnknownJob, JobHasEnded))
     async def release(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """Idempotent."""
         return await order(acting(who, request), job_id, JobAction.RELEASE)
 
     @routes.post(
-        "/{job_id}/requeue", summary="Run a job anew", responses=problems(UnknownJob, JobNotRepeatable, *ADMISSION)
+        "/{job_id}/requeue",
+        summary="Requeue a running job, or run a failed one again",
+        responses=problems(UnknownJob, JobNotRepeatable, *ADMISSION),
     )
     async def requeue(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """A running job is taken from its node and queued again.

@@ -13,10 +13,10 @@ from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2PasswordBearer
 from contracts.auth.credentials import InvalidCredential, MissingScope, Principal, Scope
 
 _SCOPES = {
-    Scope.JOBS_READ: "Jobs, results, what the fleet can run.",
-    Scope.JOBS_WRITE: "Submit and cancel.",
-    Scope.KEYS: "Make, list and revoke keys.",
-    Scope.ADMIN: "Users and limits of everybody.",
+    Scope.JOBS_READ: "Read jobs, results, models and node classes.",
+    Scope.JOBS_WRITE: "Submit, cancel and purge jobs; change uploads and workflows.",
+    Scope.KEYS: "Create, list and revoke keys.",
+    Scope.ADMIN: "Administer users, nodes and jobs of all users.",
 }
 
 # Only for the OpenAPI document: ``gateway.edge.admission`` reads and checks the credential.

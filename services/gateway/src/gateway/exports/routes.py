@@ -13,7 +13,10 @@ from gateway.exports.errors import ExportRunning
 from gateway.exports.service import AccountExport
 
 _ZIP: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/zip": {}}, "description": "A ZIP file, streamed: without Content-Length and Range."}
+    200: {
+        "content": {"application/zip": {}},
+        "description": "A ZIP file, streamed without Content-Length; Range is not supported.",
+    }
 }
 
 
@@ -22,14 +25,14 @@ def router(*, export: AccountExport) -> APIRouter:
 
     @routes.get(
         "/api/v1/auth/me/export",
-        summary="Everything that is kept of the account, as one ZIP file",
+        summary="Export all data of the account as a ZIP file",
         responses=_ZIP | problems(SessionNeeded, ExportRunning),
         response_class=Response,
     )
     async def read(
         who: Anybody,
         *,
-        files: Annotated[bool, Query(description="With uploads and outputs themselves.")] = True,
+        files: Annotated[bool, Query(description="include the files of uploads and outputs")] = True,
     ) -> Response:
         """A ZIP file with one JSON Lines file per kind of record, followed by the uploads and the outputs of all jobs.
 

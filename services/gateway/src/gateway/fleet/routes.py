@@ -19,7 +19,7 @@ from gateway.storage.byte_range import matches
 _ETAG = {"ETag": {"description": "Changes with the body; send it as If-None-Match.", "schema": {"type": "string"}}}
 _KEPT: dict[int | str, dict[str, Any]] = {
     200: {"headers": _ETAG},
-    304: {"description": "If-None-Match names the ETag.", "headers": _ETAG},
+    304: {"description": "The ETag matches If-None-Match.", "headers": _ETAG},
 }
 _IF_NONE_MATCH = {
     "parameters": [
@@ -27,7 +27,7 @@ _IF_NONE_MATCH = {
             "name": "If-None-Match",
             "in": "header",
             "required": False,
-            "description": "ETags of the bodies that the client has.",
+            "description": "ETags of cached bodies.",
             "schema": {"type": "string"},
         }
     ]
@@ -39,7 +39,7 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
 
     @routes.get(
         "/models",
-        summary="Models that the fleet has now",
+        summary="List the models of the fleet",
         response_model=ModelsBody,
         openapi_extra=_IF_NONE_MATCH,
         responses={**_KEPT, **problems()},
@@ -51,7 +51,7 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
 
     @routes.get(
         "/nodes/classes",
-        summary="Node classes that the fleet has now, with their inputs",
+        summary="List the node classes of the fleet, with their inputs",
         response_model=ClassesBody,
         openapi_extra=_IF_NONE_MATCH,
         responses={**_KEPT, **problems()},
@@ -62,10 +62,12 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
         *,
         name: Annotated[str | None, Query(min_length=1, max_length=200, description="only this class")] = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 100,
-        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
         everything: Annotated[
             bool,
-            Query(alias="all", description="also the classes that your policy refuses, with the reason; for admins"),
+            Query(
+                alias="all", description="include classes that your graph policy refuses, with the reason; admins only"
+            ),
         ] = False,
     ) -> Response:
         """The node classes that your workflows can use.

@@ -29,17 +29,18 @@ def router(*, jobs: JobService, watching: Watching) -> APIRouter:
 
     @routes.get(
         "/{job_id}/events",
-        summary="A job's log as server-sent events",
+        summary="Stream the events of a job (server-sent events)",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {}}, "description": "The log."}, **problems(UnknownJob)},
+        responses={200: {"content": {"text/event-stream": {}}, "description": "The events."}, **problems(UnknownJob)},
     )
     async def events(
         tenant: Reader,
         request: Request,
         job_id: str,
-        after: Annotated[int, Query(ge=0, le=MAX_SEQ, description="only events with a greater seq")] = 0,
+        after: Annotated[int, Query(ge=0, le=MAX_SEQ, description="only events with a higher seq")] = 0,
         last_event_id: Annotated[
-            int | None, Header(ge=0, le=MAX_SEQ, description="id of the last event that was seen: go on after it")
+            int | None,
+            Header(ge=0, le=MAX_SEQ, description="id of the last received event; the stream continues after it"),
         ] = None,
     ) -> StreamingResponse:
         known = last_event_id if last_event_id is not None else after

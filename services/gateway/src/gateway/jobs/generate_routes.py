@@ -33,15 +33,15 @@ _PREFER = {
     "in": "header",
     "required": False,
     "description": (
-        f"`wait=N` (RFC 7240): wait N seconds, {MIN_WAIT_S} to {MAX_WAIT_S}; {DEFAULT_WAIT_S} without it. "
-        "What is beyond the bounds is brought to them; see Preference-Applied."
+        f"`wait=N` (RFC 7240): wait N seconds, {MIN_WAIT_S} to {MAX_WAIT_S}; default {DEFAULT_WAIT_S}. "
+        "Values outside are clamped; see Preference-Applied."
     ),
     "schema": {"type": "string"},
     "example": "wait=120",
 }
-_APPLIED = {"Preference-Applied": {"description": "The `wait` that was kept to.", "schema": {"type": "string"}}}
+_APPLIED = {"Preference-Applied": {"description": "The `wait` that was applied.", "schema": {"type": "string"}}}
 _BODY = {**documented(submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY, _PREFER]}
-_LATER = {"model": JobBody, "description": "It takes longer: the job as it stands.", "headers": HEADERS | _APPLIED}
+_LATER = {"model": JobBody, "description": "The job has not ended yet.", "headers": HEADERS | _APPLIED}
 
 
 def router(
@@ -56,7 +56,7 @@ def router(
 
     @routes.post(
         "/generate",
-        summary="Submit a job and wait for its end",
+        summary="Submit a job and wait for its result",
         openapi_extra=_BODY,
         response_model=GenerateBody,
         responses={

@@ -66,16 +66,21 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "The same key and body give the same job for 24 hours.",
+    "description": "Sending the same key with the same body again within 24 hours returns the same job.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
-AFTER = Query(description="accepted then or later; RFC 3339 with zone", examples=["2026-11-23T00:00:00Z"])
-BEFORE = Query(description="accepted before then; RFC 3339 with zone", examples=["2026-11-24T00:00:00Z"])
+AFTER = Query(
+    description="only jobs accepted at this time or later; RFC 3339 with zone", examples=["2026-11-23T00:00:00Z"]
+)
+BEFORE = Query(description="only jobs accepted before this time; RFC 3339 with zone", examples=["2026-11-24T00:00:00Z"])
 _BODY = {**documented(submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
 HEADERS: dict[str, Any] = {
-    "Location": {"description": "The job.", "schema": {"type": "string"}},
-    "Idempotent-Replayed": {"description": "`true` if an earlier request made this job.", "schema": {"type": "string"}},
-    "X-Quota-Limit": {"description": "Images a day; absent if unlimited.", "schema": {"type": "integer"}},
+    "Location": {"description": "URL path of the job.", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {
+        "description": "`true` if an earlier request created this job.",
+        "schema": {"type": "string"},
+    },
+    "X-Quota-Limit": {"description": "Images per day; absent if unlimited.", "schema": {"type": "integer"}},
     "X-Quota-Remaining": {"description": "Images left today; absent if unlimited.", "schema": {"type": "integer"}},
     "X-Quota-Reset": {"description": "Seconds until the next day (UTC).", "schema": {"type": "integer"}},
 }
@@ -118,11 +123,14 @@ def router(
         *,
         tenant: Reader,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
         status: Annotated[JobStatus | None, Query(description="only jobs of this status")] = None,
-        workflow: Annotated[str | None, Query(min_length=1, max_length=64, description="its name, or custom")] = None,
+        workflow: Annotated[
+            str | None, Query(min_length=1, max_length=64, description="name of the workflow; custom for graphs")
+        ] = None,
         label: Annotated[
-            str | None, Query(max_length=127, description="key:value", examples=["campaign:autumn"])
+            str | None,
+            Query(max_length=127, description="only jobs with this label, as key:value", examples=["campaign:autumn"]),
         ] = None,
         created_after: Annotated[Bound | None, AFTER] = None,
         created_before: Annotated[Bound | None, BEFORE] = None,
@@ -156,8 +164,8 @@ def router(
         summary="Cancel or purge a job",
         operation_id="cancel_by_delete",
         responses={
-            200: {"description": "Cancelled, or ended before: how it stands."},
-            204: {"description": "Purged. What belonged to it is gone everywhere within seconds."},
+            200: {"description": "The job, cancelled or already ended."},
+            204: {"description": "Purged. Its data is deleted everywhere within seconds."},
             **problems(UnknownJob, JobNotEnded, JobStopping),
         },
         response_model=JobBody,

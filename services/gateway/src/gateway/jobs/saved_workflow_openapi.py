@@ -9,7 +9,7 @@ from gateway.workflows import parameters
 from gateway.workflows.schemas import Version
 
 _COMPONENTS = "#/components/schemas/{model}"
-_LOCATION = {"description": "The job.", "schema": {"type": "string"}}
+_LOCATION = {"description": "URL path of the job.", "schema": {"type": "string"}}
 
 
 def document_of(saved: Version, *, public_url: str, idempotency: dict[str, Any], problems: Responses) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> A
 
     @routes.get(
         "/{workflow_name}/openapi.json",
-        summary="The OpenAPI document of a saved workflow's own endpoint",
+        summary="Read the OpenAPI document of a saved workflow's endpoint",
         responses=problems(UnknownWorkflow),
     )
     async def document(tenant: Reader, workflow_name: WorkflowPath) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def submission_schema() -> dict[str, Any]:
     fields = schema["properties"]
     for name in ("prompt", "workflow"):
         fields[name]["anyOf"].append({"type": "object" if name == "prompt" else "string"})
-    fields["client_id"] = {"type": "string", "title": "Client Id", "description": "ComfyUI's; it means nothing here"}
+    fields["client_id"] = {"type": "string", "title": "Client Id", "description": "of ComfyUI's clients; ignored"}
     fields["labels"]["additionalProperties"] = _nullable(fields["labels"]["additionalProperties"])
     schema["properties"] = {name: _nullable(field) for name, field in fields.items()}
     schema["description"] = f"{schema.get('description', '')}\n\n{_MORE}"

@@ -14,7 +14,10 @@ from gateway.outputs.service import ResultService
 from gateway.storage.objects import Objects
 
 _ZIP: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/zip": {}}, "description": "A ZIP file, streamed: without Content-Length and Range."}
+    200: {
+        "content": {"application/zip": {}},
+        "description": "A ZIP file, streamed without Content-Length; Range is not supported.",
+    }
 }
 
 
@@ -23,7 +26,7 @@ def router(*, results: ResultService, objects: Objects) -> APIRouter:
 
     @routes.get(
         "/api/v1/jobs/{job_id}/outputs.zip",
-        summary="All outputs of a completed job as one ZIP file",
+        summary="Download all outputs of a completed job as a ZIP file",
         responses=_ZIP | problems(UnknownJob, UnknownOutput, JobNotFinished),
         response_class=Response,
     )
@@ -31,7 +34,7 @@ def router(*, results: ResultService, objects: Objects) -> APIRouter:
         tenant: Reader,
         job_id: str,
         *,
-        temporary: Annotated[bool | None, Query(description="true: previews alone; false: no previews")] = None,
+        temporary: Annotated[bool | None, Query(description="true: only previews; false: no previews")] = None,
     ) -> Response:
         """Contains previews only if there are no other outputs, or if `temporary` asks for them.
 

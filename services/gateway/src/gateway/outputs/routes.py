@@ -30,18 +30,18 @@ CHUNK_BYTES = 1 << 18
 
 _PICTURES: dict[str, Any] = {format_.media_type: {} for format_ in ImageFormat}
 
-Index = Annotated[int | None, Query(ge=0, le=1_000_000, description="which of all outputs")]
-Node = Annotated[str | None, Query(max_length=256, description="the first output of this node")]
-Temporary = Annotated[bool | None, Query(description="true: only previews; false: only others")]
-Side = Annotated[int | None, Query(ge=1, le=4096, description="pixels; fits in, keeps its shape, is never enlarged")]
+Index = Annotated[int | None, Query(ge=0, le=1_000_000, description="index among all outputs, from 0")]
+Node = Annotated[str | None, Query(max_length=256, description="only outputs of the node with this id")]
+Temporary = Annotated[bool | None, Query(description="true: only previews; false: no previews")]
+Side = Annotated[int | None, Query(ge=1, le=4096, description="pixels; scales down to fit, keeping the aspect ratio")]
 
 
 def router(*, results: ResultService, objects: Objects, converter: Converter, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["results"])
     documented: dict[int | str, dict[str, Any]] = {
         200: {"content": {**_PICTURES, "application/octet-stream": {}}, "description": "The bytes."},
-        206: {"description": "The part that Range asked for."},
-        304: {"description": "If-None-Match names the ETag."},
+        206: {"description": "The requested range."},
+        304: {"description": "The ETag matches If-None-Match."},
         **problems(*RESULT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
     }
     documented_thumbnail: dict[int | str, dict[str, Any]] = {
@@ -50,7 +50,9 @@ def router(*, results: ResultService, objects: Objects, converter: Converter, pu
         **problems(*RESULT),
     }
 
-    @routes.get("/outputs", summary="All outputs of a completed job", responses=problems(UnknownJob, JobNotFinished))
+    @routes.get(
+        "/outputs", summary="List the outputs of a completed job", responses=problems(UnknownJob, JobNotFinished)
+    )
     async def outputs(tenant: Reader, job_id: str, *, temporary: Temporary = None) -> OutputsBody:
         job = await results.read_completed_job(job_id, tenant=tenant)
         shown = present_outputs(job, public_url)
@@ -64,8 +66,10 @@ def router(*, results: ResultService, objects: Objects, converter: Converter, pu
         index: Index = None,
         node: Node = None,
         temporary: Temporary = None,
-        format_: Annotated[ImageFormat | None, Query(alias="format", description="convert the image to this")] = None,
-        quality: Annotated[int | None, Query(ge=1, le=100, description="of JPEG and WebP; 85 if not said")] = None,
+        format_: Annotated[
+            ImageFormat | None, Query(alias="format", description="convert the image to this format")
+        ] = None,
+        quality: Annotated[int | None, Query(ge=1, le=100, description="of JPEG and WebP; default 85")] = None,
         width: Side = None,
         height: Side = None,
     ) -> Response:
@@ -85,7 +89,7 @@ def router(*, results: ResultService, objects: Objects, converter: Converter, pu
 
     @routes.get(
         "/thumbnail",
-        summary="A small WebP of one output",
+        summary="Download a thumbnail of one output (WebP)",
         responses=documented_thumbnail,
         response_class=Response,
     )
@@ -97,7 +101,7 @@ def router(*, results: ResultService, objects: Objects, converter: Converter, pu
         index: Index = None,
         node: Node = None,
         temporary: Temporary = None,
-        size: Annotated[int, Query(ge=1, le=1024, description="of its longer side at most, pixels")] = 256,
+        size: Annotated[int, Query(ge=1, le=1024, description="largest length of the longer side, pixels")] = 256,
     ) -> Response:
         """The image that `/result` gives for the same parameters, scaled down to fit into a square."""
         output, artifact = await results.find_result(job_id, tenant=tenant, index=index, node=node, temporary=temporary)
@@ -106,7 +110,7 @@ def router(*, results: ResultService, objects: Objects, converter: Converter, pu
 
     for path, name in (("/result", "result"), ("/image", "image")):
         routes.get(
-            path, summary="The bytes of one output", operation_id=name, responses=documented, response_class=Response
+            path, summary="Download one output", operation_id=name, responses=documented, response_class=Response
         )(result)
         routes.head(path, include_in_schema=False)(result)
     return routes

@@ -68,8 +68,11 @@ def router(
         summary="Upload a file",
         openapi_extra=_BODY,
         responses={
-            201: {"headers": {"Location": {"description": "The upload.", "schema": {"type": "string"}}}},
-            200: {"model": UploadBody, "description": "These bytes are kept already; from now on as long as new ones."},
+            201: {"headers": {"Location": {"description": "URL path of the upload.", "schema": {"type": "string"}}}},
+            200: {
+                "model": UploadBody,
+                "description": "The same bytes were uploaded before; that upload, with its life extended.",
+            },
             **problems(*UPLOAD),
         },
     )
@@ -78,7 +81,7 @@ def router(
         tenant: Writer,
         request: Request,
         response: Response,
-        exact: Annotated[bool, Query(description="keep a PNG as it is; any other file but an image always is")] = False,
+        exact: Annotated[bool, Query(description="keep a PNG unchanged; files other than images always are")] = False,
     ) -> UploadBody:
         """Takes the one file of a form, or the body itself. Only its content determines its type.
 
@@ -103,7 +106,7 @@ def router(
         *,
         tenant: Reader,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> UploadsBody:
         found, next_cursor = await own.page(tenant=tenant, limit=limit, cursor=cursor)
         return UploadsBody(uploads=[present(one) for one in found], next_cursor=next_cursor)
@@ -133,12 +136,12 @@ def router(
 
     routes.get(
         "/uploads/{upload_id}/content",
-        summary="The bytes of an upload",
+        summary="Download an upload",
         response_class=Response,
         responses={
             200: {"content": {media_type: {} for media_type in FILE_TYPES}, "description": "The bytes."},
-            206: {"description": "The part that Range asked for."},
-            304: {"description": "If-None-Match names the ETag."},
+            206: {"description": "The requested range."},
+            304: {"description": "The ETag matches If-None-Match."},
             **problems(UnknownUpload, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
         },
     )(content)

@@ -15,24 +15,27 @@ from gateway.edge.access import Admin, Reader
 from gateway.usage.schemas import UsageBody
 from gateway.usage.service import UsageView
 
-Days = Annotated[int, Query(ge=1, le=USAGE_DAYS, description="so many UTC days, today included")]
+Days = Annotated[int, Query(ge=1, le=USAGE_DAYS, description="number of UTC days, including today")]
 
 
 def router(*, usage: UsageView, operations: Operations) -> APIRouter:
     routes = APIRouter(prefix="/api/v1")
 
-    @routes.get("/usage", tags=["usage"], summary="Own use by day, newest first", responses=problems())
+    @routes.get("/usage", tags=["usage"], summary="Read own usage by day, newest first", responses=problems())
     async def own(tenant: Reader, days: Days = USAGE_DAYS) -> UsageBody:
         """Request counts can be some seconds late."""
         return await usage.read(UUID(tenant), days=days)
 
-    @routes.get("/admin/usage", tags=["admin"], summary="Everybody's use by day", responses=problems())
+    @routes.get("/admin/usage", tags=["admin"], summary="Read usage of all users by day", responses=problems())
     async def everybodys(_who: Admin, days: Days = USAGE_DAYS) -> UsageBody:
         """The sum over all users."""
         return await usage.read(None, days=days)
 
     @routes.get(
-        "/admin/users/{user_id}/usage", tags=["admin"], summary="A user's use by day", responses=problems(UnknownUser)
+        "/admin/users/{user_id}/usage",
+        tags=["admin"],
+        summary="Read usage of a user by day",
+        responses=problems(UnknownUser),
     )
     async def of_user(who: Admin, user_id: str, request: Request, days: Days = USAGE_DAYS) -> UsageBody:
         """Empty for an unknown user."""

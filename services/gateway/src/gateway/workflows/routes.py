@@ -24,7 +24,7 @@ _EXAMPLE = {
     },
     "parameters": {"color": {"node": "1", "input": "color", "minimum": 0, "maximum": 0xFFFFFF}},
 }
-_VERSION = Query(ge=1, le=2**31 - 1, description="without it the newest")
+_VERSION = Query(ge=1, le=2**31 - 1, description="default: the newest")
 
 # Not validated by FastAPI, so that a malformed name is a 404 like an unknown one.
 WorkflowPath = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME}$"}, examples=["portrait"])]
@@ -33,12 +33,12 @@ WorkflowPath = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME}$"}, e
 def router(*, saved: SavedWorkflows) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
-    @routes.get("", summary="List own saved workflows, the last changed first", responses=problems(BadCursor))
+    @routes.get("", summary="List own saved workflows, last changed first", responses=problems(BadCursor))
     async def list_(
         *,
         tenant: Reader,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> WorkflowsBody:
         found, next_cursor = await saved.page(tenant=tenant, limit=limit, cursor=cursor)
         return WorkflowsBody(workflows=[present_heading(one) for one in found], next_cursor=next_cursor)
@@ -55,7 +55,7 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
         openapi_extra=documented(SaveBody, example=_EXAMPLE),
         responses={
             201: {"model": WorkflowBody, "description": "A new version."},
-            200: {"description": "The newest version has this content already."},
+            200: {"description": "The newest version already has this content."},
             **problems(UnknownWorkflow, TooManyWorkflows, TooManyVersions, InvalidWorkflow, *JSON_BODY),
         },
     )

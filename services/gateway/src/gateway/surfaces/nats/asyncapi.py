@@ -25,12 +25,12 @@ def door_document(title: str) -> dict[str, Any]:
         }
     for subject, topic in NATS_API_FEEDS.items():
         channels[subject] = _channel(f"{subject}.{{job_id}}", topic.description, _message(topic.payload, schemas)) | {
-            "parameters": {"job_id": {"description": "The job, or * for every own one."}}
+            "parameters": {"job_id": {"description": "Id of the job, or * for all own jobs."}}
         }
         operations[subject] = _operation("send", subject)
     return {
         "asyncapi": "3.0.0",
-        "info": {"title": title, "version": "1", "description": "The door for other systems, over NATS."},
+        "info": {"title": title, "version": "1", "description": "NATS API for outside systems."},
         "defaultContentType": "application/json",
         "channels": channels,
         "operations": operations,
