@@ -180,7 +180,7 @@ async def test_nothing_is_written_on_an_account_that_is_not_true(
     await asyncio.gather(*(decided(world, tenant) for tenant in tenants))
     requirement = await second_sql.fetchval("SELECT id FROM requirements LIMIT 1")
     candidates = [candidate(tenant, requirement) for tenant in tenants]
-    accounts = {account.id: account for account, _ in await submits.facts(second_sql, candidates)}
+    accounts = {account.id: account for account, _ in await submits.load_facts(second_sql, candidates)}
     changed: dict[str, Callable[[Account], Account]] = {
         "version": lambda account: replace(account, version=account.version - 1),
         "day": lambda account: replace(account, now=account.now - timedelta(days=1)),
@@ -190,7 +190,7 @@ async def test_nothing_is_written_on_an_account_that_is_not_true(
     accounts = {one: changed[wrong](account) for one, account in accounts.items()}
     accepted = [Ledger(accounts[one.tenant_id]).decide(one) for one in candidates]
     found = [one for one in accepted if isinstance(one, Accepted)]
-    written = await submits.write(second_sql, found, accounts)
+    written = await submits.insert_jobs(second_sql, found, accounts)
     assert len(found) == 2
     assert [one.behind for one in written] == ([0, 0] if wrong == "nothing" else [])
     sql = "SELECT count(*) FROM jobs WHERE id = ANY($1)"

@@ -149,7 +149,7 @@ async def test_the_oldest_dead_letters_are_deleted_by_age_and_number(world: Worl
             "code": "c", "reason": "r", "excerpt": b"", "size_bytes": 0,
         }  # fmt: skip
         async with database.direct() as connection:
-            await dead_letters.add(connection, **letter)
+            await dead_letters.add_letter(connection, **letter)
             await connection.execute(
                 "UPDATE dead_letters SET at = now() - make_interval(secs => $2) WHERE id = $1", letter["id"], age_s
             )
@@ -158,11 +158,11 @@ async def test_the_oldest_dead_letters_are_deleted_by_age_and_number(world: Worl
     try:
         made = [await add(age_s) for age_s in (500, 0, 0, 0)]
         async with database.direct() as connection:
-            await dead_letters.prune(connection, age_s=100, keep=10**6)
+            await dead_letters.prune_letters(connection, age_s=100, keep=10**6)
         left = "SELECT id FROM dead_letters WHERE node = $1 ORDER BY id"
         assert [row["id"] for row in await world.system.sql.fetch(left, name)] == made[1:]
         async with database.direct() as connection:
-            await dead_letters.prune(connection, age_s=10**9, keep=2)
+            await dead_letters.prune_letters(connection, age_s=10**9, keep=2)
         assert [row["id"] for row in await world.system.sql.fetch(left, name)] == made[2:]
     finally:
         await database.close()

@@ -10,8 +10,8 @@ import pytest
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.workflow import read_graph
-from scheduler.domain.catalog import Catalog, Lacking, Option, read_catalog
-from scheduler.domain.fleet_check import Runnable, check_fleet
+from scheduler.domain.catalog import Catalog, MissingNeeds, OptionNeed, decode_catalog
+from scheduler.domain.fleet_check import RunnableGraph, check_fleet
 
 CLASSES = {
     "CheckpointLoaderSimple": ClassSpec(
@@ -82,24 +82,24 @@ def test_class_with_an_equals_sign_in_its_name_is_found() -> None:
 
 def test_catalog_names_the_classes_and_options_that_it_lacks() -> None:
     needs = ["CheckpointLoaderSimple", "CheckpointLoaderSimple.ckpt_name=c.safetensors", "New1.5", "New1.5.kind=a=1"]
-    assert CATALOG.lacks(needs) == Lacking(
-        classes=("New1.5",), options=(Option("CheckpointLoaderSimple", "ckpt_name", "c.safetensors"),)
+    assert CATALOG.missing_needs(needs) == MissingNeeds(
+        classes=("New1.5",), options=(OptionNeed("CheckpointLoaderSimple", "ckpt_name", "c.safetensors"),)
     )
-    assert CATALOG.lacks(["CheckpointLoaderSimple", "SaveImage"]) == Lacking()
+    assert CATALOG.missing_needs(["CheckpointLoaderSimple", "SaveImage"]) == MissingNeeds()
 
 
 def test_a_report_that_is_not_what_its_digest_says_is_no_catalog() -> None:
     body = json.dumps({name: spec.model_dump(mode="json") for name, spec in CLASSES.items()}).encode()
     packed = base64.b64encode(zlib.compress(body)).decode()
     digest = hashlib.sha256(body).hexdigest()
-    read = read_catalog(digest, packed)
+    read = decode_catalog(digest, packed)
     assert read is not None
     assert read.classes == CLASSES
-    assert read_catalog("0" * 64, packed) is None
-    assert read_catalog(digest, packed[:-8]) is None
-    assert read_catalog(digest, "not base64!") is None
+    assert decode_catalog("0" * 64, packed) is None
+    assert decode_catalog(digest, packed[:-8]) is None
+    assert decode_catalog(digest, "not base64!") is None
     bomb = zlib.compress(b" " * (64 << 20))
-    assert read_catalog(hashlib.sha256(b" " * (64 << 20)).hexdigest(), base64.b64encode(bomb).decode()) is None
+    assert decode_catalog(hashlib.sha256(b" " * (64 << 20)).hexdigest(), base64.b64encode(bomb).decode()) is None
 
 
 class CountedText(str):
@@ -122,13 +122,13 @@ def test_choosing_from_a_long_list_does_not_compare_with_each_of_its_values(load
     graph, _ = read_graph(raw)
     CountedText.compared = 0
     policy = TenantPolicy(mode=GraphPolicy.OPEN)
-    assert isinstance(check_fleet(graph, frozenset(), [catalog], policy=policy, draw_seed=lambda _: 0), Runnable)
+    assert isinstance(check_fleet(graph, frozenset(), [catalog], policy=policy, draw_seed=lambda _: 0), RunnableGraph)
     assert catalog.satisfies([f"{loader}.{name}=model-4999"])
     assert CountedText.compared <= 3 * len(graph)
 
 
 def report_of(body: bytes) -> Catalog | None:
-    return read_catalog(hashlib.sha256(body).hexdigest(), base64.b64encode(zlib.compress(body)).decode())
+    return decode_catalog(hashlib.sha256(body).hexdigest(), base64.b64encode(zlib.compress(body)).decode())
 
 
 def test_a_catalog_is_read_class_by_class_with_any_white_space() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from scheduler.domain.editor_file.convert import convert
-from scheduler.domain.editor_file.texts import chosen
+from scheduler.domain.editor_file.convert import convert_editor_file
+from scheduler.domain.editor_file.prompt_texts import choose_alternatives
 from tests.kit.catalogs import catalog_of
 
 NOW = datetime(2026, 3, 7, 4, 5, 9)  # noqa: DTZ001 - the zone is nothing here
@@ -94,13 +94,15 @@ def a_save(link: Any) -> dict[str, Any]:
 
 def converted(raw: dict[str, Any]) -> dict[str, Any]:
     """Class and inputs of every node of the graph."""
-    found = convert(raw, CATALOG, choose=lambda _: 0, now=NOW)
+    found = convert_editor_file(raw, CATALOG, choose=lambda _: 0, now=NOW)
     assert not found.faults, [fault.why for fault in found.faults]
     return {node_id: (node.class_type, node.inputs) for node_id, node in found.graph.items()}
 
 
 def whys(raw: dict[str, Any]) -> list[tuple[str | None, str]]:
-    return [(fault.node_id, fault.why) for fault in convert(raw, CATALOG, choose=lambda _: 0, now=NOW).faults]
+    return [
+        (fault.node_id, fault.why) for fault in convert_editor_file(raw, CATALOG, choose=lambda _: 0, now=NOW).faults
+    ]
 
 
 def test_widgets_follow_the_order_of_the_class_and_skip_the_control_behind_a_seed() -> None:
@@ -155,7 +157,7 @@ def test_values_of_a_dynamic_combo_follow_its_option() -> None:
 
 
 def test_titles_are_kept_and_notes_are_left_out() -> None:
-    found = convert(
+    found = convert_editor_file(
         a_file([a_node(2, "Latent", [64, 1], title="Mine"), a_node(5, "Note", ["hello"])], []),
         CATALOG,
         choose=lambda _: 0,
@@ -323,20 +325,20 @@ def test_placeholders_in_the_name_of_a_saved_file_are_filled_in() -> None:
     ],
 )
 def test_alternatives_in_a_text_are_chosen_and_comments_removed(text: str, expected: str) -> None:
-    assert chosen(text, lambda _: 0) == expected
+    assert choose_alternatives(text, lambda _: 0) == expected
 
 
 def test_last_of_nested_alternatives_can_be_chosen() -> None:
-    assert chosen("{a|{b|c}} d", lambda count: count - 1) == "c d"
+    assert choose_alternatives("{a|{b|c}} d", lambda count: count - 1) == "c d"
 
 
 @pytest.mark.parametrize("text", ["{" * 1_000 + "a" * 500_000, "{" + "\\a" * 50_000, "/*" * 100_000, "//" * 100_000])
 def test_adversarial_text_is_read_in_one_pass(text: str) -> None:
-    assert len(chosen(text, lambda _: 0)) <= len(text)
+    assert len(choose_alternatives(text, lambda _: 0)) <= len(text)
 
 
 def test_text_with_thousands_of_alternatives_is_refused() -> None:
-    assert chosen("{a|" * 1_000, lambda _: 0) == "a"
+    assert choose_alternatives("{a|" * 1_000, lambda _: 0) == "a"
     ((node_id, why),) = whys(a_file([a_node(1, "Text", ["{a|" * 1_001])], []))
     assert (node_id, why) == ("1", "A text of it has more than 1000 alternatives in braces.")
 
@@ -432,7 +434,7 @@ def test_file_with_anything_anywhere_is_read_or_refused_and_never_crashes(junk: 
     count = 0
     for part, key in list(places_in(raw)):
         before, part[key] = part[key], copy.deepcopy(junk)
-        convert(raw, CATALOG, choose=lambda _: 0, now=NOW)
+        convert_editor_file(raw, CATALOG, choose=lambda _: 0, now=NOW)
         part[key] = before
         count += 1
     assert count > 150

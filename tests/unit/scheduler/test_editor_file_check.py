@@ -9,13 +9,13 @@ from contracts.auth import Limits
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.scheduler import InvalidWorkflow, NoFleet
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.examination import Examined, Terms, examine
-from scheduler.domain.fleet_check import Unrunnable
+from scheduler.domain.fleet_check import UnrunnableGraph
+from scheduler.domain.workflow_check import CheckContext, CheckedWorkflow, check_workflow
 from tests.kit.catalogs import catalog_of, simulated_catalog
 
 SIMULATED = simulated_catalog()
 LIMITS = Limits(images_per_day=None, max_running=None, queue_cap=None, weight=1, requests_per_minute=None)
-TERMS = Terms(TenantPolicy(mode=GraphPolicy.OPEN), LIMITS, {}, 16, datetime(2026, 3, 7, tzinfo=UTC))
+TERMS = CheckContext(TenantPolicy(mode=GraphPolicy.OPEN), LIMITS, {}, 16, datetime(2026, 3, 7, tzinfo=UTC))
 
 
 def a_file(*values: Any, prefix: Any = "a") -> dict[str, Any]:
@@ -32,9 +32,9 @@ def a_file(*values: Any, prefix: Any = "a") -> dict[str, Any]:
     return {"nodes": [image, save], "links": [[1, 1, 0, 2, 0, "IMAGE"]], "version": 0.4}
 
 
-def found(raw: dict[str, Any], *catalogs: Catalog) -> Examined:
-    examined = examine(raw, frozenset(), catalogs, TERMS, lambda _: 0)
-    if isinstance(examined, Unrunnable):
+def found(raw: dict[str, Any], *catalogs: Catalog) -> CheckedWorkflow:
+    examined = check_workflow(raw, frozenset(), catalogs, TERMS, lambda _: 0)
+    if isinstance(examined, UnrunnableGraph):
         raise examined.refusal()
     return examined
 

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.workflow import read_graph
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.file_kinds import kind_findings
+from scheduler.domain.file_kinds import check_file_kinds
 from tests.kit.catalogs import catalog_of
 
 UPLOAD = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
@@ -22,7 +22,7 @@ def catalog(class_type: str, name: str, module: str) -> Catalog:
 def messages(class_type: str, name: str, value: Any, media_type: str, module: str = "nodes") -> list[str]:
     graph, errors = read_graph({"1": {"class_type": class_type, "inputs": {name: value}}})
     assert not errors
-    found = kind_findings(graph, catalog(class_type, name, module), {UPLOAD: media_type})
+    found = check_file_kinds(graph, catalog(class_type, name, module), {UPLOAD: media_type})
     return [f"{one.node_id}.{one.input} {one.fault.code}: {one.fault.message}" for one in found]
 
 

@@ -10,7 +10,7 @@ from contracts.scheduler import InvalidWorkflow, NoFleet
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.fleet_check import Unrunnable, check_fleet
+from scheduler.domain.fleet_check import UnrunnableGraph, check_fleet
 from scheduler.domain.validation.graph_check import Verdict
 from tests.kit.catalogs import catalog_of, simulated_catalog
 
@@ -34,7 +34,7 @@ def run(
     graph, errors = read_graph(raw)
     assert not errors
     found = check_fleet(graph, uploads, catalogs, policy=policy, draw_seed=lambda _: 1)
-    if isinstance(found, Unrunnable):
+    if isinstance(found, UnrunnableGraph):
         raise found.refusal()
     return found.verdict
 

@@ -1,7 +1,7 @@
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
 from contracts.scheduler import ReadClasses
-from scheduler.domain.fleet_classes import MAX_BYTES, MAX_OPTIONS, page_of
+from scheduler.domain.fleet_classes import MAX_BYTES, MAX_OPTIONS, build_class_page
 
 
 def loader(*models: str) -> ClassSpec:
@@ -10,7 +10,7 @@ def loader(*models: str) -> ClassSpec:
 
 
 def names(catalogs: list[dict[str, ClassSpec]], **query: object) -> tuple[list[str], bool]:
-    page = page_of(catalogs, ReadClasses.model_validate(query))
+    page = build_class_page(catalogs, ReadClasses.model_validate(query))
     return [found.name for found in page.classes], page.more
 
 
@@ -32,10 +32,10 @@ def test_one_class_can_be_asked_for() -> None:
 
 
 def test_options_are_those_of_all_nodes() -> None:
-    (found,) = page_of(FLEET, ReadClasses(name="B")).classes
+    (found,) = build_class_page(FLEET, ReadClasses(name="B")).classes
     assert found.spec.inputs["name"].options == ("b1", "b2", "b3")
     many = [{"A": loader(*(f"{n}-{i}" for i in range(MAX_OPTIONS)))} for n in range(3)]
-    assert len(page_of(many, ReadClasses()).classes[0].spec.inputs["name"].options or ()) == MAX_OPTIONS
+    assert len(build_class_page(many, ReadClasses()).classes[0].spec.inputs["name"].options or ()) == MAX_OPTIONS
 
 
 def test_a_page_ends_before_it_is_too_large_but_has_one_class_at_least() -> None:
@@ -60,11 +60,11 @@ def test_policy_decides_which_classes_and_folders_are_shown() -> None:
     }
 
     def shown(policy: TenantPolicy | None, **query: bool) -> dict[str, bool]:
-        page = page_of([catalog], ReadClasses(**query), policy)
+        page = build_class_page([catalog], ReadClasses(**query), policy)
         return {found.name: found.refused is None for found in page.classes}
 
     def folders(policy: TenantPolicy) -> object:
-        page = page_of([catalog], ReadClasses(name="LoadImageDataSetFromFolder"), policy)
+        page = build_class_page([catalog], ReadClasses(name="LoadImageDataSetFromFolder"), policy)
         return page.classes[0].spec.inputs["folder"].options
 
     strict, open_ = TenantPolicy(), TenantPolicy(mode=GraphPolicy.OPEN)
@@ -74,4 +74,7 @@ def test_policy_decides_which_classes_and_folders_are_shown() -> None:
     assert shown(open_) == shown(None) == dict.fromkeys(catalog, True)
     assert folders(open_) is None
     assert folders(allowed) == ("3d", "cats")
-    assert page_of([catalog], ReadClasses(name="LoadLatent"), strict).classes[0].spec.inputs["latent"].options is None
+    assert (
+        build_class_page([catalog], ReadClasses(name="LoadLatent"), strict).classes[0].spec.inputs["latent"].options
+        is None
+    )

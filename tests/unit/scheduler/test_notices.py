@@ -5,8 +5,8 @@ from typing import Any
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.wire.errors import FieldError
 from contracts.workflow import MAX_ERRORS, read_graph
-from scheduler.domain.fleet_check import Runnable, check_fleet
-from scheduler.domain.notices import notices_of
+from scheduler.domain.fleet_check import RunnableGraph, check_fleet
+from scheduler.domain.notices import list_notices
 from tests.kit.catalogs import simulated_catalog
 
 CATALOG = simulated_catalog("zz/detail.safetensors")
@@ -28,8 +28,8 @@ def notices(raw: dict[str, Any], *, randomize_seeds: bool = False) -> tuple[Fiel
         draw_seed=lambda _: 1,
         randomize_seeds=randomize_seeds,
     )
-    assert isinstance(found, Runnable)
-    return notices_of(graph, found)
+    assert isinstance(found, RunnableGraph)
+    return list_notices(graph, found)
 
 
 def image(**inputs: Any) -> dict[str, Any]:

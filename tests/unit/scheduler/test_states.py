@@ -6,13 +6,13 @@ from uuid import uuid4
 import pytest
 
 from contracts.scheduler import FINAL, STATUS, AttemptRef, FinishAttempt, JobState, Outcome
-from scheduler.domain.settlement import cause_of, is_node_death
-from scheduler.domain.states import TRANSITIONS, Cause, after, is_final
+from scheduler.domain.settlement import is_node_death, next_cause
+from scheduler.domain.states import TRANSITIONS, Cause, is_final, next_state
 
 
 def test_final_states_never_change() -> None:
     for state, cause in product(FINAL, Cause):
-        assert after(state, cause) is None
+        assert next_state(state, cause) is None
 
 
 def test_every_state_can_be_reached_and_every_open_one_left() -> None:
@@ -29,7 +29,7 @@ def test_every_job_can_reach_an_end_from_anywhere() -> None:
 
 
 def test_only_a_queued_job_is_claimed() -> None:
-    claimable = [state for state in JobState if after(state, Cause.CLAIMED)]
+    claimable = [state for state in JobState if next_state(state, Cause.CLAIMED)]
     assert claimable == [JobState.QUEUED]
 
 
@@ -50,7 +50,7 @@ def test_every_state_has_a_public_name() -> None:
     ],
 )
 def test_only_a_nodes_fault_is_tried_again_and_three_times_at_most(outcome: Outcome, tries: int, cause: Cause) -> None:
-    assert cause_of(outcome, tries=tries, max_attempts=3) is cause
+    assert next_cause(outcome, tries=tries, max_attempts=3) is cause
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_only_a_nodes_fault_is_tried_again_and_three_times_at_most(outcome: Outc
 def test_a_job_whose_node_died_twice_is_not_tried_again(
     outcome: Outcome, tries: int, node_deaths: int, cause: Cause
 ) -> None:
-    assert cause_of(outcome, tries=tries, max_attempts=3, node_deaths=node_deaths) is cause
+    assert next_cause(outcome, tries=tries, max_attempts=3, node_deaths=node_deaths) is cause
 
 
 def test_only_a_node_fault_can_be_a_node_death() -> None:

@@ -6,14 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from contracts.scheduler import HoldCause, MissingOption, Waiting, WaitingDetail, WaitReason
-from scheduler.domain.catalog import Lacking, Option
-from scheduler.domain.waiting import NodeFacts, QueuedFacts, TenantFacts, explain, survey
+from scheduler.domain.catalog import MissingNeeds, OptionNeed
+from scheduler.domain.waiting import NodeFacts, QueuedFacts, TenantFacts, explain_waiting, survey_nodes
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 JOB = QueuedFacts(since=NOW - timedelta(minutes=10), now=NOW, jobs_ahead=3)
 TENANT = TenantFacts(id=UUID(int=1), is_active=True, running=1, max_running=2)
-FLUX = Option("CheckpointLoaderSimple", "ckpt_name", "flux.safetensors")
-LORA = Option("LoraLoader", "lora_name", "style.safetensors")
+FLUX = OptionNeed("CheckpointLoaderSimple", "ckpt_name", "flux.safetensors")
+LORA = OptionNeed("LoraLoader", "lora_name", "style.safetensors")
 
 
 def ago(minutes: float) -> datetime:
@@ -27,11 +27,11 @@ def node(name: str = "gpu-1", **facts: Any) -> NodeFacts:
 
 def why(
     *nodes: NodeFacts,
-    lacking: dict[str, Lacking] | None = None,
+    lacking: dict[str, MissingNeeds] | None = None,
     job: QueuedFacts = JOB,
     tenant: TenantFacts = TENANT,
 ) -> Waiting:
-    return explain(job, tenant, survey(nodes, lacking or {}))
+    return explain_waiting(job, tenant, survey_nodes(nodes, lacking or {}))
 
 
 def test_job_that_could_run_waits_for_its_turn() -> None:
@@ -69,7 +69,7 @@ def test_node_without_a_catalog_counts_as_not_online() -> None:
 
 
 def test_classes_that_no_online_node_has_are_named() -> None:
-    lacking = {"small": Lacking(classes=("A", "B")), "other": Lacking(classes=("B",))}
+    lacking = {"small": MissingNeeds(classes=("A", "B")), "other": MissingNeeds(classes=("B",))}
     waiting = why(
         node("gpu-1", digest="small"),
         node("gpu-2", digest="other"),
@@ -82,7 +82,7 @@ def test_classes_that_no_online_node_has_are_named() -> None:
 
 
 def test_classes_on_different_nodes_name_what_the_closest_node_lacks() -> None:
-    lacking = {"one": Lacking(classes=("A", "B")), "two": Lacking(classes=("C",))}
+    lacking = {"one": MissingNeeds(classes=("A", "B")), "two": MissingNeeds(classes=("C",))}
     waiting = why(node("gpu-1", digest="one"), node("gpu-2", digest="two"), lacking=lacking)
     assert (waiting.reason, waiting.detail.classes) == (WaitReason.NO_NODE_HAS_CLASS, ("C",))
     assert waiting.message == "No online node has all node classes of the job. The closest one lacks C."
@@ -90,9 +90,9 @@ def test_classes_on_different_nodes_name_what_the_closest_node_lacks() -> None:
 
 def test_missing_model_is_named_with_the_nodes_that_lack_it() -> None:
     lacking = {
-        "one": Lacking(options=(FLUX,)),
-        "two": Lacking(options=(FLUX, LORA)),
-        "old": Lacking(classes=("LoraLoader",), options=(FLUX,)),
+        "one": MissingNeeds(options=(FLUX,)),
+        "two": MissingNeeds(options=(FLUX, LORA)),
+        "old": MissingNeeds(classes=("LoraLoader",), options=(FLUX,)),
     }
     waiting = why(*(node(f"gpu-{digest}", digest=digest) for digest in lacking), lacking=lacking)
     assert waiting.reason is WaitReason.MODEL_MISSING
@@ -124,7 +124,7 @@ def test_job_held_by_an_operator_says_so_first() -> None:
 
 
 def test_job_is_held_while_all_nodes_that_can_run_it_are_cordoned() -> None:
-    lacking = {"small": Lacking(classes=("A",))}
+    lacking = {"small": MissingNeeds(classes=("A",))}
     waiting = why(node("gpu-1", cordoned_at=ago(5)), node("gpu-2", digest="small"), lacking=lacking)
     assert (waiting.reason, waiting.since) == (WaitReason.HELD, ago(5))
     assert waiting.detail == WaitingDetail(cause=HoldCause.NODES_CORDONED, nodes=("gpu-1",))
@@ -152,10 +152,12 @@ def test_missing_nodes_are_told_before_the_accounts_limit() -> None:
 
 
 def test_detail_names_a_bounded_number_of_nodes_classes_and_options() -> None:
-    lack = Lacking(options=tuple(Option("Loader", "name", f"{number}.pt" + "x" * 500) for number in range(100)))
+    lack = MissingNeeds(
+        options=tuple(OptionNeed("Loader", "name", f"{number}.pt" + "x" * 500) for number in range(100))
+    )
     nodes = [node(f"gpu-{number}", digest="one") for number in range(1000)]
     assert len(why(*nodes, lacking={"one": lack}).model_dump_json()) < 5_000
-    classes = Lacking(classes=tuple(f"Class{number}" + "x" * 150 for number in range(100)))
+    classes = MissingNeeds(classes=tuple(f"Class{number}" + "x" * 150 for number in range(100)))
     assert len(why(*nodes, lacking={"one": classes}).model_dump_json()) < 3_000
 
 

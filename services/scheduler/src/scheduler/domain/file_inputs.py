@@ -1,4 +1,4 @@
-"""Files and uploads in inputs about which the graph policy has nothing to say."""
+"""Checks file names and upload ids in inputs that the graph policy does not cover."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,14 +11,17 @@ from scheduler.domain.validation.declared_inputs import declared_inputs
 from scheduler.domain.validation.findings import Fault, Finding
 
 
-def file_findings(graph: Graph, catalog: Catalog, uploads: frozenset[str]) -> Iterator[Finding]:
-    """Every input that names a file which it must not, or an upload where none belongs.
+def check_file_inputs(graph: Graph, catalog: Catalog, uploads: frozenset[str]) -> Iterator[Finding]:
+    """Find inputs that name a file other than an upload, and uploads in inputs that take no file.
 
-    An input that takes a file takes an id of ``uploads``: no name, no path, no link. So no graph reads what another
-    job has on the node. Which inputs take a file the policy knows; what the catalog alone knows is judged here.
+    An input that takes a file accepts only an id of ``uploads``: no name, no path, no link. So a graph cannot read
+    files of other jobs on the node. Inputs that the graph policy covers are checked there; this covers those that only
+    the catalog declares as file inputs.
 
     Args:
-        graph: as a node of this catalog accepts it.
+        graph: the graph as a node of this catalog accepts it.
+        catalog: the catalog of the node.
+        uploads: ids of the uploads that the job may use.
     """
     for node_id, node in graph.items():
         declared = declared_inputs(catalog.facts(node.class_type), node.inputs)

@@ -1,6 +1,6 @@
-"""Whether an uploaded file is of a kind that the input takes which names it.
+"""Checks that an uploaded file is of a kind that its input takes.
 
-ComfyUI itself finds out while it runs: a sound in ``LoadImage`` fails on the node, or is read as something else.
+ComfyUI itself notices only while the graph runs: an audio file in ``LoadImage`` fails on the node or is misread.
 """
 
 import re
@@ -17,7 +17,7 @@ from scheduler.domain.validation.findings import Fault, Finding
 Kinds = frozenset[FileKind]
 
 _IMAGE, _VIDEO = frozenset({FileKind.IMAGE}), frozenset({FileKind.VIDEO})
-_SOUND = frozenset({FileKind.AUDIO, FileKind.VIDEO})  # loaders take the sound of a video
+_SOUND = frozenset({FileKind.AUDIO, FileKind.VIDEO})  # audio loaders also take the sound track of a video
 _LATENT, _MODEL = frozenset({FileKind.LATENT}), frozenset({FileKind.MODEL_3D})
 _PARTS_3D = dict.fromkeys(("image.image", "image.mask", "image.normal", "image.lineart"), _IMAGE) | {
     "image.recording": _VIDEO
@@ -40,7 +40,7 @@ _BY_WORD: Mapping[str, Kinds] = MappingProxyType({
     "image": _IMAGE, "mask": _IMAGE, "video": _VIDEO, "audio": _SOUND, "sound": _SOUND, "latent": _LATENT,
     "mesh": _MODEL,
 })  # fmt: skip
-"""What inputs of custom classes take (VHS_LoadVideo.video, VHS_LoadAudioUpload.audio), by the last word of the name."""
+"""What inputs of custom classes take, by the last word of their name (VHS_LoadVideo.video)."""
 _NAMES = MappingProxyType({
     FileKind.IMAGE: "an image", FileKind.VIDEO: "a video", FileKind.AUDIO: "a sound", FileKind.LATENT: "a latent",
     FileKind.MODEL_3D: "a 3D file",
@@ -48,11 +48,13 @@ _NAMES = MappingProxyType({
 _LAST_WORD = re.compile(r"[A-Za-z]?[a-z]+(?=[\d_]*$)")
 
 
-def kind_findings(graph: Graph, catalog: Catalog, types: Mapping[str, str]) -> Iterator[Finding]:
-    """Every input that takes a file, and names an upload of a kind that it does not take.
+def check_file_kinds(graph: Graph, catalog: Catalog, types: Mapping[str, str]) -> Iterator[Finding]:
+    """Find inputs that name an upload of a kind that they do not take.
 
     Args:
-        types: media types by the ids of uploads. One of no known type is left to the node.
+        graph: the graph as a node of this catalog accepts it.
+        catalog: the catalog of the node.
+        types: media types of uploads by id. Uploads of unknown types are not checked.
     """
     kinds = {upload: FILE_TYPES[media_type].kind for upload, media_type in types.items() if media_type in FILE_TYPES}
     if not kinds:
@@ -70,7 +72,7 @@ def kind_findings(graph: Graph, catalog: Catalog, types: Mapping[str, str]) -> I
 
 
 def _texts(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Texts that stand in an input, or in a part of one that is an object."""
+    """Yield the texts in inputs, and in the parts of inputs that are objects: input, part and text."""
     for name, value in inputs.items():
         if isinstance(value, str):
             yield name, "", value

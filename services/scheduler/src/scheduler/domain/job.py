@@ -1,4 +1,4 @@
-"""A job as the scheduler knows it."""
+"""Jobs as the scheduler reads them from its database."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,8 +9,8 @@ from contracts.scheduler import DrawnSeed, Job, JobError, JobState, JobWarning, 
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A job under its lock, with what a transition needs of it."""
+class LockedJob:
+    """A job whose lock is held, with the fields that a transition needs."""
 
     id: UUID
     tenant_id: UUID
@@ -24,13 +24,13 @@ class Held:
     fail_without_outputs: bool
 
 
-class Standing(NamedTuple):
-    """A job as it stands, with its place in the queue.
+class JobSnapshot(NamedTuple):
+    """A job at one moment (``now``), with its position in the queue.
 
     Attributes:
-        requirement_id: of what a node must have to run it.
-        queued_at: when it was queued, held or released last; None when not queued.
-        avoid_node, avoid_until: it leaves this node to other jobs until then, unless no other node can run it.
+        requirement_id: id of the needs that a node must meet to run it.
+        queued_at: when it was last queued, held or released; None if it is not queued.
+        avoid_node, avoid_until: the job avoids this node until then, unless no other node can run it.
     """
 
     id: UUID
@@ -62,8 +62,8 @@ class Standing(NamedTuple):
     seeds: tuple[DrawnSeed, ...] = ()
 
 
-def view(job: Standing, eta_seconds: float | None = None, waiting: Waiting | None = None) -> Job:
-    """What the owner of a job may see of it."""
+def build_public_job(job: JobSnapshot, eta_seconds: float | None = None, waiting: Waiting | None = None) -> Job:
+    """Build the job as its owner sees it."""
     succeeded = job.state is JobState.SUCCEEDED
     return Job(
         job_id=job.id,
@@ -94,7 +94,7 @@ def view(job: Standing, eta_seconds: float | None = None, waiting: Waiting | Non
     )
 
 
-def _timings(job: Standing) -> Timings:
+def _timings(job: JobSnapshot) -> Timings:
     end = job.completed_at or job.now
     return Timings(
         queued_seconds=round(((job.started_at or end) - job.created_at).total_seconds(), 3),

@@ -1,4 +1,4 @@
-"""What NATS has lost is said again from the database, which is the truth."""
+"""Recreates missing JetStream streams and publishes their messages again from the outbox."""
 
 from chassis.loop import Loop
 from chassis.messaging import streams
@@ -10,18 +10,18 @@ from contracts.registry import JOB_EVENTS, JOB_PROGRESS, JOB_PURGES
 EVERY_S = 2.0
 
 
-class Reconciler:
-    """Keeps the streams there, and their content whole.
+class StreamRestorer:
+    """Ensures that the streams exist and refills them.
 
-    A stream that had to be made anew has lost what it held: what the outbox still keeps of the last hour is published
-    again. Jobs never depend on a stream: whoever missed older events asks for them.
+    A stream that had to be recreated is empty, so all messages that the outbox still holds (one hour) are published
+    again. Jobs do not depend on a stream: a consumer that missed older events reads them from the scheduler.
     """
 
     def __init__(self, bus: Bus, relay: Relay, relay_loop: Loop) -> None:
         self._bus, self._relay, self._relay_loop = bus, relay, relay_loop
 
     async def tick(self) -> None:
-        """One look. A duty for ``chassis.loop.Loop``."""
+        """Run one pass, for ``chassis.loop.Loop``."""
         if not self._bus.connected:
             return
         made = await streams.declare(self._bus, (JOB_EVENTS, JOB_PROGRESS, JOB_PURGES))

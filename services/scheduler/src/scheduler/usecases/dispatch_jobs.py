@@ -1,4 +1,4 @@
-"""An idle node asks for work; where there is none, the question is kept until there is."""
+"""Assigns queued jobs to nodes that ask for work; a request waits until there is a job or it times out."""
 
 import asyncio
 from contextlib import suppress
@@ -7,50 +7,50 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
 from contracts.scheduler import Asked, AskWork, Assignment, JobEvent
-from scheduler.domain.settlement import CLAIM
+from scheduler.domain.settlement import CLAIM_EFFECTS
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, transitions
-from scheduler.usecases.announce import Announcer
-from scheduler.usecases.fleet import FleetKnowledge
+from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.tenant_policies import TenantPolicies
 
-RECHECK_S = 1.0  # a wake-up may be lost or come while a row is locked; nobody waits longer than this for nothing
-CLAIMS_AT_ONCE = 4  # of one process; more would only wait for each other's locks
+RECHECK_S = 1.0  # poll interval of waiting requests: a wake-up may be lost, or come while a row is locked
+CLAIMS_AT_ONCE = 4  # per process; more would only wait for each other's locks
 
 
-class WorkDesk:
-    """Hands out attempts: the fairest tenant's best job that the node can run."""
+class JobDispatcher:
+    """Leases attempts to nodes: the best job that the node can run, of the tenant with the least ``vtime``."""
 
     def __init__(
         self,
         database: Database,
-        fleet: FleetKnowledge,
-        announcer: Announcer,
+        fleet: FleetState,
+        publisher: JobEventPublisher,
         *,
         policies: TenantPolicies,
         lease_s: float,
         frames_per_image: int,
     ) -> None:
-        self._database, self._fleet, self._announcer, self._lease_s = database, fleet, announcer, lease_s
+        self._database, self._fleet, self._publisher, self._lease_s = database, fleet, publisher, lease_s
         self._policies, self._frames_per_image = policies, frames_per_image
         self._open = True
         self._changed = asyncio.Event()
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
 
     def wake(self) -> None:
-        """Something may have become claimable: every kept question is asked again."""
+        """Retry every waiting request now, because a job may have become claimable."""
         self._changed.set()
         self._changed = asyncio.Event()
 
     def close(self) -> None:
-        """Answer every kept question now, and keep none any more: this process is about to stop."""
+        """Answer every waiting request now, and let no request wait any more. Call before the process stops."""
         self._open = False
         self.wake()
 
-    async def ask(self, node: str, question: AskWork) -> Asked:
-        """An attempt leased to the node, or none after ``wait_s`` seconds.
+    async def lease_attempt(self, node: str, question: AskWork) -> Asked:
+        """Lease an attempt to the node; the answer is empty if there is no job for it within ``wait_s`` seconds.
 
-        While the node holds a live attempt, this is always that one.
+        A node that already has a live attempt gets that attempt again, with its lease renewed.
         """
         clock = asyncio.get_running_loop().time
         until = clock() + question.wait_s
@@ -68,13 +68,13 @@ class WorkDesk:
     async def _claim(self, node: str) -> Assignment | None:
         async with self._database.direct() as connection:
             digest = await attempts.lock_node(connection, node)
-            live, event = await attempts.live_on(connection, node, self._lease_s), None
+            live, event = await attempts.renew_live_assignment(connection, node, self._lease_s), None
             if live is None and digest is not None:
                 live, event = await self._lease_best(connection, node, digest)
-        await self._announcer.say(event)
+        await self._publisher.publish_live(event)
         if live is not None:
             log.info("scheduler.job.claimed", job_id=str(live.ref.job_id), attempt=live.ref.attempt, node=node)
-            policy = await self._policies.policy_of(live.ref.tenant_id)
+            policy = await self._policies.load_policy(live.ref.tenant_id)
             return live.model_copy(update={"policy": policy, "frames_per_image": self._frames_per_image})
         return None
 
@@ -84,22 +84,25 @@ class WorkDesk:
         found = await self._find(connection, node, digest)
         if found is None:
             return None, None
-        assignment = await attempts.begin(connection, found, node, lease_s=self._lease_s)
+        assignment = await attempts.insert_attempt(connection, found, node, lease_s=self._lease_s)
         attempt = assignment.ref.attempt
-        event = await transitions.move(connection, found.job, Cause.CLAIMED, CLAIM, now=found.now, attempt=attempt)
+        event = await transitions.apply_transition(
+            connection, found.job, Cause.CLAIMED, CLAIM_EFFECTS, now=found.now, attempt=attempt
+        )
         return assignment, event
 
-    async def _find(self, connection: Connection, node: str, digest: str) -> attempts.Claimable | None:
-        """The best job for the node. One with which it died is left to other nodes, for a while and if there are any.
+    async def _find(self, connection: Connection, node: str, digest: str) -> attempts.ClaimableJob | None:
+        """Find and lock the next job for the node.
 
-        A node with other work takes such a job after that while at the latest; an idle one that alone can run it, now.
+        A job that must avoid this node, because the node died while running it, is considered only if there is no
+        other job and no other node can run it.
         """
-        runnable = await self._fleet.runnable(connection, digest)
+        runnable = await self._fleet.list_runnable(connection, digest)
         if not runnable:
             return None
-        found = await attempts.pick(connection, runnable, node=node)
+        found = await attempts.lock_next_job(connection, runnable, node=node)
         if found is not None:
             return found
-        left = await attempts.kept_away(connection, runnable, node=node)
-        alone = await self._fleet.only_here(connection, node, left) if left else []
-        return await attempts.pick(connection, alone, node=None) if alone else None
+        left = await attempts.list_avoided_requirements(connection, runnable, node=node)
+        alone = await self._fleet.list_exclusive(connection, node, left) if left else []
+        return await attempts.lock_next_job(connection, alone, node=None) if alone else None

@@ -1,4 +1,4 @@
-"""Operators order something of somebody's job."""
+"""Actions of operators on a job: cancel, requeue, hold, release, set the priority."""
 
 import hashlib
 from typing import assert_never
@@ -10,49 +10,49 @@ from chassis.telemetry.logs import log
 from contracts.operations import JobHasEnded, JobNotRepeatable, JobNotWaiting, JobOrder, OrderJob
 from contracts.scheduler import CancelJob, Job, JobEvent, JobState, ReadJob, SubmitJob, UnknownJob
 from contracts.wire.errors import InvalidMessage
-from scheduler.domain.job import Held
-from scheduler.domain.settlement import HOLD, RELEASE
+from scheduler.domain.job import LockedJob
+from scheduler.domain.settlement import HOLD_EFFECTS, RELEASE_EFFECTS
 from scheduler.domain.states import Cause, is_final
 from scheduler.store import attempts, search, tenants, transitions
-from scheduler.usecases.announce import Announcer
 from scheduler.usecases.cancel_job import JobCanceller
+from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.submit_job import JobSubmitter
-from scheduler.usecases.withdraw_attempts import Withdrawals
+from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
 
 
-class JobOrderer:
-    """Carries out orders. Each is so afterwards, whether by this order or before."""
+class AdminJobActions:
+    """Applies operators' actions to jobs of any tenant. Repeating an action changes nothing more."""
 
     def __init__(
         self,
         database: Database,
-        announcer: Announcer,
+        publisher: JobEventPublisher,
         *,
         reader: JobReader,
         canceller: JobCanceller,
         submitter: JobSubmitter,
-        withdrawals: Withdrawals,
+        withdrawer: AttemptWithdrawer,
     ) -> None:
-        self._database, self._announcer, self._reader = database, announcer, reader
-        self._canceller, self._submitter, self._withdrawals = canceller, submitter, withdrawals
+        self._database, self._publisher, self._reader = database, publisher, reader
+        self._canceller, self._submitter, self._withdrawer = canceller, submitter, withdrawer
 
-    async def order(self, command: OrderJob) -> Job:
-        """The job as it stands then, or the new one that runs it again.
+    async def apply_action(self, command: OrderJob) -> Job:
+        """Apply the action and return the job; for a retry of an ended job, the new job.
 
         Raises:
-            UnknownJob: there is none of that id.
-            JobHasEnded, JobNotWaiting, JobNotRepeatable: it is not where this order could mean something.
-            QuotaExceeded, QueueFull, InvalidWorkflow: its owner could not submit it again either.
+            UnknownJob: there is no job with this id.
+            JobHasEnded, JobNotWaiting, JobNotRepeatable: the action does not apply in the job's state.
+            QuotaExceeded, QueueFull, InvalidWorkflow: the retry is refused, as a submit of the owner would be.
         """
         async with self._database.single() as connection:
-            tenant_id = await search.owner(connection, command.job_id)
+            tenant_id = await search.find_owner(connection, command.job_id)
         if tenant_id is None:
             raise UnknownJob
         log.info("scheduler.job.ordered", job_id=str(command.job_id), order=command.order)
         match command.order:
             case JobOrder.CANCEL:
-                return (await self._canceller.cancel(tenant_id, CancelJob(job_id=command.job_id))).job
+                return (await self._canceller.cancel_job(tenant_id, CancelJob(job_id=command.job_id))).job
             case JobOrder.REQUEUE:
                 return await self._requeue(tenant_id, command)
             case JobOrder.HOLD | JobOrder.RELEASE | JobOrder.PRIORITISE:
@@ -62,10 +62,10 @@ class JobOrderer:
                 assert_never(command.order)
 
     async def _change(self, tenant_id: UUID, command: OrderJob) -> None:
-        """Change a job that has not ended, under the locks of its tenant and itself."""
+        """Hold, release or prioritise a job that has not ended, under the locks of tenant and job."""
         async with self._database.direct() as connection:
-            locked_at = await tenants.lock(connection, tenant_id)
-            job = await transitions.hold(connection, tenant_id, command.job_id)
+            locked_at = await tenants.lock_tenant(connection, tenant_id)
+            job = await transitions.lock_job(connection, tenant_id, command.job_id)
             if locked_at is None or job is None:
                 raise UnknownJob
             if is_final(job.state):
@@ -76,15 +76,17 @@ class JobOrderer:
             elif command.order is JobOrder.HOLD and job.state is not JobState.QUEUED:
                 raise JobNotWaiting(state=job.state)
             elif command.order is JobOrder.HOLD and not job.on_hold:
-                event = await transitions.move(connection, job, Cause.HELD, HOLD, now=locked_at)
+                event = await transitions.apply_transition(connection, job, Cause.HELD, HOLD_EFFECTS, now=locked_at)
             elif command.order is JobOrder.RELEASE and job.on_hold:
-                event = await transitions.move(connection, job, Cause.RELEASED, RELEASE, now=locked_at)
-        await self._announcer.say(event)
+                event = await transitions.apply_transition(
+                    connection, job, Cause.RELEASED, RELEASE_EFFECTS, now=locked_at
+                )
+        await self._publisher.publish_live(event)
 
-    async def _prioritise(self, connection: Connection, job: Held, command: OrderJob) -> None:
+    async def _prioritise(self, connection: Connection, job: LockedJob, command: OrderJob) -> None:
         if command.priority is None:
             raise InvalidMessage
-        await search.prioritise(connection, job.id, command.priority)
+        await search.set_priority(connection, job.id, command.priority)
 
     async def _requeue(self, tenant_id: UUID, command: OrderJob) -> Job:
         job = await self._read(tenant_id, command.job_id)
@@ -93,9 +95,9 @@ class JobOrderer:
                 return job
             case JobState.LEASED | JobState.RUNNING:
                 async with self._database.single() as connection:
-                    live = await attempts.live_of(connection, job.job_id)
+                    live = await attempts.find_live_of_job(connection, job.job_id)
                 if live is not None:
-                    await self._withdrawals.withdraw(live)
+                    await self._withdrawer.withdraw_attempt(live)
                 return await self._read(tenant_id, command.job_id)
             case JobState.FAILED | JobState.EXPIRED:
                 return await self._retry(tenant_id, command)
@@ -105,9 +107,9 @@ class JobOrderer:
                 assert_never(job.state)
 
     async def _retry(self, tenant_id: UUID, command: OrderJob) -> Job:
-        """Submit it again for its owner, under the owner's limits; each failed job once."""
+        """Submit an ended job again for its owner, under the owner's limits. Each job is retried at most once."""
         async with self._database.single() as connection:
-            found = await search.repeatable(connection, tenant_id, command.job_id)
+            found = await search.load_for_retry(connection, tenant_id, command.job_id)
         if found is None:
             raise UnknownJob
         if command.retry_id is None:
@@ -116,10 +118,10 @@ class JobOrderer:
             **found,
             job_id=command.retry_id,
             retry_of=command.job_id,
-            idempotency_key=f"retry {command.job_id}",  # with a space in it: no client can mean this one
+            idempotency_key=f"retry {command.job_id}",  # contains a space, which clients cannot send
             request_hash=hashlib.sha256(command.job_id.bytes).hexdigest(),
         )
         return (await self._submitter.submit(tenant_id, again)).job
 
     async def _read(self, tenant_id: UUID, job_id: UUID) -> Job:
-        return (await self._reader.read(tenant_id, ReadJob(job_id=job_id))).job
+        return (await self._reader.read_job(tenant_id, ReadJob(job_id=job_id))).job

@@ -1,4 +1,4 @@
-"""Operators see the nodes, and order something of them."""
+"""Lists nodes for operators and applies their actions: cordon, uncordon, drain, clear, refresh, forget."""
 
 from collections.abc import Callable
 from typing import assert_never
@@ -17,34 +17,33 @@ from contracts.operations import (
     UnknownNode,
 )
 from contracts.wire.errors import InvalidMessage
-from scheduler.store import node_orders
-from scheduler.usecases.withdraw_attempts import Withdrawals
+from scheduler.store import node_actions
+from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
 
 
-class NodeOrderer:
-    """Keeps what operators want of nodes; ``uncordoned`` is called when one may be given work again."""
+class AdminNodeActions:
+    """Applies operators' actions to nodes. ``uncordoned`` is called when a node may take work again."""
 
     def __init__(
-        self, database: Database, withdrawals: Withdrawals, *, online_s: float, uncordoned: Callable[[], None]
+        self, database: Database, withdrawer: AttemptWithdrawer, *, online_s: float, uncordoned: Callable[[], None]
     ) -> None:
-        self._database, self._withdrawals = database, withdrawals
+        self._database, self._withdrawer = database, withdrawer
         self._online_s, self._uncordoned = online_s, uncordoned
 
-    async def list(self) -> Nodes:
-        """Every node."""
+    async def list_nodes(self) -> Nodes:
         async with self._database.single() as connection:
-            rows = await node_orders.standings(connection, online_s=self._online_s)
+            rows = await node_actions.list_nodes(connection, online_s=self._online_s)
         return Nodes(nodes=tuple(map(_standing, rows)))
 
-    async def order(self, command: OrderNode) -> NodeOrdered:
-        """The node as it stands once the order holds. A drain without grace has taken its attempt by then.
+    async def apply_action(self, command: OrderNode) -> NodeOrdered:
+        """Apply the action and return the node; a drain without grace has withdrawn its attempt by then.
 
-        A node is cleared, and its catalog read again, once its executor heard so: a heartbeat later.
+        Clear and refresh take effect after the next heartbeat of the node.
 
         Raises:
-            UnknownNode: none of that name has ever joined.
-            NodeAlive: it cannot be forgotten yet.
-            InvalidMessage: this cannot be ordered of all nodes.
+            UnknownNode: no node with this name has ever joined.
+            NodeAlive: the node is online or has a live attempt, so it cannot be forgotten.
+            InvalidMessage: the action cannot be applied to all nodes at once.
         """
         if command.node is None:
             return await self._order_all(command.order)
@@ -55,7 +54,7 @@ class NodeOrderer:
         if command.order is NodeOrder.FORGET:
             return NodeOrdered(node=None)
         if command.order is NodeOrder.DRAIN:
-            await self._withdrawals.drain()
+            await self._withdrawer.withdraw_drained()
         if command.order is NodeOrder.UNCORDON:
             self._uncordoned()
         async with self._database.single() as connection:
@@ -65,12 +64,12 @@ class NodeOrderer:
         if order is not NodeOrder.REFRESH:
             raise InvalidMessage
         async with self._database.direct() as connection:
-            await node_orders.refresh(connection, None)
+            await node_actions.request_refresh(connection, None)
         log.info("scheduler.nodes.ordered", order=order)
         return NodeOrdered(node=None)
 
     async def _find(self, connection: Connection, node: str) -> NodeStanding:
-        row = await node_orders.standing(connection, node, online_s=self._online_s)
+        row = await node_actions.find_node(connection, node, online_s=self._online_s)
         if row is None:
             raise UnknownNode
         return _standing(row)
@@ -78,24 +77,24 @@ class NodeOrderer:
     async def _carry_out(self, connection: Connection, node: str, command: OrderNode) -> None:
         match command.order:
             case NodeOrder.CORDON:
-                await node_orders.cordon(connection, node)
+                await node_actions.cordon_node(connection, node)
             case NodeOrder.UNCORDON:
-                await node_orders.uncordon(connection, node)
+                await node_actions.uncordon_node(connection, node)
             case NodeOrder.DRAIN:
-                await node_orders.drain(connection, node, grace_s=command.grace_s)
+                await node_actions.drain_node(connection, node, grace_s=command.grace_s)
             case NodeOrder.CLEAR:
-                await node_orders.clear(connection, node)
+                await node_actions.request_clear(connection, node)
             case NodeOrder.REFRESH:
-                await node_orders.refresh(connection, node)
+                await node_actions.request_refresh(connection, node)
             case NodeOrder.FORGET:
-                if not await node_orders.forget(connection, node, online_s=self._online_s):
+                if not await node_actions.delete_node(connection, node, online_s=self._online_s):
                     raise NodeAlive
             case _:
                 assert_never(command.order)
 
 
 def _standing(row: Row) -> NodeStanding:
-    """A node and, where it is occupied, by what."""
+    """Build a node from a row of ``node_actions``."""
     fields = {name: value for name, value in row.items() if not name.startswith("occupied_")}
     occupied = None
     if row["occupied_by"] is not None:
