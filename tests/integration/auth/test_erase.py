@@ -42,7 +42,8 @@ async def traces(system: System, word: str) -> set[str]:
     return {name for name in names if await system.sql.fetchval(query.format(name), word)}
 
 
-async def test_s_84_an_erased_account_leaves_its_id_and_no_more(system: System) -> None:
+@pytest.mark.requirement("S-84", "table auth.erasures")
+async def test_erased_account_leaves_only_its_id(system: System) -> None:
     person = await register(system.bus)
     session = await login(system.bus, person)
     listed = (await system.bus.request(LIST_SESSIONS, ListSessions(), tenant=person.tenant)).sessions
@@ -77,7 +78,7 @@ async def test_s_84_an_erased_account_leaves_its_id_and_no_more(system: System) 
     assert again.id != person.id
 
 
-async def test_an_admin_erases_a_user_once_and_nobody_else_does(system: System) -> None:
+async def test_only_an_admin_erases_a_user_and_only_once(system: System) -> None:
     admin, user, other = await somebody(system, Role.ADMIN), await somebody(system), await somebody(system)
     erase = EraseUser(user_id=user.id, ip="192.0.2.1")
     assert (await other.refused(ERASE_USER, erase)).code == "auth.scope.missing"
@@ -92,7 +93,7 @@ async def test_an_admin_erases_a_user_once_and_nobody_else_does(system: System) 
 
 
 @pytest.mark.parametrize("own", [True, False])
-async def test_the_last_admin_stays(system: System, own: bool) -> None:
+async def test_last_admin_cannot_be_erased(system: System, own: bool) -> None:
     admin = await somebody(system, Role.ADMIN)
     others = "UPDATE users SET is_active = false WHERE role = 'admin' AND id <> $1 AND is_active RETURNING id"
     rested = [row["id"] for row in await system.sql.fetch(others, admin.id)]

@@ -17,7 +17,7 @@ MAKE_USER = "INSERT INTO users (id, username, email, role, tier) VALUES ($1, $2,
 MAKE_KEY = "INSERT INTO api_keys (id, user_id, digest, name, scopes) VALUES ($1, $2, $3, 'bootstrap', '{jobs}')"
 
 
-async def test_a_key_of_before_may_do_all_that_its_user_may(
+async def test_migrated_key_keeps_all_scopes_of_its_user(
     nats_server: NatsServer, postgres_server: PostgresServer
 ) -> None:
     url = await postgres_server.database("auth")

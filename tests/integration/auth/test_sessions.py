@@ -60,7 +60,8 @@ async def heard(system: System) -> AsyncIterator[list[UserChanged]]:
         await door.stop()
 
 
-async def test_s_47_a_session_goes_on_with_another_token_each_time(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+@pytest.mark.requirement("S-47")
+async def test_each_refresh_rotates_the_refresh_token(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     session = first = await login(bus, person)
     seen = {first.refresh_token.get_secret_value()}
     for _ in range(3):
@@ -74,16 +75,16 @@ async def test_s_47_a_session_goes_on_with_another_token_each_time(bus: Bus, sql
     assert dict(row) == {"generation": 4, "life": True}
 
 
-async def test_s_47_no_token_is_kept(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+@pytest.mark.requirement("S-47")
+async def test_refresh_tokens_are_not_stored_in_plain_text(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     token = (await login(bus, person)).refresh_token.get_secret_value()
     for kept in await sql.fetch("SELECT * FROM refresh_tokens"):
         assert len(kept["digest"]) == 32
         assert token.removeprefix("cfr_").encode() not in kept["digest"]
 
 
-async def test_b_34_whatever_is_wrong_with_a_token_the_answer_is_the_same(
-    bus: Bus, sql: asyncpg.Pool, person: Person
-) -> None:
+@pytest.mark.requirement("B-34")
+async def test_all_invalid_refresh_tokens_get_the_same_response(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     live, ended, off, late, idle = [await login(bus, person) for _ in range(5)]
     other = await register(bus)
     deactivated = await login(bus, other)
@@ -102,9 +103,8 @@ async def test_b_34_whatever_is_wrong_with_a_token_the_answer_is_the_same(
     assert (await refresh(bus, live)).expires_in == 900
 
 
-async def test_f_154_two_tabs_that_refresh_at_once_both_stay_logged_in(
-    bus: Bus, sql: asyncpg.Pool, person: Person
-) -> None:
+@pytest.mark.requirement("F-154")
+async def test_two_tabs_that_refresh_concurrently_stay_logged_in(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     session = await login(bus, person)
     tabs = await asyncio.gather(*(refresh(bus, session) for _ in range(5)))
     assert len({tab.refresh_token.get_secret_value() for tab in tabs}) == 5
@@ -115,7 +115,8 @@ async def test_f_154_two_tabs_that_refresh_at_once_both_stay_logged_in(
     assert await sql.fetchval(query, session_id(session)) == 3
 
 
-async def test_f_155_a_token_whose_answer_was_lost_works_once_more(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+@pytest.mark.requirement("F-155")
+async def test_refresh_token_works_again_after_a_lost_response(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     session = await login(bus, person)
     await refresh(bus, session)  # committed, and nobody heard the answer
     went_on = await refresh(bus, session)
@@ -123,7 +124,8 @@ async def test_f_155_a_token_whose_answer_was_lost_works_once_more(bus: Bus, sql
     assert session_id(await refresh(bus, went_on)) == session_id(session)
 
 
-async def test_s_47_a_token_that_comes_back_late_ends_the_session_for_both_who_hold_it(
+@pytest.mark.requirement("S-47")
+async def test_late_reuse_of_a_refresh_token_ends_the_session(
     bus: Bus, sql: asyncpg.Pool, person: Person, heard: list[UserChanged]
 ) -> None:
     session, bystander = await login(bus, person), await login(bus, person)
@@ -142,7 +144,8 @@ async def test_s_47_a_token_that_comes_back_late_ends_the_session_for_both_who_h
     assert session_id(await refresh(bus, bystander)) == session_id(bystander)
 
 
-async def test_s_48_a_grandparent_ends_the_session_even_within_the_grace(
+@pytest.mark.requirement("S-48")
+async def test_reuse_of_an_older_refresh_token_ends_the_session_within_the_grace_period(
     bus: Bus, sql: asyncpg.Pool, person: Person
 ) -> None:
     session = await login(bus, person)
@@ -153,7 +156,8 @@ async def test_s_48_a_grandparent_ends_the_session_even_within_the_grace(
     assert await refused(refresh(bus, grandchild)) == VOID
 
 
-async def test_s_48_a_sibling_is_spent_by_the_next_rotation(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+@pytest.mark.requirement("S-48")
+async def test_next_rotation_spends_sibling_tokens(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     session = await login(bus, person)
     one, sibling = await refresh(bus, session), await refresh(bus, session)
     await refresh(bus, one)
@@ -162,7 +166,8 @@ async def test_s_48_a_sibling_is_spent_by_the_next_rotation(bus: Bus, sql: async
     assert await has_ended(sql, session)
 
 
-async def test_s_48_of_a_theft_at_the_same_moment_only_one_family_lives(
+@pytest.mark.requirement("S-48")
+async def test_concurrent_refreshes_rotate_once_and_leave_one_valid_generation(
     bus: Bus, sql: asyncpg.Pool, person: Person
 ) -> None:
     """Many at once, whatever their order: one rotation, and never two generations that work."""
@@ -175,7 +180,8 @@ async def test_s_48_of_a_theft_at_the_same_moment_only_one_family_lives(
     assert [tuple(row) for row in generations] == [(1, 1), (2, 10)]
 
 
-async def test_s_46_who_logs_out_is_out_at_every_door(
+@pytest.mark.requirement("S-46")
+async def test_logout_is_published_to_every_service(
     bus: Bus, sql: asyncpg.Pool, person: Person, heard: list[UserChanged]
 ) -> None:
     session, other = await login(bus, person), await login(bus, person)
@@ -188,9 +194,8 @@ async def test_s_46_who_logs_out_is_out_at_every_door(
     assert await sql.fetchval(query, person.id) == 1
 
 
-async def test_s_46_who_logs_out_everywhere_voids_every_token_that_was_made(
-    bus: Bus, person: Person, heard: list[UserChanged]
-) -> None:
+@pytest.mark.requirement("S-46")
+async def test_logout_everywhere_voids_every_issued_token(bus: Bus, person: Person, heard: list[UserChanged]) -> None:
     sessions = [await login(bus, person) for _ in range(2)]
     await bus.request(END_SESSION, EndSession(session_id=None), tenant=person.tenant)
     for session in sessions:
@@ -200,7 +205,8 @@ async def test_s_46_who_logs_out_everywhere_voids_every_token_that_was_made(
     assert claims(await login(bus, person))["ver"] >= heard[0].tokens_from
 
 
-async def test_s_46_nobody_ends_the_session_of_somebody_else(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+@pytest.mark.requirement("S-46")
+async def test_session_of_another_user_cannot_be_ended(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     session, other = await login(bus, person), await register(bus)
     for tenant in (other.tenant, str(UUID(int=0))):
         await bus.request(END_SESSION, EndSession(session_id=session_id(session)), tenant=tenant)

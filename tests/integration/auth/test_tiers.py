@@ -46,7 +46,7 @@ async def test_every_tier_is_listed_smallest_first(admin: Person) -> None:
     assert [each.tier for each in await tiers_of(admin)] == list(Tier)
 
 
-async def test_a_change_of_a_tier_is_told_and_holds_for_who_has_no_own_limits(system: System, admin: Person) -> None:
+async def test_tier_change_is_announced_and_applies_to_users_without_own_limits(system: System, admin: Person) -> None:
     user, own = await somebody(system, tier=Tier.BASIC), await somebody(system, tier=Tier.BASIC)
     await system.sql.execute("UPDATE users SET limits = '{\"queue_cap\": 5}' WHERE id = $1", own.id)
     before = next(each.limits for each in await tiers_of(admin) if each.tier is Tier.BASIC)
@@ -84,9 +84,8 @@ GRAPHS = {
 }  # fmt: skip
 
 
-async def test_limits_on_graphs_attempts_and_results_are_changed_and_told_to_the_scheduler(
-    system: System, admin: Person
-) -> None:
+@pytest.mark.requirement("limit.graph")
+async def test_changed_limits_are_announced_to_the_scheduler(system: System, admin: Person) -> None:
     user, other = await somebody(system, tier=Tier.PRO), await somebody(system, tier=Tier.BASIC)
     before = next(each.limits for each in await tiers_of(admin) if each.tier is Tier.PRO)
     try:
@@ -103,12 +102,13 @@ async def test_limits_on_graphs_attempts_and_results_are_changed_and_told_to_the
         await admin.ask(CHANGE_TIER, ChangeTier(tier=Tier.PRO, limits=back))
 
 
-async def test_graphs_are_strict_but_in_the_largest_tier(admin: Person) -> None:
+async def test_only_the_largest_tier_has_the_open_graph_policy(admin: Person) -> None:
     policies = {each.tier: each.limits.graph_policy for each in await tiers_of(admin)}
     assert policies == dict.fromkeys(Tier, GraphPolicy.STRICT) | {Tier.ENTERPRISE: GraphPolicy.OPEN}
 
 
-async def test_s_24_only_an_admin_changes_a_tier(system: System, admin: Person) -> None:
+@pytest.mark.requirement("S-24")
+async def test_only_an_admin_changes_a_tier(system: System, admin: Person) -> None:
     user, before = await somebody(system), await tiers_of(admin)
     refused = await user.refused(CHANGE_TIER, ChangeTier(tier=Tier.FREE, limits=SomeLimits(queue_cap=None)))
     assert (refused.kind, refused.code) == (Kind.FORBIDDEN, "auth.scope.missing")

@@ -77,7 +77,8 @@ async def is_refused(identity: Identity, credential: str) -> bool:
     return False
 
 
-async def test_b_30_a_key_is_asked_of_auth_once_however_many_use_it_first(script: Script, identity: Identity) -> None:
+@pytest.mark.requirement("B-30")
+async def test_concurrent_first_uses_of_a_key_share_one_request_to_auth(script: Script, identity: Identity) -> None:
     assert identity.known(ALICE_KEY) is None
     found = await asyncio.gather(*(identity.principal(ALICE_KEY) for _ in range(50)))
     assert {principal.user_id for principal in found} == {script.alice}
@@ -87,7 +88,8 @@ async def test_b_30_a_key_is_asked_of_auth_once_however_many_use_it_first(script
     assert (known.key_id, known.scopes) == (key_id(ALICE_KEY), auth.scopes_of(Role.USER))
 
 
-async def test_b_30_a_bad_key_costs_auth_one_question(script: Script, identity: Identity) -> None:
+@pytest.mark.requirement("B-30")
+async def test_invalid_key_costs_one_request_to_auth(script: Script, identity: Identity) -> None:
     for _ in range(20):
         assert await is_refused(identity, "nobody's")
     assert script.auth.asked == 1
@@ -96,7 +98,8 @@ async def test_b_30_a_bad_key_costs_auth_one_question(script: Script, identity: 
     assert script.auth.asked == 1
 
 
-async def test_s_45_a_token_is_verified_without_asking(script: Script, identity: Identity) -> None:
+@pytest.mark.requirement("S-45")
+async def test_access_token_is_verified_without_a_request_to_auth(script: Script, identity: Identity) -> None:
     token = script.auth.token(script.alice)
     principal = await identity.principal(token)
     assert (principal.user_id, script.auth.asked) == (script.alice, 0)
@@ -105,7 +108,8 @@ async def test_s_45_a_token_is_verified_without_asking(script: Script, identity:
     assert await is_refused(identity, script.auth.token(script.alice, exp=1))
 
 
-async def test_f_150_without_auth_known_keys_and_all_tokens_work_and_nobody_else_does(
+@pytest.mark.requirement("F-150")
+async def test_cached_keys_and_tokens_work_while_auth_is_down_and_unknown_keys_do_not(
     script: Script, nats: NatsServer
 ) -> None:
     async with door(script, nats.url, fresh_s=SOON_S) as identity:
@@ -127,7 +131,8 @@ async def test_f_150_without_auth_known_keys_and_all_tokens_work_and_nobody_else
         await until(lambda: is_good(identity, "bob-key"))
 
 
-async def test_f_150_a_key_is_not_believed_for_ever(script: Script, nats: NatsServer) -> None:
+@pytest.mark.requirement("F-150")
+async def test_cached_key_expires_while_auth_is_down(script: Script, nats: NatsServer) -> None:
     async with door(script, nats.url, fresh_s=SOON_S, believed_s=0.3) as identity:
         assert await is_good(identity, ALICE_KEY)
         await script.auth_goes()
@@ -136,7 +141,7 @@ async def test_f_150_a_key_is_not_believed_for_ever(script: Script, nats: NatsSe
             await identity.principal(ALICE_KEY)
 
 
-async def test_nothing_fails_open_while_it_is_not_known_what_was_revoked(script: Script, nats: NatsServer) -> None:
+async def test_credentials_are_refused_while_revocations_are_unknown(script: Script, nats: NatsServer) -> None:
     token = script.auth.token(script.alice)
     revoked = script.auth.token(script.bob)
     script.auth.change(script.bob, void_tokens=True)
@@ -150,7 +155,7 @@ async def test_nothing_fails_open_while_it_is_not_known_what_was_revoked(script:
         assert await is_refused(identity, revoked)
 
 
-async def test_nothing_fails_open_before_all_that_was_revoked_is_read(script: Script, nats: NatsServer) -> None:
+async def test_credentials_are_refused_until_all_revocations_are_read(script: Script, nats: NatsServer) -> None:
     token, revoked = script.auth.token(script.alice), script.auth.token(script.bob)
     for user, void in ((script.alice, False), (script.alice, False), (script.bob, True)):
         script.auth.change(user, void_tokens=void)
@@ -172,7 +177,7 @@ async def test_nothing_fails_open_before_all_that_was_revoked_is_read(script: Sc
         assert await is_refused(identity, revoked)
 
 
-async def test_a_stale_key_is_asked_about_again_in_the_background(script: Script, nats: NatsServer) -> None:
+async def test_stale_key_is_refreshed_in_the_background(script: Script, nats: NatsServer) -> None:
     async with door(script, nats.url, fresh_s=SOON_S) as identity:
         assert await is_good(identity, ALICE_KEY)
         del script.auth.keys[ALICE_KEY]
@@ -190,8 +195,9 @@ async def listening(script: Script, nats: NatsServer, said: bool) -> AsyncIterat
         yield identity
 
 
+@pytest.mark.requirement("S-46", "F-156")
 @SAID
-async def test_s_46_f_156_a_revoked_key_is_refused(script: Script, nats: NatsServer, said: bool) -> None:
+async def test_revoked_key_is_refused(script: Script, nats: NatsServer, said: bool) -> None:
     async with listening(script, nats, said) as identity:
         principal = await identity.principal(ALICE_KEY)
         other = await identity.principal("bob-key")
@@ -205,8 +211,9 @@ async def test_s_46_f_156_a_revoked_key_is_refused(script: Script, nats: NatsSer
         assert script.auth.asked == 2
 
 
+@pytest.mark.requirement("S-46", "F-156")
 @SAID
-async def test_s_46_f_156_a_deactivated_user_is_nobody(script: Script, nats: NatsServer, said: bool) -> None:
+async def test_deactivated_user_is_refused(script: Script, nats: NatsServer, said: bool) -> None:
     async with listening(script, nats, said) as identity:
         token = script.auth.token(script.alice)
         principals = [await identity.principal(credential) for credential in (ALICE_KEY, token)]
@@ -219,8 +226,9 @@ async def test_s_46_f_156_a_deactivated_user_is_nobody(script: Script, nats: Nat
         assert await is_refused(identity, script.auth.token(script.alice))
 
 
+@pytest.mark.requirement("S-46", "F-156")
 @SAID
-async def test_s_46_f_156_an_ended_session_is_over_and_others_go_on(
+async def test_ended_session_is_refused_and_other_sessions_keep_working(
     script: Script, nats: NatsServer, said: bool
 ) -> None:
     async with listening(script, nats, said) as identity:
@@ -236,10 +244,9 @@ async def test_s_46_f_156_an_ended_session_is_over_and_others_go_on(
         assert await is_good(identity, ALICE_KEY)
 
 
+@pytest.mark.requirement("S-46", "F-156")
 @SAID
-async def test_s_46_f_156_void_tokens_are_refused_and_new_ones_are_not(
-    script: Script, nats: NatsServer, said: bool
-) -> None:
+async def test_voided_tokens_are_refused_and_new_ones_accepted(script: Script, nats: NatsServer, said: bool) -> None:
     async with listening(script, nats, said) as identity:
         used, unused = script.auth.token(script.alice), script.auth.token(script.alice)
         assert await is_good(identity, ALICE_KEY)
@@ -255,8 +262,9 @@ async def test_s_46_f_156_void_tokens_are_refused_and_new_ones_are_not(
         assert script.auth.asked == 2  # something of its user has ended: auth had to say that the key has not
 
 
+@pytest.mark.requirement("S-46")
 @SAID
-async def test_s_46_tier_role_and_limits_are_the_newest(script: Script, nats: NatsServer, said: bool) -> None:
+async def test_principal_has_the_newest_tier_role_and_limits(script: Script, nats: NatsServer, said: bool) -> None:
     async with listening(script, nats, said) as identity:
         script.auth.scopes["bob-key"] = (Scope.JOBS_READ, Scope.ADMIN)
         script.auth.change(script.bob, role=Role.ADMIN)
@@ -281,8 +289,9 @@ async def test_s_46_tier_role_and_limits_are_the_newest(script: Script, nats: Na
         assert (await identity.principal("bob-key")).scopes == (Scope.JOBS_READ,)
 
 
+@pytest.mark.requirement("S-46")
 @SAID
-async def test_s_46_a_tier_counts_for_those_without_own_limits(script: Script, nats: NatsServer, said: bool) -> None:
+async def test_tier_limits_apply_to_users_without_own_limits(script: Script, nats: NatsServer, said: bool) -> None:
     async with listening(script, nats, said) as identity:
         own = UNLIMITED.model_copy(update={"requests_per_minute": 3})
         script.auth.change(script.bob, limits=own, own_limits=True)
@@ -314,7 +323,8 @@ async def say_and_wait(script: Script, identity: Identity, *changes: UserChanged
         await until(heard.is_set)
 
 
-async def test_s_46_what_comes_late_and_out_of_order_undoes_nothing(script: Script, identity: Identity) -> None:
+@pytest.mark.requirement("S-46")
+async def test_late_and_reordered_changes_undo_nothing(script: Script, identity: Identity) -> None:
     session = uuid4()
     tokens = [script.auth.token(script.alice, sid=str(session)), script.auth.token(script.bob)]
     first = script.auth.change(script.alice, ended_session=session)
@@ -327,7 +337,8 @@ async def test_s_46_what_comes_late_and_out_of_order_undoes_nothing(script: Scri
     assert (await identity.principal(other)).tier is Tier.FREE
 
 
-async def test_s_46_a_revocation_wins_over_an_answer_that_was_under_way(script: Script, identity: Identity) -> None:
+@pytest.mark.requirement("S-46")
+async def test_revocation_overrides_a_verification_in_flight(script: Script, identity: Identity) -> None:
     go_on, reached = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:
@@ -347,10 +358,9 @@ async def test_s_46_a_revocation_wins_over_an_answer_that_was_under_way(script: 
     assert identity.known(ALICE_KEY) is None
 
 
+@pytest.mark.requirement("S-46")
 @pytest.mark.parametrize("stays", [False, True], ids=["deactivated", "tokens void"])
-async def test_s_46_an_answer_from_before_a_change_is_asked_for_again(
-    script: Script, identity: Identity, stays: bool
-) -> None:
+async def test_verification_older_than_a_change_is_repeated(script: Script, identity: Identity, stays: bool) -> None:
     go_on, reached = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:
@@ -366,7 +376,8 @@ async def test_s_46_an_answer_from_before_a_change_is_asked_for_again(
     assert script.auth.asked == 2
 
 
-async def test_f_156_what_was_said_while_nats_was_away_is_read_back_at_once(own_nats: NatsServer) -> None:
+@pytest.mark.requirement("F-156")
+async def test_changes_missed_during_a_nats_outage_are_read_on_reconnect(own_nats: NatsServer) -> None:
     async with scripted(own_nats.url) as script, door(script, own_nats.url) as identity:
         with identity.watching(await identity.principal(ALICE_KEY)) as ended:
             own_nats.kill()
@@ -386,8 +397,11 @@ NONSENSE = [
 ]
 
 
+@pytest.mark.requirement("F-152")
 @pytest.mark.parametrize("keyset", NONSENSE, ids=["empty", "garbage", "others", "huge"])
-async def test_f_152_a_keyset_of_no_use_changes_nothing(script: Script, nats: NatsServer, keyset: Keyset) -> None:
+async def test_unusable_keyset_leaves_the_current_one_in_place(
+    script: Script, nats: NatsServer, keyset: Keyset
+) -> None:
     async with door(script, nats.url, refetch_s=0) as identity:
         before = script.auth.keysets
         script.auth.keyset = keyset
@@ -396,7 +410,8 @@ async def test_f_152_a_keyset_of_no_use_changes_nothing(script: Script, nats: Na
         assert await is_good(identity, script.auth.token(script.alice))
 
 
-async def test_f_152_an_answer_that_is_no_keyset_changes_nothing(script: Script, nats: NatsServer) -> None:
+@pytest.mark.requirement("F-152")
+async def test_reply_that_is_no_keyset_leaves_the_current_one_in_place(script: Script, nats: NatsServer) -> None:
     answered = []
 
     async def answer(message: Msg) -> None:
@@ -412,7 +427,8 @@ async def test_f_152_an_answer_that_is_no_keyset_changes_nothing(script: Script,
         assert await is_good(identity, script.auth.token(script.alice))
 
 
-async def test_f_153_a_flood_of_unknown_keys_costs_auth_one_question(script: Script, identity: Identity) -> None:
+@pytest.mark.requirement("F-153")
+async def test_flood_of_unknown_key_ids_costs_one_request_to_auth(script: Script, identity: Identity) -> None:
     before = script.auth.keysets
     flood = [script.auth.token(script.alice, key=SigningKey(f"k-{index}")) for index in range(100)]
     assert all(await asyncio.gather(*(is_refused(identity, token) for token in flood)))
@@ -422,7 +438,8 @@ async def test_f_153_a_flood_of_unknown_keys_costs_auth_one_question(script: Scr
     assert script.auth.asked == 0
 
 
-async def test_s_45_f_151_a_new_key_is_found_when_it_is_met_and_the_old_one_stays_good(
+@pytest.mark.requirement("S-45", "F-151")
+async def test_new_signing_key_is_fetched_on_first_use_and_the_old_one_stays_valid(
     script: Script, identity: Identity
 ) -> None:
     old, new = script.auth.signing, SigningKey("k2")
@@ -431,7 +448,8 @@ async def test_s_45_f_151_a_new_key_is_found_when_it_is_met_and_the_old_one_stay
         assert await is_good(identity, script.auth.token(script.alice, key=key))
 
 
-async def test_s_45_the_door_stops_believing_a_credential_when_it_expires(script: Script, identity: Identity) -> None:
+@pytest.mark.requirement("S-45")
+async def test_expired_credential_is_refused(script: Script, identity: Identity) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=1.5)
     script.auth.expiries[ALICE_KEY] = soon
     token = script.auth.token(script.alice, exp=int(soon.timestamp()))
@@ -443,7 +461,8 @@ async def test_s_45_the_door_stops_believing_a_credential_when_it_expires(script
         await until(lambda: by_key.is_set() and by_token.is_set())
 
 
-async def test_s_23_the_last_use_of_a_key_is_said_when_the_door_closes(script: Script, nats: NatsServer) -> None:
+@pytest.mark.requirement("S-23")
+async def test_last_use_of_keys_is_published_on_shutdown(script: Script, nats: NatsServer) -> None:
     await script.auth.hear(script.auth_bus)
     async with door(script, nats.url) as identity:
         for _ in range(3):

@@ -59,7 +59,7 @@ async def answers(bus: Bus) -> bool:
         return False
 
 
-async def test_a_long_outage_does_not_freeze_the_event_loop(own_nats: NatsServer) -> None:
+async def test_long_outage_does_not_block_the_event_loop(own_nats: NatsServer) -> None:
     ticks, running = 0, True
 
     async def tick() -> None:
@@ -108,7 +108,7 @@ async def guarded() -> AsyncIterator[NatsServer]:
 
 
 @leaves_sockets
-async def test_an_authorization_error_while_reconnecting_does_not_end_the_connection(guarded: NatsServer) -> None:
+async def test_authorization_error_while_reconnecting_keeps_the_connection_alive(guarded: NatsServer) -> None:
     served = bus_at(guarded.url, user="echo", password="right")
     asker = bus_at(guarded.url, "asker", user="echo", password="right")
     served.serve(ECHO, echo)
@@ -132,7 +132,7 @@ async def test_an_authorization_error_while_reconnecting_does_not_end_the_connec
 
 
 @leaves_sockets
-async def test_a_login_that_is_taken_away_and_given_back_does_not_end_the_connection(guarded: NatsServer) -> None:
+async def test_revoked_and_restored_login_keeps_the_connection_alive(guarded: NatsServer) -> None:
     """Passwords are changed by a reload, which the server tells the connections that are open."""
     served = bus_at(guarded.url, user="echo", password="right")
     asker = bus_at(guarded.url, "asker", user="echo", password="right")
@@ -155,7 +155,7 @@ async def test_a_login_that_is_taken_away_and_given_back_does_not_end_the_connec
         await served.stop()
 
 
-async def test_it_waits_for_a_server_that_is_not_there_yet(own_nats: NatsServer) -> None:
+async def test_start_waits_for_a_missing_nats_server(own_nats: NatsServer) -> None:
     own_nats.kill()
     served, asker = bus_at(own_nats.url), bus_at(own_nats.url, "asker")
     served.serve(ECHO, echo)
@@ -203,13 +203,13 @@ async def overheard(server: NatsServer) -> AsyncIterator[tuple[str, bytearray]]:
         yield f"nats://127.0.0.1:{relay.sockets[0].getsockname()[1]}", said
 
 
-async def test_the_server_knows_what_is_served_once_it_has_started(nats: NatsServer) -> None:
+async def test_subscriptions_are_registered_when_start_returns(nats: NatsServer) -> None:
     """nats-py's flush overtakes a subscription that waits to be written: what it waited for proved nothing then."""
     async with overheard(nats) as (url, said), connected(url, serve=lambda bus: bus.serve(ECHO, echo)):
         assert said.rindex(b"PING\r\n") > said.rindex(b"SUB ")
 
 
-async def test_what_could_not_be_sent_is_not_sent_later(own_nats: NatsServer) -> None:
+async def test_message_that_failed_to_send_is_not_sent_later(own_nats: NatsServer) -> None:
     """Or a request that was refused as unavailable would be carried out when the server is back."""
     begun, go_on = asyncio.Event(), asyncio.Event()
     heard: list[bytes] = []
@@ -241,7 +241,7 @@ async def test_what_could_not_be_sent_is_not_sent_later(own_nats: NatsServer) ->
     assert {Answer.model_validate_json(answer).text for answer in heard} == {"late"}
 
 
-async def test_a_refusal_travels_whole(asker: Bus) -> None:
+async def test_refusal_keeps_its_code_and_details_over_nats(asker: Bus) -> None:
     with pytest.raises(Relayed) as relayed:
         await asker.request(ECHO, Question(text="refuse"))
     refused = relayed.value.refused
@@ -250,6 +250,7 @@ async def test_a_refusal_travels_whole(asker: Bus) -> None:
     assert refused.retry_after_s == 2.5
 
 
+@pytest.mark.requirement("F-71", "B-100")
 @pytest.mark.parametrize(
     ("body", "pointers"),
     [
@@ -263,7 +264,7 @@ async def test_a_refusal_travels_whole(asker: Bus) -> None:
         (b"\xff\xfe", {""}),
     ],
 )
-async def test_a_message_of_another_shape_is_refused_without_an_echo(
+async def test_malformed_message_is_refused_without_echoing_it(
     asker: Bus, nats: NatsServer, body: bytes, pointers: set[str]
 ) -> None:
     reply = await ask_raw(nats, body)
@@ -308,7 +309,7 @@ async def ask_raw(nats: NatsServer, body: bytes) -> Msg:
             return await got.get()
 
 
-async def test_a_bug_in_a_handler_costs_its_own_request_only(asker: Bus) -> None:
+async def test_handler_exception_fails_only_its_own_request(asker: Bus) -> None:
     for _ in range(3):
         with pytest.raises(Relayed) as relayed:
             await asker.request(ECHO, Question(text="crash"))
@@ -318,7 +319,7 @@ async def test_a_bug_in_a_handler_costs_its_own_request_only(asker: Bus) -> None
         assert await answers(asker)
 
 
-async def test_a_value_that_cannot_be_stored_is_an_invalid_message_and_is_noted(nats: NatsServer) -> None:
+async def test_unstorable_value_is_refused_as_invalid_and_logged(nats: NatsServer) -> None:
     failed: list[Failed] = []
     faults: dict[str, Exception] = {
         "nul": asyncpg.CharacterNotInRepertoireError("invalid byte sequence: 0x00"),
@@ -349,7 +350,8 @@ async def test_a_value_that_cannot_be_stored_is_an_invalid_message_and_is_noted(
     assert failed[-1].reason == "ZeroDivisionError: a bug"
 
 
-async def test_a_message_that_nats_does_not_carry_is_too_large_rather_than_unavailable(nats: NatsServer) -> None:
+@pytest.mark.requirement("F-72")
+async def test_oversized_message_is_reported_as_too_large(nats: NatsServer) -> None:
     async def huge(question: Question, _: Address) -> Answer:
         return Answer(text=question.text * (64 << 20))
 
@@ -364,7 +366,7 @@ async def test_a_message_that_nats_does_not_carry_is_too_large_rather_than_unava
     assert relayed.value.refused.code == "internal"
 
 
-async def test_unreadable_reply_is_an_internal_fault(nats: NatsServer) -> None:
+async def test_unreadable_reply_is_an_internal_error(nats: NatsServer) -> None:
     async with connected(nats.url, "asker") as asker, connected(nats.url, "odd") as odd:
 
         async def answer(message: Msg) -> None:
@@ -376,7 +378,8 @@ async def test_unreadable_reply_is_an_internal_fault(nats: NatsServer) -> None:
             await asker.request(ECHO, Question(text="a"))
 
 
-async def test_a_database_that_is_away_is_tried_once_more_and_then_said(nats: NatsServer) -> None:
+@pytest.mark.requirement("F-9")
+async def test_unavailable_database_is_retried_once_then_reported(nats: NatsServer) -> None:
     tried: list[str] = []
 
     async def away(question: Question, _: Address) -> Answer:
@@ -396,7 +399,7 @@ async def test_a_database_that_is_away_is_tried_once_more_and_then_said(nats: Na
     assert tried == ["once", "once", "always", "always"]
 
 
-async def test_one_that_crashes_among_many_in_flight(asker: Bus) -> None:
+async def test_handler_crash_does_not_affect_concurrent_requests(asker: Bus) -> None:
     asked = [asker.request(ECHO, Question(text="crash" if index % 10 == 0 else str(index))) for index in range(50)]
     async with asyncio.timeout(20):
         answered = await asyncio.gather(*asked, return_exceptions=True)
@@ -407,7 +410,8 @@ async def test_one_that_crashes_among_many_in_flight(asker: Bus) -> None:
             assert answer == Answer(text=str(index))
 
 
-async def test_nobody_there_is_unavailable(nats: NatsServer) -> None:
+@pytest.mark.requirement("F-81")
+async def test_missing_responder_is_reported_as_unavailable(nats: NatsServer) -> None:
     async with connected(nats.url, "asker") as asker:
         with pytest.raises(Unavailable) as unavailable:
             await asker.request(ECHO, Question(text="a"))
@@ -415,7 +419,7 @@ async def test_nobody_there_is_unavailable(nats: NatsServer) -> None:
         assert unavailable.value.refused.message == "The service echo does not answer now. Try again after Retry-After."
 
 
-async def test_an_answer_that_does_not_come_is_unavailable(nats: NatsServer) -> None:
+async def test_missing_reply_is_reported_as_unavailable(nats: NatsServer) -> None:
     never = asyncio.Event()
 
     async def keep(_: Question, __: Address) -> Answer:
@@ -436,7 +440,7 @@ async def test_an_answer_that_does_not_come_is_unavailable(nats: NatsServer) -> 
         never.set()
 
 
-async def test_replicas_share_the_questions(nats: NatsServer) -> None:
+async def test_replicas_share_requests(nats: NatsServer) -> None:
     answered: list[int] = []
 
     def serve(number: int):
@@ -457,7 +461,8 @@ async def test_replicas_share_the_questions(nats: NatsServer) -> None:
     assert set(answered) == {1, 2}
 
 
-async def test_what_is_being_answered_is_answered_before_it_stops(nats: NatsServer) -> None:
+@pytest.mark.requirement("F-166")
+async def test_requests_in_progress_are_answered_before_shutdown(nats: NatsServer) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def slowly(question: Question, _: Address) -> Answer:

@@ -144,6 +144,7 @@ async def test_a_key_is_known_although_the_account_is_too(world: World, second_s
     assert await code(world.submit(tenant, idempotency_key="k", request_hash="f" * 64)) == "idempotency.key_reused"
 
 
+@pytest.mark.requirement("F-21")
 async def test_two_schedulers_never_give_the_last_image_twice(world: World) -> None:
     """NATS gives each message to one of them, so that each remembers what the other has changed since."""
     system, node = world.system, await world.node()

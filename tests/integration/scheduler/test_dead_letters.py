@@ -51,6 +51,7 @@ async def test_an_error_text_with_nul_ends_the_attempt_like_any_other(world: Wor
     assert await letters(node) == []
 
 
+@pytest.mark.requirement("table scheduler.dead_letters")
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [
@@ -77,6 +78,7 @@ async def test_a_finish_that_can_never_be_written_is_kept_as_a_dead_letter(
     assert (await world.read(tenant, job_id)).state is JobState.FAILED
 
 
+@pytest.mark.requirement("F-70")
 @pytest.mark.parametrize(
     "body", [b"", b"\xff\xfe\x00", b"[]", b'{"ref": "\\ud800"}', b"[" * 100_000, b'{"a":' + b"9" * 5_000 + b"}"]
 )

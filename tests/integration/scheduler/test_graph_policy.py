@@ -30,6 +30,7 @@ async def no_rules(world: World) -> Any:
     await world.system.auth.rule()
 
 
+@pytest.mark.requirement("B-41")
 async def test_strict_tenant_may_not_use_a_custom_class(world: World) -> None:
     await world.node()
     assert await refusal_of(world, world.tenant(**STRICT)) == ["node_class_not_allowed"]
@@ -106,6 +107,7 @@ async def test_tenant_sees_the_classes_and_models_that_it_may_use(world: World) 
     await until(hidden, within_s=1)
 
 
+@pytest.mark.requirement("table scheduler.models_at_join")
 async def test_model_that_appears_later_is_no_default(world: World) -> None:
     evil = f"00-{uuid4().hex}.safetensors"
     node = await world.node(COMMON)
@@ -144,6 +146,7 @@ async def test_operators_name_default_models(postgres_server: PostgresServer) ->
         server.remove()
 
 
+@pytest.mark.requirement("table scheduler.class_rules")
 async def test_rules_outlive_a_restart_while_auth_is_away(postgres_server: PostgresServer) -> None:
     server = NatsServer()
     try:

@@ -210,6 +210,7 @@ async def test_a_group_decides_in_the_order_of_coming(world: World, other_sql: a
     assert positions == [2, 1, 4, 4, 2]
 
 
+@pytest.mark.requirement("F-10")
 async def test_who_is_locked_holds_up_nobody_else(world: World, other_sql: asyncpg.Connection) -> None:
     await world.node()
     locked, free = await known(world), await known(world)
@@ -242,6 +243,7 @@ async def kill_stuck(connection: asyncpg.Connection) -> int:
     return sum([await connection.fetchval("SELECT pg_terminate_backend($1, 5000)", pid) for pid in pids])
 
 
+@pytest.mark.requirement("F-3", "F-91")
 async def test_a_connection_that_dies_in_the_middle_is_tried_again(world: World, other_sql: asyncpg.Connection) -> None:
     await world.node()
     tenant = await known(world)
@@ -253,6 +255,7 @@ async def test_a_connection_that_dies_in_the_middle_is_tried_again(world: World,
     assert (await world.counters(tenant), await world.images(tenant)) == ((21, 0), 21)
 
 
+@pytest.mark.requirement("F-1", "F-99")
 async def test_connections_that_die_again_and_again_leave_nothing_behind(
     world: World, other_sql: asyncpg.Connection
 ) -> None:

@@ -3,6 +3,8 @@
 from collections import Counter
 from uuid import UUID, uuid4
 
+import pytest
+
 from chassis.ids import new_id
 from contracts.scheduler import (
     BEAT,
@@ -22,6 +24,7 @@ from tests.kit.waiting import until
 CLAIMS, WITHIN = 40, 2
 
 
+@pytest.mark.requirement("table scheduler.nodes", "table scheduler.catalogs", "table scheduler.requirements")
 async def test_what_only_one_node_has_waits_for_it_and_blocks_nothing(world: World) -> None:
     tenant, ours, theirs = world.tenant(), await world.node(COMMON), await world.node(COMMON, RARE)
     await world.until_offered(RARE)
@@ -47,6 +50,7 @@ async def test_node_that_claimed_before_claims_jobs_with_models_that_no_job_need
         assert await node.finish(given.ref)
 
 
+@pytest.mark.requirement("submission.priority")
 async def test_within_a_tenant_priority_goes_first_and_then_age(world: World) -> None:
     tenant, node = world.tenant(), await world.node()
     made = [(await world.job(tenant, priority=priority), priority) for priority in (0, 5, -5, 5, 0)]
@@ -59,6 +63,7 @@ async def test_within_a_tenant_priority_goes_first_and_then_age(world: World) ->
         assert await node.finish(given.ref)
 
 
+@pytest.mark.requirement("F-27", "limit.weight")
 async def test_tenants_share_by_their_weights(world: World) -> None:
     one, three, node = world.tenant(weight=1), world.tenant(weight=3), await world.node()
     for tenant in (one, three):
@@ -87,6 +92,7 @@ async def test_who_uses_more_of_a_node_gets_fewer_jobs(world: World) -> None:
     assert abs(claimed[long] - 2) <= 1
 
 
+@pytest.mark.requirement("F-27")
 async def test_who_was_idle_has_saved_up_nothing(world: World) -> None:
     busy, idle, node = world.tenant(), world.tenant(), await world.node()
     for _ in range(15):

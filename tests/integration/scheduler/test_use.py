@@ -37,6 +37,7 @@ async def kept(world: World, tenant: UUID) -> tuple[int, int | None]:
     return row["version"], row["queue_cap"]
 
 
+@pytest.mark.requirement("F-96", "table scheduler.tenants")
 async def test_use_is_what_submits_reserve_and_ends_settle(world: World) -> None:
     tenant, node = world.tenant(images_per_day=10), await world.node()
     assert await use(world, tenant) == Use(quota=(await use(world, tenant)).quota, running=0, queued=0)

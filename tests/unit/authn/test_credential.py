@@ -6,6 +6,7 @@ from starlette.datastructures import Headers
 from authn.credentials import presented
 
 
+@pytest.mark.requirement("B-30")
 @pytest.mark.parametrize(
     ("name", "value", "credential"),
     [
@@ -20,10 +21,11 @@ from authn.credentials import presented
         ("authorization", "Basic a.b.c", None),
     ],
 )
-def test_b_30_a_credential_is_visible_ascii_and_all_there_is(name: str, value: str, credential: str | None) -> None:
+def test_credential_is_visible_ascii_without_trailing_text(name: str, value: str, credential: str | None) -> None:
     assert presented(Headers({name: value})) == [credential]
 
 
-def test_b_30_every_credential_counts() -> None:
+@pytest.mark.requirement("B-30")
+def test_every_presented_credential_is_read() -> None:
     headers = Headers(raw=[(b"x-api-key", b"a"), (b"authorization", b"Bearer b"), (b"x-api-key", b"c")])
     assert presented(headers) == ["a", "c", "b"]

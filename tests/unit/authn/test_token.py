@@ -54,7 +54,8 @@ def refused(token: str) -> None:
         verified(token, KEYS)
 
 
-def test_s_40_a_token_of_auth_says_who_it_is() -> None:
+@pytest.mark.requirement("S-40")
+def test_valid_token_identifies_its_user() -> None:
     sid = uuid4()
     token = AUTH.token(ALICE, sid=str(sid), role="admin", tier="basic", rpm=7, own=True, ver=3, username="älice")
     principal = verified(token, KEYS)
@@ -109,11 +110,13 @@ FORGERIES: dict[str, Callable[[], str]] = {
 }
 
 
+@pytest.mark.requirement("S-40", "S-43", "S-44")
 @pytest.mark.parametrize("name", FORGERIES)
-def test_s_40_s_43_s_44_what_auth_did_not_sign_is_nobodys(name: str) -> None:
+def test_token_not_signed_by_auth_is_refused(name: str) -> None:
     refused(FORGERIES[name]())
 
 
+@pytest.mark.requirement("S-43")
 @pytest.mark.parametrize(
     "kid",
     [
@@ -121,17 +124,19 @@ def test_s_40_s_43_s_44_what_auth_did_not_sign_is_nobodys(name: str) -> None:
         {"kid": "k1"}, True, "http://127.0.0.1/k1",
     ],
 )  # fmt: skip
-def test_s_43_the_kid_is_a_name_and_no_path_or_query(kid: object) -> None:
+def test_key_id_with_path_or_query_is_refused(kid: object) -> None:
     refused(headed(kid=kid))
 
 
-def test_s_43_a_kid_of_a_mebibyte_and_a_token_of_a_megabyte_are_refused_unread() -> None:
+@pytest.mark.requirement("S-43")
+def test_oversized_key_id_and_token_are_refused_unparsed() -> None:
     refused(headed(kid="k" * (1 << 20)))
     refused(saying(pad="x" * 1_000_000))
     refused(saying(pad="x" * 4096))
     assert verified(saying(pad="x" * 1000), KEYS).user_id == ALICE
 
 
+@pytest.mark.requirement("S-42")
 @pytest.mark.parametrize(
     "more",
     [
@@ -141,27 +146,31 @@ def test_s_43_a_kid_of_a_mebibyte_and_a_token_of_a_megabyte_are_refused_unread()
     ],
     ids=lambda more: next(iter(more)),
 )  # fmt: skip
-def test_s_42_a_header_says_algorithm_type_and_key_and_nothing_else(more: dict[str, object]) -> None:
+def test_token_header_with_other_fields_is_refused(more: dict[str, object]) -> None:
     refused(headed(**more))
 
 
-def test_s_43_a_key_that_the_token_brings_along_is_not_used() -> None:
+@pytest.mark.requirement("S-43")
+def test_key_embedded_in_the_token_is_not_used() -> None:
     own = SigningKey("mine")
     for header in (HEADER | {"jwk": own.jwk.model_dump()}, HEADER | {"kid": "mine", "jwk": own.jwk.model_dump()}):
         refused(signed(header, AUTH.claims(ALICE), own))
 
 
+@pytest.mark.requirement("S-42")
 @pytest.mark.parametrize("typ", ["JWT", "jwt", "application/at+jwt", "AT+JWT", "", None, ["at+jwt"], "rt+jwt"])
-def test_s_42_another_type_of_token_is_no_access_token(typ: object) -> None:
+def test_token_of_another_type_is_refused(typ: object) -> None:
     refused(headed(typ=typ))
 
 
+@pytest.mark.requirement("S-42")
 @pytest.mark.parametrize("name", ["alg", "typ", "kid"])
-def test_s_42_a_header_lacks_nothing(name: str) -> None:
+def test_token_header_without_a_required_field_is_refused(name: str) -> None:
     refused(signed({key: value for key, value in HEADER.items() if key != name}, AUTH.claims(ALICE)))
 
 
-def test_s_43_what_is_said_twice_counts_for_nobody() -> None:
+@pytest.mark.requirement("S-43")
+def test_token_with_duplicate_fields_is_refused() -> None:
     claims = json.dumps(AUTH.claims(ALICE))[1:-1]
     assert verified(signed(HEADER, f"{{{claims}}}"), KEYS).user_id == ALICE
     for twice in (
@@ -176,21 +185,24 @@ def test_s_43_what_is_said_twice_counts_for_nobody() -> None:
     refused(signed('{"kid": "k2", ' + json.dumps(HEADER)[1:], AUTH.claims(ALICE)))
 
 
+@pytest.mark.requirement("S-41")
 @pytest.mark.parametrize("claim", ["exp", "iat", "aud", "iss", "sub", "jti", "sid", "ver"])
-def test_s_41_a_token_without_a_required_claim_is_none(claim: str) -> None:
+def test_token_without_a_required_claim_is_refused(claim: str) -> None:
     refused(lacking(claim))
     refused(saying(**{claim: None}))
 
 
+@pytest.mark.requirement("S-43")
 @pytest.mark.parametrize("claim", ["exp", "aud", "iss", "sub", "jti", "sid", "ver", "username", "tier", "role", "own"])
 @pytest.mark.parametrize("value", [True, 1.5, [], {}, ["comfyfleet"], "x" * 65])
-def test_s_43_each_claim_has_its_type(claim: str, value: object) -> None:
+def test_claim_of_the_wrong_type_is_refused(claim: str, value: object) -> None:
     if (claim, value) in (("own", True), ("username", "x" * 65)):
         assert verified(saying(**{claim: value}), KEYS).user_id == ALICE
     else:
         refused(saying(**{claim: value}))
 
 
+@pytest.mark.requirement("S-43")
 @pytest.mark.parametrize(
     "claims",
     [
@@ -202,17 +214,19 @@ def test_s_43_each_claim_has_its_type(claim: str, value: object) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_s_43_a_claim_of_another_value_is_refused(claims: dict[str, object]) -> None:
+def test_claim_of_an_unexpected_value_is_refused(claims: dict[str, object]) -> None:
     refused(saying(**claims))
 
 
+@pytest.mark.requirement("S-43")
 @pytest.mark.parametrize("exp", ["1e400", "-1e400", "Infinity", "NaN", "1e10", "9999999999.0", "1.0e0"])
-def test_s_43_a_time_is_a_whole_number(exp: str) -> None:
+def test_fractional_or_huge_token_times_are_refused(exp: str) -> None:
     claims = json.dumps(AUTH.claims(ALICE) | {"exp": 0}).replace('"exp": 0', f'"exp": {exp}')
     refused(signed(HEADER, claims))
 
 
-def test_s_41_s_43_a_token_ends_and_begins_at_its_time() -> None:
+@pytest.mark.requirement("S-41", "S-43")
+def test_token_is_valid_only_between_its_times() -> None:
     assert LEEWAY_S <= 30
     for claims in ({"exp": now(-LEEWAY_S - 2)}, {"nbf": now(LEEWAY_S + 30)}, {"iat": now(LEEWAY_S + 30)}, {"exp": 0}):
         refused(saying(**claims))
@@ -220,6 +234,7 @@ def test_s_41_s_43_a_token_ends_and_begins_at_its_time() -> None:
         assert verified(saying(**claims), KEYS).user_id == ALICE
 
 
+@pytest.mark.requirement("S-44", "F-152")
 @pytest.mark.parametrize(
     "changed",
     [
@@ -228,12 +243,13 @@ def test_s_41_s_43_a_token_ends_and_begins_at_its_time() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_s_44_f_152_a_key_of_another_kind_is_left_out(changed: dict[str, str]) -> None:
+def test_keyset_entry_of_another_key_type_is_skipped(changed: dict[str, str]) -> None:
     good, bad = AUTH.signing.jwk, Jwk(**AUTH.signing.jwk.model_dump() | {"kid": "k9"} | changed)
     assert list(keys_of([bad, good])) == [good.kid]
 
 
-def test_s_45_the_keys_of_a_rotation_are_good_side_by_side() -> None:
+@pytest.mark.requirement("S-45")
+def test_all_keys_of_a_rotation_verify_tokens() -> None:
     old, new = SigningKey("old"), SigningKey("new")
     keys = keys_of([old.jwk, new.jwk])
     found: list[UUID] = [verified(AUTH.token(ALICE, key=key), keys).user_id for key in (old, new)]

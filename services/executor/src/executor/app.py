@@ -1,4 +1,4 @@
-"""Everything an executor is made of, put together here and nowhere else."""
+"""Constructs the executor."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,17 +37,17 @@ from executor.usecases.store_output import StoreOutput
 from executor.usecases.watch_occupancy import WatchOccupancy
 from executor.usecases.worker_death import WorkerDeath
 
-CLEAR_EVERY_S = 60.0  # it is woken when there is something to do
-JOURNAL_PAUSE_S = 0.2  # a predecessor that was told to stop is gone within moments
+CLEAR_EVERY_S = 60.0  # woken on demand
+JOURNAL_PAUSE_S = 0.2  # a predecessor that is shutting down exits within moments
 
 
 class NotReady(Exception):
-    """Something that an executor needs is away."""
+    """A dependency of the executor is unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What lives as long as the process."""
+    """Objects that live as long as the process."""
 
     bus: Bus
     node: ComfyUI
@@ -61,7 +61,7 @@ class Parts:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The executor of one node, as an application that works while it is served."""
+    """Build the ASGI application of one node's executor. It runs jobs while it is served."""
     parts: list[Parts] = []
 
     @asynccontextmanager
@@ -191,7 +191,7 @@ def _build(settings: Settings) -> Parts:
 
 
 async def _start(parts: Parts, settings: Settings) -> None:
-    """Begin to work. The attempt in the journal is at hand before the first beat: a beat without it gives it up."""
+    """Start working. Load the attempt in the journal before the first heartbeat: a heartbeat without it gives it up."""
     while True:
         try:
             await asyncio.to_thread(parts.journal.open)
@@ -205,6 +205,6 @@ async def _start(parts: Parts, settings: Settings) -> None:
     parts.bus.when_connected(parts.beating.wake)
     for loop in parts.loops:
         loop.start()
-    # Last, for it waits for NATS: the node is driven meanwhile.
+    # Last, because it waits for NATS while the node is already being driven.
     await parts.bus.start()
     await parts.bus.subscribe(CANCEL_ATTEMPT.subject(key=settings.node), on_cancel(parts.at_hand))

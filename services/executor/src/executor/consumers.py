@@ -1,4 +1,4 @@
-"""The hint that an attempt is to stop now. The same is in the next heartbeat's answer, so it may be lost."""
+"""Cancel messages. They may be lost: the next heartbeat reply says the same."""
 
 from nats.aio.msg import Msg
 from pydantic import ValidationError
@@ -11,7 +11,7 @@ from executor.usecases.at_hand import AtHand
 
 
 def on_cancel(at_hand: AtHand) -> Listener:
-    """The listener of ``cmd.executor.attempt.cancel``."""
+    """Return the handler of ``cmd.executor.attempt.cancel``."""
 
     async def listen(message: Msg) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The audit log, for admins. Who acts is the user in the subject."""
+"""Audit log requests of admins. The acting admin is the user in the subject."""
 
 from auth.consumers.subject import user_of
 from auth.usecases.read_audit import AuditReader
@@ -10,8 +10,6 @@ from contracts.wire.topic import Address
 
 
 def register(bus: Bus, *, recorder: ActionRecorder, reader: AuditReader) -> None:
-    """Serve what admins do elsewhere, and what they want to know."""
-
     async def record(command: RecordAction, address: Address) -> Done:
         return await recorder.record(user_of(address), command)
 

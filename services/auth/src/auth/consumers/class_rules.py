@@ -1,4 +1,4 @@
-"""Rules about node classes. The user in the subject is the admin who acts."""
+"""Node class rules. The acting admin is the user in the subject."""
 
 from auth.consumers.subject import user_of
 from auth.usecases.class_rules import ClassRuleChanger, ClassRuleReader
@@ -9,8 +9,6 @@ from contracts.wire.topic import Address
 
 
 def register(bus: Bus, *, reader: ClassRuleReader, changer: ClassRuleChanger) -> None:
-    """Serve the rules and their changes."""
-
     async def read(_: ReadClassRules, __: Address) -> OperatorRules:
         return await reader.read()
 

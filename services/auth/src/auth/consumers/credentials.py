@@ -1,4 +1,4 @@
-"""Credentials, tickets, and what changed about those that they speak for."""
+"""Credential verification, WebSocket tickets and user changes, for the public services."""
 
 from auth.consumers.subject import user_of
 from auth.usecases.read_changes import ChangeReader
@@ -22,8 +22,6 @@ from contracts.wire.topic import Address
 
 
 def register(bus: Bus, *, verifier: CredentialVerifier, changes: ChangeReader, tickets: Tickets) -> None:
-    """Serve the doors."""
-
     async def verify(command: VerifyCredential, _: Address) -> Principal:
         return await verifier.verify(command.credential.get_secret_value())
 

@@ -1,4 +1,4 @@
-"""Accounts that end."""
+"""Account erasure, and the records that other services need for it."""
 
 from auth.consumers.subject import user_of
 from auth.usecases.erase_account import AccountEraser
@@ -21,8 +21,6 @@ from contracts.wire.topic import Address
 
 
 def register(bus: Bus, *, eraser: AccountEraser, reader: ErasureReader) -> None:
-    """Serve who leaves, and the services that have to know."""
-
     async def erase_account(command: EraseAccount, address: Address) -> Done:
         return await eraser.erase_own(user_of(address), command)
 

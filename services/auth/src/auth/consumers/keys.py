@@ -1,4 +1,4 @@
-"""API keys, for their owners."""
+"""API key requests of their owners."""
 
 from auth.consumers.subject import user_of
 from auth.usecases.create_key import KeyMaker
@@ -20,8 +20,6 @@ from contracts.wire.topic import Address
 
 
 def register(bus: Bus, *, maker: KeyMaker, lister: KeyLister, revoker: KeyRevoker) -> None:
-    """Serve what users ask about their keys."""
-
     async def create(command: CreateKey, address: Address) -> CreatedKey:
         return await maker.create(user_of(address), command)
 

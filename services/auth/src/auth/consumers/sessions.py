@@ -1,4 +1,4 @@
-"""Accounts, sessions and what they are proved with."""
+"""Registration, login, logout and passwords."""
 
 from auth.consumers.subject import user_of
 from auth.usecases.change_password import PasswordChanger
@@ -33,8 +33,6 @@ from contracts.wire.topic import Address
 
 
 def register_accounts(bus: Bus, *, registrar: Registrar, passwords: PasswordChanger, denials: DenialRecorder) -> None:
-    """Serve who has or wants an account."""
-
     async def register(command: Register, _: Address) -> User:
         return await registrar.register(command)
 
@@ -52,8 +50,6 @@ def register_accounts(bus: Bus, *, registrar: Registrar, passwords: PasswordChan
 def register_sessions(
     bus: Bus, *, opener: SessionOpener, refresher: SessionRefresher, ender: SessionEnder, signer: Signer
 ) -> None:
-    """Serve who logs in and out."""
-
     async def open_session(command: OpenSession, _: Address) -> Session:
         return await opener.open(command)
 

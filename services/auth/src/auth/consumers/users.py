@@ -1,4 +1,4 @@
-"""Users, tiers and what they may use. Who acts as an admin is the user in the subject."""
+"""User and tier requests. For admin requests the acting admin is the user in the subject."""
 
 from auth.consumers.subject import user_of
 from auth.usecases.change_tier import TierChanger
@@ -31,8 +31,6 @@ from contracts.wire.topic import Address
 
 
 def register(bus: Bus, *, tenants: TenantReader, accounts: AccountReader) -> None:
-    """Serve what services ask about a user."""
-
     async def read_tenant(_: ReadTenant, address: Address) -> Tenant:
         return await tenants.read(user_of(address))
 
@@ -44,8 +42,6 @@ def register(bus: Bus, *, tenants: TenantReader, accounts: AccountReader) -> Non
 
 
 def register_admin(bus: Bus, *, lister: UserLister, changer: UserChanger, tiers: TierLister, tier: TierChanger) -> None:
-    """Serve what admins ask and decide."""
-
     async def list_users(query: ListUsers, address: Address) -> UserPage:
         return await lister.list(user_of(address), query)
 

@@ -1,4 +1,4 @@
-"""What an admin may change about a user."""
+"""The properties of a user that an admin can change."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +9,11 @@ from contracts.auth import ChangeUser, Role, Tier
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a user stands.
+    """Role, tier, limits and state of a user.
 
     Attributes:
-        own: all of its own limits, by name.
-        shares_quota: whether it is in a group that shares a daily image quota, which only counts in tier ``free``.
+        own: limits that override the tier, by name.
+        shares_quota: whether the user is in a group that shares a daily image quota; applies only in tier ``free``.
     """
 
     tier: Tier
@@ -24,11 +24,11 @@ class Standing:
 
     @property
     def leads(self) -> bool:
-        """Whether such a user can change others."""
+        """Whether the user is an active admin."""
         return self.role is Role.ADMIN and self.is_active
 
     def after(self, command: ChangeUser) -> "Standing":
-        """How it stands once that is done."""
+        """Return the properties after applying the change."""
         return Standing(
             tier=command.tier or self.tier,
             role=command.role or self.role,
@@ -38,12 +38,11 @@ class Standing:
         )
 
     def beside(self, other: "Standing") -> dict[str, Any]:
-        """What differs, as the other has it: for the audit log."""
+        """Return the properties that differ, with the other's values, for the audit log."""
         mine, theirs = self.as_json(), other.as_json()
         return {name: theirs[name] for name in theirs if mine[name] != theirs[name]}
 
     def as_json(self) -> dict[str, Any]:
-        """Each by its name."""
         return {
             "tier": self.tier,
             "role": self.role,
@@ -54,7 +53,6 @@ class Standing:
 
 
 def standing_of(user: User) -> Standing:
-    """How a user stands now."""
     own = {name: getattr(user.limits, name) for name in user.own_limits}
     return Standing(
         tier=user.tier,

@@ -1,4 +1,4 @@
-"""Tickets for websockets."""
+"""WebSocket tickets in PostgreSQL."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from contracts.auth import TICKET_S, Principal
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A ticket that is no more. ``works``: it was in time, and so is the credential that it came of."""
+    """A used ticket. ``works``: neither the ticket nor its credential had expired."""
 
     principal: Principal
     origin: str | None
@@ -36,7 +36,7 @@ _PRUNE = Statement("DELETE FROM ws_tickets WHERE expires_at < now() - interval '
 
 
 async def add(connection: Connection, digest: bytes, principal: Principal, origin: str | None) -> float:
-    """Keep a ticket for ``TICKET_S``, but not beyond its credential; how long that is, seconds."""
+    """Store a ticket for ``TICKET_S`` but not beyond its credential; returns its lifetime in seconds."""
     left: float = await _ADD.value(
         connection,
         digest=digest,
@@ -52,7 +52,7 @@ async def add(connection: Connection, digest: bytes, principal: Principal, origi
 
 
 async def spend(connection: Connection, digest: bytes) -> Spent | None:
-    """Take the ticket of that digest out: nobody else gets it."""
+    """Delete and return the ticket with that digest, so that it works once."""
     row = await _SPEND.first(connection, digest=digest)
     if row is None:
         return None
@@ -60,5 +60,5 @@ async def spend(connection: Connection, digest: bytes) -> Spent | None:
 
 
 async def prune(connection: Connection) -> None:
-    """Forget tickets that nobody came with."""
+    """Delete expired tickets."""
     await _PRUNE.run(connection)

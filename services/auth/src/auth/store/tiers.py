@@ -1,5 +1,3 @@
-"""Tiers in PostgreSQL."""
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,13 +13,13 @@ _SAVE = Statement(
 
 
 async def every(connection: Connection) -> tuple[TierLimits, ...]:
-    """Every tier, smallest first."""
+    """Return every tier, smallest first."""
     found = [_tier(row) for row in await _LIST.all(connection)]
     return tuple(sorted(found, key=lambda tier: list(Tier).index(tier.tier)))
 
 
 async def change(connection: Connection, tier: Tier, named: Mapping[str, Any]) -> tuple[Limits, Limits]:
-    """Set the limits that are named; the limits before and after.
+    """Set the named limits; returns the limits before and after.
 
     Raises:
         LookupError: the table lacks the tier.

@@ -1,5 +1,3 @@
-"""An admin changes a user."""
-
 from uuid import UUID
 
 from auth.domain.standing import Standing, standing_of
@@ -14,18 +12,20 @@ from contracts.auth import Account, ChangeUser, LastAdmin, UnknownUser, UserChan
 
 
 class UserChanger:
-    """Changes accounts: here at once, at the doors when they hear of it."""
+    """Changes accounts on behalf of admins and announces the change to the public services."""
 
     def __init__(self, database: Database, announcer: Announcer) -> None:
         self._database, self._announcer = database, announcer
 
     async def change(self, actor_id: UUID, command: ChangeUser) -> Account:
-        """The account as it is afterwards. A user that is deactivated loses its sessions for good; its keys rest.
+        """Apply the change and return the account.
+
+        Deactivation ends the user's sessions; its keys work again after reactivation.
 
         Raises:
-            MissingScope: who asks is not an active admin.
+            MissingScope: the actor is not an active admin.
             UnknownUser: there is no such user.
-            LastAdmin: nobody would be left who could make another admin.
+            LastAdmin: no active admin would be left.
         """
         async with self._database.direct() as connection:
             await users.hold_admins(connection)

@@ -1,5 +1,3 @@
-"""Which keys does a user have?"""
-
 from uuid import UUID
 
 from auth.store import keys
@@ -8,12 +6,10 @@ from contracts.auth import Keys
 
 
 class KeyLister:
-    """Tells users of their keys."""
-
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def list(self, user_id: UUID) -> Keys:
-        """The user's keys that work, newest first, by what they begin with."""
+        """Return the user's working keys by their prefixes, newest first."""
         async with self._database.single() as connection:
             return Keys(keys=await keys.live(connection, user_id))

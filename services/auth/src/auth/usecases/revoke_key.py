@@ -1,5 +1,3 @@
-"""A user ends an API key."""
-
 from uuid import UUID
 
 from auth.store import audit, changes, keys, users
@@ -10,13 +8,13 @@ from contracts.auth import Done, RevokeKey, UnknownKey
 
 
 class KeyRevoker:
-    """Ends keys: here at once, at the doors when they hear of it."""
+    """Revokes keys and announces it to the public services."""
 
     def __init__(self, database: Database, announcer: Announcer) -> None:
         self._database, self._announcer = database, announcer
 
     async def revoke(self, user_id: UUID, command: RevokeKey) -> Done:
-        """End the key; one that has ended is ended.
+        """Revoke the key. Revoking it again succeeds.
 
         Raises:
             UnknownKey: the user has no such key.

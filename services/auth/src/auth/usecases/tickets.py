@@ -1,5 +1,3 @@
-"""A browser opens a websocket."""
-
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -11,16 +9,16 @@ from contracts.auth import BadTicket, MakeTicket, Principal, SpendTicket, Ticket
 
 
 class Tickets:
-    """Gives tickets out, and takes each back once."""
+    """Issues and redeems single-use WebSocket tickets."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def make(self, user_id: UUID, command: MakeTicket) -> Ticket:
-        """A ticket for the user's credential that asks. It ends with that.
+        """Issue a ticket for the requesting credential. It expires with that credential.
 
         Raises:
-            UnknownTenant: the credential is somebody else's.
+            UnknownTenant: the credential belongs to another user.
         """
         if command.principal.user_id != user_id:
             raise UnknownTenant
@@ -32,11 +30,10 @@ class Tickets:
         return Ticket(text=SecretStr(text), expires_in=max(0.0, expires_in))
 
     async def spend(self, command: SpendTicket) -> Principal:
-        """Whose it is. Whatever comes of it, it is spent.
+        """Redeem a ticket and return its principal. The ticket is used even when it is refused.
 
         Raises:
-            BadTicket: it is unknown, used, expired, or for pages of another origin, or its credential has ended;
-                never says which.
+            BadTicket: unknown, used, expired, for another origin, or its credential has ended; does not say which.
         """
         digest = ticket_digest(command.ticket.get_secret_value())
         if digest is None:

@@ -1,4 +1,4 @@
-"""A sign of life, and what the scheduler says to it."""
+"""Sends heartbeats and handles their replies."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,10 +20,10 @@ STOPS = {LeaseState.LOST: Stop.LOST, LeaseState.CANCELLED: Stop.CANCELLED}
 
 @dataclass(slots=True, kw_only=True)
 class SendBeat:
-    """Says that this executor lives, which renews the lease of the attempt at hand; hears what operators order.
+    """Sends a heartbeat, which renews the lease of the current attempt, and receives operators' commands.
 
     Attributes:
-        clear_now: called when there is an order to clear the node.
+        clear_now: called when the reply contains a command to clear the node.
     """
 
     bus: Bus
@@ -34,10 +34,10 @@ class SendBeat:
     occupancy: WatchOccupancy
     clear: ClearNode
     clear_now: Callable[[], None]
-    _refused: str = field(default="", init=False)  # digest of a catalog that the scheduler does not take
+    _refused: str = field(default="", init=False)  # digest of a catalog that the scheduler refused
 
     async def __call__(self) -> None:
-        """Beat once. Not being heard changes nothing here: whether the lease lapsed is the scheduler's to say."""
+        """Send one heartbeat. A failure changes nothing here: the scheduler decides whether the lease expired."""
         ref, catalog = self.at_hand.ref, self.state.catalog
         beat = Beat(
             boot_id=self.boot_id,
@@ -66,7 +66,7 @@ class SendBeat:
             log.info("executor.beat.unheard", code=refusal.refused.code)
 
     async def _report(self, catalog: ReportCatalog) -> None:
-        """Send the catalog, unless it was refused for good: megabytes with every beat would change nothing."""
+        """Send the catalog, unless the scheduler has refused this one permanently."""
         if catalog.digest == self._refused:
             return
         try:
