@@ -1,4 +1,4 @@
-"""A job ends when its owner says so, whatever it was doing; its node is free once the executor says so."""
+"""A cancelled job ends at once; its node is free when the executor reports the end."""
 
 import asyncio
 
@@ -6,31 +6,31 @@ import pytest
 
 from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
 from contracts.scheduler import JobState, LeaseState, Outcome
-from tests.integration.scheduler.conftest import World, bus_as, final
+from tests.integration.scheduler.conftest import World, bus_as, final_states
 from tests.kit.nats import settled
 
 
 @pytest.mark.requirement("F-107")
-async def test_a_queued_job_is_cancelled_at_no_cost(world: World) -> None:
-    tenant, node = world.tenant(images_per_day=5), await world.node()
-    job_id = await world.job(tenant, images=5)
+async def test_cancelled_queued_job_is_not_charged(world: World) -> None:
+    tenant, node = world.add_tenant(images_per_day=5), await world.add_node()
+    job_id = await world.submit_job(tenant, images=5)
     job = await world.cancel(tenant, job_id)
     assert (job.state, job.images, job.attempt, job.queue_position) == (JobState.CANCELLED, 0, 0, None)
     assert job.completed_at is not None
-    assert await world.causes(tenant, job_id) == ["submitted", "cancelled"]
-    assert (await world.images(tenant), await world.counters(tenant)) == (0, (0, 0))
-    assert await node.ask() is None
-    await world.job(tenant, images=5)
+    assert await world.list_causes(tenant, job_id) == ["submitted", "cancelled"]
+    assert (await world.count_charged_images(tenant), await world.read_counters(tenant)) == (0, (0, 0))
+    assert await node.request_work() is None
+    await world.submit_job(tenant, images=5)
 
 
 @pytest.mark.parametrize("started", [False, True])
-async def test_a_running_job_is_cancelled_at_once_and_holds_its_place_until_the_node_is_free(
+async def test_cancelled_running_job_keeps_its_slot_until_the_executor_reports_the_end(
     world: World, started: bool
 ) -> None:
-    tenant, node, other = world.tenant(max_running=1), await world.node(), await world.node()
-    job_id = await world.job(tenant, images=4)
-    waiting = await world.job(tenant)
-    given = await node.claim()
+    tenant, node, other = world.add_tenant(max_running=1), await world.add_node(), await world.add_node()
+    job_id = await world.submit_job(tenant, images=4)
+    waiting = await world.submit_job(tenant)
+    given = await node.claim_attempt()
     if started:
         assert await node.start(given.ref)
     hints: asyncio.Queue[CancelAttempt] = asyncio.Queue()
@@ -38,94 +38,96 @@ async def test_a_running_job_is_cancelled_at_once_and_holds_its_place_until_the_
     try:
         await executor.start()
 
-        async def hear(message) -> None:
+        async def on_message(message) -> None:
             hints.put_nowait(CancelAttempt.model_validate_json(message.data))
 
-        await executor.subscribe(CANCEL_ATTEMPT.subject(key=node.name), hear)
+        await executor.subscribe(CANCEL_ATTEMPT.subject(key=node.name), on_message)
         await settled(executor._client)
         assert (await world.cancel(tenant, job_id)).state is JobState.CANCELLED
         async with asyncio.timeout(5):
             assert await hints.get() == CancelAttempt(job_id=job_id, attempt=1)
     finally:
         await executor.stop()
-    assert await world.counters(tenant) == (1, 1)
-    assert await other.ask() is None  # its place is not free yet
-    assert (await node.beat(given.ref)).lease is LeaseState.CANCELLED
+    assert await world.read_counters(tenant) == (1, 1)
+    assert await other.request_work() is None  # its slot is not free yet
+    assert (await node.send_heartbeat(given.ref)).lease is LeaseState.CANCELLED
     assert not await node.start(given.ref)
-    assert await node.ask() == given  # the node itself is not free either
+    assert await node.request_work() == given  # the node itself is not free either
     assert await node.finish(given.ref, Outcome.CANCELLED, images=1)
     assert not await node.finish(given.ref, Outcome.CANCELLED, images=1)
-    assert (await node.beat(given.ref)).lease is LeaseState.LOST
-    assert await world.images(tenant) == 2  # the one that was made, and the one that waits
-    ended = await world.read(tenant, job_id)
+    assert (await node.send_heartbeat(given.ref)).lease is LeaseState.LOST
+    assert await world.count_charged_images(tenant) == 2  # one image was made, one is reserved for the queued job
+    ended = await world.read_job(tenant, job_id)
     assert (ended.state, ended.images) == (JobState.CANCELLED, 1)
-    assert final(await world.log(tenant, job_id)) == [JobState.CANCELLED]
-    free = await other.claim()
+    assert final_states(await world.list_events(tenant, job_id)) == [JobState.CANCELLED]
+    free = await other.claim_attempt()
     assert free.ref.job_id == waiting
     assert await other.finish(free.ref)
 
 
 @pytest.mark.requirement("F-109")
 @pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.FAILED, Outcome.NODE_FAULT])
-async def test_a_cancelled_job_stays_cancelled_however_its_attempt_ends(world: World, outcome: Outcome) -> None:
-    tenant, node = world.tenant(), await world.node()
-    job_id = await world.job(tenant, images=2)
-    given = await node.claim()
+async def test_cancelled_job_stays_cancelled_whatever_the_outcome_of_its_attempt(
+    world: World, outcome: Outcome
+) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    job_id = await world.submit_job(tenant, images=2)
+    given = await node.claim_attempt()
     await world.cancel(tenant, job_id)
     assert await node.finish(given.ref, outcome, images=2)
-    job = await world.read(tenant, job_id)
+    job = await world.read_job(tenant, job_id)
     assert (job.state, job.outputs) == (JobState.CANCELLED, ())
-    assert await world.images(tenant) == (2 if outcome is Outcome.SUCCEEDED else 0)
-    assert await node.ask() is None
+    assert await world.count_charged_images(tenant) == (2 if outcome is Outcome.SUCCEEDED else 0)
+    assert await node.request_work() is None
 
 
 @pytest.mark.requirement("F-110", "B-50")
 @pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.FAILED])
-async def test_after_its_end_a_job_cannot_be_cancelled(world: World, outcome: Outcome) -> None:
-    tenant, node = world.tenant(), await world.node()
-    job_id = await world.job(tenant)
-    given = await node.claim()
+async def test_cancelling_an_ended_job_changes_nothing(world: World, outcome: Outcome) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    job_id = await world.submit_job(tenant)
+    given = await node.claim_attempt()
     assert await node.finish(given.ref, outcome)
-    before = await world.everything(tenant)
+    before = await world.database_rows(tenant)
     job = await world.cancel(tenant, job_id)
     assert job.state == outcome.value
-    assert await world.everything(tenant) == before
+    assert await world.database_rows(tenant) == before
 
 
 @pytest.mark.requirement("F-105")
-async def test_cancelling_many_times_at_once_cancels_once(world: World) -> None:
-    tenant = world.tenant()
-    await world.node()
-    job_id = await world.job(tenant, images=3)
+async def test_concurrent_cancellations_cancel_a_job_once(world: World) -> None:
+    tenant = world.add_tenant()
+    await world.add_node()
+    job_id = await world.submit_job(tenant, images=3)
     jobs = await asyncio.gather(*(world.cancel(tenant, job_id) for _ in range(10)))
     assert {job.state for job in jobs} == {JobState.CANCELLED}
-    assert await world.causes(tenant, job_id) == ["submitted", "cancelled"]
-    assert await world.images(tenant) == 0
+    assert await world.list_causes(tenant, job_id) == ["submitted", "cancelled"]
+    assert await world.count_charged_images(tenant) == 0
 
 
 @pytest.mark.requirement("F-106")
-async def test_cancel_and_finish_at_once_end_it_once(world: World) -> None:
-    tenant, node = world.tenant(), await world.node()
+async def test_concurrent_cancel_and_finish_end_a_job_once(world: World) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
     for _ in range(10):
-        job_id = await world.job(tenant)
-        given = await node.claim()
+        job_id = await world.submit_job(tenant)
+        given = await node.claim_attempt()
         cancelled, finished = await asyncio.gather(world.cancel(tenant, job_id), node.finish(given.ref))
         assert finished
-        assert final(await world.log(tenant, job_id)) == [cancelled.state]
+        assert final_states(await world.list_events(tenant, job_id)) == [cancelled.state]
         assert cancelled.state in {JobState.CANCELLED, JobState.SUCCEEDED}
-    assert await world.images(tenant) == 10  # they were made, whoever won
-    assert await world.counters(tenant) == (0, 0)
+    assert await world.count_charged_images(tenant) == 10  # the images were made in either case
+    assert await world.read_counters(tenant) == (0, 0)
 
 
 @pytest.mark.requirement("F-97")
-async def test_cancel_and_claim_at_once(world: World) -> None:
-    tenant, node = world.tenant(), await world.node()
+async def test_job_claimed_during_its_cancellation_ends_cancelled(world: World) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
     for _ in range(10):
-        job_id = await world.job(tenant)
-        cancelled, given = await asyncio.gather(world.cancel(tenant, job_id), node.ask())
+        job_id = await world.submit_job(tenant)
+        cancelled, given = await asyncio.gather(world.cancel(tenant, job_id), node.request_work())
         assert cancelled.state is JobState.CANCELLED
         if given is not None:
-            assert (await node.beat(given.ref)).lease is LeaseState.CANCELLED
+            assert (await node.send_heartbeat(given.ref)).lease is LeaseState.CANCELLED
             assert await node.finish(given.ref, Outcome.CANCELLED)
-        assert await node.ask() is None
-    assert await world.images(tenant) == 0
+        assert await node.request_work() is None
+    assert await world.count_charged_images(tenant) == 0

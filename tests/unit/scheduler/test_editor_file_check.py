@@ -1,4 +1,4 @@
-"""A file of ComfyUI's editor is checked like the graph that it means, on a fleet of different nodes."""
+"""A file of ComfyUI's editor is converted and checked on a fleet of different nodes."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ TERMS = CheckContext(TenantPolicy(mode=GraphPolicy.OPEN), LIMITS, {}, 16, dateti
 
 
 def a_file(*values: Any, prefix: Any = "a") -> dict[str, Any]:
-    """An empty image that is saved."""
+    """Build a file that saves an empty image."""
     image = {
         "id": 1,
         "type": "EmptyImage",
@@ -39,7 +39,7 @@ def found(raw: dict[str, Any], *catalogs: Catalog) -> CheckedWorkflow:
     return examined
 
 
-def test_file_becomes_the_graph_that_is_stored() -> None:
+def test_converted_graph_is_the_graph_that_is_stored() -> None:
     examined = found(a_file(32, 16, 2, 5), SIMULATED)
     assert examined.graph == (
         '{"1":{"class_type":"EmptyImage","inputs":{"width":32,"height":16,"batch_size":2,"color":5}},'
@@ -48,14 +48,14 @@ def test_file_becomes_the_graph_that_is_stored() -> None:
     assert examined.images == 2
 
 
-def test_error_in_a_file_names_node_and_input_and_points_at_the_whole_file() -> None:
+def test_error_names_node_and_input_and_points_to_the_whole_file() -> None:
     with pytest.raises(InvalidWorkflow) as refused:
         found(a_file(32, -16, 2, 5), SIMULATED)
     (error,) = refused.value.refused.errors
     assert (error.pointer, error.node_id, error.input) == ("/workflow", "1", "height")
 
 
-def test_file_that_cannot_be_converted_is_refused_with_the_reason_and_the_way_out() -> None:
+def test_refusal_of_a_file_states_the_reason_and_suggests_the_api_format() -> None:
     with pytest.raises(InvalidWorkflow) as refused:
         found(a_file("wide", 16, 2, 5), SIMULATED)
     (error,) = refused.value.refused.errors
@@ -65,7 +65,7 @@ def test_file_that_cannot_be_converted_is_refused_with_the_reason_and_the_way_ou
     assert error.message.endswith("Send the workflow in API format instead: in ComfyUI, menu Workflow, Export (API).")
 
 
-def test_file_is_read_with_the_classes_of_a_node_that_it_fits() -> None:
+def test_file_is_converted_with_the_classes_of_a_matching_node() -> None:
     saving = {"input": {"required": {"images": ["IMAGE", {}], "filename_prefix": ["STRING", {}]}}}
     image = {name: ["INT", {"default": 8}] for name in ("width", "height", "depth", "batch_size", "color")}
     classes = {
@@ -79,7 +79,7 @@ def test_file_is_read_with_the_classes_of_a_node_that_it_fits() -> None:
     assert '"depth"' not in four.graph
 
 
-def test_file_with_an_unknown_class_names_the_nearest() -> None:
+def test_unknown_class_in_a_file_suggests_a_similar_class() -> None:
     raw = a_file(32, 16, 2, 5)
     raw["nodes"][0]["type"] = "EmptyImag"
     with pytest.raises(InvalidWorkflow) as refused:
@@ -89,12 +89,12 @@ def test_file_with_an_unknown_class_names_the_nearest() -> None:
     assert "EmptyImage" in error.message
 
 
-def test_file_without_a_node_that_runs_says_so() -> None:
+def test_file_without_a_running_node_is_refused() -> None:
     with pytest.raises(InvalidWorkflow) as refused:
         found({"nodes": [], "links": []}, SIMULATED)
     assert "No node of it runs." in refused.value.refused.errors[0].message
 
 
-def test_file_for_a_fleet_without_nodes_is_told_to_wait() -> None:
+def test_file_is_refused_with_a_retry_time_while_the_fleet_is_empty() -> None:
     with pytest.raises(NoFleet):
         found(a_file(32, 16, 2, 5))

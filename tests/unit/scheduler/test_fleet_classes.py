@@ -17,7 +17,7 @@ def names(catalogs: list[dict[str, ClassSpec]], **query: object) -> tuple[list[s
 FLEET = [{"B": loader("b1", "b2"), "A": loader("a")}, {"B": loader("b2", "b3"), "C": loader("c")}]
 
 
-def test_every_class_of_every_node_is_there_once_by_name() -> None:
+def test_every_class_of_the_fleet_is_listed_once_in_order() -> None:
     assert names(FLEET) == (["A", "B", "C"], False)
     assert names(FLEET, limit=2) == (["A", "B"], True)
     assert names(FLEET, limit=2, after="B") == (["C"], False)
@@ -26,19 +26,19 @@ def test_every_class_of_every_node_is_there_once_by_name() -> None:
     assert names([]) == ([], False)
 
 
-def test_one_class_can_be_asked_for() -> None:
+def test_single_class_can_be_requested_by_name() -> None:
     assert names(FLEET, name="B") == (["B"], False)
     assert names(FLEET, name="b") == ([], False)
 
 
-def test_options_are_those_of_all_nodes() -> None:
+def test_options_of_all_nodes_are_merged() -> None:
     (found,) = build_class_page(FLEET, ReadClasses(name="B")).classes
     assert found.spec.inputs["name"].options == ("b1", "b2", "b3")
     many = [{"A": loader(*(f"{n}-{i}" for i in range(MAX_OPTIONS)))} for n in range(3)]
     assert len(build_class_page(many, ReadClasses()).classes[0].spec.inputs["name"].options or ()) == MAX_OPTIONS
 
 
-def test_a_page_ends_before_it_is_too_large_but_has_one_class_at_least() -> None:
+def test_page_size_is_bounded_but_a_page_has_at_least_one_class() -> None:
     large = loader("x" * (MAX_BYTES // 3))
     fleet = [dict.fromkeys("ABCDE", large)]
     assert names(fleet) == (["A", "B"], True)
@@ -47,7 +47,7 @@ def test_a_page_ends_before_it_is_too_large_but_has_one_class_at_least() -> None
     assert names(huge) == (["A"], True)
 
 
-def test_policy_decides_which_classes_and_folders_are_shown() -> None:
+def test_policy_determines_which_classes_and_folders_are_shown() -> None:
     dataset = "comfy_extras.nodes_dataset"
     folder = InputSpec(type="COMBO", required=True, options=("3d", "cats"))
     stale = InputSpec(type="COMBO", required=True, options=("other.latent",))  # of an executor of an earlier release

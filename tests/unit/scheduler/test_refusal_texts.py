@@ -47,7 +47,7 @@ def written(title: str, errors: tuple[FieldError, ...]) -> str:
     return "\n".join([f"## {title}", "", *(_COUNT.sub("lists the N ", line) for line in lines)])
 
 
-def test_frequent_refusals_of_workflows_say_what_to_do_next_word_for_word() -> None:
+def test_frequent_refusals_match_the_golden_file() -> None:
     told = {title: errors_of(graph) for title, graph in GRAPHS.items()}
     assert [title for title, errors in told.items() if not errors] == []
     text = "# Refusals of workflows\n\n" + "\n\n".join(written(*one) for one in told.items()) + "\n"

@@ -1,4 +1,4 @@
-"""The waiting reason of a job, tested for each reason."""
+"""The waiting reason of a job, for each reason."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ def why(
     return explain_waiting(job, tenant, survey_nodes(nodes, lacking or {}))
 
 
-def test_job_that_could_run_waits_for_its_turn() -> None:
+def test_job_that_can_run_waits_in_the_queue() -> None:
     waiting = why(node())
     assert (waiting.reason, waiting.since) == (WaitReason.QUEUE, JOB.since)
     assert waiting.detail == WaitingDetail(jobs_ahead=3)
@@ -47,7 +47,7 @@ def test_queue_reason_starts_when_a_node_can_run_the_job() -> None:
     assert why(node(since=None)).since == JOB.since
 
 
-def test_account_at_its_limit_is_told_limit_and_running_jobs() -> None:
+def test_concurrency_limit_reason_states_limit_and_running_jobs() -> None:
     full = replace(TENANT, running=2, limit_reached_at=ago(1))
     waiting = why(node(), tenant=full)
     assert (waiting.reason, waiting.since) == (WaitReason.CONCURRENCY_LIMIT, ago(1))
@@ -56,7 +56,7 @@ def test_account_at_its_limit_is_told_limit_and_running_jobs() -> None:
     assert why(node(), tenant=replace(full, max_running=None)).reason is WaitReason.QUEUE
 
 
-def test_job_without_any_node_online_is_told_when_the_last_one_was() -> None:
+def test_no_node_online_reason_states_when_the_last_node_was_online() -> None:
     waiting = why(node("gpu-1", online=False, since=ago(30)), node("gpu-2", online=False, since=ago(4)))
     assert (waiting.reason, waiting.since) == (WaitReason.NO_NODE_ONLINE, ago(4))
     assert waiting.detail == WaitingDetail(last_online_at=ago(4))
@@ -68,7 +68,7 @@ def test_node_without_a_catalog_counts_as_not_online() -> None:
     assert why(node(digest=None)).reason is WaitReason.NO_NODE_ONLINE
 
 
-def test_classes_that_no_online_node_has_are_named() -> None:
+def test_reason_names_classes_that_no_online_node_has() -> None:
     lacking = {"small": MissingNeeds(classes=("A", "B")), "other": MissingNeeds(classes=("B",))}
     waiting = why(
         node("gpu-1", digest="small"),
@@ -81,14 +81,14 @@ def test_classes_that_no_online_node_has_are_named() -> None:
     assert waiting.message == "No online node has the node class B."
 
 
-def test_classes_on_different_nodes_name_what_the_closest_node_lacks() -> None:
+def test_reason_names_the_classes_that_the_closest_node_lacks() -> None:
     lacking = {"one": MissingNeeds(classes=("A", "B")), "two": MissingNeeds(classes=("C",))}
     waiting = why(node("gpu-1", digest="one"), node("gpu-2", digest="two"), lacking=lacking)
     assert (waiting.reason, waiting.detail.classes) == (WaitReason.NO_NODE_HAS_CLASS, ("C",))
     assert waiting.message == "No online node has all node classes of the job. The closest one lacks C."
 
 
-def test_missing_model_is_named_with_the_nodes_that_lack_it() -> None:
+def test_reason_names_a_missing_model_and_the_nodes_that_lack_it() -> None:
     lacking = {
         "one": MissingNeeds(options=(FLUX,)),
         "two": MissingNeeds(options=(FLUX, LORA)),
@@ -117,7 +117,7 @@ def test_reason_names_blocked_nodes() -> None:
     assert waiting.detail == WaitingDetail(nodes=("gpu-1",))
 
 
-def test_job_held_by_an_operator_says_so_first() -> None:
+def test_hold_by_an_operator_takes_precedence() -> None:
     waiting = why(job=replace(JOB, on_hold=True, jobs_ahead=None))
     assert (waiting.reason, waiting.since) == (WaitReason.HELD, JOB.since)
     assert waiting.detail == WaitingDetail(cause=HoldCause.OPERATOR)
@@ -138,20 +138,20 @@ def test_job_is_held_until_its_failed_node_may_retry_it() -> None:
     assert (waiting.reason, waiting.since) == (WaitReason.HELD, ago(1))
     assert waiting.detail == WaitingDetail(cause=HoldCause.RETRY, until=until, nodes=("gpu-2",))
     assert why(*nodes, job=replace(died, avoid_until=NOW)).reason is WaitReason.QUEUE
-    assert why(node("gpu-1"), job=died).reason is WaitReason.QUEUE  # it alone can run the job
+    assert why(node("gpu-1"), job=died).reason is WaitReason.QUEUE  # the only node that can run the job
     assert why(node("gpu-1"), node("gpu-2"), job=died).reason is WaitReason.QUEUE
 
 
-def test_disabled_account_is_told_before_nodes_are() -> None:
+def test_disabled_account_takes_precedence_over_node_reasons() -> None:
     waiting = why(tenant=replace(TENANT, is_active=False))
     assert (waiting.reason, waiting.detail) == (WaitReason.ACCOUNT_DISABLED, WaitingDetail())
 
 
-def test_missing_nodes_are_told_before_the_accounts_limit() -> None:
+def test_node_reasons_take_precedence_over_the_concurrency_limit() -> None:
     assert why(tenant=replace(TENANT, running=2)).reason is WaitReason.NO_NODE_ONLINE
 
 
-def test_detail_names_a_bounded_number_of_nodes_classes_and_options() -> None:
+def test_nodes_classes_and_options_in_a_detail_are_bounded() -> None:
     lack = MissingNeeds(
         options=tuple(OptionNeed("Loader", "name", f"{number}.pt" + "x" * 500) for number in range(100))
     )
@@ -161,5 +161,5 @@ def test_detail_names_a_bounded_number_of_nodes_classes_and_options() -> None:
     assert len(why(*nodes, lacking={"one": classes}).model_dump_json()) < 3_000
 
 
-def test_detail_contains_only_fields_of_its_reason() -> None:
+def test_detail_contains_only_the_fields_of_its_reason() -> None:
     assert why(node()).model_dump(mode="json")["detail"] == {"jobs_ahead": 3}
