@@ -61,7 +61,7 @@ def test_refusal_of_a_file_states_the_reason_and_suggests_the_api_format() -> No
     (error,) = refused.value.refused.errors
     assert (error.pointer, error.code, error.node_id) == ("/workflow", "workflow_ui_format", "1")
     assert error.message.startswith("Node 1 (EmptyImage) of this file of ComfyUI's editor cannot be converted exactly.")
-    assert '"wide" stands where width (INT) has its value' in error.message
+    assert '"wide" is in the position of width, which is of type INT' in error.message
     assert error.message.endswith("Send the workflow in API format instead: in ComfyUI, menu Workflow, Export (API).")
 
 

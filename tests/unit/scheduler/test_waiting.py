@@ -52,7 +52,7 @@ def test_concurrency_limit_reason_states_limit_and_running_jobs() -> None:
     waiting = why(node(), tenant=full)
     assert (waiting.reason, waiting.since) == (WaitReason.CONCURRENCY_LIMIT, ago(1))
     assert waiting.detail == WaitingDetail(limit=2, running=2)
-    assert waiting.message == "The account runs as many jobs as it may at once: 2 of 2."
+    assert waiting.message == "The account has reached its limit of concurrent jobs: 2 of 2 are running."
     assert why(node(), tenant=replace(full, max_running=None)).reason is WaitReason.QUEUE
 
 

@@ -16,7 +16,7 @@ from chassis.messaging.outbox import Relay
 from contracts.permissions import inbox_prefix
 from scheduler import consumers
 from scheduler.loops import end_attempts, restore_streams
-from scheduler.loops.retention import erasure_loop, retention_loop
+from scheduler.loops.retention import create_erasure_loop, create_retention_loop
 from scheduler.settings import Settings
 from scheduler.usecases.admin_job_actions import AdminJobActions
 from scheduler.usecases.admin_node_actions import AdminNodeActions
@@ -135,8 +135,8 @@ def create_app(settings: Settings) -> FastAPI:
         Loop("scheduler.end_attempts", attempt_ender.tick, every_s=end_attempts.EVERY_S),
         Loop("scheduler.prune_usage", usage.prune_usage, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_dead_letters", dead_letters.prune_letters, every_s=PRUNE_EVERY_S),
-        retention_loop(purger, every_s=settings.retention_every_s),
-        erasure_loop(TenantEraser(database, bus, canceller)),
+        create_retention_loop(purger, every_s=settings.retention_every_s),
+        create_erasure_loop(TenantEraser(database, bus, canceller)),
         consumers.follow_tenant_changes(bus, limits),
         consumers.follow_class_rules(bus, rules),
     ]
@@ -147,7 +147,7 @@ def create_app(settings: Settings) -> FastAPI:
             database.listen(
                 {
                     outbox.CHANNEL: relaying.wake,
-                    REQUIREMENTS_CHANNEL: fleet.expect_requirements,
+                    REQUIREMENTS_CHANNEL: fleet.mark_requirements_stale,
                     WORK_CHANNEL: dispatcher.wake,
                 }
             ),

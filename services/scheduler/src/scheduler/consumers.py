@@ -127,22 +127,22 @@ def register_jobs(
     """Serve requests about one tenant's jobs. The tenant is taken from the subject, never from the payload."""
 
     async def submit(requests: Sequence[Request], address: Address) -> Sequence[Submitted | Exception]:
-        return await submitter.submit_all(_tenant(address), requests)
+        return await submitter.submit_all(_tenant_id(address), requests)
 
     async def validate_workflow(command: SubmitJob, address: Address) -> Validated:
-        return await validator.validate_workflow(_tenant(address), command, size_bytes=address.size_bytes)
+        return await validator.validate_workflow(_tenant_id(address), command, size_bytes=address.size_bytes)
 
     async def read_job(query: ReadJob, address: Address) -> JobRead:
-        return await reader.read_job(_tenant(address), query)
+        return await reader.read_job(_tenant_id(address), query)
 
     async def list_jobs(query: ListJobs, address: Address) -> JobPage:
-        return await reader.list_jobs(_tenant(address), query)
+        return await reader.list_jobs(_tenant_id(address), query)
 
     async def cancel_job(command: CancelJob, address: Address) -> JobRead:
-        return await canceller.cancel_job(_tenant(address), command)
+        return await canceller.cancel_job(_tenant_id(address), command)
 
     async def read_current_usage(_: ReadUse, address: Address) -> Use:
-        return await current_usage.read_current_usage(_tenant(address))
+        return await current_usage.read_current_usage(_tenant_id(address))
 
     bus.serve_together(SUBMIT_JOB, submit)
     bus.serve(VALIDATE_WORKFLOW, validate_workflow)
@@ -159,7 +159,7 @@ def register_fleet(bus: Bus, *, fleet: FleetState, policies: TenantPolicies) -> 
         """The policy of the tenant in the subject, or None for a request about the whole fleet."""
         if address.tenant == FLEET:
             return None
-        return await policies.load_fresh_policy(_tenant(address))
+        return await policies.load_fresh_policy(_tenant_id(address))
 
     async def read_fleet(_: ReadFleet, address: Address) -> Fleet:
         return await fleet.read_fleet(await policy_for(address))
@@ -186,22 +186,22 @@ def register_attempts(
     """
 
     async def lease_attempt(question: AskWork, address: Address) -> Asked:
-        return await dispatcher.lease_attempt(_node(address), question)
+        return await dispatcher.lease_attempt(_node_name(address), question)
 
     async def start_attempt(command: StartAttempt, address: Address) -> AttemptWritten:
-        return await lifecycle.start_attempt(_node(address), command)
+        return await lifecycle.start_attempt(_node_name(address), command)
 
     async def finish_attempt(command: FinishAttempt, address: Address) -> AttemptWritten:
-        return await lifecycle.finish_attempt(_node(address), command)
+        return await lifecycle.finish_attempt(_node_name(address), command)
 
     async def reserve_images(command: ReserveImages, address: Address) -> ImagesReserved:
-        return await reserver.reserve_images(_node(address), command)
+        return await reserver.reserve_images(_node_name(address), command)
 
     async def record_heartbeat(command: Beat, address: Address) -> Beaten:
-        return await heartbeats.record_heartbeat(_node(address), command)
+        return await heartbeats.record_heartbeat(_node_name(address), command)
 
     async def save_catalog(command: ReportCatalog, address: Address) -> AttemptWritten:
-        return await heartbeats.save_catalog(_node(address), command)
+        return await heartbeats.save_catalog(_node_name(address), command)
 
     bus.serve(ASK_WORK, lease_attempt, when_failed=dead_letters.record_and_end_attempt)
     bus.serve(START_ATTEMPT, start_attempt, when_failed=dead_letters.record_message)
@@ -241,7 +241,7 @@ def register_operations(
         return await stats.read_stats()
 
     async def read_usage(query: ReadUsage, address: Address) -> Usage:
-        tenant_id = None if address.tenant == FLEET else _tenant(address)
+        tenant_id = None if address.tenant == FLEET else _tenant_id(address)
         return await usage.read_daily_usage(tenant_id, days=query.days)
 
     bus.serve(LIST_NODES, list_nodes)
@@ -266,13 +266,13 @@ def register_retention(bus: Bus, *, purger: JobPurger) -> None:
     """Serve the deletion of ended jobs, and what deletion and export need to read."""
 
     async def purge_job(command: PurgeJob, address: Address) -> Purged:
-        return await purger.purge_job(_tenant(address), command)
+        return await purger.purge_job(_tenant_id(address), command)
 
     async def find_jobs(query: FindJobs, _: Address) -> FoundJobs:
         return await purger.find_jobs(query)
 
     async def read_graph(query: ReadGraph, address: Address) -> JobGraph:
-        return await purger.read_graph(_tenant(address), query)
+        return await purger.read_graph(_tenant_id(address), query)
 
     bus.serve(PURGE_JOB, purge_job)
     bus.serve(FIND_JOBS, find_jobs)
@@ -330,12 +330,12 @@ def follow_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:
     return loop
 
 
-def _tenant(address: Address) -> UUID:
+def _tenant_id(address: Address) -> UUID:
     try:
         return UUID(address.tenant)
     except ValueError:
         raise UnknownTenant from None
 
 
-def _node(address: Address) -> str:
+def _node_name(address: Address) -> str:
     return address.key or ""

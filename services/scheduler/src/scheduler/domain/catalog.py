@@ -65,7 +65,7 @@ class Catalog:
     def names(self) -> tuple[str, ...]:
         return tuple(self.classes)
 
-    def facts(self, class_type: str) -> ClassFacts:
+    def get_class_facts(self, class_type: str) -> ClassFacts:
         """Return the facts about a class of this catalog. Cached."""
         found = self._facts.get(class_type)
         if found is None:
@@ -83,7 +83,7 @@ class Catalog:
 
     def satisfies(self, needs: Iterable[str]) -> bool:
         """Whether the node meets all needs of a workflow: classes (``Class``) and options (``Class.input=option``)."""
-        return all(need in self.classes or self._has_choice(need) for need in needs)
+        return all(need in self.classes or self._has_needed_option(need) for need in needs)
 
     def missing_needs(self, needs: Sequence[str]) -> MissingNeeds:
         """Return the needs that the node does not meet. Options of a missing class are left out.
@@ -99,7 +99,7 @@ class Catalog:
             options=tuple(option for option in options.values() if option.node_class in self.classes),
         )
 
-    def _has_choice(self, need: str) -> bool:
+    def _has_needed_option(self, need: str) -> bool:
         option = _parse_option(need, self.classes)
         if option is None:
             return False
@@ -145,24 +145,24 @@ def _read_classes(text: str) -> dict[str, ClassSpec]:
     Parsing everything in one call into C would hold the interpreter's lock for the whole time.
     """
     classes: dict[str, ClassSpec] = {}
-    at = _expect("{", text, _SPACE.match(text).end())  # type: ignore[union-attr] # it matches nothing, too
+    at = _skip_mark("{", text, _SPACE.match(text).end())  # type: ignore[union-attr] # it matches nothing, too
     while not (text.startswith("}", at) and not classes):
         if not text.startswith('"', at):
             raise ValueError("a class has no name")
         name, at = _JSON.raw_decode(text, at)
-        at = _expect(":", text, _SPACE.match(text, at).end())  # type: ignore[union-attr] # it matches nothing, too
+        at = _skip_mark(":", text, _SPACE.match(text, at).end())  # type: ignore[union-attr] # it matches nothing, too
         spec, at = _JSON.raw_decode(text, at)
         classes[name] = ClassSpec.model_validate(spec)
         at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
         if text.startswith("}", at):
             break
-        at = _expect(",", text, at)
+        at = _skip_mark(",", text, at)
     if text[at + 1 :].strip(" \t\n\r"):
         raise ValueError("there is more than one JSON value")
     return classes
 
 
-def _expect(mark: str, text: str, at: int) -> int:
+def _skip_mark(mark: str, text: str, at: int) -> int:
     """Return the position after a mark and the white space that follows it."""
     if not text.startswith(mark, at):
         raise ValueError(f"{mark} is missing")

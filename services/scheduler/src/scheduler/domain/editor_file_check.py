@@ -52,7 +52,7 @@ def check_editor_file(
     inexact: tuple[FieldError, ...] = ()
     for catalog in catalogs:
         converted = convert_editor_file(raw, catalog, choose=draw_seed, now=now)
-        errors = _inexact_errors(converted, catalog) or read_graph(written(converted.graph), "/workflow")[1]
+        errors = _list_inexact_errors(converted, catalog) or read_graph(written(converted.graph), "/workflow")[1]
         if errors:
             inexact = min((inexact or errors, errors), key=len)
             continue
@@ -73,7 +73,7 @@ def check_editor_file(
     raise InvalidWorkflow(inexact[:MAX_ERRORS])
 
 
-def _inexact_errors(converted: Converted, catalog: Catalog) -> tuple[FieldError, ...]:
+def _list_inexact_errors(converted: Converted, catalog: Catalog) -> tuple[FieldError, ...]:
     """List why the file cannot be converted exactly, including nodes of unknown classes."""
     faults = converted.faults
     if not converted.graph and not faults:
@@ -86,10 +86,10 @@ def _inexact_errors(converted: Converted, catalog: Catalog) -> tuple[FieldError,
         for node_id, node in converted.graph.items()
         if node.class_type not in catalog.classes and node_id not in reported
     ]
-    return tuple(_field_error(fault, converted) for fault in (*faults, *unknown))
+    return tuple(_build_field_error(fault, converted) for fault in (*faults, *unknown))
 
 
-def _field_error(fault: InexactError, converted: Converted) -> FieldError:
+def _build_field_error(fault: InexactError, converted: Converted) -> FieldError:
     where = "This file of ComfyUI's editor"
     if fault.node_id is not None:
         node = converted.graph.get(fault.node_id)

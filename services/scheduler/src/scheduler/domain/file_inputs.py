@@ -7,7 +7,7 @@ from contracts.catalog import InputSpec
 from contracts.wire.shown import shown
 from contracts.workflow import Graph
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.validation.declared_inputs import declared_inputs
+from scheduler.domain.validation.declared_inputs import resolve_inputs
 from scheduler.domain.validation.findings import Fault, Finding
 
 
@@ -24,16 +24,16 @@ def check_file_inputs(graph: Graph, catalog: Catalog, uploads: frozenset[str]) -
         uploads: ids of the uploads that the job may use.
     """
     for node_id, node in graph.items():
-        declared = declared_inputs(catalog.facts(node.class_type), node.inputs)
+        declared = resolve_inputs(catalog.get_class_facts(node.class_type), node.inputs)
         for name, value in node.inputs.items():
             if catalog.rules.judges(node.class_type, name):
                 continue
             accepted = declared[name][0] if name in declared else None
-            if (fault := _fault(f"{node.class_type}.{name}", accepted, value, uploads)) is not None:
+            if (fault := _find_fault(f"{node.class_type}.{name}", accepted, value, uploads)) is not None:
                 yield Finding(fault, node_id, name)
 
 
-def _fault(label: str, accepted: InputSpec | None, value: Any, uploads: frozenset[str]) -> Fault | None:
+def _find_fault(label: str, accepted: InputSpec | None, value: Any, uploads: frozenset[str]) -> Fault | None:
     is_upload = isinstance(value, str) and value in uploads
     if accepted is None or not accepted.upload:
         if not is_upload or accepted is None:

@@ -61,17 +61,17 @@ def check_file_kinds(graph: Graph, catalog: Catalog, types: Mapping[str, str]) -
         return
     for node_id, node in graph.items():
         spec = catalog.classes.get(node.class_type)
-        for name, part, value in _texts(node.inputs):
+        for name, part, value in _iterate_texts(node.inputs):
             if (kind := kinds.get(value)) is None:
                 continue
             place = f"{name}.{part}" if part else name
             is_stock = spec is not None and stock_class(node.class_type, spec.module) is not None
-            taken = _STOCK.get(node.class_type, {}).get(place) if is_stock else _taken_by_name(place)
+            taken = _STOCK.get(node.class_type, {}).get(place) if is_stock else _kinds_by_input_name(place)
             if taken is not None and kind not in taken:
-                yield Finding(_fault(f"{node.class_type}.{place}", taken, kind, types[value]), node_id, name)
+                yield Finding(_build_fault(f"{node.class_type}.{place}", taken, kind, types[value]), node_id, name)
 
 
-def _texts(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _iterate_texts(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield the texts in inputs, and in the parts of inputs that are objects: input, part and text."""
     for name, value in inputs.items():
         if isinstance(value, str):
@@ -80,12 +80,12 @@ def _texts(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield from ((name, part, inner) for part, inner in value.items() if isinstance(inner, str))
 
 
-def _taken_by_name(place: str) -> Kinds | None:
+def _kinds_by_input_name(place: str) -> Kinds | None:
     word = _LAST_WORD.search(place.rpartition(".")[2])
     return _BY_WORD.get(word[0].lower()) if word is not None else None
 
 
-def _fault(label: str, taken: Kinds, kind: FileKind, media_type: str) -> Fault:
+def _build_fault(label: str, taken: Kinds, kind: FileKind, media_type: str) -> Fault:
     wanted = " or ".join(_NAMES[one] for one in FileKind if one in taken)
     message = f"{label} takes {wanted}; this upload is {_NAMES[kind]} ({media_type})."
     return Fault("upload_of_wrong_kind", message)

@@ -12,7 +12,7 @@ from contracts.workflow import MAX_ERRORS, Graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.file_inputs import check_file_inputs
 from scheduler.domain.file_kinds import check_file_kinds
-from scheduler.domain.validation.field_errors import field_errors
+from scheduler.domain.validation.field_errors import build_field_errors
 from scheduler.domain.validation.findings import Fault, Finding
 from scheduler.domain.validation.graph_check import UNKNOWN_CLASS, DrawNumber, Verdict, check_graph
 
@@ -44,11 +44,11 @@ class UnrunnableGraph(NamedTuple):
 
     def refusal(self) -> InvalidWorkflow:
         """Build the refusal, with suggestions. Takes milliseconds."""
-        errors = field_errors(self.findings, self.graph, self.others)
-        return InvalidWorkflow(without_node_pointers(errors) if self.is_editor_file else errors)
+        errors = build_field_errors(self.findings, self.graph, self.others)
+        return InvalidWorkflow(drop_node_pointers(errors) if self.is_editor_file else errors)
 
 
-def without_node_pointers(errors: Sequence[FieldError]) -> tuple[FieldError, ...]:
+def drop_node_pointers(errors: Sequence[FieldError]) -> tuple[FieldError, ...]:
     """Return the errors with pointers to the whole workflow. ``node_id`` and ``input`` stay."""
     return tuple(error.model_copy(update={"pointer": "/workflow"}) for error in errors)
 
@@ -91,7 +91,7 @@ def check_fleet(
     for catalog in catalogs:
         verdict = check_graph(graph, catalog, draw_seed=draw_seed, randomize_seeds=randomize_seeds)
         of_kinds = check_file_kinds(verdict.graph, catalog, types)
-        findings = (*_findings(graph, verdict, catalog, uploads, policy), *of_kinds)[:MAX_ERRORS]
+        findings = (*_collect_findings(graph, verdict, catalog, uploads, policy), *of_kinds)[:MAX_ERRORS]
         if not findings:
             if not verdict.unlisted:
                 return RunnableGraph(verdict, catalog)
@@ -110,7 +110,7 @@ def check_fleet(
     return UnrunnableGraph(graph, closest.findings, others)
 
 
-def _findings(
+def _collect_findings(
     graph: Graph, verdict: Verdict, catalog: Catalog, uploads: frozenset[str], policy: TenantPolicy
 ) -> tuple[Finding, ...]:
     """Collect the findings of the policy and of the node, at most ``MAX_ERRORS``.

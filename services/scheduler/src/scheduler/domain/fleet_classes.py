@@ -38,7 +38,7 @@ def build_class_page(catalogs: Sequence[Classes], query: ReadClasses, policy: Te
         specs_of = [classes[name] for classes in catalogs if name in classes]
         folders = judge is not None and judge.allows_explicitly(name, specs_of[0])
         spec = _merge_class(name, specs_of, shows_folders=folders)
-        found = FleetClass(name=name, spec=spec, refused=_refusal(decisions.get(name)))
+        found = FleetClass(name=name, spec=spec, refused=_describe_refusal(decisions.get(name)))
         size += len(found.model_dump_json())
         if page and size > MAX_BYTES:
             break
@@ -46,7 +46,7 @@ def build_class_page(catalogs: Sequence[Classes], query: ReadClasses, policy: Te
     return ClassPage(classes=tuple(page), more=len(page) < len(names))
 
 
-def _refusal(decision: ClassDecision | None) -> str | None:
+def _describe_refusal(decision: ClassDecision | None) -> str | None:
     return None if decision is None or decision.allowed else f"{decision.reason} {decision.who_can_allow}"
 
 
@@ -61,13 +61,13 @@ def _merge_class(class_type: str, specs: Sequence[ClassSpec], *, shows_folders: 
     inputs = {
         name: accepted.model_copy(update={"options": None})
         if roles.role_of(name) in hidden
-        else _with_options(accepted, [spec.inputs[name] for spec in specs if name in spec.inputs])
+        else _merge_options(accepted, [spec.inputs[name] for spec in specs if name in spec.inputs])
         for name, accepted in first.inputs.items()
     }
     return first.model_copy(update={"inputs": inputs})
 
 
-def _with_options(accepted: InputSpec, everywhere: Sequence[InputSpec]) -> InputSpec:
+def _merge_options(accepted: InputSpec, everywhere: Sequence[InputSpec]) -> InputSpec:
     if accepted.options is None:
         return accepted
     options = dict.fromkeys(option for one in everywhere for option in one.options or ())

@@ -39,7 +39,7 @@ def check_graph_limits(
         frames_per_image: frames of an animation or a video that count as one image.
     """
     size = measure(graph, specs=specs, uploads=uploads)
-    bounds = graph_bounds(limits)
+    bounds = build_graph_bounds(limits)
     reservation = reserve(size, frames_per_image)
     errors = check_bounds(size, bounds, nodes=nodes)
     if limits.images_per_day is not None or bounds.limit_sizes:
@@ -47,7 +47,7 @@ def check_graph_limits(
     return GraphCost(reservation.images, errors)
 
 
-def graph_bounds(limits: Limits) -> GraphBounds:
+def build_graph_bounds(limits: Limits) -> GraphBounds:
     return GraphBounds(
         nodes=limits.graph_nodes,
         text_bytes=limits.graph_text_bytes,

@@ -81,7 +81,7 @@ def build_public_job(job: JobSnapshot, eta_seconds: float | None = None, waiting
         created_at=job.created_at,
         started_at=job.started_at,
         completed_at=job.completed_at,
-        timings=_timings(job),
+        timings=_compute_timings(job),
         outputs=job.outputs if succeeded else (),
         error=job.error,
         warnings=job.warnings,
@@ -94,7 +94,7 @@ def build_public_job(job: JobSnapshot, eta_seconds: float | None = None, waiting
     )
 
 
-def _timings(job: JobSnapshot) -> Timings:
+def _compute_timings(job: JobSnapshot) -> Timings:
     end = job.completed_at or job.now
     return Timings(
         queued_seconds=round(((job.started_at or end) - job.created_at).total_seconds(), 3),

@@ -13,12 +13,12 @@ def build_time_window(after: datetime | None, before: datetime | None) -> dict[s
     return {
         "created_after": after,
         "created_before": before,
-        "id_from": _first_id(after, -MAX_SKEW_MS) if after else None,
-        "id_to": _first_id(before, MAX_SKEW_MS) if before else None,
+        "id_from": _smallest_id(after, -MAX_SKEW_MS) if after else None,
+        "id_to": _smallest_id(before, MAX_SKEW_MS) if before else None,
     }
 
 
-def _first_id(moment: datetime, shift_ms: int) -> UUID:
+def _smallest_id(moment: datetime, shift_ms: int) -> UUID:
     """Return the smallest id with the timestamp ``moment`` plus ``shift_ms``."""
     stamp = int(moment.timestamp() * 1000) + shift_ms
     return UUID(int=min(max(stamp, 0), _LATEST_MS) << _STAMP_BITS)

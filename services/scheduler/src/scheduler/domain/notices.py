@@ -7,7 +7,7 @@ from contracts.wire.errors import FieldError
 from contracts.wire.shown import plain, shown
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode
 from scheduler.domain.fleet_check import RunnableGraph
-from scheduler.domain.validation.declared_inputs import declared_inputs, unwrap
+from scheduler.domain.validation.declared_inputs import resolve_inputs, unwrap
 from scheduler.domain.validation.field_errors import build_pointer
 from scheduler.domain.validation.findings import Fault, Finding
 from scheduler.domain.validation.suggestions import find_nearest
@@ -31,11 +31,11 @@ def list_notices(sent: Graph, found: RunnableGraph) -> tuple[FieldError, ...]:
             input=finding.input,
             allowed=finding.fault.allowed,
         )
-        for finding in islice(_findings(sent, found), MAX_ERRORS)
+        for finding in islice(_iterate_findings(sent, found), MAX_ERRORS)
     )
 
 
-def _findings(sent: Graph, found: RunnableGraph) -> Iterator[Finding]:
+def _iterate_findings(sent: Graph, found: RunnableGraph) -> Iterator[Finding]:
     drawn = {(one.node_id, one.input) for one in found.verdict.seeds}
     suggested = 0
     for node_id, node in sent.items():
@@ -48,10 +48,10 @@ def _findings(sent: Graph, found: RunnableGraph) -> Iterator[Finding]:
             if value is None:
                 continue
             if (node_id, name) in drawn:
-                message = f"{_label(node, name)} gets a random value at each submit. The job's seeds tell which."
+                message = f"{_label(node, name)} gets a random value at each submit. The job's seeds list it."
                 yield Finding(Fault("seed_random", message), node_id, name)
             elif name not in runs.inputs:
-                yield Finding(_ignored(node, name, found, suggest=suggested < MAX_SUGGESTED), node_id, name)
+                yield Finding(_build_ignored_fault(node, name, found, suggest=suggested < MAX_SUGGESTED), node_id, name)
                 suggested += 1
             elif type(unwrap(value)) is not type(unwrap(runs.inputs[name])) or (
                 isinstance(value, str) and value != runs.inputs[name]
@@ -60,8 +60,8 @@ def _findings(sent: Graph, found: RunnableGraph) -> Iterator[Finding]:
                 yield Finding(Fault("value_converted", message), node_id, name)
 
 
-def _ignored(node: GraphNode, name: str, found: RunnableGraph, *, suggest: bool) -> Fault:
-    declared = tuple(declared_inputs(found.catalog.facts(node.class_type), node.inputs))
+def _build_ignored_fault(node: GraphNode, name: str, found: RunnableGraph, *, suggest: bool) -> Fault:
+    declared = tuple(resolve_inputs(found.catalog.get_class_facts(node.class_type), node.inputs))
     near = find_nearest(name, declared)[:1] if suggest else ()
     hint = f" Did you mean {plain(near[0])}?" if near else ""
     message = f"{plain(node.class_type)} has no input {shown(name)}, so it is ignored.{hint}"

@@ -54,7 +54,7 @@ CLAIM_EFFECTS = Effects(queued=-1, running=1, cost=COST_ESTIMATE_S)
 HOLD_EFFECTS, RELEASE_EFFECTS = Effects(queued=-1), Effects(queued=1)  # a job on hold does not count as queued
 
 
-def effects_without_run(job: LockedJob) -> Effects:
+def compute_effects_without_run(job: LockedJob) -> Effects:
     """Return the effects of a job that ends while queued or on hold: it costs nothing."""
     return Effects(queued=0 if job.on_hold else -1, images=-job.images, settled=0)
 
@@ -101,7 +101,7 @@ def is_retry(cause: Cause) -> bool:
     return cause in {Cause.NODE_FAULT, Cause.LEASE_LAPSED, Cause.REQUEUED}
 
 
-def effects_of_end(job: LockedJob, ending: FinishAttempt, cause: Cause, *, charged: float) -> Effects:
+def compute_end_effects(job: LockedJob, ending: FinishAttempt, cause: Cause, *, charged: float) -> Effects:
     """Return the effects of an attempt's end: frees its slot, corrects its cost and, unless retried, settles images.
 
     Args:

@@ -140,7 +140,7 @@ def _build_waiting(job: QueuedFacts, obstacle: Obstacle) -> Waiting:
 
 
 def _no_node_online(nodes: Sequence[NodeFacts]) -> Obstacle:
-    since = _latest(nodes, lambda node: node.since or node.seen_at)
+    since = _latest_time(nodes, lambda node: node.since or node.seen_at)
     message = "No node is online. The job starts when one comes back."
     return Obstacle(WaitReason.NO_NODE_ONLINE, message, since, WaitingDetail(last_online_at=since))
 
@@ -149,7 +149,7 @@ def _no_node_able(
     nodes: Sequence[NodeFacts], online: Sequence[NodeFacts], lacking: Mapping[str, MissingNeeds]
 ) -> Obstacle:
     """No online node meets the needs, since the last node that did went offline or changed its catalog."""
-    since = _latest(nodes, lambda node: node.since)
+    since = _latest_time(nodes, lambda node: node.since)
     lacks = {node.name: lacking[node.digest] for node in online if node.digest is not None}
     with_classes = {name: lack for name, lack in lacks.items() if not lack.classes}
     if with_classes:
@@ -185,18 +185,18 @@ def _missing_options(lacks: Mapping[str, MissingNeeds]) -> tuple[MissingOption, 
 
 def _all_cordoned(able: Sequence[NodeFacts]) -> Obstacle:
     detail = WaitingDetail(cause=HoldCause.NODES_CORDONED, nodes=_first_names(node.name for node in able))
-    message = "Every node that can run the job takes no new work: an operator has cordoned it."
-    return Obstacle(WaitReason.HELD, message, _latest(able, lambda node: node.cordoned_at), detail)
+    message = "Every node that can run the job is cordoned by an operator and takes no new work."
+    return Obstacle(WaitReason.HELD, message, _latest_time(able, lambda node: node.cordoned_at), detail)
 
 
 def _all_occupied(nodes: Sequence[NodeFacts]) -> Obstacle | None:
     """Return an obstacle if every node is blocked or busy with foreign prompts."""
-    if _free(nodes):
+    if _free_nodes(nodes):
         return None
-    since = _latest(nodes, lambda node: node.occupied_at)
+    since = _latest_time(nodes, lambda node: node.occupied_at)
     shared = [node.name for node in nodes if node.blocked_at is None]
     if shared:
-        message = "Every node that can run the job works on prompts that were sent to it directly."
+        message = "Every node that can run the job is busy with prompts that were sent to it directly."
         return Obstacle(WaitReason.NODE_BUSY_ELSEWHERE, message, since, WaitingDetail(nodes=_first_names(shared)))
     message = "Every node that can run the job is blocked. An operator has to look at it."
     detail = WaitingDetail(nodes=_first_names(node.name for node in nodes))
@@ -208,26 +208,26 @@ def _must_avoid_node(job: QueuedFacts, nodes: Sequence[NodeFacts]) -> Obstacle |
     if job.avoid_node is None or job.avoid_until is None or job.avoid_until <= job.now:
         return None
     others = [node for node in nodes if node.name != job.avoid_node]
-    if not others or len(others) == len(nodes) or _free(others):  # the only node that can run it may take it now
+    if not others or len(others) == len(nodes) or _free_nodes(others):  # the only node that can run it may take it now
         return None
-    message = f"Node {job.avoid_node} died with this job, so for a while only other nodes may take it."
+    message = f"Node {job.avoid_node} died while running this job, so only other nodes may take it for now."
     detail = WaitingDetail(
         cause=HoldCause.RETRY, until=job.avoid_until, nodes=_first_names(node.name for node in others)
     )
-    return Obstacle(WaitReason.HELD, message, _latest(others, lambda node: node.occupied_at), detail)
+    return Obstacle(WaitReason.HELD, message, _latest_time(others, lambda node: node.occupied_at), detail)
 
 
 def _at_concurrency_limit(tenant: TenantFacts) -> Obstacle | None:
     limit = tenant.max_running
     if limit is None or tenant.running < limit:
         return None
-    message = f"The account runs as many jobs as it may at once: {tenant.running} of {limit}."
+    message = f"The account has reached its limit of concurrent jobs: {tenant.running} of {limit} are running."
     detail = WaitingDetail(limit=limit, running=tenant.running)
     return Obstacle(WaitReason.CONCURRENCY_LIMIT, message, tenant.limit_reached_at, detail)
 
 
 def _in_queue(job: QueuedFacts, nodes: Sequence[NodeFacts]) -> Obstacle:
-    since = min((node.since for node in _free(nodes) if node.since is not None), default=None)
+    since = min((node.since for node in _free_nodes(nodes) if node.since is not None), default=None)
     message = "The job waits for a free node."
     if job.jobs_ahead:
         jobs = "job" if job.jobs_ahead == 1 else "jobs"
@@ -235,11 +235,11 @@ def _in_queue(job: QueuedFacts, nodes: Sequence[NodeFacts]) -> Obstacle:
     return Obstacle(WaitReason.QUEUE, message, since, WaitingDetail(jobs_ahead=job.jobs_ahead))
 
 
-def _free(nodes: Sequence[NodeFacts]) -> list[NodeFacts]:
+def _free_nodes(nodes: Sequence[NodeFacts]) -> list[NodeFacts]:
     return [node for node in nodes if node.occupied_at is None]
 
 
-def _latest(nodes: Sequence[NodeFacts], moment: Callable[[NodeFacts], datetime | None]) -> datetime | None:
+def _latest_time(nodes: Sequence[NodeFacts], moment: Callable[[NodeFacts], datetime | None]) -> datetime | None:
     return max((at for node in nodes if (at := moment(node)) is not None), default=None)
 
 

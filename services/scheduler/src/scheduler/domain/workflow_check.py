@@ -13,7 +13,7 @@ from contracts.scheduler import DrawnSeed, InvalidWorkflow
 from contracts.workflow import Graph, is_ui_format, read_graph, written
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file_check import check_editor_file
-from scheduler.domain.fleet_check import RunnableGraph, UnrunnableGraph, check_fleet, without_node_pointers
+from scheduler.domain.fleet_check import RunnableGraph, UnrunnableGraph, check_fleet, drop_node_pointers
 from scheduler.domain.graph_limits import check_graph_limits
 from scheduler.domain.validation.graph_check import DrawNumber
 
@@ -118,7 +118,7 @@ def _check_editor_file_within_limits(
     try:
         return _check_limits(found, found.verdict.graph, context)
     except InvalidWorkflow as refusal:
-        raise InvalidWorkflow(without_node_pointers(refusal.refused.errors)) from None
+        raise InvalidWorkflow(drop_node_pointers(refusal.refused.errors)) from None
 
 
 def _check_limits(found: RunnableGraph, sent: Graph, context: CheckContext) -> CheckedWorkflow:

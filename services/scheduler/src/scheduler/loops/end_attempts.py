@@ -40,7 +40,7 @@ class AttemptEnder:
         if not self._bus.connected:
             return
         await self._expirer.expire_jobs()
-        await self._withdrawer.withdraw_drained()
+        await self._withdrawer.withdraw_from_drained_nodes()
         if since is None or paused:
             since = now
         elif now - since >= self._lease_s:

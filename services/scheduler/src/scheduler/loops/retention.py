@@ -7,7 +7,7 @@ from scheduler.usecases.purge_jobs import JobPurger
 ERASE_EVERY_S = 2.0
 
 
-def retention_loop(purger: JobPurger, *, every_s: float) -> Loop:
+def create_retention_loop(purger: JobPurger, *, every_s: float) -> Loop:
     """A loop that deletes jobs past their tenant's retention, and expired records about deleted jobs."""
 
     async def delete_expired() -> None:
@@ -17,6 +17,6 @@ def retention_loop(purger: JobPurger, *, every_s: float) -> Loop:
     return Loop("scheduler.retention", delete_expired, every_s=every_s)
 
 
-def erasure_loop(eraser: TenantEraser) -> Loop:
+def create_erasure_loop(eraser: TenantEraser) -> Loop:
     """A loop that deletes all data of tenants whose account was erased."""
     return Loop("scheduler.erase_tenants", eraser.erase_tenants, every_s=ERASE_EVERY_S)

@@ -204,7 +204,7 @@ async def list_avoided_requirements(connection: Connection, runnable: Sequence[i
     ]
 
 
-async def avoid_node(connection: Connection, ref: AttemptRef, *, seconds: float) -> None:
+async def set_avoided_node(connection: Connection, ref: AttemptRef, *, seconds: float) -> None:
     """Make the job avoid the node of this attempt for ``seconds``. The job's lock must be held."""
     await _AVOID_NODE.run(connection, job_id=ref.job_id, attempt=ref.attempt, seconds=seconds)
 
@@ -273,19 +273,19 @@ async def end_attempt(
     await _END_ATTEMPT.run(connection, **_fence(ref), **values)
 
 
-async def list_lapsed(connection: Connection) -> list[AttemptRef]:
+async def list_lapsed_attempts(connection: Connection) -> list[AttemptRef]:
     """List up to 100 attempts whose lease has lapsed. Takes no lock."""
     return [AttemptRef(**row) for row in await _LIST_LAPSED.all(connection)]
 
 
-async def read_silence(connection: Connection, ref: AttemptRef, *, lease_s: float) -> ExecutorSilence:
+async def read_executor_silence(connection: Connection, ref: AttemptRef, *, lease_s: float) -> ExecutorSilence:
     """Read what is known of a live attempt whose executor does not report. Its lock must be held."""
     row = await _READ_SILENCE.first(connection, **_fence(ref), lease_s=lease_s)
     assert row is not None  # noqa: S101 - the caller holds its lock
     return ExecutorSilence(heard_s=row["heard_s"], boot_id=row["boot_id"], node_died=row["node_died"])
 
 
-async def list_overtime(connection: Connection, *, grace_s: float) -> list[AttemptRef]:
+async def list_overtime_attempts(connection: Connection, *, grace_s: float) -> list[AttemptRef]:
     """List up to 100 attempts that exceed the run time of their job by more than ``grace_s``. Takes no lock."""
     return [AttemptRef(**row) for row in await _LIST_OVERTIME.all(connection, grace_s=grace_s)]
 
@@ -296,24 +296,24 @@ async def find_node(connection: Connection, job_id: UUID) -> str | None:
     return node
 
 
-async def find_live_of_job(connection: Connection, job_id: UUID) -> AttemptRef | None:
+async def find_live_attempt_of_job(connection: Connection, job_id: UUID) -> AttemptRef | None:
     """Find the live attempt of a job. Takes no lock."""
     row = await _FIND_LIVE_OF_JOB.first(connection, job_id=job_id)
     return AttemptRef(**row) if row else None
 
 
-async def find_live_on_node(connection: Connection, node: str) -> AttemptRef | None:
+async def find_live_attempt_on_node(connection: Connection, node: str) -> AttemptRef | None:
     """Find the live attempt of a node. Takes no lock and does not renew its lease."""
     row = await _FIND_LIVE_ON_NODE.first(connection, node=node)
     return AttemptRef(**row) if row else None
 
 
-async def list_to_drain(connection: Connection) -> list[AttemptRef]:
+async def list_attempts_to_drain(connection: Connection) -> list[AttemptRef]:
     """List up to 100 attempts on draining nodes whose grace period is over. Takes no lock."""
     return [AttemptRef(**row) for row in await _LIST_TO_DRAIN.all(connection)]
 
 
-async def mean_gpu_seconds(connection: Connection) -> float | None:
+async def compute_mean_gpu_seconds(connection: Connection) -> float | None:
     """Compute the mean GPU-seconds of the newest 20 attempts that succeeded; None if there are none."""
     usual: float | None = await _MEAN_GPU_SECONDS.value(connection)
     return usual

@@ -81,7 +81,7 @@ async def list_events(connection: Connection, job_id: UUID, after: int) -> tuple
     return tuple(JobEvent.model_validate(row["event"]) for row in rows)
 
 
-async def list_overdue(connection: Connection) -> Sequence[Row]:
+async def list_overdue_jobs(connection: Connection) -> Sequence[Row]:
     """List up to 100 queued jobs (id, tenant_id) whose ``start_by`` has passed. Takes no lock."""
     return await _LIST_OVERDUE.all(connection)
 

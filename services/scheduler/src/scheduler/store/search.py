@@ -47,7 +47,7 @@ async def search_jobs(connection: Connection, query: SearchJobs) -> list[tuple[J
     asked = query.model_dump(include={"before", "tenant_id", "node", "workflow"})
     asked |= build_time_window(query.created_after, query.created_before)
     given = {name: value for name, value in asked.items() if value is not None}
-    rows = await _statement(given, query.states).all(connection, **given, limit=query.limit + 1)
+    rows = await _build_search(given, query.states).all(connection, **given, limit=query.limit + 1)
     return [(snapshot_from_row(_without_node(row)), row["node"]) for row in rows]
 
 
@@ -72,7 +72,7 @@ async def set_priority(connection: Connection, job_id: UUID, priority: int) -> N
     await _SET_PRIORITY.run(connection, id=job_id, priority=priority)
 
 
-def _statement(given: dict[str, Any], states: Sequence[JobState]) -> Statement:
+def _build_search(given: dict[str, Any], states: Sequence[JobState]) -> Statement:
     conditions = [_CONDITIONS[name] for name in given]
     if states:
         conditions.append(f"j.state IN ({', '.join(repr(state.value) for state in states)})")

@@ -105,7 +105,7 @@ async def load_usage(connection: Connection, tenant_id: UUID) -> Row | None:
     return await _LOAD_USAGE.first(connection, id=tenant_id)
 
 
-async def load_facts(connection: Connection, tenant_ids: Iterable[UUID]) -> dict[UUID, TenantFacts]:
+async def load_tenant_facts(connection: Connection, tenant_ids: Iterable[UUID]) -> dict[UUID, TenantFacts]:
     """Load running jobs and concurrency limits of tenants, by id."""
     return {row["id"]: TenantFacts(**row) for row in await _LOAD_FACTS.all(connection, ids=[*tenant_ids])}
 

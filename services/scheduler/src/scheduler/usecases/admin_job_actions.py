@@ -54,14 +54,14 @@ class AdminJobActions:
             case JobOrder.CANCEL:
                 return (await self._canceller.cancel_job(tenant_id, CancelJob(job_id=command.job_id))).job
             case JobOrder.REQUEUE:
-                return await self._requeue(tenant_id, command)
+                return await self._requeue_job(tenant_id, command)
             case JobOrder.HOLD | JobOrder.RELEASE | JobOrder.PRIORITISE:
-                await self._change(tenant_id, command)
-                return await self._read(tenant_id, command.job_id)
+                await self._change_unfinished_job(tenant_id, command)
+                return await self._read_job(tenant_id, command.job_id)
             case _:
                 assert_never(command.order)
 
-    async def _change(self, tenant_id: UUID, command: OrderJob) -> None:
+    async def _change_unfinished_job(self, tenant_id: UUID, command: OrderJob) -> None:
         """Hold, release or prioritise a job that has not ended, under the locks of tenant and job."""
         async with self._database.direct() as connection:
             locked_at = await tenants.lock_tenant(connection, tenant_id)
@@ -72,7 +72,7 @@ class AdminJobActions:
                 raise JobHasEnded(state=job.state)
             event: JobEvent | None = None
             if command.order is JobOrder.PRIORITISE:
-                await self._prioritise(connection, job, command)
+                await self._set_priority(connection, job, command)
             elif command.order is JobOrder.HOLD and job.state is not JobState.QUEUED:
                 raise JobNotWaiting(state=job.state)
             elif command.order is JobOrder.HOLD and not job.on_hold:
@@ -83,30 +83,30 @@ class AdminJobActions:
                 )
         await self._publisher.publish_live(event)
 
-    async def _prioritise(self, connection: Connection, job: LockedJob, command: OrderJob) -> None:
+    async def _set_priority(self, connection: Connection, job: LockedJob, command: OrderJob) -> None:
         if command.priority is None:
             raise InvalidMessage
         await search.set_priority(connection, job.id, command.priority)
 
-    async def _requeue(self, tenant_id: UUID, command: OrderJob) -> Job:
-        job = await self._read(tenant_id, command.job_id)
+    async def _requeue_job(self, tenant_id: UUID, command: OrderJob) -> Job:
+        job = await self._read_job(tenant_id, command.job_id)
         match job.state:
             case JobState.QUEUED:
                 return job
             case JobState.LEASED | JobState.RUNNING:
                 async with self._database.single() as connection:
-                    live = await attempts.find_live_of_job(connection, job.job_id)
+                    live = await attempts.find_live_attempt_of_job(connection, job.job_id)
                 if live is not None:
                     await self._withdrawer.withdraw_attempt(live)
-                return await self._read(tenant_id, command.job_id)
+                return await self._read_job(tenant_id, command.job_id)
             case JobState.FAILED | JobState.EXPIRED:
-                return await self._retry(tenant_id, command)
+                return await self._submit_again(tenant_id, command)
             case JobState.SUCCEEDED | JobState.CANCELLED:
                 raise JobNotRepeatable(state=job.state)
             case _:
                 assert_never(job.state)
 
-    async def _retry(self, tenant_id: UUID, command: OrderJob) -> Job:
+    async def _submit_again(self, tenant_id: UUID, command: OrderJob) -> Job:
         """Submit an ended job again for its owner, under the owner's limits. Each job is retried at most once."""
         async with self._database.single() as connection:
             found = await search.load_for_retry(connection, tenant_id, command.job_id)
@@ -123,5 +123,5 @@ class AdminJobActions:
         )
         return (await self._submitter.submit(tenant_id, again)).job
 
-    async def _read(self, tenant_id: UUID, job_id: UUID) -> Job:
+    async def _read_job(self, tenant_id: UUID, job_id: UUID) -> Job:
         return (await self._reader.read_job(tenant_id, ReadJob(job_id=job_id))).job

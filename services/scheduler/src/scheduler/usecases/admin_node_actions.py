@@ -33,7 +33,7 @@ class AdminNodeActions:
     async def list_nodes(self) -> Nodes:
         async with self._database.single() as connection:
             rows = await node_actions.list_nodes(connection, online_s=self._online_s)
-        return Nodes(nodes=tuple(map(_standing, rows)))
+        return Nodes(nodes=tuple(map(_node_from_row, rows)))
 
     async def apply_action(self, command: OrderNode) -> NodeOrdered:
         """Apply the action and return the node; a drain without grace has withdrawn its attempt by then.
@@ -46,21 +46,21 @@ class AdminNodeActions:
             InvalidMessage: the action cannot be applied to all nodes at once.
         """
         if command.node is None:
-            return await self._order_all(command.order)
+            return await self._apply_to_all_nodes(command.order)
         async with self._database.direct() as connection:
-            await self._find(connection, command.node)
-            await self._carry_out(connection, command.node, command)
+            await self._find_node(connection, command.node)
+            await self._apply_to_node(connection, command.node, command)
         log.info("scheduler.node.ordered", node=command.node, order=command.order)
         if command.order is NodeOrder.FORGET:
             return NodeOrdered(node=None)
         if command.order is NodeOrder.DRAIN:
-            await self._withdrawer.withdraw_drained()
+            await self._withdrawer.withdraw_from_drained_nodes()
         if command.order is NodeOrder.UNCORDON:
             self._uncordoned()
         async with self._database.single() as connection:
-            return NodeOrdered(node=await self._find(connection, command.node))
+            return NodeOrdered(node=await self._find_node(connection, command.node))
 
-    async def _order_all(self, order: NodeOrder) -> NodeOrdered:
+    async def _apply_to_all_nodes(self, order: NodeOrder) -> NodeOrdered:
         if order is not NodeOrder.REFRESH:
             raise InvalidMessage
         async with self._database.direct() as connection:
@@ -68,13 +68,13 @@ class AdminNodeActions:
         log.info("scheduler.nodes.ordered", order=order)
         return NodeOrdered(node=None)
 
-    async def _find(self, connection: Connection, node: str) -> NodeStanding:
+    async def _find_node(self, connection: Connection, node: str) -> NodeStanding:
         row = await node_actions.find_node(connection, node, online_s=self._online_s)
         if row is None:
             raise UnknownNode
-        return _standing(row)
+        return _node_from_row(row)
 
-    async def _carry_out(self, connection: Connection, node: str, command: OrderNode) -> None:
+    async def _apply_to_node(self, connection: Connection, node: str, command: OrderNode) -> None:
         match command.order:
             case NodeOrder.CORDON:
                 await node_actions.cordon_node(connection, node)
@@ -93,7 +93,7 @@ class AdminNodeActions:
                 assert_never(command.order)
 
 
-def _standing(row: Row) -> NodeStanding:
+def _node_from_row(row: Row) -> NodeStanding:
     """Build a node from a row of ``node_actions``."""
     fields = {name: value for name, value in row.items() if not name.startswith("occupied_")}
     occupied = None

@@ -12,7 +12,7 @@ from scheduler.domain.settlement import (
     RUN_TIME_EXCEEDED,
     Effects,
     apply_output_rule,
-    effects_of_end,
+    compute_end_effects,
     is_node_death,
     is_retry,
     next_cause,
@@ -42,7 +42,7 @@ class AttemptLifecycle:
     async def finish_attempt(self, node: str, command: FinishAttempt) -> AttemptWritten:
         """Record that the attempt has ended on its node, and settle the job. Idempotent."""
         async with self._database.direct() as connection:
-            applied, event = await self._end(connection, command, node)
+            applied, event = await self._end_live(connection, command, node)
         await self._publisher.publish_live(event)
         if applied:
             log.info(
@@ -56,7 +56,7 @@ class AttemptLifecycle:
     async def end_lapsed_attempts(self) -> None:
         """End every attempt whose lease has lapsed. Its job is tried again or fails."""
         async with self._database.direct() as connection:
-            lapsed = await attempts.list_lapsed(connection)
+            lapsed = await attempts.list_lapsed_attempts(connection)
         for ref in lapsed:
             async with self._database.direct() as connection:
                 applied, event = await self._end_lapsed(connection, ref)
@@ -67,7 +67,7 @@ class AttemptLifecycle:
     async def end_overtime_attempts(self) -> None:
         """Fail every running job that exceeds its time limit and that its executor should have ended by now."""
         async with self._database.direct() as connection:
-            overdue = await attempts.list_overtime(connection, grace_s=OVERTIME_GRACE_S)
+            overdue = await attempts.list_overtime_attempts(connection, grace_s=OVERTIME_GRACE_S)
         for ref in overdue:
             async with self._database.direct() as connection:
                 applied, event = await self._end_overdue(connection, ref)
@@ -75,18 +75,18 @@ class AttemptLifecycle:
             if applied:
                 log.warning("scheduler.attempt.overdue", job_id=str(ref.job_id), attempt=ref.attempt)
 
-    async def _end(self, connection: Connection, ending: FinishAttempt, node: str) -> tuple[bool, JobEvent | None]:
+    async def _end_live(self, connection: Connection, ending: FinishAttempt, node: str) -> tuple[bool, JobEvent | None]:
         """End a live attempt as its node reports. Returns whether it was live, and the event to publish."""
-        locked = await self._hold(connection, ending.ref, node)
+        locked = await self._lock_attempt(connection, ending.ref, node)
         if locked is None:
             return False, None
-        return True, await self._settle(connection, locked, ending)
+        return True, await self._settle_attempt(connection, locked, ending)
 
     async def _end_lapsed(self, connection: Connection, ref: AttemptRef) -> tuple[bool, JobEvent | None]:
-        locked = await self._hold(connection, ref, None)
+        locked = await self._lock_attempt(connection, ref, None)
         if locked is None or not locked.lapsed:
             return False, None
-        silence = await attempts.read_silence(connection, ref, lease_s=self._lease_s)
+        silence = await attempts.read_executor_silence(connection, ref, lease_s=self._lease_s)
         ending = FinishAttempt(
             ref=ref,
             outcome=Outcome.NODE_FAULT,
@@ -94,17 +94,17 @@ class AttemptLifecycle:
             gpu_seconds=silence.heard_s,
             node_died=silence.node_died,
         )
-        return True, await self._settle(connection, locked, ending, lapsed=silence)
+        return True, await self._settle_attempt(connection, locked, ending, lapsed=silence)
 
     async def _end_overdue(self, connection: Connection, ref: AttemptRef) -> tuple[bool, JobEvent | None]:
-        locked = await self._hold(connection, ref, None)
+        locked = await self._lock_attempt(connection, ref, None)
         if locked is None or is_final(locked.job.state):
             return False, None
-        silence = await attempts.read_silence(connection, ref, lease_s=self._lease_s)
+        silence = await attempts.read_executor_silence(connection, ref, lease_s=self._lease_s)
         ending = FinishAttempt(ref=ref, outcome=Outcome.FAILED, error=RUN_TIME_EXCEEDED, gpu_seconds=silence.heard_s)
-        return True, await self._settle(connection, locked, ending)
+        return True, await self._settle_attempt(connection, locked, ending)
 
-    async def _hold(
+    async def _lock_attempt(
         self, connection: Connection, ref: AttemptRef, node: str | None
     ) -> transitions.LockedAttempt | None:
         """Lock the tenant, the job and the attempt, in this order; None if the attempt is not live."""
@@ -112,7 +112,7 @@ class AttemptLifecycle:
         locked = await transitions.lock_attempt(connection, ref, node)
         return None if locked_at is None else locked
 
-    async def _settle(
+    async def _settle_attempt(
         self,
         connection: Connection,
         locked: transitions.LockedAttempt,
@@ -137,7 +137,7 @@ class AttemptLifecycle:
             silent_boot_id=lapsed.boot_id if lapsed and died else None,
         )
         if is_final(locked.job.state):  # cancelled in the meantime: the state stays, and there is no retry
-            effects = effects_of_end(locked.job, ending, Cause.CANCELLED, charged=locked.charged)
+            effects = compute_end_effects(locked.job, ending, Cause.CANCELLED, charged=locked.charged)
             await transitions.apply_effects(connection, locked.job, effects)
             return None
         cause = next_cause(
@@ -152,13 +152,13 @@ class AttemptLifecycle:
         if lapsed and cause is Cause.NODE_FAULT:
             cause = Cause.LEASE_LAPSED
         if died and is_retry(cause):
-            await attempts.avoid_node(connection, ending.ref, seconds=AVOID_NODE_S)
+            await attempts.set_avoided_node(connection, ending.ref, seconds=AVOID_NODE_S)
         succeeded = cause is Cause.SUCCEEDED
         return await transitions.apply_transition(
             connection,
             locked.job,
             cause,
-            effects_of_end(locked.job, ending, cause, charged=locked.charged),
+            compute_end_effects(locked.job, ending, cause, charged=locked.charged),
             now=locked.now,
             outputs=ending.outputs if succeeded else (),
             error=None if succeeded or is_retry(cause) else error,

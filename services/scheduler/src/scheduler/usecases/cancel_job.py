@@ -7,7 +7,7 @@ from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
 from contracts.scheduler import CancelJob, JobRead, JobState, ReadJob, UnknownJob
-from scheduler.domain.settlement import Effects, effects_without_run
+from scheduler.domain.settlement import Effects, compute_effects_without_run
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, tenants, transitions
 from scheduler.usecases.publish_job_events import JobEventPublisher
@@ -30,7 +30,7 @@ class JobCanceller:
             job = await transitions.lock_job(connection, tenant_id, command.job_id)
             if locked_at is None or job is None:
                 raise UnknownJob
-            effects = effects_without_run(job) if job.state is JobState.QUEUED else Effects()
+            effects = compute_effects_without_run(job) if job.state is JobState.QUEUED else Effects()
             event = await transitions.apply_transition(connection, job, Cause.CANCELLED, effects, now=locked_at)
             if event is not None:
                 log.info("scheduler.job.cancelled", job_id=str(job.id), was=job.state)

@@ -34,7 +34,7 @@ class WorkflowChecker:
             raise RunTimeTooLong(most=f"{most:g}")
         sizes = {str(one): size for one, size in zip(command.inputs, command.input_sizes, strict=False) if all(size)}
         types = dict(zip(map(str, command.inputs), command.input_types, strict=False))
-        policy = await self._policies.policy_for_limits(limits)
+        policy = await self._policies.build_policy(limits)
         context = CheckContext(
             policy,
             limits,

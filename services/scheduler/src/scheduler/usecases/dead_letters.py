@@ -70,7 +70,7 @@ class DeadLetters:
             return
         node = failed.address.key or ""
         async with self._database.direct() as connection:
-            ref = await attempts.find_live_on_node(connection, node)
+            ref = await attempts.find_live_attempt_on_node(connection, node)
         if ref is not None:
             await self._lifecycle.finish_attempt(
                 node, FinishAttempt(ref=ref, outcome=Outcome.FAILED, error=UNDELIVERABLE)

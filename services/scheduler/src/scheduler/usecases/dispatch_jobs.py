@@ -57,7 +57,7 @@ class JobDispatcher:
         while True:
             changed = self._changed
             async with self._claiming:
-                assignment = await self._claim(node)
+                assignment = await self._claim_attempt(node)
             left = until - clock()
             if assignment is not None or left <= 0 or not self._open:
                 return Asked(assignment=assignment)
@@ -65,12 +65,12 @@ class JobDispatcher:
                 async with asyncio.timeout(min(left, RECHECK_S)):
                     await changed.wait()
 
-    async def _claim(self, node: str) -> Assignment | None:
+    async def _claim_attempt(self, node: str) -> Assignment | None:
         async with self._database.direct() as connection:
             digest = await attempts.lock_node(connection, node)
             live, event = await attempts.renew_live_assignment(connection, node, self._lease_s), None
             if live is None and digest is not None:
-                live, event = await self._lease_best(connection, node, digest)
+                live, event = await self._lease_next_job(connection, node, digest)
         await self._publisher.publish_live(event)
         if live is not None:
             log.info("scheduler.job.claimed", job_id=str(live.ref.job_id), attempt=live.ref.attempt, node=node)
@@ -78,10 +78,10 @@ class JobDispatcher:
             return live.model_copy(update={"policy": policy, "frames_per_image": self._frames_per_image})
         return None
 
-    async def _lease_best(
+    async def _lease_next_job(
         self, connection: Connection, node: str, digest: str
     ) -> tuple[Assignment | None, JobEvent | None]:
-        found = await self._find(connection, node, digest)
+        found = await self._lock_job_for_node(connection, node, digest)
         if found is None:
             return None, None
         assignment = await attempts.insert_attempt(connection, found, node, lease_s=self._lease_s)
@@ -91,18 +91,18 @@ class JobDispatcher:
         )
         return assignment, event
 
-    async def _find(self, connection: Connection, node: str, digest: str) -> attempts.ClaimableJob | None:
+    async def _lock_job_for_node(self, connection: Connection, node: str, digest: str) -> attempts.ClaimableJob | None:
         """Find and lock the next job for the node.
 
         A job that must avoid this node, because the node died while running it, is considered only if there is no
         other job and no other node can run it.
         """
-        runnable = await self._fleet.list_runnable(connection, digest)
+        runnable = await self._fleet.list_runnable_requirements(connection, digest)
         if not runnable:
             return None
         found = await attempts.lock_next_job(connection, runnable, node=node)
         if found is not None:
             return found
         left = await attempts.list_avoided_requirements(connection, runnable, node=node)
-        alone = await self._fleet.list_exclusive(connection, node, left) if left else []
+        alone = await self._fleet.list_exclusive_requirements(connection, node, left) if left else []
         return await attempts.lock_next_job(connection, alone, node=None) if alone else None

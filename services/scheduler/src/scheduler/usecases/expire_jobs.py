@@ -3,7 +3,7 @@
 from chassis.database.postgres import Database
 from chassis.telemetry.logs import log
 from contracts.scheduler import JobError
-from scheduler.domain.settlement import effects_without_run
+from scheduler.domain.settlement import compute_effects_without_run
 from scheduler.domain.states import Cause
 from scheduler.store import jobs, tenants, transitions
 from scheduler.usecases.publish_job_events import JobEventPublisher
@@ -21,14 +21,14 @@ class JobExpirer:
     async def expire_jobs(self) -> None:
         """Expire every queued job whose ``start_by`` has passed. Its reserved images are released."""
         async with self._database.direct() as connection:
-            overdue = await jobs.list_overdue(connection)
+            overdue = await jobs.list_overdue_jobs(connection)
         for row in overdue:
             async with self._database.direct() as connection:
                 locked_at = await tenants.lock_tenant(connection, row["tenant_id"])
                 job = await transitions.lock_job(connection, row["tenant_id"], row["id"])
                 if locked_at is None or job is None:
                     continue
-                effects, now = effects_without_run(job), locked_at
+                effects, now = compute_effects_without_run(job), locked_at
                 event = await transitions.apply_transition(
                     connection, job, Cause.START_TIME_PASSED, effects, now=now, error=TOO_LATE
                 )

@@ -74,7 +74,7 @@ class FleetState:
         """Whether a node was online when the nodes were last read."""
         return any(node.online for node in self._nodes)
 
-    def expect_requirements(self) -> None:
+    def mark_requirements_stale(self) -> None:
         """Read new requirements from the database before the next use."""
         self._all_known = False
 
@@ -88,12 +88,12 @@ class FleetState:
             async with self._database.direct() as connection:
                 found = await nodes.save_requirement(connection, needs)
             self._ids[needs] = found
-            self.expect_requirements()
+            self.mark_requirements_stale()
         return found
 
-    async def list_runnable(self, connection: Connection, digest: str) -> list[int]:
+    async def list_runnable_requirements(self, connection: Connection, digest: str) -> list[int]:
         """List the ids of the requirements that a node with this catalog meets."""
-        catalog = await self._catalog(connection, digest)
+        catalog = await self._load_catalog(connection, digest)
         if catalog is None:
             return []
         if not self._all_known:
@@ -105,11 +105,13 @@ class FleetState:
             self._runnable[digest] = met | _met_requirements(learned, catalog)
         return list(self._runnable[digest])
 
-    async def list_exclusive(self, connection: Connection, node: str, requirements: Sequence[int]) -> list[int]:
+    async def list_exclusive_requirements(
+        self, connection: Connection, node: str, requirements: Sequence[int]
+    ) -> list[int]:
         """List those of ``requirements`` that no other available node meets."""
         met: set[int] = set()
         for digest in await nodes.list_other_catalogs(connection, node, online_s=self._online_s):
-            met.update(await self.list_runnable(connection, digest))
+            met.update(await self.list_runnable_requirements(connection, digest))
         return [requirement for requirement in requirements if requirement not in met]
 
     async def survey_requirements(self, requirements: Collection[int]) -> dict[int, Survey]:
@@ -148,7 +150,7 @@ class FleetState:
         models, classes = await offload(_collect_offers, catalogs, self._loaded, policy)
         return Fleet(
             models=models,
-            default_models=self._defaults(models.get(CHECKPOINTS, ())),
+            default_models=self._choose_default_models(models.get(CHECKPOINTS, ())),
             classes=classes,
             nodes=tuple(self._nodes),
         )
@@ -160,7 +162,7 @@ class FleetState:
             build_class_page, [self._catalogs[digest].classes for digest in self._digests], query, policy
         )
 
-    def _defaults(self, checkpoints: Sequence[str]) -> tuple[str, ...]:
+    def _choose_default_models(self, checkpoints: Sequence[str]) -> tuple[str, ...]:
         if self._default_models:
             return tuple(model for model in self._default_models if model in checkpoints)
         return tuple(model for model in checkpoints if model in self._models_at_join)
@@ -176,11 +178,13 @@ class FleetState:
         async with self._database.direct() as connection:
             rows = await nodes.list_nodes(connection, online_s=self._online_s, forgotten_s=self._forgotten_s)
             digests = {row["catalog_digest"] for row in rows if row["catalog_digest"]}
-            known = [digest for digest in sorted(digests) if await self._catalog(connection, digest)]
+            known = [digest for digest in sorted(digests) if await self._load_catalog(connection, digest)]
             replaced = await nodes.list_replaced_catalogs(
                 connection, grace_s=self._catalog_grace_s, forgotten_s=self._forgotten_s
             )
-            lately = [digest for digest in sorted(set(replaced) - digests) if await self._catalog(connection, digest)]
+            lately = [
+                digest for digest in sorted(set(replaced) - digests) if await self._load_catalog(connection, digest)
+            ]
             models_at_join = await nodes.list_models_at_join(connection, CHECKPOINTS, forgotten_s=self._forgotten_s)
         self._models_at_join = frozenset(models_at_join)
         self._digests = (*known, *lately)
@@ -205,7 +209,7 @@ class FleetState:
         self._surveys = {}
         self._nodes_until = monotonic() + NODES_FRESH_S if known else 0.0
 
-    async def _catalog(self, connection: Connection, digest: str) -> Catalog | None:
+    async def _load_catalog(self, connection: Connection, digest: str) -> Catalog | None:
         if digest not in self._catalogs:
             stored = await nodes.load_catalog(connection, digest)
             catalog = await offload(decode_catalog, digest, stored) if stored else None

@@ -34,26 +34,26 @@ class JobReader:
             snapshot = await jobs.find_job(connection, tenant_id, query.job_id)
             if snapshot is None:
                 raise UnknownJob
-            facts = await self._tenants_of_queued(connection, [snapshot])
-        (job,) = await self._shown([snapshot], facts)
+            facts = await self._load_facts_of_queued(connection, [snapshot])
+        (job,) = await self._describe([snapshot], facts)
         return JobRead(job=job, events=events)
 
     async def list_jobs(self, tenant_id: UUID, query: ListJobs) -> JobPage:
         """Return a page of the tenant's jobs, newest first."""
         async with self._database.single() as connection:
             found = await jobs.list_jobs(connection, tenant_id, query)
-            facts = await self._tenants_of_queued(connection, found)
-        return JobPage(jobs=await self._shown(found[: query.limit], facts), more=len(found) > query.limit)
+            facts = await self._load_facts_of_queued(connection, found)
+        return JobPage(jobs=await self._describe(found[: query.limit], facts), more=len(found) > query.limit)
 
     async def describe_jobs(self, snapshots: Sequence[JobSnapshot]) -> tuple[Job, ...]:
         """Convert snapshots, of any tenants, to public jobs. The number of queries does not grow with the jobs."""
         facts: dict[UUID, TenantFacts] = {}
         if any(one.queued_at is not None for one in snapshots):
             async with self._database.single() as connection:
-                facts = await self._tenants_of_queued(connection, snapshots)
-        return await self._shown(snapshots, facts)
+                facts = await self._load_facts_of_queued(connection, snapshots)
+        return await self._describe(snapshots, facts)
 
-    async def _tenants_of_queued(
+    async def _load_facts_of_queued(
         self, connection: Connection, snapshots: Sequence[JobSnapshot]
     ) -> dict[UUID, TenantFacts]:
         """Load the facts about tenants that have queued jobs. Runs no query if no job is queued."""
@@ -61,11 +61,11 @@ class JobReader:
         if not tenant_ids:
             return {}
         if monotonic() >= self._mean_until:
-            self._mean_s = await attempts.mean_gpu_seconds(connection)
+            self._mean_s = await attempts.compute_mean_gpu_seconds(connection)
             self._mean_until = monotonic() + MEAN_FRESH_S
-        return await tenants.load_facts(connection, tenant_ids)
+        return await tenants.load_tenant_facts(connection, tenant_ids)
 
-    async def _shown(self, snapshots: Sequence[JobSnapshot], facts: dict[UUID, TenantFacts]) -> tuple[Job, ...]:
+    async def _describe(self, snapshots: Sequence[JobSnapshot], facts: dict[UUID, TenantFacts]) -> tuple[Job, ...]:
         """Must be called without an open database connection, since the fleet state may need one from the pool."""
         needs = {one.requirement_id for one in snapshots if one.queued_at is not None}
         surveys = await self._fleet.survey_requirements(needs) if needs else {}
@@ -84,11 +84,11 @@ class JobReader:
                 avoid_until=one.avoid_until,
             )
             waiting = explain_waiting(queued, tenant, surveys[one.requirement_id])
-            eta = None if waiting.reason in REASONS_WITHOUT_ETA else self._eta(one.queue_position)
+            eta = None if waiting.reason in REASONS_WITHOUT_ETA else self._estimate_eta(one.queue_position)
             shown.append(build_public_job(one, eta, waiting))
         return tuple(shown)
 
-    def _eta(self, queue_position: int | None) -> float | None:
+    def _estimate_eta(self, queue_position: int | None) -> float | None:
         """Estimate the seconds until a job ends from the newest attempts; None if there are none."""
         if queue_position is None or self._mean_s is None:
             return None

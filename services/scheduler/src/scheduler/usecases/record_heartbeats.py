@@ -28,7 +28,7 @@ class HeartbeatRecorder:
                 state = await attempts.renew_lease(
                     connection, beat.attempt, node, lease_s=self._lease_s, progress=beat.progress
                 )
-        lease = LeaseState.NONE if beat.attempt is None else _lease(state)
+        lease = LeaseState.NONE if beat.attempt is None else _lease_state(state)
         return Beaten(
             lease=lease,
             catalog_wanted=beat.catalog_digest is not None and not noted.known,
@@ -47,12 +47,12 @@ class HeartbeatRecorder:
             raise InvalidMessage
         async with self._database.direct() as connection:
             await nodes.save_catalog(connection, node, report.digest, report.classes_zlib)
-            await nodes.save_models_at_join(connection, node, _models_of(catalog))
+            await nodes.save_models_at_join(connection, node, _list_models(catalog))
         log.info("scheduler.node.reported", node=node, classes=len(catalog.classes))
         return AttemptWritten(applied=True)
 
 
-def _models_of(catalog: Catalog) -> list[str]:
+def _list_models(catalog: Catalog) -> list[str]:
     """List all model files of the catalog, as ``Class.input=file``."""
     return [
         f"{name}.{field}={option}"
@@ -63,7 +63,7 @@ def _models_of(catalog: Catalog) -> list[str]:
     ]
 
 
-def _lease(state: JobState | None) -> LeaseState:
+def _lease_state(state: JobState | None) -> LeaseState:
     if state is None:
         return LeaseState.LOST
     return LeaseState.CANCELLED if is_final(state) else LeaseState.KEPT

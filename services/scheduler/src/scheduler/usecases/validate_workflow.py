@@ -9,7 +9,7 @@ from contracts.scheduler import InvalidWorkflow, RandomInput, RunTimeTooLong, Su
 from contracts.wire.errors import FieldError, Refusal
 from contracts.workflow import is_ui_format
 from scheduler.domain.admission import Candidate, Ledger
-from scheduler.domain.fleet_check import without_node_pointers
+from scheduler.domain.fleet_check import drop_node_pointers
 from scheduler.domain.notices import list_notices
 from scheduler.store import submits
 from scheduler.usecases.check_workflow import WorkflowChecker
@@ -35,18 +35,18 @@ class WorkflowValidator:
         except InvalidWorkflow as refusal:
             return Validated(errors=refusal.refused.errors)
         except RunTimeTooLong as refusal:
-            return Validated(errors=(_error_of(refusal, "/run_within_seconds"),))
+            return Validated(errors=(_to_field_error(refusal, "/run_within_seconds"),))
         notices = await offload(list_notices, examined.sent, examined.found)
         if is_ui_format(command.graph):
-            notices = without_node_pointers(notices)
-        reached = await self._limit_reached(Candidate(tenant_id, command, images=examined.images))
+            notices = drop_node_pointers(notices)
+        reached = await self._find_reached_limit(Candidate(tenant_id, command, images=examined.images))
         return Validated(
-            warnings=(*((_error_of(reached),) if reached else ()), *notices),
+            warnings=(*((_to_field_error(reached),) if reached else ()), *notices),
             images=examined.images,
             random_seeds=tuple(RandomInput(node_id=one.node_id, input=one.input) for one in examined.seeds),
         )
 
-    async def _limit_reached(self, candidate: Candidate) -> Refusal | None:
+    async def _find_reached_limit(self, candidate: Candidate) -> Refusal | None:
         """Return the limit that would refuse a submit now. Read without a lock, so the next submit may differ."""
         async with self._database.single() as connection:
             found = await submits.load_facts(connection, [candidate])
@@ -59,5 +59,5 @@ class WorkflowValidator:
         return refusal
 
 
-def _error_of(refusal: Refusal, pointer: str = "") -> FieldError:
+def _to_field_error(refusal: Refusal, pointer: str = "") -> FieldError:
     return FieldError(pointer=pointer, code=refusal.code, message=refusal.refused.message)

@@ -5,7 +5,7 @@ from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
 from contracts.scheduler import AttemptRef, FinishAttempt, Outcome
-from scheduler.domain.settlement import WITHDRAWN, WITHDRAWN_BY_OPERATOR, effects_of_end
+from scheduler.domain.settlement import WITHDRAWN, WITHDRAWN_BY_OPERATOR, compute_end_effects
 from scheduler.domain.states import Cause, is_final
 from scheduler.store import attempts, tenants, transitions
 from scheduler.usecases.publish_job_events import JobEventPublisher
@@ -27,16 +27,16 @@ class AttemptWithdrawer:
             node = await attempts.find_node(connection, ref.job_id)
             await attempts.end_attempt(connection, ref, WITHDRAWN, error=WITHDRAWN_BY_OPERATOR, gpu_seconds=0)
             nothing = FinishAttempt(ref=ref, outcome=Outcome.NODE_FAULT)
-            effects = effects_of_end(locked.job, nothing, Cause.REQUEUED, charged=locked.charged)
+            effects = compute_end_effects(locked.job, nothing, Cause.REQUEUED, charged=locked.charged)
             event = await transitions.apply_transition(connection, locked.job, Cause.REQUEUED, effects, now=locked.now)
         await self._publisher.publish_live(event)
         log.info("scheduler.attempt.withdrawn", job_id=str(ref.job_id), attempt=ref.attempt, node=node)
         if node is not None:
             await self._bus.publish(CANCEL_ATTEMPT, CancelAttempt(job_id=ref.job_id, attempt=ref.attempt), key=node)
 
-    async def withdraw_drained(self) -> None:
+    async def withdraw_from_drained_nodes(self) -> None:
         """Withdraw all attempts on draining nodes whose grace period is over."""
         async with self._database.direct() as connection:
-            left = await attempts.list_to_drain(connection)
+            left = await attempts.list_attempts_to_drain(connection)
         for ref in left:
             await self.withdraw_attempt(ref)

@@ -131,7 +131,7 @@ class _Conversion:
         self._scopes = 1
         self._steps = 0
 
-    def convert_editor_file(self) -> Converted:
+    def run(self) -> Converted:
         graph: Graph = {}
         faults: list[InexactError] = []
         root = Scope(self._file.root)
@@ -140,7 +140,7 @@ class _Conversion:
                 raise InexactError(f"It has more than {MAX_NODES} nodes.")
             node_id = scope.node_id(node)
             try:
-                graph[node_id] = self._graph_node(scope, node)
+                graph[node_id] = self._convert_node(scope, node)
             except TooLargeError:
                 raise
             except InexactError as inexact:
@@ -162,8 +162,8 @@ class _Conversion:
             else:
                 yield scope, node
 
-    def _graph_node(self, scope: Scope, node: FileNode) -> GraphNode:
-        widgets = self._widgets_of(node)
+    def _convert_node(self, scope: Scope, node: FileNode) -> GraphNode:
+        widgets = self._load_widgets(node)
         values = {**widgets.values, **self._read_primitives(scope, node, widgets)}
         inputs: dict[str, Any] = {}
         for name, value in values.items():
@@ -182,10 +182,10 @@ class _Conversion:
         given = {name: value for name, value in inputs.items() if value is not None}
         return GraphNode(node.type, given, {"title": node.title} if node.title else None)
 
-    def _widgets_of(self, node: FileNode) -> WidgetValues:
+    def _load_widgets(self, node: FileNode) -> WidgetValues:
         if node not in self._widgets:
             known = node.type in self._catalog.classes
-            self._widgets[node] = read_widgets(node, self._catalog.facts(node.type)) if known else _NOTHING
+            self._widgets[node] = read_widgets(node, self._catalog.get_class_facts(node.type)) if known else _NOTHING
         return self._widgets[node]
 
     def _serialize_widget(self, scope: Scope, node: FileNode, name: str, spec: InputSpec, value: Any) -> Any:
@@ -193,13 +193,13 @@ class _Conversion:
         if not isinstance(value, str):
             return value
         if name == "filename_prefix" and node.type in SAVING_CLASSES:
-            return fill_placeholders(value, self._now, partial(self._value_of, scope))
+            return fill_placeholders(value, self._now, partial(self._read_widget_value, scope))
         return choose_alternatives(value, self._choose) if spec.dynamic_prompts else value
 
-    def _value_of(self, scope: Scope, name: str, widget: str) -> Any:
+    def _read_widget_value(self, scope: Scope, name: str, widget: str) -> Any:
         """Return the widget value that a placeholder names; None if there is none."""
-        node = self._index_of(scope.graph).named.get(name)
-        return self._widgets_of(node).values.get(widget) if node is not None else None
+        node = self._load_index(scope.graph).named.get(name)
+        return self._load_widgets(node).values.get(widget) if node is not None else None
 
     def _read_primitives(self, scope: Scope, node: FileNode, widgets: WidgetValues) -> dict[str, Any]:
         """Return the values of linked primitive nodes by widget. The API format has no such nodes."""
@@ -226,7 +226,7 @@ class _Conversion:
             here, current, number, kind = at
             key = (here, current.id, "in", number)
             if key in seen:
-                raise InexactError("Its links go round in a circle.", scope.node_id(node))
+                raise InexactError("Its links form a cycle.", scope.node_id(node))
             seen.add(key)
             at = self._follow_link(here, current, number, kind, seen)
         return at
@@ -243,7 +243,8 @@ class _Conversion:
             return None
         link = scope.graph.links.get(declared.link)
         if link is None:
-            raise InexactError(f"Its input {plain(declared.name)} has a link that the file lacks.", scope.node_id(node))
+            why = f"Its input {plain(declared.name)} has a link that is not in the file."
+            raise InexactError(why, scope.node_id(node))
         if link.origin == INPUT_NODE and scope.host is not None and scope.outer is not None:
             return self._leave_subgraph(scope, scope.host, scope.outer, link, node)
         return self._follow_output(scope, link.origin, link.origin_slot, kind or declared.type, seen)
@@ -253,7 +254,7 @@ class _Conversion:
     ) -> tuple[Scope, FileNode, int, str | None] | PromotedValue | None:
         """Continue from an input of a subgraph to the same input of the node that represents it."""
         if link.origin_slot >= len(scope.graph.inputs):
-            raise InexactError("It is linked to an input that its subgraph lacks.", scope.node_id(node))
+            raise InexactError("It is linked to an input that its subgraph does not have.", scope.node_id(node))
         name = scope.graph.inputs[link.origin_slot].name
         slot = next((number for number, one in enumerate(host.inputs) if one.name == name), None)
         if slot is None or host.inputs[slot].link is None:
@@ -272,10 +273,10 @@ class _Conversion:
             self._count_step()
             node = scope.graph.nodes.get(node_id)
             if node is None:
-                raise InexactError(f"A link comes from node {plain(node_id)}, which the file lacks.")
+                raise InexactError(f"A link comes from node {plain(node_id)}, which is not in the file.")
             key = (scope, node_id, "out", slot)
             if key in seen:
-                raise InexactError("Its links go round in a circle.", scope.node_id(node))
+                raise InexactError("Its links form a cycle.", scope.node_id(node))
             seen.add(key)
             if node.mode in {MUTED, BYPASSED}:
                 passed = self._find_passed_slot(node, slot, kind) if node.mode == BYPASSED else None
@@ -292,7 +293,7 @@ class _Conversion:
 
     def _find_link_out(self, scope: Scope, slot: int) -> Link | None:
         """Return the inner link to an output of a subgraph."""
-        link = self._index_of(scope.graph).links_out.get(slot)
+        link = self._load_index(scope.graph).links_out.get(slot)
         if link is not None and link.origin == INPUT_NODE:
             raise InexactError("Its subgraph passes an input on as an output.", ":".join(scope.path))
         return link
@@ -301,7 +302,7 @@ class _Conversion:
         """Return the index, in the file, of the input that a bypassed node passes on; None if there is none."""
         inputs, given = node.inputs, node.outputs[slot].type if slot < len(node.outputs) else ANY
         if node.type in self._catalog.classes:
-            facts = self._catalog.facts(node.type)
+            facts = self._catalog.get_class_facts(node.type)
             if node not in self._loaded:
                 self._loaded[node] = order_inputs_as_loaded(node, facts)
             inputs = self._loaded[node]
@@ -325,7 +326,7 @@ class _Conversion:
         """Read the widget values of a subgraph node: those of its inputs, and those that older files promote."""
         if isinstance(host.values, dict):
             raise InexactError("The widgets of its subgraph are named, not in order.", scope.node_id(host))
-        scope.given = dict(self._index_of(scope.graph).shown)
+        scope.given = dict(self._load_index(scope.graph).shown)
         values = list(host.values or ())
         scope.given |= dict(zip(scope.given, values, strict=False))
         if scope.outer is not None and (scope.outer.promoted or scope.outer.given):
@@ -340,7 +341,7 @@ class _Conversion:
             if name in scope.given:
                 scope.given[name] = value
             return
-        shown = self._index_of(scope.graph).targets.get((inner, name))
+        shown = self._load_index(scope.graph).targets.get((inner, name))
         if shown is not None:
             scope.given[shown] = value
             return
@@ -349,7 +350,7 @@ class _Conversion:
             is_primitive = node.type == PRIMITIVE
             scope.promoted[(inner, "value" if is_primitive else name)] = value
 
-    def _index_of(self, graph: FileGraph) -> GraphIndex:
+    def _load_index(self, graph: FileGraph) -> GraphIndex:
         if graph not in self._indexes:
             values = [self._find_promoted_value(graph, number) for number in range(len(graph.inputs))]
             shown = {
@@ -369,7 +370,7 @@ class _Conversion:
     def _count_step(self) -> None:
         self._steps += 1
         if self._steps > MAX_STEPS:
-            raise TooLargeError("Its links lead through too many nodes.")
+            raise TooLargeError("Its links pass through too many nodes.")
 
     def _find_target(self, graph: FileGraph, number: int) -> tuple[str, str] | None:
         """Return id and input name of the first inner input that an input of the subgraph is linked to."""
@@ -396,7 +397,7 @@ class _Conversion:
                 same = [index for index, one in enumerate(inside.inputs) if one.name == slot.name]
                 value = self._find_promoted_value(inside, same[0], depth + 1) if same else _MISSING
             elif node.type in self._catalog.classes:
-                value = self._widgets_of(node).values.get(slot.name, _MISSING)
+                value = self._load_widgets(node).values.get(slot.name, _MISSING)
             else:
                 value = None if slot.has_widget else _MISSING
             if value is not _MISSING:

@@ -194,5 +194,5 @@ def list_promoted_widgets(node: FileNode) -> list[tuple[str, str]]:
             case [str() | int() as inner, str(name)]:
                 found.append((str(inner), name))
             case _:
-                raise InexactError("It shows a widget of a subgraph inside of its subgraph.")
+                raise InexactError("It shows a widget of a nested subgraph.")
     return found

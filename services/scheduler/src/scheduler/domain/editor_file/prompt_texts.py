@@ -38,7 +38,7 @@ def choose_alternatives(text: str, choose: DrawNumber) -> str:
     """
     text = _without_comments(text)
     if text.count("{") > MAX_BLOCKS:
-        raise InexactError(f"A text of it has more than {MAX_BLOCKS} alternatives in braces.")
+        raise InexactError(f"One of its texts has more than {MAX_BLOCKS} alternatives in braces.")
     return _ESCAPED.sub(r"\1", _choose(text, choose) if "{" in text else text)
 
 

@@ -45,7 +45,7 @@ def read_widgets(node: FileNode, facts: ClassFacts) -> WidgetValues:
     if node.type in BROWSER_CLASSES:
         raise InexactError(f"The values of {plain(node.type)} are computed in the browser.")
     if not _is_order_known(facts.spec.inputs):
-        raise InexactError("The nodes of this fleet do not tell the order of its inputs yet.")
+        raise InexactError("The nodes of this fleet do not report the order of its inputs yet.")
     if isinstance(node.values, dict):
         return _read_by_name(facts.spec.inputs, node.values)
     return _PositionalReader(node, facts, node.values or []).read()
@@ -77,19 +77,19 @@ class _PositionalReader:
         return WidgetValues(self._found, self._specs)
 
     def _read_inputs(self, inputs: Mapping[str, InputSpec], prefix: str) -> None:
-        for widget in widgets_of(inputs):
+        for widget in iterate_widgets(inputs):
             name = prefix + widget.name
             kind = widget.spec.widget or widget.spec.type
-            value = CONSTANT_TYPES[kind] if kind in CONSTANT_TYPES else self._next(name, widget.spec)
+            value = CONSTANT_TYPES[kind] if kind in CONSTANT_TYPES else self._take_value(name, widget.spec)
             self._found[name], self._specs[name] = value, widget.spec
             if widget.spec.controlled:
                 self._skip_control(name, widget.spec)
             if widget.spec.variants is not None and isinstance(value, str):
                 self._read_inputs(widget.spec.variants.get(value, {}), f"{name}.")
 
-    def _next(self, name: str, spec: InputSpec) -> Any:
+    def _take_value(self, name: str, spec: InputSpec) -> Any:
         if self._position >= len(self._values):
-            return default_of(name, spec)
+            return choose_default(name, spec)
         value = self._values[self._position]
         check_type(name, spec, value)
         self._position += 1
@@ -102,14 +102,14 @@ class _PositionalReader:
         control = self._values[self._position]
         if not isinstance(control, str) or control not in CONTROLS:
             raise InexactError(
-                f'Behind the value of {plain(name)} there is no control such as "randomize", but {shown(control)}.'
+                f'The value of {plain(name)} is followed by {shown(control)} instead of a control such as "randomize".'
             )
         self._position += 1
         if spec.type == "COMBO" and self._position < len(self._values):
             self._position += 1
 
 
-def widgets_of(inputs: Mapping[str, InputSpec]) -> Iterator[Widget]:
+def iterate_widgets(inputs: Mapping[str, InputSpec]) -> Iterator[Widget]:
     """Yield the widgets of these inputs in the order of the editor, without the parts of dynamic inputs.
 
     Raises:
@@ -167,12 +167,12 @@ def check_type(name: str, spec: InputSpec, value: Any) -> None:
     if value is None or fits:
         return
     raise InexactError(
-        f"{shown(value)} stands where {plain(name)} ({plain(kind)}) has its value: "
+        f"{shown(value)} is in the position of {plain(name)}, which is of type {plain(kind)}: "
         "the file is from another version of the class."
     )
 
 
-def default_of(name: str, spec: InputSpec) -> Any:
+def choose_default(name: str, spec: InputSpec) -> Any:
     """Return the value that the editor uses if the file has none.
 
     Raises:
@@ -193,13 +193,13 @@ def _read_by_name(inputs: Mapping[str, InputSpec], values: Mapping[str, Any]) ->
     todo = [("", inputs)]
     while todo:
         prefix, these = todo.pop()
-        for widget in widgets_of(these):
+        for widget in iterate_widgets(these):
             name = prefix + widget.name
             kind = widget.spec.widget or widget.spec.type
             if kind in CONSTANT_TYPES:
                 value = CONSTANT_TYPES[kind]
             else:
-                value = values[name] if name in values else default_of(name, widget.spec)
+                value = values[name] if name in values else choose_default(name, widget.spec)
                 check_type(name, widget.spec, value)
             found[name], specs[name] = value, widget.spec
             if widget.spec.variants is not None and isinstance(value, str):

@@ -10,7 +10,7 @@ from scheduler.domain.class_facts import ClassFacts, is_opaque
 Declared = dict[str, tuple[InputSpec, bool]]  # by full name: what it accepts, and whether it is required
 
 
-def declared_inputs(facts: ClassFacts, given: Mapping[str, Any]) -> Declared:
+def resolve_inputs(facts: ClassFacts, given: Mapping[str, Any]) -> Declared:
     """Return the inputs that a node with these values has (``get_finalized_class_inputs`` of ComfyUI).
 
     A dynamic combo is included even if no valid option is chosen, so that the check reports it. ComfyUI drops it

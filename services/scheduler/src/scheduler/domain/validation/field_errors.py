@@ -20,7 +20,7 @@ MODELS, CLASSES = "GET /api/v1/models", "GET /api/v1/nodes/classes"
 _LIST_ROUTES = {UNKNOWN_CLASS: CLASSES}
 
 
-def field_errors(findings: Sequence[Finding], graph: Graph, others: Sequence[Catalog]) -> tuple[FieldError, ...]:
+def build_field_errors(findings: Sequence[Finding], graph: Graph, others: Sequence[Catalog]) -> tuple[FieldError, ...]:
     """Build the errors of a graph that no node accepts.
 
     Looks up similar names for at most ``MAX_SUGGESTED`` names, which takes milliseconds each.
@@ -31,14 +31,14 @@ def field_errors(findings: Sequence[Finding], graph: Graph, others: Sequence[Cat
         others: catalogs of the other nodes.
     """
     suggested: dict[tuple[str, int], tuple[Scalar, ...]] = {}
-    names_shown = (_field_error(finding, graph, others, suggested) for finding in findings)
+    names_shown = (_build_field_error(finding, graph, others, suggested) for finding in findings)
     return tuple(
         error if number < MAX_ANSWERED or error.allowed is None else error.model_copy(update={"allowed": None})
         for number, error in enumerate(names_shown)
     )
 
 
-def _field_error(
+def _build_field_error(
     finding: Finding, graph: Graph, others: Sequence[Catalog], suggested: dict[tuple[str, int], tuple[Scalar, ...]]
 ) -> FieldError:
     fault = finding.fault

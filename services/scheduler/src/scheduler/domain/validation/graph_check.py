@@ -10,7 +10,7 @@ from contracts.wire.shown import plain, shown
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode, cycle_error, is_link
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.class_facts import ClassFacts
-from scheduler.domain.validation.declared_inputs import Declared, declared_inputs, unwrap
+from scheduler.domain.validation.declared_inputs import Declared, resolve_inputs, unwrap
 from scheduler.domain.validation.findings import Fault, Finding
 from scheduler.domain.validation.links import find_link_fault, find_slot_fault, find_type_fault
 from scheduler.domain.validation.values import check_value
@@ -128,9 +128,9 @@ class _GraphCheck:
     def _check_node(self, node_id: str) -> None:
         """Check the inputs of a node and keep those that it will get: valid links and values, no null."""
         node = self._graph[node_id]
-        facts = self._catalog.facts(node.class_type)
+        facts = self._catalog.get_class_facts(node.class_type)
         self._needs.add(node.class_type)
-        declared = declared_inputs(facts, node.inputs)
+        declared = resolve_inputs(facts, node.inputs)
         inputs: dict[str, Any] = {}
         for name, value in node.inputs.items():
             if name in declared:
@@ -154,7 +154,7 @@ class _GraphCheck:
         if spec.upload:
             inputs[name] = value  # files are checked by the graph policy and check_file_inputs
         elif isinstance(value, list):
-            if (fault := self._link_fault(facts, name, spec, value)) is None:
+            if (fault := self._find_link_fault(facts, name, spec, value)) is None:
                 inputs[name] = value
             else:
                 self._report_declared(node_id, name, fault, inputs)
@@ -177,7 +177,7 @@ class _GraphCheck:
         self._seeds.append(DrawnSeed(node_id=node_id, input=name, seed=seed))
         return seed
 
-    def _link_fault(self, facts: ClassFacts, name: str, spec: InputSpec, link: list[Any]) -> Fault | None:
+    def _find_link_fault(self, facts: ClassFacts, name: str, spec: InputSpec, link: list[Any]) -> Fault | None:
         label = f"{facts.name}.{name}"
         classes = self._catalog.classes
         fault = find_link_fault(label, link, self._graph) or find_slot_fault(label, link, self._graph, classes)

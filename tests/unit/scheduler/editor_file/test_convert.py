@@ -340,7 +340,7 @@ def test_adversarial_text_is_processed_in_one_pass(text: str) -> None:
 def test_text_with_thousands_of_alternatives_is_refused() -> None:
     assert choose_alternatives("{a|" * 1_000, lambda _: 0) == "a"
     ((node_id, why),) = whys(a_file([a_node(1, "Text", ["{a|" * 1_001])], []))
-    assert (node_id, why) == ("1", "A text of it has more than 1000 alternatives in braces.")
+    assert (node_id, why) == ("1", "One of its texts has more than 1000 alternatives in braces.")
 
 
 def test_alternatives_are_chosen_in_dynamic_prompt_texts_only() -> None:
@@ -352,12 +352,12 @@ def test_alternatives_are_chosen_in_dynamic_prompt_texts_only() -> None:
 @pytest.mark.parametrize(
     ("nodes", "links", "node_id", "words"),
     [
-        ([a_node(3, "Sampler", [7, 20, 8.0, "euler", 1.0])], [], "3", 'no control such as "randomize", but 20'),
-        ([a_node(3, "Sampler", [7, "fixed", "euler", 8.0])], [], "3", '"euler" stands where steps (INT)'),
+        ([a_node(3, "Sampler", [7, 20, 8.0, "euler", 1.0])], [], "3", "is followed by 20 instead of a control"),
+        ([a_node(3, "Sampler", [7, "fixed", "euler", 8.0])], [], "3", '"euler" is in the position of steps'),
         ([a_node(2, "Latent", [64, 1, "new"])], [], "2", "It has 3 widget values, and Latent has 2 widgets here"),
         ([a_node(1, "Curved", [[[0, 0]]])], [], "1", "The value of curve (CURVE) is computed in the browser"),
-        ([a_save(77)], [], "9", "has a link that the file lacks"),
-        ([a_save(1)], [[1, 8, 0, 9, 0, "IMAGE"]], "9", "comes from node 8, which the file lacks"),
+        ([a_save(77)], [], "9", "has a link that is not in the file"),
+        ([a_save(1)], [[1, 8, 0, 9, 0, "IMAGE"]], "9", "comes from node 8, which is not in the file"),
         ([a_node(1, "Invert"), a_node(1, "Invert")], [], None, "Two of its nodes have the same id"),
         (
             [
@@ -367,7 +367,7 @@ def test_alternatives_are_chosen_in_dynamic_prompt_texts_only() -> None:
             ],
             [[1, 1, 0, 2, 0, "*"], [2, 2, 0, 1, 0, "*"], [3, 1, 0, 9, 0, "*"]],
             "1",
-            "go round in a circle",
+            "form a cycle",
         ),
     ],
 )
@@ -386,7 +386,7 @@ def test_node_of_an_unknown_class_keeps_its_links() -> None:
     assert found["9"][1]["images"] == ["1", 0]
 
 
-@pytest.mark.parametrize(("leaf", "words"), [("Invert", "more than 2000 nodes"), ("Note", "or too many")])
+@pytest.mark.parametrize(("leaf", "words"), [("Invert", "more than 2000 nodes"), ("Note", "too many or")])
 def test_exponential_subgraph_nesting_is_refused(leaf: str, words: str) -> None:
     ids = [f"0a1b2c3d-0000-4000-8000-{number:012}" for number in range(12)]
     definitions = [
@@ -403,7 +403,7 @@ def test_total_length_of_reroute_chains_is_bounded() -> None:
     links = [[number, number - 1, 0, number, 0, "*"] for number in range(2, 1_500)]
     links += [[number, 1_499, 0, number, 0, "*"] for number in range(2_000, 3_000)]
     nodes = [a_node(1, "LoadImage", ["x.png"], outputs=("IMAGE", "MASK")), *chain, *saves]
-    assert whys(a_file(nodes, links)) == [(None, "Its links lead through too many nodes.")]
+    assert whys(a_file(nodes, links)) == [(None, "Its links pass through too many nodes.")]
 
 
 def test_subgraph_that_contains_itself_is_refused() -> None:
