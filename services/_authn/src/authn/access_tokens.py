@@ -1,7 +1,7 @@
-"""Access tokens: what is one, and whose it is, without asking anybody.
+"""Verifies access tokens locally.
 
-A token's header decides nothing: the algorithm is ours, the key is made here from the public bytes that auth gave, and
-a header that names anything besides algorithm, type and key is refused (RFC 8725, RFC 9068).
+A token's header decides nothing: the algorithm is fixed, the key is built from the public bytes that auth published,
+and a header with anything besides algorithm, type and key id is refused (RFC 8725, RFC 9068).
 """
 
 import base64
@@ -20,7 +20,7 @@ from contracts import auth
 from contracts.auth import BadCredential, Jwk, Principal, Role, Tier, scopes_of
 from contracts.wire.model import Fact
 
-LEEWAY_S = 10  # between auth's clock and ours
+LEEWAY_S = 10  # seconds between auth's clock and ours
 SHAPE = re.compile(r"([\w-]{1,400})\.([\w-]{1,3500})\.[\w-]{86}", re.ASCII)  # 64 bytes of signature; 4 KiB at most
 KID = re.compile(r"[\w-]{1,64}", re.ASCII)
 PUBLIC_KEY = re.compile(r"[\w-]{43}", re.ASCII)  # 32 bytes
@@ -29,7 +29,7 @@ Keys = Mapping[str, Ed25519PublicKey]
 
 
 class Claims(Fact):
-    """What a token says, each of exactly its type."""
+    """Claims of a token, strictly typed."""
 
     model_config = ConfigDict(strict=True)
 
@@ -46,7 +46,7 @@ class Claims(Fact):
 
 
 def keys_of(listed: Iterable[Jwk]) -> dict[str, Ed25519PublicKey]:
-    """The keys that are of use, by ``kid``; what is not an Ed25519 key to verify with is left out."""
+    """Return the usable Ed25519 verification keys by ``kid``."""
     return {
         jwk.kid: Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(jwk.x + "="))
         for jwk in listed
@@ -57,10 +57,10 @@ def keys_of(listed: Iterable[Jwk]) -> dict[str, Ed25519PublicKey]:
 
 
 def kid_of(token: str) -> str:
-    """The name of the key that a token says it was signed with. Nothing is verified yet.
+    """Return the key id in a token's header. Nothing is verified yet.
 
     Raises:
-        BadCredential: it is no token of ours by its shape.
+        BadCredential: the text does not have the shape of an access token.
     """
     shape = SHAPE.fullmatch(token)
     header = _read(shape[1]) if shape else {}
@@ -76,10 +76,10 @@ def kid_of(token: str) -> str:
 
 
 def verified(token: str, keys: Keys) -> Principal:
-    """Whom a token belongs to, as it was when it was signed.
+    """Verify a token and return its principal as of when it was signed.
 
     Raises:
-        BadCredential: another key signed it, it has expired, or it is not what auth signs.
+        BadCredential: wrong signature, expired, or not an access token of auth.
     """
     key = keys.get(kid_of(token))
     if key is None:
@@ -121,7 +121,7 @@ def _read(segment: str) -> dict[str, Any]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """No name twice: which of the two counts is another reader's choice."""
+    """Refuse duplicate names: parsers differ in which of the two they use."""
     read = dict(pairs)
     if len(read) < len(pairs):
         raise ValueError

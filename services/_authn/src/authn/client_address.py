@@ -1,4 +1,4 @@
-"""Who is at the other end: the socket's peer, or whom a proxy that we trust says it is."""
+"""Determines a client's address: the socket's peer, or the address that a trusted proxy reports."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,38 +9,38 @@ Address = IPv4Address | IPv6Address
 
 NOBODY = "0.0.0.0"  # noqa: S104 - not listened on: a peer without an address, such as a Unix socket
 MAX_TEXT = 64  # characters; no address has as many
-SITE_BITS = 64  # what one customer gets of IPv6, at the least
-NETWORK_BITS = {4: 24, 6: 48}  # what a small organisation has, by IP version
+SITE_BITS = 64  # the smallest IPv6 prefix of one customer
+NETWORK_BITS = {4: 24, 6: 48}  # networks of a small organisation, by IP version
 
 
 def networks(text: str) -> tuple[Network, ...]:
-    """The networks of a comma separated list of addresses and CIDR blocks.
+    """Parse a comma-separated list of addresses and CIDR blocks.
 
     Raises:
-        ValueError: one of them is neither.
+        ValueError: an entry is neither.
     """
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 class Clients:
-    """Finds the client of a request.
+    """Determines the client address of requests.
 
     Args:
-        trusted: the proxies whose ``X-Forwarded-For`` is believed. Without one, the header means nothing.
+        trusted: proxies whose ``X-Forwarded-For`` is believed. Without any, the header is ignored.
     """
 
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = tuple(trusted)
 
     def of(self, peer: str | None, forwarded: Sequence[str]) -> str:
-        """The address of the client, in its shortest form.
+        """Return the client's address in its shortest form.
 
-        Only if the peer is trusted, the right-most entry that is not trusted counts; what stands left of it, or of an
-        entry that is no address, could have been written by anybody.
+        If the peer is trusted, the right-most untrusted entry of ``X-Forwarded-For`` counts. Entries to the left of it,
+        or of an invalid entry, could have been forged.
 
         Args:
-            peer: the address of the socket's other end.
-            forwarded: the values of all ``X-Forwarded-For`` headers, in order.
+            peer: address of the socket's peer.
+            forwarded: values of all ``X-Forwarded-For`` headers, in order.
         """
         if not forwarded:
             return _shortest(peer or "")
@@ -58,7 +58,7 @@ class Clients:
         return str(client)
 
     def trusts(self, peer: str) -> bool:
-        """Whether a peer is one of the trusted proxies."""
+        """Whether a peer is a trusted proxy."""
         found = address(peer)
         return found is not None and self._trusts(found)
 
@@ -67,7 +67,7 @@ class Clients:
 
 
 def address(text: str) -> Address | None:
-    """The address that is written here, without a zone, an IPv4 one inside IPv6 as what it is; None if none is."""
+    """Parse an address without its zone, an IPv4-mapped IPv6 address as IPv4; None when invalid."""
     return _address(text.strip().partition("%")[0][:MAX_TEXT])
 
 
@@ -89,7 +89,7 @@ def _shortest(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def site(client: str) -> str:
-    """Whom an address is counted with: itself, and for IPv6 its whole /64, through which one client may wander."""
+    """Return what an address is counted as: IPv4 itself; IPv6 its /64, since one client may change within it."""
     found = ip_address(client)
     if isinstance(found, IPv4Address):
         return client
@@ -98,12 +98,12 @@ def site(client: str) -> str:
 
 @lru_cache(maxsize=4096)
 def network_of(client: str) -> str:
-    """The IPv4 /24 or IPv6 /48 around an address: changing the address within it is cheap."""
+    """Return the IPv4 /24 or IPv6 /48 network of an address: changing the address within it is cheap."""
     found = ip_address(client)
     return str(ip_network((found, NETWORK_BITS[found.version]), strict=False))
 
 
 def counted(peer: str) -> str:
-    """The same for the other end of a socket."""
+    """Return what the peer of a socket is counted as."""
     found = address(peer)
     return NOBODY if found is None else site(str(found))

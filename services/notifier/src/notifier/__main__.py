@@ -8,7 +8,7 @@ from notifier.settings import Settings
 
 
 def limits(settings: Settings) -> Limits:
-    """Of connections: our proxies may have any number."""
+    """Connection limits. Trusted proxies may open any number."""
     return Limits(trusted=Clients(networks(settings.trusted_proxies or "")).trusts, whose=counted)
 
 
@@ -17,7 +17,6 @@ cli = commands(SERVICE)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command line."""
     cli(args=argv, prog_name="notifier")
 
 

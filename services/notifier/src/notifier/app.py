@@ -1,4 +1,4 @@
-"""The notifier, put together. The only place where its parts are made."""
+"""Constructs the notifier."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,7 +27,7 @@ from notifier.usecases.tickets import Tickets
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The notifier as an ASGI application. It answers from the first moment; ``/readyz`` says when it is of use."""
+    """Build the ASGI application. It answers from the first moment; ``/readyz`` says when it is ready."""
     url = settings.database_url.get_secret_value()
     password = settings.nats_password.get_secret_value() if settings.nats_password else None
     bus = Bus(
@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        # The bus does not wait for the database: without it events are asked of the scheduler.
+        # The bus does not wait for the database: without it events are read from the scheduler.
         async with running("notifier", bus, loops=loops):
             yield
         await database.close()

@@ -1,5 +1,3 @@
-"""Every knob of the notifier."""
-
 from typing import ClassVar
 
 from pydantic import Field, field_validator
@@ -10,7 +8,7 @@ from chassis.settings import DatabaseSettings
 
 
 class Settings(DatabaseSettings):
-    """Environment of the notifier, ``NOTIFIER_…``."""
+    """Settings of the notifier, read from ``NOTIFIER_…``."""
 
     model_config = SettingsConfigDict(env_prefix="NOTIFIER_", frozen=True, extra="ignore")
     service: ClassVar[str] = "notifier"

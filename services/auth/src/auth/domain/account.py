@@ -30,8 +30,8 @@ def is_username(text: str) -> bool:
 def normalised_email(text: str) -> str | None:
     """Return the address with its domain in lower case, or None when it is invalid.
 
-    Internationalised addresses are refused: two that look the same must not become two accounts. Quoted local parts
-    are refused too. A ``+tag`` is part of the address.
+    Internationalised addresses are refused: two that look the same must not become two accounts. Quoted local parts are
+    refused too. A ``+tag`` is part of the address.
     """
     if len(text) > EMAIL_MAX or not text.isascii() or text.count("@") != 1:
         return None

@@ -28,8 +28,8 @@ class UseNotes:
     async def write(self) -> None:
         """Write the collected uses. A key's time never decreases and never exceeds the current time.
 
-        Uses are kept while the database is unavailable. A use that cannot be stored is dropped, since it would
-        always fail.
+        Uses are kept while the database is unavailable. A use that cannot be stored is dropped, since it would always
+        fail.
         """
         if not self._uses:
             return

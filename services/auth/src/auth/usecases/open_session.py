@@ -34,8 +34,7 @@ class SessionOpener:
 
         Raises:
             BadLogin: wrong name or password, deactivated account, or delayed logins. The error and its timing do not
-                reveal
-                which.
+                reveal which.
             Busy: too many passwords are waiting to be hashed; nothing was looked up.
         """
         with self._hashing.place():

@@ -15,8 +15,7 @@ class ChangeReader:
         """Return changes since that time (None: the last hour) and every tier.
 
         Changes are dated before their commit, so callers should ask again from slightly before ``now``. A full page
-        says
-        from when to continue, and more are available at once.
+        says from when to continue, and more are available at once.
         """
         async with self._database.single() as connection:
             found = await changes.read(connection, since)

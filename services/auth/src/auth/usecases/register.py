@@ -42,10 +42,8 @@ class Registrar:
         """Create an account.
 
         The invite is checked first, so that nobody without one learns which names are taken. It is used in the
-        transaction
-        that creates the account, so a failed attempt does not consume it. The password is hashed before the name is
-        looked
-        up, so that timing does not reveal whether it is taken.
+        transaction that creates the account, so a failed attempt does not consume it. The password is hashed before the
+        name is looked up, so that timing does not reveal whether it is taken.
 
         Raises:
             RegistrationClosed: registration is closed.

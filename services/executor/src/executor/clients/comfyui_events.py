@@ -66,9 +66,8 @@ class NodeEvents:
     async def tell(self, listener: Listener, on_drop: Callable[[], None], on_frame: FrameListener = _ignored) -> None:
         """Call the listeners for every event (type and data), every binary frame, and every disconnect from now on.
 
-        Returns after one connection attempt: a prompt posted earlier could lose its first events. Without a
-        connection the
-        disconnect listener is called.
+        Returns after one connection attempt: a prompt posted earlier could lose its first events. Without a connection
+        the disconnect listener is called.
         """
         self._listener, self._on_drop, self._on_frame = listener, on_drop, on_frame
         await self._tried.wait()

@@ -1,7 +1,7 @@
 """Extracts a prompt's outputs from its history entry.
 
-A history entry lists by node and key what each node showed its user: ``{"9": {"images": [{"filename": ...}]}}``.
-Nodes choose the keys and shapes, so every key is walked:
+A history entry lists by node and key what each node showed its user: ``{"9": {"images": [{"filename": ...}]}}``. Nodes
+choose the keys and shapes, so every key is walked:
 
 * an object with a ``filename`` is a file, at any depth down to ``MAX_DEPTH``;
 * a string is a text, unless it names a file that this prompt wrote (``Found.may_be``);

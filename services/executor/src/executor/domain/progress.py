@@ -16,9 +16,8 @@ LONGEST_GUESS_S = 30 * 86_400.0  # percent; an estimate from less could be infin
 class ProgressFold:
     """Folds the events of one prompt. Late, duplicate or missing events are harmless.
 
-    A graph node counts as finished when the node says so, when it was cached, or when another one started. The
-    running one
-    counts with its share of steps. The percentage never decreases.
+    A graph node counts as finished when the node says so, when it was cached, or when another one started. The running
+    one counts with its share of steps. The percentage never decreases.
     """
 
     def __init__(self, graph: Mapping[str, Any]) -> None:

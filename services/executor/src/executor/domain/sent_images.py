@@ -41,9 +41,8 @@ class _State(Enum):
 class SentImages:
     """Distinguishes output images on the websocket from previews, and detects possibly lost images.
 
-    A frame with metadata (type 4) names its node. A frame without (type 1) belongs to the running node, because
-    events and
-    frames arrive in order on one socket. Frames of classes whose names do not suggest sending images are previews.
+    A frame with metadata (type 4) names its node. A frame without (type 1) belongs to the running node, because events
+    and frames arrive in order on one socket. Frames of classes whose names do not suggest sending images are previews.
 
     Attributes:
         is_whole: whether every event since the prompt was posted was received.

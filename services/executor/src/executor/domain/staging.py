@@ -36,9 +36,8 @@ def stage(
     """Return the graph with all outputs in the attempt's own folder and uploads by their names on the node.
 
     Attempts therefore never collide in the output folder, and no output is served from an earlier cached run, which may
-    contain another tenant's graph: a node's cache is keyed by all inputs. Nodes that output without a name
-    (previews) and
-    nodes that expand get a unique marker for the same reason. Everything else stays as submitted.
+    contain another tenant's graph: a node's cache is keyed by all inputs. Nodes that output without a name (previews)
+    and nodes that expand get a unique marker for the same reason. Everything else stays as submitted.
 
     Args:
         files: node file names by upload id. The scheduler has checked that ids occur only in file inputs.
@@ -72,9 +71,8 @@ def _bearers(node_id: str, graph: Mapping[str, Any], classes: NodeClasses) -> se
     """Return the node that gets the marker that makes the cache distinguish attempts.
 
     A stock class ignores undeclared inputs. A pack class may inspect all inputs, so the nearest upstream stock node
-    gets
-    the marker, unless it loads a model; that node runs again with everything in between. Without such a node the class
-    itself gets it, unless it accepts any input.
+    gets the marker, unless it loads a model; that node runs again with everything in between. Without such a node the
+    class itself gets it, unless it accepts any input.
     """
     waiting, seen = deque([node_id]), {node_id}
     while waiting and len(seen) <= MAX_ANCESTORS:

@@ -61,10 +61,8 @@ class AskForWork:
         """Request work once.
 
         A node that does not answer, keeps running an unwanted prompt, or has foreign prompts in its queue requests
-        nothing. A
-        queued prompt with this node's marker but without a journal record was posted by an executor that lost its
-        journal: the
-        scheduler is asked whether it is still wanted.
+        nothing. A queued prompt with this node's marker but without a journal record was posted by an executor that
+        lost its journal: the scheduler is asked whether it is still wanted.
         """
         try:
             queue = await self.node.queue() if await self._cleared() else None
@@ -106,9 +104,8 @@ class AskForWork:
     async def _cleared(self) -> bool:
         """Whether the node has stopped all orphaned prompts within ``stop_within_s`` in total.
 
-        A prompt that never ends would block every later job. One that is pending while nothing runs is left there:
-        only a
-        living worker takes it, which shows when the node works again.
+        A prompt that never ends would block every later job. One that is pending while nothing runs is left there: only
+        a living worker takes it, which shows when the node works again.
         """
         deadline = time.monotonic() + self.stop_within_s
         for prompt_id in self.journal.left():

@@ -36,9 +36,8 @@ class ReportAttempt:
     async def started(self, ref: AttemptRef) -> None:
         """Report that the node accepted the prompt. Sent once: the final report repeats it.
 
-        If it is not applied, the lease is lost or the job was cancelled. The attempt then occupies the node until
-        its end is
-        reported, so the end is reported in either case.
+        If it is not applied, the lease is lost or the job was cancelled. The attempt then occupies the node until its
+        end is reported, so the end is reported in either case.
         """
         try:
             written = await self.bus.request(START_ATTEMPT, StartAttempt(ref=ref), key=self.node_name)
@@ -66,9 +65,8 @@ class ReportAttempt:
     async def finished(self, finish: FinishAttempt) -> bool:
         """Report how an attempt ended; retries until it is accepted or permanently refused.
 
-        A permanently refused report is resent without the node's texts; if that is refused too, the attempt is
-        released and
-        ends with its lease.
+        A permanently refused report is resent without the node's texts; if that is refused too, the attempt is released
+        and ends with its lease.
 
         Returns:
             Whether the report was applied. If not, the lease was lost or nothing could be reported.

@@ -1,7 +1,7 @@
-"""Who opens a socket, what for, and how a socket is refused: before it opens where that can be, by a close code after.
+"""Authenticates WebSocket handshakes. A refusal comes before the socket opens if possible, else as a close code.
 
-Servers send their credential as a header. Browsers cannot: they open the socket with a ticket in its URL, or first send
-``{"type": "auth", "key": "…"}``, or ``"token"`` in place of ``"key"`` for an access token.
+Servers send their credential as a header. Browsers cannot, so they open the socket with a ticket in its URL or first
+send ``{"type": "auth", "key": "…"}`` (``"token"`` instead of ``"key"`` for an access token).
 """
 
 import asyncio
@@ -29,16 +29,16 @@ from notifier.usecases.tickets import Tickets
 CLOSE_CODE = {Kind.UNAUTHENTICATED: 4401, Kind.NOT_FOUND: 4404, Kind.INVALID: 4400, Kind.UNAVAILABLE: 1013}
 CLOSE_OTHER = 4403
 CREDENTIALS = {"key", "token"}
-NEVER_IN_A_URL = ("key", "token", "api_key", "access_token")  # it would be in logs and histories
+NEVER_IN_A_URL = ("key", "token", "api_key", "access_token")  # URLs end up in logs and histories
 
 
 class Doorkeeper:
-    """Lets sockets in.
+    """Authenticates and limits WebSocket handshakes.
 
     Args:
-        clients: tells who is at the other end.
-        handshakes: counts them.
-        wait_s: how long a socket may take to say its credential, seconds.
+        clients: determines client addresses.
+        handshakes: limits them per address.
+        wait_s: how long a client may take to send its credential, seconds.
     """
 
     def __init__(
@@ -49,18 +49,18 @@ class Doorkeeper:
 
     @asynccontextmanager
     async def admitted(self, socket: WebSocket) -> AsyncIterator[tuple[Principal, asyncio.Event]]:
-        """Whom a socket belongs to, and an event that is set once its credential is good no more.
+        """Return the principal of a socket, and an event that is set when its credential ends.
 
-        It is opened first if it comes without a credential.
+        A socket without a credential in its handshake is opened first.
 
         Raises:
-            TooManyHandshakes: its address opens too many; nothing else was looked at.
-            BadCredential: none in time, malformed, several, or not valid; ended before it is used.
-            BadTicket: its ticket is not good, or is another page's.
-            MissingScope: the credential is not good for reading jobs.
-            NoSubprotocol: it asks for one.
+            TooManyHandshakes: its address opens too many; nothing else was checked.
+            BadCredential: missing, malformed, ambiguous or invalid.
+            BadTicket: the ticket is invalid or belongs to another origin.
+            MissingScope: the credential may not read jobs.
+            NoSubprotocol: the client requests a subprotocol.
             Unavailable: auth does not answer.
-            WebSocketDisconnect: it went away.
+            WebSocketDisconnect: the client disconnected.
         """
         peer = socket.client.host if socket.client else None
         self._handshakes.count(site(self._clients.of(peer, socket.headers.getlist("x-forwarded-for"))))
@@ -75,7 +75,7 @@ class Doorkeeper:
             yield principal, ended
 
     async def open(self, socket: WebSocket) -> None:
-        """Open it if it is not open yet."""
+        """Open the socket unless it is open."""
         if socket.application_state is WebSocketState.CONNECTING:
             await socket.accept()
 
@@ -96,7 +96,7 @@ class Doorkeeper:
 
 
 def job_id_of(text: str) -> UUID:
-    """The id in the path; a malformed one is answered like one that nobody has."""
+    """Return the job id in the path; a malformed one is answered like an unknown one."""
     try:
         job_id = UUID(text)
     except ValueError:
@@ -107,7 +107,7 @@ def job_id_of(text: str) -> UUID:
 
 
 def resume_after(socket: WebSocket) -> int | None:
-    """The ``?after=`` of a socket, None if it has none.
+    """Return ``?after=``, None without it.
 
     Raises:
         BadResume: it is not the number of an event.
@@ -121,7 +121,7 @@ def resume_after(socket: WebSocket) -> int | None:
 
 
 async def refuse(socket: WebSocket, refused: Refused) -> None:
-    """Tell why, in the way that the socket's state allows."""
+    """Refuse the socket in the way its state allows."""
     if socket.application_state is WebSocketState.CONNECTING:
         body = problem(refused, socket.state.request_id, socket.url.path)
         headers = {}

@@ -1,4 +1,4 @@
-"""``WS /ws/jobs/{id}``: watch one job until it has ended."""
+"""``WS /ws/jobs/{id}``: watch one job until it ends."""
 
 from contextlib import suppress
 
@@ -15,7 +15,6 @@ from notifier.usecases.viewer import Gone, TooSlow, Viewer
 
 
 def router(*, doorkeeper: Doorkeeper, hub: Hub, send_timeout_s: float) -> APIRouter:
-    """The websocket route."""
     routes = APIRouter()
 
     @routes.websocket("/ws/jobs/{job_id}")
@@ -45,6 +44,6 @@ async def _show(line: Line, viewer: Viewer) -> None:
 
 
 async def _listen(line: Line) -> None:
-    """Read on, so that a close is seen; what a viewer says after its credential means nothing."""
+    """Read until the client disconnects; messages after authentication are ignored."""
     async for _ in line.messages():
         pass

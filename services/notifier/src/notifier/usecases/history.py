@@ -1,4 +1,4 @@
-"""What happened to a job: from our own table where it is whole, from the scheduler where it is not."""
+"""Reads the events of a job: from the own table when complete, else from the scheduler."""
 
 from uuid import UUID
 
@@ -13,22 +13,22 @@ from notifier.store.events import Events
 
 
 class History:
-    """Answers for one job at a time. The scheduler is the truth, and the judge of whose job it is."""
+    """Reads one job at a time. The scheduler is the source of truth and decides who owns a job."""
 
     def __init__(self, bus: Bus, events: Events) -> None:
         self._bus, self._events = bus, events
 
     async def read(self, tenant: str, job_id: UUID, *, after: int | None = None) -> JobRead:
-        """The job as the scheduler has it, with its events after ``after`` if given.
+        """Return the job, with its events after ``after`` if given.
 
         Raises:
-            Relayed: there is no such job of this tenant.
+            Relayed: the tenant has no such job.
             Unavailable: the scheduler does not answer.
         """
         return await self._bus.request(READ_JOB, ReadJob(job_id=job_id, after=after), tenant=tenant)
 
     async def between(self, tenant: str, job_id: UUID, after: int, upto: int) -> list[JobEvent]:
-        """Every event with ``after`` < seq <= ``upto``, in order, none missing as far as the scheduler has them."""
+        """Return every event with ``after`` < seq <= ``upto``, in order, complete if the scheduler has them."""
         if after >= upto:
             return []
         kept = await self._kept(tenant, job_id, after, upto)
@@ -38,7 +38,7 @@ class History:
         return sorted((event for event in told if after < event.seq <= upto), key=lambda event: event.seq)
 
     async def progress(self, job: Job) -> float:
-        """The freshest progress of the job that anybody knows, percent."""
+        """Return the latest known progress of the job, percent."""
         if STATUS[job.state] is not JobStatus.PROCESSING:
             return job.progress
         subject = PROGRESS.subject(str(job.tenant_id), str(job.job_id))

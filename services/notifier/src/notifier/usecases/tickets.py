@@ -1,4 +1,4 @@
-"""Whose ticket is this?"""
+"""Redeems WebSocket tickets."""
 
 import re
 from collections.abc import Sequence
@@ -13,19 +13,17 @@ _ORIGIN = re.compile(r"[!-~]{1,255}")
 
 
 class Tickets:
-    """Has auth take tickets back."""
-
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def spend(self, ticket: str, origins: Sequence[str]) -> Principal:
-        """Whose it is; it works no second time, at whichever notifier.
+        """Redeem a ticket and return its principal. It works once, across all replicas.
 
         Args:
-            origins: every ``Origin`` header of the socket's handshake.
+            origins: every ``Origin`` header of the handshake.
 
         Raises:
-            BadTicket, Relayed: it is none, or good no more, or not for a page of that origin.
+            BadTicket, Relayed: invalid, used, expired, or for another origin.
             Unavailable: auth does not answer.
         """
         if not _SHAPE.fullmatch(ticket) or len(origins) > 1 or not all(map(_ORIGIN.fullmatch, origins)):
