@@ -24,9 +24,9 @@ class StreamRestorer:
         """Run one pass, for ``chassis.loop.Loop``."""
         if not self._bus.connected:
             return
-        made = await streams.declare(self._bus, (JOB_EVENTS, JOB_PROGRESS, JOB_PURGES))
-        if lost := made - {JOB_PROGRESS.name}:
-            log.warning("scheduler.stream_made", streams=sorted(lost))
+        created = await streams.declare(self._bus, (JOB_EVENTS, JOB_PROGRESS, JOB_PURGES))
+        if lost := created - {JOB_PROGRESS.name}:
+            log.warning("scheduler.stream_recreated", streams=sorted(lost))
             await self._relay.repeat()
             self._relay_loop.wake()
         await self._relay.prune()

@@ -49,7 +49,7 @@ class AdminJobActions:
             tenant_id = await search.find_owner(connection, command.job_id)
         if tenant_id is None:
             raise UnknownJob
-        log.info("scheduler.job.ordered", job_id=str(command.job_id), order=command.order)
+        log.info("scheduler.job.admin_action", job_id=str(command.job_id), order=command.order)
         match command.order:
             case JobOrder.CANCEL:
                 return (await self._canceller.cancel_job(tenant_id, CancelJob(job_id=command.job_id))).job

@@ -50,7 +50,7 @@ class AdminNodeActions:
         async with self._database.direct() as connection:
             await self._find_node(connection, command.node)
             await self._apply_to_node(connection, command.node, command)
-        log.info("scheduler.node.ordered", node=command.node, order=command.order)
+        log.info("scheduler.node.admin_action", node=command.node, order=command.order)
         if command.order is NodeOrder.FORGET:
             return NodeOrdered(node=None)
         if command.order is NodeOrder.DRAIN:
@@ -65,7 +65,7 @@ class AdminNodeActions:
             raise InvalidMessage
         async with self._database.direct() as connection:
             await node_actions.request_refresh(connection, None)
-        log.info("scheduler.nodes.ordered", order=order)
+        log.info("scheduler.nodes.admin_action", order=order)
         return NodeOrdered(node=None)
 
     async def _find_node(self, connection: Connection, node: str) -> NodeStanding:

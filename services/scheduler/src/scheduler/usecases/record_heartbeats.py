@@ -48,7 +48,7 @@ class HeartbeatRecorder:
         async with self._database.direct() as connection:
             await nodes.save_catalog(connection, node, report.digest, report.classes_zlib)
             await nodes.save_models_at_join(connection, node, _list_models(catalog))
-        log.info("scheduler.node.reported", node=node, classes=len(catalog.classes))
+        log.info("scheduler.node.catalog_reported", node=node, classes=len(catalog.classes))
         return AttemptWritten(applied=True)
 
 

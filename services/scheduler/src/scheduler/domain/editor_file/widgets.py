@@ -63,10 +63,8 @@ class _PositionalReader:
 
     def read(self) -> WidgetValues:
         self._read_inputs(self._facts.spec.inputs, "")
-        if not self._position:
-            return WidgetValues(
-                self._found, self._specs
-            )  # for example a class that displays text: its values are what it displayed
+        if not self._position:  # the class has no widgets; values are, for example, text that it displayed
+            return WidgetValues(self._found, self._specs)
         left = self._values[self._position :]
         takes_file = any(spec.upload for spec in self._facts.spec.inputs.values())
         if len(left) > (MAX_UPLOAD_VALUES if takes_file else 0) and any(one not in (None, "") for one in left):
