@@ -44,9 +44,9 @@ UPDATE tenants SET queued = queued FROM job WHERE tenants.id = job.tenant_id
 
 async def search_jobs(connection: Connection, query: SearchJobs) -> list[tuple[JobSnapshot, str | None]]:
     """Find up to ``limit + 1`` jobs, newest first, each with the node of its newest attempt."""
-    asked = query.model_dump(include={"before", "tenant_id", "node", "workflow"})
-    asked |= build_time_window(query.created_after, query.created_before)
-    given = {name: value for name, value in asked.items() if value is not None}
+    filters = query.model_dump(include={"before", "tenant_id", "node", "workflow"})
+    filters |= build_time_window(query.created_after, query.created_before)
+    given = {name: value for name, value in filters.items() if value is not None}
     rows = await _build_search(given, query.states).all(connection, **given, limit=query.limit + 1)
     return [(snapshot_from_row(_without_node(row)), row["node"]) for row in rows]
 

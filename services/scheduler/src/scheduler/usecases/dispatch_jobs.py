@@ -33,7 +33,7 @@ class JobDispatcher:
     ) -> None:
         self._database, self._fleet, self._publisher, self._lease_s = database, fleet, publisher, lease_s
         self._policies, self._frames_per_image = policies, frames_per_image
-        self._open = True
+        self._is_open = True
         self._changed = asyncio.Event()
         self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
 
@@ -44,25 +44,25 @@ class JobDispatcher:
 
     def close(self) -> None:
         """Answer every waiting request now, and let no request wait any more. Call before the process stops."""
-        self._open = False
+        self._is_open = False
         self.wake()
 
-    async def lease_attempt(self, node: str, question: AskWork) -> Asked:
+    async def lease_attempt(self, node: str, request: AskWork) -> Asked:
         """Lease an attempt to the node; the answer is empty if there is no job for it within ``wait_s`` seconds.
 
         A node that already has a live attempt gets that attempt again, with its lease renewed.
         """
         clock = asyncio.get_running_loop().time
-        until = clock() + question.wait_s
+        until = clock() + request.wait_s
         while True:
             changed = self._changed
             async with self._claiming:
                 assignment = await self._claim_attempt(node)
-            left = until - clock()
-            if assignment is not None or left <= 0 or not self._open:
+            remaining_s = until - clock()
+            if assignment is not None or remaining_s <= 0 or not self._is_open:
                 return Asked(assignment=assignment)
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, RECHECK_S)):
+                async with asyncio.timeout(min(remaining_s, RECHECK_S)):
                     await changed.wait()
 
     async def _claim_attempt(self, node: str) -> Assignment | None:
@@ -103,6 +103,6 @@ class JobDispatcher:
         found = await attempts.lock_next_job(connection, runnable, node=node)
         if found is not None:
             return found
-        left = await attempts.list_avoided_requirements(connection, runnable, node=node)
-        alone = await self._fleet.list_exclusive_requirements(connection, node, left) if left else []
-        return await attempts.lock_next_job(connection, alone, node=None) if alone else None
+        avoided = await attempts.list_avoided_requirements(connection, runnable, node=node)
+        exclusive = await self._fleet.list_exclusive_requirements(connection, node, avoided) if avoided else []
+        return await attempts.lock_next_job(connection, exclusive, node=None) if exclusive else None

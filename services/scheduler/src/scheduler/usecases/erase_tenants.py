@@ -54,14 +54,14 @@ class TenantEraser:
         for job_id in live:
             with suppress(UnknownJob):
                 await self._canceller.cancel_job(tenant_id, CancelJob(job_id=job_id))
-        gone, full = 0, True
+        deleted, full = 0, True
         while full:
             async with self._database.direct() as connection:
                 ended = await purges.lock_ended_jobs(connection, tenant_id, batch=BATCH)
                 if ended:
                     await purges.delete_jobs(connection, ended, with_inputs=True)
-            gone, full = gone + len(ended), len(ended) == BATCH
-        if gone:
-            log.info("scheduler.tenant.jobs_erased", tenant=str(tenant_id), count=gone)
+            deleted, full = deleted + len(ended), len(ended) == BATCH
+        if deleted:
+            log.info("scheduler.tenant.jobs_erased", tenant=str(tenant_id), count=deleted)
         async with self._database.direct() as connection:
             return await purges.delete_tenant(connection, tenant_id)

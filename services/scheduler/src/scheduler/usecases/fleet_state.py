@@ -182,12 +182,12 @@ class FleetState:
             replaced = await nodes.list_replaced_catalogs(
                 connection, grace_s=self._catalog_grace_s, forgotten_s=self._forgotten_s
             )
-            lately = [
+            recent = [
                 digest for digest in sorted(set(replaced) - digests) if await self._load_catalog(connection, digest)
             ]
             models_at_join = await nodes.list_models_at_join(connection, CHECKPOINTS, forgotten_s=self._forgotten_s)
         self._models_at_join = frozenset(models_at_join)
-        self._digests = (*known, *lately)
+        self._digests = (*known, *recent)
         self._loaded = Counter(need for row in rows if row["online"] for need in row["loaded"])
         self._nodes = [
             NodeSummary(node=row["name"], online=row["online"], seen_at=row["seen_at"], job_id=row["job_id"])

@@ -18,7 +18,7 @@ class AttemptWithdrawer:
         self._database, self._bus, self._publisher = database, bus, publisher
 
     async def withdraw_attempt(self, ref: AttemptRef) -> None:
-        """End the attempt if it is live. If its job has ended, do nothing: the executor is already stopping it."""
+        """End the attempt if it is live. If its job has ended, do ending: the executor is already stopping it."""
         async with self._database.direct() as connection:
             locked_at = await tenants.lock_tenant(connection, ref.tenant_id)
             locked = await transitions.lock_attempt(connection, ref, None)
@@ -26,8 +26,8 @@ class AttemptWithdrawer:
                 return
             node = await attempts.find_node(connection, ref.job_id)
             await attempts.end_attempt(connection, ref, WITHDRAWN, error=WITHDRAWN_BY_OPERATOR, gpu_seconds=0)
-            nothing = FinishAttempt(ref=ref, outcome=Outcome.NODE_FAULT)
-            effects = compute_end_effects(locked.job, nothing, Cause.REQUEUED, charged=locked.charged)
+            ending = FinishAttempt(ref=ref, outcome=Outcome.NODE_FAULT)
+            effects = compute_end_effects(locked.job, ending, Cause.REQUEUED, charged=locked.charged)
             event = await transitions.apply_transition(connection, locked.job, Cause.REQUEUED, effects, now=locked.now)
         await self._publisher.publish_live(event)
         log.info("scheduler.attempt.withdrawn", job_id=str(ref.job_id), attempt=ref.attempt, node=node)
@@ -37,6 +37,6 @@ class AttemptWithdrawer:
     async def withdraw_from_drained_nodes(self) -> None:
         """Withdraw all attempts on draining nodes whose grace period is over."""
         async with self._database.direct() as connection:
-            left = await attempts.list_attempts_to_drain(connection)
-        for ref in left:
+            refs = await attempts.list_attempts_to_drain(connection)
+        for ref in refs:
             await self.withdraw_attempt(ref)
