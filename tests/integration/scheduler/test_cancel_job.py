@@ -4,8 +4,11 @@ import asyncio
 
 import pytest
 
-from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
-from contracts.scheduler import JobState, LeaseState, Outcome
+from chassis.messaging.metadata import Metadata
+from contracts.executor.attempts import CANCEL_ATTEMPT, CancelAttempt
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.heartbeats import LeaseState
+from contracts.scheduler.jobs import JobState
 from tests.integration.scheduler.conftest import World, bus_as, final_states
 from tests.kit.nats import settled
 
@@ -38,10 +41,10 @@ async def test_cancelled_running_job_keeps_its_slot_until_the_executor_reports_t
     try:
         await executor.start()
 
-        async def on_message(message) -> None:
-            hints.put_nowait(CancelAttempt.model_validate_json(message.data))
+        async def on_message(message: CancelAttempt, _: Metadata) -> None:
+            hints.put_nowait(message)
 
-        await executor.subscribe(CANCEL_ATTEMPT.subject(key=node.name), on_message)
+        await executor.subscribe(CANCEL_ATTEMPT, on_message, key=node.name)
         await settled(executor._client)
         assert (await world.cancel(tenant, job_id)).state is JobState.CANCELLED
         async with asyncio.timeout(5):

@@ -6,8 +6,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.operations import EndpointUse, JobOrder
-from contracts.scheduler import LIST_JOBS, JobState, ListJobs, Outcome
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.job_actions import JobAction
+from contracts.scheduler.jobs import LIST_JOBS, JobState, ListJobs
+from contracts.scheduler.usage import EndpointUsage
 from contracts.wire.errors import Relayed
 from tests.integration.scheduler.conftest import ENDPOINT, World
 from tests.integration.scheduler.operator import Operator
@@ -28,7 +30,7 @@ async def test_operators_find_jobs_by_tenant_state_node_workflow_and_time(world:
     assert await other.finish(given.ref)
     waiting = await world.submit_job(bob)
     held = await world.submit_job(bob)
-    await operator.job(held, JobOrder.HOLD)
+    await operator.job(held, JobAction.HOLD)
     everything = [held, waiting, made, failed]
     assert (await operator.found())[:4] == everything
     assert await operator.found(tenant_id=ada) == [made, failed]
@@ -124,7 +126,7 @@ async def test_duplicate_reports_are_counted_once_in_usage(world: World, operato
     assert await node.finish(given.ref, Outcome.FAILED, gpu_seconds=0.25)
     (day,) = await operator.usage(ada)
     assert (day.jobs, day.images, day.gpu_seconds) == (3, 5, 4.0)
-    assert day.endpoints == {ENDPOINT: EndpointUse(images=5, gpu_seconds=4.0)}
+    assert day.endpoints == {ENDPOINT: EndpointUsage(images=5, gpu_seconds=4.0)}
     (day,) = await operator.usage(bob)
     assert (day.jobs, day.images, day.gpu_seconds) == (1, 1, 4.0)
     everybody = {day.day: day for day in await operator.usage(None)}
@@ -143,12 +145,12 @@ async def test_usage_is_broken_down_by_endpoint(world: World, operator: Operator
     await world.cancel(tenant, waiting)
     assert await node.finish((await node.claim_attempt()).ref, Outcome.FAILED, gpu_seconds=0.25)
     (day,) = await operator.usage(tenant)
-    shares = {"POST /a": EndpointUse(images=2, gpu_seconds=1.25), "POST /b": EndpointUse(images=2, gpu_seconds=0.5)}
+    shares = {"POST /a": EndpointUsage(images=2, gpu_seconds=1.25), "POST /b": EndpointUsage(images=2, gpu_seconds=0.5)}
     assert (day.jobs, day.images, day.gpu_seconds, day.endpoints) == (5, 6, 9.75, shares)
-    again = await operator.job(failed, JobOrder.REQUEUE)  # the retry counts for the endpoint of the original job
+    again = await operator.job(failed, JobAction.REQUEUE)  # the retry counts for the endpoint of the original job
     assert await node.finish((await node.claim_attempt()).ref, images=4, gpu_seconds=1.0)
     (day,) = await operator.usage(tenant)
-    assert day.endpoints["POST /a"] == EndpointUse(images=6, gpu_seconds=2.25)
+    assert day.endpoints["POST /a"] == EndpointUsage(images=6, gpu_seconds=2.25)
     assert again.job_id not in jobs.values()
 
 
@@ -176,7 +178,7 @@ async def test_statistics_count_queue_nodes_throughput_and_failures(world: World
     low = await world.submit_job(tenant, priority=-5)
     jobs = [await world.submit_job(tenant, priority=5) for _ in range(3)]
     held = await world.submit_job(tenant)
-    await operator.job(held, JobOrder.HOLD)
+    await operator.job(held, JobAction.HOLD)
     await world.system.sql.execute("UPDATE jobs SET created_at = created_at - interval '1 hour' WHERE id = $1", low)
 
     async def waits() -> bool:

@@ -2,8 +2,10 @@
 
 import pytest
 
-from contracts.operations import JobOrder, NodeOrder
-from contracts.scheduler import JobState, Outcome
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.job_actions import JobAction
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.nodes import NodeAction
 from tests.integration.scheduler.conftest import BROKEN, COMMON, World
 from tests.integration.scheduler.operator import Operator
 
@@ -95,7 +97,7 @@ async def test_only_capable_node_gets_the_retry_at_once(world: World) -> None:
     await world.add_node(COMMON)  # online, but cannot run the job
     cordoned = await world.add_node(model)
     await world.until_offered(model)
-    await Operator(world.system.bus).node(cordoned.name, NodeOrder.CORDON)
+    await Operator(world.system.bus).node(cordoned.name, NodeAction.CORDON)
     job_id = await world.submit_job(tenant, model=model)
     given = await node.claim_attempt()
     assert await node.finish(given.ref, Outcome.NODE_FAULT, **DEATH)
@@ -141,7 +143,7 @@ async def test_withdrawn_attempt_does_not_count_as_a_node_death(world: World) ->
     given = await nodes[0].claim_attempt()
     assert await nodes[0].finish(given.ref, Outcome.NODE_FAULT, **DEATH)
     given = await nodes[1].claim_attempt()
-    await Operator(world.system.bus).job(job_id, JobOrder.REQUEUE)
+    await Operator(world.system.bus).job(job_id, JobAction.REQUEUE)
     given = await nodes[2].claim_attempt()
     assert given.ref.attempt == 3
     assert await nodes[2].finish(given.ref)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from contracts.auth import Limits
+from contracts.auth.tiers import Limits
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
-from contracts.scheduler import InvalidWorkflow, NoFleet
+from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.fleet_check import UnrunnableGraph
 from scheduler.domain.workflow_check import CheckContext, CheckedWorkflow, check_workflow
@@ -60,8 +60,8 @@ def test_refusal_of_a_file_states_the_reason_and_suggests_the_api_format() -> No
         found(a_file("wide", 16, 2, 5), SIMULATED)
     (error,) = refused.value.refused.errors
     assert (error.pointer, error.code, error.node_id) == ("/workflow", "workflow_ui_format", "1")
-    assert error.message.startswith("Node 1 (EmptyImage) of this file of ComfyUI's editor cannot be converted exactly.")
-    assert '"wide" is in the position of width, which is of type INT' in error.message
+    assert error.message.startswith("Node 1 (EmptyImage) of this workflow file of ComfyUI's editor cannot be converted")
+    assert 'It has "wide" where the value of width (INT) belongs' in error.message
     assert error.message.endswith("Send the workflow in API format instead: in ComfyUI, menu Workflow, Export (API).")
 
 
@@ -92,9 +92,9 @@ def test_unknown_class_in_a_file_suggests_a_similar_class() -> None:
 def test_file_without_a_running_node_is_refused() -> None:
     with pytest.raises(InvalidWorkflow) as refused:
         found({"nodes": [], "links": []}, SIMULATED)
-    assert "No node of it runs." in refused.value.refused.errors[0].message
+    assert "It has no node that runs." in refused.value.refused.errors[0].message
 
 
 def test_file_is_refused_with_a_retry_time_while_the_fleet_is_empty() -> None:
-    with pytest.raises(NoFleet):
+    with pytest.raises(EmptyFleet):
         found(a_file(32, 16, 2, 5))

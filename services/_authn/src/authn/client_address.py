@@ -13,7 +13,7 @@ SITE_BITS = 64  # the smallest IPv6 prefix of one customer
 NETWORK_BITS = {4: 24, 6: 48}  # networks of a small organisation, by IP version
 
 
-def networks(text: str) -> tuple[Network, ...]:
+def parse_networks(text: str) -> tuple[Network, ...]:
     """Parse a comma-separated list of addresses and CIDR blocks.
 
     Raises:
@@ -22,7 +22,7 @@ def networks(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
-class Clients:
+class ClientAddressResolver:
     """Determines the client address of requests.
 
     Args:
@@ -44,12 +44,12 @@ class Clients:
         """
         if not forwarded:
             return _shortest(peer or "")
-        client = address(peer or "")
+        client = parse_address(peer or "")
         if client is None:
             return NOBODY
         if self._trusts(client):
             for entry in reversed(",".join(forwarded).split(",")):
-                named = address(entry)
+                named = parse_address(entry)
                 if named is None:
                     break
                 client = named
@@ -59,14 +59,14 @@ class Clients:
 
     def trusts(self, peer: str) -> bool:
         """Whether a peer is a trusted proxy."""
-        found = address(peer)
+        found = parse_address(peer)
         return found is not None and self._trusts(found)
 
     def _trusts(self, client: Address) -> bool:
         return any(client in network for network in self._trusted)
 
 
-def address(text: str) -> Address | None:
+def parse_address(text: str) -> Address | None:
     """Parse an address without its zone, an IPv4-mapped IPv6 address as IPv4; None when invalid."""
     return _address(text.strip().partition("%")[0][:MAX_TEXT])
 
@@ -83,12 +83,12 @@ def _address(text: str) -> Address | None:
 
 @lru_cache(maxsize=4096)
 def _shortest(text: str) -> str:
-    found = address(text)
+    found = parse_address(text)
     return NOBODY if found is None else str(found)
 
 
 @lru_cache(maxsize=4096)
-def site(client: str) -> str:
+def rate_limit_group(client: str) -> str:
     """Return what an address is counted as: IPv4 itself; IPv6 its /64, since one client may change within it."""
     found = ip_address(client)
     if isinstance(found, IPv4Address):
@@ -103,7 +103,7 @@ def network_of(client: str) -> str:
     return str(ip_network((found, NETWORK_BITS[found.version]), strict=False))
 
 
-def counted(peer: str) -> str:
+def rate_limit_address(peer: str) -> str:
     """Return what the peer of a socket is counted as."""
-    found = address(peer)
-    return NOBODY if found is None else site(str(found))
+    found = parse_address(peer)
+    return NOBODY if found is None else rate_limit_group(str(found))

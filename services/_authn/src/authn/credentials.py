@@ -8,7 +8,7 @@ VISIBLE = re.compile(r"[\x21-\x7e]{1,4096}")
 BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
 
-def presented(headers: Headers) -> list[str | None]:
+def read_credentials(headers: Headers) -> list[str | None]:
     """Return every credential of a request, None for each malformed one.
 
     A request needs exactly one well-formed credential: with two, it would be arbitrary which one counts.

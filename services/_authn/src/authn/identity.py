@@ -12,18 +12,25 @@ from uuid import UUID
 
 from cachetools import LRUCache, TTLCache
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
-from authn.access_tokens import keys_of, kid_of, verified
-from authn.key_uses import Uses
-from authn.user_states import Heard, Standing
+from authn.access_tokens import key_id_of_token, verification_keys, verify_access_token
+from authn.key_uses import KeyUseReporter
+from authn.user_states import Heard, UserStates
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
+from chassis.messaging.metadata import Metadata
 from chassis.telemetry.logs import log
-from contracts import auth
-from contracts.auth import BadCredential, Principal, TierLimits, UserChanged, VerifyCredential
+from contracts.auth.changes import READ_CHANGES, USER_CHANGED, ReadChanges, UserChanged
+from contracts.auth.credentials import (
+    READ_KEYSET,
+    VERIFY_CREDENTIAL,
+    InvalidCredential,
+    Principal,
+    ReadKeyset,
+    VerifyCredential,
+)
+from contracts.auth.tiers import TIER_CHANGED, TierLimits
 from contracts.wire.errors import Refusal, Unavailable
 
 T = TypeVar("T")
@@ -59,7 +66,7 @@ class _Watch:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Identity:
+class Authenticator:
     """Resolves credentials. Tokens are verified locally; API keys are verified by auth and cached.
 
     Changes are received live and read again every ``reread_s``. A key is accepted for at most ``believed_s`` after
@@ -83,9 +90,9 @@ class Identity:
         self._known: LRUCache[bytes, _Known] = LRUCache(AT_MOST)
         self._bad: TTLCache[bytes, bool] = TTLCache(AT_MOST, BAD_S)
         self._asking: dict[bytes, asyncio.Task[Principal]] = {}
-        self._standing = Standing()
+        self._standing = UserStates()
         self._watches: dict[UUID, set[_Watch]] = {}
-        self._uses = Uses(bus)
+        self._uses = KeyUseReporter(bus)
         self._keys: dict[str, Ed25519PublicKey] = {}
         self._keyset_due = self._refetch_due = 0.0
         self._refetching: asyncio.Task[None] | None = None
@@ -127,7 +134,7 @@ class Identity:
         """Return the principal of a credential.
 
         Raises:
-            BadCredential: invalid, expired or revoked.
+            InvalidCredential: invalid, expired or revoked.
             Unavailable: it cannot be verified now.
         """
         principal = self.known(credential)
@@ -136,12 +143,12 @@ class Identity:
         digest = sha256(credential.encode()).digest()
         is_token = "." in credential
         if digest in self._bad or (len(credential) > KEY_MAX and not is_token):
-            raise BadCredential
+            raise InvalidCredential
         try:
             if is_token:
                 return await self._verify(digest, credential)
             principal = await asyncio.shield(self._ask_once(digest, credential))
-        except BadCredential:
+        except InvalidCredential:
             self._bad[digest] = True
             raise
         if principal.key_id is not None:
@@ -162,14 +169,14 @@ class Identity:
                 del self._watches[principal.user_id]
 
     async def _verify(self, digest: bytes, token: str) -> Principal:
-        kid = kid_of(token)
+        kid = key_id_of_token(token)
         if not self._keys:  # keys are read after the changes, so revocations are unknown too
             raise Unavailable(service="auth", retry_after_s=1)
         if kid not in self._keys:
             await self._refetch()
-        principal = verified(token, self._keys)
+        principal = verify_access_token(token, self._keys)
         if self._standing.ended(principal):
-            raise BadCredential
+            raise InvalidCredential
         return self._keep(digest, principal)
 
     def _ask_once(self, digest: bytes, key: str) -> asyncio.Task[Principal]:
@@ -184,18 +191,18 @@ class Identity:
         question = VerifyCredential.model_validate({"credential": key})
         try:
             for _ in range(TRIES):
-                principal = await self._bus.request(auth.VERIFY_CREDENTIAL, question)
+                principal = await self._bus.request(VERIFY_CREDENTIAL, question)
                 # A reply may be older than a change received meanwhile.
                 if not self._standing.ended(principal) and not self._standing.outdated(principal):
                     return self._keep(digest, principal)
         except Refusal as refusal:
-            if refusal.refused.code != BadCredential.code:
+            if refusal.refused.code != InvalidCredential.code:
                 raise Unavailable(service="auth", retry_after_s=1) from refusal
         except ValidationError as error:
-            log.warning("identity.answer_invalid", topic=auth.VERIFY_CREDENTIAL.name)
+            log.warning("identity.answer_invalid", topic=VERIFY_CREDENTIAL.name)
             raise Unavailable(service="auth", retry_after_s=1) from error
         self._drop(digest)
-        raise BadCredential
+        raise InvalidCredential
 
     def _keep(self, digest: bytes, principal: Principal) -> Principal:
         now = time()
@@ -230,11 +237,11 @@ class Identity:
         """Subscribe to changes, and read those that were missed."""
         try:
             if not self._hearing:
-                await self._bus.subscribe(auth.USER_CHANGED.pattern, self._on_user)
-                await self._bus.subscribe(auth.TIER_CHANGED.pattern, self._on_tier)
+                await self._bus.subscribe(USER_CHANGED, self._on_user)
+                await self._bus.subscribe(TIER_CHANGED, self._on_tier)
                 self._hearing = True
-            read = await self._bus.request(auth.READ_CHANGES, auth.ReadChanges(since=self._since))
-        except (Refusal, ValidationError, NatsError, OSError) as error:
+            read = await self._bus.request(READ_CHANGES, ReadChanges(since=self._since))
+        except (Refusal, ValidationError) as error:
             log.warning("identity.changes_unread", error=type(error).__name__)
             await asyncio.sleep(1)
             self._reread.wake()
@@ -262,20 +269,18 @@ class Identity:
         """Replace the keys. A missing or malformed reply leaves the current keys in use."""
         keys = {}
         with suppress(Refusal, ValidationError):
-            listed = (await self._bus.request(auth.READ_KEYSET, auth.ReadKeyset())).keys
-            keys = keys_of(listed) if len(listed) <= KEYSET_MAX else {}
+            listed = (await self._bus.request(READ_KEYSET, ReadKeyset())).keys
+            keys = verification_keys(listed) if len(listed) <= KEYSET_MAX else {}
         if keys:
             self._keys, self._keyset_due = keys, monotonic() + KEYSET_S
         else:
             log.warning("identity.keyset_unread")
 
-    async def _on_user(self, message: Msg) -> None:
-        with suppress(ValidationError):
-            self._learn(UserChanged.model_validate_json(message.data))
+    async def _on_user(self, change: UserChanged, _: Metadata) -> None:
+        self._learn(change)
 
-    async def _on_tier(self, message: Msg) -> None:
-        with suppress(ValidationError):
-            self._standing.learn_tier(TierLimits.model_validate_json(message.data))
+    async def _on_tier(self, tier: TierLimits, _: Metadata) -> None:
+        self._standing.learn_tier(tier)
 
     def _learn(self, change: UserChanged) -> None:
         self._standing.learn(change)

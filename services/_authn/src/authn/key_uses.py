@@ -4,13 +4,13 @@ import asyncio
 from datetime import UTC, datetime
 
 from chassis.messaging.bus import Bus
-from contracts.auth import KEYS_USED, KeysUsed
+from contracts.auth.keys import KEYS_USED, KeysUsed
 
 EVERY_S = 30.0
 AT_ONCE = 1000  # keys in a message
 
 
-class Uses:
+class KeyUseReporter:
     """The last use of each key since the last report, Unix seconds."""
 
     def __init__(self, bus: Bus) -> None:

@@ -5,7 +5,9 @@ from time import time
 from types import MappingProxyType
 from uuid import UUID
 
-from contracts.auth import Limits, Principal, Tier, TierLimits, UserChanged, scopes_of
+from contracts.auth.changes import UserChanged
+from contracts.auth.credentials import Principal, scopes_of
+from contracts.auth.tiers import Limits, Tier, TierLimits
 
 KEPT_S = 3600.0  # seconds; longer than the lifetime of tokens and cached keys
 AT_MOST = 50_000  # users, ended sessions and keys in memory; the oldest are dropped first
@@ -13,7 +15,7 @@ AT_MOST = 50_000  # users, ended sessions and keys in memory; the oldest are dro
 Heard = tuple[UserChanged, float]
 
 
-class Standing:
+class UserStates:
     """Applies changes in any order and any number of times; for each user the highest version wins.
 
     Attributes:

@@ -12,7 +12,8 @@ from auth.app import bootstrap_user, create_app, export_audit, rotate_keys, veri
 from auth.settings import Settings
 from chassis.cli import Service, commands
 from chassis.telemetry import logs
-from contracts.auth import Role, Tier
+from contracts.auth.accounts import Role
+from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
 from contracts.wire.errors import Refusal
 

@@ -20,7 +20,7 @@ from auth.loops import note_use, prune
 from auth.settings import Settings
 from auth.usecases import audit_log
 from auth.usecases.announce import Announcer
-from auth.usecases.audit_log import Verdict
+from auth.usecases.audit_log import ChainVerification
 from auth.usecases.bootstrap import bootstrap
 from auth.usecases.change_password import PasswordChanger
 from auth.usecases.change_tier import TierChanger
@@ -54,7 +54,8 @@ from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
-from contracts.auth import Role, Tier
+from contracts.auth.accounts import Role
+from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
 from contracts.permissions import inbox_prefix
 
@@ -186,7 +187,7 @@ async def rotate_keys(settings: Settings) -> str | None:
         await database.close()
 
 
-async def verify_audit(settings: Settings) -> Verdict:
+async def verify_audit(settings: Settings) -> ChainVerification:
     database = Database(settings.database_url.get_secret_value(), name="auth")
     try:
         return await audit_log.verify(database)

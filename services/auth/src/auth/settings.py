@@ -5,8 +5,8 @@ from pydantic_settings import SettingsConfigDict
 
 from auth.domain.class_rules import names_in
 from chassis.settings import DatabaseSettings
+from contracts.auth.accounts import Registration
 from contracts.graph_policy.policy import ClassRules
-from contracts.registration import Registration
 
 
 class Settings(DatabaseSettings):

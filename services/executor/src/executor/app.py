@@ -12,7 +12,7 @@ from chassis.ids import new_id
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.executor import CANCEL_ATTEMPT
+from contracts.executor.attempts import CANCEL_ATTEMPT
 from contracts.permissions import inbox_prefix
 from executor.clients.artifacts import Artifacts
 from executor.clients.comfyui import ComfyUI
@@ -22,8 +22,8 @@ from executor.loops.work import Work
 from executor.settings import Settings
 from executor.store.journal import Journal, JournalTaken
 from executor.usecases.ask_work import AskForWork
-from executor.usecases.at_hand import AtHand
-from executor.usecases.beat import SendBeat
+from executor.usecases.at_hand import CurrentAttempt
+from executor.usecases.beat import SendHeartbeat
 from executor.usecases.clear_node import ClearNode
 from executor.usecases.locate_files import LocateFiles
 from executor.usecases.node_state import NodeState
@@ -53,7 +53,7 @@ class Parts:
     node: ComfyUI
     artifacts: Artifacts
     journal: Journal
-    at_hand: AtHand
+    at_hand: CurrentAttempt
     state: NodeState
     beating: Loop
     loops: tuple[Loop, ...]
@@ -113,7 +113,11 @@ def _build(settings: Settings) -> Parts:
         catalog_s=settings.catalog_s,
         answer_max_bytes=settings.answer_max_bytes,
     )
-    artifacts, journal, at_hand = Artifacts(settings.journal_path.parent), Journal(settings.journal_path), AtHand()
+    artifacts, journal, at_hand = (
+        Artifacts(settings.journal_path.parent),
+        Journal(settings.journal_path),
+        CurrentAttempt(),
+    )
     state = NodeState(node, catalog_every_s=settings.catalog_every_s)
     clear = ClearNode(node, node_name=name, at_hand=at_hand, within_s=settings.stop_within_s)
     clearing = Loop("executor.clear", clear.tick, every_s=CLEAR_EVERY_S)
@@ -121,7 +125,7 @@ def _build(settings: Settings) -> Parts:
     occupancy = WatchOccupancy(
         Occupancy(blocked_after_s=settings.blocked_after_s, dead_worker_s=settings.dead_worker_s), death
     )
-    beat = SendBeat(
+    beat = SendHeartbeat(
         bus=bus,
         node_name=name,
         boot_id=boot_id,
@@ -207,4 +211,4 @@ async def _start(parts: Parts, settings: Settings) -> None:
         loop.start()
     # Last, because it waits for NATS while the node is already being driven.
     await parts.bus.start()
-    await parts.bus.subscribe(CANCEL_ATTEMPT.subject(key=settings.node), on_cancel(parts.at_hand))
+    await parts.bus.subscribe(CANCEL_ATTEMPT, on_cancel(parts.at_hand), key=settings.node)

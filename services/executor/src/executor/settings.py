@@ -4,7 +4,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import ServiceSettings
-from contracts.scheduler import NodeName
+from contracts.scheduler.nodes import NodeName
 
 
 class Settings(ServiceSettings):

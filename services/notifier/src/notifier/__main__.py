@@ -1,6 +1,6 @@
 """``python -m notifier``: serve, migrate."""
 
-from authn.client_address import Clients, counted, networks
+from authn.client_address import ClientAddressResolver, parse_networks, rate_limit_address
 from chassis.cli import Service, commands
 from chassis.http.connection import Limits
 from notifier.app import create_app
@@ -9,7 +9,9 @@ from notifier.settings import Settings
 
 def limits(settings: Settings) -> Limits:
     """Connection limits. Trusted proxies may open any number."""
-    return Limits(trusted=Clients(networks(settings.trusted_proxies or "")).trusts, whose=counted)
+    return Limits(
+        trusted=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).trusts, whose=rate_limit_address
+    )
 
 
 SERVICE = Service(name="notifier", settings=Settings, create_app=create_app, limits=limits)

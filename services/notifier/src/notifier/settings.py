@@ -3,7 +3,7 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from authn.client_address import networks
+from authn.client_address import parse_networks
 from chassis.settings import DatabaseSettings
 
 
@@ -27,5 +27,5 @@ class Settings(DatabaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, text: str | None) -> str | None:
-        networks(text or "")
+        parse_networks(text or "")
         return text

@@ -1,95 +1,63 @@
 """The NATS requests that the scheduler answers and the events that it follows."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from uuid import UUID
-
-from nats.aio.msg import Msg
-from pydantic import ValidationError
 
 from chassis.database.postgres import AWAY
 from chassis.loop import Loop
-from chassis.messaging.bus import Bus
+from chassis.messaging.bus import Bus, Unsubscribe
+from chassis.messaging.metadata import Metadata
 from chassis.messaging.serving import Request
 from chassis.telemetry.logs import log
-from contracts.auth import CLASS_RULES_CHANGED, TIER_CHANGED, USER_CHANGED, UnknownTenant, UserChanged
+from contracts.auth.accounts import UnknownTenant
+from contracts.auth.changes import USER_CHANGED, UserChanged
+from contracts.auth.class_rules import CLASS_RULES_CHANGED
+from contracts.auth.tiers import TIER_CHANGED, TierLimits
 from contracts.graph_policy.policy import ClassRules, TenantPolicy
-from contracts.operations import (
-    INSPECT_JOB,
-    LIST_DEAD_LETTERS,
-    LIST_NODES,
-    ORDER_JOB,
-    ORDER_NODE,
-    READ_STATS,
-    READ_USAGE,
-    SEARCH_JOBS,
-    DeadLetterPage,
-    InspectJob,
-    JobInspected,
-    JobOrdered,
-    ListDeadLetters,
-    ListNodes,
-    NodeOrdered,
-    Nodes,
-    OrderJob,
-    OrderNode,
-    ReadStats,
-    ReadUsage,
-    SearchJobs,
-    SeenPage,
-    Stats,
-    Usage,
-)
-from contracts.retention import (
-    FIND_JOBS,
-    PURGE_JOB,
-    READ_GRAPH,
-    FindJobs,
-    FoundJobs,
-    JobGraph,
-    Purged,
-    PurgeJob,
-    ReadGraph,
-)
-from contracts.scheduler import (
-    ASK_WORK,
-    BEAT,
-    CANCEL_JOB,
+from contracts.scheduler.attempts import (
     FINISH_ATTEMPT,
-    LIST_JOBS,
-    READ_CLASSES,
-    READ_FLEET,
-    READ_JOB,
-    READ_USE,
-    REPORT_CATALOG,
+    REQUEST_WORK,
     RESERVE_IMAGES,
     START_ATTEMPT,
-    SUBMIT_JOB,
-    VALIDATE_WORKFLOW,
-    Asked,
-    AskWork,
-    AttemptWritten,
-    Beat,
-    Beaten,
-    CancelJob,
-    ClassPage,
+    AttemptWriteReply,
     FinishAttempt,
-    Fleet,
     ImagesReserved,
-    JobPage,
-    JobRead,
-    ListJobs,
-    ReadClasses,
-    ReadFleet,
-    ReadJob,
-    ReadUse,
-    ReportCatalog,
+    RequestWork,
     ReserveImages,
     StartAttempt,
-    SubmitJob,
-    Submitted,
-    Use,
-    Validated,
-)  # fmt: skip
+    WorkReply,
+)
+from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS, REDRIVE_DEAD_LETTER
+from contracts.scheduler.fleet import READ_CLASSES, READ_FLEET, ClassPage, Fleet, ReadClasses, ReadFleet
+from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG, Heartbeat, HeartbeatReply, ReportCatalog
+from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobActionReply, RunJobAction
+from contracts.scheduler.jobs import (
+    CANCEL_JOB,
+    LIST_JOBS,
+    READ_JOB,
+    READ_JOB_GRAPH,
+    CancelJob,
+    JobGraph,
+    JobPage,
+    JobWithEvents,
+    ListJobs,
+    ReadJob,
+    ReadJobGraph,
+)
+from contracts.scheduler.nodes import LIST_NODES, RUN_NODE_ACTION, ListNodes, NodeActionReply, Nodes, RunNodeAction
+from contracts.scheduler.purges import FIND_JOBS, PURGE_JOB, ExistingJobs, FindJobs, PurgeJob, PurgeReply
+from contracts.scheduler.search import INSPECT_JOB, SEARCH_JOBS, AdminJobPage, InspectJob, JobWithAttempts, SearchJobs
+from contracts.scheduler.statistics import READ_STATS, ReadStats, Stats
+from contracts.scheduler.submissions import SUBMIT_JOB, VALIDATE_WORKFLOW, SubmitJob, SubmitReply, ValidationReply
+from contracts.scheduler.usage import (  # fmt: skip
+    READ_DAILY_USAGE,
+    READ_TENANT_USAGE,
+    DailyUsage,
+    ReadDailyUsage,
+    ReadTenantUsage,
+    TenantUsage,
+)
+from contracts.wire.dead_letters import DeadLetterPage, ListDeadLetters, RedriveDeadLetter, Redriven
 from contracts.wire.topic import FLEET, Address
 from scheduler.usecases.admin_job_actions import AdminJobActions
 from scheduler.usecases.admin_node_actions import AdminNodeActions
@@ -126,22 +94,22 @@ def register_jobs(
 ) -> None:
     """Serve requests about one tenant's jobs. The tenant is taken from the subject, never from the payload."""
 
-    async def submit(requests: Sequence[Request], address: Address) -> Sequence[Submitted | Exception]:
+    async def submit(requests: Sequence[Request], address: Address) -> Sequence[SubmitReply | Exception]:
         return await submitter.submit_all(_tenant_id(address), requests)
 
-    async def validate_workflow(command: SubmitJob, address: Address) -> Validated:
+    async def validate_workflow(command: SubmitJob, address: Address) -> ValidationReply:
         return await validator.validate_workflow(_tenant_id(address), command, size_bytes=address.size_bytes)
 
-    async def read_job(query: ReadJob, address: Address) -> JobRead:
+    async def read_job(query: ReadJob, address: Address) -> JobWithEvents:
         return await reader.read_job(_tenant_id(address), query)
 
     async def list_jobs(query: ListJobs, address: Address) -> JobPage:
         return await reader.list_jobs(_tenant_id(address), query)
 
-    async def cancel_job(command: CancelJob, address: Address) -> JobRead:
+    async def cancel_job(command: CancelJob, address: Address) -> JobWithEvents:
         return await canceller.cancel_job(_tenant_id(address), command)
 
-    async def read_current_usage(_: ReadUse, address: Address) -> Use:
+    async def read_current_usage(_: ReadTenantUsage, address: Address) -> TenantUsage:
         return await current_usage.read_current_usage(_tenant_id(address))
 
     bus.serve_together(SUBMIT_JOB, submit)
@@ -149,7 +117,7 @@ def register_jobs(
     bus.serve(READ_JOB, read_job)
     bus.serve(LIST_JOBS, list_jobs)
     bus.serve(CANCEL_JOB, cancel_job)
-    bus.serve(READ_USE, read_current_usage)
+    bus.serve(READ_TENANT_USAGE, read_current_usage)
 
 
 def register_fleet(bus: Bus, *, fleet: FleetState, policies: TenantPolicies) -> None:
@@ -185,29 +153,29 @@ def register_attempts(
     A message that can never be handled is refused permanently and recorded as a dead letter.
     """
 
-    async def lease_attempt(question: AskWork, address: Address) -> Asked:
+    async def lease_attempt(question: RequestWork, address: Address) -> WorkReply:
         return await dispatcher.lease_attempt(_node_name(address), question)
 
-    async def start_attempt(command: StartAttempt, address: Address) -> AttemptWritten:
+    async def start_attempt(command: StartAttempt, address: Address) -> AttemptWriteReply:
         return await lifecycle.start_attempt(_node_name(address), command)
 
-    async def finish_attempt(command: FinishAttempt, address: Address) -> AttemptWritten:
+    async def finish_attempt(command: FinishAttempt, address: Address) -> AttemptWriteReply:
         return await lifecycle.finish_attempt(_node_name(address), command)
 
     async def reserve_images(command: ReserveImages, address: Address) -> ImagesReserved:
         return await reserver.reserve_images(_node_name(address), command)
 
-    async def record_heartbeat(command: Beat, address: Address) -> Beaten:
+    async def record_heartbeat(command: Heartbeat, address: Address) -> HeartbeatReply:
         return await heartbeats.record_heartbeat(_node_name(address), command)
 
-    async def save_catalog(command: ReportCatalog, address: Address) -> AttemptWritten:
+    async def save_catalog(command: ReportCatalog, address: Address) -> AttemptWriteReply:
         return await heartbeats.save_catalog(_node_name(address), command)
 
-    bus.serve(ASK_WORK, lease_attempt, when_failed=dead_letters.record_and_end_attempt)
+    bus.serve(REQUEST_WORK, lease_attempt, when_failed=dead_letters.record_and_end_attempt)
     bus.serve(START_ATTEMPT, start_attempt, when_failed=dead_letters.record_message)
     bus.serve(FINISH_ATTEMPT, finish_attempt, when_failed=dead_letters.record_message)
     bus.serve(RESERVE_IMAGES, reserve_images, when_failed=dead_letters.record_message)
-    bus.serve(BEAT, record_heartbeat, when_failed=dead_letters.record_message)
+    bus.serve(HEARTBEAT, record_heartbeat, when_failed=dead_letters.record_message)
     bus.serve(REPORT_CATALOG, save_catalog, when_failed=dead_letters.record_message)
 
 
@@ -225,32 +193,32 @@ def register_operations(
     async def list_nodes(_: ListNodes, __: Address) -> Nodes:
         return await nodes.list_nodes()
 
-    async def order_node(command: OrderNode, _: Address) -> NodeOrdered:
+    async def order_node(command: RunNodeAction, _: Address) -> NodeActionReply:
         return await nodes.apply_action(command)
 
-    async def search_jobs(query: SearchJobs, _: Address) -> SeenPage:
+    async def search_jobs(query: SearchJobs, _: Address) -> AdminJobPage:
         return await searcher.search_jobs(query)
 
-    async def inspect_job(query: InspectJob, _: Address) -> JobInspected:
+    async def inspect_job(query: InspectJob, _: Address) -> JobWithAttempts:
         return await searcher.inspect_job(query.job_id)
 
-    async def order_job(command: OrderJob, _: Address) -> JobOrdered:
-        return JobOrdered(job=await jobs.apply_action(command))
+    async def order_job(command: RunJobAction, _: Address) -> JobActionReply:
+        return JobActionReply(job=await jobs.apply_action(command))
 
     async def read_stats(_: ReadStats, __: Address) -> Stats:
         return await stats.read_stats()
 
-    async def read_usage(query: ReadUsage, address: Address) -> Usage:
+    async def read_usage(query: ReadDailyUsage, address: Address) -> DailyUsage:
         tenant_id = None if address.tenant == FLEET else _tenant_id(address)
         return await usage.read_daily_usage(tenant_id, days=query.days)
 
     bus.serve(LIST_NODES, list_nodes)
-    bus.serve(ORDER_NODE, order_node)
+    bus.serve(RUN_NODE_ACTION, order_node)
     bus.serve(SEARCH_JOBS, search_jobs)
     bus.serve(INSPECT_JOB, inspect_job)
-    bus.serve(ORDER_JOB, order_job)
+    bus.serve(RUN_JOB_ACTION, order_job)
     bus.serve(READ_STATS, read_stats)
-    bus.serve(READ_USAGE, read_usage)
+    bus.serve(READ_DAILY_USAGE, read_usage)
 
 
 def register_dead_letters(bus: Bus, *, dead_letters: DeadLetters) -> None:
@@ -259,24 +227,28 @@ def register_dead_letters(bus: Bus, *, dead_letters: DeadLetters) -> None:
     async def list_dead_letters(query: ListDeadLetters, _: Address) -> DeadLetterPage:
         return await dead_letters.list_letters(query)
 
+    async def redrive(command: RedriveDeadLetter, _: Address) -> Redriven:
+        return await dead_letters.refuse_redrive(command)
+
     bus.serve(LIST_DEAD_LETTERS, list_dead_letters)
+    bus.serve(REDRIVE_DEAD_LETTER, redrive)
 
 
 def register_retention(bus: Bus, *, purger: JobPurger) -> None:
     """Serve the deletion of ended jobs, and what deletion and export need to read."""
 
-    async def purge_job(command: PurgeJob, address: Address) -> Purged:
+    async def purge_job(command: PurgeJob, address: Address) -> PurgeReply:
         return await purger.purge_job(_tenant_id(address), command)
 
-    async def find_jobs(query: FindJobs, _: Address) -> FoundJobs:
+    async def find_jobs(query: FindJobs, _: Address) -> ExistingJobs:
         return await purger.find_jobs(query)
 
-    async def read_graph(query: ReadGraph, address: Address) -> JobGraph:
+    async def read_graph(query: ReadJobGraph, address: Address) -> JobGraph:
         return await purger.read_graph(_tenant_id(address), query)
 
     bus.serve(PURGE_JOB, purge_job)
     bus.serve(FIND_JOBS, find_jobs)
-    bus.serve(READ_GRAPH, read_graph)
+    bus.serve(READ_JOB_GRAPH, read_graph)
 
 
 def follow_tenant_changes(bus: Bus, limits: TenantLimits) -> Loop:
@@ -284,23 +256,21 @@ def follow_tenant_changes(bus: Bus, limits: TenantLimits) -> Loop:
 
     Changes may be missed while NATS is unavailable, so all cached limits are dropped after each reconnection.
     """
-    subscriptions: list[Callable[[], Awaitable[None]]] = []
+    subscriptions: list[Unsubscribe] = []
 
-    async def on_user_changed(message: Msg) -> None:
+    async def on_user_changed(user: UserChanged, metadata: Metadata) -> None:
         try:
-            await limits.hear(UserChanged.model_validate_json(message.data))
-        except ValidationError:
-            log.warning("scheduler.change_unreadable", subject=message.subject)
+            await limits.hear(user)
         except AWAY as error:  # the cached limits were dropped, so they will be requested from auth
-            log.warning("scheduler.change_unsaved", subject=message.subject, error=type(error).__name__)
+            log.warning("scheduler.change_unsaved", subject=metadata.subject, error=type(error).__name__)
 
-    async def on_tier_changed(_: Msg) -> None:
+    async def on_tier_changed(_: TierLimits, __: Metadata) -> None:
         limits.forget()
 
     async def subscribe() -> None:
         if not subscriptions:
-            subscriptions.append(await bus.subscribe(USER_CHANGED.pattern, on_user_changed))
-            subscriptions.append(await bus.subscribe(TIER_CHANGED.pattern, on_tier_changed))
+            subscriptions.append(await bus.subscribe(USER_CHANGED, on_user_changed))
+            subscriptions.append(await bus.subscribe(TIER_CHANGED, on_tier_changed))
 
     bus.when_connected(limits.forget)
     return Loop("scheduler.follow_tenant_changes", subscribe, every_s=SUBSCRIBE_EVERY_S)
@@ -311,18 +281,15 @@ def follow_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:
 
     It also requests the rules from auth every ``READ_EVERY_S`` seconds, and at once after a reconnection.
     """
-    subscriptions: list[Callable[[], Awaitable[None]]] = []
+    subscriptions: list[Unsubscribe] = []
 
-    async def on_rules_changed(message: Msg) -> None:
-        try:
-            await rules.apply_change(ClassRules.model_validate_json(message.data))
-        except ValidationError:
-            log.warning("scheduler.change_unreadable", subject=message.subject)
+    async def on_rules_changed(changed: ClassRules, _: Metadata) -> None:
+        await rules.apply_change(changed)
         loop.wake()  # two changes may arrive in the wrong order
 
     async def tick() -> None:
         if not subscriptions:
-            subscriptions.append(await bus.subscribe(CLASS_RULES_CHANGED.pattern, on_rules_changed))
+            subscriptions.append(await bus.subscribe(CLASS_RULES_CHANGED, on_rules_changed))
         await rules.refresh_rules()
 
     loop = Loop("scheduler.follow_class_rules", tick, every_s=READ_EVERY_S)

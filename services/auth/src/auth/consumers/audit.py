@@ -4,8 +4,8 @@ from auth.consumers.subject import user_of
 from auth.usecases.read_audit import AuditReader
 from auth.usecases.record_action import ActionRecorder
 from chassis.messaging.bus import Bus
-from contracts.audit import READ_AUDIT, RECORD_ACTION, AuditPage, ReadAudit, RecordAction
-from contracts.auth import Done
+from contracts.auth.audit import READ_AUDIT, RECORD_ACTION, AuditPage, ReadAudit, RecordAction
+from contracts.auth.fields import Done
 from contracts.wire.topic import Address
 
 

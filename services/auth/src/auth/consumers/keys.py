@@ -5,17 +5,8 @@ from auth.usecases.create_key import KeyMaker
 from auth.usecases.list_keys import KeyLister
 from auth.usecases.revoke_key import KeyRevoker
 from chassis.messaging.bus import Bus
-from contracts.auth import (
-    CREATE_KEY,
-    LIST_KEYS,
-    REVOKE_KEY,
-    CreatedKey,
-    CreateKey,
-    Done,
-    Keys,
-    ListKeys,
-    RevokeKey,
-)
+from contracts.auth.fields import Done
+from contracts.auth.keys import CREATE_KEY, LIST_KEYS, REVOKE_KEY, CreatedKey, CreateKey, Keys, ListKeys, RevokeKey
 from contracts.wire.topic import Address
 
 

@@ -3,8 +3,8 @@
 from auth.consumers.subject import user_of
 from auth.usecases.invites import Invites
 from chassis.messaging.bus import Bus
-from contracts.auth import Done
-from contracts.registration import (
+from contracts.auth.fields import Done
+from contracts.auth.invites import (
     CREATE_INVITE,
     LIST_INVITES,
     REVOKE_INVITE,

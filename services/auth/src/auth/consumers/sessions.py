@@ -9,25 +9,18 @@ from auth.usecases.refresh_session import SessionRefresher
 from auth.usecases.register import Registrar
 from auth.usecases.signing import Signer
 from chassis.messaging.bus import Bus
-from contracts.auth import (
-    CHANGE_PASSWORD,
+from contracts.auth.accounts import CHANGE_PASSWORD, REGISTER, ChangePassword, Register, User
+from contracts.auth.audit import RECORD_DENIAL, RecordDenial
+from contracts.auth.credentials import READ_KEYSET, Keyset, ReadKeyset
+from contracts.auth.fields import Done
+from contracts.auth.sessions import (
     END_SESSION,
     OPEN_SESSION,
-    READ_KEYSET,
-    RECORD_DENIAL,
     REFRESH_SESSION,
-    REGISTER,
-    ChangePassword,
-    Done,
     EndSession,
-    Keyset,
     OpenSession,
-    ReadKeyset,
-    RecordDenial,
     RefreshSession,
-    Register,
     Session,
-    User,
 )
 from contracts.wire.topic import Address
 

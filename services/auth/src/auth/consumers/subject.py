@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from contracts.auth import UnknownTenant
+from contracts.auth.accounts import UnknownTenant
 from contracts.wire.topic import Address
 
 

@@ -8,25 +8,20 @@ from auth.usecases.list_users import UserLister
 from auth.usecases.read_account import AccountReader
 from auth.usecases.read_tenant import TenantReader
 from chassis.messaging.bus import Bus
-from contracts.auth import (
-    CHANGE_TIER,
+from contracts.auth.accounts import (
     CHANGE_USER,
-    LIST_TIERS,
     LIST_USERS,
     READ_ACCOUNT,
     READ_TENANT,
     Account,
-    ChangeTier,
     ChangeUser,
-    ListTiers,
     ListUsers,
     ReadAccount,
     ReadTenant,
     Tenant,
-    TierLimits,
-    Tiers,
     UserPage,
 )
+from contracts.auth.tiers import CHANGE_TIER, LIST_TIERS, ChangeTier, ListTiers, TierLimits, Tiers
 from contracts.wire.topic import Address
 
 

@@ -7,7 +7,7 @@ import jwt
 
 from auth.domain.signing_key import SigningKey
 from auth.domain.user import User
-from contracts.auth import ALGORITHM, AUDIENCE, ISSUER, TOKEN_TYPE
+from contracts.auth.credentials import ALGORITHM, AUDIENCE, ISSUER, TOKEN_TYPE
 
 
 def sign(key: SigningKey, user: User, session_id: UUID, *, now: datetime, life: timedelta) -> str:

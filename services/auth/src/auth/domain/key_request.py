@@ -5,7 +5,9 @@ import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from contracts.auth import CreateKey, InvalidKey, Role, Scope, ScopeNotGranted, scopes_of
+from contracts.auth.accounts import Role
+from contracts.auth.credentials import Scope, scopes_of
+from contracts.auth.keys import CreateKey, InvalidKey, ScopeNotGranted
 from contracts.wire.errors import FieldError
 
 MAX_LIFE = timedelta(days=366)

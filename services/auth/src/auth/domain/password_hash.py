@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from passlib.context import CryptContext
 
 from auth.domain.password import normalised
-from contracts.auth import PASSWORD_MAX
+from contracts.auth.accounts import PASSWORD_MAX
 
 MEMORY_KIB, PASSES, LANES = 19456, 2, 1  # OWASP's minimum; about 20 ms
 BCRYPT_BYTES = 72  # bcrypt ignores the rest

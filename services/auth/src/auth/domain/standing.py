@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from auth.domain.user import User
-from contracts.auth import ChangeUser, Role, Tier
+from contracts.auth.accounts import ChangeUser, Role
+from contracts.auth.tiers import Tier
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class UserState:
     """Role, tier, limits and state of a user.
 
     Attributes:
@@ -27,9 +28,9 @@ class Standing:
         """Whether the user is an active admin."""
         return self.role is Role.ADMIN and self.is_active
 
-    def after(self, command: ChangeUser) -> "Standing":
+    def after(self, command: ChangeUser) -> "UserState":
         """Return the properties after applying the change."""
-        return Standing(
+        return UserState(
             tier=command.tier or self.tier,
             role=command.role or self.role,
             is_active=self.is_active if command.is_active is None else command.is_active,
@@ -37,7 +38,7 @@ class Standing:
             shares_quota=self.shares_quota if command.shares_quota is None else command.shares_quota,
         )
 
-    def beside(self, other: "Standing") -> dict[str, Any]:
+    def beside(self, other: "UserState") -> dict[str, Any]:
         """Return the properties that differ, with the other's values, for the audit log."""
         mine, theirs = self.as_json(), other.as_json()
         return {name: theirs[name] for name in theirs if mine[name] != theirs[name]}
@@ -52,9 +53,9 @@ class Standing:
         }
 
 
-def standing_of(user: User) -> Standing:
+def standing_of(user: User) -> UserState:
     own = {name: getattr(user.limits, name) for name in user.own_limits}
-    return Standing(
+    return UserState(
         tier=user.tier,
         role=user.role,
         is_active=user.is_active,

@@ -4,8 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from contracts.auth import Account, Key, Limits, Principal, Role, Scope, Tier, UserChanged, scopes_of
-from contracts.auth import User as PublicUser
+from contracts.auth.accounts import Account, Role
+from contracts.auth.accounts import User as PublicUser
+from contracts.auth.changes import UserChanged
+from contracts.auth.credentials import Principal, Scope, scopes_of
+from contracts.auth.keys import Key
+from contracts.auth.tiers import Limits, Tier
 
 RATE = "requests_per_minute"  # the only limit that the public services enforce themselves
 QUOTA = "images_per_day"

@@ -10,7 +10,7 @@ import orjson
 from auth.domain.audit_chain import BEGINNING, Link, hash_of
 from chassis.database.statement import Connection, Row, Statement
 from chassis.telemetry.logs import bound_here
-from contracts.audit import ReadAudit
+from contracts.auth.audit import ReadAudit
 
 PAGE = 1000
 _LOCK_KEY = 0x6175646974  # "audit"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from auth.store.users import COLUMNS, user_of
 from chassis.database.statement import Connection, Statement
-from contracts.auth import UserChanged
+from contracts.auth.changes import UserChanged
 
 BATCH = 1000  # each under a kilobyte, so a reply stays below NATS's limit of 1 MiB
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from chassis.database.statement import Connection, Statement
-from contracts.auth import RuleVerdict
+from contracts.auth.class_rules import RuleVerdict
 from contracts.graph_policy.policy import ClassRules
 
 

@@ -3,7 +3,8 @@
 from uuid import UUID
 
 from chassis.database.statement import Connection, Statement
-from contracts.retention import Erasure, Erasures, SessionRecord
+from contracts.auth.erasure import Erasure, Erasures
+from contracts.auth.sessions import SessionRecord
 
 BATCH = 1000
 

@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from chassis.database.statement import Connection, Row, Statement
-from contracts.auth import Tier
-from contracts.registration import Invite
+from contracts.auth.invites import Invite
+from contracts.auth.tiers import Tier
 
 _COLUMNS = "id, tier, created_by, created_at, expires_at, used_by, used_at"
 _WORKS = "used_by IS NULL AND expires_at > now()"

@@ -8,7 +8,8 @@ from uuid import UUID
 from auth.domain.user import StoredKey, listed
 from auth.store.users import COLUMNS, user_of
 from chassis.database.statement import Connection, Row, Statement
-from contracts.auth import Key, Scope
+from contracts.auth.credentials import Scope
+from contracts.auth.keys import Key
 
 _FIND = Statement(f"""
 SELECT k.id, k.digest, k.scopes, k.expires_at, {COLUMNS},

@@ -5,7 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 from chassis.database.statement import Connection, Statement
-from contracts.auth import Role, Tier, User
+from contracts.auth.accounts import Role, User
+from contracts.auth.tiers import Tier
 
 NOBODY = UUID(int=0)  # no account has this id: unknown accounts cause the same work as known ones
 

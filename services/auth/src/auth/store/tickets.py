@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from chassis.database.statement import Connection, Statement
-from contracts.auth import TICKET_S, Principal
+from contracts.auth.credentials import Principal
+from contracts.auth.tickets import TICKET_LIFETIME_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ _PRUNE = Statement("DELETE FROM ws_tickets WHERE expires_at < now() - interval '
 
 
 async def add(connection: Connection, digest: bytes, principal: Principal, origin: str | None) -> float:
-    """Store a ticket for ``TICKET_S`` but not beyond its credential; returns its lifetime in seconds."""
+    """Store a ticket for ``TICKET_LIFETIME_S`` but not beyond its credential; returns its lifetime in seconds."""
     left: float = await _ADD.value(
         connection,
         digest=digest,
@@ -45,7 +46,7 @@ async def add(connection: Connection, digest: bytes, principal: Principal, origi
         session_id=principal.session_id,
         principal=principal.model_dump_json(),
         origin=origin,
-        life=TICKET_S,
+        life=TICKET_LIFETIME_S,
         ends=principal.expires_at,
     )
     return left

@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chassis.database.statement import Connection, Row, Statement
-from contracts.auth import Limits, Tier, TierLimits
+from contracts.auth.tiers import Limits, Tier, TierLimits
 
 _LIMITS = ", ".join(Limits.model_fields)
 _LIST = Statement(f"SELECT name, {_LIMITS} FROM tiers")  # noqa: S608 - constants only

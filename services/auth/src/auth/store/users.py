@@ -8,7 +8,8 @@ from uuid import UUID
 from auth.domain.user import User
 from chassis.database.statement import Connection, Row, Statement
 from chassis.ids import new_id
-from contracts.auth import Limits, ListUsers, Role, Tier
+from contracts.auth.accounts import ListUsers, Role
+from contracts.auth.tiers import Limits, Tier
 
 COLUMNS = f"""
 u.id AS user_id, u.username, u.email, u.tier, u.role, u.is_active, u.created_at AS user_created_at, u.version,

@@ -2,7 +2,8 @@ from uuid import UUID
 
 from auth.store import users
 from chassis.database.statement import Connection
-from contracts.auth import MissingScope, Role, Scope
+from contracts.auth.accounts import Role
+from contracts.auth.credentials import MissingScope, Scope
 
 
 async def require_admin(connection: Connection, user_id: UUID) -> None:

@@ -1,7 +1,9 @@
 """Publishes changes to the public services."""
 
 from chassis.messaging.bus import Bus
-from contracts.auth import CLASS_RULES_CHANGED, TIER_CHANGED, USER_CHANGED, TierLimits, UserChanged
+from contracts.auth.changes import USER_CHANGED, UserChanged
+from contracts.auth.class_rules import CLASS_RULES_CHANGED
+from contracts.auth.tiers import TIER_CHANGED, TierLimits
 from contracts.graph_policy.policy import ClassRules
 
 

@@ -10,7 +10,7 @@ from chassis.database.postgres import Database
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ChainVerification:
     """Result of verifying the hash chain.
 
     Attributes:
@@ -24,7 +24,7 @@ class Verdict:
     broken_id: int | None
 
 
-async def verify(database: Database) -> Verdict:
+async def verify(database: Database) -> ChainVerification:
     """Verify the chain until it ends or breaks."""
     chain, broken = Chain(), None
     async with database.single() as connection:
@@ -32,7 +32,7 @@ async def verify(database: Database) -> Verdict:
             if not chain.follows(link, hash_):
                 broken = link.id
                 break
-    return Verdict(chain.count, chain.last.hex(), broken)
+    return ChainVerification(chain.count, chain.last.hex(), broken)
 
 
 async def export(database: Database) -> AsyncIterator[dict[str, Any]]:

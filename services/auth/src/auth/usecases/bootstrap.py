@@ -10,7 +10,9 @@ from auth.store import audit, changes, keys, logins, users
 from auth.store.audit import Entry
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import AccountTaken, InvalidAccount, Role, Tier, scopes_of
+from contracts.auth.accounts import AccountTaken, InvalidAccount, Role
+from contracts.auth.credentials import scopes_of
+from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
 
 

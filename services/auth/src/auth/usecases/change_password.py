@@ -9,7 +9,10 @@ from auth.usecases.check_password import Claim, check, settle
 from auth.usecases.hashing import HashingPool
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import BadLogin, ChangePassword, Done, InvalidAccount, UserChanged
+from contracts.auth.accounts import ChangePassword, InvalidAccount
+from contracts.auth.changes import UserChanged
+from contracts.auth.fields import Done
+from contracts.auth.sessions import InvalidLogin
 
 SESSIONS_TOLD = 20  # beyond this, all access tokens are voided at once; the remaining session refreshes its own
 
@@ -31,7 +34,7 @@ class PasswordChanger:
         """Set the new password and end every other session of the user.
 
         Raises:
-            BadLogin: the current password is wrong, or logins are delayed after failures.
+            InvalidLogin: the current password is wrong, or logins are delayed after failures.
             InvalidAccount: the new password breaks the policy; says how.
             Busy: too many passwords are waiting to be hashed.
         """
@@ -49,7 +52,7 @@ class PasswordChanger:
             async with self._database.direct() as connection:
                 told = await self._decide(connection, user_id, claim, new_hash, command)
         if told is None:
-            raise BadLogin
+            raise InvalidLogin
         for change in told:
             await self._announcer.user_changed(change)
         return Done()

@@ -5,7 +5,7 @@ from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
 from auth.usecases.announce import Announcer
 from chassis.database.postgres import Database
-from contracts.auth import ChangeTier, TierLimits
+from contracts.auth.tiers import ChangeTier, TierLimits
 
 
 class TierChanger:

@@ -1,6 +1,6 @@
 from uuid import UUID
 
-from auth.domain.standing import Standing, standing_of
+from auth.domain.standing import UserState, standing_of
 from auth.domain.user import User
 from auth.store import audit, changes, quota_groups, users
 from auth.store.audit import Entry
@@ -8,7 +8,8 @@ from auth.usecases.acting_admin import require_admin
 from auth.usecases.announce import Announcer
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import Account, ChangeUser, LastAdmin, UnknownUser, UserChanged
+from contracts.auth.accounts import Account, ChangeUser, LastAdmin, UnknownUser
+from contracts.auth.changes import UserChanged
 
 
 class UserChanger:
@@ -47,7 +48,7 @@ class UserChanger:
         return (changed or user).account()
 
 
-async def _write(connection: Connection, user: User, after: Standing) -> UserChanged:
+async def _write(connection: Connection, user: User, after: UserState) -> UserChanged:
     await users.save(connection, user.id, tier=after.tier, role=after.role, is_active=after.is_active, own=after.own)
     if user.address_group is not None and not after.shares_quota:
         await quota_groups.leave(connection, user.id)

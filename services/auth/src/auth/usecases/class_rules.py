@@ -9,7 +9,7 @@ from auth.store.class_rules import Subject
 from auth.usecases.acting_admin import require_admin
 from auth.usecases.announce import Announcer
 from chassis.database.postgres import Database
-from contracts.auth import ChangeClassRule, RuleVerdict, TooManyClassRules
+from contracts.auth.class_rules import ChangeClassRule, RuleVerdict, TooManyClassRules
 from contracts.graph_policy.policy import ClassRules, OperatorRules
 
 MAX_RULES = 1000  # each at most 800 bytes, so a reply stays below NATS's limit of 1 MiB

@@ -9,15 +9,9 @@ from auth.store.audit import Entry
 from auth.store.keys import KeyRequest
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import (
-    CreatedKey,
-    CreateKey,
-    KeyRequestReused,
-    MissingScope,
-    Scope,
-    TooManyKeys,
-    UnknownTenant,
-)
+from contracts.auth.accounts import UnknownTenant
+from contracts.auth.credentials import MissingScope, Scope
+from contracts.auth.keys import CreatedKey, CreateKey, KeyRequestReused, TooManyKeys
 
 SALT_BYTES = 32
 

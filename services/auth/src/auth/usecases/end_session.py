@@ -5,7 +5,9 @@ from auth.store.audit import Entry
 from auth.usecases.announce import Announcer
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import Done, EndSession, UserChanged
+from contracts.auth.changes import UserChanged
+from contracts.auth.fields import Done
+from contracts.auth.sessions import EndSession
 
 
 class SessionEnder:

@@ -10,8 +10,11 @@ from auth.usecases.check_password import check, settle
 from auth.usecases.hashing import HashingPool
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import BadLogin, Done, LastAdmin, Role, UnknownUser, UserChanged
-from contracts.retention import EraseAccount, EraseUser
+from contracts.auth.accounts import LastAdmin, Role, UnknownUser
+from contracts.auth.changes import UserChanged
+from contracts.auth.erasure import EraseAccount, EraseUser
+from contracts.auth.fields import Done
+from contracts.auth.sessions import InvalidLogin
 
 
 class AccountEraser:
@@ -24,7 +27,7 @@ class AccountEraser:
         """Erase the requesting user's account.
 
         Raises:
-            BadLogin: the password is wrong, or logins are delayed after failures.
+            InvalidLogin: the password is wrong, or logins are delayed after failures.
             LastAdmin: no active admin would be left.
             Busy: too many passwords are waiting to be hashed.
         """
@@ -41,7 +44,7 @@ class AccountEraser:
             else:
                 change = await _erase(connection, user_id, by=user_id, ip=command.ip)
         if reason is not None:
-            raise BadLogin
+            raise InvalidLogin
         await self._announcer.user_changed(change)
         return Done()
 

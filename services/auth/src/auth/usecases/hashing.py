@@ -10,13 +10,13 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar, TypeVarTuple
 
 from auth.domain.password_hash import Checked, PasswordHashes
-from contracts.auth import Busy
+from contracts.auth.sessions import TooManyLogins
 
 A = TypeVarTuple("A")
 T = TypeVar("T")
 
 NICE = 10  # hashing threads yield to the threads that serve requests
-WAIT_S = 1.0  # wait for a thread; a password change waits twice, within contracts.auth.HASH_S
+WAIT_S = 1.0  # wait for a thread; a password change waits twice, within contracts.auth.rpc.PASSWORD_HASH_TIMEOUT_S
 RETRY_S = 1.0
 
 
@@ -42,10 +42,10 @@ class HashingPool:
         """Reserve a place in the queue before any lookup.
 
         Raises:
-            Busy: the queue is full.
+            TooManyLogins: the queue is full.
         """
         if self._free <= 0:
-            raise Busy(retry_after_s=RETRY_S)
+            raise TooManyLogins(retry_after_s=RETRY_S)
         self._free -= 1
         try:
             yield
@@ -56,7 +56,7 @@ class HashingPool:
         """Verify the password in the time of one verification.
 
         Raises:
-            Busy: the wait was too long.
+            TooManyLogins: the wait was too long.
         """
         return await self._in_turn(self._hashes.check, password, stored)
 
@@ -64,7 +64,7 @@ class HashingPool:
         """Hash a new password.
 
         Raises:
-            Busy: the wait was too long.
+            TooManyLogins: the wait was too long.
         """
         return await self._in_turn(self._hashes.make, password)
 
@@ -76,7 +76,7 @@ class HashingPool:
             async with asyncio.timeout(self._wait_s):
                 await self._turns.acquire()
         except TimeoutError:
-            raise Busy(retry_after_s=RETRY_S) from None
+            raise TooManyLogins(retry_after_s=RETRY_S) from None
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
         finally:

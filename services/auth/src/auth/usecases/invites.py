@@ -8,8 +8,8 @@ from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
 from chassis.database.postgres import Database
 from chassis.ids import new_id
-from contracts.auth import Done
-from contracts.registration import (
+from contracts.auth.fields import Done
+from contracts.auth.invites import (
     CreatedInvite,
     CreateInvite,
     InvitePage,

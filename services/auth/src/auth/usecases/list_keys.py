@@ -2,7 +2,7 @@ from uuid import UUID
 
 from auth.store import keys
 from chassis.database.postgres import Database
-from contracts.auth import Keys
+from contracts.auth.keys import Keys
 
 
 class KeyLister:

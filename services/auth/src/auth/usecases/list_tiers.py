@@ -1,6 +1,6 @@
 from auth.store import tiers
 from chassis.database.postgres import Database
-from contracts.auth import Tiers
+from contracts.auth.tiers import Tiers
 
 
 class TierLister:

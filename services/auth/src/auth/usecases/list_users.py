@@ -4,7 +4,7 @@ from auth.store import audit, users
 from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
 from chassis.database.postgres import Database
-from contracts.auth import ListUsers, UserPage
+from contracts.auth.accounts import ListUsers, UserPage
 
 
 class UserLister:

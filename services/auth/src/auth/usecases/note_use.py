@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from auth.store import keys
-from chassis.database.postgres import Database, is_away
-from contracts.auth import KeysUsed
+from chassis.database.postgres import Database, is_unavailable
+from contracts.auth.keys import KeysUsed
 
 MOST = 10_000  # kept between two writes; excess ones are dropped and reported again at the key's next use
 
@@ -38,6 +38,6 @@ class UseNotes:
             async with self._database.single() as connection:
                 await keys.note_uses(connection, writing)
         except Exception as error:
-            if is_away(error):
+            if is_unavailable(error):
                 self.add(KeysUsed(uses=writing))
             raise

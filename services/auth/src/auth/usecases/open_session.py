@@ -13,7 +13,7 @@ from auth.usecases.signing import Signer
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.ids import new_id
-from contracts.auth import BadLogin, OpenSession, Session
+from contracts.auth.sessions import InvalidLogin, OpenSession, Session
 
 
 class SessionOpener:
@@ -33,8 +33,8 @@ class SessionOpener:
         """Verify the password and open a session.
 
         Raises:
-            BadLogin: wrong name or password, deactivated account, or delayed logins. The error and its timing do not
-                reveal which.
+            InvalidLogin: wrong name or password, deactivated account, or delayed logins. The error and its timing do
+                not reveal which.
             Busy: too many passwords are waiting to be hashed; nothing was looked up.
         """
         with self._hashing.place():
@@ -45,7 +45,7 @@ class SessionOpener:
             async with self._database.direct() as connection:
                 session = await self._decide(connection, claim, command)
         if session is None:
-            raise BadLogin
+            raise InvalidLogin
         return session
 
     async def _decide(self, connection: Connection, claim: Claim, command: OpenSession) -> Session | None:

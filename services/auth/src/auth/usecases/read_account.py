@@ -2,7 +2,7 @@ from uuid import UUID
 
 from auth.store import users
 from chassis.database.postgres import Database
-from contracts.auth import Account, UnknownTenant
+from contracts.auth.accounts import Account, UnknownTenant
 
 
 class AccountReader:

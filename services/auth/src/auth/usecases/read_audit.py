@@ -4,7 +4,7 @@ from auth.store import audit
 from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
 from chassis.database.postgres import Database
-from contracts.audit import AuditEntry, AuditPage, ReadAudit
+from contracts.auth.audit import AuditEntry, AuditPage, ReadAudit
 
 
 class AuditReader:

@@ -2,7 +2,7 @@ from datetime import datetime
 
 from auth.store import changes, tiers
 from chassis.database.postgres import Database
-from contracts.auth import Changes
+from contracts.auth.changes import Changes
 
 
 class ChangeReader:

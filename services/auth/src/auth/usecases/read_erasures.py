@@ -4,7 +4,8 @@ from uuid import UUID
 
 from auth.store import erasures
 from chassis.database.postgres import Database
-from contracts.retention import Erasures, ReadErasures, Sessions
+from contracts.auth.erasure import Erasures, ReadErasures
+from contracts.auth.sessions import Sessions
 
 
 class ErasureReader:

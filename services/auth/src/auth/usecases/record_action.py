@@ -6,8 +6,8 @@ from auth.store import audit
 from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
 from chassis.database.postgres import Database
-from contracts.audit import RecordAction
-from contracts.auth import Done
+from contracts.auth.audit import RecordAction
+from contracts.auth.fields import Done
 
 
 class ActionRecorder:

@@ -3,7 +3,8 @@ from uuid import UUID
 from auth.store import audit
 from auth.store.audit import Entry
 from chassis.database.postgres import Database
-from contracts.auth import Done, RecordDenial
+from contracts.auth.audit import RecordDenial
+from contracts.auth.fields import Done
 
 
 class DenialRecorder:

@@ -15,7 +15,8 @@ from auth.usecases.signing import Signer
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
-from contracts.auth import BadRefreshToken, RefreshSession, Session, UserChanged
+from contracts.auth.changes import UserChanged
+from contracts.auth.sessions import InvalidRefreshToken, RefreshSession, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,12 @@ class SessionRefresher:
         """Return a refresh token of the next generation and an access token.
 
         Raises:
-            BadRefreshToken: the token is malformed or unknown, or its session is over; does not say which. Reuse of an
-                older token ends its session.
+            InvalidRefreshToken: the token is malformed or unknown, or its session is over; does not say which. Reuse
+                of an older token ends its session.
         """
         token = command.refresh_token.get_secret_value()
         if not looks_like_refresh_token(token):
-            raise BadRefreshToken
+            raise InvalidRefreshToken
         await self._signer.ready()
         async with self._database.direct() as connection:
             presented = await sessions.find_token(connection, self._pepper.digest(token))
@@ -65,7 +66,7 @@ class SessionRefresher:
             log.warning("auth.refresh.reused", user_id=str(outcome.ended.user_id))
             await self._announcer.user_changed(outcome.ended)
         if outcome.session is None:
-            raise BadRefreshToken
+            raise InvalidRefreshToken
         return outcome.session
 
     async def _decide(self, connection: Connection, presented: Presented, ip: str | None) -> _Outcome:

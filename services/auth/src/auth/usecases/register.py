@@ -12,8 +12,9 @@ from auth.usecases.hashing import HashingPool
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.ids import new_id
-from contracts.auth import AccountTaken, InvalidAccount, Register, Tier, User
-from contracts.registration import InvalidInvite, InviteRequired, Registration, RegistrationClosed
+from contracts.auth.accounts import AccountTaken, InvalidAccount, Register, Registration, RegistrationClosed, User
+from contracts.auth.invites import InvalidInvite, InviteRequired
+from contracts.auth.tiers import Tier
 
 
 class Registrar:

@@ -4,7 +4,8 @@ from auth.store import audit, changes, keys, users
 from auth.store.audit import Entry
 from auth.usecases.announce import Announcer
 from chassis.database.postgres import Database
-from contracts.auth import Done, RevokeKey, UnknownKey
+from contracts.auth.fields import Done
+from contracts.auth.keys import RevokeKey, UnknownKey
 
 
 class KeyRevoker:

@@ -10,7 +10,7 @@ from auth.store import signing_keys
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
-from contracts.auth import Keyset
+from contracts.auth.credentials import Keyset
 from contracts.wire.errors import Unavailable
 
 TEND_EVERY_S = 30.0

@@ -1,7 +1,7 @@
 from auth.domain.api_key import Pepper, read_api_key
 from auth.store import keys
 from chassis.database.postgres import Database
-from contracts.auth import BadCredential, Principal
+from contracts.auth.credentials import InvalidCredential, Principal
 
 NOBODY = bytes(32)  # compared for unknown keys, so that timing does not reveal them
 
@@ -16,14 +16,14 @@ class CredentialVerifier:
         """Return the principal of a key. Malformed keys are refused without a lookup.
 
         Raises:
-            BadCredential: malformed, unknown, expired or revoked key, or deactivated user; does not say which.
+            InvalidCredential: malformed, unknown, expired or revoked key, or deactivated user; does not say which.
         """
         key = read_api_key(credential)
         if key is None:
-            raise BadCredential
+            raise InvalidCredential
         async with self._database.single() as connection:
             stored = await keys.find(connection, key.id)
         proven = self._pepper.proves(key, stored.digest if stored else NOBODY)
         if stored is None or not proven or not stored.works:
-            raise BadCredential
+            raise InvalidCredential
         return stored.principal()

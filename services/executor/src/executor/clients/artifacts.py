@@ -11,7 +11,7 @@ from typing import IO
 import aiohttp
 from pydantic import ValidationError
 
-from contracts.gateway import StoredOutput
+from contracts.gateway.transfers import StoredOutput
 
 CONNECT_S = 5.0
 CHUNK = 1 << 20  # bytes of an uploaded file

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contracts.scheduler import Assignment, AttemptRef, FinishAttempt
+from contracts.scheduler.attempts import Assignment, AttemptRef, FinishAttempt
 
 
 class Phase(StrEnum):

@@ -14,7 +14,7 @@ from contracts.catalog import ClassSpec, GrownInputs, InputSpec, Scalar
 from contracts.graph_policy.decision import GraphRules
 from contracts.graph_policy.input_roles import ClassRoles
 from contracts.graph_policy.registry import InputRole, is_stock_module
-from contracts.scheduler import ReportCatalog
+from contracts.scheduler.heartbeats import ReportCatalog
 from contracts.wire.text import MAX_NAME, clean
 from contracts.workflow import MAX_INTEGER, MIN_INTEGER
 from executor.domain.node_text import is_term

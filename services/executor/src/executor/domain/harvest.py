@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from contracts.scheduler import OutputKind, OutputSource
+from contracts.scheduler.outputs import OutputKind, OutputSource
 from executor.domain.expansion import root_of
 from executor.domain.media import medium_of
 from executor.domain.named_files import FilePlace, places_named_by

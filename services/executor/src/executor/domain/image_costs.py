@@ -5,7 +5,8 @@ from typing import Any
 
 from contracts.graph_size.analysis import GraphSize, measure
 from contracts.graph_size.images import file_cost, keeps_video
-from contracts.scheduler import JobWarning, OutputKind
+from contracts.scheduler.jobs import JobWarning
+from contracts.scheduler.outputs import OutputKind
 from contracts.workflow import is_whole, read_graph
 from executor.domain.harvest import Found
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from contracts.scheduler import Output, OutputSource
+from contracts.scheduler.outputs import Output, OutputSource
 from contracts.wire.text import is_clean
 from executor.domain.harvest import JSON_TYPE, Found
 

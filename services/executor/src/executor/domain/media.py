@@ -1,6 +1,6 @@
 """Determines the media type of a file by its name."""
 
-from contracts.scheduler import OutputKind
+from contracts.scheduler.outputs import OutputKind
 
 UNKNOWN = (OutputKind.FILE, "application/octet-stream")
 

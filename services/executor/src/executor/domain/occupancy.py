@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from contracts.scheduler import Occupied, OccupiedBy
+from contracts.scheduler.heartbeats import OccupancyCause, ReportedOccupancy
 
 
 class Holder(NamedTuple):
@@ -13,7 +13,7 @@ class Holder(NamedTuple):
         runs: whether the node runs a prompt. A living worker thread takes a pending one within a millisecond.
     """
 
-    by: OccupiedBy
+    by: OccupancyCause
     prompt_id: str | None
     runs: bool
 
@@ -49,14 +49,14 @@ class Occupancy:
         """Whether the occupation lasts long enough to look for signs of a dead worker."""
         return self._holder is not None and now - self._since > self._dead_worker_s
 
-    def state(self, now: float) -> Occupied | None:
+    def state(self, now: float) -> ReportedOccupancy | None:
         """What occupies the node, None when it is free."""
         if self._holder is None:
             return None
         seconds = max(now - self._since, 0.0)
         dead = self._worker_died or (not self._holder.runs and seconds > self._dead_worker_s)
-        return Occupied(
-            by=OccupiedBy.DEAD_WORKER if dead else self._holder.by,
+        return ReportedOccupancy(
+            by=OccupancyCause.DEAD_WORKER if dead else self._holder.by,
             prompt_id=self._holder.prompt_id,
             seconds=round(seconds, 3),
             blocked=dead or seconds > self._blocked_after_s,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from contracts.executor import Progress
-from contracts.scheduler import AttemptRef
+from contracts.executor.progress import Progress
+from contracts.scheduler.attempts import AttemptRef
 
 ALMOST = 99.0  # percent; 100 means success
 MAX_NODE_ID = 1_024  # characters of an id; expanded nodes have longer ids

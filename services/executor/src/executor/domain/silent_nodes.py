@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from contracts.scheduler import JobWarning
+from contracts.scheduler.jobs import JobWarning
 from executor.domain.node_text import name_of
 
 CODE = "job.node_without_outputs"

@@ -7,7 +7,7 @@ from typing import Any
 
 from contracts.graph_policy.input_roles import ClassRoles
 from contracts.graph_policy.registry import InputRole, is_stock_module
-from contracts.scheduler import AttemptRef
+from contracts.scheduler.attempts import AttemptRef
 from contracts.workflow import is_link
 from executor.domain.catalog import NodeClasses
 from executor.domain.constant_text import ConstantTexts

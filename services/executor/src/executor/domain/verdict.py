@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from contracts.scheduler import JobError, Outcome
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.jobs import JobError
 from contracts.wire.errors import FieldError
 from contracts.wire.text import clean
 from contracts.workflow import Graph
@@ -30,7 +31,7 @@ _SECOND = 1000  # ComfyUI's timestamps are milliseconds
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AttemptResult:
     """How an attempt ended on its node.
 
     Attributes:
@@ -45,28 +46,30 @@ class Verdict:
     begun: bool = True
 
 
-SUCCEEDED = Verdict(Outcome.SUCCEEDED)
-CANCELLED = Verdict(Outcome.CANCELLED)
+SUCCEEDED = AttemptResult(Outcome.SUCCEEDED)
+CANCELLED = AttemptResult(Outcome.CANCELLED)
 
 
-def node_fault(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> Verdict:
+def node_fault(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> AttemptResult:
     """Return a failure caused by the node: another node may succeed."""
-    return Verdict(Outcome.NODE_FAULT, JobError(code=code, message=message, node_id=node_id, node_class=node_class))
+    return AttemptResult(
+        Outcome.NODE_FAULT, JobError(code=code, message=message, node_id=node_id, node_class=node_class)
+    )
 
 
-def node_death(code: str, message: str) -> Verdict:
+def node_death(code: str, message: str) -> AttemptResult:
     """Return a failure because the node died, perhaps because of this prompt."""
-    return Verdict(Outcome.NODE_FAULT, JobError(code=code, message=message), node_died=True)
+    return AttemptResult(Outcome.NODE_FAULT, JobError(code=code, message=message), node_died=True)
 
 
-def failed(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> Verdict:
+def failed(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> AttemptResult:
     """Return a failure caused by the workflow: it would fail on every node."""
-    return Verdict(Outcome.FAILED, JobError(code=code, message=message, node_id=node_id, node_class=node_class))
+    return AttemptResult(Outcome.FAILED, JobError(code=code, message=message, node_id=node_id, node_class=node_class))
 
 
 LOST = node_death("node.lost", "The node restarted or went away while it ran the job.")
 NODE_AWAY = node_fault("node.lost", "The node went away before it took the job.")
-NODE_BUSY = Verdict(
+NODE_BUSY = AttemptResult(
     Outcome.NODE_FAULT,
     JobError(code="node.fault", message="Somebody else used the node, so it did not begin with the job."),
     begun=False,
@@ -85,7 +88,7 @@ ANSWER_UNREADABLE = failed(
 )
 
 
-def judge(entry: Mapping[str, Any]) -> Verdict:
+def judge(entry: Mapping[str, Any]) -> AttemptResult:
     """Classify a finished prompt by its history entry.
 
     An ``execution_error`` message overrides ``status_str``, which is "success" for some failures.
@@ -101,7 +104,7 @@ def judge(entry: Mapping[str, Any]) -> Verdict:
     return node_fault("node.fault", "The node gave up the job without a reason.")
 
 
-def rejected(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> Verdict:
+def rejected(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> AttemptResult:
     """Classify an attempt whose graph the node refused."""
     if raw_text(error.get("type")) in UNKNOWN_CLASS:
         extra = error.get("extra_info")
@@ -116,7 +119,7 @@ def rejected(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> Verdic
     return ending("workflow.rejected", message, node_id, node_class)
 
 
-def not_allowed(violations: Sequence[FieldError], graph: Graph) -> Verdict:
+def not_allowed(violations: Sequence[FieldError], graph: Graph) -> AttemptResult:
     """Classify an attempt whose graph violates the tenant's policy or names models that this node lacks."""
     first = violations[0]
     node = graph.get(first.node_id or "")
@@ -148,7 +151,7 @@ def sanitise(message: Any) -> str:
     return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
 
 
-def _of_error(data: Mapping[str, Any]) -> Verdict:
+def _of_error(data: Mapping[str, Any]) -> AttemptResult:
     kind, message = raw_text(data.get("exception_type")), raw_text(data.get("exception_message"))
     where = name_of(data.get("node_id")), name_of(data.get("node_type"))
     if _MEMORY.search(kind) or ("out of memory" in message.lower() and _DEVICE.search(f"{kind} {message}")):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import bound, log
-from contracts.scheduler import FinishAttempt, Outcome
+from contracts.scheduler.attempts import FinishAttempt, Outcome
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.attempt import Record
@@ -13,7 +13,7 @@ from executor.domain.loaded import models_of
 from executor.domain.progress import ProgressFold
 from executor.store.journal import Journal
 from executor.usecases.ask_work import AskForWork
-from executor.usecases.at_hand import AtHand
+from executor.usecases.at_hand import CurrentAttempt
 from executor.usecases.node_state import NodeState
 from executor.usecases.report_attempt import ReportAttempt
 from executor.usecases.run_attempt import BUG, RunAttempt
@@ -32,7 +32,7 @@ class Work:
     node: ComfyUI
     bus: Bus
     journal: Journal
-    at_hand: AtHand
+    at_hand: CurrentAttempt
     state: NodeState
     ask: AskForWork
     run: RunAttempt

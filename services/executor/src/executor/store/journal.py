@@ -10,7 +10,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from chassis.telemetry.logs import log
-from contracts.scheduler import Assignment, FinishAttempt
+from contracts.scheduler.attempts import Assignment, FinishAttempt
 from executor.domain.attempt import Phase, Record
 
 T = TypeVar("T")

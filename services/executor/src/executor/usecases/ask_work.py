@@ -8,7 +8,8 @@ from uuid import UUID
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.scheduler import ASK_WORK, AskWork, OccupiedBy
+from contracts.scheduler.attempts import REQUEST_WORK, RequestWork
+from contracts.scheduler.heartbeats import OccupancyCause
 from contracts.wire.errors import Refusal
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway, Queued, UnusableAnswer
@@ -17,7 +18,7 @@ from executor.domain.occupancy import Holder
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_unserved
 from executor.usecases.node_state import NodeState
-from executor.usecases.patience import Pauses
+from executor.usecases.patience import ExponentialBackoff
 from executor.usecases.standby import Standby, mark_of
 from executor.usecases.stop_prompt import stop_prompt
 from executor.usecases.watch_occupancy import WatchOccupancy
@@ -55,7 +56,7 @@ class AskForWork:
     wait_s: float
     stop_within_s: float
     _first: bool = field(default=True, init=False)
-    _foreign: Pauses | None = field(default=None, init=False)
+    _foreign: ExponentialBackoff | None = field(default=None, init=False)
 
     async def __call__(self) -> Taken | None:
         """Request work once.
@@ -68,7 +69,7 @@ class AskForWork:
             queue = await self.node.queue() if await self._cleared() else None
         except UnusableAnswer as unusable:  # foreign prompts are huge, or the node is broken
             log.warning("executor.queue.unusable", why=str(unusable))
-            await self.occupancy.see(Holder(OccupiedBy.FOREIGN_PROMPT, None, runs=True))
+            await self.occupancy.see(Holder(OccupancyCause.FOREIGN_PROMPT, None, runs=True))
             await self._let_pass(1)
             return None
         except NodeAway as away:
@@ -98,7 +99,7 @@ class AskForWork:
         self.state.note_foreign_prompts(foreign)
         if self._foreign is None:
             log.warning("executor.node.shared", foreign=foreign)
-            self._foreign = Pauses(FIRST_FOREIGN_S, LONGEST_FOREIGN_S)
+            self._foreign = ExponentialBackoff(FIRST_FOREIGN_S, LONGEST_FOREIGN_S)
         await asyncio.sleep(next(self._foreign))
 
     async def _cleared(self) -> bool:
@@ -113,7 +114,7 @@ class AskForWork:
             waits = is_unserved(prompt_id, queue)
             within_s = deadline - time.monotonic()
             if waits or not await stop_prompt(self.node, self.journal, prompt_id, within_s=within_s):
-                holder = Holder(OccupiedBy.OWN_PROMPT, prompt_id, runs=not waits)
+                holder = Holder(OccupancyCause.OWN_PROMPT, prompt_id, runs=not waits)
                 await self.occupancy.see(holder, waiting=_waiting(queue))
                 return False
         return True
@@ -126,9 +127,9 @@ class AskForWork:
 
     async def _asked(self, orphans: dict[str, str]) -> Taken | None:
         fresh = self.standby.client_id()
-        question = AskWork(boot_id=self.boot_id, wait_s=0 if orphans else self.wait_s)
+        question = RequestWork(boot_id=self.boot_id, wait_s=0 if orphans else self.wait_s)
         try:
-            assignment = (await self.bus.request(ASK_WORK, question, key=self.node_name)).assignment
+            assignment = (await self.bus.request(REQUEST_WORK, question, key=self.node_name)).assignment
         except Refusal as refusal:
             log.debug("executor.ask.unheard", code=refusal.refused.code)
             await asyncio.sleep(PAUSE_S)
@@ -152,7 +153,7 @@ class AskForWork:
 def _holder(foreign: Sequence[Queued], queue: Sequence[Queued]) -> Holder:
     """Return the prompt that occupies the node: the running one, else a pending one. ComfyUI lists these unordered."""
     first = min(foreign, key=lambda item: (not item.running, item.raw_id))
-    return Holder(OccupiedBy.FOREIGN_PROMPT, first.raw_id or None, runs=any(item.running for item in queue))
+    return Holder(OccupancyCause.FOREIGN_PROMPT, first.raw_id or None, runs=any(item.running for item in queue))
 
 
 def _waiting(queue: Sequence[Queued]) -> int:

@@ -3,11 +3,11 @@
 import asyncio
 
 from chassis.telemetry.logs import log
-from contracts.scheduler import AttemptRef
+from contracts.scheduler.attempts import AttemptRef
 from executor.domain.attempt import Record, Stop
 
 
-class AtHand:
+class CurrentAttempt:
     """At most one attempt, its phase, and whether it is being stopped. For one event loop."""
 
     def __init__(self) -> None:

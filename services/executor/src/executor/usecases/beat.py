@@ -6,10 +6,10 @@ from uuid import UUID
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.scheduler import BEAT, REPORT_CATALOG, Beat, LeaseState, ReportCatalog
+from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG, Heartbeat, LeaseState, ReportCatalog
 from contracts.wire.errors import Refusal
 from executor.domain.attempt import Stop
-from executor.usecases.at_hand import AtHand
+from executor.usecases.at_hand import CurrentAttempt
 from executor.usecases.clear_node import ClearNode
 from executor.usecases.node_state import NodeState
 from executor.usecases.patience import passes
@@ -19,7 +19,7 @@ STOPS = {LeaseState.LOST: Stop.LOST, LeaseState.CANCELLED: Stop.CANCELLED}
 
 
 @dataclass(slots=True, kw_only=True)
-class SendBeat:
+class SendHeartbeat:
     """Sends a heartbeat, which renews the lease of the current attempt, and receives operators' commands.
 
     Attributes:
@@ -29,7 +29,7 @@ class SendBeat:
     bus: Bus
     node_name: str
     boot_id: UUID
-    at_hand: AtHand
+    at_hand: CurrentAttempt
     state: NodeState
     occupancy: WatchOccupancy
     clear: ClearNode
@@ -39,7 +39,7 @@ class SendBeat:
     async def __call__(self) -> None:
         """Send one heartbeat. A failure changes nothing here: the scheduler decides whether the lease expired."""
         ref, catalog = self.at_hand.ref, self.state.catalog
-        beat = Beat(
+        beat = Heartbeat(
             boot_id=self.boot_id,
             online=self.state.online,
             catalog_digest=catalog.digest if catalog else None,
@@ -52,7 +52,7 @@ class SendBeat:
             refreshed=self.state.refreshed,
         )
         try:
-            answer = await self.bus.request(BEAT, beat, key=self.node_name)
+            answer = await self.bus.request(HEARTBEAT, beat, key=self.node_name)
             if ref is not None and answer.lease in STOPS:
                 self.at_hand.order(STOPS[answer.lease], ref)
             if answer.refresh is not None:

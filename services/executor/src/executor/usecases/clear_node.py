@@ -8,7 +8,7 @@ from datetime import datetime
 from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway, Queued, UnusableAnswer
-from executor.usecases.at_hand import AtHand
+from executor.usecases.at_hand import CurrentAttempt
 from executor.usecases.standby import mark_of
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0  # seconds between attempts; a single request may be lost
@@ -21,7 +21,7 @@ class ClearNode:
         done: time of the newest completed command.
     """
 
-    def __init__(self, node: ComfyUI, *, node_name: str, at_hand: AtHand, within_s: float) -> None:
+    def __init__(self, node: ComfyUI, *, node_name: str, at_hand: CurrentAttempt, within_s: float) -> None:
         self._node, self._mark, self._at_hand, self._within_s = node, mark_of(node_name), at_hand, within_s
         self._changed: Callable[[], None] = lambda: None
         self._ordered: datetime | None = None

@@ -4,10 +4,10 @@ import asyncio
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.gateway import GRANT_OUTPUTS, GrantOutputs, OutputGrant
-from contracts.scheduler import AttemptRef
+from contracts.gateway.transfers import GRANT_OUTPUTS, GrantOutputs, OutputGrant
+from contracts.scheduler.attempts import AttemptRef
 from contracts.wire.errors import Refusal
-from executor.usecases.patience import Pauses, passes
+from executor.usecases.patience import ExponentialBackoff, passes
 
 REFUSALS = 5  # permanent refusals before giving up
 USUAL = 8  # outputs granted in advance; more are requested when needed
@@ -54,7 +54,7 @@ class Grants:
 
     async def _ask(self) -> tuple[OutputGrant, ...]:
         question = GrantOutputs(job_id=self._ref.job_id, attempt=self._ref.attempt, count=self._count)
-        pauses, refusals = Pauses(0.2, 5.0), 0
+        pauses, refusals = ExponentialBackoff(0.2, 5.0), 0
         while True:
             try:
                 reply = await self._bus.request(

@@ -12,7 +12,7 @@ from executor.clients.comfyui_answers import NodeAway
 from executor.domain.harvest import Found, each_file_once
 from executor.domain.named_files import FilePlace, is_of_prompt
 from executor.domain.verdict import LOST
-from executor.usecases.patience import Pauses
+from executor.usecases.patience import ExponentialBackoff
 from executor.usecases.store_output import FILE_TRIES, CannotStore
 
 MOST_LOOKUPS = 200  # texts checked per prompt; further ones stay texts
@@ -50,7 +50,7 @@ class LocateFiles:
         return item
 
     async def _written_ns(self, place: FilePlace) -> int | None:
-        tries, away_since, pauses = 0, time.monotonic(), Pauses(0.1, 5.0)
+        tries, away_since, pauses = 0, time.monotonic(), ExponentialBackoff(0.1, 5.0)
         while True:
             try:
                 return await self.node.written_ns(place)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from chassis.telemetry.logs import log
-from contracts.scheduler import ReportCatalog
+from contracts.scheduler.heartbeats import ReportCatalog
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway, UnusableAnswer
 from executor.domain.catalog import NodeClasses, flexible_classes, keepers_of_png_info, read_catalog, report

@@ -10,7 +10,7 @@ def passes(refusal: Refusal) -> bool:
     return refusal.refused.kind in PASSING
 
 
-class Pauses:
+class ExponentialBackoff:
     """Increasing delays between retries, seconds."""
 
     def __init__(self, first_s: float, longest_s: float) -> None:

@@ -9,7 +9,7 @@ from chassis.telemetry.logs import log
 from executor.clients.comfyui import Answer, ComfyUI
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.attempt import Phase, Record
-from executor.domain.verdict import LOST, NODE_AWAY, Verdict, node_death, rejected
+from executor.domain.verdict import LOST, NODE_AWAY, AttemptResult, node_death, rejected
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_there
 from executor.usecases.prepare_prompt import PreparePrompt, Prompt
@@ -35,7 +35,7 @@ class PostPrompt:
     unreachable_s: float
     stop_within_s: float
 
-    async def __call__(self, record: Record, files: Mapping[str, str], *, perhaps_there: bool) -> Verdict | None:
+    async def __call__(self, record: Record, files: Mapping[str, str], *, perhaps_there: bool) -> AttemptResult | None:
         """Post the prompt of an attempt, unless the node already has it.
 
         Args:
@@ -77,7 +77,7 @@ class PostPrompt:
                     return await self._given_up(record, LOST if heard else NODE_AWAY)
                 await asyncio.sleep(PAUSE_S)
 
-    async def _given_up(self, record: Record, verdict: Verdict) -> Verdict:
+    async def _given_up(self, record: Record, verdict: AttemptResult) -> AttemptResult:
         self.journal.leave(record.prompt_id)
         return verdict
 
@@ -92,7 +92,7 @@ class PostPrompt:
                 post.exception()
             raise
 
-    async def _answered(self, record: Record, answer: Answer) -> Verdict | None:
+    async def _answered(self, record: Record, answer: Answer) -> AttemptResult | None:
         if answer.accepted and not answer.node_errors:
             self.journal.advance(Phase.POSTED)
             return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from chassis.telemetry.logs import log
 from executor.domain.sent_images import SentImage, SentImages
-from executor.domain.verdict import Verdict, failed, node_fault
+from executor.domain.verdict import AttemptResult, failed, node_fault
 
 MAX_BYTES = 512 << 20  # bytes of all images of one prompt; they are kept in memory until stored
 SETTLE_S = 30.0  # seconds to wait for late frames after the history reports the end
@@ -69,7 +69,7 @@ class ReceiveImages:
                 break
         self._overflowed = overflowed()
 
-    def fault(self) -> Verdict | None:
+    def fault(self) -> AttemptResult | None:
         """Return the failure of the attempt if an image was lost; None if all arrived."""
         missing = self._images.missing
         if self._bytes > MAX_BYTES or (missing and self._overflowed):

@@ -5,21 +5,21 @@ from dataclasses import dataclass
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.scheduler import (
+from contracts.scheduler.attempts import (
     FINISH_ATTEMPT,
     RESERVE_IMAGES,
     START_ATTEMPT,
     AttemptRef,
     FinishAttempt,
-    JobError,
     Outcome,
     ReserveImages,
     StartAttempt,
 )
+from contracts.scheduler.jobs import JobError
 from contracts.wire.errors import Kind, Refusal
 from executor.domain.attempt import Stop
-from executor.usecases.at_hand import AtHand
-from executor.usecases.patience import Pauses, passes
+from executor.usecases.at_hand import CurrentAttempt
+from executor.usecases.patience import ExponentialBackoff, passes
 
 FAULTS = 3  # internal errors of the scheduler before a report counts as permanently refused
 UNUSABLE = JobError(code="node.answer_unusable", message="What the node answered cannot be reported.")
@@ -31,7 +31,7 @@ class ReportAttempt:
 
     bus: Bus
     node_name: str
-    at_hand: AtHand
+    at_hand: CurrentAttempt
 
     async def started(self, ref: AttemptRef) -> None:
         """Report that the node accepted the prompt. Sent once: the final report repeats it.
@@ -49,7 +49,7 @@ class ReportAttempt:
 
     async def reserve(self, ref: AttemptRef, images: int) -> int:
         """Reserve this total number of images for the job; returns the number reserved. Retries until answered."""
-        pauses = Pauses(0.2, 2.0)
+        pauses = ExponentialBackoff(0.2, 2.0)
         while True:
             try:
                 return (
@@ -79,7 +79,7 @@ class ReportAttempt:
 
     async def _said(self, finish: FinishAttempt) -> bool | None:
         """Whether the report was applied, None when it was permanently refused."""
-        pauses, faults = Pauses(0.2, 2.0), 0
+        pauses, faults = ExponentialBackoff(0.2, 2.0), 0
         while True:
             try:
                 return (await self.bus.request(FINISH_ATTEMPT, finish, key=self.node_name)).applied

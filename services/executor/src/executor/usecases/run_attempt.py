@@ -10,7 +10,9 @@ from typing import Any
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.scheduler import FinishAttempt, JobWarning, Outcome, Output
+from contracts.scheduler.attempts import FinishAttempt, Outcome
+from contracts.scheduler.jobs import JobWarning
+from contracts.scheduler.outputs import Output
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import BESIDE_BYTES, HistoryEntry
 from executor.domain.attempt import Phase, Record, Stop
@@ -28,7 +30,7 @@ from executor.domain.verdict import (
     LOST,
     NODE_AWAY,
     SUCCEEDED,
-    Verdict,
+    AttemptResult,
     gpu_seconds,
     judge,
     node_fault,
@@ -36,7 +38,7 @@ from executor.domain.verdict import (
 )
 from executor.settings import Settings
 from executor.store.journal import Journal
-from executor.usecases.at_hand import AtHand
+from executor.usecases.at_hand import CurrentAttempt
 from executor.usecases.grants import Grants
 from executor.usecases.locate_files import LocateFiles
 from executor.usecases.node_state import NodeState
@@ -65,7 +67,7 @@ class RunAttempt:
     node: ComfyUI
     bus: Bus
     journal: Journal
-    at_hand: AtHand
+    at_hand: CurrentAttempt
     stage: StageInputs
     post: PostPrompt
     store: StoreOutput
@@ -197,7 +199,7 @@ class RunAttempt:
                     await images.settle(overflowed=lambda: events.overflowed)
                 await asyncio.wait({start}, timeout=START_WAIT_S)
         await saying.say()
-        if isinstance(seen, Verdict):
+        if isinstance(seen, AttemptResult):
             self.journal.note_history(record.prompt_id, oversized=True)  # perhaps, but nobody will read it
             # The prompt may still run, or run when the node returns: it is stopped before the next one.
             is_waited_for = seen.outcome is Outcome.FAILED and not watch.is_away
@@ -292,7 +294,7 @@ def _passed_s(record: Record) -> float:
 
 def _finish(
     record: Record,
-    verdict: Verdict,
+    verdict: AttemptResult,
     *,
     gpu_s: float = 0.0,
     outputs: tuple[Output, ...] = (),

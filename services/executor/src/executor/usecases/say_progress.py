@@ -5,10 +5,10 @@ import time
 from datetime import UTC, datetime
 
 from chassis.messaging.bus import Bus
-from contracts.executor import PROGRESS
+from contracts.executor.progress import PROGRESS
 from executor.domain.attempt import Record
 from executor.domain.progress import ProgressFold
-from executor.usecases.at_hand import AtHand
+from executor.usecases.at_hand import CurrentAttempt
 
 APART_S = 0.1  # seconds between two messages
 
@@ -16,7 +16,7 @@ APART_S = 0.1  # seconds between two messages
 class SayProgress:
     """Publishes the progress of one attempt: the first, then the latest at most ten times a second, and the last."""
 
-    def __init__(self, bus: Bus, record: Record, fold: ProgressFold, at_hand: AtHand) -> None:
+    def __init__(self, bus: Bus, record: Record, fold: ProgressFold, at_hand: CurrentAttempt) -> None:
         self._bus, self._record, self._fold, self._at_hand = bus, record, fold, at_hand
         self.changed = asyncio.Event()
 

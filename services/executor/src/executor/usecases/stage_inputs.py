@@ -10,15 +10,15 @@ from uuid import UUID
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.gateway import GRANT_INPUTS, GrantInputs, InputGrant
-from contracts.scheduler import AttemptRef
+from contracts.gateway.transfers import GRANT_INPUTS, GrantInputs, InputGrant
+from contracts.scheduler.attempts import AttemptRef
 from contracts.wire.errors import STATUS, Kind, Refusal
 from executor.clients.artifacts import Artifacts, Damaged, GetRefused, StoreAway
 from executor.clients.comfyui import STAGED_TYPE, ComfyUI, NoFile, NoRoom
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.catalog import STAGING_FOLDER
-from executor.domain.verdict import NODE_AWAY, Verdict, failed, node_fault
-from executor.usecases.patience import Pauses, passes
+from executor.domain.verdict import NODE_AWAY, AttemptResult, failed, node_fault
+from executor.usecases.patience import ExponentialBackoff, passes
 
 TRIES = 4  # failures that may be temporary: wrong bytes from storage, refusal by the node
 BASE_S = 60.0  # seconds of one transfer, plus its size at the minimum rate
@@ -39,7 +39,7 @@ FORGOTTEN = node_fault("node.fault", "The node lost an upload that this job uses
 class CannotStage(Exception):
     """The node cannot get its files, so the attempt ends."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: AttemptResult) -> None:
         super().__init__(verdict.error.message if verdict.error else verdict.outcome)
         self.verdict = verdict
 
@@ -145,7 +145,7 @@ class _Patience:
     """Bounds how often and how long staging may fail, per cause."""
 
     def __init__(self, unreachable_s: float) -> None:
-        self.pauses = Pauses(0.1, 5.0)
+        self.pauses = ExponentialBackoff(0.1, 5.0)
         self._unreachable_s, self._tries, self._away_since = unreachable_s, 0, time.monotonic()
 
     def spend(self, error: StoreAway | NodeAway | GetRefused | Damaged) -> None:

@@ -6,17 +6,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from chassis.telemetry.logs import log
-from contracts.gateway import OutputGrant, StoredOutput
-from contracts.scheduler import Output
+from contracts.gateway.transfers import OutputGrant, StoredOutput
+from contracts.scheduler.outputs import Output
 from contracts.wire.errors import Refusal
 from executor.clients.artifacts import Artifacts, PutRefused, StoreAway, TooLarge
 from executor.clients.comfyui import ComfyUI, NameRefused, NoFile
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.harvest import Found
 from executor.domain.inline_values import inline_value
-from executor.domain.verdict import LOST, Verdict, failed, node_fault
+from executor.domain.verdict import LOST, AttemptResult, failed, node_fault
 from executor.usecases.grants import Grants
-from executor.usecases.patience import Pauses
+from executor.usecases.patience import ExponentialBackoff
 
 FILE_TRIES = 4  # attempts; a new file may become visible late on a network disk
 BASE_S = 120.0  # seconds of one transfer, plus its size at the minimum rate
@@ -36,7 +36,7 @@ NO_GRANT = node_fault("node.fault", "The outputs of the job may not be stored.")
 class CannotStore(Exception):
     """The outputs cannot be stored, so the attempt ends."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: AttemptResult) -> None:
         super().__init__(verdict.error.message if verdict.error else verdict.outcome)
         self.verdict = verdict
 
@@ -65,7 +65,7 @@ class StoreOutput:
         """
         if not item.addressable:
             raise CannotStore(NO_NAME)
-        tries, away_since, pauses = 0, time.monotonic(), Pauses(0.1, 5.0)
+        tries, away_since, pauses = 0, time.monotonic(), ExponentialBackoff(0.1, 5.0)
         while True:
             grant = await _granted(grants, place)
             try:

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from contracts.scheduler import JobWarning, Output
+from contracts.scheduler.jobs import JobWarning
+from contracts.scheduler.outputs import Output
 from executor.domain.harvest import Found
 from executor.domain.image_costs import QUOTA_CODE, ImageAllowance, not_stored
 from executor.domain.verdict import failed

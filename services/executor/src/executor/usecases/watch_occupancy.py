@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from chassis.telemetry.logs import log
-from contracts.scheduler import Occupied
+from contracts.scheduler.heartbeats import ReportedOccupancy
 from executor.domain.occupancy import Holder, Occupancy
 from executor.usecases.worker_death import WorkerDeath
 
@@ -49,6 +49,6 @@ class WatchOccupancy:
             log.info("executor.node.unblocked")
         self._changed()
 
-    def state(self) -> Occupied | None:
+    def state(self) -> ReportedOccupancy | None:
         """What occupies the node, None when it is free."""
         return self._occupancy.state(time.monotonic())

@@ -17,7 +17,7 @@ from executor.domain.verdict import (
     LOST,
     NODE_BUSY,
     OVERTIME,
-    Verdict,
+    AttemptResult,
     node_death,
 )
 from executor.settings import Settings
@@ -87,7 +87,7 @@ class WatchPrompt:
         self._whole = False
         self._look.set()
 
-    async def __call__(self) -> HistoryEntry | Verdict:
+    async def __call__(self) -> HistoryEntry | AttemptResult:
         """Wait for the end.
 
         Returns:
@@ -114,7 +114,7 @@ class WatchPrompt:
                 return ending
             looked_at = time.monotonic()
 
-    async def _ending(self) -> HistoryEntry | Verdict | None:
+    async def _ending(self) -> HistoryEntry | AttemptResult | None:
         """Return how it ended, None while it runs."""
         if self._hinted:
             self._hinted = False
@@ -140,7 +140,7 @@ class WatchPrompt:
             log.info("executor.node.silent", why=str(away))
         return None
 
-    def _unusable(self, answer: UnusableAnswer) -> Verdict | None:
+    def _unusable(self, answer: UnusableAnswer) -> AttemptResult | None:
         """Return the workflow's failure: it made the node record an unreadable entry."""
         if answer.too_large:
             return ANSWER_TOO_LARGE
@@ -148,7 +148,7 @@ class WatchPrompt:
         self._look.set()
         return ANSWER_UNREADABLE if self._unreadable >= UNREADABLE else None
 
-    async def _poll(self) -> HistoryEntry | Verdict | None:
+    async def _poll(self) -> HistoryEntry | AttemptResult | None:
         seen = await find_prompt(self._node, self._record.prompt_id)
         if seen.place is Place.ENDED:
             return seen.entry
@@ -164,7 +164,7 @@ class WatchPrompt:
             or self._overtime()
         )
 
-    def _dead(self, place: Place) -> Verdict | None:
+    def _dead(self, place: Place) -> AttemptResult | None:
         """A node with a dead worker thread answers and queues, but runs nothing."""
         if place is not Place.NEXT:
             self._unserved_since = None
@@ -173,13 +173,13 @@ class WatchPrompt:
         self._unserved_since = self._unserved_since or now
         return DEAD if now - self._unserved_since > self._limits.dead_worker_s else None
 
-    async def _died(self, seen: Sighting) -> Verdict | None:
+    async def _died(self, seen: Sighting) -> AttemptResult | None:
         """A worker thread that died during this prompt leaves it "running" forever; the node's log shows the death."""
         if seen.place is not Place.RUNNING or time.monotonic() - self._moved_at <= self._limits.dead_worker_s:
             return None
         return DEAD if await self._death.is_told(waiting=seen.waiting) else None
 
-    def _behind(self, place: Place) -> Verdict | None:
+    def _behind(self, place: Place) -> AttemptResult | None:
         """A foreign prompt is ahead of this one, which has not started. Another node may run it sooner."""
         if place is not Place.WAITING:
             self._behind_since = None
@@ -188,7 +188,7 @@ class WatchPrompt:
         self._behind_since = self._behind_since or now
         return NODE_BUSY if now - self._behind_since > self._limits.behind_others_s else None
 
-    def _hidden(self, place: Place) -> Verdict | None:
+    def _hidden(self, place: Place) -> AttemptResult | None:
         """The prompt may be missing from a queue that cannot be read."""
         if place is not Place.UNSEEN:
             self._unseen_since = None
@@ -197,15 +197,15 @@ class WatchPrompt:
         self._unseen_since = self._unseen_since or now
         return LOST if now - self._unseen_since > self._limits.stalled_s else None
 
-    def _stalled(self) -> Verdict | None:
+    def _stalled(self) -> AttemptResult | None:
         """Silence is significant only while every event would have been received."""
         return STALLED if self._whole and time.monotonic() - self._moved_at > self._limits.stalled_s else None
 
-    def _overtime(self) -> Verdict | None:
+    def _overtime(self) -> AttemptResult | None:
         bound = self._record.assignment.run_within_s
         return OVERTIME if bound is not None and time.time() - self._record.begun_at > bound else None
 
-    def _unreachable(self, passed_s: float) -> Verdict | None:
+    def _unreachable(self, passed_s: float) -> AttemptResult | None:
         """Count an absence only while this process was awake."""
         self._away_s += min(passed_s, self._limits.poll_s + 2 * self._limits.reply_s)
         return (LOST if self._away_s > self._limits.unreachable_s else None) or self._overtime()

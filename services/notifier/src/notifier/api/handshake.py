@@ -14,12 +14,12 @@ from uuid import UUID
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from authn.client_address import Clients, site
-from authn.credentials import VISIBLE, presented
-from authn.identity import Identity
+from authn.client_address import ClientAddressResolver, rate_limit_group
+from authn.credentials import VISIBLE, read_credentials
+from authn.identity import Authenticator
 from chassis.http.app import ProblemResponse, problem
-from contracts.auth import BadCredential, MissingScope, Principal, Scope
-from contracts.scheduler import UnknownJob
+from contracts.auth.credentials import InvalidCredential, MissingScope, Principal, Scope
+from contracts.scheduler.jobs import UnknownJob
 from contracts.wire.errors import Kind, Refused
 from notifier.domain.errors import BadResume, NoSubprotocol
 from notifier.domain.messages import MAX_SEQ
@@ -32,7 +32,7 @@ CREDENTIALS = {"key", "token"}
 NEVER_IN_A_URL = ("key", "token", "api_key", "access_token")  # URLs end up in logs and histories
 
 
-class Doorkeeper:
+class WebSocketAuthenticator:
     """Authenticates and limits WebSocket handshakes.
 
     Args:
@@ -42,7 +42,13 @@ class Doorkeeper:
     """
 
     def __init__(
-        self, identity: Identity, tickets: Tickets, *, clients: Clients, handshakes: Handshakes, wait_s: float
+        self,
+        identity: Authenticator,
+        tickets: Tickets,
+        *,
+        clients: ClientAddressResolver,
+        handshakes: Handshakes,
+        wait_s: float,
     ) -> None:
         self._identity, self._tickets, self._wait_s = identity, tickets, wait_s
         self._clients, self._handshakes = clients, handshakes
@@ -55,15 +61,15 @@ class Doorkeeper:
 
         Raises:
             TooManyHandshakes: its address opens too many; nothing else was checked.
-            BadCredential: missing, malformed, ambiguous or invalid.
-            BadTicket: the ticket is invalid or belongs to another origin.
+            InvalidCredential: missing, malformed, ambiguous or invalid.
+            InvalidTicket: the ticket is invalid or belongs to another origin.
             MissingScope: the credential may not read jobs.
             NoSubprotocol: the client requests a subprotocol.
             Unavailable: auth does not answer.
             WebSocketDisconnect: the client disconnected.
         """
         peer = socket.client.host if socket.client else None
-        self._handshakes.count(site(self._clients.of(peer, socket.headers.getlist("x-forwarded-for"))))
+        self._handshakes.count(rate_limit_group(self._clients.of(peer, socket.headers.getlist("x-forwarded-for"))))
         if socket.headers.getlist("sec-websocket-protocol"):
             raise NoSubprotocol
         principal = await self._principal(socket)
@@ -71,7 +77,7 @@ class Doorkeeper:
             raise MissingScope(scope=Scope.JOBS_READ.value)
         with self._identity.watching(principal) as ended:
             if ended.is_set():
-                raise BadCredential
+                raise InvalidCredential
             yield principal, ended
 
     async def open(self, socket: WebSocket) -> None:
@@ -82,8 +88,8 @@ class Doorkeeper:
     async def _principal(self, socket: WebSocket) -> Principal:
         sent = socket.query_params
         if any(name in sent for name in NEVER_IN_A_URL):
-            raise BadCredential
-        match presented(socket.headers), sent.getlist("ticket"):
+            raise InvalidCredential
+        match read_credentials(socket.headers), sent.getlist("ticket"):
             case [], []:
                 await socket.accept()
                 return await self._identity.principal(await _first_message(socket, self._wait_s))
@@ -92,7 +98,7 @@ class Doorkeeper:
             case [], [ticket]:
                 return await self._tickets.spend(ticket, socket.headers.getlist("origin"))
             case _:
-                raise BadCredential
+                raise InvalidCredential
 
 
 def job_id_of(text: str) -> UUID:
@@ -142,10 +148,10 @@ async def _first_message(socket: WebSocket, wait_s: float) -> str:
             raise WebSocketDisconnect(message.get("code", 1005))
         said = json.loads(message.get("text") or "")
     except (TimeoutError, ValueError, RecursionError):
-        raise BadCredential from None
+        raise InvalidCredential from None
     if not isinstance(said, dict) or said.get("type") != "auth" or len(CREDENTIALS & said.keys()) != 1:
-        raise BadCredential
+        raise InvalidCredential
     credential = said.get("key", said.get("token"))
     if not isinstance(credential, str) or not VISIBLE.fullmatch(credential):
-        raise BadCredential
+        raise InvalidCredential
     return credential

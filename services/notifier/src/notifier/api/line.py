@@ -9,7 +9,7 @@ from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from chassis.telemetry.logs import log
-from contracts.auth import BadCredential
+from contracts.auth.credentials import InvalidCredential
 from notifier.domain.allowance import Allowance
 
 CLOSE_S = 1.0
@@ -18,7 +18,7 @@ MESSAGES_PER_S, MESSAGES_AT_ONCE = 10, 200
 TRY_AGAIN, NOT_TEXT, TOO_MANY, BAD_CREDENTIAL = 1013, 1003, 1008, 4401
 
 
-class Hangup(Exception):
+class CloseConnection(Exception):
     """The socket must be closed. ``code`` is one of RFC 6455, or 4000 plus the equivalent HTTP status."""
 
     def __init__(self, code: int, reason: str = "") -> None:
@@ -26,7 +26,7 @@ class Hangup(Exception):
         self.code, self.reason = code, reason
 
 
-class Line:
+class Connection:
     """One open socket. Frames are sent one at a time, and none once ``ended`` is set because its credential ended."""
 
     def __init__(self, socket: WebSocket, ended: asyncio.Event, *, send_timeout_s: float) -> None:
@@ -37,12 +37,12 @@ class Line:
         """Send one frame.
 
         Raises:
-            Hangup: the client did not accept it in time, or its credential ended.
+            CloseConnection: the client did not accept it in time, or its credential ended.
             WebSocketDisconnect: the client disconnected.
         """
         async with self._turn:
             if self._ended.is_set():
-                raise Hangup(BAD_CREDENTIAL, BadCredential.code)
+                raise CloseConnection(BAD_CREDENTIAL, InvalidCredential.code)
             try:
                 async with asyncio.timeout(self._send_timeout_s):
                     await self._socket.send_text(frame)
@@ -53,15 +53,15 @@ class Line:
         """Yield the client's messages until it disconnects. The server bounds their size (``chassis.cli``).
 
         Raises:
-            Hangup: a message is not text, or there are too many.
+            CloseConnection: a message is not text, or there are too many.
         """
         clock = asyncio.get_running_loop().time
         allowance = Allowance(rate=MESSAGES_PER_S, burst=MESSAGES_AT_ONCE, now=clock())
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             if message.get("text") is None:
-                raise Hangup(NOT_TEXT, "text only")
+                raise CloseConnection(NOT_TEXT, "text only")
             if not allowance.take(clock()):
-                raise Hangup(TOO_MANY, "too many messages")
+                raise CloseConnection(TOO_MANY, "too many messages")
             yield message["text"]
 
     async def run(self, *work: Coroutine[Any, Any, None]) -> None:
@@ -73,18 +73,18 @@ class Line:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-        hangups = [result for result in results if isinstance(result, Hangup)]
+        hangups = [result for result in results if isinstance(result, CloseConnection)]
         for result in results:
-            if isinstance(result, Exception) and not isinstance(result, Hangup | WebSocketDisconnect):
+            if isinstance(result, Exception) and not isinstance(result, CloseConnection | WebSocketDisconnect):
                 raise result
         if hangups and self._socket.application_state is WebSocketState.CONNECTED:
             await self._close(hangups[0])
 
     async def _until_ended(self) -> None:
         await self._ended.wait()
-        raise Hangup(BAD_CREDENTIAL, BadCredential.code)
+        raise CloseConnection(BAD_CREDENTIAL, InvalidCredential.code)
 
-    async def _close(self, hangup: Hangup) -> None:
+    async def _close(self, hangup: CloseConnection) -> None:
         """Close without waiting for a client that may not read; the server cuts the connection afterwards."""
         log.info("notifier.socket.closed", code=hangup.code, reason=hangup.reason)
         with suppress(TimeoutError):
@@ -92,6 +92,6 @@ class Line:
                 await self._socket.close(hangup.code, hangup.reason)
 
 
-def too_slow() -> Hangup:
+def too_slow() -> CloseConnection:
     log.info("notifier.viewer.too_slow")
-    return Hangup(TRY_AGAIN, "too slow")
+    return CloseConnection(TRY_AGAIN, "too slow")

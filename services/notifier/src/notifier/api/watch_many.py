@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from contracts.scheduler import UnknownJob
+from contracts.scheduler.jobs import UnknownJob
 from contracts.wire.errors import Refusal
-from notifier.api.handshake import Doorkeeper, job_id_of, refuse
-from notifier.api.line import Hangup, Line, too_slow
+from notifier.api.handshake import WebSocketAuthenticator, job_id_of, refuse
+from notifier.api.line import CloseConnection, Connection, too_slow
 from notifier.domain import frames
 from notifier.domain.errors import TooManyJobs
 from notifier.domain.messages import BadMessage, Subscribe, read_message
@@ -25,7 +25,7 @@ from notifier.usecases.viewer import Gone, TooSlow
 MAX_JOBS = 100  # each costs two NATS subscriptions and a periodic read, shared by all viewers of the job
 
 
-def router(*, doorkeeper: Doorkeeper, hub: Hub, send_timeout_s: float) -> APIRouter:
+def router(*, doorkeeper: WebSocketAuthenticator, hub: Hub, send_timeout_s: float) -> APIRouter:
     routes = APIRouter()
 
     @routes.websocket("/ws")
@@ -34,7 +34,7 @@ def router(*, doorkeeper: Doorkeeper, hub: Hub, send_timeout_s: float) -> APIRou
             try:
                 async with doorkeeper.admitted(socket) as (who, ended):
                     await doorkeeper.open(socket)
-                    line = Line(socket, ended, send_timeout_s=send_timeout_s)
+                    line = Connection(socket, ended, send_timeout_s=send_timeout_s)
                     await line.run(_Subscriptions(line, hub, who.tenant).follow())
             except Refusal as refusal:
                 await refuse(socket, refusal.refused)
@@ -45,7 +45,7 @@ def router(*, doorkeeper: Doorkeeper, hub: Hub, send_timeout_s: float) -> APIRou
 class _Subscriptions:
     """The jobs that one socket watches, one task each."""
 
-    def __init__(self, line: Line, hub: Hub, tenant: str) -> None:
+    def __init__(self, line: Connection, hub: Hub, tenant: str) -> None:
         self._line, self._hub, self._tenant = line, hub, tenant
         self._shown: dict[str, asyncio.Task[None]] = {}
 
@@ -53,7 +53,7 @@ class _Subscriptions:
         """Process the client's messages until it disconnects.
 
         Raises:
-            Hangup: an invalid message, or the client does not read.
+            CloseConnection: an invalid message, or the client does not read.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -68,7 +68,7 @@ class _Subscriptions:
         try:
             message = read_message(text)
         except BadMessage:
-            raise Hangup(4400, "socket.message_invalid") from None
+            raise CloseConnection(4400, "socket.message_invalid") from None
         await self._end(message.job_id)
         if not isinstance(message, Subscribe):
             await self._line.send(frames.unsubscribed(message.job_id, at=datetime.now(UTC)))

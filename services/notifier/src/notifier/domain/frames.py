@@ -8,8 +8,9 @@ import json
 from datetime import datetime
 from typing import Any
 
-from contracts.executor import Progress
-from contracts.scheduler import FINAL, STATUS, Job, JobError, JobEvent, Output
+from contracts.executor.progress import Progress
+from contracts.scheduler.jobs import FINAL_STATES, STATUS_OF_STATE, Job, JobError, JobEvent
+from contracts.scheduler.outputs import Output
 from contracts.wire.errors import Refused
 
 
@@ -20,7 +21,7 @@ def snapshot(job: Job, *, progress: float, at: datetime) -> str:
         "job_id": str(job.job_id),
         "seq": job.seq,
         "at": at.isoformat(),
-        "status": STATUS[job.state],
+        "status": STATUS_OF_STATE[job.state],
         "progress": progress,
         "attempt": job.attempt,
         "queue_position": job.queue_position,
@@ -51,11 +52,11 @@ def of_event(event: JobEvent) -> tuple[str, ...]:
         "type": "status",
         "job_id": str(event.job_id),
         "seq": event.seq,
-        "status": STATUS[event.state],
+        "status": STATUS_OF_STATE[event.state],
         "at": event.at.isoformat(),
         "attempt": event.attempt,
     } | _error(event.error)
-    if event.state not in FINAL:
+    if event.state not in FINAL_STATES:
         return (json.dumps(status),)
     outputs = (
         {"type": "output", "at": event.at.isoformat()} | _output(event.job_id, index, output)
@@ -71,7 +72,7 @@ def end(event: JobEvent) -> str:
             "type": "end",
             "job_id": str(event.job_id),
             "seq": event.seq,
-            "status": STATUS[event.state],
+            "status": STATUS_OF_STATE[event.state],
             "at": event.at.isoformat(),
         }
     )

@@ -1,6 +1,6 @@
 """Restores the order of a job's events."""
 
-from contracts.scheduler import JobEvent
+from contracts.scheduler.jobs import JobEvent
 
 
 class Timeline:

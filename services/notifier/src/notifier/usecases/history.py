@@ -2,13 +2,13 @@
 
 from uuid import UUID
 
-from chassis.database.postgres import is_away
+from chassis.database.postgres import is_unavailable
 from chassis.messaging import streams
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.executor import PROGRESS
+from contracts.executor.progress import PROGRESS
 from contracts.registry import JOB_PROGRESS
-from contracts.scheduler import READ_JOB, STATUS, Job, JobEvent, JobRead, JobStatus, ReadJob
+from contracts.scheduler.jobs import READ_JOB, STATUS_OF_STATE, Job, JobEvent, JobStatus, JobWithEvents, ReadJob
 from notifier.store.events import Events
 
 
@@ -18,7 +18,7 @@ class History:
     def __init__(self, bus: Bus, events: Events) -> None:
         self._bus, self._events = bus, events
 
-    async def read(self, tenant: str, job_id: UUID, *, after: int | None = None) -> JobRead:
+    async def read(self, tenant: str, job_id: UUID, *, after: int | None = None) -> JobWithEvents:
         """Return the job, with its events after ``after`` if given.
 
         Raises:
@@ -39,7 +39,7 @@ class History:
 
     async def progress(self, job: Job) -> float:
         """Return the latest known progress of the job, percent."""
-        if STATUS[job.state] is not JobStatus.PROCESSING:
+        if STATUS_OF_STATE[job.state] is not JobStatus.PROCESSING:
             return job.progress
         subject = PROGRESS.subject(str(job.tenant_id), str(job.job_id))
         live = await streams.last(self._bus, JOB_PROGRESS, PROGRESS, subject)
@@ -49,7 +49,7 @@ class History:
         try:
             return await self._events.after(job_id, after, tenant_id=tenant, upto=upto)
         except Exception as error:
-            if not is_away(error):
+            if not is_unavailable(error):
                 raise
             log.warning("notifier.history.database_away", error=type(error).__name__)
             return []

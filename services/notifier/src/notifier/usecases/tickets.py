@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pydantic import SecretStr
 
 from chassis.messaging.bus import Bus
-from contracts.auth import SPEND_TICKET, BadTicket, Principal, SpendTicket
+from contracts.auth.credentials import Principal
+from contracts.auth.tickets import REDEEM_TICKET, InvalidTicket, RedeemTicket
 
 _SHAPE = re.compile(r"cft_[\w-]{43}", re.ASCII)
 _ORIGIN = re.compile(r"[!-~]{1,255}")
@@ -23,10 +24,10 @@ class Tickets:
             origins: every ``Origin`` header of the handshake.
 
         Raises:
-            BadTicket, Relayed: invalid, used, expired, or for another origin.
+            InvalidTicket, Relayed: invalid, used, expired, or for another origin.
             Unavailable: auth does not answer.
         """
         if not _SHAPE.fullmatch(ticket) or len(origins) > 1 or not all(map(_ORIGIN.fullmatch, origins)):
-            raise BadTicket
-        asked = SpendTicket(ticket=SecretStr(ticket), origin=origins[0] if origins else None)
-        return await self._bus.request(SPEND_TICKET, asked)
+            raise InvalidTicket
+        asked = RedeemTicket(ticket=SecretStr(ticket), origin=origins[0] if origins else None)
+        return await self._bus.request(REDEEM_TICKET, asked)

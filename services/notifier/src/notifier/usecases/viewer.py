@@ -3,8 +3,9 @@
 import asyncio
 from datetime import UTC, datetime
 
-from contracts.executor import Progress
-from contracts.scheduler import FINAL, STATUS, Job, JobEvent, JobStatus, Waiting
+from contracts.executor.progress import Progress
+from contracts.scheduler.jobs import FINAL_STATES, STATUS_OF_STATE, Job, JobEvent, JobStatus
+from contracts.scheduler.waiting import Waiting
 from notifier.domain import frames
 from notifier.domain.backlog import Backlog
 from notifier.domain.timeline import Advance
@@ -46,12 +47,12 @@ class Viewer:
         """
         self._advance = Advance(job.attempt, progress)
         self._attempt = job.attempt
-        self._processing = STATUS[job.state] is JobStatus.PROCESSING
+        self._processing = STATUS_OF_STATE[job.state] is JobStatus.PROCESSING
         self._backlog.add_states((frames.snapshot(job, progress=progress, at=datetime.now(UTC)),))
         for event in replay:
             self._backlog.add_states(frames.of_event(event))
         self._known, self._waiting = job.seq, job.waiting
-        if job.state in FINAL:
+        if job.state in FINAL_STATES:
             self._end_at_once(job, replay, after)
         for event in self._early:
             self.tell(event)
@@ -63,9 +64,9 @@ class Viewer:
             self._early.append(event)
         elif event.seq > self._known and not self._ended:
             self._known, self._attempt, self._waiting = event.seq, event.attempt, None
-            self._processing = STATUS[event.state] is JobStatus.PROCESSING
+            self._processing = STATUS_OF_STATE[event.state] is JobStatus.PROCESSING
             self._backlog.add_states(frames.of_event(event))
-            self._ended = event.state in FINAL
+            self._ended = event.state in FINAL_STATES
             self._news.set()
 
     def tell_waiting(self, job: Job) -> None:
@@ -110,7 +111,7 @@ class Viewer:
     def _end_at_once(self, job: Job, replay: list[JobEvent], after: int | None) -> None:
         """Send the end of an already ended job: outputs, final status and end, each unless sent before."""
         self._ended = True
-        if replay and replay[-1].state in FINAL:
+        if replay and replay[-1].state in FINAL_STATES:
             return
         last = frames.last_event(job)
         seen = after is not None and after >= job.seq

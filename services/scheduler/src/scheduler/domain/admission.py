@@ -5,8 +5,10 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from contracts.auth import UnknownTenant
-from contracts.scheduler import GpuSecondsExceeded, JobState, KeyReused, QueueFull, Quota, QuotaExceeded, SubmitJob
+from contracts.auth.accounts import UnknownTenant
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.submissions import IdempotencyKeyReused, SubmitJob
+from contracts.scheduler.usage import GpuSecondsExceeded, QueueFull, Quota, QuotaExceeded
 from contracts.wire.errors import Refusal
 from scheduler.domain.job import JobSnapshot
 from scheduler.domain.quota import build_quota, next_midnight
@@ -176,7 +178,7 @@ class Ledger:
         earlier = earlier or self._jobs.get(command.job_id) or (self._jobs.get(key) if key is not None else None)
         if earlier is not None:
             job_id, request_hash = earlier
-            return Replayed(job_id, self._quota()) if request_hash == command.request_hash else KeyReused()
+            return Replayed(job_id, self._quota()) if request_hash == command.request_hash else IdempotencyKeyReused()
         refusal = candidate.refusal or self.refusal(candidate)
         if refusal is not None:
             return refusal

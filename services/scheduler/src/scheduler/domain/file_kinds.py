@@ -87,5 +87,7 @@ def _kinds_by_input_name(place: str) -> Kinds | None:
 
 def _build_fault(label: str, taken: Kinds, kind: FileKind, media_type: str) -> Fault:
     wanted = " or ".join(_NAMES[one] for one in FileKind if one in taken)
-    message = f"{label} takes {wanted}; this upload is {_NAMES[kind]} ({media_type})."
+    message = (
+        f"{label} takes {wanted}, and this upload is {_NAMES[kind]} ({media_type}). Use an upload that is {wanted}."
+    )
     return Fault("upload_of_wrong_kind", message)

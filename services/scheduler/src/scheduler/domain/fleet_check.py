@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from contracts.graph_policy.policy import TenantPolicy
-from contracts.scheduler import InvalidWorkflow, NoFleet
+from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.wire.errors import FieldError
 from contracts.workflow import MAX_ERRORS, Graph
 from scheduler.domain.catalog import Catalog
@@ -14,7 +14,7 @@ from scheduler.domain.file_inputs import check_file_inputs
 from scheduler.domain.file_kinds import check_file_kinds
 from scheduler.domain.validation.field_errors import build_field_errors
 from scheduler.domain.validation.findings import Fault, Finding
-from scheduler.domain.validation.graph_check import UNKNOWN_CLASS, DrawNumber, Verdict, check_graph
+from scheduler.domain.validation.graph_check import UNKNOWN_CLASS, DrawNumber, GraphCheckResult, check_graph
 
 _UNKNOWN: Mapping[str, str] = MappingProxyType({})
 
@@ -22,7 +22,7 @@ _UNKNOWN: Mapping[str, str] = MappingProxyType({})
 class RunnableGraph(NamedTuple):
     """A graph that nodes with this catalog can run."""
 
-    verdict: Verdict
+    verdict: GraphCheckResult
     catalog: Catalog
 
 
@@ -84,7 +84,7 @@ def check_fleet(
         types: media types of uploads by id, as far as known.
 
     Raises:
-        NoFleet: there are no catalogs.
+        EmptyFleet: there are no catalogs.
     """
     accepted: RunnableGraph | None = None
     closest: _Closest | None = None
@@ -105,13 +105,13 @@ def check_fleet(
     if accepted is not None:
         return accepted
     if closest is None:
-        raise NoFleet
+        raise EmptyFleet
     others = tuple(catalog for catalog in catalogs if catalog is not closest.catalog)
     return UnrunnableGraph(graph, closest.findings, others)
 
 
 def _collect_findings(
-    graph: Graph, verdict: Verdict, catalog: Catalog, uploads: frozenset[str], policy: TenantPolicy
+    graph: Graph, verdict: GraphCheckResult, catalog: Catalog, uploads: frozenset[str], policy: TenantPolicy
 ) -> tuple[Finding, ...]:
     """Collect the findings of the policy and of the node, at most ``MAX_ERRORS``.
 

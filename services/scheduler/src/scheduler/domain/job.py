@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from contracts.scheduler import DrawnSeed, Job, JobError, JobState, JobWarning, Output, Timings, Waiting
+from contracts.scheduler.jobs import DrawnSeed, Job, JobError, JobState, JobWarning, Timings
+from contracts.scheduler.outputs import Output
+from contracts.scheduler.waiting import Waiting
 
 
 @dataclass(frozen=True, slots=True)

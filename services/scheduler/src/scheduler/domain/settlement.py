@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from contracts.scheduler import FinishAttempt, JobError, JobWarning, Outcome
+from contracts.scheduler.attempts import FinishAttempt, Outcome
+from contracts.scheduler.jobs import JobError, JobWarning
 from scheduler.domain.job import LockedJob
 from scheduler.domain.states import Cause
 

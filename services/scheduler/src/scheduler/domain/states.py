@@ -7,7 +7,7 @@ queued -> queued, when an operator holds or releases the job
 
 from enum import StrEnum
 
-from contracts.scheduler import FINAL, JobState
+from contracts.scheduler.jobs import FINAL_STATES, JobState
 
 
 class Cause(StrEnum):
@@ -60,4 +60,4 @@ def next_state(state: JobState | None, cause: Cause) -> JobState | None:
 
 
 def is_final(state: JobState) -> bool:
-    return state in FINAL
+    return state in FINAL_STATES

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from contracts.auth import Limits
+from contracts.auth.tiers import Limits
 from contracts.graph_policy.policy import TenantPolicy
-from contracts.scheduler import DrawnSeed, InvalidWorkflow
+from contracts.scheduler.jobs import DrawnSeed
+from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.workflow import Graph, is_ui_format, read_graph, written
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file_check import check_editor_file
@@ -78,7 +79,7 @@ def check_workflow(
 
     Raises:
         InvalidWorkflow: it is not a graph and cannot be converted exactly, or it exceeds the tenant's limits.
-        NoFleet: there are no catalogs.
+        EmptyFleet: there are no catalogs.
     """
     if is_ui_format(raw):
         return _check_editor_file_within_limits(raw, uploads, catalogs, context, draw_seed)

@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from chassis.database.statement import Connection, Statement
-from contracts.scheduler import Assignment, AttemptRef, JobError, JobState
+from contracts.scheduler.attempts import Assignment, AttemptRef
+from contracts.scheduler.jobs import JobError, JobState
 from scheduler.domain.job import LockedJob
 from scheduler.domain.settlement import COST_ESTIMATE_S
 

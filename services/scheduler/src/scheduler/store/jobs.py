@@ -6,7 +6,8 @@ from uuid import UUID
 import orjson
 
 from chassis.database.statement import Connection, Row, Statement
-from contracts.scheduler import DrawnSeed, JobError, JobEvent, JobState, JobWarning, ListJobs, Output
+from contracts.scheduler.jobs import DrawnSeed, JobError, JobEvent, JobState, JobWarning, ListJobs
+from contracts.scheduler.outputs import Output
 from scheduler.domain.job import JobSnapshot
 from scheduler.domain.job_ids import build_time_window
 

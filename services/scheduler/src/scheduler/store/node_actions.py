@@ -36,7 +36,7 @@ RETURNING true
 async def list_nodes(connection: Connection, *, online_s: float) -> Sequence[Row]:
     """List all nodes by name, each with its live attempt.
 
-    Rows have the fields of ``NodeStanding``, with ``occupied`` flattened to ``occupied_by``, ``occupied_prompt_id``,
+    Rows have the fields of ``NodeStatus``, with ``occupied`` flattened to ``occupied_by``, ``occupied_prompt_id``,
     ``occupied_job_id`` and ``occupied_since``.
     """
     return await _LIST_NODES.all(connection, online_s=online_s)

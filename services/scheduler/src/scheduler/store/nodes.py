@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from chassis.database.statement import Connection, Row, Statement
-from contracts.scheduler import Beat
+from contracts.scheduler.heartbeats import Heartbeat
 
 ACTION_TTL_S = 60.0  # an operator's action expires if no heartbeat picks it up in this time
 
@@ -101,7 +101,7 @@ class RecordedHeartbeat(NamedTuple):
 
 
 async def save_heartbeat(
-    connection: Connection, name: str, beat: Beat, *, online_s: float, forgotten_s: float
+    connection: Connection, name: str, beat: Heartbeat, *, online_s: float, forgotten_s: float
 ) -> RecordedHeartbeat:
     """Record a heartbeat.
 

@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from chassis.database.statement import Connection, Row, Statement
-from contracts.operations import SearchJobs
-from contracts.scheduler import JobState
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.search import SearchJobs
 from scheduler.domain.job import JobSnapshot
 from scheduler.domain.job_ids import build_time_window
 from scheduler.store.jobs import COLUMNS, snapshot_from_row
@@ -58,7 +58,7 @@ async def find_owner(connection: Connection, job_id: UUID) -> UUID | None:
 
 
 async def list_attempts(connection: Connection, job_id: UUID) -> Sequence[Row]:
-    """List the attempts of a job, oldest first: the fields of ``AttemptStanding``."""
+    """List the attempts of a job, oldest first: the fields of ``AttemptSummary``."""
     return await _LIST_ATTEMPTS.all(connection, id=job_id)
 
 

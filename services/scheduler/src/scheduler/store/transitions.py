@@ -8,7 +8,9 @@ import orjson
 
 from chassis.database.statement import Connection, Statement
 from chassis.ids import new_id
-from contracts.scheduler import JOB_CHANGED, AttemptRef, JobError, JobEvent, JobState, JobWarning, Output
+from contracts.scheduler.attempts import AttemptRef
+from contracts.scheduler.jobs import JOB_CHANGED, JobError, JobEvent, JobState, JobWarning
+from contracts.scheduler.outputs import Output
 from scheduler.domain.job import LockedJob
 from scheduler.domain.settlement import WITHDRAWN, Effects
 from scheduler.domain.states import Cause, is_final, next_state

@@ -7,8 +7,9 @@ from uuid import UUID
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
-from contracts.operations import JobHasEnded, JobNotRepeatable, JobNotWaiting, JobOrder, OrderJob
-from contracts.scheduler import CancelJob, Job, JobEvent, JobState, ReadJob, SubmitJob, UnknownJob
+from contracts.scheduler.job_actions import JobAction, JobHasEnded, JobNotRepeatable, JobNotWaiting, RunJobAction
+from contracts.scheduler.jobs import CancelJob, Job, JobEvent, JobState, ReadJob, UnknownJob
+from contracts.scheduler.submissions import SubmitJob
 from contracts.wire.errors import InvalidMessage
 from scheduler.domain.job import LockedJob
 from scheduler.domain.settlement import HOLD_EFFECTS, RELEASE_EFFECTS
@@ -37,7 +38,7 @@ class AdminJobActions:
         self._database, self._publisher, self._reader = database, publisher, reader
         self._canceller, self._submitter, self._withdrawer = canceller, submitter, withdrawer
 
-    async def apply_action(self, command: OrderJob) -> Job:
+    async def apply_action(self, command: RunJobAction) -> Job:
         """Apply the action and return the job; for a retry of an ended job, the new job.
 
         Raises:
@@ -51,17 +52,17 @@ class AdminJobActions:
             raise UnknownJob
         log.info("scheduler.job.admin_action", job_id=str(command.job_id), order=command.order)
         match command.order:
-            case JobOrder.CANCEL:
+            case JobAction.CANCEL:
                 return (await self._canceller.cancel_job(tenant_id, CancelJob(job_id=command.job_id))).job
-            case JobOrder.REQUEUE:
+            case JobAction.REQUEUE:
                 return await self._requeue_job(tenant_id, command)
-            case JobOrder.HOLD | JobOrder.RELEASE | JobOrder.PRIORITISE:
+            case JobAction.HOLD | JobAction.RELEASE | JobAction.PRIORITISE:
                 await self._change_unfinished_job(tenant_id, command)
                 return await self._read_job(tenant_id, command.job_id)
             case _:
                 assert_never(command.order)
 
-    async def _change_unfinished_job(self, tenant_id: UUID, command: OrderJob) -> None:
+    async def _change_unfinished_job(self, tenant_id: UUID, command: RunJobAction) -> None:
         """Hold, release or prioritise a job that has not ended, under the locks of tenant and job."""
         async with self._database.direct() as connection:
             locked_at = await tenants.lock_tenant(connection, tenant_id)
@@ -71,24 +72,24 @@ class AdminJobActions:
             if is_final(job.state):
                 raise JobHasEnded(state=job.state)
             event: JobEvent | None = None
-            if command.order is JobOrder.PRIORITISE:
+            if command.order is JobAction.PRIORITISE:
                 await self._set_priority(connection, job, command)
-            elif command.order is JobOrder.HOLD and job.state is not JobState.QUEUED:
+            elif command.order is JobAction.HOLD and job.state is not JobState.QUEUED:
                 raise JobNotWaiting(state=job.state)
-            elif command.order is JobOrder.HOLD and not job.on_hold:
+            elif command.order is JobAction.HOLD and not job.on_hold:
                 event = await transitions.apply_transition(connection, job, Cause.HELD, HOLD_EFFECTS, now=locked_at)
-            elif command.order is JobOrder.RELEASE and job.on_hold:
+            elif command.order is JobAction.RELEASE and job.on_hold:
                 event = await transitions.apply_transition(
                     connection, job, Cause.RELEASED, RELEASE_EFFECTS, now=locked_at
                 )
         await self._publisher.publish_live(event)
 
-    async def _set_priority(self, connection: Connection, job: LockedJob, command: OrderJob) -> None:
+    async def _set_priority(self, connection: Connection, job: LockedJob, command: RunJobAction) -> None:
         if command.priority is None:
             raise InvalidMessage
         await search.set_priority(connection, job.id, command.priority)
 
-    async def _requeue_job(self, tenant_id: UUID, command: OrderJob) -> Job:
+    async def _requeue_job(self, tenant_id: UUID, command: RunJobAction) -> Job:
         job = await self._read_job(tenant_id, command.job_id)
         match job.state:
             case JobState.QUEUED:
@@ -106,7 +107,7 @@ class AdminJobActions:
             case _:
                 assert_never(job.state)
 
-    async def _submit_again(self, tenant_id: UUID, command: OrderJob) -> Job:
+    async def _submit_again(self, tenant_id: UUID, command: RunJobAction) -> Job:
         """Submit an ended job again for its owner, under the owner's limits. Each job is retried at most once."""
         async with self._database.single() as connection:
             found = await search.load_for_retry(connection, tenant_id, command.job_id)

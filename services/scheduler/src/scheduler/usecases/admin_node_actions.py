@@ -6,14 +6,14 @@ from typing import assert_never
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection, Row
 from chassis.telemetry.logs import log
-from contracts.operations import (
+from contracts.scheduler.nodes import (
+    NodeAction,
+    NodeActionReply,
     NodeAlive,
-    NodeOrder,
-    NodeOrdered,
+    NodeOccupancy,
     Nodes,
-    NodeStanding,
-    Occupation,
-    OrderNode,
+    NodeStatus,
+    RunNodeAction,
     UnknownNode,
 )
 from contracts.wire.errors import InvalidMessage
@@ -35,7 +35,7 @@ class AdminNodeActions:
             rows = await node_actions.list_nodes(connection, online_s=self._online_s)
         return Nodes(nodes=tuple(map(_node_from_row, rows)))
 
-    async def apply_action(self, command: OrderNode) -> NodeOrdered:
+    async def apply_action(self, command: RunNodeAction) -> NodeActionReply:
         """Apply the action and return the node; a drain without grace has withdrawn its attempt by then.
 
         Clear and refresh take effect after the next heartbeat of the node.
@@ -51,57 +51,57 @@ class AdminNodeActions:
             await self._find_node(connection, command.node)
             await self._apply_to_node(connection, command.node, command)
         log.info("scheduler.node.admin_action", node=command.node, order=command.order)
-        if command.order is NodeOrder.FORGET:
-            return NodeOrdered(node=None)
-        if command.order is NodeOrder.DRAIN:
+        if command.order is NodeAction.FORGET:
+            return NodeActionReply(node=None)
+        if command.order is NodeAction.DRAIN:
             await self._withdrawer.withdraw_from_drained_nodes()
-        if command.order is NodeOrder.UNCORDON:
+        if command.order is NodeAction.UNCORDON:
             self._uncordoned()
         async with self._database.single() as connection:
-            return NodeOrdered(node=await self._find_node(connection, command.node))
+            return NodeActionReply(node=await self._find_node(connection, command.node))
 
-    async def _apply_to_all_nodes(self, order: NodeOrder) -> NodeOrdered:
-        if order is not NodeOrder.REFRESH:
+    async def _apply_to_all_nodes(self, order: NodeAction) -> NodeActionReply:
+        if order is not NodeAction.REFRESH:
             raise InvalidMessage
         async with self._database.direct() as connection:
             await node_actions.request_refresh(connection, None)
         log.info("scheduler.nodes.admin_action", order=order)
-        return NodeOrdered(node=None)
+        return NodeActionReply(node=None)
 
-    async def _find_node(self, connection: Connection, node: str) -> NodeStanding:
+    async def _find_node(self, connection: Connection, node: str) -> NodeStatus:
         row = await node_actions.find_node(connection, node, online_s=self._online_s)
         if row is None:
             raise UnknownNode
         return _node_from_row(row)
 
-    async def _apply_to_node(self, connection: Connection, node: str, command: OrderNode) -> None:
+    async def _apply_to_node(self, connection: Connection, node: str, command: RunNodeAction) -> None:
         match command.order:
-            case NodeOrder.CORDON:
+            case NodeAction.CORDON:
                 await node_actions.cordon_node(connection, node)
-            case NodeOrder.UNCORDON:
+            case NodeAction.UNCORDON:
                 await node_actions.uncordon_node(connection, node)
-            case NodeOrder.DRAIN:
+            case NodeAction.DRAIN:
                 await node_actions.drain_node(connection, node, grace_s=command.grace_s)
-            case NodeOrder.CLEAR:
+            case NodeAction.CLEAR:
                 await node_actions.request_clear(connection, node)
-            case NodeOrder.REFRESH:
+            case NodeAction.REFRESH:
                 await node_actions.request_refresh(connection, node)
-            case NodeOrder.FORGET:
+            case NodeAction.FORGET:
                 if not await node_actions.delete_node(connection, node, online_s=self._online_s):
                     raise NodeAlive
             case _:
                 assert_never(command.order)
 
 
-def _node_from_row(row: Row) -> NodeStanding:
+def _node_from_row(row: Row) -> NodeStatus:
     """Build a node from a row of ``node_actions``."""
     fields = {name: value for name, value in row.items() if not name.startswith("occupied_")}
     occupied = None
     if row["occupied_by"] is not None:
-        occupied = Occupation(
+        occupied = NodeOccupancy(
             by=row["occupied_by"],
             prompt_id=row["occupied_prompt_id"],
             job_id=row["occupied_job_id"],
             since=row["occupied_since"],
         )
-    return NodeStanding(**fields, occupied=occupied)
+    return NodeStatus(**fields, occupied=occupied)

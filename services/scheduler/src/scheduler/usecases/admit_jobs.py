@@ -8,9 +8,8 @@ from cachetools import LRUCache
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import UnknownTenant
-from contracts.retention import KeyOfPurgedJob
-from contracts.scheduler import Submitted
+from contracts.auth.accounts import UnknownTenant
+from contracts.scheduler.submissions import IdempotencyKeyOfPurgedJob, SubmitReply
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import Accepted, Account, Candidate, DayImages, Ledger, Replayed, Verdict
 from scheduler.domain.job import JobSnapshot
@@ -106,7 +105,7 @@ class JobAdmission:
         accepted = [one for one in decided if isinstance(one, _Decided)]
         jobs = iter(await self._reader.describe_jobs([one.snapshot for one in accepted]))
         return [
-            Submitted(job=next(jobs), replayed=isinstance(one.verdict, Replayed), quota=one.verdict.quota)
+            SubmitReply(job=next(jobs), replayed=isinstance(one.verdict, Replayed), quota=one.verdict.quota)
             if isinstance(one, _Decided)
             else one
             for one in decided
@@ -124,4 +123,4 @@ def _with_standing(verdict: Verdict, snapshots: dict[UUID, JobSnapshot]) -> _Dec
     if isinstance(verdict, Refusal):
         return verdict
     job_id = verdict.job_id
-    return _Decided(verdict, snapshots[job_id]) if job_id in snapshots else KeyOfPurgedJob()
+    return _Decided(verdict, snapshots[job_id]) if job_id in snapshots else IdempotencyKeyOfPurgedJob()

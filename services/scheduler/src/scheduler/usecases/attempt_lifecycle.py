@@ -3,7 +3,8 @@
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
-from contracts.scheduler import AttemptRef, AttemptWritten, FinishAttempt, JobEvent, Outcome, StartAttempt
+from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply, FinishAttempt, Outcome, StartAttempt
+from contracts.scheduler.jobs import JobEvent
 from scheduler.domain.settlement import (
     AVOID_NODE_S,
     JOB_POISON,
@@ -29,17 +30,17 @@ class AttemptLifecycle:
         self._database, self._publisher = database, publisher
         self._max_attempts, self._lease_s = max_attempts, lease_s
 
-    async def start_attempt(self, node: str, command: StartAttempt) -> AttemptWritten:
+    async def start_attempt(self, node: str, command: StartAttempt) -> AttemptWriteReply:
         """Record that the node has accepted the prompt. Not applied if the lease is lost or the job has ended."""
         async with self._database.direct() as connection:
             locked = await transitions.lock_attempt(connection, command.ref, node)
             if locked is None:
-                return AttemptWritten(applied=False)
+                return AttemptWriteReply(applied=False)
             event = await transitions.apply_transition(connection, locked.job, Cause.STARTED, Effects(), now=locked.now)
         await self._publisher.publish_live(event)
-        return AttemptWritten(applied=not is_final(locked.job.state))
+        return AttemptWriteReply(applied=not is_final(locked.job.state))
 
-    async def finish_attempt(self, node: str, command: FinishAttempt) -> AttemptWritten:
+    async def finish_attempt(self, node: str, command: FinishAttempt) -> AttemptWriteReply:
         """Record that the attempt has ended on its node, and settle the job. Idempotent."""
         async with self._database.direct() as connection:
             applied, event = await self._end_live(connection, command, node)
@@ -51,7 +52,7 @@ class AttemptLifecycle:
                 attempt=command.ref.attempt,
                 outcome=command.outcome,
             )
-        return AttemptWritten(applied=applied)
+        return AttemptWriteReply(applied=applied)
 
     async def end_lapsed_attempts(self) -> None:
         """End every attempt whose lease has lapsed. Its job is tried again or fails."""

@@ -5,8 +5,8 @@ from uuid import UUID
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
-from contracts.scheduler import CancelJob, JobRead, JobState, ReadJob, UnknownJob
+from contracts.executor.attempts import CANCEL_ATTEMPT, CancelAttempt
+from contracts.scheduler.jobs import CancelJob, JobState, JobWithEvents, ReadJob, UnknownJob
 from scheduler.domain.settlement import Effects, compute_effects_without_run
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, tenants, transitions
@@ -18,7 +18,7 @@ class JobCanceller:
     def __init__(self, database: Database, bus: Bus, reader: JobReader, publisher: JobEventPublisher) -> None:
         self._database, self._bus, self._reader, self._publisher = database, bus, reader, publisher
 
-    async def cancel_job(self, tenant_id: UUID, command: CancelJob) -> JobRead:
+    async def cancel_job(self, tenant_id: UUID, command: CancelJob) -> JobWithEvents:
         """Cancel the job and return it. A job that has already ended stays unchanged.
 
         Raises:

@@ -4,8 +4,8 @@ import secrets
 from datetime import UTC, datetime
 
 from chassis.offload import INLINE_BYTES, offload
-from contracts.auth import Limits
-from contracts.scheduler import RunTimeTooLong, SubmitJob
+from contracts.auth.tiers import Limits
+from contracts.scheduler.submissions import RunTimeTooLong, SubmitJob
 from scheduler.domain.fleet_check import UnrunnableGraph
 from scheduler.domain.workflow_check import CheckContext, CheckedWorkflow, check_workflow
 from scheduler.usecases.fleet_state import FleetState
@@ -27,7 +27,7 @@ class WorkflowChecker:
         Raises:
             InvalidWorkflow: no node can run it, or it exceeds the tenant's limits.
             RunTimeTooLong: ``run_within_seconds`` exceeds the tenant's limit.
-            NoFleet: no node has ever joined.
+            EmptyFleet: no node has ever joined.
         """
         most = limits.run_seconds
         if most is not None and command.run_within_seconds is not None and command.run_within_seconds > most:

@@ -2,13 +2,23 @@
 
 from collections import Counter
 from time import monotonic
+from typing import NoReturn
 
 from chassis.database.postgres import Database
+from chassis.database.statement import Row
 from chassis.ids import new_id
 from chassis.messaging.serving import Failed
 from chassis.telemetry.logs import log
-from contracts.operations import DeadLetter, DeadLetterPage, ListDeadLetters
-from contracts.scheduler import FinishAttempt, JobError, Outcome
+from contracts.scheduler.attempts import FinishAttempt, Outcome
+from contracts.scheduler.jobs import JobError
+from contracts.wire.dead_letters import (
+    DeadLetter,
+    DeadLetterNotRedrivable,
+    DeadLetterPage,
+    ListDeadLetters,
+    RedriveDeadLetter,
+    UnknownDeadLetter,
+)
 from contracts.wire.errors import InternalFault
 from contracts.wire.text import MAX_NAME, clean
 from scheduler.domain.dead_letter import MAX_EXCERPT, MAX_REASON, decode_excerpt, extract_claimed_ids
@@ -80,8 +90,21 @@ class DeadLetters:
         """List a page of dead letters, newest first."""
         async with self._database.single() as connection:
             rows = await dead_letters.list_letters(connection, limit=query.limit, before=query.before, node=query.node)
-        letters = tuple(DeadLetter(**{**row, "excerpt": decode_excerpt(row["excerpt"])}) for row in rows[: query.limit])
+        letters = tuple(_letter_from_row(row) for row in rows[: query.limit])
         return DeadLetterPage(letters=letters, more=len(rows) > query.limit)
+
+    async def refuse_redrive(self, command: RedriveDeadLetter) -> NoReturn:
+        """Refuse to handle a letter again: it was a request, and its sender was told that it failed.
+
+        Raises:
+            UnknownDeadLetter: there is no letter with this id.
+            DeadLetterNotRedrivable: the letter exists.
+        """
+        async with self._database.single() as connection:
+            exists = await dead_letters.has_letter(connection, command.id)
+        if not exists:
+            raise UnknownDeadLetter
+        raise DeadLetterNotRedrivable(reason="it was a request, and its sender was told that it failed")
 
     async def prune_letters(self) -> None:
         """Delete letters beyond ``MAX_AGE_S`` and ``MAX_LETTERS``. For ``chassis.loop.Loop``."""
@@ -94,3 +117,10 @@ class DeadLetters:
             self._window_start = monotonic()
         self._recorded[node] += 1
         return self._recorded[node] <= MAX_PER_NODE
+
+
+def _letter_from_row(row: Row) -> DeadLetter:
+    fields = {**row, "excerpt": decode_excerpt(row["excerpt"])}
+    return DeadLetter(
+        service="scheduler", attempts=1, first_failed_at=row["at"], last_failed_at=row["at"], redrivable=False, **fields
+    )

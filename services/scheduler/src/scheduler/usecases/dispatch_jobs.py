@@ -6,7 +6,8 @@ from contextlib import suppress
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
-from contracts.scheduler import Asked, AskWork, Assignment, JobEvent
+from contracts.scheduler.attempts import Assignment, RequestWork, WorkReply
+from contracts.scheduler.jobs import JobEvent
 from scheduler.domain.settlement import CLAIM_EFFECTS
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, transitions
@@ -47,7 +48,7 @@ class JobDispatcher:
         self._is_open = False
         self.wake()
 
-    async def lease_attempt(self, node: str, request: AskWork) -> Asked:
+    async def lease_attempt(self, node: str, request: RequestWork) -> WorkReply:
         """Lease an attempt to the node; the answer is empty if there is no job for it within ``wait_s`` seconds.
 
         A node that already has a live attempt gets that attempt again, with its lease renewed.
@@ -60,7 +61,7 @@ class JobDispatcher:
                 assignment = await self._claim_attempt(node)
             remaining_s = until - clock()
             if assignment is not None or remaining_s <= 0 or not self._is_open:
-                return Asked(assignment=assignment)
+                return WorkReply(assignment=assignment)
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(remaining_s, RECHECK_S)):
                     await changed.wait()

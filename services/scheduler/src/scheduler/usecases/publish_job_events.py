@@ -1,7 +1,7 @@
 """Publishes job events live, right after the commit."""
 
 from chassis.messaging.bus import Bus
-from contracts.scheduler import JOB_CHANGED_LIVE, JobEvent
+from contracts.scheduler.jobs import JOB_CHANGED_LIVE, JobEvent
 
 
 class JobEventPublisher:

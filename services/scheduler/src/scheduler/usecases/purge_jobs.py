@@ -4,8 +4,8 @@ from uuid import UUID
 
 from chassis.database.postgres import Database
 from chassis.telemetry.logs import log
-from contracts.retention import FindJobs, FoundJobs, JobGraph, JobNotEnded, JobStopping, Purged, PurgeJob, ReadGraph
-from contracts.scheduler import STATUS, UnknownJob
+from contracts.scheduler.jobs import STATUS_OF_STATE, JobGraph, ReadJobGraph, UnknownJob
+from contracts.scheduler.purges import ExistingJobs, FindJobs, JobNotEnded, JobStopping, PurgeJob, PurgeReply
 from scheduler.domain.states import is_final
 from scheduler.store import purges
 
@@ -19,7 +19,7 @@ class JobPurger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def purge_job(self, tenant_id: UUID, command: PurgeJob) -> Purged:
+    async def purge_job(self, tenant_id: UUID, command: PurgeJob) -> PurgeReply:
         """Delete the job. The deletion is committed when this returns.
 
         Raises:
@@ -32,12 +32,12 @@ class JobPurger:
             if job is None:
                 raise UnknownJob
             if not is_final(job.state):
-                raise JobNotEnded(status=STATUS[job.state])
+                raise JobNotEnded(status=STATUS_OF_STATE[job.state])
             if job.stopping:
                 raise JobStopping(retry_after_s=STOPPING_S)
             await purges.delete_jobs(connection, [job], with_inputs=True)
         log.info("scheduler.job.purged", job_id=str(command.job_id))
-        return Purged()
+        return PurgeReply()
 
     async def purge_expired_jobs(self) -> None:
         """Delete every job past its tenant's retention. Safe to run in several schedulers at once."""
@@ -56,7 +56,7 @@ class JobPurger:
         async with self._database.single() as connection:
             await purges.delete_expired_records(connection)
 
-    async def read_graph(self, tenant_id: UUID, query: ReadGraph) -> JobGraph:
+    async def read_graph(self, tenant_id: UUID, query: ReadJobGraph) -> JobGraph:
         """Return the workflow of one of the tenant's jobs.
 
         Raises:
@@ -68,10 +68,10 @@ class JobPurger:
             raise UnknownJob
         return JobGraph(**found)
 
-    async def find_jobs(self, query: FindJobs) -> FoundJobs:
+    async def find_jobs(self, query: FindJobs) -> ExistingJobs:
         """Return which of the jobs exist, and which of these have ended."""
         async with self._database.single() as connection:
             found = await purges.find_states(connection, query.job_ids)
-        return FoundJobs(
+        return ExistingJobs(
             job_ids=tuple(found), ended=tuple(job_id for job_id, state in found.items() if is_final(state))
         )

@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from chassis.database.postgres import Database
-from contracts.auth import UnknownTenant
-from contracts.scheduler import Use
+from contracts.auth.accounts import UnknownTenant
+from contracts.scheduler.usage import TenantUsage
 from scheduler.domain.quota import build_quota
 from scheduler.store import tenants
 from scheduler.usecases.tenant_limits import TenantLimits
@@ -16,7 +16,7 @@ class CurrentUsageReader:
     def __init__(self, database: Database, *, limits: TenantLimits) -> None:
         self._database, self._limits = database, limits
 
-    async def read_current_usage(self, tenant_id: UUID) -> Use:
+    async def read_current_usage(self, tenant_id: UUID) -> TenantUsage:
         """Return the images of today, and the numbers of running and queued jobs.
 
         Raises:
@@ -28,7 +28,7 @@ class CurrentUsageReader:
             found = await tenants.load_usage(connection, tenant_id)
         if found is None:
             raise UnknownTenant
-        return Use(
+        return TenantUsage(
             quota=build_quota(limit=found["images_per_day"], used=found["images"], now=found["now"]),
             running=found["running"],
             queued=found["queued"],

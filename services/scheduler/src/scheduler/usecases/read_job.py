@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.scheduler import Job, JobPage, JobRead, ListJobs, ReadJob, UnknownJob
+from contracts.scheduler.jobs import Job, JobPage, JobWithEvents, ListJobs, ReadJob, UnknownJob
 from scheduler.domain.job import JobSnapshot, build_public_job
 from scheduler.domain.waiting import REASONS_WITHOUT_ETA, QueuedFacts, TenantFacts, explain_waiting
 from scheduler.store import attempts, jobs, tenants
@@ -21,7 +21,7 @@ class JobReader:
         self._mean_s: float | None = None
         self._mean_until = 0.0
 
-    async def read_job(self, tenant_id: UUID, query: ReadJob) -> JobRead:
+    async def read_job(self, tenant_id: UUID, query: ReadJob) -> JobWithEvents:
         """Return the job, and its events after ``query.after`` if that is set.
 
         Raises:
@@ -36,7 +36,7 @@ class JobReader:
                 raise UnknownJob
             facts = await self._load_facts_of_queued(connection, [snapshot])
         (job,) = await self._describe([snapshot], facts)
-        return JobRead(job=job, events=events)
+        return JobWithEvents(job=job, events=events)
 
     async def list_jobs(self, tenant_id: UUID, query: ListJobs) -> JobPage:
         """Return a page of the tenant's jobs, newest first."""

@@ -2,7 +2,9 @@
 
 from chassis.database.postgres import Database
 from chassis.telemetry.logs import log
-from contracts.scheduler import AttemptWritten, Beat, Beaten, JobState, LeaseState, ReportCatalog
+from contracts.scheduler.attempts import AttemptWriteReply
+from contracts.scheduler.heartbeats import Heartbeat, HeartbeatReply, LeaseState, ReportCatalog
+from contracts.scheduler.jobs import JobState
 from contracts.wire.errors import InvalidMessage
 from contracts.workflow import is_model
 from scheduler.domain.catalog import Catalog, decode_catalog
@@ -14,7 +16,7 @@ class HeartbeatRecorder:
     def __init__(self, database: Database, *, lease_s: float, forgotten_s: float) -> None:
         self._database, self._lease_s, self._forgotten_s = database, lease_s, forgotten_s
 
-    async def record_heartbeat(self, node: str, beat: Beat) -> Beaten:
+    async def record_heartbeat(self, node: str, beat: Heartbeat) -> HeartbeatReply:
         """Record a heartbeat and renew the lease of its attempt.
 
         The reply says whether the lease still holds, whether the catalog must be sent, and what operators requested.
@@ -29,14 +31,14 @@ class HeartbeatRecorder:
                     connection, beat.attempt, node, lease_s=self._lease_s, progress=beat.progress
                 )
         lease = LeaseState.NONE if beat.attempt is None else _lease_state(state)
-        return Beaten(
+        return HeartbeatReply(
             lease=lease,
             catalog_wanted=beat.catalog_digest is not None and not noted.known,
             clear=noted.clear,
             refresh=noted.refresh,
         )
 
-    async def save_catalog(self, node: str, report: ReportCatalog) -> AttemptWritten:
+    async def save_catalog(self, node: str, report: ReportCatalog) -> AttemptWriteReply:
         """Save the catalog of a node.
 
         Raises:
@@ -49,7 +51,7 @@ class HeartbeatRecorder:
             await nodes.save_catalog(connection, node, report.digest, report.classes_zlib)
             await nodes.save_models_at_join(connection, node, _list_models(catalog))
         log.info("scheduler.node.catalog_reported", node=node, classes=len(catalog.classes))
-        return AttemptWritten(applied=True)
+        return AttemptWriteReply(applied=True)
 
 
 def _list_models(catalog: Catalog) -> list[str]:

@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from chassis.database.postgres import Database
-from contracts.operations import AttemptStanding, JobInspected, SearchJobs, SeenJob, SeenPage
-from contracts.scheduler import ReadJob, UnknownJob
+from contracts.scheduler.jobs import ReadJob, UnknownJob
+from contracts.scheduler.search import AdminJob, AdminJobPage, AttemptSummary, JobWithAttempts, SearchJobs
 from scheduler.store import search
 from scheduler.usecases.read_job import JobReader
 
@@ -13,16 +13,16 @@ class JobSearcher:
     def __init__(self, database: Database, reader: JobReader) -> None:
         self._database, self._reader = database, reader
 
-    async def search_jobs(self, query: SearchJobs) -> SeenPage:
+    async def search_jobs(self, query: SearchJobs) -> AdminJobPage:
         """Return a page of matching jobs, newest first."""
         async with self._database.single() as connection:
             found = await search.search_jobs(connection, query)
         page = found[: query.limit]
         jobs = await self._reader.describe_jobs([snapshot for snapshot, _ in page])
-        seen = tuple(SeenJob(job=job, node=node) for job, (_, node) in zip(jobs, page, strict=True))
-        return SeenPage(jobs=seen, more=len(found) > query.limit)
+        seen = tuple(AdminJob(job=job, node=node) for job, (_, node) in zip(jobs, page, strict=True))
+        return AdminJobPage(jobs=seen, more=len(found) > query.limit)
 
-    async def inspect_job(self, job_id: UUID) -> JobInspected:
+    async def inspect_job(self, job_id: UUID) -> JobWithAttempts:
         """Return one job with all its attempts.
 
         Raises:
@@ -34,4 +34,4 @@ class JobSearcher:
         if tenant_id is None:
             raise UnknownJob
         job = (await self._reader.read_job(tenant_id, ReadJob(job_id=job_id))).job
-        return JobInspected(job=job, attempts=tuple(AttemptStanding(**row) for row in tries))
+        return JobWithAttempts(job=job, attempts=tuple(AttemptSummary(**row) for row in tries))

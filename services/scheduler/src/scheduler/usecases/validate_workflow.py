@@ -4,8 +4,8 @@ from uuid import UUID
 
 from chassis.database.postgres import Database
 from chassis.offload import offload
-from contracts.auth import UnknownTenant
-from contracts.scheduler import InvalidWorkflow, RandomInput, RunTimeTooLong, SubmitJob, Validated
+from contracts.auth.accounts import UnknownTenant
+from contracts.scheduler.submissions import InvalidWorkflow, RandomInput, RunTimeTooLong, SubmitJob, ValidationReply
 from contracts.wire.errors import FieldError, Refusal
 from contracts.workflow import is_ui_format
 from scheduler.domain.admission import Candidate, Ledger
@@ -22,25 +22,25 @@ class WorkflowValidator:
     def __init__(self, database: Database, *, limits: TenantLimits, checker: WorkflowChecker) -> None:
         self._database, self._limits, self._checker = database, limits, checker
 
-    async def validate_workflow(self, tenant_id: UUID, command: SubmitJob, *, size_bytes: int) -> Validated:
+    async def validate_workflow(self, tenant_id: UUID, command: SubmitJob, *, size_bytes: int) -> ValidationReply:
         """Return the errors and warnings that a submit would get now.
 
         Raises:
-            NoFleet: no node has ever joined.
+            EmptyFleet: no node has ever joined.
             UnknownTenant, Unavailable: see ``TenantLimits.refresh``.
         """
         limits = await self._limits.refresh(tenant_id)
         try:
             examined = await self._checker.check_workflow(command, limits, size_bytes=size_bytes)
         except InvalidWorkflow as refusal:
-            return Validated(errors=refusal.refused.errors)
+            return ValidationReply(errors=refusal.refused.errors)
         except RunTimeTooLong as refusal:
-            return Validated(errors=(_to_field_error(refusal, "/run_within_seconds"),))
+            return ValidationReply(errors=(_to_field_error(refusal, "/run_within_seconds"),))
         notices = await offload(list_notices, examined.sent, examined.found)
         if is_ui_format(command.graph):
             notices = drop_node_pointers(notices)
         reached = await self._find_reached_limit(Candidate(tenant_id, command, images=examined.images))
-        return Validated(
+        return ValidationReply(
             warnings=(*((_to_field_error(reached),) if reached else ()), *notices),
             images=examined.images,
             random_seeds=tuple(RandomInput(node_id=one.node_id, input=one.input) for one in examined.seeds),

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from contracts.catalog import InputSpec
 from contracts.graph_policy.registry import InputRole
-from contracts.scheduler import DrawnSeed
+from contracts.scheduler.jobs import DrawnSeed
 from contracts.wire.shown import plain, shown
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode, cycle_error, is_link
 from scheduler.domain.catalog import Catalog
@@ -28,7 +28,7 @@ DrawNumber = Callable[[int], int]
 _KINDS = {"INT": "a whole number", "FLOAT": "a number", "STRING": "a text", "BOOLEAN": "true or false"}
 
 
-class Verdict(NamedTuple):
+class GraphCheckResult(NamedTuple):
     """The result of checking a graph against one node.
 
     Attributes:
@@ -56,7 +56,7 @@ def check_graph(
     draw_seed: DrawNumber,
     randomize_seeds: bool = False,
     max_findings: int = MAX_ERRORS,
-) -> Verdict:
+) -> GraphCheckResult:
     """Check a graph as ComfyUI's ``validate_prompt`` does, without the node.
 
     All classes must be known; apart from that only nodes that feed an output are checked. The time grows with the size
@@ -86,7 +86,7 @@ class _GraphCheck:
         self._seeds: list[DrawnSeed] = []
         self._unlisted = False
 
-    def run(self) -> Verdict:
+    def run(self) -> GraphCheckResult:
         """Run the check."""
         self._check_classes()
         self._walk()
@@ -97,12 +97,12 @@ class _GraphCheck:
         self._findings.sort(key=lambda finding: places.get(finding.node_id or "", -1))
         findings, needs = tuple(self._findings[: self._max_findings]), tuple(sorted(self._needs))
         seeds = sorted(self._seeds, key=lambda drawn: places.get(drawn.node_id, -1))[:MAX_REPORTED_SEEDS]
-        return Verdict(findings, graph, needs, tuple(seeds), self._unlisted)
+        return GraphCheckResult(findings, graph, needs, tuple(seeds), self._unlisted)
 
     def _check_classes(self) -> None:
         for node_id, node in self._graph.items():
             if node.class_type not in self._catalog.classes:
-                message = f"No node of the fleet has the class {shown(node.class_type)}."
+                message = f"No ComfyUI server of the fleet has the class {shown(node.class_type)}."
                 fault = Fault(UNKNOWN_CLASS, message, sought=node.class_type, choices=self._catalog.names)
                 self._findings.append(Finding(fault, node_id))
                 if len(self._findings) == self._max_findings:
