@@ -193,8 +193,8 @@ def register_operations(
     async def list_nodes(_: ListNodes, __: Address) -> Nodes:
         return await nodes.list_nodes()
 
-    async def order_node(command: RunNodeAction, _: Address) -> NodeActionReply:
-        return await nodes.apply_action(command)
+    async def run_node_action(command: RunNodeAction, _: Address) -> NodeActionReply:
+        return await nodes.run_action(command)
 
     async def search_jobs(query: SearchJobs, _: Address) -> AdminJobPage:
         return await searcher.search_jobs(query)
@@ -202,8 +202,8 @@ def register_operations(
     async def inspect_job(query: InspectJob, _: Address) -> JobWithAttempts:
         return await searcher.inspect_job(query.job_id)
 
-    async def order_job(command: RunJobAction, _: Address) -> JobActionReply:
-        return JobActionReply(job=await jobs.apply_action(command))
+    async def run_job_action(command: RunJobAction, _: Address) -> JobActionReply:
+        return JobActionReply(job=await jobs.run_action(command))
 
     async def read_stats(_: ReadStats, __: Address) -> Stats:
         return await stats.read_stats()
@@ -213,25 +213,25 @@ def register_operations(
         return await usage.read_daily_usage(tenant_id, days=query.days)
 
     bus.serve(LIST_NODES, list_nodes)
-    bus.serve(RUN_NODE_ACTION, order_node)
+    bus.serve(RUN_NODE_ACTION, run_node_action)
     bus.serve(SEARCH_JOBS, search_jobs)
     bus.serve(INSPECT_JOB, inspect_job)
-    bus.serve(RUN_JOB_ACTION, order_job)
+    bus.serve(RUN_JOB_ACTION, run_job_action)
     bus.serve(READ_STATS, read_stats)
     bus.serve(READ_DAILY_USAGE, read_usage)
 
 
 def register_dead_letters(bus: Bus, *, dead_letters: DeadLetters) -> None:
-    """Serve the list of messages that can never be handled."""
+    """Serve the list of dead letters. None can be handled again."""
 
     async def list_dead_letters(query: ListDeadLetters, _: Address) -> DeadLetterPage:
         return await dead_letters.list_letters(query)
 
-    async def redrive(command: RedriveDeadLetter, _: Address) -> Redriven:
+    async def redrive_dead_letter(command: RedriveDeadLetter, _: Address) -> Redriven:
         return await dead_letters.refuse_redrive(command)
 
     bus.serve(LIST_DEAD_LETTERS, list_dead_letters)
-    bus.serve(REDRIVE_DEAD_LETTER, redrive)
+    bus.serve(REDRIVE_DEAD_LETTER, redrive_dead_letter)
 
 
 def register_retention(bus: Bus, *, purger: JobPurger) -> None:

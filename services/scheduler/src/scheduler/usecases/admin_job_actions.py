@@ -23,7 +23,7 @@ from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
 
 
 class AdminJobActions:
-    """Applies operators' actions to jobs of any tenant. Repeating an action changes nothing more."""
+    """Runs operators' actions on jobs of any tenant. Repeating an action changes nothing more."""
 
     def __init__(
         self,
@@ -38,8 +38,8 @@ class AdminJobActions:
         self._database, self._publisher, self._reader = database, publisher, reader
         self._canceller, self._submitter, self._withdrawer = canceller, submitter, withdrawer
 
-    async def apply_action(self, command: RunJobAction) -> Job:
-        """Apply the action and return the job; for a retry of an ended job, the new job.
+    async def run_action(self, command: RunJobAction) -> Job:
+        """Run the action and return the job; for a retry of an ended job, the new job.
 
         Raises:
             UnknownJob: there is no job with this id.
@@ -50,7 +50,7 @@ class AdminJobActions:
             tenant_id = await search.find_owner(connection, command.job_id)
         if tenant_id is None:
             raise UnknownJob
-        log.info("scheduler.job.admin_action", job_id=str(command.job_id), order=command.order)
+        log.info("scheduler.job.admin_action", job_id=str(command.job_id), action=command.order)
         match command.order:
             case JobAction.CANCEL:
                 return (await self._canceller.cancel_job(tenant_id, CancelJob(job_id=command.job_id))).job

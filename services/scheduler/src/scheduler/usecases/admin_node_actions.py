@@ -1,4 +1,4 @@
-"""Lists nodes for operators and applies their actions: cordon, uncordon, drain, clear, refresh, forget."""
+"""Lists nodes for operators and runs their actions: cordon, uncordon, drain, clear, refresh, forget."""
 
 from collections.abc import Callable
 from typing import assert_never
@@ -22,7 +22,7 @@ from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
 
 
 class AdminNodeActions:
-    """Applies operators' actions to nodes. ``uncordoned`` is called when a node may take work again."""
+    """Runs operators' actions on nodes. ``uncordoned`` is called when a node may take work again."""
 
     def __init__(
         self, database: Database, withdrawer: AttemptWithdrawer, *, online_s: float, uncordoned: Callable[[], None]
@@ -35,8 +35,8 @@ class AdminNodeActions:
             rows = await node_actions.list_nodes(connection, online_s=self._online_s)
         return Nodes(nodes=tuple(map(_node_from_row, rows)))
 
-    async def apply_action(self, command: RunNodeAction) -> NodeActionReply:
-        """Apply the action and return the node; a drain without grace has withdrawn its attempt by then.
+    async def run_action(self, command: RunNodeAction) -> NodeActionReply:
+        """Run the action and return the node; a drain without grace has withdrawn its attempt by then.
 
         Clear and refresh take effect after the next heartbeat of the node.
 
@@ -46,11 +46,11 @@ class AdminNodeActions:
             InvalidMessage: the action cannot be applied to all nodes at once.
         """
         if command.node is None:
-            return await self._apply_to_all_nodes(command.order)
+            return await self._run_on_all_nodes(command.order)
         async with self._database.direct() as connection:
             await self._find_node(connection, command.node)
-            await self._apply_to_node(connection, command.node, command)
-        log.info("scheduler.node.admin_action", node=command.node, order=command.order)
+            await self._run_on_node(connection, command.node, command)
+        log.info("scheduler.node.admin_action", node=command.node, action=command.order)
         if command.order is NodeAction.FORGET:
             return NodeActionReply(node=None)
         if command.order is NodeAction.DRAIN:
@@ -60,12 +60,12 @@ class AdminNodeActions:
         async with self._database.single() as connection:
             return NodeActionReply(node=await self._find_node(connection, command.node))
 
-    async def _apply_to_all_nodes(self, order: NodeAction) -> NodeActionReply:
-        if order is not NodeAction.REFRESH:
+    async def _run_on_all_nodes(self, action: NodeAction) -> NodeActionReply:
+        if action is not NodeAction.REFRESH:
             raise InvalidMessage
         async with self._database.direct() as connection:
             await node_actions.request_refresh(connection, None)
-        log.info("scheduler.nodes.admin_action", order=order)
+        log.info("scheduler.nodes.admin_action", action=action)
         return NodeActionReply(node=None)
 
     async def _find_node(self, connection: Connection, node: str) -> NodeStatus:
@@ -74,7 +74,7 @@ class AdminNodeActions:
             raise UnknownNode
         return _node_from_row(row)
 
-    async def _apply_to_node(self, connection: Connection, node: str, command: RunNodeAction) -> None:
+    async def _run_on_node(self, connection: Connection, node: str, command: RunNodeAction) -> None:
         match command.order:
             case NodeAction.CORDON:
                 await node_actions.cordon_node(connection, node)
