@@ -1,4 +1,4 @@
-"""What a node accepts, what it makes of values, and what is wrong with the rest."""
+"""Checks of a graph against one catalog: accepted values, conversions and faults."""
 
 from collections.abc import Callable
 from typing import Any
@@ -71,14 +71,14 @@ def batch(**inputs: Any) -> dict[str, Any]:
         {"class_type": "EmptyImage", "inputs": {"width": -1}},
     ],
 )
-def test_nodes_that_feed_no_output_are_not_judged_and_not_sent(dead: dict[str, Any]) -> None:
+def test_nodes_that_feed_no_output_are_neither_checked_nor_sent(dead: dict[str, Any]) -> None:
     verdict = judge({"1": IMAGE, "2": SAVE, "7": dead})
     assert not verdict.findings
     assert set(verdict.graph) == {"1", "2"}
     assert dead["class_type"] == "EmptyImage" or dead["class_type"] not in verdict.needs
 
 
-def test_unknown_class_is_refused_where_nothing_needs_it() -> None:
+def test_unknown_class_is_refused_even_if_no_output_needs_it() -> None:
     assert faults({"1": IMAGE, "2": SAVE, "7": {"class_type": "Gone", "inputs": {}}}) == [
         ("7", None, "unknown_node_class")
     ]
@@ -95,14 +95,14 @@ def test_unknown_class_is_refused_where_nothing_needs_it() -> None:
         ({"__value__": "32"}, 32),
     ],
 )
-def test_integer_is_made_of_what_python_makes_one_of(given: Any, made: int) -> None:
+def test_value_is_converted_to_an_integer_as_python_does(given: Any, made: int) -> None:
     verdict = judge(image(width=given))
     assert not verdict.findings
     value = verdict.graph["1"].inputs["width"]
     assert (type(value), value) == (int, made)
 
 
-def test_text_is_made_of_a_number_and_a_fraction_of_text() -> None:
+def test_numbers_and_text_are_converted_to_the_type_of_the_input() -> None:
     blur = {"class_type": "ImageBlur", "inputs": {"image": ["1", 0], "blur_radius": 1, "sigma": "0.5"}}
     save = {**SAVE, "inputs": {"images": ["3", 0], "filename_prefix": 2026}}
     verdict = judge({"1": IMAGE, "2": save, "3": blur})
@@ -128,13 +128,13 @@ def test_text_is_made_of_a_number_and_a_fraction_of_text() -> None:
         ([1, 2, 3], "broken_link", "is a list of 3"),
     ],
 )
-def test_wrong_value_is_named_with_what_is_valid(value: Any, code: str, words: str) -> None:
+def test_error_names_the_wrong_value_and_the_valid_values(value: Any, code: str, words: str) -> None:
     (finding,) = judge(image(width=value)).findings
     assert (finding.node_id, finding.input, finding.fault.code) == ("1", "width", code)
     assert words in finding.fault.message
 
 
-def test_a_number_that_json_cannot_carry_is_refused() -> None:
+def test_number_that_json_cannot_represent_is_refused() -> None:
     blur = {"class_type": "ImageBlur", "inputs": {"image": ["1", 0], "blur_radius": 1, "sigma": "nan"}}
     graph = {"1": IMAGE, "3": blur, "2": {**SAVE, "inputs": {"images": ["3", 0], "filename_prefix": "a"}}}
     assert faults(graph) == [("3", "sigma", "not_a_number")]
@@ -161,7 +161,7 @@ def sampler(**inputs: Any) -> dict[str, Any]:
 
 
 def sampled(first: Any, second: Any) -> dict[str, Any]:
-    """Two samplers of one model."""
+    """Build a graph of two samplers with these seeds."""
     return {
         "3": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}},
         "4": LATENT,
@@ -186,19 +186,19 @@ def seeds_of(verdict: GraphCheckResult) -> list[tuple[str, str, int]]:
 
 
 @pytest.mark.parametrize("random", [-1, "-1", {"__value__": -1}])
-def test_each_seed_of_minus_one_is_drawn_for_itself_and_told(random: Any) -> None:
+def test_each_seed_of_minus_one_is_drawn_and_returned(random: Any) -> None:
     told = seeds_of(judge(sampled(random, random), draw_seed=draws(11, 22)))
     assert [(node_id, name) for node_id, name, _ in told] == [("1", "seed"), ("2", "seed")]
     assert {seed for _, _, seed in told} == {11, 22}
 
 
-def test_seed_that_is_a_number_stays() -> None:
+def test_explicit_seed_is_not_changed() -> None:
     verdict = judge(sampled(5, -1), draw_seed=draws(11))
     assert seeds_of(verdict) == [("2", "seed", 11)]
     assert verdict.graph["1"].inputs["seed"] == 5
 
 
-def test_with_randomize_seeds_every_seed_is_drawn_and_links_stay() -> None:
+def test_randomize_seeds_draws_every_seed_but_keeps_links() -> None:
     described = {"input": {"required": {"seed": ["INT", {"min": 0, "max": 9}], "count": ["INT", {"min": 0, "max": 9}]}}}
     output = {"output": ["INT"], "output_node": True, "python_module": "nodes"}
     catalog = catalog_of({"Seed": {**described, **output}})
@@ -212,7 +212,7 @@ def test_with_randomize_seeds_every_seed_is_drawn_and_links_stay() -> None:
     assert verdict.graph["2"].inputs == {"seed": ["1", 0], "count": 5}
 
 
-def test_wrong_seed_is_refused_also_with_randomize_seeds() -> None:
+def test_invalid_seed_is_refused_even_with_randomize_seeds() -> None:
     verdict = check_graph(graph_of(sampled("x", 1)), CATALOG, draw_seed=draws(1), randomize_seeds=True)
     assert [(one.node_id, one.input, one.fault.code) for one in verdict.findings] == [("1", "seed", "not_a_number")]
 
@@ -232,7 +232,7 @@ def test_drawn_seed_is_within_the_bounds_of_its_input() -> None:
     assert asked == [2**63 - 100]
 
 
-def test_integers_beyond_what_a_float_holds_are_compared_exactly() -> None:
+def test_large_integers_are_compared_exactly_with_bounds() -> None:
     described = {"input": {"required": {"seed": ["INT", {"min": 0, "max": 2**63 - 1}]}}, "output": ["INT"]}
     catalog = catalog_of({"Seed": {**described, "output_node": True, "python_module": "nodes"}})
     assert faults({"1": {"class_type": "Seed", "inputs": {"seed": 2**63 - 1}}}, catalog) == []
@@ -241,7 +241,7 @@ def test_integers_beyond_what_a_float_holds_are_compared_exactly() -> None:
     ]
 
 
-def test_choice_of_a_class_that_validates_itself_is_left_to_the_node() -> None:
+def test_unlisted_choice_is_accepted_if_the_class_validates_itself() -> None:
     combo = {"class_type": "CustomCombo", "inputs": {"choice": "x", "option1": "x", "index": 0}}
     verdict = judge({"1": combo, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}})
     assert not verdict.findings
@@ -249,7 +249,7 @@ def test_choice_of_a_class_that_validates_itself_is_left_to_the_node() -> None:
     assert verdict.graph["1"].inputs == combo["inputs"]
 
 
-def test_custom_class_decides_on_types_bounds_and_options_itself() -> None:
+def test_types_bounds_and_options_of_a_custom_class_are_not_checked() -> None:
     raw = {"1": LATENT, "2": {"class_type": "Blur", "inputs": {"image": ["1", 0], "mode": "odd", "size": 99}}}
     catalog = Catalog({**CATALOG.classes, **catalog_of(CUSTOM).classes})
     verdict = judge(raw, catalog)
@@ -266,18 +266,20 @@ def test_custom_class_decides_on_types_bounds_and_options_itself() -> None:
         ({"image": ["1", 0], "mode": "soft", "size": 1, "image_2": ["nowhere", 0]}, ("image_2", "broken_link")),
     ],
 )
-def test_custom_class_has_no_say_in_what_every_node_checks(inputs: dict[str, Any], fault: tuple[str, str]) -> None:
+def test_links_models_and_required_inputs_of_a_custom_class_are_checked(
+    inputs: dict[str, Any], fault: tuple[str, str]
+) -> None:
     catalog = Catalog({**CATALOG.classes, **catalog_of(CUSTOM).classes})
     assert faults({"1": IMAGE, "2": {"class_type": "Blur", "inputs": inputs}}, catalog) == [("2", *fault)]
 
 
-def test_options_that_hold_lists_are_left_to_the_node() -> None:
+def test_input_whose_options_are_lists_is_not_checked() -> None:
     described = {"input": {"required": {"format": [["gif", ["mp4", {"crf": 1}]]]}}, "output": [], "output_node": True}
     catalog = catalog_of({"Combine": {**described, "python_module": "nodes"}})
     assert faults({"1": {"class_type": "Combine", "inputs": {"format": "mp4"}}}, catalog) == []
 
 
-def test_several_of_a_list_are_chosen_together() -> None:
+def test_multiselect_input_takes_several_options() -> None:
     described = {"input": {"required": {"tags": ["COMBO", {"multiselect": True, "options": ["a", "b"]}]}}}
     catalog = catalog_of({"Tag": {**described, "output": [], "output_node": True, "python_module": "nodes"}})
 
@@ -291,7 +293,7 @@ def test_several_of_a_list_are_chosen_together() -> None:
     assert faults(tagged("b"), catalog) == []
 
 
-def test_what_means_nothing_to_a_node_is_left_out() -> None:
+def test_undeclared_inputs_and_unknown_node_fields_are_left_out() -> None:
     raw: dict[str, Any] = {
         "1": {**IMAGE, "is_changed": ["abc"], "title": "a", "mode": 4, "_meta": "no object"},
         "2": {"class_type": "SaveImage", "inputs": {**SAVE["inputs"], "no_such_input": 1, "x": ["nowhere", 0]}},  # type: ignore[dict-item]
@@ -301,14 +303,14 @@ def test_what_means_nothing_to_a_node_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("value", ["photo.png", 3, {"__value__": "x"}])
-def test_literal_where_only_a_link_can_be_is_refused(value: Any) -> None:
+def test_literal_in_a_link_only_input_is_refused(value: Any) -> None:
     assert faults({"2": {**SAVE, "inputs": {"images": value, "filename_prefix": "a"}}}) == [
         ("2", "images", "link_required")
     ]
 
 
 @pytest.mark.parametrize(("value", "expected"), [("false", "not_a_boolean"), (" No ", "not_a_boolean"), ("true", None)])
-def test_text_that_says_false_is_no_boolean(value: str, expected: str | None) -> None:
+def test_text_that_means_false_is_refused_as_a_boolean(value: str, expected: str | None) -> None:
     described = {"input": {"required": {"on": ["BOOLEAN", {}]}}, "output": [], "output_node": True}
     catalog = catalog_of({"Switch": {**described, "python_module": "nodes"}})
     found = faults({"1": {"class_type": "Switch", "inputs": {"on": value}}}, catalog)
@@ -334,11 +336,11 @@ def test_text_that_says_false_is_no_boolean(value: str, expected: str | None) ->
         (batch(images__image0=["1", 0], images__image3=["nowhere", 0]), ("images.image3", "broken_link")),
     ],
 )
-def test_parts_of_dynamic_inputs_are_judged_under_their_full_names(raw: dict[str, Any], fault: tuple[str, str]) -> None:
+def test_parts_of_dynamic_inputs_are_checked_by_their_full_names(raw: dict[str, Any], fault: tuple[str, str]) -> None:
     assert faults(raw) == [("2", *fault)]
 
 
-def test_dynamic_inputs_that_are_right_are_accepted_and_those_of_other_options_left_out() -> None:
+def test_valid_dynamic_inputs_are_accepted_and_parts_of_other_options_left_out() -> None:
     verdict = judge(resize(resize_type="scale by multiplier", resize_type__multiplier="2", resize_type__crop="odd"))
     assert not verdict.findings
     assert "resize_type.crop" not in verdict.graph["2"].inputs
@@ -347,7 +349,7 @@ def test_dynamic_inputs_that_are_right_are_accepted_and_those_of_other_options_l
 
 
 @pytest.mark.parametrize("codec", [{}, {"codec": "auto"}, {"format.codec": "auto"}])
-def test_video_is_saved_with_the_inputs_that_older_versions_have(codec: dict[str, str]) -> None:
+def test_save_video_accepts_the_inputs_of_older_versions(codec: dict[str, str]) -> None:
     combo = {"options": [{"key": "auto", "inputs": {"required": {}}}, {"key": "h264", "inputs": {"required": {}}}]}
     formats = {"options": [{"key": "auto", "inputs": {"required": {"codec": ["COMFY_DYNAMICCOMBO_V3", combo]}}}]}
     save_video = {
@@ -367,19 +369,19 @@ def test_video_is_saved_with_the_inputs_that_older_versions_have(codec: dict[str
     assert verdict.graph["2"].inputs.items() >= codec.items()
 
 
-def test_input_without_its_group_is_told_its_full_name() -> None:
+def test_error_for_an_input_without_its_group_prefix_states_the_full_name() -> None:
     (finding,) = judge(batch(image0=["1", 0])).findings
     assert finding.fault.message == (
         'BatchImagesNode.images.image0 is required, and is missing. This node has "image0": write "images.image0".'
     )
 
 
-def test_link_inside_of_a_wrapper_is_refused() -> None:
+def test_link_inside_a_wrapper_is_refused() -> None:
     graph = {"2": {"class_type": "PreviewAny", "inputs": {"source": {"__value__": ["999", 0]}}}}
     assert faults(graph) == [("2", "source", "broken_link")]
 
 
-def test_what_is_wrapped_twice_is_not_unwrapped_for_the_node() -> None:
+def test_doubly_wrapped_value_is_sent_unchanged() -> None:
     source = {"__value__": {"__value__": ["999", 0]}}
     verdict = judge({"2": {"class_type": "PreviewAny", "inputs": {"source": source}}})
     assert not verdict.findings
@@ -398,13 +400,13 @@ def test_what_is_wrapped_twice_is_not_unwrapped_for_the_node() -> None:
         (["1"], "is a list of 1"),
     ],
 )
-def test_each_fault_of_a_link_has_its_own_words(link: list[Any], words: str) -> None:
+def test_each_kind_of_broken_link_has_its_own_message(link: list[Any], words: str) -> None:
     (finding,) = judge({"1": IMAGE, "2": {**SAVE, "inputs": {"images": link, "filename_prefix": "a"}}}).findings
     assert (finding.node_id, finding.input, finding.fault.code) == ("2", "images", "broken_link")
     assert words in finding.fault.message
 
 
-def test_link_of_another_type_names_both_types() -> None:
+def test_error_for_a_link_of_another_type_names_both_types() -> None:
     (finding,) = judge({"1": LATENT, "2": SAVE}).findings
     assert finding.fault.message == (
         'SaveImage.images takes IMAGE, and output 0 of node "1" (EmptyLatentImage) gives LATENT. '
@@ -412,14 +414,14 @@ def test_link_of_another_type_names_both_types() -> None:
     )
 
 
-def test_text_is_no_choice() -> None:
+def test_linked_text_is_refused_where_an_option_is_required() -> None:
     text = {"class_type": "PrimitiveString", "inputs": {"value": "area"}}
     assert faults({**resize(resize_type="scale width", resize_type__width=8, scale_method=["9", 0]), "9": text}) == [
         ("2", "scale_method", "link_type_mismatch")
     ]
 
 
-def test_null_is_not_given() -> None:
+def test_null_counts_as_missing() -> None:
     sampled = {"1": IMAGE, "2": {**SAVE, "inputs": {**SAVE["inputs"], "images": None}}}  # type: ignore[dict-item]
     assert faults(sampled) == [("2", "images", "required_input_missing")]
     described = {
@@ -433,7 +435,7 @@ def test_null_is_not_given() -> None:
     assert verdict.graph["1"].inputs == {}
 
 
-def test_minus_one_is_kept_where_the_class_accepts_it() -> None:
+def test_seed_of_minus_one_is_kept_if_the_class_accepts_it() -> None:
     signed = {"input": {"required": {"seed": ["INT", {"min": -1, "max": 100}]}}, "output": [], "output_node": True}
     catalog = catalog_of({"Signed": {**signed, "python_module": "nodes"}})
     verdict = judge({"1": {"class_type": "Signed", "inputs": {"seed": -1}}}, catalog)
@@ -441,7 +443,7 @@ def test_minus_one_is_kept_where_the_class_accepts_it() -> None:
     assert verdict.graph["1"].inputs == {"seed": -1}
 
 
-def test_separator_of_another_system_finds_the_same_model() -> None:
+def test_model_path_with_another_separator_is_converted() -> None:
     loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "zz\\detail.safetensors"}}
     verdict = judge({"1": loader, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}})
     assert not verdict.findings
@@ -460,13 +462,13 @@ def test_cycle_is_refused_only_where_it_feeds_an_output() -> None:
     assert (name, code) == (None, "workflow_cycle")
 
 
-def test_one_bad_output_of_two_refuses_the_workflow() -> None:
+def test_workflow_with_one_invalid_output_is_refused() -> None:
     assert faults({"1": IMAGE, "2": SAVE, "3": {"class_type": "PreviewImage", "inputs": {}}}) == [
         ("3", "images", "required_input_missing")
     ]
 
 
-def test_graph_that_keeps_nothing_is_refused() -> None:
+def test_graph_without_an_output_node_is_refused() -> None:
     assert faults({"1": IMAGE}) == [(None, None, "workflow_without_output")]
 
 
@@ -478,13 +480,13 @@ def test_findings_are_bounded_and_in_the_order_of_the_graph() -> None:
     assert places == sorted(places)
 
 
-def test_value_that_came_is_shown_bounded_and_printable() -> None:
+def test_values_in_messages_are_bounded_and_printable() -> None:
     (finding,) = judge(image(width="\x1b[31m" + "x" * 10_000)).findings
     assert "\x1b" not in finding.fault.message
     assert len(finding.fault.message) < 200
 
 
-def test_models_and_choices_are_needed_by_name() -> None:
+def test_needs_list_classes_and_chosen_models() -> None:
     loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}}
     verdict = judge({"1": loader, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}})
     assert verdict.needs == ("CheckpointLoaderSimple", "CheckpointLoaderSimple.ckpt_name=a.safetensors", "PreviewAny")

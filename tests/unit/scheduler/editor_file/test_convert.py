@@ -1,4 +1,4 @@
-"""Files of ComfyUI's editor become the graphs that the editor itself would send, or are refused with the reason."""
+"""Files of ComfyUI's editor are converted to the graph that the editor would send, or refused with the reason."""
 
 import copy
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from scheduler.domain.editor_file.convert import convert
-from scheduler.domain.editor_file.texts import chosen
+from scheduler.domain.editor_file.convert import convert_editor_file
+from scheduler.domain.editor_file.prompt_texts import choose_alternatives
 from tests.kit.catalogs import catalog_of
 
-NOW = datetime(2026, 3, 7, 4, 5, 9)  # noqa: DTZ001 - the zone is nothing here
+NOW = datetime(2026, 3, 7, 4, 5, 9)  # noqa: DTZ001 - the time zone does not matter here
 SUBGRAPH = "0a1b2c3d-0000-4000-8000-000000000001"
 
 
@@ -78,7 +78,7 @@ def a_node(
     mode: int = 0,
     **more: Any,
 ) -> dict[str, Any]:
-    """A node as the editor saves it; ``inputs`` are type and link by name."""
+    """Build a node as the editor saves it. ``inputs``: type and link by name."""
     slots = [{"name": name, "type": type_, "link": link} for name, (type_, link) in (inputs or {}).items()]
     node = {"id": node_id, "type": kind, "mode": mode, "inputs": slots, "outputs": [{"type": one} for one in outputs]}
     return node | ({"widgets_values": values} if values is not None else {}) | more
@@ -93,17 +93,19 @@ def a_save(link: Any) -> dict[str, Any]:
 
 
 def converted(raw: dict[str, Any]) -> dict[str, Any]:
-    """Class and inputs of every node of the graph."""
-    found = convert(raw, CATALOG, choose=lambda _: 0, now=NOW)
+    """Convert a file and return class and inputs of every node."""
+    found = convert_editor_file(raw, CATALOG, choose=lambda _: 0, now=NOW)
     assert not found.faults, [fault.why for fault in found.faults]
     return {node_id: (node.class_type, node.inputs) for node_id, node in found.graph.items()}
 
 
 def whys(raw: dict[str, Any]) -> list[tuple[str | None, str]]:
-    return [(fault.node_id, fault.why) for fault in convert(raw, CATALOG, choose=lambda _: 0, now=NOW).faults]
+    return [
+        (fault.node_id, fault.why) for fault in convert_editor_file(raw, CATALOG, choose=lambda _: 0, now=NOW).faults
+    ]
 
 
-def test_widgets_follow_the_order_of_the_class_and_skip_the_control_behind_a_seed() -> None:
+def test_widget_values_follow_the_order_of_the_class_and_skip_the_seed_control() -> None:
     sampler = a_node(
         3, "Sampler", [7, "randomize", 4, 1.5, "heun", 0.5], inputs={"model": ("MODEL", 1), "latent": ("LATENT", 2)}
     )
@@ -123,11 +125,11 @@ def test_widgets_follow_the_order_of_the_class_and_skip_the_control_behind_a_see
     }  # fmt: skip
 
 
-def test_values_that_a_file_lacks_are_the_defaults_of_the_class() -> None:
+def test_missing_widget_values_are_the_defaults_of_the_class() -> None:
     assert converted(a_file([a_node(2, "Latent", [64])], []))["2"] == ("Latent", {"width": 64, "batch": 1})
 
 
-def test_values_by_name_are_taken_by_name() -> None:
+def test_named_widget_values_are_assigned_by_name() -> None:
     assert converted(a_file([a_node(2, "Latent", {"batch": 3, "preview": {}})], []))["2"][1] == {
         "width": 512,
         "batch": 3,
@@ -140,7 +142,7 @@ def test_link_to_a_widget_replaces_its_value() -> None:
     assert converted(a_file([sized, count], [[1, 1, 0, 2, 0, "INT"]]))["2"][1] == {"width": ["1", 0], "batch": 1}
 
 
-def test_value_of_an_input_that_is_only_linked_since_is_dropped() -> None:
+def test_value_of_an_input_that_can_only_be_linked_now_is_dropped() -> None:
     assert converted(a_file([a_node(1, "Forced", ["old text", 3])], []))["1"][1] == {"count": 3}
     assert converted(a_file([a_node(1, "Forced", [3])], []))["1"][1] == {"count": 3}
 
@@ -155,7 +157,7 @@ def test_values_of_a_dynamic_combo_follow_its_option() -> None:
 
 
 def test_titles_are_kept_and_notes_are_left_out() -> None:
-    found = convert(
+    found = convert_editor_file(
         a_file([a_node(2, "Latent", [64, 1], title="Mine"), a_node(5, "Note", ["hello"])], []),
         CATALOG,
         choose=lambda _: 0,
@@ -164,7 +166,7 @@ def test_titles_are_kept_and_notes_are_left_out() -> None:
     assert {node_id: node.meta for node_id, node in found.graph.items()} == {"2": {"title": "Mine"}}
 
 
-def test_reroutes_are_passed() -> None:
+def test_links_are_followed_through_reroutes() -> None:
     nodes = [
         a_node(1, "LoadImage", ["x.png", "image"], outputs=("IMAGE", "MASK")),
         a_node(2, "Reroute", inputs={"": ("*", 1)}, outputs=("IMAGE",)),
@@ -178,7 +180,7 @@ def test_reroutes_are_passed() -> None:
     }
 
 
-def test_value_of_a_primitive_node_goes_to_the_widgets_that_it_is_linked_to() -> None:
+def test_value_of_a_primitive_node_is_assigned_to_its_linked_widgets() -> None:
     nodes = [
         a_node(1, "PrimitiveNode", [128, "fixed"], outputs=("INT",)),
         a_node(2, "Latent", [64, 1], inputs={"width": ("INT", 1), "batch": ("INT", None)}),
@@ -186,7 +188,7 @@ def test_value_of_a_primitive_node_goes_to_the_widgets_that_it_is_linked_to() ->
     assert converted(a_file(nodes, [[1, 1, 0, 2, 0, "INT"]])) == {"2": ("Latent", {"width": 128, "batch": 1})}
 
 
-def test_muted_node_is_left_out_with_the_links_from_it() -> None:
+def test_muted_node_and_its_outgoing_links_are_left_out() -> None:
     nodes = [a_node(1, "LoadImage", ["x.png"], outputs=("IMAGE", "MASK"), mode=2), a_save(1)]
     assert converted(a_file(nodes, [[1, 1, 0, 9, 0, "IMAGE"]])) == {"9": ("SaveImage", {"filename_prefix": "out"})}
 
@@ -202,7 +204,7 @@ def test_bypassed_node_passes_on_the_input_of_the_same_type() -> None:
     assert set(found) == {"1", "9"}
 
 
-def test_bypassed_node_of_an_older_file_passes_on_by_the_order_of_its_class() -> None:
+def test_bypassed_node_of_an_older_file_uses_the_input_order_of_its_class() -> None:
     nodes = [
         a_node(1, "LoadImage", ["x.png"], outputs=("IMAGE", "MASK")),
         a_node(2, "LoadImage", ["y.png"], outputs=("IMAGE", "MASK")),
@@ -213,7 +215,7 @@ def test_bypassed_node_of_an_older_file_passes_on_by_the_order_of_its_class() ->
     assert converted(a_file(nodes, links))["9"][1]["images"] == ["1", 0]
 
 
-def test_bypassed_node_without_an_input_of_the_type_passes_nothing() -> None:
+def test_bypassed_node_without_an_input_of_the_type_passes_nothing_on() -> None:
     nodes = [
         a_node(1, "Latent", [64, 1], outputs=("LATENT",)),
         a_node(2, "Decode", inputs={"samples": ("LATENT", 1), "vae": ("VAE", None)}, outputs=("IMAGE",), mode=4),
@@ -224,7 +226,7 @@ def test_bypassed_node_without_an_input_of_the_type_passes_nothing() -> None:
 
 
 def a_subgraph(*, linked: bool = False, **host: Any) -> dict[str, Any]:
-    """A file with a subgraph that inverts what comes in and makes a latent as wide as its input says."""
+    """Build a file with a subgraph that inverts its image and makes a latent with the width of its input."""
     definition = {
         "id": SUBGRAPH,
         "name": "Mine",
@@ -262,28 +264,28 @@ def test_subgraph_is_flattened_under_the_id_of_its_node() -> None:
     assert "5" not in found
 
 
-def test_widget_of_a_subgraph_without_a_value_keeps_that_inside() -> None:
+def test_subgraph_widget_without_a_value_keeps_the_inner_value() -> None:
     assert converted(a_subgraph())["5:2"][1] == {"width": 64, "batch": 1}
 
 
-def test_link_into_a_subgraph_replaces_the_value_inside() -> None:
+def test_link_into_a_subgraph_replaces_the_inner_value() -> None:
     assert converted(a_subgraph(linked=True, widgets_values=[96]))["5:2"][1] == {"width": ["6", 0], "batch": 1}
 
 
-def test_widgets_that_an_older_subgraph_promotes_set_the_values_inside() -> None:
+def test_promoted_widgets_of_an_older_file_set_the_inner_values() -> None:
     properties = {"proxyWidgets": [["2", "batch"], ["2", "width"], ["1", "$$preview"]]}
     found = converted(a_subgraph(widgets_values=[7, 48, None], properties=properties))
     assert found["5:2"][1] == {"width": 48, "batch": 7}
 
 
 @pytest.mark.parametrize("mode", [2, 4])
-def test_nodes_inside_a_subgraph_that_does_not_run_are_left_out(mode: int) -> None:
+def test_nodes_of_a_muted_or_bypassed_subgraph_are_left_out(mode: int) -> None:
     found = converted(a_subgraph(mode=mode))
     assert set(found) == {"4", "6", "9"}
     assert found["9"][1].get("images") == (None if mode == 2 else ["4", 0])
 
 
-def test_subgraphs_inside_of_subgraphs_are_flattened() -> None:
+def test_nested_subgraphs_are_flattened() -> None:
     raw = a_subgraph(widgets_values=[96])
     outer = "0a1b2c3d-0000-4000-8000-000000000002"
     (inner,) = raw["definitions"]["subgraphs"]
@@ -303,7 +305,7 @@ def test_subgraphs_inside_of_subgraphs_are_flattened() -> None:
     assert found["9"][1]["images"] == ["5:8:1", 0]
 
 
-def test_placeholders_in_the_name_of_a_saved_file_are_filled_in() -> None:
+def test_placeholders_in_file_names_are_filled() -> None:
     latent = a_node(2, "Latent", [64, 1], properties={"Node name for S&R": "Latent"})
     save = a_node(9, "SaveImage", ["%date:yyyy-MM-dd_hh%/%Latent.width%_%Other.x%_%width%"])
     assert converted(a_file([latent, save], []))["9"][1]["filename_prefix"] == "2026-03-07_04/64_%Other.x%_%width%"
@@ -323,25 +325,25 @@ def test_placeholders_in_the_name_of_a_saved_file_are_filled_in() -> None:
     ],
 )
 def test_alternatives_in_a_text_are_chosen_and_comments_removed(text: str, expected: str) -> None:
-    assert chosen(text, lambda _: 0) == expected
+    assert choose_alternatives(text, lambda _: 0) == expected
 
 
-def test_last_of_nested_alternatives_can_be_chosen() -> None:
-    assert chosen("{a|{b|c}} d", lambda count: count - 1) == "c d"
+def test_last_nested_alternative_can_be_chosen() -> None:
+    assert choose_alternatives("{a|{b|c}} d", lambda count: count - 1) == "c d"
 
 
 @pytest.mark.parametrize("text", ["{" * 1_000 + "a" * 500_000, "{" + "\\a" * 50_000, "/*" * 100_000, "//" * 100_000])
-def test_adversarial_text_is_read_in_one_pass(text: str) -> None:
-    assert len(chosen(text, lambda _: 0)) <= len(text)
+def test_adversarial_text_is_processed_in_one_pass(text: str) -> None:
+    assert len(choose_alternatives(text, lambda _: 0)) <= len(text)
 
 
 def test_text_with_thousands_of_alternatives_is_refused() -> None:
-    assert chosen("{a|" * 1_000, lambda _: 0) == "a"
+    assert choose_alternatives("{a|" * 1_000, lambda _: 0) == "a"
     ((node_id, why),) = whys(a_file([a_node(1, "Text", ["{a|" * 1_001])], []))
-    assert (node_id, why) == ("1", "A text of it has more than 1000 alternatives in braces.")
+    assert (node_id, why) == ("1", "One of its texts has more than 1000 alternatives in braces.")
 
 
-def test_only_dynamic_prompt_texts_have_alternatives() -> None:
+def test_alternatives_are_chosen_in_dynamic_prompt_texts_only() -> None:
     texts = [a_node(1, "Text", ["{a|b}"]), a_node(9, "SaveImage", ["{a|b}"])]
     found = converted(a_file(texts, []))
     assert (found["1"][1]["text"], found["9"][1]["filename_prefix"]) == ("a", "{a|b}")
@@ -350,12 +352,12 @@ def test_only_dynamic_prompt_texts_have_alternatives() -> None:
 @pytest.mark.parametrize(
     ("nodes", "links", "node_id", "words"),
     [
-        ([a_node(3, "Sampler", [7, 20, 8.0, "euler", 1.0])], [], "3", 'no control such as "randomize", but 20'),
+        ([a_node(3, "Sampler", [7, 20, 8.0, "euler", 1.0])], [], "3", "is followed by 20 instead of a control"),
         ([a_node(3, "Sampler", [7, "fixed", "euler", 8.0])], [], "3", '"euler" where the value of steps (INT) belongs'),
         ([a_node(2, "Latent", [64, 1, "new"])], [], "2", "It has 3 widget values, and Latent has 2 widgets here"),
         ([a_node(1, "Curved", [[[0, 0]]])], [], "1", "The value of curve (CURVE) is computed in the browser"),
-        ([a_save(77)], [], "9", "has a link that the file lacks"),
-        ([a_save(1)], [[1, 8, 0, 9, 0, "IMAGE"]], "9", "comes from node 8, which the file lacks"),
+        ([a_save(77)], [], "9", "has a link that is not in the file"),
+        ([a_save(1)], [[1, 8, 0, 9, 0, "IMAGE"]], "9", "comes from node 8, which is not in the file"),
         ([a_node(1, "Invert"), a_node(1, "Invert")], [], None, "Two of its nodes have the same id"),
         (
             [
@@ -365,11 +367,11 @@ def test_only_dynamic_prompt_texts_have_alternatives() -> None:
             ],
             [[1, 1, 0, 2, 0, "*"], [2, 2, 0, 1, 0, "*"], [3, 1, 0, 9, 0, "*"]],
             "1",
-            "go round in a circle",
+            "form a cycle",
         ),
     ],
 )
-def test_inexact_conversion_is_refused_with_its_node(
+def test_inexact_conversion_names_the_node_and_the_reason(
     nodes: list[dict[str, Any]], links: list[Any], node_id: str | None, words: str
 ) -> None:
     ((told, why), *_) = whys(a_file(nodes, links))
@@ -377,14 +379,14 @@ def test_inexact_conversion_is_refused_with_its_node(
     assert words in why
 
 
-def test_node_of_an_unknown_class_keeps_its_links_for_whoever_checks_the_graph() -> None:
+def test_node_of_an_unknown_class_keeps_its_links() -> None:
     nodes = [a_node(1, "Gone", ["x"], inputs={"image": ("IMAGE", None)}, outputs=("IMAGE",)), a_save(1)]
     found = converted(a_file(nodes, [[1, 1, 0, 9, 0, "IMAGE"]]))
     assert found["1"] == ("Gone", {})
     assert found["9"][1]["images"] == ["1", 0]
 
 
-@pytest.mark.parametrize(("leaf", "words"), [("Invert", "more than 2000 nodes"), ("Note", "or too many")])
+@pytest.mark.parametrize(("leaf", "words"), [("Invert", "more than 2000 nodes"), ("Note", "too many or")])
 def test_exponential_subgraph_nesting_is_refused(leaf: str, words: str) -> None:
     ids = [f"0a1b2c3d-0000-4000-8000-{number:012}" for number in range(12)]
     definitions = [
@@ -401,17 +403,17 @@ def test_total_length_of_reroute_chains_is_bounded() -> None:
     links = [[number, number - 1, 0, number, 0, "*"] for number in range(2, 1_500)]
     links += [[number, 1_499, 0, number, 0, "*"] for number in range(2_000, 3_000)]
     nodes = [a_node(1, "LoadImage", ["x.png"], outputs=("IMAGE", "MASK")), *chain, *saves]
-    assert whys(a_file(nodes, links)) == [(None, "Its links lead through too many nodes.")]
+    assert whys(a_file(nodes, links)) == [(None, "Its links pass through too many nodes.")]
 
 
-def test_subgraph_that_holds_itself_is_stopped() -> None:
+def test_subgraph_that_contains_itself_is_refused() -> None:
     definition = {"id": SUBGRAPH, "nodes": [a_node(1, SUBGRAPH)], "links": []}
     raw = a_file([a_node(1, SUBGRAPH)], [], definitions={"subgraphs": [definition]})
     assert ["nested too deep" in why for _, why in whys(raw)] == [True]
 
 
 def places_in(part: Any) -> Iterator[tuple[Any, Any]]:
-    """Every place in decoded JSON: what it is in, and its key or index."""
+    """Yield every location in decoded JSON: its container, and its key or index."""
     for key in list(part) if isinstance(part, dict) else range(len(part)) if isinstance(part, list) else ():
         yield part, key
         yield from places_in(part[key])
@@ -423,7 +425,7 @@ def places_in(part: Any) -> Iterator[tuple[Any, Any]]:
     ids=lambda junk: str(junk)[:9],
 )
 @pytest.mark.parametrize("linked", [True, False])
-def test_file_with_anything_anywhere_is_read_or_refused_and_never_crashes(junk: Any, linked: bool) -> None:
+def test_file_with_a_corrupted_part_is_converted_or_refused_without_a_crash(junk: Any, linked: bool) -> None:
     promoted = {"proxyWidgets": [["2", "batch"], ["-1", "wide"]], "Node name for S&R": "x"}
     raw = a_subgraph(linked=linked, widgets_values=[96, 3], properties=promoted)
     raw["nodes"].append(a_node(7, "Sampler", [7, "fixed", 4, 1.5, "heun", 0.5], inputs={"latent": ("LATENT", 4)}))
@@ -432,7 +434,7 @@ def test_file_with_anything_anywhere_is_read_or_refused_and_never_crashes(junk: 
     count = 0
     for part, key in list(places_in(raw)):
         before, part[key] = part[key], copy.deepcopy(junk)
-        convert(raw, CATALOG, choose=lambda _: 0, now=NOW)
+        convert_editor_file(raw, CATALOG, choose=lambda _: 0, now=NOW)
         part[key] = before
         count += 1
     assert count > 150

@@ -1,23 +1,24 @@
-"""The parts of an editor's file that a graph is made of, read from decoded JSON of anybody."""
+"""Parses untrusted, decoded JSON of an editor file into the parts that the conversion needs."""
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-INPUT_NODE, OUTPUT_NODE = "-10", "-20"  # stand for the inputs and outputs of a subgraph inside of it
-ACTIVE, MUTED, BYPASSED = 0, 2, 4  # modes of a node; others run like ACTIVE
+INPUT_NODE, OUTPUT_NODE = "-10", "-20"  # ids that represent the inputs and outputs of a subgraph inside it
+ACTIVE, MUTED, BYPASSED = 0, 2, 4  # modes of a node; all other modes run like ACTIVE
 PRIMITIVE, REROUTE = "PrimitiveNode", "Reroute"
 VIRTUAL = frozenset({PRIMITIVE, REROUTE, "Note", "MarkdownNote"})  # exist in the editor only
-MAX_DEPTH = 16  # of subgraphs inside of each other
+MAX_DEPTH = 16  # of nested subgraphs
 ANY = "*"
 
 
 class InexactError(Exception):
-    """The file, or a node of it, cannot be made a graph exactly.
+    """The file, or one of its nodes, cannot be converted exactly.
 
     Attributes:
-        node_id: as a graph names the node, with the subgraphs around it: "5:3". None for the whole file.
+        why: the reason, as a sentence for the sender.
+        node_id: id of the node in the converted graph, including enclosing subgraphs: "5:3". None for the whole file.
     """
 
     def __init__(self, why: str, node_id: str | None = None) -> None:
@@ -29,8 +30,8 @@ class Slot(NamedTuple):
     """An input or output of a node, or of a subgraph.
 
     Attributes:
-        link: of an input, the id of what is connected.
-        has_widget: of an input, whether the file says that a widget belongs to it; older files do not.
+        link: id of the link to an input; None for outputs and unconnected inputs.
+        has_widget: whether the file states that an input has a widget; older files do not state it.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Slot(NamedTuple):
 
 
 class Link(NamedTuple):
-    """From an output to an input. ``origin`` and ``target`` are ids of nodes."""
+    """A link from an output to an input. ``origin`` and ``target`` are node ids."""
 
     origin: str
     origin_slot: int
@@ -50,7 +51,7 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FileNode:
-    """A node. ``values``: of its widgets, a list by place or an object by name; None where the file has none."""
+    """A node. ``values``: its widget values, a list by position or an object by name; None if the file has none."""
 
     id: str
     type: str
@@ -64,7 +65,7 @@ class FileNode:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FileGraph:
-    """The nodes of a file, or of a subgraph, which also has inputs and outputs."""
+    """The nodes of a file or of a subgraph. Only a subgraph has inputs and outputs."""
 
     nodes: dict[str, FileNode]
     links: dict[str, Link]
@@ -75,48 +76,48 @@ class FileGraph:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EditorFile:
-    """A whole file. ``subgraphs``: by the type that their nodes have."""
+    """A whole file. ``subgraphs``: by the type of the nodes that represent them."""
 
     root: FileGraph
     subgraphs: dict[str, FileGraph] = field(default_factory=dict)
 
 
-def read_file(raw: Mapping[str, Any]) -> EditorFile:
-    """Read a file.
+def parse_file(raw: Mapping[str, Any]) -> EditorFile:
+    """Parse a file. Unknown and malformed optional parts are ignored.
 
     Raises:
-        InexactError: a part of it is not what it should be.
+        InexactError: a required part is missing or malformed.
     """
-    return EditorFile(_graph(raw), dict(_subgraphs(raw, 0)))
+    return EditorFile(_parse_graph(raw), dict(_parse_subgraphs(raw, 0)))
 
 
-def _subgraphs(raw: Mapping[str, Any], depth: int) -> Iterator[tuple[str, FileGraph]]:
+def _parse_subgraphs(raw: Mapping[str, Any], depth: int) -> Iterator[tuple[str, FileGraph]]:
     definitions = raw.get("definitions")
     listed = definitions.get("subgraphs") if isinstance(definitions, dict) else None
     if depth > MAX_DEPTH:
         raise InexactError(f"Its subgraphs are nested more than {MAX_DEPTH} deep.")
-    for one in _objects(listed):
+    for one in _as_objects(listed):
         if isinstance(one.get("id"), str):
-            yield one["id"], _graph(one)
-            yield from _subgraphs(one, depth + 1)
+            yield one["id"], _parse_graph(one)
+            yield from _parse_subgraphs(one, depth + 1)
 
 
-def _graph(raw: Mapping[str, Any]) -> FileGraph:
-    nodes = [_node(one) for one in _objects(raw.get("nodes"))]
+def _parse_graph(raw: Mapping[str, Any]) -> FileGraph:
+    nodes = [_parse_node(one) for one in _as_objects(raw.get("nodes"))]
     found = {node.id: node for node in nodes}
     if len(found) != len(nodes):
         raise InexactError("Two of its nodes have the same id.")
-    inputs = _objects(raw.get("inputs"))
+    inputs = _as_objects(raw.get("inputs"))
     return FileGraph(
         nodes=found,
-        links=dict(_links(raw.get("links"))),
-        inputs=tuple(map(_slot, inputs)),
-        outputs=tuple(map(_slot, _objects(raw.get("outputs")))),
-        input_links=tuple(tuple(map(str, _list(one.get("linkIds")))) for one in inputs),
+        links=dict(_parse_links(raw.get("links"))),
+        inputs=tuple(map(_parse_slot, inputs)),
+        outputs=tuple(map(_parse_slot, _as_objects(raw.get("outputs")))),
+        input_links=tuple(tuple(map(str, _as_list(one.get("linkIds")))) for one in inputs),
     )
 
 
-def _node(raw: Mapping[str, Any]) -> FileNode:
+def _parse_node(raw: Mapping[str, Any]) -> FileNode:
     node_id, kind, mode = raw.get("id"), raw.get("type"), raw.get("mode", ACTIVE)
     if isinstance(node_id, bool) or not isinstance(node_id, int | str):
         raise InexactError("One of its nodes has no id.")
@@ -130,14 +131,14 @@ def _node(raw: Mapping[str, Any]) -> FileNode:
         type=kind,
         mode=mode if isinstance(mode, int) else ACTIVE,
         title=title if isinstance(title, str) else None,
-        inputs=tuple(map(_slot, _objects(raw.get("inputs")))),
-        outputs=tuple(map(_slot, _objects(raw.get("outputs")))),
+        inputs=tuple(map(_parse_slot, _as_objects(raw.get("inputs")))),
+        outputs=tuple(map(_parse_slot, _as_objects(raw.get("outputs")))),
         values=values if isinstance(values, list | dict) else None,
         properties=properties if isinstance(properties, dict) else {},
     )
 
 
-def _slot(raw: Mapping[str, Any]) -> Slot:
+def _parse_slot(raw: Mapping[str, Any]) -> Slot:
     name, kind, link = raw.get("name"), raw.get("type"), raw.get("link")
     return Slot(
         name=name if isinstance(name, str) else "",
@@ -147,9 +148,9 @@ def _slot(raw: Mapping[str, Any]) -> Slot:
     )
 
 
-def _links(raw: Any) -> Iterator[tuple[str, Link]]:
-    """Links are lists at the top level, and objects in subgraphs and in newer files."""
-    for one in _list(raw):
+def _parse_links(raw: Any) -> Iterator[tuple[str, Link]]:
+    """Yield links by id. They are lists at the top level, and objects in subgraphs and in newer files."""
+    for one in _as_list(raw):
         match one:
             case [link_id, origin, int(origin_slot), target, int(target_slot), *_]:
                 pass
@@ -162,24 +163,24 @@ def _links(raw: Any) -> Iterator[tuple[str, Link]]:
             }:
                 pass
             case _:
-                continue  # the editor leaves null where a link was
+                continue  # the editor leaves null in place of a deleted link
         if origin_slot >= 0 and target_slot >= 0:
             yield str(link_id), Link(str(origin), origin_slot, str(target), target_slot)
 
 
-def _objects(raw: Any) -> list[dict[str, Any]]:
-    return [one for one in _list(raw) if isinstance(one, dict)]
+def _as_objects(raw: Any) -> list[dict[str, Any]]:
+    return [one for one in _as_list(raw) if isinstance(one, dict)]
 
 
-def _list(raw: Any) -> list[Any]:
+def _as_list(raw: Any) -> list[Any]:
     return raw if isinstance(raw, list) else []
 
 
-def promoted_widgets(node: FileNode) -> list[tuple[str, str]]:
-    """Widgets inside of a subgraph that its node shows as its own, as files before front end 1.49 tell it.
+def list_promoted_widgets(node: FileNode) -> list[tuple[str, str]]:
+    """List inner widgets that a subgraph node shows as its own (node id, widget), as files before front end 1.49 do.
 
     Raises:
-        InexactError: one of them is named in a way that may mean several.
+        InexactError: one of them refers to a nested subgraph, which is ambiguous.
     """
     listed = node.properties.get("proxyWidgets")
     if isinstance(listed, str):
@@ -188,10 +189,10 @@ def promoted_widgets(node: FileNode) -> list[tuple[str, str]]:
         except (ValueError, RecursionError):
             listed = None
     found = []
-    for one in _list(listed):
+    for one in _as_list(listed):
         match one:
             case [str() | int() as inner, str(name)]:
                 found.append((str(inner), name))
             case _:
-                raise InexactError("It shows a widget of a subgraph inside of its subgraph.")
+                raise InexactError("It shows a widget of a nested subgraph.")
     return found

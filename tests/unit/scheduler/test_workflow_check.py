@@ -14,7 +14,7 @@ from contracts.auth.tiers import Limits
 from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import FieldError
-from scheduler.domain.examination import Examined, Terms, examine
+from scheduler.domain.workflow_check import CheckContext, CheckedWorkflow, check_workflow
 from tests.kit.catalogs import simulated_catalog
 from tests.kit.refused_graphs import GRAPHS
 
@@ -29,17 +29,17 @@ LIMITS = Limits(
     graph_pixels=2**24,
     graph_steps=50,
 )
-TERMS = Terms(TenantPolicy(), LIMITS, {}, 16, now=datetime(2026, 11, 29, tzinfo=UTC))
+TERMS = CheckContext(TenantPolicy(), LIMITS, {}, 16, now=datetime(2026, 11, 29, tzinfo=UTC))
 CATALOG = simulated_catalog("sim_xl.safetensors", "sim_anime.safetensors")
 _COUNT = re.compile(r"lists the \d+ ")  # of what a simulated node has; grows with it
 
 
 def errors_of(graph: dict[str, Any]) -> tuple[FieldError, ...]:
     try:
-        found = examine(graph, frozenset(), [CATALOG], TERMS, lambda _: 1)
+        found = check_workflow(graph, frozenset(), [CATALOG], TERMS, lambda _: 1)
     except InvalidWorkflow as refusal:
         return refusal.refused.errors
-    return () if isinstance(found, Examined) else found.refusal().refused.errors
+    return () if isinstance(found, CheckedWorkflow) else found.refusal().refused.errors
 
 
 def written(title: str, errors: tuple[FieldError, ...]) -> str:
@@ -47,7 +47,7 @@ def written(title: str, errors: tuple[FieldError, ...]) -> str:
     return "\n".join([f"## {title}", "", *(_COUNT.sub("lists the N ", line) for line in lines)])
 
 
-def test_frequent_refusals_of_workflows_say_what_to_do_next_word_for_word() -> None:
+def test_frequent_refusals_match_the_golden_file() -> None:
     told = {title: errors_of(graph) for title, graph in GRAPHS.items()}
     assert [title for title, errors in told.items() if not errors] == []
     text = "# Refusals of workflows\n\n" + "\n\n".join(written(*one) for one in told.items()) + "\n"

@@ -1,4 +1,4 @@
-"""What operators see: everybody's jobs, statistics, and what was used by day."""
+"""What operators see: jobs of all tenants, statistics and daily usage."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -21,15 +21,15 @@ def operator(world: World) -> Operator:
     return Operator(world.system.bus)
 
 
-async def test_jobs_are_found_by_owner_state_node_workflow_and_time(world: World, operator: Operator) -> None:
-    ada, bob, node, other = world.tenant(), world.tenant(), await world.node(), await world.node()
-    failed, made = await world.job(ada), await world.job(ada, workflow="portrait")
-    given = await node.claim()
+async def test_operators_find_jobs_by_tenant_state_node_workflow_and_time(world: World, operator: Operator) -> None:
+    ada, bob, node, other = world.add_tenant(), world.add_tenant(), await world.add_node(), await world.add_node()
+    failed, made = await world.submit_job(ada), await world.submit_job(ada, workflow="portrait")
+    given = await node.claim_attempt()
     assert await node.finish(given.ref, Outcome.FAILED)
-    given = await other.claim()
+    given = await other.claim_attempt()
     assert await other.finish(given.ref)
-    waiting = await world.job(bob)
-    held = await world.job(bob)
+    waiting = await world.submit_job(bob)
+    held = await world.submit_job(bob)
     await operator.job(held, JobAction.HOLD)
     everything = [held, waiting, made, failed]
     assert (await operator.found())[:4] == everything
@@ -38,7 +38,7 @@ async def test_jobs_are_found_by_owner_state_node_workflow_and_time(world: World
     assert (await operator.found(states=(JobState.QUEUED,)))[:2] == [held, waiting]
     assert await operator.found(node=other.name) == [made]
     assert await operator.found(tenant_id=ada, workflow="portrait") == [made]
-    since = (await world.read(ada, made)).created_at
+    since = (await world.read_job(ada, made)).created_at
     assert await operator.found(tenant_id=ada, created_after=since) == [made]
     assert await operator.found(tenant_id=ada, created_before=since) == [failed]
     assert await operator.found(tenant_id=uuid4()) == []
@@ -56,12 +56,12 @@ async def test_jobs_are_found_by_owner_state_node_workflow_and_time(world: World
 
 
 @pytest.mark.requirement("F-160", "job.filter-time")
-async def test_a_tenant_lists_its_jobs_by_time_whatever_clock_made_their_ids(world: World) -> None:
-    tenant, other = world.tenant(), world.tenant()
-    await world.node()
-    jobs = [await world.job(tenant) for _ in range(3)]
-    await world.job(other)
-    moments = [(await world.read(tenant, job)).created_at for job in jobs]
+async def test_jobs_are_filtered_by_creation_time_despite_clock_skew_in_their_ids(world: World) -> None:
+    tenant, other = world.add_tenant(), world.add_tenant()
+    await world.add_node()
+    jobs = [await world.submit_job(tenant) for _ in range(3)]
+    await world.submit_job(other)
+    moments = [(await world.read_job(tenant, job)).created_at for job in jobs]
 
     async def listed(**query: object) -> list[object]:
         page = await world.system.bus.request(LIST_JOBS, ListJobs.model_validate(query), tenant=str(tenant))
@@ -71,20 +71,20 @@ async def test_a_tenant_lists_its_jobs_by_time_whatever_clock_made_their_ids(wor
     assert await listed(created_before=moments[1]) == [jobs[0]]
     assert await listed(created_after=moments[1], created_before=moments[2]) == [jobs[1]]
     assert await listed(created_after=moments[0], before=jobs[2], limit=1) == [jobs[1]]
-    skewed = await world.job(tenant, job_id=_id_made(moments[2] + timedelta(minutes=30)))
-    accepted = (await world.read(tenant, skewed)).created_at
+    skewed = await world.submit_job(tenant, job_id=_id_made(moments[2] + timedelta(minutes=30)))
+    accepted = (await world.read_job(tenant, skewed)).created_at
     assert await listed(created_before=accepted + timedelta(seconds=1), limit=1) == [skewed]
     assert await listed(created_after=datetime(1970, 1, 1, tzinfo=UTC)) == [skewed, *reversed(jobs)]
     assert await listed(created_after=datetime(9999, 1, 1, tzinfo=UTC)) == []
 
 
-async def test_a_tenant_lists_its_jobs_by_state_workflow_and_label_page_by_page(world: World) -> None:
-    tenant = world.tenant()
-    node = await world.node()
-    given = await world.job(tenant, workflow="portrait", labels={"campaign": "autumn", "n": "1"})
-    waiting = await world.job(tenant, labels={"campaign": "spring"})
-    last = await world.job(tenant, workflow="portrait", labels={"n": "1"})
-    claimed = await node.claim()
+async def test_jobs_are_filtered_by_state_workflow_and_label_in_pages(world: World) -> None:
+    tenant = world.add_tenant()
+    node = await world.add_node()
+    given = await world.submit_job(tenant, workflow="portrait", labels={"campaign": "autumn", "n": "1"})
+    waiting = await world.submit_job(tenant, labels={"campaign": "spring"})
+    last = await world.submit_job(tenant, workflow="portrait", labels={"n": "1"})
+    claimed = await node.claim_attempt()
     assert claimed.ref.job_id == given
 
     async def listed(**query: object) -> tuple[list[object], bool]:
@@ -109,18 +109,20 @@ async def test_a_tenant_lists_its_jobs_by_state_workflow_and_label_page_by_page(
 
 
 @pytest.mark.requirement("table scheduler.usage_days")
-async def test_usage_is_what_was_made_once_also_when_it_is_reported_often(world: World, operator: Operator) -> None:
-    ada, bob, node = world.tenant(), world.tenant(), await world.node()
+async def test_duplicate_reports_are_counted_once_in_usage(world: World, operator: Operator) -> None:
+    ada, bob, node = world.add_tenant(), world.add_tenant(), await world.add_node()
     before = {day.day: day for day in await operator.usage(None)}
     for tenant, images, spent in ((ada, 3, 1.25), (ada, 2, 0.5), (bob, 1, 4.0)):
-        await world.job(tenant, images=images)
-        given = await node.claim()
+        await world.submit_job(tenant, images=images)
+        given = await node.claim_attempt()
         reports = (node.finish(given.ref, images=images, gpu_seconds=spent) for _ in range(6))
         assert sorted(await asyncio.gather(*reports)) == [False] * 5 + [True]
-    await world.job(ada, images=4)
-    given = await node.claim()
-    assert await node.finish(given.ref, Outcome.NODE_FAULT, gpu_seconds=2.0)  # a node's fault was spent as well
-    given = await node.claim()
+    await world.submit_job(ada, images=4)
+    given = await node.claim_attempt()
+    assert await node.finish(
+        given.ref, Outcome.NODE_FAULT, gpu_seconds=2.0
+    )  # GPU-seconds of a node fault count as well
+    given = await node.claim_attempt()
     assert await node.finish(given.ref, Outcome.FAILED, gpu_seconds=0.25)
     (day,) = await operator.usage(ada)
     assert (day.jobs, day.images, day.gpu_seconds) == (3, 5, 4.0)
@@ -134,28 +136,28 @@ async def test_usage_is_what_was_made_once_also_when_it_is_reported_often(world:
 
 
 @pytest.mark.requirement("table scheduler.usage_endpoints")
-async def test_usage_is_told_by_the_endpoint_that_jobs_came_by(world: World, operator: Operator) -> None:
-    tenant, node = world.tenant(), await world.node()
-    jobs = {name: await world.job(tenant, images=2, endpoint=name) for name in ("POST /a", "POST /b", None)}
+async def test_usage_is_broken_down_by_endpoint(world: World, operator: Operator) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    jobs = {name: await world.submit_job(tenant, images=2, endpoint=name) for name in ("POST /a", "POST /b", None)}
     for spent in (1.0, 0.5, 8.0):
-        assert await node.finish((await node.claim()).ref, images=2, gpu_seconds=spent)
-    waiting, failed = [await world.job(tenant, images=4, endpoint="POST /a") for _ in range(2)]
+        assert await node.finish((await node.claim_attempt()).ref, images=2, gpu_seconds=spent)
+    waiting, failed = [await world.submit_job(tenant, images=4, endpoint="POST /a") for _ in range(2)]
     await world.cancel(tenant, waiting)
-    assert await node.finish((await node.claim()).ref, Outcome.FAILED, gpu_seconds=0.25)
+    assert await node.finish((await node.claim_attempt()).ref, Outcome.FAILED, gpu_seconds=0.25)
     (day,) = await operator.usage(tenant)
     shares = {"POST /a": EndpointUsage(images=2, gpu_seconds=1.25), "POST /b": EndpointUsage(images=2, gpu_seconds=0.5)}
     assert (day.jobs, day.images, day.gpu_seconds, day.endpoints) == (5, 6, 9.75, shares)
-    again = await operator.job(failed, JobAction.REQUEUE)  # it came as the one that it runs again
-    assert await node.finish((await node.claim()).ref, images=4, gpu_seconds=1.0)
+    again = await operator.job(failed, JobAction.REQUEUE)  # the retry counts for the endpoint of the original job
+    assert await node.finish((await node.claim_attempt()).ref, images=4, gpu_seconds=1.0)
     (day,) = await operator.usage(tenant)
     assert day.endpoints["POST /a"] == EndpointUsage(images=6, gpu_seconds=2.25)
     assert again.job_id not in jobs.values()
 
 
-async def test_usage_ends_ninety_days_ago(world: World, operator: Operator) -> None:
-    tenant = world.tenant()
-    await world.node()
-    await world.cancel(tenant, await world.job(tenant))
+async def test_usage_covers_ninety_days(world: World, operator: Operator) -> None:
+    tenant = world.add_tenant()
+    await world.add_node()
+    await world.cancel(tenant, await world.submit_job(tenant))
     days = "SELECT day FROM usage_days WHERE tenant_id = $1"
     (today,) = [row["day"] for row in await world.system.sql.fetch(days, tenant)]
     add = "INSERT INTO usage_days (tenant_id, day, images, jobs) VALUES ($1, $2, 0, 0)"
@@ -165,17 +167,17 @@ async def test_usage_ends_ninety_days_ago(world: World, operator: Operator) -> N
     assert [(today - day.day).days for day in await operator.usage(tenant, days=2)] == [0, 1]
 
 
-async def test_statistics_say_what_was_done(world: World, operator: Operator) -> None:
-    tenant, node = world.tenant(), await world.node()
+async def test_statistics_count_queue_nodes_throughput_and_failures(world: World, operator: Operator) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
 
     async def pro() -> tuple[int, int, int, float | None]:
         (found,) = [queue for queue in (await operator.stats()).queue if queue.tier == "pro"]
         return found.waiting, found.held, found.running, found.oldest_wait_s
 
     before = await operator.stats()
-    low = await world.job(tenant, priority=-5)
-    jobs = [await world.job(tenant, priority=5) for _ in range(3)]
-    held = await world.job(tenant)
+    low = await world.submit_job(tenant, priority=-5)
+    jobs = [await world.submit_job(tenant, priority=5) for _ in range(3)]
+    held = await world.submit_job(tenant)
     await operator.job(held, JobAction.HOLD)
     await world.system.sql.execute("UPDATE jobs SET created_at = created_at - interval '1 hour' WHERE id = $1", low)
 
@@ -185,8 +187,8 @@ async def test_statistics_say_what_was_done(world: World, operator: Operator) ->
     await until(waits)
     oldest = (await pro())[3]
     assert oldest is not None
-    assert oldest > 3600  # the low one, though others come before it
-    given = await node.claim()
+    assert oldest > 3600  # the job with the low priority, although others run before it
+    given = await node.claim_attempt()
     assert given.ref.job_id == jobs[0]
 
     async def runs() -> bool:
@@ -195,7 +197,7 @@ async def test_statistics_say_what_was_done(world: World, operator: Operator) ->
     await until(runs)
     assert (await operator.stats()).nodes.working == 1
     assert await node.finish(given.ref, images=1)
-    given = await node.claim()
+    given = await node.claim_attempt()
     assert await node.finish(given.ref, Outcome.FAILED)
 
     async def counted() -> bool:

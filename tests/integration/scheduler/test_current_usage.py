@@ -1,4 +1,4 @@
-"""What a tenant uses is told; what auth changes is heard at once and never undone by older news."""
+"""Current usage of a tenant, and changes of its limits in auth."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from contracts.auth.changes import USER_CHANGED, UserChanged
 from contracts.auth.tiers import TIER_CHANGED, Tier, TierLimits
 from contracts.scheduler.usage import READ_TENANT_USAGE, ReadTenantUsage, TenantUsage
 from contracts.wire.errors import Kind, Relayed
-from tests.integration.scheduler.conftest import UNLIMITED, World, bus_as, system_at, world_in
+from tests.integration.scheduler.conftest import UNLIMITED, World, bus_as, checked_world, run_system
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
@@ -40,33 +40,33 @@ async def kept(world: World, tenant: UUID) -> tuple[int, int | None]:
 
 
 @pytest.mark.requirement("F-96", "table scheduler.tenants")
-async def test_use_is_what_submits_reserve_and_ends_settle(world: World) -> None:
-    tenant, node = world.tenant(images_per_day=10), await world.node()
+async def test_current_usage_follows_reservations_and_settlements(world: World) -> None:
+    tenant, node = world.add_tenant(images_per_day=10), await world.add_node()
     assert await use(world, tenant) == TenantUsage(quota=(await use(world, tenant)).quota, running=0, queued=0)
     accepted = await world.submit(tenant, images=3)
     await world.submit(tenant, images=2)
     found = await use(world, tenant)
     assert (found.quota.limit, found.quota.used, found.running, found.queued) == (10, 5, 0, 2)
     assert found.quota.resets_at == accepted.quota.resets_at
-    given = await node.claim()
+    given = await node.claim_attempt()
     found = await use(world, tenant)
     assert (found.running, found.queued) == (1, 1)
-    assert await node.finish(given.ref)  # made one of three
+    assert await node.finish(given.ref)  # one of three reserved images was made
     found = await use(world, tenant)
     assert (found.quota.used, found.running, found.queued) == (3, 0, 1)
 
 
-async def test_a_tenant_never_seen_is_asked_about_and_an_unknown_one_refused(world: World) -> None:
-    found = await use(world, world.tenant(images_per_day=7))
+async def test_new_tenant_is_requested_from_auth_and_an_unknown_one_is_refused(world: World) -> None:
+    found = await use(world, world.add_tenant(images_per_day=7))
     assert (found.quota.limit, found.quota.used) == (7, 0)
     with pytest.raises(Relayed) as relayed:
         await use(world, uuid4())
     assert relayed.value.refused.code == "auth.tenant.unknown"
 
 
-async def test_known_tenants_go_on_while_auth_is_away_and_new_ones_wait(world: World) -> None:
-    await world.node()
-    known, new = world.tenant(images_per_day=7), world.tenant()
+async def test_only_known_tenants_are_served_while_auth_is_unavailable(world: World) -> None:
+    await world.add_node()
+    known, new = world.add_tenant(images_per_day=7), world.add_tenant()
     await world.submit(known)
     await world.system.auth.stop()
     try:
@@ -79,8 +79,8 @@ async def test_known_tenants_go_on_while_auth_is_away_and_new_ones_wait(world: W
         await world.system.auth.start()
 
 
-async def test_a_change_is_saved_when_it_is_heard_and_never_goes_back(world: World) -> None:
-    tenant = world.tenant(queue_cap=1)
+async def test_older_change_never_overwrites_a_newer_one(world: World) -> None:
+    tenant = world.add_tenant(queue_cap=1)
     await use(world, tenant)
 
     async def heard() -> bool:
@@ -92,9 +92,9 @@ async def test_a_change_is_saved_when_it_is_heard_and_never_goes_back(world: Wor
     await say(world, changed(tenant, 5, queue_cap=55))
     nobody = uuid4()
     await say(world, changed(nobody, 9, queue_cap=90))
-    marker = world.tenant()
+    marker = world.add_tenant()
     await use(world, marker)
-    await say(world, changed(marker, 6, queue_cap=60))  # heard after all the others
+    await say(world, changed(marker, 6, queue_cap=60))  # arrives after all other changes
 
     async def all_heard() -> bool:
         return await kept(world, marker) == (6, 60)
@@ -104,8 +104,8 @@ async def test_a_change_is_saved_when_it_is_heard_and_never_goes_back(world: Wor
     assert await world.system.sql.fetchval("SELECT count(*) FROM tenants WHERE id = $1", nobody) == 0
 
 
-async def test_an_answer_older_than_a_heard_change_is_dropped(world: World) -> None:
-    tenant, auth = world.tenant(queue_cap=1), world.system.auth
+async def test_answer_older_than_a_change_event_is_dropped(world: World) -> None:
+    tenant, auth = world.add_tenant(queue_cap=1), world.system.auth
     await use(world, tenant)
     asked = auth.asked
     auth.may_answer.clear()
@@ -123,9 +123,9 @@ async def test_an_answer_older_than_a_heard_change_is_dropped(world: World) -> N
     assert await kept(world, tenant) == (2, 20)
 
 
-async def test_a_deactivated_tenant_keeps_its_jobs_and_gets_no_new_ones(world: World) -> None:
-    tenant, _ = world.tenant(), await world.node()
-    job_id = await world.job(tenant)
+async def test_deactivated_tenant_keeps_its_jobs_but_cannot_submit(world: World) -> None:
+    tenant, _ = world.add_tenant(), await world.add_node()
+    job_id = await world.submit_job(tenant)
     world.system.auth.inactive.add(tenant)
 
     async def heard() -> bool:
@@ -136,17 +136,15 @@ async def test_a_deactivated_tenant_keeps_its_jobs_and_gets_no_new_ones(world: W
     with pytest.raises(Relayed) as relayed:
         await world.submit(tenant)
     assert relayed.value.refused.code == "auth.tenant.unknown"
-    assert (await world.read(tenant, job_id)).state == "queued"
+    assert (await world.read_job(tenant, job_id)).state == "queued"
 
 
-async def test_fresh_limits_are_asked_for_again_when_a_tier_changes(
-    postgres_server: PostgresServer, own_nats: NatsServer
-) -> None:
+async def test_changed_tier_drops_cached_limits(postgres_server: PostgresServer, own_nats: NatsServer) -> None:
     database = await postgres_server.database("scheduler")
-    async with system_at(own_nats.url, database, limits_fresh_s=3600) as system, world_in(system) as world:
-        tenant = world.tenant(images_per_day=7)
+    async with run_system(own_nats.url, database, limits_fresh_s=3600) as system, checked_world(system) as world:
+        tenant = world.add_tenant(images_per_day=7)
         assert (await use(world, tenant)).quota.limit == 7
-        world.limit(tenant, images_per_day=8)
+        world.set_limits(tenant, images_per_day=8)
         auth = bus_as(own_nats.url, "auth-says")
         await auth.start()
 

@@ -1,4 +1,4 @@
-"""Daily images are exact under concurrency, and graphs stay within the bounds of their tenant."""
+"""The daily image quota is exact under concurrency, and graphs stay within the limits of their tenant."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ from contracts.scheduler.jobs import JobState, JobWarning
 from contracts.scheduler.outputs import Output, OutputKind, OutputSource
 from contracts.scheduler.submissions import SubmitReply
 from contracts.wire.errors import Refused, Relayed
-from tests.integration.scheduler.conftest import COMMON, Node, World, graph
+from tests.integration.scheduler.conftest import COMMON, Node, World, build_graph
 
 PICTURE = Output(
     id=uuid4(),
@@ -32,187 +32,187 @@ async def refused(world: World, tenant: UUID, **fields: Any) -> Refused:
 
 
 async def claims(world: World, tenant: UUID, jobs: int) -> list[tuple[Node, Any]]:
-    """So many jobs of a tenant, each running on a node of its own."""
-    nodes = [await world.node() for _ in range(jobs)]
+    """Submit this many jobs of a tenant and claim each on its own node."""
+    nodes = [await world.add_node() for _ in range(jobs)]
     for _ in range(jobs):
-        await world.job(tenant)
-    return [(node, (await node.claim()).ref) for node in nodes]
+        await world.submit_job(tenant)
+    return [(node, (await node.claim_attempt()).ref) for node in nodes]
 
 
-async def test_ten_jobs_at_once_never_reserve_more_than_the_daily_quota(world: World) -> None:
-    tenant = world.tenant(images_per_day=20)
+async def test_concurrent_reservations_never_exceed_the_daily_quota(world: World) -> None:
+    tenant = world.add_tenant(images_per_day=20)
     running = await claims(world, tenant, 10)  # one image is reserved for each
     answers = await asyncio.gather(*(node.reserve(ref, 35) for node, ref in running))
     granted = [answer.images for answer in answers]
     assert all(answer.applied for answer in answers)
     assert sorted(granted) == [*[1] * 9, 11]
-    assert await world.images(tenant) == 20
+    assert await world.count_charged_images(tenant) == 20
     assert (await refused(world, tenant)).code == "quota.images_exceeded"
     for (node, ref), images in zip(running, granted, strict=True):
         assert await node.finish(ref, images=images)
-    assert await world.images(tenant) == 20
+    assert await world.count_charged_images(tenant) == 20
 
 
-async def test_a_reservation_that_is_asked_for_again_changes_nothing(world: World) -> None:
-    tenant = world.tenant(images_per_day=20)
+async def test_repeated_reservation_changes_nothing(world: World) -> None:
+    tenant = world.add_tenant(images_per_day=20)
     ((node, ref),) = await claims(world, tenant, 1)
     first = await asyncio.gather(*(node.reserve(ref, 7) for _ in range(5)))
     assert {answer.images for answer in first} == {7}
     assert (await node.reserve(ref, 3)).images == 7
-    assert await world.images(tenant) == 7
+    assert await world.count_charged_images(tenant) == 7
     assert await node.finish(ref, images=4)
-    assert await world.images(tenant) == 4
-    assert (await world.read(tenant, ref.job_id)).images == 4
+    assert await world.count_charged_images(tenant) == 4
+    assert (await world.read_job(tenant, ref.job_id)).images == 4
 
 
-async def test_a_tenant_without_a_quota_may_store_whatever_its_jobs_make(world: World) -> None:
-    tenant = world.tenant()
+async def test_tenant_without_a_quota_may_reserve_any_number_of_images(world: World) -> None:
+    tenant = world.add_tenant()
     ((node, ref),) = await claims(world, tenant, 1)
     assert (await node.reserve(ref, 5_000)).images == 5_000
     assert await node.finish(ref, images=5_000)
-    assert await world.images(tenant) == 5_000
+    assert await world.count_charged_images(tenant) == 5_000
 
 
-async def test_only_the_holder_of_the_lease_reserves(world: World) -> None:
-    tenant = world.tenant(images_per_day=20)
+async def test_only_the_lease_holder_can_reserve_images(world: World) -> None:
+    tenant = world.add_tenant(images_per_day=20)
     ((node, ref),) = await claims(world, tenant, 1)
-    stranger = await world.node()
+    stranger = await world.add_node()
     for asking, asked in ((stranger, ref), (node, ref.model_copy(update={"lease_token": uuid4()}))):
         answer = await asking.reserve(asked, 9)
         assert (answer.applied, answer.images) == (False, 0)
-    assert await world.images(tenant) == 1
+    assert await world.count_charged_images(tenant) == 1
     assert await node.finish(ref)
     assert not (await node.reserve(ref, 9)).applied
 
 
-async def test_a_cancelled_job_reserves_nothing_more(world: World) -> None:
-    tenant = world.tenant(images_per_day=20)
+async def test_cancelled_job_cannot_reserve_images(world: World) -> None:
+    tenant = world.add_tenant(images_per_day=20)
     ((node, ref),) = await claims(world, tenant, 1)
     await world.cancel(tenant, ref.job_id)
     assert not (await node.reserve(ref, 9)).applied
     assert await node.finish(ref, Outcome.CANCELLED)
-    assert await world.images(tenant) == 0
+    assert await world.count_charged_images(tenant) == 0
 
 
-async def test_no_attempt_settles_more_than_is_reserved(world: World) -> None:
-    tenant = world.tenant(images_per_day=20)
+async def test_attempt_is_charged_at_most_its_reserved_images(world: World) -> None:
+    tenant = world.add_tenant(images_per_day=20)
     ((node, ref),) = await claims(world, tenant, 1)
     assert await node.finish(ref, images=345)
-    assert await world.images(tenant) == 1
-    assert (await world.read(tenant, ref.job_id)).images == 1
+    assert await world.count_charged_images(tenant) == 1
+    assert (await world.read_job(tenant, ref.job_id)).images == 1
 
 
-async def test_what_was_reserved_is_told_with_the_next_attempt(world: World) -> None:
-    tenant = world.tenant(images_per_day=20)
+async def test_next_attempt_starts_with_the_reserved_images(world: World) -> None:
+    tenant = world.add_tenant(images_per_day=20)
     ((node, ref),) = await claims(world, tenant, 1)
     assert (await node.reserve(ref, 7)).images == 7
     assert await node.finish(ref, Outcome.NODE_FAULT)
-    other = await world.node()
-    again = await other.claim()
+    other = await world.add_node()
+    again = await other.claim_attempt()
     assert (again.images, again.frames_per_image) == (7, 16)
     assert await other.finish(again.ref, images=7)
 
 
-async def test_warnings_of_the_end_are_shown_with_the_job(world: World) -> None:
-    tenant = world.tenant()
+async def test_warnings_of_an_attempt_are_shown_with_the_job(world: World) -> None:
+    tenant = world.add_tenant()
     ((node, ref),) = await claims(world, tenant, 1)
     warning = JobWarning(code="quota.images_exceeded", message="2 of 3 outputs were not stored.")
     assert await node.finish(ref, outputs=(PICTURE,), warnings=(warning,))
-    job = await world.read(tenant, ref.job_id)
+    job = await world.read_job(tenant, ref.job_id)
     assert (job.state, job.warnings) == (JobState.SUCCEEDED, (warning,))
 
 
-async def test_a_job_that_left_nothing_completes_with_a_warning(world: World) -> None:
-    tenant = world.tenant()
+async def test_job_without_outputs_succeeds_with_a_warning(world: World) -> None:
+    tenant = world.add_tenant()
     ((node, ref),) = await claims(world, tenant, 1)
     silent = JobWarning(code="job.node_without_outputs", message="Node 2 left nothing.")
     assert await node.finish(ref, images=0, warnings=(silent,))
-    job = await world.read(tenant, ref.job_id)
+    job = await world.read_job(tenant, ref.job_id)
     assert (job.state, job.outputs) == (JobState.SUCCEEDED, ())
     assert [warning.code for warning in job.warnings] == ["job.no_outputs", "job.node_without_outputs"]
 
 
-async def test_a_job_that_left_nothing_fails_at_once_where_its_submission_chose_that(world: World) -> None:
-    tenant = world.tenant()
-    node = await world.node()
-    empty, full = [await world.job(tenant, fail_without_outputs=True) for _ in range(2)]
-    assert await node.finish((await node.claim()).ref, images=0)
-    assert await node.finish((await node.claim()).ref, outputs=(PICTURE,))
-    failed, completed = await world.read(tenant, empty), await world.read(tenant, full)
+async def test_job_without_outputs_fails_if_the_submission_requires_outputs(world: World) -> None:
+    tenant = world.add_tenant()
+    node = await world.add_node()
+    empty, full = [await world.submit_job(tenant, fail_without_outputs=True) for _ in range(2)]
+    assert await node.finish((await node.claim_attempt()).ref, images=0)
+    assert await node.finish((await node.claim_attempt()).ref, outputs=(PICTURE,))
+    failed, completed = await world.read_job(tenant, empty), await world.read_job(tenant, full)
     assert (failed.state, failed.attempt, failed.images) == (JobState.FAILED, 1, 0)
     assert failed.error is not None
     assert failed.error.code == "job.no_outputs"
     assert (completed.state, completed.outputs, completed.warnings) == (JobState.SUCCEEDED, (PICTURE,), ())
 
 
-async def test_an_output_is_kept_with_its_value(world: World) -> None:
-    tenant = world.tenant()
+async def test_value_of_an_output_is_stored(world: World) -> None:
+    tenant = world.add_tenant()
     ((node, ref),) = await claims(world, tenant, 1)
     value = {"b": [1, 2.5, None, True], "a": "é"}
     output = PICTURE.model_copy(
         update={"kind": OutputKind.TEXT, "source": OutputSource.VALUE, "key": "stats", "position": 3, "value": value}
     )
     assert await node.finish(ref, outputs=(output,))
-    assert (await world.read(tenant, ref.job_id)).outputs == (output,)
-    assert (await world.log(tenant, ref.job_id))[-1].outputs == (output,)
+    assert (await world.read_job(tenant, ref.job_id)).outputs == (output,)
+    assert (await world.list_events(tenant, ref.job_id))[-1].outputs == (output,)
 
 
-async def test_tenants_of_one_group_share_the_images_of_a_day(world: World) -> None:
-    await world.node()
+async def test_tenants_of_a_quota_group_share_the_daily_images(world: World) -> None:
+    await world.add_node()
     group = uuid4()
-    tenants = [world.tenant(images_per_day=10) for _ in range(3)]
+    tenants = [world.add_tenant(images_per_day=10) for _ in range(3)]
     world.system.auth.groups.update(dict.fromkeys(tenants, group))
     submits = [world.submit(tenant) for _ in range(10) for tenant in tenants]
     answers = await asyncio.gather(*submits, return_exceptions=True)
     accepted = [answer for answer in answers if isinstance(answer, SubmitReply)]
     codes = {answer.refused.code for answer in answers if isinstance(answer, Relayed)}
     assert (len(accepted), codes) == (10, {"quota.images_exceeded"})
-    assert sum([await world.images(tenant) for tenant in tenants]) == 10
+    assert sum([await world.count_charged_images(tenant) for tenant in tenants]) == 10
     assert (await refused(world, tenants[0])).code == "quota.images_exceeded"
 
 
-async def test_images_reserved_for_one_tenant_are_gone_for_its_whole_group(world: World) -> None:
-    group, first, second = uuid4(), world.tenant(images_per_day=10), world.tenant(images_per_day=10)
+async def test_reserved_images_count_for_the_whole_quota_group(world: World) -> None:
+    group, first, second = uuid4(), world.add_tenant(images_per_day=10), world.add_tenant(images_per_day=10)
     world.system.auth.groups.update({first: group, second: group})
     running = [*await claims(world, first, 2), *await claims(world, second, 2)]
     answers = await asyncio.gather(*(node.reserve(ref, 10) for node, ref in running))
     assert sorted(answer.images for answer in answers) == [1, 1, 1, 7]
     for (node, ref), answer in zip(running, answers, strict=True):
         assert await node.finish(ref, images=answer.images)
-    assert await world.images(first) + await world.images(second) == 10
+    assert await world.count_charged_images(first) + await world.count_charged_images(second) == 10
 
 
-async def test_gpu_seconds_of_a_day_are_bounded(world: World) -> None:
-    tenant = world.tenant(gpu_seconds_per_day=10)
+async def test_submit_is_refused_when_the_daily_gpu_seconds_are_used_up(world: World) -> None:
+    tenant = world.add_tenant(gpu_seconds_per_day=10)
     ((node, ref),) = await claims(world, tenant, 1)
     assert await node.finish(ref, gpu_seconds=9)
-    await world.job(tenant)
-    given = await node.claim()
+    await world.submit_job(tenant)
+    given = await node.claim_attempt()
     assert await node.finish(given.ref, Outcome.FAILED, gpu_seconds=2)
     refusal = await refused(world, tenant)
     assert (refusal.code, refusal.retry_after_s is not None) == ("quota.gpu_seconds_exceeded", True)
-    world.limit(tenant, gpu_seconds_per_day=12)
-    await world.job(tenant)
+    world.set_limits(tenant, gpu_seconds_per_day=12)
+    await world.submit_job(tenant)
 
 
-async def test_a_job_that_makes_no_images_is_accepted_when_none_are_left(world: World) -> None:
-    tenant = world.tenant(images_per_day=1)
-    await world.node()
-    await world.job(tenant)
+async def test_job_without_images_is_accepted_when_the_image_quota_is_used_up(world: World) -> None:
+    tenant = world.add_tenant(images_per_day=1)
+    await world.add_node()
+    await world.submit_job(tenant)
     assert (await refused(world, tenant)).code == "quota.images_exceeded"
-    raw = graph(COMMON)
+    raw = build_graph(COMMON)
     raw["9"] = {"class_type": "SaveText", "inputs": {"text": "a text"}}
     assert (await world.submit(tenant, graph=raw)).job.images == 0
-    assert await world.images(tenant) == 1
+    assert await world.count_charged_images(tenant) == 1
 
 
-async def test_an_attempt_runs_no_longer_than_the_tier_allows(world: World) -> None:
-    tenant, node = world.tenant(run_seconds=60), await world.node()
+async def test_run_time_is_limited_by_the_tier(world: World) -> None:
+    tenant, node = world.add_tenant(run_seconds=60), await world.add_node()
     refusal = await refused(world, tenant, run_within_seconds=61)
     assert (refusal.code, "60" in refusal.message) == ("job.run_time_too_long", True)
     for asked, given in ((None, 60), (60, 60), (5, 5)):
-        await world.job(tenant, run_within_seconds=asked)
-        claimed = await node.claim()
+        await world.submit_job(tenant, run_within_seconds=asked)
+        claimed = await node.claim_attempt()
         assert claimed.run_within_s == given
         assert await node.finish(claimed.ref)
 
@@ -227,30 +227,30 @@ async def test_an_attempt_runs_no_longer_than_the_tier_allows(world: World) -> N
         ({"images_per_day": 10}, {"batch_size": ["8", 0]}, "size_by_link"),
     ],
 )
-async def test_a_graph_beyond_the_bounds_of_its_tier_is_refused(
+async def test_graph_that_exceeds_a_limit_of_the_tier_is_refused(
     world: World, limits: dict[str, Any], latent: dict[str, Any], code: str
 ) -> None:
-    await world.node()
-    raw = graph(COMMON) | {"8": {"class_type": "Guess", "inputs": {}}}
+    await world.add_node()
+    raw = build_graph(COMMON) | {"8": {"class_type": "Guess", "inputs": {}}}
     raw["2"]["inputs"] = latent
-    await world.job(world.tenant(), graph=raw)
-    refusal = await refused(world, world.tenant(**limits), graph=raw)
+    await world.submit_job(world.add_tenant(), graph=raw)
+    refusal = await refused(world, world.add_tenant(**limits), graph=raw)
     assert refusal.code == "workflow.invalid"
     assert [error.code for error in refusal.errors] == [code]
 
 
-async def test_a_size_that_nobody_knows_reserves_the_most_of_its_class(world: World) -> None:
-    tenant = world.tenant()
-    await world.node()
-    raw = graph(COMMON) | {"8": {"class_type": "Guess", "inputs": {}}}
+async def test_unknown_batch_size_reserves_the_maximum_of_its_class(world: World) -> None:
+    tenant = world.add_tenant()
+    await world.add_node()
+    raw = build_graph(COMMON) | {"8": {"class_type": "Guess", "inputs": {}}}
     raw["2"]["inputs"]["batch_size"] = ["8", 0]
-    await world.job(tenant, graph=raw)
-    assert await world.images(tenant) == 4096
+    await world.submit_job(tenant, graph=raw)
+    assert await world.count_charged_images(tenant) == 4096
 
 
-async def test_bounds_hold_while_auth_is_away(world: World) -> None:
-    tenant = world.tenant(graph_nodes=3, run_seconds=60)
-    await world.node()
+async def test_limits_apply_while_auth_is_unavailable(world: World) -> None:
+    tenant = world.add_tenant(graph_nodes=3, run_seconds=60)
+    await world.add_node()
     assert (await refused(world, tenant)).errors[0].code == "too_many_nodes"
     await world.system.auth.stop()
     try:

@@ -1,18 +1,18 @@
-"""What the editor makes of texts before it sends them."""
+"""Transforms texts as the editor does before it sends them: alternatives, comments and placeholders."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from scheduler.domain.editor_file.file import InexactError
+from scheduler.domain.editor_file.parse import InexactError
 
-Choose = Callable[[int], int]
+DrawNumber = Callable[[int], int]
 """Draws a random integer from 0 to below its argument."""
 Parts = list["str | Parts"]
-"""Pieces of a text, nested as its blocks are."""
+"""Pieces of a text, nested like its ``{a|b}`` blocks."""
 
-MAX_BLOCKS = 1_000  # of one text; prompts have a dozen
+MAX_BLOCKS = 1_000  # per text; real prompts have a dozen
 
 _COMMENT = re.compile(r"/\*|//")
 _LINE_END = re.compile(r"[\n\r\u2028\u2029]")
@@ -22,29 +22,29 @@ _PLACEHOLDER = re.compile(r"%([^%]+)%")
 _UNSAFE = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
 _DATE = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyyy|yy")
 
-# Classes whose ``filename_prefix`` the editor fills in.
-SAVING = frozenset({
+# Classes in whose ``filename_prefix`` the editor fills placeholders.
+SAVING_CLASSES = frozenset({
     *("SaveImage", "SaveImageAdvanced", "SaveSVGNode", "SaveVideo", "SaveAnimatedWEBP", "SaveWEBM", "SaveAudio"),
     *("SaveAudioMP3", "SaveAudioOpus", "SaveAudioAdvanced", "SaveGLB", "Save3DAdvanced", "SaveGaussianSplat"),
     *("SavePointCloud", "SaveAnimatedPNG", "CLIPSave", "VAESave", "ModelSave", "LoraSave", "SaveLatent"),
 })  # fmt: skip
 
 
-def chosen(text: str, choose: Choose) -> str:
-    """The text without comments, with one of each ``{this|that}`` (``processDynamicPrompt``).
+def choose_alternatives(text: str, choose: DrawNumber) -> str:
+    """Remove comments and choose one alternative of each ``{this|that}`` (``processDynamicPrompt`` of the editor).
 
     Raises:
-        InexactError: it has more than ``MAX_BLOCKS`` of them.
+        InexactError: the text has more than ``MAX_BLOCKS`` blocks.
     """
     text = _without_comments(text)
     if text.count("{") > MAX_BLOCKS:
-        raise InexactError(f"A text of it has more than {MAX_BLOCKS} alternatives in braces.")
-    return _ESCAPED.sub(r"\1", _chosen(text, choose) if "{" in text else text)
+        raise InexactError(f"One of its texts has more than {MAX_BLOCKS} alternatives in braces.")
+    return _ESCAPED.sub(r"\1", _choose(text, choose) if "{" in text else text)
 
 
-def _chosen(text: str, choose: Choose) -> str:
+def _choose(text: str, choose: DrawNumber) -> str:
     parts: Parts = []
-    around: list[tuple[Parts, list[Parts]]] = []  # of each block that is open: what it is in, and its options so far
+    around: list[tuple[Parts, list[Parts]]] = []  # of each open block: the enclosing parts, and its options so far
     for piece in _MARKS.split(text):
         if piece == "{":
             around.append((parts, []))
@@ -53,40 +53,43 @@ def _chosen(text: str, choose: Choose) -> str:
             around[-1][1].append(parts)
             parts = []
         elif piece == "}" and around:
-            parts = _closed(parts, *around.pop(), choose)
+            parts = _close_block(parts, *around.pop(), choose)
         else:
             parts.append(piece)
     while around:
-        parts = _closed(parts, *around.pop(), choose)
-    return _joined(parts)
+        parts = _close_block(parts, *around.pop(), choose)
+    return _join_parts(parts)
 
 
-def filled_in(prefix: str, now: datetime, value_of: Callable[[str, str], Any]) -> str:
-    """A file name with its placeholders filled in: ``%date:yyyy-MM-dd%`` and ``%Node.widget%``.
+def fill_placeholders(prefix: str, now: datetime, value_of: Callable[[str, str], Any]) -> str:
+    """Fill the placeholders ``%date:yyyy-MM-dd%`` and ``%Node.widget%`` of a file name.
 
     Args:
-        value_of: of a widget, by the name of a node and its own; None where there is none.
+        prefix: the file name.
+        now: time for dates.
+        value_of: returns the value of a widget by node name and widget name; None if there is none, and then the
+            placeholder stays.
     """
 
     def fill(found: re.Match[str]) -> str:
         node, dot, widget = found[1].partition(".")
         if not dot or "." in widget:
-            return _date(node.removeprefix("date:"), now) if node.startswith("date:") and not dot else found[0]
+            return _format_date(node.removeprefix("date:"), now) if node.startswith("date:") and not dot else found[0]
         value = value_of(node, widget)
         return found[0] if value is None else _UNSAFE.sub("_", _as_text(value))
 
     return _PLACEHOLDER.sub(fill, prefix)
 
 
-def _closed(last: Parts, outer: Parts, options: list[Parts], choose: Choose) -> Parts:
-    """What a block is in, with one of the options at its end."""
+def _close_block(last: Parts, outer: Parts, options: list[Parts], choose: DrawNumber) -> Parts:
+    """Close a block: append one of its options to the enclosing parts, and return these."""
     options.append(last)
     outer.append(options[choose(len(options))])
     return outer
 
 
-def _joined(parts: Parts) -> str:
-    """The text of nested parts, without recursion: blocks may be nested as deep as a text is long."""
+def _join_parts(parts: Parts) -> str:
+    """Join nested parts to a text. Iterative, because blocks may be nested as deeply as the text is long."""
     pieces: list[str] = []
     todo: list[Iterator[str | Parts]] = [iter(parts)]
     while todo:
@@ -101,7 +104,7 @@ def _joined(parts: Parts) -> str:
 
 
 def _without_comments(text: str) -> str:
-    """Without ``/* */`` and ``//`` to the end of a line. Takes time by the length of the text."""
+    """Remove ``/* */`` and ``//`` comments. Linear time."""
     pieces: list[str] = []
     place, has_ends = 0, True
     while found := _COMMENT.search(text, place):
@@ -111,7 +114,7 @@ def _without_comments(text: str) -> str:
             end = line_end.start() if line_end else len(text)
         else:
             end = text.find("*/", start + 2) + 2 if has_ends else 1
-            if end == 1:  # none of the later ones ends, either
+            if end == 1:  # later comments are not closed either
                 has_ends = False
                 pieces.append(text[place : start + 1])
                 place = start + 1
@@ -127,7 +130,7 @@ def _as_text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _date(form: str, now: datetime) -> str:
+def _format_date(form: str, now: datetime) -> str:
     numbers: Mapping[str, int] = {"d": now.day, "M": now.month, "h": now.hour, "m": now.minute, "s": now.second}
 
     def write(found: re.Match[str]) -> str:
