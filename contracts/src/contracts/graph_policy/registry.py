@@ -1,4 +1,4 @@
-"""The stock classes of ComfyUI, each reviewed by hand: ``stock_classes.json``, explained in docs/graph-policy.md."""
+"""The stock classes of ComfyUI, each reviewed by hand: ``stock_classes.json``, explained in docs/operations/graph-policy.md."""
 
 import json
 from collections.abc import Mapping
