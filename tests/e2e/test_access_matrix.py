@@ -19,8 +19,8 @@ from starlette.routing import BaseRoute
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gateway.api.access import needs_of
 from gateway.app import create_app as create_gateway
+from gateway.edge.access import needs_of
 from gateway.settings import Settings as GatewaySettings
 from notifier.app import create_app as create_notifier
 from notifier.settings import Settings as NotifierSettings

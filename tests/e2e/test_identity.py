@@ -68,7 +68,7 @@ async def status(client: httpx.AsyncClient, headers: dict[str, str]) -> int:
 
 
 @pytest.mark.requirement("POST /api/v1/auth/register", "GET /api/v1/auth/me", "table auth.users")
-async def test_from_registering_to_a_picture(fleet: Fleet, public: httpx.AsyncClient) -> None:
+async def test_new_user_registers_and_generates_an_image(fleet: Fleet, public: httpx.AsyncClient) -> None:
     user = await registered(public, "ada")
     assert (user["tier"], user["role"], user["is_active"]) == ("free", "user", True)
     assert (user["token_type"], "password" in user) == ("bearer", False)
@@ -200,7 +200,7 @@ async def test_refresh_token_reuse_ends_the_session(public: httpx.AsyncClient) -
     await until(lambda: is_refused(public, bearer(newest)), within_s=WITHIN_S)
 
 
-async def test_without_auth_known_people_go_on_and_nobody_new_gets_in(fleet: Fleet, public: httpx.AsyncClient) -> None:
+async def test_auth_outage_keeps_known_users_and_refuses_new_ones(fleet: Fleet, public: httpx.AsyncClient) -> None:
     user = await registered(public, "steady")
     key, revoked = [(await new_key(public, user))["key"] for _ in range(2)]
     unknown = (await new_key(public, user))["key"]

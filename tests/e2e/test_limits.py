@@ -26,7 +26,7 @@ def slow(seconds: float) -> dict[str, Any]:
 
 @pytest.mark.requirement("F-95", "limit.images")
 @simulated_only
-async def test_one_image_of_quota_left_is_given_to_exactly_one_of_thirty(fleet: Fleet) -> None:
+async def test_last_quota_image_goes_to_exactly_one_of_thirty_submissions(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("quota", "free", graph_policy="open")) as client:
         running = await fleet.submit(client, workflow=slow(120))  # holds the one slot: what follows waits
         await fleet.submit(client, **PICTURE, num_images=8)  # 1 + 8 of 10
@@ -46,7 +46,7 @@ async def test_one_image_of_quota_left_is_given_to_exactly_one_of_thirty(fleet: 
 
 @pytest.mark.requirement("limit.queue")
 @simulated_only
-async def test_the_queue_cap_holds(fleet: Fleet) -> None:
+async def test_queue_limit_refuses_excess_jobs(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("queuer", "free")) as client:
         me = (await client.get("/auth/me")).json()
         async with fleet.client(fleet.credentials["admin_key"]) as admin:
@@ -71,7 +71,7 @@ async def test_the_queue_cap_holds(fleet: Fleet) -> None:
 
 @pytest.mark.requirement("tier free")
 @simulated_only
-async def test_a_free_tenant_runs_one_job_at_a_time(fleet: Fleet) -> None:
+async def test_free_tier_runs_one_job_at_a_time(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("single", "free", graph_policy="open")) as client:
         jobs = [await fleet.submit(client, workflow=slow(0.3 + n / 100)) for n in range(4)]
         ended = [await fleet.ended(client, job["job_id"]) for job in jobs]
@@ -82,7 +82,7 @@ async def test_a_free_tenant_runs_one_job_at_a_time(fleet: Fleet) -> None:
 
 @pytest.mark.requirement("tier basic")
 @simulated_only
-async def test_a_basic_tenant_runs_two_jobs_at_a_time(fleet: Fleet) -> None:
+async def test_basic_tier_runs_two_jobs_at_a_time(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("double", "basic", graph_policy="open")) as client:
         jobs = [await fleet.submit(client, workflow=slow(0.3 + n / 100)) for n in range(4)]
         ended = [await fleet.ended(client, job["job_id"]) for job in jobs]
@@ -94,7 +94,7 @@ async def test_a_basic_tenant_runs_two_jobs_at_a_time(fleet: Fleet) -> None:
 
 @pytest.mark.requirement("limit.refund")
 @simulated_only
-async def test_what_failed_costs_nothing(fleet: Fleet) -> None:
+async def test_failed_job_costs_no_quota(fleet: Fleet) -> None:
     failing = slow(0) | {
         "2": {"class_type": "SimFail", "inputs": {"image": ["1", 0], "message": "boom", "exception_type": "ValueError"}}
     }
@@ -112,7 +112,7 @@ async def test_what_failed_costs_nothing(fleet: Fleet) -> None:
     "F-107", "DELETE /api/v1/jobs/{job_id}", "POST /api/v1/jobs/{job_id}/cancel", "status.cancelled"
 )
 @simulated_only
-async def test_cancelling_a_running_job_is_seen_by_its_node(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_cancelling_a_running_job_interrupts_its_node(fleet: Fleet, client: httpx.AsyncClient) -> None:
     job = await fleet.submit(client, workflow=slow(60))
 
     async def is_running() -> bool:

@@ -73,7 +73,7 @@ async def test_foreign_prompt_blocks_one_node_until_an_operator_clears_it(fleet:
     assert await operator.does("audit", "--action", "nodes.refresh")
 
 
-async def test_model_that_was_added_to_a_node_is_offered_soon(fleet: Fleet) -> None:
+async def test_model_added_to_a_node_is_soon_available(fleet: Fleet) -> None:
     added = f"{secrets.token_hex(4)}.safetensors"
     async with fleet.client() as client, httpx.AsyncClient() as direct:
         for url in fleet.nodes:  # and it stays there

@@ -27,7 +27,7 @@ def account() -> dict[str, Any]:
 
 
 @pytest.mark.requirement("limit.registrations")
-async def test_of_thirty_accounts_that_one_address_asks_for_at_once_few_are_made() -> None:
+async def test_concurrent_registrations_from_one_address_are_limited() -> None:
     async with running_fleet("--nodes", "1", **DEFAULTS) as fleet, fleet.client("") as http:
         asked = [account() for _ in range(30)]
         answers = await asyncio.gather(*(http.post("/auth/register", json=one) for one in asked))
@@ -49,7 +49,7 @@ async def test_of_thirty_accounts_that_one_address_asks_for_at_once_few_are_made
     "DELETE /api/v1/admin/invites/{invite_id}",
     "table auth.invites",
 )
-async def test_by_invitation_only_who_has_an_invite_gets_an_account_of_its_tier(
+async def test_invite_only_registration_requires_an_invite_and_grants_its_tier(
     tmp_path: Path, commands: Commands
 ) -> None:
     async with running_fleet("--nodes", "1", AUTH_REGISTRATION="invite") as fleet, fleet.client("") as http:

@@ -14,7 +14,7 @@ from tests.kit.waiting import until
 
 
 @pytest.mark.requirement("nats-api")
-async def test_an_outside_system_submits_and_follows_its_jobs(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_outside_system_submits_and_follows_jobs_over_nats(fleet: Fleet, client: httpx.AsyncClient) -> None:
     outside, _ = await fleet.outside()
     events: list[tuple[str, dict[str, object]]] = []
 
@@ -35,7 +35,7 @@ async def test_an_outside_system_submits_and_follows_its_jobs(fleet: Fleet, clie
     await outside.close()
 
 
-async def test_a_refusal_says_what_is_wrong(fleet: Fleet) -> None:
+async def test_nats_refusal_says_what_is_wrong(fleet: Fleet) -> None:
     outside, _ = await fleet.outside()
     evil = json.dumps({"workflow": {"1": {"class_type": "Evil", "inputs": {}}}}).encode()
     for payload, status in ((b"{", 400), (b"{}", 422), (evil, 422)):

@@ -23,7 +23,7 @@ async def listed(client: httpx.AsyncClient, **query: str) -> list[str]:
 
 @pytest.mark.requirement("GET /api/v1/nodes/classes")
 @simulated_only
-async def test_the_node_classes_of_the_fleet_are_those_of_its_nodes(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_fleet_lists_the_classes_of_its_nodes(fleet: Fleet, client: httpx.AsyncClient) -> None:
     async with httpx.AsyncClient(timeout=20) as node:
         there = (await node.get(f"{fleet.nodes[0]}/object_info")).json()
     names = await listed(client)
@@ -41,7 +41,7 @@ async def test_the_node_classes_of_the_fleet_are_those_of_its_nodes(fleet: Fleet
 
 
 @pytest.mark.requirement("GET /docs", "GET /docs/{asset}", "GET /openapi.json", "HEAD /openapi.json", "GET /asyncapi")
-async def test_what_can_be_asked_of_us_is_there_to_be_read(fleet: Fleet) -> None:
+async def test_api_documents_are_served(fleet: Fleet) -> None:
     async with httpx.AsyncClient(base_url=fleet.base_url, timeout=20) as http:
         assert "swagger-ui" in (await http.get("/docs")).text
         assert (await http.get("/docs/swagger-ui-bundle.js")).status_code == 200

@@ -25,7 +25,7 @@ PARAMETERS = {"color": {"node": "1", "input": "color", "minimum": 0, "maximum": 
     "table gateway.workflows",
     "submission.saved",
 )
-async def test_a_saved_workflow_runs_by_name_with_parameters(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_saved_workflow_runs_by_name_with_parameters(fleet: Fleet, client: httpx.AsyncClient) -> None:
     name = f"plain-{fleet.process.pid}"
     saved = await client.put(f"/workflows/{name}", json={"workflow": GRAPH, "parameters": PARAMETERS})
     assert saved.status_code == 201, saved.text

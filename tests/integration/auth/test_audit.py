@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from auth.store import audit
 from auth.store.audit import Entry
 from auth.usecases import audit_log
-from chassis.bus import Bus
-from chassis.logs import bound
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import bound
 from contracts.auth import (
     OPEN_SESSION,
     RECORD_DENIAL,
@@ -48,7 +48,7 @@ async def test_audit_entry_records_actor_action_address_and_request(
         await login(bus, person)
         await refused(login(bus, person, "not my password"))
         denial = RecordDenial(what="GET /admin/users", code="auth.scope.missing", ip="2001:db8::1")
-        await bus.ask(RECORD_DENIAL, denial, tenant=person.tenant)
+        await bus.request(RECORD_DENIAL, denial, tenant=person.tenant)
     assert await actions(sql, person) == ["account.made", "session.opened", "session.refused", "access.denied"]
     rows = await sql.fetch("SELECT * FROM audit_log WHERE subject_id = $1 ORDER BY id", person.id)
     _, opened, wrong, denied = rows
@@ -63,7 +63,7 @@ async def test_audit_entry_records_actor_action_address_and_request(
 @pytest.mark.requirement("S-82")
 async def test_attempted_username_is_not_audited(bus: Bus, sql: asyncpg.Pool) -> None:
     name = new_name()
-    await refused(bus.ask(OPEN_SESSION, OpenSession(username=name, password=SecretStr(PASSWORD))))
+    await refused(bus.request(OPEN_SESSION, OpenSession(username=name, password=SecretStr(PASSWORD))))
     kept = await sql.fetch("SELECT * FROM audit_log")
     assert not any(name in str(row) or PASSWORD in str(row) for row in kept)
 

@@ -41,7 +41,7 @@ async def keys_of(person: Person) -> tuple[Key, ...]:
     return found
 
 
-async def test_a_key_says_whose_it_is_and_all_that_a_door_needs(system: System) -> None:
+async def test_verified_key_returns_its_principal_with_limits(system: System) -> None:
     user = await somebody(system, tier=Tier.PRO)
     made = await user.make_key(scopes=(Scope.JOBS_READ,))
     principal = await verified(system, text_of(made))
@@ -67,7 +67,7 @@ async def test_key_with_a_wrong_checksum_is_refused_without_a_lookup(system: Sys
             assert [await is_bad(system, typo) for typo in typos] == [True] * len(typos)
             question = VerifyCredential(credential=SecretStr(good))
             with pytest.raises(Unavailable):  # it waits for the table: this one is looked up
-                await system.bus.ask(VERIFY_CREDENTIAL, question, within_s=0.3)
+                await system.bus.request(VERIFY_CREDENTIAL, question, within_s=0.3)
     finally:
         await connection.close()
     assert await is_bad(system, good)
@@ -212,7 +212,7 @@ async def test_concurrent_requests_cannot_exceed_a_hundred_keys_per_user(system:
     await user.make_key()
 
 
-async def test_the_same_request_gives_the_same_key(system: System) -> None:
+async def test_repeated_key_request_returns_the_same_key(system: System) -> None:
     user = await somebody(system)
     first = await user.make_key(idempotency_key="k")
     again = await user.make_key(idempotency_key="k")
@@ -228,7 +228,7 @@ async def test_the_same_request_gives_the_same_key(system: System) -> None:
     assert (theirs.replayed, text_of(theirs) == text_of(first)) == (False, False)
 
 
-async def test_two_requests_at_once_with_one_idempotency_key_make_one_key(system: System) -> None:
+async def test_concurrent_requests_with_one_idempotency_key_create_one_key(system: System) -> None:
     user = await somebody(system)
     made = await asyncio.gather(*(user.make_key(idempotency_key="k") for _ in range(8)))
     assert len({text_of(each) for each in made}) == 1
@@ -245,7 +245,7 @@ async def test_idempotent_replay_shows_the_key_only_to_a_credential_that_may_cre
     assert (await user.refused(CREATE_KEY, request)).code == "auth.scope.not_granted"
 
 
-async def test_an_idempotency_key_is_free_again_after_a_day(system: System) -> None:
+async def test_idempotency_key_is_reusable_after_a_day(system: System) -> None:
     user = await somebody(system)
     first = await user.make_key(idempotency_key="k")
     await system.sql.execute("UPDATE key_requests SET created_at = now() - interval '25 hours'")
@@ -300,7 +300,7 @@ async def test_last_use_of_a_key_only_moves_forward_and_never_into_the_future(sy
         return {key.id: key.last_used_at for key in await keys_of(user)}
 
     async def say(**uses: datetime) -> None:
-        await system.bus.say(KEYS_USED, KeysUsed(uses=uses))
+        await system.bus.publish(KEYS_USED, KeysUsed(uses=uses))
 
     await say(**{usual: now - timedelta(hours=1), early: now + timedelta(hours=1), "unknown": now})
     await until(lambda: _all(used, usual, early))

@@ -14,8 +14,8 @@ from auth.domain.signing_key import KeyBox
 from auth.usecases.hashing import HashingPool
 from auth.usecases.open_session import SessionOpener
 from auth.usecases.signing import Signer
-from chassis.bus import Bus
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
 from contracts.auth import (
     CHANGE_PASSWORD,
     OPEN_SESSION,
@@ -69,7 +69,7 @@ async def failures(sql: asyncpg.Pool, person: Person) -> int:
 @pytest.mark.requirement("S-31")
 async def test_new_account_is_of_tier_free_and_its_password_stored_as_argon2id(bus: Bus, sql: asyncpg.Pool) -> None:
     name = new_name()
-    user = await bus.ask(REGISTER, registration(name, f"{name}+tag@EXAMPLE.org"))
+    user = await bus.request(REGISTER, registration(name, f"{name}+tag@EXAMPLE.org"))
     assert (user.username, user.email, user.tier, user.role) == (name, f"{name}+tag@example.org", "free", "user")
     kept = await sql.fetchrow("SELECT * FROM users WHERE id = $1", user.id)
     assert kept["password_hash"].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
@@ -79,7 +79,7 @@ async def test_new_account_is_of_tier_free_and_its_password_stored_as_argon2id(b
 @pytest.mark.requirement("B-30", "B-31")
 async def test_registration_reports_every_error_and_echoes_nothing(bus: Bus) -> None:
     wrong = Register(username="..", email="a@b\r\nBcc: c@d", password=SecretStr("only14letters!"))
-    refusal = await refused(bus.ask(REGISTER, wrong))
+    refusal = await refused(bus.request(REGISTER, wrong))
     assert (refusal.kind, refusal.code) == (Kind.INVALID, "auth.account.invalid")
     assert [(error.pointer, error.code) for error in refusal.errors] == [
         ("/username", "username_invalid"), ("/email", "email_invalid"), ("/password", "password_too_short"),
@@ -91,7 +91,7 @@ async def test_registration_reports_every_error_and_echoes_nothing(bus: Bus) -> 
 @pytest.mark.requirement("B-31", "S-34")
 async def test_taken_username_and_email_get_the_same_response_in_any_case(bus: Bus, person: Person) -> None:
     taken = [
-        await refused(bus.ask(REGISTER, again))
+        await refused(bus.request(REGISTER, again))
         for again in (
             registration(person.username.upper(), f"{new_name()}@example.org"),
             registration(new_name(), person.email.upper()),
@@ -106,7 +106,7 @@ async def test_taken_username_and_email_get_the_same_response_in_any_case(bus: B
 async def test_concurrent_registrations_of_one_name_create_one_account(bus: Bus) -> None:
     name = new_name()
     twins = await asyncio.gather(
-        *(bus.ask(REGISTER, registration(twin)) for twin in (name, name.upper(), name)), return_exceptions=True
+        *(bus.request(REGISTER, registration(twin)) for twin in (name, name.upper(), name)), return_exceptions=True
     )
     refusals = [twin for twin in twins if isinstance(twin, Relayed)]
     assert len(refusals) == 2
@@ -117,7 +117,7 @@ async def test_concurrent_registrations_of_one_name_create_one_account(bus: Bus)
 async def test_login_accepts_username_or_email_in_any_case(bus: Bus, person: Person) -> None:
     for name in (person.username, person.username.upper(), person.email, person.email.upper()):
         command = OpenSession(username=name, password=SecretStr(person.password))
-        assert (await bus.ask(OPEN_SESSION, command)).expires_in == 900
+        assert (await bus.request(OPEN_SESSION, command)).expires_in == 900
 
 
 @pytest.mark.requirement("B-32")
@@ -135,7 +135,7 @@ async def test_failed_logins_get_the_same_response_whatever_the_cause(bus: Bus, 
     asked = [login(bus, wrong, OTHER), *(login(bus, person) for person in (delayed, deactivated, keyless))]
     names = (new_name(), f"{new_name()}@example.org", "nul\0", "\u0430lice", "' OR true --", "x" * 512)
     asked += [
-        bus.ask(OPEN_SESSION, OpenSession(username=name, password=SecretStr(PASSWORD), ip="192.0.2.7"))
+        bus.request(OPEN_SESSION, OpenSession(username=name, password=SecretStr(PASSWORD), ip="192.0.2.7"))
         for name in names
     ]
     answers = [await refused(asking) for asking in asked]
@@ -254,10 +254,10 @@ def change(current: str, new: str, session: Session | None = None) -> ChangePass
 
 @pytest.mark.requirement("S-35")
 async def test_password_change_needs_the_current_password(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
-    refusal = await refused(bus.ask(CHANGE_PASSWORD, change(OTHER, OTHER + "!"), tenant=person.tenant))
+    refusal = await refused(bus.request(CHANGE_PASSWORD, change(OTHER, OTHER + "!"), tenant=person.tenant))
     assert refusal == BAD_LOGIN
     assert await failures(sql, person) == 1
-    refusal = await refused(bus.ask(CHANGE_PASSWORD, change(PASSWORD, "short"), tenant=person.tenant))
+    refusal = await refused(bus.request(CHANGE_PASSWORD, change(PASSWORD, "short"), tenant=person.tenant))
     assert [(error.pointer, error.code) for error in refusal.errors] == [("/new_password", "password_too_short")]
     assert (await login(bus, person)).expires_in == 900
 
@@ -265,11 +265,11 @@ async def test_password_change_needs_the_current_password(bus: Bus, sql: asyncpg
 @pytest.mark.requirement("S-35")
 async def test_password_change_ends_other_sessions_and_is_audited(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     mine, other = await login(bus, person), await login(bus, person)
-    await bus.ask(CHANGE_PASSWORD, change(PASSWORD, OTHER, mine), tenant=person.tenant)
-    assert (await refused(bus.ask(REFRESH_SESSION, RefreshSession(refresh_token=other.refresh_token)))).code == (
+    await bus.request(CHANGE_PASSWORD, change(PASSWORD, OTHER, mine), tenant=person.tenant)
+    assert (await refused(bus.request(REFRESH_SESSION, RefreshSession(refresh_token=other.refresh_token)))).code == (
         "auth.refresh.invalid"
     )
-    assert (await bus.ask(REFRESH_SESSION, RefreshSession(refresh_token=mine.refresh_token))).expires_in == 900
+    assert (await bus.request(REFRESH_SESSION, RefreshSession(refresh_token=mine.refresh_token))).expires_in == 900
     assert await refused(login(bus, person)) == BAD_LOGIN
     await login(bus, person, OTHER)
     said = await sql.fetch("SELECT body FROM changes WHERE user_id = $1", person.id)
@@ -285,7 +285,7 @@ async def test_password_change_ends_sessions_refreshed_within_the_grace_period(
     other = session_id(await login(bus, person))
     refreshed = "UPDATE sessions SET rotated_at = now() - interval '15 minutes 5 seconds' WHERE id = $1"
     await sql.execute(refreshed, other)  # and within the grace of 10 s its answer may have been asked for again
-    await bus.ask(CHANGE_PASSWORD, change(PASSWORD, OTHER), tenant=person.tenant)
+    await bus.request(CHANGE_PASSWORD, change(PASSWORD, OTHER), tenant=person.tenant)
     said = await sql.fetch("SELECT body FROM changes WHERE user_id = $1", person.id)
     assert [str(other) in row["body"] for row in said] == [True]
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import END_SESSION, REVOKE_KEY, Done, EndSession, RevokeKey
 from tests.integration.auth.conftest import Person, System, login, session_id
 from tests.integration.auth.people import somebody
@@ -37,7 +37,7 @@ async def while_its_tier_changes(sql: asyncpg.Pool, user_id: UUID) -> AsyncItera
 async def test_logout_concurrent_with_a_tier_change_takes_effect(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     ended = session_id(await login(bus, person))
     async with while_its_tier_changes(sql, person.id):
-        asking = asyncio.create_task(bus.ask(END_SESSION, EndSession(session_id=ended), tenant=person.tenant))
+        asking = asyncio.create_task(bus.request(END_SESSION, EndSession(session_id=ended), tenant=person.tenant))
     await asking
     assert await sql.fetchval("SELECT ended_at FROM sessions WHERE id = $1", ended) is not None
 

@@ -10,7 +10,7 @@ import pytest
 from nats.aio.msg import Msg
 from pydantic import SecretStr
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import (
     END_SESSION,
     REFRESH_SESSION,
@@ -29,7 +29,7 @@ VOID = BadRefreshToken().refused
 
 async def refresh(bus: Bus, session: Session | str) -> Session:
     token = SecretStr(session) if isinstance(session, str) else session.refresh_token
-    return await bus.ask(REFRESH_SESSION, RefreshSession(refresh_token=token, ip="192.0.2.7"))
+    return await bus.request(REFRESH_SESSION, RefreshSession(refresh_token=token, ip="192.0.2.7"))
 
 
 async def age(sql: asyncpg.Pool, session: Session, column: str, by: str) -> None:
@@ -54,7 +54,7 @@ async def heard(system: System) -> AsyncIterator[list[UserChanged]]:
 
     await door.start()
     try:
-        await door.hear(USER_CHANGED.pattern, note)
+        await door.subscribe(USER_CHANGED.pattern, note)
         yield changes
     finally:
         await door.stop()
@@ -88,8 +88,8 @@ async def test_all_invalid_refresh_tokens_get_the_same_response(bus: Bus, sql: a
     live, ended, off, late, idle = [await login(bus, person) for _ in range(5)]
     other = await register(bus)
     deactivated = await login(bus, other)
-    await bus.ask(END_SESSION, EndSession(session_id=session_id(ended)), tenant=person.tenant)
-    await bus.ask(END_SESSION, EndSession(session_id=session_id(off)), tenant=person.tenant)
+    await bus.request(END_SESSION, EndSession(session_id=session_id(ended)), tenant=person.tenant)
+    await bus.request(END_SESSION, EndSession(session_id=session_id(off)), tenant=person.tenant)
     await age(sql, late, "expires_at", "30 days")
     await age(sql, idle, "rotated_at", "7 days")
     await sql.execute("UPDATE users SET is_active = false WHERE id = $1", other.id)
@@ -186,7 +186,7 @@ async def test_logout_is_published_to_every_service(
 ) -> None:
     session, other = await login(bus, person), await login(bus, person)
     for _ in range(2):
-        await bus.ask(END_SESSION, EndSession(session_id=session_id(session)), tenant=person.tenant)
+        await bus.request(END_SESSION, EndSession(session_id=session_id(session)), tenant=person.tenant)
     assert await refused(refresh(bus, session)) == VOID
     await until(lambda: [change.ended_session for change in heard] == [session_id(session)])
     assert session_id(await refresh(bus, other)) == session_id(other)
@@ -197,7 +197,7 @@ async def test_logout_is_published_to_every_service(
 @pytest.mark.requirement("S-46")
 async def test_logout_everywhere_voids_every_issued_token(bus: Bus, person: Person, heard: list[UserChanged]) -> None:
     sessions = [await login(bus, person) for _ in range(2)]
-    await bus.ask(END_SESSION, EndSession(session_id=None), tenant=person.tenant)
+    await bus.request(END_SESSION, EndSession(session_id=None), tenant=person.tenant)
     for session in sessions:
         assert await refused(refresh(bus, session)) == VOID
     await until(lambda: len(heard) == 1)
@@ -209,6 +209,6 @@ async def test_logout_everywhere_voids_every_issued_token(bus: Bus, person: Pers
 async def test_session_of_another_user_cannot_be_ended(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     session, other = await login(bus, person), await register(bus)
     for tenant in (other.tenant, str(UUID(int=0))):
-        await bus.ask(END_SESSION, EndSession(session_id=session_id(session)), tenant=tenant)
+        await bus.request(END_SESSION, EndSession(session_id=session_id(session)), tenant=tenant)
     assert not await has_ended(sql, session)
     assert session_id(await refresh(bus, session)) == session_id(session)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from auth.loops.prune import Pruner
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import (
     CHANGE_USER,
     END_SESSION,
@@ -36,7 +36,7 @@ PAGE = "https://app.example"
 
 async def ticket_of(system: System, principal: Principal, origin: str | None = PAGE) -> Ticket:
     asked = MakeTicket(principal=principal, origin=origin)
-    return await system.bus.ask(MAKE_TICKET, asked, tenant=str(principal.user_id))
+    return await system.bus.request(MAKE_TICKET, asked, tenant=str(principal.user_id))
 
 
 async def spend(system: System, ticket: Ticket | str, origin: str | None = PAGE) -> Principal | str:
@@ -45,7 +45,7 @@ async def spend(system: System, ticket: Ticket | str, origin: str | None = PAGE)
     bus = bus_as(system.nats_url, "notifier")
     await bus.start()
     try:
-        return await bus.ask(SPEND_TICKET, SpendTicket(ticket=SecretStr(text), origin=origin))
+        return await bus.request(SPEND_TICKET, SpendTicket(ticket=SecretStr(text), origin=origin))
     except Relayed as relayed:
         return relayed.refused.code
     finally:
@@ -141,7 +141,7 @@ async def test_ticket_of_an_ended_session_is_refused(system: System, every: bool
     assert await spend(system, good) == principal
     ticket = await ticket_of(system, principal)
     ended = EndSession(session_id=None if every else principal.session_id)
-    await system.bus.ask(END_SESSION, ended, tenant=str(principal.user_id))
+    await system.bus.request(END_SESSION, ended, tenant=str(principal.user_id))
     assert await spend(system, ticket) == BadTicket.code
 
 
@@ -153,7 +153,7 @@ async def test_ticket_belongs_to_the_tenant_in_the_subject(system: System) -> No
     assert refused.code == "auth.tenant.unknown"
 
 
-async def test_tickets_are_kept_as_digests_and_not_for_long(system: System) -> None:
+async def test_tickets_are_stored_as_digests_and_expire_soon(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     ticket = await ticket_of(system, principal)
     rows = await system.sql.fetch("SELECT * FROM ws_tickets WHERE user_id = $1", principal.user_id)

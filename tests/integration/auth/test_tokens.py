@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from auth.domain.signing_key import KeyBox
 from auth.usecases.signing import Signer
-from chassis.bus import Bus
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
 from contracts.auth import ALGORITHM, AUDIENCE, ISSUER, READ_KEYSET, ReadKeyset, Session
 from tests.integration.auth.conftest import SECRET, Person, System, login, register, replica_at, system_at
 from tests.kit.nats import NatsServer
@@ -25,7 +25,7 @@ from tests.kit.postgres import PostgresServer
 
 async def keyset(bus: Bus) -> dict[str, Ed25519PublicKey]:
     """The keys as a door knows them, youngest first."""
-    listed = (await bus.ask(READ_KEYSET, ReadKeyset())).keys
+    listed = (await bus.request(READ_KEYSET, ReadKeyset())).keys
     return {jwk.kid: Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(jwk.x + "=")) for jwk in listed}
 
 

@@ -14,10 +14,10 @@ from tests.kit.waiting import until
 async def test_unstorable_key_use_does_not_block_the_others(system: System) -> None:
     user = await somebody(system)
     key_id = (await user.make_key()).key.id
-    await system.bus.say(KEYS_USED, KeysUsed(uses={"\0": datetime.now(UTC)}))
+    await system.bus.publish(KEYS_USED, KeysUsed(uses={"\0": datetime.now(UTC)}))
 
     async def is_noted() -> bool:
-        await system.bus.say(KEYS_USED, KeysUsed(uses={key_id: datetime.now(UTC)}))
+        await system.bus.publish(KEYS_USED, KeysUsed(uses={key_id: datetime.now(UTC)}))
         return any(key.last_used_at for key in (await user.ask(LIST_KEYS, ListKeys())).keys)
 
     await until(is_noted)

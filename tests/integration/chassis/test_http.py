@@ -10,8 +10,8 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
-from chassis.http import Limits
-from chassis.web import create_web
+from chassis.http.app import create_web
+from chassis.http.connection import Limits
 from tests.kit.serving import serving
 from tests.kit.waiting import until
 

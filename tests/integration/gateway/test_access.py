@@ -183,7 +183,7 @@ async def test_denials_are_audited_at_a_bounded_rate_without_delaying_responses(
     assert len(told) < 60
 
 
-async def test_without_auth_open_routes_still_work(own_nats: NatsServer, database_url: str, tmp_path: Path) -> None:
+async def test_open_routes_work_during_an_auth_outage(own_nats: NatsServer, database_url: str, tmp_path: Path) -> None:
     script = Script(own_nats.url)
     await script.start()
     app = create_app(settings_for(own_nats.url, database_url, tmp_path))
@@ -199,7 +199,7 @@ async def test_without_auth_open_routes_still_work(own_nats: NatsServer, databas
     await script.stop()
 
 
-async def test_the_document_says_what_each_route_needs(nats_server: NatsServer, tmp_path: Path) -> None:
+async def test_openapi_declares_the_credential_each_route_needs(nats_server: NatsServer, tmp_path: Path) -> None:
     document = create_app(settings_for(nats_server.url, "postgresql+asyncpg://x@127.0.0.1:1/x", tmp_path)).openapi()
     needed = {
         (path, method): [next(iter(scheme.items())) for scheme in operation.get("security", ())]
@@ -220,6 +220,6 @@ async def test_the_document_says_what_each_route_needs(nats_server: NatsServer, 
     assert (flow["tokenUrl"], {*flow["scopes"]}) == ("/api/v1/auth/login", {*Scope})
 
 
-async def test_an_admin_may_what_a_user_may(gateway: Gateway, script: Script) -> None:
+async def test_admin_may_use_every_user_route(gateway: Gateway, script: Script) -> None:
     script.auth.change(script.bob, role=Role.ADMIN)
     assert (await gateway.http.get(MODELS, headers={"X-API-Key": "bob-key"})).status_code == 200

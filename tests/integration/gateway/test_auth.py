@@ -15,13 +15,13 @@ USER_FIELDS = {"id", "username", "email", "tier", "role", "is_active", "created_
 
 
 @pytest.mark.requirement("body.user")
-async def test_a_user_is_shown_as_documented_and_no_more(house: House) -> None:
+async def test_user_response_contains_only_documented_fields(house: House) -> None:
     user = await house.account()
     assert user.keys() == USER_FIELDS
     assert (user["tier"], user["role"], user["is_active"]) == ("free", "user", True)
 
 
-async def test_a_taken_name_is_a_conflict(house: House) -> None:
+async def test_registering_a_taken_name_is_a_conflict(house: House) -> None:
     user = await house.account()
     body = {"username": user["username"].upper(), "email": "other@example.com", "password": PASSWORD}
     answer = await house.http.post(f"{AUTH}/register", json=body)
@@ -56,7 +56,7 @@ async def test_registration_error_does_not_echo_the_password(house: House) -> No
 
 
 @pytest.mark.requirement("POST /api/v1/auth/login", "body.login")
-async def test_a_login_is_json_or_an_oauth2_form(house: House) -> None:
+async def test_login_accepts_json_and_an_oauth2_form(house: House) -> None:
     user = await house.account()
     credentials = {"username": user["username"], "password": PASSWORD}
     answers = [
@@ -148,7 +148,7 @@ async def test_published_keys_verify_an_access_token(house: House) -> None:
     assert claims["sub"] == user["id"]
 
 
-async def test_logging_in_many_times_at_once_gives_as_many_sessions(house: House) -> None:
+async def test_concurrent_logins_create_separate_sessions(house: House) -> None:
     user = await house.account()
     sessions = await asyncio.gather(*(house.session(user["username"]) for _ in range(4)))
     assert len({session["refresh_token"] for session in sessions}) == 4

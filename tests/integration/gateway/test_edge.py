@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chassis.http import Limits
+from chassis.http.connection import Limits
 from gateway.app import create_app
 from tests.integration.gateway.conftest import settings_for, until_ready
 from tests.kit.nats import NatsServer

@@ -11,13 +11,13 @@ from typing import Protocol
 import httpx
 import pytest
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import UserChanged
 from contracts.wire.errors import Unavailable
 from gateway.app import create_app
-from gateway.domain.rate_limit import HOUR_S, HOURLY, Policy
-from gateway.store.buckets import Buckets
-from gateway.usecases.limit_rate import RateLimiter
+from gateway.edge.rate_limits.domain import HOUR_S, HOURLY, Policy
+from gateway.edge.rate_limits.service import RateLimiter
+from gateway.edge.rate_limits.store import Buckets
 from tests.integration.gateway.conftest import ALICE, BOB, settings_for, until_ready
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -70,7 +70,7 @@ async def test_three_replicas_together_enforce_the_rate_limit(rates_url: str, li
         assert 0.95 * limit <= passed <= allowed
 
 
-async def test_tokens_that_nobody_uses_go_back(rates_url: str, database: Database) -> None:
+async def test_unused_rate_tokens_are_returned(rates_url: str, database: Database) -> None:
     policy = Policy("read", 600, window_s=86400)
 
     async def shared() -> float:
@@ -90,7 +90,7 @@ async def test_tokens_that_nobody_uses_go_back(rates_url: str, database: Databas
         assert idle.take_now("idle", policy) is None
 
 
-async def test_a_replica_that_stops_keeps_nothing(rates_url: str) -> None:
+async def test_stopping_replica_returns_its_rate_tokens(rates_url: str) -> None:
     policy = Policy("read", 600, window_s=86400)
     async with limiters(rates_url, 2) as (stopped, other):
         assert (await stopped.take("stopped", policy)).allowed
@@ -99,7 +99,7 @@ async def test_a_replica_that_stops_keeps_nothing(rates_url: str) -> None:
         assert await admitted(other, "stopped", policy, 600) == 499
 
 
-async def test_requests_that_wait_share_one_draw(database: Database) -> None:
+async def test_concurrent_requests_share_one_token_lease(database: Database) -> None:
     drawn: list[int] = []
 
     class Watched(Buckets):
@@ -113,7 +113,7 @@ async def test_requests_that_wait_share_one_draw(database: Database) -> None:
     assert drawn == [50]
 
 
-async def test_a_draw_takes_no_more_than_there_is_and_a_return_fills_no_more_than_fits(database: Database) -> None:
+async def test_token_leases_and_returns_respect_the_bucket_size(database: Database) -> None:
     buckets, policy = Buckets(database), Policy("read", 100, window_s=86400)
     assert (await buckets.draw("plain", policy, need=1, held=0)).taken == 5
     assert (await buckets.draw("plain", policy, need=0, held=5)).taken == 0
@@ -124,7 +124,7 @@ async def test_a_draw_takes_no_more_than_there_is_and_a_return_fills_no_more_tha
     assert (await buckets.draw("plain", policy, need=1000, held=0)).taken == 100
 
 
-async def test_a_bucket_stays_as_spent_as_it_was_when_its_limit_changes(database: Database) -> None:
+async def test_limit_change_keeps_the_used_share_of_a_bucket(database: Database) -> None:
     buckets = Buckets(database)
     small, large = (Policy("read", limit, window_s=86400) for limit in (100, 1000))
     await buckets.draw("changed", small, need=60, held=0)
@@ -132,7 +132,7 @@ async def test_a_bucket_stays_as_spent_as_it_was_when_its_limit_changes(database
     assert (await buckets.draw("changed", small, need=0, held=100)).left == pytest.approx(30, abs=1)
 
 
-async def test_nobody_waits_for_the_disk_to_count(database: Database) -> None:
+async def test_rate_limiting_does_not_wait_for_disk_sync(database: Database) -> None:
     """The server has not flushed what a draw wrote when the draw is answered: the setting holds for its commit."""
     buckets = Buckets(database)
 
@@ -145,7 +145,7 @@ async def test_nobody_waits_for_the_disk_to_count(database: Database) -> None:
     await until(unflushed)
 
 
-async def test_full_and_forgotten_buckets_are_pruned(database: Database) -> None:
+async def test_unused_full_buckets_are_deleted(database: Database) -> None:
     buckets = Buckets(database)
     await buckets.draw("old", READ, need=1, held=0)
 
@@ -159,7 +159,7 @@ async def test_full_and_forgotten_buckets_are_pruned(database: Database) -> None
     assert not await there()
 
 
-async def test_buckets_of_an_hour_are_not_forgotten_while_they_may_not_be_full(database: Database) -> None:
+async def test_hourly_buckets_are_kept_until_they_are_full(database: Database) -> None:
     buckets, hourly = Buckets(database), Policy(HOURLY, 5, window_s=HOUR_S)
     for name in (HOURLY, f"{HOURLY}-network"):
         await buckets.draw(f"{name}:192.0.2.1", hourly, need=5, held=0)
@@ -363,7 +363,7 @@ async def test_rightmost_forwarded_address_is_used_behind_a_trusted_proxy(opened
     assert (await http.get("/api/v1/models", headers=at("198.51.100.5, 198.51.100.6"))).status_code == 401
 
 
-async def test_health_executors_and_options_are_not_counted(opened: Open) -> None:
+async def test_health_executor_and_options_requests_are_not_rate_limited(opened: Open) -> None:
     http = await opened(open_per_minute=1)
     for method, path in [("GET", "/healthz"), ("GET", "/readyz"), ("PUT", "/internal/outputs/x"), ("OPTIONS", LOGIN)]:
         for _ in range(3):
@@ -372,7 +372,7 @@ async def test_health_executors_and_options_are_not_counted(opened: Open) -> Non
             assert "ratelimit" not in answer.headers
 
 
-async def test_it_can_be_turned_off(opened: Open, script: Script) -> None:
+async def test_rate_limiting_can_be_disabled(opened: Open, script: Script) -> None:
     limit(script, 1)
     http = await opened(rate_limit_enabled=False, open_per_minute=1)
     for headers in (at("198.51.100.8", **ALICE), at("198.51.100.8")):

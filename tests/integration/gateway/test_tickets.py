@@ -41,7 +41,7 @@ async def test_ticket_for_an_invalid_origin_is_refused(gateway: Gateway, script:
     assert script.auth.tickets == {}
 
 
-async def test_a_ticket_takes_a_credential_that_may_read_jobs(gateway: Gateway, script: Script) -> None:
+async def test_ticket_requires_the_scope_to_read_jobs(gateway: Gateway, script: Script) -> None:
     script.auth.scopes["alice-key"] = (Scope.JOBS_WRITE,)
     assert (await gateway.http.post(TICKETS, headers=ALICE)).status_code == 403
     assert (await gateway.http.post(TICKETS)).status_code == 401

@@ -60,7 +60,7 @@ async def unharmed(world: World) -> AsyncIterator[None]:
         assert states(await frames_until(socket, "end", job_id)) == [(2, "completed")]
 
 
-async def test_each_job_is_told_from_its_snapshot_to_its_end_and_the_socket_stays(world: World) -> None:
+async def test_each_job_is_sent_from_snapshot_to_end_and_the_socket_stays_open(world: World) -> None:
     first, second = world.job(), world.job()
     async with world.watch_many() as socket:
         for job_id in (first, second):
@@ -81,7 +81,7 @@ async def test_each_job_is_told_from_its_snapshot_to_its_end_and_the_socket_stay
         assert states(await frames_until(socket, "end", second)) == [(3, "failed")]
 
 
-async def test_a_job_is_resumed_after_the_event_that_was_seen(world: World) -> None:
+async def test_subscription_resumes_after_the_last_seen_event(world: World) -> None:
     job_id = world.job()
     await world.happen(job_id, JobState.LEASED)
     async with world.watch_many() as socket:
@@ -93,7 +93,7 @@ async def test_a_job_is_resumed_after_the_event_that_was_seen(world: World) -> N
         assert (refused["type"], refused["code"]) == ("error", "events.after_invalid")
 
 
-async def test_nothing_more_is_told_of_a_job_after_the_answer_to_unsubscribe(world: World) -> None:
+async def test_no_event_follows_an_unsubscribe_reply(world: World) -> None:
     left, kept = world.job(), world.job()
     async with world.watch_many() as socket:
         for job_id in (left, kept):
@@ -108,7 +108,7 @@ async def test_nothing_more_is_told_of_a_job_after_the_answer_to_unsubscribe(wor
         assert (await frame(socket))["type"] == "unsubscribed"
 
 
-async def test_who_unsubscribes_at_any_moment_is_answered_and_the_socket_goes_on(world: World) -> None:
+async def test_unsubscribing_at_any_moment_is_answered(world: World) -> None:
     """A subscription that is just beginning asks others, and its end may meet their answer."""
     job_id = world.job()
     await world.happen(job_id, JobState.LEASED)
@@ -126,7 +126,7 @@ async def test_who_unsubscribes_at_any_moment_is_answered_and_the_socket_goes_on
         assert (await frame(socket)).items() >= {"type": "unsubscribed", "job_id": "none"}.items()
 
 
-async def test_more_jobs_than_a_socket_may_watch_may_end_on_it(world: World) -> None:
+async def test_socket_may_watch_more_jobs_over_time_than_at_once(world: World) -> None:
     ended = world.job()
     await world.happen(ended, JobState.SUCCEEDED)
     async with world.watch_many() as socket:
@@ -233,7 +233,7 @@ async def test_excess_subscriptions_are_refused_and_then_close_the_websocket(wor
         assert await closing(socket) == (1008, "too many messages")
 
 
-async def test_a_job_that_nobody_watches_is_listened_to_no_more(world: World, nats_server: NatsServer) -> None:
+async def test_subscription_ends_when_nobody_watches_the_job(world: World, nats_server: NatsServer) -> None:
     before, many = await nats_server.subscriptions(), 50
     async with world.watch_many() as socket:
         for number in range(many):
@@ -250,7 +250,7 @@ async def test_a_job_that_nobody_watches_is_listened_to_no_more(world: World, na
     await until(as_before)
 
 
-async def test_who_is_gone_is_shown_nothing_and_what_is_gone_is_said(
+async def test_deleted_user_receives_nothing_and_a_deleted_job_is_reported(
     nats_server: NatsServer, database_url: str
 ) -> None:
     async with world_at(nats_server.url, database_url, reread_s=0.3) as world, unharmed(world):
@@ -323,7 +323,7 @@ async def test_multi_job_websocket_closes_with_its_credential(world: World) -> N
             assert await closing(one) == (4401, BadCredential.code)
 
 
-async def test_a_browser_may_say_its_credential_first(world: World) -> None:
+async def test_browser_may_authenticate_with_its_first_message(world: World) -> None:
     job_id = world.job()
     async with world.watch_many(headers={}) as socket:
         await socket.send('{"type": "auth", "key": "alice-key"}')

@@ -43,7 +43,7 @@ async def closing(socket: ClientConnection) -> tuple[int | None, str | None]:
     return socket.close_code, socket.close_reason
 
 
-async def test_a_token_opens_a_socket_as_a_key_does(world: World) -> None:
+async def test_access_token_and_api_key_open_a_websocket(world: World) -> None:
     token = world.script.auth.token(world.script.alice)
     await until(lambda: opened(world, bearer(token)))
     job_id = world.job()
@@ -72,7 +72,7 @@ async def test_forged_token_opens_no_websocket(world: World) -> None:
         assert await closing(socket) == ENDED
 
 
-async def test_a_key_that_is_not_for_reading_jobs_opens_nothing(world: World) -> None:
+async def test_key_without_the_read_scope_opens_no_websocket(world: World) -> None:
     world.script.auth.scopes["alice-key"] = (Scope.JOBS_WRITE, Scope.KEYS)
     with pytest.raises(InvalidStatus) as refused:
         await world.watch(world.job()).__aenter__()

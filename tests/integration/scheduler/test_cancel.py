@@ -41,7 +41,7 @@ async def test_a_running_job_is_cancelled_at_once_and_holds_its_place_until_the_
         async def hear(message) -> None:
             hints.put_nowait(CancelAttempt.model_validate_json(message.data))
 
-        await executor.hear(CANCEL_ATTEMPT.subject(key=node.name), hear)
+        await executor.subscribe(CANCEL_ATTEMPT.subject(key=node.name), hear)
         await settled(executor._client)
         assert (await world.cancel(tenant, job_id)).state is JobState.CANCELLED
         async with asyncio.timeout(5):

@@ -13,7 +13,7 @@ from nats.js.api import RawStreamMsg
 from structlog.testing import capture_logs
 
 from chassis.ids import new_id
-from chassis.logs import bound
+from chassis.telemetry.logs import bound
 from contracts.registry import JOB_EVENTS
 from contracts.scheduler import JOB_CHANGED, SUBMIT_JOB, SubmitJob, Submitted
 from contracts.wire.errors import Relayed
@@ -78,7 +78,7 @@ async def together(world: World, asked: Sequence[Asking]) -> list[str]:
 
     async def submit(tenant: UUID, *, model: str = COMMON, **fields: Any) -> Submitted:
         values = {"job_id": new_id(), "graph": graph(model), "request_hash": "0" * 64} | fields
-        return await world.system.bus.ask(SUBMIT_JOB, SubmitJob(**values), tenant=str(tenant), within_s=10)
+        return await world.system.bus.request(SUBMIT_JOB, SubmitJob(**values), tenant=str(tenant), within_s=10)
 
     submits = (submit(tenant, **fields) for tenant, fields in asked)
     return [said(answer) for answer in await asyncio.gather(*submits, return_exceptions=True)]

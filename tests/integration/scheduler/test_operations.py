@@ -62,7 +62,7 @@ async def test_a_drained_node_loses_its_job_to_another_and_nobody_pays_for_it(wo
         async def hear(message) -> None:
             hints.put_nowait(CancelAttempt.model_validate_json(message.data))
 
-        await executor.hear(CANCEL_ATTEMPT.subject(key=node.name), hear)
+        await executor.subscribe(CANCEL_ATTEMPT.subject(key=node.name), hear)
         await settled(executor._client)
         drained = await operator.node(node.name, NodeOrder.DRAIN)
         async with asyncio.timeout(5):
@@ -218,7 +218,7 @@ async def test_a_job_on_hold_is_not_run_until_it_is_released(world: World, opera
     async def hear(message: Msg) -> None:
         said.append(JobEvent.model_validate_json(message.data).cause)
 
-    hear_no_more = await world.system.bus.hear(JOB_CHANGED_LIVE.subject(str(tenant), str(job_id)), hear)
+    hear_no_more = await world.system.bus.subscribe(JOB_CHANGED_LIVE.subject(str(tenant), str(job_id)), hear)
     await settled(world.system.bus._client)
     held = await operator.job(job_id, JobOrder.HOLD)
     assert (held.held, held.state, held.queue_position) == (True, JobState.QUEUED, None)

@@ -62,7 +62,7 @@ async def test_a_tenant_lists_its_jobs_by_time_whatever_clock_made_their_ids(wor
     moments = [(await world.read(tenant, job)).created_at for job in jobs]
 
     async def listed(**query: object) -> list[object]:
-        page = await world.system.bus.ask(LIST_JOBS, ListJobs.model_validate(query), tenant=str(tenant))
+        page = await world.system.bus.request(LIST_JOBS, ListJobs.model_validate(query), tenant=str(tenant))
         return [job.job_id for job in page.jobs]
 
     assert await listed(created_after=moments[1]) == [jobs[2], jobs[1]]
@@ -86,7 +86,7 @@ async def test_a_tenant_lists_its_jobs_by_state_workflow_and_label_page_by_page(
     assert claimed.ref.job_id == given
 
     async def listed(**query: object) -> tuple[list[object], bool]:
-        page = await world.system.bus.ask(LIST_JOBS, ListJobs.model_validate(query), tenant=str(tenant))
+        page = await world.system.bus.request(LIST_JOBS, ListJobs.model_validate(query), tenant=str(tenant))
         return [job.job_id for job in page.jobs], page.more
 
     assert await listed(states=(JobState.QUEUED,)) == ([last, waiting], False)

@@ -174,12 +174,12 @@ async def test_the_node_classes_of_all_nodes_are_told_with_all_their_options(wor
     await world.node(COMMON)
     await world.node(COMMON, RARE)
     await world.until_offered(RARE)
-    page = await world.system.bus.ask(READ_CLASSES, ReadClasses())
+    page = await world.system.bus.request(READ_CLASSES, ReadClasses())
     names = ["CheckpointLoaderSimple", "Draw", "EmptyLatentImage", "Guess", "SaveImage", "SaveText"]
     assert [found.name for found in page.classes] == names
     assert {COMMON, RARE} <= set(page.classes[0].spec.inputs["ckpt_name"].options or ())
     assert not page.more
-    one = await world.system.bus.ask(READ_CLASSES, ReadClasses(name="Draw", limit=1))
+    one = await world.system.bus.request(READ_CLASSES, ReadClasses(name="Draw", limit=1))
     assert [found.spec.outputs for found in one.classes] == [("IMAGE",)]
 
 
@@ -189,7 +189,7 @@ async def test_of_equally_common_models_the_one_that_a_node_has_loaded_comes_fir
     await world.until_offered(second)
 
     async def order() -> list[str]:
-        models = (await world.system.bus.ask(READ_FLEET, ReadFleet())).models[loader]
+        models = (await world.system.bus.request(READ_FLEET, ReadFleet())).models[loader]
         return [model for model in models if model in {first, second}]
 
     async def is_turned() -> bool:
@@ -203,7 +203,7 @@ async def test_of_equally_common_models_the_one_that_a_node_has_loaded_comes_fir
         attempt=None,
         loaded=(f"{loader}={second}",),
     )
-    await world.system.bus.ask(BEAT, beat, key=node.name)
+    await world.system.bus.request(BEAT, beat, key=node.name)
     await until(is_turned)
 
 
@@ -218,7 +218,7 @@ async def test_what_a_job_was_submitted_with_stays_with_it(world: World) -> None
         seed=2**64 - 1,
         request_hash="0" * 64,
     )
-    await world.system.bus.ask(SUBMIT_JOB, command, tenant=str(tenant))
+    await world.system.bus.request(SUBMIT_JOB, command, tenant=str(tenant))
     job = await world.read(tenant, command.job_id)
     assert (job.model, job.seed) == ("m.safetensors", 2**64 - 1)
     given = await node.claim()

@@ -52,7 +52,7 @@ async def ended(world: World, tenant: UUID, **fields: Any) -> UUID:
 
 
 async def purge(world: World, tenant: UUID, job_id: UUID) -> None:
-    await world.system.bus.ask(PURGE_JOB, PurgeJob(job_id=job_id), tenant=str(tenant))
+    await world.system.bus.request(PURGE_JOB, PurgeJob(job_id=job_id), tenant=str(tenant))
 
 
 async def refusal(world: World, tenant: UUID, job_id: UUID) -> tuple[Kind, str]:
@@ -80,7 +80,7 @@ async def test_a_purged_job_leaves_nothing_but_what_it_cost(world: World) -> Non
     assert (await world.read(tenant, kept)).state is JobState.SUCCEEDED
     assert (await world.images(tenant), await world.counters(tenant)) == (2, (0, 0))
     live = await world.job(tenant)
-    found = await world.system.bus.ask(FIND_JOBS, FindJobs(job_ids=(job_id, kept, live, uuid4())))
+    found = await world.system.bus.request(FIND_JOBS, FindJobs(job_ids=(job_id, kept, live, uuid4())))
     assert (set(found.job_ids), found.ended) == ({kept, live}, (kept,))
     subject = JOB_PURGED.subject(str(tenant), str(job_id))
     jetstream = world.system.bus.jetstream
@@ -162,7 +162,7 @@ async def test_a_job_goes_when_its_tenants_time_is_over_however_that_time_change
     speaker = bus_as(world.system.nats_url, "auth")
     await speaker.start()
     try:
-        await speaker.say(USER_CHANGED, change, tenant=str(tenant))
+        await speaker.publish(USER_CHANGED, change, tenant=str(tenant))
 
         async def gone() -> bool:
             return await traces(world, old) == {"outbox"}

@@ -58,7 +58,7 @@ def test_invisible_key_name_is_refused(name: str) -> None:
         name_of(asked(name=name))
 
 
-def test_a_name_may_be_of_any_script() -> None:
+def test_key_name_may_use_any_script() -> None:
     assert [name_of(asked(name=name)) for name in (" my key ", "مفتاح", "钥匙", "🔑")] == [
         "my key",
         "مفتاح",
@@ -67,7 +67,7 @@ def test_a_name_may_be_of_any_script() -> None:
     ]
 
 
-def test_the_same_request_has_the_same_hash_however_it_is_written() -> None:
+def test_equivalent_requests_have_the_same_hash() -> None:
     both = (Scope.JOBS_READ, Scope.JOBS_WRITE)
     usual = hash_of(asked(scopes=both))
     same: tuple[dict[str, Any], ...] = (

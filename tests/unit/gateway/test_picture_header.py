@@ -4,8 +4,8 @@ import zlib
 
 import pytest
 
-from gateway.domain.picture_format import PictureFormat
-from gateway.domain.picture_header import INFLATED_BYTES, MAX_CHUNKS, PictureHeader, Unfit, read_header
+from gateway.images.formats import PictureFormat
+from gateway.images.headers import INFLATED_BYTES, MAX_CHUNKS, PictureHeader, Unfit, read_header
 from tests.kit.pictures import chunk, flat_png, text_bomb
 
 END = chunk(b"IEND", b"")
@@ -32,7 +32,7 @@ def test_compressed_bomb_after_the_pixels_is_found() -> None:
     assert read_header(flat_png(8).removesuffix(END) + bomb + END, whole=True) is Unfit.BLOATED
 
 
-def test_a_text_that_is_not_packed_is_as_large_as_it_is() -> None:
+def test_uncompressed_png_text_counts_with_its_own_size() -> None:
     plain = chunk(b"iTXt", b"a\0\0\0en\0a\0" + zlib.compress(bytes(INFLATED_BYTES + 1)))
     broken = chunk(b"zTXt", b"a\0\0" + b"no stream of zlib's")
     assert read_header(flat_png(8, plain, broken, chunk(b"zTXt", b"")), whole=True) == SMALL

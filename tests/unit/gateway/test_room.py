@@ -3,8 +3,8 @@ from contextlib import suppress
 import pytest
 
 from contracts.wire.errors import Unavailable
-from gateway.domain.errors import BodyTooSlow, TooManyBodies
-from gateway.domain.room import Room
+from gateway.edge.body_memory import Room
+from gateway.errors import BodyTooSlow, TooManyBodies
 
 
 class Clock:
@@ -39,7 +39,7 @@ def test_body_memory_is_released_whatever_happens() -> None:
         take(10)
 
 
-def test_a_part_that_comes_too_late_is_refused() -> None:
+def test_late_part_of_a_body_is_refused() -> None:
     clock = Clock()
     room = Room(total=10, each=10, clock=clock)
     with room.of("a", within_s=30) as take:
