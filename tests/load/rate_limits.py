@@ -28,7 +28,7 @@ from chassis.database.postgres import Database
 from contracts.auth.accounts import Role
 from contracts.auth.credentials import Principal, Scope
 from contracts.auth.tiers import Tier
-from gateway.edge.admission import Admission, Rates
+from gateway.edge.admission import AddressRateLimits, Admission
 from gateway.edge.rate_limits.domain import policy
 from gateway.edge.rate_limits.service import RateLimiter
 from gateway.edge.rate_limits.store import RateLimitStore
@@ -125,7 +125,7 @@ class _Known:
 async def alone(script: Script, database_url: str, rounds: int) -> None:
     """Print what the middleware alone takes."""
     database = Database(database_url, name="measurement")
-    rates = Rates(
+    rates = AddressRateLimits(
         RateLimiter(RateLimitStore(database)),
         login=policy("login", 30, strict=True),
         open=policy("open", 120),

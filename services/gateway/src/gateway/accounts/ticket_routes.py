@@ -40,7 +40,7 @@ def router(*, bus: Bus, public_url: str) -> APIRouter:
     @routes.post(
         "/ws-tickets", status_code=201, summary="Create a ticket that opens one websocket", responses=problems()
     )
-    async def make(
+    async def create_ticket(
         who: Watcher,
         request: Request,
         *,

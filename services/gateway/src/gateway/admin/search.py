@@ -11,17 +11,17 @@ from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS
 from contracts.scheduler.jobs import STATUS_OF_STATE, JobState, JobStatus
 from contracts.scheduler.search import SEARCH_JOBS, AdminJob, SearchJobs
 from contracts.wire.dead_letters import DeadLetter, ListDeadLetters
-from gateway.admin.operations import AdminContext, Operations
+from gateway.admin.operations import AdminActions, AdminContext
 from gateway.api.v1 import cursors
 
 
-class Search:
+class AdminSearch:
     """Searches for admins, and records each search."""
 
-    def __init__(self, bus: Bus, operations: Operations, *, cursor_key: bytes) -> None:
+    def __init__(self, bus: Bus, operations: AdminActions, *, cursor_key: bytes) -> None:
         self._bus, self._operations, self._key = bus, operations, cursor_key
 
-    async def jobs(
+    async def search_jobs(
         self, who: AdminContext, *, limit: int, cursor: str | None, status: JobStatus | None, **asked: Any
     ) -> tuple[tuple[AdminJob, ...], str | None]:
         """A page of jobs, newest first, and the cursor of the next page.
@@ -31,14 +31,14 @@ class Search:
         """
         told = _told(asked | {"status": status})
         filters, before = self._where(who, "jobs", told, cursor)
-        await self._operations.record(who, "jobs.search", subject_id=asked["tenant_id"], **told)
+        await self._operations.record_action(who, "jobs.search", subject_id=asked["tenant_id"], **told)
         states = tuple(state for state in JobState if STATUS_OF_STATE[state] is status)
         query = SearchJobs(limit=limit, before=before, states=states, **asked)
         page = await self._bus.request(SEARCH_JOBS, query, tenant=who.tenant)
         last = page.jobs[-1].job.job_id if page.more and page.jobs else None
         return page.jobs, self._next(who, filters, last)
 
-    async def audit(
+    async def search_audit_log(
         self, who: AdminContext, *, limit: int, cursor: str | None, **asked: Any
     ) -> tuple[tuple[AuditEntry, ...], str | None]:
         """A page of the audit log, newest first, and the cursor of the next page. Auth itself records this search.
@@ -52,7 +52,7 @@ class Search:
         last = UUID(int=page.entries[-1].id) if page.more and page.entries else None
         return page.entries, self._next(who, filters, last)
 
-    async def dead_letters(
+    async def list_dead_letters(
         self, who: AdminContext, *, limit: int, cursor: str | None, node: str | None
     ) -> tuple[tuple[DeadLetter, ...], str | None]:
         """A page of dead letters, newest first, and the cursor of the next page.
@@ -62,7 +62,7 @@ class Search:
         """
         told = _told({"node": node})
         filters, before = self._where(who, "dead_letters", told, cursor)
-        await self._operations.record(who, "dead_letters.list", subject_id=None, **told)
+        await self._operations.record_action(who, "dead_letters.list", subject_id=None, **told)
         page = await self._bus.request(
             LIST_DEAD_LETTERS, ListDeadLetters(limit=limit, before=before, node=node), tenant=who.tenant
         )

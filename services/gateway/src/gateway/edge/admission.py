@@ -16,11 +16,11 @@ from chassis.http.app import problem_response
 from contracts.auth.credentials import Principal
 from contracts.wire.errors import Refusal
 from gateway.edge.body_memory import BodyMemoryLimit
-from gateway.edge.denials import Denials
+from gateway.edge.denials import DenialReporter
 from gateway.edge.errors import BatchTooLarge
 from gateway.edge.rate_limits import domain as rate_limit
 from gateway.edge.rate_limits.domain import Policy, policy
-from gateway.edge.rate_limits.service import RateLimiter, used_up
+from gateway.edge.rate_limits.service import RateLimiter, rate_limited
 
 LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh"))
 REGISTER = "/api/v1/auth/register"
@@ -43,7 +43,7 @@ class CredentialResolver(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class AddressRateLimits:
     """Rate limits of requests that are counted by address rather than by user.
 
     Attributes:
@@ -102,9 +102,9 @@ class Admission:
         *,
         identity: CredentialResolver,
         clients: ClientAddressResolver,
-        rates: Rates | None,
+        rates: AddressRateLimits | None,
         used: Used,
-        denials: Denials,
+        denials: DenialReporter,
         bodies: BodyMemoryLimit,
     ) -> None:
         self._app, self._identity, self._clients, self._used = app, identity, clients, used
@@ -240,7 +240,7 @@ class Admission:
         key = counted_by.key(whose)
         verdict = self._limiter.take_now(key, counted_by, count) or await self._limiter.take(key, counted_by, count)
         headers = rate_limit.headers(counted_by, verdict)
-        return _Counted(headers, None if verdict.allowed else used_up(counted_by, verdict))
+        return _Counted(headers, None if verdict.allowed else rate_limited(counted_by, verdict))
 
 
 def _policy_of(principal: Principal, scope: Scope) -> Policy | None:

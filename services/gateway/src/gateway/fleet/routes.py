@@ -44,9 +44,9 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
         openapi_extra=_IF_NONE_MATCH,
         responses={**_KEPT, **problems()},
     )
-    async def models(tenant: Reader, request: Request) -> Response:
+    async def list_models(tenant: Reader, request: Request) -> Response:
         """Models of all nodes seen within the last day, for the node classes that your graph policy allows."""
-        found = (await fleet.read(tenant)).models
+        found = (await fleet.read_fleet(tenant)).models
         return _unless_kept(request, await offload(_written, found))
 
     @routes.get(
@@ -56,7 +56,7 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
         openapi_extra=_IF_NONE_MATCH,
         responses={**_KEPT, **problems()},
     )
-    async def classes(
+    async def list_node_classes(
         principal: Watcher,
         request: Request,
         *,

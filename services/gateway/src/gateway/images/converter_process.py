@@ -13,8 +13,8 @@ from io import BytesIO
 
 from PIL import Image, ImageCms, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - see Image.preinit
 
-from gateway.images.formats import ImageFormat, Said, Wanted, format_of
-from gateway.images.headers import Size, Unfit, webp_size
+from gateway.images.formats import ConversionOptions, ExitStatus, ImageFormat, format_of
+from gateway.images.headers import HeaderProblem, Size, webp_size
 
 Image.preinit()  # load plugins (EXIF needs TIFF, a JPEG can be MPO) before opening files is forbidden
 ORIENTATION = 0x0112  # the EXIF tag
@@ -32,31 +32,31 @@ END_OF_IMAGE = b"\xff\xd9"
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
-def main(arguments: list[str]) -> Said:
+def main(arguments: list[str]) -> ExitStatus:
     """Convert. Arguments: format, quality, width, height (0 for any), faithful, and the four limits."""
     format_, (quality, width, height, faithful, *bounds) = arguments[0], map(int, arguments[1:])
     pixels, source_bytes, memory, seconds = bounds
     confine(memory, seconds)
-    wanted = Wanted(ImageFormat(format_), quality, width or None, height or None, faithful=bool(faithful))
+    wanted = ConversionOptions(ImageFormat(format_), quality, width or None, height or None, faithful=bool(faithful))
     try:
         source = sys.stdin.buffer.read(source_bytes + 1)
         if len(source) > source_bytes:
-            return Said.NOT_CONVERTIBLE
+            return ExitStatus.NOT_CONVERTIBLE
         if format_of(source) is ImageFormat.WEBP and not fits(webp_size(source), pixels):
-            return Said.TOO_MANY_PIXELS
+            return ExitStatus.TOO_MANY_PIXELS
         converted = convert(source, wanted, pixels)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        return Said.TOO_MANY_PIXELS
+        return ExitStatus.TOO_MANY_PIXELS
     except (Exception, MemoryError):  # noqa: BLE001 - a decoder may raise anything at all about a broken file
-        return Said.NOT_CONVERTIBLE
+        return ExitStatus.NOT_CONVERTIBLE
     sys.stdout.buffer.write(converted)
     sys.stdout.buffer.flush()
-    return Said.CONVERTED
+    return ExitStatus.CONVERTED
 
 
-def fits(size: Size | Unfit, pixels: int) -> bool:
+def fits(size: Size | HeaderProblem, pixels: int) -> bool:
     """Whether an image may be opened. Without a known size it may: the decoder refuses it."""
-    return isinstance(size, Unfit) or size[0] * size[1] <= pixels
+    return isinstance(size, HeaderProblem) or size[0] * size[1] <= pixels
 
 
 def confine(memory: int, seconds: int) -> None:
@@ -72,7 +72,7 @@ def confine(memory: int, seconds: int) -> None:
         resource.setrlimit(limit, (value, value))
 
 
-def convert(source: bytes, wanted: Wanted, pixels: int) -> bytes:
+def convert(source: bytes, wanted: ConversionOptions, pixels: int) -> bytes:
     """The first frame of the image, upright, in sRGB, as wanted, without metadata."""
     Image.MAX_IMAGE_PIXELS = pixels
     warnings.simplefilter("ignore")  # EXIF and the index of an MPO may be damaged without affecting pixels
@@ -129,7 +129,7 @@ def _plain(picture: Image.Image, profile: bytes | None) -> Image.Image:
     return picture.convert(mode)
 
 
-def _options(wanted: Wanted) -> dict[str, int | bool]:
+def _options(wanted: ConversionOptions) -> dict[str, int | bool]:
     if wanted.format is ImageFormat.PNG:
         return {"compress_level": 1 if wanted.faithful else 6}
     if wanted.format is ImageFormat.JPEG:

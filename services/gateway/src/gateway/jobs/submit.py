@@ -32,7 +32,7 @@ from gateway.jobs.input_pins import InputPins
 from gateway.jobs.request_hash import request_hash as hash_of
 from gateway.jobs.request_hash import request_hash_of_large
 from gateway.jobs.storage_limit import ResultStorage
-from gateway.jobs.workflow_pointers import largest_text, relocated
+from gateway.jobs.workflow_pointers import largest_text, relocate_errors
 from gateway.uploads.store import Upload
 from gateway.workflows import parameters
 from gateway.workflows.builtin import choice as built_in
@@ -75,7 +75,7 @@ class Accepted:
         self.job, self.replayed, self.quota = job, replayed, quota
 
 
-class Submitter:
+class JobSubmitter:
     """Submits jobs.
 
     Args:
@@ -143,7 +143,7 @@ class Submitter:
         request_hash = await _hash_of_large(submission, part_of) if is_large else hash_of(submission, part_of)
         try:
             plan = await self._plan(sent, tenant, parameters_at, is_large)
-            extra_data = self._extra_data_keys.read(submission.extra_data)
+            extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
             await self._results.check(tenant)
         except Refusal as refusal:
             if key is None or not _may_change(refusal, submission):
@@ -187,7 +187,7 @@ class Submitter:
             if is_large:
                 await _hash_of_large(submission, "")
             plan = await self._plan(sent, tenant, parameters_at, is_large)
-            extra_data = self._extra_data_keys.read(submission.extra_data)
+            extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
             graph, named = await self._pins.find_named(plan.graph, tenant=tenant, is_large=plan.is_large)
             used = plan._replace(graph=dict(graph))
             command = _command(submission, used, named, extra_data=extra_data, job_id=new_id(), request_hash="")
@@ -248,7 +248,7 @@ class Submitter:
     async def _plan(self, sent: SentSubmission, tenant: str, parameters_at: str, is_large: bool) -> Plan:
         submission = sent.submission
         if submission.workflow_name is not None:
-            version = await self._saved.read(submission.workflow_name, submission.version, tenant=tenant)
+            version = await self._saved.read_workflow(submission.workflow_name, submission.version, tenant=tenant)
             graph = fill_in(version, submission.parameters, parameters_at)
             explain = lambda errors: parameters.explain(errors, version.parameters, parameters_at)  # noqa: E731
             return Plan(graph, version.heading.name, explain=explain, is_large=is_large or version.is_large)
@@ -257,7 +257,7 @@ class Submitter:
             seed = secrets.randbelow(MAX_SEED + 1) if submission.seed == -1 else submission.seed
             graph = built_in.build(await self._within_bounds(submission, tenant), model=model, seed=seed)
             return Plan(graph, built_in.name_of(submission), model, seed, partial(built_in.explain, submission))
-        explain = partial(relocated, at=sent.workflow_at)
+        explain = partial(relocate_errors, at=sent.workflow_at)
         if is_ui_format(submission.workflow):  # the scheduler has the class definitions needed to convert it
             return Plan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
         if is_large:

@@ -9,14 +9,14 @@ from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.errors import TooManyBodies
 from gateway.images.converter import ENCODER, ImageConverter
 from gateway.images.errors import NotConvertible, TooManyConversions
-from gateway.images.formats import Wanted
+from gateway.images.formats import ConversionOptions
 from gateway.images.limiter import ImageLimiter
 from gateway.storage.artifacts import Artifact
 from gateway.storage.byte_range import ByteRange
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 
 
-class Converter:
+class OutputConverter:
     """Converts outputs.
 
     Args:
@@ -25,16 +25,18 @@ class Converter:
         line: limits all image processing.
     """
 
-    def __init__(self, pictures: ImageConverter, objects: Objects, line: ImageLimiter) -> None:
+    def __init__(self, pictures: ImageConverter, objects: ArtifactStore, line: ImageLimiter) -> None:
         self._pictures, self._objects, self._line = pictures, objects, line
         largest = pictures.max_result_bytes
         self._answers = BodyMemoryLimit(total=4 * largest, each=2 * largest, clock=monotonic)
 
-    def etag(self, artifact: Artifact, wanted: Wanted) -> str:
+    def etag(self, artifact: Artifact, wanted: ConversionOptions) -> str:
         """The strong ETag of the converted image, without converting it."""
         return wanted.etag(artifact.sha256, ENCODER)
 
-    async def convert(self, artifact: Artifact, wanted: Wanted, *, tenant: str) -> tuple[bytes, Callable[[], None]]:
+    async def convert(
+        self, artifact: Artifact, wanted: ConversionOptions, *, tenant: str
+    ) -> tuple[bytes, Callable[[], None]]:
         """The converted image, and a function to call once it is sent, which releases its memory.
 
         Raises:
@@ -46,7 +48,7 @@ class Converter:
         if artifact.size_bytes > self._pictures.max_source_bytes or not artifact.size_bytes:
             raise NotConvertible
         try:
-            async with self._line.turn(tenant):
+            async with self._line.slot(tenant):
                 source = await self._objects.open(artifact.key, ByteRange(0, artifact.size_bytes))
                 picture = await self._pictures.convert(wanted, source)
             with ExitStack() as held:

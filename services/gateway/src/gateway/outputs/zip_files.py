@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from gateway.outputs.zip_sink import ZipSink
 from gateway.storage.byte_range import ByteRange
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 
 
 class BrokenOffError(RuntimeError):
@@ -28,8 +28,8 @@ class StoredFile:
     at: datetime
 
 
-async def pack(
-    file: StoredFile, *, into: zipfile.ZipFile, sink: ZipSink, objects: Objects
+async def pack_file(
+    file: StoredFile, *, into: zipfile.ZipFile, sink: ZipSink, objects: ArtifactStore
 ) -> AsyncGenerator[bytes, None]:
     """Write a file into the archive uncompressed, in chunks: images do not get smaller.
 
@@ -53,7 +53,7 @@ async def pack(
                 raise BrokenOffError(file.key)
 
 
-async def _content(file: StoredFile, objects: Objects) -> AsyncGenerator[bytes, None]:
+async def _content(file: StoredFile, objects: ArtifactStore) -> AsyncGenerator[bytes, None]:
     if not file.size_bytes:
         return _nothing()
     return await objects.open(file.key, ByteRange(0, file.size_bytes))

@@ -11,8 +11,8 @@ from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.scheduler.purges import FIND_JOBS, MAX_FIND_JOBS, FindJobs, JobPurged
 from contracts.wire.errors import Relayed, Unavailable
-from gateway.purges.store import Purges
-from gateway.storage.objects import Objects
+from gateway.purges.store import PurgeStore
+from gateway.storage.objects import ArtifactStore
 
 BATCH = 100  # artifacts deleted per batch
 FIRST = UUID(int=0)
@@ -21,7 +21,7 @@ FIRST = UUID(int=0)
 class JobRemover:
     """Deletes outputs of purged jobs, and detects purges whose message was lost."""
 
-    def __init__(self, bus: Bus, purges: Purges, objects: Objects) -> None:
+    def __init__(self, bus: Bus, purges: PurgeStore, objects: ArtifactStore) -> None:
         self._bus, self._purges, self._objects = bus, purges, objects
         self._after = FIRST
 

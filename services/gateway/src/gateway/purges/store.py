@@ -40,7 +40,7 @@ UPDATE uploads SET expires_at = now() WHERE source_job_id = ANY(CAST(:jobs AS uu
 _DROP_USES = Statement("DELETE FROM upload_uses WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
 
 
-class Purges:
+class PurgeStore:
     """The purged_jobs table, and the artifacts and uploads of these jobs."""
 
     def __init__(self, database: Database) -> None:

@@ -11,11 +11,11 @@ from uuid import UUID
 from contracts.gateway.transfers import GrantInputs, InputGrant, InputsGranted
 from gateway.storage.byte_range import ByteRange
 from gateway.storage.file_extensions import extension_of
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 from gateway.transfers import input_token
 from gateway.transfers.input_token import InputRight
 from gateway.uploads.errors import UnknownUpload
-from gateway.uploads.store import Upload, Uploads
+from gateway.uploads.store import Upload, UploadStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class InputDownloads:
         link_s: lifetime of a link, seconds.
     """
 
-    uploads: Uploads
-    objects: Objects
+    uploads: UploadStore
+    objects: ArtifactStore
     key: bytes
     names: bytes
     origin: str

@@ -11,8 +11,8 @@ from chassis.ids import new_id
 from chassis.telemetry.logs import log
 from contracts.gateway.transfers import GrantOutputs, OutputGrant, OutputsGranted, StoredOutput
 from contracts.scheduler.jobs import UnknownJob
-from gateway.storage.artifacts import Artifact, Artifacts
-from gateway.storage.objects import Objects
+from gateway.storage.artifacts import Artifact, ArtifactRecords
+from gateway.storage.objects import ArtifactStore
 from gateway.transfers import output_token
 from gateway.transfers.errors import OutputTooLarge
 from gateway.transfers.output_token import OutputRight
@@ -29,8 +29,8 @@ class OutputUploads:
         max_bytes: of one output.
     """
 
-    artifacts: Artifacts
-    objects: Objects
+    artifacts: ArtifactRecords
+    objects: ArtifactStore
     key: bytes
     origin: str
     link_s: float

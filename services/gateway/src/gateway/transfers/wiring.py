@@ -4,11 +4,11 @@ from gateway.transfers import input_routes, output_routes
 from gateway.transfers.grants import serve_grants
 from gateway.transfers.input_downloads import InputDownloads
 from gateway.transfers.output_uploads import OutputUploads
-from gateway.uploads.store import Uploads
+from gateway.uploads.store import UploadStore
 from gateway.wiring import Feature, Infrastructure
 
 
-def wire_transfers(infra: Infrastructure, uploads: Uploads) -> Feature:
+def wire_transfers(infra: Infrastructure, uploads: UploadStore) -> Feature:
     """Construct the feature, and answer executors that ask for links. Call it before the bus starts."""
     settings = infra.settings
     downloads = InputDownloads(

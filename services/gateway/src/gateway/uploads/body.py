@@ -12,7 +12,7 @@ from fastapi import Request
 from contracts.file_types import FILE_TYPES
 from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.errors import UnsupportedMediaType
-from gateway.edge.request_body import room_of
+from gateway.edge.request_body import reserve_body_memory
 from gateway.images.formats import ImageFormat, format_of
 from gateway.uploads.errors import FileTooLarge, UploadTooLarge
 from gateway.uploads.file_signatures import LOOK_AT_BYTES
@@ -35,7 +35,7 @@ class ReceivedImage:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFile:
-    """The first bytes of a file that is not an image, and the rest; see ``UploadService.take_file``."""
+    """The first bytes of a file that is not an image, and the rest; see ``UploadService.store_file``."""
 
     begun: bytes
     rest: AsyncIterator[bytes]
@@ -73,7 +73,7 @@ class UploadBodies:
             raise UnsupportedMediaType(expected=f"{FORM} or application/octet-stream")
         self._check_declared(request, is_form=form is not None, sent_as=sent_as, file_bytes=file_bytes)
         body = _Body(request, form)
-        with room_of(request, READ_S) as take:
+        with reserve_body_memory(request, READ_S) as take:
             begun = await body.read(LOOK_AT_BYTES, take)
             if format_of(bytes(begun[:12])) is not None:
                 yield ReceivedImage(await self._image(body, begun, take))
@@ -98,7 +98,7 @@ class UploadBodies:
             if len(content) > self._desk.max_bytes:
                 raise UploadTooLarge(limit=self._desk.max_bytes)
             if looks and len(content) >= looks[0]:
-                looks = [] if self._desk.look_at(content) else [at for at in LOOK_AT if at > len(content)]
+                looks = [] if self._desk.check_image(content) else [at for at in LOOK_AT if at > len(content)]
             if body.ended:
                 return content
             content += await body.read(1, take)

@@ -14,10 +14,10 @@ from contracts.file_types import FileKind, FileType
 from contracts.wire.errors import Refusal
 from gateway.images.converter import ImageConverter
 from gateway.images.errors import ConversionFailed, NotConvertible, TooManyPixels
-from gateway.images.formats import ImageFormat, Wanted
-from gateway.images.headers import ImageHeader, Unfit, read_header
+from gateway.images.formats import ConversionOptions, ImageFormat
+from gateway.images.headers import HeaderProblem, ImageHeader, read_header
 from gateway.images.limiter import ImageLimiter
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 from gateway.uploads.errors import (
     AnimatedImage,
     BrokenImage,
@@ -28,7 +28,7 @@ from gateway.uploads.errors import (
     UploadTooManyPixels,
 )
 from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_told_by_size
-from gateway.uploads.store import NewUpload, Upload, Uploads
+from gateway.uploads.store import NewUpload, Upload, UploadStore
 
 CHUNK_BYTES = 1 << 18
 JPEG_QUALITY = 95
@@ -46,8 +46,8 @@ class UploadService:
         max_file_bytes: of any other file, for all tenants.
     """
 
-    uploads: Uploads
-    objects: Objects
+    uploads: UploadStore
+    objects: ArtifactStore
     pictures: ImageConverter
     line: ImageLimiter
     max_bytes: int
@@ -70,7 +70,7 @@ class UploadService:
         if known is not None:
             self._size_of(known, begun)
 
-    def look_at(self, begun: bytes | bytearray, *, whole: bool = False) -> ImageHeader | None:
+    def check_image(self, begun: bytes | bytearray, *, whole: bool = False) -> ImageHeader | None:
         """The header of an image that begins with these bytes; None if more bytes are needed. Cheap.
 
         Raises:
@@ -79,17 +79,17 @@ class UploadService:
             UploadTooManyPixels: it is too large.
         """
         header = read_header(begun, whole=whole)
-        if header is Unfit.ANIMATED:
+        if header is HeaderProblem.ANIMATED:
             raise AnimatedImage
-        if header is Unfit.BLOATED:
+        if header is HeaderProblem.BLOATED:
             raise self._broken()
-        if isinstance(header, Unfit):
+        if isinstance(header, HeaderProblem):
             raise UnsupportedImage
         if header is not None and header.width * header.height > self.pictures.max_pixels:
             raise UploadTooManyPixels(limit=self.pictures.max_pixels, width=header.width, height=header.height)
         return header
 
-    async def take(
+    async def store_image(
         self, sent: bytes | bytearray, *, tenant: str, keep: timedelta | None, exact: bool = False
     ) -> tuple[Upload, bool]:
         """Store an image durably for this long, None for ever; and whether it is new.
@@ -100,12 +100,12 @@ class UploadService:
 
         Raises:
             NotKeptExactly: ``exact``, but the image is not a PNG.
-            UnsupportedImage, AnimatedImage, UploadTooManyPixels: see ``look_at``.
+            UnsupportedImage, AnimatedImage, UploadTooManyPixels: see ``check_image``.
             BrokenImage: it cannot be decoded.
             TooManyUploads: the tenant has too many uploads.
             TooManyConversions, Unavailable: too many images of this tenant, or of all, are being processed.
         """
-        header = await asyncio.to_thread(self.look_at, sent, whole=True)  # it can inflate some megabytes
+        header = await asyncio.to_thread(self.check_image, sent, whole=True)  # it can inflate some megabytes
         if header is None:
             raise UnsupportedImage
         if exact and header.format is not ImageFormat.PNG:
@@ -115,16 +115,16 @@ class UploadService:
         if known is not None:
             return known, False
         await self.uploads.check_room(tenant, size_bytes=0)
-        async with self.line.turn(tenant):  # held until it is stored, which limits the images in memory
+        async with self.line.slot(tenant):  # held until it is stored, which limits the images in memory
             kept = bytes(sent) if exact else await self._clean(sent, KEPT_AS[header.format], header)
             new = await _described(kept, KEPT_AS[header.format], UUID(tenant), sent_sha256, exact=exact)
             await self.objects.put(new.key, _pieces(kept))
         return await self._record(new, keep)
 
-    async def take_file(
+    async def store_file(
         self, begun: bytes, rest: AsyncIterator[bytes], *, tenant: str, keep: timedelta | None, at_most: int
     ) -> tuple[Upload, bool]:
-        """Store a file unchanged, with some megabytes of memory; otherwise like ``take``.
+        """Store a file unchanged, with some megabytes of memory; otherwise like ``store_image``.
 
         If ``rest`` raises, nothing is stored.
 
@@ -182,7 +182,7 @@ class UploadService:
         return size
 
     async def _clean(self, sent: bytes | bytearray, format_: ImageFormat, header: ImageHeader) -> bytes:
-        wanted = Wanted(format_, JPEG_QUALITY, faithful=True)
+        wanted = ConversionOptions(format_, JPEG_QUALITY, faithful=True)
         try:
             return await self.pictures.convert(wanted, _pieces(sent))
         except TooManyPixels:

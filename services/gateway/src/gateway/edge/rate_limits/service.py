@@ -176,6 +176,6 @@ class RateLimiter:
         return local.alone.take(now, count)
 
 
-def used_up(policy: Policy, verdict: RateLimitDecision) -> RateLimited:
+def rate_limited(policy: Policy, verdict: RateLimitDecision) -> RateLimited:
     """The refusal for a decision that does not allow the request."""
     return RateLimited(limit=policy.limit, window=policy.window_s, policy=policy.name, retry_after_s=verdict.reset_s)

@@ -22,10 +22,10 @@ from gateway.accounts.me import MeView
 from gateway.edge.errors import BodyTooLarge
 from gateway.edge.json_body import MAX_BYTES, read_json
 from gateway.edge.rate_limits.domain import policy
-from gateway.edge.rate_limits.service import RateLimiter, used_up
-from gateway.jobs.schemas import present
+from gateway.edge.rate_limits.service import RateLimiter, rate_limited
+from gateway.jobs.schemas import present_job
 from gateway.jobs.service import JobService
-from gateway.jobs.submit import Submitter
+from gateway.jobs.submit import JobSubmitter
 from gateway.workflows.submission_forms import SentSubmission, read_submission
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -59,15 +59,15 @@ class NatsApiRateLimits:
             counted_by = policy(name, limits.requests_per_minute)
             verdict = await self._limiter.take(counted_by.key(str(user_id)), counted_by)
             if not verdict.allowed:
-                raise used_up(counted_by, verdict)
+                raise rate_limited(counted_by, verdict)
 
         return admit
 
 
-def open_door(
+def serve_requests(
     bus: Bus,
     jobs: JobService,
-    submitter: Submitter,
+    submitter: JobSubmitter,
     public_url: str,
     *,
     rates: NatsApiRateLimits,
@@ -76,7 +76,7 @@ def open_door(
     """Answer outside systems; ``used`` is told whose use has changed. Call it before the bus starts."""
 
     def body(job: Job) -> HttpBody:
-        return HttpBody.model_validate(present(job, public_url).model_dump(mode="json"))
+        return HttpBody.model_validate(present_job(job, public_url).model_dump(mode="json"))
 
     async def submit(submission: Submission, address: Address) -> HttpBody:
         sent = address.headers.get(IDEMPOTENCY_HEADER)
