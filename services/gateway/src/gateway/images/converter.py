@@ -64,7 +64,7 @@ class ImageConverter:
         if status == ExitStatus.NOT_CONVERTIBLE:
             raise NotConvertible
         if status != ExitStatus.CONVERTED or format_of(result[:12]) is not wanted.format:
-            log.warning("gateway.picture.failed", status=status, bytes=len(result))
+            log.warning("gateway.image.conversion_failed", status=status, bytes=len(result))
             raise ConversionFailed
         return result
 
@@ -75,7 +75,7 @@ class ImageConverter:
         helper = await asyncio.create_subprocess_exec(
             sys.executable, *HELPER, *map(str, asked), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
         )
-        feeding = asyncio.create_task(_feed(helper, source), name="gateway.picture.feed")
+        feeding = asyncio.create_task(_feed(helper, source), name="gateway.image.feed")
         try:
             result = await self._result_of(helper)
             await feeding

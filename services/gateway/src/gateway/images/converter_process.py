@@ -79,27 +79,27 @@ def convert(source: bytes, wanted: ConversionOptions, pixels: int) -> bytes:
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     if wanted.faithful and format_of(source) is ImageFormat.JPEG:
         source += END_OF_IMAGE
-    picture: Image.Image = Image.open(BytesIO(source), formats=["PNG", "JPEG", "WEBP"])  # reads only the header
-    if wanted.faithful and getattr(picture, "is_animated", False) and picture.format != "MPO":
+    image: Image.Image = Image.open(BytesIO(source), formats=["PNG", "JPEG", "WEBP"])  # reads only the header
+    if wanted.faithful and getattr(image, "is_animated", False) and image.format != "MPO":
         raise ValueError("it moves")
-    orientation, profile = _orientation(picture), picture.info.get("icc_profile")
+    orientation, profile = _orientation(image), image.info.get("icc_profile")
     sideways = orientation >= 5
-    across, down = (picture.height, picture.width) if sideways else picture.size
+    across, down = (image.height, image.width) if sideways else image.size
     box = (min(wanted.width or across, across), min(wanted.height or down, down))
     if box != (across, down):
-        picture.draft(None, _box(box, sideways))  # a JPEG can be decoded at a smaller size
-    picture = _plain(picture, profile)
+        image.draft(None, _box(box, sideways))  # a JPEG can be decoded at a smaller size
+    image = _plain(image, profile)
     if orientation in TURNED:
-        picture = picture.transpose(TURNED[orientation])
+        image = image.transpose(TURNED[orientation])
     if box != (across, down):
-        picture.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2)
-    if wanted.format is ImageFormat.JPEG and picture.mode == "RGBA":
-        white = Image.new("RGB", picture.size, "white")
-        white.paste(picture, mask=picture.getchannel("A"))
-        picture = white
-    picture.info = {}
+        image.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2)
+    if wanted.format is ImageFormat.JPEG and image.mode == "RGBA":
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image.getchannel("A"))
+        image = white
+    image.info = {}
     sink = BytesIO()
-    picture.save(sink, wanted.format.value, **_options(wanted))
+    image.save(sink, wanted.format.value, **_options(wanted))
     return sink.getvalue()
 
 
@@ -107,26 +107,26 @@ def _box(box: tuple[int, int], sideways: bool) -> tuple[int, int]:
     return (box[1], box[0]) if sideways else box
 
 
-def _orientation(picture: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int:
     try:
-        return int(picture.getexif().get(ORIENTATION, 1))
+        return int(image.getexif().get(ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - EXIF that cannot be read says nothing
         return 1
 
 
-def _plain(picture: Image.Image, profile: bytes | None) -> Image.Image:
+def _plain(image: Image.Image, profile: bytes | None) -> Image.Image:
     """The image as RGB or RGBA with 8 bits per channel."""
-    if picture.mode.startswith("I"):  # 16-bit grey; Pillow would clip it at 255
-        picture = picture.convert("I").point(lambda grey: grey * (1 / 256) + 0).convert("L")
-    mode = "RGBA" if picture.has_transparency_data else "RGB"
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow would clip it at 255
+        image = image.convert("I").point(lambda grey: grey * (1 / 256) + 0).convert("L")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
     if profile:
-        coloured = picture if picture.mode in {"CMYK", "L"} and mode == "RGB" else picture.convert(mode)
+        coloured = image if image.mode in {"CMYK", "L"} and mode == "RGB" else image.convert(mode)
         with suppress(ImageCms.PyCMSError, OSError, ValueError):  # ignore an invalid profile
             opened = ImageCms.ImageCmsProfile(BytesIO(profile))
             converted = ImageCms.profileToProfile(coloured, opened, SRGB, outputMode=mode)
             if converted is not None:
                 return converted
-    return picture.convert(mode)
+    return image.convert(mode)
 
 
 def _options(wanted: ConversionOptions) -> dict[str, int | bool]:

@@ -76,13 +76,13 @@ def _mark(artifact: Artifact) -> str:
 
 def _described(begun: bytes, artifact: Artifact) -> tuple[str, tuple[int, int] | None]:
     """The media type by content, or else as the executor reported it; and the size of an image."""
-    picture = format_of(begun[:12])
-    if picture is not None:
+    image_format = format_of(begun[:12])
+    if image_format is not None:
         header = read_header(begun, whole=len(begun) == artifact.size_bytes)
         if isinstance(header, ImageHeader):
-            return picture.media_type, (header.width, header.height)
+            return image_format.media_type, (header.width, header.height)
         canvas = webp_size(begun)
-        return picture.media_type, canvas if isinstance(canvas, tuple) else None
+        return image_format.media_type, canvas if isinstance(canvas, tuple) else None
     known = file_type_of(begun[:LOOK_AT_BYTES], artifact.size_bytes)
     if known is None:
         return artifact.content_type, None

@@ -20,14 +20,14 @@ class OutputConverter:
     """Converts outputs.
 
     Args:
-        pictures: converts images in helper processes.
+        converter: converts images in helper processes.
         objects: the artifact store.
-        line: limits all image processing.
+        limiter: limits all image processing.
     """
 
-    def __init__(self, pictures: ImageConverter, objects: ArtifactStore, line: ImageLimiter) -> None:
-        self._pictures, self._objects, self._line = pictures, objects, line
-        largest = pictures.max_result_bytes
+    def __init__(self, converter: ImageConverter, objects: ArtifactStore, limiter: ImageLimiter) -> None:
+        self._converter, self._objects, self._limiter = converter, objects, limiter
+        largest = converter.max_result_bytes
         self._answers = BodyMemoryLimit(total=4 * largest, each=2 * largest, clock=monotonic)
 
     def etag(self, artifact: Artifact, wanted: ConversionOptions) -> str:
@@ -45,15 +45,15 @@ class OutputConverter:
             Unavailable: all tenants together have.
             UnknownOutput: the bytes of the output were deleted.
         """
-        if artifact.size_bytes > self._pictures.max_source_bytes or not artifact.size_bytes:
+        if artifact.size_bytes > self._converter.max_source_bytes or not artifact.size_bytes:
             raise NotConvertible
         try:
-            async with self._line.slot(tenant):
+            async with self._limiter.slot(tenant):
                 source = await self._objects.open(artifact.key, ByteRange(0, artifact.size_bytes))
-                picture = await self._pictures.convert(wanted, source)
+                image = await self._converter.convert(wanted, source)
             with ExitStack() as held:
-                held.enter_context(self._answers.of(tenant))(len(picture))
-                return picture, held.pop_all().close
+                held.enter_context(self._answers.of(tenant))(len(image))
+                return image, held.pop_all().close
         except TooManyBodies:
             raise TooManyConversions(retry_after_s=1) from None
         except FileNotFoundError:

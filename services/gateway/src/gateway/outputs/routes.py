@@ -28,7 +28,7 @@ QUALITY, THUMBNAIL_QUALITY = 85, 75
 CHUNK_BYTES = 1 << 18
 
 
-_PICTURES: dict[str, Any] = {format_.media_type: {} for format_ in ImageFormat}
+_IMAGE_TYPES: dict[str, Any] = {format_.media_type: {} for format_ in ImageFormat}
 
 Index = Annotated[int | None, Query(ge=0, le=1_000_000, description="index among all outputs, from 0")]
 Node = Annotated[str | None, Query(max_length=256, description="only outputs of the node with this id")]
@@ -39,7 +39,7 @@ Side = Annotated[int | None, Query(ge=1, le=4096, description="pixels; scales do
 def router(*, results: ResultService, objects: ArtifactStore, converter: OutputConverter, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["results"])
     documented: dict[int | str, dict[str, Any]] = {
-        200: {"content": {**_PICTURES, "application/octet-stream": {}}, "description": "The bytes."},
+        200: {"content": {**_IMAGE_TYPES, "application/octet-stream": {}}, "description": "The bytes."},
         206: {"description": "The requested range."},
         304: {"description": "The ETag matches If-None-Match."},
         **problems(*RESULT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
@@ -124,18 +124,18 @@ async def _converted(
     headers = {"ETag": converter.etag(artifact, wanted), "Cache-Control": "private, no-cache", "Accept-Ranges": "none"}
     if matches(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    picture, sent = await converter.convert(artifact, wanted, tenant=str(artifact.tenant_id))
+    image, sent = await converter.convert(artifact, wanted, tenant=str(artifact.tenant_id))
     renamed = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", output.name) + f".{wanted.format.extension}"
     headers |= {
         "Content-Type": wanted.format.media_type,
-        "Content-Length": str(len(picture)),
+        "Content-Length": str(len(image)),
         "Content-Disposition": content_disposition(renamed, wanted.format.media_type),
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
     if request.method == "HEAD":
         sent()
         return Response(headers=headers)
-    return StreamedResponse(_pieces(picture), headers, sent)
+    return StreamedResponse(_pieces(image), headers, sent)
 
 
 async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:

@@ -66,6 +66,6 @@ class JobRemover:
                 for job_id in jobs.keys() - set(found.job_ids)
             ]
             if missing:
-                log.warning("gateway.purges_missed", count=len(missing))
+                log.warning("gateway.purges.missed", count=len(missing))
             await self.remove(missing)
         self._after = max(jobs) if len(jobs) == MAX_FIND_JOBS else FIRST

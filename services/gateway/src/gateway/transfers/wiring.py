@@ -19,7 +19,7 @@ def wire_transfers(infra: Infrastructure, uploads: UploadStore) -> Feature:
         origin=settings.internal_url,
         link_s=settings.input_link_s,
     )
-    outputs = OutputUploads(
+    output_uploads = OutputUploads(
         artifacts=infra.artifacts,
         objects=infra.objects,
         key=infra.key("outputs"),
@@ -27,10 +27,10 @@ def wire_transfers(infra: Infrastructure, uploads: UploadStore) -> Feature:
         link_s=settings.output_link_s,
         max_bytes=settings.max_output_bytes,
     )
-    serve_grants(infra.bus, downloads, outputs)
+    serve_grants(infra.bus, downloads, output_uploads)
     return Feature(
         routers=(
-            input_routes.router(handout=downloads),
-            output_routes.router(intake=outputs, idle_s=settings.output_idle_s),
+            input_routes.router(downloads=downloads),
+            output_routes.router(uploads=output_uploads, idle_s=settings.output_idle_s),
         )
     )

@@ -45,7 +45,7 @@ _BODY: dict[str, Any] = {
 def router(
     *,
     bodies: UploadBodies,
-    desk: UploadService,
+    service: UploadService,
     own: OwnUploads,
     remover: UploadRemover,
     objects: ArtifactStore,
@@ -94,12 +94,12 @@ def router(
         Uploading the same bytes again returns the same upload.
         """
         limits = await me.limits(request.state.principal)
-        keep, file_bytes = _kept_for(limits, longest), desk.file_bytes(limits.upload_bytes)
+        keep, file_bytes = _kept_for(limits, longest), service.file_bytes(limits.upload_bytes)
         async with bodies.received(request, tenant, file_bytes) as sent:
-            taken, new = await _store(desk, sent, StorageTerms(tenant, keep, exact=exact, file_bytes=file_bytes))
-        response.status_code = 201 if new else 200
-        response.headers["Location"] = f"/api/v1/uploads/{taken.id}"
-        return present(taken)
+            upload, is_new = await _store(service, sent, StorageTerms(tenant, keep, exact=exact, file_bytes=file_bytes))
+        response.status_code = 201 if is_new else 200
+        response.headers["Location"] = f"/api/v1/uploads/{upload.id}"
+        return present(upload)
 
     @routes.get("/uploads", summary="List own uploads, newest first", responses=problems(BadCursor))
     async def list_uploads(
@@ -158,10 +158,14 @@ class StorageTerms(NamedTuple):
     file_bytes: int
 
 
-async def _store(desk: UploadService, sent: ReceivedImage | ReceivedFile, terms: StorageTerms) -> tuple[Upload, bool]:
+async def _store(
+    service: UploadService, sent: ReceivedImage | ReceivedFile, terms: StorageTerms
+) -> tuple[Upload, bool]:
     if isinstance(sent, ReceivedImage):
-        return await desk.store_image(sent.content, tenant=terms.tenant, keep=terms.keep, exact=terms.exact)
-    return await desk.store_file(sent.begun, sent.rest, tenant=terms.tenant, keep=terms.keep, at_most=terms.file_bytes)
+        return await service.store_image(sent.content, tenant=terms.tenant, keep=terms.keep, exact=terms.exact)
+    return await service.store_file(
+        sent.begun, sent.rest, tenant=terms.tenant, keep=terms.keep, at_most=terms.file_bytes
+    )
 
 
 def _kept_for(limits: Limits, longest: timedelta | None) -> timedelta | None:

@@ -48,8 +48,8 @@ class UploadService:
 
     uploads: UploadStore
     objects: ArtifactStore
-    pictures: ImageConverter
-    line: ImageLimiter
+    converter: ImageConverter
+    limiter: ImageLimiter
     max_bytes: int
     max_file_bytes: int
 
@@ -85,8 +85,8 @@ class UploadService:
             raise self._broken()
         if isinstance(header, HeaderProblem):
             raise UnsupportedImage
-        if header is not None and header.width * header.height > self.pictures.max_pixels:
-            raise UploadTooManyPixels(limit=self.pictures.max_pixels, width=header.width, height=header.height)
+        if header is not None and header.width * header.height > self.converter.max_pixels:
+            raise UploadTooManyPixels(limit=self.converter.max_pixels, width=header.width, height=header.height)
         return header
 
     async def store_image(
@@ -115,10 +115,10 @@ class UploadService:
         if known is not None:
             return known, False
         await self.uploads.check_room(tenant, size_bytes=0)
-        async with self.line.slot(tenant):  # held until it is stored, which limits the images in memory
-            kept = bytes(sent) if exact else await self._clean(sent, KEPT_AS[header.format], header)
-            new = await _described(kept, KEPT_AS[header.format], UUID(tenant), sent_sha256, exact=exact)
-            await self.objects.put(new.key, _pieces(kept))
+        async with self.limiter.slot(tenant):  # held until it is stored, which limits the images in memory
+            content = bytes(sent) if exact else await self._clean(sent, KEPT_AS[header.format], header)
+            new = await _described(content, KEPT_AS[header.format], UUID(tenant), sent_sha256, exact=exact)
+            await self.objects.put(new.key, _pieces(content))
         return await self._record(new, keep)
 
     async def store_file(
@@ -177,22 +177,22 @@ class UploadService:
         size = exr_size(begun)
         if size is None:
             raise UnsupportedImage
-        if size[0] * size[1] > self.pictures.max_pixels:
-            raise UploadTooManyPixels(limit=self.pictures.max_pixels, width=size[0], height=size[1])
+        if size[0] * size[1] > self.converter.max_pixels:
+            raise UploadTooManyPixels(limit=self.converter.max_pixels, width=size[0], height=size[1])
         return size
 
     async def _clean(self, sent: bytes | bytearray, format_: ImageFormat, header: ImageHeader) -> bytes:
         wanted = ConversionOptions(format_, JPEG_QUALITY, faithful=True)
         try:
-            return await self.pictures.convert(wanted, _pieces(sent))
+            return await self.converter.convert(wanted, _pieces(sent))
         except TooManyPixels:
-            limit = self.pictures.max_pixels
+            limit = self.converter.max_pixels
             raise UploadTooManyPixels(limit=limit, width=header.width, height=header.height) from None
         except (NotConvertible, ConversionFailed):
             raise self._broken() from None
 
     def _broken(self) -> BrokenImage:
-        return BrokenImage(seconds=math.ceil(self.pictures.within_s))
+        return BrokenImage(seconds=math.ceil(self.converter.within_s))
 
     async def _record(self, new: NewUpload, keep: timedelta | None) -> tuple[Upload, bool]:
         """Record the stored file. After other errors than TooManyUploads the file stays: it may have been recorded."""

@@ -51,7 +51,7 @@ def wire_uploads(infra: Infrastructure, images: ImageLimiter, me: MeView) -> Upl
     )
     router = routes.router(
         bodies=UploadBodies(service, BodyMemoryLimit(total=FILES_AT_ONCE, each=FILES_OF_ONE, clock=monotonic)),
-        desk=service,
+        service=service,
         own=OwnUploads(store, cursor_key=infra.key("cursors")),
         remover=UploadRemover(store, infra.objects, ended),
         objects=infra.objects,

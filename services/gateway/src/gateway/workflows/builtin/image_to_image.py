@@ -34,7 +34,7 @@ class Size(NamedTuple):
 
 def build(submission: Submission, *, model: str, seed: int) -> Graph:
     """The graph: images of the prompt, from an uploaded image."""
-    image, pixels = picture(submission)
+    image, pixels = load_image(submission)
     repeated, latent = repeat(submission, "encoded")
     denoise = DENOISE if submission.denoise is None else submission.denoise
     return {
@@ -45,7 +45,7 @@ def build(submission: Submission, *, model: str, seed: int) -> Graph:
     }
 
 
-def picture(submission: Submission) -> tuple[Graph, str]:
+def load_image(submission: Submission) -> tuple[Graph, str]:
     """The nodes that load the uploaded image, scaled if a size was requested; and the node with the result."""
     loaded = {"image": node("LoadImage", image=submission.image)}
     return (loaded | {"scaled": scale(submission, "image")}, "scaled") if resizes(submission) else (loaded, "image")
