@@ -5,14 +5,14 @@ from fastapi import APIRouter, Request, Response
 from gateway.accounts.me import MeView
 from gateway.accounts.schemas import MeBody
 from gateway.api.v1.problems import problems
-from gateway.edge.access import Anybody
+from gateway.edge.access import AnyPrincipal
 from gateway.edge.direct_routes import DirectRoute
 
 
 def router(*, me: MeView) -> APIRouter:
     routes = APIRouter()
 
-    async def read_current_user(request: Request, who: Anybody) -> Response:  # noqa: ARG001 - every direct route takes it
+    async def read_current_user(request: Request, who: AnyPrincipal) -> Response:  # noqa: ARG001 - every direct route takes it
         """The user, the limits that apply, and what is used of them. At most a second old."""
         return Response(me.ready(who) or await me.read(who), media_type="application/json")
 

@@ -41,7 +41,7 @@ from gateway.accounts.requests import (
 from gateway.accounts.schemas import SessionBody, UserBody, present_session, present_user
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, open_problems, problems
-from gateway.edge.access import Anybody
+from gateway.edge.access import AnyPrincipal
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import form_body, json_body
 
@@ -115,7 +115,7 @@ def router(*, bus: Bus) -> APIRouter:
 
     @routes.post("/logout", status_code=204, summary="Log out", responses=problems(SessionNeeded))
     async def log_out(
-        who: Anybody,
+        who: AnyPrincipal,
         request: Request,
         *,
         everywhere: Annotated[bool, Query(alias="all", description="end every session of the user")] = False,
@@ -136,7 +136,7 @@ def router(*, bus: Bus) -> APIRouter:
         openapi_extra=documented(PasswordRequest, example=_PASSWORDS),
         responses=problems(SessionNeeded, InvalidLogin, InvalidAccount, TooManyLogins, *JSON_BODY),
     )
-    async def change_password(who: Anybody, request: Request, body: Body) -> None:
+    async def change_password(who: AnyPrincipal, request: Request, body: Body) -> None:
         """Ends all other sessions of the user."""
         _session(who)
         asked = read_model(PasswordRequest, body)
@@ -155,7 +155,7 @@ def router(*, bus: Bus) -> APIRouter:
         openapi_extra=documented(EraseRequest, example={"password": _ADA["password"]}),
         responses=problems(SessionNeeded, InvalidLogin, LastAdmin, TooManyLogins, *JSON_BODY),
     )
-    async def erase_own_account(who: Anybody, request: Request, body: Body) -> None:
+    async def erase_own_account(who: AnyPrincipal, request: Request, body: Body) -> None:
         """Deletes everything for good: credentials at once; jobs, results, uploads and saved workflows within seconds.
 
         Running jobs are cancelled. Export what you want to keep first: `GET /api/v1/auth/me/export`.

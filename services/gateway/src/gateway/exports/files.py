@@ -55,7 +55,7 @@ class ExportFiles:
         """Write all files, in chunks.
 
         Raises:
-            BrokenOffError: a file is shorter than its record says.
+            TruncatedFileError: a file is shorter than its record says.
         """
         async with aclosing(self._found()) as files:
             async for file in files:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from gateway.accounts.errors import SessionNeeded
 from gateway.api.v1.problems import problems
-from gateway.edge.access import Anybody
+from gateway.edge.access import AnyPrincipal
 from gateway.edge.streaming import StreamedResponse
 from gateway.exports.errors import ExportRunning
 from gateway.exports.service import AccountExport
@@ -30,7 +30,7 @@ def router(*, export: AccountExport) -> APIRouter:
         response_class=Response,
     )
     async def export_account(
-        who: Anybody,
+        who: AnyPrincipal,
         *,
         files: Annotated[bool, Query(description="include the files of uploads and outputs")] = True,
     ) -> Response:

@@ -11,7 +11,7 @@ from chassis.offload import offload
 from contracts.auth.credentials import MissingScope, Scope
 from contracts.scheduler.fleet import READ_CLASSES, ReadClasses
 from gateway.api.v1.problems import problems
-from gateway.edge.access import Reader, Watcher
+from gateway.edge.access import Reader, ReaderPrincipal
 from gateway.fleet.schemas import ClassesBody, ModelsBody, present_classes
 from gateway.fleet.service import FleetView
 from gateway.storage.byte_range import matches
@@ -57,7 +57,7 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
         responses={**_KEPT, **problems()},
     )
     async def list_node_classes(
-        principal: Watcher,
+        principal: ReaderPrincipal,
         request: Request,
         *,
         name: Annotated[str | None, Query(min_length=1, max_length=200, description="only this class")] = None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contracts.scheduler.outputs import Output
-from gateway.outputs.zip_files import BrokenOffError, StoredFile, pack_file
+from gateway.outputs.zip_files import StoredFile, TruncatedFileError, pack_file
 from gateway.outputs.zip_sink import ZipSink
 from gateway.storage.artifacts import Artifact
 from gateway.storage.file_names import ArchiveNames
@@ -26,7 +26,7 @@ async def stream_archive(archive: Archive, objects: ArtifactStore) -> AsyncGener
     """The ZIP file in chunks; one chunk is in memory at a time.
 
     Raises:
-        BrokenOffError: an output was deleted meanwhile, or its size differs from its record.
+        TruncatedFileError: an output was deleted meanwhile, or its size differs from its record.
     """
     sink, names = ZipSink(), ArchiveNames()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as made:
@@ -37,5 +37,5 @@ async def stream_archive(archive: Archive, objects: ArtifactStore) -> AsyncGener
                     async for piece in pieces:
                         yield piece
             except FileNotFoundError as error:
-                raise BrokenOffError(artifact.key) from error
+                raise TruncatedFileError(artifact.key) from error
     yield sink.taken()  # after an error this is not reached, so the client never gets a valid end of the file

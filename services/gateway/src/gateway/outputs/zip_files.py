@@ -11,7 +11,7 @@ from gateway.storage.byte_range import ByteRange
 from gateway.storage.objects import ArtifactStore
 
 
-class BrokenOffError(RuntimeError):
+class TruncatedFileError(RuntimeError):
     """A file was deleted while it was being sent.
 
     Closing the connection shows the client that the file is incomplete.
@@ -35,7 +35,7 @@ async def pack_file(
 
     Raises:
         FileNotFoundError: the object does not exist; nothing was written.
-        BrokenOffError: the object was deleted meanwhile, or is shorter than recorded.
+        TruncatedFileError: the object was deleted meanwhile, or is shorter than recorded.
     """
     async with aclosing(await _content(file, objects)) as chunks:
         entry = zipfile.ZipInfo(file.name, _dos_time(file.at))
@@ -48,9 +48,9 @@ async def pack_file(
                     writing.write(chunk)
                     yield sink.taken()
             except OSError as error:
-                raise BrokenOffError(file.key) from error
+                raise TruncatedFileError(file.key) from error
             if left:
-                raise BrokenOffError(file.key)
+                raise TruncatedFileError(file.key)
 
 
 async def _content(file: StoredFile, objects: ArtifactStore) -> AsyncGenerator[bytes, None]:
