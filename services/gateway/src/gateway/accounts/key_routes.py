@@ -65,12 +65,12 @@ def router(*, bus: Bus) -> APIRouter:
         who: KeyOwner, body: Annotated[Any, Depends(json_body)], request: Request, response: Response
     ) -> CreatedKeyBody:
         """The key is shown only in this response. It cannot have a scope that the credential of the request lacks."""
-        asked = read_model(KeyRequest, body)
+        parsed = read_model(KeyRequest, body)
         command = CreateKey(
-            name=asked.name,
-            scopes=tuple(asked.scopes),
+            name=parsed.name,
+            scopes=tuple(parsed.scopes),
             granted=who.scopes,
-            expires_at=asked.expires_at,
+            expires_at=parsed.expires_at,
             idempotency_key=idempotency_key(request.headers.getlist("idempotency-key")),
             ip=request.state.client_ip,
         )

@@ -80,12 +80,12 @@ def router(*, bus: Bus) -> APIRouter:
         A server may require an invite, or have registration closed. By default an address can create 5 accounts an
         hour.
         """
-        asked = read_model(RegisterRequest, body)
+        parsed = read_model(RegisterRequest, body)
         command = Register(
-            username=asked.username,
-            email=asked.email,
-            password=asked.password,
-            invite=asked.invite,
+            username=parsed.username,
+            email=parsed.email,
+            password=parsed.password,
+            invite=parsed.invite,
             ip=request.state.client_ip,
         )
         return present_user(await bus.request(REGISTER, command))
@@ -96,9 +96,9 @@ def router(*, bus: Bus) -> APIRouter:
         openapi_extra=documented(LoginRequest, FORM, example=_ADA),
         responses=open_problems(InvalidLogin, TooManyLogins, *JSON_BODY),
     )
-    async def log_in(request: Request, asked: Annotated[LoginRequest, Depends(login_body)]) -> SessionBody:
+    async def log_in(request: Request, parsed: Annotated[LoginRequest, Depends(login_body)]) -> SessionBody:
         """``username`` can be the e-mail address. The access token expires after minutes; refresh it."""
-        command = OpenSession(username=asked.username, password=asked.password, ip=request.state.client_ip)
+        command = OpenSession(username=parsed.username, password=parsed.password, ip=request.state.client_ip)
         return present_session(await bus.request(OPEN_SESSION, command))
 
     @routes.post(
@@ -139,10 +139,10 @@ def router(*, bus: Bus) -> APIRouter:
     async def change_password(who: AnyPrincipal, request: Request, body: Body) -> None:
         """Ends all other sessions of the user."""
         _session(who)
-        asked = read_model(PasswordRequest, body)
+        parsed = read_model(PasswordRequest, body)
         command = ChangePassword(
-            current_password=asked.current_password,
-            new_password=asked.new_password,
+            current_password=parsed.current_password,
+            new_password=parsed.new_password,
             session_id=who.session_id,
             ip=request.state.client_ip,
         )

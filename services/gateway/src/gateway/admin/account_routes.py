@@ -64,14 +64,14 @@ def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
     )
     async def change_user(who: Admin, user_id: str, body: Body, request: Request) -> AccountBody:
         """Takes effect everywhere within a second. A deactivated user is refused with every credential."""
-        subject, asked = parse_user_id(user_id), read_model(UserPatch, body)
+        subject, parsed = parse_user_id(user_id), read_model(UserPatch, body)
         command = ChangeUser(
             user_id=subject,
-            tier=asked.tier,
-            role=asked.role,
-            is_active=asked.is_active,
-            limits=asked.limits.some() if asked.limits is not None else None,
-            shares_quota=asked.shares_quota,
+            tier=parsed.tier,
+            role=parsed.role,
+            is_active=parsed.is_active,
+            limits=parsed.limits.some() if parsed.limits is not None else None,
+            shares_quota=parsed.shares_quota,
             ip=request.state.client_ip,
         )
         return present_account(await bus.request(CHANGE_USER, command, tenant=who.tenant))

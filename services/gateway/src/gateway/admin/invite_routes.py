@@ -34,8 +34,8 @@ def router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
         who: Admin, body: Annotated[Any, Depends(json_body)], request: Request, response: Response
     ) -> CreatedInviteBody:
         """An invite lets one person register with the tier it names. The token is shown only in this response."""
-        asked = read_model(InviteRequest, body)
-        command = CreateInvite(tier=asked.tier, expires_in_days=asked.expires_in_days, ip=request.state.client_ip)
+        parsed = read_model(InviteRequest, body)
+        command = CreateInvite(tier=parsed.tier, expires_in_days=parsed.expires_in_days, ip=request.state.client_ip)
         created = await bus.request(CREATE_INVITE, command, tenant=who.tenant)
         response.headers["Location"] = f"/api/v1/admin/invites/{created.invite.id}"
         return present_created_invite(created)

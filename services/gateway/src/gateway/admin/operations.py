@@ -61,9 +61,9 @@ class AdminActions:
             Relayed: MissingScope, the user is no longer an admin.
             Unavailable: auth is unavailable, so the action must not be performed.
         """
-        told = {name: value for name, value in detail.items() if value is not None}
+        set_details = {name: value for name, value in detail.items() if value is not None}
         command = RecordAction(
-            action=action, subject_id=subject_id, detail=told, key_id=who.principal.key_id, ip=who.ip
+            action=action, subject_id=subject_id, detail=set_details, key_id=who.principal.key_id, ip=who.ip
         )
         await self._bus.request(RECORD_ACTION, command, tenant=who.tenant)
 

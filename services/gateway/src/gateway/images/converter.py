@@ -71,13 +71,13 @@ class ImageConverter:
     async def _run(self, wanted: ConversionOptions, source: AsyncIterator[bytes]) -> tuple[int | None, bytes]:
         bounds = (self.max_pixels, self.max_source_bytes, self.max_memory_bytes, math.ceil(self.within_s))
         size = (wanted.width or 0, wanted.height or 0)
-        asked = (wanted.format.value, wanted.quality, *size, int(wanted.faithful), *bounds)
+        arguments = (wanted.format.value, wanted.quality, *size, int(wanted.faithful), *bounds)
         helper = await asyncio.create_subprocess_exec(
-            sys.executable, *HELPER, *map(str, asked), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
+            sys.executable, *HELPER, *map(str, arguments), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
         )
         feeding = asyncio.create_task(_feed(helper, source), name="gateway.image.feed")
         try:
-            result = await self._result_of(helper)
+            result = await self._read_result(helper)
             await feeding
             return await helper.wait(), result
         finally:
@@ -87,7 +87,7 @@ class ImageConverter:
                     helper.kill()
             await asyncio.shield(_ended(helper, feeding))
 
-    async def _result_of(self, helper: Process) -> bytes:
+    async def _read_result(self, helper: Process) -> bytes:
         """The output of the helper, at most a chunk more than ``max_result_bytes``."""
         assert helper.stdout is not None  # noqa: S101 - a pipe was asked for
         result = bytearray()

@@ -13,9 +13,9 @@ def no_result_refusal(job: Job) -> JobNotFinished:
     match STATUS_OF_STATE[job.state]:
         case JobStatus.FAILED:
             error = job.error or JobError(code="node.fault", message="")
-            told = FieldError(code=error.code, message=error.message, node_id=error.node_id)
+            field_error = FieldError(code=error.code, message=error.message, node_id=error.node_id)
             advice = "Correct it and submit it again" if would_fail_again(error) else "Submit it again"
-            return JobNotFinished(reason=f"it failed: {describe_cause(error)}. {advice}", errors=(told,))
+            return JobNotFinished(reason=f"it failed: {describe_cause(error)}. {advice}", errors=(field_error,))
         case JobStatus.CANCELLED:
             return JobNotFinished(reason="it was cancelled. Submit it again to have it run")
         case JobStatus.PROCESSING:

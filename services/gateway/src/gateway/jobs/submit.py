@@ -146,9 +146,9 @@ class JobSubmitter:
             extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
             await self._results.check(tenant)
         except Refusal as refusal:
-            if key is None or not _may_change(refusal, submission):
+            if key is None or not _may_have_been_accepted(refusal, submission):
                 raise
-            return await self._made_before(job_id, key, request_hash, tenant, refusal)
+            return await self._replay(job_id, key, request_hash, tenant, refusal)
         graph, pinned = await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large)
         command = _command(
             submission,
@@ -196,15 +196,15 @@ class JobSubmitter:
             if refusal.refused.kind is not Kind.INVALID:
                 raise
             return ValidationReply(errors=errors_of(refusal))
-        told = {"errors": plan.explain(found.errors), "warnings": plan.explain(found.warnings)}
-        found = found.model_copy(update=told)
+        explained = {"errors": plan.explain(found.errors), "warnings": plan.explain(found.warnings)}
+        found = found.model_copy(update=explained)
         try:
             await self._results.check(tenant)
         except ResultStorageFull as refusal:
             found = found.model_copy(update={"warnings": (*errors_of(refusal), *found.warnings)})
         return found
 
-    async def _made_before(self, job_id: UUID, key: str, request_hash: str, tenant: str, refusal: Refusal) -> Accepted:
+    async def _replay(self, job_id: UUID, key: str, request_hash: str, tenant: str, refusal: Refusal) -> Accepted:
         """The job that the same key created earlier, when the submission was still valid; else raises ``refusal``.
 
         Sends an empty graph, which the scheduler refuses if there is no such job.
@@ -212,8 +212,8 @@ class JobSubmitter:
         command = SubmitJob(job_id=job_id, graph={}, idempotency_key=key, request_hash=request_hash)
         try:
             return await self._commit(command, tenant)
-        except Refusal as told:
-            raise (refusal if told.refused.code == InvalidWorkflow.code else told) from None
+        except Refusal as replayed:
+            raise (refusal if replayed.refused.code == InvalidWorkflow.code else replayed) from None
 
     async def _commit(self, command: SubmitJob, tenant: str, *, is_large: bool = False) -> Accepted:
         """Submit the job.
@@ -240,8 +240,8 @@ class JobSubmitter:
         if doubt.refused.kind is Kind.INTERNAL:  # not committed, and submitting it again would hit the same bug
             raise doubt from doubt.__cause__
         try:
-            asked = self._bus.request(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
-            return _accepted(await asked)
+            reply = self._bus.request(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
+            return _accepted(await reply)
         except Unavailable:  # the second request failed, too; the first may still have been committed
             raise doubt from doubt.__cause__
 
@@ -255,7 +255,7 @@ class JobSubmitter:
         if submission.workflow is None:
             model = submission.model or await self._fleet.default_model()
             seed = secrets.randbelow(MAX_SEED + 1) if submission.seed == -1 else submission.seed
-            graph = built_in.build(await self._within_bounds(submission, tenant), model=model, seed=seed)
+            graph = built_in.build(await self._with_image_size(submission, tenant), model=model, seed=seed)
             return Plan(graph, built_in.name_of(submission), model, seed, partial(built_in.explain, submission))
         explain = partial(relocate_errors, at=sent.workflow_at)
         if is_ui_format(submission.workflow):  # the scheduler has the class definitions needed to convert it
@@ -268,7 +268,7 @@ class JobSubmitter:
             raise InvalidWorkflow(errors[:MAX_ERRORS])
         return Plan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
 
-    async def _within_bounds(self, submission: Submission, tenant: str) -> Submission:
+    async def _with_image_size(self, submission: Submission, tenant: str) -> Submission:
         """The submission with both sides of an image that is scaled: it may name one side, or be too large."""
         named = {one for one in (submission.image, submission.mask) if one}
         if not named:
@@ -329,7 +329,7 @@ def in_doubt(refusal: Refusal) -> bool:
     )
 
 
-def _may_change(refusal: Refusal, submission: Submission) -> bool:
+def _may_have_been_accepted(refusal: Refusal, submission: Submission) -> bool:
     """Whether the same submission may have been accepted earlier, with other stored data."""
     if isinstance(refusal, ResultStorageFull):
         return True

@@ -33,8 +33,8 @@ class JobRemover:
         for job in gone:
             # By folder, too: files of an upload that was interrupted before its row was written are in no table.
             await self._objects.delete_under(f"{job.tenant_id}/{job.job_id}")
-        if asked := [job.job_id for job in gone if job.with_inputs]:
-            await self._purges.drop_inputs(asked, self._objects.delete)
+        if with_inputs := [job.job_id for job in gone if job.with_inputs]:
+            await self._purges.drop_inputs(with_inputs, self._objects.delete)
         await self._purges.expire_copies([job.job_id for job in gone])
         await self._purges.drop_uses([job.job_id for job in gone])
         await self.clear()

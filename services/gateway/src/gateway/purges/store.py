@@ -48,9 +48,9 @@ class PurgeStore:
 
     async def note(self, gone: Iterable[JobPurged]) -> None:
         """Record these jobs as purged, so that no output of them is accepted any more."""
-        said = list(gone)
+        purged = list(gone)
         async with self._database.single() as connection:
-            jobs, tenants = [one.job_id for one in said], [one.tenant_id for one in said]
+            jobs, tenants = [one.job_id for one in purged], [one.tenant_id for one in purged]
             await _NOTE.run(connection, jobs=jobs, tenants=tenants)
 
     async def drop_inputs(self, job_ids: Collection[UUID], delete: Callable[[str], Awaitable[None]]) -> None:

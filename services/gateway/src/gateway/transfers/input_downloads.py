@@ -36,10 +36,10 @@ class InputDownloads:
     origin: str
     link_s: float
 
-    async def grant(self, asked: GrantInputs, tenant: UUID) -> InputsGranted:
+    async def grant(self, request: GrantInputs, tenant: UUID) -> InputsGranted:
         """A link for each upload of the tenant that is pinned for the job."""
         expires_s = int(time.time() + self.link_s)
-        pinned = await self.uploads.pinned(str(tenant), asked.job_id)
+        pinned = await self.uploads.pinned(str(tenant), request.job_id)
         return InputsGranted(
             grants=tuple(self._granted(upload, expires_s) for upload in pinned),
             expires_at=datetime.fromtimestamp(expires_s, UTC),

@@ -36,12 +36,12 @@ class OutputUploads:
     link_s: float
     max_bytes: int
 
-    def grant(self, asked: GrantOutputs, tenant: UUID) -> OutputsGranted:
+    def grant(self, request: GrantOutputs, tenant: UUID) -> OutputsGranted:
         """A link for each output, valid only for that output. Nothing is written."""
         expires_s = int(time.time() + self.link_s)
         rights = [
-            OutputRight(tenant, asked.job_id, asked.attempt, output_id=new_id(), expires_s=expires_s)
-            for _ in range(asked.count)
+            OutputRight(tenant, request.job_id, request.attempt, output_id=new_id(), expires_s=expires_s)
+            for _ in range(request.count)
         ]
         return OutputsGranted(
             grants=tuple(

@@ -41,7 +41,7 @@ class UploadRemover:
         """
         upload_id = parse_upload_id(text)
         outcome = await self._uploads.delete(tenant, upload_id)
-        if not isinstance(outcome, str) and not await self._ended.still_held(outcome):
+        if not isinstance(outcome, str) and not await self._ended.still_used(outcome):
             outcome = await self._uploads.delete(tenant, upload_id)
         if not isinstance(outcome, str):
             raise UploadInUse(errors=_named(outcome))
@@ -77,7 +77,7 @@ class UploadSweeper:
 
     async def _let_go(self, uses: set[UploadUse]) -> None:
         try:
-            await self._ended.still_held(uses)
+            await self._ended.still_used(uses)
         except (Unavailable, Relayed):
             log.warning(
                 "gateway.uploads.held_on", count=len(uses)

@@ -27,7 +27,7 @@ from gateway.uploads.errors import (
     UnsupportedImage,
     UploadTooManyPixels,
 )
-from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_told_by_size
+from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_recognized_by_size
 from gateway.uploads.store import NewUpload, Upload, UploadStore
 
 CHUNK_BYTES = 1 << 18
@@ -65,7 +65,7 @@ class UploadService:
             UploadTooManyPixels: it is an EXR image that is too large.
         """
         known = file_type_of(begun, len(begun) if whole else None)
-        if known is None and (whole or not may_be_told_by_size(begun, at_most)):
+        if known is None and (whole or not may_be_recognized_by_size(begun, at_most)):
             raise UnsupportedImage
         if known is not None:
             self._size_of(known, begun)

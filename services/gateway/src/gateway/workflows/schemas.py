@@ -150,8 +150,8 @@ def parse_content(sent: SaveBody) -> Content:
         declared, errors = declare(sent.parameters, graph)
     if errors:
         raise InvalidWorkflow(errors[:MAX_ERRORS])
-    said = [graph, {name: one.model_dump(mode="json") for name, one in declared.items()}, sent.description]
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    hashed = [graph, {name: one.model_dump(mode="json") for name, one in declared.items()}, sent.description]
+    digest = hashlib.sha256(json.dumps(hashed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     return Content(graph=graph, parameters=declared, description=sent.description, digest=digest)
 
 

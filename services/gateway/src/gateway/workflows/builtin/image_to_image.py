@@ -78,15 +78,15 @@ def fitted(submission: Submission, sizes: Mapping[str, Size]) -> Submission:
 
 
 def _with_both_sides(submission: Submission, size: Size) -> Submission:
-    asked = submission.model_fields_set & SIDES
-    if asked == SIDES:
+    requested = submission.model_fields_set & SIDES
+    if requested == SIDES:
         return submission
-    if asked:
-        scale_by = submission.width / size.width if "width" in asked else submission.height / size.height
+    if requested:
+        scale_by = submission.width / size.width if "width" in requested else submission.height / size.height
     else:
         scale_by = max(SMALLEST / min(size), min(1.0, LARGEST / max(size)))
     sides = {"width": _side(size.width * scale_by), "height": _side(size.height * scale_by)}
-    if not asked and sides == size._asdict():
+    if not requested and sides == size._asdict():
         return submission
     return submission.model_copy(update=sides)
 
