@@ -35,7 +35,7 @@ def _subjects() -> list[str]:
         f"| `{topic.payload.__name__}`{f' → `{topic.reply.__name__}`' if isinstance(topic, Rpc) else ''} |"
         for topic in sorted(TOPICS, key=lambda topic: topic.name)
     ]
-    return ["| subject | says | from | to | payload |", "| --- | --- | --- | --- | --- |", *rows, ""]
+    return ["| subject | meaning | from | to | payload |", "| --- | --- | --- | --- | --- |", *rows, ""]
 
 
 def _streams() -> list[str]:
@@ -79,7 +79,7 @@ def _other_systems() -> list[str]:
     return [
         "## Subjects of other systems",
         "",
-        "Another system has a NATS account of its own. The server maps its subjects to internal ones and writes its tenant.",
+        "Another system has its own NATS account. The server maps its subjects to internal ones and writes its tenant.",
         "",
         "| its subject | it may | internal subject |",
         "| --- | --- | --- |",
