@@ -260,19 +260,19 @@ def follow_tenant_changes(bus: Bus, limits: TenantLimits) -> Loop:
 
     async def on_user_changed(user: UserChanged, metadata: Metadata) -> None:
         try:
-            await limits.hear(user)
+            await limits.apply_change(user)
         except AWAY as error:  # the cached limits were dropped, so they will be requested from auth
             log.warning("scheduler.change_unsaved", subject=metadata.subject, error=type(error).__name__)
 
     async def on_tier_changed(_: TierLimits, __: Metadata) -> None:
-        limits.forget()
+        limits.drop_cached()
 
     async def subscribe() -> None:
         if not subscriptions:
             subscriptions.append(await bus.subscribe(USER_CHANGED, on_user_changed))
             subscriptions.append(await bus.subscribe(TIER_CHANGED, on_tier_changed))
 
-    bus.when_connected(limits.forget)
+    bus.when_connected(limits.drop_cached)
     return Loop("scheduler.follow_tenant_changes", subscribe, every_s=SUBSCRIBE_EVERY_S)
 
 

@@ -59,7 +59,7 @@ class JobSubmitter:
 
     async def submit_all(self, tenant_id: UUID, requests: Sequence[Request]) -> Sequence[SubmitReply | Exception]:
         """Decide on jobs of one tenant, in order: each answer is what ``submit`` would return or raise."""
-        limits = await self._limits.refresh(tenant_id)
+        limits = await self._limits.refresh_limits(tenant_id)
         candidates, since = [], monotonic()
         for request in requests:
             candidates.append(await self._candidate(tenant_id, limits, request))

@@ -27,9 +27,9 @@ class WorkflowValidator:
 
         Raises:
             EmptyFleet: no node has ever joined.
-            UnknownTenant, Unavailable: see ``TenantLimits.refresh``.
+            UnknownTenant, Unavailable: see ``TenantLimits.refresh_limits``.
         """
-        limits = await self._limits.refresh(tenant_id)
+        limits = await self._limits.refresh_limits(tenant_id)
         try:
             examined = await self._checker.check_workflow(command, limits, size_bytes=size_bytes)
         except InvalidWorkflow as refusal:
