@@ -769,7 +769,7 @@ def _rpc(noun: str, verb: str, payload: Any, reply: Any, says: str, *, producer:
 
 
 SUBMIT_JOB: Rpc[SubmitJob, Submitted] = _rpc(
-    "job", "submit", SubmitJob, Submitted, "run this workflow", producer="gateway", timeout_s=1.2, gathers=True
+    "job", "submit", SubmitJob, Submitted, "run this workflow", producer="gateway", timeout_s=1.2
 )
 VALIDATE_WORKFLOW: Rpc[SubmitJob, Validated] = _rpc(
     "workflow",
@@ -806,7 +806,6 @@ READ_JOB: Rpc[ReadJob, JobRead] = Rpc(
     producers=("gateway", "notifier"),
     consumers=("scheduler",),
     timeout_s=1.5,
-    gathers=True,
 )
 ASK_WORK: Rpc[AskWork, Asked] = _rpc(
     "attempt", "ask", AskWork, Asked, "an idle node asks for work", producer="executor", key="node", timeout_s=7.0

@@ -1,10 +1,7 @@
 """Subjects are written in one place and cannot be bent."""
 
-from dataclasses import replace
-
 import pytest
 
-from contracts.permissions import DOOR_REQUESTS
 from contracts.registry import STREAMS, TOPICS
 from contracts.scheduler import ASK_WORK, JOB_CHANGED, SUBMIT_JOB
 from contracts.wire.topic import FLEET
@@ -35,9 +32,3 @@ def test_names_are_unique_and_streams_store_known_topics() -> None:
     names = [topic.name for topic in TOPICS]
     assert len(names) == len(set(names))
     assert all(topic in TOPICS for stream in STREAMS for topic in stream.topics)
-
-
-def test_what_other_systems_ask_cannot_share_messages() -> None:
-    for topic in DOOR_REQUESTS.values():
-        with pytest.raises(ValueError, match="cannot gather"):
-            replace(topic, gathers=True)  # type: ignore[call-arg] # each is an Rpc

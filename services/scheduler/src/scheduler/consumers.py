@@ -1,6 +1,6 @@
 """What the scheduler answers over NATS."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from nats.aio.msg import Msg
@@ -10,7 +10,6 @@ from chassis.bus import Bus
 from chassis.logs import log
 from chassis.loop import Loop
 from chassis.postgres import AWAY
-from chassis.served import Request
 from contracts.auth import CLASS_RULES_CHANGED, TIER_CHANGED, USER_CHANGED, UnknownTenant, UserChanged
 from contracts.graph_policy.policy import ClassRules, TenantPolicy
 from contracts.operations import (
@@ -126,8 +125,8 @@ def register_jobs(
 ) -> None:
     """Serve what clients ask. The tenant is the subject's, never the payload's."""
 
-    async def submit(requests: Sequence[Request], address: Address) -> Sequence[Submitted | Exception]:
-        return await submitter.submit_all(_tenant(address), requests)
+    async def submit(command: SubmitJob, address: Address) -> Submitted:
+        return await submitter.submit(_tenant(address), command, size_bytes=address.size_bytes)
 
     async def validate(command: SubmitJob, address: Address) -> Validated:
         return await validator.validate(_tenant(address), command, size_bytes=address.size_bytes)
@@ -144,7 +143,7 @@ def register_jobs(
     async def read_use(_: ReadUse, address: Address) -> Use:
         return await uses.read(_tenant(address))
 
-    bus.serve_together(SUBMIT_JOB, submit)
+    bus.serve(SUBMIT_JOB, submit)
     bus.serve(VALIDATE_WORKFLOW, validate)
     bus.serve(READ_JOB, read)
     bus.serve(LIST_JOBS, list_jobs)
