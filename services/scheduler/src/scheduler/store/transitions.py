@@ -30,14 +30,12 @@ WHERE j.id = :job_id AND j.tenant_id = :tenant_id
     AND a.node = coalesce(CAST(:node AS text), a.node)
 FOR UPDATE
 """)  # noqa: S608 - constants only
-# Whatever changes what a tenant may still use changes its row, also where only images do: admissions are decided on a
-# version of that row.
 _COUNT = f"""
     UPDATE tenants SET
         queued = queued + :queued,
         running = running + :running,
         vtime = greatest(0, ({VTIME_WITH_QUEUED.format(added=":queued")}) + CAST(:cost AS float) / weight)
-    WHERE id = :tenant_id AND (:queued <> 0 OR :running <> 0 OR :images <> 0)
+    WHERE id = :tenant_id AND (:queued <> 0 OR :running <> 0)
 """  # noqa: S608 - constants only
 _CHARGE = """
     INSERT INTO usage_days (tenant_id, day, images, gpu_seconds)
@@ -77,8 +75,7 @@ WITH settled AS (UPDATE jobs SET images = coalesce(CAST(:settled AS integer), im
 
 
 _RESERVE = Statement("""
-WITH reserved AS (UPDATE jobs SET images = images + CAST(:images AS integer) WHERE id = :id),
-    counted AS (UPDATE tenants SET queued = queued WHERE id = :tenant_id)
+WITH reserved AS (UPDATE jobs SET images = images + CAST(:images AS integer) WHERE id = :id)
 INSERT INTO usage_days (tenant_id, day, images)
 VALUES (:tenant_id, CAST(:usage_day AS date), CAST(:images AS integer))
 ON CONFLICT (tenant_id, day) DO UPDATE SET images = usage_days.images + excluded.images
@@ -192,7 +189,7 @@ async def move(
 
 
 async def reserve_images(connection: Connection, job: Held, more: int) -> None:
-    """Reserve so many more images for a job; its tenant's lock must be held. The tenant's row changes, too."""
+    """Reserve this many more images for a job, whose tenant's lock must be held."""
     await _RESERVE.run(connection, id=job.id, tenant_id=job.tenant_id, usage_day=job.usage_day, images=more)
 
 
