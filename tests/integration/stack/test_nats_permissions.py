@@ -10,7 +10,6 @@ from nats.errors import NoRespondersError
 
 from contracts import auth, executor, gateway, scheduler
 from contracts.permissions import inbox_prefix
-from contracts.registry import JOB_EVENTS
 from stack.credentials import OUTSIDE_USER
 from stack.nats_config import NatsPlan, Outside, logins, render
 from stack.nats_server import Nats, binary
@@ -78,15 +77,6 @@ async def test_an_outside_system_hears_its_own_jobs_only(connect: Clients) -> No
     await node.publish(executor.PROGRESS.subject(TENANT, JOB), b"mine")
     first = await heard.next_msg(timeout=10)
     assert (first.subject, first.data) == (f"jobs.progress.{JOB}", b"mine")
-
-
-async def test_the_scheduler_stores_a_batch(connect: Clients) -> None:
-    client = await connect("scheduler", inbox_prefix("scheduler"))
-    jetstream, subject = client.jetstream(), scheduler.JOB_CHANGED.subject(TENANT, JOB)
-    await jetstream.add_stream(name=JOB_EVENTS.name, subjects=[*JOB_EVENTS.subjects], allow_atomic=True)
-    await client.publish(subject, b"1", headers={"Nats-Batch-Id": "a", "Nats-Batch-Sequence": "1"})
-    last = {"Nats-Batch-Id": "a", "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1"}
-    assert (await jetstream.publish(subject, b"2", headers=last)).batch_size == 2
 
 
 @pytest.mark.parametrize(
