@@ -43,7 +43,6 @@ from gateway.api import (
 )
 from gateway.api.admission import Admission, Rates
 from gateway.api.cors import Cors
-from gateway.api.direct import AtOnce
 from gateway.api.document import complete
 from gateway.api.guard import Guard
 from gateway.api.me import add_me
@@ -210,7 +209,6 @@ def create_app(settings: Settings) -> FastAPI:
                 rates=rates,
                 used=counts.note,
             ),
-            Middleware(AtOnce),
         ],
         https=settings.public_url.startswith("https://"),
         openapi_url=DOCUMENT if settings.docs_public else None,
