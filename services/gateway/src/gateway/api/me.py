@@ -3,7 +3,7 @@
 from fastapi import FastAPI, Request, Response
 
 from gateway.api.access import Anybody
-from gateway.api.direct import DirectRoute
+from gateway.api.direct import DirectRoute, json_response
 from gateway.api.problems import problems
 from gateway.domain.public_account import MeBody
 from gateway.usecases.me import MeView
@@ -14,7 +14,7 @@ def add_me(app: FastAPI, me: MeView) -> None:
 
     async def read_me(request: Request, who: Anybody) -> Response:  # noqa: ARG001 - every direct route takes it
         """Limits that hold now, and what is used of them, at most a second old."""
-        return Response(me.ready(who) or await me.read(who), media_type="application/json")
+        return json_response(await me.read(who))
 
     app.router.add_api_route(
         "/api/v1/auth/me", read_me, summary="Who am I, what may I use, what do I use", responses=problems(),

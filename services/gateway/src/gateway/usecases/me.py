@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from time import monotonic
 from uuid import UUID
 
 from cachetools import LRUCache
@@ -10,7 +9,7 @@ from cachetools import LRUCache
 from chassis.bus import Bus
 from contracts.auth import READ_ACCOUNT, Account, Limits, Principal, ReadAccount
 from contracts.scheduler import READ_USE, ReadUse, Use
-from gateway.domain.public_account import present_me
+from gateway.domain.public_account import MeBody, present_me
 from gateway.usecases.kept import Kept
 
 ACCOUNT_S, USE_S = 30.0, 1.0
@@ -19,47 +18,35 @@ AT_MOST = 10_000  # users kept at a time
 
 @dataclass(slots=True, eq=False)
 class _Known:
-    """What is known of one user: ``body`` is good ``until`` then, ``account`` is not older than ``version``."""
+    """What is known of one user. ``version``: the oldest account that may still be shown."""
 
     version: int = -1
     account: Kept[Account] = field(default_factory=lambda: Kept(ACCOUNT_S))
     use: Kept[Use] = field(default_factory=lambda: Kept(USE_S))
-    body: bytes = b""
-    until: float = 0.0
 
 
 class MeView:
-    """The body of ``GET /auth/me`` for everybody.
+    """What users see of themselves.
 
-    An account is kept for ``ACCOUNT_S`` or until its user or a tier changes, and believed while auth is away; use is
-    kept for ``USE_S`` or until this gateway changes it, and believed for the day while the scheduler is away.
+    Accounts are cached for ``ACCOUNT_S`` or until the user or a tier changes. Usage is cached for ``USE_S`` or until
+    this gateway changes it. While a service is unavailable, the last account and the day's last usage are shown.
     """
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._users: LRUCache[UUID, _Known] = LRUCache(maxsize=AT_MOST)
 
-    def ready(self, who: Principal) -> bytes | None:
-        """The body where all of it is fresh, else None: asks nobody."""
-        known = self._users.get(who.user_id)
-        if known is None or known.version < who.version or monotonic() >= known.until:
-            return None
-        return known.body
-
-    async def read(self, who: Principal) -> bytes:
-        """The body. Whoever asks for the same user at the same time shares one question.
+    async def read(self, who: Principal) -> MeBody:
+        """The account, its limits and its usage. Concurrent reads of one user share one request.
 
         Raises:
-            Unavailable: a service is away that has not told of this user before.
+            Unavailable: a service is unavailable and nothing of this user is cached.
         """
         known, account = await self._read_account(who)
         if known.use.value is not None and known.use.value.quota.resets_at <= datetime.now(UTC):
-            known.use.forget()  # of yesterday
+            known.use.forget()  # it is yesterday's
         use = await known.use.read(lambda within_s: self._use(who.user_id, within_s))
-        body = present_me(account, use).model_dump_json().encode()
-        if account is known.account.value and use is known.use.value:  # else something changed in between
-            known.body, known.until = body, min(known.account.until, known.use.until)
-        return body
+        return present_me(account, use)
 
     async def limits(self, who: Principal) -> Limits:
         """What the user may use.
@@ -91,20 +78,17 @@ class MeView:
         known = self._users.get(user_id)
         if known is not None:
             known.use.forget()
-            known.until = 0.0
 
     def limits_changed(self) -> None:
         """A tier has other limits: ask for every account again."""
         for known in self._users.values():
             known.account.expire()
-            known.until = 0.0
 
     def user_changed(self, user_id: UUID) -> None:
         """A user has other limits: ask for its account again."""
         known = self._users.get(user_id)
         if known is not None:
             known.account.expire()
-            known.until = 0.0
 
     async def _account(self, user_id: UUID, within_s: float | None) -> Account:
         return await self._bus.ask(READ_ACCOUNT, ReadAccount(), tenant=str(user_id), within_s=within_s)
