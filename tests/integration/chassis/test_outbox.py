@@ -10,10 +10,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from chassis import streams
-from chassis.bus import Bus
 from chassis.loop import Loop
-from chassis.outbox import Relay
+from chassis.messaging import streams
+from chassis.messaging.bus import Bus
+from chassis.messaging.outbox import Relay
 from tests.integration.chassis.conftest import (
     ASHES,
     BURNT,
@@ -32,9 +32,9 @@ ROOT = Path(__file__).parents[3]
 
 RELAY = """
 import asyncio, sys
-from chassis.bus import Bus
-from chassis.outbox import Relay
-from chassis.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.messaging.outbox import Relay
+from chassis.database.postgres import Database
 
 async def main(nats, url):
     bus = Bus(nats, name="dying", user=None, password=None, inbox="_INBOX_dying")
@@ -73,7 +73,7 @@ async def ids(outbox: Outbox) -> list[str]:
     return [str(row["message_id"]) for row in await outbox.sql.fetch("SELECT message_id FROM outbox ORDER BY id")]
 
 
-async def test_every_row_is_published_once_and_in_order(stream: Bus, outbox: Outbox) -> None:
+async def test_every_outbox_row_is_published_once_in_order(stream: Bus, outbox: Outbox) -> None:
     await streams.declare(stream, (NOTES,))
     async with running(outbox.relay(stream)):
         for first in range(1, 101, 10):
@@ -88,7 +88,8 @@ async def test_every_row_is_published_once_and_in_order(stream: Bus, outbox: Out
     assert [message_id for message_id, _ in found] == await ids(outbox)
 
 
-async def test_two_relays_publish_every_row_once(stream: Bus, outbox: Outbox, nats: NatsServer) -> None:
+@pytest.mark.requirement("F-21")
+async def test_two_relays_publish_every_outbox_row_once(stream: Bus, outbox: Outbox, nats: NatsServer) -> None:
     await streams.declare(stream, (NOTES,))
     await outbox.write(notes(200))
     async with connected(nats.url, "other") as other:
@@ -127,7 +128,8 @@ async def dying(nats: NatsServer, database_url: str) -> AsyncIterator[asyncio.su
     await process.wait()
 
 
-async def test_a_relay_dies_between_publishing_and_marking(
+@pytest.mark.requirement("F-11")
+async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
     stream: Bus, outbox: Outbox, dying: asyncio.subprocess.Process, database_url: str
 ) -> None:
     await streams.declare(stream, (NOTES,))
@@ -158,7 +160,8 @@ async def test_a_relay_dies_between_publishing_and_marking(
     assert [message_id for message_id, _ in await stored(stream)] == await ids(outbox)
 
 
-async def test_a_lost_stream_is_made_again_with_what_is_kept(stream: Bus, outbox: Outbox) -> None:
+@pytest.mark.requirement("F-67")
+async def test_lost_stream_is_recreated_and_refilled_from_the_outbox(stream: Bus, outbox: Outbox) -> None:
     assert await streams.declare(stream, (NOTES,)) == {"NOTES"}
     relay = outbox.relay(stream)
     await outbox.write(notes(10))
@@ -180,7 +183,7 @@ async def test_a_lost_stream_is_made_again_with_what_is_kept(stream: Bus, outbox
     assert await stored(stream) == found  # said once more, and stored once
 
 
-async def test_only_what_was_published_more_than_an_hour_ago_is_dropped(stream: Bus, outbox: Outbox) -> None:
+async def test_only_rows_published_over_an_hour_ago_are_deleted(stream: Bus, outbox: Outbox) -> None:
     await streams.declare(stream, (NOTES,))
     relay = outbox.relay(stream)
     await outbox.write(notes(1, letters="abc"))
@@ -196,7 +199,8 @@ async def test_only_what_was_published_more_than_an_hour_ago_is_dropped(stream: 
     assert [row["subject"] for row in left] == [young, unsaid]
 
 
-async def test_while_nats_is_away_rows_wait(own_nats: NatsServer, outbox: Outbox) -> None:
+@pytest.mark.requirement("F-13")
+async def test_outbox_rows_wait_while_nats_is_unavailable(own_nats: NatsServer, outbox: Outbox) -> None:
     async with connected(own_nats.url) as bus:
         await streams.declare(bus, (NOTES,))
         async with running(outbox.relay(bus)):
@@ -213,7 +217,7 @@ async def test_while_nats_is_away_rows_wait(own_nats: NatsServer, outbox: Outbox
             assert in_order(await stored(bus)) == {letter: list(range(1, 11)) for letter in "abcde"}
 
 
-async def test_a_server_that_dies_owing_its_acknowledgements_stops_no_relay(
+async def test_relay_continues_after_the_server_dies_with_pending_acknowledgements(
     own_nats: NatsServer, outbox: Outbox
 ) -> None:
     async with connected(own_nats.url) as bus:
@@ -239,7 +243,7 @@ async def test_a_server_that_dies_owing_its_acknowledgements_stops_no_relay(
         assert in_order(await stored(bus)) == {letter: [1] for letter in "abcde"}
 
 
-async def test_a_relay_leaves_no_subscriptions_behind(own_nats: NatsServer, outbox: Outbox) -> None:
+async def test_relay_leaves_no_subscriptions_behind(own_nats: NatsServer, outbox: Outbox) -> None:
     async with connected(own_nats.url) as bus:
         await streams.declare(bus, (NOTES,))
         relay = outbox.relay(bus)

@@ -5,6 +5,8 @@ import random
 from collections import Counter
 from collections.abc import Awaitable
 
+import pytest
+
 from contracts.operations import ORDER_JOB, JobOrder, OrderJob
 from contracts.scheduler import Submitted
 from contracts.wire.errors import Relayed
@@ -42,7 +44,7 @@ async def test_queue_position_counts_overtaken_jobs(world: World) -> None:
     ]
     assert positions == [1, 1, 2, 4, 4, 6, 2, 8]
     last = await world.job(tenant, priority=9)
-    await world.system.bus.ask(ORDER_JOB, OrderJob(job_id=last, order=JobOrder.PRIORITISE, priority=-5))
+    await world.system.bus.request(ORDER_JOB, OrderJob(job_id=last, order=JobOrder.PRIORITISE, priority=-5))
     assert (await world.submit(tenant, priority=-4)).job.queue_position == 9
     assert (await world.submit(tenant, priority=-3)).job.queue_position == 9
 
@@ -67,6 +69,7 @@ async def test_idempotency_key_replays_the_same_request_only(world: World) -> No
     assert await outcome(reused) == "idempotency.key_reused"
 
 
+@pytest.mark.requirement("F-21")
 async def test_two_schedulers_never_give_the_last_image_twice(world: World) -> None:
     system, node = world.system, await world.node()
     async with system_at(system.nats_url, system.database_url, lease_s=60) as other:

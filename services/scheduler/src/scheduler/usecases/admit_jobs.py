@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from chassis.postgres import Database
-from chassis.statement import Connection
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
 from contracts.auth import UnknownTenant
 from contracts.retention import KeyOfPurgedJob
 from contracts.scheduler import Submitted

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from chassis.logs import bound_here, log
 from chassis.offload import INLINE_BYTES
+from chassis.telemetry.logs import bound_here, log
 from contracts.auth import Limits
 from contracts.scheduler import SubmitJob, Submitted
 from contracts.wire.errors import Refusal

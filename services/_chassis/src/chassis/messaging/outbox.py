@@ -1,0 +1,123 @@
+"""The transactional outbox: what a transaction says is said if and only if it commits, at least once."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from nats.errors import Error as NatsError
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+
+from chassis.database.postgres import Database
+from chassis.database.statement import Row, Statement
+from chassis.messaging.bus import Bus
+
+BATCH = 200
+ACKNOWLEDGED_S = 5.0  # rows stay locked until then; a server that died never acknowledges
+GATHER_S = 0.05  # before rows are taken, so that many share a transaction; live copies of events are not delayed
+CHANNEL = "outbox"
+
+NOTIFY_SQL = (
+    f"""
+CREATE FUNCTION outbox_notify() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_notify('{CHANNEL}', ''); RETURN NULL; END $$
+""",
+    "CREATE TRIGGER outbox_notify AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION outbox_notify()",
+)
+"""For the migration that makes the table: the relay is woken by the commit itself."""
+
+
+def outbox_table(metadata: MetaData) -> Table:
+    """The outbox of one database. Written by every transaction that says something, read by the relay only."""
+    return Table(
+        "outbox",
+        metadata,
+        Column("id", BigInteger, Identity(), primary_key=True),
+        Column("message_id", Uuid, nullable=False, comment="becomes Nats-Msg-Id: a second copy is dropped"),
+        Column("subject", Text, nullable=False),
+        Column("body", LargeBinary, nullable=False),
+        Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+        Column("published_at", DateTime(timezone=True)),
+        Index("ix_outbox_unpublished", "id", postgresql_where=text("published_at IS NULL")),
+        Index("ix_outbox_published_at", "published_at"),
+    )
+
+
+_TAKE = Statement("""
+SELECT id, message_id, subject, body FROM outbox
+WHERE published_at IS NULL ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
+""")
+_MARK = Statement("UPDATE outbox SET published_at = now() WHERE id = ANY(:ids)")
+# Published rows stay for an hour, to be said again after a stream was lost.
+_PRUNE = Statement("DELETE FROM outbox WHERE published_at < now() - interval '1 hour'")
+_REPEAT = Statement("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL")
+
+
+class Relay:
+    """Publishes the outbox in order. Several may run: rows are locked while they are being published.
+
+    A crash between publishing and marking publishes again under the same ``Nats-Msg-Id``.
+    """
+
+    def __init__(self, database: Database, bus: Bus) -> None:
+        self._database, self._bus = database, bus
+
+    async def tick(self) -> None:
+        """Publish until nothing is left or JetStream does not take it. A duty for ``chassis.loop.Loop``."""
+        await asyncio.sleep(GATHER_S)
+        while self._bus.connected and await self._publish_batch():
+            pass
+
+    async def prune(self) -> None:
+        """Delete rows that were published more than an hour ago."""
+        async with self._database.direct() as connection:
+            await _PRUNE.run(connection)
+
+    async def repeat(self) -> None:
+        """Publish every row that is still kept once more: the stream that held them is gone."""
+        async with self._database.direct() as connection:
+            await _REPEAT.run(connection)
+
+    async def _publish_batch(self) -> bool:
+        """Publish one batch of rows; whether to go on."""
+        async with self._database.direct() as connection:
+            rows = await _TAKE.all(connection, batch=BATCH)
+            if not rows:
+                return False
+            done = await self._publish(rows)
+            await _MARK.run(connection, ids=done)
+        return len(done) == len(rows) == BATCH
+
+    async def _publish(self, rows: Sequence[Row]) -> list[int]:
+        """Publish rows, then wait for the acknowledgements; the ids up to the first row that was not stored."""
+        jetstream = self._bus.jetstream
+        try:
+            pending = [
+                (row["id"], await jetstream.publish_async(row["subject"], row["body"], headers=_headers(row)))
+                for row in rows
+            ]
+        except (NatsError, OSError):
+            return []
+        done: list[int] = []
+        with suppress(NatsError, OSError, TimeoutError):
+            async with asyncio.timeout(ACKNOWLEDGED_S):
+                for row_id, acknowledged in pending:
+                    await acknowledged
+                    done.append(row_id)
+        return done
+
+
+def _headers(row: Row) -> dict[str, str]:
+    return {"Nats-Msg-Id": str(row["message_id"])}

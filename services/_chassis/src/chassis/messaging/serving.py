@@ -1,0 +1,136 @@
+"""A topic that is answered here: how its requests are read, handled and refused."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from nats.aio.msg import Msg
+from pydantic import BaseModel, ValidationError
+
+from chassis.database.postgres import is_away, is_unstorable
+from chassis.ids import request_id_from
+from chassis.offload import INLINE_BYTES, offload
+from chassis.telemetry.logs import bound, log
+from contracts.wire.errors import STATUS, InternalFault, InvalidMessage, Refusal, Refused, Unavailable, field_errors
+from contracts.wire.topic import Address, Rpc
+
+Handler = Callable[[Any, Address], Awaitable[BaseModel]]
+Reader = Callable[[bytes], BaseModel]
+RefusalBody = Callable[[Refused], BaseModel]
+Admit = Callable[[Address], Awaitable[None]]
+"""Decides on a message before its payload is read: returns, or raises a refusal."""
+Reply = tuple[bytes, dict[str, str]]
+"""Body and headers."""
+
+ERROR_HEADER = "Nats-Service-Error"
+ERROR_CODE_HEADER = "Nats-Service-Error-Code"
+REQUEST_ID_HEADER = "Request-Id"
+RETRY_AFTER_HEADER = "Retry-After"
+OVERSIZED_HEADERS = "Oversized-Headers"  # stands for headers that were too large to be read; see chassis.messaging.bus
+
+
+class Failed(NamedTuple):
+    """A request that can never be answered: its message makes no sense, cannot be stored, or meets a bug.
+
+    Attributes:
+        subject: the subject the request was sent to.
+        body: the request's payload as it was received.
+        code: the refusal code sent as the reply.
+        reason: for operators; may repeat parts of the payload.
+    """
+
+    subject: str
+    address: Address
+    body: bytes
+    request_id: str
+    code: str
+    reason: str
+
+
+WhenFailed = Callable[[Failed], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One topic, answered by ``service``; see ``Bus.serve``."""
+
+    service: str
+    topic: Rpc[Any, Any]
+    handler: Handler
+    read: Reader
+    refusal_body: RefusalBody | None = None
+    admit: Admit | None = None
+    when_failed: WhenFailed | None = None
+
+    async def answer(self, message: Msg) -> Reply:
+        """The reply to a request. Never raises."""
+        sent = message.headers or {}
+        request_id = request_id_from(sent[REQUEST_ID_HEADER]) if sent.get(REQUEST_ID_HEADER) else ""
+        address = replace(self.topic.address(message.subject), headers=sent, size_bytes=len(message.data))
+        with bound(**({"request_id": request_id} if request_id else {})):
+            try:
+                return await self._handled(message.data, address)
+            except Exception as error:  # noqa: BLE001 - the edge of a request
+                reply, failure = self._refusal(error)
+            if failure is not None and self.when_failed is not None:
+                code = reply[1][ERROR_HEADER]
+                failed = Failed(message.subject, address, message.data, request_id, code, _reason(failure))
+                await self._report_failure(self.when_failed, failed)
+            return reply
+
+    async def _handled(self, body: bytes, address: Address) -> Reply:
+        """The handler's reply. Calls the handler a second time if the database was unavailable."""
+        if OVERSIZED_HEADERS in address.headers:
+            raise InvalidMessage
+        if self.admit is not None:
+            await self.admit(address)
+        payload = await self._payload(body)
+        try:
+            answer = await self.handler(payload, address)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.warning("bus.asked_again", topic=self.topic.name, error=type(error).__name__)
+            answer = await self.handler(payload, address)
+        return answer.model_dump_json().encode(), {}
+
+    async def _payload(self, body: bytes) -> BaseModel:
+        try:
+            return self.read(body) if len(body) <= INLINE_BYTES else await offload(self.read, body)
+        except ValidationError as error:
+            raise InvalidMessage(errors=field_errors(error)) from None
+
+    async def _report_failure(self, report: WhenFailed, failed: Failed) -> None:
+        try:
+            await report(failed)
+        except Exception:  # noqa: BLE001 - the request is answered all the same
+            log.exception("bus.failure_not_noted", topic=self.topic.name)
+
+    def _refusal(self, error: Exception) -> tuple[Reply, Exception | None]:
+        """The refusal that answers an error; the error too if the request can never be answered."""
+        if isinstance(error, Refusal):
+            return self.refused(error), error if isinstance(error, InvalidMessage) else None
+        if is_away(error):
+            log.warning("bus.dependency_away", topic=self.topic.name, error=type(error).__name__)
+            return self.refused(Unavailable(service=self.service, retry_after_s=1)), None
+        if is_unstorable(error):
+            log.warning("bus.message_unstorable", topic=self.topic.name, error=str(error))
+            return self.refused(InvalidMessage()), error
+        log.error("bus.handler_crashed", topic=self.topic.name, exc_info=error)
+        return self.refused(InternalFault()), error
+
+    def refused(self, refusal: Refusal) -> Reply:
+        """The reply that carries a refusal."""
+        refused = refusal.refused
+        headers = {ERROR_HEADER: refused.code, ERROR_CODE_HEADER: str(STATUS[refused.kind])}
+        if refused.retry_after_s is not None:
+            headers[RETRY_AFTER_HEADER] = str(max(1, round(refused.retry_after_s)))
+        body = self.refusal_body(refused) if self.refusal_body else refused
+        return body.model_dump_json().encode(), headers
+
+
+def _reason(failure: Exception) -> str:
+    if isinstance(failure, Refusal):
+        wrong = "; ".join(f"{error.pointer} {error.code}" for error in failure.refused.errors[:10])
+        return f"{failure.refused.message} {wrong}".strip()
+    return f"{type(failure).__name__}: {failure}"

@@ -1,0 +1,97 @@
+"""Who asks, what they may use, what they use: kept a moment, since clients poll it."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+from cachetools import LRUCache
+
+from chassis.messaging.bus import Bus
+from contracts.auth import READ_ACCOUNT, Account, Limits, Principal, ReadAccount
+from contracts.scheduler import READ_USE, ReadUse, Use
+from gateway.accounts.schemas import MeBody, present_me
+from gateway.caching import Kept
+
+ACCOUNT_S, USE_S = 30.0, 1.0
+AT_MOST = 10_000  # users kept at a time
+
+
+@dataclass(slots=True, eq=False)
+class _Known:
+    """What is known of one user. ``version``: the oldest account that may still be shown."""
+
+    version: int = -1
+    account: Kept[Account] = field(default_factory=lambda: Kept(ACCOUNT_S))
+    use: Kept[Use] = field(default_factory=lambda: Kept(USE_S))
+
+
+class MeView:
+    """What users see of themselves.
+
+    Accounts are cached for ``ACCOUNT_S`` or until the user or a tier changes. Usage is cached for ``USE_S`` or until
+    this gateway changes it. While a service is unavailable, the last account and the day's last usage are shown.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._users: LRUCache[UUID, _Known] = LRUCache(maxsize=AT_MOST)
+
+    async def read(self, who: Principal) -> MeBody:
+        """The account, its limits and its usage. Concurrent reads of one user share one request.
+
+        Raises:
+            Unavailable: a service is unavailable and nothing of this user is cached.
+        """
+        known, account = await self._read_account(who)
+        if known.use.value is not None and known.use.value.quota.resets_at <= datetime.now(UTC):
+            known.use.forget()  # it is yesterday's
+        use = await known.use.read(lambda within_s: self._use(who.user_id, within_s))
+        return present_me(account, use)
+
+    async def limits(self, who: Principal) -> Limits:
+        """What the user may use.
+
+        Raises:
+            Unavailable: auth is away and has not told of this user before.
+        """
+        return (await self._read_account(who))[1].limits
+
+    async def limits_of(self, user_id: UUID) -> Limits:
+        """What a user may use of whom nothing else is known; as old as ``ACCOUNT_S`` where no change was heard.
+
+        Raises:
+            UnknownUser: there is none of this id.
+            Unavailable: auth is away and has not told of this user before.
+        """
+        known = self._users.setdefault(user_id, _Known())
+        return (await known.account.read(lambda within_s: self._account(user_id, within_s))).limits
+
+    async def _read_account(self, who: Principal) -> tuple[_Known, Account]:
+        known = self._users.setdefault(who.user_id, _Known())
+        if known.version < who.version:
+            known.version = who.version
+            known.account.expire()
+        return known, await known.account.read(lambda within_s: self._account(who.user_id, within_s))
+
+    def used(self, user_id: UUID) -> None:
+        """What the user uses has changed."""
+        known = self._users.get(user_id)
+        if known is not None:
+            known.use.forget()
+
+    def limits_changed(self) -> None:
+        """A tier has other limits: ask for every account again."""
+        for known in self._users.values():
+            known.account.expire()
+
+    def user_changed(self, user_id: UUID) -> None:
+        """A user has other limits: ask for its account again."""
+        known = self._users.get(user_id)
+        if known is not None:
+            known.account.expire()
+
+    async def _account(self, user_id: UUID, within_s: float | None) -> Account:
+        return await self._bus.request(READ_ACCOUNT, ReadAccount(), tenant=str(user_id), within_s=within_s)
+
+    async def _use(self, user_id: UUID, within_s: float | None) -> Use:
+        return await self._bus.request(READ_USE, ReadUse(), tenant=str(user_id), within_s=within_s)
