@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 
-from contracts.permissions import DOOR_FEEDS, DOOR_REQUESTS
-from contracts.registry import STREAMS, TOPICS
+from contracts.permissions import NATS_API_FEEDS, NATS_API_REQUESTS
+from contracts.registry import CONSUMERS, STREAMS, TOPICS
 from contracts.wire.topic import Rpc
 
 HEAD = """\
@@ -16,7 +16,7 @@ Generated from `contracts.registry` by `./dev generate`. Subjects are
 
 def topology() -> str:
     """The page: a picture, the subjects, the streams, the door."""
-    return "\n".join([HEAD, *_picture(), *_subjects(), *_streams(), *_door()])
+    return "\n".join([HEAD, *_picture(), *_subjects(), *_streams(), *_consumers(), *_door()])
 
 
 def _picture() -> list[str]:
@@ -31,7 +31,7 @@ def _picture() -> list[str]:
 
 def _subjects() -> list[str]:
     rows = [
-        f"| `{topic.pattern}` | {topic.says} | {', '.join(topic.producers)} | {', '.join(topic.consumers)} "
+        f"| `{topic.pattern}` | {topic.description} | {', '.join(topic.producers)} | {', '.join(topic.consumers)} "
         f"| `{topic.payload.__name__}`{f' → `{topic.reply.__name__}`' if isinstance(topic, Rpc) else ''} |"
         for topic in sorted(TOPICS, key=lambda topic: topic.name)
     ]
@@ -42,13 +42,31 @@ def _streams() -> list[str]:
     rows = [
         f"| `{stream.name}` | {stream.owner} | {', '.join(f'`{subject}`' for subject in stream.subjects)} "
         f"| {'memory' if stream.memory else 'file'} | {stream.max_age_s / 3600:g} h "
-        f"| {', '.join((*stream.readers, *stream.peekers))} |"
+        f"| {', '.join(stream.direct_readers)} |"
         for stream in STREAMS
     ]
     return [
         "## Streams",
         "",
-        "| stream | declared by | stores | where | kept | read by |",
+        "| stream | declared by | stores | where | kept | read directly by |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *rows,
+        "",
+    ]
+
+
+def _consumers() -> list[str]:
+    rows = [
+        f"| `{consumer.name}` | `{consumer.stream.name}` | {consumer.service} | `{consumer.topic.pattern}` "
+        f"| {consumer.max_deliver} | {', '.join(f'{pause_s:g} s' for pause_s in consumer.backoff_s)} |"
+        for consumer in CONSUMERS
+    ]
+    return [
+        "## Durable consumers",
+        "",
+        "A malformed message becomes a dead letter at once, any other one after so many failed deliveries.",
+        "",
+        "| consumer | stream | service | handles | deliveries | pauses between them |",
         "| --- | --- | --- | --- | --- | --- |",
         *rows,
         "",
@@ -56,8 +74,8 @@ def _streams() -> list[str]:
 
 
 def _door() -> list[str]:
-    asked = [f"| `{local}` | request | `{topic.pattern}` |" for local, topic in DOOR_REQUESTS.items()]
-    fed = [f"| `{local}.<job>` | subscribe | `{topic.pattern}` |" for local, topic in DOOR_FEEDS.items()]
+    asked = [f"| `{local}` | request | `{topic.pattern}` |" for local, topic in NATS_API_REQUESTS.items()]
+    fed = [f"| `{local}.<job>` | subscribe | `{topic.pattern}` |" for local, topic in NATS_API_FEEDS.items()]
     return [
         "## The door for other systems",
         "",

@@ -10,24 +10,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from nats.aio.msg import Msg
 from pydantic import BaseModel, SecretStr
 
 from auth.app import bootstrap_user
-from contracts.auth import (
-    CREATE_KEY,
-    USER_CHANGED,
-    VERIFY_CREDENTIAL,
-    CreatedKey,
-    CreateKey,
-    Principal,
-    Role,
-    Scope,
-    Tier,
-    UserChanged,
-    VerifyCredential,
-    scopes_of,
-)
+from chassis.messaging.metadata import Metadata
+from contracts.auth.accounts import Role
+from contracts.auth.changes import USER_CHANGED, UserChanged
+from contracts.auth.credentials import VERIFY_CREDENTIAL, Principal, Scope, VerifyCredential, scopes_of
+from contracts.auth.keys import CREATE_KEY, CreatedKey, CreateKey
+from contracts.auth.tiers import Tier
 from contracts.wire.errors import Refused, Relayed
 from contracts.wire.topic import Rpc
 from tests.integration.auth.conftest import System, settings_for
@@ -95,10 +86,10 @@ async def told_of(person: Person) -> AsyncIterator[asyncio.Queue[UserChanged]]:
     """What doors are told about somebody."""
     heard: asyncio.Queue[UserChanged] = asyncio.Queue()
 
-    async def hear(message: Msg) -> None:
-        heard.put_nowait(UserChanged.model_validate_json(message.data))
+    async def hear(message: UserChanged, _: Metadata) -> None:
+        heard.put_nowait(message)
 
-    close = await person.system.bus.subscribe(USER_CHANGED.subject(str(person.id)), hear)
+    close = await person.system.bus.subscribe(USER_CHANGED, hear, tenant=str(person.id))
     await person.system.bus.request(VERIFY_CREDENTIAL, VerifyCredential(credential=SecretStr(person.key)))
     yield heard  # what was asked on this connection was answered: the server knows that we listen
     await close()

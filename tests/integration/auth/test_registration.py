@@ -12,24 +12,23 @@ from pydantic import SecretStr
 
 from auth.loops.prune import Pruner
 from chassis.database.postgres import Database
-from contracts.auth import (
+from chassis.messaging.metadata import Metadata
+from contracts.auth.accounts import (
     CHANGE_USER,
     LIST_USERS,
     READ_TENANT,
     REGISTER,
-    USER_CHANGED,
     ChangeUser,
     ListUsers,
     ReadTenant,
     Register,
     Role,
-    SomeLimits,
     Tenant,
-    Tier,
     User,
-    UserChanged,
 )
-from contracts.registration import (
+from contracts.auth.changes import USER_CHANGED, UserChanged
+from contracts.auth.erasure import ERASE_USER, EraseUser
+from contracts.auth.invites import (
     CREATE_INVITE,
     LIST_INVITES,
     REVOKE_INVITE,
@@ -39,7 +38,7 @@ from contracts.registration import (
     ListInvites,
     RevokeInvite,
 )
-from contracts.retention import ERASE_USER, EraseUser
+from contracts.auth.tiers import LimitsPatch, Tier
 from contracts.wire.errors import Kind, Refused, Relayed
 from tests.integration.auth.conftest import PASSWORD, System, new_name, system_at
 from tests.integration.auth.people import Person, somebody
@@ -275,8 +274,8 @@ async def test_user_leaves_its_quota_group_by_tier_own_quota_or_admin_action(sha
     assert group is not None
     heard: asyncio.Queue[UserChanged] = asyncio.Queue()
 
-    async def hear(message: Any) -> None:
-        heard.put_nowait(UserChanged.model_validate_json(message.data))
+    async def hear(message: UserChanged, _: Metadata) -> None:
+        heard.put_nowait(message)
 
     async def told(**fields: Any) -> UUID | None:
         account = await admin.ask(CHANGE_USER, ChangeUser(user_id=user.id, **fields))
@@ -286,14 +285,14 @@ async def test_user_leaves_its_quota_group_by_tier_own_quota_or_admin_action(sha
         assert account.shares_quota == (change.quota_group is not None)
         return change.quota_group
 
-    close = await sharing.bus.subscribe(USER_CHANGED.subject(str(user.id)), hear)
+    close = await sharing.bus.subscribe(USER_CHANGED, hear, tenant=str(user.id))
     try:
         page = await admin.ask(LIST_USERS, ListUsers(user_id=user.id))
         assert page.accounts[0].shares_quota
         assert await told(tier=Tier.BASIC) is None
         assert await told(tier=Tier.FREE) == group
-        assert await told(limits=SomeLimits(images_per_day=20)) is None
-        assert await told(limits=SomeLimits(queue_cap=3)) == group
+        assert await told(limits=LimitsPatch(images_per_day=20)) is None
+        assert await told(limits=LimitsPatch(queue_cap=3)) == group
         assert await told(shares_quota=False) is None
         assert await told(tier=Tier.BASIC) is None
         assert await told(tier=Tier.FREE) is None

@@ -7,15 +7,15 @@ from collections.abc import Awaitable
 
 import pytest
 
-from contracts.operations import ORDER_JOB, JobOrder, OrderJob
-from contracts.scheduler import Submitted
+from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobAction, RunJobAction
+from contracts.scheduler.submissions import SubmitReply
 from contracts.wire.errors import Relayed
 from tests.integration.scheduler.conftest import World, system_at
 
 ROUNDS = 20
 
 
-async def outcome(submitted: Awaitable[Submitted]) -> str:
+async def outcome(submitted: Awaitable[SubmitReply]) -> str:
     """Whether a submit was accepted or replayed, or the code of its refusal."""
     try:
         return "replayed" if (await submitted).replayed else "accepted"
@@ -44,7 +44,7 @@ async def test_queue_position_counts_overtaken_jobs(world: World) -> None:
     ]
     assert positions == [1, 1, 2, 4, 4, 6, 2, 8]
     last = await world.job(tenant, priority=9)
-    await world.system.bus.request(ORDER_JOB, OrderJob(job_id=last, order=JobOrder.PRIORITISE, priority=-5))
+    await world.system.bus.request(RUN_JOB_ACTION, RunJobAction(job_id=last, order=JobAction.PRIORITISE, priority=-5))
     assert (await world.submit(tenant, priority=-4)).job.queue_position == 9
     assert (await world.submit(tenant, priority=-3)).job.queue_position == 9
 

@@ -4,8 +4,11 @@ import asyncio
 
 import pytest
 
-from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
-from contracts.scheduler import JobState, LeaseState, Outcome
+from chassis.messaging.metadata import Metadata
+from contracts.executor.attempts import CANCEL_ATTEMPT, CancelAttempt
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.heartbeats import LeaseState
+from contracts.scheduler.jobs import JobState
 from tests.integration.scheduler.conftest import World, bus_as, final
 from tests.kit.nats import settled
 
@@ -38,10 +41,10 @@ async def test_a_running_job_is_cancelled_at_once_and_holds_its_place_until_the_
     try:
         await executor.start()
 
-        async def hear(message) -> None:
-            hints.put_nowait(CancelAttempt.model_validate_json(message.data))
+        async def hear(message: CancelAttempt, _: Metadata) -> None:
+            hints.put_nowait(message)
 
-        await executor.subscribe(CANCEL_ATTEMPT.subject(key=node.name), hear)
+        await executor.subscribe(CANCEL_ATTEMPT, hear, key=node.name)
         await settled(executor._client)
         assert (await world.cancel(tenant, job_id)).state is JobState.CANCELLED
         async with asyncio.timeout(5):

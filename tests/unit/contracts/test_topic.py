@@ -3,7 +3,9 @@
 import pytest
 
 from contracts.registry import STREAMS, TOPICS
-from contracts.scheduler import ASK_WORK, JOB_CHANGED, SUBMIT_JOB
+from contracts.scheduler.attempts import REQUEST_WORK
+from contracts.scheduler.jobs import JOB_CHANGED
+from contracts.scheduler.submissions import SUBMIT_JOB
 from contracts.wire.topic import FLEET
 
 
@@ -18,12 +20,12 @@ def test_token_cannot_change_the_structure_of_a_subject(token: str) -> None:
     with pytest.raises(ValueError, match="cannot be addressed"):
         SUBMIT_JOB.subject(token)
     with pytest.raises(ValueError, match="cannot be addressed"):
-        ASK_WORK.subject(FLEET, token)
+        REQUEST_WORK.subject(FLEET, token)
 
 
 def test_subject_key_is_required_exactly_where_declared() -> None:
     with pytest.raises(ValueError, match="cannot be addressed"):
-        ASK_WORK.subject(FLEET)
+        REQUEST_WORK.subject(FLEET)
     with pytest.raises(ValueError, match="cannot be addressed"):
         SUBMIT_JOB.subject("t", "k")
 

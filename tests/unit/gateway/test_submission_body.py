@@ -94,12 +94,20 @@ def test_node_id_equal_to_a_field_name_is_a_node() -> None:
 @pytest.mark.parametrize(
     ("body", "pointer", "words"),
     [
-        ({**GRAPH, "priority": 3}, "", '"priority" is no node'),
-        ({**GRAPH, "labels": {}}, "", 'go under "workflow": {"workflow": {"1": {...}}'),
+        ({**GRAPH, "priority": 3}, "", 'nodes of a workflow beside other fields: "priority".'),
+        ({**GRAPH, "labels": {}}, "", 'Put the nodes under "workflow": {"workflow": {"1": {...}}'),
         ({"input": {"workflow": GRAPH, "images": []}}, "/input", "Upload images first"),
-        ({"input": {"prompt": "a cat"}}, "/input", 'Send what is inside of "input" itself'),
-        ({"input": {"workflow": GRAPH}, "webhook": "http://x"}, "/input", '"webhook" has no meaning here'),
-        ({"prompt": GRAPH, "prompt_id": "x", "number": 1}, "/prompt_id", '"prompt_id", "number" belongs to ComfyUI'),
+        ({"input": {"prompt": "a cat"}}, "/input", 'Remove the wrapper "input"'),
+        (
+            {"input": {"workflow": GRAPH}, "webhook": "http://x"},
+            "/input",
+            'Leave out what this API does not know: "webhook".',
+        ),
+        (
+            {"prompt": GRAPH, "prompt_id": "x", "number": 1},
+            "/prompt_id",
+            'own queue: "prompt_id", "number"',
+        ),
         ({"prompt": GRAPH, "front": True}, "/front", "ComfyUI's own queue"),
         ({"prompt": GRAPH, "workflow": GRAPH}, "/prompt", "Send one of them"),
         ({"workflow": '{"1": {'}, "/workflow", "ends too early, at line 1, column 8"),
@@ -132,13 +140,13 @@ def test_saved_workflow_may_be_sent_as_json_text() -> None:
 @pytest.mark.parametrize(
     ("body", "code", "words"),
     [
-        (b'{"a": 1,\n "b": 2,\n}', "json_invalid", "The comma at line 2, column 8 is the last thing"),
-        (b'[1, 2, ]', "json_invalid", "The comma at line 1, column 6 is the last thing"),
+        (b'{"a": 1,\n "b": 2,\n}', "json_invalid", "The comma at line 2, column 8 has nothing after it"),
+        (b'[1, 2, ]', "json_invalid", "The comma at line 1, column 6 has nothing after it"),
         (b'{"a": {"b": 1,\n  "b": 2}}', "json_duplicate_key", 'The key "b" at line 2, column 3'),
         (b'{"x": ["a", {"a": 1}], "a": 2, "\\u0061": 3}', "json_duplicate_key", 'The key "a" at line 1, column 32'),
         (b"{'a': 1}", "json_invalid", "single quotes"),
         (b'{"a": True}', "json_invalid", "a Python value"),
-        (b'{"a": 1 // one\n}', "json_invalid", "At line 1, column 9 there is a comment"),
+        (b'{"a": 1 // one\n}', "json_invalid", "Invalid JSON at line 1, column 9: there is a comment"),
         (b'{"a": 1 "b": 2}', "json_invalid", "at line 1, column 9: a comma is missing"),
         (b'// a\n{"a": 1}', "json_invalid", "there is a comment"),
         (b'{"a" 1}', "json_invalid", "at line 1, column 6: a colon is missing"),

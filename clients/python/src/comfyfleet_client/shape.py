@@ -1,6 +1,6 @@
-"""Makes frozen dataclasses of JSON, and JSON of them.
+"""Converts JSON to frozen dataclasses and back.
 
-Readers are tolerant: a field that is not known here is left out, one that is missing takes its default.
+Unknown fields are ignored; missing ones take their defaults.
 """
 
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 def read(kind: type[T], value: Any) -> T:
-    """The value as ``kind``, which is a dataclass.
+    """Parse the value as ``kind``, a dataclass.
 
     Raises:
-        Unreadable: it does not have that shape.
+        Unreadable: the value has another shape.
     """
     try:
         return _read(kind, value)  # type: ignore[no-any-return]
@@ -27,7 +27,7 @@ def read(kind: type[T], value: Any) -> T:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON has it."""
+    """Return the value as JSON data."""
     if is_dataclass(value):
         return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, datetime):
@@ -40,7 +40,7 @@ def plain(value: Any) -> Any:
 def _read(kind: Any, value: Any) -> Any:
     if isinstance(kind, type) and is_dataclass(kind):
         return kind(**{name: _field(each, type_, value) for name, each, type_ in _shape(kind)})
-    if get_origin(kind) is UnionType:  # of one type and None
+    if get_origin(kind) is UnionType:  # an optional type
         return None if value is None else _read(get_args(kind)[0], value)
     if get_origin(kind) is tuple:
         return tuple(map(partial(_read, get_args(kind)[0]), value))

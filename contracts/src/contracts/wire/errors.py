@@ -16,7 +16,8 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
-from contracts.wire.model import Fact
+from contracts.wire.field_messages import field_message
+from contracts.wire.model import TolerantModel
 
 
 class Kind(StrEnum):
@@ -59,7 +60,7 @@ FAULTS = frozenset({Kind.UNAVAILABLE, Kind.INTERNAL})
 """The service is in trouble, and nothing is said about the request: what was known before may still be used."""
 
 
-class FieldError(Fact):
+class FieldError(TolerantModel):
     """One thing that is wrong in a request, and what would be valid.
 
     Attributes:
@@ -79,7 +80,7 @@ class FieldError(Fact):
     allowed: tuple[str | int | float | bool, ...] | None = None
 
 
-class Refused(Fact):
+class Refused(TolerantModel):
     """A refusal as it travels."""
 
     code: str
@@ -155,14 +156,14 @@ def field_errors(error: ValidationError, prefix: str = "") -> tuple[FieldError, 
     Of more than ``MAX_COUNTED_ERRORS`` only the number is told: pydantic describes all or none.
     """
     if error.error_count() > MAX_COUNTED_ERRORS:
-        message = f"This has {error.error_count()} errors; the first step is to send only fields that exist."
+        message = f"This has {error.error_count()} errors. Send only fields that exist."
         return (FieldError(pointer=prefix, code="too_many_errors", message=message),)
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+    found = error.errors(include_url=False, include_input=False)
     return tuple(
         FieldError(
             pointer=(prefix + "".join(f"/{part}" for part in item["loc"]))[:MAX_POINTER],
             code=item["type"],
-            message=item["msg"],
+            message=field_message(item),
         )
         for item in found[:MAX_FIELD_ERRORS]
     )

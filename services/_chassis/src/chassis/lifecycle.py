@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from chassis.database.migrate import await_schema
-from chassis.database.postgres import Database, patiently
+from chassis.database.postgres import Database, retry_until_available
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
@@ -23,7 +23,7 @@ async def running(
     async def bring_up() -> None:
         try:
             if database is not None:
-                await patiently(lambda: await_schema(service, url, database))
+                await retry_until_available(lambda: await_schema(service, url, database))
             await bus.start()
             for loop in loops:
                 loop.start()

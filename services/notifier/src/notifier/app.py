@@ -1,22 +1,24 @@
-"""The notifier, put together. The only place where its parts are made."""
+"""Constructs the notifier."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from authn.client_address import Clients, networks
-from authn.identity import Identity
+from authn.client_address import ClientAddressResolver, parse_networks
+from authn.identity import Authenticator
 from chassis.database.migrate import await_schema
 from chassis.database.postgres import Database
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
+from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
 from contracts.permissions import inbox_prefix
 from notifier.api import watch, watch_many
-from notifier.api.handshake import Doorkeeper
-from notifier.consumers.job_events import keep_job_events
-from notifier.consumers.purges import forget_purged
+from notifier.api.handshake import WebSocketAuthenticator
+from notifier.consumers import dead_letters
+from notifier.consumers.job_events import job_event_consumer
+from notifier.consumers.purges import purge_consumer
 from notifier.loops.prune import prune_loop
 from notifier.settings import Settings
 from notifier.store.events import Events
@@ -27,7 +29,7 @@ from notifier.usecases.tickets import Tickets
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The notifier as an ASGI application. It answers from the first moment; ``/readyz`` says when it is of use."""
+    """Build the ASGI application. It answers from the first moment; ``/readyz`` says when it is ready."""
     url = settings.database_url.get_secret_value()
     password = settings.nats_password.get_secret_value() if settings.nats_password else None
     bus = Bus(
@@ -35,25 +37,28 @@ def create_app(settings: Settings) -> FastAPI:
     )
     database = Database(url, name="notifier", pool_size=settings.database_pool)
     events = Events(database)
-    identity = Identity(bus, service="notifier")
-    doorkeeper = Doorkeeper(
+    identity = Authenticator(bus, service="notifier")
+    doorkeeper = WebSocketAuthenticator(
         identity,
         Tickets(bus),
-        clients=Clients(networks(settings.trusted_proxies or "")),
+        clients=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")),
         handshakes=Handshakes(per_minute=settings.handshakes_per_minute),
         wait_s=settings.auth_wait_s,
     )
     hub = Hub(bus, History(bus, events), reread_s=settings.reread_s)
+    letter_store = DeadLetterStore(database)
+    job_events, purges = job_event_consumer(bus, events, letter_store), purge_consumer(bus, events, letter_store)
+    dead_letters.register(bus, DeadLetters("notifier", letter_store, (job_events, purges)))
     loops = (
         *identity.loops,
-        keep_job_events(bus, events),
-        forget_purged(bus, events),
-        prune_loop(events, keep_days=settings.keep_days),
+        job_events.loop("notifier.store_job_events"),
+        purges.loop("notifier.delete_purged"),
+        prune_loop(events, letter_store, keep_days=settings.keep_days),
     )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        # The bus does not wait for the database: without it events are asked of the scheduler.
+        # The bus does not wait for the database: without it events are read from the scheduler.
         async with running("notifier", bus, loops=loops):
             yield
         await database.close()

@@ -54,7 +54,7 @@ def new_metadata() -> MetaData:
     return MetaData(naming_convention=NAMING)
 
 
-def is_away(error: BaseException) -> bool:
+def is_unavailable(error: BaseException) -> bool:
     """Whether this error says that the database (or the way to it) is gone, rather than that we did wrong."""
     if is_unstorable(error):  # asyncpg's own class of it is an InterfaceError, too
         return False
@@ -105,7 +105,7 @@ class Database:
         """One transaction: committed when the block ends, undone when it raises.
 
         Raises:
-            OSError, sqlalchemy.exc.DBAPIError: the database is away (see ``is_away``); whether it committed is unknown.
+            OSError, sqlalchemy.exc.DBAPIError: see ``is_unavailable``; whether the transaction committed is unknown.
         """
         async with self._engine.begin() as connection:
             yield connection
@@ -184,13 +184,13 @@ async def _keep(_: asyncpg.Connection) -> None:
     """Nothing of ours outlives its transaction, so RESET ALL after each would only be one more round trip."""
 
 
-async def patiently(work: Callable[[], Awaitable[None]]) -> None:
+async def retry_until_available(work: Callable[[], Awaitable[None]]) -> None:
     """Do work that needs the database, again and again until the database is there. For start-up only."""
     while True:
         try:
             return await work()
         except Exception as error:
-            if not is_away(error):
+            if not is_unavailable(error):
                 raise
             log.info("postgres.waiting", error=type(error).__name__)
             await asyncio.sleep(0.2)

@@ -18,11 +18,12 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis.database.postgres import AWAY, is_away
+from chassis.database.postgres import AWAY, is_unavailable
 from chassis.ids import new_id, request_id_from
 from chassis.telemetry.logs import bound, log
 from chassis.telemetry.loop_monitor import EVERY_S, SHARP_S, LoopMonitor
 from contracts.wire.errors import STATUS, FieldError, InternalFault, Kind, Refusal, Refused, Unavailable
+from contracts.wire.field_messages import field_message
 
 Probe = Callable[[], Awaitable[None]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -50,7 +51,7 @@ class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
-class Outermost:
+class OutermostMiddleware:
     """Names every request, puts the safe headers on every answer, and answers for a bug.
 
     The id is the client's ``X-Request-Id`` where that is one plain word, else a fresh one: in the log, in the answer's
@@ -117,7 +118,7 @@ def create_web(
         https: clients come over TLS only.
         fastapi: passed on to FastAPI.
     """
-    layers = [Middleware(Outermost, https=https), *middleware]
+    layers = [Middleware(OutermostMiddleware, https=https), *middleware]
     monitor = LoopMonitor(every_s=SHARP_S if log.is_enabled_for(logging.DEBUG) else EVERY_S)
 
     @asynccontextmanager
@@ -229,8 +230,12 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        error.detail = "There is nothing at this path. See /docs for all paths."
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        error.headers = {"Allow": ", ".join(filter(lambda method: _routed(request, method), METHODS))}
+        allowed = ", ".join(filter(lambda method: _routed(request, method), METHODS))
+        error.headers = {"Allow": allowed}
+        error.detail = f"This path does not have this method. Use one of: {allowed}."
     return http_problem(request, error)
 
 
@@ -246,11 +251,13 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
     errors = tuple(
         FieldError(
-            pointer="".join(f"/{part}" for part in item["loc"][1:])[:MAX_TEXT], code=item["type"], message=item["msg"]
+            pointer="".join(f"/{part}" for part in item["loc"][1:])[:MAX_TEXT],
+            code=item["type"],
+            message=field_message(item),
         )
         for item in error.errors()[:MAX_ERRORS]
     )
-    message = "The request does not have the shape asked for."
+    message = "The request has invalid or missing fields. errors names each one and what is valid."
     return problem_response(request, Refused(code="request.invalid", kind=Kind.INVALID, message=message, errors=errors))
 
 
@@ -259,7 +266,7 @@ async def _on_gone(_request: Request, _error: Exception) -> Response:
 
 
 async def _on_away(request: Request, error: Exception) -> Response:
-    if not is_away(error):
+    if not is_unavailable(error):
         raise error
     log.warning("web.dependency_away", path=request.scope["path"], error=type(error).__name__)
     return problem_response(request, Unavailable(service=request.app.title, retry_after_s=1).refused)

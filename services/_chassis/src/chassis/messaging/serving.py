@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from nats.aio.msg import Msg
 from pydantic import BaseModel, ValidationError
 
-from chassis.database.postgres import is_away, is_unstorable
+from chassis.database.postgres import is_unavailable, is_unstorable
 from chassis.ids import request_id_from
 from chassis.offload import INLINE_BYTES, offload
 from chassis.telemetry.logs import bound, log
@@ -88,7 +88,7 @@ class Served:
         try:
             answer = await self.handler(payload, address)
         except Exception as error:
-            if not is_away(error):
+            if not is_unavailable(error):
                 raise
             log.warning("bus.asked_again", topic=self.topic.name, error=type(error).__name__)
             answer = await self.handler(payload, address)
@@ -110,7 +110,7 @@ class Served:
         """The refusal that answers an error; the error too if the request can never be answered."""
         if isinstance(error, Refusal):
             return self.refused(error), error if isinstance(error, InvalidMessage) else None
-        if is_away(error):
+        if is_unavailable(error):
             log.warning("bus.dependency_away", topic=self.topic.name, error=type(error).__name__)
             return self.refused(Unavailable(service=self.service, retry_after_s=1)), None
         if is_unstorable(error):

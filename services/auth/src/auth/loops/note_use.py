@@ -1,32 +1,25 @@
-"""Doors tell when keys were last seen."""
-
-from nats.aio.msg import Msg
-from pydantic import ValidationError
+"""Receives when API keys were last used."""
 
 from auth.usecases.note_use import UseNotes
 from chassis.messaging.bus import Bus
-from chassis.telemetry.logs import log
-from contracts.auth import KEYS_USED, KeysUsed
+from chassis.messaging.metadata import Metadata
+from contracts.auth.keys import KEYS_USED, KeysUsed
 
 EVERY_S = 1.0
 
 
 class UseListener:
-    """Listens from its first tick on, and writes once a tick."""
+    """Subscribes at its first tick and writes once per tick."""
 
     def __init__(self, bus: Bus, notes: UseNotes) -> None:
         self._bus, self._notes = bus, notes
         self._listening = False
 
     async def tick(self) -> None:
-        """Write what was heard. A duty for ``chassis.loop.Loop``."""
         if not self._listening:
-            await self._bus.subscribe(KEYS_USED.pattern, self._on_used)
+            await self._bus.subscribe(KEYS_USED, self._on_used)
             self._listening = True
         await self._notes.write()
 
-    async def _on_used(self, message: Msg) -> None:
-        try:
-            self._notes.add(KeysUsed.model_validate_json(message.data))
-        except ValidationError:
-            log.warning("auth.use_malformed", subject=message.subject)
+    async def _on_used(self, used: KeysUsed, _: Metadata) -> None:
+        self._notes.add(used)

@@ -1,4 +1,4 @@
-"""Which refusals pass, and how long to wait for that."""
+"""Retry rules: which refusals are temporary, and how long to wait."""
 
 from contracts.wire.errors import Kind, Refusal
 
@@ -6,17 +6,16 @@ PASSING = frozenset({Kind.UNAVAILABLE, Kind.LIMITED})
 
 
 def passes(refusal: Refusal) -> bool:
-    """Whether asking again may be answered otherwise."""
+    """Whether the refusal is temporary."""
     return refusal.refused.kind in PASSING
 
 
-class Pauses:
-    """Growing pauses between tries, seconds."""
+class ExponentialBackoff:
+    """Increasing delays between retries, seconds."""
 
     def __init__(self, first_s: float, longest_s: float) -> None:
         self._next_s, self._longest_s = first_s, longest_s
 
     def __next__(self) -> float:
-        """The pause before the next try."""
         pause, self._next_s = self._next_s, min(2 * self._next_s, self._longest_s)
         return pause

@@ -1,43 +1,43 @@
-"""Tell the scheduler how an attempt begins and ends."""
+"""Reports to the scheduler how an attempt begins and ends."""
 
 import asyncio
 from dataclasses import dataclass
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.scheduler import (
+from contracts.scheduler.attempts import (
     FINISH_ATTEMPT,
     RESERVE_IMAGES,
     START_ATTEMPT,
     AttemptRef,
     FinishAttempt,
-    JobError,
     Outcome,
     ReserveImages,
     StartAttempt,
 )
+from contracts.scheduler.jobs import JobError
 from contracts.wire.errors import Kind, Refusal
 from executor.domain.attempt import Stop
-from executor.usecases.at_hand import AtHand
-from executor.usecases.patience import Pauses, passes
+from executor.usecases.at_hand import CurrentAttempt
+from executor.usecases.patience import ExponentialBackoff, passes
 
-FAULTS = 3  # internal faults of the scheduler before a report counts as refused for good
+FAULTS = 3  # internal errors of the scheduler before a report counts as permanently refused
 UNUSABLE = JobError(code="node.answer_unusable", message="What the node answered cannot be reported.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportAttempt:
-    """Reports about attempts of one node."""
+    """Reports attempts of one node."""
 
     bus: Bus
     node_name: str
-    at_hand: AtHand
+    at_hand: CurrentAttempt
 
     async def started(self, ref: AttemptRef) -> None:
-        """Say that the node took the prompt. Said once: if it is lost, the end says it too.
+        """Report that the node accepted the prompt. Sent once: the final report repeats it.
 
-        If it is not applied, the lease is gone, or the job was cancelled before. Then the attempt holds the node until
-        its end is told, so that is told in either case: where the lease is gone, it is not applied.
+        If it is not applied, the lease is lost or the job was cancelled. The attempt then occupies the node until its
+        end is reported, so the end is reported in either case.
         """
         try:
             written = await self.bus.request(START_ATTEMPT, StartAttempt(ref=ref), key=self.node_name)
@@ -48,8 +48,8 @@ class ReportAttempt:
             self.at_hand.order(Stop.CANCELLED, ref)
 
     async def reserve(self, ref: AttemptRef, images: int) -> int:
-        """Ask for so many images in all for the job, until it is answered; what is reserved then."""
-        pauses = Pauses(0.2, 2.0)
+        """Reserve this total number of images for the job; returns the number reserved. Retries until answered."""
+        pauses = ExponentialBackoff(0.2, 2.0)
         while True:
             try:
                 return (
@@ -63,13 +63,13 @@ class ReportAttempt:
             await asyncio.sleep(next(pauses))
 
     async def finished(self, finish: FinishAttempt) -> bool:
-        """Say how an attempt ended, until it is answered or refused for good.
+        """Report how an attempt ended; retries until it is accepted or permanently refused.
 
-        A report that is refused for good is followed by one without a word of the node's; where that is refused as
-        well, the attempt is let go of, and ends with its lease.
+        A permanently refused report is resent without the node's texts; if that is refused too, the attempt is released
+        and ends with its lease.
 
         Returns:
-            Whether it counts. If not, the lease was somebody else's by then, or nothing could be reported.
+            Whether the report was applied. If not, the lease was lost or nothing could be reported.
         """
         for report in (finish, without_details(finish)):
             applied = await self._said(report)
@@ -78,8 +78,8 @@ class ReportAttempt:
         return False
 
     async def _said(self, finish: FinishAttempt) -> bool | None:
-        """Whether it counts, None where it is refused for good."""
-        pauses, faults = Pauses(0.2, 2.0), 0
+        """Whether the report was applied, None when it was permanently refused."""
+        pauses, faults = ExponentialBackoff(0.2, 2.0), 0
         while True:
             try:
                 return (await self.bus.request(FINISH_ATTEMPT, finish, key=self.node_name)).applied
@@ -89,14 +89,14 @@ class ReportAttempt:
                     log.error("executor.finish.refused", code=refusal.refused.code, outcome=finish.outcome)
                     return None
                 log.info("executor.finish.unheard", code=refusal.refused.code)
-            except ValueError:  # it cannot even be written as JSON
+            except ValueError:  # cannot be serialized as JSON
                 log.exception("executor.finish.unwritable", outcome=finish.outcome)
                 return None
             await asyncio.sleep(next(pauses))
 
 
 def without_details(finish: FinishAttempt) -> FinishAttempt:
-    """The same end with nothing that the node said."""
+    """Return the same result without the node's texts."""
     if finish.outcome is Outcome.CANCELLED:
         return FinishAttempt(ref=finish.ref, outcome=Outcome.CANCELLED)
     return FinishAttempt(ref=finish.ref, outcome=Outcome.FAILED, error=UNUSABLE)

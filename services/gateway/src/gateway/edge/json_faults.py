@@ -14,6 +14,7 @@ _FOREIGN = {  # what other notations have where JSON has a value
     **dict.fromkeys(("//", "/*", "#"), "there is a comment. JSON has none."),
 }
 _REASONS = {
+    "Expecting value": "this is not a JSON value",
     "Expecting ',' delimiter": "a comma is missing",
     "Expecting ':' delimiter": "a colon is missing",
     "Extra data": "the JSON ended before, and more follows",
@@ -27,14 +28,14 @@ def find_syntax_error(error: json.JSONDecodeError) -> str:
         return "The body is empty. Send JSON."
     comma = _trailing_comma(text, at)
     if comma is not None:
-        return f"The comma at {_place(text, comma)} is the last thing before a closing bracket. Remove the comma."
+        return f"The comma at {_place(text, comma)} has nothing after it before the closing bracket. Remove the comma."
     where = _place(text, at)
     if at >= len(text):
         return f"The JSON ends too early, at {where}: a closing bracket or quote is missing."
     foreign = next((says for mark, says in _FOREIGN.items() if text.startswith(mark, at)), None)
     if foreign is not None:
-        return f"At {where} {foreign}"
-    return f"The body is not JSON at {where}: {_REASONS.get(error.msg, error.msg[:1].lower() + error.msg[1:])}."
+        return f"Invalid JSON at {where}: {foreign}"
+    return f"Invalid JSON at {where}: {_REASONS.get(error.msg, error.msg[:1].lower() + error.msg[1:])}."
 
 
 def find_duplicate_key(text: str) -> str:

@@ -1,20 +1,19 @@
-"""Keeps every job event: JOB_EVENTS, at least once; (job, seq) is the inbox; acknowledged once it is committed."""
+"""Stores every job event of the stream; (job, seq) makes a second delivery harmless."""
 
-from chassis.loop import Loop
+from collections.abc import Sequence
+
 from chassis.messaging.bus import Bus
-from chassis.messaging.streams import Reader
-from contracts.registry import JOB_EVENTS
-from contracts.scheduler import JOB_CHANGED
+from chassis.messaging.dead_letters import DeadLetterStore
+from chassis.messaging.stream_consumer import Received, StreamConsumer
+from contracts.registry import NOTIFIER_JOB_EVENTS
+from contracts.scheduler.jobs import JobEvent
 from notifier.store.events import Events
 
-EVERY_S = 0.2  # the reader itself waits for messages; this only paces it while NATS is away
 
+def job_event_consumer(bus: Bus, events: Events, dead_letters: DeadLetterStore) -> StreamConsumer[JobEvent]:
+    """The consumer that stores job events."""
 
-def keep_job_events(bus: Bus, events: Events) -> Loop:
-    """The loop that keeps what the stream tells."""
-    reader = Reader(bus, JOB_EVENTS, JOB_CHANGED, service="notifier")
+    async def store(messages: Sequence[Received[JobEvent]]) -> None:
+        await events.add([message.payload for message in messages])
 
-    async def read() -> None:
-        await reader.tick(events.add)
-
-    return Loop("notifier.keep_job_events", read, every_s=EVERY_S)
+    return StreamConsumer(bus, NOTIFIER_JOB_EVENTS, store, dead_letters)

@@ -1,20 +1,19 @@
-"""Hears which jobs are gone: JOB_PURGES, at least once; acknowledged once no event of them is kept."""
+"""Reads which jobs were purged from their stream; each message is acknowledged once no event of its job is kept."""
 
-from chassis.loop import Loop
+from collections.abc import Sequence
+
 from chassis.messaging.bus import Bus
-from chassis.messaging.streams import Reader
-from contracts.registry import JOB_PURGES
-from contracts.retention import JOB_PURGED
+from chassis.messaging.dead_letters import DeadLetterStore
+from chassis.messaging.stream_consumer import Received, StreamConsumer
+from contracts.registry import NOTIFIER_JOB_PURGES
+from contracts.scheduler.purges import JobPurged
 from notifier.store.events import Events
 
-EVERY_S = 0.2  # the reader itself waits for messages; this only paces it while NATS is away
 
+def purge_consumer(bus: Bus, events: Events, dead_letters: DeadLetterStore) -> StreamConsumer[JobPurged]:
+    """The consumer that deletes the events of purged jobs."""
 
-def forget_purged(bus: Bus, events: Events) -> Loop:
-    """The loop that forgets what happened to jobs that are gone."""
-    reader = Reader(bus, JOB_PURGES, JOB_PURGED, service="notifier")
+    async def delete(messages: Sequence[Received[JobPurged]]) -> None:
+        await events.purge([message.payload.job_id for message in messages])
 
-    async def read() -> None:
-        await reader.tick(lambda gone: events.purge([job.job_id for job in gone]))
-
-    return Loop("notifier.forget_purged", read, every_s=EVERY_S)
+    return StreamConsumer(bus, NOTIFIER_JOB_PURGES, delete, dead_letters)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from contracts.graph_policy.policy import TenantPolicy
-from contracts.scheduler import InvalidWorkflow, NoFleet
+from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.wire.errors import FieldError
 from contracts.wire.shown import plain
 from contracts.workflow import MAX_ERRORS, read_graph, written
@@ -41,7 +41,7 @@ def check_editor_file(
 
     Raises:
         InvalidWorkflow: no kind of node reads the file exactly.
-        NoFleet: there are no catalogs.
+        EmptyFleet: there are no catalogs.
     """
     accepted: Runnable | None = None
     closest: Unrunnable | None = None
@@ -65,7 +65,7 @@ def check_editor_file(
     if accepted is not None or closest is not None:
         return accepted or closest  # type: ignore[return-value] # one of them is not None
     if not inexact:
-        raise NoFleet(retry_after_s=5)
+        raise EmptyFleet(retry_after_s=5)
     raise InvalidWorkflow(inexact[:MAX_ERRORS])
 
 
@@ -73,12 +73,12 @@ def _inexact_errors(converted: Converted, catalog: Catalog) -> tuple[FieldError,
     """What keeps the file from being a graph; with it also the classes that are not there."""
     faults = converted.faults
     if not converted.graph and not faults:
-        faults = (InexactError("No node of it runs."),)
+        faults = (InexactError("It has no node that runs."),)
     if not faults:
         return ()
     told = {fault.node_id for fault in faults}
     unknown = [
-        InexactError("No node of the fleet has its class.", node_id)
+        InexactError("No ComfyUI server of the fleet has its class.", node_id)
         for node_id, node in converted.graph.items()
         if node.class_type not in catalog.classes and node_id not in told
     ]
@@ -86,10 +86,10 @@ def _inexact_errors(converted: Converted, catalog: Catalog) -> tuple[FieldError,
 
 
 def _field_error(fault: InexactError, converted: Converted) -> FieldError:
-    where = "This file of ComfyUI's editor"
+    where = "This workflow file of ComfyUI's editor"
     if fault.node_id is not None:
         node = converted.graph.get(fault.node_id)
         named = f"Node {plain(fault.node_id)}" + (f" ({plain(node.class_type)})" if node else "")
-        where = f"{named} of this file of ComfyUI's editor"
+        where = f"{named} of this workflow file of ComfyUI's editor"
     message = f"{where} cannot be converted exactly. {fault.why} {ADVICE}"
     return FieldError(pointer="/workflow", code=UI_FORMAT, message=message, node_id=fault.node_id)

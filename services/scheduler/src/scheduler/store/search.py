@@ -5,9 +5,9 @@ from typing import Any
 from uuid import UUID
 
 from chassis.database.statement import Connection, Row, Statement
-from contracts.operations import SearchJobs
-from contracts.scheduler import JobState
-from scheduler.domain.job import Standing
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.search import SearchJobs
+from scheduler.domain.job import JobSnapshot
 from scheduler.domain.job_ids import window
 from scheduler.store.jobs import COLUMNS, standing
 
@@ -38,7 +38,7 @@ FROM jobs j JOIN graphs g ON g.job_id = j.id WHERE j.id = :id AND j.tenant_id = 
 _PRIORITISE = Statement("UPDATE jobs SET priority = :priority WHERE id = :id")
 
 
-async def page(connection: Connection, query: SearchJobs) -> list[tuple[Standing, str | None]]:
+async def page(connection: Connection, query: SearchJobs) -> list[tuple[JobSnapshot, str | None]]:
     """Up to ``limit + 1`` jobs, newest first, each with the node of its newest attempt."""
     asked = query.model_dump(include={"before", "tenant_id", "node", "workflow"})
     asked |= window(query.created_after, query.created_before)
@@ -54,7 +54,7 @@ async def owner(connection: Connection, job_id: UUID) -> UUID | None:
 
 
 async def attempts_of(connection: Connection, job_id: UUID) -> Sequence[Row]:
-    """Every try at a job, first to last: the fields of ``AttemptStanding``."""
+    """Every try at a job, first to last: the fields of ``AttemptSummary``."""
     return await _ATTEMPTS.all(connection, id=job_id)
 
 

@@ -6,12 +6,11 @@ from uuid import UUID
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import UnknownTenant
-from contracts.retention import KeyOfPurgedJob
-from contracts.scheduler import Submitted
+from contracts.auth.accounts import UnknownTenant
+from contracts.scheduler.submissions import IdempotencyKeyOfPurgedJob, SubmitReply
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import Accepted, Candidate, DayImages, Ledger, Replayed, Verdict
-from scheduler.domain.job import Standing
+from scheduler.domain.job import JobSnapshot
 from scheduler.store import jobs, submits, tenants
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.submit_groups import Answer
@@ -21,7 +20,7 @@ class _Decided(NamedTuple):
     """A job that was accepted, now or before."""
 
     verdict: Accepted | Replayed
-    standing: Standing
+    standing: JobSnapshot
 
 
 class JobAdmission:
@@ -73,15 +72,15 @@ class JobAdmission:
         accepted = [one for one in decided if isinstance(one, _Decided)]
         shown = iter(await self._reader.show([one.standing for one in accepted]))
         return [
-            Submitted(job=next(shown), replayed=isinstance(one.verdict, Replayed), quota=one.verdict.quota)
+            SubmitReply(job=next(shown), replayed=isinstance(one.verdict, Replayed), quota=one.verdict.quota)
             if isinstance(one, _Decided)
             else one
             for one in decided
         ]
 
 
-def _with_standing(verdict: Verdict, standings: dict[UUID, Standing]) -> _Decided | Refusal:
+def _with_standing(verdict: Verdict, standings: dict[UUID, JobSnapshot]) -> _Decided | Refusal:
     if isinstance(verdict, Refusal):
         return verdict
     job_id = verdict.job_id
-    return _Decided(verdict, standings[job_id]) if job_id in standings else KeyOfPurgedJob()
+    return _Decided(verdict, standings[job_id]) if job_id in standings else IdempotencyKeyOfPurgedJob()

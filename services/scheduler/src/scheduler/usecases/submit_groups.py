@@ -7,7 +7,7 @@ from contextvars import Context
 from typing import NamedTuple
 from uuid import UUID
 
-from contracts.scheduler import Submitted
+from contracts.scheduler.submissions import SubmitReply
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import Candidate
 from scheduler.store.submits import SPOILT
@@ -15,7 +15,7 @@ from scheduler.store.submits import SPOILT
 GROUP = 64  # submits; a larger group would hold its tenants' locks for too long
 GROUP_CHARACTERS = 1 << 20  # of all graphs of a group: one statement carries them, written in one go
 
-Answer = Submitted | Refusal
+Answer = SubmitReply | Refusal
 Commit = Callable[[Sequence[Candidate], bool], Awaitable[Sequence[Answer | None]]]
 
 

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from chassis.offload import INLINE_BYTES
 from chassis.telemetry.logs import bound_here, log
-from contracts.auth import Limits
-from contracts.scheduler import SubmitJob, Submitted
+from contracts.auth.tiers import Limits
+from contracts.scheduler.submissions import SubmitJob, SubmitReply
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import Candidate
 from scheduler.usecases.admit_jobs import JobAdmission
@@ -34,7 +34,7 @@ class JobSubmitter:
         self._examiner = examiner
         self._groups = SubmitGroups(self._decide)
 
-    async def submit(self, tenant_id: UUID, command: SubmitJob, *, size_bytes: int = UNKNOWN_BYTES) -> Submitted:
+    async def submit(self, tenant_id: UUID, command: SubmitJob, *, size_bytes: int = UNKNOWN_BYTES) -> SubmitReply:
         """Accept the job, or repeat the answer if it was accepted before. The job is committed when this returns.
 
         No live event is published: until this returns, nobody knows of a job to watch.
@@ -45,10 +45,10 @@ class JobSubmitter:
         Raises:
             InvalidWorkflow: no node can run the workflow, or it exceeds the tenant's limits.
             RunTimeTooLong: the requested run time exceeds the tenant's limit.
-            KeyReused: the idempotency key belongs to another request.
-            KeyOfPurgedJob: the idempotency key belongs to a purged job.
+            IdempotencyKeyReused: the idempotency key belongs to another request.
+            IdempotencyKeyOfPurgedJob: the idempotency key belongs to a purged job.
             QuotaExceeded, GpuSecondsExceeded, QueueFull: the tenant's limits are reached.
-            NoFleet, UnknownTenant, Unavailable: see there.
+            EmptyFleet, UnknownTenant, Unavailable: see there.
         """
         limits = await self._limits.refresh(tenant_id)
         try:
@@ -86,7 +86,7 @@ class JobSubmitter:
         made = [
             candidate
             for candidate, answer in zip(candidates, answers, strict=True)
-            if isinstance(answer, Submitted) and not answer.replayed
+            if isinstance(answer, SubmitReply) and not answer.replayed
         ]
         if made:
             self._queued()  # the database tells the other replicas, and us a moment later

@@ -1,0 +1,122 @@
+"""Submissions, as clients write them."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic_core import PydanticCustomError
+
+from contracts.wire.model import StrictModel
+
+Label = Annotated[str, Field(min_length=1, max_length=63)]
+
+
+WorkflowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+
+OUTPUT_PREFIX = "output:"  # before the id of an output that is to be an input
+
+
+def _check_upload_id(value: Any, validate: ValidatorFunctionWrapHandler) -> str:
+    try:
+        return str(validate(value))
+    except ValidationError:
+        message = (
+            "Send the id of an upload here, as POST /api/v1/upload returns it, or output:<id> with the id of an output "
+            "of one of your jobs."
+        )
+        raise PydanticCustomError("upload_id_invalid", message) from None
+
+
+UploadId = Annotated[
+    str,
+    Field(
+        pattern=r"^(output:)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        min_length=36,
+        max_length=43,
+        description="an upload, or output:<id> for an output of an own job",
+    ),
+    WrapValidator(_check_upload_id),
+]
+
+
+class Submission(StrictModel):
+    """What a client sends to have a job run: exactly one of ``prompt``, ``workflow``, ``workflow_name``.
+
+    With ``image``, an upload's id or ``output:`` and an output's, a prompt is drawn over that picture, ``denoise`` of
+    it anew; with ``mask`` too only where that is white. ``workflow`` is a graph in API format, or a file of ComfyUI's
+    editor, which is made one. A job that leaves no output completes with a warning, or fails with ``on_no_outputs``
+    "fail".
+
+    A seed of -1 in a workflow is random. With ``randomize_seeds`` each of its seeds is, whatever number it has; the
+    job tells them as ``seeds``.
+
+    The same body is taken by ``POST /api/v1/jobs`` and by an outside system's ``jobs.submit``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    prompt: Annotated[str, Field(min_length=1, max_length=20_000)] | None = None
+    negative_prompt: Annotated[str, Field(max_length=20_000)] = ""
+    width: Annotated[int, Field(ge=64, le=2048, multiple_of=8)] = 512
+    height: Annotated[int, Field(ge=64, le=2048, multiple_of=8)] = 512
+    steps: Annotated[int, Field(ge=1, le=150)] = 20
+    cfg_scale: Annotated[float, Field(ge=1, le=30)] = 7.0
+    sampler: Annotated[str, Field(min_length=1, max_length=64)] = "euler"
+    scheduler: Annotated[str, Field(min_length=1, max_length=64)] = "normal"
+    seed: Annotated[int, Field(ge=-1, le=2**64 - 1)] = -1
+    num_images: Annotated[int, Field(ge=1, le=10)] = 1
+    model: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    image: UploadId | None = None
+    mask: UploadId | None = None
+    denoise: Annotated[float, Field(ge=0.01, le=1)] | None = None  # a node prepares steps / denoise of them, one by one
+    workflow: dict[str, Any] | None = None
+    extra_data: dict[str, Any] | None = None  # for nodes, as ComfyUI's clients send it beside a graph
+    workflow_name: WorkflowName | None = None
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    parameters: Annotated[dict[str, Any], Field(max_length=100, default_factory=dict)]
+    randomize_seeds: bool = False
+
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    labels: Annotated[dict[Label, Label], Field(max_length=20, default_factory=dict)]
+    start_within_seconds: Annotated[float, Field(gt=0, le=30 * 86400)] | None = None
+    run_within_seconds: Annotated[float, Field(gt=0, le=7 * 86400)] | None = None
+    on_no_outputs: Literal["warn", "fail"] = "warn"
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.prompt, self.workflow, self.workflow_name).count(None) != 2:
+            raise ValueError(
+                'Send exactly one of "prompt" (a text), "workflow" (a graph in ComfyUI\'s API format) and '
+                '"workflow_name" (a saved workflow).'
+            )
+        given = self.model_fields_set
+        drawn = given & PROMPT_FIELDS
+        if self.prompt is None and drawn:
+            raise ValueError(
+                f'These fields can only be sent with "prompt": {", ".join(sorted(drawn))}. Set the values in the nodes '
+                "of the workflow instead."
+            )
+        over = given & SOURCE_IMAGE_FIELDS
+        if self.image is None and over:
+            raise ValueError(f'These fields can only be sent with "image": {", ".join(sorted(over))}.')
+        if self.prompt is not None and "randomize_seeds" in given:
+            raise ValueError(
+                '"randomize_seeds" can only be sent with "workflow" or "workflow_name". With "prompt", send "seed": -1 '
+                "for a random seed."
+            )
+        named = given & SAVED_WORKFLOW_FIELDS
+        if self.workflow_name is None and named:
+            raise ValueError(f'These fields can only be sent with "workflow_name": {", ".join(sorted(named))}.')
+        return self
+
+
+PROMPT_FIELDS = frozenset({
+    "negative_prompt", "width", "height", "steps", "cfg_scale", "sampler", "scheduler", "seed", "num_images", "model",
+    "image", "mask", "denoise",
+})  # fmt: skip
+
+
+SOURCE_IMAGE_FIELDS = frozenset({"mask", "denoise"})
+
+
+SAVED_WORKFLOW_FIELDS = frozenset({"version", "parameters"})

@@ -1,0 +1,14 @@
+"""Dead letters of the scheduler: requests of executors that it could not handle."""
+
+from contracts.scheduler.rpc import scheduler_rpc
+from contracts.wire.dead_letters import DeadLetterPage, ListDeadLetters, RedriveDeadLetter, Redriven
+from contracts.wire.topic import Rpc
+
+LIST_DEAD_LETTERS: Rpc[ListDeadLetters, DeadLetterPage] = scheduler_rpc(
+    "dead_letters", "list", ListDeadLetters, DeadLetterPage, "An operator lists requests that could not be handled."
+)
+REDRIVE_DEAD_LETTER: Rpc[RedriveDeadLetter, Redriven] = scheduler_rpc(
+    "dead_letters", "redrive", RedriveDeadLetter, Redriven, "An operator has a request handled again; always refused."
+)
+
+TOPICS = (LIST_DEAD_LETTERS, REDRIVE_DEAD_LETTER)
