@@ -222,10 +222,6 @@ class Bus:
             with suppress(NatsError, OSError):
                 await self._client.publish(topic.subject(tenant, key), payload.model_dump_json().encode())
 
-    async def publish_raw(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
-        """Publish what is encoded already, without any guarantee. Raises while there is no connection."""
-        await self._client.publish(subject, body, headers=headers)
-
     async def subscribe(
         self, topic: Topic[P], subscriber: Subscriber[P], *, tenant: str | None = None, key: str | None = None
     ) -> Unsubscribe:
