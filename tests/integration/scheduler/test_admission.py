@@ -10,7 +10,7 @@ import pytest
 from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobAction, RunJobAction
 from contracts.scheduler.submissions import SubmitReply
 from contracts.wire.errors import Relayed
-from tests.integration.scheduler.conftest import World, system_at
+from tests.integration.scheduler.conftest import World, run_system
 
 ROUNDS = 20
 
@@ -24,45 +24,45 @@ async def outcome(submitted: Awaitable[SubmitReply]) -> str:
 
 
 async def test_answer_of_a_submit_shows_the_job_as_it_is_stored(world: World) -> None:
-    await world.node()
-    tenant = world.tenant(images_per_day=100)
+    await world.add_node()
+    tenant = world.add_tenant(images_per_day=100)
     first = await world.submit(tenant, images=2)
     last = await world.submit(tenant, priority=1, images=3)
     job = last.job
     assert (first.quota.used, last.quota.used, job.queue_position) == (2, 5, 1)
-    assert job == (await world.read(tenant, job.job_id)).model_copy(update={"timings": job.timings})
-    (event,) = await world.log(tenant, job.job_id)
+    assert job == (await world.read_job(tenant, job.job_id)).model_copy(update={"timings": job.timings})
+    (event,) = await world.list_events(tenant, job.job_id)
     assert (event.at, event.cause, event.seq) == (job.created_at, "submitted", 1)
 
 
 async def test_queue_position_counts_overtaken_jobs(world: World) -> None:
     """Also a job whose priority an operator has changed since."""
-    await world.node()
-    tenant = world.tenant()
+    await world.add_node()
+    tenant = world.add_tenant()
     positions = [
         (await world.submit(tenant, priority=priority)).job.queue_position for priority in (0, 5, 3, -2, 0, -2, 5, -3)
     ]
     assert positions == [1, 1, 2, 4, 4, 6, 2, 8]
-    last = await world.job(tenant, priority=9)
+    last = await world.submit_job(tenant, priority=9)
     await world.system.bus.request(RUN_JOB_ACTION, RunJobAction(job_id=last, order=JobAction.PRIORITISE, priority=-5))
     assert (await world.submit(tenant, priority=-4)).job.queue_position == 9
     assert (await world.submit(tenant, priority=-3)).job.queue_position == 9
 
 
 async def test_cancelled_job_gives_its_images_back(world: World) -> None:
-    await world.node()
-    tenant = world.tenant(images_per_day=3)
-    job = await world.job(tenant, images=2)
+    await world.add_node()
+    tenant = world.add_tenant(images_per_day=3)
+    job = await world.submit_job(tenant, images=2)
     assert await outcome(world.submit(tenant, images=2)) == "quota.images_exceeded"
     await world.cancel(tenant, job)
     assert await outcome(world.submit(tenant, images=3)) == "accepted"
-    world.limit(tenant)
+    world.set_limits(tenant)
     assert await outcome(world.submit(tenant, images=2)) == "accepted"
 
 
 async def test_idempotency_key_replays_the_same_request_only(world: World) -> None:
-    await world.node()
-    tenant = world.tenant()
+    await world.add_node()
+    tenant = world.add_tenant()
     await world.submit(tenant, idempotency_key="k")
     assert await outcome(world.submit(tenant, idempotency_key="k")) == "replayed"
     reused = world.submit(tenant, idempotency_key="k", request_hash="f" * 64)
@@ -71,21 +71,21 @@ async def test_idempotency_key_replays_the_same_request_only(world: World) -> No
 
 @pytest.mark.requirement("F-21")
 async def test_two_schedulers_never_give_the_last_image_twice(world: World) -> None:
-    system, node = world.system, await world.node()
-    async with system_at(system.nats_url, system.database_url, lease_s=60) as other:
+    system, node = world.system, await world.add_node()
+    async with run_system(system.nats_url, system.database_url, lease_s=60) as other:
         other.auth.limits = system.auth.limits
         for number in range(ROUNDS):
             choose = random.Random(number)  # noqa: S311 - not for secrets
-            tenant = world.tenant(images_per_day=30, queue_cap=25)
+            tenant = world.add_tenant(images_per_day=30, queue_cap=25)
             outcomes: Counter[str] = Counter()
             while outcomes["quota.images_exceeded"] + outcomes["quota.queue_full"] < 10:
                 keys = [choose.choice((None, f"{number}-{choose.randint(1, 4)}")) for _ in range(choose.randint(1, 6))]
                 submits = (outcome(world.submit(tenant, idempotency_key=key)) for key in keys)
                 outcomes.update(await asyncio.gather(*submits))
-                if not choose.randint(0, 3) and (work := await node.ask()):
+                if not choose.randint(0, 3) and (work := await node.request_work()):
                     await node.finish(work.ref)
             assert 25 <= outcomes["accepted"] <= 30
-            assert await world.images(tenant) == outcomes["accepted"]
-            assert sum(await world.counters(tenant)) <= 25
+            assert await world.count_charged_images(tenant) == outcomes["accepted"]
+            assert sum(await world.read_counters(tenant)) <= 25
             assert set(outcomes) <= {"accepted", "replayed", "quota.images_exceeded", "quota.queue_full"}
-            await world.clear()
+            await world.end_all_jobs()

@@ -93,7 +93,7 @@ class Facts(NamedTuple):
     overtaken: int
 
 
-async def facts(connection: Connection, candidates: Sequence[Candidate]) -> list[Facts]:
+async def load_facts(connection: Connection, candidates: Sequence[Candidate]) -> list[Facts]:
     """What decides each submit, in order; final only while the tenants' locks are held."""
     rows = await _FACTS.all(
         connection,
@@ -112,7 +112,7 @@ async def facts(connection: Connection, candidates: Sequence[Candidate]) -> list
     ]
 
 
-async def write(connection: Connection, accepted: Sequence[Accepted]) -> None:
+async def insert_jobs(connection: Connection, accepted: Sequence[Accepted]) -> None:
     """Write new jobs with graph, first event, outbox row and their tenants' counters. The tenants must be locked."""
     rows = [_row(one) for one in accepted]
     await _WRITE.run(connection, jobs=orjson.dumps(rows, default=_asyncpgs_uuid).decode())

@@ -20,7 +20,7 @@ class _Decided(NamedTuple):
     """A job that was accepted, now or before."""
 
     verdict: Accepted | Replayed
-    standing: JobSnapshot
+    snapshot: JobSnapshot
 
 
 class JobAdmission:
@@ -36,8 +36,8 @@ class JobAdmission:
         """
         async with self._database.direct() as connection:
             tenant_ids = {one.tenant_id for one in candidates}
-            tenant_ids = await tenants.lock_groups(connection, tenant_ids, patient=wait_for_locks)
-            locked = await tenants.lock_all(connection, tenant_ids, patient=wait_for_locks)
+            tenant_ids = await tenants.lock_quota_groups(connection, tenant_ids, patient=wait_for_locks)
+            locked = await tenants.lock_tenants(connection, tenant_ids, patient=wait_for_locks)
             deciding = [candidate for candidate in candidates if candidate.tenant_id in locked]
             decided = iter(await self._decided(connection, deciding) if deciding else [])
         absent = UnknownTenant() if wait_for_locks else None
@@ -47,18 +47,18 @@ class JobAdmission:
         verdicts = await self._verdicts(connection, candidates)
         accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
         if accepted:
-            await submits.write(connection, accepted)
-        standings = {verdict.job_id: verdict.standing() for verdict in accepted}
-        replayed = {verdict.job_id for verdict in verdicts if isinstance(verdict, Replayed)} - standings.keys()
+            await submits.insert_jobs(connection, accepted)
+        snapshots = {verdict.job_id: verdict.snapshot() for verdict in accepted}
+        replayed = {verdict.job_id for verdict in verdicts if isinstance(verdict, Replayed)} - snapshots.keys()
         if replayed:
-            standings |= await jobs.find_all(connection, replayed)
-        return [_with_standing(verdict, standings) for verdict in verdicts]
+            snapshots |= await jobs.find_jobs(connection, replayed)
+        return [_with_snapshot(verdict, snapshots) for verdict in verdicts]
 
     async def _verdicts(self, connection: Connection, candidates: Sequence[Candidate]) -> list[Verdict]:
         ledgers: dict[UUID, Ledger] = {}
         shared: dict[UUID, DayImages] = {}  # by quota group
         verdicts = []
-        found = await submits.facts(connection, candidates)
+        found = await submits.load_facts(connection, candidates)
         for candidate, (account, earlier, overtaken) in zip(candidates, found, strict=True):
             if account.id not in ledgers:
                 group = account.quota_group
@@ -70,7 +70,7 @@ class JobAdmission:
     async def _answers(self, decided: Sequence[_Decided | Refusal | None]) -> list[Answer | None]:
         """The answers, once the decisions are committed: accepted jobs as they stand."""
         accepted = [one for one in decided if isinstance(one, _Decided)]
-        shown = iter(await self._reader.show([one.standing for one in accepted]))
+        shown = iter(await self._reader.describe_jobs([one.snapshot for one in accepted]))
         return [
             SubmitReply(job=next(shown), replayed=isinstance(one.verdict, Replayed), quota=one.verdict.quota)
             if isinstance(one, _Decided)
@@ -79,8 +79,8 @@ class JobAdmission:
         ]
 
 
-def _with_standing(verdict: Verdict, standings: dict[UUID, JobSnapshot]) -> _Decided | Refusal:
+def _with_snapshot(verdict: Verdict, snapshots: dict[UUID, JobSnapshot]) -> _Decided | Refusal:
     if isinstance(verdict, Refusal):
         return verdict
     job_id = verdict.job_id
-    return _Decided(verdict, standings[job_id]) if job_id in standings else IdempotencyKeyOfPurgedJob()
+    return _Decided(verdict, snapshots[job_id]) if job_id in snapshots else IdempotencyKeyOfPurgedJob()
