@@ -40,7 +40,7 @@ async def test_a_body_that_is_wrong_in_thousands_of_places_is_answered_with_few(
     assert not script.scheduler.submits
 
 
-@pytest.mark.parametrize("number", ["9" * 4_200, "-" + "9" * 200, "0." + "1" * 2_000, "1" * 2_000 + ".0"])
+@pytest.mark.parametrize("number", ["9" * 4_200, "-" + "9" * 500, "0." + "1" * 2_000, "1" * 2_000 + ".0"])
 async def test_a_large_body_has_no_numbers_that_take_long_to_read(gateway: Gateway, number: str) -> None:
     nodes = ",".join(f'"{n}":{{"class_type":"A","inputs":{{"k":{number}}}}}' for n in range(400))
     headers = ALICE | {"Content-Type": "application/json"}
