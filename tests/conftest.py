@@ -8,7 +8,7 @@ import pytest
 import structlog
 from structlog.typing import Processor
 
-from chassis.logs import add_bound
+from chassis.telemetry.logs import add_bound
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.workers import ByFolder

@@ -6,6 +6,7 @@ from pathlib import Path
 from generate.asyncapi import asyncapi
 from generate.errors import error_pages
 from generate.nats import compose_config
+from generate.requirements import requirements
 from generate.schemas import schemas
 from generate.states import state_machine
 from generate.topology import topology
@@ -20,6 +21,7 @@ def documents() -> dict[Path, str]:
         Path("docs/topology.md"): topology(),
         Path("docs/state-machine.md"): state_machine(),
         Path("docs/errors.md"): error_pages(),
+        Path("docs/requirements.md"): requirements(ROOT),
         Path("deploy/nats/nats.conf"): compose_config(),
         **{Path("contracts/schemas") / name: text for name, text in schemas().items()},
     }

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-import gateway.domain.errors
+import gateway.errors
 import notifier.domain.errors
 from contracts.registry import REFUSALS
 from contracts.scheduler import JOB_ERRORS, JOB_WARNINGS
@@ -51,7 +51,7 @@ def error_pages() -> str:
 
 def _own() -> Iterator[type[Refusal]]:
     """Refusals that the public services make themselves."""
-    for module in (gateway.domain.errors, notifier.domain.errors):
+    for module in (gateway.errors, notifier.domain.errors):
         for found in vars(module).values():
             if isinstance(found, type) and issubclass(found, Refusal) and found is not Refusal:
                 yield found

@@ -15,7 +15,8 @@ AWAY_S = float(os.environ.get("AUTH_AWAY_S", "6"))
 pytestmark = pytest.mark.chaos
 
 
-async def test_holders_of_tokens_and_keys_go_on_for_as_long_as_auth_is_away(fragile: Fleet) -> None:
+@pytest.mark.requirement("F-150")
+async def test_known_tokens_and_keys_work_during_an_auth_outage(fragile: Fleet) -> None:
     async with fragile.client("") as public, fragile.client(fragile.credentials["admin_key"]) as admin:
         user = await registered(public, "patient")
         key = {"X-API-Key": (await new_key(public, user))["key"]}
@@ -43,7 +44,8 @@ async def test_holders_of_tokens_and_keys_go_on_for_as_long_as_auth_is_away(frag
                 assert (await fragile.ended(client, job_id))["status"] == "completed"
 
 
-async def test_an_operators_order_that_nobody_can_record_is_not_carried_out(fragile: Fleet) -> None:
+@pytest.mark.requirement("S-83")
+async def test_admin_action_is_refused_when_it_cannot_be_audited(fragile: Fleet) -> None:
     async with fragile.client() as client, fragile.client(fragile.credentials["admin_key"]) as admin:
 
         async def node() -> dict[str, Any]:

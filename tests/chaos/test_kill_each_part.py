@@ -32,9 +32,22 @@ async def log_of(fleet: Fleet, job_id: str) -> list[tuple[int, str]]:
         return [(frame["seq"], frame["status"]) for frame in await frames(socket) if frame["type"] == "status"]
 
 
+@pytest.mark.requirement(
+    "F-20",
+    "F-30",
+    "F-65",
+    "F-85",
+    "F-118",
+    "table scheduler.jobs",
+    "table scheduler.attempts",
+    "table scheduler.graphs",
+    "table scheduler.job_events",
+    "table scheduler.outbox",
+    "job.ends-once",
+)
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("part", PARTS)
-async def test_a_part_is_killed_and_the_job_ends_once(fragile: Fleet, part: str, moment: str) -> None:
+async def test_job_ends_once_when_any_service_is_killed(fragile: Fleet, part: str, moment: str) -> None:
     before = len(await fragile.runs())
     async with fragile.client() as client:
         job = await fragile.submit(client, prompt="a storm", width=64, height=64, steps=30)

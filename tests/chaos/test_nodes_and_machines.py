@@ -16,7 +16,8 @@ AWAY_S = 18.0  # longer than a lease
 pytestmark = pytest.mark.chaos
 
 
-async def test_a_node_dies_and_another_runs_its_job() -> None:
+@pytest.mark.requirement("F-40")
+async def test_job_of_a_dead_node_runs_on_another_node() -> None:
     async with running_fleet("--nodes", "2", "--step-ms", "50") as fleet, fleet.client() as client:
         job = await fleet.submit(client, prompt="a storm", width=64, height=64, steps=60)
 
@@ -31,7 +32,8 @@ async def test_a_node_dies_and_another_runs_its_job() -> None:
         assert (ended["status"], ended["attempt"]) == ("completed", 2)
 
 
-async def test_the_whole_machine_dies_and_comes_back_with_everything() -> None:
+@pytest.mark.requirement("F-169")
+async def test_nothing_is_lost_when_the_whole_machine_restarts() -> None:
     state = Path(tempfile.mkdtemp(prefix="comfyfleet-fleet-"))
     async with running_fleet("--nodes", "1", "--step-ms", "50", state=state, keep=True) as fleet:
         async with fleet.client() as client:
@@ -50,8 +52,9 @@ async def test_the_whole_machine_dies_and_comes_back_with_everything() -> None:
                 assert (await fleet.ended(client, job_id))["status"] == "completed"
 
 
+@pytest.mark.requirement("F-32")
 @pytest.mark.parametrize("part", ["nats", "postgres"])
-async def test_a_dependency_stays_away_longer_than_a_lease(fragile: Fleet, part: str) -> None:
+async def test_job_survives_a_dependency_outage_longer_than_a_lease(fragile: Fleet, part: str) -> None:
     fleet, before = fragile, len(await fragile.runs())
     async with fleet.client() as client:
         job = await fleet.submit(client, prompt="patience", width=64, height=64, steps=120)
@@ -86,8 +89,9 @@ async def test_a_dependency_stays_away_longer_than_a_lease(fragile: Fleet, part:
         assert (await fleet.ended(client, after["job_id"]))["status"] == "completed"
 
 
+@pytest.mark.requirement("F-88")
 @pytest.mark.parametrize("part", ["nats", "postgres"])
-async def test_a_dependency_that_freezes_is_told_and_goes_on_by_itself(fragile: Fleet, part: str) -> None:
+async def test_frozen_dependency_is_reported_and_recovers_by_itself(fragile: Fleet, part: str) -> None:
     fleet, mine = fragile, {"labels": {"frozen": part}}
     async with fleet.client() as client:
         await fleet.ended(client, (await fleet.submit(client, workflow=HELLO, **mine))["job_id"])

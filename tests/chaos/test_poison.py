@@ -51,8 +51,9 @@ async def three_nodes() -> AsyncIterator[Fleet]:
         yield fleet
 
 
+@pytest.mark.requirement("F-37")
 @pytest.mark.parametrize("killer", KILLERS)
-async def test_a_killer_takes_two_nodes_at_most_and_others_go_on(three_nodes: Fleet, killer: str) -> None:
+async def test_poison_job_crashes_at_most_two_nodes(three_nodes: Fleet, killer: str) -> None:
     class_type, inputs, code = KILLERS[killer]
     fleet = three_nodes
     bystander = fleet.new_user(f"bystander{killer}", "enterprise")

@@ -79,7 +79,8 @@ async def is_gone(fleet: Fleet, word: str, *, but: set[str]) -> None:
     await until(gone, within_s=60)
 
 
-async def test_bytes_of_purged_jobs_go_though_gateway_and_scheduler_die_at_once(fragile: Fleet) -> None:
+@pytest.mark.requirement("F-169")
+async def test_purged_bytes_are_deleted_although_gateway_and_scheduler_are_killed(fragile: Fleet) -> None:
     artifacts = fragile.state / "artifacts"
     async with fragile.client() as client:
         jobs = [await finished(fragile, client) for _ in range(3)]
@@ -104,7 +105,7 @@ async def test_bytes_of_purged_jobs_go_though_gateway_and_scheduler_die_at_once(
             await until(is_unknown, within_s=30)
 
 
-async def test_a_purge_is_told_though_the_scheduler_dies_before_it_has_told_it(fragile: Fleet) -> None:
+async def test_purge_event_is_published_although_the_scheduler_was_killed(fragile: Fleet) -> None:
     async with fragile.client() as client:
         job_id = await finished(fragile, client)
         async with holding(fragile, "scheduler", "jobs WHERE id = $1", UUID(job_id)) as job:
@@ -127,7 +128,7 @@ async def test_a_purge_is_told_though_the_scheduler_dies_before_it_has_told_it(f
         await is_gone(fragile, job_id, but=AFTER_PURGE)
 
 
-async def test_a_gateway_that_dies_between_the_bytes_and_the_rows_of_a_purge_is_followed(fragile: Fleet) -> None:
+async def test_purge_continues_after_a_kill_between_bytes_and_rows(fragile: Fleet) -> None:
     async with fragile.client() as client:
         job_id = await finished(fragile, client)
         async with holding(fragile, "gateway", "artifacts WHERE job_id = $1", UUID(job_id)) as rows:
@@ -141,7 +142,8 @@ async def test_a_gateway_that_dies_between_the_bytes_and_the_rows_of_a_purge_is_
         await is_gone(fragile, job_id, but=AFTER_PURGE)
 
 
-async def test_s_84_an_account_is_erased_though_all_die_as_it_is_said_and_in_the_middle(fragile: Fleet) -> None:
+@pytest.mark.requirement("S-84")
+async def test_account_is_erased_although_every_service_is_killed_before_and_during_it(fragile: Fleet) -> None:
     async with fragile.client("") as public:
         person = await registered(public, "mortal")
         await asyncio.to_thread(partial(fragile.limit, person["id"], graph_policy="open"))

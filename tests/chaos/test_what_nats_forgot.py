@@ -15,7 +15,8 @@ JOBS = 100
 pytestmark = pytest.mark.chaos
 
 
-async def test_the_jetstream_store_is_deleted_while_a_hundred_jobs_wait() -> None:
+@pytest.mark.requirement("F-66")
+async def test_queued_jobs_survive_the_loss_of_the_jetstream_store() -> None:
     async with running_fleet("--nodes", "2", "--step-ms", "20") as fleet, fleet.client() as client:
         jobs = [
             (await fleet.submit(client, prompt=f"wave {n}", width=64, height=64, steps=10))["job_id"]

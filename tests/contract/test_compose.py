@@ -26,11 +26,11 @@ def copied() -> list[str]:
     return [source for line in lines for source in line.split()[:-1]]
 
 
-def test_it_is_what_the_compose_specification_allows() -> None:
+def test_compose_file_matches_the_compose_specification() -> None:
     jsonschema.validate(read_compose(), json.loads(SCHEMA.read_text()))
 
 
-def test_the_schema_would_say_what_is_wrong() -> None:
+def test_compose_schema_rejects_an_invalid_file() -> None:
     wrong = read_compose()
     wrong["services"]["auth"]["restarts"] = "always"
     with pytest.raises(jsonschema.ValidationError, match="restarts"):
@@ -47,7 +47,7 @@ def test_merge_keys_resolve() -> None:
 
 
 @pytest.mark.parametrize("database", DATABASES)
-def test_a_schema_is_brought_up_to_date_before_its_service_starts(database: str) -> None:
+def test_migrations_run_before_each_service_starts(database: str) -> None:
     migrate, service = OURS[f"{database}-migrate"], OURS[database]
     assert migrate["command"] == ["migrate"]
     assert migrate["restart"] == "on-failure"
@@ -67,7 +67,8 @@ def test_each_image_is_built_once() -> None:
             assert service["pull_policy"] == "never", name
 
 
-def test_only_the_proxy_is_reached_from_outside_and_only_from_this_machine() -> None:
+@pytest.mark.requirement("S-79")
+def test_only_the_proxy_is_published_and_only_on_loopback() -> None:
     services = read_compose()["services"]
     assert [name for name, service in services.items() if "ports" in service] == ["proxy"]
     for port in services["proxy"]["ports"]:
@@ -76,7 +77,7 @@ def test_only_the_proxy_is_reached_from_outside_and_only_from_this_machine() -> 
     assert not [name for name, service in services.items() if service.get("network_mode") or service.get("privileged")]
 
 
-def test_what_is_mounted_exists() -> None:
+def test_mounted_files_exist() -> None:
     content = read_compose()
     volumes = [volume for service in content["services"].values() for volume in service.get("volumes", ())]
     for source in {volume.split(":")[0] for volume in volumes}:
@@ -84,26 +85,27 @@ def test_what_is_mounted_exists() -> None:
     assert (ROOT / "deploy/postgres/init.sh").stat().st_mode & 0o111, "PostgreSQL's image would source it"
 
 
-def test_no_service_is_root() -> None:
+@pytest.mark.requirement("S-79")
+def test_no_service_runs_as_root() -> None:
     assert re.findall(r"^USER (\S+)$", DOCKERFILE.split("\nFROM ")[-1], re.MULTILINE) == ["comfyfleet"]
     assert re.search(r"useradd .*--uid 10001 .*comfyfleet", DOCKERFILE)
     assert not [name for name, service in OURS.items() if "user" in service]
 
 
-def test_an_image_has_the_code_of_one_service() -> None:
+def test_image_contains_the_code_of_one_service() -> None:
     ours = {source for source in copied() if not source.startswith("deploy/locks/")}
     assert ours == {
         "contracts/pyproject.toml",
         "contracts/src",
         "services/_chassis",
-        "services/_door",
+        "services/_authn",
         "services/${SERVICE}",
     }
     assert {*copied()} - ours == {"deploy/locks/uv.txt", "deploy/locks/${SERVICE}.txt"}
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_what_is_copied_exists_and_is_let_through(service: str) -> None:
+def test_copied_files_exist_and_are_not_ignored_by_the_build(service: str) -> None:
     let_through = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     for source in copied():
         path = source.replace("${SERVICE}", service)
@@ -112,7 +114,7 @@ def test_what_is_copied_exists_and_is_let_through(service: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*SERVICES, "uv"])
-def test_a_lock_pins_everything_by_hash_and_names_no_address(name: str) -> None:
+def test_locks_pin_packages_by_hash_and_contain_no_address(name: str) -> None:
     text = (LOCKS / f"{name}.txt").read_text()
     assert "://" not in text
     requirements = [entry for entry in re.split(r"\n(?=[a-z])", text) if not entry.startswith("#")]
@@ -122,6 +124,6 @@ def test_a_lock_pins_everything_by_hash_and_names_no_address(name: str) -> None:
         assert "--hash=sha256:" in requirement, requirement
 
 
-def test_the_first_lines_tell_how_to_make_the_first_admin() -> None:
+def test_first_lines_explain_how_to_create_the_first_admin() -> None:
     assert "run --rm auth bootstrap --username" in COMPOSE.read_text()
     assert yaml.safe_load(COMPOSE.read_text())["name"] == "comfyfleet"

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def test_without_an_engine_the_session_ends_with_one_clear_line(tmp_path: Path) -> None:
+def test_missing_container_engine_ends_the_session_with_one_message(tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "--containers", "tests/unit/gateway/test_settings.py"],
         cwd=ROOT,

@@ -23,7 +23,7 @@ def examples() -> list[Any]:
 
 
 @pytest.mark.parametrize("path", examples())
-def test_a_golden_example_is_read_and_written_back_unchanged(path: Path) -> None:
+def test_golden_example_round_trips_unchanged(path: Path) -> None:
     topic = next(topic for topic in TOPICS if topic.name == path.parent.name)
     model = topic.reply if isinstance(topic, Rpc) and path.stem.startswith("reply") else topic.payload
     example = json.loads(path.read_text())
@@ -32,7 +32,7 @@ def test_a_golden_example_is_read_and_written_back_unchanged(path: Path) -> None
     assert example.items() <= written.items()
 
 
-def test_every_topic_has_an_example_of_what_is_said_and_of_what_is_answered() -> None:
+def test_every_topic_has_an_example_request_and_reply() -> None:
     for topic in TOPICS:
         stems = {path.stem for path in (EXAMPLES / topic.name).glob("*.json")}
         assert "message" in stems, topic.name
@@ -40,7 +40,7 @@ def test_every_topic_has_an_example_of_what_is_said_and_of_what_is_answered() ->
 
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
-def test_commands_refuse_what_they_do_not_know_and_facts_ignore_it(topic: Topic[Any]) -> None:
+def test_commands_refuse_unknown_fields_and_facts_ignore_them(topic: Topic[Any]) -> None:
     example = json.loads((EXAMPLES / topic.name / "message.json").read_text()) | {"unheard_of": 1}
     if topic.kind is Traffic.RPC:
         with pytest.raises(ValidationError):
@@ -49,7 +49,7 @@ def test_commands_refuse_what_they_do_not_know_and_facts_ignore_it(topic: Topic[
         topic.payload.model_validate_json(json.dumps(example))
 
 
-def test_generated_files_are_fresh() -> None:
+def test_generated_files_are_up_to_date() -> None:
     assert stale() == []
 
 
@@ -70,7 +70,7 @@ def test_every_topic_is_owned_produced_and_consumed_by_known_parties() -> None:
             assert topic.consumers == (topic.owner,)
 
 
-def test_only_its_owner_may_answer_or_say_what_is_its_own() -> None:
+def test_only_the_owner_may_serve_or_publish_its_topics() -> None:
     for topic in TOPICS:
         for service in SERVICES:
             granted = permissions_of(service, "node-1" if service == "executor" else None)
@@ -81,7 +81,8 @@ def test_only_its_owner_may_answer_or_say_what_is_its_own() -> None:
                 assert hears == (service in topic.consumers), (service, topic.name)
 
 
-def test_an_executor_speaks_for_its_own_node_only() -> None:
+@pytest.mark.requirement("S-75")
+def test_executor_publishes_for_its_own_node_only() -> None:
     granted = permissions_of("executor", "node-1")
     for topic in TOPICS:
         if topic.key == "node":
@@ -90,7 +91,8 @@ def test_an_executor_speaks_for_its_own_node_only() -> None:
     assert any(subject.endswith(".node-1") for subject in granted.publish)
 
 
-def test_only_a_streams_owner_may_make_it_and_nobody_may_delete_it() -> None:
+@pytest.mark.requirement("S-75")
+def test_only_the_owner_may_create_a_stream_and_nobody_may_delete_it() -> None:
     for service in SERVICES:
         granted = permissions_of(service, "node-1" if service == "executor" else None).publish
         makes = {subject.rsplit(".", 1)[1] for subject in granted if "STREAM.CREATE" in subject}
@@ -98,6 +100,6 @@ def test_only_a_streams_owner_may_make_it_and_nobody_may_delete_it() -> None:
         assert not any("DELETE" in subject or "PURGE" in subject or subject == ">" for subject in granted)
 
 
-def test_the_door_leads_only_to_what_outside_systems_may_ask_and_follow() -> None:
+def test_outside_systems_reach_only_their_own_requests_and_feeds() -> None:
     for topic in (*DOOR_REQUESTS.values(), *DOOR_FEEDS.values()):
         assert "outside" in {*topic.producers, *topic.consumers}

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-import gateway.domain.errors
+import gateway.errors
 from contracts.registry import REFUSALS
 from contracts.wire.errors import STATUS, Refusal
 from gateway.app import create_app
@@ -19,7 +19,7 @@ NOWHERE = ("/register", "/ws-tickets", "/{workflow_name}")  # what they make has
 HEALTH = ("/healthz", "/readyz")
 CODES = {refusal.code: str(STATUS[refusal.kind]) for refusal in REFUSALS} | {
     refusal.code: str(STATUS[refusal.kind])
-    for refusal in vars(gateway.domain.errors).values()
+    for refusal in vars(gateway.errors).values()
     if isinstance(refusal, type) and issubclass(refusal, Refusal) and refusal is not Refusal
 }
 
@@ -55,7 +55,7 @@ def examples(content: dict[str, Any]) -> list[Any]:
 
 
 @each_operation
-def test_an_operation_has_a_summary_and_a_tag_and_each_parameter_a_word(path: str, operation: dict[str, Any]) -> None:
+def test_operations_have_a_summary_and_tag_and_parameters_a_description(path: str, operation: dict[str, Any]) -> None:
     assert 5 <= len(operation["summary"]) <= 80, path
     assert len(operation["tags"]) == 1
     for parameter in operation.get("parameters", []):
@@ -64,7 +64,7 @@ def test_an_operation_has_a_summary_and_a_tag_and_each_parameter_a_word(path: st
 
 
 @each_operation
-def test_a_body_has_an_example_that_is_one(path: str, operation: dict[str, Any]) -> None:
+def test_request_body_examples_match_their_schema(path: str, operation: dict[str, Any]) -> None:
     body = operation.get("requestBody")
     if body is None:
         return
@@ -77,7 +77,7 @@ def test_a_body_has_an_example_that_is_one(path: str, operation: dict[str, Any])
 
 
 @each_operation
-def test_each_answer_says_what_it_is_and_what_it_carries(path: str, operation: dict[str, Any]) -> None:
+def test_responses_have_descriptions_schemas_and_headers(path: str, operation: dict[str, Any]) -> None:
     for status, response in operation["responses"].items():
         assert response["description"] or (path in HEALTH), status
         headers = response["headers"].keys()
@@ -95,7 +95,7 @@ def test_each_answer_says_what_it_is_and_what_it_carries(path: str, operation: d
 
 
 @each_operation
-def test_each_problem_is_shown_with_every_code_that_it_may_have(path: str, operation: dict[str, Any]) -> None:
+def test_problem_responses_list_every_possible_code(path: str, operation: dict[str, Any]) -> None:
     for status, response in operation["responses"].items():
         if status < "400" or path in HEALTH:
             continue

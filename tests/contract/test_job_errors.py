@@ -37,7 +37,7 @@ UNSEEN = {"node.withdrawn"}  # of attempts that operators ended; their jobs go o
     ],
     ids=lambda module: module.__name__,
 )
-def test_the_codes_of_failed_jobs_are_documented(module: ModuleType) -> None:
+def test_every_job_error_code_is_documented(module: ModuleType) -> None:
     errors = [value.error if isinstance(value, Verdict) else value for value in vars(module).values()]
     codes = {error.code for error in errors if isinstance(error, JobError)}
     assert codes

@@ -24,13 +24,13 @@ def fields_of(service: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_setting_is_explained_and_no_other(service: str) -> None:
+def test_env_example_explains_exactly_the_existing_settings(service: str) -> None:
     explained = {name for name in EXPLAINED if name.startswith(f"{service.upper()}_")} - set(variables())
     assert explained == set(fields_of(service))
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_defaults_that_it_shows_are_the_defaults(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_env_example_shows_the_actual_defaults(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = {name: EXPLAINED[name] for name in fields_of(service) if EXPLAINED[name]}
     for name, value in shown.items():
         monkeypatch.setenv(name, value)
@@ -53,23 +53,23 @@ def test_every_setting_reaches_its_container(service: str) -> None:
     assert {name for name, value in container.items() if value is None} <= explained
 
 
-def test_plain_names_are_explained() -> None:
+def test_plain_setting_names_are_explained() -> None:
     assert {name.upper() for name in PlainNames.NAMES} <= EXPLAINED.keys()
 
 
-def test_every_variable_of_the_compose_file_is_explained_with_its_default() -> None:
+def test_every_compose_variable_is_explained_with_its_default() -> None:
     for name, default in variables().items():
         assert EXPLAINED[name] == (PLACEHOLDER if default is None else default), name
 
 
-def test_what_must_be_given_is_what_is_not_commented() -> None:
+def test_required_settings_are_exactly_the_uncommented_ones() -> None:
     given = read_env(EXAMPLE)
     assert given.keys() == {name for name, default in variables().items() if default is None}
     assert set(given.values()) == {PLACEHOLDER}
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_container_finds_its_settings_valid(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compose_settings_are_valid_for_each_service(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment(service, read_env(EXAMPLE)).items():
         monkeypatch.setenv(name, value)
     settings = settings_of(service)()
@@ -77,6 +77,6 @@ def test_a_container_finds_its_settings_valid(service: str, monkeypatch: pytest.
     assert isinstance(settings.nats_password, SecretStr)
 
 
-def test_one_that_must_be_given_is_missed() -> None:
+def test_missing_required_setting_is_refused() -> None:
     with pytest.raises(KeyError, match="SECRET_KEY"):
         environment("auth", read_env(EXAMPLE) | {"SECRET_KEY": ""})

@@ -31,6 +31,7 @@ SEED = 20261129
 PER_WORKFLOW_REAL, PER_WORKFLOW_SIMULATED = 5, 16
 
 
+@pytest.mark.requirement("B-40")
 @pytest.mark.parametrize("version", [NEW, OLD])
 async def test_admission_matches_a_simulated_node(version: str, tmp_path: Path) -> None:
     async with driven(tmp_path, version=version) as driver:

@@ -28,8 +28,9 @@ async def node_files(fleet: Fleet) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.requirement("GET /api/v1/jobs/{job_id}", "GET /api/v1/jobs/{job_id}/outputs", "submission.workflow")
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-async def test_a_workflow_runs_and_its_bytes_are_the_nodes_own(
+async def test_workflow_runs_and_its_outputs_equal_the_nodes_files(
     fleet: Fleet, client: httpx.AsyncClient, path: Path
 ) -> None:
     graph = json.loads(await asyncio.to_thread(path.read_text))
@@ -51,8 +52,9 @@ async def test_a_workflow_runs_and_its_bytes_are_the_nodes_own(
         assert (await client.get(output["url"])).content == fetched
 
 
+@pytest.mark.requirement("WS /ws/jobs/{job_id}", "submission.prompt", "status.completed", "frame.order")
 @simulated_only
-async def test_a_prompt_becomes_a_picture_seen_live(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_prompt_produces_an_image_with_live_progress(fleet: Fleet, client: httpx.AsyncClient) -> None:
     job = await fleet.submit(client, prompt="a lighthouse at dusk", width=128, height=96, steps=40, seed=7)
     async with fleet.watch(job["job_id"]) as first, fleet.watch(job["job_id"]) as second:
         one, two = await frames(first), await frames(second)
@@ -73,7 +75,8 @@ async def test_a_prompt_becomes_a_picture_seen_live(fleet: Fleet, client: httpx.
     assert picture.content.startswith(b"\x89PNG")
 
 
-async def test_a_late_watcher_gets_the_whole_story(fleet: Fleet, client: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("websocket.resume")
+async def test_late_websocket_client_receives_all_events(fleet: Fleet, client: httpx.AsyncClient) -> None:
     job = await fleet.submit(client, workflow=HELLO)
     await fleet.ended(client, job["job_id"])
     async with fleet.watch(job["job_id"], after=0) as socket:
@@ -89,7 +92,8 @@ async def test_a_late_watcher_gets_the_whole_story(fleet: Fleet, client: httpx.A
         assert [frame["seq"] for frame in await frames(socket) if frame["type"] == "status"] == [4]
 
 
-async def test_the_same_key_is_the_same_job(client: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("F-5", "submission.idempotency")
+async def test_repeated_idempotency_key_returns_the_same_job(client: httpx.AsyncClient) -> None:
     def send(submission: dict[str, Any]) -> Any:
         return client.post("/jobs", json=submission, headers={"Idempotency-Key": "order-4711"})
 
@@ -105,7 +109,8 @@ async def test_the_same_key_is_the_same_job(client: httpx.AsyncClient) -> None:
     assert other.json()["code"] == "idempotency.key_reused"
 
 
-async def test_jobs_are_listed_newest_first_page_by_page(fleet: Fleet) -> None:
+@pytest.mark.requirement("GET /api/v1/jobs", "submission.labels")
+async def test_jobs_are_paged_newest_first(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("lister", "pro")) as client:
         made = [(await fleet.submit(client, workflow=HELLO, labels={"n": str(n)}))["job_id"] for n in range(3)]
         page = (await client.get("/jobs", params={"limit": 2})).json()

@@ -19,8 +19,8 @@ from starlette.routing import BaseRoute
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gateway.api.access import needs_of
 from gateway.app import create_app as create_gateway
+from gateway.edge.access import needs_of
 from gateway.settings import Settings as GatewaySettings
 from notifier.app import create_app as create_notifier
 from notifier.settings import Settings as NotifierSettings
@@ -257,7 +257,8 @@ def _flat(routes: Iterable[BaseRoute]) -> Iterator[Any]:
             yield from contexts()
 
 
-def test_s_4_each_route_has_a_row_and_declares_what_the_row_says() -> None:
+@pytest.mark.requirement("S-4")
+def test_each_route_declares_the_access_in_its_matrix_row() -> None:
     there = routes()
     assert there.keys() == ROWS.keys()
     for name, route in there.items():
@@ -266,9 +267,10 @@ def test_s_4_each_route_has_a_row_and_declares_what_the_row_says() -> None:
         assert declared == ROWS[name].scope, name
 
 
+@pytest.mark.requirement("S-2", "credential.required")
 @pytest.mark.parametrize("who", [who for who in WHO if who != "alice"] + ["alice"])
 @pytest.mark.parametrize("name", [name for name in ROWS if not name.startswith("WS")])
-async def test_s_2_only_what_is_written_down_passes(world: World, name: str, who: str) -> None:
+async def test_each_credential_reaches_only_its_routes(world: World, name: str, who: str) -> None:
     row = ROWS[name]
     method, template = name.split(" ")
     path = _filled(template, world.paths | row.paths)
@@ -283,8 +285,9 @@ async def test_s_2_only_what_is_written_down_passes(world: World, name: str, who
         assert f"alice-{world.fleet.process.pid}" not in answer.text
 
 
+@pytest.mark.requirement("S-1")
 @pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.statuses[1] == 404 and name[:2] != "WS"])
-async def test_s_1_somebody_elses_is_answered_like_nobodys(world: World, name: str) -> None:
+async def test_foreign_object_is_answered_like_an_absent_one(world: World, name: str) -> None:
     method, template = name.split(" ")
     some_id = "01a207ba-9da5-7b63-8156-e4e4ca898bed"
     other = {"key_id": "0" * 12, "job_id": some_id, "upload_id": some_id, "workflow_name": "nobodys"}
@@ -313,8 +316,9 @@ def _impersonal(answer: httpx.Response) -> tuple[Any, ...]:
     return {name: body[name] for name in body if name not in {"instance", "request_id"}}, sorted(kept)
 
 
+@pytest.mark.requirement("S-2", "S-73")
 @pytest.mark.parametrize("who", WHO)
-async def test_s_2_a_websocket_shows_nobody_elses_job(world: World, who: str) -> None:
+async def test_websocket_shows_no_foreign_job(world: World, who: str) -> None:
     for name, row in ROWS.items():
         if name.startswith("WS "):
             async with world.fleet.client("") as http:

@@ -49,6 +49,7 @@ async def picture_of(fleet: Fleet, client: httpx.AsyncClient, job_id: str) -> Im
     return Image.open(io.BytesIO((await client.get(f"/jobs/{job_id}/result")).content))
 
 
+@pytest.mark.requirement("submission.forms")
 async def test_every_form_of_a_workflow_runs_the_same_job(fleet: Fleet, client: httpx.AsyncClient) -> None:
     answer = await client.post("/jobs/batch", json={"jobs": FORMS})
     items = answer.json()["jobs"]
@@ -58,9 +59,7 @@ async def test_every_form_of_a_workflow_runs_the_same_job(fleet: Fleet, client: 
         assert (picture.size, picture.getpixel((0, 0))) == ((24, 16), (0, 0, 255))
 
 
-async def test_body_with_a_byte_order_mark_and_nan_beside_the_inputs_runs(
-    fleet: Fleet, client: httpx.AsyncClient
-) -> None:
+async def test_body_with_byte_order_mark_and_ignorable_nan_runs(fleet: Fleet, client: httpx.AsyncClient) -> None:
     body = json.dumps({"1": {**GRAPH["1"], "is_changed": [float("nan")]}, "2": GRAPH["2"]})
     headers = {"Content-Type": "application/json"}
     answer = await client.post("/jobs", content=b"\xef\xbb\xbf" + body.encode(), headers=headers)
@@ -68,7 +67,8 @@ async def test_body_with_a_byte_order_mark_and_nan_beside_the_inputs_runs(
     await picture_of(fleet, client, answer.json()["job_id"])
 
 
-async def test_extra_data_reaches_the_pictures_of_its_own_job_alone(fleet: Fleet, client: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("B-46", "submission.extra-data")
+async def test_extra_data_reaches_only_images_of_its_own_job(fleet: Fleet, client: httpx.AsyncClient) -> None:
     first = await fleet.submit(client, **COMFYUI)
     await fleet.ended(client, first["job_id"])
     second = await fleet.submit(client, workflow=GRAPH)
@@ -79,9 +79,7 @@ async def test_extra_data_reaches_the_pictures_of_its_own_job_alone(fleet: Fleet
     assert "workflow" not in (await picture_of(fleet, client, second["job_id"])).info
 
 
-async def test_upload_by_comfyuis_form_is_found_in_a_file_of_the_editor(
-    fleet: Fleet, client: httpx.AsyncClient
-) -> None:
+async def test_editor_file_can_reference_a_comfyui_form_upload(fleet: Fleet, client: httpx.AsyncClient) -> None:
     form = {"type": "input", "overwrite": "true"}
     sent = await client.post(
         "/upload", files={"image": ("a.png", file_of(Image.new("RGB", (8, 8), "red")), "image/png")}, data=form
@@ -97,6 +95,7 @@ async def test_upload_by_comfyuis_form_is_found_in_a_file_of_the_editor(
     await picture_of(fleet, client, job["job_id"])
 
 
+@pytest.mark.requirement("B-46")
 @pytest.mark.parametrize(
     ("body", "pointer", "words"),
     [
@@ -111,7 +110,7 @@ async def test_upload_by_comfyuis_form_is_found_in_a_file_of_the_editor(
         ),
     ],
 )
-async def test_body_that_is_not_certain_is_refused_in_one_sentence(
+async def test_ambiguous_body_is_refused_in_one_sentence(
     client: httpx.AsyncClient, body: dict[str, Any], pointer: str, words: str
 ) -> None:
     answer = await client.post("/jobs", json=body)

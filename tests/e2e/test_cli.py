@@ -93,7 +93,7 @@ def demo(fleet: Fleet, person: Person) -> Callable[..., Any]:
     return runs
 
 
-async def test_workflow_is_checked_saved_and_run_with_random_seeds_at_a_shell(
+async def test_cli_validates_saves_and_runs_a_workflow_with_random_seeds(
     demo: Callable[..., Any], person: Person
 ) -> None:
     (person.home / "graph.json").write_text(json.dumps(HELLO | {"7": HELLO["1"]}))
@@ -114,8 +114,9 @@ async def test_workflow_is_checked_saved_and_run_with_random_seeds_at_a_shell(
     assert (await demo("workflows", "show", name)).status == REFUSED
 
 
+@pytest.mark.requirement("GET /api/v1/auth/keys", "command-line")
 @simulated_only
-async def test_a_session_by_command_line_only(fleet: Fleet, person: Person) -> None:
+async def test_cli_covers_a_whole_user_session(fleet: Fleet, person: Person) -> None:
     name = f"cli-{secrets.token_hex(4)}"
     assert (await person.runs("whoami")).status == REFUSED
     await person.does("register", name, f"{name}@example.com", "--password-stdin", stdin=f"{PASSWORD}\n")
@@ -188,7 +189,7 @@ async def test_a_session_by_command_line_only(fleet: Fleet, person: Person) -> N
     assert (await person.runs("whoami")).status == REFUSED
 
 
-async def test_a_session_is_refreshed_and_kept_and_shown_to_no_other_service(person: Person) -> None:
+async def test_cli_session_is_refreshed_stored_and_sent_to_its_own_server_only(person: Person) -> None:
     name = f"cli-{secrets.token_hex(4)}"
     await person.does("register", name, f"{name}@example.com", "--password-stdin", stdin=f"{PASSWORD}\n")
     await person.does("login", name, "--password-stdin", stdin=f"{PASSWORD}\n")
@@ -205,7 +206,7 @@ async def test_a_session_is_refreshed_and_kept_and_shown_to_no_other_service(per
     assert "http://127.0.0.1:1" in other.err
 
 
-async def test_a_workflow_is_submitted_from_a_file_or_stdin(person: Person, demo: Callable[..., Any]) -> None:
+async def test_cli_submits_a_workflow_from_a_file_or_stdin(person: Person, demo: Callable[..., Any]) -> None:
     (person.home / "hello.json").write_text(json.dumps(HELLO))
     named = ("--idempotency-key", f"cli-{secrets.token_hex(4)}")
     first = await demo("submit", "--workflow", "hello.json", *named, "--json")
@@ -219,7 +220,7 @@ async def test_a_workflow_is_submitted_from_a_file_or_stdin(person: Person, demo
 
 
 @simulated_only
-async def test_a_job_that_goes_wrong_is_status_1(demo: Callable[..., Any], person: Person) -> None:
+async def test_cli_exits_with_1_for_a_failed_job(demo: Callable[..., Any], person: Person) -> None:
     (person.home / "slow.json").write_text(json.dumps(slow(60)))
     job_id = (await demo("submit", "--workflow", "slow.json")).text
     watching = asyncio.create_task(demo("watch", job_id))
@@ -231,7 +232,7 @@ async def test_a_job_that_goes_wrong_is_status_1(demo: Callable[..., Any], perso
     assert not (person.home / "none.png").exists()
 
 
-async def test_what_is_refused_is_status_3_with_every_error_told(demo: Callable[..., Any]) -> None:
+async def test_cli_exits_with_3_and_prints_every_validation_error(demo: Callable[..., Any]) -> None:
     said = await demo("submit", "--prompt", "a cat", "--width", "65", "--steps", "0")
     assert (said.status, said.out) == (REFUSED, b"")
     assert {"/width", "/steps"} <= {line.strip().partition(":")[0] for line in said.err.splitlines()}
@@ -245,13 +246,13 @@ async def test_what_is_refused_is_status_3_with_every_error_told(demo: Callable[
         assert said.err.startswith("comfyfleet: ")
 
 
-async def test_who_cannot_be_reached_is_status_4(person: Person) -> None:
+async def test_cli_exits_with_4_for_an_unreachable_server(person: Person) -> None:
     said = await person.runs("--url", "http://127.0.0.1:1", "whoami", COMFYFLEET_KEY="k")
     assert (said.status, said.out) == (UNAVAILABLE, b"")
     assert said.err.count("\n") == 1
 
 
-async def test_an_admin_changes_users_by_name(fleet: Fleet, person: Person) -> None:
+async def test_cli_admin_changes_users_by_name(fleet: Fleet, person: Person) -> None:
     name = f"cli-{secrets.token_hex(4)}"
     await person.does("register", name, f"{name}@example.com", "--password-stdin", stdin=f"{PASSWORD}\n")
     key = {"COMFYFLEET_KEY": fleet.credentials["admin_key"]}
@@ -271,7 +272,15 @@ async def test_an_admin_changes_users_by_name(fleet: Fleet, person: Person) -> N
     assert (await person.runs("admin", "set-limits", "basic", "colour=1", **key)).status == REFUSED
 
 
-async def test_an_admin_allows_and_denies_node_classes(fleet: Fleet, person: Person) -> None:
+@pytest.mark.requirement(
+    "GET /api/v1/admin/class-rules",
+    "PUT /api/v1/admin/class-rules/classes/{class_name}",
+    "DELETE /api/v1/admin/class-rules/classes/{class_name}",
+    "PUT /api/v1/admin/class-rules/packs/{pack}",
+    "DELETE /api/v1/admin/class-rules/packs/{pack}",
+    "table auth.class_rules",
+)
+async def test_cli_admin_allows_and_denies_node_classes(fleet: Fleet, person: Person) -> None:
     key = {"COMFYFLEET_KEY": fleet.credentials["admin_key"]}
     name, pack = f"Wildcard //{secrets.token_hex(3)} (cli)", f"custom_nodes.{secrets.token_hex(3)}"
     assert name in (await person.does("admin", "allow-class", name, **key)).text
@@ -290,7 +299,7 @@ async def test_an_admin_allows_and_denies_node_classes(fleet: Fleet, person: Per
     assert (await person.runs("admin", "deny-class", name)).status == REFUSED
 
 
-async def test_an_admin_gives_a_user_limits_of_its_own(fleet: Fleet, person: Person) -> None:
+async def test_cli_admin_sets_limits_of_a_user(fleet: Fleet, person: Person) -> None:
     key, name = {"COMFYFLEET_KEY": fleet.credentials["admin_key"]}, f"cli-{secrets.token_hex(4)}"
     await person.does("register", name, f"{name}@example.com", "--password-stdin", stdin=f"{PASSWORD}\n")
     await person.does("admin", "set-own-limits", name, "graph_policy=open", "run_seconds=60", **key)
@@ -307,7 +316,7 @@ async def test_an_admin_gives_a_user_limits_of_its_own(fleet: Fleet, person: Per
     assert re.search(r"graph_policy +strict +strict +strict +open", shown)
 
 
-async def test_the_owner_of_a_stack_may_run_what_the_nodes_can(fleet: Fleet, person: Person) -> None:
+async def test_first_admin_of_a_local_stack_may_run_every_class(fleet: Fleet, person: Person) -> None:
     (me,) = (await person.does("whoami", "--json", COMFYFLEET_KEY=fleet.key)).objects
     assert (me["tier"], me["limits"]["graph_policy"]) == ("pro", "open")
     assert re.search(r"graph policy +open", (await person.does("whoami", COMFYFLEET_KEY=fleet.key)).text)

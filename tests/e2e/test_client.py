@@ -112,7 +112,8 @@ async def fleeting(fleet: Fleet) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-async def test_a_submission_whose_answer_was_lost_is_one_job(fleet: Fleet, fleeting: AsyncClient) -> None:
+@pytest.mark.requirement("F-2")
+async def test_submission_with_a_lost_reply_creates_one_job(fleet: Fleet, fleeting: AsyncClient) -> None:
     label = secrets.token_hex(4)
 
     def submit(url: str) -> str:
@@ -129,7 +130,7 @@ async def test_a_submission_whose_answer_was_lost_is_one_job(fleet: Fleet, fleet
 
 @simulated_only
 @pytest.mark.parametrize("sync", [True, False], ids=["sync", "async"])
-async def test_watching_survives_broken_connections_and_tells_each_state_once(
+async def test_watching_survives_disconnects_and_yields_each_state_once(
     fleet: Fleet, fleeting: AsyncClient, *, sync: bool
 ) -> None:
     job = await fleeting.jobs.submit("a lighthouse", width=64, height=64, steps=100)
@@ -156,7 +157,7 @@ async def test_watching_survives_broken_connections_and_tells_each_state_once(
 
 
 @simulated_only
-async def test_a_download_goes_on_where_it_was_cut(fleet: Fleet, fleeting: AsyncClient, tmp_path: Path) -> None:
+async def test_interrupted_download_resumes(fleet: Fleet, fleeting: AsyncClient, tmp_path: Path) -> None:
     job = await fleeting.jobs.wait(await fleeting.jobs.submit("noise", width=512, height=512, steps=1), timeout=60)
     size = job.outputs[0].size_bytes
     assert size > 20_000
@@ -179,7 +180,7 @@ async def test_a_download_goes_on_where_it_was_cut(fleet: Fleet, fleeting: Async
     assert files(tmp_path) == ["picture.png"]
 
 
-async def test_bytes_that_changed_on_the_way_are_not_saved(fleet: Fleet, fleeting: AsyncClient, tmp_path: Path) -> None:
+async def test_corrupted_download_is_not_saved(fleet: Fleet, fleeting: AsyncClient, tmp_path: Path) -> None:
     job = await fleeting.jobs.wait(await fleeting.jobs.submit(workflow=HELLO), timeout=60)
     async with network(fleet) as (bad, url), AsyncClient(url, key=fleet.key) as client:
         bad.swap = (b"IDAT", b"IDAX")
@@ -188,7 +189,8 @@ async def test_bytes_that_changed_on_the_way_are_not_saved(fleet: Fleet, fleetin
     assert files(tmp_path) == []
 
 
-async def test_a_session_from_registering_to_the_end(fleet: Fleet) -> None:
+@pytest.mark.requirement("python-client")
+async def test_client_covers_a_session_from_registration_to_logout(fleet: Fleet) -> None:
     name, kept = f"pat-{secrets.token_hex(4)}", list[Session]()
     async with AsyncClient(fleet.base_url, username=name, password=PASSWORD, on_session=kept.append) as client:
         assert (await client.register(name, f"{name}@example.com", PASSWORD)).tier == "free"
@@ -222,7 +224,7 @@ async def unknown(client: AsyncClient) -> bool:
     return False
 
 
-async def test_what_the_api_refuses_is_an_exception(fleet: Fleet, fleeting: AsyncClient) -> None:
+async def test_api_refusal_raises_an_exception(fleet: Fleet, fleeting: AsyncClient) -> None:
     with pytest.raises(Invalid) as invalid:
         await fleeting.jobs.submit("a cat", width=65, steps=0)
     assert {error.pointer for error in invalid.value.errors} == {"/width", "/steps"}
@@ -247,7 +249,7 @@ async def test_what_the_api_refuses_is_an_exception(fleet: Fleet, fleeting: Asyn
 
 
 @simulated_only
-async def test_a_job_that_is_waited_for_too_long_goes_on_until_it_is_cancelled(fleeting: AsyncClient) -> None:
+async def test_wait_timeout_leaves_the_job_running_until_cancelled(fleeting: AsyncClient) -> None:
     job = await fleeting.jobs.submit(workflow=slow(60))
     with pytest.raises(StillRunning):
         await fleeting.jobs.wait(job, timeout=0.3)
@@ -257,7 +259,10 @@ async def test_a_job_that_is_waited_for_too_long_goes_on_until_it_is_cancelled(f
     assert (await fleeting.jobs.cancel(job)).status == "cancelled"
 
 
-async def test_admins_see_and_change_users_and_tiers(fleet: Fleet) -> None:
+@pytest.mark.requirement(
+    "GET /api/v1/admin/tiers", "PATCH /api/v1/admin/tiers/{name}", "table auth.tiers", "limit.tiers-are-data"
+)
+async def test_client_admin_reads_and_changes_users_and_tiers(fleet: Fleet) -> None:
     def session(name: str) -> None:
         with Client(fleet.base_url) as public, Client(fleet.base_url, key=fleet.credentials["admin_key"]) as admin:
             user = public.register(name, f"{name}@example.com", PASSWORD)
@@ -273,7 +278,7 @@ async def test_admins_see_and_change_users_and_tiers(fleet: Fleet) -> None:
     await asyncio.to_thread(session, f"eve-{secrets.token_hex(4)}")
 
 
-async def test_what_leaves_early_leaves_nothing_open(fleet: Fleet, fleeting: AsyncClient) -> None:
+async def test_abandoned_watch_leaves_no_open_connection(fleet: Fleet, fleeting: AsyncClient) -> None:
     job = await fleeting.jobs.submit(workflow=HELLO)
     async for event in fleeting.jobs.watch(job):
         assert isinstance(event, Snapshot)

@@ -70,7 +70,8 @@ async def finished(fleet: Fleet, client: httpx.AsyncClient, **more: Any) -> str:
     return str(job["job_id"])
 
 
-async def test_a_purged_job_is_nowhere(fleet: Fleet, client: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("DELETE /api/v1/jobs/{job_id}", "job.purge")
+async def test_purged_job_leaves_no_trace(fleet: Fleet, client: httpx.AsyncClient) -> None:
     job_id = await finished(fleet, client, labels={"campaign": "canary"})
     assert files_of(fleet, job_id)
 
@@ -97,7 +98,7 @@ async def test_a_purged_job_is_nowhere(fleet: Fleet, client: httpx.AsyncClient) 
     assert job_id not in {job["job_id"] for job in listed}
 
 
-async def test_ended_jobs_go_when_an_admin_shortens_their_time(fleet: Fleet) -> None:
+async def test_ended_jobs_are_purged_when_retention_is_shortened(fleet: Fleet) -> None:
     async with fleet.client("") as http, fleet.client(fleet.credentials["admin_key"]) as admin:
         person = await registered(http, "brief")
         await asyncio.to_thread(fleet.unhurried, person["id"])
@@ -124,7 +125,8 @@ async def test_ended_jobs_go_when_an_admin_shortens_their_time(fleet: Fleet) -> 
             assert (await own.get(f"/jobs/{young}")).status_code == 200
 
 
-async def test_an_admin_erases_a_user_and_all_that_is_theirs(fleet: Fleet) -> None:
+@pytest.mark.requirement("DELETE /api/v1/admin/users/{user_id}")
+async def test_erasing_a_user_deletes_everything_of_theirs(fleet: Fleet) -> None:
     async with fleet.client("") as http, fleet.client(fleet.credentials["admin_key"]) as admin:
         person, other = await registered(http, "erased"), await registered(http, "bystander")
         await asyncio.to_thread(fleet.unhurried, person["id"])
@@ -151,7 +153,8 @@ async def test_an_admin_erases_a_user_and_all_that_is_theirs(fleet: Fleet) -> No
     await until(gone, within_s=60)
 
 
-async def test_an_export_has_all_that_is_ones_own_and_nothing_else(fleet: Fleet, tmp_path: Path) -> None:
+@pytest.mark.requirement("GET /api/v1/auth/me/export")
+async def test_export_contains_exactly_the_users_own_data(fleet: Fleet, tmp_path: Path) -> None:
     async with fleet.client("") as http:
         ada, bob = await registered(http, "ada"), await registered(http, "bob")
         for person in (ada, bob):
@@ -206,9 +209,7 @@ async def test_an_export_has_all_that_is_ones_own_and_nothing_else(fleet: Fleet,
     assert [word for word in others if word in whole] == []
 
 
-async def test_by_command_line_jobs_are_purged_and_an_account_is_erased(
-    fleet: Fleet, tmp_path: Path, commands: Commands
-) -> None:
+async def test_cli_purges_jobs_and_erases_the_account(fleet: Fleet, tmp_path: Path, commands: Commands) -> None:
     async with fleet.client("") as http:
         user = await registered(http, "shell")
         await asyncio.to_thread(fleet.unhurried, user["id"])
@@ -248,7 +249,8 @@ async def test_by_command_line_jobs_are_purged_and_an_account_is_erased(
         await until(lambda: not files_of(fleet, user["id"]), within_s=60)
 
 
-async def test_s_84_an_erased_account_is_nowhere(fleet: Fleet) -> None:
+@pytest.mark.requirement("S-84", "DELETE /api/v1/auth/me")
+async def test_erased_account_leaves_nothing(fleet: Fleet) -> None:
     async with fleet.client("") as http:
         person = await registered(http, "canary")
         await asyncio.to_thread(fleet.unhurried, person["id"])

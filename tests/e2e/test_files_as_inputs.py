@@ -56,8 +56,9 @@ async def outputs_of(fleet: Fleet, client: httpx.AsyncClient, graph: dict[str, A
     return list(ended["outputs"])
 
 
+@pytest.mark.requirement("submission.files")
 @simulated_only
-async def test_a_node_gets_the_bytes_that_were_uploaded_or_made(fleet: Fleet, own_key: str) -> None:
+async def test_node_receives_exact_bytes_of_uploads_and_outputs(fleet: Fleet, own_key: str) -> None:
     async with fleet.client(own_key) as client:
         picture = await uploaded(client, file_of(Image.new("RGB", (64, 64))))
         for extension in ("wav", "mp3", "mp4", "latent", "glb", "splat"):
@@ -76,14 +77,14 @@ async def test_a_node_gets_the_bytes_that_were_uploaded_or_made(fleet: Fleet, ow
 
 
 @simulated_only
-async def test_a_file_larger_than_one_piece_of_a_transfer_arrives_whole(fleet: Fleet, own_key: str) -> None:
+async def test_multi_chunk_file_arrives_complete(fleet: Fleet, own_key: str) -> None:
     content = wav(seconds=300)
     async with fleet.client(own_key) as client:
         (output,) = await outputs_of(fleet, client, saved_as_is("audio", await uploaded(client, content), ""))
         assert (output["size_bytes"], output["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
 
 
-async def test_an_output_of_ones_own_is_the_next_jobs_picture(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_own_output_is_the_input_image_of_the_next_job(fleet: Fleet, client: httpx.AsyncClient) -> None:
     picture = await uploaded(client, file_of(Image.new("RGB", (32, 32), (10, 20, 30))))
     inverting: dict[str, Any] = {
         "1": {"class_type": "LoadImage", "inputs": {"image": picture}},
@@ -105,7 +106,7 @@ async def test_an_output_of_ones_own_is_the_next_jobs_picture(fleet: Fleet, clie
     assert "output:<id>" in error["message"]
 
 
-async def test_a_file_of_another_kind_is_refused_before_anything_is_queued(client: httpx.AsyncClient) -> None:
+async def test_upload_of_the_wrong_kind_is_refused_before_queueing(client: httpx.AsyncClient) -> None:
     sound, latent = await uploaded(client, wav()), await uploaded(client, samples()["latent"].content)
     for graph, message in (
         (
@@ -130,7 +131,7 @@ async def test_a_file_of_another_kind_is_refused_before_anything_is_queued(clien
 
 
 @real_only
-async def test_the_loaders_of_comfyui_take_what_was_uploaded(fleet: Fleet, own_key: str) -> None:
+async def test_comfyui_loaders_accept_uploaded_files(fleet: Fleet, own_key: str) -> None:
     """Each is loaded by the stock class and saved again by another one."""
     async with fleet.client(own_key) as client:
         picture = await uploaded(client, file_of(Image.new("RGB", (64, 64), "teal")))

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.e2e.conftest import simulated_only
 from tests.e2e.test_limits import PICTURE, slow
@@ -11,7 +12,7 @@ from tests.kit.fleet import HELLO, Fleet
 from tests.kit.waiting import until
 
 
-async def test_the_picture_is_there_when_it_answers(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_generate_returns_a_downloadable_image(fleet: Fleet, client: httpx.AsyncClient) -> None:
     answer = await client.post("/generate", json=PICTURE | {"num_images": 2})
     assert answer.status_code == 200, answer.text
     body = answer.json()
@@ -25,15 +26,17 @@ async def test_the_picture_is_there_when_it_answers(fleet: Fleet, client: httpx.
         assert (picture.status_code, picture.content[:4]) == (200, b"\x89PNG")
 
 
+@pytest.mark.requirement("POST /api/v1/generate")
 @simulated_only
-async def test_what_takes_longer_goes_on_after_202(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_slow_job_continues_after_generate_returns_202(fleet: Fleet, client: httpx.AsyncClient) -> None:
     answer = await client.post("/generate", json={"workflow": slow(2)}, headers={"Prefer": "wait=1"})
     assert (answer.status_code, answer.headers["preference-applied"]) == (202, "wait=1")
     assert (await fleet.ended(client, answer.json()["job_id"]))["status"] == "completed"
 
 
+@pytest.mark.requirement("generate.disconnect")
 @simulated_only
-async def test_who_hangs_up_frees_the_node(fleet: Fleet) -> None:
+async def test_client_disconnect_frees_the_node(fleet: Fleet) -> None:
     before = {run["prompt_id"] for run in await fleet.runs()}
 
     async def outcomes() -> list[str | None]:
@@ -53,8 +56,9 @@ async def test_who_hangs_up_frees_the_node(fleet: Fleet) -> None:
         await until(is_interrupted)
 
 
+@pytest.mark.requirement("body.error")
 @simulated_only
-async def test_a_workflow_that_fails_is_a_problem(client: httpx.AsyncClient) -> None:
+async def test_failed_workflow_is_returned_as_a_problem(client: httpx.AsyncClient) -> None:
     failing = slow(0) | {
         "2": {"class_type": "SimFail", "inputs": {"image": ["1", 0], "message": "boom", "exception_type": "ValueError"}}
     }
@@ -65,8 +69,9 @@ async def test_a_workflow_that_fails_is_a_problem(client: httpx.AsyncClient) -> 
     ]
 
 
+@pytest.mark.requirement("limit.own")
 @simulated_only
-async def test_a_batch_takes_exactly_what_is_left_of_the_quota(fleet: Fleet) -> None:
+async def test_batch_uses_exactly_the_remaining_quota(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("batcher", "basic", graph_policy="open")) as client:
         held = await fleet.submit(client, **PICTURE, num_images=7)  # 7 of 10, once the limit is 10
         me = (await client.get("/auth/me")).json()
@@ -90,7 +95,8 @@ async def test_a_batch_takes_exactly_what_is_left_of_the_quota(fleet: Fleet) -> 
                 assert (await fleet.ended(client, item["job"]["job_id"]))["status"] == "completed"
 
 
-async def test_a_hundred_jobs_in_one_request(client: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("POST /api/v1/jobs/batch")
+async def test_batch_of_a_hundred_jobs_is_accepted(client: httpx.AsyncClient) -> None:
     answer = await client.post("/jobs/batch", json={"jobs": [{"workflow": HELLO}] * 100})
     assert [item["status"] for item in answer.json()["jobs"]] == [201] * 100
     assert len(set(ids(answer.json()["jobs"]))) == 100

@@ -56,6 +56,7 @@ async def test_graph_that_comfyui_runs_is_run(fleet: Fleet, client: httpx.AsyncC
     assert ended["status"] == "completed", ended
 
 
+@pytest.mark.requirement("B-40")
 @pytest.mark.parametrize(
     ("graph", "node_id", "name", "words"),
     [
@@ -86,7 +87,7 @@ async def test_graph_that_comfyui_runs_is_run(fleet: Fleet, client: httpx.AsyncC
         (image(width="many"), "1", "width", '"many"'),
     ],
 )
-async def test_graph_that_would_fail_is_refused_with_its_node_and_input(
+async def test_graph_that_would_fail_is_refused_naming_node_and_input(
     client: httpx.AsyncClient, graph: dict[str, Any], node_id: str, name: str, words: str
 ) -> None:
     await need_classes(client, graph)

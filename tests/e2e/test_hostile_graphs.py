@@ -96,22 +96,24 @@ async def shows(fleet: Fleet, key: str, name: str) -> bool:
     return bool(page["classes"])
 
 
+@pytest.mark.requirement("B-42")
 @pytest.mark.parametrize("mode", ["strict", "open"])
-async def test_no_folder_of_a_node_is_read(fleet: Fleet, keys: dict[str, str], mode: str) -> None:
+async def test_graph_cannot_read_node_folders(fleet: Fleet, keys: dict[str, str], mode: str) -> None:
     expected = {"strict": {"node_class_not_allowed"}, "open": {"folder_not_allowed", "link_not_allowed"}}
     for folder in FOLDERS:
         assert {error["code"] for error in await refusals(fleet, keys[mode], loaded(folder))} <= expected[mode]
 
 
+@pytest.mark.requirement("B-42")
 @pytest.mark.parametrize("mode", ["strict", "open"])
-async def test_no_file_is_read_that_was_not_uploaded(fleet: Fleet, keys: dict[str, str], mode: str) -> None:
+async def test_graph_cannot_read_files_that_were_not_uploaded(fleet: Fleet, keys: dict[str, str], mode: str) -> None:
     expected = {"file_not_uploaded", "link_not_allowed"}
     for value in FILES:
         assert {error["code"] for error in await refusals(fleet, keys[mode], file_of(value))} <= expected
 
 
 @pytest.mark.parametrize("mode", ["strict", "open"])
-async def test_no_model_is_written(fleet: Fleet, keys: dict[str, str], mode: str) -> None:
+async def test_graph_cannot_write_models(fleet: Fleet, keys: dict[str, str], mode: str) -> None:
     for prefix in MODELS:
         (error,) = await refusals(fleet, keys[mode], checkpoint(prefix))
         assert error["code"] == "node_class_not_allowed"
@@ -120,19 +122,22 @@ async def test_no_model_is_written(fleet: Fleet, keys: dict[str, str], mode: str
         assert "operator" in error["message"]
 
 
+@pytest.mark.requirement("B-41")
 @pytest.mark.parametrize("mode", ["strict", "open"])
 @pytest.mark.parametrize(
     "more",
     [{}, {"prompt": ["text", 0]}, {"prompt": {"__value__": "x"}}, {"model": "o1"}, {"images": ["text", 0]}, {"a": 1}],
     ids=str,
 )
-async def test_no_api_class_runs(fleet: Fleet, keys: dict[str, str], mode: str, more: dict[str, Any]) -> None:
+async def test_partner_api_classes_never_run(
+    fleet: Fleet, keys: dict[str, str], mode: str, more: dict[str, Any]
+) -> None:
     errors = await refusals(fleet, keys[mode], chat(**more))
     assert [error["code"] for error in errors if error["code"] == "node_class_not_allowed"]
     assert "OpenAIChatNode" not in str(await fleet.ledgers())
 
 
-async def test_patterns_and_classes_of_packs_are_for_open_tenants(fleet: Fleet, keys: dict[str, str]) -> None:
+async def test_regex_and_custom_pack_classes_require_the_open_policy(fleet: Fleet, keys: dict[str, str]) -> None:
     regex = shown(
         {"class_type": "RegexMatch", "inputs": {"string": "a", "regex_pattern": "a", "case_insensitive": True}}
     )
@@ -145,7 +150,7 @@ async def test_patterns_and_classes_of_packs_are_for_open_tenants(fleet: Fleet, 
             assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
 
 
-async def test_rule_about_a_class_holds_within_a_second_for_everybody(fleet: Fleet, keys: dict[str, str]) -> None:
+async def test_class_rule_applies_to_all_tenants_within_a_second(fleet: Fleet, keys: dict[str, str]) -> None:
     name = "RegexMatch"
     assert not await shows(fleet, keys["strict"], name)
     await rule(fleet, name, "allow")
@@ -161,7 +166,7 @@ async def test_rule_about_a_class_holds_within_a_second_for_everybody(fleet: Fle
         await rule(fleet, name, None)
 
 
-async def test_allowed_model_writer_plants_no_model(fleet: Fleet, keys: dict[str, str]) -> None:
+async def test_allowed_model_saving_class_cannot_add_a_usable_model(fleet: Fleet, keys: dict[str, str]) -> None:
     await rule(fleet, "CheckpointSave", "allow")
     try:
         await until(lambda: shows(fleet, keys["strict"], "CheckpointSave"), within_s=1)
@@ -182,7 +187,7 @@ async def test_allowed_model_writer_plants_no_model(fleet: Fleet, keys: dict[str
             assert sorted(listed) == ["sim_anime.safetensors", "sim_xl.safetensors"]
 
 
-async def test_picture_of_one_tenant_never_holds_the_graph_of_another(fleet: Fleet, keys: dict[str, str]) -> None:
+async def test_image_metadata_never_contains_another_tenants_graph(fleet: Fleet, keys: dict[str, str]) -> None:
     secret = secrets.token_hex(16)
     color = secrets.randbelow(1 << 24)
     pictures: dict[str, list[bytes]] = {}
@@ -205,7 +210,7 @@ async def test_picture_of_one_tenant_never_holds_the_graph_of_another(fleet: Fle
     assert not any(secret.encode() in content for content in pictures["open"])
 
 
-async def test_staged_upload_is_named_nowhere(fleet: Fleet, keys: dict[str, str]) -> None:
+async def test_staged_upload_appears_in_no_public_list(fleet: Fleet, keys: dict[str, str]) -> None:
     async with fleet.client(keys["strict"]) as client:
         content = flat_png(40)
         upload = (await client.post("/upload", files={"file": ("secret.png", content, "image/png")})).json()

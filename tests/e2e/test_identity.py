@@ -67,7 +67,8 @@ async def status(client: httpx.AsyncClient, headers: dict[str, str]) -> int:
     return (await client.get("/auth/me", headers=headers)).status_code
 
 
-async def test_from_registering_to_a_picture(fleet: Fleet, public: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("POST /api/v1/auth/register", "GET /api/v1/auth/me", "table auth.users")
+async def test_new_user_registers_and_generates_an_image(fleet: Fleet, public: httpx.AsyncClient) -> None:
     user = await registered(public, "ada")
     assert (user["tier"], user["role"], user["is_active"]) == ("free", "user", True)
     assert (user["token_type"], "password" in user) == ("bearer", False)
@@ -98,7 +99,15 @@ TABLE = {
 }
 
 
-async def test_s_46_another_tier_holds_at_once_without_a_restart(
+@pytest.mark.requirement(
+    "S-46",
+    "GET /api/v1/admin/users",
+    "GET /api/v1/admin/users/{user_id}",
+    "PATCH /api/v1/admin/users/{user_id}",
+    "tier pro",
+    "tier enterprise",
+)
+async def test_tier_change_takes_effect_without_a_restart(
     fleet: Fleet, public: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     user = await registered(public, "climber")
@@ -128,10 +137,9 @@ async def test_s_46_another_tier_holds_at_once_without_a_restart(
             await fleet.ended(client, answer.json()["job_id"])
 
 
+@pytest.mark.requirement("S-23", "DELETE /api/v1/auth/keys/{key_id}")
 @simulated_only
-async def test_s_23_a_revoked_key_ends_at_once_and_so_does_its_websocket(
-    fleet: Fleet, public: httpx.AsyncClient
-) -> None:
+async def test_revoked_key_and_its_websocket_end_at_once(fleet: Fleet, public: httpx.AsyncClient) -> None:
     user = await registered(public, "loser")
     await asyncio.to_thread(partial(fleet.limit, user["id"], graph_policy="open"))
     key = await new_key(public, user)
@@ -150,7 +158,8 @@ async def test_s_23_a_revoked_key_ends_at_once_and_so_does_its_websocket(
     assert again.status_code == 204
 
 
-async def test_s_46_whoever_is_deactivated_is_refused_with_every_credential(
+@pytest.mark.requirement("S-46")
+async def test_deactivated_user_is_refused_with_every_credential(
     public: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     user = await registered(public, "gone")
@@ -165,7 +174,8 @@ async def test_s_46_whoever_is_deactivated_is_refused_with_every_credential(
     assert (await admin.get(f"/admin/users/{user['id']}")).json()["is_active"] is False
 
 
-async def test_s_46_logging_out_ends_the_access_token_too(public: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("S-46", "POST /api/v1/auth/logout")
+async def test_logout_ends_the_access_token(public: httpx.AsyncClient) -> None:
     user = await registered(public, "leaver")
     other = await logged_in(public, user["username"])
     assert (await public.post("/auth/logout", headers=bearer(user))).status_code == 204
@@ -175,7 +185,8 @@ async def test_s_46_logging_out_ends_the_access_token_too(public: httpx.AsyncCli
     await until(lambda: is_refused(public, bearer(other)), within_s=WITHIN_S)
 
 
-async def test_s_47_a_refresh_token_used_again_ends_the_whole_family(public: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("S-47", "POST /api/v1/auth/refresh", "table auth.sessions", "table auth.refresh_tokens")
+async def test_refresh_token_reuse_ends_the_session(public: httpx.AsyncClient) -> None:
     user = await registered(public, "twice")
     first = user["refresh_token"]
     sessions = [user]
@@ -189,7 +200,7 @@ async def test_s_47_a_refresh_token_used_again_ends_the_whole_family(public: htt
     await until(lambda: is_refused(public, bearer(newest)), within_s=WITHIN_S)
 
 
-async def test_without_auth_known_people_go_on_and_nobody_new_gets_in(fleet: Fleet, public: httpx.AsyncClient) -> None:
+async def test_auth_outage_keeps_known_users_and_refuses_new_ones(fleet: Fleet, public: httpx.AsyncClient) -> None:
     user = await registered(public, "steady")
     key, revoked = [(await new_key(public, user))["key"] for _ in range(2)]
     unknown = (await new_key(public, user))["key"]

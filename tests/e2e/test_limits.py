@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.e2e.conftest import simulated_only
 from tests.kit.fleet import HELLO, Fleet
@@ -23,8 +24,9 @@ def slow(seconds: float) -> dict[str, Any]:
     }
 
 
+@pytest.mark.requirement("F-95", "limit.images")
 @simulated_only
-async def test_one_image_of_quota_left_is_given_to_exactly_one_of_thirty(fleet: Fleet) -> None:
+async def test_last_quota_image_goes_to_exactly_one_of_thirty_submissions(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("quota", "free", graph_policy="open")) as client:
         running = await fleet.submit(client, workflow=slow(120))  # holds the one slot: what follows waits
         await fleet.submit(client, **PICTURE, num_images=8)  # 1 + 8 of 10
@@ -42,8 +44,9 @@ async def test_one_image_of_quota_left_is_given_to_exactly_one_of_thirty(fleet: 
         await client.delete(f"/jobs/{running['job_id']}")
 
 
+@pytest.mark.requirement("limit.queue")
 @simulated_only
-async def test_the_queue_cap_holds(fleet: Fleet) -> None:
+async def test_queue_limit_refuses_excess_jobs(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("queuer", "free")) as client:
         me = (await client.get("/auth/me")).json()
         async with fleet.client(fleet.credentials["admin_key"]) as admin:
@@ -66,8 +69,9 @@ async def test_the_queue_cap_holds(fleet: Fleet) -> None:
             await client.delete(f"/jobs/{job_id}")
 
 
+@pytest.mark.requirement("tier free")
 @simulated_only
-async def test_a_free_tenant_runs_one_job_at_a_time(fleet: Fleet) -> None:
+async def test_free_tier_runs_one_job_at_a_time(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("single", "free", graph_policy="open")) as client:
         jobs = [await fleet.submit(client, workflow=slow(0.3 + n / 100)) for n in range(4)]
         ended = [await fleet.ended(client, job["job_id"]) for job in jobs]
@@ -76,8 +80,9 @@ async def test_a_free_tenant_runs_one_job_at_a_time(fleet: Fleet) -> None:
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
+@pytest.mark.requirement("tier basic")
 @simulated_only
-async def test_a_basic_tenant_runs_two_jobs_at_a_time(fleet: Fleet) -> None:
+async def test_basic_tier_runs_two_jobs_at_a_time(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("double", "basic", graph_policy="open")) as client:
         jobs = [await fleet.submit(client, workflow=slow(0.3 + n / 100)) for n in range(4)]
         ended = [await fleet.ended(client, job["job_id"]) for job in jobs]
@@ -87,8 +92,9 @@ async def test_a_basic_tenant_runs_two_jobs_at_a_time(fleet: Fleet) -> None:
     assert max(at_once) == 2
 
 
+@pytest.mark.requirement("limit.refund")
 @simulated_only
-async def test_what_failed_costs_nothing(fleet: Fleet) -> None:
+async def test_failed_job_costs_no_quota(fleet: Fleet) -> None:
     failing = slow(0) | {
         "2": {"class_type": "SimFail", "inputs": {"image": ["1", 0], "message": "boom", "exception_type": "ValueError"}}
     }
@@ -102,8 +108,11 @@ async def test_what_failed_costs_nothing(fleet: Fleet) -> None:
         assert again.headers["x-quota-remaining"] == "9"
 
 
+@pytest.mark.requirement(
+    "F-107", "DELETE /api/v1/jobs/{job_id}", "POST /api/v1/jobs/{job_id}/cancel", "status.cancelled"
+)
 @simulated_only
-async def test_cancelling_a_running_job_is_seen_by_its_node(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_cancelling_a_running_job_interrupts_its_node(fleet: Fleet, client: httpx.AsyncClient) -> None:
     job = await fleet.submit(client, workflow=slow(60))
 
     async def is_running() -> bool:

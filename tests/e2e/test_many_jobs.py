@@ -16,10 +16,9 @@ from tests.kit.fleet import END_S, HELLO, Fleet
 PAGE, ELSEWHERE = Origin("https://app.example"), Origin("https://evil.example")
 
 
+@pytest.mark.requirement("POST /api/v1/ws-tickets", "table auth.ws_tickets", "credential.ticket", "WS /ws")
 @simulated_only
-async def test_a_page_watches_its_jobs_over_one_socket_that_a_ticket_opens(
-    fleet: Fleet, client: httpx.AsyncClient
-) -> None:
+async def test_one_ticket_websocket_watches_many_jobs(fleet: Fleet, client: httpx.AsyncClient) -> None:
     ticket = (await client.post("/ws-tickets", params={"origin": PAGE})).json()
     jobs = [
         (await fleet.submit(client, prompt="one of three", width=64, height=64, steps=30, seed=seed))["job_id"]
@@ -49,7 +48,7 @@ async def _another(client: httpx.AsyncClient) -> str:
     return str((await client.post("/ws-tickets", params={"origin": PAGE})).json()["url"])
 
 
-async def test_a_ticket_of_a_revoked_key_opens_nothing(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_ticket_of_a_revoked_key_is_refused(fleet: Fleet, client: httpx.AsyncClient) -> None:
     key = (await client.post("/auth/keys", json={"name": "page", "scopes": ["jobs:read", "jobs:write"]})).json()
     async with fleet.client(key["key"]) as page:
         job = await fleet.submit(page, workflow=HELLO)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.e2e.conftest import BLOCKED_AFTER_S, simulated_only
 from tests.e2e.test_cli import Person
@@ -16,6 +17,7 @@ from tests.kit.waiting import until
 pytestmark = simulated_only
 
 
+@pytest.mark.requirement("POST /api/v1/admin/nodes/{node}/clear", "POST /api/v1/admin/nodes/refresh")
 async def test_foreign_prompt_blocks_one_node_until_an_operator_clears_it(fleet: Fleet, tmp_path: Path) -> None:
     operator = Operator(Person(fleet.base_url, tmp_path), fleet.credentials["admin_key"])
 
@@ -71,7 +73,7 @@ async def test_foreign_prompt_blocks_one_node_until_an_operator_clears_it(fleet:
     assert await operator.does("audit", "--action", "nodes.refresh")
 
 
-async def test_model_that_was_added_to_a_node_is_offered_soon(fleet: Fleet) -> None:
+async def test_model_added_to_a_node_is_soon_available(fleet: Fleet) -> None:
     added = f"{secrets.token_hex(4)}.safetensors"
     async with fleet.client() as client, httpx.AsyncClient() as direct:
         for url in fleet.nodes:  # and it stays there

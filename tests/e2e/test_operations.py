@@ -61,7 +61,15 @@ async def somebody(fleet: Fleet, person: Person) -> tuple[str, dict[str, str]]:
     return name, {"COMFYFLEET_KEY": key}
 
 
-async def test_a_drained_node_loses_its_job_to_the_other_and_the_owner_pays_once(
+@pytest.mark.requirement(
+    "GET /api/v1/admin/nodes",
+    "POST /api/v1/admin/nodes/{node}/drain",
+    "GET /api/v1/usage",
+    "GET /api/v1/admin/usage",
+    "GET /api/v1/admin/users/{user_id}/usage",
+    "usage.endpoint",
+)
+async def test_job_of_a_drained_node_runs_elsewhere_and_is_charged_once(
     fleet: Fleet, person: Person, operator: Operator
 ) -> None:
     name, key = await somebody(fleet, person)
@@ -119,7 +127,8 @@ async def test_a_drained_node_loses_its_job_to_the_other_and_the_owner_pays_once
     assert entry["detail"]["node"] == first
 
 
-async def test_messages_that_could_not_be_handled_are_listed_page_by_page(fleet: Fleet, operator: Operator) -> None:
+@pytest.mark.requirement("GET /api/v1/admin/dead-letters")
+async def test_dead_letters_are_paged(fleet: Fleet, operator: Operator) -> None:
     node = (await operator.does("nodes"))[0]["node"]
     user, password = await asyncio.to_thread(executor_login, fleet, node)
     connection = await nats.connect(
@@ -155,7 +164,19 @@ def executor_login(fleet: Fleet, node: str) -> tuple[str, str]:
     raise LookupError(node)
 
 
-async def test_jobs_are_held_moved_up_released_and_run_again(fleet: Fleet, person: Person, operator: Operator) -> None:
+@pytest.mark.requirement(
+    "GET /api/v1/admin/stats",
+    "POST /api/v1/admin/nodes/{node}/cordon",
+    "POST /api/v1/admin/nodes/{node}/uncordon",
+    "GET /api/v1/admin/jobs",
+    "GET /api/v1/admin/jobs/{job_id}",
+    "PATCH /api/v1/admin/jobs/{job_id}",
+    "POST /api/v1/admin/jobs/{job_id}/hold",
+    "POST /api/v1/admin/jobs/{job_id}/release",
+)
+async def test_admin_holds_prioritizes_releases_and_repeats_jobs(
+    fleet: Fleet, person: Person, operator: Operator
+) -> None:
     name, key = await somebody(fleet, person)
     names = [node["node"] for node in await operator.does("nodes")]
     async with fleet.client(key["COMFYFLEET_KEY"]) as client:
@@ -218,7 +239,8 @@ async def test_jobs_are_held_moved_up_released_and_run_again(fleet: Fleet, perso
     assert looked >= {("jobs.search", None), ("job.read", jobs[1])}  # whoever looks at what is somebody's is seen too
 
 
-async def test_a_failed_job_is_run_again_as_a_new_one(fleet: Fleet, person: Person, operator: Operator) -> None:
+@pytest.mark.requirement("POST /api/v1/admin/jobs/{job_id}/cancel", "POST /api/v1/admin/jobs/{job_id}/requeue")
+async def test_admin_repeats_a_failed_job_as_a_new_one(fleet: Fleet, person: Person, operator: Operator) -> None:
     _, key = await somebody(fleet, person)
     async with fleet.client(key["COMFYFLEET_KEY"]) as client:
         picture = await upload(client, png("red"))
@@ -245,7 +267,10 @@ async def test_a_failed_job_is_run_again_as_a_new_one(fleet: Fleet, person: Pers
         assert (await operator.runs("requeue", stopped)).status == REFUSED
 
 
-async def test_who_is_no_admin_is_refused_and_that_is_kept(fleet: Fleet, person: Person, operator: Operator) -> None:
+@pytest.mark.requirement("S-83", "GET /api/v1/admin/audit")
+async def test_admin_action_by_a_normal_user_is_refused_and_audited(
+    fleet: Fleet, person: Person, operator: Operator
+) -> None:
     name, key = await somebody(fleet, person)
     node = (await operator.does("nodes"))[0]["node"]
     refused = await asyncio.gather(

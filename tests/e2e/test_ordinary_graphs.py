@@ -40,7 +40,7 @@ def uploaded(comfyui: httpx.Client) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("graph", ordinary_graphs(), ids=lambda graph: graph.name)
-def test_comfyui_accepts_an_ordinary_graph(
+def test_comfyui_accepts_every_ordinary_graph(
     graph: OrdinaryGraph, comfyui: httpx.Client, object_info: Any, uploaded: dict[str, str]
 ) -> None:
     if missing := graph.classes - object_info.keys():

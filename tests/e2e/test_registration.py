@@ -26,7 +26,8 @@ def account() -> dict[str, Any]:
     return {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
 
 
-async def test_of_thirty_accounts_that_one_address_asks_for_at_once_few_are_made() -> None:
+@pytest.mark.requirement("limit.registrations")
+async def test_concurrent_registrations_from_one_address_are_limited() -> None:
     async with running_fleet("--nodes", "1", **DEFAULTS) as fleet, fleet.client("") as http:
         asked = [account() for _ in range(30)]
         answers = await asyncio.gather(*(http.post("/auth/register", json=one) for one in asked))
@@ -42,7 +43,13 @@ async def test_of_thirty_accounts_that_one_address_asks_for_at_once_few_are_made
         assert login.status_code == 200, "logins of the address go on"
 
 
-async def test_by_invitation_only_who_has_an_invite_gets_an_account_of_its_tier(
+@pytest.mark.requirement(
+    "GET /api/v1/admin/invites",
+    "POST /api/v1/admin/invites",
+    "DELETE /api/v1/admin/invites/{invite_id}",
+    "table auth.invites",
+)
+async def test_invite_only_registration_requires_an_invite_and_grants_its_tier(
     tmp_path: Path, commands: Commands
 ) -> None:
     async with running_fleet("--nodes", "1", AUTH_REGISTRATION="invite") as fleet, fleet.client("") as http:

@@ -56,7 +56,8 @@ def coarseness(content: bytes) -> int:
     return sum(jpeg.quantization[0])
 
 
-async def test_a_result_is_chosen_by_its_index_or_node_and_its_etag_is_its_digest(
+@pytest.mark.requirement("GET /api/v1/jobs/{job_id}/result")
+async def test_result_is_selected_by_index_or_node_with_its_digest_as_etag(
     client: httpx.AsyncClient, job_id: str
 ) -> None:
     outputs = await outputs_of(client, job_id)
@@ -76,10 +77,11 @@ async def test_a_result_is_chosen_by_its_index_or_node_and_its_etag_is_its_diges
     assert (beyond.status_code, beyond.json()["code"]) == (404, "output.not_found")
 
 
+@pytest.mark.requirement(
+    "HEAD /api/v1/jobs/{job_id}/result", "GET /api/v1/jobs/{job_id}/image", "HEAD /api/v1/jobs/{job_id}/image"
+)
 @pytest.mark.parametrize("path", ["result", "image"])
-async def test_a_result_comes_in_parts_once_and_as_its_head_alone(
-    client: httpx.AsyncClient, job_id: str, path: str
-) -> None:
+async def test_result_supports_range_and_head_requests(client: httpx.AsyncClient, job_id: str, path: str) -> None:
     url = f"/jobs/{job_id}/{path}"
     whole = await client.get(url)
     size, etag = len(whole.content), whole.headers["etag"]
@@ -101,7 +103,8 @@ async def test_a_result_comes_in_parts_once_and_as_its_head_alone(
         assert (late.status_code, late.headers["content-range"]) == (416, f"bytes */{size}")
 
 
-async def test_a_result_is_converted(client: httpx.AsyncClient, job_id: str) -> None:
+@pytest.mark.requirement("result.convert")
+async def test_result_is_converted_to_another_format(client: httpx.AsyncClient, job_id: str) -> None:
     url = f"/jobs/{job_id}/result"
     etags = {(await client.get(url)).headers["etag"]}
     for asked in ("png", "jpeg", "webp"):
@@ -125,7 +128,8 @@ async def test_a_result_is_converted(client: httpx.AsyncClient, job_id: str) -> 
     assert coarseness(rough.content) > coarseness(fine.content)
 
 
-async def test_a_thumbnail_is_a_small_webp_of_any_output(client: httpx.AsyncClient, job_id: str) -> None:
+@pytest.mark.requirement("GET /api/v1/jobs/{job_id}/thumbnail")
+async def test_thumbnail_of_any_output_is_a_small_webp(client: httpx.AsyncClient, job_id: str) -> None:
     for index, output in enumerate(await outputs_of(client, job_id)):
         small = await client.get(f"/jobs/{job_id}/thumbnail", params={"size": 32, "index": index})
         assert (small.status_code, small.headers["content-type"]) == (200, "image/webp")
@@ -134,7 +138,8 @@ async def test_a_thumbnail_is_a_small_webp_of_any_output(client: httpx.AsyncClie
     assert picture((await client.get(f"/jobs/{job_id}/thumbnail")).content).size == SIZE, "it is smaller than 256"
 
 
-async def test_all_that_was_saved_comes_in_one_file(client: httpx.AsyncClient, job_id: str) -> None:
+@pytest.mark.requirement("GET /api/v1/jobs/{job_id}/outputs.zip")
+async def test_all_saved_outputs_download_as_one_archive(client: httpx.AsyncClient, job_id: str) -> None:
     saved = [output for output in await outputs_of(client, job_id) if output["node_id"] != "5"]
     answer = await client.get(f"/jobs/{job_id}/outputs.zip")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
@@ -144,7 +149,7 @@ async def test_all_that_was_saved_comes_in_one_file(client: httpx.AsyncClient, j
     assert inside == {output["name"]: output["sha256"] for output in saved}
 
 
-async def test_files_come_under_the_names_that_were_asked_for(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_downloaded_files_keep_the_requested_names(fleet: Fleet, client: httpx.AsyncClient) -> None:
     graph = {
         "1": TWO_AND_A_PREVIEW["1"],
         "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a cat... at night"}},

@@ -86,7 +86,7 @@ def policies(fleet: Fleet) -> dict[str, str]:
     }
 
 
-async def test_stock_classes_give_what_the_node_gives(fleet: Fleet, policies: Mapping[str, str]) -> None:
+async def test_stock_class_outputs_equal_those_of_a_direct_run(fleet: Fleet, policies: Mapping[str, str]) -> None:
     tally = Tally()
     async with httpx.AsyncClient(base_url=(REAL or "").split(",")[0], timeout=60) as node:
         argv = (await node.get("/system_stats")).raise_for_status().json()["system"]["argv"]

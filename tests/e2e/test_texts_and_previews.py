@@ -20,7 +20,7 @@ def reporting(report: dict[str, Any]) -> dict[str, Any]:
     return {"1": {"class_type": "SimReport", "inputs": {"report": json.dumps(report), "writes": "{}"}}}
 
 
-async def test_a_text_is_an_output_beside_a_preview(fleet: Fleet, client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_text_is_an_output_beside_a_preview(fleet: Fleet, client: httpx.AsyncClient, tmp_path: Path) -> None:
     job = await fleet.submit(client, workflow=CAPTIONED)
     ended = await fleet.ended(client, job["job_id"])
     assert (ended["status"], ended["warnings"]) == ("completed", [])
@@ -39,7 +39,7 @@ async def test_a_text_is_an_output_beside_a_preview(fleet: Fleet, client: httpx.
     assert preview["name"] in printed.err
 
 
-async def test_a_preview_is_the_image_of_a_call_that_saves_none(client: httpx.AsyncClient) -> None:
+async def test_generate_returns_the_preview_of_a_workflow_that_saves_nothing(client: httpx.AsyncClient) -> None:
     answer = await client.post("/generate", json={"workflow": {"1": PICTURE, "2": PREVIEW}})
     body = answer.json()
     assert answer.status_code == 200, answer.text

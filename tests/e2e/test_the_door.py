@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import httpx
+import pytest
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
@@ -12,7 +13,8 @@ from tests.kit.nats import settled
 from tests.kit.waiting import until
 
 
-async def test_an_outside_system_submits_and_follows_its_jobs(fleet: Fleet, client: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("nats-api")
+async def test_outside_system_submits_and_follows_jobs_over_nats(fleet: Fleet, client: httpx.AsyncClient) -> None:
     outside, _ = await fleet.outside()
     events: list[tuple[str, dict[str, object]]] = []
 
@@ -33,7 +35,7 @@ async def test_an_outside_system_submits_and_follows_its_jobs(fleet: Fleet, clie
     await outside.close()
 
 
-async def test_a_refusal_says_what_is_wrong(fleet: Fleet) -> None:
+async def test_nats_refusal_says_what_is_wrong(fleet: Fleet) -> None:
     outside, _ = await fleet.outside()
     evil = json.dumps({"workflow": {"1": {"class_type": "Evil", "inputs": {}}}}).encode()
     for payload, status in ((b"{", 400), (b"{}", 422), (evil, 422)):
@@ -46,7 +48,8 @@ async def test_a_refusal_says_what_is_wrong(fleet: Fleet) -> None:
     await outside.close()
 
 
-async def test_s_6_an_outside_system_neither_acts_for_nor_overhears_anybody_else(fleet: Fleet) -> None:
+@pytest.mark.requirement("S-6")
+async def test_outside_system_sees_and_acts_for_its_own_tenant_only(fleet: Fleet) -> None:
     outside, problems = await fleet.outside()
     admin = fleet.credentials["admin_user_id"]
     overheard: list[str] = []

@@ -186,7 +186,7 @@ async def run(fleet: Fleet, client: httpx.AsyncClient, graph: Graph, seen: Seen)
 
 
 @pytest.mark.parametrize("policy", ["strict", "open"])
-async def test_second_tenant_finds_nothing_of_the_first_through_any_class(fleet: Fleet, policy: str) -> None:
+async def test_second_tenant_obtains_nothing_of_the_first_through_any_class(fleet: Fleet, policy: str) -> None:
     assert REAL
     word = f"canary{secrets.token_hex(8)}"
     async with httpx.AsyncClient(timeout=60) as raw:

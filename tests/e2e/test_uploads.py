@@ -29,7 +29,15 @@ async def run(fleet: Fleet, *arguments: object, key: str = "") -> tuple[int, str
     return process.returncode or 0, out.decode().strip()
 
 
-async def test_uploads_by_command_line_and_by_program_are_the_same(fleet: Fleet, tmp_path: Path) -> None:
+@pytest.mark.requirement(
+    "POST /api/v1/upload",
+    "GET /api/v1/uploads",
+    "GET /api/v1/uploads/{upload_id}",
+    "GET /api/v1/uploads/{upload_id}/content",
+    "HEAD /api/v1/uploads/{upload_id}/content",
+    "DELETE /api/v1/uploads/{upload_id}",
+)
+async def test_cli_and_client_uploads_are_identical(fleet: Fleet, tmp_path: Path) -> None:
     picture = file_of(Image.frombytes("RGB", (4, 4), os.urandom(48)))
     path, gif = tmp_path / "a picture.png", tmp_path / "a.gif"
     path.write_bytes(picture)
@@ -72,7 +80,7 @@ async def test_uploads_by_command_line_and_by_program_are_the_same(fleet: Fleet,
             assert (await http.get(made.url)).status_code == 404
 
 
-async def test_without_a_limit_of_time_an_upload_never_expires(fleet: Fleet) -> None:
+async def test_upload_without_a_retention_limit_never_expires(fleet: Fleet) -> None:
     unlimited = fleet.credentials["admin_key"]
     async with AsyncClient(fleet.base_url, key=unlimited) as client:
         made = await client.uploads.add(file_of(Image.frombytes("RGB", (4, 4), os.urandom(48))))

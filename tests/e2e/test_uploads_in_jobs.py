@@ -65,7 +65,8 @@ def pixel(image: Image.Image, x: int, y: int) -> tuple[int, ...]:
     return found
 
 
-async def test_a_picture_of_ones_own_is_drawn_over(fleet: Fleet, client: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("table gateway.uploads", "table gateway.upload_uses", "submission.image")
+async def test_image_to_image_uses_an_own_upload(fleet: Fleet, client: httpx.AsyncClient) -> None:
     red, blue = await upload(client, png("red")), await upload(client, png("blue"))
     over_red = await made(fleet, client, **OVER, image=red, denoise=0.4)
     over_blue = await made(fleet, client, **OVER, image=blue, denoise=0.4)
@@ -83,7 +84,8 @@ async def test_a_picture_of_ones_own_is_drawn_over(fleet: Fleet, client: httpx.A
     assert (await made(fleet, client, **OVER, image=thin, height=64)).size == (8, 64)
 
 
-async def test_only_what_is_under_the_mask_is_made_anew(fleet: Fleet, client: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("submission.mask")
+async def test_inpainting_changes_only_the_masked_area(fleet: Fleet, client: httpx.AsyncClient) -> None:
     image, mask = await upload(client, png("red")), await upload(client, left_half())
     painted = await made(fleet, client, **OVER, image=image, mask=mask)
     plain = await made(fleet, client, **OVER, image=image, mask=await upload(client, png("black")))
@@ -96,7 +98,8 @@ async def test_only_what_is_under_the_mask_is_made_anew(fleet: Fleet, client: ht
     assert scaled.size == (64, 64)
 
 
-async def test_an_upload_goes_wherever_a_node_takes_a_file(fleet: Fleet, client: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("submission.upload-ids")
+async def test_upload_works_in_every_file_input(fleet: Fleet, client: httpx.AsyncClient) -> None:
     image = await upload(client, png((10, 20, 30)))
     graph = loading(image)
     assert pixel(await made(fleet, client, workflow=graph), 5, 5) == (245, 235, 225)
@@ -115,9 +118,8 @@ async def test_an_upload_goes_wherever_a_node_takes_a_file(fleet: Fleet, client:
         await connection.close()
 
 
-async def test_a_shape_that_would_leave_nothing_of_a_picture_is_refused(
-    fleet: Fleet, client: httpx.AsyncClient
-) -> None:
+@pytest.mark.requirement("submission.image-shape")
+async def test_extreme_image_shape_is_refused(fleet: Fleet, client: httpx.AsyncClient) -> None:
     asked = {"width": 2048, "height": 64}
     icon, speck = await upload(client, png("red", (32, 32))), await upload(client, png("red", (4, 1)))
     cut = {"image": ["1", 0], "upscale_method": "lanczos", "crop": "center", **asked}
@@ -145,7 +147,8 @@ async def expire(fleet: Fleet, *uploads: str) -> None:
         await database.close()
 
 
-async def test_what_was_accepted_stays_so_when_its_picture_has_expired(fleet: Fleet, client: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("submission.stays-accepted")
+async def test_replay_is_accepted_after_its_upload_expired(fleet: Fleet, client: httpx.AsyncClient) -> None:
     image, mask = await upload(client, png("navy")), await upload(client, left_half())
     drawn, whole = {**OVER, "image": image, "mask": mask, "width": 64}, {"workflow": loading(image)}
     sent = [("/jobs", drawn), ("/jobs", whole), ("/jobs/batch", {"jobs": [drawn]})]
@@ -188,7 +191,7 @@ async def test_what_was_accepted_stays_so_when_its_picture_has_expired(fleet: Fl
     ],
     ids=["image", "mask", "workflow", "path", "annotated"],
 )
-async def test_what_is_not_ones_own_is_refused(
+async def test_upload_of_another_tenant_is_refused(
     fleet: Fleet, client: httpx.AsyncClient, submission: dict[str, Any], pointer: str
 ) -> None:
     async with fleet.client(fleet.credentials["admin_key"]) as other:
@@ -201,7 +204,9 @@ async def test_what_is_not_ones_own_is_refused(
 
 
 @simulated_only
-async def test_an_executor_is_killed_between_the_file_and_the_prompt(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_job_survives_an_executor_kill_between_staging_and_posting(
+    fleet: Fleet, client: httpx.AsyncClient
+) -> None:
     image = await upload(client, png("purple"))
     for node in range(len(fleet.nodes)):
         await fleet.arm("prompt_500", node, count=1000)
@@ -227,9 +232,7 @@ async def test_an_executor_is_killed_between_the_file_and_the_prompt(fleet: Flee
 
 
 @simulated_only
-async def test_an_upload_stays_while_its_job_runs_and_when_it_runs_again(
-    fleet: Fleet, client: httpx.AsyncClient
-) -> None:
+async def test_upload_is_kept_while_its_job_runs_and_is_repeated(fleet: Fleet, client: httpx.AsyncClient) -> None:
     image = await upload(client, png("orange"))
     slow = loading(image) | {"2": {"class_type": "SimSleep", "inputs": {"image": ["1", 0], "seconds": 1.5}}}
     job = await fleet.submit(client, workflow=slow)
@@ -253,7 +256,7 @@ async def test_an_upload_stays_while_its_job_runs_and_when_it_runs_again(
 
 
 @simulated_only
-async def test_the_command_line_uploads_what_it_draws_over(fleet: Fleet, tmp_path: Path) -> None:
+async def test_cli_uploads_the_input_image(fleet: Fleet, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png("red"))
     (tmp_path / "m.png").write_bytes(left_half())
     shell = {**os.environ, "COMFYFLEET_URL": fleet.base_url, "COMFYFLEET_KEY": fleet.key}

@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.kit.fleet import HELLO, Fleet
 
@@ -35,7 +36,7 @@ async def validated(client: httpx.AsyncClient, submission: Any) -> dict[str, Any
     return body
 
 
-async def test_validation_tells_what_a_submit_would_do_and_makes_no_job(fleet: Fleet) -> None:
+async def test_validation_predicts_the_submission_and_creates_no_job(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("checker", "free")) as client:
         graph = graph_of(-1, await model_of(client))
         told = await validated(client, {"workflow": graph})
@@ -55,7 +56,8 @@ async def test_validation_tells_what_a_submit_would_do_and_makes_no_job(fleet: F
         assert (await client.get("/auth/me")).json()["used_today"] == 0
 
 
-async def test_errors_of_a_validation_are_those_of_a_submit(client: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("POST /api/v1/workflows/validate")
+async def test_validation_errors_equal_submission_errors(client: httpx.AsyncClient) -> None:
     submissions: list[dict[str, Any]] = [
         {"workflow": {**HELLO, "9": {"class_type": "EvilNode", "inputs": {}}}},
         {"prompt": "x", "width": 100},
@@ -73,7 +75,7 @@ async def test_errors_of_a_validation_are_those_of_a_submit(client: httpx.AsyncC
     assert (absent.status_code, absent.json()["code"]) == (404, "workflow.not_found")
 
 
-async def test_random_seeds_are_told_and_run(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_random_seeds_are_reported_and_used(fleet: Fleet, client: httpx.AsyncClient) -> None:
     graph = graph_of(5, await model_of(client))
     assert (await fleet.submit(client, workflow=graph))["seeds"] == []
     jobs = [await fleet.submit(client, workflow=graph, randomize_seeds=True) for _ in range(2)]

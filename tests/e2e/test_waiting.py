@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.e2e.conftest import simulated_only
 from tests.e2e.test_cli import Person
@@ -13,8 +14,9 @@ from tests.kit.fleet import HELLO, Fleet, frames
 from tests.kit.waiting import until
 
 
+@pytest.mark.requirement("F-62")
 @simulated_only
-async def test_job_waits_without_nodes_says_so_and_runs_once_one_joins(
+async def test_job_without_nodes_reports_why_it_waits_and_runs_when_one_joins(
     fleet: Fleet, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     os.kill(fleet.process.pid, signal.SIGSTOP)  # nobody starts the nodes again

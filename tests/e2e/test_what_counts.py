@@ -162,9 +162,7 @@ async def used(client: httpx.AsyncClient) -> int:
 
 
 @pytest.mark.parametrize(("workflow", "cost"), FITS.values(), ids=FITS)
-async def test_a_job_costs_the_same_when_it_is_accepted_and_when_it_has_ended(
-    fleet: Fleet, workflow: Workflow, cost: int
-) -> None:
+async def test_reserved_and_final_cost_of_a_job_are_equal(fleet: Fleet, workflow: Workflow, cost: int) -> None:
     async with fleet.client(fleet.new_user(f"fits{new_id().hex[-12:]}", "free")) as client:
         answer = await client.post("/jobs", json={"workflow": workflow})
         assert answer.status_code == 201, answer.text
@@ -174,7 +172,7 @@ async def test_a_job_costs_the_same_when_it_is_accepted_and_when_it_has_ended(
         assert await used(client) == cost
 
 
-async def test_what_is_more_than_the_quota_is_refused_before_it_runs(fleet: Fleet) -> None:
+async def test_job_beyond_the_quota_is_refused_before_it_runs(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("toomuch", "free")) as client:
         for name, workflow in TOO_MUCH.items():
             answer = await client.post("/jobs", json={"workflow": workflow})
@@ -182,7 +180,8 @@ async def test_what_is_more_than_the_quota_is_refused_before_it_runs(fleet: Flee
         assert await used(client) == 0
 
 
-async def test_graphs_that_would_kill_a_node_are_refused_with_what_to_change(fleet: Fleet) -> None:
+@pytest.mark.requirement("B-45")
+async def test_graphs_that_would_exhaust_a_node_are_refused_with_advice(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("killer", "free")) as client:
         for name, (workflow, code) in KILLERS.items():
             answer = await client.post("/jobs", json={"workflow": workflow})
@@ -194,7 +193,7 @@ async def test_graphs_that_would_kill_a_node_are_refused_with_what_to_change(fle
         assert (answer.status_code, answer.json()["code"]) == (422, "job.run_time_too_long")
 
 
-async def test_jobs_that_make_more_than_they_say_store_no_more_than_the_quota(fleet: Fleet) -> None:
+async def test_job_that_exceeds_its_reservation_stores_only_the_reserved_images(fleet: Fleet) -> None:
     workflow = {"1": images(1), "2": node("SimMultiply", image=["1", 0], copies=35), "3": saved("2")}
     async with fleet.client(fleet.new_user("multiplier", "enterprise")) as client:
         me = (await client.get("/auth/me")).json()

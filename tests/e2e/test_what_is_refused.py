@@ -33,7 +33,7 @@ def problem_of(answer: httpx.Response, status: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("key", ["", "nonsense", "cf_AAAAAAAAAAAA_" + "b" * 32 + "000000", "cf_" + "x" * 500])
-async def test_without_a_valid_key_there_is_nothing(fleet: Fleet, key: str) -> None:
+async def test_request_without_a_valid_key_is_refused(fleet: Fleet, key: str) -> None:
     async with fleet.client(key) as client:
         for answer in (
             await client.post("/jobs", json={"workflow": HELLO}),
@@ -44,13 +44,15 @@ async def test_without_a_valid_key_there_is_nothing(fleet: Fleet, key: str) -> N
             assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_a_key_may_also_come_as_a_bearer(fleet: Fleet) -> None:
+@pytest.mark.requirement("credential.header")
+async def test_api_key_is_accepted_as_a_bearer_token(fleet: Fleet) -> None:
     async with fleet.client("") as client:
         answer = await client.get("/jobs", headers={"Authorization": f"Bearer {fleet.key}"})
         assert answer.status_code == 200
 
 
-async def test_b_16_somebody_elses_job_is_as_if_it_were_not(fleet: Fleet, client: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("B-16")
+async def test_foreign_job_is_not_found(fleet: Fleet, client: httpx.AsyncClient) -> None:
     job = (await fleet.submit(client, workflow=HELLO))["job_id"]
     await fleet.ended(client, job)
     async with fleet.client(fleet.credentials["admin_key"]) as other:
@@ -66,6 +68,7 @@ async def test_b_16_somebody_elses_job_is_as_if_it_were_not(fleet: Fleet, client
     assert (await client.get(f"/jobs/{job}")).json()["status"] == "completed"
 
 
+@pytest.mark.requirement("submission.refused")
 @pytest.mark.parametrize(
     ("submission", "code", "pointer"),
     [
@@ -87,7 +90,7 @@ async def test_b_16_somebody_elses_job_is_as_if_it_were_not(fleet: Fleet, client
         ({}, "value_error", ""),
     ],
 )
-async def test_a_bad_submission_is_refused_with_what_is_wrong_and_stores_nothing(
+async def test_invalid_submission_is_refused_with_reasons_and_stores_nothing(
     client: httpx.AsyncClient, submission: dict[str, Any], code: str, pointer: str
 ) -> None:
     before = (await client.get("/jobs", params={"limit": 1})).json()["jobs"]
@@ -105,17 +108,18 @@ async def test_a_bad_submission_is_refused_with_what_is_wrong_and_stores_nothing
         b'{"workflow": ' + b"[" * 5000 + b"]" * 5000 + b"}", b'{"prompt": 1e999}',
     ],
 )  # fmt: skip
-async def test_broken_json_is_refused(client: httpx.AsyncClient, content: bytes) -> None:
+async def test_malformed_json_is_refused(client: httpx.AsyncClient, content: bytes) -> None:
     answer = await client.post("/jobs", content=content, headers={"Content-Type": "application/json"})
     assert problem_of(answer, 400 if content not in {b"[]", b"null", b'"x"'} else 422)["errors"]
 
 
-async def test_a_body_that_is_too_large_is_refused(client: httpx.AsyncClient) -> None:
+async def test_oversized_body_is_refused(client: httpx.AsyncClient) -> None:
     answer = await client.post("/jobs", json={"prompt": "x" * (9 << 20)})
     problem_of(answer, 413)
 
 
-async def test_a_missing_model_says_which_there_are(client: httpx.AsyncClient) -> None:
+@pytest.mark.requirement("B-44", "GET /api/v1/models")
+async def test_missing_model_error_lists_available_models(client: httpx.AsyncClient) -> None:
     models = (await client.get("/models")).json()["models"]["CheckpointLoaderSimple.ckpt_name"]
     body = problem_of(await client.post("/jobs", json={"prompt": "x", "model": "nope.safetensors"}), 422)
     (error,) = [error for error in body["errors"] if error["code"] == "value_not_in_list"]
@@ -123,7 +127,8 @@ async def test_a_missing_model_says_which_there_are(client: httpx.AsyncClient) -
     assert error["pointer"] == "/model"
 
 
-async def test_a_result_that_is_not_there_yet_is_a_conflict(fleet: Fleet) -> None:
+@pytest.mark.requirement("B-70", "result.not-finished")
+async def test_unfinished_result_is_a_conflict(fleet: Fleet) -> None:
     async with fleet.client(fleet.new_user("early", "free")) as client:
         jobs = [await fleet.submit(client, workflow=HELLO) for _ in range(2)]
         answer = await client.get(f"/jobs/{jobs[1]['job_id']}/result")

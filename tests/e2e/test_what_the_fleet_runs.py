@@ -1,6 +1,7 @@
 """What the fleet says that it can run is what its nodes say."""
 
 import httpx
+import pytest
 
 from tests.e2e.conftest import simulated_only
 from tests.kit.fleet import Fleet
@@ -20,8 +21,9 @@ async def listed(client: httpx.AsyncClient, **query: str) -> list[str]:
         cursor = {"cursor": page["next_cursor"]}
 
 
+@pytest.mark.requirement("GET /api/v1/nodes/classes")
 @simulated_only
-async def test_the_node_classes_of_the_fleet_are_those_of_its_nodes(fleet: Fleet, client: httpx.AsyncClient) -> None:
+async def test_fleet_lists_the_classes_of_its_nodes(fleet: Fleet, client: httpx.AsyncClient) -> None:
     async with httpx.AsyncClient(timeout=20) as node:
         there = (await node.get(f"{fleet.nodes[0]}/object_info")).json()
     names = await listed(client)
@@ -38,7 +40,8 @@ async def test_the_node_classes_of_the_fleet_are_those_of_its_nodes(fleet: Fleet
     assert again.status_code == 304
 
 
-async def test_what_can_be_asked_of_us_is_there_to_be_read(fleet: Fleet) -> None:
+@pytest.mark.requirement("GET /docs", "GET /docs/{asset}", "GET /openapi.json", "HEAD /openapi.json", "GET /asyncapi")
+async def test_api_documents_are_served(fleet: Fleet) -> None:
     async with httpx.AsyncClient(base_url=fleet.base_url, timeout=20) as http:
         assert "swagger-ui" in (await http.get("/docs")).text
         assert (await http.get("/docs/swagger-ui-bundle.js")).status_code == 200

@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.kit.fleet import Fleet
 
@@ -16,7 +17,15 @@ GRAPH: dict[str, Any] = {
 PARAMETERS = {"color": {"node": "1", "input": "color", "minimum": 0, "maximum": 0xFFFFFF}}
 
 
-async def test_a_saved_workflow_runs_by_name_with_parameters(fleet: Fleet, client: httpx.AsyncClient) -> None:
+@pytest.mark.requirement(
+    "GET /api/v1/workflows",
+    "GET /api/v1/workflows/{workflow_name}",
+    "PUT /api/v1/workflows/{workflow_name}",
+    "DELETE /api/v1/workflows/{workflow_name}",
+    "table gateway.workflows",
+    "submission.saved",
+)
+async def test_saved_workflow_runs_by_name_with_parameters(fleet: Fleet, client: httpx.AsyncClient) -> None:
     name = f"plain-{fleet.process.pid}"
     saved = await client.put(f"/workflows/{name}", json={"workflow": GRAPH, "parameters": PARAMETERS})
     assert saved.status_code == 201, saved.text

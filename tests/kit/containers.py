@@ -11,7 +11,7 @@ from docker.errors import DockerException  # type: ignore[import-untyped]
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 
-from chassis import migrate
+from chassis.database import migrate
 from stack.ports import free_ports
 from tests.kit.waiting import until
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
-from chassis import migrate
+from chassis.database import migrate
 from stack.linux import die_with_parent
 from stack.ports import free_ports
 from stack.unprivileged import choose_runner

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts import auth, operations, retention, scheduler
 from contracts.auth import TierLimits, UserChanged
 from contracts.catalog import ClassSpec
@@ -213,9 +213,9 @@ class Script:
     async def say(self, said: UserChanged | TierLimits) -> None:
         """Have auth say it live."""
         if isinstance(said, TierLimits):
-            await self.auth_bus.say(auth.TIER_CHANGED, said)
+            await self.auth_bus.publish(auth.TIER_CHANGED, said)
         else:
-            await self.auth_bus.say(auth.USER_CHANGED, said, tenant=str(said.user_id))
+            await self.auth_bus.publish(auth.USER_CHANGED, said, tenant=str(said.user_id))
 
     async def auth_goes(self) -> None:
         """Auth is away: nobody answers for it."""

@@ -11,7 +11,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts import auth, retention
 from contracts.auth import (
     Account,
@@ -140,7 +140,7 @@ class ScriptedAuth:
         async def used(message: Any) -> None:
             self.uses |= KeysUsed.model_validate_json(message.data).uses
 
-        await bus.hear(auth.KEYS_USED.subject(), used)
+        await bus.subscribe(auth.KEYS_USED.subject(), used)
 
     def user(self, user_id: UUID) -> Standing:
         return self.users.setdefault(user_id, Standing())

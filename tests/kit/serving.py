@@ -8,7 +8,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from chassis.cli import served
-from chassis.http import Limits
+from chassis.http.connection import Limits
 from tests.kit.waiting import until
 
 PATIENT = Limits(patient=(b"/internal/",))

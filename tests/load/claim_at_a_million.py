@@ -14,7 +14,7 @@ from time import perf_counter
 
 import asyncpg
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from scheduler.store import attempts
 from tests.kit.postgres import PostgresServer
 

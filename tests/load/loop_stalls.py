@@ -4,9 +4,10 @@
 
 A running system with one simulated node that has thousands of classes and long lists of models. Each input is sent
 alone, by HTTP or, where its name begins with "nats", through the door for other systems. Stalls are what the services
-measure themselves (``chassis.loop_monitor``, level DEBUG), from before the request until some time after its answer,
-so with all that an accepted job causes. A row tells, of each service, the longest stall in processor time of its
-process and in time by the clock: the medians of the rounds. The second grows with whatever else the machine does.
+measure themselves (``chassis.telemetry.loop_monitor``, level DEBUG), from before the request until some time after
+its answer, so with all that an accepted job causes. A row shows, for each service, the longest
+stall in processor time of its process and in wall time, each as the median of the rounds. Wall time also grows with
+whatever else the machine does.
 """
 
 import argparse

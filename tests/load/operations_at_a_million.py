@@ -16,7 +16,7 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.operations import SearchJobs
 from contracts.scheduler import JobState, ListJobs
 from scheduler.store import jobs, search, stats, usage

@@ -23,13 +23,13 @@ import httpx
 from starlette.types import Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from chassis.postgres import Database
+from authn.client_address import Clients
+from chassis.database.postgres import Database
 from contracts.auth import Principal, Role, Scope, Tier
-from door.client_ip import Clients
-from gateway.api.admission import Admission, Rates
-from gateway.domain.rate_limit import policy
-from gateway.store.buckets import Buckets
-from gateway.usecases.limit_rate import RateLimiter
+from gateway.edge.admission import Admission, Rates
+from gateway.edge.rate_limits.domain import policy
+from gateway.edge.rate_limits.service import RateLimiter
+from gateway.edge.rate_limits.store import Buckets
 from stack.ports import free_ports
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer

@@ -32,7 +32,7 @@ async def status_of(process: asyncio.subprocess.Process) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_ends_the_program_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+async def test_signal_stops_the_program_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     async with program(tmp_path, "--version", "0.3.64") as (process, url), aiohttp.ClientSession() as http:
         async with http.get(f"{url}/system_stats") as answer:
             assert (await answer.json())["system"]["comfyui_version"] == "0.3.64"
@@ -42,7 +42,7 @@ async def test_a_signal_ends_the_program_cleanly(tmp_path: Path, number: signal.
             assert await status_of(process) == 0
 
 
-async def test_the_exit_fault_ends_the_program_with_137(tmp_path: Path) -> None:
+async def test_exit_fault_ends_the_program_with_status_137(tmp_path: Path) -> None:
     async with program(tmp_path) as (process, url), aiohttp.ClientSession() as http:
         await http.post(f"{url}/simnode/faults", json={"name": "exit", "when": "accepted"})
         with pytest.raises(aiohttp.ClientError):
@@ -50,7 +50,7 @@ async def test_the_exit_fault_ends_the_program_with_137(tmp_path: Path) -> None:
         assert await status_of(process) == 137
 
 
-async def test_a_client_id_that_is_no_string_ends_the_program(tmp_path: Path) -> None:
+async def test_client_id_that_is_not_a_string_crashes_the_program(tmp_path: Path) -> None:
     async with program(tmp_path) as (process, url), aiohttp.ClientSession() as http:
         async with http.post(f"{url}/prompt", json={"prompt": saved(), "client_id": {}}) as answer:
             assert answer.status == 200

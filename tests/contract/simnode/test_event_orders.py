@@ -21,7 +21,7 @@ TAIL = ["status 0", "executing None"]
 HEAD = ["status 1", "status 1", "execution_start", "execution_cached"]
 
 
-async def test_a_normal_prompt_is_told_in_the_documented_order(driver: Driver) -> None:
+async def test_events_of_a_normal_prompt_come_in_the_documented_order(driver: Driver) -> None:
     async with driver.socket("a") as stream:
         prompt_id = await driver.submit(saved(), client_id="a")
         await stream.until_over(prompt_id)
@@ -35,7 +35,7 @@ async def test_a_normal_prompt_is_told_in_the_documented_order(driver: Driver) -
     assert await driver.get(f"/history/{prompt_id}")
 
 
-async def test_a_cached_prompt_executes_nothing_and_names_the_old_files(driver: Driver) -> None:
+async def test_cached_prompt_executes_nothing_and_lists_the_earlier_files(driver: Driver) -> None:
     first = await driver.run(saved(), client_id="a")
     renumbered = {"7": saved()["1"], "9": node("SaveImage", images=["7", 0], filename_prefix="t/x")}
     async with driver.socket("a") as stream:
@@ -47,7 +47,7 @@ async def test_a_cached_prompt_executes_nothing_and_names_the_old_files(driver: 
     assert (await driver.entry(prompt_id))["outputs"]["9"] == first["outputs"]["2"]
 
 
-async def test_an_error_stops_the_prompt_and_has_no_success(driver: Driver) -> None:
+async def test_error_stops_the_prompt_without_a_success_event(driver: Driver) -> None:
     async with driver.socket("a") as stream:
         prompt_id = await driver.submit(failing("torch.OutOfMemoryError"), client_id="a")
         await stream.until_over(prompt_id)
@@ -161,7 +161,7 @@ async def test_events_reach_only_their_client_but_text_reaches_all(driver: Drive
     assert (await driver.entry(prompt_id))["outputs"] == {"3": {"text": ["32"]}}
 
 
-async def test_a_reconnect_hears_the_active_node_without_prompt_id(driver: Driver) -> None:
+async def test_reconnected_client_receives_the_active_node_without_prompt_id(driver: Driver) -> None:
     async with driver.socket("a") as stream:
         prompt_id = await driver.submit(slept(60), client_id="a")
         await stream.until("executing", node="2")
@@ -181,7 +181,7 @@ async def test_closing_an_older_socket_silences_the_newer_one(driver: Driver) ->
         assert not newer.socket.closed
 
 
-async def test_deleting_the_last_waiting_prompt_is_told_twice_and_leaves_no_trace(driver: Driver) -> None:
+async def test_deleting_the_last_pending_prompt_sends_two_status_events(driver: Driver) -> None:
     async with driver.socket("a") as stream:
         running = await driver.submit(slept(60), client_id="a")
         waiting = fresh_id()

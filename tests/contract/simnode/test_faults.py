@@ -34,7 +34,7 @@ async def test_worker_death_leaves_http_alive(driver: Driver, when: str, running
 
 
 @pytest.mark.parametrize("when", ["accepted", "step", "finished"])
-async def test_exit_ends_the_process_at_its_moment(driver: Driver, when: str) -> None:
+async def test_exit_fault_ends_the_process_at_the_chosen_step(driver: Driver, when: str) -> None:
     deaths: list[int] = []
     driver.node.parts.die = deaths.append
     await driver.arm("exit", when=when)
@@ -43,7 +43,7 @@ async def test_exit_ends_the_process_at_its_moment(driver: Driver, when: str) ->
     assert await driver.fired("exit") == 1
 
 
-async def test_ws_stall_holds_everything_and_then_flushes(driver: Driver) -> None:
+async def test_websocket_stall_delays_all_messages_and_then_sends_them(driver: Driver) -> None:
     async with driver.socket("a") as stream:
         await driver.arm("ws_stall")
         prompt_id = await driver.submit(saved(), client_id="a")
@@ -54,7 +54,7 @@ async def test_ws_stall_holds_everything_and_then_flushes(driver: Driver) -> Non
         await stream.until_over(prompt_id)
 
 
-async def test_ws_refuse_and_ws_drop(driver: Driver) -> None:
+async def test_websocket_refuse_and_drop_faults(driver: Driver) -> None:
     async with driver.socket("a") as stream:
         await driver.arm("ws_drop")
         with pytest.raises(ConnectionError):
@@ -65,7 +65,7 @@ async def test_ws_refuse_and_ws_drop(driver: Driver) -> None:
     assert (await driver.fired("ws_drop"), await driver.fired("ws_refuse")) == (1, 1)
 
 
-async def test_oom_fails_the_next_prompts_only(driver: Driver) -> None:
+async def test_out_of_memory_fault_fails_only_the_next_prompts(driver: Driver) -> None:
     await driver.arm("oom", count=2)
     kinds = []
     for color in range(3):
@@ -75,7 +75,7 @@ async def test_oom_fails_the_next_prompts_only(driver: Driver) -> None:
     assert await driver.fired("oom") == 2
 
 
-async def test_poison_outlives_the_clearing(driver: Driver) -> None:
+async def test_poison_fault_persists_after_faults_are_cleared(driver: Driver) -> None:
     await driver.arm("poisoned")
     for color in range(2):
         error = (await driver.run(saved(color)))["status"]["messages"][-1][1]
@@ -86,7 +86,7 @@ async def test_poison_outlives_the_clearing(driver: Driver) -> None:
     assert (await driver.request("GET", "/system_stats"))[0] == 500
 
 
-async def test_slow_answers(driver: Driver) -> None:
+async def test_slow_fault_delays_responses(driver: Driver) -> None:
     await driver.arm("slow_http", seconds=0.05, count=1)
     before = time.monotonic()
     await driver.get("/prompt")
@@ -101,14 +101,14 @@ async def test_slow_answers(driver: Driver) -> None:
     assert len((await driver.ledger())["prompts"]) == 1
 
 
-async def test_prompt_500_accepts_nothing(driver: Driver) -> None:
+async def test_prompt_500_fault_accepts_no_prompt(driver: Driver) -> None:
     await driver.arm("prompt_500")
     assert (await driver.post(saved()))[0] == 500
     assert (await driver.post(saved()))[0] == 200
     assert await driver.fired("prompt_500") == 1
 
 
-async def test_history_can_lie(driver: Driver) -> None:
+async def test_history_fault_returns_false_entries(driver: Driver) -> None:
     await driver.arm("error_as_success")
     status = (await driver.run(failing()))["status"]
     assert (status["status_str"], status["messages"][-1][0]) == ("success", "execution_error")
@@ -126,7 +126,7 @@ async def test_history_can_lie(driver: Driver) -> None:
     assert fired == [1, 1, 2]
 
 
-async def test_view_can_lose_and_cut_files(driver: Driver) -> None:
+async def test_view_fault_loses_and_truncates_files(driver: Driver) -> None:
     entry = await driver.run(saved())
     params = entry["outputs"]["2"]["images"][0]
     await driver.arm("view_404", count=2)
@@ -139,7 +139,7 @@ async def test_view_can_lose_and_cut_files(driver: Driver) -> None:
     assert (await driver.fired("view_404"), await driver.fired("view_truncated")) == (2, 1)
 
 
-async def test_events_can_repeat_and_mix(driver: Driver) -> None:
+async def test_event_fault_repeats_and_reorders_events(driver: Driver) -> None:
     async with driver.socket("a") as stream:
         await driver.arm("events_twice")
         prompt_id = await driver.submit(saved(1), client_id="a")
@@ -175,7 +175,7 @@ async def test_an_unreachable_node_without_inputs_kills_the_worker(driver: Drive
     assert len((await driver.get("/queue"))["queue_running"]) == 1
 
 
-async def test_equal_number_and_prompt_id_break_the_heap(driver: Driver) -> None:
+async def test_equal_number_and_prompt_id_crash_the_queue(driver: Driver) -> None:
     await driver.arm("worker_death")
     await driver.submit(saved())
     await worker_is_dead(driver)
@@ -198,7 +198,7 @@ async def test_null_pnginfo_poisons_the_jobs_list(driver: Driver) -> None:
     assert (await driver.request("GET", "/api/jobs"))[0] == 200
 
 
-async def test_a_socket_that_stops_reading_holds_up_the_others_until_it_dies(driver: Driver) -> None:
+async def test_unread_websocket_blocks_the_others_until_it_closes(driver: Driver) -> None:
     hub = driver.node.parts.hub
     async with driver.socket("slow") as slow, driver.socket("quick") as quick:
         for _ in range(32):

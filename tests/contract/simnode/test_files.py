@@ -39,7 +39,7 @@ async def test_uploads_are_deduplicated_by_content(driver: Driver) -> None:
     assert sorted(path.read_bytes() for path in folder.iterdir()) == [b"four", b"three", b"two"]
 
 
-async def test_uploads_refuse_what_leaves_the_folder(driver: Driver) -> None:
+async def test_uploads_refuse_paths_outside_the_folder(driver: Driver) -> None:
     assert (await upload(driver, form(b"x", subfolder="../..")))[0] == 400
     assert (await upload(driver, form(b"x", subfolder="/etc")))[0] == 400
     assert (await upload(driver, form(b"x", name="../x")))[0] == 400
@@ -49,7 +49,7 @@ async def test_uploads_refuse_what_leaves_the_folder(driver: Driver) -> None:
     assert await upload(driver, empty) == (400, b"")
 
 
-async def test_a_mask_becomes_the_alpha_of_an_earlier_picture(driver: Driver) -> None:
+async def test_mask_upload_becomes_the_alpha_channel_of_an_earlier_image(driver: Driver) -> None:
     await upload(driver, form(png((1, 2, 3, 255))))
     reference = '{"filename": "a.png", "type": "input"}'
     answer = await upload(driver, form(png((9, 9, 9, 7)), name="m.png", original_ref=reference), "/upload/mask")
@@ -61,7 +61,7 @@ async def test_a_mask_becomes_the_alpha_of_an_earlier_picture(driver: Driver) ->
     assert not (driver.node.parts.folders.root / "input" / "n.png").exists()
 
 
-async def test_an_upload_can_be_loaded_and_results_loaded_again(driver: Driver) -> None:
+async def test_uploads_and_results_can_be_loaded(driver: Driver) -> None:
     await upload(driver, form(png(), subfolder="job1"))
     graph = {
         "1": node("LoadImage", image="job1/a.png"),
@@ -90,14 +90,14 @@ async def test_an_upload_can_be_loaded_and_results_loaded_again(driver: Driver) 
         ("filename=x_00001_.png [output]&subfolder=t&type=input", 200),
     ],
 )
-async def test_view_finds_or_refuses(driver: Driver, query: str, status: int) -> None:
+async def test_view_returns_existing_files_and_refuses_others(driver: Driver, query: str, status: int) -> None:
     await driver.run(saved())
     answer, body = await driver.request("GET", f"/view?{query}")
     assert answer == status
     assert body == b"" or status == 200
 
 
-async def test_view_has_ranges_etags_and_names(driver: Driver) -> None:
+async def test_view_supports_ranges_etags_and_file_names(driver: Driver) -> None:
     await driver.run(saved())
     url = f"{driver.node.url}/api/view?filename=x_00001_.png&subfolder=t&type=output"
     async with driver.http.get(url) as whole:
@@ -138,6 +138,6 @@ async def test_active_content_is_served_as_a_download(driver: Driver) -> None:
         assert answer.headers["Content-Disposition"].startswith("attachment")
 
 
-async def test_the_output_folder_is_where_it_was_said(driver: Driver, tmp_path: Path) -> None:
+async def test_output_folder_is_the_configured_one(driver: Driver, tmp_path: Path) -> None:
     await driver.run(saved())
     assert (tmp_path / "new" / "output" / "t" / "x_00001_.png").is_file()

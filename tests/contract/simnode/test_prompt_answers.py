@@ -11,7 +11,7 @@ def errors_of(body: Any, node_id: str) -> list[str]:
     return [error["type"] for error in body["node_errors"][node_id]["errors"]]
 
 
-async def test_numbers_count_up_and_refused_posts_use_one(driver: Driver) -> None:
+async def test_prompt_numbers_increase_even_for_refused_prompts(driver: Driver) -> None:
     assert (await driver.post(saved()))[1]["number"] == 0
     assert (await driver.post({}))[0] == 400
     assert (await driver.post(saved(), front=True))[1]["number"] == -2
@@ -63,16 +63,16 @@ async def test_refusals_have_exact_bodies(driver: Driver, old: Driver) -> None:
         '{"prompt": {}, "number": "x"}',
     ],
 )
-async def test_what_cannot_be_digested_is_a_500_in_plain_text(driver: Driver, body: str) -> None:
+async def test_unparsable_body_returns_500_as_plain_text(driver: Driver, body: str) -> None:
     status, answer = await driver.request("POST", "/prompt", data=body)
     assert (status, answer) == (500, b"500 Internal Server Error\n\nServer got itself in trouble")
 
 
-async def test_extra_data_null_with_a_client_is_a_500(driver: Driver) -> None:
+async def test_null_extra_data_with_a_client_id_returns_500(driver: Driver) -> None:
     assert (await driver.post(saved(), client_id="a", extra_data=None))[0] == 500
 
 
-async def test_a_body_over_the_limit_is_a_413(tmp_path: Path) -> None:
+async def test_body_over_the_limit_returns_413(tmp_path: Path) -> None:
     async with driven(tmp_path, max_upload_bytes=1000) as driver:
         answer = await driver.request("POST", "/prompt", data=b" " * 1001)
     assert answer == (413, b"Maximum request body size 1000 exceeded.")
@@ -89,7 +89,9 @@ async def test_a_body_over_the_limit_is_a_413(tmp_path: Path) -> None:
         ({"width": ...}, "required_input_missing", "width"),
     ],
 )
-async def test_each_wrong_input_has_its_type_and_details(driver: Driver, change: Any, kind: str, details: str) -> None:
+async def test_each_invalid_input_is_reported_with_type_and_details(
+    driver: Driver, change: Any, kind: str, details: str
+) -> None:
     inputs = {name: value for name, value in {**picture()["inputs"], **change}.items() if value is not ...}
     graph = {
         "1": node("EmptyImage", **inputs),
@@ -109,7 +111,7 @@ async def test_each_wrong_input_has_its_type_and_details(driver: Driver, change:
     assert [(error["type"], error["details"]) for error in entry["errors"]] == [(kind, details)]
 
 
-async def test_a_missing_model_is_not_in_the_list(driver: Driver) -> None:
+async def test_missing_model_is_reported_as_value_not_in_list(driver: Driver) -> None:
     graph = {
         "1": node("CheckpointLoaderSimple", ckpt_name="nope.safetensors"),
         "2": node("PreviewAny", source=["1", 0]),
@@ -133,7 +135,7 @@ async def test_broken_links_are_exceptions_during_validation(driver: Driver) -> 
     assert errors_of((await driver.post(inner))[1], "1") == ["exception_during_inner_validation"]
 
 
-async def test_a_cycle_is_named_by_the_new_version_and_hidden_by_the_old(driver: Driver, old: Driver) -> None:
+async def test_cycle_is_reported_by_the_new_version_only(driver: Driver, old: Driver) -> None:
     graph = {
         "1": node("ImageInvert", image=["3", 0]),
         "2": node("PreviewImage", images=["3", 0]),
@@ -145,7 +147,7 @@ async def test_a_cycle_is_named_by_the_new_version_and_hidden_by_the_old(driver:
     assert (status, hidden["node_errors"]) == (400, {})
 
 
-async def test_partial_validity_runs_the_good_output_and_names_the_bad_one(driver: Driver) -> None:
+async def test_valid_outputs_run_and_invalid_outputs_are_reported(driver: Driver) -> None:
     graph = {"1": picture(), "2": node("PreviewImage", images=["1", 0]), "3": node("SaveImage", images=["1", 0])}
     status, body = await driver.post(graph)
     assert status == 200
@@ -172,7 +174,7 @@ async def test_partial_targets_choose_outputs(driver: Driver) -> None:
     assert (await driver.post(graph, partial_execution_targets=["1"]))[1]["error"]["type"] == "prompt_no_outputs"
 
 
-async def test_the_queue_is_a_heap_and_items_have_five_elements(driver: Driver, old: Driver) -> None:
+async def test_queue_is_ordered_by_number_and_entries_have_five_elements(driver: Driver, old: Driver) -> None:
     for one in (driver, old):
         running = await one.submit(slept(60))
         await one.running(running)

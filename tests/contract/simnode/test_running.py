@@ -33,7 +33,7 @@ async def test_the_three_shared_workflows_run(tmp_path: Path) -> None:
         assert json.loads(str(drawn.info["prompt"]))["4"]["class_type"] == "KSampler"
 
 
-async def test_a_sampled_picture_depends_on_the_seed_alone(driver: Driver) -> None:
+async def test_sampled_image_depends_only_on_the_seed(driver: Driver) -> None:
     runs = [await driver.run(sampled(seed=seed, size=256)) for seed in (1, 2)]
     one, two = [Image.open(io.BytesIO(await fetch(driver, run, "6"))).tobytes() for run in runs]
     assert one != two
@@ -43,7 +43,7 @@ async def test_a_sampled_picture_depends_on_the_seed_alone(driver: Driver) -> No
     assert Image.open(io.BytesIO(await fetch(driver, again, "6"))).tobytes() == one
 
 
-async def test_history_keeps_the_exact_shape(driver: Driver) -> None:
+async def test_history_entries_have_the_exact_comfyui_shape(driver: Driver) -> None:
     prompt_id = await driver.submit(saved(), client_id="client-A")
     entry = await driver.entry(prompt_id)
     number, stored_id, prompt, extra, targets = entry["prompt"]
@@ -59,7 +59,7 @@ async def test_history_keeps_the_exact_shape(driver: Driver) -> None:
     ]
 
 
-async def test_history_pages_and_deletes(driver: Driver) -> None:
+async def test_history_can_be_paged_and_deleted(driver: Driver) -> None:
     ids = [fresh_id() for _ in range(3)]
     for color, prompt_id in enumerate(ids):
         await driver.run(saved(color), prompt_id=prompt_id)
@@ -83,7 +83,7 @@ async def test_history_is_empty_until_after_success(driver: Driver) -> None:
         assert list(await driver.get(f"/history/{prompt_id}")) == [prompt_id]
 
 
-async def test_the_cache_keeps_only_the_latest_prompt_and_free_drops_it(driver: Driver) -> None:
+async def test_cache_keeps_the_latest_prompt_until_free(driver: Driver) -> None:
     async def cached(prompt: Any) -> list[str]:
         entry = await driver.run(prompt, client_id="a")
         return sorted(entry["status"]["messages"][1][1]["nodes"])
@@ -97,7 +97,7 @@ async def test_the_cache_keeps_only_the_latest_prompt_and_free_drops_it(driver: 
     assert await cached(saved(1)) == []
 
 
-async def test_a_loaded_file_is_cached_by_content(driver: Driver) -> None:
+async def test_loaded_file_is_cached_by_content(driver: Driver) -> None:
     folder = driver.node.parts.folders.root / "input"
     graph = {"1": node("LoadImage", image="a.png"), "2": node("PreviewImage", images=["1", 0])}
     for color, expected in (("red", []), ("red", ["1", "2"]), ("blue", [])):
@@ -130,7 +130,7 @@ async def test_prefixes_stay_in_the_output_folder(driver: Driver) -> None:
     assert [one["filename"] for one in names] == ["._00001_.png", "b0_00001_.png"]
 
 
-async def test_pictures_pass_through_every_picture_node(driver: Driver) -> None:
+async def test_images_pass_through_every_image_node(driver: Driver) -> None:
     graph = {
         "1": picture(0xFF0000, size=32, batch=2),
         "2": node("ImageScale", image=["1", 0], upscale_method="lanczos", width=48, height=0, crop="disabled"),
@@ -198,7 +198,7 @@ async def test_inpainting_sampling_and_latents_run(driver: Driver) -> None:
     assert json.loads(content[8 : 8 + length])["latent_tensor"]["shape"] == [1, 4, 8, 8]
 
 
-async def test_text_and_sound_run(driver: Driver) -> None:
+async def test_text_and_audio_nodes_run(driver: Driver) -> None:
     graph = {
         "1": node("PrimitiveString", value="hello"),
         "2": node("StringConcatenate", string_a=["1", 0], string_b="world", delimiter=" "),
@@ -218,7 +218,7 @@ async def test_text_and_sound_run(driver: Driver) -> None:
     assert (packed >> 44, (packed >> 41) & 7, packed & (2**36 - 1)) == (44100, 1, 22050)
 
 
-async def test_absurd_sizes_fail_like_torch(driver: Driver) -> None:
+async def test_oversized_images_fail_like_torch(driver: Driver) -> None:
     graph = saved()
     graph["1"]["inputs"] |= {"width": 16384, "height": 16384, "batch_size": 4096}
     error = (await driver.run(graph))["status"]["messages"][-1][1]
@@ -226,7 +226,7 @@ async def test_absurd_sizes_fail_like_torch(driver: Driver) -> None:
     assert "can't allocate memory" in error["exception_message"]
 
 
-async def test_a_restart_forgets_everything_but_files(tmp_path: Path) -> None:
+async def test_restart_keeps_only_files(tmp_path: Path) -> None:
     async with driven(tmp_path) as driver:
         await driver.run(saved())
         await driver.run({"1": picture(), "2": node("PreviewImage", images=["1", 0])})

@@ -14,7 +14,7 @@ def sending(batch: int = 2) -> dict[str, object]:
     return {"1": picture(batch=batch), "2": node("SaveImageWebsocket", images=["1", 0])}
 
 
-async def test_sent_images_come_as_frames_without_ids_unless_the_client_takes_metadata(driver: Driver) -> None:
+async def test_sent_images_are_frames_without_ids_by_default(driver: Driver) -> None:
     async with driver.socket("plain") as stream:
         prompt_id = await driver.submit(sending(), client_id="plain")
         await stream.until_over(prompt_id)
@@ -25,7 +25,7 @@ async def test_sent_images_come_as_frames_without_ids_unless_the_client_takes_me
     assert entry["outputs"] == {}
 
 
-async def test_sent_images_name_their_node_where_the_client_takes_metadata(driver: Driver) -> None:
+async def test_sent_images_name_their_node_for_clients_with_metadata_support(driver: Driver) -> None:
     async with driver.socket("flags", supports_preview_metadata=True) as stream:
         await stream.until_over(await driver.submit(sending(1), client_id="flags"))
     (frame,) = [message for message in stream.seen if isinstance(message, bytes)]
@@ -78,7 +78,7 @@ async def test_two_nodes_with_the_same_inputs_share_a_file(driver: Driver) -> No
         ("b%batch_num%", "", ["b0_00001_.png", "b0_00001_.png"]),
     ],
 )
-async def test_prefix_gives_the_names_that_comfyui_gives(
+async def test_prefix_produces_the_file_names_of_comfyui(
     driver: Driver, prefix: str, subfolder: str, names: list[str]
 ) -> None:
     made = []

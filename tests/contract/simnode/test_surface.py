@@ -29,7 +29,7 @@ async def test_other_origins_are_refused(driver: Driver, old: Driver) -> None:
     assert (await old.request("GET", "/prompt", headers={"Sec-Fetch-Site": "cross-site"}))[0] == 200
 
 
-async def test_object_info_has_both_shapes_and_the_old_one_lacks_new_keys(driver: Driver, old: Driver) -> None:
+async def test_object_info_has_the_shape_of_each_version(driver: Driver, old: Driver) -> None:
     everything = await driver.get("/object_info")
     sampler = everything["KSampler"]
     assert sampler["input"]["required"]["seed"][1]["max"] == 2**64 - 1
@@ -45,7 +45,7 @@ async def test_object_info_has_both_shapes_and_the_old_one_lacks_new_keys(driver
     assert "search_aliases" not in (await old.get("/object_info/EmptyImage"))["EmptyImage"]
 
 
-async def test_facts_differ_by_version(driver: Driver, old: Driver) -> None:
+async def test_system_facts_differ_by_version(driver: Driver, old: Driver) -> None:
     assert (await driver.get("/system_stats"))["system"]["comfyui_version"] == "0.33.0"
     assert (await driver.get("/system_stats"))["system"]["os"] == "linux"
     assert (await old.get("/system_stats"))["system"]["os"] == "posix"
@@ -109,7 +109,7 @@ async def test_jobs_queries_are_refused_with_exact_texts(driver: Driver, query: 
     assert await driver.request("GET", f"/api/jobs?{query}") == (400, {"error": text})
 
 
-async def test_jobs_are_cancelled_running_or_waiting(driver: Driver) -> None:
+async def test_running_and_pending_jobs_can_be_cancelled(driver: Driver) -> None:
     running = await driver.submit(slept(60))
     await driver.running(running)
     waiting = await driver.submit(saved())
@@ -130,7 +130,7 @@ async def test_jobs_are_cancelled_running_or_waiting(driver: Driver) -> None:
     )
 
 
-async def test_the_old_version_has_no_jobs(old: Driver) -> None:
+async def test_old_version_has_no_jobs_route(old: Driver) -> None:
     assert (await old.request("GET", "/api/jobs"))[0] == 404
     assert (await old.post(saved(), prompt_id=5))[1]["prompt_id"] == "5"
     assert (await old.run(saved()))["prompt"][3] == {}

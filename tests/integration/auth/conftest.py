@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from auth.app import create_app
 from auth.settings import Settings
-from chassis.bus import Bus
 from chassis.ids import new_id
+from chassis.messaging.bus import Bus
 from contracts.auth import OPEN_SESSION, REGISTER, OpenSession, Register, Session
 from contracts.permissions import inbox_prefix
 from contracts.wire.errors import Refused, Relayed
@@ -123,14 +123,14 @@ async def register(bus: Bus, username: str | None = None, password: str = PASSWO
     """A new account."""
     name = username or new_name()
     email = f"{name}@example.org"
-    user = await bus.ask(REGISTER, Register(username=name, email=email, password=SecretStr(password)))
+    user = await bus.request(REGISTER, Register(username=name, email=email, password=SecretStr(password)))
     return Person(user.id, name, email, password)
 
 
 async def login(bus: Bus, person: Person, password: str | None = None) -> Session:
     """A new session of somebody."""
     secret = SecretStr(person.password if password is None else password)
-    return await bus.ask(OPEN_SESSION, OpenSession(username=person.username, password=secret, ip="192.0.2.7"))
+    return await bus.request(OPEN_SESSION, OpenSession(username=person.username, password=secret, ip="192.0.2.7"))
 
 
 async def refused(asking: Awaitable[object]) -> Refused:

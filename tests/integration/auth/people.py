@@ -46,7 +46,7 @@ class Person:
     key: str
 
     async def ask(self, topic: Rpc[Any, Any], payload: BaseModel) -> Any:
-        return await self.system.bus.ask(topic, payload, tenant=str(self.id))
+        return await self.system.bus.request(topic, payload, tenant=str(self.id))
 
     async def refused(self, topic: Rpc[Any, Any], payload: BaseModel) -> Refused:
         with pytest.raises(Relayed) as relayed:
@@ -76,7 +76,7 @@ async def somebody(system: System, role: Role = Role.USER, tier: Tier = Tier.FRE
 
 
 async def verified(system: System, text: str) -> Principal:
-    return await system.bus.ask(VERIFY_CREDENTIAL, VerifyCredential(credential=SecretStr(text)))
+    return await system.bus.request(VERIFY_CREDENTIAL, VerifyCredential(credential=SecretStr(text)))
 
 
 async def is_bad(system: System, text: str) -> bool:
@@ -98,7 +98,7 @@ async def told_of(person: Person) -> AsyncIterator[asyncio.Queue[UserChanged]]:
     async def hear(message: Msg) -> None:
         heard.put_nowait(UserChanged.model_validate_json(message.data))
 
-    close = await person.system.bus.hear(USER_CHANGED.subject(str(person.id)), hear)
-    await person.system.bus.ask(VERIFY_CREDENTIAL, VerifyCredential(credential=SecretStr(person.key)))
+    close = await person.system.bus.subscribe(USER_CHANGED.subject(str(person.id)), hear)
+    await person.system.bus.request(VERIFY_CREDENTIAL, VerifyCredential(credential=SecretStr(person.key)))
     yield heard  # what was asked on this connection was answered: the server knows that we listen
     await close()

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from contracts.audit import READ_AUDIT, RECORD_ACTION, AuditPage, ReadAudit, RecordAction
 from contracts.auth import Role
 from tests.integration.auth.conftest import System
@@ -14,7 +16,8 @@ async def read(admin: Person, **query: Any) -> AuditPage:
     return page
 
 
-async def test_s_82_actions_are_kept_and_found_by_who_whom_what_and_when(system: System) -> None:
+@pytest.mark.requirement("S-82")
+async def test_admin_actions_are_audited_and_searchable(system: System) -> None:
     admin, other = await somebody(system, Role.ADMIN), await somebody(system, Role.ADMIN)
     ada = await somebody(system)
     orders = (
@@ -50,7 +53,8 @@ async def test_s_82_actions_are_kept_and_found_by_who_whom_what_and_when(system:
     assert looked[0].detail["actor_id"] == str(admin.id)
 
 
-async def test_s_4_nobody_but_an_active_admin_acts_or_looks(system: System) -> None:
+@pytest.mark.requirement("S-4")
+async def test_only_an_active_admin_acts_or_reads(system: System) -> None:
     ada = await somebody(system)
     kept = "SELECT count(*) FROM audit_log WHERE actor_id = $1"
     before = await system.sql.fetchval(kept, ada.id)

@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from auth.store import audit
 from auth.store.audit import Entry
 from auth.usecases import audit_log
-from chassis.bus import Bus
-from chassis.logs import bound
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import bound
 from contracts.auth import (
     OPEN_SESSION,
     RECORD_DENIAL,
@@ -40,14 +40,15 @@ async def run(command: str, url: str) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-async def test_s_82_who_did_what_from_where_and_in_which_request_is_kept(
+@pytest.mark.requirement("S-82", "table auth.audit_log")
+async def test_audit_entry_records_actor_action_address_and_request(
     bus: Bus, sql: asyncpg.Pool, person: Person
 ) -> None:
     with bound(request_id="r-1"):
         await login(bus, person)
         await refused(login(bus, person, "not my password"))
         denial = RecordDenial(what="GET /admin/users", code="auth.scope.missing", ip="2001:db8::1")
-        await bus.ask(RECORD_DENIAL, denial, tenant=person.tenant)
+        await bus.request(RECORD_DENIAL, denial, tenant=person.tenant)
     assert await actions(sql, person) == ["account.made", "session.opened", "session.refused", "access.denied"]
     rows = await sql.fetch("SELECT * FROM audit_log WHERE subject_id = $1 ORDER BY id", person.id)
     _, opened, wrong, denied = rows
@@ -59,13 +60,15 @@ async def test_s_82_who_did_what_from_where_and_in_which_request_is_kept(
     assert all(row["at"].utcoffset().total_seconds() == 0 for row in rows)
 
 
-async def test_s_82_what_was_typed_as_a_name_is_not_kept(bus: Bus, sql: asyncpg.Pool) -> None:
+@pytest.mark.requirement("S-82")
+async def test_attempted_username_is_not_audited(bus: Bus, sql: asyncpg.Pool) -> None:
     name = new_name()
-    await refused(bus.ask(OPEN_SESSION, OpenSession(username=name, password=SecretStr(PASSWORD))))
+    await refused(bus.request(OPEN_SESSION, OpenSession(username=name, password=SecretStr(PASSWORD))))
     kept = await sql.fetch("SELECT * FROM audit_log")
     assert not any(name in str(row) or PASSWORD in str(row) for row in kept)
 
 
+@pytest.mark.requirement("S-82")
 @pytest.mark.parametrize(
     "statement",
     [
@@ -74,14 +77,15 @@ async def test_s_82_what_was_typed_as_a_name_is_not_kept(bus: Bus, sql: asyncpg.
         "TRUNCATE audit_log",
     ],
 )
-async def test_s_82_the_database_refuses_to_change_it(sql: asyncpg.Pool, person: Person, statement: str) -> None:
+async def test_database_refuses_to_change_the_audit_log(sql: asyncpg.Pool, person: Person, statement: str) -> None:
     assert await actions(sql, person) == ["account.made"]
     with pytest.raises(asyncpg.RaiseError, match="append-only"):
         await sql.execute(statement)
     assert await actions(sql, person) == ["account.made"]
 
 
-async def test_s_82_entries_that_are_written_at_once_make_one_chain_without_a_gap(system: System) -> None:
+@pytest.mark.requirement("S-82")
+async def test_concurrent_audit_entries_form_one_gapless_chain(system: System) -> None:
     database = Database(system.database_url, name="test", pool_size=8)
 
     async def write(number: int) -> None:
@@ -101,7 +105,8 @@ async def test_s_82_entries_that_are_written_at_once_make_one_chain_without_a_ga
         await database.close()
 
 
-async def test_s_82_what_was_touched_is_found_and_the_rest_exported(postgres_server: PostgresServer) -> None:
+@pytest.mark.requirement("S-82")
+async def test_audit_log_is_exported_and_verification_finds_tampering(postgres_server: PostgresServer) -> None:
     url = await postgres_server.database("auth")
     database, sql = Database(url, name="test"), await asyncpg.connect(url.replace("+asyncpg", ""))
     try:

@@ -3,9 +3,11 @@
 import asyncio
 from datetime import datetime, timedelta
 
+import pytest
+
 from auth.loops.prune import Pruner
 from auth.store import changes
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import (
     CHANGE_USER,
     READ_CHANGES,
@@ -23,11 +25,12 @@ from tests.integration.auth.people import Person, somebody, told_of
 
 
 async def read_back(person: Person, since: datetime | None = None) -> list[UserChanged]:
-    found = await person.system.bus.ask(READ_CHANGES, ReadChanges(since=since))
+    found = await person.system.bus.request(READ_CHANGES, ReadChanges(since=since))
     return [each for each in found.users if each.user_id == person.id]
 
 
-async def test_f_156_what_was_not_said_is_read_back(system: System) -> None:
+@pytest.mark.requirement("F-156", "table auth.changes")
+async def test_unpublished_change_is_read_back(system: System) -> None:
     user = await somebody(system)
     database = Database(system.database_url, name="crashed")
     try:
@@ -41,7 +44,8 @@ async def test_f_156_what_was_not_said_is_read_back(system: System) -> None:
     assert (change.version, change.tokens_from, change.revoked_key) == (2, 2, "WXuyW9PjLaJB")
 
 
-async def test_f_156_what_was_said_is_read_back_as_it_was_said(system: System) -> None:
+@pytest.mark.requirement("F-156")
+async def test_published_change_is_read_back_unchanged(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     made = await user.make_key()
     async with told_of(user) as heard:
@@ -52,10 +56,10 @@ async def test_f_156_what_was_said_is_read_back_as_it_was_said(system: System) -
     assert await read_back(user) == told
 
 
-async def test_changes_are_read_from_a_time_on(system: System) -> None:
+async def test_user_changes_are_read_since_a_time(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     await admin.ask(CHANGE_USER, ChangeUser(user_id=user.id, tier=Tier.BASIC))
-    now = (await system.bus.ask(READ_CHANGES, ReadChanges())).now
+    now = (await system.bus.request(READ_CHANGES, ReadChanges())).now
     assert await read_back(user, now) == []
     await admin.ask(CHANGE_USER, ChangeUser(user_id=user.id, tier=Tier.PRO))
     assert [each.tier for each in await read_back(user, now)] == [Tier.PRO]
@@ -65,7 +69,7 @@ async def test_changes_are_read_from_a_time_on(system: System) -> None:
     assert len(await read_back(user, now - timedelta(hours=2))) == 2
 
 
-async def test_an_answer_that_is_full_says_where_to_go_on(system: System) -> None:
+async def test_full_page_of_changes_says_where_to_continue(system: System) -> None:
     user = await somebody(system)
     database = Database(system.database_url, name="many")
     try:
@@ -77,9 +81,9 @@ async def test_an_answer_that_is_full_says_where_to_go_on(system: System) -> Non
                 FROM generate_series(1, $3::int) AS number
             """
             await connection.execute(many, user.id, change.model_dump_json(), changes.BATCH)
-        full = await system.bus.ask(READ_CHANGES, ReadChanges())
+        full = await system.bus.request(READ_CHANGES, ReadChanges())
         assert len(full.users) == changes.BATCH
-        rest = await system.bus.ask(READ_CHANGES, ReadChanges(since=full.now))
+        rest = await system.bus.request(READ_CHANGES, ReadChanges(since=full.now))
         assert change in rest.users
         assert rest.now > change.at
     finally:
@@ -87,7 +91,7 @@ async def test_an_answer_that_is_full_says_where_to_go_on(system: System) -> Non
         await database.close()
 
 
-async def test_of_changes_at_the_same_moment_none_is_lost_between_two_answers(system: System) -> None:
+async def test_no_simultaneous_change_is_lost_between_pages(system: System) -> None:
     user, database = await somebody(system), Database(system.database_url, name="twins")
     try:
         async with database.direct() as connection:
@@ -99,7 +103,7 @@ async def test_of_changes_at_the_same_moment_none_is_lost_between_two_answers(sy
                 LATERAL (SELECT now() - interval '50 minutes' - greatest($3 - 1 - number, 0) * interval '1 ms') AS t(at)
             """
             await connection.execute(many, user.id, change.model_dump_json(), changes.BATCH + 1)
-        full = await system.bus.ask(READ_CHANGES, ReadChanges())
+        full = await system.bus.request(READ_CHANGES, ReadChanges())
         found = [*full.users, *await read_back(user, full.now)]
     finally:
         await database.close()
@@ -108,7 +112,7 @@ async def test_of_changes_at_the_same_moment_none_is_lost_between_two_answers(sy
     assert versions >= set(range(1, changes.BATCH + 2))
 
 
-async def test_versions_have_no_gap_however_many_change_a_user_at_once(system: System) -> None:
+async def test_concurrent_user_changes_get_consecutive_versions(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     made = [await user.make_key() for _ in range(10)]
     async with told_of(user) as heard:
@@ -127,7 +131,7 @@ async def test_versions_have_no_gap_however_many_change_a_user_at_once(system: S
     assert {each.revoked_key for each in kept} - {None} == {each.key.id for each in made}
 
 
-async def test_what_everybody_heard_is_forgotten_after_a_day(system: System) -> None:
+async def test_changes_are_deleted_after_a_day(system: System) -> None:
     user, other = await somebody(system), await somebody(system)
     for person in (user, other):
         made = await person.make_key(idempotency_key="k")
@@ -146,7 +150,7 @@ async def test_what_everybody_heard_is_forgotten_after_a_day(system: System) -> 
         assert (user.id in owners, other.id in owners) == (False, True)
 
 
-async def test_keys_that_ended_long_ago_are_forgotten(system: System) -> None:
+async def test_long_revoked_keys_are_deleted(system: System) -> None:
     user = await somebody(system)
     names = ("revoked", "expired", "revoked lately", "works")
     made = {name: (await user.make_key(name=name)).key.id for name in names}

@@ -42,7 +42,7 @@ async def change(admin: Person, verdict: RuleVerdict, **names: str) -> OperatorR
 
 
 async def rules_of(system: System) -> OperatorRules:
-    return await system.bus.ask(READ_CLASS_RULES, ReadClassRules())
+    return await system.bus.request(READ_CLASS_RULES, ReadClassRules())
 
 
 @asynccontextmanager
@@ -53,7 +53,7 @@ async def announced(system: System) -> AsyncIterator[asyncio.Queue[ClassRules]]:
     async def hear(message: Msg) -> None:
         heard.put_nowait(ClassRules.model_validate_json(message.data))
 
-    close = await system.bus.hear(CLASS_RULES_CHANGED.pattern, hear)
+    close = await system.bus.subscribe(CLASS_RULES_CHANGED.pattern, hear)
     await rules_of(system)  # answered on this connection: the server knows that we listen
     yield heard
     await close()
@@ -64,7 +64,7 @@ async def audited(admin: Person) -> list[dict[str, Any]]:
     return [json.loads(row["detail"]) for row in await admin.system.sql.fetch(sql, admin.id)]
 
 
-async def test_a_rule_is_made_changed_and_removed(system: System, admin: Person) -> None:
+async def test_class_rule_is_created_changed_and_removed(system: System, admin: Person) -> None:
     assert await rules_of(system) == OperatorRules()
     assert (await change(admin, ALLOW, class_name="Wildcard //Inspire")).allowed_classes == ("Wildcard //Inspire",)
     assert (await change(admin, DENY, pack="custom_nodes.evil")).denied_packs == ("custom_nodes.evil",)
@@ -75,15 +75,13 @@ async def test_a_rule_is_made_changed_and_removed(system: System, admin: Person)
     assert await change(admin, DEFAULT, class_name="Wildcard //Inspire") == OperatorRules() == await rules_of(system)
 
 
-async def test_a_class_and_a_pack_of_one_name_have_rules_of_their_own(admin: Person) -> None:
+async def test_class_and_pack_of_the_same_name_have_separate_rules(admin: Person) -> None:
     await change(admin, ALLOW, class_name="same")
     rules = await change(admin, DENY, pack="same")
     assert (rules.allowed_classes, rules.denied_packs) == (("same",), ("same",))
 
 
-async def test_a_change_is_audited_and_announced_once_however_often_it_is_asked_for(
-    system: System, admin: Person
-) -> None:
+async def test_repeated_class_rule_change_is_audited_and_announced_once(system: System, admin: Person) -> None:
     async with announced(system) as heard:
         for verdict in (ALLOW, ALLOW, DENY, DEFAULT, DEFAULT):
             await change(admin, verdict, class_name="RegexMatch")
@@ -101,7 +99,7 @@ async def test_a_change_is_audited_and_announced_once_however_often_it_is_asked_
     ]
 
 
-async def test_an_announced_rule_can_be_read_already(system: System, admin: Person) -> None:
+async def test_announced_class_rule_is_already_readable(system: System, admin: Person) -> None:
     async with announced(system) as heard:
         asking = asyncio.create_task(change(admin, ALLOW, class_name="RegexMatch"))
         async with asyncio.timeout(10):
@@ -110,7 +108,7 @@ async def test_an_announced_rule_can_be_read_already(system: System, admin: Pers
         await asking
 
 
-async def test_the_last_announcement_of_changes_at_the_same_time_has_all_of_them(system: System, admin: Person) -> None:
+async def test_last_announcement_contains_all_simultaneous_rule_changes(system: System, admin: Person) -> None:
     names = [f"Class{number}" for number in range(8)]
     async with announced(system) as heard:
         await asyncio.gather(*(change(admin, ALLOW, class_name=name) for name in names))
@@ -119,14 +117,14 @@ async def test_the_last_announcement_of_changes_at_the_same_time_has_all_of_them
         assert last.allowed_classes == tuple(names)
 
 
-async def test_only_an_active_admin_changes_a_rule(system: System) -> None:
+async def test_only_an_active_admin_changes_a_class_rule(system: System) -> None:
     user = await somebody(system)
     refused = await user.refused(CHANGE_CLASS_RULE, ChangeClassRule(class_name="X", verdict=ALLOW))
     assert (refused.kind, refused.code) == (Kind.FORBIDDEN, "auth.scope.missing")
     assert await rules_of(system) == OperatorRules()
 
 
-async def test_rules_are_bounded_in_number(system: System, admin: Person) -> None:
+async def test_number_of_class_rules_is_limited(system: System, admin: Person) -> None:
     fill = "INSERT INTO class_rules SELECT 'class', 'filler' || n, 'allow' FROM generate_series(1, 1000) AS n"
     await system.sql.execute(fill)
     refused = await admin.refused(CHANGE_CLASS_RULE, ChangeClassRule(class_name="X", verdict=ALLOW))
@@ -137,13 +135,13 @@ async def test_rules_are_bounded_in_number(system: System, admin: Person) -> Non
 
 
 @pytest.mark.parametrize("name", ["", "x" * 201, "a\x00b", "a\nb", "a\x1b[31m", "\x85"])
-def test_a_name_is_bounded_and_has_no_control_character(name: str) -> None:
+def test_class_rule_name_is_bounded_and_has_no_control_characters(name: str) -> None:
     for field in ("class_name", "pack"):
         with pytest.raises(ValidationError):
             ChangeClassRule.model_validate({field: name, "verdict": "allow"})
 
 
-async def test_rules_of_the_settings_hold_beside_the_others_and_stay(postgres_server: PostgresServer) -> None:
+async def test_rules_from_settings_apply_and_cannot_be_removed(postgres_server: PostgresServer) -> None:
     server = NatsServer()
     try:
         await server.start()
@@ -162,6 +160,6 @@ async def test_rules_of_the_settings_hold_beside_the_others_and_stay(postgres_se
 
 
 @pytest.mark.parametrize("text", ["a\tb", "x" * 201, "Fine,not\x00this"])
-def test_settings_with_a_name_that_no_class_has_are_refused(text: str) -> None:
+def test_settings_with_an_invalid_class_name_are_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="control characters"):
         settings_for("nats://127.0.0.1:1", "postgresql+asyncpg://nobody@127.0.0.1:1/none", denied_classes=text)

@@ -41,7 +41,7 @@ async def keys_of(person: Person) -> tuple[Key, ...]:
     return found
 
 
-async def test_a_key_says_whose_it_is_and_all_that_a_door_needs(system: System) -> None:
+async def test_verified_key_returns_its_principal_with_limits(system: System) -> None:
     user = await somebody(system, tier=Tier.PRO)
     made = await user.make_key(scopes=(Scope.JOBS_READ,))
     principal = await verified(system, text_of(made))
@@ -55,7 +55,8 @@ async def test_a_key_says_whose_it_is_and_all_that_a_door_needs(system: System) 
     assert (unlimited.requests_per_minute, unlimited.own_limits) == (None, True)
 
 
-async def test_b_35_s_21_a_wrong_checksum_is_refused_without_a_lookup(system: System) -> None:
+@pytest.mark.requirement("B-35", "S-21")
+async def test_key_with_a_wrong_checksum_is_refused_without_a_lookup(system: System) -> None:
     good = new_api_key().text
     other = "0" if good[-1] != "0" else "1"
     typos = [good[:-1] + other, good + " ", "cf_\u0661" + good[4:], good[:-1], "cf_", "x" * 1024, good.upper()]
@@ -66,13 +67,14 @@ async def test_b_35_s_21_a_wrong_checksum_is_refused_without_a_lookup(system: Sy
             assert [await is_bad(system, typo) for typo in typos] == [True] * len(typos)
             question = VerifyCredential(credential=SecretStr(good))
             with pytest.raises(Unavailable):  # it waits for the table: this one is looked up
-                await system.bus.ask(VERIFY_CREDENTIAL, question, within_s=0.3)
+                await system.bus.request(VERIFY_CREDENTIAL, question, within_s=0.3)
     finally:
         await connection.close()
     assert await is_bad(system, good)
 
 
-async def test_b_35_s_22_no_two_bad_keys_can_be_told_apart(system: System) -> None:
+@pytest.mark.requirement("B-35", "S-22")
+async def test_all_invalid_keys_get_the_same_response(system: System) -> None:
     user, other = await somebody(system), await somebody(system)
     revoked, expired = await user.make_key(), await user.make_key()
     await user.ask(REVOKE_KEY, RevokeKey(key_id=revoked.key.id))
@@ -99,7 +101,8 @@ async def test_b_35_s_22_no_two_bad_keys_can_be_told_apart(system: System) -> No
     assert not await is_bad(system, other.key)
 
 
-async def test_s_20_the_key_itself_is_nowhere_in_the_database(system: System) -> None:
+@pytest.mark.requirement("S-20")
+async def test_api_key_is_not_stored_in_plain_text(system: System) -> None:
     user = await somebody(system)
     made = await user.make_key(idempotency_key="once")
     secret = text_of(made).removeprefix(made.key.prefix + "_")
@@ -115,7 +118,8 @@ async def test_s_20_the_key_itself_is_nowhere_in_the_database(system: System) ->
     assert len(digest) == 32
 
 
-async def test_s_23_a_key_ends_after_ninety_days_unless_it_says_otherwise(system: System) -> None:
+@pytest.mark.requirement("S-23")
+async def test_api_key_expires_after_ninety_days_by_default(system: System) -> None:
     user = await somebody(system)
     usual = (await user.make_key(name="  usual ")).key
     assert usual.name == "usual"
@@ -129,6 +133,7 @@ async def test_s_23_a_key_ends_after_ninety_days_unless_it_says_otherwise(system
     assert usual.prefix == f"cf_{usual.id}"
 
 
+@pytest.mark.requirement("B-36")
 @pytest.mark.parametrize(
     ("fields", "pointer"),
     [
@@ -142,7 +147,7 @@ async def test_s_23_a_key_ends_after_ninety_days_unless_it_says_otherwise(system
         ({"expires_at": datetime(2026, 12, 24)}, "/expires_at"),  # noqa: DTZ001 - in no time zone
     ],
 )
-async def test_b_36_what_a_key_cannot_be(system: System, fields: dict[str, Any], pointer: str) -> None:
+async def test_invalid_key_parameters_are_refused(system: System, fields: dict[str, Any], pointer: str) -> None:
     user, now = await somebody(system), datetime.now(UTC)
     times = {"past": now - timedelta(seconds=1), "far": now + timedelta(days=366, minutes=5)}
     refused = await user.refused(
@@ -153,14 +158,16 @@ async def test_b_36_what_a_key_cannot_be(system: System, fields: dict[str, Any],
     assert len(await keys_of(user)) == 1
 
 
-async def test_b_36_a_name_of_ten_thousand_characters_is_no_name(system: System) -> None:
+@pytest.mark.requirement("B-36")
+async def test_key_name_of_ten_thousand_characters_is_refused(system: System) -> None:
     user = await somebody(system)
     request = user.key_request().model_copy(update={"name": "n" * 10_000})
     refused = await user.refused(CREATE_KEY, request)
     assert (refused.code, [error.pointer for error in refused.errors]) == ("message.invalid", ["/name"])
 
 
-async def test_b_36_s_24_no_key_does_more_than_who_makes_it(system: System) -> None:
+@pytest.mark.requirement("B-36", "S-24")
+async def test_api_key_cannot_exceed_the_rights_of_its_creator(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     for person, scopes, granted in (
         (user, (Scope.JOBS_READ, Scope.JOBS_WRITE), (Scope.JOBS_READ, Scope.KEYS)),
@@ -176,14 +183,16 @@ async def test_b_36_s_24_no_key_does_more_than_who_makes_it(system: System) -> N
     assert (refused.kind, refused.code) == (Kind.FORBIDDEN, "auth.scope.missing")
 
 
-async def test_s_24_a_key_loses_what_its_user_loses(system: System) -> None:
+@pytest.mark.requirement("S-24")
+async def test_api_key_loses_the_rights_that_its_user_loses(system: System) -> None:
     admin = await somebody(system, Role.ADMIN)
     assert (await verified(system, admin.key)).scopes == scopes_of(Role.ADMIN)
     await system.sql.execute("UPDATE users SET role = 'user' WHERE id = $1", admin.id)
     assert (await verified(system, admin.key)).scopes == scopes_of(Role.USER)
 
 
-async def test_b_36_a_user_has_a_hundred_keys_however_many_are_asked_for_at_once(system: System) -> None:
+@pytest.mark.requirement("B-36")
+async def test_concurrent_requests_cannot_exceed_a_hundred_keys_per_user(system: System) -> None:
     user = await somebody(system)
     fill = """
         INSERT INTO api_keys (id, user_id, digest, name, scopes)
@@ -203,7 +212,7 @@ async def test_b_36_a_user_has_a_hundred_keys_however_many_are_asked_for_at_once
     await user.make_key()
 
 
-async def test_the_same_request_gives_the_same_key(system: System) -> None:
+async def test_repeated_key_request_returns_the_same_key(system: System) -> None:
     user = await somebody(system)
     first = await user.make_key(idempotency_key="k")
     again = await user.make_key(idempotency_key="k")
@@ -219,7 +228,7 @@ async def test_the_same_request_gives_the_same_key(system: System) -> None:
     assert (theirs.replayed, text_of(theirs) == text_of(first)) == (False, False)
 
 
-async def test_two_requests_at_once_with_one_idempotency_key_make_one_key(system: System) -> None:
+async def test_concurrent_requests_with_one_idempotency_key_create_one_key(system: System) -> None:
     user = await somebody(system)
     made = await asyncio.gather(*(user.make_key(idempotency_key="k") for _ in range(8)))
     assert len({text_of(each) for each in made}) == 1
@@ -228,14 +237,15 @@ async def test_two_requests_at_once_with_one_idempotency_key_make_one_key(system
     assert len([action for action, _, _ in await user.audited() if action == "key.created"]) == 1
 
 
-async def test_s_24_a_replay_shows_the_key_to_no_credential_that_could_not_make_it(system: System) -> None:
+@pytest.mark.requirement("S-24")
+async def test_idempotent_replay_shows_the_key_only_to_a_credential_that_may_create_it(system: System) -> None:
     user = await somebody(system)
     await user.make_key(idempotency_key="k")
     request = user.key_request(idempotency_key="k", granted=(Scope.KEYS,))
     assert (await user.refused(CREATE_KEY, request)).code == "auth.scope.not_granted"
 
 
-async def test_an_idempotency_key_is_free_again_after_a_day(system: System) -> None:
+async def test_idempotency_key_is_reusable_after_a_day(system: System) -> None:
     user = await somebody(system)
     first = await user.make_key(idempotency_key="k")
     await system.sql.execute("UPDATE key_requests SET created_at = now() - interval '25 hours'")
@@ -245,7 +255,8 @@ async def test_an_idempotency_key_is_free_again_after_a_day(system: System) -> N
     assert text_of(await user.make_key(idempotency_key="k", name="another")) == text_of(second)
 
 
-async def test_s_23_s_46_a_revoked_key_ends_at_once_and_the_doors_are_told(system: System) -> None:
+@pytest.mark.requirement("S-23", "S-46")
+async def test_revoking_a_key_takes_effect_at_once_and_is_published(system: System) -> None:
     user, other = await somebody(system), await somebody(system)
     made = await user.make_key()
     assert (await other.refused(REVOKE_KEY, RevokeKey(key_id=made.key.id))).code == "auth.key.not_found"
@@ -263,7 +274,8 @@ async def test_s_23_s_46_a_revoked_key_ends_at_once_and_the_doors_are_told(syste
     assert (await user.refused(REVOKE_KEY, RevokeKey(key_id="nothing"))).kind is Kind.NOT_FOUND
 
 
-async def test_s_82_who_made_and_ended_a_key_is_kept_and_its_secret_is_not(system: System) -> None:
+@pytest.mark.requirement("S-82")
+async def test_key_creation_and_revocation_are_audited_without_the_secret(system: System) -> None:
     user = await somebody(system)
     made = await user.make_key(ip="192.0.2.7")
     await user.ask(REVOKE_KEY, RevokeKey(key_id=made.key.id, ip="192.0.2.7"))
@@ -279,7 +291,8 @@ async def test_s_82_who_made_and_ended_a_key_is_kept_and_its_secret_is_not(syste
     assert [row["ip"] for row in await system.sql.fetch(sql, user.id)] == ["192.0.2.7"]
 
 
-async def test_s_23_when_a_key_was_used_only_goes_forward_and_never_past_now(system: System) -> None:
+@pytest.mark.requirement("S-23")
+async def test_last_use_of_a_key_only_moves_forward_and_never_into_the_future(system: System) -> None:
     user, now = await somebody(system), datetime.now(UTC)
     usual, early = (await user.make_key()).key.id, (await user.make_key()).key.id
 
@@ -287,7 +300,7 @@ async def test_s_23_when_a_key_was_used_only_goes_forward_and_never_past_now(sys
         return {key.id: key.last_used_at for key in await keys_of(user)}
 
     async def say(**uses: datetime) -> None:
-        await system.bus.say(KEYS_USED, KeysUsed(uses=uses))
+        await system.bus.publish(KEYS_USED, KeysUsed(uses=uses))
 
     await say(**{usual: now - timedelta(hours=1), early: now + timedelta(hours=1), "unknown": now})
     await until(lambda: _all(used, usual, early))

@@ -6,7 +6,7 @@ from uuid import UUID
 from alembic import command
 
 from auth.domain.api_key import Pepper, new_api_key
-from chassis.migrate import config_for, upgrade
+from chassis.database.migrate import config_for, upgrade
 from contracts.auth import Role, Scope, scopes_of
 from tests.integration.auth.conftest import SECRET, system_at
 from tests.integration.auth.people import verified
@@ -17,7 +17,7 @@ MAKE_USER = "INSERT INTO users (id, username, email, role, tier) VALUES ($1, $2,
 MAKE_KEY = "INSERT INTO api_keys (id, user_id, digest, name, scopes) VALUES ($1, $2, $3, 'bootstrap', '{jobs}')"
 
 
-async def test_a_key_of_before_may_do_all_that_its_user_may(
+async def test_migrated_key_keeps_all_scopes_of_its_user(
     nats_server: NatsServer, postgres_server: PostgresServer
 ) -> None:
     url = await postgres_server.database("auth")

@@ -14,8 +14,8 @@ from auth.domain.signing_key import KeyBox
 from auth.usecases.hashing import HashingPool
 from auth.usecases.open_session import SessionOpener
 from auth.usecases.signing import Signer
-from chassis.bus import Bus
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
 from contracts.auth import (
     CHANGE_PASSWORD,
     OPEN_SESSION,
@@ -66,20 +66,20 @@ async def failures(sql: asyncpg.Pool, person: Person) -> int:
     return found
 
 
-async def test_s_31_an_account_is_made_of_tier_free_and_its_password_is_kept_as_argon2id(
-    bus: Bus, sql: asyncpg.Pool
-) -> None:
+@pytest.mark.requirement("S-31")
+async def test_new_account_is_of_tier_free_and_its_password_stored_as_argon2id(bus: Bus, sql: asyncpg.Pool) -> None:
     name = new_name()
-    user = await bus.ask(REGISTER, registration(name, f"{name}+tag@EXAMPLE.org"))
+    user = await bus.request(REGISTER, registration(name, f"{name}+tag@EXAMPLE.org"))
     assert (user.username, user.email, user.tier, user.role) == (name, f"{name}+tag@example.org", "free", "user")
     kept = await sql.fetchrow("SELECT * FROM users WHERE id = $1", user.id)
     assert kept["password_hash"].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert PASSWORD not in str(kept)
 
 
-async def test_b_30_b_31_everything_that_is_wrong_is_said_and_nothing_is_echoed(bus: Bus) -> None:
+@pytest.mark.requirement("B-30", "B-31")
+async def test_registration_reports_every_error_and_echoes_nothing(bus: Bus) -> None:
     wrong = Register(username="..", email="a@b\r\nBcc: c@d", password=SecretStr("only14letters!"))
-    refusal = await refused(bus.ask(REGISTER, wrong))
+    refusal = await refused(bus.request(REGISTER, wrong))
     assert (refusal.kind, refusal.code) == (Kind.INVALID, "auth.account.invalid")
     assert [(error.pointer, error.code) for error in refusal.errors] == [
         ("/username", "username_invalid"), ("/email", "email_invalid"), ("/password", "password_too_short"),
@@ -88,11 +88,10 @@ async def test_b_30_b_31_everything_that_is_wrong_is_said_and_nothing_is_echoed(
     assert "Bcc" not in refusal.model_dump_json()
 
 
-async def test_b_31_s_34_a_name_or_address_that_is_taken_in_any_case_is_not_told_apart(
-    bus: Bus, person: Person
-) -> None:
+@pytest.mark.requirement("B-31", "S-34")
+async def test_taken_username_and_email_get_the_same_response_in_any_case(bus: Bus, person: Person) -> None:
     taken = [
-        await refused(bus.ask(REGISTER, again))
+        await refused(bus.request(REGISTER, again))
         for again in (
             registration(person.username.upper(), f"{new_name()}@example.org"),
             registration(new_name(), person.email.upper()),
@@ -103,28 +102,32 @@ async def test_b_31_s_34_a_name_or_address_that_is_taken_in_any_case_is_not_told
     assert all(refusal == taken[0] for refusal in taken)
 
 
-async def test_b_31_of_twins_that_register_at_once_one_is_made(bus: Bus) -> None:
+@pytest.mark.requirement("B-31")
+async def test_concurrent_registrations_of_one_name_create_one_account(bus: Bus) -> None:
     name = new_name()
     twins = await asyncio.gather(
-        *(bus.ask(REGISTER, registration(twin)) for twin in (name, name.upper(), name)), return_exceptions=True
+        *(bus.request(REGISTER, registration(twin)) for twin in (name, name.upper(), name)), return_exceptions=True
     )
     refusals = [twin for twin in twins if isinstance(twin, Relayed)]
     assert len(refusals) == 2
     assert {refusal.refused.code for refusal in refusals} == {"auth.account.taken"}
 
 
-async def test_s_33_somebody_logs_in_by_name_or_address_in_any_case(bus: Bus, person: Person) -> None:
+@pytest.mark.requirement("S-33")
+async def test_login_accepts_username_or_email_in_any_case(bus: Bus, person: Person) -> None:
     for name in (person.username, person.username.upper(), person.email, person.email.upper()):
         command = OpenSession(username=name, password=SecretStr(person.password))
-        assert (await bus.ask(OPEN_SESSION, command)).expires_in == 900
+        assert (await bus.request(OPEN_SESSION, command)).expires_in == 900
 
 
+@pytest.mark.requirement("B-32")
 @pytest.mark.parametrize("password", ["x", PASSWORD + " ", " " + PASSWORD, PASSWORD.upper(), "\0", "\ufdfa" * 1024])
-async def test_b_32_the_whole_password_has_to_be_right(bus: Bus, person: Person, password: str) -> None:
+async def test_whole_password_is_compared(bus: Bus, person: Person, password: str) -> None:
     assert await refused(login(bus, person, password)) == BAD_LOGIN
 
 
-async def test_b_32_s_34_whatever_is_wrong_the_answer_is_the_same(bus: Bus, sql: asyncpg.Pool) -> None:
+@pytest.mark.requirement("B-32", "S-34")
+async def test_failed_logins_get_the_same_response_whatever_the_cause(bus: Bus, sql: asyncpg.Pool) -> None:
     wrong, delayed, deactivated, keyless = [await register(bus) for _ in range(4)]
     await fail(sql, delayed, 50)
     await sql.execute("UPDATE users SET is_active = false WHERE id = $1", deactivated.id)
@@ -132,7 +135,7 @@ async def test_b_32_s_34_whatever_is_wrong_the_answer_is_the_same(bus: Bus, sql:
     asked = [login(bus, wrong, OTHER), *(login(bus, person) for person in (delayed, deactivated, keyless))]
     names = (new_name(), f"{new_name()}@example.org", "nul\0", "\u0430lice", "' OR true --", "x" * 512)
     asked += [
-        bus.ask(OPEN_SESSION, OpenSession(username=name, password=SecretStr(PASSWORD), ip="192.0.2.7"))
+        bus.request(OPEN_SESSION, OpenSession(username=name, password=SecretStr(PASSWORD), ip="192.0.2.7"))
         for name in names
     ]
     answers = [await refused(asking) for asking in asked]
@@ -150,7 +153,8 @@ class Counting(PasswordHashes):
         return super().check(password, stored)
 
 
-async def test_s_34_every_login_checks_one_password(system: System, sql: asyncpg.Pool) -> None:
+@pytest.mark.requirement("S-34")
+async def test_every_login_verifies_exactly_one_hash(system: System, sql: asyncpg.Pool) -> None:
     """That a check is one argon2 verification whatever is stored: tests/unit/auth/test_password.py."""
     good, wrong, delayed, deactivated = [await register(system.bus) for _ in range(4)]
     await fail(sql, delayed, 50)
@@ -174,7 +178,8 @@ async def test_s_34_every_login_checks_one_password(system: System, sql: asyncpg
         await database.close()
 
 
-async def test_s_33_five_failures_are_free_and_then_even_the_right_password_waits(
+@pytest.mark.requirement("S-33")
+async def test_login_is_delayed_after_five_failures_even_with_the_right_password(
     bus: Bus, sql: asyncpg.Pool, person: Person
 ) -> None:
     for _ in range(5):
@@ -186,9 +191,8 @@ async def test_s_33_five_failures_are_free_and_then_even_the_right_password_wait
     assert await failures(sql, person) == 9  # what comes during the delay adds none to it
 
 
-async def test_s_33_after_the_delay_the_right_password_works_and_ends_it(
-    bus: Bus, sql: asyncpg.Pool, person: Person
-) -> None:
+@pytest.mark.requirement("S-33")
+async def test_right_password_after_the_delay_resets_it(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     await fail(sql, person, 100, ago="59 min")
     assert await refused(login(bus, person)) == BAD_LOGIN
     await fail(sql, person, 100, ago="61 min")
@@ -199,21 +203,22 @@ async def test_s_33_after_the_delay_the_right_password_works_and_ends_it(
     assert await failures(sql, person) == 0
 
 
-async def test_s_33_the_delay_survives_a_restart(system: System, sql: asyncpg.Pool, person: Person) -> None:
+@pytest.mark.requirement("S-33")
+async def test_login_delay_survives_a_restart(system: System, sql: asyncpg.Pool, person: Person) -> None:
     await fail(sql, person, 20)
     async with replica_at(system.nats_url, system.database_url):
         assert await refused(login(system.bus, person)) == BAD_LOGIN
 
 
-async def test_s_33_many_guesses_at_once_get_no_further_than_as_many_in_a_row(
-    bus: Bus, sql: asyncpg.Pool, person: Person
-) -> None:
+@pytest.mark.requirement("S-33")
+async def test_concurrent_guesses_are_delayed_like_sequential_ones(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     await fail(sql, person, 15, ago="10 min")
     await asyncio.gather(*(refused(login(bus, person, f"a guess of mine {n}")) for n in range(8)))
     assert await failures(sql, person) == 16
 
 
-async def test_s_31_a_bcrypt_hash_works_once_more_and_is_replaced(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+@pytest.mark.requirement("S-31")
+async def test_bcrypt_hash_is_replaced_on_login(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     old = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     await sql.execute("UPDATE users SET password_hash = $2 WHERE id = $1", person.id, old)
     assert await refused(login(bus, person, OTHER)) == BAD_LOGIN
@@ -224,7 +229,8 @@ async def test_s_31_a_bcrypt_hash_works_once_more_and_is_replaced(bus: Bus, sql:
     assert (await login(bus, person)).expires_in == 900
 
 
-async def test_b_33_of_a_hundred_logins_at_once_some_are_served_and_the_rest_told_at_once(
+@pytest.mark.requirement("B-33")
+async def test_excess_of_a_hundred_concurrent_logins_is_refused_at_once(
     own_nats: NatsServer, system: System, person: Person
 ) -> None:
     async with system_at(own_nats.url, system.database_url, hashing_threads=1, hashing_queue=4) as busy:
@@ -246,24 +252,24 @@ def change(current: str, new: str, session: Session | None = None) -> ChangePass
     )
 
 
-async def test_s_35_a_new_password_needs_the_current_one(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
-    refusal = await refused(bus.ask(CHANGE_PASSWORD, change(OTHER, OTHER + "!"), tenant=person.tenant))
+@pytest.mark.requirement("S-35")
+async def test_password_change_needs_the_current_password(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+    refusal = await refused(bus.request(CHANGE_PASSWORD, change(OTHER, OTHER + "!"), tenant=person.tenant))
     assert refusal == BAD_LOGIN
     assert await failures(sql, person) == 1
-    refusal = await refused(bus.ask(CHANGE_PASSWORD, change(PASSWORD, "short"), tenant=person.tenant))
+    refusal = await refused(bus.request(CHANGE_PASSWORD, change(PASSWORD, "short"), tenant=person.tenant))
     assert [(error.pointer, error.code) for error in refusal.errors] == [("/new_password", "password_too_short")]
     assert (await login(bus, person)).expires_in == 900
 
 
-async def test_s_35_a_new_password_ends_every_other_session_and_is_audited(
-    bus: Bus, sql: asyncpg.Pool, person: Person
-) -> None:
+@pytest.mark.requirement("S-35")
+async def test_password_change_ends_other_sessions_and_is_audited(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     mine, other = await login(bus, person), await login(bus, person)
-    await bus.ask(CHANGE_PASSWORD, change(PASSWORD, OTHER, mine), tenant=person.tenant)
-    assert (await refused(bus.ask(REFRESH_SESSION, RefreshSession(refresh_token=other.refresh_token)))).code == (
+    await bus.request(CHANGE_PASSWORD, change(PASSWORD, OTHER, mine), tenant=person.tenant)
+    assert (await refused(bus.request(REFRESH_SESSION, RefreshSession(refresh_token=other.refresh_token)))).code == (
         "auth.refresh.invalid"
     )
-    assert (await bus.ask(REFRESH_SESSION, RefreshSession(refresh_token=mine.refresh_token))).expires_in == 900
+    assert (await bus.request(REFRESH_SESSION, RefreshSession(refresh_token=mine.refresh_token))).expires_in == 900
     assert await refused(login(bus, person)) == BAD_LOGIN
     await login(bus, person, OTHER)
     said = await sql.fetch("SELECT body FROM changes WHERE user_id = $1", person.id)
@@ -272,18 +278,20 @@ async def test_s_35_a_new_password_ends_every_other_session_and_is_audited(
     assert await sql.fetchval(query, person.id) == 1
 
 
-async def test_s_35_a_token_that_a_late_twin_of_the_last_refresh_gave_ends_too(
+@pytest.mark.requirement("S-35")
+async def test_password_change_ends_sessions_refreshed_within_the_grace_period(
     bus: Bus, sql: asyncpg.Pool, person: Person
 ) -> None:
     other = session_id(await login(bus, person))
     refreshed = "UPDATE sessions SET rotated_at = now() - interval '15 minutes 5 seconds' WHERE id = $1"
     await sql.execute(refreshed, other)  # and within the grace of 10 s its answer may have been asked for again
-    await bus.ask(CHANGE_PASSWORD, change(PASSWORD, OTHER), tenant=person.tenant)
+    await bus.request(CHANGE_PASSWORD, change(PASSWORD, OTHER), tenant=person.tenant)
     said = await sql.fetch("SELECT body FROM changes WHERE user_id = $1", person.id)
     assert [str(other) in row["body"] for row in said] == [True]
 
 
-async def test_s_36_there_is_no_account_that_nobody_made(postgres_server: PostgresServer) -> None:
+@pytest.mark.requirement("S-36")
+async def test_new_installation_has_no_accounts(postgres_server: PostgresServer) -> None:
     fresh = await postgres_server.database("auth")
     connection = await asyncpg.connect(fresh.replace("+asyncpg", ""))
     try:

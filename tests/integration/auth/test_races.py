@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 import asyncpg
+import pytest
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import END_SESSION, REVOKE_KEY, Done, EndSession, RevokeKey
 from tests.integration.auth.conftest import Person, System, login, session_id
 from tests.integration.auth.people import somebody
@@ -32,15 +33,17 @@ async def while_its_tier_changes(sql: asyncpg.Pool, user_id: UUID) -> AsyncItera
         await until(waits)
 
 
-async def test_s_46_who_logs_out_while_their_tier_changes_is_out(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+@pytest.mark.requirement("S-46")
+async def test_logout_concurrent_with_a_tier_change_takes_effect(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     ended = session_id(await login(bus, person))
     async with while_its_tier_changes(sql, person.id):
-        asking = asyncio.create_task(bus.ask(END_SESSION, EndSession(session_id=ended), tenant=person.tenant))
+        asking = asyncio.create_task(bus.request(END_SESSION, EndSession(session_id=ended), tenant=person.tenant))
     await asking
     assert await sql.fetchval("SELECT ended_at FROM sessions WHERE id = $1", ended) is not None
 
 
-async def test_s_23_a_key_that_is_revoked_while_its_users_tier_changes_is_revoked(system: System) -> None:
+@pytest.mark.requirement("S-23")
+async def test_key_revocation_concurrent_with_a_tier_change_takes_effect(system: System) -> None:
     user = await somebody(system)
     made = await user.make_key()
     async with while_its_tier_changes(system.sql, user.id):

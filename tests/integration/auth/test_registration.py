@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from auth.loops.prune import Pruner
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import (
     CHANGE_USER,
     LIST_USERS,
@@ -85,7 +85,7 @@ def asked(**fields: Any) -> Register:
 
 
 async def register(system: System, **fields: Any) -> User:
-    return await system.bus.ask(REGISTER, asked(**fields))
+    return await system.bus.request(REGISTER, asked(**fields))
 
 
 async def refusal(system: System, **fields: Any) -> Refused:
@@ -104,7 +104,7 @@ async def invites(admin: Person, **query: Any) -> InvitePage:
     return page
 
 
-async def test_nobody_registers_where_it_is_closed(postgres_server: PostgresServer) -> None:
+async def test_closed_registration_refuses_everybody(postgres_server: PostgresServer) -> None:
     async with another(postgres_server, registration="closed") as system:
         token = (await invite(await somebody(system, Role.ADMIN))).token
         for fields in ({}, {"invite": token}, {"password": SecretStr("short")}):
@@ -113,7 +113,7 @@ async def test_nobody_registers_where_it_is_closed(postgres_server: PostgresServ
             assert "administrator" in refused.message
 
 
-async def test_an_invite_makes_one_account_of_its_tier(inviting: System, admin: Person) -> None:
+async def test_invite_creates_one_account_of_its_tier(inviting: System, admin: Person) -> None:
     made = await invite(admin, tier=Tier.PRO)
     user = await register(inviting, invite=made.token)
     assert user.tier is Tier.PRO
@@ -130,9 +130,7 @@ async def test_an_invite_makes_one_account_of_its_tier(inviting: System, admin: 
     ]
 
 
-async def test_without_a_valid_invite_nobody_registers_or_learns_which_names_are_taken(
-    inviting: System, admin: Person
-) -> None:
+async def test_invalid_invite_reveals_no_taken_names(inviting: System, admin: Person) -> None:
     taken = await register(inviting, invite=(await invite(admin)).token)
     forged = SecretStr("cfi_" + "A" * 43)
     for username in (taken.username, new_name()):
@@ -142,7 +140,7 @@ async def test_without_a_valid_invite_nobody_registers_or_learns_which_names_are
             assert (refused.kind, refused.code) == (Kind.FORBIDDEN, "auth.invite.invalid")
 
 
-async def test_of_people_with_one_invite_at_the_same_time_one_gets_an_account(inviting: System, admin: Person) -> None:
+async def test_concurrent_uses_of_one_invite_create_one_account(inviting: System, admin: Person) -> None:
     token = (await invite(admin)).token
     outcomes = await asyncio.gather(*(register(inviting, invite=token) for _ in range(6)), return_exceptions=True)
     made = [outcome for outcome in outcomes if isinstance(outcome, User)]
@@ -150,7 +148,7 @@ async def test_of_people_with_one_invite_at_the_same_time_one_gets_an_account(in
     assert (len(made), codes) == (1, {"auth.invite.invalid"})
 
 
-async def test_a_registration_that_fails_does_not_use_the_invite_up(inviting: System, admin: Person) -> None:
+async def test_failed_registration_does_not_consume_the_invite(inviting: System, admin: Person) -> None:
     taken = await register(inviting, invite=(await invite(admin)).token)
     token = (await invite(admin)).token
     assert (await refusal(inviting, invite=token, username=taken.username)).code == "auth.account.taken"
@@ -169,7 +167,7 @@ async def test_expired_and_revoked_invites_are_refused(inviting: System, admin: 
     assert await inviting.sql.fetchval(sql, str(revoked.invite.id)) == 1
 
 
-async def test_a_used_or_unknown_invite_cannot_be_revoked(inviting: System, admin: Person) -> None:
+async def test_used_or_unknown_invite_cannot_be_revoked(inviting: System, admin: Person) -> None:
     used = await invite(admin)
     await register(inviting, invite=used.token)
     refused = await admin.refused(REVOKE_INVITE, RevokeInvite(invite_id=used.invite.id))
@@ -178,7 +176,7 @@ async def test_a_used_or_unknown_invite_cannot_be_revoked(inviting: System, admi
     assert (refused.kind, refused.code) == (Kind.NOT_FOUND, "auth.invite.not_found")
 
 
-async def test_only_the_digest_of_an_invite_is_stored_and_listed_never(inviting: System, admin: Person) -> None:
+async def test_invite_is_stored_as_a_digest_and_never_listed(inviting: System, admin: Person) -> None:
     made = await invite(admin, expires_in_days=3)
     token = made.token.get_secret_value()
     rows = await inviting.sql.fetch("SELECT * FROM invites WHERE id = $1", made.invite.id)
@@ -188,14 +186,14 @@ async def test_only_the_digest_of_an_invite_is_stored_and_listed_never(inviting:
     assert made.invite.expires_at - made.invite.created_at == timedelta(days=3)
 
 
-async def test_invites_are_listed_page_by_page_newest_first(admin: Person) -> None:
+async def test_invites_are_paged_newest_first(admin: Person) -> None:
     made = [(await invite(admin)).invite.id for _ in range(3)]
     first = await invites(admin, limit=2)
     assert ([one.id for one in first.invites], first.more) == (made[:0:-1], True)
     assert (await invites(admin, limit=1, before=first.invites[-1].id)).invites[0].id == made[0]
 
 
-async def test_only_an_admin_makes_lists_and_revokes_invites(inviting: System, admin: Person) -> None:
+async def test_only_an_admin_manages_invites(inviting: System, admin: Person) -> None:
     user, made = await somebody(inviting), await invite(admin)
     for topic, command in (
         (CREATE_INVITE, CreateInvite(tier=Tier.ENTERPRISE)),
@@ -206,7 +204,7 @@ async def test_only_an_admin_makes_lists_and_revokes_invites(inviting: System, a
     assert (await register(inviting, invite=made.token)).tier is Tier.FREE
 
 
-async def test_an_invite_also_works_where_everybody_may_register(system: System) -> None:
+async def test_invite_works_with_open_registration(system: System) -> None:
     made = await invite(await somebody(system, Role.ADMIN), tier=Tier.BASIC)
     assert (await register(system, invite=made.token)).tier is Tier.BASIC
     assert (await register(system)).tier is Tier.FREE
@@ -214,14 +212,15 @@ async def test_an_invite_also_works_where_everybody_may_register(system: System)
 
 
 async def tenant(system: System, user: User) -> Tenant:
-    return await system.bus.ask(READ_TENANT, ReadTenant(), tenant=str(user.id))
+    return await system.bus.request(READ_TENANT, ReadTenant(), tenant=str(user.id))
 
 
 async def group_of(system: System, **fields: Any) -> UUID | None:
     return (await tenant(system, await register(system, **fields))).quota_group
 
 
-async def test_accounts_of_one_address_are_in_one_group(sharing: System) -> None:
+@pytest.mark.requirement("table auth.quota_groups")
+async def test_accounts_from_one_address_share_a_quota_group(sharing: System) -> None:
     first, second = [await group_of(sharing, ip="198.51.100.1") for _ in range(2)]
     assert first is not None
     assert first == second
@@ -231,17 +230,17 @@ async def test_accounts_of_one_address_are_in_one_group(sharing: System) -> None
     assert await group_of(sharing, ip=None) is None
 
 
-async def test_accounts_have_a_quota_of_their_own_by_default(system: System) -> None:
+async def test_accounts_have_their_own_quota_by_default(system: System) -> None:
     assert [await group_of(system, ip="198.51.100.9") for _ in range(2)] == [None, None]
     assert await system.sql.fetchval("SELECT count(*) FROM quota_groups") == 0
 
 
-async def test_invited_accounts_have_a_quota_of_their_own(sharing: System) -> None:
+async def test_invited_accounts_have_their_own_quota(sharing: System) -> None:
     made = await invite(await somebody(sharing, Role.ADMIN))
     assert await group_of(sharing, ip="198.51.100.3", invite=made.token) is None
 
 
-async def test_a_group_takes_new_accounts_only_for_as_long_as_the_setting_says(sharing: System) -> None:
+async def test_quota_group_accepts_new_accounts_only_within_its_window(sharing: System) -> None:
     old = await group_of(sharing, ip="198.51.100.4")
     age = "UPDATE quota_groups SET began_at = now() - $2::interval WHERE id = $1"
     await sharing.sql.execute(age, old, timedelta(days=DAYS, seconds=-60))
@@ -270,7 +269,7 @@ async def test_address_of_a_quota_group_is_hashed_and_deleted_in_time(sharing: S
         await database.close()
 
 
-async def test_a_user_leaves_its_group_by_another_tier_an_own_quota_or_an_admins_word(sharing: System) -> None:
+async def test_user_leaves_its_quota_group_by_tier_own_quota_or_admin_action(sharing: System) -> None:
     admin, user = await somebody(sharing, Role.ADMIN), await register(sharing, ip="198.51.100.5")
     group = (await tenant(sharing, user)).quota_group
     assert group is not None
@@ -287,7 +286,7 @@ async def test_a_user_leaves_its_group_by_another_tier_an_own_quota_or_an_admins
         assert account.shares_quota == (change.quota_group is not None)
         return change.quota_group
 
-    close = await sharing.bus.hear(USER_CHANGED.subject(str(user.id)), hear)
+    close = await sharing.bus.subscribe(USER_CHANGED.subject(str(user.id)), hear)
     try:
         page = await admin.ask(LIST_USERS, ListUsers(user_id=user.id))
         assert page.accounts[0].shares_quota
@@ -304,7 +303,7 @@ async def test_a_user_leaves_its_group_by_another_tier_an_own_quota_or_an_admins
     assert await sharing.sql.fetchval(detail, user.id) == '{"shares_quota": false}'
 
 
-async def test_an_erased_account_is_in_no_group(sharing: System) -> None:
+async def test_erased_account_leaves_its_quota_group(sharing: System) -> None:
     admin, user = await somebody(sharing, Role.ADMIN), await register(sharing, ip="198.51.100.6")
     await admin.ask(ERASE_USER, EraseUser(user_id=user.id))
     assert await sharing.sql.fetchval("SELECT quota_group FROM users WHERE id = $1", user.id) is None

@@ -10,7 +10,7 @@ import pytest
 from nats.aio.msg import Msg
 from pydantic import SecretStr
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import (
     END_SESSION,
     REFRESH_SESSION,
@@ -29,7 +29,7 @@ VOID = BadRefreshToken().refused
 
 async def refresh(bus: Bus, session: Session | str) -> Session:
     token = SecretStr(session) if isinstance(session, str) else session.refresh_token
-    return await bus.ask(REFRESH_SESSION, RefreshSession(refresh_token=token, ip="192.0.2.7"))
+    return await bus.request(REFRESH_SESSION, RefreshSession(refresh_token=token, ip="192.0.2.7"))
 
 
 async def age(sql: asyncpg.Pool, session: Session, column: str, by: str) -> None:
@@ -54,13 +54,14 @@ async def heard(system: System) -> AsyncIterator[list[UserChanged]]:
 
     await door.start()
     try:
-        await door.hear(USER_CHANGED.pattern, note)
+        await door.subscribe(USER_CHANGED.pattern, note)
         yield changes
     finally:
         await door.stop()
 
 
-async def test_s_47_a_session_goes_on_with_another_token_each_time(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+@pytest.mark.requirement("S-47")
+async def test_each_refresh_rotates_the_refresh_token(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     session = first = await login(bus, person)
     seen = {first.refresh_token.get_secret_value()}
     for _ in range(3):
@@ -74,21 +75,21 @@ async def test_s_47_a_session_goes_on_with_another_token_each_time(bus: Bus, sql
     assert dict(row) == {"generation": 4, "life": True}
 
 
-async def test_s_47_no_token_is_kept(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+@pytest.mark.requirement("S-47")
+async def test_refresh_tokens_are_not_stored_in_plain_text(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     token = (await login(bus, person)).refresh_token.get_secret_value()
     for kept in await sql.fetch("SELECT * FROM refresh_tokens"):
         assert len(kept["digest"]) == 32
         assert token.removeprefix("cfr_").encode() not in kept["digest"]
 
 
-async def test_b_34_whatever_is_wrong_with_a_token_the_answer_is_the_same(
-    bus: Bus, sql: asyncpg.Pool, person: Person
-) -> None:
+@pytest.mark.requirement("B-34")
+async def test_all_invalid_refresh_tokens_get_the_same_response(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     live, ended, off, late, idle = [await login(bus, person) for _ in range(5)]
     other = await register(bus)
     deactivated = await login(bus, other)
-    await bus.ask(END_SESSION, EndSession(session_id=session_id(ended)), tenant=person.tenant)
-    await bus.ask(END_SESSION, EndSession(session_id=session_id(off)), tenant=person.tenant)
+    await bus.request(END_SESSION, EndSession(session_id=session_id(ended)), tenant=person.tenant)
+    await bus.request(END_SESSION, EndSession(session_id=session_id(off)), tenant=person.tenant)
     await age(sql, late, "expires_at", "30 days")
     await age(sql, idle, "rotated_at", "7 days")
     await sql.execute("UPDATE users SET is_active = false WHERE id = $1", other.id)
@@ -102,9 +103,8 @@ async def test_b_34_whatever_is_wrong_with_a_token_the_answer_is_the_same(
     assert (await refresh(bus, live)).expires_in == 900
 
 
-async def test_f_154_two_tabs_that_refresh_at_once_both_stay_logged_in(
-    bus: Bus, sql: asyncpg.Pool, person: Person
-) -> None:
+@pytest.mark.requirement("F-154")
+async def test_two_tabs_that_refresh_concurrently_stay_logged_in(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     session = await login(bus, person)
     tabs = await asyncio.gather(*(refresh(bus, session) for _ in range(5)))
     assert len({tab.refresh_token.get_secret_value() for tab in tabs}) == 5
@@ -115,7 +115,8 @@ async def test_f_154_two_tabs_that_refresh_at_once_both_stay_logged_in(
     assert await sql.fetchval(query, session_id(session)) == 3
 
 
-async def test_f_155_a_token_whose_answer_was_lost_works_once_more(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+@pytest.mark.requirement("F-155")
+async def test_refresh_token_works_again_after_a_lost_response(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     session = await login(bus, person)
     await refresh(bus, session)  # committed, and nobody heard the answer
     went_on = await refresh(bus, session)
@@ -123,7 +124,8 @@ async def test_f_155_a_token_whose_answer_was_lost_works_once_more(bus: Bus, sql
     assert session_id(await refresh(bus, went_on)) == session_id(session)
 
 
-async def test_s_47_a_token_that_comes_back_late_ends_the_session_for_both_who_hold_it(
+@pytest.mark.requirement("S-47")
+async def test_late_reuse_of_a_refresh_token_ends_the_session(
     bus: Bus, sql: asyncpg.Pool, person: Person, heard: list[UserChanged]
 ) -> None:
     session, bystander = await login(bus, person), await login(bus, person)
@@ -142,7 +144,8 @@ async def test_s_47_a_token_that_comes_back_late_ends_the_session_for_both_who_h
     assert session_id(await refresh(bus, bystander)) == session_id(bystander)
 
 
-async def test_s_48_a_grandparent_ends_the_session_even_within_the_grace(
+@pytest.mark.requirement("S-48")
+async def test_reuse_of_an_older_refresh_token_ends_the_session_within_the_grace_period(
     bus: Bus, sql: asyncpg.Pool, person: Person
 ) -> None:
     session = await login(bus, person)
@@ -153,7 +156,8 @@ async def test_s_48_a_grandparent_ends_the_session_even_within_the_grace(
     assert await refused(refresh(bus, grandchild)) == VOID
 
 
-async def test_s_48_a_sibling_is_spent_by_the_next_rotation(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+@pytest.mark.requirement("S-48")
+async def test_next_rotation_spends_sibling_tokens(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     session = await login(bus, person)
     one, sibling = await refresh(bus, session), await refresh(bus, session)
     await refresh(bus, one)
@@ -162,7 +166,8 @@ async def test_s_48_a_sibling_is_spent_by_the_next_rotation(bus: Bus, sql: async
     assert await has_ended(sql, session)
 
 
-async def test_s_48_of_a_theft_at_the_same_moment_only_one_family_lives(
+@pytest.mark.requirement("S-48")
+async def test_concurrent_refreshes_rotate_once_and_leave_one_valid_generation(
     bus: Bus, sql: asyncpg.Pool, person: Person
 ) -> None:
     """Many at once, whatever their order: one rotation, and never two generations that work."""
@@ -175,12 +180,13 @@ async def test_s_48_of_a_theft_at_the_same_moment_only_one_family_lives(
     assert [tuple(row) for row in generations] == [(1, 1), (2, 10)]
 
 
-async def test_s_46_who_logs_out_is_out_at_every_door(
+@pytest.mark.requirement("S-46")
+async def test_logout_is_published_to_every_service(
     bus: Bus, sql: asyncpg.Pool, person: Person, heard: list[UserChanged]
 ) -> None:
     session, other = await login(bus, person), await login(bus, person)
     for _ in range(2):
-        await bus.ask(END_SESSION, EndSession(session_id=session_id(session)), tenant=person.tenant)
+        await bus.request(END_SESSION, EndSession(session_id=session_id(session)), tenant=person.tenant)
     assert await refused(refresh(bus, session)) == VOID
     await until(lambda: [change.ended_session for change in heard] == [session_id(session)])
     assert session_id(await refresh(bus, other)) == session_id(other)
@@ -188,11 +194,10 @@ async def test_s_46_who_logs_out_is_out_at_every_door(
     assert await sql.fetchval(query, person.id) == 1
 
 
-async def test_s_46_who_logs_out_everywhere_voids_every_token_that_was_made(
-    bus: Bus, person: Person, heard: list[UserChanged]
-) -> None:
+@pytest.mark.requirement("S-46")
+async def test_logout_everywhere_voids_every_issued_token(bus: Bus, person: Person, heard: list[UserChanged]) -> None:
     sessions = [await login(bus, person) for _ in range(2)]
-    await bus.ask(END_SESSION, EndSession(session_id=None), tenant=person.tenant)
+    await bus.request(END_SESSION, EndSession(session_id=None), tenant=person.tenant)
     for session in sessions:
         assert await refused(refresh(bus, session)) == VOID
     await until(lambda: len(heard) == 1)
@@ -200,9 +205,10 @@ async def test_s_46_who_logs_out_everywhere_voids_every_token_that_was_made(
     assert claims(await login(bus, person))["ver"] >= heard[0].tokens_from
 
 
-async def test_s_46_nobody_ends_the_session_of_somebody_else(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+@pytest.mark.requirement("S-46")
+async def test_session_of_another_user_cannot_be_ended(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     session, other = await login(bus, person), await register(bus)
     for tenant in (other.tenant, str(UUID(int=0))):
-        await bus.ask(END_SESSION, EndSession(session_id=session_id(session)), tenant=tenant)
+        await bus.request(END_SESSION, EndSession(session_id=session_id(session)), tenant=tenant)
     assert not await has_ended(sql, session)
     assert session_id(await refresh(bus, session)) == session_id(session)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from auth.loops.prune import Pruner
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import (
     CHANGE_USER,
     END_SESSION,
@@ -36,7 +36,7 @@ PAGE = "https://app.example"
 
 async def ticket_of(system: System, principal: Principal, origin: str | None = PAGE) -> Ticket:
     asked = MakeTicket(principal=principal, origin=origin)
-    return await system.bus.ask(MAKE_TICKET, asked, tenant=str(principal.user_id))
+    return await system.bus.request(MAKE_TICKET, asked, tenant=str(principal.user_id))
 
 
 async def spend(system: System, ticket: Ticket | str, origin: str | None = PAGE) -> Principal | str:
@@ -45,7 +45,7 @@ async def spend(system: System, ticket: Ticket | str, origin: str | None = PAGE)
     bus = bus_as(system.nats_url, "notifier")
     await bus.start()
     try:
-        return await bus.ask(SPEND_TICKET, SpendTicket(ticket=SecretStr(text), origin=origin))
+        return await bus.request(SPEND_TICKET, SpendTicket(ticket=SecretStr(text), origin=origin))
     except Relayed as relayed:
         return relayed.refused.code
     finally:
@@ -68,7 +68,8 @@ async def session_principal(system: System) -> Principal:
     )  # fmt: skip
 
 
-async def test_b_80_a_ticket_is_good_once(system: System) -> None:
+@pytest.mark.requirement("B-80", "S-72")
+async def test_ticket_works_once(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     ticket = await ticket_of(system, principal)
     assert TICKET_S - 10 < ticket.expires_in <= TICKET_S
@@ -76,7 +77,8 @@ async def test_b_80_a_ticket_is_good_once(system: System) -> None:
     assert sorted(map(str, found)) == sorted([str(principal), *[BadTicket.code] * 4])
 
 
-async def test_b_80_a_ticket_is_spent_by_whoever_comes_with_it(system: System) -> None:
+@pytest.mark.requirement("B-80")
+async def test_ticket_is_spent_by_any_use(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     for origin in (None, "https://evil.example"):
         ticket = await ticket_of(system, principal)
@@ -84,18 +86,21 @@ async def test_b_80_a_ticket_is_spent_by_whoever_comes_with_it(system: System) -
         assert await spend(system, ticket) == BadTicket.code
 
 
-async def test_b_80_a_ticket_that_a_server_keeps_is_for_no_page(system: System) -> None:
+@pytest.mark.requirement("B-80")
+async def test_ticket_without_origin_is_refused_from_a_page(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     assert await spend(system, await ticket_of(system, principal, None), "https://evil.example") == BadTicket.code
     assert await spend(system, await ticket_of(system, principal, None), None) == principal
 
 
+@pytest.mark.requirement("B-80")
 @pytest.mark.parametrize("text", ["x", "cft_" + "a" * 43, "cft_" + "a" * 44, "cft_" + "ä" * 43])
-async def test_b_80_what_is_no_ticket_is_refused(system: System, text: str) -> None:
+async def test_malformed_ticket_is_refused(system: System, text: str) -> None:
     assert await spend(system, text) == BadTicket.code
 
 
-async def test_b_80_a_ticket_expires(system: System) -> None:
+@pytest.mark.requirement("B-80")
+async def test_ticket_expires(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     ticket = await ticket_of(system, principal)
     late = "UPDATE ws_tickets SET expires_at = expires_at - interval '30 seconds' WHERE user_id = $1"
@@ -103,7 +108,8 @@ async def test_b_80_a_ticket_expires(system: System) -> None:
     assert await spend(system, ticket) == BadTicket.code
 
 
-async def test_b_80_a_ticket_does_not_outlive_its_credential(system: System) -> None:
+@pytest.mark.requirement("B-80")
+async def test_ticket_does_not_outlive_its_credential(system: System) -> None:
     principal = await session_principal(system)
     now = await system.sql.fetchval("SELECT now()")
     short = principal.model_copy(update={"expires_at": now + timedelta(seconds=5)})
@@ -114,7 +120,8 @@ async def test_b_80_a_ticket_does_not_outlive_its_credential(system: System) -> 
     assert await spend(system, ticket) == BadTicket.code
 
 
-async def test_f_120_a_ticket_ends_with_its_credential(system: System) -> None:
+@pytest.mark.requirement("F-120")
+async def test_ticket_of_a_revoked_key_is_refused(system: System) -> None:
     person, admin = await somebody(system), await somebody(system, Role.ADMIN)
     principal, key_id = await key_principal(system, person)
     other, _ = await key_principal(system, person)
@@ -126,25 +133,27 @@ async def test_f_120_a_ticket_ends_with_its_credential(system: System) -> None:
     assert await spend(system, ticket) == BadTicket.code
 
 
+@pytest.mark.requirement("F-120")
 @pytest.mark.parametrize("every", [False, True])
-async def test_f_120_a_ticket_ends_with_its_session(system: System, every: bool) -> None:
+async def test_ticket_of_an_ended_session_is_refused(system: System, every: bool) -> None:
     principal = await session_principal(system)
     good = await ticket_of(system, principal)
     assert await spend(system, good) == principal
     ticket = await ticket_of(system, principal)
     ended = EndSession(session_id=None if every else principal.session_id)
-    await system.bus.ask(END_SESSION, ended, tenant=str(principal.user_id))
+    await system.bus.request(END_SESSION, ended, tenant=str(principal.user_id))
     assert await spend(system, ticket) == BadTicket.code
 
 
-async def test_s_2_a_ticket_is_made_for_the_tenant_of_the_subject(system: System) -> None:
+@pytest.mark.requirement("S-2")
+async def test_ticket_belongs_to_the_tenant_in_the_subject(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     stranger = await somebody(system)
     refused = await stranger.refused(MAKE_TICKET, MakeTicket(principal=principal))
     assert refused.code == "auth.tenant.unknown"
 
 
-async def test_tickets_are_kept_as_digests_and_not_for_long(system: System) -> None:
+async def test_tickets_are_stored_as_digests_and_expire_soon(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     ticket = await ticket_of(system, principal)
     rows = await system.sql.fetch("SELECT * FROM ws_tickets WHERE user_id = $1", principal.user_id)

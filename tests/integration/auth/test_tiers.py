@@ -46,7 +46,7 @@ async def test_every_tier_is_listed_smallest_first(admin: Person) -> None:
     assert [each.tier for each in await tiers_of(admin)] == list(Tier)
 
 
-async def test_a_change_of_a_tier_is_told_and_holds_for_who_has_no_own_limits(system: System, admin: Person) -> None:
+async def test_tier_change_is_announced_and_applies_to_users_without_own_limits(system: System, admin: Person) -> None:
     user, own = await somebody(system, tier=Tier.BASIC), await somebody(system, tier=Tier.BASIC)
     await system.sql.execute("UPDATE users SET limits = '{\"queue_cap\": 5}' WHERE id = $1", own.id)
     before = next(each.limits for each in await tiers_of(admin) if each.tier is Tier.BASIC)
@@ -55,7 +55,7 @@ async def test_a_change_of_a_tier_is_told_and_holds_for_who_has_no_own_limits(sy
     async def hear(message: Msg) -> None:
         heard.put_nowait(TierLimits.model_validate_json(message.data))
 
-    close = await system.bus.hear(TIER_CHANGED.pattern, hear)
+    close = await system.bus.subscribe(TIER_CHANGED.pattern, hear)
     try:
         named = SomeLimits(queue_cap=77, images_per_day=None)
         changed = await admin.ask(CHANGE_TIER, ChangeTier(tier=Tier.BASIC, limits=named, ip="192.0.2.1"))
@@ -67,7 +67,7 @@ async def test_a_change_of_a_tier_is_told_and_holds_for_who_has_no_own_limits(sy
         assert heard.empty()
         assert (await user.ask(READ_ACCOUNT, ReadAccount())).limits == after
         assert (await own.ask(READ_ACCOUNT, ReadAccount())).limits.queue_cap == 5
-        assert changed in (await system.bus.ask(READ_CHANGES, ReadChanges())).tiers
+        assert changed in (await system.bus.request(READ_CHANGES, ReadChanges())).tiers
         sql = "SELECT ip, detail::text FROM audit_log WHERE actor_id = $1 AND action = 'tier.changed'"
         (entry,) = await system.sql.fetch(sql, admin.id)
         assert (entry["ip"], json.loads(entry["detail"])["after"]["queue_cap"]) == ("192.0.2.1", 77)
@@ -84,9 +84,8 @@ GRAPHS = {
 }  # fmt: skip
 
 
-async def test_limits_on_graphs_attempts_and_results_are_changed_and_told_to_the_scheduler(
-    system: System, admin: Person
-) -> None:
+@pytest.mark.requirement("limit.graph")
+async def test_changed_limits_are_announced_to_the_scheduler(system: System, admin: Person) -> None:
     user, other = await somebody(system, tier=Tier.PRO), await somebody(system, tier=Tier.BASIC)
     before = next(each.limits for each in await tiers_of(admin) if each.tier is Tier.PRO)
     try:
@@ -103,12 +102,13 @@ async def test_limits_on_graphs_attempts_and_results_are_changed_and_told_to_the
         await admin.ask(CHANGE_TIER, ChangeTier(tier=Tier.PRO, limits=back))
 
 
-async def test_graphs_are_strict_but_in_the_largest_tier(admin: Person) -> None:
+async def test_only_the_largest_tier_has_the_open_graph_policy(admin: Person) -> None:
     policies = {each.tier: each.limits.graph_policy for each in await tiers_of(admin)}
     assert policies == dict.fromkeys(Tier, GraphPolicy.STRICT) | {Tier.ENTERPRISE: GraphPolicy.OPEN}
 
 
-async def test_s_24_only_an_admin_changes_a_tier(system: System, admin: Person) -> None:
+@pytest.mark.requirement("S-24")
+async def test_only_an_admin_changes_a_tier(system: System, admin: Person) -> None:
     user, before = await somebody(system), await tiers_of(admin)
     refused = await user.refused(CHANGE_TIER, ChangeTier(tier=Tier.FREE, limits=SomeLimits(queue_cap=None)))
     assert (refused.kind, refused.code) == (Kind.FORBIDDEN, "auth.scope.missing")

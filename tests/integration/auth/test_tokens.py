@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from auth.domain.signing_key import KeyBox
 from auth.usecases.signing import Signer
-from chassis.bus import Bus
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
 from contracts.auth import ALGORITHM, AUDIENCE, ISSUER, READ_KEYSET, ReadKeyset, Session
 from tests.integration.auth.conftest import SECRET, Person, System, login, register, replica_at, system_at
 from tests.kit.nats import NatsServer
@@ -25,7 +25,7 @@ from tests.kit.postgres import PostgresServer
 
 async def keyset(bus: Bus) -> dict[str, Ed25519PublicKey]:
     """The keys as a door knows them, youngest first."""
-    listed = (await bus.ask(READ_KEYSET, ReadKeyset())).keys
+    listed = (await bus.request(READ_KEYSET, ReadKeyset())).keys
     return {jwk.kid: Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(jwk.x + "=")) for jwk in listed}
 
 
@@ -76,7 +76,8 @@ class Keys:
         return found
 
 
-async def test_s_41_a_token_says_all_that_a_door_must_know(bus: Bus, person: Person) -> None:
+@pytest.mark.requirement("S-41")
+async def test_access_token_has_every_required_claim(bus: Bus, person: Person) -> None:
     session = await login(bus, person)
     claims = verified(session, (await keyset(bus))[kid_of(session)])
     assert set(claims) == {
@@ -89,7 +90,8 @@ async def test_s_41_a_token_says_all_that_a_door_must_know(bus: Bus, person: Per
     assert datetime.fromtimestamp(int(str(claims["iat"])), UTC) <= datetime.now(UTC)
 
 
-async def test_s_41_a_token_says_the_users_own_limits(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
+@pytest.mark.requirement("S-41")
+async def test_access_token_carries_the_users_own_limits(bus: Bus, sql: asyncpg.Pool, person: Person) -> None:
     query = "UPDATE users SET limits = '{\"requests_per_minute\": null}', version = 7 WHERE id = $1"
     await sql.execute(query, person.id)
     session = await login(bus, person)
@@ -97,7 +99,8 @@ async def test_s_41_a_token_says_the_users_own_limits(bus: Bus, sql: asyncpg.Poo
     assert (claims["rpm"], claims["own"], claims["ver"]) == (None, True, 7)
 
 
-async def test_s_45_a_private_key_is_nowhere_in_the_database(sql: asyncpg.Pool, bus: Bus) -> None:
+@pytest.mark.requirement("S-45")
+async def test_private_signing_key_is_not_stored_in_plain_text(sql: asyncpg.Pool, bus: Bus) -> None:
     assert await keyset(bus)
     for row in await sql.fetch("SELECT * FROM signing_keys"):
         opened = KeyBox(SECRET).open(row["kid"], row["private_key"])
@@ -107,7 +110,8 @@ async def test_s_45_a_private_key_is_nowhere_in_the_database(sql: asyncpg.Pool, 
         assert public.public_bytes_raw() == row["public_key"]
 
 
-async def test_f_151_of_many_that_start_at_once_one_makes_the_first_key(keys: Keys) -> None:
+@pytest.mark.requirement("F-151")
+async def test_replicas_that_start_together_create_one_signing_key(keys: Keys) -> None:
     signers = [keys.signer() for _ in range(5)]
     listed = await asyncio.gather(*(signer.keyset() for signer in signers))
     assert len(await keys.kids()) == 1
@@ -115,7 +119,8 @@ async def test_f_151_of_many_that_start_at_once_one_makes_the_first_key(keys: Ke
     assert await keys.signing() == listed[0].keys[0].kid
 
 
-async def test_f_151_the_next_key_is_published_before_it_signs_and_the_old_one_until_its_tokens_end(
+@pytest.mark.requirement("F-151")
+async def test_next_signing_key_is_published_early_and_the_old_one_until_its_tokens_expire(
     keys: Keys,
 ) -> None:
     signer = keys.signer()
@@ -139,7 +144,8 @@ async def test_f_151_the_next_key_is_published_before_it_signs_and_the_old_one_u
     assert await keys.kids() == [new]
 
 
-async def test_f_151_a_rotation_ends_nobodys_token_and_needs_no_restart(own_nats: NatsServer, keys: Keys) -> None:
+@pytest.mark.requirement("F-151")
+async def test_key_rotation_invalidates_no_token_and_needs_no_restart(own_nats: NatsServer, keys: Keys) -> None:
     async with system_at(own_nats.url, keys.url) as system:
         person = await register(system.bus)
         before = await login(system.bus, person)
@@ -159,7 +165,8 @@ async def test_f_151_a_rotation_ends_nobodys_token_and_needs_no_restart(own_nats
             assert verified(session, listed[kid_of(session)])["sub"] == str(person.id)
 
 
-async def test_s_45_with_another_secret_key_what_the_old_one_sealed_is_over(keys: Keys) -> None:
+@pytest.mark.requirement("S-45")
+async def test_another_secret_key_invalidates_sealed_signing_keys(keys: Keys) -> None:
     await keys.signer().tend()
     (old,) = await keys.kids()
     changed = keys.signer("another secret")
@@ -170,7 +177,8 @@ async def test_s_45_with_another_secret_key_what_the_old_one_sealed_is_over(keys
     assert await keys.kids() == [new]
 
 
-async def test_f_151_replicas_sign_with_the_same_key(system: System, person: Person) -> None:
+@pytest.mark.requirement("F-151")
+async def test_replicas_sign_with_the_same_key(system: System, person: Person) -> None:
     kids = {kid_of(await login(system.bus, person)) for _ in range(2)}
     async with replica_at(system.nats_url, system.database_url):
         kids |= {kid_of(await login(system.bus, person)) for _ in range(6)}

@@ -51,7 +51,7 @@ def names(found: UserPage) -> list[str]:
     return [account.user.username for account in found.accounts]
 
 
-async def test_an_account_shows_its_limits_and_which_are_its_own(system: System) -> None:
+async def test_account_shows_its_limits_and_which_are_overridden(system: System) -> None:
     user, admin = await somebody(system, tier=Tier.BASIC), await somebody(system, Role.ADMIN)
     await change(admin, user, limits=SomeLimits(images_per_day=None, weight=3))
     account = await user.ask(READ_ACCOUNT, ReadAccount())
@@ -63,15 +63,15 @@ async def test_an_account_shows_its_limits_and_which_are_its_own(system: System)
 
 
 @pytest.mark.parametrize("tenant", ["_", "nobody", "0193a6c0-0000-7000-8000-000000000001"])
-async def test_who_is_nobody_has_no_account(system: System, tenant: str) -> None:
+async def test_unknown_user_has_no_account(system: System, tenant: str) -> None:
     with pytest.raises(Relayed) as account:
-        await system.bus.ask(READ_ACCOUNT, ReadAccount(), tenant=tenant)
+        await system.bus.request(READ_ACCOUNT, ReadAccount(), tenant=tenant)
     with pytest.raises(Relayed) as limits:
-        await system.bus.ask(READ_TENANT, ReadTenant(), tenant=tenant)
+        await system.bus.request(READ_TENANT, ReadTenant(), tenant=tenant)
     assert account.value.refused.code == limits.value.refused.code == "auth.tenant.unknown"
 
 
-async def test_own_limits_are_replaced_and_only_those_that_are_named_are_own(system: System) -> None:
+async def test_only_named_limits_override_the_tier(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     first = await change(admin, user, limits=SomeLimits(requests_per_minute=7, max_running=None))
     assert first.own_limits == ("max_running", "requests_per_minute")
@@ -84,7 +84,8 @@ async def test_own_limits_are_replaced_and_only_those_that_are_named_are_own(sys
     assert await system.sql.fetchval("SELECT limits FROM users WHERE id = $1", user.id) is None
 
 
-async def test_s_46_f_156_a_change_of_rate_or_role_is_told_with_the_next_version(system: System) -> None:
+@pytest.mark.requirement("S-46", "F-156")
+async def test_rate_and_role_changes_are_published_with_the_next_version(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     async with told_of(user) as heard:
         await change(admin, user, limits=SomeLimits(requests_per_minute=7))
@@ -104,7 +105,8 @@ async def test_s_46_f_156_a_change_of_rate_or_role_is_told_with_the_next_version
     assert (await verified(system, user.key)).version == 4
 
 
-async def test_s_46_a_deactivated_user_is_nobody_until_an_admin_says_otherwise(system: System) -> None:
+@pytest.mark.requirement("S-46")
+async def test_deactivated_user_is_refused_until_reactivated(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     begin = "INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, now() + interval '1 day')"
     await system.sql.execute(begin, uuid4(), user.id)
@@ -124,8 +126,9 @@ async def test_s_46_a_deactivated_user_is_nobody_until_an_admin_says_otherwise(s
     assert await system.sql.fetchval("SELECT tokens_from FROM users WHERE id = $1", user.id) == 2
 
 
+@pytest.mark.requirement("S-24")
 @pytest.mark.parametrize("fault", ["user", "deactivated", "demoted", "nobody"])
-async def test_s_24_only_who_is_an_admin_now_changes_or_lists_users(system: System, fault: str) -> None:
+async def test_only_current_admins_change_or_list_users(system: System, fault: str) -> None:
     user, actor = await somebody(system), await somebody(system, Role.USER if fault == "user" else Role.ADMIN)
     await somebody(system, Role.ADMIN)
     unmake = {"deactivated": "is_active = false", "demoted": "role = 'user'"}.get(fault)
@@ -138,13 +141,14 @@ async def test_s_24_only_who_is_an_admin_now_changes_or_lists_users(system: Syst
     assert (await user.ask(READ_ACCOUNT, ReadAccount())).user.tier is Tier.FREE
 
 
-async def test_a_user_that_is_not_there_is_not_found(system: System) -> None:
+async def test_unknown_user_is_not_found(system: System) -> None:
     admin = await somebody(system, Role.ADMIN)
     refused = await admin.refused(CHANGE_USER, ChangeUser(user_id=uuid4(), tier=Tier.PRO))
     assert (refused.kind, refused.code) == (Kind.NOT_FOUND, "auth.user.not_found")
 
 
-async def test_b_14_a_change_of_anything_else_is_refused(system: System) -> None:
+@pytest.mark.requirement("B-14")
+async def test_change_of_other_user_fields_is_refused(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     before = await system.sql.fetchrow("SELECT * FROM users WHERE id = $1", user.id)
     for name in ("id", "tenant_id", "username", "email", "password_hash", "version", "created_at", "state"):
@@ -164,7 +168,8 @@ async def raw(system: System, subject: str, body: dict[str, Any]) -> dict[str, A
     return found
 
 
-async def test_s_82_what_an_admin_did_or_saw_is_kept(system: System) -> None:
+@pytest.mark.requirement("S-82")
+async def test_admin_changes_and_reads_are_audited(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     await change(admin, user, tier=Tier.PRO, limits=SomeLimits(queue_cap=1), ip="2001:db8::1")
     await change(admin, user, tier=Tier.PRO, limits=SomeLimits(queue_cap=1))
@@ -180,7 +185,7 @@ async def test_s_82_what_an_admin_did_or_saw_is_kept(system: System) -> None:
     assert json.loads(listed["detail"]) == {"search": user.username, "limit": 20, "found": 1}
 
 
-async def test_users_are_listed_newest_first_page_by_page(system: System) -> None:
+async def test_users_are_paged_newest_first(system: System) -> None:
     mark = secrets.token_hex(6)
     made = [await somebody(system, name=f"{mark}-{number}") for number in range(5)]
     admin = await somebody(system, Role.ADMIN)
@@ -193,7 +198,7 @@ async def test_users_are_listed_newest_first_page_by_page(system: System) -> Non
     assert (names(third), third.more) == ([made[0].username], False)
 
 
-async def test_users_are_found_by_what_they_are(system: System) -> None:
+async def test_users_are_searched_by_their_attributes(system: System) -> None:
     mark = secrets.token_hex(6)
     admin = await somebody(system, Role.ADMIN, name=f"{mark}-Admin")
     user = await somebody(system, tier=Tier.PRO, name=f"{mark}-user")
@@ -216,7 +221,8 @@ async def test_users_are_found_by_what_they_are(system: System) -> None:
         assert names(await page(admin, **query)) == [each.username for each in found], query
 
 
-async def test_the_last_admin_stays_even_if_two_end_each_other(postgres_server: PostgresServer) -> None:
+@pytest.mark.requirement("B-95")
+async def test_last_admin_remains_when_two_admins_demote_each_other(postgres_server: PostgresServer) -> None:
     nats = NatsServer()
     try:
         await nats.start()
@@ -252,7 +258,7 @@ def bootstrapped(system: System, *argv: str, typed: str = "") -> subprocess.Comp
     )
 
 
-async def test_bootstrap_twice_is_one_user_with_two_keys(system: System, tmp_path: Path) -> None:
+async def test_repeated_bootstrap_creates_one_user_with_two_keys(system: System, tmp_path: Path) -> None:
     name, output = f"Boot-{secrets.token_hex(4)}", tmp_path / "answer"
     password = "correct horse battery staple 9"
     first = await asyncio.to_thread(
@@ -281,7 +287,7 @@ async def test_bootstrap_twice_is_one_user_with_two_keys(system: System, tmp_pat
     assert PasswordHasher().verify(kept, password)
 
 
-async def test_bootstrap_gives_a_new_user_a_graph_policy_of_its_own_and_leaves_another_as_it_is(system: System) -> None:
+async def test_bootstrap_sets_the_graph_policy_of_new_users_only(system: System) -> None:
     name = f"boot-{secrets.token_hex(4)}"
     for policy in ("open", "strict"):
         made = await asyncio.to_thread(
@@ -294,7 +300,7 @@ async def test_bootstrap_gives_a_new_user_a_graph_policy_of_its_own_and_leaves_a
         assert account.limits.graph_nodes == 2000, "every other limit is the tier's"
 
 
-async def test_bootstrap_refuses_a_weak_password_and_an_address_that_is_taken(system: System) -> None:
+async def test_bootstrap_refuses_a_weak_password_and_a_taken_address(system: System) -> None:
     user, name = await somebody(system), f"boot-{secrets.token_hex(4)}"
     weak = await asyncio.to_thread(bootstrapped, system, "--username", name, "--password-stdin", typed="password\n")
     email = f"{user.username}@LOCALHOST"

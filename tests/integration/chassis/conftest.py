@@ -9,9 +9,9 @@ import pytest
 from nats.js.api import RawStreamMsg
 from pydantic import Field
 
-from chassis.bus import Bus
-from chassis.outbox import Relay
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.messaging.outbox import Relay
 from contracts.wire.model import Command, Fact
 from contracts.wire.topic import Rpc, Stream, Topic, Traffic
 from tests.kit.nats import NatsServer

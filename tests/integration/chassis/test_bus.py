@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 from nats.aio.msg import Msg
 
-from chassis.bus import Bus
-from chassis.served import ERROR_CODE_HEADER, Failed
+from chassis.messaging.bus import Bus
+from chassis.messaging.serving import ERROR_CODE_HEADER, Failed
 from contracts.wire.errors import FieldError, InternalFault, Kind, MessageTooLarge, Refusal, Relayed, Unavailable
 from contracts.wire.topic import Address, Rpc
 from tests.integration.chassis.conftest import ECHO, Answer, Question, bus_at, connected
@@ -54,12 +54,12 @@ async def asker(nats: NatsServer) -> AsyncIterator[Bus]:
 
 async def answers(bus: Bus) -> bool:
     try:
-        return await bus.ask(ECHO, Question(text="a", times=2)) == Answer(text="aa")
+        return await bus.request(ECHO, Question(text="a", times=2)) == Answer(text="aa")
     except Unavailable:
         return False
 
 
-async def test_a_long_outage_does_not_freeze_the_event_loop(own_nats: NatsServer) -> None:
+async def test_long_outage_does_not_block_the_event_loop(own_nats: NatsServer) -> None:
     ticks, running = 0, True
 
     async def tick() -> None:
@@ -79,7 +79,7 @@ async def test_a_long_outage_does_not_freeze_the_event_loop(own_nats: NatsServer
         while ticks < TICKS:
             before = ticks
             with pytest.raises(Unavailable):
-                await asker.ask(ECHO, Question(text="a"))
+                await asker.request(ECHO, Question(text="a"))
             assert ticks == before  # it was refused without waiting for anything
             await until(lambda before=before: ticks > before)  # type: ignore[misc]
         await own_nats.start()
@@ -108,7 +108,7 @@ async def guarded() -> AsyncIterator[NatsServer]:
 
 
 @leaves_sockets
-async def test_an_authorization_error_while_reconnecting_does_not_end_the_connection(guarded: NatsServer) -> None:
+async def test_authorization_error_while_reconnecting_keeps_the_connection_alive(guarded: NatsServer) -> None:
     served = bus_at(guarded.url, user="echo", password="right")
     asker = bus_at(guarded.url, "asker", user="echo", password="right")
     served.serve(ECHO, echo)
@@ -132,7 +132,7 @@ async def test_an_authorization_error_while_reconnecting_does_not_end_the_connec
 
 
 @leaves_sockets
-async def test_a_login_that_is_taken_away_and_given_back_does_not_end_the_connection(guarded: NatsServer) -> None:
+async def test_revoked_and_restored_login_keeps_the_connection_alive(guarded: NatsServer) -> None:
     """Passwords are changed by a reload, which the server tells the connections that are open."""
     served = bus_at(guarded.url, user="echo", password="right")
     asker = bus_at(guarded.url, "asker", user="echo", password="right")
@@ -155,7 +155,7 @@ async def test_a_login_that_is_taken_away_and_given_back_does_not_end_the_connec
         await served.stop()
 
 
-async def test_it_waits_for_a_server_that_is_not_there_yet(own_nats: NatsServer) -> None:
+async def test_start_waits_for_a_missing_nats_server(own_nats: NatsServer) -> None:
     own_nats.kill()
     served, asker = bus_at(own_nats.url), bus_at(own_nats.url, "asker")
     served.serve(ECHO, echo)
@@ -164,7 +164,7 @@ async def test_it_waits_for_a_server_that_is_not_there_yet(own_nats: NatsServer)
     starting = [asyncio.create_task(bus.start()) for bus in (served, asker)]
     try:
         with pytest.raises(Unavailable):
-            await asker.ask(ECHO, Question(text="a"))
+            await asker.request(ECHO, Question(text="a"))
         with pytest.raises(ConnectionError):
             await asker.probe()
         assert called == []
@@ -203,13 +203,13 @@ async def overheard(server: NatsServer) -> AsyncIterator[tuple[str, bytearray]]:
         yield f"nats://127.0.0.1:{relay.sockets[0].getsockname()[1]}", said
 
 
-async def test_the_server_knows_what_is_served_once_it_has_started(nats: NatsServer) -> None:
+async def test_subscriptions_are_registered_when_start_returns(nats: NatsServer) -> None:
     """nats-py's flush overtakes a subscription that waits to be written: what it waited for proved nothing then."""
     async with overheard(nats) as (url, said), connected(url, serve=lambda bus: bus.serve(ECHO, echo)):
         assert said.rindex(b"PING\r\n") > said.rindex(b"SUB ")
 
 
-async def test_what_could_not_be_sent_is_not_sent_later(own_nats: NatsServer) -> None:
+async def test_message_that_failed_to_send_is_not_sent_later(own_nats: NatsServer) -> None:
     """Or a request that was refused as unavailable would be carried out when the server is back."""
     begun, go_on = asyncio.Event(), asyncio.Event()
     heard: list[bytes] = []
@@ -227,7 +227,7 @@ async def test_what_could_not_be_sent_is_not_sent_later(own_nats: NatsServer) ->
         async def ask(text: str) -> None:
             await bus._client.publish(ECHO.subject(), Question(text=text).model_dump_json().encode(), reply=ITS_OWN)
 
-        await bus.hear(ITS_OWN, hear)
+        await bus.subscribe(ITS_OWN, hear)
         await ask("early")
         await begun.wait()
         own_nats.kill()
@@ -241,15 +241,16 @@ async def test_what_could_not_be_sent_is_not_sent_later(own_nats: NatsServer) ->
     assert {Answer.model_validate_json(answer).text for answer in heard} == {"late"}
 
 
-async def test_a_refusal_travels_whole(asker: Bus) -> None:
+async def test_refusal_keeps_its_code_and_details_over_nats(asker: Bus) -> None:
     with pytest.raises(Relayed) as relayed:
-        await asker.ask(ECHO, Question(text="refuse"))
+        await asker.request(ECHO, Question(text="refuse"))
     refused = relayed.value.refused
     assert (refused.code, refused.kind, refused.message) == ("echo.no_such_word", Kind.NOT_FOUND, "x is not a word.")
     assert refused.errors == (FieldError(pointer="/text", code="unknown", message="m", allowed=("a", "b")),)
     assert refused.retry_after_s == 2.5
 
 
+@pytest.mark.requirement("F-71", "B-100")
 @pytest.mark.parametrize(
     ("body", "pointers"),
     [
@@ -263,7 +264,7 @@ async def test_a_refusal_travels_whole(asker: Bus) -> None:
         (b"\xff\xfe", {""}),
     ],
 )
-async def test_a_message_of_another_shape_is_refused_without_an_echo(
+async def test_malformed_message_is_refused_without_echoing_it(
     asker: Bus, nats: NatsServer, body: bytes, pointers: set[str]
 ) -> None:
     reply = await ask_raw(nats, body)
@@ -272,7 +273,7 @@ async def test_a_message_of_another_shape_is_refused_without_an_echo(
     assert b"s3cret" not in reply.data
     assert b"77" not in reply.data
     with pytest.raises(Relayed) as relayed:
-        await asker.ask(RAW, Anything(root=body))
+        await asker.request(RAW, Anything(root=body))
     refused = relayed.value.refused
     assert (refused.code, refused.kind) == ("message.invalid", Kind.INVALID)
     assert {error.pointer for error in refused.errors} == pointers
@@ -302,23 +303,23 @@ async def ask_raw(nats: NatsServer, body: bytes) -> Msg:
     """The answer as it is on the wire."""
     async with connected(nats.url, "raw") as bus:
         got: asyncio.Queue[Msg] = asyncio.Queue()
-        await bus.hear("_INBOX_raw.one", got.put)
+        await bus.subscribe("_INBOX_raw.one", got.put)
         await bus._client.publish(ECHO.subject(), body, reply="_INBOX_raw.one")
         async with asyncio.timeout(5):
             return await got.get()
 
 
-async def test_a_bug_in_a_handler_costs_its_own_request_only(asker: Bus) -> None:
+async def test_handler_exception_fails_only_its_own_request(asker: Bus) -> None:
     for _ in range(3):
         with pytest.raises(Relayed) as relayed:
-            await asker.ask(ECHO, Question(text="crash"))
+            await asker.request(ECHO, Question(text="crash"))
         refused = relayed.value.refused
         assert (refused.code, refused.kind) == ("internal", Kind.INTERNAL)
         assert "fault" in refused.message
         assert await answers(asker)
 
 
-async def test_a_value_that_cannot_be_stored_is_an_invalid_message_and_is_noted(nats: NatsServer) -> None:
+async def test_unstorable_value_is_refused_as_invalid_and_logged(nats: NatsServer) -> None:
     failed: list[Failed] = []
     faults: dict[str, Exception] = {
         "nul": asyncpg.CharacterNotInRepertoireError("invalid byte sequence: 0x00"),
@@ -341,7 +342,7 @@ async def test_a_value_that_cannot_be_stored_is_an_invalid_message_and_is_noted(
         codes = []
         for text in faults:
             with pytest.raises(Relayed) as relayed:
-                await asker.ask(ECHO, Question(text=text))
+                await asker.request(ECHO, Question(text=text))
             codes.append((relayed.value.refused.code, relayed.value.refused.kind))
     assert codes == [("message.invalid", Kind.INVALID)] * 3 + [("internal", Kind.INTERNAL)]
     assert [failure.code for failure in failed] == [code for code, _ in codes]
@@ -349,7 +350,8 @@ async def test_a_value_that_cannot_be_stored_is_an_invalid_message_and_is_noted(
     assert failed[-1].reason == "ZeroDivisionError: a bug"
 
 
-async def test_a_message_that_nats_does_not_carry_is_too_large_rather_than_unavailable(nats: NatsServer) -> None:
+@pytest.mark.requirement("F-72")
+async def test_oversized_message_is_reported_as_too_large(nats: NatsServer) -> None:
     async def huge(question: Question, _: Address) -> Answer:
         return Answer(text=question.text * (64 << 20))
 
@@ -358,25 +360,26 @@ async def test_a_message_that_nats_does_not_carry_is_too_large_rather_than_unava
         connected(nats.url, "asker") as asker,
     ):
         with pytest.raises(MessageTooLarge):
-            await asker.ask(ECHO, Question(text="x" * (32 << 20)))
+            await asker.request(ECHO, Question(text="x" * (32 << 20)))
         with pytest.raises(Relayed) as relayed:
-            await asker.ask(ECHO, Question(text="x"))
+            await asker.request(ECHO, Question(text="x"))
     assert relayed.value.refused.code == "internal"
 
 
-async def test_unreadable_reply_is_an_internal_fault(nats: NatsServer) -> None:
+async def test_unreadable_reply_is_an_internal_error(nats: NatsServer) -> None:
     async with connected(nats.url, "asker") as asker, connected(nats.url, "odd") as odd:
 
         async def answer(message: Msg) -> None:
-            await odd.publish(message.reply, b'{"text": "\\ud800"}', {})
+            await odd.publish_raw(message.reply, b'{"text": "\\ud800"}', {})
 
-        await odd.hear(ECHO.pattern, answer)
+        await odd.subscribe(ECHO.pattern, answer)
         await settled(odd._client)
         with pytest.raises(InternalFault):
-            await asker.ask(ECHO, Question(text="a"))
+            await asker.request(ECHO, Question(text="a"))
 
 
-async def test_a_database_that_is_away_is_tried_once_more_and_then_said(nats: NatsServer) -> None:
+@pytest.mark.requirement("F-9")
+async def test_unavailable_database_is_retried_once_then_reported(nats: NatsServer) -> None:
     tried: list[str] = []
 
     async def away(question: Question, _: Address) -> Answer:
@@ -389,15 +392,15 @@ async def test_a_database_that_is_away_is_tried_once_more_and_then_said(nats: Na
         connected(nats.url, serve=lambda bus: bus.serve(ECHO, away)),
         connected(nats.url, "asker") as asker,
     ):
-        assert await asker.ask(ECHO, Question(text="once")) == Answer(text="once")
+        assert await asker.request(ECHO, Question(text="once")) == Answer(text="once")
         with pytest.raises(Relayed) as relayed:
-            await asker.ask(ECHO, Question(text="always"))
+            await asker.request(ECHO, Question(text="always"))
     assert relayed.value.refused.code == Unavailable.code
     assert tried == ["once", "once", "always", "always"]
 
 
-async def test_one_that_crashes_among_many_in_flight(asker: Bus) -> None:
-    asked = [asker.ask(ECHO, Question(text="crash" if index % 10 == 0 else str(index))) for index in range(50)]
+async def test_handler_crash_does_not_affect_concurrent_requests(asker: Bus) -> None:
+    asked = [asker.request(ECHO, Question(text="crash" if index % 10 == 0 else str(index))) for index in range(50)]
     async with asyncio.timeout(20):
         answered = await asyncio.gather(*asked, return_exceptions=True)
     for index, answer in enumerate(answered):
@@ -407,15 +410,16 @@ async def test_one_that_crashes_among_many_in_flight(asker: Bus) -> None:
             assert answer == Answer(text=str(index))
 
 
-async def test_nobody_there_is_unavailable(nats: NatsServer) -> None:
+@pytest.mark.requirement("F-81")
+async def test_missing_responder_is_reported_as_unavailable(nats: NatsServer) -> None:
     async with connected(nats.url, "asker") as asker:
         with pytest.raises(Unavailable) as unavailable:
-            await asker.ask(ECHO, Question(text="a"))
+            await asker.request(ECHO, Question(text="a"))
         assert type(unavailable.value.__cause__).__name__ == "NoRespondersError"  # and no timeout was waited for
         assert unavailable.value.refused.message == "The service echo does not answer now. Try again after Retry-After."
 
 
-async def test_an_answer_that_does_not_come_is_unavailable(nats: NatsServer) -> None:
+async def test_missing_reply_is_reported_as_unavailable(nats: NatsServer) -> None:
     never = asyncio.Event()
 
     async def keep(_: Question, __: Address) -> Answer:
@@ -431,12 +435,12 @@ async def test_an_answer_that_does_not_come_is_unavailable(nats: NatsServer) -> 
         connected(nats.url, "asker") as asker,
     ):
         with pytest.raises(Unavailable) as unavailable:
-            await asker.ask(slow, Question(text="a"))
+            await asker.request(slow, Question(text="a"))
         assert isinstance(unavailable.value.__cause__, TimeoutError)
         never.set()
 
 
-async def test_replicas_share_the_questions(nats: NatsServer) -> None:
+async def test_replicas_share_requests(nats: NatsServer) -> None:
     answered: list[int] = []
 
     def serve(number: int):
@@ -452,12 +456,13 @@ async def test_replicas_share_the_questions(nats: NatsServer) -> None:
         connected(nats.url, "asker") as asker,
     ):
         for index in range(40):
-            assert await asker.ask(ECHO, Question(text=str(index))) == Answer(text=str(index))
+            assert await asker.request(ECHO, Question(text=str(index))) == Answer(text=str(index))
     assert len(answered) == 40
     assert set(answered) == {1, 2}
 
 
-async def test_what_is_being_answered_is_answered_before_it_stops(nats: NatsServer) -> None:
+@pytest.mark.requirement("F-166")
+async def test_requests_in_progress_are_answered_before_shutdown(nats: NatsServer) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def slowly(question: Question, _: Address) -> Answer:
@@ -469,7 +474,7 @@ async def test_what_is_being_answered_is_answered_before_it_stops(nats: NatsServ
         connected(nats.url, serve=lambda bus: bus.serve(ECHO, slowly)) as served,
         connected(nats.url, "asker") as asker,
     ):
-        asked = asyncio.create_task(asker.ask(ECHO, Question(text="a")))
+        asked = asyncio.create_task(asker.request(ECHO, Question(text="a")))
         await begun.wait()
         stopping = asyncio.create_task(served.stop())
         go_on.set()

@@ -9,12 +9,12 @@ import pytest
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
-from chassis.bus import Bus
-from chassis.gather import AT_MOST, AT_MOST_BYTES, HEADER, Part, pack, unpack
 from chassis.ids import is_request_id
-from chassis.logs import bound, bound_here
+from chassis.messaging.bus import Bus
+from chassis.messaging.gather import AT_MOST, AT_MOST_BYTES, HEADER, Part, pack, unpack
+from chassis.messaging.serving import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
 from chassis.offload import INLINE_BYTES
-from chassis.served import ERROR_CODE_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
+from chassis.telemetry.logs import bound, bound_here
 from contracts.wire.errors import InternalFault, Kind, Refusal, Relayed, Unavailable
 from contracts.wire.topic import Address
 from tests.integration.chassis.conftest import ECHO, Answer, Question, connected
@@ -75,7 +75,7 @@ async def messages(nats: NatsServer) -> AsyncIterator[list[Msg]]:
         seen.append(message)
 
     async with connected(nats.url, "watcher") as watcher:
-        await watcher.hear(TOGETHER.pattern, see)
+        await watcher.subscribe(TOGETHER.pattern, see)
         await settled(watcher)
         yield seen
 
@@ -83,7 +83,7 @@ async def messages(nats: NatsServer) -> AsyncIterator[list[Msg]]:
 async def settled(bus: Bus) -> None:
     """A round trip, behind which the server knows every subscription. (nats-py's flush overtakes them.)"""
     with pytest.raises(Unavailable):
-        await bus.ask(replace(ECHO, verb="nobody"), Question(text="a"))
+        await bus.request(replace(ECHO, verb="nobody"), Question(text="a"))
 
 
 def parts(messages: list[Msg]) -> list[list[Part]]:
@@ -93,7 +93,7 @@ def parts(messages: list[Msg]) -> list[list[Part]]:
 async def test_each_of_many_gets_its_own_answer(asker: Bus, echo: Echo, messages: list[Msg]) -> None:
     texts = [f"{('a', 'refuse', 'crash')[number % 3]}{number}" for number in range(MANY)]
     answers = await asyncio.gather(
-        *[asker.ask(TOGETHER, Question(text=text)) for text in texts], return_exceptions=True
+        *[asker.request(TOGETHER, Question(text=text)) for text in texts], return_exceptions=True
     )
     for text, answer in zip(texts, answers, strict=True):
         if text.startswith("a"):
@@ -115,7 +115,7 @@ async def test_each_is_asked_for_its_own_tenant_and_under_its_own_name(asker: Bu
 
     async def ask(tenant: str, text: str, request_id: str) -> Answer:
         with bound(request_id=request_id):
-            return await asker.ask(TOGETHER, Question(text=text), tenant=tenant)
+            return await asker.request(TOGETHER, Question(text=text), tenant=tenant)
 
     answers = await asyncio.gather(*[ask(*one) for one in sorted(wanted)])
     assert [answer.text for answer in answers] == [text for _, text, _ in sorted(wanted)]
@@ -130,23 +130,23 @@ async def test_a_message_that_cannot_be_taken_apart_is_refused(asker: Bus, echo:
 
 async def test_one_that_is_alone_goes_alone_and_with_its_request_id(asker: Bus, messages: list[Msg]) -> None:
     with bound(request_id="its-own"):
-        await asker.ask(TOGETHER, Question(text="a"))
-    await asker.ask(TOGETHER, Question(text="b"))
+        await asker.request(TOGETHER, Question(text="a"))
+    await asker.request(TOGETHER, Question(text="b"))
     await until(lambda: len(messages) == 2)
     assert [[part.word for part in group] for group in parts(messages)] == [["its-own"], [""]]
 
 
 async def test_one_with_a_patience_of_its_own_shares_no_message(asker: Bus, messages: list[Msg]) -> None:
-    await asyncio.gather(*[asker.ask(TOGETHER, Question(text="a"), within_s=5) for _ in range(3)])
+    await asyncio.gather(*[asker.request(TOGETHER, Question(text="a"), within_s=5) for _ in range(3)])
     await until(lambda: len(messages) == 3)
     assert not any(HEADER in (message.headers or {}) for message in messages)
 
 
 async def test_nobody_waits_for_the_answer_to_somebody_else(asker: Bus, echo: Echo) -> None:
     echo.open.clear()
-    stuck = asyncio.create_task(asker.ask(TOGETHER, Question(text="first")))
+    stuck = asyncio.create_task(asker.request(TOGETHER, Question(text="first")))
     await until(lambda: echo.asked == ["first"])
-    later = asyncio.create_task(asker.ask(TOGETHER, Question(text="second")))
+    later = asyncio.create_task(asker.request(TOGETHER, Question(text="second")))
     await until(lambda: echo.asked == ["first", "second"])
     assert not stuck.done()
     echo.open.set()
@@ -155,7 +155,7 @@ async def test_nobody_waits_for_the_answer_to_somebody_else(asker: Bus, echo: Ec
 
 async def test_one_that_waits_no_more_spoils_no_other(asker: Bus, echo: Echo) -> None:
     echo.open.clear()
-    tasks = [asyncio.create_task(asker.ask(TOGETHER, Question(text=f"{number}"))) for number in range(3)]
+    tasks = [asyncio.create_task(asker.request(TOGETHER, Question(text=f"{number}"))) for number in range(3)]
     await until(lambda: len(echo.asked) == 3)
     tasks[1].cancel()
     echo.open.set()
@@ -166,14 +166,14 @@ async def test_one_that_waits_no_more_spoils_no_other(asker: Bus, echo: Echo) ->
 
 async def test_large_ones_share_no_message(asker: Bus, messages: list[Msg]) -> None:
     large = "x" * (AT_MOST_BYTES * 2 // 3)
-    answers = await asyncio.gather(*[asker.ask(TOGETHER, Question(text=large)) for _ in range(3)])
+    answers = await asyncio.gather(*[asker.request(TOGETHER, Question(text=large)) for _ in range(3)])
     assert [len(answer.text) for answer in answers] == [len(large)] * 3
     assert [len(group) for group in parts(messages)] == [1, 1, 1]
 
 
 async def test_what_a_message_holds_is_counted_together(asker: Bus, messages: list[Msg]) -> None:
     third = "x" * (AT_MOST_BYTES * 3 // 10)
-    answers = await asyncio.gather(*[asker.ask(TOGETHER, Question(text=third)) for _ in range(5)])
+    answers = await asyncio.gather(*[asker.request(TOGETHER, Question(text=third)) for _ in range(5)])
     assert [len(answer.text) for answer in answers] == [len(third)] * 5
     sizes = [len(group) for group in parts(messages)]
     assert (sum(sizes), max(sizes)) == (5, 3)
@@ -181,7 +181,7 @@ async def test_what_a_message_holds_is_counted_together(asker: Bus, messages: li
 
 async def test_that_nobody_is_there_is_told_to_each(nats: NatsServer) -> None:
     async with connected(nats.url, "asker") as asker:
-        asked = [asker.ask(TOGETHER, Question(text="a")) for _ in range(3)]
+        asked = [asker.request(TOGETHER, Question(text="a")) for _ in range(3)]
         async with asyncio.timeout(PROMPT_S):
             told = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(one) for one in told] == [Unavailable] * 3
@@ -197,9 +197,9 @@ async def test_an_answer_to_fewer_than_asked_is_to_nobody_and_one_that_waits_no_
         held.append(message)
 
     async with connected(nats.url) as service, connected(nats.url, "asker") as asker:
-        await service.hear(short.pattern, hold)
+        await service.subscribe(short.pattern, hold)
         await settled(service)
-        tasks = [asyncio.create_task(asker.ask(short, Question(text="a"))) for _ in range(4)]
+        tasks = [asyncio.create_task(asker.request(short, Question(text="a"))) for _ in range(4)]
         await until(lambda: sum(len(group) for group in parts(held)) == 4)
         tasks[0].cancel()
         await asyncio.wait(tasks[:1])
@@ -220,11 +220,11 @@ async def test_an_answer_that_does_not_come_leaves_each_in_doubt(nats: NatsServe
         """Say nothing."""
 
     async with connected(nats.url) as deaf, connected(nats.url, "asker") as asker:
-        await deaf.hear(silent.pattern, listen)
+        await deaf.subscribe(silent.pattern, listen)
         await settled(deaf)
         async with asyncio.timeout(5):
             told = await asyncio.gather(
-                *[asker.ask(silent, Question(text="a")) for _ in range(3)], return_exceptions=True
+                *[asker.request(silent, Question(text="a")) for _ in range(3)], return_exceptions=True
             )
     assert [type(one) for one in told] == [Unavailable] * 3
     assert all(isinstance(one, Unavailable) and isinstance(one.__cause__, TimeoutError) for one in told)
@@ -238,10 +238,10 @@ async def test_a_service_that_does_not_know_of_it_is_unavailable(nats: NatsServe
         async def answer(message: Msg) -> None:
             await message.respond(b"{}")
 
-        await service.hear(old.pattern, answer)
+        await service.subscribe(old.pattern, answer)
         await settled(service)
         with pytest.raises(Unavailable):
-            await asker.ask(old, Question(text="a"))
+            await asker.request(old, Question(text="a"))
 
 
 ATTACKS = {
@@ -278,6 +278,7 @@ def test_a_header_of_another_form_is_refused(attack: str) -> None:
         unpack(b"abc", {HEADER: ATTACKS[attack]})
 
 
+@pytest.mark.requirement("B-100")
 @pytest.mark.parametrize("attack", ["negative", "65 parts", "word with a colon", "100,000 empty parts"])
 async def test_such_a_message_reaches_no_handler(asker: Bus, echo: Echo, attack: str) -> None:
     reply = await asker._client.request(TOGETHER.subject(), b"abc", headers={HEADER: ATTACKS[attack]}, timeout=5)
@@ -310,8 +311,9 @@ async def test_a_request_id_that_is_no_plain_word_is_replaced(nats: NatsServer, 
     assert all(is_request_id(request_id) for request_id in bound_ids)
 
 
+@pytest.mark.requirement("F-72")
 @pytest.mark.parametrize("headers", [{"A": "x" * 20_000}, {f"h{number}": "x" for number in range(5_000)}])
-async def test_headers_that_are_too_large_are_refused_unread(
+async def test_oversized_headers_are_refused_without_parsing(
     nats: NatsServer, echo: Echo, headers: dict[str, str]
 ) -> None:
     alone = replace(ECHO, verb="alone")
@@ -319,13 +321,13 @@ async def test_headers_that_are_too_large_are_refused_unread(
         await settled(asker)
         reply = await asker._client.request(alone.subject(), b'{"text":"a"}', headers=headers, timeout=5)
         assert (reply.headers or {})[ERROR_CODE_HEADER] == "422"
-        assert await asker.ask(alone, Question(text="b")) == Answer(text="b")
+        assert await asker.request(alone, Question(text="b")) == Answer(text="b")
     assert echo.asked == ["b"]
 
 
-async def test_a_large_request_is_read_and_answered_like_any(asker: Bus) -> None:
+async def test_large_request_is_answered_normally(asker: Bus) -> None:
     large = "x" * (INLINE_BYTES * 4)
-    assert (await asker.ask(TOGETHER, Question(text=large), within_s=5, is_large=True)).text == large
+    assert (await asker.request(TOGETHER, Question(text=large), within_s=5, is_large=True)).text == large
 
 
 async def test_what_is_decided_before_reading_refuses_unread(nats: NatsServer, echo: Echo) -> None:
@@ -341,7 +343,7 @@ async def test_what_is_decided_before_reading_refuses_unread(nats: NatsServer, e
     async with connected(nats.url, serve=serve), connected(nats.url, "asker") as asker:
         await settled(asker)
         refused = await asker._client.request(alone.subject("x"), b"no JSON", timeout=5)
-        assert await asker.ask(alone, Question(text="a"), tenant="y") == Answer(text="a")
+        assert await asker.request(alone, Question(text="a"), tenant="y") == Answer(text="a")
     headers = refused.headers or {}
     assert (headers[ERROR_CODE_HEADER], headers[RETRY_AFTER_HEADER]) == ("404", "7")
     assert echo.asked == ["a"]

@@ -10,8 +10,8 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
-from chassis.http import Limits
-from chassis.web import create_web
+from chassis.http.app import create_web
+from chassis.http.connection import Limits
 from tests.kit.serving import serving
 from tests.kit.waiting import until
 
@@ -56,7 +56,8 @@ async def connect(at: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection(host, int(port))
 
 
-async def test_s_55_a_crash_is_a_problem_with_every_header_and_no_word_of_why() -> None:
+@pytest.mark.requirement("S-55")
+async def test_unhandled_error_is_a_problem_document_without_details() -> None:
     async with serving(app()) as at, httpx.AsyncClient(base_url=f"http://{at}", trust_env=False) as http:
         answer = await http.get("/crash", headers={"X-Request-Id": "mine"})
         assert answer.status_code == 500
@@ -68,7 +69,8 @@ async def test_s_55_a_crash_is_a_problem_with_every_header_and_no_word_of_why() 
         assert (await http.get("/healthz")).status_code == 200
 
 
-async def test_b_23_one_address_has_so_many_connections_and_no_more() -> None:
+@pytest.mark.requirement("B-23")
+async def test_connections_per_address_are_limited() -> None:
     async with serving(app(), Limits(per_peer=3)) as at:
         open_ = [await connect(at) for _ in range(3)]
         for reader, writer in open_:
@@ -96,7 +98,8 @@ async def _served(at: str) -> bool:
         writer.transport.abort()
 
 
-async def test_b_23_a_trusted_proxy_has_as_many_as_it_likes() -> None:
+@pytest.mark.requirement("B-23")
+async def test_trusted_proxy_has_no_connection_limit() -> None:
     async with serving(app(), Limits(per_peer=1, trusted=lambda address: address == "127.0.0.1")) as at:
         open_ = [await connect(at) for _ in range(3)]
         for reader, writer in open_:
@@ -106,7 +109,8 @@ async def test_b_23_a_trusted_proxy_has_as_many_as_it_likes() -> None:
             writer.transport.abort()
 
 
-async def test_b_23_ten_thousand_pipelined_requests_end_the_connection() -> None:
+@pytest.mark.requirement("B-23")
+async def test_excessive_pipelining_closes_the_connection() -> None:
     async with serving(app()) as at:
         reader, writer = await connect(at)
         writer.write(GET * 10_000)
@@ -120,7 +124,8 @@ async def test_b_23_ten_thousand_pipelined_requests_end_the_connection() -> None
         assert await _served(at)
 
 
-async def test_b_22_a_route_with_a_rule_of_its_own_is_not_hurried() -> None:
+@pytest.mark.requirement("B-22")
+async def test_route_with_its_own_body_timeout_is_exempt_from_the_minimum_rate() -> None:
     hurried = Limits(head_s=0.2, body_idle_s=0.2, body_grace_s=0.2, patient=(b"/patient/",))
     async with serving(app(), hurried) as at:
         reader, writer = await connect(at)
@@ -134,8 +139,9 @@ async def test_b_22_a_route_with_a_rule_of_its_own_is_not_hurried() -> None:
         cut.transport.abort()
 
 
+@pytest.mark.requirement("F-115")
 @pytest.mark.parametrize("path", ["/endless", "/large"])
-async def test_f_115_who_reads_nothing_of_its_answer_is_cut_off(path: str) -> None:
+async def test_client_that_reads_nothing_is_disconnected(path: str) -> None:
     async with serving(app(), Limits(per_peer=1, unread_s=0.2)) as at:
         reader, writer = await connect(at)
         writer.write(b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.encode())
@@ -148,7 +154,8 @@ async def test_f_115_who_reads_nothing_of_its_answer_is_cut_off(path: str) -> No
         writer.transport.abort()
 
 
-async def test_f_115_who_reads_slowly_gets_all_of_it() -> None:
+@pytest.mark.requirement("F-115")
+async def test_slow_reader_receives_the_whole_response() -> None:
     async with serving(app(), Limits(unread_s=0.2)) as at:
         reader, writer = await connect(at)
         writer.write(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -159,7 +166,8 @@ async def test_f_115_who_reads_slowly_gets_all_of_it() -> None:
         writer.transport.abort()
 
 
-async def test_b_23_addresses_are_counted_as_one_where_they_are() -> None:
+@pytest.mark.requirement("B-23")
+async def test_ipv6_addresses_share_a_connection_limit_per_64_prefix() -> None:
     async with serving(app(), Limits(per_peer=2, whose=lambda _address: "all")) as at:
         first, second = await connect(at), await connect(at)
         host, port = at.split(":")

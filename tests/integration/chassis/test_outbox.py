@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 from nats.aio.msg import Msg
 
-from chassis import streams
-from chassis.bus import Bus
 from chassis.loop import Loop
-from chassis.outbox import BATCH, TOGETHER, Relay
+from chassis.messaging import streams
+from chassis.messaging.bus import Bus
+from chassis.messaging.outbox import BATCH, TOGETHER, Relay
 from tests.integration.chassis.conftest import (
     ASHES,
     BURNT,
@@ -34,9 +34,9 @@ ROOT = Path(__file__).parents[3]
 
 RELAY = """
 import asyncio, sys
-from chassis.bus import Bus
-from chassis.outbox import Relay
-from chassis.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.messaging.outbox import Relay
+from chassis.database.postgres import Database
 
 async def main(nats, url):
     bus = Bus(nats, name="dying", user=None, password=None, inbox="_INBOX_dying")
@@ -98,11 +98,11 @@ async def overheard(bus: Bus) -> list[bool]:
         sent.append("Nats-Batch-Id" in (message.headers or {}))
 
     for topic in (NOTED, BURNT):
-        await bus.hear(topic.pattern, listen)
+        await bus.subscribe(topic.pattern, listen)
     return sent
 
 
-async def test_every_row_is_published_once_and_in_order(stream: Bus, outbox: Outbox) -> None:
+async def test_every_outbox_row_is_published_once_in_order(stream: Bus, outbox: Outbox) -> None:
     await streams.declare(stream, (NOTES,))
     async with running(outbox.relay(stream)):
         for first in range(1, 101, 10):
@@ -117,7 +117,8 @@ async def test_every_row_is_published_once_and_in_order(stream: Bus, outbox: Out
     assert [message_id for message_id, _ in found] == await ids(outbox)
 
 
-async def test_two_relays_publish_every_row_once(stream: Bus, outbox: Outbox, nats: NatsServer) -> None:
+@pytest.mark.requirement("F-21")
+async def test_two_relays_publish_every_outbox_row_once(stream: Bus, outbox: Outbox, nats: NatsServer) -> None:
     await streams.declare(stream, (NOTES,))
     await outbox.write(notes(200))
     async with connected(nats.url, "other") as other:
@@ -133,7 +134,7 @@ async def test_two_relays_publish_every_row_once(stream: Bus, outbox: Outbox, na
     assert sorted(message_id for message_id, _ in found) == sorted(await ids(outbox))
 
 
-async def test_what_waits_together_is_stored_together(stream: Bus, outbox: Outbox) -> None:
+async def test_pending_rows_are_published_as_one_batch(stream: Bus, outbox: Outbox) -> None:
     await streams.declare(stream, (NOTES,))
     relay = outbox.relay(stream)
     await outbox.write(notes(TOGETHER - 1, letters="a"))
@@ -147,7 +148,7 @@ async def test_what_waits_together_is_stored_together(stream: Bus, outbox: Outbo
     assert await batches(stream) == [1] * (TOGETHER - 1) + [TOGETHER, BATCH, 1]
 
 
-async def test_one_row_that_was_stored_before_forbids_the_batch_and_nothing_else(stream: Bus, outbox: Outbox) -> None:
+async def test_already_stored_row_makes_the_batch_fall_back_to_single_messages(stream: Bus, outbox: Outbox) -> None:
     await streams.declare(stream, (NOTES,))
     await outbox.write(notes(10))
     row = await outbox.sql.fetchrow("SELECT message_id, subject, body FROM outbox ORDER BY id OFFSET 20 LIMIT 1")
@@ -160,7 +161,7 @@ async def test_one_row_that_was_stored_before_forbids_the_batch_and_nothing_else
     assert await batches(stream) == [1] * 50
 
 
-async def test_a_stream_that_takes_no_batches_gets_single_messages(stream: Bus, outbox: Outbox) -> None:
+async def test_stream_without_batch_support_gets_single_messages(stream: Bus, outbox: Outbox) -> None:
     await streams.declare(stream, (NOTES,))
     config = (await stream.jetstream.stream_info(NOTES.name)).config
     await stream.jetstream.update_stream(config.evolve(allow_atomic=False))
@@ -198,7 +199,7 @@ async def test_rows_of_two_streams_keep_their_order(stream: Bus, outbox: Outbox)
     assert sent == [False] * 100 + [True] * 50  # no batch is tried that would be refused
 
 
-async def test_a_server_that_knows_of_no_batches_is_told_one_by_one(stream: Bus, outbox: Outbox) -> None:
+async def test_server_without_batch_support_gets_single_messages(stream: Bus, outbox: Outbox) -> None:
     sent = await overheard(stream)
 
     async def take(message: Msg) -> None:
@@ -206,7 +207,7 @@ async def test_a_server_that_knows_of_no_batches_is_told_one_by_one(stream: Bus,
         if message.reply:
             await message.respond(b'{"stream": "NOTES", "seq": %d}' % len(sent))
 
-    await stream.hear(NOTED.pattern, take)
+    await stream.subscribe(NOTED.pattern, take)
     await outbox.write(notes(10))
     await outbox.relay(stream).tick()
     assert await outbox.waiting() == 0
@@ -226,7 +227,8 @@ async def dying(nats: NatsServer, database_url: str) -> AsyncIterator[asyncio.su
     await process.wait()
 
 
-async def test_a_relay_dies_between_publishing_and_marking(
+@pytest.mark.requirement("F-11")
+async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
     stream: Bus, outbox: Outbox, dying: asyncio.subprocess.Process, database_url: str
 ) -> None:
     await streams.declare(stream, (NOTES,))
@@ -258,7 +260,8 @@ async def test_a_relay_dies_between_publishing_and_marking(
     assert await batches(stream) == [50]  # as the dead one had said it
 
 
-async def test_a_lost_stream_is_made_again_with_what_is_kept(stream: Bus, outbox: Outbox) -> None:
+@pytest.mark.requirement("F-67")
+async def test_lost_stream_is_recreated_and_refilled_from_the_outbox(stream: Bus, outbox: Outbox) -> None:
     assert await streams.declare(stream, (NOTES,)) == {"NOTES"}
     relay = outbox.relay(stream)
     await outbox.write(notes(10))
@@ -280,7 +283,7 @@ async def test_a_lost_stream_is_made_again_with_what_is_kept(stream: Bus, outbox
     assert await stored(stream) == found  # said once more, and stored once
 
 
-async def test_only_what_was_published_more_than_an_hour_ago_is_dropped(stream: Bus, outbox: Outbox) -> None:
+async def test_only_rows_published_over_an_hour_ago_are_deleted(stream: Bus, outbox: Outbox) -> None:
     await streams.declare(stream, (NOTES,))
     relay = outbox.relay(stream)
     await outbox.write(notes(1, letters="abc"))
@@ -296,7 +299,8 @@ async def test_only_what_was_published_more_than_an_hour_ago_is_dropped(stream: 
     assert [row["subject"] for row in left] == [young, unsaid]
 
 
-async def test_while_nats_is_away_rows_wait(own_nats: NatsServer, outbox: Outbox) -> None:
+@pytest.mark.requirement("F-13")
+async def test_outbox_rows_wait_while_nats_is_unavailable(own_nats: NatsServer, outbox: Outbox) -> None:
     async with connected(own_nats.url) as bus:
         await streams.declare(bus, (NOTES,))
         async with running(outbox.relay(bus)):
@@ -313,7 +317,7 @@ async def test_while_nats_is_away_rows_wait(own_nats: NatsServer, outbox: Outbox
             assert in_order(await stored(bus)) == {letter: list(range(1, 11)) for letter in "abcde"}
 
 
-async def test_a_server_that_dies_owing_its_acknowledgements_stops_no_relay(
+async def test_relay_continues_after_the_server_dies_with_pending_acknowledgements(
     own_nats: NatsServer, outbox: Outbox
 ) -> None:
     async with connected(own_nats.url) as bus:
@@ -380,7 +384,7 @@ class Wire:
         writer.close()
 
 
-async def test_a_server_dies_with_the_acknowledgement_of_a_batch(own_nats: NatsServer, outbox: Outbox) -> None:
+async def test_relay_continues_after_losing_a_batch_acknowledgement(own_nats: NatsServer, outbox: Outbox) -> None:
     async with connected(own_nats.url) as bus:
         await streams.declare(bus, (NOTES,))
     await outbox.write(notes(10))
@@ -404,7 +408,7 @@ async def test_a_server_dies_with_the_acknowledgement_of_a_batch(own_nats: NatsS
         assert await batches(bus) == [50]
 
 
-async def test_a_relay_leaves_no_subscriptions_behind(own_nats: NatsServer, outbox: Outbox) -> None:
+async def test_relay_leaves_no_subscriptions_behind(own_nats: NatsServer, outbox: Outbox) -> None:
     async with connected(own_nats.url) as bus:
         await streams.declare(bus, (NOTES,))
         relay = outbox.relay(bus)

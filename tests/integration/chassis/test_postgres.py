@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from sqlalchemy import text
 
-from chassis.postgres import Database, is_away
+from chassis.database.postgres import Database, is_away
 from tests.kit.postgres import PostgresServer
 
 Run = Callable[..., Awaitable[None]]
@@ -33,8 +33,9 @@ async def by_engine(database: Database, *statements: str) -> None:
             await connection.execute(text(statement))
 
 
+@pytest.mark.requirement("F-88")
 @pytest.mark.parametrize("run", [directly, by_engine])
-async def test_a_lock_that_could_not_be_had_is_worth_another_try(database: Database, run: Run) -> None:
+async def test_lock_timeout_is_retryable(database: Database, run: Run) -> None:
     async with database.direct() as holder:
         await holder.execute(LOCK)
         with pytest.raises(Exception, match="lock timeout") as raised:
@@ -43,7 +44,7 @@ async def test_a_lock_that_could_not_be_had_is_worth_another_try(database: Datab
 
 
 @pytest.mark.parametrize("run", [directly, by_engine])
-async def test_a_statement_that_is_wrong_is_a_bug(database: Database, run: Run) -> None:
+async def test_invalid_statement_raises(database: Database, run: Run) -> None:
     with pytest.raises(Exception, match="division by zero") as raised:
         await run(database, "SELECT 1/0")
     assert not is_away(raised.value)

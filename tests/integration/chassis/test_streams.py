@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from nats.js.errors import NotFoundError
 
-from chassis import streams
-from chassis.bus import Bus
 from chassis.loop import Loop
-from chassis.streams import Reader
+from chassis.messaging import streams
+from chassis.messaging.bus import Bus
+from chassis.messaging.streams import Reader
 from tests.integration.chassis.conftest import NOTED, NOTES, Note, connected
 from tests.kit.nats import NatsServer
 from tests.kit.waiting import until
@@ -76,7 +76,7 @@ async def come_again_soon(bus: Bus) -> None:
     await bus.jetstream.add_consumer(NOTES.name, info.config.evolve(ack_wait=0.5))
 
 
-async def test_it_reads_in_order_and_goes_on_where_it_stopped(stream: Bus) -> None:
+async def test_consumer_reads_in_order_and_resumes_where_it_stopped(stream: Bus) -> None:
     await streams.declare(stream, (NOTES,))
     await say(stream, *range(1, 251))  # before anybody reads, and more than one batch
     first, second = Kept(), Kept()
@@ -101,7 +101,8 @@ async def settled(bus: Bus, up_to: int) -> None:
     await until(acknowledged)
 
 
-async def test_a_handler_that_raises_gets_the_messages_again(stream: Bus) -> None:
+@pytest.mark.requirement("F-73")
+async def test_messages_are_redelivered_after_a_handler_exception(stream: Bus) -> None:
     await streams.declare(stream, (NOTES,))
     kept = Kept()
     async with reading(stream, kept):
@@ -115,7 +116,7 @@ async def test_a_handler_that_raises_gets_the_messages_again(stream: Bus) -> Non
     assert kept.failed[0][0] == 1
 
 
-async def test_what_came_after_a_failure_does_not_hide_what_failed(stream: Bus) -> None:
+async def test_later_messages_do_not_hide_a_failed_one(stream: Bus) -> None:
     await streams.declare(stream, (NOTES,))
     kept = Kept(failures=1)
     async with reading(stream, kept):
@@ -128,7 +129,8 @@ async def test_what_came_after_a_failure_does_not_hide_what_failed(stream: Bus) 
         await until(lambda: set(kept.seqs) == {1, 2}, 2)
 
 
-async def test_poison_is_left_out_and_blocks_nothing(stream: Bus) -> None:
+@pytest.mark.requirement("F-70")
+async def test_poison_message_is_skipped_and_blocks_nothing(stream: Bus) -> None:
     await streams.declare(stream, (NOTES,))
     kept = Kept()
     subject = NOTED.subject(key="a")
@@ -145,7 +147,8 @@ async def test_poison_is_left_out_and_blocks_nothing(stream: Bus) -> None:
         await settled(stream, 10)
 
 
-async def test_a_consumer_that_was_deleted_is_made_again(stream: Bus) -> None:
+@pytest.mark.requirement("F-69")
+async def test_deleted_consumer_is_recreated(stream: Bus) -> None:
     await streams.declare(stream, (NOTES,))
     kept = Kept()
     async with reading(stream, kept):
@@ -160,7 +163,8 @@ async def test_a_consumer_that_was_deleted_is_made_again(stream: Bus) -> None:
     assert set(kept.seqs) == {1, 2}
 
 
-async def test_a_stream_that_was_deleted_and_made_again_is_read(stream: Bus) -> None:
+@pytest.mark.requirement("F-69")
+async def test_recreated_stream_is_consumed(stream: Bus) -> None:
     await streams.declare(stream, (NOTES,))
     kept = Kept()
     async with reading(stream, kept):
@@ -173,7 +177,7 @@ async def test_a_stream_that_was_deleted_and_made_again_is_read(stream: Bus) -> 
         await until(lambda: kept.seqs == [1, 2])
 
 
-async def test_it_waits_for_a_stream_that_is_not_there_yet(stream: Bus) -> None:
+async def test_consumer_waits_for_a_missing_stream(stream: Bus) -> None:
     kept = Kept()
     ticks = 0
     reader = reader_on(stream)
@@ -194,7 +198,8 @@ async def test_it_waits_for_a_stream_that_is_not_there_yet(stream: Bus) -> None:
         await loop.stop()
 
 
-async def test_reading_goes_on_after_the_server_was_restarted(own_nats: NatsServer) -> None:
+@pytest.mark.requirement("F-65")
+async def test_consumer_resumes_after_a_server_restart(own_nats: NatsServer) -> None:
     async with connected(own_nats.url) as bus:
         await streams.declare(bus, (NOTES,))
         kept = Kept()
@@ -210,7 +215,7 @@ async def test_reading_goes_on_after_the_server_was_restarted(own_nats: NatsServ
             await until(lambda: kept.seqs == [1, 2])
 
 
-async def test_the_newest_of_a_subject(stream: Bus) -> None:
+async def test_last_message_of_a_subject_is_returned(stream: Bus) -> None:
     await streams.declare(stream, (NOTES,))
     subject = NOTED.subject(key="a")
     assert await streams.last(stream, NOTES, NOTED, subject) is None
@@ -221,7 +226,7 @@ async def test_the_newest_of_a_subject(stream: Bus) -> None:
     assert await streams.last(stream, NOTES, NOTED, subject) is None
 
 
-async def test_the_newest_is_unknown_while_nats_is_away(own_nats: NatsServer) -> None:
+async def test_last_message_is_unknown_while_nats_is_unavailable(own_nats: NatsServer) -> None:
     async with connected(own_nats.url) as bus:
         await streams.declare(bus, (NOTES,))
         await say(bus, 1)
@@ -230,7 +235,7 @@ async def test_the_newest_is_unknown_while_nats_is_away(own_nats: NatsServer) ->
             assert await streams.last(bus, NOTES, NOTED, NOTED.subject(key="a")) is None
 
 
-async def test_a_cancellation_that_meets_the_newest_message_is_not_lost(stream: Bus) -> None:
+async def test_cancellation_during_a_last_message_lookup_is_not_lost(stream: Bus) -> None:
     """Python 3.11's wait_for, which nats-py asks with, gives back the answer instead."""
     await streams.declare(stream, [NOTES])
     await say(stream, 1)

@@ -6,9 +6,9 @@ import pytest
 from pydantic import BaseModel
 from structlog.testing import capture_logs
 
-from chassis.bus import Bus
-from chassis.gather import Part, pack, unpack
-from chassis.served import Request
+from chassis.messaging.bus import Bus
+from chassis.messaging.gather import Part, pack, unpack
+from chassis.messaging.serving import Request
 from contracts.wire.errors import InternalFault, Relayed
 from contracts.wire.topic import Address
 from tests.integration.chassis.conftest import Answer, Question, connected
@@ -86,7 +86,7 @@ async def test_what_is_raised_is_raised_for_each(asker: Bus, clerk: Clerk, fault
     assert [part.word for part in answers] == [word] * 2
     assert len(clerk.messages) == times  # a bug may be one's alone: each is tried without the others
     clerk.fault = None
-    assert await asker.ask(TOGETHER, Question(text="c")) == Answer(text="c")
+    assert await asker.request(TOGETHER, Question(text="c")) == Answer(text="c")
 
 
 @pytest.mark.parametrize("bad", ["spoil", "short"])
@@ -102,11 +102,11 @@ async def test_nothing_that_can_be_read_asks_nobody(asker: Bus, clerk: Clerk) ->
 
 
 async def test_one_alone_is_answered_without_the_header(asker: Bus, clerk: Clerk) -> None:
-    assert await asker.ask(TOGETHER, Question(text="a"), within_s=5) == Answer(text="a")
+    assert await asker.request(TOGETHER, Question(text="a"), within_s=5) == Answer(text="a")
     with pytest.raises(Relayed) as refused:
-        await asker.ask(TOGETHER, Question(text="refuse"), within_s=5)
+        await asker.request(TOGETHER, Question(text="refuse"), within_s=5)
     assert refused.value.refused.code == NoSuchWord.code
     with pytest.raises(Relayed) as crashed:
-        await asker.ask(TOGETHER, Question(text="crash"), within_s=5)
+        await asker.request(TOGETHER, Question(text="crash"), within_s=5)
     assert crashed.value.refused.code == InternalFault.code
     assert len(clerk.messages) == 3

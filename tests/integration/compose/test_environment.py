@@ -186,7 +186,7 @@ async def until_it_answers(machine: Machine, service: str, path: str) -> None:
         pytest.fail(f"{service} never answered {path}\n{machine.logs()}")
 
 
-def test_nothing_of_the_compose_network_is_left(machine: Machine) -> None:
+def test_compose_environment_leaves_nothing_running(machine: Machine) -> None:
     for name in SERVICES:
         told = machine.environment(name)
         assert not [
@@ -195,13 +195,14 @@ def test_nothing_of_the_compose_network_is_left(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_starts_and_becomes_of_use(machine: Machine, service: str) -> None:
+async def test_service_starts_and_becomes_ready(machine: Machine, service: str) -> None:
     await until_it_answers(machine, service, "/healthz")
     await until_it_answers(machine, service, "/readyz")
 
 
+@pytest.mark.requirement("S-78")
 @pytest.mark.parametrize("service", DATABASES)
-async def test_a_role_reaches_its_own_database_only(machine: Machine, service: str) -> None:
+async def test_database_role_reaches_its_own_database_only(machine: Machine, service: str) -> None:
     url = machine.environment(service)[f"{service.upper()}_DATABASE_URL"].replace("+asyncpg", "")
     await (await asyncpg.connect(url)).close()
     for other in {*DATABASES, "postgres", "template1"} - {service}:
@@ -209,7 +210,7 @@ async def test_a_role_reaches_its_own_database_only(machine: Machine, service: s
             await asyncpg.connect(url.removesuffix(service) + other)
 
 
-async def test_the_first_admin_makes_a_picture(machine: Machine) -> None:
+async def test_first_admin_generates_an_image(machine: Machine) -> None:
     for service in SERVICES:
         await until_it_answers(machine, service, "/readyz")
     advice = next(line for line in COMPOSE.read_text().splitlines() if "run --rm auth bootstrap" in line)

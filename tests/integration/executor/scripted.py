@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from aiohttp import web
 from nats.aio.msg import Msg
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.executor import CANCEL_ATTEMPT, PROGRESS, CancelAttempt, Progress
 from contracts.gateway import (
     GRANT_INPUTS,
@@ -104,7 +104,7 @@ class Scheduler(Scene):
         self.bus.serve(REPORT_CATALOG, self._catalog)
         self.bus.serve(RESERVE_IMAGES, self._reserve)
         await self.bus.start()
-        await self.bus.hear(PROGRESS.pattern, self._progress)
+        await self.bus.subscribe(PROGRESS.pattern, self._progress)
 
     async def stop(self) -> None:
         """End at once: questions are parked and a muted reply never comes."""
@@ -160,7 +160,7 @@ class Scheduler(Scene):
 
     async def hint_cancel(self, assignment: Assignment) -> None:
         hint = CancelAttempt(job_id=assignment.ref.job_id, attempt=assignment.ref.attempt)
-        await self.bus.say(CANCEL_ATTEMPT, hint, tenant=FLEET, key=self.node)
+        await self.bus.publish(CANCEL_ATTEMPT, hint, tenant=FLEET, key=self.node)
 
     async def _ask(self, asked: AskWork, _: Address) -> Asked:
         self.asks.append(asked)

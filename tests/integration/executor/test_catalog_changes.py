@@ -20,7 +20,7 @@ async def until_reports(scheduler: Scheduler, count: int) -> None:
     await scheduler.until(lambda: len(scheduler.catalogs) >= count)
 
 
-async def test_model_that_was_added_is_reported_soon(start_executor, scheduler, node) -> None:
+async def test_added_model_is_reported_at_the_next_catalog_check(start_executor, scheduler, node) -> None:
     await start_executor(**SLOWLY, models_every_s=0.1)
     await until_reports(scheduler, 1)
     await put(node, "new.safetensors")
@@ -28,7 +28,7 @@ async def test_model_that_was_added_is_reported_soon(start_executor, scheduler, 
     assert scheduler.offers_model("new.safetensors")
 
 
-async def test_folder_that_was_empty_for_a_moment_is_reported_whole_again(start_executor, scheduler, node) -> None:
+async def test_briefly_empty_model_folder_is_reported_complete_again(start_executor, scheduler, node) -> None:
     await start_executor(**SLOWLY, models_every_s=0.1)
     await until_reports(scheduler, 1)
     whole = scheduler.catalogs[0].digest
@@ -38,6 +38,7 @@ async def test_folder_that_was_empty_for_a_moment_is_reported_whole_again(start_
     await scheduler.until(lambda: scheduler.beats[-1].catalog_digest == whole)
 
 
+@pytest.mark.requirement("POST /api/v1/admin/nodes/{node}/refresh")
 async def test_operator_refreshes_a_catalog_at_once(start_executor, scheduler, node) -> None:
     await start_executor(**SLOWLY, models_every_s=3600.0)
     await until_reports(scheduler, 1)
@@ -48,7 +49,7 @@ async def test_operator_refreshes_a_catalog_at_once(start_executor, scheduler, n
     assert scheduler.offers_model("new.safetensors")
 
 
-async def test_models_that_stay_the_same_are_not_read_again(start_executor, scheduler, node) -> None:
+async def test_unchanged_catalog_is_not_downloaded_again(start_executor, scheduler, node) -> None:
     await start_executor(**SLOWLY, models_every_s=0.1)
     await until_reports(scheduler, 1)
     looks = await node.asked("GET /models")

@@ -49,7 +49,7 @@ def journal(tmp_path: Path) -> Any:
     journal.close()
 
 
-async def test_classes_of_a_node_are_known_once_it_is_online(client: ComfyUI) -> None:
+async def test_node_classes_are_known_once_the_node_is_online(client: ComfyUI) -> None:
     state = NodeState(client, catalog_every_s=60)
     classes = ("SaveImage", "PreviewAudio", "PreviewAny", "EmptyAudio", "ImageInvert")
     await state.look()
@@ -58,6 +58,7 @@ async def test_classes_of_a_node_are_known_once_it_is_online(client: ComfyUI) ->
     assert [state.classes.shows(name) for name in classes] == [True, True, True, False, False]
 
 
+@pytest.mark.requirement("B-44")
 async def test_model_in_the_output_folder_is_not_offered(client: ComfyUI, tmp_path: Path) -> None:
     written = tmp_path / "node/output/checkpoints/00-evil_00001_.safetensors"
     written.parent.mkdir(parents=True)
@@ -72,7 +73,7 @@ async def test_model_in_the_output_folder_is_not_offered(client: ComfyUI, tmp_pa
     assert offered == tuple(name for name in listed if name != written.name)
 
 
-async def test_a_prompt_runs_and_its_files_are_given_out(client: ComfyUI, either_node: Node) -> None:
+async def test_prompt_runs_and_its_files_can_be_downloaded(client: ComfyUI, either_node: Node) -> None:
     prompt_id, graph = str(uuid4()), hello()
     answer = await client.post(graph, prompt_id, "c")
     assert answer.accepted
@@ -89,6 +90,7 @@ async def test_a_prompt_runs_and_its_files_are_given_out(client: ComfyUI, either
     assert await client.history(prompt_id) is None
 
 
+@pytest.mark.requirement("F-108")
 async def test_stopping_one_prompt_leaves_the_others(client: ComfyUI, either_node: Node, journal: Journal) -> None:
     first, second, third = (str(uuid4()) for _ in range(3))
     for prompt_id, seconds in ((first, 0.8), (second, 30.0), (third, 0.1)):
@@ -108,7 +110,7 @@ async def test_a_running_prompt_is_interrupted(client: ComfyUI, either_node: Nod
     assert (await either_node.ledger(prompt_id))[0]["outcome"] in {"interrupted", "deleted"}
 
 
-async def test_a_prompt_that_does_not_stop_in_time_is_noted(
+async def test_prompt_that_ignores_interruption_is_recorded(
     client: ComfyUI, either_node: Node, journal: Journal
 ) -> None:
     await either_node.arm("interrupt_latency", seconds=60)
@@ -118,14 +120,14 @@ async def test_a_prompt_that_does_not_stop_in_time_is_noted(
     assert journal.left() == [prompt_id]
 
 
-async def test_a_file_that_is_not_there_is_no_file(client: ComfyUI) -> None:
+async def test_downloading_a_missing_file_reports_it_as_missing(client: ComfyUI) -> None:
     found = Found(node_id="1", name="x.png", kind="image", content_type="image/png", filename="x.png")  # type: ignore[arg-type]
     with pytest.raises(NoFile):
         async with client.view(found):
             pass
 
 
-async def test_a_node_that_is_not_there_never_heard_it() -> None:
+async def test_request_to_an_unreachable_node_counts_as_never_received() -> None:
     client = ComfyUI(f"http://127.0.0.1:{free_ports(1)[0]}", **LIMITS)
     with pytest.raises(NodeAway) as away:
         await client.post({}, str(uuid4()), "c")
@@ -133,7 +135,8 @@ async def test_a_node_that_is_not_there_never_heard_it() -> None:
     await client.close()
 
 
-async def test_message_that_is_too_large_ends_the_connection_and_is_noted() -> None:
+@pytest.mark.requirement("F-53")
+async def test_oversized_message_closes_the_connection_and_is_recorded() -> None:
     async def send(socket: ServerConnection) -> None:
         assert json.loads(await socket.recv())["data"] == {"supports_preview_metadata": True}
         await socket.send(b"short")

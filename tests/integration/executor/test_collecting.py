@@ -40,7 +40,7 @@ def node_of(class_type: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": class_type, "inputs": inputs}
 
 
-async def test_file_comes_back_under_the_name_that_was_asked_for(start_executor, scheduler, gateway, url) -> None:
+async def test_output_file_keeps_the_requested_name(start_executor, scheduler, gateway, url) -> None:
     await start_executor(comfyui_url=url)
     graph = {"1": picture(), "text": node_of("PrimitiveString", value="linked..name")} | {
         f"save-{place}": node_of("SaveImage", images=["1", 0], filename_prefix=prefix)
@@ -53,9 +53,7 @@ async def test_file_comes_back_under_the_name_that_was_asked_for(start_executor,
     assert all(gateway.stored[output.id].startswith(PNG) for output in finish.outputs)
 
 
-async def test_two_nodes_that_save_the_same_picture_have_an_output_each(
-    start_executor, scheduler, gateway, url
-) -> None:
+async def test_two_nodes_saving_the_same_image_have_one_output_each(start_executor, scheduler, gateway, url) -> None:
     await start_executor(comfyui_url=url)
     save = node_of("SaveImage", images=["1", 0], filename_prefix="a")
     finish = await scheduler.finish_of(await scheduler.give({"1": picture(), "2": save, "3": save}))
@@ -65,7 +63,7 @@ async def test_two_nodes_that_save_the_same_picture_have_an_output_each(
     assert gateway.stored[first.id] == gateway.stored[second.id]
 
 
-async def test_images_that_are_only_sent_over_the_websocket_are_stored(start_executor, scheduler, gateway, url) -> None:
+async def test_images_sent_only_over_the_websocket_are_stored(start_executor, scheduler, gateway, url) -> None:
     await start_executor(comfyui_url=url)
     graph = {
         "1": picture(batch=2),
@@ -81,7 +79,7 @@ async def test_images_that_are_only_sent_over_the_websocket_are_stored(start_exe
         assert (finish.images, finish.warnings) == (4, ())
 
 
-async def test_images_in_frames_without_ids_belong_to_the_node_that_ran(start_executor, scheduler) -> None:
+async def test_websocket_image_without_node_id_belongs_to_the_running_node(start_executor, scheduler) -> None:
     await start_executor()
     graph = {
         "1": picture(),
@@ -108,7 +106,7 @@ async def test_lost_websocket_image_fails_the_attempt(start_executor, scheduler,
     assert (again.outcome, len(again.outputs)) == (Outcome.SUCCEEDED, 1)
 
 
-async def test_expanded_node_has_all_outputs_on_every_run(start_executor, scheduler, gateway) -> None:
+async def test_expanded_node_reports_all_outputs_on_every_run(start_executor, scheduler, gateway) -> None:
     await start_executor()
     graph = {
         "1": picture(),

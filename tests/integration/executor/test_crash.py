@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from chassis.bus import Bus
 from chassis.ids import new_id
+from chassis.messaging.bus import Bus
 from contracts.permissions import inbox_prefix
 from contracts.scheduler import Outcome
 from executor.clients.artifacts import Artifacts
@@ -42,7 +42,8 @@ class Defective(PostPrompt):
         raise ZeroDivisionError
 
 
-async def test_a_prompt_left_by_a_crash_is_stopped_before_the_next_job(settings, scheduler, node) -> None:
+@pytest.mark.requirement("F-109")
+async def test_prompt_orphaned_by_a_crash_is_stopped_before_the_next_job(settings, scheduler, node) -> None:
     told, at_hand, journal = settings(), AtHand(), Journal(settings().journal_path)
     name = told.node
     bus = Bus(told.nats_url, name="executor", user=None, password=None, inbox=inbox_prefix("executor", name))

@@ -13,7 +13,10 @@ from tests.kit.waiting import until
 pytestmark = pytest.mark.usefixtures("gateway")
 
 
-async def test_killed_mid_run_the_successor_adopts_the_prompt(spawn_executor, scheduler, gateway, node) -> None:
+@pytest.mark.requirement("F-30")
+async def test_successor_adopts_the_prompt_of_an_executor_killed_mid_run(
+    spawn_executor, scheduler, gateway, node
+) -> None:
     given = await scheduler.give(slow(3))
     async with spawn_executor() as executor:
         await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
@@ -27,7 +30,10 @@ async def test_killed_mid_run_the_successor_adopts_the_prompt(spawn_executor, sc
     assert gateway.stored[finish.outputs[0].id].startswith(b"\x89PNG")
 
 
-async def test_killed_while_storing_the_successor_stores(spawn_executor, scheduler, gateway, node) -> None:
+@pytest.mark.requirement("F-30")
+async def test_successor_stores_outputs_of_an_executor_killed_while_storing(
+    spawn_executor, scheduler, gateway, node
+) -> None:
     gateway.answers.extend([503] * 1000)
     given = await scheduler.give(hello())
     async with spawn_executor() as executor:
@@ -41,9 +47,8 @@ async def test_killed_while_storing_the_successor_stores(spawn_executor, schedul
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
-async def test_killed_before_its_report_was_answered_the_successor_reports_the_same(
-    spawn_executor, scheduler, gateway, node
-) -> None:
+@pytest.mark.requirement("F-30")
+async def test_successor_repeats_the_report_of_a_killed_executor(spawn_executor, scheduler, gateway, node) -> None:
     scheduler.mute_finishes = 1
     given = await scheduler.give(hello())
     async with spawn_executor() as executor:
@@ -56,7 +61,8 @@ async def test_killed_before_its_report_was_answered_the_successor_reports_the_s
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
-async def test_told_to_stop_it_leaves_the_prompt_to_its_successor(spawn_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-35")
+async def test_stopped_executor_leaves_the_prompt_to_its_successor(spawn_executor, scheduler, node) -> None:
     given = await scheduler.give(slow(3))
     async with spawn_executor() as executor:
         await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
@@ -68,9 +74,7 @@ async def test_told_to_stop_it_leaves_the_prompt_to_its_successor(spawn_executor
     assert entry["outcome"] == "success"
 
 
-async def test_killed_and_its_journal_lost_the_prompt_is_adopted_by_its_id(
-    spawn_executor, scheduler, node, tmp_path
-) -> None:
+async def test_prompt_is_adopted_by_id_when_the_journal_is_lost(spawn_executor, scheduler, node, tmp_path) -> None:
     given = await scheduler.give(slow(3))
     async with spawn_executor() as executor:
         await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
@@ -82,7 +86,8 @@ async def test_killed_and_its_journal_lost_the_prompt_is_adopted_by_its_id(
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
-async def test_a_node_that_restarts_has_lost_the_prompt(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-41", "F-54")
+async def test_node_restart_ends_the_attempt_as_lost(start_executor, scheduler, node) -> None:
     await start_executor()
     given = await scheduler.give(slow(30))
     await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
@@ -95,7 +100,7 @@ async def test_a_node_that_restarts_has_lost_the_prompt(start_executor, schedule
     assert (await scheduler.finish_of(following)).outcome is Outcome.SUCCEEDED
 
 
-async def test_a_node_that_is_away_loses_the_attempt_and_asks_for_nothing(start_executor, scheduler, node) -> None:
+async def test_unreachable_node_loses_the_attempt_and_requests_no_work(start_executor, scheduler, node) -> None:
     await start_executor()
     given = await scheduler.give(slow(30))
     await scheduler.until(lambda: scheduler.starts)
@@ -111,21 +116,23 @@ async def test_a_node_that_is_away_loses_the_attempt_and_asks_for_nothing(start_
     assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
 
 
-async def test_without_a_websocket_polling_sees_the_end(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-50")
+async def test_polling_detects_completion_without_a_websocket(start_executor, scheduler, node) -> None:
     await node.arm("ws_refuse")
     await start_executor()
     finish = await scheduler.finish_of(await scheduler.give(slow(0.5)), within_s=10)
     assert (finish.outcome, len(finish.outputs)) == (Outcome.SUCCEEDED, 1)
 
 
-async def test_a_silent_websocket_does_no_harm(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-49")
+async def test_silent_websocket_does_not_block_completion(start_executor, scheduler, node) -> None:
     await node.arm("ws_stall")
     await start_executor()
     finish = await scheduler.finish_of(await scheduler.give(slow(0.5)), within_s=10)
     assert finish.outcome is Outcome.SUCCEEDED
 
 
-async def test_a_node_that_somebody_else_uses_takes_work_once_it_is_free(start_executor, scheduler, node) -> None:
+async def test_node_used_by_a_foreign_client_takes_work_once_free(start_executor, scheduler, node) -> None:
     """It is looked at again soon, for that may be over in a moment, and less often as it goes on: each time anew."""
     with capture_logs() as logs:
         await node.ask("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
@@ -145,7 +152,8 @@ async def test_a_node_that_somebody_else_uses_takes_work_once_it_is_free(start_e
             await node.ask("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
 
 
-async def test_doubled_and_foreign_events_do_no_harm(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-51", "F-52")
+async def test_duplicate_and_foreign_events_are_ignored(start_executor, scheduler, node) -> None:
     await node.arm("events_twice")
     await node.arm("foreign_events")
     await start_executor()
@@ -155,7 +163,8 @@ async def test_doubled_and_foreign_events_do_no_harm(start_executor, scheduler, 
     assert said == sorted(said)
 
 
-async def test_a_post_that_is_accepted_but_not_answered_runs_once(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-47")
+async def test_prompt_accepted_without_a_reply_runs_once(start_executor, scheduler, node) -> None:
     await node.arm("prompt_timeout")
     await start_executor()
     given = await scheduler.give(hello())
@@ -163,7 +172,8 @@ async def test_a_post_that_is_accepted_but_not_answered_runs_once(start_executor
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
-async def test_a_server_error_to_the_post_is_tried_again(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-48")
+async def test_posting_a_prompt_is_retried_after_a_server_error(start_executor, scheduler, node) -> None:
     await node.arm("prompt_500")
     await start_executor()
     given = await scheduler.give(hello())
@@ -171,30 +181,30 @@ async def test_a_server_error_to_the_post_is_tried_again(start_executor, schedul
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
-async def test_out_of_memory_is_the_nodes_fault(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-44")
+async def test_out_of_memory_is_classified_as_a_node_fault(start_executor, scheduler, node) -> None:
     await node.arm("oom")
     await start_executor()
     finish = await scheduler.finish_of(await scheduler.give(hello()))
     assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.out_of_memory", False)
 
 
-async def test_an_error_that_the_node_calls_success_is_an_error(start_executor, scheduler, node) -> None:
+async def test_error_messages_override_a_success_status(start_executor, scheduler, node) -> None:
     await node.arm("error_as_success")
     await start_executor()
     finish = await scheduler.finish_of(await scheduler.give(failing("ValueError", "no")))
     assert finish.outcome is Outcome.FAILED
 
 
-async def test_a_dead_worker_is_the_nodes_fault(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-43")
+async def test_dead_worker_thread_is_classified_as_a_node_fault(start_executor, scheduler, node) -> None:
     await node.arm("worker_death")
     await start_executor(dead_worker_s=1.0, stalled_s=3.0)
     finish = await scheduler.finish_of(await scheduler.give(hello()))
     assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.fault", True)
 
 
-async def test_a_node_with_a_dead_worker_takes_no_further_job_until_it_restarts(
-    start_executor, scheduler, node
-) -> None:
+async def test_node_with_a_dead_worker_takes_no_job_until_restarted(start_executor, scheduler, node) -> None:
     await node.arm("worker_death")
     await start_executor(dead_worker_s=1.0, stalled_s=3.0)
     assert (await scheduler.finish_of(await scheduler.give(hello()))).node_died
@@ -216,14 +226,15 @@ async def test_a_node_with_a_dead_worker_takes_no_further_job_until_it_restarts(
     ],
     ids=["process", "worker", "freeze"],
 )
-async def test_a_graph_that_kills_its_node_is_reported_as_such(start_executor, scheduler, graph, code) -> None:
+async def test_graph_that_crashes_its_node_is_reported_as_the_cause(start_executor, scheduler, graph, code) -> None:
     await start_executor(stalled_s=3.0, reply_s=1.0, stop_within_s=1.0)
     finish = await scheduler.finish_of(await scheduler.give(graph))
     assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, code, True)
     assert finish.gpu_seconds > 0
 
 
-async def test_a_node_that_never_lets_go_of_a_prompt_takes_no_further_job(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-42")
+async def test_node_with_a_stuck_prompt_takes_no_further_job(start_executor, scheduler, node) -> None:
     await start_executor(stalled_s=2.0, stop_within_s=0.5)
     given = await scheduler.give(killing("SimKillWorker"))
     assert (await scheduler.finish_of(given)).node_died
@@ -238,7 +249,8 @@ async def test_a_node_that_never_lets_go_of_a_prompt_takes_no_further_job(start_
     assert (await scheduler.finish_of(innocent)).outcome is Outcome.SUCCEEDED
 
 
-async def test_a_prompt_that_the_node_omits_once_is_still_followed(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-54")
+async def test_prompt_missing_from_one_queue_reading_is_still_watched(start_executor, scheduler, node) -> None:
     await start_executor()
     given = await scheduler.give(slow(3))
     await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
@@ -249,7 +261,7 @@ async def test_a_prompt_that_the_node_omits_once_is_still_followed(start_executo
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
-async def test_the_time_limit_holds_while_the_node_is_away(start_executor, scheduler, node) -> None:
+async def test_run_time_limit_applies_while_the_node_is_unreachable(start_executor, scheduler, node) -> None:
     await start_executor(unreachable_s=30.0)
     given = await scheduler.give(slow(30), run_within_s=1.5)
     await scheduler.until(lambda: scheduler.starts)
@@ -259,7 +271,8 @@ async def test_the_time_limit_holds_while_the_node_is_away(start_executor, sched
     assert not finish.node_died
 
 
-async def test_a_missing_or_short_file_is_read_again(start_executor, scheduler, gateway, node) -> None:
+@pytest.mark.requirement("F-55")
+async def test_missing_or_truncated_file_is_downloaded_again(start_executor, scheduler, gateway, node) -> None:
     await node.arm("view_404")
     await node.arm("view_truncated")
     await start_executor()
@@ -268,14 +281,16 @@ async def test_a_missing_or_short_file_is_read_again(start_executor, scheduler, 
     assert all(len(gateway.stored[output.id]) == output.size_bytes for output in finish.outputs)
 
 
-async def test_a_file_that_stays_missing_is_the_nodes_fault(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-55")
+async def test_permanently_missing_file_is_a_node_fault(start_executor, scheduler, node) -> None:
     await node.arm("view_404", count=100)
     await start_executor()
     finish = await scheduler.finish_of(await scheduler.give(hello()))
     assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
 
 
-async def test_a_store_that_is_away_is_waited_for_and_an_old_grant_renewed(start_executor, scheduler, gateway) -> None:
+@pytest.mark.requirement("F-142")
+async def test_output_upload_waits_for_storage_and_renews_an_expired_grant(start_executor, scheduler, gateway) -> None:
     gateway.answers.extend([503, 500, 403, 503])
     await start_executor()
     finish = await scheduler.finish_of(await scheduler.give(hello()))
@@ -284,7 +299,8 @@ async def test_a_store_that_is_away_is_waited_for_and_an_old_grant_renewed(start
     assert all(output.id in gateway.stored for output in finish.outputs)
 
 
-async def test_an_output_beyond_the_cap_fails_the_job(start_executor, scheduler, gateway) -> None:
+@pytest.mark.requirement("F-36")
+async def test_output_larger_than_the_limit_fails_the_job(start_executor, scheduler, gateway) -> None:
     await start_executor(output_max_bytes=10)
     finish = await scheduler.finish_of(await scheduler.give(hello()))
     assert (finish.outcome, finish.error.code) == (Outcome.FAILED, "workflow.output_too_large")
@@ -292,7 +308,8 @@ async def test_an_output_beyond_the_cap_fails_the_job(start_executor, scheduler,
     assert all(len(content) <= 10 for content in gateway.stored.values())
 
 
-async def test_somebody_elses_prompt_is_waited_for_and_never_touched(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-57")
+async def test_foreign_prompt_is_awaited_and_never_touched(start_executor, scheduler, node) -> None:
     await node.ask("POST", "/prompt", {"prompt": slow(1.5), "client_id": "somebody"})
     given = await scheduler.give(hello())
     await start_executor()
@@ -302,7 +319,7 @@ async def test_somebody_elses_prompt_is_waited_for_and_never_touched(start_execu
     assert told["prompts"][0]["finished"] <= told["prompts"][1]["received"]
 
 
-async def test_a_node_that_dies_between_ask_and_post_loses_the_attempt(start_executor, scheduler, node) -> None:
+async def test_node_crash_before_the_prompt_is_posted_loses_the_attempt(start_executor, scheduler, node) -> None:
     await start_executor(ask_wait_s=5.0)
     await scheduler.until(lambda: scheduler.asks)
     await node.end()
@@ -310,14 +327,15 @@ async def test_a_node_that_dies_between_ask_and_post_loses_the_attempt(start_exe
     assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.lost", False)
 
 
-async def test_a_node_that_never_takes_a_prompt_is_at_fault(start_executor, scheduler, node) -> None:
+async def test_node_that_never_accepts_the_prompt_is_at_fault(start_executor, scheduler, node) -> None:
     await node.arm("prompt_500", count=100)
     await start_executor()
     finish = await scheduler.finish_of(await scheduler.give(hello()))
     assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
 
 
-async def test_nats_may_be_away_during_a_run(spawn_executor, own_nats, node) -> None:
+@pytest.mark.requirement("F-32")
+async def test_job_completes_despite_a_nats_outage_during_the_run(spawn_executor, own_nats, node) -> None:
     scheduler, gateway = Scheduler(own_nats.url, "node-1"), Gateway(own_nats.url)
     await scheduler.start()
     await gateway.start()

@@ -86,7 +86,7 @@ REFUSED: list[tuple[dict[str, Any], TenantPolicy, str, str]] = [
 
 
 @pytest.mark.parametrize("case", REFUSED)
-async def test_node_never_gets_what_the_policy_refuses(
+async def test_graph_refused_by_the_policy_never_reaches_the_node(
     start_executor, scheduler, node, case: tuple[dict[str, Any], TenantPolicy, str, str]
 ) -> None:
     graph, policy, code, node_id = case
@@ -119,7 +119,8 @@ def files_in(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-async def test_outputs_land_in_the_folder_of_their_attempt_in_whatever_form_they_are_named(
+@pytest.mark.requirement("B-43")
+async def test_outputs_stay_in_the_attempt_folder_for_every_form_of_prefix(
     start_executor, scheduler, tmp_path: Path
 ) -> None:
     await start_executor()
@@ -155,9 +156,7 @@ async def test_outputs_land_in_the_folder_of_their_attempt_in_whatever_form_they
     assert not (output / "checkpoints").exists()
 
 
-async def test_linked_prefix_is_not_answered_with_the_picture_of_another_job(
-    start_executor, scheduler, gateway
-) -> None:
+async def test_linked_prefix_never_returns_the_image_of_another_job(start_executor, scheduler, gateway) -> None:
     await start_executor()
     shared = picture()
     graphs = [
@@ -179,7 +178,7 @@ async def test_linked_prefix_is_not_answered_with_the_picture_of_another_job(
     assert b"the secret of A" not in stored[1][0]
 
 
-async def test_staged_upload_is_in_no_folder_and_no_list_of_the_node(
+async def test_staged_upload_is_not_listed_by_any_folder_of_the_node(
     start_executor, scheduler, gateway, node, tmp_path: Path
 ) -> None:
     upload = uuid4()

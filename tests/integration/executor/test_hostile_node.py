@@ -78,7 +78,7 @@ async def outcome(scheduler: Any, graph: dict[str, Any] | None = None) -> Finish
 UNFIT = "a\x00b\ud800c\x1bd"
 
 
-async def test_an_error_text_with_nul_and_surrogates_is_told_cleaned(scheduler, hostile) -> None:
+async def test_nul_and_surrogates_are_removed_from_node_error_texts(scheduler, hostile) -> None:
     def change(entry: dict[str, Any]) -> None:
         for name, told in entry["status"]["messages"]:
             if name == "execution_error":
@@ -105,7 +105,7 @@ async def test_an_error_text_with_nul_and_surrogates_is_told_cleaned(scheduler, 
     ],
     ids=ascii,
 )
-async def test_file_that_the_node_does_not_give_out_for_its_name_fails_the_workflow_at_once(
+async def test_output_file_with_an_undownloadable_name_fails_the_workflow_at_once(
     scheduler, hostile, place: dict[str, str]
 ) -> None:
     def change(entry: dict[str, Any]) -> None:
@@ -134,7 +134,7 @@ async def test_file_that_the_node_does_not_give_out_for_its_name_fails_the_workf
         (say(b"{}", status=302, headers={"Location": "http://127.0.0.1:1/"}), "workflow.answer_unreadable"),
     ],
 )
-async def test_a_history_entry_that_cannot_be_read_fails_the_workflow(scheduler, hostile, node, answer, code) -> None:
+async def test_unreadable_history_entry_fails_the_workflow(scheduler, hostile, node, answer, code) -> None:
     hostile.answer = on("history", answer)
     given = await scheduler.give(hello())
     finish = await scheduler.finish_of(given)
@@ -166,7 +166,7 @@ async def test_a_history_entry_that_cannot_be_read_fails_the_workflow(scheduler,
         lambda entry: entry.update(outputs=[[]], meta={"3": {"display_node": ["x"]}}),
     ],
 )
-async def test_an_entry_of_the_wrong_shape_ends_the_attempt(scheduler, hostile, change) -> None:
+async def test_malformed_history_entry_ends_the_attempt(scheduler, hostile, change) -> None:
     hostile.answer = in_entry(change)
     finish = await outcome(scheduler)
     assert hostile.replaced["history"]
@@ -175,7 +175,8 @@ async def test_an_entry_of_the_wrong_shape_ends_the_attempt(scheduler, hostile, 
     await ordinary_job_runs(scheduler, hostile)
 
 
-async def test_ten_thousand_outputs_are_too_many(scheduler, hostile) -> None:
+@pytest.mark.requirement("B-99")
+async def test_ten_thousand_outputs_exceed_the_output_limit(scheduler, hostile) -> None:
     def change(entry: dict[str, Any]) -> None:
         entry["outputs"]["3"]["images"] = [{"filename": f"{n}", "type": "output"} for n in range(6_000)]
 
@@ -185,7 +186,7 @@ async def test_ten_thousand_outputs_are_too_many(scheduler, hostile) -> None:
     await ordinary_job_runs(scheduler, hostile)
 
 
-async def test_a_queue_that_is_too_large_makes_the_node_shared_and_not_absent(scheduler, hostile) -> None:
+async def test_oversized_queue_marks_the_node_as_shared_rather_than_offline(scheduler, hostile) -> None:
     hostile.answer = on("queue", lambda _: Reply(LARGE))
     given = await scheduler.give(hello())
     with capture_logs() as logs:
@@ -199,7 +200,7 @@ async def test_a_queue_that_is_too_large_makes_the_node_shared_and_not_absent(sc
     assert (await scheduler.finish_of(given, within_s=PROMPTLY_S)).outcome is Outcome.SUCCEEDED
 
 
-async def test_a_queue_that_grows_too_large_meanwhile_does_not_end_the_job(scheduler, hostile) -> None:
+async def test_queue_that_grows_oversized_during_a_run_does_not_end_the_job(scheduler, hostile) -> None:
     given = await scheduler.give(slow(1.5))
     await scheduler.until(lambda: scheduler.starts)
     hostile.answer = on("queue", lambda _: Reply(LARGE))
@@ -220,7 +221,7 @@ async def test_a_queue_that_grows_too_large_meanwhile_does_not_end_the_job(sched
         {"queue_running": [[0, ["x"], {}, {"client_id": {"a": 1}}, []]], "queue_pending": []},
     ],
 )
-async def test_a_queue_of_the_wrong_shape_names_nobody(scheduler, hostile, node, queue) -> None:
+async def test_malformed_queue_contains_no_prompts(scheduler, hostile, node, queue) -> None:
     hostile.answer = on("queue", lambda _: Reply(json.dumps(queue).encode()))
     await until(lambda: hostile.replaced["queue"] >= 3)
     assert not hostile.asked["cancel"]
@@ -228,6 +229,7 @@ async def test_a_queue_of_the_wrong_shape_names_nobody(scheduler, hostile, node,
     await ordinary_job_runs(scheduler, hostile)
 
 
+@pytest.mark.requirement("F-48")
 @pytest.mark.parametrize(
     ("reply", "ending"),
     [
@@ -252,9 +254,7 @@ async def test_a_queue_of_the_wrong_shape_names_nobody(scheduler, hostile, node,
         ),
     ],
 )
-async def test_an_answer_to_a_prompt_that_makes_no_sense_ends_or_is_looked_up(
-    scheduler, hostile, reply, ending
-) -> None:
+async def test_malformed_reply_to_a_posted_prompt_is_refused_or_verified(scheduler, hostile, reply, ending) -> None:
     hostile.answer = on("prompt", lambda _: reply)
     finish = await outcome(scheduler)
     assert hostile.replaced["prompt"] == 1
@@ -262,6 +262,7 @@ async def test_an_answer_to_a_prompt_that_makes_no_sense_ends_or_is_looked_up(
     await ordinary_job_runs(scheduler, hostile)
 
 
+@pytest.mark.requirement("F-52")
 @pytest.mark.parametrize(
     "frames",
     [
@@ -276,7 +277,7 @@ async def test_an_answer_to_a_prompt_that_makes_no_sense_ends_or_is_looked_up(
         lambda _: ["x" * (20 << 20)],
     ],
 )
-async def test_events_that_make_no_sense_do_no_harm(scheduler, hostile, frames) -> None:
+async def test_malformed_events_are_ignored(scheduler, hostile, frames) -> None:
     hostile.frames = frames
     finish = await outcome(scheduler)
     assert hostile.replaced["frame"]
@@ -298,14 +299,15 @@ def _changed(frame: str, **more: Any) -> str:
         lambda _: Reply(b"", status=500),
     ],
 )
-async def test_a_file_that_is_not_given_out_is_the_nodes_fault(scheduler, hostile, change) -> None:
+async def test_failing_file_download_is_a_node_fault(scheduler, hostile, change) -> None:
     hostile.answer = on("view", change)
     finish = await outcome(scheduler)
     assert (finish.outcome, finish.error and finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
     await ordinary_job_runs(scheduler, hostile)
 
 
-async def test_a_file_without_end_is_too_large(proxy, start_executor, scheduler) -> None:
+@pytest.mark.requirement("F-36")
+async def test_endless_file_is_cut_off_at_the_size_limit(proxy, start_executor, scheduler) -> None:
     await start_executor(comfyui_url=proxy.url, output_max_bytes=100_000)
     proxy.answer = on("view", lambda reply: Reply(reply.body, endless=True))
     finish = await outcome(scheduler)
@@ -326,7 +328,7 @@ async def test_a_file_without_end_is_too_large(proxy, start_executor, scheduler)
         json.dumps({UNFIT: {"input": {}}, "x" * 1_000: {"input": {}}}).encode(),
     ],
 )
-async def test_a_catalog_that_makes_no_sense_leaves_the_node_online(proxy, start_executor, scheduler, catalog) -> None:
+async def test_malformed_catalog_leaves_the_node_online(proxy, start_executor, scheduler, catalog) -> None:
     await start_executor(comfyui_url=proxy.url, answer_max_bytes=CAP, catalog_every_s=0.1)
     await scheduler.until(lambda: scheduler.catalogs and scheduler.beats[-1].online)
     proxy.answer = on("object_info", lambda _: Reply(catalog))
@@ -358,9 +360,7 @@ def is_minimal(finish: FinishAttempt) -> bool:
 
 
 @pytest.mark.parametrize("refusal", [InvalidMessage, InternalFault])
-async def test_a_report_that_is_refused_for_good_is_followed_by_one_without_details(
-    start_executor, scheduler, refusal
-) -> None:
+async def test_permanently_refused_report_is_resent_without_details(start_executor, scheduler, refusal) -> None:
     refusing = Refusing(scheduler, refusal, minimal_too=False)
     await start_executor()
     finish = await outcome(scheduler)
@@ -375,7 +375,7 @@ async def test_a_report_that_is_refused_for_good_is_followed_by_one_without_deta
 
 
 @pytest.mark.parametrize("refusal", [InvalidMessage, InternalFault])
-async def test_an_attempt_whose_end_cannot_be_reported_at_all_is_let_go(start_executor, scheduler, refusal) -> None:
+async def test_attempt_whose_end_cannot_be_reported_is_released(start_executor, scheduler, refusal) -> None:
     refusing = Refusing(scheduler, refusal, minimal_too=True)
     await start_executor()
     given = await scheduler.give(hello())
@@ -389,7 +389,7 @@ async def test_an_attempt_whose_end_cannot_be_reported_at_all_is_let_go(start_ex
     assert len(refusing.finishes) == told
 
 
-async def test_a_successor_reports_and_is_refused_and_goes_on(spawn_executor, scheduler) -> None:
+async def test_successor_with_a_refused_report_continues_with_the_next_job(spawn_executor, scheduler) -> None:
     scheduler.mute_finishes = 1
     given = await scheduler.give(hello())
     async with spawn_executor() as executor:
@@ -404,7 +404,7 @@ async def test_a_successor_reports_and_is_refused_and_goes_on(spawn_executor, sc
         assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
 
 
-async def test_a_cancel_while_the_history_cannot_be_read_frees_the_node(scheduler, hostile) -> None:
+async def test_cancellation_with_unreadable_history_frees_the_node(scheduler, hostile) -> None:
     hostile.answer = on("history", say(LARGE))
     given = await scheduler.give(slow(30))
     await scheduler.until(lambda: scheduler.starts)

@@ -54,7 +54,7 @@ COUNTED: dict[str, tuple[dict[str, Any], int]] = {
 
 
 @pytest.mark.parametrize(("graph", "images"), COUNTED.values(), ids=COUNTED)
-async def test_outputs_count_by_the_rule_of_their_reservation(
+async def test_outputs_are_counted_like_their_reservation(
     start_executor, scheduler, graph: dict[str, Any], images: int
 ) -> None:
     await start_executor()
@@ -72,7 +72,7 @@ async def test_more_is_reserved_before_more_is_stored(start_executor, scheduler,
     assert len(gateway.stored) == 12
 
 
-async def test_what_is_not_granted_is_not_stored_and_the_owner_is_told(start_executor, scheduler, gateway) -> None:
+async def test_outputs_beyond_the_reservation_are_dropped_with_a_warning(start_executor, scheduler, gateway) -> None:
     await start_executor()
     scheduler.images_at_most = 5
     finish = await scheduler.finish_of(await scheduler.give(multiplied(12), images=1))
@@ -85,7 +85,7 @@ async def test_what_is_not_granted_is_not_stored_and_the_owner_is_told(start_exe
     assert len(gateway.stored) == 5
 
 
-async def test_a_job_for_which_nothing_may_be_stored_fails(start_executor, scheduler, gateway) -> None:
+async def test_job_without_any_storable_output_fails(start_executor, scheduler, gateway) -> None:
     await start_executor()
     scheduler.images_at_most = 0
     finish = await scheduler.finish_of(await scheduler.give(multiplied(3), images=0))
@@ -94,7 +94,7 @@ async def test_a_job_for_which_nothing_may_be_stored_fails(start_executor, sched
     assert gateway.stored == {}
 
 
-async def test_outputs_that_cost_nothing_are_stored_without_a_quota(start_executor, scheduler) -> None:
+async def test_free_outputs_are_stored_without_quota(start_executor, scheduler) -> None:
     await start_executor()
     scheduler.images_at_most = 0
     graph = multiplied(3) | {"4": node("PreviewAny", source="a text")}
@@ -104,7 +104,7 @@ async def test_outputs_that_cost_nothing_are_stored_without_a_quota(start_execut
     assert len(finish.warnings) == 1
 
 
-async def test_pictures_made_early_do_not_go_beyond_the_reservation(start_executor, scheduler, gateway) -> None:
+async def test_early_images_do_not_exceed_the_reservation(start_executor, scheduler, gateway) -> None:
     """Outputs are stored while later nodes still run; those count, too."""
     await start_executor()
     scheduler.images_at_most = 4
@@ -118,7 +118,7 @@ async def test_pictures_made_early_do_not_go_beyond_the_reservation(start_execut
     assert finish.warnings[0].message.startswith("8 of 12 ")
 
 
-async def test_a_preview_of_what_is_saved_is_stored_for_free(start_executor, scheduler) -> None:
+async def test_preview_of_a_saved_image_is_stored_for_free(start_executor, scheduler) -> None:
     await start_executor()
     finish = await scheduler.finish_of(await scheduler.give(hello(2), images=2))
     assert (finish.images, len(finish.outputs), finish.warnings) == (2, 5, ())

@@ -57,9 +57,7 @@ def color_of(gateway: Gateway, finish: Any) -> Any:
         return image.convert("RGB").getpixel((3, 3))
 
 
-async def test_the_node_works_on_the_uploaded_bytes_and_is_given_them_once(
-    start_executor, scheduler, gateway, node
-) -> None:
+async def test_node_receives_the_exact_uploaded_bytes_once(start_executor, scheduler, gateway, node) -> None:
     await start_executor()
     first = await scheduler.finish_of(await give(scheduler, gateway, png("red")))
     assert first.outcome is Outcome.SUCCEEDED, first
@@ -74,7 +72,7 @@ async def test_the_node_works_on_the_uploaded_bytes_and_is_given_them_once(
     assert listed["image"][0] == []
 
 
-async def test_a_store_that_is_away_is_waited_for(start_executor, scheduler, gateway) -> None:
+async def test_input_download_waits_for_unavailable_storage(start_executor, scheduler, gateway) -> None:
     gateway.get_answers.extend([503] * 6)
     await start_executor()
     finish = await scheduler.finish_of(await give(scheduler, gateway, png("red")))
@@ -82,7 +80,7 @@ async def test_a_store_that_is_away_is_waited_for(start_executor, scheduler, gat
     assert gateway.gets == 7
 
 
-async def test_other_bytes_than_were_uploaded_reach_no_node(start_executor, scheduler, gateway, node) -> None:
+async def test_altered_input_bytes_never_reach_a_node(start_executor, scheduler, gateway, node) -> None:
     given = await give(scheduler, gateway, png("red"))
     gateway.claimed[given.inputs[0]] = png("blue")
     await start_executor()
@@ -94,7 +92,7 @@ async def test_other_bytes_than_were_uploaded_reach_no_node(start_executor, sche
     assert not await node.ledger(given.prompt_id)
 
 
-async def test_an_upload_that_is_gone_ends_the_job_at_once(start_executor, scheduler, gateway) -> None:
+async def test_missing_upload_fails_the_job_at_once(start_executor, scheduler, gateway) -> None:
     given = await give(scheduler, gateway, png("red"))
     gateway.uploads.clear()
     await start_executor()
@@ -102,7 +100,7 @@ async def test_an_upload_that_is_gone_ends_the_job_at_once(start_executor, sched
     assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "input.gone")
 
 
-async def test_a_node_that_lost_the_file_is_to_blame_and_not_the_job(start_executor, scheduler, gateway, node) -> None:
+async def test_input_file_lost_by_the_node_is_a_node_fault(start_executor, scheduler, gateway, node) -> None:
     await arm(node.url, "upload_lost")
     await start_executor()
     finish = await scheduler.finish_of(await give(scheduler, gateway, png("red")))
@@ -112,7 +110,7 @@ async def test_a_node_that_lost_the_file_is_to_blame_and_not_the_job(start_execu
     assert again.outcome is Outcome.SUCCEEDED
 
 
-async def test_an_upload_larger_than_the_node_takes_ends_the_job_at_once(
+async def test_upload_larger_than_the_nodes_limit_fails_the_job_at_once(
     start_executor, scheduler, gateway, tmp_path
 ) -> None:
     (tmp_path / "small").mkdir()
@@ -126,7 +124,7 @@ async def test_an_upload_larger_than_the_node_takes_ends_the_job_at_once(
     await node.end()
 
 
-async def test_an_upload_that_is_not_held_in_memory_arrives_whole(start_executor, scheduler, gateway) -> None:
+async def test_streamed_upload_arrives_complete(start_executor, scheduler, gateway) -> None:
     upload, content = uuid4(), wav(seconds=IN_MEMORY / 16_000 + 1)
     assert len(content) > IN_MEMORY
     gateway.uploads[upload], gateway.extensions[upload] = content, "wav"
@@ -143,7 +141,9 @@ async def test_an_upload_that_is_not_held_in_memory_arrives_whole(start_executor
     assert gateway.stored[output.id] == content
 
 
-async def test_killed_between_file_and_prompt_the_successor_goes_on(spawn_executor, scheduler, gateway, node) -> None:
+async def test_successor_continues_after_a_kill_between_staging_and_posting(
+    spawn_executor, scheduler, gateway, node
+) -> None:
     await arm(node.url, "prompt_500", count=1000)
     given = await give(scheduler, gateway, png("red"))
     async with spawn_executor() as executor:
@@ -163,7 +163,10 @@ async def test_killed_between_file_and_prompt_the_successor_goes_on(spawn_execut
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
-async def test_cancelled_while_the_store_is_away_it_costs_nothing(start_executor, scheduler, gateway, node) -> None:
+@pytest.mark.requirement("F-107")
+async def test_job_cancelled_while_storage_is_unavailable_costs_nothing(
+    start_executor, scheduler, gateway, node
+) -> None:
     gateway.get_answers.extend([503] * 1000)
     given = await give(scheduler, gateway, png("red"))
     await start_executor()
@@ -174,7 +177,7 @@ async def test_cancelled_while_the_store_is_away_it_costs_nothing(start_executor
     assert not await node.ledger(given.prompt_id)
 
 
-async def test_beats_say_which_models_the_node_has_loaded(start_executor, scheduler) -> None:
+async def test_heartbeats_report_loaded_models(start_executor, scheduler) -> None:
     loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sim_xl.safetensors"}}
     text = {"class_type": "CLIPTextEncode", "inputs": {"clip": ["1", 1], "text": "a"}}
     latent = {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}}

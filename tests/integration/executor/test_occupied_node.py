@@ -68,7 +68,7 @@ async def test_operator_clears_the_node_of_prompts_of_others(start_executor, sch
     assert scheduler.beats[-1].occupied is None
 
 
-async def test_clear_command_keeps_our_own_prompt(start_executor, scheduler, node) -> None:
+async def test_clear_command_keeps_the_prompt_of_the_running_attempt(start_executor, scheduler, node) -> None:
     await start_executor(heartbeat_s=0.1)
     given = await scheduler.give(slow(1))
     await scheduler.until(lambda: scheduler.starts)
@@ -80,7 +80,9 @@ async def test_clear_command_keeps_our_own_prompt(start_executor, scheduler, nod
     assert entry["started"] is None
 
 
-async def test_job_behind_a_foreign_prompt_is_taken_back_before_it_began(start_executor, scheduler, node) -> None:
+async def test_job_queued_behind_a_foreign_prompt_is_withdrawn_before_it_starts(
+    start_executor, scheduler, node
+) -> None:
     await start_executor(heartbeat_s=0.1, behind_others_s=0.5, ask_wait_s=5.0)
     await scheduler.until(lambda: scheduler.asks)
     await use(node)
@@ -93,7 +95,8 @@ async def test_job_behind_a_foreign_prompt_is_taken_back_before_it_began(start_e
     assert entry["started"] is None
 
 
-async def test_worker_that_dies_under_a_job_is_found_dead_by_the_nodes_log(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-43")
+async def test_worker_death_during_a_job_is_detected_in_the_node_log(start_executor, scheduler, node) -> None:
     await start_executor(heartbeat_s=0.1, dead_worker_s=0.5, stop_within_s=0.2, stalled_s=900.0)
     given = await scheduler.give(killing("SimKillWorker"))
     finish = await scheduler.finish_of(given)
@@ -106,14 +109,15 @@ async def test_worker_that_dies_under_a_job_is_found_dead_by_the_nodes_log(start
     assert scheduler.beats[-1].occupied is None
 
 
-async def test_worker_that_dies_under_a_foreign_prompt_blocks_the_node(start_executor, scheduler, node) -> None:
+async def test_worker_death_during_a_foreign_prompt_blocks_the_node(start_executor, scheduler, node) -> None:
     prompt_id = await use(node, killing("SimKillWorker"))
     await start_executor(heartbeat_s=0.1, dead_worker_s=0.5)
     occupied = await told_occupied(scheduler, blocked=True)
     assert (occupied.by, occupied.prompt_id) == (OccupiedBy.DEAD_WORKER, prompt_id)
 
 
-async def test_silent_job_is_not_taken_for_a_dead_worker(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-60")
+async def test_job_without_progress_is_not_mistaken_for_a_dead_worker(start_executor, scheduler, node) -> None:
     """The log tells of a death, but of one before the job was posted: the text is a lie, for the job runs."""
     await node.ask("POST", "/simnode/log", ["Exception in thread ", "Thread-9 (prompt_worker)", ":\n"])
     await node.arm("ws_stall")

@@ -24,9 +24,7 @@ def graph_of(shapes: tuple[Shape, ...]) -> dict[str, Any]:
     return {str(number): reporting(shape.report, *shape.files) for number, shape in enumerate(shapes)}
 
 
-async def test_every_shape_of_a_report_arrives_byte_for_byte_or_value_for_value(
-    start_executor, scheduler, gateway
-) -> None:
+async def test_outputs_of_every_shape_arrive_unchanged(start_executor, scheduler, gateway) -> None:
     await start_executor()
     for shapes in (SHAPES[first::PROMPTS] for first in range(PROMPTS)):
         finish = await scheduler.finish_of(await scheduler.give(graph_of(shapes)))
@@ -53,7 +51,7 @@ def assert_arrived(output: Output, expected: Arrives, stored: bytes, content_typ
     assert output.value in (None, expected.json if expected.text is None else expected.text)
 
 
-async def test_small_values_come_with_the_report_and_large_ones_only_as_bytes(
+async def test_small_values_are_inlined_and_large_values_are_stored_as_files(
     start_executor, scheduler, gateway
 ) -> None:
     await start_executor()
@@ -66,7 +64,9 @@ async def test_small_values_come_with_the_report_and_large_ones_only_as_bytes(
     assert len(gateway.stored[finish.outputs[0].id]) == MAX_INLINE_BYTES + 1
 
 
-async def test_a_string_never_names_a_file_that_was_there_before(start_executor, scheduler, gateway, tmp_path) -> None:
+async def test_text_output_never_matches_a_file_older_than_the_prompt(
+    start_executor, scheduler, gateway, tmp_path
+) -> None:
     """Else a tenant could have any file of the node by its name."""
     await start_executor()
     secret = tmp_path / "node" / "output" / "3d" / "secret.glb"
@@ -79,7 +79,7 @@ async def test_a_string_never_names_a_file_that_was_there_before(start_executor,
     assert gateway.stored[output.id] == b"3d/secret.glb"
 
 
-async def test_output_nodes_that_leave_nothing_are_named(start_executor, scheduler) -> None:
+async def test_output_nodes_without_outputs_are_listed_in_a_warning(start_executor, scheduler) -> None:
     await start_executor()
     graph = {"1": reporting({"text": ["something"]}), "2": reporting({}), "3": reporting({"images": [None]})}
     finish = await scheduler.finish_of(await scheduler.give(graph))

@@ -14,9 +14,7 @@ from tests.integration.executor.graphs import failing, hello, picture, slow
 pytestmark = pytest.mark.usefixtures("gateway")
 
 
-async def test_an_attempt_runs_once_and_every_output_is_stored_as_the_node_has_it(
-    start_executor, scheduler, gateway, node
-) -> None:
+async def test_attempt_runs_once_and_stores_every_output_unchanged(start_executor, scheduler, gateway, node) -> None:
     await start_executor()
     given = await scheduler.give(hello())
     finish = await scheduler.finish_of(given)
@@ -35,7 +33,7 @@ async def test_an_attempt_runs_once_and_every_output_is_stored_as_the_node_has_i
     assert scheduler.starts[0].ref == given.ref
 
 
-async def test_saved_files_lie_in_a_folder_of_the_attempt(start_executor, scheduler, gateway, node) -> None:
+async def test_saved_files_are_placed_in_the_attempt_folder(start_executor, scheduler, gateway, node) -> None:
     await start_executor()
     given = await scheduler.give(hello(1), attempt=3)
     finish = await scheduler.finish_of(given)
@@ -44,7 +42,10 @@ async def test_saved_files_lie_in_a_folder_of_the_attempt(start_executor, schedu
         assert (await http.get(node.url + path)).content == gateway.stored[finish.outputs[0].id]
 
 
-async def test_no_output_is_answered_from_the_run_of_somebody_else(start_executor, scheduler, gateway, node) -> None:
+@pytest.mark.requirement("F-56")
+async def test_outputs_are_never_served_from_another_tenants_cached_run(
+    start_executor, scheduler, gateway, node
+) -> None:
     """A node's cache would hand out the other's file, in which the other's whole graph stands."""
     await start_executor()
     graph = {
@@ -67,7 +68,8 @@ async def test_no_output_is_answered_from_the_run_of_somebody_else(start_executo
     assert [(first in content, second in content) for content in made[second]] == [(False, True)] * 2
 
 
-async def test_the_scheduler_gets_the_catalog_that_the_beats_announce(start_executor, scheduler) -> None:
+@pytest.mark.requirement("F-59")
+async def test_scheduler_receives_the_catalog_announced_by_heartbeats(start_executor, scheduler) -> None:
     await start_executor()
     await scheduler.until(lambda: scheduler.catalogs)
     text = zlib.decompress(base64.b64decode(scheduler.catalogs[0].classes_zlib))
@@ -77,7 +79,7 @@ async def test_the_scheduler_gets_the_catalog_that_the_beats_announce(start_exec
     assert scheduler.beats[-1].catalog_digest == scheduler.catalogs[0].digest
 
 
-async def test_progress_rises_and_ends_at_a_hundred(start_executor, scheduler) -> None:
+async def test_progress_never_decreases_and_ends_at_100_percent(start_executor, scheduler) -> None:
     await start_executor()
     given = await scheduler.give(slow(1.0))
     await scheduler.finish_of(given)
@@ -89,7 +91,8 @@ async def test_progress_rises_and_ends_at_a_hundred(start_executor, scheduler) -
     assert {progress.node for progress in scheduler.progress} >= {"2"}
 
 
-async def test_a_cancel_hint_stops_the_prompt_and_nothing_else(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-108")
+async def test_cancel_message_stops_only_its_own_prompt(start_executor, scheduler, node) -> None:
     await start_executor()
     given = await scheduler.give(slow(30))
     await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
@@ -102,7 +105,7 @@ async def test_a_cancel_hint_stops_the_prompt_and_nothing_else(start_executor, s
     assert (await scheduler.finish_of(following)).outcome is Outcome.SUCCEEDED
 
 
-async def test_a_heartbeat_that_says_cancelled_stops_the_prompt(start_executor, scheduler) -> None:
+async def test_heartbeat_reply_with_cancellation_stops_the_prompt(start_executor, scheduler) -> None:
     await start_executor()
     given = await scheduler.give(slow(30))
     await scheduler.until(lambda: scheduler.starts)
@@ -123,7 +126,7 @@ async def test_a_job_that_was_cancelled_before_its_start_frees_the_node(start_ex
     assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
 
 
-async def test_a_lost_lease_stops_the_prompt_without_a_word(start_executor, scheduler, gateway, node) -> None:
+async def test_lost_lease_stops_the_prompt_without_a_report(start_executor, scheduler, gateway, node) -> None:
     await start_executor()
     given = await scheduler.give(slow(30))
     await scheduler.until(lambda: scheduler.starts)
@@ -138,7 +141,7 @@ async def test_a_lost_lease_stops_the_prompt_without_a_word(start_executor, sche
     assert {stored.job_id for stored in gateway.grants} == {given.ref.job_id, following.ref.job_id}  # asked for ahead
 
 
-async def test_a_failing_workflow_fails_and_says_why_without_paths(start_executor, scheduler) -> None:
+async def test_failed_workflow_reports_the_cause_without_file_paths(start_executor, scheduler) -> None:
     await start_executor()
     given = await scheduler.give(failing("ValueError", "cannot read /srv/comfy/models/secret.bin"))
     finish = await scheduler.finish_of(given)
@@ -149,7 +152,8 @@ async def test_a_failing_workflow_fails_and_says_why_without_paths(start_executo
     assert "/srv" not in finish.error.message
 
 
-async def test_a_graph_that_the_node_does_not_take_is_rejected(start_executor, scheduler) -> None:
+@pytest.mark.requirement("F-46")
+async def test_graph_refused_by_the_node_is_rejected(start_executor, scheduler) -> None:
     await start_executor()
     graph = hello()
     graph["1"]["inputs"]["width"] = -5
@@ -163,7 +167,7 @@ async def test_a_graph_that_the_node_does_not_take_is_rejected(start_executor, s
     assert (elsewhere.outcome, elsewhere.error.code) == (Outcome.NODE_FAULT, "workflow.rejected")
 
 
-async def test_a_half_valid_graph_is_rejected_and_leaves_nothing_running(start_executor, scheduler, node) -> None:
+async def test_partially_valid_graph_is_rejected_and_nothing_keeps_running(start_executor, scheduler, node) -> None:
     await start_executor()
     graph = slow(30)
     graph["9"] = {"class_type": "SaveImage", "inputs": {"filename_prefix": "x"}}
@@ -173,7 +177,8 @@ async def test_a_half_valid_graph_is_rejected_and_leaves_nothing_running(start_e
     assert (await node.ledger(given.prompt_id))[0]["outcome"] in {"interrupted", "deleted"}
 
 
-async def test_overtime_ends_the_prompt(start_executor, scheduler, node) -> None:
+@pytest.mark.requirement("F-42", "submission.run-within")
+async def test_exceeding_the_run_time_limit_stops_the_prompt(start_executor, scheduler, node) -> None:
     await start_executor()
     given = await scheduler.give(slow(30), run_within_s=1.0)
     finish = await scheduler.finish_of(given)
@@ -181,7 +186,8 @@ async def test_overtime_ends_the_prompt(start_executor, scheduler, node) -> None
     assert (await node.ledger(given.prompt_id))[0]["outcome"] == "interrupted"
 
 
-async def test_a_lost_reply_to_the_finish_has_it_sent_again_word_for_word(start_executor, scheduler) -> None:
+@pytest.mark.requirement("F-34")
+async def test_finish_report_is_resent_unchanged_after_a_lost_reply(start_executor, scheduler) -> None:
     scheduler.mute_finishes = 1
     await start_executor()
     given = await scheduler.give(hello())

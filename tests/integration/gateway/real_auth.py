@@ -14,7 +14,7 @@ import httpx
 from auth.app import bootstrap_user
 from auth.app import create_app as create_auth
 from auth.settings import Settings as AuthSettings
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import Role, Tier
 from contracts.permissions import inbox_prefix
 from contracts.scheduler import READ_USE, Quota, ReadUse, Use

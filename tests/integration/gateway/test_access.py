@@ -23,6 +23,7 @@ from tests.kit.waiting import until
 MODELS = "/api/v1/models"
 
 
+@pytest.mark.requirement("B-1")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -40,7 +41,7 @@ MODELS = "/api/v1/models"
         [(b"x-api-key", b"k" * 12 * 1024)],
     ],
 )
-async def test_b_1_what_is_no_credential_is_refused_without_a_question(
+async def test_malformed_credential_is_refused_without_a_request_to_auth(
     gateway: Gateway, script: Script, headers: list[tuple[bytes, bytes]]
 ) -> None:
     answer = await gateway.http.get(MODELS, headers=headers)
@@ -50,7 +51,8 @@ async def test_b_1_what_is_no_credential_is_refused_without_a_question(
     assert script.auth.asked == 0
 
 
-async def test_b_2_only_an_access_token_that_is_good_now_is_good(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("B-2")
+async def test_only_a_currently_valid_access_token_is_accepted(gateway: Gateway, script: Script) -> None:
     auth, now = script.auth, int(datetime.now(UTC).timestamp())
     tokens = {
         "good": auth.token(script.alice),
@@ -76,7 +78,8 @@ async def test_b_2_only_an_access_token_that_is_good_now_is_good(gateway: Gatewa
     )
 
 
-async def test_b_2_a_deactivated_user_is_nobody_at_once(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("B-2")
+async def test_deactivated_user_is_refused_at_once(gateway: Gateway, script: Script) -> None:
     assert (await gateway.http.get(MODELS, headers=ALICE)).status_code == 200
     await script.say(script.auth.change(script.alice, is_active=False, void_tokens=True))
 
@@ -86,7 +89,8 @@ async def test_b_2_a_deactivated_user_is_nobody_at_once(gateway: Gateway, script
     await until(refused)
 
 
-async def test_b_2_a_stream_of_events_ends_with_its_credential(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("B-2")
+async def test_event_stream_ends_with_its_credential(gateway: Gateway, script: Script) -> None:
     job = script.scheduler.add(script.alice, uuid4())
     path = f"/api/v1/jobs/{job.job_id}/events"
     async with asyncio.timeout(10), gateway.http.stream("GET", path, headers=ALICE) as stream:
@@ -98,7 +102,8 @@ async def test_b_2_a_stream_of_events_ends_with_its_credential(gateway: Gateway,
     assert script.scheduler.jobs[job.job_id].state is JobState.QUEUED
 
 
-async def test_b_8_headers_do_not_say_who_somebody_is(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("B-8")
+async def test_identity_headers_from_clients_are_ignored(gateway: Gateway, script: Script) -> None:
     made = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})
     spoof = {"X-User-Id": str(script.alice), "X-Forwarded-User": str(script.alice), "X-Tenant-Id": str(script.alice)}
     url = f"/api/v1/jobs/{made.json()['job_id']}"
@@ -131,7 +136,8 @@ async def listening(
     await script.stop()
 
 
-async def test_b_2_a_scope_that_lacks_is_named_and_recorded(
+@pytest.mark.requirement("B-2")
+async def test_missing_scope_is_named_and_audited(
     listening: tuple[httpx.AsyncClient, Script], told: list[tuple[str, RecordDenial]]
 ) -> None:
     http, script = listening
@@ -152,8 +158,9 @@ async def test_b_2_a_scope_that_lacks_is_named_and_recorded(
     }
 
 
+@pytest.mark.requirement("B-2")
 @pytest.mark.parametrize("host", ["a/b?", "["])
-async def test_b_2_what_is_recorded_is_not_for_the_host_header_to_say(
+async def test_host_header_does_not_change_the_audited_path(
     listening: tuple[httpx.AsyncClient, Script], told: list[tuple[str, RecordDenial]], host: str
 ) -> None:
     http, script = listening
@@ -164,7 +171,8 @@ async def test_b_2_what_is_recorded_is_not_for_the_host_header_to_say(
     assert told[0][1].what == "POST /api/v1/jobs"
 
 
-async def test_b_2_denials_are_recorded_a_few_a_second_and_nobody_waits(
+@pytest.mark.requirement("B-2")
+async def test_denials_are_audited_at_a_bounded_rate_without_delaying_responses(
     listening: tuple[httpx.AsyncClient, Script], told: list[tuple[str, RecordDenial]]
 ) -> None:
     http, script = listening
@@ -175,7 +183,7 @@ async def test_b_2_denials_are_recorded_a_few_a_second_and_nobody_waits(
     assert len(told) < 60
 
 
-async def test_without_auth_open_routes_still_work(own_nats: NatsServer, database_url: str, tmp_path: Path) -> None:
+async def test_open_routes_work_during_an_auth_outage(own_nats: NatsServer, database_url: str, tmp_path: Path) -> None:
     script = Script(own_nats.url)
     await script.start()
     app = create_app(settings_for(own_nats.url, database_url, tmp_path))
@@ -191,7 +199,7 @@ async def test_without_auth_open_routes_still_work(own_nats: NatsServer, databas
     await script.stop()
 
 
-async def test_the_document_says_what_each_route_needs(nats_server: NatsServer, tmp_path: Path) -> None:
+async def test_openapi_declares_the_credential_each_route_needs(nats_server: NatsServer, tmp_path: Path) -> None:
     document = create_app(settings_for(nats_server.url, "postgresql+asyncpg://x@127.0.0.1:1/x", tmp_path)).openapi()
     needed = {
         (path, method): [next(iter(scheme.items())) for scheme in operation.get("security", ())]
@@ -212,6 +220,6 @@ async def test_the_document_says_what_each_route_needs(nats_server: NatsServer, 
     assert (flow["tokenUrl"], {*flow["scopes"]}) == ("/api/v1/auth/login", {*Scope})
 
 
-async def test_an_admin_may_what_a_user_may(gateway: Gateway, script: Script) -> None:
+async def test_admin_may_use_every_user_route(gateway: Gateway, script: Script) -> None:
     script.auth.change(script.bob, role=Role.ADMIN)
     assert (await gateway.http.get(MODELS, headers={"X-API-Key": "bob-key"})).status_code == 200

@@ -12,7 +12,7 @@ from tests.kit.waiting import until
 ADMIN = "/api/v1/admin"
 
 
-async def test_users_are_listed_page_by_page_and_searched(house: House) -> None:
+async def test_users_can_be_paged_and_searched(house: House) -> None:
     made = [(await house.account())["id"] for _ in range(3)]
     first = (await house.http.get(f"{ADMIN}/users", params={"limit": 2}, headers=house.admin)).json()
     assert [user["id"] for user in first["users"]] == made[:0:-1]
@@ -26,7 +26,7 @@ async def test_users_are_listed_page_by_page_and_searched(house: House) -> None:
 
 
 @pytest.mark.parametrize("change", [{"tier": "pro"}, {"search": "a"}, {"cursor": "AAAA"}])
-async def test_a_cursor_is_good_for_its_own_filter_only(house: House, change: dict[str, str]) -> None:
+async def test_cursor_is_valid_only_for_its_own_filter(house: House, change: dict[str, str]) -> None:
     await house.account()
     first = (await house.http.get(f"{ADMIN}/users", params={"limit": 1}, headers=house.admin)).json()
     query = {"limit": "1", "cursor": first["next_cursor"]} | change
@@ -34,7 +34,7 @@ async def test_a_cursor_is_good_for_its_own_filter_only(house: House, change: di
     assert (answer.status_code, answer.json()["code"]) == (422, "cursor.invalid")
 
 
-async def test_own_limits_and_tiers_are_changed_and_taken_back(house: House) -> None:
+async def test_user_limits_and_tier_can_be_changed_and_reset(house: House) -> None:
     user, session = await house.user()
     path = f"{ADMIN}/users/{user['id']}"
     body = {"tier": "basic", "limits": {"images_per_day": None, "queue_cap": 7}}
@@ -52,6 +52,7 @@ async def test_own_limits_and_tiers_are_changed_and_taken_back(house: House) -> 
     assert (back["own_limits"], back["limits"]["images_per_day"]) == ([], 100)
 
 
+@pytest.mark.requirement("S-5")
 @pytest.mark.parametrize(
     "body",
     [
@@ -83,14 +84,14 @@ async def test_own_limits_and_tiers_are_changed_and_taken_back(house: House) -> 
         {"password": "x"},
     ],
 )
-async def test_s_5_a_change_of_a_user_is_exact_or_refused(house: House, body: dict[str, Any]) -> None:
+async def test_user_change_with_unknown_or_mistyped_fields_is_refused(house: House, body: dict[str, Any]) -> None:
     user = await house.account()
     answer = await house.http.patch(f"{ADMIN}/users/{user['id']}", headers=house.admin, json=body)
     assert answer.status_code == 422
     assert (await house.http.get(f"{ADMIN}/users/{user['id']}", headers=house.admin)).json()["tier"] == "free"
 
 
-async def test_limits_on_graphs_are_a_users_own_or_its_tiers(house: House) -> None:
+async def test_graph_limits_come_from_the_user_or_the_tier(house: House) -> None:
     user, session = await house.user()
     path, own = f"{ADMIN}/users/{user['id']}", {"graph_policy": "open", "run_seconds": 60, "graph_pixels": None}
     changed = (await house.http.patch(path, headers=house.admin, json={"limits": own})).json()
@@ -108,7 +109,7 @@ async def test_limits_on_graphs_are_a_users_own_or_its_tiers(house: House) -> No
     assert alone.json()["shares_quota"] is False
 
 
-async def test_a_deactivated_user_is_still_shown_and_can_be_let_in_again(house: House) -> None:
+async def test_deactivated_user_is_listed_and_can_be_reactivated(house: House) -> None:
     user, session = await house.user()
     path = f"{ADMIN}/users/{user['id']}"
     assert (await house.http.patch(path, headers=house.admin, json={"is_active": False})).status_code == 200
@@ -122,7 +123,7 @@ async def test_a_deactivated_user_is_still_shown_and_can_be_let_in_again(house: 
     await house.session(user["username"])
 
 
-async def test_ids_that_nobody_has_and_malformed_ones_are_answered_alike(house: House) -> None:
+async def test_unknown_and_malformed_ids_get_the_same_answer(house: House) -> None:
     for text in (str(uuid4()), "nobody", str(uuid4()).upper(), uuid4().hex):
         for answer in (
             await house.http.get(f"{ADMIN}/users/{text}", headers=house.admin),
@@ -131,7 +132,7 @@ async def test_ids_that_nobody_has_and_malformed_ones_are_answered_alike(house: 
             assert (answer.status_code, answer.json()["code"]) == (404, "auth.user.not_found")
 
 
-async def test_a_tier_changes_for_everybody_in_it(house: House) -> None:
+async def test_tier_change_applies_to_all_of_its_users(house: House) -> None:
     user, session = await house.user()
     tiers = (await house.http.get(f"{ADMIN}/tiers", headers=house.admin)).json()
     assert [tier["name"] for tier in tiers["tiers"]] == ["free", "basic", "pro", "enterprise"]
@@ -154,15 +155,17 @@ async def test_a_tier_changes_for_everybody_in_it(house: House) -> None:
     assert user["tier"] == "free"
 
 
+@pytest.mark.requirement("S-5")
 @pytest.mark.parametrize("body", [{}, {"limits": {}}, {"limits": None}, {"limits": {"x": 1}}, {"images_per_day": 1}])
-async def test_s_5_a_change_of_a_tier_is_exact_or_refused(house: House, body: dict[str, Any]) -> None:
+async def test_tier_change_with_unknown_or_mistyped_fields_is_refused(house: House, body: dict[str, Any]) -> None:
     answer = await house.http.patch(f"{ADMIN}/tiers/free", headers=house.admin, json=body)
     assert answer.status_code == 422
     unknown = await house.http.patch(f"{ADMIN}/tiers/gold", headers=house.admin, json={"limits": {"queue_cap": 1}})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "auth.tier.not_found")
 
 
-async def test_s_4_nobody_else_is_let_in(house: House) -> None:
+@pytest.mark.requirement("S-4", "B-95")
+async def test_admin_routes_refuse_everybody_but_admins(house: House) -> None:
     user, session = await house.user()
     requests = [
         ("GET", "/users", None),
@@ -193,7 +196,7 @@ def encoded(name: str) -> str:
 @pytest.mark.parametrize(
     "name", ["RegexMatch", "custom_nodes.my_pack", "Wildcard //Inspire", "Image Resize (rgthree)", "Ünï|cøde % 漢字"]
 )
-async def test_a_class_or_pack_of_any_name_is_allowed_denied_and_reset(house: House, kind: str, name: str) -> None:
+async def test_class_rule_can_be_set_and_reset_for_any_name(house: House, kind: str, name: str) -> None:
     path = f"{ADMIN}/class-rules/{kind}/{encoded(name)}"
     for verdict, field in (("allow", f"allowed_{kind}"), ("allow", f"allowed_{kind}"), ("deny", f"denied_{kind}")):
         answer = await house.http.put(path, headers=house.admin, json={"verdict": verdict})
@@ -206,7 +209,7 @@ async def test_a_class_or_pack_of_any_name_is_allowed_denied_and_reset(house: Ho
 
 
 @pytest.mark.parametrize("name", ["x" * 201, "a\x00b", "a\tb", "a\x1b[2J", ""])
-async def test_a_name_that_no_class_has_is_refused(house: House, name: str) -> None:
+async def test_invalid_class_name_is_refused(house: House, name: str) -> None:
     path = f"{ADMIN}/class-rules/classes/{encoded(name)}"
     for answer in (
         await house.http.put(path, headers=house.admin, json={"verdict": "allow"}),
@@ -217,18 +220,18 @@ async def test_a_name_that_no_class_has_is_refused(house: House, name: str) -> N
 
 
 @pytest.mark.parametrize("body", [{}, {"verdict": "default"}, {"verdict": None}, {"verdict": "allow", "x": 1}, []])
-async def test_a_class_rule_is_exact_or_refused(house: House, body: Any) -> None:
+async def test_malformed_class_rule_is_refused(house: House, body: Any) -> None:
     answer = await house.http.put(f"{ADMIN}/class-rules/classes/RegexMatch", headers=house.admin, json=body)
     assert answer.status_code == 422
 
 
-async def test_no_other_path_has_an_escape(house: House) -> None:
+async def test_only_class_rule_paths_allow_escapes(house: House) -> None:
     for path in (f"{ADMIN}/users/%61", f"{ADMIN}/class-rules%2Fclasses", f"{ADMIN}/class-rules/others/%61"):
         answer = await house.http.get(path, headers=house.admin)
         assert (answer.status_code, answer.json()["code"]) == (404, "http.not_found")
 
 
-async def test_an_invite_is_shown_once_listed_used_and_revoked(house: House) -> None:
+async def test_invite_is_shown_once_listed_used_and_revoked(house: House) -> None:
     made = await house.http.post(f"{ADMIN}/invites", headers=house.admin, json={"tier": "pro", "expires_in_days": 2})
     token, place = made.json()["invite"], made.headers["location"]
     assert (made.status_code, made.json()["tier"], token[:4]) == (201, "pro", "cfi_")
@@ -251,7 +254,7 @@ async def test_an_invite_is_shown_once_listed_used_and_revoked(house: House) -> 
     assert (refused.status_code, refused.json()["code"]) == (403, "auth.invite.invalid")
 
 
-async def test_an_invite_that_nobody_has_is_not_found(house: House) -> None:
+async def test_unknown_invite_is_not_found(house: House) -> None:
     for text in (str(uuid4()), "nothing", str(uuid4()).upper()):
         answer = await house.http.delete(f"{ADMIN}/invites/{text}", headers=house.admin)
         assert (answer.status_code, answer.json()["code"]) == (404, "auth.invite.not_found")
@@ -260,5 +263,5 @@ async def test_an_invite_that_nobody_has_is_not_found(house: House) -> None:
 @pytest.mark.parametrize(
     "body", [{"tier": "gold"}, {"tier": None}, {"expires_in_days": 0}, {"expires_in_days": 91}, {"x": 1}, []]
 )
-async def test_an_invite_is_exact_or_refused(house: House, body: Any) -> None:
+async def test_malformed_invite_is_refused(house: House, body: Any) -> None:
     assert (await house.http.post(f"{ADMIN}/invites", headers=house.admin, json=body)).status_code == 422

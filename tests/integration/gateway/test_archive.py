@@ -48,7 +48,7 @@ async def take(answer: httpx.Response, taken: bytearray) -> None:
         taken += chunk
 
 
-async def test_it_holds_every_output_as_it_is(gateway: Gateway, script: Script) -> None:
+async def test_archive_contains_every_output_unchanged(gateway: Gateway, script: Script) -> None:
     contents = [b"one", os.urandom(3_000_000), b"", b"four"]
     job_id, outputs = await finished(gateway, script, *contents, name="../a/b\x00.png")
     job = script.scheduler.jobs[job_id]
@@ -68,7 +68,9 @@ async def test_it_holds_every_output_as_it_is(gateway: Gateway, script: Script) 
     assert (await gateway.http.get(path)).status_code == 401
 
 
-async def test_previews_are_packed_where_they_are_asked_for_or_all_there_is(gateway: Gateway, script: Script) -> None:
+async def test_archive_contains_previews_on_request_or_when_nothing_else_exists(
+    gateway: Gateway, script: Script
+) -> None:
     job_id, outputs = await finished(gateway, script, b"saved", b"preview")
     told = (outputs[0], outputs[1].model_copy(update={"temporary": True}))
     job = script.scheduler.jobs[job_id]
@@ -85,7 +87,7 @@ async def test_previews_are_packed_where_they_are_asked_for_or_all_there_is(gate
     assert await packed() == [b"preview"]
 
 
-async def test_what_is_not_there_is_said_before_the_first_byte(gateway: Gateway, script: Script) -> None:
+async def test_missing_archive_output_is_reported_before_the_first_byte(gateway: Gateway, script: Script) -> None:
     job_id, outputs = await finished(gateway, script, b"one", b"two")
     path = f"/api/v1/jobs/{job_id}/outputs.zip"
     (gateway.folder / f"{script.alice}/{job_id}/1/{outputs[1].id}").unlink()
@@ -98,7 +100,7 @@ async def test_what_is_not_there_is_said_before_the_first_byte(gateway: Gateway,
     assert (await gateway.http.get(path, headers=ALICE)).json()["code"] == "job.not_finished"
 
 
-async def test_it_takes_little_memory_and_ends_with_its_reader(
+async def test_archive_streaming_uses_little_memory_and_stops_with_its_reader(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     large = os.urandom(1 << 20) * 60
@@ -123,7 +125,7 @@ async def test_it_takes_little_memory_and_ends_with_its_reader(
         await until(lambda: not open_files(pid, tmp_path))
 
 
-async def test_it_breaks_off_when_an_output_vanishes(
+async def test_archive_is_cut_off_when_an_output_disappears(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     async with process(nats_server.url, database_url, tmp_path) as (gateway, _):

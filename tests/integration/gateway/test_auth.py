@@ -14,19 +14,21 @@ AUTH = "/api/v1/auth"
 USER_FIELDS = {"id", "username", "email", "tier", "role", "is_active", "created_at"}
 
 
-async def test_a_user_is_shown_as_documented_and_no_more(house: House) -> None:
+@pytest.mark.requirement("body.user")
+async def test_user_response_contains_only_documented_fields(house: House) -> None:
     user = await house.account()
     assert user.keys() == USER_FIELDS
     assert (user["tier"], user["role"], user["is_active"]) == ("free", "user", True)
 
 
-async def test_a_taken_name_is_a_conflict(house: House) -> None:
+async def test_registering_a_taken_name_is_a_conflict(house: House) -> None:
     user = await house.account()
     body = {"username": user["username"].upper(), "email": "other@example.com", "password": PASSWORD}
     answer = await house.http.post(f"{AUTH}/register", json=body)
     assert (answer.status_code, answer.json()["code"]) == (409, "auth.account.taken")
 
 
+@pytest.mark.requirement("S-5")
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -38,21 +40,23 @@ async def test_a_taken_name_is_a_conflict(house: House) -> None:
         ({"is_admin": True}, "/is_admin"),
     ],
 )
-async def test_s_5_registering_takes_its_own_fields_only(house: House, body: dict[str, Any], pointer: str) -> None:
+async def test_registration_refuses_unknown_fields(house: House, body: dict[str, Any], pointer: str) -> None:
     usual = {"username": "mallory", "email": "mallory@example.com", "password": PASSWORD}
     answer = await house.http.post(f"{AUTH}/register", json=usual | body)
     assert answer.status_code == 422
     assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
 
 
-async def test_s_26_a_refusal_does_not_repeat_a_password(house: House) -> None:
+@pytest.mark.requirement("S-26")
+async def test_registration_error_does_not_echo_the_password(house: House) -> None:
     for body in ({"username": 1, "password": "canary-in-a-body"}, {"username": "x", "password": ["canary-in-a-body"]}):
         answer = await house.http.post(f"{AUTH}/login", json=body)
         assert answer.status_code == 422
         assert "canary" not in answer.text
 
 
-async def test_a_login_is_json_or_an_oauth2_form(house: House) -> None:
+@pytest.mark.requirement("POST /api/v1/auth/login", "body.login")
+async def test_login_accepts_json_and_an_oauth2_form(house: House) -> None:
     user = await house.account()
     credentials = {"username": user["username"], "password": PASSWORD}
     answers = [
@@ -69,13 +73,15 @@ async def test_a_login_is_json_or_an_oauth2_form(house: House) -> None:
         assert answer.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.requirement("S-5")
 @pytest.mark.parametrize("more", [{"grant_type": "client_credentials"}, {"admin": "1"}])
-async def test_s_5_another_grant_or_field_of_a_form_is_refused(house: House, more: dict[str, str]) -> None:
+async def test_login_form_refuses_other_grants_and_fields(house: House, more: dict[str, str]) -> None:
     answer = await house.http.post(f"{AUTH}/login", data={"username": "a", "password": "b"} | more)
     assert answer.status_code == 422
 
 
-async def test_s_34_a_wrong_password_and_an_unknown_name_are_answered_alike(house: House) -> None:
+@pytest.mark.requirement("S-34")
+async def test_wrong_password_and_unknown_username_get_the_same_response(house: House) -> None:
     user = await house.account()
     answers = [
         await house.http.post(f"{AUTH}/login", json={"username": name, "password": "seventeen wrong lanterns"})
@@ -87,7 +93,8 @@ async def test_s_34_a_wrong_password_and_an_unknown_name_are_answered_alike(hous
     assert bodies[0]["code"] == "auth.login.failed"
 
 
-async def test_s_47_a_refresh_token_works_once(house: House) -> None:
+@pytest.mark.requirement("S-47")
+async def test_refresh_token_works_once(house: House) -> None:
     user = await house.account()
     session = await house.session(user["username"])
     first = await house.http.post(f"{AUTH}/refresh", json={"refresh_token": session["refresh_token"]})
@@ -98,7 +105,8 @@ async def test_s_47_a_refresh_token_works_once(house: House) -> None:
     assert (reused.status_code, reused.json()["code"]) == (401, "auth.refresh.invalid")
 
 
-async def test_s_35_a_password_needs_the_current_one_and_ends_other_sessions(house: House) -> None:
+@pytest.mark.requirement("S-35", "POST /api/v1/auth/password")
+async def test_password_change_needs_the_current_password_and_ends_other_sessions(house: House) -> None:
     user, own = await house.user()
     other = bearer(await house.session(user["username"]))
     change = {"current_password": "not the one that it is", "new_password": "eighteen green lanterns ashore"}
@@ -115,7 +123,8 @@ async def test_s_35_a_password_needs_the_current_one_and_ends_other_sessions(hou
     assert old.status_code == 401
 
 
-async def test_s_24_a_key_neither_changes_passwords_nor_logs_out(house: House) -> None:
+@pytest.mark.requirement("S-24")
+async def test_api_key_can_neither_change_the_password_nor_log_out(house: House) -> None:
     _, session = await house.user()
     wanted = {"name": "all", "scopes": ["jobs:read", "jobs:write", "keys"]}
     key = (await house.http.post(f"{AUTH}/keys", headers=session, json=wanted)).json()["key"]
@@ -126,7 +135,8 @@ async def test_s_24_a_key_neither_changes_passwords_nor_logs_out(house: House) -
     assert (await house.http.get(f"{AUTH}/me", headers=session)).status_code == 200
 
 
-async def test_s_45_the_published_keys_verify_an_access_token(house: House) -> None:
+@pytest.mark.requirement("S-45", "GET /.well-known/jwks.json", "table auth.signing_keys")
+async def test_published_keys_verify_an_access_token(house: House) -> None:
     user, session = await house.user()
     answer = await house.http.get("/.well-known/jwks.json")
     assert answer.headers["cache-control"] == "public, max-age=300"
@@ -138,7 +148,7 @@ async def test_s_45_the_published_keys_verify_an_access_token(house: House) -> N
     assert claims["sub"] == user["id"]
 
 
-async def test_logging_in_many_times_at_once_gives_as_many_sessions(house: House) -> None:
+async def test_concurrent_logins_create_separate_sessions(house: House) -> None:
     user = await house.account()
     sessions = await asyncio.gather(*(house.session(user["username"]) for _ in range(4)))
     assert len({session["refresh_token"] for session in sessions}) == 4

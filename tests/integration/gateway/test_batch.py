@@ -37,7 +37,7 @@ def quota_of(script: Script, left: int) -> None:
     script.scheduler.before_submit = admit
 
 
-async def test_each_has_its_own_outcome_in_order(gateway: Gateway, script: Script) -> None:
+async def test_batch_items_have_their_own_results_in_order(gateway: Gateway, script: Script) -> None:
     bad_graph = {"1": {"class_type": 5, "inputs": {}}}
     answer = await send(
         gateway, [{"prompt": "a"}, {"prompt": "b", "steps": 999}, {"workflow": bad_graph}, 7, *prompts(2)]
@@ -65,14 +65,14 @@ async def test_each_has_its_own_outcome_in_order(gateway: Gateway, script: Scrip
     assert "location" not in answer.headers
 
 
-async def test_what_is_left_of_the_quota_is_what_is_accepted(gateway: Gateway, script: Script) -> None:
+async def test_batch_accepts_as_many_jobs_as_the_quota_allows(gateway: Gateway, script: Script) -> None:
     quota_of(script, 3)
     items = (await send(gateway, prompts(10))).json()["jobs"]
     assert sorted(item["status"] for item in items) == [201] * 3 + [429] * 7
     assert {item["problem"]["code"] for item in items if item["problem"]} == {"quota.images_exceeded"}
 
 
-async def test_the_same_key_and_batch_is_the_same_jobs(gateway: Gateway, script: Script) -> None:
+async def test_repeated_batch_with_the_same_key_returns_the_same_jobs(gateway: Gateway, script: Script) -> None:
     batch = [{"steps": 0, "prompt": "refused"}, *prompts(4)]
     first = await send(gateway, batch, "k1")
     again = await send(gateway, [dict(reversed(one.items())) for one in batch], "k1")
@@ -84,7 +84,7 @@ async def test_the_same_key_and_batch_is_the_same_jobs(gateway: Gateway, script:
     assert len(script.scheduler.jobs) == 4
 
 
-async def test_what_was_refused_is_tried_again(gateway: Gateway, script: Script) -> None:
+async def test_refused_batch_items_are_retried_on_repetition(gateway: Gateway, script: Script) -> None:
     quota_of(script, 2)
     first = await send(gateway, prompts(4), "k2")
     script.scheduler.before_submit = lambda _: None
@@ -99,14 +99,16 @@ async def test_what_was_refused_is_tried_again(gateway: Gateway, script: Script)
 @pytest.mark.parametrize(
     "changed", [prompts(3), prompts(5), [*prompts(3), {"prompt": "x"}], [{"prompt": "x"}, *prompts(3)]]
 )
-async def test_the_same_key_with_another_batch_makes_nothing(gateway: Gateway, script: Script, changed: Any) -> None:
+async def test_reused_key_with_a_different_batch_creates_nothing(
+    gateway: Gateway, script: Script, changed: Any
+) -> None:
     await send(gateway, prompts(4), "k3")
     answer = await send(gateway, changed, "k3")
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency.key_reused")
     assert len(script.scheduler.jobs) == 4
 
 
-async def test_the_same_key_with_another_batch_makes_nothing_though_its_first_was_refused(
+async def test_reused_key_with_a_different_batch_creates_nothing_after_a_refused_first_item(
     gateway: Gateway, script: Script
 ) -> None:
     refused = {"steps": 0, "prompt": "refused"}
@@ -116,7 +118,7 @@ async def test_the_same_key_with_another_batch_makes_nothing_though_its_first_wa
     assert len(script.scheduler.jobs) == 2
 
 
-async def test_an_outage_that_meets_one_of_them_is_that_ones(gateway: Gateway, script: Script) -> None:
+async def test_outage_during_one_batch_item_fails_only_that_item(gateway: Gateway, script: Script) -> None:
     """What was accepted beside it is told: a client that heard of none would send them all again."""
 
     def admit(asked: SubmitJob) -> None:
@@ -134,13 +136,13 @@ async def test_an_outage_that_meets_one_of_them_is_that_ones(gateway: Gateway, s
 @pytest.mark.parametrize(
     "body", [{}, [], {"jobs": []}, {"jobs": {}}, {"jobs": prompts(101)}, {"jobs": prompts(1), "x": 1}]
 )
-async def test_an_envelope_of_another_shape_is_refused_whole(gateway: Gateway, script: Script, body: Any) -> None:
+async def test_malformed_batch_is_refused_as_a_whole(gateway: Gateway, script: Script, body: Any) -> None:
     answer = await gateway.http.post("/api/v1/jobs/batch", headers=ALICE, json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid")
     assert not script.scheduler.submits
 
 
-async def test_a_hundred_are_taken_and_the_bodies_limit_is_that_of_workflows(gateway: Gateway, script: Script) -> None:
+async def test_batch_accepts_a_hundred_items_within_the_workflow_body_limit(gateway: Gateway, script: Script) -> None:
     padding = "x" * 20_000
     answer = await send(gateway, [{"prompt": padding, "labels": {"n": str(n)}} for n in range(100)])
     assert {item["status"] for item in answer.json()["jobs"]} == {201}
@@ -153,7 +155,7 @@ async def test_a_hundred_are_taken_and_the_bodies_limit_is_that_of_workflows(gat
 
 
 @pytest.mark.parametrize("key", [None, "k4"])
-async def test_without_a_scheduler_the_batch_is_refused_as_a_whole(
+async def test_batch_is_refused_as_a_whole_without_a_scheduler(
     gateway: Gateway, script: Script, key: str | None
 ) -> None:
     await script.scheduler_bus.stop()
@@ -162,13 +164,13 @@ async def test_without_a_scheduler_the_batch_is_refused_as_a_whole(
     assert int(answer.headers["retry-after"]) >= 1
 
 
-async def test_a_malformed_key_is_refused(gateway: Gateway, script: Script) -> None:
+async def test_malformed_idempotency_key_of_a_batch_is_refused(gateway: Gateway, script: Script) -> None:
     answer = await send(gateway, prompts(1), "a b")
     assert (answer.status_code, answer.json()["code"]) == (400, "idempotency.key_malformed")
     assert not script.scheduler.submits
 
 
-async def test_it_is_no_job_and_says_its_own_methods(gateway: Gateway) -> None:
+async def test_batch_path_is_not_a_job_id_and_lists_its_methods(gateway: Gateway) -> None:
     answer = await gateway.http.put("/api/v1/jobs/batch", headers=ALICE, json={})
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     other = await gateway.http.put("/api/v1/jobs/bbbbb", headers=ALICE, json={})
@@ -205,7 +207,7 @@ async def test_each_submission_of_a_batch_counts_as_a_request(gateway: Gateway, 
     assert len(script.scheduler.jobs) == 29
 
 
-async def test_batches_at_the_same_time_pass_no_more_than_a_minutes_requests(gateway: Gateway, script: Script) -> None:
+async def test_concurrent_batches_stay_within_the_request_rate_limit(gateway: Gateway, script: Script) -> None:
     await limited(gateway, script, 60)
     answers = await asyncio.gather(*[send(gateway, prompts(10)) for _ in range(12)])
     passed = [answer for answer in answers if answer.status_code == 200]
@@ -214,7 +216,7 @@ async def test_batches_at_the_same_time_pass_no_more_than_a_minutes_requests(gat
     assert 40 <= len(script.scheduler.jobs) <= 60
 
 
-async def test_a_batch_of_more_than_a_minutes_requests_can_never_pass(gateway: Gateway, script: Script) -> None:
+async def test_batch_larger_than_the_rate_limit_is_refused_for_good(gateway: Gateway, script: Script) -> None:
     await limited(gateway, script, 5)
     answer = await send(gateway, prompts(6))
     assert (answer.status_code, answer.json()["code"]) == (422, "batch.too_large")
@@ -224,7 +226,7 @@ async def test_a_batch_of_more_than_a_minutes_requests_can_never_pass(gateway: G
     assert (await send(gateway, prompts(4))).status_code == 200
 
 
-async def test_a_repetition_of_a_batch_counts_again(gateway: Gateway, script: Script) -> None:
+async def test_repeated_batch_counts_again_for_the_rate_limit(gateway: Gateway, script: Script) -> None:
     await limited(gateway, script, 10)
     codes = [(await send(gateway, prompts(4), "counted")).status_code for _ in range(3)]
     assert codes == [200, 200, 429]
@@ -232,13 +234,13 @@ async def test_a_repetition_of_a_batch_counts_again(gateway: Gateway, script: Sc
 
 
 @pytest.mark.parametrize("body", [{"jobs": prompts(101)}, {"jobs": 7}, {"jobs": []}])
-async def test_a_batch_of_another_shape_counts_as_one_request(gateway: Gateway, script: Script, body: Any) -> None:
+async def test_malformed_batch_counts_as_one_request(gateway: Gateway, script: Script, body: Any) -> None:
     await limited(gateway, script, 10)
     answer = await gateway.http.post("/api/v1/jobs/batch", headers=ALICE, json=body)
     assert (answer.status_code, answer.headers["x-ratelimit-remaining"]) == (422, "9")
 
 
-async def test_the_refusals_of_a_batch_tell_a_bounded_number_of_errors(gateway: Gateway) -> None:
+async def test_number_of_errors_in_a_batch_response_is_bounded(gateway: Gateway) -> None:
     broken = {str(n): {"class_type": 5, "inputs": {}} for n in range(60)}
     items = (await send(gateway, [{"workflow": broken}] * 50)).json()["jobs"]
     assert [len(item["problem"]["errors"]) for item in items] == [4] * 50
@@ -246,7 +248,7 @@ async def test_the_refusals_of_a_batch_tell_a_bounded_number_of_errors(gateway: 
     assert len(alone.json()["errors"]) == 60
 
 
-async def test_a_large_batch_is_what_its_items_are_alone(gateway: Gateway, script: Script) -> None:
+async def test_large_batch_items_give_the_same_results_as_single_submissions(gateway: Gateway, script: Script) -> None:
     text = {"1": {"class_type": "A", "inputs": {"text": "x" * 9_000}}}
     bad = {"1": {"class_type": 5, "inputs": {}}}
     items = (await send(gateway, [{"workflow": text}, {"workflow": bad}, {"steps": 0}] * 10, "large")).json()["jobs"]

@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import pytest
 
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway
 from tests.kit.waiting import until
@@ -12,7 +13,8 @@ LARGEST = 8 << 20
 HEAD = b"POST /api/v1/jobs HTTP/1.1\r\nHost: a\r\nX-API-Key: alice-key\r\nContent-Type: application/json\r\n"
 
 
-async def test_b_12_bodies_of_one_client_have_a_share_of_the_memory(gateway: Gateway) -> None:
+@pytest.mark.requirement("B-12")
+async def test_bodies_of_one_client_get_a_bounded_share_of_memory(gateway: Gateway) -> None:
     async def post(who: dict[str, str]) -> httpx.Response:
         return await gateway.http.post(JOBS, headers=who, json={"x": "y" * 1000})
 

@@ -42,7 +42,7 @@ def helpers() -> list[int]:
         with suppress(FileNotFoundError, ProcessLookupError):  # threads and processes end while one looks
             for pid in (task / "children").read_text().split():
                 with suppress(FileNotFoundError, ProcessLookupError):
-                    if b"gateway.clients.picture_helper" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    if b"gateway.images.converter_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
                         found.append(int(pid))
     return found
 
@@ -62,7 +62,9 @@ async def hurried(
 
 
 @pytest.mark.parametrize(("asked", "ending"), [("png", "png"), ("jpeg", "jpg"), ("webp", "webp")])
-async def test_a_result_in_another_format_and_size(gateway: Gateway, script: Script, asked: str, ending: str) -> None:
+async def test_result_is_converted_to_another_format_and_size(
+    gateway: Gateway, script: Script, asked: str, ending: str
+) -> None:
     job_id, _ = await finished(gateway, script, png(), name="sub/a.b.png")
     answer = await gateway.http.get(f"/api/v1/jobs/{job_id}/result?format={asked}&width=30&quality=50", headers=ALICE)
     assert answer.status_code == 200, answer.text
@@ -84,7 +86,7 @@ async def test_a_result_in_another_format_and_size(gateway: Gateway, script: Scr
     assert (part.status_code, part.content) == (200, answer.content)
 
 
-async def test_a_size_alone_keeps_the_format_and_a_thumbnail_is_webp(gateway: Gateway, script: Script) -> None:
+async def test_resizing_keeps_the_format_and_thumbnails_are_webp(gateway: Gateway, script: Script) -> None:
     job_id, _ = await finished(gateway, script, png(), png((2000, 4000)))
     job = f"/api/v1/jobs/{job_id}"
     sized = Image.open(BytesIO((await gateway.http.get(f"{job}/result?height=20", headers=ALICE)).content))
@@ -103,7 +105,7 @@ async def test_a_size_alone_keeps_the_format_and_a_thumbnail_is_webp(gateway: Ga
         assert (await gateway.http.get(f"{job}/{path}", headers={})).status_code == 401
 
 
-async def test_an_etag_is_of_source_and_wish_and_needs_no_conversion(gateway: Gateway, script: Script) -> None:
+async def test_etag_depends_on_source_and_options_without_converting(gateway: Gateway, script: Script) -> None:
     job_id, (output,) = await finished(gateway, script, png())
     job = f"/api/v1/jobs/{job_id}"
     queries = ["format=webp", "format=webp&quality=3", "format=jpeg", "width=7", "height=7"]
@@ -120,7 +122,7 @@ async def test_an_etag_is_of_source_and_wish_and_needs_no_conversion(gateway: Ga
         assert (other.status_code, other.json()["code"]) == (404, "output.not_found")
 
 
-async def test_what_is_no_picture_or_too_large_a_one(gateway: Gateway, script: Script) -> None:
+async def test_non_images_and_oversized_images_are_not_converted(gateway: Gateway, script: Script) -> None:
     bomb = png((5000, 5000))
     assert len(bomb) < 1 << 20
     job_id, _ = await finished(gateway, script, b"<html>", bomb, png()[:200], b"")
@@ -136,7 +138,7 @@ async def test_what_is_no_picture_or_too_large_a_one(gateway: Gateway, script: S
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-async def test_a_helper_that_dies_or_hangs_is_answered_and_the_next_one_works(
+async def test_conversion_recovers_from_a_crashed_or_hanging_helper(
     hurried: Gateway, script: Script, how: signal.Signals
 ) -> None:
     job_id, _ = await finished(hurried, script, noise(2000), png())
@@ -152,7 +154,7 @@ async def test_a_helper_that_dies_or_hangs_is_answered_and_the_next_one_works(
     assert following.status_code == 200, following.text
 
 
-async def test_there_is_a_line_and_it_has_an_end(hurried: Gateway, script: Script) -> None:
+async def test_conversion_queue_is_bounded(hurried: Gateway, script: Script) -> None:
     job_id, _ = await finished(hurried, script, noise(1000))
     path = f"/api/v1/jobs/{job_id}/result?format=webp&quality="
     async with asyncio.TaskGroup() as group:

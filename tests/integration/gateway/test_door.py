@@ -7,10 +7,10 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from chassis.bus import MAX_HEADERS
-from chassis.gather import HEADER
 from chassis.ids import is_request_id
-from chassis.served import ERROR_CODE_HEADER, ERROR_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
+from chassis.messaging.bus import MAX_HEADERS
+from chassis.messaging.gather import HEADER
+from chassis.messaging.serving import ERROR_CODE_HEADER, ERROR_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
 from contracts.auth import Tier, TierLimits
 from contracts.gateway import DOOR_CANCEL, DOOR_READ, DOOR_SUBMIT
 from tests.integration.gateway.conftest import ALICE, Gateway
@@ -37,7 +37,7 @@ async def ask(gateway: Gateway, subject: str, body: bytes, headers: dict[str, st
     return json.loads(reply.data), reply.headers or {}
 
 
-async def test_the_door_answers_what_http_answers(gateway: Gateway, script: Script) -> None:
+async def test_nats_api_returns_the_same_bodies_as_http(gateway: Gateway, script: Script) -> None:
     alice = str(script.alice)
     made, headers = await ask(gateway, DOOR_SUBMIT.subject(alice), b'{"prompt": "a"}')
     assert ERROR_HEADER not in headers
@@ -48,7 +48,7 @@ async def test_the_door_answers_what_http_answers(gateway: Gateway, script: Scri
     assert (await ask(gateway, DOOR_CANCEL.subject(alice), job))[0]["status"] == "cancelled"
 
 
-async def test_a_refusal_is_the_problem_of_http(gateway: Gateway, script: Script) -> None:
+async def test_nats_api_returns_the_same_problems_as_http(gateway: Gateway, script: Script) -> None:
     made, _ = await ask(gateway, DOOR_SUBMIT.subject(str(script.alice)), b'{"prompt": "a"}')
     job = json.dumps({"job_id": made["job_id"]}).encode()
     over_http = (await gateway.http.get(f"/api/v1/jobs/{uuid4()}", headers=ALICE)).json()
@@ -73,7 +73,7 @@ async def test_a_refusal_is_the_problem_of_http(gateway: Gateway, script: Script
         b'{"workflow": {}}',
     ],
 )
-async def test_bad_input_is_refused_like_http_does(gateway: Gateway, script: Script, body: bytes) -> None:
+async def test_nats_api_refuses_invalid_input_like_http(gateway: Gateway, script: Script, body: bytes) -> None:
     problem, headers = await ask(gateway, DOOR_SUBMIT.subject(str(script.alice)), body)
     answer = await gateway.http.post("/api/v1/jobs", headers=ALICE | {"Content-Type": "application/json"}, content=body)
     malformed = problem["code"] == "request.malformed"
@@ -82,7 +82,7 @@ async def test_bad_input_is_refused_like_http_does(gateway: Gateway, script: Scr
     assert not script.scheduler.submits
 
 
-async def test_the_door_takes_an_idempotency_key(gateway: Gateway, script: Script) -> None:
+async def test_nats_api_accepts_an_idempotency_key(gateway: Gateway, script: Script) -> None:
     subject = DOOR_SUBMIT.subject(str(script.alice))
     made = [
         (await ask(gateway, subject, b'{"prompt": "a"}', {"Idempotency-Key": "door"}))[0]["job_id"] for _ in range(2)
@@ -106,9 +106,7 @@ def code_of(reply: Msg) -> str:
     return (reply.headers or {}).get(ERROR_CODE_HEADER, "201")
 
 
-async def test_the_door_and_http_share_the_requests_of_a_minute(
-    gateway: Gateway, script: Script, outside: Client
-) -> None:
+async def test_nats_api_and_http_share_one_rate_limit(gateway: Gateway, script: Script, outside: Client) -> None:
     await script.say(limit(script, 6))
     codes = []
     for _ in range(6):
@@ -125,7 +123,7 @@ async def test_the_door_and_http_share_the_requests_of_a_minute(
     assert "6 requests in 60 seconds of the class write" in problem["detail"]
 
 
-async def test_the_door_counts_reads_apart_and_every_tenant_for_itself(script: Script, outside: Client) -> None:
+async def test_nats_api_counts_reads_separately_and_per_tenant(script: Script, outside: Client) -> None:
     await script.say(limit(script, 2))
     made = [await ask_door(outside, script) for _ in range(3)]
     assert [code_of(reply) for reply in made] == ["201", "201", "429"]
@@ -137,13 +135,13 @@ async def test_the_door_counts_reads_apart_and_every_tenant_for_itself(script: S
     assert code_of(other) == "201"
 
 
-async def test_what_the_door_refuses_for_its_shape_is_counted_too(script: Script, outside: Client) -> None:
+async def test_malformed_nats_requests_count_for_the_rate_limit(script: Script, outside: Client) -> None:
     await script.say(limit(script, 3))
     codes = [code_of(await ask_door(outside, script, b"{")) for _ in range(5)]
     assert codes == ["400"] * 3 + ["429"] * 2
 
 
-async def test_a_new_limit_holds_for_the_door_at_once(script: Script, outside: Client) -> None:
+async def test_changed_rate_limit_applies_to_the_nats_api_at_once(script: Script, outside: Client) -> None:
     await script.say(limit(script, 1))
     assert [code_of(await ask_door(outside, script)) for _ in range(2)] == ["201", "429"]
     await script.say(limit(script, None))
@@ -154,7 +152,7 @@ async def test_a_new_limit_holds_for_the_door_at_once(script: Script, outside: C
     await until(unlimited)
 
 
-async def test_the_door_knows_limits_while_auth_is_away_but_not_of_strangers(script: Script, outside: Client) -> None:
+async def test_nats_api_serves_known_tenants_during_an_auth_outage(script: Script, outside: Client) -> None:
     assert code_of(await ask_door(outside, script)) == "201"
     await script.auth_goes()
     assert code_of(await ask_door(outside, script)) == "201"
@@ -163,7 +161,7 @@ async def test_the_door_knows_limits_while_auth_is_away_but_not_of_strangers(scr
 
 
 @pytest.mark.parametrize("tenant", ["_", "somebody", "00000000-0000-0000-0000-000000000000"])
-async def test_a_tenant_that_does_not_exist_is_refused(script: Script, outside: Client, tenant: str) -> None:
+async def test_nats_api_refuses_an_unknown_tenant(script: Script, outside: Client, tenant: str) -> None:
     reply = await outside.request(DOOR_SUBMIT.subject(tenant), b'{"prompt": "a"}', timeout=10)
     assert (code_of(reply), json.loads(reply.data)["code"]) == ("404", "auth.user.not_found")
     assert not script.scheduler.submits
@@ -180,7 +178,7 @@ GATHERED = {
 
 
 @pytest.mark.parametrize("attack", GATHERED)
-async def test_the_door_passes_the_header_of_shared_messages_over(script: Script, outside: Client, attack: str) -> None:
+async def test_nats_api_ignores_the_header_of_shared_messages(script: Script, outside: Client, attack: str) -> None:
     subject = DOOR_SUBMIT.subject(str(script.alice))
     reply = await outside.request(subject, b'{"prompt": "abc"}', timeout=10, headers={HEADER: GATHERED[attack]})
     assert HEADER not in (reply.headers or {})
@@ -190,9 +188,7 @@ async def test_the_door_passes_the_header_of_shared_messages_over(script: Script
 
 
 @pytest.mark.parametrize("sent", ["a b:c", "x" * 65, "\u00e9", '{"a":1}', "a\tb", "a/../b"])
-async def test_the_door_answers_a_request_id_of_another_form_with_a_fresh_one(
-    script: Script, outside: Client, sent: str
-) -> None:
+async def test_nats_api_replaces_an_invalid_request_id(script: Script, outside: Client, sent: str) -> None:
     subject = DOOR_SUBMIT.subject(str(script.alice))
     reply = await outside.request(subject, b"{", timeout=10, headers={REQUEST_ID_HEADER: sent})
     request_id = json.loads(reply.data)["request_id"]
@@ -202,5 +198,7 @@ async def test_the_door_answers_a_request_id_of_another_form_with_a_fresh_one(
 
 @pytest.mark.parametrize("topic", [DOOR_READ, DOOR_CANCEL])
 @pytest.mark.parametrize("body", [b"{}" + b" " * 2_000, json.dumps({f"k{n}": 1 for n in range(50_000)}).encode()])
-async def test_a_question_about_a_job_is_small(script: Script, outside: Client, topic: Any, body: bytes) -> None:
+async def test_nats_api_refuses_an_oversized_job_request(
+    script: Script, outside: Client, topic: Any, body: bytes
+) -> None:
     assert code_of(await ask_door(outside, script, body, topic)) == "413"

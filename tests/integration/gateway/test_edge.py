@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chassis.http import Limits
+from chassis.http.connection import Limits
 from gateway.app import create_app
 from tests.integration.gateway.conftest import settings_for, until_ready
 from tests.kit.nats import NatsServer
@@ -123,10 +123,9 @@ METHODS = [
 ]
 
 
+@pytest.mark.requirement("B-3")
 @pytest.mark.parametrize(("target", "method"), METHODS)
-async def test_b_3_another_method_is_405_and_names_all_that_are_allowed(
-    edge: str, target: bytes, method: bytes
-) -> None:
+async def test_unsupported_method_is_405_with_allow_header(edge: str, target: bytes, method: bytes) -> None:
     answer = check(await exchange(edge, get(target, method=method)), {405})
     allowed = set(answer.headers["allow"].split(", "))
     assert method.decode() not in allowed
@@ -142,10 +141,12 @@ async def test_b_3_another_method_is_405_and_names_all_that_are_allowed(
     )
 
 
-async def test_b_3_an_override_is_ignored(edge: str) -> None:
+@pytest.mark.requirement("B-3")
+async def test_method_override_header_is_ignored(edge: str) -> None:
     check(await exchange(edge, get(b"/api/v1/models", b"X-HTTP-Method-Override: DELETE\r\n")), {200})
 
 
+@pytest.mark.requirement("B-4", "S-58")
 @pytest.mark.parametrize(
     "target",
     [
@@ -180,16 +181,18 @@ async def test_b_3_an_override_is_ignored(edge: str) -> None:
         b"/api/v1/jobs%20",
     ],
 )
-async def test_b_4_s_58_a_path_that_is_none_of_ours_is_404(edge: str, target: bytes) -> None:
+async def test_unknown_and_encoded_paths_are_404(edge: str, target: bytes) -> None:
     check(await exchange(edge, get(target)), {404})
 
 
+@pytest.mark.requirement("B-4", "S-50")
 @pytest.mark.parametrize("size", [4097, 8192, 15_000, 100_000])
-async def test_b_4_s_50_a_long_target_is_414(edge: str, size: int) -> None:
+async def test_long_request_target_is_414(edge: str, size: int) -> None:
     check(await exchange(edge, get(b"/" + b"a" * size)), {414})
     await still_serves(edge)
 
 
+@pytest.mark.requirement("B-5")
 @pytest.mark.parametrize(
     "more",
     [
@@ -219,14 +222,15 @@ async def test_b_4_s_50_a_long_target_is_414(edge: str, size: int) -> None:
         JSON + b"Content-Type: text/plain\r\n",
     ],
 )
-async def test_b_5_another_media_type_is_415(edge: str, more: bytes) -> None:
+async def test_unsupported_media_type_is_415(edge: str, more: bytes) -> None:
     check(await exchange(edge, post(b'{"prompt": "a"}', more)), {415})
 
 
+@pytest.mark.requirement("B-5")
 @pytest.mark.parametrize(
     "kind", [b"Application/JSON", b"application/json;charset=UTF-8", b'application/json; charset="utf-8"']
 )
-async def test_b_5_json_in_utf_8_is_taken_however_it_is_written(edge: str, kind: bytes) -> None:
+async def test_json_media_type_is_accepted_with_any_case_and_utf8_charset(edge: str, kind: bytes) -> None:
     check(await exchange(edge, post(b"{}", b"Content-Type: " + kind + b"\r\n")), {422})
 
 
@@ -255,8 +259,9 @@ FRAMINGS = [
 ]
 
 
+@pytest.mark.requirement("B-6")
 @pytest.mark.parametrize("framing", FRAMINGS)
-async def test_b_6_an_ambiguous_frame_is_refused_and_the_connection_closed(edge: str, framing: bytes) -> None:
+async def test_ambiguous_message_framing_is_refused_and_the_connection_closed(edge: str, framing: bytes) -> None:
     smuggled = get(b"/api/v1/models", method=b"DELETE")
     host, port = edge.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -282,18 +287,21 @@ CHUNKS = [
 ]
 
 
+@pytest.mark.requirement("B-6")
 @pytest.mark.parametrize("chunks", CHUNKS)
-async def test_b_6_broken_chunks_are_refused(edge: str, chunks: bytes) -> None:
+async def test_malformed_chunks_are_refused(edge: str, chunks: bytes) -> None:
     check(await exchange(edge, get(b"/api/v1/jobs", JSON + b"Transfer-Encoding: chunked\r\n", b"POST") + chunks), {400})
     await still_serves(edge)
 
 
+@pytest.mark.requirement("B-6")
 @pytest.mark.parametrize("size", [8 << 20 | 1, 10 << 30])
-async def test_b_6_a_body_over_the_cap_is_413_before_it_is_sent(edge: str, size: int) -> None:
+async def test_declared_oversized_body_is_413_before_it_is_sent(edge: str, size: int) -> None:
     check(await exchange(edge, get(b"/api/v1/jobs", JSON + b"Content-Length: %d\r\n" % size, b"POST")), {413})
 
 
-async def test_b_6_a_chunked_body_is_taken(edge: str) -> None:
+@pytest.mark.requirement("B-6")
+async def test_chunked_body_is_accepted(edge: str) -> None:
     check(
         await exchange(
             edge, get(b"/api/v1/jobs", JSON + b"Transfer-Encoding: chunked\r\n", b"POST") + b"2\r\n{}\r\n0\r\n\r\n"
@@ -302,11 +310,13 @@ async def test_b_6_a_chunked_body_is_taken(edge: str) -> None:
     )
 
 
+@pytest.mark.requirement("B-7")
 @pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b"zstd", b"gzip, identity", b"x"])
-async def test_b_7_a_coded_body_is_415(edge: str, coding: bytes) -> None:
+async def test_content_encoding_is_415(edge: str, coding: bytes) -> None:
     check(await exchange(edge, post(b"\x1f\x8b", JSON + b"Content-Encoding: " + coding + b"\r\n")), {415})
 
 
+@pytest.mark.requirement("B-8", "S-50")
 @pytest.mark.parametrize(
     ("more", "status"),
     [
@@ -327,21 +337,23 @@ async def test_b_7_a_coded_body_is_415(edge: str, coding: bytes) -> None:
         (b"X: \x01\r\n", 400),
     ],
 )
-async def test_b_8_s_50_headers_that_are_too_many_or_broken_are_refused(edge: str, more: bytes, status: int) -> None:
+async def test_too_many_large_or_malformed_headers_are_refused(edge: str, more: bytes, status: int) -> None:
     check(await exchange(edge, get(b"/api/v1/models", more)), {status})
     await still_serves(edge)
 
 
+@pytest.mark.requirement("B-8")
 @pytest.mark.parametrize(
     "more",
     [b"X-User-Id: 1\r\n", b"X-Forwarded-For: 1.1.1.1\r\n", b"X-Forwarded-Host: evil\r\n", b"Forwarded: for=x\r\n"],
 )
-async def test_b_8_spoofed_headers_mean_nothing(edge: str, more: bytes) -> None:
+async def test_spoofed_proxy_headers_are_ignored(edge: str, more: bytes) -> None:
     check(await exchange(edge, get(b"/api/v1/models", more)), {200})
 
 
+@pytest.mark.requirement("B-8")
 @pytest.mark.parametrize("host", [b"evil.example", b"[", b"a/b?", b"", b"\xff", b"a b", b"//x", b"x" * 4000])
-async def test_b_8_a_host_is_never_repeated(edge: str, host: bytes) -> None:
+async def test_host_header_is_never_echoed(edge: str, host: bytes) -> None:
     answer = check(await exchange(edge, b"GET /nowhere HTTP/1.1\r\nHost: " + host + b"\r\n\r\n"), {400, 404})
     assert "evil" not in answer.body.decode()
 
@@ -410,14 +422,16 @@ MALFORMED = [
 ]
 
 
+@pytest.mark.requirement("B-9", "B-10", "B-11", "B-12")
 @pytest.mark.parametrize("body", MALFORMED, ids=[f"{n}-{body[:12].hex()}" for n, body in enumerate(MALFORMED)])
-async def test_b_9_b_10_b_11_b_12_what_is_no_json_of_ours_is_400(edge: str, body: bytes) -> None:
+async def test_invalid_json_is_400(edge: str, body: bytes) -> None:
     answer = check(await exchange(edge, post(body)), {400})
     assert answer.problem["code"] == "request.malformed"
     assert len(answer.body) < 1000
 
 
-async def test_b_10_a_string_of_10_mib_is_413(edge: str) -> None:
+@pytest.mark.requirement("B-10")
+async def test_string_of_10_mib_is_413(edge: str) -> None:
     check(await exchange(edge, post(b'"' + b"x" * (10 << 20) + b'"')), {413})
 
 
@@ -435,11 +449,13 @@ CONFUSED = [
 ]
 
 
+@pytest.mark.requirement("B-11", "B-13")
 @pytest.mark.parametrize("body", CONFUSED)
-async def test_b_11_b_13_another_type_is_422_and_not_repeated(edge: str, body: bytes) -> None:
+async def test_wrong_type_is_422_and_not_echoed(edge: str, body: bytes) -> None:
     check(await exchange(edge, post(body)), {422})
 
 
+@pytest.mark.requirement("B-14")
 @pytest.mark.parametrize(
     "field",
     [
@@ -456,12 +472,13 @@ async def test_b_11_b_13_another_type_is_422_and_not_repeated(edge: str, body: b
         "is_admin",
     ],
 )
-async def test_b_14_a_field_that_is_not_the_clients_is_422(edge: str, field: str) -> None:
+async def test_server_owned_field_is_422(edge: str, field: str) -> None:
     body = json.dumps({"prompt": "a", field: "SECRET"}).encode()
     answer = check(await exchange(edge, post(body)), {422})
     assert b"SECRET" not in answer.body
 
 
+@pytest.mark.requirement("B-17", "B-18")
 @pytest.mark.parametrize(
     "query",
     [
@@ -487,13 +504,14 @@ async def test_b_14_a_field_that_is_not_the_clients_is_422(edge: str, field: str
         b"label=x",
     ],
 )
-async def test_b_17_b_18_a_bad_query_is_422_and_names_the_parameter(edge: str, query: bytes) -> None:
+async def test_invalid_query_is_422_and_names_the_parameter(edge: str, query: bytes) -> None:
     answer = check(await exchange(edge, get(b"/api/v1/jobs?" + query)), {422})
     assert b"SECRET" not in answer.body
 
 
+@pytest.mark.requirement("B-20")
 @pytest.mark.parametrize("accept", [b"image/*", b"text/html", b"nonsense", b"*/*;q=0"])
-async def test_b_20_accept_is_ignored(edge: str, accept: bytes) -> None:
+async def test_accept_header_is_ignored(edge: str, accept: bytes) -> None:
     check(await exchange(edge, get(b"/api/v1/models", b"Accept: " + accept + b"\r\n")), {200})
 
 
@@ -509,13 +527,15 @@ SLOW = [
 ]
 
 
+@pytest.mark.requirement("B-22")
 @pytest.mark.parametrize("sent", SLOW)
-async def test_b_22_who_is_too_slow_is_told_408_and_cut(edge: str, sent: bytes) -> None:
+async def test_slow_client_gets_408_and_is_disconnected(edge: str, sent: bytes) -> None:
     answer = check(await exchange(edge, sent), {408})
     assert answer.headers["connection"] == "close"
 
 
-async def test_b_22_a_body_of_single_bytes_is_cut_although_it_never_pauses(edge: str) -> None:
+@pytest.mark.requirement("B-22")
+async def test_body_below_the_minimum_rate_is_cut_off(edge: str) -> None:
     host, port = edge.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(get(b"/api/v1/jobs", JSON + b"Content-Length: 100000\r\n", b"POST"))
@@ -531,6 +551,7 @@ async def test_b_22_a_body_of_single_bytes_is_cut_although_it_never_pauses(edge:
     writer.transport.abort()
 
 
+@pytest.mark.requirement("B-24")
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
@@ -550,43 +571,49 @@ async def test_b_22_a_body_of_single_bytes_is_cut_although_it_never_pauses(edge:
         (b"\x00" * 100, 400),
     ],
 )
-async def test_b_24_odd_versions_and_targets_are_handled(edge: str, sent: bytes, status: int) -> None:
+async def test_unusual_http_versions_and_targets_are_handled(edge: str, sent: bytes, status: int) -> None:
     check(await exchange(edge, sent), {status})
     await still_serves(edge)
 
 
+@pytest.mark.requirement("S-56")
 @pytest.mark.parametrize("sent", ["abc-123", "A" * 64, "7"])
-async def test_s_56_a_clients_request_id_is_kept(edge: str, sent: str) -> None:
+async def test_valid_request_id_of_the_client_is_kept(edge: str, sent: str) -> None:
     answer = check(await exchange(edge, get(b"/nowhere", b"X-Request-Id: " + sent.encode() + b"\r\n")), {404})
     assert answer.headers["x-request-id"] == sent
 
 
+@pytest.mark.requirement("S-56")
 @pytest.mark.parametrize("sent", ["", "A" * 65, "a b", "a/b", '"', "é"])
-async def test_s_56_another_request_id_is_replaced(edge: str, sent: str) -> None:
+async def test_invalid_request_id_is_replaced(edge: str, sent: str) -> None:
     answer = check(await exchange(edge, get(b"/nowhere", b"X-Request-Id: " + sent.encode() + b"\r\n")), {404})
     assert answer.headers["x-request-id"] != sent
 
 
-async def test_s_51_behind_tls_clients_are_told_to_stay_there(edge: str) -> None:
+@pytest.mark.requirement("S-51")
+async def test_hsts_is_sent_when_the_public_url_is_https(edge: str) -> None:
     answer = check(await exchange(edge, get(b"/healthz")), {200})
     assert answer.headers["strict-transport-security"] == "max-age=31536000"
 
 
+@pytest.mark.requirement("S-52")
 @pytest.mark.parametrize("origin", ["https://app.example.evil", "http://app.example", "null", "https://x.app.example"])
-async def test_s_52_a_strangers_page_gets_no_leave(edge: str, origin: str) -> None:
+async def test_unlisted_origin_gets_no_cors_headers(edge: str, origin: str) -> None:
     answer = check(await exchange(edge, get(b"/healthz", b"Origin: " + origin.encode() + b"\r\n")), {200})
     assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_s_52_an_allowed_page_gets_leave_by_name_and_without_cookies(edge: str) -> None:
+@pytest.mark.requirement("S-52")
+async def test_listed_origin_gets_cors_headers_without_credentials(edge: str) -> None:
     answer = check(await exchange(edge, get(b"/healthz", b"Origin: https://app.example\r\n")), {200})
     assert answer.headers["access-control-allow-origin"] == "https://app.example"
     assert answer.headers["vary"] == "Origin"
     assert "access-control-allow-credentials" not in answer.headers
 
 
+@pytest.mark.requirement("S-55")
 @pytest.mark.parametrize("wrong", [b"Origin: https://evil.example", b"Origin: https://app.example"])
-async def test_s_55_a_preflight_that_is_refused_is_a_problem_too(edge: str, wrong: bytes) -> None:
+async def test_refused_preflight_is_a_problem_document(edge: str, wrong: bytes) -> None:
     more = wrong + b"\r\nAccess-Control-Request-Method: " + (b"GET" if b"evil" in wrong else b"TRACE") + b"\r\n"
     answer = check(await exchange(edge, get(b"/api/v1/jobs", more, method=b"OPTIONS")), {400})
     assert answer.problem["code"] == "http.bad_request"

@@ -47,7 +47,7 @@ def files(gateway: Gateway) -> list[Path]:
     return [path for path in gateway.folder.rglob("*") if path.is_file()]
 
 
-async def test_every_type_is_kept_byte_for_byte_and_is_only_saved_by_a_browser(gateway: Gateway) -> None:
+async def test_exact_upload_of_every_type_is_served_unchanged_as_a_download(gateway: Gateway) -> None:
     for extension, sample in samples().items():
         answer = await post(gateway, sample.content, "misleading.png")
         assert answer.status_code == 201, (extension, answer.text)
@@ -66,7 +66,7 @@ async def test_every_type_is_kept_byte_for_byte_and_is_only_saved_by_a_browser(g
     assert len(files(gateway)) == len(samples())
 
 
-async def test_a_large_file_is_streamed_and_what_is_not_whole_is_not_kept(gateway: Gateway) -> None:
+async def test_large_file_is_streamed_and_an_incomplete_one_is_discarded(gateway: Gateway) -> None:
     large = wav(seconds=300)
 
     async def in_pieces(content: bytes) -> Any:
@@ -87,7 +87,8 @@ async def test_a_large_file_is_streamed_and_what_is_not_whole_is_not_kept(gatewa
     assert files(gateway) == before
 
 
-async def test_the_tier_says_how_large_a_file_may_be(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("limit.upload_bytes")
+async def test_tier_limits_the_file_size(gateway: Gateway, script: Script) -> None:
     largest, larger = wav(seconds=100), wav(seconds=101)
     image = file_of(Image.effect_noise((2000, 1200), 90))
     assert len(image) > len(largest)
@@ -114,7 +115,7 @@ async def test_the_tier_says_how_large_a_file_may_be(gateway: Gateway, script: S
     assert files(gateway) == before
 
 
-async def test_a_png_is_kept_exactly_only_where_that_is_asked_for(gateway: Gateway) -> None:
+async def test_png_is_kept_byte_exact_only_on_request(gateway: Gateway) -> None:
     deep = file_of(Image.new("I;16", (8, 8), 40_001))
     made_anew, exact = await post(gateway, deep), await post(gateway, deep, exact="true")
     assert made_anew.json()["id"] != exact.json()["id"]
@@ -129,7 +130,7 @@ async def test_a_png_is_kept_exactly_only_where_that_is_asked_for(gateway: Gatew
     assert (jpeg.status_code, jpeg.json()["code"]) == (422, "upload.exact_unsupported")
 
 
-async def test_a_photo_of_fifty_megapixels_is_taken(gateway: Gateway) -> None:
+async def test_photo_of_fifty_megapixels_is_accepted(gateway: Gateway) -> None:
     photo = {"file": ("a.jpg", file_of(Image.new("RGB", (8192, 6144), (10, 90, 200)), "JPEG"), "image/jpeg")}
     answer = await gateway.http.post("/api/v1/upload", files=photo, headers=ALICE, timeout=60)
     assert answer.status_code == 201, answer.text
@@ -141,7 +142,7 @@ async def test_a_photo_of_fifty_megapixels_is_taken(gateway: Gateway) -> None:
     [b"II*\0\xff\xff\xff\x7f", b"MM\0*\0\0\0\x08\xff\xff", b"garbage, garbage"],
     ids=["directory far away", "too many entries", "no TIFF"],
 )
-async def test_damaged_exif_is_left_out(gateway: Gateway, damage: bytes) -> None:
+async def test_damaged_exif_is_removed(gateway: Gateway, damage: bytes) -> None:
     exif = Image.Exif()
     exif[0x010E] = "a text that is long enough to be damaged"
     photo = bytearray(file_of(NOISE, "JPEG", exif=exif))
@@ -152,7 +153,7 @@ async def test_damaged_exif_is_left_out(gateway: Gateway, damage: bytes) -> None
     assert not picture.getexif()
 
 
-async def test_the_first_picture_of_a_damaged_mpo_is_taken(gateway: Gateway) -> None:
+async def test_first_image_of_a_damaged_mpo_is_used(gateway: Gateway) -> None:
     photo = file_of(NOISE, "MPO", save_all=True, append_images=[NOISE.rotate(5)])
     index = bytearray(photo)
     at = index.index(b"MPF\0") + 4
@@ -162,7 +163,7 @@ async def test_the_first_picture_of_a_damaged_mpo_is_taken(gateway: Gateway) -> 
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-async def test_a_jpeg_without_its_end_is_taken_as_viewers_show_it(gateway: Gateway, progressive: bool) -> None:
+async def test_truncated_jpeg_is_accepted_as_viewers_show_it(gateway: Gateway, progressive: bool) -> None:
     whole = file_of(NOISE, "JPEG", quality=95, progressive=progressive)
     picture = await picture_of(gateway, whole[: len(whole) * 9 // 10])
     assert picture.size == NOISE.size
@@ -177,7 +178,7 @@ async def test_bytes_between_the_segments_of_a_jpeg_are_skipped(gateway: Gateway
     assert (await picture_of(gateway, photo[:at] + b"\0\0junk" + photo[at:])).size == NOISE.size
 
 
-async def test_files_count_among_the_uploads_of_their_user(
+async def test_exact_files_count_towards_the_upload_limit(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     assert script.alice

@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.scheduler import Job, JobState
-from gateway.store.artifacts import Artifacts
-from gateway.store.objects import Objects
-from gateway.usecases.export_files import ExportFiles
+from gateway.exports.files import ExportFiles
+from gateway.storage.artifacts import Artifacts
+from gateway.storage.objects import Objects
 from tests.integration.gateway.conftest import Gateway
 from tests.integration.gateway.test_outputs import finished
 from tests.kit.pictures import flat_png
@@ -46,7 +46,7 @@ def unpacked(content: bytes) -> tuple[dict[str, list[dict[str, Any]]], dict[str,
     return records, {name: content for name, content in files.items() if not name.endswith(".jsonl")}
 
 
-async def test_it_holds_records_and_the_bytes_that_they_name(gateway: Gateway, script: Script) -> None:
+async def test_export_contains_records_and_their_files(gateway: Gateway, script: Script) -> None:
     alice = await session(gateway, script, script.alice)
     contents = [b"one", os.urandom(3_000_000), b"", b"deleted meanwhile"]
     job_id, outputs = await finished(gateway, script, *contents, name="../a.png")
@@ -83,7 +83,7 @@ async def test_it_holds_records_and_the_bytes_that_they_name(gateway: Gateway, s
     assert (records["jobs"], records["uploads"], files) == ([], [], {})
 
 
-async def test_a_second_one_waits_for_the_first_and_for_nobody_elses(gateway: Gateway, script: Script) -> None:
+async def test_user_has_one_export_at_a_time(gateway: Gateway, script: Script) -> None:
     alice, bob = [await session(gateway, script, user) for user in (script.alice, script.bob)]
     job_id, _ = await finished(gateway, script, bytes(LARGE))
 
@@ -109,7 +109,9 @@ async def test_a_second_one_waits_for_the_first_and_for_nobody_elses(gateway: Ga
     await until(is_free)
 
 
-async def test_what_cannot_be_told_is_no_export_and_ends_none(gateway: Gateway, script: Script) -> None:
+async def test_export_with_an_unreadable_source_fails_without_blocking_the_next(
+    gateway: Gateway, script: Script
+) -> None:
     alice = await session(gateway, script, script.alice)
     await script.auth_goes()
     refused = await gateway.http.get(PATH, headers=alice)
@@ -122,7 +124,7 @@ async def test_what_cannot_be_told_is_no_export_and_ends_none(gateway: Gateway, 
     await until(is_there)
 
 
-async def test_the_newest_have_files_and_the_rest_have_records(tmp_path: Any) -> None:
+async def test_export_contains_files_of_the_newest_jobs_and_records_of_all(tmp_path: Any) -> None:
     database = Database("postgresql+asyncpg://nobody@127.0.0.1:1/none", name="test")
     files = ExportFiles(str(uuid4()), Artifacts(database), Objects(tmp_path.as_uri()), at_most=2)
     script = Script("nats://127.0.0.1:1")

@@ -37,7 +37,7 @@ async def test_node_classes_are_read_page_by_page_or_one_alone(gateway: Gateway,
     assert nothing == {"classes": [], "next_cursor": None}
 
 
-async def test_classes_are_asked_for_on_behalf_of_the_tenant(gateway: Gateway, script: Script) -> None:
+async def test_node_classes_are_requested_for_the_tenant(gateway: Gateway, script: Script) -> None:
     script.scheduler.node_classes = {"A": LATENT, "B": LATENT}
     script.scheduler.refused_classes = {"B": "It uses the network. An operator can allow it."}
     page = (await gateway.http.get(CLASSES, headers=ALICE)).json()
@@ -54,7 +54,7 @@ async def test_classes_are_asked_for_on_behalf_of_the_tenant(gateway: Gateway, s
 
 
 @pytest.mark.parametrize("path", [CLASSES, MODELS])
-async def test_what_the_client_has_is_not_sent_again(gateway: Gateway, script: Script, path: str) -> None:
+async def test_unchanged_fleet_answer_is_not_sent_again(gateway: Gateway, script: Script, path: str) -> None:
     script.scheduler.node_classes = {"A": LATENT}
     first = await gateway.http.get(path, headers=ALICE)
     etag = first.headers["etag"]
@@ -68,12 +68,12 @@ async def test_what_the_client_has_is_not_sent_again(gateway: Gateway, script: S
 
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"name": ""}, {"cursor": "x" * 201}])
-async def test_a_page_is_asked_for_within_bounds(gateway: Gateway, query: dict[str, str]) -> None:
+async def test_page_size_of_node_classes_is_bounded(gateway: Gateway, query: dict[str, str]) -> None:
     answer = await gateway.http.get(CLASSES, headers=ALICE, params=query)
     assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid")
 
 
-async def test_the_page_of_the_document_loads_nothing_from_elsewhere(gateway: Gateway) -> None:
+async def test_documentation_page_loads_nothing_from_other_hosts(gateway: Gateway) -> None:
     page = await gateway.http.get("/docs")
     assert "http://" not in page.text
     assert "https://" not in page.text
@@ -89,7 +89,7 @@ async def test_the_page_of_the_document_loads_nothing_from_elsewhere(gateway: Ga
     assert (await gateway.http.get("/docs/redoc.standalone.js")).status_code == 404
 
 
-async def test_the_asyncapi_document_is_the_door_and_nothing_behind_it(gateway: Gateway) -> None:
+async def test_asyncapi_document_describes_only_the_public_nats_api(gateway: Gateway) -> None:
     answer = await gateway.http.get("/asyncapi")
     document = answer.json()
     assert (answer.status_code, document["asyncapi"]) == (200, "3.0.0")

@@ -31,7 +31,7 @@ async def submitted(script: Script, count: int = 1) -> list[UUID]:
 async def end(script: Script, job_id: UUID, state: JobState, **more: Any) -> None:
     """Have the job end, and said live as the scheduler does."""
     event = script.scheduler.change(job_id, state, **more)
-    await script.scheduler_bus.say(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
+    await script.scheduler_bus.publish(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
 
 
 def generate(gateway: Gateway, json: dict[str, Any] | None = None, **headers: str) -> "asyncio.Task[httpx.Response]":
@@ -51,7 +51,7 @@ async def hung_up(gateway: Gateway, script: Script, **headers: str) -> AsyncIter
     yield job_id
 
 
-async def test_it_waits_and_answers_with_the_pictures(gateway: Gateway, script: Script) -> None:
+async def test_generate_waits_and_returns_the_images(gateway: Gateway, script: Script) -> None:
     waiting = generate(gateway, Prefer="respond-async, WAIT = 9; x=y")
     [job_id] = await submitted(script)
     preview = output_of(uuid4(), b"p", temporary=True)
@@ -72,7 +72,7 @@ async def test_it_waits_and_answers_with_the_pictures(gateway: Gateway, script: 
     assert answer.headers["x-quota-remaining"] == "9"
 
 
-async def test_previews_are_the_images_of_a_job_that_saved_none(gateway: Gateway, script: Script) -> None:
+async def test_generate_returns_previews_when_no_image_was_saved(gateway: Gateway, script: Script) -> None:
     waiting = generate(gateway)
     [job_id] = await submitted(script)
     caption = output_of(uuid4(), b"t", kind=OutputKind.TEXT, source=OutputSource.VALUE, key="text", value="a caption")
@@ -86,7 +86,7 @@ async def test_previews_are_the_images_of_a_job_that_saved_none(gateway: Gateway
     assert (body["outputs"][0]["key"], body["outputs"][0]["value"]) == ("text", "a caption")
 
 
-async def test_there_is_no_image_url_without_an_image(gateway: Gateway, script: Script) -> None:
+async def test_image_url_is_absent_without_an_image(gateway: Gateway, script: Script) -> None:
     waiting = generate(gateway)
     [job_id] = await submitted(script)
     video = output_of(uuid4(), b"v", kind=OutputKind.VIDEO, content_type="video/mp4")
@@ -95,7 +95,7 @@ async def test_there_is_no_image_url_without_an_image(gateway: Gateway, script: 
     assert (body["image_url"], body["images"], len(body["outputs"])) == (None, [], 1)
 
 
-async def test_the_image_url_is_an_image_also_behind_a_video(gateway: Gateway, script: Script) -> None:
+async def test_image_url_names_an_image_even_when_a_video_comes_first(gateway: Gateway, script: Script) -> None:
     waiting = generate(gateway)
     [job_id] = await submitted(script)
     video = output_of(uuid4(), b"v", kind=OutputKind.VIDEO, content_type="video/mp4")
@@ -104,7 +104,8 @@ async def test_the_image_url_is_an_image_also_behind_a_video(gateway: Gateway, s
     assert [body["image_url"]] == body["images"] == [f"{PUBLIC}/api/v1/jobs/{job_id}/result?index=1"]
 
 
-async def test_it_says_the_model_and_the_seed_that_were_chosen(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("submission.chosen")
+async def test_generate_returns_the_chosen_model_and_seed(gateway: Gateway, script: Script) -> None:
     waiting = generate(gateway, {"prompt": "a"})
     [job_id] = await submitted(script)
     await end(script, job_id, JobState.SUCCEEDED)
@@ -114,7 +115,7 @@ async def test_it_says_the_model_and_the_seed_that_were_chosen(gateway: Gateway,
     assert (body["image_url"], body["images"]) == (None, [])
 
 
-async def test_a_workflow_holds_its_own_values(gateway: Gateway, script: Script) -> None:
+async def test_generate_with_a_workflow_returns_no_chosen_values(gateway: Gateway, script: Script) -> None:
     waiting = generate(gateway, {"workflow": {"1": {"class_type": "SaveImage", "inputs": {}}}})
     [job_id] = await submitted(script)
     await end(script, job_id, JobState.SUCCEEDED, outputs=(output_of(uuid4(), b"x"),))
@@ -124,14 +125,14 @@ async def test_a_workflow_holds_its_own_values(gateway: Gateway, script: Script)
     assert "preference-applied" not in answer.headers
 
 
-async def test_a_lost_event_is_made_up_for(gateway: Gateway, script: Script) -> None:
+async def test_generate_completes_despite_a_lost_event(gateway: Gateway, script: Script) -> None:
     waiting = generate(gateway)
     [job_id] = await submitted(script)
     script.scheduler.change(job_id, JobState.SUCCEEDED)  # nobody says so
     assert (await waiting).status_code == 200
 
 
-async def test_what_takes_longer_is_answered_with_the_job(gateway: Gateway, script: Script) -> None:
+async def test_generate_returns_the_job_after_the_wait_time(gateway: Gateway, script: Script) -> None:
     answer = await generate(gateway, Prefer="wait=0")  # the least is 1
     assert answer.status_code == 202, answer.text
     [job_id] = script.scheduler.jobs
@@ -154,7 +155,7 @@ async def test_what_takes_longer_is_answered_with_the_job(gateway: Gateway, scri
         ("job.start_time_passed", 503, "job.lost"),
     ],
 )
-async def test_a_job_that_failed_is_a_problem(
+async def test_generate_returns_a_problem_for_a_failed_job(
     gateway: Gateway, script: Script, code: str, status: int, told: str
 ) -> None:
     waiting = generate(gateway)
@@ -168,7 +169,7 @@ async def test_a_job_that_failed_is_a_problem(
     assert ("retry-after" in answer.headers) == (status == 503)
 
 
-async def test_a_job_that_somebody_cancels_is_a_conflict(gateway: Gateway, script: Script) -> None:
+async def test_generate_returns_a_conflict_for_a_cancelled_job(gateway: Gateway, script: Script) -> None:
     waiting = generate(gateway)
     [job_id] = await submitted(script)
     assert (await gateway.http.delete(f"/api/v1/jobs/{job_id}", headers=ALICE)).status_code == 200
@@ -176,12 +177,12 @@ async def test_a_job_that_somebody_cancels_is_a_conflict(gateway: Gateway, scrip
     assert (answer.status_code, answer.json()["code"]) == (409, "job.cancelled")
 
 
-async def test_who_hangs_up_cancels_the_job(gateway: Gateway, script: Script) -> None:
+async def test_client_disconnect_cancels_the_generated_job(gateway: Gateway, script: Script) -> None:
     async with hung_up(gateway, script) as job_id:
         await until(lambda: script.scheduler.jobs[job_id].state is JobState.CANCELLED)
 
 
-async def test_who_means_to_come_back_does_not_cancel_and_gets_the_same_job(gateway: Gateway, script: Script) -> None:
+async def test_disconnect_with_an_idempotency_key_keeps_the_job(gateway: Gateway, script: Script) -> None:
     async with hung_up(gateway, script, Idempotency_Key="k1") as job_id:
         seen = script.scheduler.reads
         again = generate(gateway, Idempotency_Key="k1")
@@ -197,7 +198,7 @@ async def test_who_means_to_come_back_does_not_cancel_and_gets_the_same_job(gate
     assert (other.status_code, other.json()["code"]) == (422, "idempotency.key_reused")
 
 
-async def test_a_replay_says_what_was_chosen_the_first_time(gateway: Gateway, script: Script) -> None:
+async def test_replayed_generate_returns_the_first_model_and_seed(gateway: Gateway, script: Script) -> None:
     first = generate(gateway, {"prompt": "a"}, Idempotency_Key="k2")
     [job_id] = await submitted(script)
     await end(script, job_id, JobState.SUCCEEDED)
@@ -208,7 +209,7 @@ async def test_a_replay_says_what_was_chosen_the_first_time(gateway: Gateway, sc
     assert again["model"] == "common.safetensors"
 
 
-async def test_a_gateway_that_stops_cancels_nothing(
+async def test_gateway_shutdown_cancels_no_job(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     app = create_app(settings_for(nats_server.url, database_url, tmp_path))
@@ -223,7 +224,7 @@ async def test_a_gateway_that_stops_cancels_nothing(
     assert script.scheduler.jobs[job_id].state is JobState.QUEUED
 
 
-async def test_hundreds_wait_at_a_time(gateway: Gateway, script: Script) -> None:
+async def test_hundreds_of_generate_requests_wait_concurrently(gateway: Gateway, script: Script) -> None:
     groups, each = 10, 20
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=gateway.origin, trust_env=False, timeout=60, limits=limits) as http:
@@ -241,7 +242,7 @@ async def test_hundreds_wait_at_a_time(gateway: Gateway, script: Script) -> None
     assert {answer.json()["job_id"] for answer in answers} == {str(job_id) for job_id in script.scheduler.jobs}
 
 
-async def test_a_scheduler_that_cannot_answer_is_asked_again_and_told_again(gateway: Gateway, script: Script) -> None:
+async def test_generate_retries_reads_and_cancellations(gateway: Gateway, script: Script) -> None:
     waiting = generate(gateway)
     [job_id] = await submitted(script)
     script.scheduler.busy = 1
@@ -254,7 +255,7 @@ async def test_a_scheduler_that_cannot_answer_is_asked_again_and_told_again(gate
     assert script.scheduler.busy == 0
 
 
-async def test_who_was_answered_is_listened_for_no_more(
+async def test_answered_generate_request_leaves_no_subscription(
     gateway: Gateway, script: Script, nats_server: NatsServer
 ) -> None:
     before, many = await nats_server.subscriptions(), 50
@@ -271,7 +272,7 @@ async def test_who_was_answered_is_listened_for_no_more(
     await until(as_before)
 
 
-async def test_what_it_used_is_seen_once_it_answers(gateway: Gateway, script: Script) -> None:
+async def test_usage_is_current_when_generate_returns(gateway: Gateway, script: Script) -> None:
     uses, me = Uses(gateway.nats_url), "/api/v1/auth/me"
     await uses.start()
     try:
@@ -286,7 +287,9 @@ async def test_what_it_used_is_seen_once_it_answers(gateway: Gateway, script: Sc
         await uses.stop()
 
 
-async def test_an_outage_while_waiting_is_waited_out(own_nats: NatsServer, database_url: str, tmp_path: Path) -> None:
+async def test_generate_survives_an_outage_while_waiting(
+    own_nats: NatsServer, database_url: str, tmp_path: Path
+) -> None:
     script = Script(own_nats.url)
     app = create_app(settings_for(own_nats.url, database_url, tmp_path))
     async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=30, trust_env=False) as http:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import nats
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.audit import RECORD_ACTION, RecordAction
 from contracts.auth import Done, Role
 from contracts.gateway import GRANT_INPUTS, GrantInputs, InputsGranted
@@ -45,7 +45,7 @@ async def submit(gateway: Gateway, body: dict[str, Any], **headers: str) -> http
 
 
 async def granted(script: Script, job_id: UUID, tenant: UUID) -> InputsGranted:
-    return await script.bus.ask(GRANT_INPUTS, GrantInputs(job_id=job_id), tenant=str(tenant), key="node-1")
+    return await script.bus.request(GRANT_INPUTS, GrantInputs(job_id=job_id), tenant=str(tenant), key="node-1")
 
 
 async def held(database_url: str, job_id: UUID) -> bool:
@@ -59,7 +59,7 @@ async def held(database_url: str, job_id: UUID) -> bool:
         await connection.close()
 
 
-async def test_a_picture_is_pinned_and_handed_to_whoever_runs_the_job(
+async def test_upload_is_pinned_and_sent_to_the_executor_of_its_job(
     gateway: Gateway, script: Script, database_url: str
 ) -> None:
     image, mask = await uploaded(gateway, "red"), await uploaded(gateway, "white")
@@ -83,7 +83,8 @@ async def test_a_picture_is_pinned_and_handed_to_whoever_runs_the_job(
     assert [grant.name for grant in again] == [grant.name for grant in grants]
 
 
-async def test_nobody_else_is_handed_anything(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("GET /internal/inputs/{token}")
+async def test_inputs_are_granted_only_to_the_executor_of_the_job(gateway: Gateway, script: Script) -> None:
     image = await uploaded(gateway, "red")
     assert (await submit(gateway, {"prompt": "a", "image": image})).status_code == 201
     (job,) = script.scheduler.jobs.values()
@@ -96,7 +97,7 @@ async def test_nobody_else_is_handed_anything(gateway: Gateway, script: Script) 
         assert (refused.status_code, refused.json()["code"]) == (403, "upload.token_invalid")
 
 
-async def test_the_same_bytes_have_another_name_for_another_tenant(gateway: Gateway, script: Script) -> None:
+async def test_equal_uploads_have_different_names_for_each_tenant(gateway: Gateway, script: Script) -> None:
     names = set()
     for headers in (ALICE, BOB):
         image = await uploaded(gateway, "red", headers)
@@ -107,7 +108,7 @@ async def test_the_same_bytes_have_another_name_for_another_tenant(gateway: Gate
     assert len(names) == 2
 
 
-async def test_what_is_not_ones_own_stays_a_text(gateway: Gateway, script: Script) -> None:
+async def test_upload_id_of_another_tenant_stays_plain_text(gateway: Gateway, script: Script) -> None:
     theirs, unknown = await uploaded(gateway, "red", BOB), str(uuid4())
     graph = {"1": {"class_type": "LoadImage", "inputs": {"image": theirs, "x": unknown}}}
     assert (await submit(gateway, {"workflow": graph})).status_code == 201
@@ -115,7 +116,7 @@ async def test_what_is_not_ones_own_stays_a_text(gateway: Gateway, script: Scrip
     assert script.scheduler.submits[0].graph == graph
 
 
-async def test_a_submit_that_was_refused_holds_nothing(gateway: Gateway, script: Script, database_url: str) -> None:
+async def test_refused_submission_pins_no_upload(gateway: Gateway, script: Script, database_url: str) -> None:
     image = await uploaded(gateway, "red")
 
     def refuse(_: SubmitJob) -> None:
@@ -130,7 +131,7 @@ async def test_a_submit_that_was_refused_holds_nothing(gateway: Gateway, script:
     assert not await held(database_url, command.job_id)
 
 
-async def test_a_replay_holds_nothing_of_its_own(gateway: Gateway, script: Script, database_url: str) -> None:
+async def test_replayed_submission_adds_no_pin(gateway: Gateway, script: Script, database_url: str) -> None:
     image = await uploaded(gateway, "red")
     first = await submit(gateway, {"prompt": "a", "image": image}, Idempotency_Key="k")
     again = await submit(gateway, {"prompt": "a", "image": image}, Idempotency_Key="k")
@@ -141,7 +142,7 @@ async def test_a_replay_holds_nothing_of_its_own(gateway: Gateway, script: Scrip
     assert not await held(database_url, other)
 
 
-async def test_a_submit_that_nobody_got_holds_nothing_and_one_in_doubt_holds_on(
+async def test_unsent_submission_pins_nothing_and_an_uncertain_one_keeps_its_pins(
     gateway: Gateway, script: Script
 ) -> None:
     asked = {"prompt": "a", "model": "m"}
@@ -159,16 +160,14 @@ async def test_a_submit_that_nobody_got_holds_nothing_and_one_in_doubt_holds_on(
     assert [one.status_code for one in deleted] == [204, 503], "whether its job has ended, nobody can say now"
 
 
-async def test_a_graph_names_so_many_uploads_at_most(gateway: Gateway, script: Script) -> None:
+async def test_number_of_uploads_per_graph_is_limited(gateway: Gateway, script: Script) -> None:
     inputs = {f"x{number}": str(uuid4()) for number in range(101)}
     answer = await submit(gateway, {"workflow": {"1": {"class_type": "SaveImage", "inputs": inputs}}})
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "too_many_uploads")
     assert not script.scheduler.submits
 
 
-async def test_file_of_the_editor_goes_to_the_scheduler_with_the_uploads_in_its_widgets(
-    gateway: Gateway, script: Script
-) -> None:
+async def test_editor_file_is_sent_with_the_uploads_in_its_widgets(gateway: Gateway, script: Script) -> None:
     mine = await uploaded(gateway, "blue")
     node = {"id": 1, "type": "LoadImage", "widgets_values": [mine, "image"]}
     file = {"last_node_id": 1, "nodes": [node], "links": [], "version": 0.4}
@@ -185,7 +184,7 @@ async def test_file_of_the_editor_goes_to_the_scheduler_with_the_uploads_in_its_
         (JobNotRepeatable(state=JobState.FAILED), False),
     ],
 )
-async def test_a_retry_that_may_have_been_accepted_holds_its_uploads(
+async def test_uncertain_retry_keeps_its_uploads_pinned(
     gateway: Gateway, script: Script, database_url: str, refusal: Refusal, kept: bool
 ) -> None:
     """The scheduler may have committed it before its database went away, and it would run without them."""

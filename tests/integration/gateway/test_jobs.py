@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from chassis import streams
+from chassis.messaging import streams
 from contracts.executor import PROGRESS, Progress
 from contracts.registry import STREAMS
 from contracts.scheduler import InvalidWorkflow, JobState, QueueFull, SubmitJob
@@ -17,7 +17,8 @@ from tests.kit.waiting import until
 WORKFLOW = {"1": {"class_type": "SaveImage", "inputs": {}}}
 
 
-async def test_a_prompt_becomes_the_built_in_graph(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("POST /api/v1/jobs")
+async def test_prompt_becomes_the_built_in_graph(gateway: Gateway, script: Script) -> None:
     answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a", "seed": 2**64 - 1})
     assert answer.status_code == 201, answer.text
     body = answer.json()
@@ -42,7 +43,7 @@ async def test_a_prompt_becomes_the_built_in_graph(gateway: Gateway, script: Scr
     assert submitted.graph["sampler"]["inputs"]["seed"] == 2**64 - 1
 
 
-async def test_the_same_key_and_body_is_the_same_job(gateway: Gateway, script: Script) -> None:
+async def test_repeated_submission_with_the_same_key_returns_the_same_job(gateway: Gateway, script: Script) -> None:
     headers = ALICE | {"Idempotency-Key": "k1"}
     ordered = {"prompt": "a", "steps": 3, "labels": {"a": "1", "b": "2", "c": "3"}}
     otherwise = {"labels": {"c": "3", "b": "2", "a": "1"}, "steps": 3, "prompt": "a"}
@@ -57,7 +58,7 @@ async def test_the_same_key_and_body_is_the_same_job(gateway: Gateway, script: S
     assert len(script.scheduler.jobs) == 1
 
 
-async def test_what_is_said_of_a_job_reaches_the_scheduler(gateway: Gateway, script: Script) -> None:
+async def test_submission_options_reach_the_scheduler(gateway: Gateway, script: Script) -> None:
     said = {"priority": -7, "labels": {"a": "1"}, "start_within_seconds": 30, "run_within_seconds": 9.5}
     for body in ({"prompt": "a", "seed": 11, "model": "rare.safetensors"}, {"workflow": WORKFLOW}):
         answer = await gateway.http.post("/api/v1/jobs", headers=ALICE | {"Idempotency-Key": "k"}, json=body | said)
@@ -71,7 +72,7 @@ async def test_what_is_said_of_a_job_reaches_the_scheduler(gateway: Gateway, scr
     assert (second.workflow, second.model, second.seed, second.graph) == ("custom", None, None, WORKFLOW)
 
 
-async def test_a_submission_chooses_to_fail_without_outputs(gateway: Gateway, script: Script) -> None:
+async def test_submission_can_choose_to_fail_without_outputs(gateway: Gateway, script: Script) -> None:
     for choice in ("warn", "fail"):
         body = {"workflow": WORKFLOW, "on_no_outputs": choice}
         assert (await gateway.http.post("/api/v1/jobs", headers=ALICE, json=body)).status_code == 201
@@ -80,15 +81,17 @@ async def test_a_submission_chooses_to_fail_without_outputs(gateway: Gateway, sc
     assert (unknown.status_code, unknown.json()["errors"][0]["pointer"]) == (422, "/on_no_outputs")
 
 
-async def test_b_21_two_idempotency_keys_are_one_too_many(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("B-21")
+async def test_two_idempotency_key_headers_are_refused(gateway: Gateway, script: Script) -> None:
     headers = [*ALICE.items(), ("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
     answer = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a"})
     assert (answer.status_code, answer.json()["code"]) == (400, "idempotency.key_malformed")
     assert not script.scheduler.submits
 
 
+@pytest.mark.requirement("B-21")
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "ü", "a\tb", "\x7f"])
-async def test_b_21_a_malformed_idempotency_key_is_refused(gateway: Gateway, script: Script, key: str) -> None:
+async def test_malformed_idempotency_key_is_refused(gateway: Gateway, script: Script, key: str) -> None:
     headers = httpx.Headers(ALICE | {"Idempotency-Key": key}, encoding="latin-1")
     answer = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a"})
     assert answer.status_code == 400
@@ -108,7 +111,7 @@ async def test_b_21_a_malformed_idempotency_key_is_refused(gateway: Gateway, scr
         [("Authorization", "Bearer " + "x" * 600)],
     ],
 )
-async def test_nobody_is_let_in_without_one_good_credential(
+async def test_request_without_a_valid_credential_is_refused(
     gateway: Gateway, script: Script, headers: list[tuple[str, str]]
 ) -> None:
     answer = await gateway.http.post("/api/v1/jobs", headers=headers, json={"prompt": "a"})
@@ -120,7 +123,7 @@ async def test_nobody_is_let_in_without_one_good_credential(
     assert not script.scheduler.submits
 
 
-async def test_a_bearer_key_is_as_good(gateway: Gateway) -> None:
+async def test_api_key_is_accepted_as_a_bearer_token(gateway: Gateway) -> None:
     answer = await gateway.http.get("/api/v1/models", headers={"Authorization": "bearer alice-key"})
     assert answer.json() == {"models": {CHECKPOINT: ["common.safetensors", "rare.safetensors"]}}
 
@@ -169,7 +172,7 @@ async def test_a_bearer_key_is_as_good(gateway: Gateway) -> None:
         ),
     ],
 )
-async def test_bad_input_is_refused_and_never_sent_on(
+async def test_invalid_submission_is_refused_and_not_forwarded(
     gateway: Gateway, script: Script, body: bytes, code: str, pointer: str
 ) -> None:
     headers = ALICE | {"Content-Type": "application/json"}
@@ -182,7 +185,7 @@ async def test_bad_input_is_refused_and_never_sent_on(
     assert not script.scheduler.submits
 
 
-async def test_a_body_over_the_cap_is_refused(gateway: Gateway, script: Script) -> None:
+async def test_oversized_submission_body_is_refused(gateway: Gateway, script: Script) -> None:
     headers = ALICE | {"Content-Type": "application/json"}
     answer = await gateway.http.post(
         "/api/v1/jobs", headers=headers, content=b'{"prompt": "' + b"x" * (8 << 20) + b'"}'
@@ -191,16 +194,14 @@ async def test_a_body_over_the_cap_is_refused(gateway: Gateway, script: Script) 
     assert not script.scheduler.submits
 
 
-async def test_a_missing_fleet_is_said_to_be_missing(gateway: Gateway, script: Script) -> None:
+async def test_submission_without_any_node_gets_a_clear_error(gateway: Gateway, script: Script) -> None:
     script.scheduler.models = {}
     answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})
     assert answer.status_code == 422
     assert answer.json()["code"] == "model.missing"
 
 
-async def test_what_the_scheduler_finds_in_a_built_in_graph_points_at_the_field(
-    gateway: Gateway, script: Script
-) -> None:
+async def test_errors_of_the_built_in_graph_point_at_the_request_field(gateway: Gateway, script: Script) -> None:
     def refuse(_: SubmitJob) -> None:
         error = FieldError(
             pointer="/workflow/checkpoint/inputs/ckpt_name", code="value_not_in_list", message="No such model.",
@@ -221,7 +222,7 @@ async def test_what_the_scheduler_finds_in_a_built_in_graph_points_at_the_field(
     ]
 
 
-async def test_a_limit_is_answered_with_429(gateway: Gateway, script: Script) -> None:
+async def test_exceeded_limit_returns_429(gateway: Gateway, script: Script) -> None:
     def refuse(_: SubmitJob) -> None:
         raise QueueFull(cap=3, retry_after_s=7)
 
@@ -231,7 +232,7 @@ async def test_a_limit_is_answered_with_429(gateway: Gateway, script: Script) ->
     assert answer.headers["retry-after"] == "7"
 
 
-async def test_somebody_elses_job_looks_like_none(gateway: Gateway, script: Script) -> None:
+async def test_job_of_another_tenant_is_not_found(gateway: Gateway, script: Script) -> None:
     made = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"workflow": WORKFLOW})
     foreign = UUID(made.json()["job_id"])
     assert (await gateway.http.get(f"/api/v1/jobs/{foreign}", headers=ALICE)).status_code == 200
@@ -249,14 +250,14 @@ async def test_somebody_elses_job_looks_like_none(gateway: Gateway, script: Scri
     assert script.scheduler.jobs[foreign].state is JobState.QUEUED
 
 
-async def test_cancel_is_idempotent_and_answers_the_state(gateway: Gateway) -> None:
+async def test_cancel_is_idempotent_and_returns_the_state(gateway: Gateway) -> None:
     made = (await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"workflow": WORKFLOW})).json()
     for method, path in [("DELETE", ""), ("POST", "/cancel"), ("DELETE", "")]:
         answer = await gateway.http.request(method, f"/api/v1/jobs/{made['job_id']}{path}", headers=ALICE)
         assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
 
 
-async def test_a_list_is_walked_with_its_cursor(gateway: Gateway) -> None:
+async def test_job_list_is_paged_with_its_cursor(gateway: Gateway) -> None:
     made = [
         (await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"workflow": WORKFLOW})).json()["job_id"]
         for _ in range(5)
@@ -297,7 +298,7 @@ FILTERS = [
 
 
 @pytest.mark.parametrize(("filters", "other"), FILTERS)
-async def test_the_scheduler_is_asked_for_what_the_client_asks_and_a_cursor_is_for_that_alone(
+async def test_list_filters_reach_the_scheduler_and_bind_the_cursor(
     gateway: Gateway, script: Script, filters: dict[str, str], other: dict[str, str]
 ) -> None:
     for _ in range(2):
@@ -320,13 +321,13 @@ async def test_the_scheduler_is_asked_for_what_the_client_asks_and_a_cursor_is_f
         assert (await gateway.http.get("/api/v1/jobs", headers=ALICE, params=sent)).status_code == status
 
 
-async def test_progress_is_the_freshest_that_anybody_knows(gateway: Gateway, script: Script) -> None:
+async def test_job_shows_the_latest_known_progress(gateway: Gateway, script: Script) -> None:
     await streams.declare(script.bus, STREAMS)
     job = script.scheduler.add(script.alice, uuid4())
     script.scheduler.change(job.job_id, JobState.LEASED)
     event = script.scheduler.change(job.job_id, JobState.RUNNING)
     said = Progress(job_id=job.job_id, attempt=1, progress=42, at=event.at)
-    await script.bus.say(PROGRESS, said, tenant=str(script.alice), key=str(job.job_id))
+    await script.bus.publish(PROGRESS, said, tenant=str(script.alice), key=str(job.job_id))
 
     async def shown() -> tuple[str, float]:
         body = (await gateway.http.get(f"/api/v1/jobs/{job.job_id}", headers=ALICE)).json()
@@ -344,7 +345,8 @@ async def test_progress_is_the_freshest_that_anybody_knows(gateway: Gateway, scr
     assert await shown() == ("processing", 0)  # of this attempt nobody has said anything yet
 
 
-async def test_events_are_streamed_until_the_job_ends(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("GET /api/v1/jobs/{job_id}/events")
+async def test_event_stream_ends_with_the_job(gateway: Gateway, script: Script) -> None:
     job = script.scheduler.add(script.alice, uuid4())
     script.scheduler.change(job.job_id, JobState.LEASED)
     seen = []
@@ -363,7 +365,7 @@ async def test_events_are_streamed_until_the_job_ends(gateway: Gateway, script: 
     assert [line for line in again.text.splitlines() if line.startswith("id:")] == ["id: 4"]
 
 
-async def test_the_document_names_every_route(gateway: Gateway) -> None:
+async def test_openapi_contains_every_route(gateway: Gateway) -> None:
     document = (await gateway.http.get("/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
     assert not [path for path in document["paths"] if path.startswith("/internal")]

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import READ_KEYSET, Keyset, Principal, ReadKeyset, VerifyCredential
 from contracts.permissions import inbox_prefix
 from contracts.scheduler import READ_USE, Quota, ReadUse, Use
 from contracts.wire.errors import Refusal, Unavailable
 from contracts.wire.topic import Address
-from gateway.usecases.keyset import PublicKeys
-from gateway.usecases.me import MeView
+from gateway.accounts.me import MeView
+from gateway.accounts.public_keys import PublicKeys
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.waiting import until
@@ -33,7 +33,7 @@ async def _alice(script: Script) -> Principal:
     return await script.auth.verify(VerifyCredential.model_validate({"credential": "alice-key"}), address)
 
 
-async def test_use_that_changed_during_a_question_is_not_told_afterwards(nats_server: NatsServer, bus: Bus) -> None:
+async def test_usage_changed_during_a_request_is_not_cached_as_old(nats_server: NatsServer, bus: Bus) -> None:
     script, gate, asked = Script(nats_server.url), asyncio.Event(), list[int]()
 
     async def read(_: ReadUse, _address: Address) -> Use:
@@ -58,7 +58,7 @@ async def test_use_that_changed_during_a_question_is_not_told_afterwards(nats_se
         await script.stop()
 
 
-async def test_who_reads_the_keyset_waits_for_one_question_at_most(nats_server: NatsServer, bus: Bus) -> None:
+async def test_keyset_readers_share_one_request(nats_server: NatsServer, bus: Bus) -> None:
     gate, asked = asyncio.Event(), list[int]()
     auth = Bus(nats_server.url, name="auth", user=None, password=None, inbox=inbox_prefix("auth"))
 

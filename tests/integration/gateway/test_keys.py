@@ -19,7 +19,8 @@ async def make(house: House, headers: dict[str, str], **body: Any) -> dict[str, 
     return key
 
 
-async def test_s_20_a_key_is_shown_once(house: House) -> None:
+@pytest.mark.requirement("S-20", "POST /api/v1/auth/keys", "body.key")
+async def test_api_key_is_shown_once(house: House) -> None:
     _, session = await house.user()
     until_then = (datetime.now(UTC) + timedelta(days=7)).isoformat(timespec="seconds").replace("+00:00", "Z")
     answer = await house.http.post(KEYS, headers=session, json={"name": "box", "expires_at": until_then})
@@ -36,7 +37,8 @@ async def test_s_20_a_key_is_shown_once(house: House) -> None:
     assert len(shown["prefix"]) < len(key["key"]) - 30
 
 
-async def test_s_54_the_same_idempotency_key_gives_the_same_key(house: House) -> None:
+@pytest.mark.requirement("S-54", "table auth.api_keys", "table auth.key_requests")
+async def test_same_idempotency_key_returns_the_same_api_key(house: House) -> None:
     _, session = await house.user()
     headers = session | {"Idempotency-Key": "once"}
     first = await house.http.post(KEYS, headers=headers, json={"name": "k"})
@@ -51,7 +53,8 @@ async def test_s_54_the_same_idempotency_key_gives_the_same_key(house: House) ->
     assert malformed.status_code == 400
 
 
-async def test_s_24_a_key_makes_keys_only_with_the_scope_and_no_wider_ones(house: House) -> None:
+@pytest.mark.requirement("S-24")
+async def test_api_key_creates_keys_only_with_the_keys_scope_and_never_wider_ones(house: House) -> None:
     _, session = await house.user()
     plain = {"X-API-Key": (await make(house, session))["key"]}
     assert (await house.http.post(KEYS, headers=plain, json={"name": "k"})).status_code == 403
@@ -61,6 +64,7 @@ async def test_s_24_a_key_makes_keys_only_with_the_scope_and_no_wider_ones(house
     assert (wider.status_code, wider.json()["code"]) == (403, "auth.scope.not_granted")
 
 
+@pytest.mark.requirement("S-5")
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -74,13 +78,14 @@ async def test_s_24_a_key_makes_keys_only_with_the_scope_and_no_wider_ones(house
         ({"name": ""}, "/name"),
     ],
 )
-async def test_s_5_a_key_that_is_asked_for_wrongly_is_refused(house: House, body: dict[str, Any], pointer: str) -> None:
+async def test_invalid_key_request_is_refused(house: House, body: dict[str, Any], pointer: str) -> None:
     answer = await house.http.post(KEYS, headers=house.admin, json={"name": "k"} | body)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == pointer
 
 
-async def test_s_23_a_revoked_key_is_refused_and_revoking_again_is_fine(house: House) -> None:
+@pytest.mark.requirement("S-23")
+async def test_revoked_key_is_refused_and_revoking_again_succeeds(house: House) -> None:
     _, session = await house.user()
     key = await make(house, session)
     headers = {"X-API-Key": key["key"]}
@@ -95,7 +100,8 @@ async def test_s_23_a_revoked_key_is_refused_and_revoking_again_is_fine(house: H
     assert (await house.http.get(KEYS, headers=session)).json()["keys"] == []
 
 
-async def test_s_1_another_users_key_and_a_malformed_id_are_not_there(house: House) -> None:
+@pytest.mark.requirement("S-1")
+async def test_foreign_and_malformed_key_ids_are_not_found(house: House) -> None:
     _, session = await house.user()
     _, other = await house.user()
     key = await make(house, session)

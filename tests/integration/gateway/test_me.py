@@ -20,7 +20,7 @@ async def eager(house: House) -> tuple[dict[str, Any], dict[str, str]]:
     return user, bearer(await house.session(user["username"]))
 
 
-async def test_me_says_what_is_used_and_left(house: House) -> None:
+async def test_me_shows_usage_and_remaining_quota(house: House) -> None:
     user, session = await house.user()
     house.uses.used[UUID(user["id"])] = 4
     me = (await house.http.get(ME, headers=session)).json()
@@ -35,7 +35,7 @@ async def test_me_says_what_is_used_and_left(house: House) -> None:
     assert me["resets_at"].endswith("Z")
 
 
-async def test_other_methods_of_its_path_are_not_it(house: House) -> None:
+async def test_me_route_refuses_other_methods(house: House) -> None:
     _, session = await house.user()
     for method in ("POST", "HEAD"):
         answer = await house.http.request(method, ME, headers=session)
@@ -43,7 +43,7 @@ async def test_other_methods_of_its_path_are_not_it(house: House) -> None:
     assert (await house.http.get(f"{ME}/", headers=session)).status_code == 404
 
 
-async def test_without_a_limit_nothing_is_left_to_say(house: House) -> None:
+async def test_me_without_a_limit_shows_no_remaining_quota(house: House) -> None:
     _, session = await house.user()
     house.uses.limit = None
     try:
@@ -52,7 +52,7 @@ async def test_without_a_limit_nothing_is_left_to_say(house: House) -> None:
         house.uses.limit = 10
 
 
-async def test_many_at_once_share_one_question(house: House) -> None:
+async def test_concurrent_me_requests_share_one_scheduler_request(house: House) -> None:
     _, session = await eager(house)
     asked = house.uses.asked
     answers = await asyncio.gather(*(house.http.get(ME, headers=session) for _ in range(20)))
@@ -60,14 +60,14 @@ async def test_many_at_once_share_one_question(house: House) -> None:
     assert house.uses.asked - asked <= 2
 
 
-async def test_without_the_scheduler_nobody_is_told_what_nobody_knows(gateway: Gateway, script: Script) -> None:
+async def test_me_without_usage_data_is_unavailable_during_a_scheduler_outage(gateway: Gateway, script: Script) -> None:
     answer = await gateway.http.get(ME, headers=ALICE)  # the script's scheduler knows nothing of use
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
     assert script.alice
 
 
-async def test_what_a_user_does_here_is_seen_in_what_is_used_at_once(gateway: Gateway, script: Script) -> None:
+async def test_own_submission_updates_usage_at_once(gateway: Gateway, script: Script) -> None:
     uses, job = Uses(gateway.nats_url), script.scheduler.add(script.alice, uuid4())
     await uses.start()
     try:
@@ -87,7 +87,7 @@ async def test_what_a_user_does_here_is_seen_in_what_is_used_at_once(gateway: Ga
         await uses.stop()
 
 
-async def test_use_is_believed_while_the_scheduler_is_away(house: House) -> None:
+async def test_cached_usage_is_served_during_a_scheduler_outage(house: House) -> None:
     user, session = await eager(house)
     house.uses.used[UUID(user["id"])] = 4
     assert (await house.http.get(ME, headers=session)).json()["used_today"] == 4

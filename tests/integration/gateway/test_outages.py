@@ -14,7 +14,8 @@ from tests.kit.serving import serving
 from tests.kit.waiting import until
 
 
-async def test_without_nats_it_says_so_and_goes_on_when_it_returns(
+@pytest.mark.requirement("F-8")
+async def test_gateway_reports_a_nats_outage_and_recovers(
     own_nats: NatsServer, database_url: str, tmp_path: Path
 ) -> None:
     script = Script(own_nats.url)
@@ -37,7 +38,8 @@ async def test_without_nats_it_says_so_and_goes_on_when_it_returns(
         await script.stop()
 
 
-async def test_it_answers_before_nats_and_postgres_are_there(tmp_path: Path) -> None:
+@pytest.mark.requirement("GET /healthz", "GET /readyz")
+async def test_gateway_answers_before_its_dependencies_are_ready(tmp_path: Path) -> None:
     nowhere = "postgresql+asyncpg://nobody:x@127.0.0.1:1/none"
     app = create_app(settings_for("nats://127.0.0.1:1", nowhere, tmp_path))
     async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:
@@ -48,9 +50,8 @@ async def test_it_answers_before_nats_and_postgres_are_there(tmp_path: Path) -> 
         assert (await http.get("/api/v1/models")).status_code == 401
 
 
-async def test_without_its_database_only_results_are_away(
-    script: Script, nats_server: NatsServer, tmp_path: Path
-) -> None:
+@pytest.mark.requirement("F-9")
+async def test_database_outage_affects_only_results(script: Script, nats_server: NatsServer, tmp_path: Path) -> None:
     nowhere = "postgresql+asyncpg://nobody:x@127.0.0.1:1/none"
     job = script.scheduler.add(script.alice, uuid4())
     script.scheduler.change(job.job_id, JobState.SUCCEEDED, outputs=(output_of(uuid4(), b"x"),))
@@ -65,7 +66,8 @@ async def test_without_its_database_only_results_are_away(
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
-async def test_an_answer_that_was_lost_is_no_hidden_job(
+@pytest.mark.requirement("F-3")
+async def test_lost_submission_reply_leaves_no_hidden_job(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     """The scheduler commits and then says nothing: asked again for the same id, it answers with the same job."""
@@ -87,10 +89,9 @@ async def test_an_answer_that_was_lost_is_no_hidden_job(
         assert len(script.scheduler.jobs) == 1
 
 
+@pytest.mark.requirement("F-23")
 @pytest.mark.timeout(60)
-async def test_a_scheduler_that_is_gone_refuses_at_once(
-    own_nats: NatsServer, database_url: str, tmp_path: Path
-) -> None:
+async def test_missing_scheduler_is_reported_at_once(own_nats: NatsServer, database_url: str, tmp_path: Path) -> None:
     script = Script(own_nats.url)
     app = create_app(settings_for(own_nats.url, database_url, tmp_path))
     async with serving(app) as at, httpx.AsyncClient(base_url=f"http://{at}", timeout=10, trust_env=False) as http:

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from chassis import migrate
-from chassis.postgres import Database
+from chassis.database import migrate
+from chassis.database.postgres import Database
 from contracts.gateway import GRANT_OUTPUTS, GrantOutputs, OutputGrant
 from contracts.scheduler import JobState, Output, OutputSource
 from gateway.app import create_app
@@ -22,7 +22,7 @@ PNG = bytes(range(256)) * 12_000  # 3 MB, so that it is streamed in several piec
 
 async def grants(script: Script, job_id: UUID, count: int = 1) -> list[OutputGrant]:
     asked = GrantOutputs(job_id=job_id, attempt=1, count=count)
-    granted = await script.bus.ask(GRANT_OUTPUTS, asked, tenant=str(script.alice), key="n1")
+    granted = await script.bus.request(GRANT_OUTPUTS, asked, tenant=str(script.alice), key="n1")
     return list(granted.grants)
 
 
@@ -45,7 +45,8 @@ async def finished(gateway: Gateway, script: Script, *contents: bytes, **more: A
     return job.job_id, outputs
 
 
-async def test_the_bytes_come_back_as_they_went_in(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("table gateway.artifacts")
+async def test_output_bytes_are_returned_unchanged(gateway: Gateway, script: Script) -> None:
     job_id, (output,) = await finished(gateway, script, PNG)
     for path in ("result", "image", "result?index=0", "result?node=9"):
         answer = await gateway.http.get(f"/api/v1/jobs/{job_id}/{path}", headers=ALICE)
@@ -70,7 +71,8 @@ async def test_the_bytes_come_back_as_they_went_in(gateway: Gateway, script: Scr
     ]  # fmt: skip
 
 
-async def test_ranges_and_conditions(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("B-70")
+async def test_range_and_conditional_requests_work_for_outputs(gateway: Gateway, script: Script) -> None:
     job_id, (output,) = await finished(gateway, script, PNG)
     path, etag = f"/api/v1/jobs/{job_id}/result", f'"{output.sha256}"'
     for asked, first, end in [("0-0", 0, 1), ("10-19", 10, 20), (f"{len(PNG) - 3}-", -3, None), ("-5", -5, None)]:
@@ -89,7 +91,7 @@ async def test_ranges_and_conditions(gateway: Gateway, script: Script) -> None:
     assert changed.status_code == 200
 
 
-async def test_without_an_index_a_preview_comes_last(gateway: Gateway, script: Script) -> None:
+async def test_default_result_prefers_saved_outputs_over_previews(gateway: Gateway, script: Script) -> None:
     job_id, outputs = await finished(gateway, script, b"preview", b"saved")
     told = (outputs[0].model_copy(update={"temporary": True}), outputs[1])
     script.scheduler.jobs[job_id] = script.scheduler.jobs[job_id].model_copy(update={"outputs": told})
@@ -101,7 +103,7 @@ async def test_without_an_index_a_preview_comes_last(gateway: Gateway, script: S
         assert (answer.status_code, answer.json()["code"]) == (404, "output.not_found")
 
 
-async def test_previews_and_values_are_told_apart_and_chosen(gateway: Gateway, script: Script) -> None:
+async def test_previews_and_values_can_be_selected(gateway: Gateway, script: Script) -> None:
     job_id, (value, preview, saved) = await finished(gateway, script, b"a caption", b"preview", b"saved")
     told = (
         value.model_copy(update={"source": OutputSource.VALUE, "key": "text", "position": 1, "value": "a caption"}),
@@ -132,7 +134,7 @@ async def test_previews_and_values_are_told_apart_and_chosen(gateway: Gateway, s
     assert await result("") == b"a caption"
 
 
-async def test_what_a_browser_could_run_is_only_saved(gateway: Gateway, script: Script) -> None:
+async def test_active_content_is_served_as_a_download_only(gateway: Gateway, script: Script) -> None:
     name = 'x"\r\n/../é.html'
     job_id, _ = await finished(gateway, script, b"<script>", name=name, content_type="text/html")
     answer = await gateway.http.get(f"/api/v1/jobs/{job_id}/result", headers=ALICE)
@@ -140,7 +142,7 @@ async def test_what_a_browser_could_run_is_only_saved(gateway: Gateway, script: 
     assert "sandbox" in answer.headers["content-security-policy"]
 
 
-async def test_a_result_is_there_only_once_the_job_is_completed(gateway: Gateway, script: Script) -> None:
+async def test_result_is_available_only_after_completion(gateway: Gateway, script: Script) -> None:
     job = script.scheduler.add(script.alice, uuid4())
     for state, why in [(None, "it is waiting"), (JobState.LEASED, "it is running"), (JobState.FAILED, "it failed")]:
         if state:
@@ -151,7 +153,8 @@ async def test_a_result_is_there_only_once_the_job_is_completed(gateway: Gateway
             assert why in answer.json()["detail"]
 
 
-async def test_an_output_of_somebody_else_cannot_be_named(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("B-70")
+async def test_output_of_another_tenant_is_not_found(gateway: Gateway, script: Script) -> None:
     _, (output,) = await finished(gateway, script, PNG)
     forged = script.scheduler.add(script.bob, uuid4())
     script.scheduler.change(forged.job_id, JobState.SUCCEEDED, outputs=(output,))
@@ -159,7 +162,7 @@ async def test_an_output_of_somebody_else_cannot_be_named(gateway: Gateway, scri
     assert (answer.status_code, answer.json()["code"]) == (404, "output.not_found")
 
 
-async def test_the_last_complete_upload_holds(gateway: Gateway, script: Script) -> None:
+async def test_last_complete_output_upload_is_kept(gateway: Gateway, script: Script) -> None:
     job = script.scheduler.add(script.alice, uuid4())
     (grant,) = await grants(script, job.job_id)
     for content in (b"first", b"second", b"second"):
@@ -169,8 +172,9 @@ async def test_the_last_complete_upload_holds(gateway: Gateway, script: Script) 
     assert (await gateway.http.get(f"/api/v1/jobs/{job.job_id}/result", headers=ALICE)).content == b"second"
 
 
+@pytest.mark.requirement("F-14")
 @pytest.mark.parametrize("framing", ["Content-Length: 9000000", "Transfer-Encoding: chunked"])
-async def test_a_broken_upload_leaves_nothing(
+async def test_interrupted_output_upload_leaves_nothing(
     gateway: Gateway, script: Script, database_url: str, framing: str
 ) -> None:
     job = script.scheduler.add(script.alice, uuid4())
@@ -200,7 +204,10 @@ async def test_a_broken_upload_leaves_nothing(
     await until(nothing_else_is_left)
 
 
-async def test_only_a_fresh_and_whole_token_lets_in(gateway: Gateway, script: Script, database_url: str) -> None:
+@pytest.mark.requirement("F-31", "PUT /internal/outputs/{token}")
+async def test_output_upload_requires_a_valid_unexpired_token(
+    gateway: Gateway, script: Script, database_url: str
+) -> None:
     (grant,) = await grants(script, uuid4())
     path = httpx.URL(grant.url).path
     for token in (path[:-1], path[:-2] + "AA", "/internal/outputs/x", "/internal/outputs/~"):
@@ -211,5 +218,5 @@ async def test_only_a_fresh_and_whole_token_lets_in(gateway: Gateway, script: Sc
         assert (await http.put(f"http://{at}{path}", content=b"x")).status_code == 403
 
 
-async def test_migrations_and_tables_agree(database_url: str) -> None:
+async def test_migrations_match_the_tables(database_url: str) -> None:
     await asyncio.to_thread(migrate.check, "gateway", database_url)

@@ -40,7 +40,7 @@ async def fetched(gateway: Gateway, script: Script, job_id: UUID) -> dict[UUID, 
     return {one.id: (one.name.partition(".")[2], answer.content) for one, answer in answers.items()}
 
 
-async def test_an_output_is_handed_to_the_next_job_as_it_is(gateway: Gateway, script: Script) -> None:
+async def test_output_becomes_an_unchanged_input_of_the_next_job(gateway: Gateway, script: Script) -> None:
     contents = (PNG, wav(), safetensors(), b"a text")
     _, outputs = await finished(gateway, script, *contents)
     references = [f"output:{one.id}" for one in outputs]
@@ -61,7 +61,7 @@ async def test_an_output_is_handed_to_the_next_job_as_it_is(gateway: Gateway, sc
     assert not listed, "it is none of the uploads that the user made"
 
 
-async def test_an_output_is_drawn_over(gateway: Gateway, script: Script) -> None:
+async def test_output_can_be_the_image_of_image_to_image(gateway: Gateway, script: Script) -> None:
     _, (output,) = await finished(gateway, script, PNG)
     answer = await submit(gateway, {"prompt": "a", "image": f"output:{output.id}", "width": 64})
     assert answer.status_code == 201, answer.text
@@ -71,7 +71,7 @@ async def test_an_output_is_drawn_over(gateway: Gateway, script: Script) -> None
     assert command.input_sizes == ((24, 16),)
 
 
-async def test_nobody_elses_output_is_an_input(gateway: Gateway, script: Script) -> None:
+async def test_output_of_another_tenant_cannot_be_an_input(gateway: Gateway, script: Script) -> None:
     _, (output,) = await finished(gateway, script, PNG)
     for reference in (f"output:{output.id}", f"output:{uuid4()}", f"output:{str(output.id).upper()}", "output:1"):
         graph = loading(reference)
@@ -81,7 +81,7 @@ async def test_nobody_elses_output_is_an_input(gateway: Gateway, script: Script)
 
 
 @pytest.mark.usefixtures("gateway")
-async def test_an_input_outlives_the_purge_of_the_job_that_made_it(
+async def test_input_survives_the_purge_of_the_job_that_produced_it(
     gateway: Gateway, script: Script, nats_server: NatsServer, database_url: str
 ) -> None:
     made, (output,) = await finished(gateway, script, PNG)

@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from chassis import streams
+from chassis.messaging import streams
 from contracts.registry import STREAMS
 from contracts.retention import JOB_PURGED, JobPurged
 from contracts.scheduler import JobState
 from gateway.app import create_app
-from gateway.store.erasures import NOBODY
+from gateway.purges.erasure_store import NOBODY
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
 from tests.integration.gateway.test_outputs import PNG, finished, grants, here
 from tests.kit.nats import NatsServer
@@ -44,7 +44,7 @@ async def rows(sql: asyncpg.Connection, job_id: UUID) -> int:
     return number
 
 
-async def test_purge_answers_what_the_scheduler_decided(gateway: Gateway, script: Script) -> None:
+async def test_purge_returns_the_schedulers_decision(gateway: Gateway, script: Script) -> None:
     job_id = script.scheduler.add(script.alice, uuid4()).job_id
     path = f"/api/v1/jobs/{job_id}"
     running = await gateway.http.delete(path, params={"purge": True}, headers=ALICE)
@@ -58,9 +58,8 @@ async def test_purge_answers_what_the_scheduler_decided(gateway: Gateway, script
     assert (await gateway.http.delete(path, params={"purge": "perhaps"}, headers=ALICE)).status_code == 422
 
 
-async def test_bytes_and_rows_of_a_purged_job_go_and_nothing_of_it_comes_back(
-    gateway: Gateway, script: Script, sql: asyncpg.Connection
-) -> None:
+@pytest.mark.requirement("table gateway.purged_jobs")
+async def test_purged_job_leaves_no_bytes_and_rows(gateway: Gateway, script: Script, sql: asyncpg.Connection) -> None:
     job_id, _ = await finished(gateway, script, PNG, b"small")
     kept, (output,) = await finished(gateway, script, b"another job's")
     unrecorded = gateway.folder / str(script.alice) / str(job_id) / "1" / str(uuid4())  # its upload was cut off
@@ -82,7 +81,7 @@ async def test_bytes_and_rows_of_a_purged_job_go_and_nothing_of_it_comes_back(
     assert left == [f"{script.alice}/{kept}/1/{output.id}"]
 
 
-async def test_a_purge_whose_message_is_lost_is_found_by_comparison(
+async def test_purge_with_a_lost_message_is_detected_by_reconciliation(
     gateway: Gateway, script: Script, sql: asyncpg.Connection, nats_server: NatsServer, database_url: str
 ) -> None:
     job_id, _ = await finished(gateway, script, b"lost")
@@ -100,7 +99,7 @@ async def test_a_purge_whose_message_is_lost_is_found_by_comparison(
     assert await rows(sql, kept) == 1
 
 
-async def test_a_gateway_that_was_killed_between_bytes_and_rows_goes_on(
+async def test_purge_resumes_after_a_kill_between_bytes_and_rows(
     gateway: Gateway, script: Script, sql: asyncpg.Connection, nats_server: NatsServer, database_url: str
 ) -> None:
     """What a kill at any line leaves: the tombstone, some rows, bytes or none. Whoever looks next ends it."""
@@ -119,7 +118,7 @@ async def test_a_gateway_that_was_killed_between_bytes_and_rows_goes_on(
     assert not (gateway.folder / str(script.alice) / str(job_id)).exists()
 
 
-async def test_uploads_that_only_the_purged_job_used_go_with_it(
+async def test_purge_deletes_uploads_used_only_by_the_job(
     gateway: Gateway, script: Script, sql: asyncpg.Connection
 ) -> None:
     job_id, other = uuid4(), uuid4()
@@ -152,7 +151,8 @@ async def test_uploads_that_only_the_purged_job_used_go_with_it(
     assert all((gateway.folder / keys[name]).exists() for name in ("shared", "others"))
 
 
-async def test_s_84_nothing_is_left_of_an_erased_tenant_also_where_the_gateway_was_away(
+@pytest.mark.requirement("S-84")
+async def test_erased_tenant_leaves_nothing_although_the_gateway_was_down(
     gateway: Gateway, script: Script, sql: asyncpg.Connection, nats_server: NatsServer, database_url: str
 ) -> None:
     async def left(tenant: UUID) -> set[str]:
@@ -197,7 +197,8 @@ async def test_s_84_nothing_is_left_of_an_erased_tenant_also_where_the_gateway_w
     assert await requests(NOBODY) - nobodys >= alices > 0
 
 
-async def test_f_143_a_download_that_meets_a_purge_is_whole_or_not_there(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("F-143")
+async def test_download_during_a_purge_is_complete_or_not_found(gateway: Gateway, script: Script) -> None:
     job_id, _ = await finished(gateway, script, PNG)
     path = f"/api/v1/jobs/{job_id}/result"
     async with gateway.http.stream("GET", path, headers=ALICE) as answer:
@@ -213,7 +214,7 @@ async def test_f_143_a_download_that_meets_a_purge_is_whole_or_not_there(gateway
     assert (await gateway.http.get(path, headers=ALICE)).status_code == 404
 
 
-async def test_jobs_that_are_there_stay(gateway: Gateway, script: Script) -> None:
+async def test_reconciliation_keeps_existing_jobs(gateway: Gateway, script: Script) -> None:
     job_id, _ = await finished(gateway, script, b"here")
     assert script.scheduler.jobs[job_id].state is JobState.SUCCEEDED
     answer = await gateway.http.get(f"/api/v1/jobs/{job_id}/result", headers=ALICE)

@@ -11,13 +11,13 @@ from typing import Protocol
 import httpx
 import pytest
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import UserChanged
 from contracts.wire.errors import Unavailable
 from gateway.app import create_app
-from gateway.domain.rate_limit import HOUR_S, HOURLY, Policy
-from gateway.store.buckets import Buckets
-from gateway.usecases.limit_rate import RateLimiter
+from gateway.edge.rate_limits.domain import HOUR_S, HOURLY, Policy
+from gateway.edge.rate_limits.service import RateLimiter
+from gateway.edge.rate_limits.store import Buckets
 from tests.integration.gateway.conftest import ALICE, BOB, settings_for, until_ready
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -58,8 +58,9 @@ async def admitted(limiter: RateLimiter, key: str, policy: Policy, tries: int) -
     return sum([(await limiter.take(key, policy)).allowed for _ in range(tries)])
 
 
+@pytest.mark.requirement("B-23", "table gateway.rate_buckets", "limit.rate")
 @pytest.mark.parametrize("limit", [3, 30, 600, 6000])
-async def test_b_23_three_replicas_together_let_in_what_the_policy_says(rates_url: str, limit: int) -> None:
+async def test_three_replicas_together_enforce_the_rate_limit(rates_url: str, limit: int) -> None:
     policy = Policy("read", limit)
     async with limiters(rates_url, 3) as replicas:
         began = monotonic()
@@ -69,7 +70,7 @@ async def test_b_23_three_replicas_together_let_in_what_the_policy_says(rates_ur
         assert 0.95 * limit <= passed <= allowed
 
 
-async def test_tokens_that_nobody_uses_go_back(rates_url: str, database: Database) -> None:
+async def test_unused_rate_tokens_are_returned(rates_url: str, database: Database) -> None:
     policy = Policy("read", 600, window_s=86400)
 
     async def shared() -> float:
@@ -89,7 +90,7 @@ async def test_tokens_that_nobody_uses_go_back(rates_url: str, database: Databas
         assert idle.take_now("idle", policy) is None
 
 
-async def test_a_replica_that_stops_keeps_nothing(rates_url: str) -> None:
+async def test_stopping_replica_returns_its_rate_tokens(rates_url: str) -> None:
     policy = Policy("read", 600, window_s=86400)
     async with limiters(rates_url, 2) as (stopped, other):
         assert (await stopped.take("stopped", policy)).allowed
@@ -98,7 +99,7 @@ async def test_a_replica_that_stops_keeps_nothing(rates_url: str) -> None:
         assert await admitted(other, "stopped", policy, 600) == 499
 
 
-async def test_requests_that_wait_share_one_draw(database: Database) -> None:
+async def test_concurrent_requests_share_one_token_lease(database: Database) -> None:
     drawn: list[int] = []
 
     class Watched(Buckets):
@@ -112,7 +113,7 @@ async def test_requests_that_wait_share_one_draw(database: Database) -> None:
     assert drawn == [50]
 
 
-async def test_a_draw_takes_no_more_than_there_is_and_a_return_fills_no_more_than_fits(database: Database) -> None:
+async def test_token_leases_and_returns_respect_the_bucket_size(database: Database) -> None:
     buckets, policy = Buckets(database), Policy("read", 100, window_s=86400)
     assert (await buckets.draw("plain", policy, need=1, held=0)).taken == 5
     assert (await buckets.draw("plain", policy, need=0, held=5)).taken == 0
@@ -123,7 +124,7 @@ async def test_a_draw_takes_no_more_than_there_is_and_a_return_fills_no_more_tha
     assert (await buckets.draw("plain", policy, need=1000, held=0)).taken == 100
 
 
-async def test_a_bucket_stays_as_spent_as_it_was_when_its_limit_changes(database: Database) -> None:
+async def test_limit_change_keeps_the_used_share_of_a_bucket(database: Database) -> None:
     buckets = Buckets(database)
     small, large = (Policy("read", limit, window_s=86400) for limit in (100, 1000))
     await buckets.draw("changed", small, need=60, held=0)
@@ -131,7 +132,7 @@ async def test_a_bucket_stays_as_spent_as_it_was_when_its_limit_changes(database
     assert (await buckets.draw("changed", small, need=0, held=100)).left == pytest.approx(30, abs=1)
 
 
-async def test_nobody_waits_for_the_disk_to_count(database: Database) -> None:
+async def test_rate_limiting_does_not_wait_for_disk_sync(database: Database) -> None:
     """The server has not flushed what a draw wrote when the draw is answered: the setting holds for its commit."""
     buckets = Buckets(database)
 
@@ -144,7 +145,7 @@ async def test_nobody_waits_for_the_disk_to_count(database: Database) -> None:
     await until(unflushed)
 
 
-async def test_full_and_forgotten_buckets_are_pruned(database: Database) -> None:
+async def test_unused_full_buckets_are_deleted(database: Database) -> None:
     buckets = Buckets(database)
     await buckets.draw("old", READ, need=1, held=0)
 
@@ -158,7 +159,7 @@ async def test_full_and_forgotten_buckets_are_pruned(database: Database) -> None
     assert not await there()
 
 
-async def test_buckets_of_an_hour_are_not_forgotten_while_they_may_not_be_full(database: Database) -> None:
+async def test_hourly_buckets_are_kept_until_they_are_full(database: Database) -> None:
     buckets, hourly = Buckets(database), Policy(HOURLY, 5, window_s=HOUR_S)
     for name in (HOURLY, f"{HOURLY}-network"):
         await buckets.draw(f"{name}:192.0.2.1", hourly, need=5, held=0)
@@ -167,7 +168,8 @@ async def test_buckets_of_an_hour_are_not_forgotten_while_they_may_not_be_full(d
         assert (await buckets.draw(f"{name}:192.0.2.1", hourly, need=1, held=0)).taken == 0
 
 
-async def test_f_101_without_the_database_logins_are_refused_and_reads_are_counted_here() -> None:
+@pytest.mark.requirement("F-101")
+async def test_rate_limiter_refuses_logins_and_counts_reads_locally_without_its_database() -> None:
     async with limiters(NOWHERE, 1) as (limiter,):
         with pytest.raises(Unavailable):
             await limiter.take("login:a", Policy("login", 30, strict=True))
@@ -178,7 +180,8 @@ async def test_f_101_without_the_database_logins_are_refused_and_reads_are_count
             await limiter.take("login:b", Policy("login", 30, strict=True))
 
 
-async def test_f_101_the_shared_count_holds_again_when_the_database_is_back() -> None:
+@pytest.mark.requirement("F-101")
+async def test_shared_rate_limit_applies_again_when_the_database_returns() -> None:
     server = PostgresServer()
     policy = Policy("read", 50, window_s=86400)
     try:
@@ -235,7 +238,8 @@ def at(address: str, **more: str) -> dict[str, str]:
     return {"X-Forwarded-For": address, **more}
 
 
-async def test_s_53_every_answer_says_what_is_left(opened: Open, script: Script) -> None:
+@pytest.mark.requirement("S-53", "limit.headers")
+async def test_every_response_carries_the_remaining_rate_limit(opened: Open, script: Script) -> None:
     limit(script, 600)
     http = await opened()
     seen = []
@@ -259,7 +263,8 @@ async def test_s_53_every_answer_says_what_is_left(opened: Open, script: Script)
         assert (answer.status_code, answer.headers["ratelimit-policy"]) == (status, '"write";q=600;w=60'), path
 
 
-async def test_s_53_who_has_none_left_is_told_when_to_come_again(opened: Open, script: Script) -> None:
+@pytest.mark.requirement("S-53")
+async def test_rate_limited_response_carries_retry_after(opened: Open, script: Script) -> None:
     limit(script, 3)
     http = await opened()
     for _ in range(3):
@@ -276,7 +281,8 @@ async def test_s_53_who_has_none_left_is_told_when_to_come_again(opened: Open, s
     assert (await http.get("/api/v1/models", headers=BOB)).status_code == 200, "somebody else's bucket"
 
 
-async def test_s_53_a_change_of_the_tier_holds_at_once_and_unlimited_is_not_counted(
+@pytest.mark.requirement("S-53")
+async def test_tier_change_updates_the_rate_limit_and_unlimited_users_are_not_counted(
     opened: Open, script: Script
 ) -> None:
     limit(script, 3)
@@ -299,7 +305,8 @@ async def test_s_53_a_change_of_the_tier_holds_at_once_and_unlimited_is_not_coun
     await until(limited)
 
 
-async def test_b_23_guessing_credentials_ends_without_asking_auth(opened: Open, script: Script) -> None:
+@pytest.mark.requirement("B-23")
+async def test_credential_guessing_is_rate_limited_without_requests_to_auth(opened: Open, script: Script) -> None:
     http = await opened(open_per_minute=4)
     guesser, neighbour = "198.51.100.1", "198.51.100.2"
     assert (await http.get("/api/v1/models", headers=at(guesser, **ALICE))).status_code == 200
@@ -316,7 +323,8 @@ async def test_b_23_guessing_credentials_ends_without_asking_auth(opened: Open, 
     assert (await http.get("/api/v1/models", headers=at(neighbour, **BOB))).status_code == 200
 
 
-async def test_b_23_logins_have_a_class_of_their_own(opened: Open) -> None:
+@pytest.mark.requirement("B-23", "limit.login")
+async def test_logins_have_their_own_rate_limit(opened: Open) -> None:
     http = await opened(login_per_minute=3)
     answers = [await http.post(LOGIN, headers=at("198.51.100.3"), json={}) for _ in range(5)]
     assert [answer.status_code == 429 for answer in answers] == [False, False, False, True, True]
@@ -327,14 +335,16 @@ async def test_b_23_logins_have_a_class_of_their_own(opened: Open) -> None:
     assert (await http.get("/api/v1/models", headers=at("198.51.100.3"))).status_code == 401
 
 
-async def test_b_23_ipv6_neighbours_share_a_bucket(opened: Open) -> None:
+@pytest.mark.requirement("B-23")
+async def test_ipv6_addresses_share_a_bucket_per_64_prefix(opened: Open) -> None:
     http = await opened(open_per_minute=3)
     codes = [(await http.get("/api/v1/models", headers=at(f"2001:db8::{n + 1:x}"))).status_code for n in range(4)]
     assert codes == [401, 401, 401, 429]
     assert (await http.get("/api/v1/models", headers=at("2001:db8:0:1::1"))).status_code == 401
 
 
-async def test_b_8_who_is_no_trusted_proxy_cannot_say_who_they_are(opened: Open) -> None:
+@pytest.mark.requirement("B-8")
+async def test_forwarded_address_from_an_untrusted_peer_is_ignored(opened: Open) -> None:
     http = await opened(trusted_proxies="198.51.100.0/24", open_per_minute=3)
     codes = [
         (await http.get("/api/v1/models", headers=at(f"203.0.113.{n}", Forwarded="for=1.2.3.4"))).status_code
@@ -343,7 +353,8 @@ async def test_b_8_who_is_no_trusted_proxy_cannot_say_who_they_are(opened: Open)
     assert codes[-1] == 429
 
 
-async def test_s_59_behind_a_trusted_proxy_the_right_most_address_counts(opened: Open) -> None:
+@pytest.mark.requirement("S-59")
+async def test_rightmost_forwarded_address_is_used_behind_a_trusted_proxy(opened: Open) -> None:
     http = await opened(open_per_minute=3)
     codes = [
         (await http.get("/api/v1/models", headers=at(f"203.0.113.{n}, 198.51.100.5"))).status_code for n in range(4)
@@ -352,7 +363,7 @@ async def test_s_59_behind_a_trusted_proxy_the_right_most_address_counts(opened:
     assert (await http.get("/api/v1/models", headers=at("198.51.100.5, 198.51.100.6"))).status_code == 401
 
 
-async def test_health_executors_and_options_are_not_counted(opened: Open) -> None:
+async def test_health_executor_and_options_requests_are_not_rate_limited(opened: Open) -> None:
     http = await opened(open_per_minute=1)
     for method, path in [("GET", "/healthz"), ("GET", "/readyz"), ("PUT", "/internal/outputs/x"), ("OPTIONS", LOGIN)]:
         for _ in range(3):
@@ -361,7 +372,7 @@ async def test_health_executors_and_options_are_not_counted(opened: Open) -> Non
             assert "ratelimit" not in answer.headers
 
 
-async def test_it_can_be_turned_off(opened: Open, script: Script) -> None:
+async def test_rate_limiting_can_be_disabled(opened: Open, script: Script) -> None:
     limit(script, 1)
     http = await opened(rate_limit_enabled=False, open_per_minute=1)
     for headers in (at("198.51.100.8", **ALICE), at("198.51.100.8")):
@@ -371,7 +382,8 @@ async def test_it_can_be_turned_off(opened: Open, script: Script) -> None:
             assert not [name for name in answer.headers if "ratelimit" in name]
 
 
-async def test_f_101_without_its_database_http_fails_closed_for_logins_only(opened: Open, script: Script) -> None:
+@pytest.mark.requirement("F-101")
+async def test_http_refuses_only_logins_when_the_rate_limit_database_is_down(opened: Open, script: Script) -> None:
     limit(script, 3)
     http = await opened(database_url=NOWHERE)
 
@@ -389,7 +401,8 @@ async def test_f_101_without_its_database_http_fails_closed_for_logins_only(open
     assert codes == [200, 200, 200, 429]
 
 
-async def test_b_23_a_flood_of_addresses_is_forgotten_in_one_go(database: Database) -> None:
+@pytest.mark.requirement("B-23")
+async def test_buckets_of_a_flood_of_addresses_are_pruned_together(database: Database) -> None:
     buckets = Buckets(database)
     async with database.single() as connection:
         await connection.execute(

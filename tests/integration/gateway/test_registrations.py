@@ -38,7 +38,7 @@ async def register(house: House, address: str, **fields: Any) -> httpx.Response:
     return await house.http.post("/api/v1/auth/register", json=body, headers={"X-Forwarded-For": address})
 
 
-async def test_of_thirty_registrations_of_one_address_at_once_few_pass(limited: House) -> None:
+async def test_concurrent_registrations_from_one_address_are_limited(limited: House) -> None:
     answers = await asyncio.gather(*(register(limited, "198.51.100.1") for _ in range(30)))
     codes = [answer.status_code for answer in answers]
     assert codes.count(429) == 30 - BY_ADDRESS
@@ -51,7 +51,7 @@ async def test_of_thirty_registrations_of_one_address_at_once_few_pass(limited: 
         assert answer.headers["ratelimit-policy"] == f'"register";q={BY_ADDRESS};w=3600'
 
 
-async def test_whoever_registers_too_often_locks_nobody_of_the_address_out(limited: House) -> None:
+async def test_registration_limit_does_not_block_logins_from_the_address(limited: House) -> None:
     here = {"X-Forwarded-For": "203.0.113.1"}
     made = [await register(limited, here["X-Forwarded-For"]) for _ in range(BY_ADDRESS + 3)]
     assert made[-1].status_code == 429
@@ -61,7 +61,7 @@ async def test_whoever_registers_too_often_locks_nobody_of_the_address_out(limit
     assert (await register(limited, "203.0.113.2")).status_code == 201, "a neighbour"
 
 
-async def test_many_addresses_of_one_network_share_a_larger_bound(limited: House) -> None:
+async def test_addresses_of_one_network_share_a_larger_limit(limited: House) -> None:
     networks = {"192.0.2.{}": "192.0.3.1", "2001:db8:1:{}::1": "2001:db8:2::1"}
     for template, elsewhere in networks.items():
         addresses = [template.format(number) for number in range(1, 9)]
@@ -73,13 +73,13 @@ async def test_many_addresses_of_one_network_share_a_larger_bound(limited: House
         assert (await register(limited, elsewhere)).status_code == 201
 
 
-async def test_addresses_of_one_64_prefix_count_as_one(limited: House) -> None:
+async def test_ipv6_addresses_of_one_64_prefix_share_a_limit(limited: House) -> None:
     codes = [(await register(limited, f"2001:db8:3::{number + 1}")).status_code for number in range(BY_ADDRESS + 1)]
     assert codes == [201] * BY_ADDRESS + [429]
     assert (await register(limited, "2001:db8:3:1::1")).status_code == 201
 
 
-async def test_attempts_that_tell_whether_a_name_is_taken_count(limited: House) -> None:
+async def test_registrations_that_reveal_a_taken_name_are_counted(limited: House) -> None:
     taken = (await register(limited, "198.18.1.1")).json()["username"]
     codes = [(await register(limited, "198.18.2.1", username=taken)).status_code for _ in range(BY_ADDRESS + 2)]
     assert codes == [409] * BY_ADDRESS + [429] * 2
@@ -88,7 +88,7 @@ async def test_attempts_that_tell_whether_a_name_is_taken_count(limited: House) 
 @pytest.mark.parametrize(
     "fields", [{"password": "short"}, {"username": "-"}, {"unknown": 1}, {"invite": "cfi_" + "A" * 43}]
 )
-async def test_attempts_that_tell_nothing_do_not_count(limited: House, fields: dict[str, Any]) -> None:
+async def test_registrations_that_reveal_nothing_are_not_counted(limited: House, fields: dict[str, Any]) -> None:
     address = f"198.18.3.{len(str(fields))}"
     codes = [(await register(limited, address, **fields)).status_code for _ in range(BY_ADDRESS + 5)]
     assert set(codes) <= {422, 403}

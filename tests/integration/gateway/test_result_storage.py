@@ -50,7 +50,7 @@ async def submit(gateway: Gateway, headers: dict[str, str] = ALICE, **more: str)
     return await gateway.http.post("/api/v1/jobs", headers=headers | more, json={"workflow": GRAPH})
 
 
-async def test_submits_are_refused_while_results_take_all_their_room(
+async def test_submissions_are_refused_while_result_storage_is_full(
     gateway: Gateway, script: Script, sql: asyncpg.Connection
 ) -> None:
     await limit(script, MIB)
@@ -65,7 +65,7 @@ async def test_submits_are_refused_while_results_take_all_their_room(
     assert (await submit(gateway)).status_code == 201
 
 
-async def test_results_below_the_limit_refuse_nothing(
+async def test_submissions_are_accepted_below_the_result_storage_limit(
     gateway: Gateway, script: Script, sql: asyncpg.Connection
 ) -> None:
     await limit(script, MIB)
@@ -73,7 +73,7 @@ async def test_results_below_the_limit_refuse_nothing(
     assert (await submit(gateway)).status_code == 201
 
 
-async def test_a_job_that_was_accepted_before_is_given_again_without_room(
+async def test_replay_of_an_accepted_job_works_with_full_storage(
     gateway: Gateway, script: Script, sql: asyncpg.Connection
 ) -> None:
     key = {"Idempotency-Key": str(uuid4())}
@@ -90,7 +90,7 @@ async def test_a_job_that_was_accepted_before_is_given_again_without_room(
     assert again.json()["job_id"] == first.json()["job_id"]
 
 
-async def test_the_scheduler_learns_the_size_of_uploads_that_a_job_names(gateway: Gateway, script: Script) -> None:
+async def test_scheduler_receives_the_size_of_referenced_uploads(gateway: Gateway, script: Script) -> None:
     upload = await uploaded(gateway, "red")
     graph = {"1": {"class_type": "LoadImage", "inputs": {"image": upload}}}
     answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"workflow": graph})
@@ -100,7 +100,7 @@ async def test_the_scheduler_learns_the_size_of_uploads_that_a_job_names(gateway
     assert asked.input_sizes == ((16, 8),)
 
 
-async def test_a_job_shows_its_warnings(gateway: Gateway, script: Script) -> None:
+async def test_job_response_contains_warnings(gateway: Gateway, script: Script) -> None:
     warning = JobWarning(code="quota.images_exceeded", message="2 of 3 outputs were not stored.")
     job = script.scheduler.add(script.alice, uuid4(), state=JobState.SUCCEEDED, warnings=(warning,))
     shown = (await gateway.http.get(f"/api/v1/jobs/{job.job_id}", headers=ALICE)).json()

@@ -11,7 +11,8 @@ TICKETS = "/api/v1/ws-tickets"
 PAGE = "https://app.example:8443"
 
 
-async def test_b_80_a_ticket_is_made_for_who_asks_and_for_the_page_that_does(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("B-80")
+async def test_websocket_ticket_is_bound_to_the_user_and_the_origin(gateway: Gateway, script: Script) -> None:
     answers = [
         await gateway.http.post(TICKETS, headers=ALICE),
         await gateway.http.post(TICKETS, headers=ALICE | {"Origin": PAGE}),
@@ -27,10 +28,11 @@ async def test_b_80_a_ticket_is_made_for_who_asks_and_for_the_page_that_does(gat
         )  # fmt: skip
 
 
+@pytest.mark.requirement("B-80")
 @pytest.mark.parametrize(
     "origin", ["null", "https://app.example/", "*", "https://app.example, https://b.example", "a b"]
 )
-async def test_b_80_no_ticket_for_what_is_no_origin(gateway: Gateway, script: Script, origin: str) -> None:
+async def test_ticket_for_an_invalid_origin_is_refused(gateway: Gateway, script: Script, origin: str) -> None:
     by_page = await gateway.http.post(TICKETS, headers=ALICE | {"Origin": origin})
     named = await gateway.http.post(TICKETS, headers=ALICE, params={"origin": origin})
     for answer in (by_page, named):
@@ -39,7 +41,7 @@ async def test_b_80_no_ticket_for_what_is_no_origin(gateway: Gateway, script: Sc
     assert script.auth.tickets == {}
 
 
-async def test_a_ticket_takes_a_credential_that_may_read_jobs(gateway: Gateway, script: Script) -> None:
+async def test_ticket_requires_the_scope_to_read_jobs(gateway: Gateway, script: Script) -> None:
     script.auth.scopes["alice-key"] = (Scope.JOBS_WRITE,)
     assert (await gateway.http.post(TICKETS, headers=ALICE)).status_code == 403
     assert (await gateway.http.post(TICKETS)).status_code == 401

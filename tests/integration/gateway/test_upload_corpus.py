@@ -45,7 +45,8 @@ def files(gateway: Gateway) -> set[Path]:
     return {path for path in gateway.folder.rglob("*") if path.is_file()}
 
 
-async def test_b_60_only_a_whole_still_png_jpeg_or_webp_is_taken(gateway: Gateway) -> None:
+@pytest.mark.requirement("B-60")
+async def test_only_complete_still_png_jpeg_and_webp_images_are_accepted(gateway: Gateway) -> None:
     unsupported = {
         "nothing": b"",
         "one byte": b"\x89",
@@ -83,7 +84,8 @@ async def test_b_60_only_a_whole_still_png_jpeg_or_webp_is_taken(gateway: Gatewa
     assert not files(gateway)
 
 
-async def test_b_60_the_largest_is_taken_and_one_byte_more_is_not(gateway: Gateway) -> None:
+@pytest.mark.requirement("B-60")
+async def test_image_of_the_maximum_size_is_accepted_and_one_byte_more_refused(gateway: Gateway) -> None:
     filling = MAX_BYTES - len(flat_png(8, chunk(b"prVt", b"")))
     largest = flat_png(8, chunk(b"prVt", bytes(filling)))
     assert len(largest) == MAX_BYTES
@@ -100,7 +102,8 @@ async def test_b_60_the_largest_is_taken_and_one_byte_more_is_not(gateway: Gatew
     assert await refused(gateway, largest + b"\0") == (413, "upload.too_large")
 
 
-async def test_b_60_what_it_is_called_and_said_to_be_does_not_matter(gateway: Gateway) -> None:
+@pytest.mark.requirement("B-60")
+async def test_upload_type_is_decided_by_content_not_by_name_or_content_type(gateway: Gateway) -> None:
     sent = {"file": ("holiday.gif", file_of(SMALL, "WEBP"), "text/html")}
     answer = await gateway.http.post("/api/v1/upload", files=sent, headers=ALICE)
     assert (answer.status_code, answer.json()["content_type"]) == (201, "image/png")
@@ -110,7 +113,8 @@ async def test_b_60_what_it_is_called_and_said_to_be_does_not_matter(gateway: Ga
     assert (other.status_code, other.json()["code"]) == (415, "request.unsupported_media_type")
 
 
-async def test_b_61_a_bomb_is_refused_by_what_its_header_says(gateway: Gateway) -> None:
+@pytest.mark.requirement("B-61")
+async def test_decompression_bomb_is_refused_by_its_header(gateway: Gateway) -> None:
     files_of_bombs = bombs()
     assert len(files_of_bombs["13000 x 13000 PNG, black"]) < 700 << 10
     assert len(files_of_bombs["60000 x 60000 PNG, empty"]) == 57
@@ -124,7 +128,8 @@ async def test_b_61_a_bomb_is_refused_by_what_its_header_says(gateway: Gateway) 
     assert not files(gateway)
 
 
-async def test_b_61_what_is_only_odd_becomes_a_plain_picture(gateway: Gateway) -> None:
+@pytest.mark.requirement("B-61")
+async def test_unusual_image_is_converted_to_a_plain_one(gateway: Gateway) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
     exif[0x010E] = "x" * 60_000
@@ -142,7 +147,8 @@ async def test_b_61_what_is_only_odd_becomes_a_plain_picture(gateway: Gateway) -
     assert (await picture_of(gateway, odd["16 bits"])).getpixel((0, 0)) == (156, 156, 156)
 
 
-async def test_b_62_what_else_a_file_is_does_not_survive(gateway: Gateway) -> None:
+@pytest.mark.requirement("B-62")
+async def test_polyglot_upload_keeps_only_its_pixels(gateway: Gateway) -> None:
     script = b"<script>/*" + CANARY + b"*/alert(1)</script><?php system($_GET['c']); ?>"
     comment = PngImagePlugin.PngInfo()
     comment.add_text("Comment", script.decode("latin-1"))
@@ -164,7 +170,8 @@ async def test_b_62_what_else_a_file_is_does_not_survive(gateway: Gateway) -> No
         assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
 
 
-async def test_b_63_nothing_but_pixels_is_kept_and_they_stand_upright(gateway: Gateway) -> None:
+@pytest.mark.requirement("B-63")
+async def test_metadata_is_stripped_and_orientation_applied(gateway: Gateway) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn to the right to see it
     exif[0x010E] = CANARY.decode()
@@ -192,8 +199,9 @@ async def test_b_63_nothing_but_pixels_is_kept_and_they_stand_upright(gateway: G
         assert bottom[2] > 240
 
 
+@pytest.mark.requirement("B-63")
 @pytest.mark.parametrize("format_", ["PNG", "WEBP"])
-async def test_b_63_a_mask_is_kept_to_the_bit(gateway: Gateway, format_: str) -> None:
+async def test_mask_in_the_alpha_channel_is_kept_bit_for_bit(gateway: Gateway, format_: str) -> None:
     mask = Image.merge("RGBA", [Image.effect_noise((33, 17), 90) for _ in range(4)])
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     more = {"lossless": True, "exact": True} if format_ == "WEBP" else {"icc_profile": profile}
@@ -201,7 +209,8 @@ async def test_b_63_a_mask_is_kept_to_the_bit(gateway: Gateway, format_: str) ->
     assert (picture.mode, picture.tobytes()) == ("RGBA", mask.tobytes())
 
 
-async def test_b_64_a_file_name_is_nowhere_to_be_seen(gateway: Gateway) -> None:
+@pytest.mark.requirement("B-64")
+async def test_upload_file_name_is_stored_and_shown_nowhere(gateway: Gateway) -> None:
     marked = "zzmark"
     names = [
         "../../../etc/" + marked, "..\\..\\" + marked, marked + "\u202egnp.exe", "CON." + marked, "😀" + marked,
@@ -230,7 +239,8 @@ HEAD = b'Content-Disposition: form-data; name="file"; filename="a"\r\n'
 PART = b"--b\r\n" + HEAD + b"\r\n"
 
 
-async def test_b_65_a_form_that_is_not_one_file_is_refused_at_once(gateway: Gateway) -> None:
+@pytest.mark.requirement("B-65")
+async def test_form_without_exactly_one_file_is_refused_early(gateway: Gateway) -> None:
     picture = some_png()
     malformed = {
         "form_unfinished": PART + picture,
@@ -264,7 +274,8 @@ async def test_b_65_a_form_that_is_not_one_file_is_refused_at_once(gateway: Gate
     assert not files(gateway)
 
 
-async def test_b_65_what_is_too_much_is_refused_before_it_has_come(gateway: Gateway) -> None:
+@pytest.mark.requirement("B-65")
+async def test_oversized_form_is_refused_before_it_is_received(gateway: Gateway) -> None:
     """Each of these would be 100 MiB; the answer comes while nearly all of it is still to be sent."""
     for begin in (b"\r\n", b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n'):
         reader, writer = await connect(gateway, "multipart/form-data; boundary=b", begin + b"x" * 4096)
@@ -292,7 +303,8 @@ async def connect(
     return reader, writer
 
 
-async def test_b_66_who_goes_away_leaves_nothing_and_frees_the_room(gateway: Gateway) -> None:
+@pytest.mark.requirement("B-66")
+async def test_aborted_upload_leaves_nothing_and_frees_its_memory(gateway: Gateway) -> None:
     sent = file_of(Image.effect_noise((1024, 1024), 90))
     for _ in range(80):  # 80 x 1 MiB would be more than the room of one client
         _, writer = await connect(gateway, "image/png", sent[: len(sent) * 99 // 100], length=len(sent))
@@ -308,7 +320,7 @@ async def test_b_66_who_goes_away_leaves_nothing_and_frees_the_room(gateway: Gat
     assert {path.name for path in files(gateway)} == {listed[0]["id"]}
 
 
-async def test_concurrent_largest_uploads_are_accepted_or_told_to_retry(gateway: Gateway) -> None:
+async def test_concurrent_maximum_size_uploads_succeed_or_get_a_retry_answer(gateway: Gateway) -> None:
     filling = MAX_BYTES - len(flat_png(8, chunk(b"prVt", b"")))
     bodies = [flat_png(8, chunk(b"prVt", number.to_bytes(4, "big") + bytes(filling - 4))) for number in range(6)]
     raw = {**BOB, "Content-Type": "image/png"}

@@ -4,6 +4,7 @@ import os
 from datetime import datetime
 
 import httpx
+import pytest
 from PIL import Image
 
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway
@@ -22,7 +23,7 @@ async def post(gateway: Gateway, content: bytes, headers: dict[str, str] = ALICE
     return await gateway.http.post("/api/v1/upload", files={"file": ("a.png", content, "image/png")}, headers=headers)
 
 
-async def test_an_upload_is_kept_and_read_back(gateway: Gateway) -> None:
+async def test_upload_is_stored_and_read_back(gateway: Gateway) -> None:
     sent = file_of(Image.new("RGBA", (20, 10), (10, 20, 30, 0)))
     answer = await post(gateway, sent)
     assert answer.status_code == 201, answer.text
@@ -33,7 +34,8 @@ async def test_an_upload_is_kept_and_read_back(gateway: Gateway) -> None:
     assert read.json() == upload
 
 
-async def test_the_same_bytes_are_one_upload_of_a_tenant_and_another_of_another(gateway: Gateway) -> None:
+@pytest.mark.requirement("F-144")
+async def test_equal_files_are_deduplicated_per_tenant(gateway: Gateway) -> None:
     sent = some_png()
     first, again, bobs = [await post(gateway, sent, whose) for whose in (ALICE, ALICE, BOB)]
     assert [first.status_code, again.status_code, bobs.status_code] == [201, 200, 201]
@@ -45,7 +47,7 @@ async def test_the_same_bytes_are_one_upload_of_a_tenant_and_another_of_another(
         assert (await gateway.http.get(url, headers=BOB)).status_code == 404
 
 
-async def test_content_is_served_like_a_result(gateway: Gateway) -> None:
+async def test_upload_content_is_served_like_a_result(gateway: Gateway) -> None:
     upload = (await post(gateway, some_png())).json()
     url = f"/api/v1/uploads/{upload['id']}/content"
     whole = await gateway.http.get(url, headers=ALICE)
@@ -71,7 +73,8 @@ async def test_uploads_are_listed_newest_first(gateway: Gateway) -> None:
     assert other.json()["code"] == "cursor.invalid"
 
 
-async def test_an_upload_is_kept_as_long_as_its_users_limits_say(gateway: Gateway, script: Script) -> None:
+@pytest.mark.requirement("limit.upload_days")
+async def test_upload_expiry_follows_the_users_limits(gateway: Gateway, script: Script) -> None:
     async def kept_days(content: bytes) -> int | None:
         upload = (await post(gateway, content)).json()
         read = await gateway.http.get(f"/api/v1/uploads/{upload['id']}", headers=ALICE)

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.scheduler import JobState
 from gateway.app import create_app
-from gateway.domain.errors import UnknownUpload
-from gateway.store.uploads import Bounds, Uploads
+from gateway.errors import UnknownUpload
+from gateway.uploads.store import Bounds, Uploads
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
 from tests.integration.gateway.test_uploads import post, some_png
 from tests.kit.nats import NatsServer
@@ -67,7 +67,7 @@ def bytes_of(gateway: Gateway, upload_id: str) -> list[Path]:
     return list(gateway.folder.rglob(upload_id))
 
 
-async def test_a_deleted_upload_is_gone_with_its_bytes(gateway: Gateway) -> None:
+async def test_deleting_an_upload_deletes_its_bytes(gateway: Gateway) -> None:
     upload_id = await upload(gateway)
     assert len(bytes_of(gateway, upload_id)) == 1
     path = f"/api/v1/uploads/{upload_id}"
@@ -77,7 +77,8 @@ async def test_a_deleted_upload_is_gone_with_its_bytes(gateway: Gateway) -> None
     assert (await gateway.http.delete(path, headers=ALICE)).json()["code"] == "upload.not_found"
 
 
-async def test_an_upload_stays_while_a_job_that_has_not_ended_uses_it(
+@pytest.mark.requirement("F-145")
+async def test_upload_used_by_an_active_job_cannot_be_deleted(
     gateway: Gateway, script: Script, uploads: Uploads
 ) -> None:
     upload_id, job_id = await upload(gateway), uuid4()
@@ -93,9 +94,7 @@ async def test_an_upload_stays_while_a_job_that_has_not_ended_uses_it(
     assert (await gateway.http.delete(path, headers=ALICE)).status_code == 204
 
 
-async def test_what_is_gone_or_somebody_elses_cannot_be_pinned(
-    gateway: Gateway, script: Script, uploads: Uploads
-) -> None:
+async def test_missing_or_foreign_upload_cannot_be_pinned(gateway: Gateway, script: Script, uploads: Uploads) -> None:
     upload_id = await upload(gateway)
     other = UUID(await upload(gateway))
     with pytest.raises(UnknownUpload):
@@ -108,7 +107,8 @@ async def test_what_is_gone_or_somebody_elses_cannot_be_pinned(
         await uploads.pin(str(script.alice), [UUID(upload_id)], uuid4())
 
 
-async def test_an_expired_upload_goes_when_its_last_job_has_ended(
+@pytest.mark.requirement("F-145")
+async def test_expired_upload_is_deleted_after_its_last_job_ends(
     sweeping: Gateway, script: Script, uploads: Uploads, database: Database
 ) -> None:
     free, used = await upload(sweeping), await upload(sweeping)
@@ -131,7 +131,7 @@ async def test_an_expired_upload_goes_when_its_last_job_has_ended(
     assert not bytes_of(sweeping, free) + bytes_of(sweeping, used)
 
 
-async def test_a_job_that_never_came_to_be_lets_go_in_the_end(
+async def test_pins_of_a_job_that_never_existed_are_released(
     sweeping: Gateway, script: Script, uploads: Uploads, database: Database
 ) -> None:
     upload_id = await upload(sweeping)
@@ -147,7 +147,8 @@ async def test_a_job_that_never_came_to_be_lets_go_in_the_end(
     await until(gone)
 
 
-async def test_bytes_that_no_row_tells_of_are_found_by_their_age(sweeping: Gateway, script: Script) -> None:
+@pytest.mark.requirement("F-140")
+async def test_orphaned_objects_are_deleted_by_age(sweeping: Gateway, script: Script) -> None:
     kept = UUID(await upload(sweeping))
     folder = sweeping.folder / str(script.alice)
     places = [

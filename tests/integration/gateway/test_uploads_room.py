@@ -84,7 +84,7 @@ async def drop(gateway: Gateway, upload: dict[str, Any]) -> None:
     assert (await gateway.http.delete(f"/api/v1/uploads/{upload['id']}", headers=ALICE)).status_code == 204
 
 
-async def test_so_many_uploads_are_kept_and_no_more(small: Gateway, script: Script) -> None:
+async def test_number_of_uploads_is_limited(small: Gateway, script: Script) -> None:
     sent = [some_png() for _ in range(FILES)]
     uploads = [await taken(small, content) for content in sent]
     lasts = [datetime.fromisoformat(one["expires_at"]) - datetime.fromisoformat(one["created_at"]) for one in uploads]
@@ -99,7 +99,7 @@ async def test_so_many_uploads_are_kept_and_no_more(small: Gateway, script: Scri
     assert names(small, script) == await kept(small) == {made["id"], *(one["id"] for one in uploads[1:])}
 
 
-async def test_so_many_bytes_are_kept_and_no_more(small: Gateway, script: Script) -> None:
+async def test_total_size_of_uploads_is_limited(small: Gateway, script: Script) -> None:
     first, second = [await taken(small, noise(HALF)) for _ in range(2)]
     one_more = noise(HALF)
     assert BYTES - len(one_more) < first["size_bytes"] + second["size_bytes"] <= BYTES
@@ -131,7 +131,8 @@ async def until_waiting(connection: asyncpg.Connection, many: int) -> None:
     await until(waiting)
 
 
-async def test_the_last_place_is_given_once(small: Gateway, script: Script, database_url: str) -> None:
+@pytest.mark.requirement("limit.uploads")
+async def test_last_free_upload_slot_is_given_once(small: Gateway, script: Script, database_url: str) -> None:
     before = [await taken(small, some_png()) for _ in range(FILES - 1)]
     async with held(database_url, script) as connection:
         both = [asyncio.create_task(post(small, some_png())) for _ in range(2)]
@@ -143,7 +144,8 @@ async def test_the_last_place_is_given_once(small: Gateway, script: Script, data
     assert names(small, script) == await kept(small) == {made.json()["id"], *(one["id"] for one in before)}
 
 
-async def test_a_gateway_is_killed_between_bytes_and_row(
+@pytest.mark.requirement("F-140")
+async def test_kill_between_bytes_and_row_leaves_no_upload_behind(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     sweeping = {"GATEWAY_ORPHANS_SWEEP_S": "0.05", "GATEWAY_ORPHAN_AGE_S": "3600"}

@@ -12,13 +12,13 @@ import asyncpg
 import httpx
 import pytest
 
+from chassis.database.postgres import Database
 from chassis.ids import new_id
-from chassis.postgres import Database
 from contracts.gateway import DOOR_SUBMIT
 from contracts.operations import EndpointUse, UsageDay
 from gateway.app import create_app
-from gateway.store.usage import Batch, RequestUsage
-from gateway.usecases.count_requests import RequestCounts
+from gateway.usage.request_counts import RequestCounts
+from gateway.usage.store import Batch, RequestUsage
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
 from tests.integration.gateway.test_door import ask
 from tests.kit.fleet import HELLO
@@ -47,7 +47,7 @@ async def endpoints(http: httpx.AsyncClient, who: dict[str, str]) -> dict[str, i
     return counted
 
 
-async def test_requests_are_counted_by_template_for_whoever_made_them(
+async def test_requests_are_counted_per_user_by_route_template(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     today = datetime.now(UTC).date()
@@ -89,7 +89,7 @@ async def test_requests_are_counted_by_template_for_whoever_made_them(
             assert (await http.get("/api/v1/usage", params={"days": days}, headers=ALICE)).status_code == 422
 
 
-async def test_a_job_says_by_which_endpoint_it_came_as_its_request_is_counted(
+async def test_job_records_the_endpoint_its_request_is_counted_under(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     async with gateway_at(nats_server.url, database_url, tmp_path, 0.1) as http:
@@ -121,7 +121,7 @@ async def test_a_job_says_by_which_endpoint_it_came_as_its_request_is_counted(
         await until(counted)
 
 
-async def test_what_was_counted_is_added_when_the_gateway_ends(
+async def test_request_counts_are_flushed_on_shutdown(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     assert script.alice
@@ -141,7 +141,8 @@ async def usage(database_url: str) -> AsyncIterator[RequestUsage]:
     await database.close()
 
 
-async def test_a_batch_counts_once_however_often_it_is_added_and_by_how_many_at_once(usage: RequestUsage) -> None:
+@pytest.mark.requirement("table gateway.usage_requests", "table gateway.usage_batches")
+async def test_count_flush_is_idempotent_under_concurrency(usage: RequestUsage) -> None:
     users = [uuid4() for _ in range(20)]
     today = datetime.now(UTC).date()
     batches = [Batch(new_id(), {(user, today, "GET /x"): 1 for user in order}) for order in (users, users[::-1]) * 5]
@@ -152,7 +153,7 @@ async def test_a_batch_counts_once_however_often_it_is_added_and_by_how_many_at_
         assert await usage.read(user, days=1) == {today: {"GET /x": 10}}
 
 
-async def test_days_end_ninety_days_ago(usage: RequestUsage, database_url: str) -> None:
+async def test_usage_is_kept_for_ninety_days(usage: RequestUsage, database_url: str) -> None:
     user, today = uuid4(), datetime.now(UTC).date()
     days = [today - timedelta(days=ago) for ago in (0, 1, 89, 90, 400)]
     await usage.add(Batch(new_id(), {(user, day, "GET /x"): 1 for day in days}))
@@ -167,7 +168,7 @@ async def test_days_end_ninety_days_ago(usage: RequestUsage, database_url: str) 
     assert {row["day"] for row in kept} == set(days[:3])
 
 
-async def test_a_database_that_is_away_loses_no_count(usage: RequestUsage) -> None:
+async def test_request_counts_survive_a_database_outage(usage: RequestUsage) -> None:
     nowhere = Database("postgresql+asyncpg://nobody@127.0.0.1:1/none", name="test")
     counts = RequestCounts(RequestUsage(nowhere))
     user = uuid4()

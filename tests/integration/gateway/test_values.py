@@ -15,8 +15,9 @@ TEXTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.requirement("B-15", "B-12")
 @pytest.mark.parametrize("text", TEXTS)
-async def test_b_15_b_12_text_is_kept_as_it_came(house: House, text: str) -> None:
+async def test_hostile_text_is_stored_literally(house: House, text: str) -> None:
     _, session = await house.user()
     for name in (text, f"{text} \U0001f680 \u00e9 e\u0301"):  # the last two look alike and are not the same
         made = await house.http.post(KEYS, headers=session, json={"name": name})
@@ -25,10 +26,9 @@ async def test_b_15_b_12_text_is_kept_as_it_came(house: House, text: str) -> Non
     assert sum(text in key["name"] for key in listed) == 2
 
 
+@pytest.mark.requirement("B-15")
 @pytest.mark.parametrize("text", TEXTS)
-async def test_b_15_a_label_and_a_prompt_reach_the_scheduler_as_they_came(
-    gateway: Gateway, script: Script, text: str
-) -> None:
+async def test_labels_and_prompts_reach_the_scheduler_unchanged(gateway: Gateway, script: Script, text: str) -> None:
     body: dict[str, Any] = {"prompt": text, "labels": {text: text}}
     answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, json=body)
     assert (answer.status_code, answer.json()["labels"]) == (201, {text: text})
@@ -37,13 +37,15 @@ async def test_b_15_a_label_and_a_prompt_reach_the_scheduler_as_they_came(
     assert text in [node["inputs"].get("text") for node in submitted.graph.values()]
 
 
+@pytest.mark.requirement("B-15")
 @pytest.mark.parametrize("text", TEXTS)
-async def test_b_15_a_search_finds_what_it_names_and_nothing_else(house: House, text: str) -> None:
+async def test_search_text_is_matched_literally(house: House, text: str) -> None:
     await house.user()
     answer = await house.http.get("/api/v1/admin/users", params={"search": text}, headers=house.admin)
     assert (answer.status_code, answer.json()["users"]) == (200, [])
 
 
+@pytest.mark.requirement("B-19", "B-36")
 @pytest.mark.parametrize(
     "date",
     [
@@ -52,7 +54,7 @@ async def test_b_15_a_search_finds_what_it_names_and_nothing_else(house: House, 
         "1999-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2027-01-01T25:00:00Z", "2027-01-01T00:00:00", 0, -1, 1e300,
     ],
 )  # fmt: skip
-async def test_b_19_b_36_a_date_that_is_none_or_too_far_is_refused(house: House, date: Any) -> None:
+async def test_invalid_and_distant_dates_are_refused(house: House, date: Any) -> None:
     answer = await house.http.post(KEYS, headers=house.admin, json={"name": "k", "expires_at": date})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/expires_at"

@@ -11,7 +11,7 @@ import pytest
 from contracts.gateway import DOOR_SUBMIT
 from contracts.scheduler import InvalidWorkflow, SubmitJob
 from contracts.wire.errors import FieldError
-from gateway.domain.saved_workflow import MAX_VERSIONS, MAX_WORKFLOWS
+from gateway.workflows.schemas import MAX_VERSIONS, MAX_WORKFLOWS
 from tests.integration.gateway.conftest import ALICE, BOB, PUBLIC, Gateway
 from tests.integration.gateway.test_door import ask
 from tests.kit.scripted import Script
@@ -47,7 +47,7 @@ def recoloured(color: int) -> dict[str, Any]:
     return {"workflow": graph}
 
 
-async def test_a_workflow_is_saved_and_read(gateway: Gateway, name: str) -> None:
+async def test_workflow_is_saved_and_read(gateway: Gateway, name: str) -> None:
     saved = await save(gateway, name)
     assert saved.status_code == 201, saved.text
     body = saved.json()
@@ -71,7 +71,7 @@ async def test_a_workflow_is_saved_and_read(gateway: Gateway, name: str) -> None
     assert (await gateway.http.get(f"/api/v1/workflows/{name}", headers=ALICE)).json() == body
 
 
-async def test_every_other_content_is_a_version(gateway: Gateway, name: str) -> None:
+async def test_changed_content_creates_a_new_version(gateway: Gateway, name: str) -> None:
     answers = [await save(gateway, name, recoloured(color)) for color in (1, 1, 2, 1)]
     assert [(one.status_code, one.json()["version"]) for one in answers] == [(201, 1), (200, 1), (201, 2), (201, 3)]
     for version, color in ((1, 1), (2, 2), (3, 1)):
@@ -83,13 +83,13 @@ async def test_every_other_content_is_a_version(gateway: Gateway, name: str) -> 
     assert (absent.status_code, absent.json()["code"]) == (404, "workflow.not_found")
 
 
-async def test_versions_saved_at_once_have_no_gaps(gateway: Gateway, name: str) -> None:
+async def test_concurrent_saves_create_consecutive_versions(gateway: Gateway, name: str) -> None:
     answers = await asyncio.gather(*[save(gateway, name, recoloured(color)) for color in range(12)])
     assert sorted(one.json()["version"] for one in answers) == list(range(1, 13))
     assert {one.status_code for one in answers} == {201}
 
 
-async def test_large_numbers_and_the_order_of_nodes_are_kept(gateway: Gateway, name: str) -> None:
+async def test_saved_workflow_keeps_large_numbers_and_node_order(gateway: Gateway, name: str) -> None:
     graph = {str(n): GRAPH["1"] for n in (9, 1, 5)} | {
         "0": {"class_type": "A", "inputs": {"seed": 2**64 - 1, "f": 1.0}}
     }
@@ -99,7 +99,7 @@ async def test_large_numbers_and_the_order_of_nodes_are_kept(gateway: Gateway, n
     assert str(2**64 - 1) in read
 
 
-async def test_workflows_are_listed_the_last_changed_first(gateway: Gateway, script: Script, name: str) -> None:
+async def test_workflows_are_listed_most_recently_changed_first(gateway: Gateway, script: Script, name: str) -> None:
     script.auth.keys["lister-key"] = uuid4()
     who = {"X-API-Key": "lister-key"}
     for one in ("a", "b", "c"):
@@ -116,7 +116,7 @@ async def test_workflows_are_listed_the_last_changed_first(gateway: Gateway, scr
     assert (theirs.status_code, theirs.json()["code"]) == (422, "cursor.invalid")
 
 
-async def test_a_deleted_workflow_is_gone_with_all_versions(gateway: Gateway, name: str) -> None:
+async def test_deleting_a_workflow_deletes_all_versions(gateway: Gateway, name: str) -> None:
     await save(gateway, name)
     await save(gateway, name, recoloured(1))
     gone = await gateway.http.delete(f"/api/v1/workflows/{name}", headers=ALICE)
@@ -151,7 +151,7 @@ def parameter(**more: Any) -> dict[str, Any]:
         (parameter(node="1", input="color", default="1", type="integer"), "/parameters/a/default", "parameter_type"),
     ],
 )  # fmt: skip
-async def test_what_cannot_run_is_not_saved(
+async def test_invalid_workflow_is_not_saved(
     gateway: Gateway, name: str, body: Any, pointer: str, code: str | None
 ) -> None:
     refused = await save(gateway, name, body)
@@ -162,24 +162,24 @@ async def test_what_cannot_run_is_not_saved(
     assert (await gateway.http.get(f"/api/v1/workflows/{name}", headers=ALICE)).status_code == 404
 
 
-async def test_the_ui_format_is_refused_with_the_way_to_the_right_one(gateway: Gateway, name: str) -> None:
+async def test_saving_an_editor_file_is_refused_with_instructions(gateway: Gateway, name: str) -> None:
     refused = await save(gateway, name, {"workflow": {"nodes": [], "links": []}})
     assert "Export (API)" in refused.json()["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("bad", ["A", "-a", "a.b", "a" * 64, "custom", "text-to-image"])
-async def test_a_name_that_may_not_be_is_refused(gateway: Gateway, bad: str) -> None:
+async def test_invalid_workflow_name_is_refused(gateway: Gateway, bad: str) -> None:
     refused = await save(gateway, bad)
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/name")
     assert (await gateway.http.get(f"/api/v1/workflows/{bad}", headers=ALICE)).json()["code"] == "workflow.not_found"
 
 
-async def test_a_body_over_1_mib_is_refused(gateway: Gateway, name: str) -> None:
+async def test_workflow_body_over_1_mib_is_refused(gateway: Gateway, name: str) -> None:
     refused = await save(gateway, name, recoloured(0) | {"description": "x" * (1 << 20)})
     assert (refused.status_code, refused.json()["code"]) == (413, "request.too_large")
 
 
-async def test_there_are_so_many_workflows_and_versions_at_most(gateway: Gateway, script: Script, name: str) -> None:
+async def test_number_of_workflows_and_versions_is_limited(gateway: Gateway, script: Script, name: str) -> None:
     script.auth.keys[f"hoarder-{name}"] = uuid4()
     who = {"X-API-Key": f"hoarder-{name}"}
     for first in range(0, MAX_WORKFLOWS, AT_ONCE):
@@ -195,7 +195,9 @@ async def test_there_are_so_many_workflows_and_versions_at_most(gateway: Gateway
     assert (await save(gateway, "a0", recoloured(MAX_VERSIONS - 2), who)).status_code == 200
 
 
-async def test_a_job_by_name_is_the_graph_with_values(gateway: Gateway, script: Script, name: str) -> None:
+async def test_job_by_workflow_name_runs_the_graph_with_parameter_values(
+    gateway: Gateway, script: Script, name: str
+) -> None:
     await save(gateway, name)
     await save(gateway, name, recoloured(1))
     sent = {"workflow_name": name, "version": 1, "parameters": {"name": "fancy", "color": 7}}
@@ -220,7 +222,7 @@ async def test_a_job_by_name_is_the_graph_with_values(gateway: Gateway, script: 
         ({"name": "plain", "size": 1}, ("/size", "parameter_unknown", ["color", "name"])),
     ],
 )
-async def test_values_that_do_not_fit_are_refused(
+async def test_invalid_parameter_values_are_refused(
     gateway: Gateway, script: Script, name: str, parameters: Any, fault: tuple[Any, ...]
 ) -> None:
     await save(gateway, name)
@@ -233,6 +235,7 @@ async def test_values_that_do_not_fit_are_refused(
     assert not script.scheduler.submits
 
 
+@pytest.mark.requirement("submission.one-kind")
 @pytest.mark.parametrize(
     "body",
     [
@@ -247,13 +250,13 @@ async def test_values_that_do_not_fit_are_refused(
         {"workflow_name": "a", "parameters": []},
     ],
 )
-async def test_a_submission_is_of_one_sort(gateway: Gateway, script: Script, body: Any) -> None:
+async def test_submission_has_exactly_one_kind_of_content(gateway: Gateway, script: Script, body: Any) -> None:
     refused = await submit(gateway, body)
     assert (refused.status_code, refused.json()["code"]) == (422, "request.invalid")
     assert not script.scheduler.submits
 
 
-async def test_the_own_endpoint_takes_parameters_and_answers_like_jobs(
+async def test_workflow_endpoint_takes_parameters_and_returns_a_job(
     gateway: Gateway, script: Script, name: str
 ) -> None:
     await save(gateway, name)
@@ -275,9 +278,7 @@ async def test_the_own_endpoint_takes_parameters_and_answers_like_jobs(
         assert (refused.status_code, refused.json()["code"]) == (422, "request.invalid")
 
 
-async def test_a_repetition_is_the_same_job_though_a_version_came_between(
-    gateway: Gateway, script: Script, name: str
-) -> None:
+async def test_replay_returns_the_same_job_after_a_new_version(gateway: Gateway, script: Script, name: str) -> None:
     await save(gateway, name, recoloured(1))
     first = await submit(gateway, {"workflow_name": name}, ALICE | {"Idempotency-Key": name})
     await save(gateway, name, recoloured(2))
@@ -286,7 +287,7 @@ async def test_a_repetition_is_the_same_job_though_a_version_came_between(
     assert len(script.scheduler.jobs) == 1
 
 
-async def test_a_repetition_is_the_same_job_though_it_would_be_refused_now(
+async def test_replay_returns_the_same_job_although_it_would_be_refused_now(
     gateway: Gateway, script: Script, name: str
 ) -> None:
     body, headers = {"workflow_name": name}, ALICE | {"Idempotency-Key": name}
@@ -300,7 +301,7 @@ async def test_a_repetition_is_the_same_job_though_it_would_be_refused_now(
     assert len(script.scheduler.jobs) == 1
 
 
-async def test_the_door_takes_what_http_takes(gateway: Gateway, script: Script, name: str) -> None:
+async def test_nats_api_accepts_saved_workflows_like_http(gateway: Gateway, script: Script, name: str) -> None:
     await save(gateway, name)
     subject = DOOR_SUBMIT.subject(str(script.alice))
     sent = {"workflow_name": name, "parameters": {"name": "fancy"}}
@@ -313,7 +314,7 @@ async def test_the_door_takes_what_http_takes(gateway: Gateway, script: Script, 
     assert (absent["status"], absent["code"]) == (404, "workflow.not_found")
 
 
-async def test_what_the_fleet_cannot_run_points_at_the_parameter(gateway: Gateway, script: Script, name: str) -> None:
+async def test_fleet_validation_errors_point_at_the_parameter(gateway: Gateway, script: Script, name: str) -> None:
     def refuse(_: SubmitJob) -> None:
         faults = [("1", "color"), ("1", "width")]
         errors = [
@@ -332,7 +333,8 @@ async def test_what_the_fleet_cannot_run_points_at_the_parameter(gateway: Gatewa
     assert by_name.json()["errors"][1]["node_id"] == "1"
 
 
-async def test_s_1_somebody_elses_workflow_is_none(gateway: Gateway, script: Script, name: str) -> None:
+@pytest.mark.requirement("S-1")
+async def test_workflow_of_another_tenant_is_not_found(gateway: Gateway, script: Script, name: str) -> None:
     await save(gateway, name)
     calls: list[tuple[str, str, Any]] = [
         ("GET", "/api/v1/workflows/{}", None),
@@ -355,7 +357,10 @@ async def test_s_1_somebody_elses_workflow_is_none(gateway: Gateway, script: Scr
     assert not script.scheduler.submits
 
 
-async def test_each_workflow_has_a_document_of_its_own(gateway: Gateway, name: str) -> None:
+@pytest.mark.requirement(
+    "POST /api/v1/workflows/{workflow_name}/jobs", "GET /api/v1/workflows/{workflow_name}/openapi.json"
+)
+async def test_each_workflow_has_its_own_openapi_document(gateway: Gateway, name: str) -> None:
     await save(gateway, name)
     answer = await gateway.http.get(f"/api/v1/workflows/{name}/openapi.json", headers=ALICE)
     document = answer.json()

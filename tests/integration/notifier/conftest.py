@@ -11,7 +11,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from chassis import streams
+from chassis.messaging import streams
 from contracts.executor import PROGRESS, Progress
 from contracts.registry import STREAMS
 from contracts.scheduler import JOB_CHANGED, JOB_CHANGED_LIVE, JobEvent, JobState
@@ -60,12 +60,12 @@ class World:
     async def publish(self, event: JobEvent) -> None:
         subject = JOB_CHANGED.subject(str(event.tenant_id), str(event.job_id))
         await self.script.bus.jetstream.publish(subject, event.model_dump_json().encode())
-        await self.script.bus.say(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(event.job_id))
+        await self.script.bus.publish(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(event.job_id))
 
     async def progress(self, job_id: UUID, percent: float, attempt: int = 1) -> None:
         job = self.script.scheduler.jobs[job_id]
         said = Progress(job_id=job_id, attempt=attempt, progress=percent, at=job.created_at)
-        await self.script.bus.say(PROGRESS, said, tenant=str(job.tenant_id), key=str(job_id))
+        await self.script.bus.publish(PROGRESS, said, tenant=str(job.tenant_id), key=str(job_id))
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.scheduler import JobEvent, JobState
 from notifier.store.events import Events
 from tests.integration.notifier.conftest import world_at
@@ -35,7 +35,7 @@ def event(tenant: UUID, job_id: UUID, seq: int, state: JobState, at: datetime = 
     return JobEvent(job_id=job_id, tenant_id=tenant, seq=seq, state=state, cause=f"cause {seq}", attempt=1, at=at)
 
 
-async def test_each_of_a_batch_is_kept_as_it_is_and_once(events: Events, sql: asyncpg.Connection) -> None:
+async def test_each_event_of_a_batch_is_stored_once_unchanged(events: Events, sql: asyncpg.Connection) -> None:
     alice, bob, first, second = (uuid4() for _ in range(4))
     told = [
         event(alice, first, 1, JobState.QUEUED),
@@ -57,7 +57,7 @@ async def test_each_of_a_batch_is_kept_as_it_is_and_once(events: Events, sql: as
     assert await events.after(first, 0, tenant_id=str(bob), upto=3) == []
 
 
-async def test_of_a_batch_all_that_is_purged_is_left_out_and_nothing_else(events: Events) -> None:
+async def test_only_events_of_purged_jobs_are_dropped_from_a_batch(events: Events) -> None:
     alice, purged, also_purged, kept = (uuid4() for _ in range(4))
     await events.purge([purged, also_purged])
     await events.add([event(alice, job_id, 1, JobState.QUEUED) for job_id in (kept, purged, also_purged)])
@@ -66,7 +66,7 @@ async def test_of_a_batch_all_that_is_purged_is_left_out_and_nothing_else(events
     assert await events.after(also_purged, 0, tenant_id=str(alice), upto=1) == []
 
 
-async def test_what_is_old_is_forgotten(nats_server: NatsServer, database_url: str, sql: asyncpg.Connection) -> None:
+async def test_old_events_are_deleted(nats_server: NatsServer, database_url: str, sql: asyncpg.Connection) -> None:
     """Events after ``keep_days``; that a job was purged once no stream can tell of it, and what it left."""
     old, young, purged, purged_long_ago = (uuid4() for _ in range(4))
     plant = "INSERT INTO job_events (job_id, seq, tenant_id, state, body, at) VALUES ($1, 1, $1, 'queued', '{}', $2)"

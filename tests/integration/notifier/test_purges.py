@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.retention import JOB_PURGED, JobPurged
 from contracts.scheduler import JobState
 from notifier.store.events import Events
@@ -27,7 +27,8 @@ async def sql(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def test_no_event_of_a_purged_job_is_kept_however_late_it_comes(world: World, sql: asyncpg.Connection) -> None:
+@pytest.mark.requirement("table notifier.purged_jobs")
+async def test_late_event_of_a_purged_job_is_dropped(world: World, sql: asyncpg.Connection) -> None:
     async def kept(job_id: UUID) -> int:
         number: int = await sql.fetchval("SELECT count(*) FROM job_events WHERE job_id = $1", job_id)
         return number
@@ -85,9 +86,7 @@ async def commits_held(sql: asyncpg.Connection) -> AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("commits_held")
-async def test_an_event_that_is_added_while_its_job_is_purged_is_not_kept(
-    world: World, sql: asyncpg.Connection, database_url: str
-) -> None:
+async def test_event_added_during_a_purge_is_dropped(world: World, sql: asyncpg.Connection, database_url: str) -> None:
     async def waiting() -> int:
         number: int = await sql.fetchval("""
             SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()

@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack, closing
 from uuid import UUID
 
 import httpx
+import pytest
 from structlog.testing import capture_logs
 
 from contracts.scheduler import JobError, JobState
@@ -42,7 +43,10 @@ async def drained(plain: socket.socket) -> int:
     return total
 
 
-async def test_a_viewer_that_does_not_read_is_cut_and_delays_nobody(nats_server: NatsServer, database_url: str) -> None:
+@pytest.mark.requirement("F-115", "S-74", "frame.slow-reader")
+async def test_client_that_does_not_read_is_disconnected_and_delays_nobody(
+    nats_server: NatsServer, database_url: str
+) -> None:
     async with world_at(nats_server.url, database_url, send_timeout_s=2) as world:
         job_id = world.job()
         async with AsyncExitStack() as stack:

@@ -41,7 +41,8 @@ async def refused(world: World, query: str, headers: dict[str, str]) -> tuple[in
     return caught.value.response.status_code, json.loads(caught.value.response.body or b"")["code"]
 
 
-async def test_b_80_a_ticket_opens_one_socket_once(world: World) -> None:
+@pytest.mark.requirement("B-80")
+async def test_ticket_opens_one_websocket(world: World) -> None:
     job_id = world.job()
     text = await ticket(world)
     async with world.watch(job_id, f"?ticket={text}", headers=browser()) as socket:
@@ -53,7 +54,8 @@ async def test_b_80_a_ticket_opens_one_socket_once(world: World) -> None:
         assert (await frame(socket))["type"] == "snapshot"
 
 
-async def test_b_80_of_many_sockets_at_once_one_gets_in(world: World) -> None:
+@pytest.mark.requirement("B-80")
+async def test_one_of_many_concurrent_uses_of_a_ticket_succeeds(world: World) -> None:
     text, job_id = await ticket(world), world.job()
 
     async def enters() -> bool:
@@ -66,17 +68,20 @@ async def test_b_80_of_many_sockets_at_once_one_gets_in(world: World) -> None:
     assert sum(await asyncio.gather(*(enters() for _ in range(20)))) == 1
 
 
+@pytest.mark.requirement("B-80", "S-71")
 @pytest.mark.parametrize(
     "origin", [None, "null", "https://evil.example", "https://app.example:444", "http://app.example"]
 )
-async def test_b_80_a_ticket_is_for_pages_of_its_origin(world: World, origin: str | None) -> None:
+async def test_ticket_is_refused_from_another_origin(world: World, origin: str | None) -> None:
     assert await refused(world, f"?ticket={await ticket(world)}", browser(origin)) == (401, BadTicket.code)
 
 
-async def test_b_80_a_ticket_that_a_server_keeps_is_for_no_page(world: World) -> None:
+@pytest.mark.requirement("B-80")
+async def test_ticket_without_origin_is_refused_from_a_page(world: World) -> None:
     assert await refused(world, f"?ticket={await ticket(world, origin=None)}", browser()) == (401, BadTicket.code)
 
 
+@pytest.mark.requirement("B-80", "S-72", "credential.url")
 @pytest.mark.parametrize(
     ("query", "code"),
     [
@@ -90,11 +95,12 @@ async def test_b_80_a_ticket_that_a_server_keeps_is_for_no_page(world: World) ->
         ("?api_key=alice-key", BadCredential.code),
     ],
 )
-async def test_b_80_nothing_else_in_the_url_opens_a_socket(world: World, query: str, code: str) -> None:
+async def test_credential_in_the_url_is_refused(world: World, query: str, code: str) -> None:
     assert await refused(world, query, browser()) == (401, code)
 
 
-async def test_b_80_one_credential_and_no_other(world: World) -> None:
+@pytest.mark.requirement("B-80")
+async def test_two_credentials_in_one_handshake_are_refused(world: World) -> None:
     text = await ticket(world)
     with_key = browser(**{"X-API-Key": "alice-key"})
     assert await refused(world, f"?ticket={text}", with_key) == (401, BadCredential.code)
@@ -103,26 +109,30 @@ async def test_b_80_one_credential_and_no_other(world: World) -> None:
         pass  # what was refused has not spent it
 
 
-async def test_b_80_no_subprotocol_is_spoken(world: World) -> None:
+@pytest.mark.requirement("B-80")
+async def test_websocket_subprotocol_is_refused(world: World) -> None:
     headers = browser(**{"X-API-Key": "alice-key", "Sec-WebSocket-Protocol": "graphql-ws"})
     assert await refused(world, "", headers) == (403, "socket.no_subprotocol")
 
 
-async def test_b_80_a_ticket_shows_the_jobs_of_its_tenant_only(world: World) -> None:
+@pytest.mark.requirement("B-80")
+async def test_ticket_shows_only_jobs_of_its_tenant(world: World) -> None:
     foreign = world.script.scheduler.add(world.script.bob, UUID(int=5)).job_id
     with pytest.raises(InvalidStatus) as caught:
         await world.watch(foreign, f"?ticket={await ticket(world)}", headers=browser()).__aenter__()
     assert caught.value.response.status_code == 404
 
 
-async def test_b_80_a_ticket_is_not_good_for_more_than_its_credential(world: World) -> None:
+@pytest.mark.requirement("B-80")
+async def test_ticket_has_no_more_rights_than_its_credential(world: World) -> None:
     text = await ticket(world, scopes=(Scope.JOBS_WRITE,))
     assert await refused(world, f"?ticket={text}", browser()) == (403, "auth.scope.missing")
     text = await ticket(world, expires_at=datetime.now(UTC) - timedelta(seconds=1))
     assert await refused(world, f"?ticket={text}", browser()) == (401, BadCredential.code)
 
 
-async def test_f_120_the_socket_of_a_ticket_ends_with_the_credential_that_asked_for_it(world: World) -> None:
+@pytest.mark.requirement("F-120")
+async def test_websocket_opened_by_ticket_closes_with_the_credential_that_created_it(world: World) -> None:
     early, late = await ticket(world), await ticket(world)
     async with world.watch_many(f"?ticket={early}", headers=browser()) as socket:
         await world.script.say(world.script.auth.change(world.script.alice, revoked_key=key_id("alice-key")))
@@ -133,7 +143,8 @@ async def test_f_120_the_socket_of_a_ticket_ends_with_the_credential_that_asked_
     assert await refused(world, f"?ticket={late}", browser()) == (401, BadCredential.code)
 
 
-async def test_f_150_without_auth_a_ticket_opens_nothing_now(world: World) -> None:
+@pytest.mark.requirement("F-150")
+async def test_ticket_is_refused_with_retry_while_auth_is_down(world: World) -> None:
     text = await ticket(world)
     await world.script.auth_goes()
     assert await refused(world, f"?ticket={text}", browser()) == (503, "service.unavailable")

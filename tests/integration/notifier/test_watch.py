@@ -7,8 +7,8 @@ from sqlalchemy import text
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from chassis import migrate
-from chassis.postgres import Database
+from chassis.database import migrate
+from chassis.database.postgres import Database
 from contracts.scheduler import JOB_CHANGED_LIVE, JobError, JobState
 from tests.integration.notifier.conftest import ALICE, BOB, World, frame, rest, states, world_at
 from tests.kit.nats import NatsServer
@@ -24,7 +24,7 @@ async def run_job(world: World, job_id: UUID) -> None:
     await world.happen(job_id, JobState.SUCCEEDED, outputs=(output_of(uuid4(), b"x"), output_of(uuid4(), b"yy")))
 
 
-async def test_every_viewer_gets_everything(world: World) -> None:
+async def test_every_websocket_client_receives_every_event(world: World) -> None:
     job_id = world.job()
     async with (
         world.watch(job_id) as first,
@@ -56,7 +56,7 @@ async def test_every_viewer_gets_everything(world: World) -> None:
             assert socket.close_code == 1000
 
 
-async def test_progress_never_goes_back_and_ends_with_its_attempt(world: World) -> None:
+async def test_progress_never_decreases_and_ends_with_its_attempt(world: World) -> None:
     job_id = world.job()
     await world.happen(job_id, JobState.LEASED)
     async with world.watch(job_id) as socket:
@@ -77,7 +77,8 @@ async def test_progress_never_goes_back_and_ends_with_its_attempt(world: World) 
         assert (late["type"], late["attempt"], late["progress"]) == ("progress", 2, 5)
 
 
-async def test_a_viewer_resumes_where_it_stopped(world: World) -> None:
+@pytest.mark.requirement("F-118", "F-119")
+async def test_websocket_client_resumes_where_it_stopped(world: World) -> None:
     job_id = world.job()
     await world.happen(job_id, JobState.LEASED)
     async with world.watch(job_id, "?after=0") as socket:
@@ -102,7 +103,7 @@ async def test_a_viewer_resumes_where_it_stopped(world: World) -> None:
         ("?after=4", ["snapshot", "end"]),
     ],
 )
-async def test_a_job_that_has_ended_is_told_to_its_end(world: World, query: str, types: list[str]) -> None:
+async def test_ended_job_is_sent_completely(world: World, query: str, types: list[str]) -> None:
     job_id = world.job()
     await run_job(world, job_id)
     async with world.watch(job_id, query) as socket:
@@ -111,7 +112,8 @@ async def test_a_job_that_has_ended_is_told_to_its_end(world: World, query: str,
     assert len(frames[0]["outputs"]) == 2
 
 
-async def test_events_are_kept_and_kept_once(world: World, database_url: str) -> None:
+@pytest.mark.requirement("F-12", "table notifier.job_events")
+async def test_events_are_stored_once(world: World, database_url: str) -> None:
     job_id = world.job()
     for event in world.script.scheduler.logs[job_id] * 2:
         await world.publish(event)
@@ -128,7 +130,7 @@ async def test_events_are_kept_and_kept_once(world: World, database_url: str) ->
     await database.close()
 
 
-async def test_a_gap_is_filled_before_going_on(world: World) -> None:
+async def test_event_gap_is_filled_before_later_events(world: World) -> None:
     job_id = world.job()
     async with world.watch(job_id) as socket:
         await frame(socket)
@@ -138,19 +140,20 @@ async def test_a_gap_is_filled_before_going_on(world: World) -> None:
         assert states(await rest(socket)) == WHOLE
 
 
-async def test_live_messages_twice_and_out_of_order_are_told_once_and_in_order(world: World) -> None:
+@pytest.mark.requirement("F-75")
+async def test_duplicate_and_reordered_live_events_are_sent_once_in_order(world: World) -> None:
     job_id = world.job()
     async with world.watch(job_id) as socket:
         await frame(socket)
         events = [world.script.scheduler.change(job_id, state) for state in (JobState.LEASED, JobState.RUNNING)]
         for event in (events[1], events[0], events[1], events[0]):
-            await world.script.bus.say(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
+            await world.script.bus.publish(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
         assert states([await frame(socket), await frame(socket)]) == WHOLE[:2]
         await world.happen(job_id, JobState.SUCCEEDED)
         assert states(await rest(socket)) == WHOLE[2:]
 
 
-async def test_what_nobody_said_is_found_by_looking_again(nats_server: NatsServer, database_url: str) -> None:
+async def test_missed_events_are_found_by_polling(nats_server: NatsServer, database_url: str) -> None:
     async with world_at(nats_server.url, database_url, reread_s=0.3) as world:
         job_id = world.job()
         async with world.watch(job_id) as socket:
@@ -160,7 +163,8 @@ async def test_what_nobody_said_is_found_by_looking_again(nats_server: NatsServe
             assert states(await rest(socket)) == WHOLE
 
 
-async def test_viewers_stay_while_nats_is_away(own_nats: NatsServer, database_url: str) -> None:
+@pytest.mark.requirement("F-123")
+async def test_websocket_clients_stay_connected_during_a_nats_outage(own_nats: NatsServer, database_url: str) -> None:
     async with world_at(own_nats.url, database_url) as world:
         job_id = world.job()
         async with world.watch(job_id) as socket:
@@ -174,11 +178,11 @@ async def test_viewers_stay_while_nats_is_away(own_nats: NatsServer, database_ur
             world.script.scheduler.change(job_id, JobState.SUCCEEDED)
             await until(lambda: world.script.bus.connected)
             event = world.script.scheduler.logs[job_id][-1]
-            await world.script.bus.say(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
+            await world.script.bus.publish(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
             assert states(await rest(socket)) == WHOLE[2:]
 
 
-async def test_without_nats_a_new_viewer_is_told_to_try_again(own_nats: NatsServer, database_url: str) -> None:
+async def test_new_client_is_told_to_retry_during_a_nats_outage(own_nats: NatsServer, database_url: str) -> None:
     async with world_at(own_nats.url, database_url) as world:
         own_nats.kill()
         with pytest.raises(InvalidStatus) as refused:
@@ -197,6 +201,7 @@ async def rest_code(socket: ClientConnection) -> int | None:
     return socket.close_code
 
 
+@pytest.mark.requirement("F-119")
 @pytest.mark.parametrize(
     ("headers", "query", "status"),
     [
@@ -211,7 +216,7 @@ async def rest_code(socket: ClientConnection) -> int | None:
         (ALICE, "?after=1&after=1", 422),
     ],
 )
-async def test_a_bad_handshake_is_refused_before_it_opens(
+async def test_invalid_handshake_is_refused_before_the_websocket_opens(
     world: World, headers: dict[str, str], query: str, status: int
 ) -> None:
     with pytest.raises(InvalidStatus) as refused:
@@ -221,7 +226,7 @@ async def test_a_bad_handshake_is_refused_before_it_opens(
     assert json.loads(refused.value.response.body or b"")["status"] == status
 
 
-async def test_a_malformed_id_looks_like_an_unknown_one(world: World) -> None:
+async def test_malformed_job_id_is_answered_like_an_unknown_one(world: World) -> None:
     bodies = []
     for job_id in (uuid4(), "nonsense", world.job()):
         with pytest.raises(InvalidStatus) as refused:
@@ -244,13 +249,16 @@ async def test_a_malformed_id_looks_like_an_unknown_one(world: World) -> None:
         ('{"type": "auth", "key": "alice-key"}', "?after=x", 4400),
     ],
 )
-async def test_a_first_message_is_judged_by_close_codes(world: World, message: str, query: str, code: int) -> None:
+async def test_invalid_first_message_closes_with_a_specific_code(
+    world: World, message: str, query: str, code: int
+) -> None:
     async with world.watch(world.job(), query, headers={}) as socket:
         await socket.send(message)
         assert await rest_code(socket) == code
 
 
-async def test_a_browser_says_its_key_first(world: World) -> None:
+@pytest.mark.requirement("credential.first-message")
+async def test_browser_authenticates_with_its_first_message(world: World) -> None:
     job_id = world.job()
     async with world.watch(job_id, headers={}) as socket:
         await socket.send('{"type": "auth", "key": "alice-key"}')
@@ -260,7 +268,7 @@ async def test_a_browser_says_its_key_first(world: World) -> None:
         assert states(await rest(socket)) == WHOLE
 
 
-async def test_who_says_nothing_is_closed(nats_server: NatsServer, database_url: str) -> None:
+async def test_silent_unauthenticated_client_is_closed(nats_server: NatsServer, database_url: str) -> None:
     async with (
         world_at(nats_server.url, database_url, auth_wait_s=0.2) as world,
         world.watch(world.job(), headers={}) as socket,
@@ -268,7 +276,8 @@ async def test_who_says_nothing_is_closed(nats_server: NatsServer, database_url:
         assert await rest_code(socket) == 4401
 
 
-async def test_one_message_too_large_closes_that_viewer_alone(world: World) -> None:
+@pytest.mark.requirement("S-74")
+async def test_oversized_message_closes_only_its_connection(world: World) -> None:
     job_id = world.job()
     async with world.watch(job_id) as good, world.watch(job_id) as bad:
         await frame(good)
@@ -280,5 +289,5 @@ async def test_one_message_too_large_closes_that_viewer_alone(world: World) -> N
         assert states(await rest(good)) == WHOLE
 
 
-async def test_migrations_and_tables_agree(database_url: str) -> None:
+async def test_migrations_match_the_tables(database_url: str) -> None:
     await asyncio.to_thread(migrate.check, "notifier", database_url)

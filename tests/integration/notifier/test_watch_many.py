@@ -60,7 +60,7 @@ async def unharmed(world: World) -> AsyncIterator[None]:
         assert states(await frames_until(socket, "end", job_id)) == [(2, "completed")]
 
 
-async def test_each_job_is_told_from_its_snapshot_to_its_end_and_the_socket_stays(world: World) -> None:
+async def test_each_job_is_sent_from_snapshot_to_end_and_the_socket_stays_open(world: World) -> None:
     first, second = world.job(), world.job()
     async with world.watch_many() as socket:
         for job_id in (first, second):
@@ -81,7 +81,7 @@ async def test_each_job_is_told_from_its_snapshot_to_its_end_and_the_socket_stay
         assert states(await frames_until(socket, "end", second)) == [(3, "failed")]
 
 
-async def test_a_job_is_resumed_after_the_event_that_was_seen(world: World) -> None:
+async def test_subscription_resumes_after_the_last_seen_event(world: World) -> None:
     job_id = world.job()
     await world.happen(job_id, JobState.LEASED)
     async with world.watch_many() as socket:
@@ -93,7 +93,7 @@ async def test_a_job_is_resumed_after_the_event_that_was_seen(world: World) -> N
         assert (refused["type"], refused["code"]) == ("error", "events.after_invalid")
 
 
-async def test_nothing_more_is_told_of_a_job_after_the_answer_to_unsubscribe(world: World) -> None:
+async def test_no_event_follows_an_unsubscribe_reply(world: World) -> None:
     left, kept = world.job(), world.job()
     async with world.watch_many() as socket:
         for job_id in (left, kept):
@@ -108,7 +108,7 @@ async def test_nothing_more_is_told_of_a_job_after_the_answer_to_unsubscribe(wor
         assert (await frame(socket))["type"] == "unsubscribed"
 
 
-async def test_who_unsubscribes_at_any_moment_is_answered_and_the_socket_goes_on(world: World) -> None:
+async def test_unsubscribing_at_any_moment_is_answered(world: World) -> None:
     """A subscription that is just beginning asks others, and its end may meet their answer."""
     job_id = world.job()
     await world.happen(job_id, JobState.LEASED)
@@ -126,7 +126,7 @@ async def test_who_unsubscribes_at_any_moment_is_answered_and_the_socket_goes_on
         assert (await frame(socket)).items() >= {"type": "unsubscribed", "job_id": "none"}.items()
 
 
-async def test_more_jobs_than_a_socket_may_watch_may_end_on_it(world: World) -> None:
+async def test_socket_may_watch_more_jobs_over_time_than_at_once(world: World) -> None:
     ended = world.job()
     await world.happen(ended, JobState.SUCCEEDED)
     async with world.watch_many() as socket:
@@ -138,7 +138,8 @@ async def test_more_jobs_than_a_socket_may_watch_may_end_on_it(world: World) -> 
         assert [one["type"] for one in await frames_until(socket, "end", ended)] == ["status", "end"]
 
 
-async def test_b_81_s_1_somebody_elses_job_is_answered_like_nobodys_and_the_others_go_on(world: World) -> None:
+@pytest.mark.requirement("B-81", "S-1")
+async def test_foreign_job_is_answered_like_an_unknown_one_and_other_subscriptions_continue(world: World) -> None:
     foreign = world.script.scheduler.add(world.script.bob, uuid4()).job_id
     async with unharmed(world), world.watch_many() as socket:
         answers = []
@@ -160,6 +161,7 @@ async def test_b_81_s_1_somebody_elses_job_is_answered_like_nobodys_and_the_othe
         )
 
 
+@pytest.mark.requirement("B-81")
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
@@ -182,7 +184,7 @@ async def test_b_81_s_1_somebody_elses_job_is_answered_like_nobodys_and_the_othe
         (Frame(Opcode.CLOSE, b"\x27\x0f"), 1002),
     ],
 )
-async def test_b_81_what_is_no_message_closes_the_socket(world: World, sent: Any, code: int) -> None:
+async def test_invalid_message_closes_the_websocket(world: World, sent: Any, code: int) -> None:
     async with unharmed(world), world.watch_many() as socket:
         if isinstance(sent, Frame):
             socket.protocol.send_frame(sent)
@@ -192,7 +194,8 @@ async def test_b_81_what_is_no_message_closes_the_socket(world: World, sent: Any
         assert (await closing(socket))[0] == code
 
 
-async def test_b_81_a_message_in_very_many_pieces_is_not_put_together(world: World) -> None:
+@pytest.mark.requirement("B-81")
+async def test_message_in_too_many_fragments_closes_the_websocket(world: World) -> None:
     async with unharmed(world), world.watch_many() as socket:
         for opcode in [Opcode.TEXT] + [Opcode.CONT] * 10_000:
             socket.protocol.send_frame(Frame(opcode, b"", fin=False))
@@ -200,7 +203,8 @@ async def test_b_81_a_message_in_very_many_pieces_is_not_put_together(world: Wor
         assert (await closing(socket))[0] == 1008
 
 
-async def test_b_81_who_pings_and_reads_no_answer_is_cut(world: World) -> None:
+@pytest.mark.requirement("B-81")
+async def test_client_that_floods_pings_without_reading_is_disconnected(world: World) -> None:
     async with unharmed(world), world.watch_many() as socket:
         socket.transport.pause_reading()
         ping = Frame(Opcode.PING, b"x" * 125).serialize(mask=True)
@@ -212,7 +216,8 @@ async def test_b_81_who_pings_and_reads_no_answer_is_cut(world: World) -> None:
         assert (await closing(socket))[0] == 1006
 
 
-async def test_b_81_more_jobs_than_may_be_are_refused_one_by_one_and_then_the_socket_closes(world: World) -> None:
+@pytest.mark.requirement("B-81")
+async def test_excess_subscriptions_are_refused_and_then_close_the_websocket(world: World) -> None:
     async with unharmed(world), world.watch_many() as socket:
         jobs = [world.job() for _ in range(MAX_JOBS + 1)]
         for job_id in jobs:
@@ -228,7 +233,7 @@ async def test_b_81_more_jobs_than_may_be_are_refused_one_by_one_and_then_the_so
         assert await closing(socket) == (1008, "too many messages")
 
 
-async def test_a_job_that_nobody_watches_is_listened_to_no_more(world: World, nats_server: NatsServer) -> None:
+async def test_subscription_ends_when_nobody_watches_the_job(world: World, nats_server: NatsServer) -> None:
     before, many = await nats_server.subscriptions(), 50
     async with world.watch_many() as socket:
         for number in range(many):
@@ -245,7 +250,7 @@ async def test_a_job_that_nobody_watches_is_listened_to_no_more(world: World, na
     await until(as_before)
 
 
-async def test_who_is_gone_is_shown_nothing_and_what_is_gone_is_said(
+async def test_deleted_user_receives_nothing_and_a_deleted_job_is_reported(
     nats_server: NatsServer, database_url: str
 ) -> None:
     async with world_at(nats_server.url, database_url, reread_s=0.3) as world, unharmed(world):
@@ -272,7 +277,8 @@ def following() -> int:
     return sum(task.get_name() == "notifier.follow" for task in asyncio.all_tasks())
 
 
-async def test_b_81_who_is_further_behind_than_any_job_goes_is_cut(nats_server: NatsServer, database_url: str) -> None:
+@pytest.mark.requirement("B-81")
+async def test_client_too_far_behind_is_disconnected(nats_server: NatsServer, database_url: str) -> None:
     """Though it takes a frame now and then."""
     async with world_at(nats_server.url, database_url, send_timeout_s=60) as world, unharmed(world):
         job_id = world.job()
@@ -288,7 +294,10 @@ async def test_b_81_who_is_further_behind_than_any_job_goes_is_cut(nats_server: 
         assert [entry["event"] for entry in logs].count("notifier.viewer.too_slow") == 1
 
 
-async def test_b_81_who_asks_for_much_and_reads_nothing_is_cut(nats_server: NatsServer, database_url: str) -> None:
+@pytest.mark.requirement("B-81")
+async def test_client_that_subscribes_without_reading_is_disconnected(
+    nats_server: NatsServer, database_url: str
+) -> None:
     async with world_at(nats_server.url, database_url, send_timeout_s=0.5) as world, unharmed(world):
         jobs = [world.job() for _ in range(20)]
         with capture_logs() as logs:
@@ -303,7 +312,8 @@ async def test_b_81_who_asks_for_much_and_reads_nothing_is_cut(nats_server: Nats
                 assert (await closing(socket))[0] in {1006, 1013}
 
 
-async def test_f_120_the_socket_ends_with_its_credential(world: World) -> None:
+@pytest.mark.requirement("F-120")
+async def test_multi_job_websocket_closes_with_its_credential(world: World) -> None:
     job_id = world.job()
     async with world.watch_many() as socket, world.watch_many() as idle:
         await say(socket, "subscribe", job_id)
@@ -313,7 +323,7 @@ async def test_f_120_the_socket_ends_with_its_credential(world: World) -> None:
             assert await closing(one) == (4401, BadCredential.code)
 
 
-async def test_a_browser_may_say_its_credential_first(world: World) -> None:
+async def test_browser_may_authenticate_with_its_first_message(world: World) -> None:
     job_id = world.job()
     async with world.watch_many(headers={}) as socket:
         await socket.send('{"type": "auth", "key": "alice-key"}')

@@ -43,7 +43,7 @@ async def closing(socket: ClientConnection) -> tuple[int | None, str | None]:
     return socket.close_code, socket.close_reason
 
 
-async def test_a_token_opens_a_socket_as_a_key_does(world: World) -> None:
+async def test_access_token_and_api_key_open_a_websocket(world: World) -> None:
     token = world.script.auth.token(world.script.alice)
     await until(lambda: opened(world, bearer(token)))
     job_id = world.job()
@@ -55,7 +55,8 @@ async def test_a_token_opens_a_socket_as_a_key_does(world: World) -> None:
     assert world.script.auth.asked == 0
 
 
-async def test_s_40_s_43_a_forged_token_opens_nothing(world: World) -> None:
+@pytest.mark.requirement("S-40", "S-43")
+async def test_forged_token_opens_no_websocket(world: World) -> None:
     alice, auth = world.script.alice, world.script.auth
     await until(lambda: opened(world, bearer(auth.token(alice))))
     forged = auth.token(alice, key=SigningKey(auth.signing.kid))
@@ -71,7 +72,7 @@ async def test_s_40_s_43_a_forged_token_opens_nothing(world: World) -> None:
         assert await closing(socket) == ENDED
 
 
-async def test_a_key_that_is_not_for_reading_jobs_opens_nothing(world: World) -> None:
+async def test_key_without_the_read_scope_opens_no_websocket(world: World) -> None:
     world.script.auth.scopes["alice-key"] = (Scope.JOBS_WRITE, Scope.KEYS)
     with pytest.raises(InvalidStatus) as refused:
         await world.watch(world.job()).__aenter__()
@@ -98,11 +99,12 @@ def void_tokens(world: World, _: UUID) -> UserChanged:
     return world.script.auth.change(world.script.alice, void_tokens=True, role=Role.USER)
 
 
+@pytest.mark.requirement("F-120", "S-46", "S-73")
 @pytest.mark.parametrize(
     ("change", "ends_key", "ends_token"),
     [(revoke_key, True, False), (deactivate, True, True), (end_session, False, True), (void_tokens, False, True)],
 )
-async def test_f_120_s_46_a_socket_closes_with_its_credential(
+async def test_websocket_closes_when_its_credential_is_revoked(
     world: World, change: Callable[[World, UUID], UserChanged], ends_key: bool, ends_token: bool
 ) -> None:
     session, job_id = uuid4(), world.job()
@@ -126,7 +128,8 @@ async def test_f_120_s_46_a_socket_closes_with_its_credential(
             assert refused.value.response.status_code == 401
 
 
-async def test_f_120_nothing_is_told_after_the_word_that_a_key_is_revoked(world: World) -> None:
+@pytest.mark.requirement("F-120")
+async def test_no_frame_is_sent_after_a_key_revocation(world: World) -> None:
     job_id = world.job()
     async with world.watch(job_id) as socket:
         await frame(socket)
@@ -136,7 +139,8 @@ async def test_f_120_nothing_is_told_after_the_word_that_a_key_is_revoked(world:
         assert await closing(socket) == ENDED
 
 
-async def test_f_120_a_socket_closes_when_its_credential_expires(world: World) -> None:
+@pytest.mark.requirement("F-120")
+async def test_websocket_closes_when_its_credential_expires(world: World) -> None:
     auth, alice = world.script.auth, world.script.alice
     await until(lambda: opened(world, bearer(auth.token(alice))))
     auth.expiries["alice-key"] = datetime.now(UTC) + timedelta(seconds=3)
@@ -148,7 +152,8 @@ async def test_f_120_a_socket_closes_when_its_credential_expires(world: World) -
             assert await closing(socket) == ENDED
 
 
-async def test_f_150_who_is_known_watches_on_without_auth(world: World) -> None:
+@pytest.mark.requirement("F-150")
+async def test_authenticated_viewer_keeps_watching_while_auth_is_down(world: World) -> None:
     token = world.script.auth.token(world.script.alice)
     await until(lambda: opened(world, bearer(token)))
     job_id = world.job()

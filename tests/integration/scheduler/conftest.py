@@ -17,8 +17,8 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
-from chassis.bus import Bus
 from chassis.ids import new_id
+from chassis.messaging.bus import Bus
 from contracts.auth import (
     CLASS_RULES_CHANGED,
     READ_CLASS_RULES,
@@ -179,7 +179,7 @@ class Auth:
         """Change the rules about node classes and say so, as auth does."""
         self.rules = ClassRules(**rules)
         if self._bus is not None:
-            await self._bus.say(CLASS_RULES_CHANGED, self.rules)
+            await self._bus.publish(CLASS_RULES_CHANGED, self.rules)
 
     async def _read_rules(self, _: ReadClassRules, __: Address) -> OperatorRules:
         return OperatorRules(**dict(self.rules))
@@ -265,7 +265,7 @@ class Node:
     async def join(self) -> "Node":
         """Say that it lives, and what it can run, as an executor does."""
         while (await self.beat()).catalog_wanted:
-            await self.system.bus.ask(REPORT_CATALOG, self.models, key=self.name)
+            await self.system.bus.request(REPORT_CATALOG, self.models, key=self.name)
         return self
 
     async def beat(
@@ -279,11 +279,11 @@ class Node:
             progress=progress,
             **more,
         )
-        return await self.system.bus.ask(BEAT, beat, key=self.name)
+        return await self.system.bus.request(BEAT, beat, key=self.name)
 
     async def ask(self, wait_s: float = 0) -> Assignment | None:
         return (
-            await self.system.bus.ask(ASK_WORK, AskWork(boot_id=self.boot_id, wait_s=wait_s), key=self.name)
+            await self.system.bus.request(ASK_WORK, AskWork(boot_id=self.boot_id, wait_s=wait_s), key=self.name)
         ).assignment
 
     async def claim(self) -> Assignment:
@@ -293,16 +293,16 @@ class Node:
         return assignment
 
     async def start(self, ref: AttemptRef) -> bool:
-        return (await self.system.bus.ask(START_ATTEMPT, StartAttempt(ref=ref), key=self.name)).applied
+        return (await self.system.bus.request(START_ATTEMPT, StartAttempt(ref=ref), key=self.name)).applied
 
     async def finish(self, ref: AttemptRef, outcome: Outcome = Outcome.SUCCEEDED, **more: Any) -> bool:
         usual = {"images": 1, "gpu_seconds": 1.0} if outcome is Outcome.SUCCEEDED else {"error": BROKEN}
         more = usual | more
         command = FinishAttempt(ref=ref, outcome=outcome, **more)
-        return (await self.system.bus.ask(FINISH_ATTEMPT, command, key=self.name)).applied
+        return (await self.system.bus.request(FINISH_ATTEMPT, command, key=self.name)).applied
 
     async def reserve(self, ref: AttemptRef, images: int) -> ImagesReserved:
-        return await self.system.bus.ask(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.name)
+        return await self.system.bus.request(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.name)
 
     async def becomes(self, *models: str) -> None:
         """Have other models from now on."""
@@ -340,7 +340,7 @@ class World:
         """Wait until the scheduler takes jobs for a model: it looks at its nodes once a second."""
 
         async def offered() -> bool:
-            fleet = await self.system.bus.ask(READ_FLEET, ReadFleet())
+            fleet = await self.system.bus.request(READ_FLEET, ReadFleet())
             return model in fleet.models.get("CheckpointLoaderSimple.ckpt_name", ())
 
         await until(offered)
@@ -349,7 +349,7 @@ class World:
         images, model = fields.pop("images", 1), fields.pop("model", COMMON)
         usual = {"job_id": new_id(), "graph": graph(model, images), "request_hash": "0" * 64, "endpoint": ENDPOINT}
         values = usual | fields
-        return await self.system.bus.ask(SUBMIT_JOB, SubmitJob(**values), tenant=str(tenant))
+        return await self.system.bus.request(SUBMIT_JOB, SubmitJob(**values), tenant=str(tenant))
 
     async def job(self, tenant: UUID, **fields: Any) -> UUID:
         return (await self.submit(tenant, **fields)).job.job_id
@@ -364,11 +364,11 @@ class World:
         return [event.cause for event in await self.log(tenant, job_id)]
 
     async def cancel(self, tenant: UUID, job_id: UUID) -> Job:
-        read = await self.system.bus.ask(CANCEL_JOB, CancelJob(job_id=job_id), tenant=str(tenant))
+        read = await self.system.bus.request(CANCEL_JOB, CancelJob(job_id=job_id), tenant=str(tenant))
         return read.job
 
     async def _read(self, tenant: UUID, job_id: UUID) -> JobRead:
-        return await self.system.bus.ask(READ_JOB, ReadJob(job_id=job_id, after=0), tenant=str(tenant))
+        return await self.system.bus.request(READ_JOB, ReadJob(job_id=job_id, after=0), tenant=str(tenant))
 
     async def images(self, tenant: UUID) -> int:
         """Images charged to the tenant, on whatever day."""

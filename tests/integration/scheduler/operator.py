@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from chassis.bus import Bus
 from chassis.ids import new_id
+from chassis.messaging.bus import Bus
 from contracts.operations import (
     INSPECT_JOB,
     LIST_NODES,
@@ -41,27 +41,27 @@ class Operator:
 
     async def node(self, node: str | None, order: NodeOrder, grace_s: float = 0) -> NodeStanding | None:
         command = OrderNode(node=node, order=order, grace_s=grace_s)
-        return (await self.bus.ask(ORDER_NODE, command, tenant=ADMIN)).node
+        return (await self.bus.request(ORDER_NODE, command, tenant=ADMIN)).node
 
     async def nodes(self) -> dict[str, NodeStanding]:
-        return {node.node: node for node in (await self.bus.ask(LIST_NODES, ListNodes(), tenant=ADMIN)).nodes}
+        return {node.node: node for node in (await self.bus.request(LIST_NODES, ListNodes(), tenant=ADMIN)).nodes}
 
     async def job(self, job_id: UUID, order: JobOrder, **more: Any) -> Job:
         command = OrderJob(job_id=job_id, order=order, **({"retry_id": new_id()} | more))
-        return (await self.bus.ask(ORDER_JOB, command, tenant=ADMIN)).job
+        return (await self.bus.request(ORDER_JOB, command, tenant=ADMIN)).job
 
     async def search(self, **query: Any) -> SeenPage:
-        return await self.bus.ask(SEARCH_JOBS, SearchJobs(**query), tenant=ADMIN)
+        return await self.bus.request(SEARCH_JOBS, SearchJobs(**query), tenant=ADMIN)
 
     async def found(self, **query: Any) -> list[UUID]:
         return [seen.job.job_id for seen in (await self.search(**query)).jobs]
 
     async def inspect(self, job_id: UUID) -> JobInspected:
-        return await self.bus.ask(INSPECT_JOB, InspectJob(job_id=job_id), tenant=ADMIN)
+        return await self.bus.request(INSPECT_JOB, InspectJob(job_id=job_id), tenant=ADMIN)
 
     async def stats(self) -> Stats:
-        return await self.bus.ask(READ_STATS, ReadStats(), tenant=ADMIN)
+        return await self.bus.request(READ_STATS, ReadStats(), tenant=ADMIN)
 
     async def usage(self, tenant: UUID | None, days: int = 90) -> tuple[UsageDay, ...]:
         whose = FLEET if tenant is None else str(tenant)
-        return (await self.bus.ask(READ_USAGE, ReadUsage(days=days), tenant=whose)).days
+        return (await self.bus.request(READ_USAGE, ReadUsage(days=days), tenant=whose)).days

@@ -76,7 +76,7 @@ async def test_a_place_counts_those_that_are_overtaken(world: World, known: bool
     assert told == [1, 1, 2, 4, 4, 6, 2, 8]
     last = await world.job(tenant, priority=9)
     order = OrderJob(job_id=last, order=JobOrder.PRIORITISE, priority=-5)
-    await world.system.bus.ask(ORDER_JOB, order)
+    await world.system.bus.request(ORDER_JOB, order)
     if known:
         await decided(world, tenant)  # at 0, behind 5, 5, 3, 0 and 0
     assert (await world.submit(tenant, priority=-4)).job.queue_position == 9 + known
@@ -98,7 +98,7 @@ async def a_job_on_hold_is_cancelled(world: World, _: asyncpg.Connection, tenant
     """Only the images of the day change."""
     job_id = await world.job(tenant)
     order = OrderJob(job_id=job_id, order=JobOrder.HOLD)
-    await world.system.bus.ask(ORDER_JOB, order)
+    await world.system.bus.request(ORDER_JOB, order)
     await decided(world, tenant)
     await world.cancel(tenant, job_id)
 
@@ -111,7 +111,7 @@ async def decided(world: World, tenant: UUID) -> None:
 async def a_job_is_put_last(world: World, _: asyncpg.Connection, tenant: UUID) -> None:
     """Only which priorities wait."""
     order = OrderJob(job_id=await world.job(tenant), order=JobOrder.PRIORITISE, priority=-1)
-    await world.system.bus.ask(ORDER_JOB, order)
+    await world.system.bus.request(ORDER_JOB, order)
 
 
 @pytest.mark.parametrize("change", [a_job_is_put_last, limits_change, somebody_writes, a_job_on_hold_is_cancelled])
@@ -144,6 +144,7 @@ async def test_a_key_is_known_although_the_account_is_too(world: World, second_s
     assert await code(world.submit(tenant, idempotency_key="k", request_hash="f" * 64)) == "idempotency.key_reused"
 
 
+@pytest.mark.requirement("F-21")
 async def test_two_schedulers_never_give_the_last_image_twice(world: World) -> None:
     """NATS gives each message to one of them, so that each remembers what the other has changed since."""
     system, node = world.system, await world.node()

@@ -10,6 +10,7 @@ from tests.integration.scheduler.conftest import World, bus_as, final
 from tests.kit.nats import settled
 
 
+@pytest.mark.requirement("F-107")
 async def test_a_queued_job_is_cancelled_at_no_cost(world: World) -> None:
     tenant, node = world.tenant(images_per_day=5), await world.node()
     job_id = await world.job(tenant, images=5)
@@ -40,7 +41,7 @@ async def test_a_running_job_is_cancelled_at_once_and_holds_its_place_until_the_
         async def hear(message) -> None:
             hints.put_nowait(CancelAttempt.model_validate_json(message.data))
 
-        await executor.hear(CANCEL_ATTEMPT.subject(key=node.name), hear)
+        await executor.subscribe(CANCEL_ATTEMPT.subject(key=node.name), hear)
         await settled(executor._client)
         assert (await world.cancel(tenant, job_id)).state is JobState.CANCELLED
         async with asyncio.timeout(5):
@@ -64,6 +65,7 @@ async def test_a_running_job_is_cancelled_at_once_and_holds_its_place_until_the_
     assert await other.finish(free.ref)
 
 
+@pytest.mark.requirement("F-109")
 @pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.FAILED, Outcome.NODE_FAULT])
 async def test_a_cancelled_job_stays_cancelled_however_its_attempt_ends(world: World, outcome: Outcome) -> None:
     tenant, node = world.tenant(), await world.node()
@@ -77,6 +79,7 @@ async def test_a_cancelled_job_stays_cancelled_however_its_attempt_ends(world: W
     assert await node.ask() is None
 
 
+@pytest.mark.requirement("F-110", "B-50")
 @pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.FAILED])
 async def test_after_its_end_a_job_cannot_be_cancelled(world: World, outcome: Outcome) -> None:
     tenant, node = world.tenant(), await world.node()
@@ -89,6 +92,7 @@ async def test_after_its_end_a_job_cannot_be_cancelled(world: World, outcome: Ou
     assert await world.everything(tenant) == before
 
 
+@pytest.mark.requirement("F-105")
 async def test_cancelling_many_times_at_once_cancels_once(world: World) -> None:
     tenant = world.tenant()
     await world.node()
@@ -99,6 +103,7 @@ async def test_cancelling_many_times_at_once_cancels_once(world: World) -> None:
     assert await world.images(tenant) == 0
 
 
+@pytest.mark.requirement("F-106")
 async def test_cancel_and_finish_at_once_end_it_once(world: World) -> None:
     tenant, node = world.tenant(), await world.node()
     for _ in range(10):
@@ -112,6 +117,7 @@ async def test_cancel_and_finish_at_once_end_it_once(world: World) -> None:
     assert await world.counters(tenant) == (0, 0)
 
 
+@pytest.mark.requirement("F-97")
 async def test_cancel_and_claim_at_once(world: World) -> None:
     tenant, node = world.tenant(), await world.node()
     for _ in range(10):

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from chassis.database.postgres import Database
 from chassis.ids import new_id
-from chassis.postgres import Database
 from contracts.operations import LIST_DEAD_LETTERS, DeadLetter, ListDeadLetters
 from contracts.scheduler import ASK_WORK, BEAT, FINISH_ATTEMPT, REPORT_CATALOG, JobError, JobState, Outcome
 from contracts.wire.errors import Kind, Relayed
@@ -26,7 +26,7 @@ async def send(node: Node, topic, body: bytes) -> tuple[str, str]:
 
 
 async def letters(node: Node, **query) -> list[DeadLetter]:
-    page = await node.system.bus.ask(LIST_DEAD_LETTERS, ListDeadLetters(node=node.name, **query), tenant=ADMIN)
+    page = await node.system.bus.request(LIST_DEAD_LETTERS, ListDeadLetters(node=node.name, **query), tenant=ADMIN)
     return list(page.letters)
 
 
@@ -51,6 +51,7 @@ async def test_an_error_text_with_nul_ends_the_attempt_like_any_other(world: Wor
     assert await letters(node) == []
 
 
+@pytest.mark.requirement("table scheduler.dead_letters")
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [
@@ -77,6 +78,7 @@ async def test_a_finish_that_can_never_be_written_is_kept_as_a_dead_letter(
     assert (await world.read(tenant, job_id)).state is JobState.FAILED
 
 
+@pytest.mark.requirement("F-70")
 @pytest.mark.parametrize(
     "body", [b"", b"\xff\xfe\x00", b"[]", b'{"ref": "\\ud800"}', b"[" * 100_000, b'{"a":' + b"9" * 5_000 + b"}"]
 )
@@ -171,5 +173,7 @@ async def test_the_oldest_dead_letters_are_deleted_by_age_and_number(world: Worl
 async def test_only_waiting_is_called_unavailable(world: World) -> None:
     node = await world.node()
     with pytest.raises(Relayed) as refused:
-        await world.system.bus.ask(REPORT_CATALOG, node.models.model_copy(update={"digest": "0" * 64}), key=node.name)
+        await world.system.bus.request(
+            REPORT_CATALOG, node.models.model_copy(update={"digest": "0" * 64}), key=node.name
+        )
     assert refused.value.refused.kind is Kind.INVALID

@@ -77,6 +77,7 @@ async def test_another_nodes_login_cannot_start_or_finish(world: World) -> None:
     assert await world.everything(tenant) == before
 
 
+@pytest.mark.requirement("F-31", "F-76")
 async def test_an_old_attempt_changes_nothing(world: World) -> None:
     tenant, node, other = world.tenant(), await world.node(), await world.node()
     await world.job(tenant)
@@ -93,6 +94,7 @@ async def test_an_old_attempt_changes_nothing(world: World) -> None:
     assert await other.finish(second.ref)
 
 
+@pytest.mark.requirement("F-76")
 async def test_after_the_end_nothing_counts(world: World) -> None:
     tenant, node = world.tenant(), await world.node()
     job_id = await world.job(tenant)
@@ -107,6 +109,7 @@ async def test_after_the_end_nothing_counts(world: World) -> None:
     assert final(await world.log(tenant, job_id)) == [JobState.SUCCEEDED]
 
 
+@pytest.mark.requirement("F-75")
 async def test_the_same_finish_many_times_at_once_counts_once(world: World) -> None:
     tenant, node = world.tenant(), await world.node()
     for _ in range(5):
@@ -128,6 +131,7 @@ async def test_starting_twice_is_starting(world: World) -> None:
     assert await world.causes(tenant, job_id) == ["submitted", "claimed", "started", "succeeded"]
 
 
+@pytest.mark.requirement("F-34")
 async def test_a_lost_answer_to_ask_is_given_again(world: World) -> None:
     tenant, node = world.tenant(), await world.node()
     for _ in range(2):
@@ -143,6 +147,7 @@ async def test_a_lost_answer_to_ask_is_given_again(world: World) -> None:
     assert await node.finish(other.ref)
 
 
+@pytest.mark.requirement("F-38")
 async def test_asks_of_one_node_in_parallel_give_one_attempt(world: World) -> None:
     tenant, node = world.tenant(), await world.node()
     for _ in range(6):

@@ -30,6 +30,7 @@ async def no_rules(world: World) -> Any:
     await world.system.auth.rule()
 
 
+@pytest.mark.requirement("B-41")
 async def test_strict_tenant_may_not_use_a_custom_class(world: World) -> None:
     await world.node()
     assert await refusal_of(world, world.tenant(**STRICT)) == ["node_class_not_allowed"]
@@ -88,7 +89,7 @@ async def test_tenant_sees_the_classes_and_models_that_it_may_use(world: World) 
     await world.until_offered(COMMON)
 
     async def classes(tenant: UUID, **query: Any) -> dict[str, str | None]:
-        page = await world.system.bus.ask(READ_CLASSES, ReadClasses(**query), tenant=str(tenant))
+        page = await world.system.bus.request(READ_CLASSES, ReadClasses(**query), tenant=str(tenant))
         return {found.name: found.refused for found in page.classes}
 
     assert "Draw" in await classes(open_)
@@ -100,19 +101,20 @@ async def test_tenant_sees_the_classes_and_models_that_it_may_use(world: World) 
     await world.system.auth.rule(denied_classes=("CheckpointLoaderSimple",))
 
     async def hidden() -> bool:
-        fleet = await world.system.bus.ask(READ_FLEET, ReadFleet(), tenant=str(open_))
+        fleet = await world.system.bus.request(READ_FLEET, ReadFleet(), tenant=str(open_))
         return not fleet.models and "CheckpointLoaderSimple" not in fleet.classes
 
     await until(hidden, within_s=1)
 
 
+@pytest.mark.requirement("table scheduler.models_at_join")
 async def test_model_that_appears_later_is_no_default(world: World) -> None:
     evil = f"00-{uuid4().hex}.safetensors"
     node = await world.node(COMMON)
     node.models = catalog(COMMON, evil)
     await node.join()
     await world.until_offered(evil)
-    fleet = await world.system.bus.ask(READ_FLEET, ReadFleet())
+    fleet = await world.system.bus.request(READ_FLEET, ReadFleet())
     assert COMMON in fleet.default_models
     assert evil not in fleet.default_models
     assert evil in fleet.models["CheckpointLoaderSimple.ckpt_name"]
@@ -138,12 +140,13 @@ async def test_operators_name_default_models(postgres_server: PostgresServer) ->
             world = World(system)
             await world.node("a.safetensors", "b.safetensors")
             await world.until_offered("b.safetensors")
-            fleet = await system.bus.ask(READ_FLEET, ReadFleet())
+            fleet = await system.bus.request(READ_FLEET, ReadFleet())
             assert fleet.default_models == ("b.safetensors",)
     finally:
         server.remove()
 
 
+@pytest.mark.requirement("table scheduler.class_rules")
 async def test_rules_outlive_a_restart_while_auth_is_away(postgres_server: PostgresServer) -> None:
     server = NatsServer()
     try:

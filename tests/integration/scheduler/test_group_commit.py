@@ -13,7 +13,7 @@ from nats.js.api import RawStreamMsg
 from structlog.testing import capture_logs
 
 from chassis.ids import new_id
-from chassis.logs import bound
+from chassis.telemetry.logs import bound
 from contracts.registry import JOB_EVENTS
 from contracts.scheduler import JOB_CHANGED, SUBMIT_JOB, SubmitJob, Submitted
 from contracts.wire.errors import Relayed
@@ -78,7 +78,7 @@ async def together(world: World, asked: Sequence[Asking]) -> list[str]:
 
     async def submit(tenant: UUID, *, model: str = COMMON, **fields: Any) -> Submitted:
         values = {"job_id": new_id(), "graph": graph(model), "request_hash": "0" * 64} | fields
-        return await world.system.bus.ask(SUBMIT_JOB, SubmitJob(**values), tenant=str(tenant), within_s=10)
+        return await world.system.bus.request(SUBMIT_JOB, SubmitJob(**values), tenant=str(tenant), within_s=10)
 
     submits = (submit(tenant, **fields) for tenant, fields in asked)
     return [said(answer) for answer in await asyncio.gather(*submits, return_exceptions=True)]
@@ -210,6 +210,7 @@ async def test_a_group_decides_in_the_order_of_coming(world: World, other_sql: a
     assert positions == [2, 1, 4, 4, 2]
 
 
+@pytest.mark.requirement("F-10")
 async def test_who_is_locked_holds_up_nobody_else(world: World, other_sql: asyncpg.Connection) -> None:
     await world.node()
     locked, free = await known(world), await known(world)
@@ -242,6 +243,7 @@ async def kill_stuck(connection: asyncpg.Connection) -> int:
     return sum([await connection.fetchval("SELECT pg_terminate_backend($1, 5000)", pid) for pid in pids])
 
 
+@pytest.mark.requirement("F-3", "F-91")
 async def test_a_connection_that_dies_in_the_middle_is_tried_again(world: World, other_sql: asyncpg.Connection) -> None:
     await world.node()
     tenant = await known(world)
@@ -253,6 +255,7 @@ async def test_a_connection_that_dies_in_the_middle_is_tried_again(world: World,
     assert (await world.counters(tenant), await world.images(tenant)) == ((21, 0), 21)
 
 
+@pytest.mark.requirement("F-1", "F-99")
 async def test_connections_that_die_again_and_again_leave_nothing_behind(
     world: World, other_sql: asyncpg.Connection
 ) -> None:

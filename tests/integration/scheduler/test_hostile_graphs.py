@@ -22,6 +22,7 @@ async def refused(world: World, raw: dict[str, Any]) -> Relayed:
     return raised.value
 
 
+@pytest.mark.requirement("B-47")
 async def test_thousands_of_unknown_classes_tell_a_hundred_errors_and_few_suggestions(world: World) -> None:
     await world.node()
     known = sorted({node["class_type"] for node in graph().values()})

@@ -74,6 +74,7 @@ async def inherit(node: Node) -> Assignment:
                 return given
 
 
+@pytest.mark.requirement("F-24")
 async def test_a_silent_node_loses_its_job_and_one_that_is_heard_does_not(world: World) -> None:
     """Four stories at once, since each has to wait for leases to lapse: a model of its own keeps each to its nodes."""
     models = {"lost": "lost.safetensors", "inherited": COMMON, "kept": RARE, "cancelled": "cancelled.safetensors"}
@@ -186,6 +187,7 @@ async def test_a_job_with_which_two_machines_fell_silent_is_not_tried_again(worl
     assert spent == pytest.approx(heard)
 
 
+@pytest.mark.requirement("F-26")
 async def test_an_executor_that_was_only_cut_off_does_not_count_as_a_death(world: World) -> None:
     await forget_other_nodes(world)
     model, tenant = "cut-off.safetensors", world.tenant()

@@ -31,6 +31,7 @@ async def at_once(world: World, tenant: UUID, number: int) -> tuple[list[Submitt
     return accepted, codes
 
 
+@pytest.mark.requirement("F-96")
 async def test_max_running_holds_with_five_nodes_asking(world: World) -> None:
     tenant = world.tenant(max_running=2)
     nodes = [await world.node() for _ in range(5)]
@@ -70,6 +71,7 @@ async def test_a_limit_that_was_raised_counts_at_the_next_submit(world: World) -
     assert (await refused(world, tenant)).code == "quota.queue_full"
 
 
+@pytest.mark.requirement("F-95")
 async def test_the_last_image_of_the_day_is_given_once(world: World) -> None:
     await world.node()
     for _ in range(ROUNDS):
@@ -122,6 +124,7 @@ async def test_the_same_job_again_is_the_same_job(world: World) -> None:
     assert await world.causes(tenant, job_id) == ["submitted", "claimed", "succeeded"]
 
 
+@pytest.mark.requirement("F-4", "F-6")
 async def test_the_same_key_again_is_the_same_job(world: World) -> None:
     tenant, other = world.tenant(), world.tenant()
     await world.node()
@@ -200,6 +203,7 @@ async def test_an_unknown_tenant_is_refused(world: World) -> None:
     assert (told.code, told.kind) == ("auth.tenant.unknown", Kind.FORBIDDEN)
 
 
+@pytest.mark.requirement("F-97")
 async def test_a_tenant_that_was_deactivated_is_refused_and_runs_no_more(world: World) -> None:
     tenant, node = world.tenant(), await world.node()
     await world.job(tenant)
@@ -228,6 +232,7 @@ async def test_without_auth_known_tenants_are_served(world: World) -> None:
     await world.job(stranger)
 
 
+@pytest.mark.requirement("B-50")
 async def test_a_job_of_somebody_else_is_unknown(world: World) -> None:
     tenant, other = world.tenant(), world.tenant()
     await world.node()
@@ -240,6 +245,7 @@ async def test_a_job_of_somebody_else_is_unknown(world: World) -> None:
     assert (await world.read(tenant, job_id)).state is JobState.QUEUED
 
 
+@pytest.mark.requirement("F-28", "submission.start-within", "status.failed")
 async def test_a_job_that_may_start_no_more_expires(world: World) -> None:
     tenant, node = world.tenant(images_per_day=4), await world.node()
     late = await world.job(tenant, images=3, start_within_seconds=0.05)

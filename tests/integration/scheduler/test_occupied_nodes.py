@@ -105,6 +105,7 @@ async def test_job_returns_to_its_avoided_node_when_the_other_node_is_blocked(wo
     assert await first.finish(again.ref)
 
 
+@pytest.mark.requirement("table scheduler.replaced_catalogs")
 async def test_job_is_accepted_for_a_model_that_its_node_has_just_lost(world: World) -> None:
     tenant, own, other = world.tenant(), new_model(), new_model()
     node = await world.node(COMMON, own, other)
@@ -120,6 +121,7 @@ async def test_job_is_accepted_for_a_model_that_its_node_has_just_lost(world: Wo
         assert await node.finish(given.ref)
 
 
+@pytest.mark.requirement("F-59")
 async def test_removed_model_is_refused_after_the_grace_period(world: World) -> None:
     tenant, own = world.tenant(), new_model()
     node = await world.node(COMMON, own)

@@ -48,6 +48,7 @@ async def test_a_cordoned_node_ends_what_it_has_and_gets_nothing_while_another_w
     assert (await operator.nodes())[node.name].cordoned_at is None
 
 
+@pytest.mark.requirement("F-25")
 async def test_a_drained_node_loses_its_job_to_another_and_nobody_pays_for_it(world: World, operator: Operator) -> None:
     tenant, node, other = world.tenant(images_per_day=3), await world.node(), await world.node()
     job_id = await world.job(tenant, images=3)
@@ -61,7 +62,7 @@ async def test_a_drained_node_loses_its_job_to_another_and_nobody_pays_for_it(wo
         async def hear(message) -> None:
             hints.put_nowait(CancelAttempt.model_validate_json(message.data))
 
-        await executor.hear(CANCEL_ATTEMPT.subject(key=node.name), hear)
+        await executor.subscribe(CANCEL_ATTEMPT.subject(key=node.name), hear)
         await settled(executor._client)
         drained = await operator.node(node.name, NodeOrder.DRAIN)
         async with asyncio.timeout(5):
@@ -87,6 +88,7 @@ async def test_a_drained_node_loses_its_job_to_another_and_nobody_pays_for_it(wo
     assert (second.node, second.outcome, second.gpu_seconds) == (other.name, "succeeded", 2.0)
 
 
+@pytest.mark.requirement("F-25")
 async def test_a_drain_with_grace_lets_the_job_go_on_until_then(world: World, operator: Operator) -> None:
     tenant, node = world.tenant(), await world.node()
     job_id = await world.job(tenant)
@@ -183,6 +185,7 @@ async def test_drain_claim_and_finish_at_once_end_each_attempt_once(world: World
     assert (day.jobs, day.images, day.gpu_seconds) == (10, 10, 10.0)
 
 
+@pytest.mark.requirement("DELETE /api/v1/admin/nodes/{node}")
 async def test_a_node_is_forgotten_only_when_it_is_gone(world: World, operator: Operator) -> None:
     node = await world.node()
     with pytest.raises(Relayed) as relayed:
@@ -215,7 +218,7 @@ async def test_a_job_on_hold_is_not_run_until_it_is_released(world: World, opera
     async def hear(message: Msg) -> None:
         said.append(JobEvent.model_validate_json(message.data).cause)
 
-    hear_no_more = await world.system.bus.hear(JOB_CHANGED_LIVE.subject(str(tenant), str(job_id)), hear)
+    hear_no_more = await world.system.bus.subscribe(JOB_CHANGED_LIVE.subject(str(tenant), str(job_id)), hear)
     await settled(world.system.bus._client)
     held = await operator.job(job_id, JobOrder.HOLD)
     assert (held.held, held.state, held.queue_position) == (True, JobState.QUEUED, None)
@@ -254,6 +257,7 @@ async def test_a_job_on_hold_is_cancelled_at_no_cost(world: World, operator: Ope
     assert (await world.images(tenant), await world.counters(tenant)) == (0, (0, 0))
 
 
+@pytest.mark.requirement("F-100")
 async def test_hold_release_claim_and_cancel_at_once_keep_the_books(world: World, operator: Operator) -> None:
     tenant, node = world.tenant(), await world.node()
 

@@ -53,6 +53,7 @@ async def test_jobs_are_found_by_owner_state_node_workflow_and_time(world: World
     assert relayed.value.refused.code == "job.not_found"
 
 
+@pytest.mark.requirement("F-160", "job.filter-time")
 async def test_a_tenant_lists_its_jobs_by_time_whatever_clock_made_their_ids(world: World) -> None:
     tenant, other = world.tenant(), world.tenant()
     await world.node()
@@ -61,7 +62,7 @@ async def test_a_tenant_lists_its_jobs_by_time_whatever_clock_made_their_ids(wor
     moments = [(await world.read(tenant, job)).created_at for job in jobs]
 
     async def listed(**query: object) -> list[object]:
-        page = await world.system.bus.ask(LIST_JOBS, ListJobs.model_validate(query), tenant=str(tenant))
+        page = await world.system.bus.request(LIST_JOBS, ListJobs.model_validate(query), tenant=str(tenant))
         return [job.job_id for job in page.jobs]
 
     assert await listed(created_after=moments[1]) == [jobs[2], jobs[1]]
@@ -85,7 +86,7 @@ async def test_a_tenant_lists_its_jobs_by_state_workflow_and_label_page_by_page(
     assert claimed.ref.job_id == given
 
     async def listed(**query: object) -> tuple[list[object], bool]:
-        page = await world.system.bus.ask(LIST_JOBS, ListJobs.model_validate(query), tenant=str(tenant))
+        page = await world.system.bus.request(LIST_JOBS, ListJobs.model_validate(query), tenant=str(tenant))
         return [job.job_id for job in page.jobs], page.more
 
     assert await listed(states=(JobState.QUEUED,)) == ([last, waiting], False)
@@ -105,6 +106,7 @@ async def test_a_tenant_lists_its_jobs_by_state_workflow_and_label_page_by_page(
     assert await listed(states=(JobState.SUCCEEDED,)) == ([given], False)
 
 
+@pytest.mark.requirement("table scheduler.usage_days")
 async def test_usage_is_what_was_made_once_also_when_it_is_reported_often(world: World, operator: Operator) -> None:
     ada, bob, node = world.tenant(), world.tenant(), await world.node()
     before = {day.day: day for day in await operator.usage(None)}
@@ -129,6 +131,7 @@ async def test_usage_is_what_was_made_once_also_when_it_is_reported_often(world:
     assert everybody[day.day].images - (was.images if was else 0) == 6
 
 
+@pytest.mark.requirement("table scheduler.usage_endpoints")
 async def test_usage_is_told_by_the_endpoint_that_jobs_came_by(world: World, operator: Operator) -> None:
     tenant, node = world.tenant(), await world.node()
     jobs = {name: await world.job(tenant, images=2, endpoint=name) for name in ("POST /a", "POST /b", None)}

@@ -3,6 +3,8 @@
 from collections import Counter
 from uuid import UUID, uuid4
 
+import pytest
+
 from chassis.ids import new_id
 from contracts.scheduler import (
     BEAT,
@@ -22,6 +24,7 @@ from tests.kit.waiting import until
 CLAIMS, WITHIN = 40, 2
 
 
+@pytest.mark.requirement("table scheduler.nodes", "table scheduler.catalogs", "table scheduler.requirements")
 async def test_what_only_one_node_has_waits_for_it_and_blocks_nothing(world: World) -> None:
     tenant, ours, theirs = world.tenant(), await world.node(COMMON), await world.node(COMMON, RARE)
     await world.until_offered(RARE)
@@ -47,6 +50,7 @@ async def test_node_that_claimed_before_claims_jobs_with_models_that_no_job_need
         assert await node.finish(given.ref)
 
 
+@pytest.mark.requirement("submission.priority")
 async def test_within_a_tenant_priority_goes_first_and_then_age(world: World) -> None:
     tenant, node = world.tenant(), await world.node()
     made = [(await world.job(tenant, priority=priority), priority) for priority in (0, 5, -5, 5, 0)]
@@ -59,6 +63,7 @@ async def test_within_a_tenant_priority_goes_first_and_then_age(world: World) ->
         assert await node.finish(given.ref)
 
 
+@pytest.mark.requirement("F-27", "limit.weight")
 async def test_tenants_share_by_their_weights(world: World) -> None:
     one, three, node = world.tenant(weight=1), world.tenant(weight=3), await world.node()
     for tenant in (one, three):
@@ -87,6 +92,7 @@ async def test_who_uses_more_of_a_node_gets_fewer_jobs(world: World) -> None:
     assert abs(claimed[long] - 2) <= 1
 
 
+@pytest.mark.requirement("F-27")
 async def test_who_was_idle_has_saved_up_nothing(world: World) -> None:
     busy, idle, node = world.tenant(), world.tenant(), await world.node()
     for _ in range(15):
@@ -168,12 +174,12 @@ async def test_the_node_classes_of_all_nodes_are_told_with_all_their_options(wor
     await world.node(COMMON)
     await world.node(COMMON, RARE)
     await world.until_offered(RARE)
-    page = await world.system.bus.ask(READ_CLASSES, ReadClasses())
+    page = await world.system.bus.request(READ_CLASSES, ReadClasses())
     names = ["CheckpointLoaderSimple", "Draw", "EmptyLatentImage", "Guess", "SaveImage", "SaveText"]
     assert [found.name for found in page.classes] == names
     assert {COMMON, RARE} <= set(page.classes[0].spec.inputs["ckpt_name"].options or ())
     assert not page.more
-    one = await world.system.bus.ask(READ_CLASSES, ReadClasses(name="Draw", limit=1))
+    one = await world.system.bus.request(READ_CLASSES, ReadClasses(name="Draw", limit=1))
     assert [found.spec.outputs for found in one.classes] == [("IMAGE",)]
 
 
@@ -183,7 +189,7 @@ async def test_of_equally_common_models_the_one_that_a_node_has_loaded_comes_fir
     await world.until_offered(second)
 
     async def order() -> list[str]:
-        models = (await world.system.bus.ask(READ_FLEET, ReadFleet())).models[loader]
+        models = (await world.system.bus.request(READ_FLEET, ReadFleet())).models[loader]
         return [model for model in models if model in {first, second}]
 
     async def is_turned() -> bool:
@@ -197,7 +203,7 @@ async def test_of_equally_common_models_the_one_that_a_node_has_loaded_comes_fir
         attempt=None,
         loaded=(f"{loader}={second}",),
     )
-    await world.system.bus.ask(BEAT, beat, key=node.name)
+    await world.system.bus.request(BEAT, beat, key=node.name)
     await until(is_turned)
 
 
@@ -212,7 +218,7 @@ async def test_what_a_job_was_submitted_with_stays_with_it(world: World) -> None
         seed=2**64 - 1,
         request_hash="0" * 64,
     )
-    await world.system.bus.ask(SUBMIT_JOB, command, tenant=str(tenant))
+    await world.system.bus.request(SUBMIT_JOB, command, tenant=str(tenant))
     job = await world.read(tenant, command.job_id)
     assert (job.model, job.seed) == ("m.safetensors", 2**64 - 1)
     given = await node.claim()

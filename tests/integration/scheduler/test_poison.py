@@ -26,6 +26,7 @@ async def let_pass(world: World, job_id: object, seconds: int) -> None:
     await world.system.sql.execute(sql, job_id, seconds)
 
 
+@pytest.mark.requirement("F-37")
 async def test_a_job_whose_node_died_twice_fails_and_no_third_node_sees_it(world: World) -> None:
     model, tenant = "killer.safetensors", world.tenant()
     first, second, third = [await world.node(model) for _ in range(3)]

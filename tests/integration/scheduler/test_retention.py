@@ -52,7 +52,7 @@ async def ended(world: World, tenant: UUID, **fields: Any) -> UUID:
 
 
 async def purge(world: World, tenant: UUID, job_id: UUID) -> None:
-    await world.system.bus.ask(PURGE_JOB, PurgeJob(job_id=job_id), tenant=str(tenant))
+    await world.system.bus.request(PURGE_JOB, PurgeJob(job_id=job_id), tenant=str(tenant))
 
 
 async def refusal(world: World, tenant: UUID, job_id: UUID) -> tuple[Kind, str]:
@@ -80,7 +80,7 @@ async def test_a_purged_job_leaves_nothing_but_what_it_cost(world: World) -> Non
     assert (await world.read(tenant, kept)).state is JobState.SUCCEEDED
     assert (await world.images(tenant), await world.counters(tenant)) == (2, (0, 0))
     live = await world.job(tenant)
-    found = await world.system.bus.ask(FIND_JOBS, FindJobs(job_ids=(job_id, kept, live, uuid4())))
+    found = await world.system.bus.request(FIND_JOBS, FindJobs(job_ids=(job_id, kept, live, uuid4())))
     assert (set(found.job_ids), found.ended) == ({kept, live}, (kept,))
     subject = JOB_PURGED.subject(str(tenant), str(job_id))
     jetstream = world.system.bus.jetstream
@@ -108,7 +108,8 @@ async def test_a_purged_job_takes_its_dead_letters_with_it(world: World) -> None
     assert await world.system.sql.fetchval(count, job_id) == 0
 
 
-async def test_f_112_only_a_job_that_has_ended_everywhere_is_purged(world: World) -> None:
+@pytest.mark.requirement("F-112")
+async def test_only_a_job_that_has_ended_everywhere_is_purged(world: World) -> None:
     tenant, node = world.tenant(), await world.node()
     job_id = await world.job(tenant)
     assert await refusal(world, tenant, job_id) == (Kind.CONFLICT, "job.not_ended")
@@ -122,7 +123,8 @@ async def test_f_112_only_a_job_that_has_ended_everywhere_is_purged(world: World
     assert not await node.finish(given.ref, Outcome.CANCELLED)
 
 
-async def test_f_7_the_key_of_a_purged_job_makes_no_second_job_for_its_day(world: World) -> None:
+@pytest.mark.requirement("F-7", "table scheduler.spent_keys")
+async def test_idempotency_key_of_a_purged_job_creates_no_second_job_for_a_day(world: World) -> None:
     tenant = world.tenant()
     job_id = await ended(world, tenant, idempotency_key="k", request_hash="h")
     await world.job(tenant)  # its account is remembered, and no purge changes that
@@ -144,6 +146,7 @@ async def test_f_7_the_key_of_a_purged_job_makes_no_second_job_for_its_day(world
     assert not (await world.submit(tenant, idempotency_key="k", request_hash="h")).replayed
 
 
+@pytest.mark.requirement("limit.result_days")
 async def test_a_job_goes_when_its_tenants_time_is_over_however_that_time_changes(world: World) -> None:
     tenant, forever = world.tenant(), world.tenant()
     old, young, others = await ended(world, tenant), await ended(world, tenant), await ended(world, forever)
@@ -159,7 +162,7 @@ async def test_a_job_goes_when_its_tenants_time_is_over_however_that_time_change
     speaker = bus_as(world.system.nats_url, "auth")
     await speaker.start()
     try:
-        await speaker.say(USER_CHANGED, change, tenant=str(tenant))
+        await speaker.publish(USER_CHANGED, change, tenant=str(tenant))
 
         async def gone() -> bool:
             return await traces(world, old) == {"outbox"}
@@ -192,7 +195,8 @@ async def test_two_schedulers_share_the_work_and_neither_says_a_job_twice(world:
     assert sorted(job_id for job_id in said if job_id in set(jobs)) == sorted(jobs)
 
 
-async def test_s_84_nothing_is_left_of_an_erased_tenant_once_its_nodes_have_let_go(world: World) -> None:
+@pytest.mark.requirement("S-84")
+async def test_erased_tenant_leaves_nothing_once_its_attempts_have_ended(world: World) -> None:
     tenant, other, sql = world.tenant(images_per_day=9), world.tenant(), world.system.sql
     done, kept = await ended(world, tenant, idempotency_key="k"), await ended(world, other)
     node = await world.node()
@@ -221,7 +225,8 @@ async def test_s_84_nothing_is_left_of_an_erased_tenant_once_its_nodes_have_let_
     assert (await world.read(other, kept)).state is JobState.SUCCEEDED
 
 
-async def test_s_84_a_scheduler_that_was_away_hears_of_every_erasure_there_ever_was(world: World) -> None:
+@pytest.mark.requirement("S-84")
+async def test_scheduler_reads_every_past_erasure_when_it_starts(world: World) -> None:
     tenant = world.tenant()
     job_id = await ended(world, tenant)
     world.system.auth.erased.insert(0, tenant)  # behind what the running scheduler has heard of
@@ -236,6 +241,7 @@ async def test_s_84_a_scheduler_that_was_away_hears_of_every_erasure_there_ever_
         await until(gone)
 
 
+@pytest.mark.requirement("table scheduler.purged_ends", "table scheduler.erased_usage")
 async def test_what_was_counted_stays_counted_when_jobs_are_purged_and_their_tenant_is_erased(world: World) -> None:
     tenant, node, sql = world.tenant(), await world.node(), world.system.sql
     operator = Operator(world.system.bus)

@@ -17,7 +17,7 @@ from tests.kit.waiting import until
 
 
 async def use(world: World, tenant: UUID) -> Use:
-    return await world.system.bus.ask(READ_USE, ReadUse(), tenant=str(tenant))
+    return await world.system.bus.request(READ_USE, ReadUse(), tenant=str(tenant))
 
 
 def changed(tenant: UUID, version: int, **fields: Any) -> UserChanged:
@@ -29,7 +29,7 @@ def changed(tenant: UUID, version: int, **fields: Any) -> UserChanged:
 
 
 async def say(world: World, change: UserChanged) -> None:
-    await world.system.bus.say(USER_CHANGED, change, tenant=str(change.user_id))
+    await world.system.bus.publish(USER_CHANGED, change, tenant=str(change.user_id))
 
 
 async def kept(world: World, tenant: UUID) -> tuple[int, int | None]:
@@ -37,6 +37,7 @@ async def kept(world: World, tenant: UUID) -> tuple[int, int | None]:
     return row["version"], row["queue_cap"]
 
 
+@pytest.mark.requirement("F-96", "table scheduler.tenants")
 async def test_use_is_what_submits_reserve_and_ends_settle(world: World) -> None:
     tenant, node = world.tenant(images_per_day=10), await world.node()
     assert await use(world, tenant) == Use(quota=(await use(world, tenant)).quota, running=0, queued=0)
@@ -148,7 +149,7 @@ async def test_fresh_limits_are_asked_for_again_when_a_tier_changes(
         await auth.start()
 
         async def heard() -> bool:
-            await auth.say(TIER_CHANGED, TierLimits(tier=Tier.PRO, limits=UNLIMITED), tenant="pro")
+            await auth.publish(TIER_CHANGED, TierLimits(tier=Tier.PRO, limits=UNLIMITED), tenant="pro")
             return (await use(world, tenant)).quota.limit == 8
 
         try:

@@ -13,7 +13,7 @@ from tests.integration.scheduler.conftest import World, graph
 
 async def validated(world: World, tenant: UUID, **fields: Any) -> Validated:
     command = SubmitJob(**{"job_id": new_id(), "graph": graph(), "request_hash": ""} | fields)
-    return await world.system.bus.ask(VALIDATE_WORKFLOW, command, tenant=str(tenant))
+    return await world.system.bus.request(VALIDATE_WORKFLOW, command, tenant=str(tenant))
 
 
 async def test_validation_tells_images_and_random_seeds_and_uses_nothing(world: World) -> None:

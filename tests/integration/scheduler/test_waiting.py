@@ -99,7 +99,7 @@ async def test_waiting_job_names_what_nodes_lack_as_they_come_and_go(world: Worl
     missing = waiting_of(await waits_for(world, tenant, job_id, WaitReason.MODEL_MISSING))
     lacks = MissingOption(node_class="CheckpointLoaderSimple", input="ckpt_name", value=RARE, nodes=(other.name,))
     assert missing.detail == WaitingDetail(nodes=(other.name,), missing=(lacks,))
-    page = await world.system.bus.ask(LIST_JOBS, ListJobs(), tenant=str(tenant))
+    page = await world.system.bus.request(LIST_JOBS, ListJobs(), tenant=str(tenant))
     assert [waiting_of(job).reason for job in page.jobs] == [WaitReason.MODEL_MISSING] * 2
 
     await able.beat()
@@ -116,7 +116,7 @@ async def test_job_of_a_class_with_a_dot_in_its_name_runs_where_that_class_is(wo
     tenant = world.tenant()
 
     async def is_known() -> bool:
-        return DOTTED in (await world.system.bus.ask(READ_FLEET, ReadFleet())).classes
+        return DOTTED in (await world.system.bus.request(READ_FLEET, ReadFleet())).classes
 
     await until(is_known)
     job_id = await world.job(tenant, graph=AUDIO)

@@ -57,7 +57,7 @@ async def until_gone(pid: int) -> None:
     await until(gone)
 
 
-async def test_a_child_has_its_environment_its_name_and_its_log(nursery: Nursery, layout: Layout) -> None:
+async def test_child_process_has_its_environment_name_and_log(nursery: Nursery, layout: Layout) -> None:
     said = step("import os; print(dict(os.environ), open('/proc/self/comm').read())")
     child = await nursery.spawn(call(layout, said, name="scheduler"))
     assert await asyncio.wait_for(child.wait(), 30) == 0
@@ -66,7 +66,7 @@ async def test_a_child_has_its_environment_its_name_and_its_log(nursery: Nursery
     assert "scheduler" in log
 
 
-async def test_how_a_child_ended_is_heard(nursery: Nursery, layout: Layout) -> None:
+async def test_child_exit_status_is_reported(nursery: Nursery, layout: Layout) -> None:
     ends = {"raise SystemExit(3)": 3, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)": -9, "1 / 0": 70}
     for code, expected in ends.items():
         child = await nursery.spawn(call(layout, step(code)))
@@ -74,6 +74,7 @@ async def test_how_a_child_ended_is_heard(nursery: Nursery, layout: Layout) -> N
     assert "ZeroDivisionError" in layout.log_of("child").read_text()
 
 
+@pytest.mark.requirement("F-166")
 async def test_ctrl_c_and_sigterm_work_in_a_child(nursery: Nursery, layout: Layout) -> None:
     for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)):
         layout.log_of("child").unlink(missing_ok=True)
@@ -83,7 +84,7 @@ async def test_ctrl_c_and_sigterm_work_in_a_child(nursery: Nursery, layout: Layo
         assert await asyncio.wait_for(child.wait(), 10) == expected
 
 
-async def test_children_die_with_the_zygote_and_another_takes_over(nursery: Nursery, layout: Layout) -> None:
+async def test_children_die_with_the_fork_server_and_a_new_one_replaces_it(nursery: Nursery, layout: Layout) -> None:
     child = await nursery.spawn(call(layout, SLEEP))
     await until_said(layout.log_of("child"), "up")
     os.kill(int(stat_of(child.pid)[1]), signal.SIGKILL)
@@ -93,7 +94,7 @@ async def test_children_die_with_the_zygote_and_another_takes_over(nursery: Nurs
     assert await asyncio.wait_for(again.wait(), 30) == 0
 
 
-async def test_a_process_that_dies_is_started_again(layout: Layout) -> None:
+async def test_crashed_process_is_restarted(layout: Layout) -> None:
     pids: asyncio.Queue[int] = asyncio.Queue()
 
     async def start() -> Child:

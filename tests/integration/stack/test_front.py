@@ -7,19 +7,19 @@ from subprocess import run
 DEV = Path(__file__).resolve().parents[3] / "dev"
 
 
-def test_bare_it_prints_the_menu() -> None:
+def test_dev_without_arguments_prints_the_menu() -> None:
     said = run([sys.executable, DEV], capture_output=True, text=True, check=True).stdout
     for command in ("demo", "up", "down", "test", "check", "migrate", "generate", "lock", "doctor"):
         assert f"./dev {command} " in said
 
 
-def test_a_wrong_word_is_named() -> None:
+def test_unknown_dev_command_is_named() -> None:
     wrong = run([sys.executable, DEV, "tset"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert "'tset'" in wrong.stderr
 
 
-def test_the_locks_hold_hashes_and_no_address() -> None:
+def test_locks_contain_hashes_and_no_address() -> None:
     locks = sorted((DEV.parent / "deploy/locks").glob("*.txt"))
     assert {path.stem for path in locks} == {
         "all", "uv", "auth", "executor", "gateway", "notifier", "scheduler",

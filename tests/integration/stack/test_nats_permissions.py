@@ -20,7 +20,8 @@ from tests.kit.nats import settled
 JOB = "0193a6c0-0000-7000-8000-00000000000a"
 
 
-async def test_an_executor_speaks_for_its_own_node_only(connect: Clients) -> None:
+@pytest.mark.requirement("S-75")
+async def test_executor_publishes_for_its_own_node_only(connect: Clients) -> None:
     node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
     with pytest.raises(NoRespondersError):  # allowed, and nobody is there
         await node.request(scheduler.BEAT.subject(key="node-1"), b"{}", timeout=10)
@@ -28,20 +29,22 @@ async def test_an_executor_speaks_for_its_own_node_only(connect: Clients) -> Non
     await connect.refused(scheduler.BEAT.subject(key="node-2"))
 
 
-async def test_an_executor_hears_its_own_node_only(connect: Clients) -> None:
+async def test_executor_receives_messages_of_its_own_node_only(connect: Clients) -> None:
     node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
     await node.subscribe(executor.CANCEL_ATTEMPT.subject(key="node-2"))
     await connect.refused(executor.CANCEL_ATTEMPT.subject(key="node-2"))
 
 
-async def test_nobody_listens_on_anothers_inbox(connect: Clients) -> None:
+@pytest.mark.requirement("S-75")
+async def test_no_service_can_subscribe_to_another_inbox(connect: Clients) -> None:
     notifier = await connect("notifier", inbox_prefix("notifier"))
     for inbox in (">", "_INBOX.>", f"{inbox_prefix('gateway')}.>"):
         await notifier.subscribe(inbox)
         await connect.refused(inbox)
 
 
-async def test_a_service_that_only_answers_publishes_nothing_but_answers(connect: Clients) -> None:
+@pytest.mark.requirement("F-77")
+async def test_service_without_topics_publishes_only_replies(connect: Clients) -> None:
     auth_client = await connect("auth", inbox_prefix("auth"))
     gateway_client = await connect("gateway", inbox_prefix("gateway"))
 
@@ -56,7 +59,7 @@ async def test_a_service_that_only_answers_publishes_nothing_but_answers(connect
     await connect.refused(scheduler.JOB_CHANGED.subject(TENANT, JOB))
 
 
-async def test_the_server_writes_the_outside_systems_tenant(connect: Clients) -> None:
+async def test_nats_server_sets_the_tenant_of_outside_systems(connect: Clients) -> None:
     outside = await connect(OUTSIDE_USER)
     inside = await connect("gateway", inbox_prefix("gateway"))
 
@@ -69,7 +72,7 @@ async def test_the_server_writes_the_outside_systems_tenant(connect: Clients) ->
     assert replied.data.decode() == gateway.DOOR_SUBMIT.subject(TENANT)
 
 
-async def test_an_outside_system_hears_its_own_jobs_only(connect: Clients) -> None:
+async def test_outside_system_receives_only_its_own_jobs(connect: Clients) -> None:
     outside = await connect(OUTSIDE_USER)
     node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
     heard = await outside.subscribe("jobs.progress.>")
@@ -80,7 +83,7 @@ async def test_an_outside_system_hears_its_own_jobs_only(connect: Clients) -> No
     assert (first.subject, first.data) == (f"jobs.progress.{JOB}", b"mine")
 
 
-async def test_the_scheduler_stores_a_batch(connect: Clients) -> None:
+async def test_scheduler_may_publish_a_batch(connect: Clients) -> None:
     client = await connect("scheduler", inbox_prefix("scheduler"))
     jetstream, subject = client.jetstream(), scheduler.JOB_CHANGED.subject(TENANT, JOB)
     await jetstream.add_stream(name=JOB_EVENTS.name, subjects=[*JOB_EVENTS.subjects], allow_atomic=True)
@@ -89,6 +92,7 @@ async def test_the_scheduler_stores_a_batch(connect: Clients) -> None:
     assert (await jetstream.publish(subject, b"2", headers=last)).batch_size == 2
 
 
+@pytest.mark.requirement("F-77")
 @pytest.mark.parametrize(
     "subject",
     [
@@ -102,24 +106,24 @@ async def test_the_scheduler_stores_a_batch(connect: Clients) -> None:
         "$JS.API.STREAM.CREATE.MINE",
     ],
 )
-async def test_an_outside_system_publishes_requests_only(connect: Clients, subject: str) -> None:
+async def test_outside_system_may_publish_only_requests(connect: Clients, subject: str) -> None:
     outside = await connect(OUTSIDE_USER)
     await outside.publish(subject, b"{}")
     await connect.refused(subject)
 
 
 @pytest.mark.parametrize("subject", [">", "evt.>", "live.>", scheduler.JOB_CHANGED_LIVE.pattern, "$SYS.>"])
-async def test_an_outside_system_overhears_nothing(connect: Clients, subject: str) -> None:
+async def test_outside_system_cannot_subscribe_to_internal_subjects(connect: Clients, subject: str) -> None:
     outside = await connect(OUTSIDE_USER)
     await outside.subscribe(subject)
     await connect.refused(subject)
 
 
-def test_the_configuration_is_read_by_its_owner_only(nats_server: Nats) -> None:
+def test_nats_configuration_is_readable_only_by_its_owner(nats_server: Nats) -> None:
     assert nats_server.config.stat().st_mode & 0o777 == 0o600
 
 
-def test_passwords_may_come_from_the_servers_environment(tmp_path: Path) -> None:
+def test_nats_passwords_can_come_from_the_environment(tmp_path: Path) -> None:
     nodes = ("node-1",)
     names = ["sys", *(login for login, _, _ in logins(nodes))]
     variable = {name: f"NATS_{name.upper().replace('-', '_')}_PASSWORD" for name in names}

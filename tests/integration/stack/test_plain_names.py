@@ -98,6 +98,17 @@ async def told(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator
         await databases(postgres_server, 'DROP DATABASE "{}" WITH (FORCE)')
 
 
+@pytest.mark.requirement(
+    "setting NATS_URL",
+    "setting DATABASE_URL",
+    "setting SECRET_KEY",
+    "setting ACCESS_TOKEN_EXPIRE_MINUTES",
+    "setting RATE_LIMIT_ENABLED",
+    "setting UPLOAD_DIR",
+    "setting LOG_LEVEL",
+    "setting COMFYUI_URL",
+    "setting MAX_UPLOAD_SIZE",
+)
 async def test_services_take_their_settings_by_plain_names(told: Told) -> None:
     async def ready() -> bool:
         try:
@@ -128,6 +139,7 @@ async def test_services_take_their_settings_by_plain_names(told: Told) -> None:
     assert not any('"level": "info"' in text or "[info" in text for text in levels)
 
 
+@pytest.mark.requirement("setting COMFYUI_URLS")
 @pytest.mark.parametrize("name", ["COMFYUI_URL", "COMFYUI_URLS"])
 def test_dev_up_takes_its_nodes_from_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for unset in ("COMFYUI_URL", "COMFYUI_URLS"):

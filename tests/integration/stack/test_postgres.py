@@ -54,7 +54,8 @@ async def postmaster_of(server: Postgres) -> int:
     return int((server.layout.postgres / "postmaster.pid").read_text().splitlines()[0])
 
 
-async def test_a_role_reaches_its_own_database_only(postgres: Postgres) -> None:
+@pytest.mark.requirement("S-78")
+async def test_database_role_reaches_its_own_database_only(postgres: Postgres) -> None:
     async with kept(postgres):
         for role in DATABASES:
             own = await asyncpg.connect(dsn(postgres, role))
@@ -71,7 +72,8 @@ async def test_a_wrong_password_is_refused(postgres: Postgres) -> None:
             await asyncpg.connect(dsn(postgres, "auth"), password="wrong")
 
 
-async def test_what_was_committed_survives_a_killed_postmaster(postgres: Postgres) -> None:
+@pytest.mark.requirement("F-85")
+async def test_committed_rows_survive_a_killed_postgres(postgres: Postgres) -> None:
     async with kept(postgres) as keeper:
         before = await asyncpg.connect(dsn(postgres, "auth"))
         await before.execute("create table kept as select 42 as answer")
@@ -92,7 +94,8 @@ async def test_what_was_committed_survives_a_killed_postmaster(postgres: Postgre
         before.terminate()
 
 
-async def test_it_starts_where_a_stranger_has_the_old_servers_pid(postgres: Postgres) -> None:
+@pytest.mark.requirement("F-168")
+async def test_postgres_starts_although_its_old_pid_is_reused(postgres: Postgres) -> None:
     async with kept(postgres):
         pass
     lines = [str(os.getpid()), str(postgres.layout.postgres), "1", str(postgres.port), "", "127.0.0.1", "1 1", "ready"]
@@ -102,11 +105,11 @@ async def test_it_starts_where_a_stranger_has_the_old_servers_pid(postgres: Post
         await connection.close()
 
 
-async def test_a_directory_that_is_there_is_left_alone(postgres: Postgres) -> None:
+async def test_existing_data_directory_is_left_alone(postgres: Postgres) -> None:
     assert not await postgres.create()
 
 
-async def test_one_that_was_never_finished_is_made_again(postgres: Postgres) -> None:
+async def test_incomplete_data_directory_is_recreated(postgres: Postgres) -> None:
     postgres.layout.postgres.rename(postgres.layout.state / "postgres.new")
     assert await postgres.create()
     async with kept(postgres):
@@ -124,7 +127,7 @@ def open_layout() -> Iterator[Layout]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another way")
-async def test_root_without_user_namespaces_runs_it_as_an_account(
+async def test_root_without_user_namespaces_runs_postgres_as_an_account(
     open_layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unprivileged, "enter_user_namespace", lambda: os.chdir("/nowhere"))
@@ -143,7 +146,9 @@ async def test_root_without_user_namespaces_runs_it_as_an_account(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another way")
-def test_root_without_any_way_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_without_any_unprivileged_account_gets_instructions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(unprivileged, "ACCOUNTS", ())
     monkeypatch.setattr(unprivileged, "enter_user_namespace", lambda: os.chdir("/nowhere"))
     with pytest.raises(CannotRunPostgres, match="normal user"):

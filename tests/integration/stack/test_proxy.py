@@ -66,7 +66,7 @@ async def origin(routes: Routes, layout: Layout) -> AsyncIterator[str]:
     assert "Traceback" not in log.read_text()
 
 
-async def test_http_goes_to_the_gateway_as_it_is(origin: str, routes: Routes, run: Run) -> None:
+async def test_proxy_forwards_http_to_the_gateway_unchanged(origin: str, routes: Routes, run: Run) -> None:
     await run(routes.gateway, "gateway")
     async with httpx.AsyncClient(base_url=origin) as client:
         for path in ("/api/v1/jobs?x=1", "/", "/wsx", "/api/ws/", "/healthz"):
@@ -75,7 +75,7 @@ async def test_http_goes_to_the_gateway_as_it_is(origin: str, routes: Routes, ru
         assert not {"x-forwarded-for", "forwarded", "via"} & {name.lower() for name in answer["headers"]}
 
 
-async def test_websockets_go_to_the_notifier(origin: str, routes: Routes, run: Run) -> None:
+async def test_proxy_forwards_websockets_to_the_notifier(origin: str, routes: Routes, run: Run) -> None:
     await run(routes.notifier, "notifier")
     for path in ("/ws", "/ws/jobs/1?after=2"):
         async with websockets.connect(origin.replace("http", "ws") + path) as socket:
@@ -83,13 +83,13 @@ async def test_websockets_go_to_the_notifier(origin: str, routes: Routes, run: R
             assert await socket.recv() == "notifier: hello"
 
 
-async def test_large_bodies_pass_both_ways(origin: str, routes: Routes, run: Run) -> None:
+async def test_proxy_passes_large_bodies_both_ways(origin: str, routes: Routes, run: Run) -> None:
     await run(routes.gateway, "gateway")
     async with httpx.AsyncClient(base_url=origin) as client:
         assert (await client.post("/api/v1/upload", content=BIG)).content == BIG
 
 
-async def test_a_request_that_comes_in_pieces(origin: str, routes: Routes, run: Run) -> None:
+async def test_proxy_passes_a_chunked_request(origin: str, routes: Routes, run: Run) -> None:
     await run(routes.notifier, "notifier")
     host, port = origin.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -102,7 +102,7 @@ async def test_a_request_that_comes_in_pieces(origin: str, routes: Routes, run: 
     writer.close()
 
 
-async def test_a_backend_that_comes_back_soon_is_waited_for(origin: str, routes: Routes, run: Run) -> None:
+async def test_proxy_waits_for_a_briefly_unavailable_backend(origin: str, routes: Routes, run: Run) -> None:
     async with httpx.AsyncClient(base_url=origin) as client, asyncio.TaskGroup() as both:
         asked = both.create_task(client.get("/healthz"))
         await asyncio.sleep(0.2)  # the outage itself, not a wait for something
@@ -110,7 +110,7 @@ async def test_a_backend_that_comes_back_soon_is_waited_for(origin: str, routes:
         assert (await asked).status_code == 200
 
 
-async def test_a_backend_that_stays_away_is_a_problem(origin: str) -> None:
+async def test_proxy_answers_with_a_problem_when_the_backend_stays_down(origin: str) -> None:
     async with httpx.AsyncClient(base_url=origin, timeout=5) as client:
         answer = await client.post("/api/v1/jobs", content=BIG)
     assert answer.status_code == 503

@@ -76,7 +76,7 @@ async def running(layout: Layout, *options: str) -> AsyncIterator[Up]:
             await asyncio.wait_for(up.process.wait(), 60)
 
 
-async def test_it_keeps_its_promises(layout: Layout) -> None:
+async def test_dev_up_starts_a_working_system(layout: Layout) -> None:
     async with running(layout, "--step-ms", "1") as up:
         assert set(up.pids) == NAMES
         credentials = up.credentials
@@ -101,7 +101,7 @@ async def test_it_keeps_its_promises(layout: Layout) -> None:
     assert up.pids == {}
 
 
-async def test_killed_at_once_it_leaves_nothing_and_comes_back_with_its_state(layout: Layout) -> None:
+async def test_killed_stack_leaves_no_process_and_restarts_with_its_state(layout: Layout) -> None:
     up = await start(layout)
     await until(up.ready, 60)
     pids, before = up.pids, up.credentials
@@ -116,7 +116,7 @@ async def test_killed_at_once_it_leaves_nothing_and_comes_back_with_its_state(la
             assert (await client.get("/api/v1/jobs")).status_code == 401
 
 
-async def test_a_public_port_in_use_is_named(layout: Layout) -> None:
+async def test_occupied_public_port_is_named(layout: Layout) -> None:
     with listen(0) as taken:
         port = taken.getsockname()[1]
         up = await start(layout, "--port", str(port))
@@ -124,7 +124,7 @@ async def test_a_public_port_in_use_is_named(layout: Layout) -> None:
         assert f"port {port} is in use" in await up.said()
 
 
-async def test_down_stops_it(layout: Layout) -> None:
+async def test_dev_down_stops_the_system(layout: Layout) -> None:
     async with running(layout, "--bare") as up:
         pids = up.pids
         argv = ("-m", "stack", "down", "--state", str(layout.state))
@@ -147,7 +147,7 @@ async def _nothing_left(pids: Any) -> None:
         assert stat_of(pid)[:1] in ([], ["Z"])
 
 
-async def test_the_demo_leaves_pictures(tmp_path: Path) -> None:
+async def test_demo_leaves_images(tmp_path: Path) -> None:
     argv = ("-m", "stack", "demo", "--output", str(tmp_path / "pictures"), "--step-ms", "5")
     process = await asyncio.create_subprocess_exec(sys.executable, *argv, stdout=asyncio.subprocess.PIPE)
     said, _ = await asyncio.wait_for(process.communicate(), 120)

@@ -9,20 +9,23 @@ from auth.domain.account import account_errors, is_username, login_name, normali
 GOOD, MAIL = "alice", "alice@example.org"
 
 
+@pytest.mark.requirement("B-31")
 @pytest.mark.parametrize("name", ["abc", "A.b-c_9", "1st", "x" * 32])
-def test_b_31_this_is_a_username(name: str) -> None:
+def test_valid_username_is_accepted(name: str) -> None:
     assert is_username(name)
 
 
+@pytest.mark.requirement("B-31")
 @pytest.mark.parametrize(
     "name", ["", "ab", "x" * 33, ".abc", "abc-", "a b", "a@b.c", "ab\n", "abc\0", "\u0430lice", "\uff41bc", "a/../b"]
 )
-def test_b_31_this_is_no_username(name: str) -> None:
+def test_invalid_username_is_refused(name: str) -> None:
     assert not is_username(name)
     (error,) = account_errors(name, MAIL)
     assert (error.pointer, error.code) == ("/username", "username_invalid")
 
 
+@pytest.mark.requirement("B-31")
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [
@@ -32,10 +35,11 @@ def test_b_31_this_is_no_username(name: str) -> None:
         ("x" * 64 + "@" + ".".join(["d" * 61] * 3) + ".org", "x" * 64 + "@" + ".".join(["d" * 61] * 3) + ".org"),
     ],
 )
-def test_b_31_this_is_an_address(sent: str, kept: str) -> None:
+def test_valid_email_address_is_accepted(sent: str, kept: str) -> None:
     assert normalised_email(sent) == kept
 
 
+@pytest.mark.requirement("B-31")
 @pytest.mark.parametrize(
     "sent",
     [
@@ -64,20 +68,22 @@ def test_b_31_this_is_an_address(sent: str, kept: str) -> None:
         "a@" + ".".join(["d" * 62] * 4) + ".org",  # 255 and more
     ],
 )
-def test_b_31_this_is_no_address(sent: str) -> None:
+def test_invalid_email_address_is_refused(sent: str) -> None:
     assert normalised_email(sent) is None
     (error,) = account_errors(GOOD, sent)
     assert (error.pointer, error.code) == ("/email", "email_invalid")
 
 
+@pytest.mark.requirement("B-31")
 @given(st.text())
-def test_b_31_whatever_is_accepted_is_plain(text: str) -> None:
+def test_accepted_names_have_no_control_characters(text: str) -> None:
     kept = normalised_email(text + "@example.org")
     assert kept is None or (kept.isascii() and kept.isprintable() and " " not in kept)
 
 
+@pytest.mark.requirement("B-32")
 @given(st.text())
-def test_b_32_what_no_account_is_called_is_looked_up_as_nothing(text: str) -> None:
+def test_login_name_is_lower_case_ascii_or_empty(text: str) -> None:
     name = login_name(text)
     assert name in {text.lower(), ""}
     assert name.isascii()

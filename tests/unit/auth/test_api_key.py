@@ -8,21 +8,21 @@ from hypothesis import strategies as st
 from auth.domain.api_key import ALPHABET, ApiKey, Pepper, new_api_key, read_api_key
 
 
-def test_a_fresh_key_reads_back_as_itself() -> None:
+def test_new_key_parses() -> None:
     key = new_api_key()
     assert read_api_key(key.text) == key
     assert key.text.startswith("cf_")
 
 
 @given(position=st.integers(3, 52), letter=st.sampled_from(ALPHABET))
-def test_one_wrong_letter_is_no_key(position: int, letter: str) -> None:
+def test_key_with_one_wrong_character_is_invalid(position: int, letter: str) -> None:
     text = ApiKey(id="A" * 12, secret="b" * 32).text
     if text[position] in {letter, "_"}:
         return
     assert read_api_key(text[:position] + letter + text[position + 1 :]) is None
 
 
-def test_what_looks_like_a_key_is_none() -> None:
+def test_text_that_resembles_a_key_is_invalid() -> None:
     text = new_api_key().text
     for other in (
         "",
@@ -38,7 +38,7 @@ def test_what_looks_like_a_key_is_none() -> None:
         assert read_api_key(other) is None
 
 
-def test_a_digest_proves_its_key_alone() -> None:
+def test_digest_matches_only_its_own_key() -> None:
     pepper, key, other = Pepper("secret"), new_api_key(), new_api_key()
     digest = pepper.digest(key)
     assert pepper.proves(key, digest)
@@ -48,14 +48,14 @@ def test_a_digest_proves_its_key_alone() -> None:
     assert key.secret.encode() not in digest
 
 
-def test_a_derived_key_is_a_key_like_any_other() -> None:
+def test_derived_key_is_a_valid_key() -> None:
     pepper, user = Pepper("secret"), uuid4()
     key = pepper.derive("A" * 12, user=user, idempotency_key="k", salt=bytes(32))
     assert read_api_key(key.text) == key
     assert pepper.derive("A" * 12, user=user, idempotency_key="k", salt=bytes(32)) == key
 
 
-def test_a_derived_key_is_another_for_anything_else() -> None:
+def test_derived_key_differs_for_every_other_request() -> None:
     pepper, user = Pepper("secret"), uuid4()
     secrets = {
         pepper.derive("A" * 12, user=user, idempotency_key="k", salt=bytes(32)).secret,

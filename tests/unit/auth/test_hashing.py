@@ -34,7 +34,8 @@ async def hashes() -> AsyncIterator[Held]:
     hashes.go_on.set()
 
 
-async def test_b_33_who_finds_no_place_is_refused_at_once(hashes: Held) -> None:
+@pytest.mark.requirement("B-33")
+async def test_hashing_request_is_refused_when_the_queue_is_full(hashes: Held) -> None:
     pool = HashingPool(hashes, threads=1, queue=1, wait_s=NEVER_S)
     with pool.place(), pool.place(), pytest.raises(Busy), pool.place():
         pass
@@ -43,7 +44,8 @@ async def test_b_33_who_finds_no_place_is_refused_at_once(hashes: Held) -> None:
     pool.close()
 
 
-async def test_b_33_who_waits_too_long_is_refused_and_nothing_is_hashed_for_it(hashes: Held) -> None:
+@pytest.mark.requirement("B-33")
+async def test_hashing_request_that_waits_too_long_is_refused_without_hashing(hashes: Held) -> None:
     pool = HashingPool(hashes, threads=1, queue=2, wait_s=0.01)
     first = asyncio.create_task(pool.check("first", None))
     await until(lambda: hashes.checked == ["first"])

@@ -20,8 +20,9 @@ def asked(**fields: Any) -> CreateKey:
     return CreateKey(**({"name": "laptop", "scopes": (Scope.JOBS_READ,), "granted": tuple(Scope)} | fields))
 
 
+@pytest.mark.requirement("B-36")
 @given(scopes=SCOPES, granted=st.lists(st.sampled_from(Scope)).map(tuple), role=st.sampled_from(Role))
-def test_b_36_a_key_has_what_was_asked_and_nobody_lacks(
+def test_key_gets_requested_scopes_only_if_its_creator_has_them(
     scopes: tuple[Scope, ...], granted: tuple[Scope, ...], role: Role
 ) -> None:
     command = asked(scopes=scopes, granted=granted)
@@ -34,7 +35,8 @@ def test_b_36_a_key_has_what_was_asked_and_nobody_lacks(
             scopes_to_give(command, role)
 
 
-def test_b_36_a_key_ends_within_a_leap_year() -> None:
+@pytest.mark.requirement("B-36")
+def test_key_expiry_is_bounded_by_366_days() -> None:
     assert expiry_of(asked(), NOW, LIFE) == NOW + LIFE
     latest = NOW + MAX_LIFE
     assert expiry_of(asked(expires_at=latest), NOW, LIFE) == latest
@@ -49,13 +51,14 @@ def test_b_36_a_key_ends_within_a_leap_year() -> None:
         assert [error.pointer for error in invalid.value.refused.errors] == ["/expires_at"]
 
 
+@pytest.mark.requirement("B-36")
 @pytest.mark.parametrize("name", ["\t", " \u00a0 ", "a\tb", "a\u0000", "\u200b", "a\u2028b", "\x7f", "\ue000"])
-def test_b_36_what_cannot_be_seen_is_no_name(name: str) -> None:
+def test_invisible_key_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidKey):
         name_of(asked(name=name))
 
 
-def test_a_name_may_be_of_any_script() -> None:
+def test_key_name_may_use_any_script() -> None:
     assert [name_of(asked(name=name)) for name in (" my key ", "مفتاح", "钥匙", "🔑")] == [
         "my key",
         "مفتاح",
@@ -64,7 +67,7 @@ def test_a_name_may_be_of_any_script() -> None:
     ]
 
 
-def test_the_same_request_has_the_same_hash_however_it_is_written() -> None:
+def test_equivalent_requests_have_the_same_hash() -> None:
     both = (Scope.JOBS_READ, Scope.JOBS_WRITE)
     usual = hash_of(asked(scopes=both))
     same: tuple[dict[str, Any], ...] = (

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,24 +12,28 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ANY_COUNT = st.integers(0, 2**31 - 1)
 
 
-def test_s_33_the_delays_are_these() -> None:
+@pytest.mark.requirement("S-33")
+def test_login_delays_double_up_to_their_cap() -> None:
     seconds = [delay_after(failures).total_seconds() for failures in (0, 5, 6, 7, 8, 15, 16, 99, 100, 10**6)]
     assert seconds == [0, 0, 1, 2, 4, 512, 900, 900, 3600, 3600]
 
 
+@pytest.mark.requirement("S-33")
 @given(ANY_COUNT)
-def test_s_33_more_failures_never_make_it_shorter_and_it_always_ends(failures: int) -> None:
+def test_login_delay_never_shrinks_and_is_bounded(failures: int) -> None:
     delay = delay_after(failures)
     assert timedelta(0) <= delay <= delay_after(failures + 1) <= HARD_DELAY
     assert (delay > timedelta(0)) == (failures > FREE)
     assert (delay > LONGEST) == (failures >= HARD)
 
 
+@pytest.mark.requirement("S-33")
 @given(ANY_COUNT, st.timedeltas(timedelta(0), timedelta(days=1)))
-def test_s_33_a_login_is_delayed_for_just_that_long(failures: int, since: timedelta) -> None:
+def test_login_is_accepted_when_its_delay_has_passed(failures: int, since: timedelta) -> None:
     assert is_delayed(failures, NOW - since, NOW) == (since < delay_after(failures))
     assert not is_delayed(failures, None, NOW)
 
 
-def test_s_33_a_failure_that_is_free_delays_nobody_who_began_before_it() -> None:
+@pytest.mark.requirement("S-33")
+def test_undelayed_failure_does_not_delay_a_concurrent_login() -> None:
     assert not is_delayed(FREE, NOW, NOW - timedelta(milliseconds=1))

@@ -22,6 +22,7 @@ def fault(
     return errors[0].code if errors else None
 
 
+@pytest.mark.requirement("S-30")
 @pytest.mark.parametrize(
     "password",
     [
@@ -33,10 +34,11 @@ def fault(
         "correct horse battery staple" * 9,
     ],
 )
-def test_s_30_any_characters_will_do(password: str) -> None:
+def test_password_may_use_any_characters(password: str) -> None:
     assert fault(password) is None
 
 
+@pytest.mark.requirement("B-30")
 @pytest.mark.parametrize(
     ("password", "code"),
     [
@@ -56,18 +58,20 @@ def test_s_30_any_characters_will_do(password: str) -> None:
         ("a.liddell1234567", "password_context"),
     ],
 )
-def test_b_30_what_is_guessed_first_is_refused(password: str, code: str) -> None:
+def test_easily_guessed_password_is_refused(password: str, code: str) -> None:
     assert fault(password) == code
 
 
-def test_s_30_the_most_common_passwords_are_refused_where_they_are_long_enough() -> None:
+@pytest.mark.requirement("S-30")
+def test_common_passwords_of_sufficient_length_are_refused() -> None:
     assert fault("computer", least=FLOOR) == "password_common"
     assert fault("\uff43omputer", least=FLOOR) == "password_common"
     assert fault("1q2w3e4r5t", least=FLOOR) == "password_common"
 
 
+@pytest.mark.requirement("S-30")
 @given(st.text(max_size=300))
-def test_s_30_no_error_repeats_the_password(password: str) -> None:
+def test_password_errors_do_not_echo_the_password(password: str) -> None:
     errors = Policy().errors(password, username="alice", email="a@example.org", pointer="/password")
     for error in errors:
         assert len(password) < 12 or password not in error.model_dump_json()
@@ -75,7 +79,8 @@ def test_s_30_no_error_repeats_the_password(password: str) -> None:
         assert MIN_LENGTH <= len(normalised(password)) <= PASSWORD_MAX
 
 
-def test_b_30_the_whole_password_counts_with_the_spaces_at_its_ends() -> None:
+@pytest.mark.requirement("B-30")
+def test_leading_and_trailing_spaces_of_a_password_count() -> None:
     hashes = PasswordHashes(CHEAP)
     long = "0123456789 " * 23
     stored = hashes.make(long)
@@ -84,19 +89,22 @@ def test_b_30_the_whole_password_counts_with_the_spaces_at_its_ends() -> None:
         assert not hashes.check(other, stored).matches
 
 
-def test_s_30_the_same_password_typed_in_another_way_is_the_same() -> None:
+@pytest.mark.requirement("S-30")
+def test_unicode_equivalent_passwords_match() -> None:
     hashes = PasswordHashes(CHEAP)
     stored = hashes.make("\uff43afé de la gare")
     assert hashes.check("cafe\u0301 de la gare", stored).matches
 
 
-def test_s_31_a_hash_is_argon2id_with_at_least_19_mib_and_two_passes() -> None:
+@pytest.mark.requirement("S-31")
+def test_password_hash_is_argon2id_with_the_minimum_cost() -> None:
     stored = PasswordHashes().make(GOOD)
     assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert PasswordHashes().check(GOOD, stored).upgraded is None
 
 
-def test_s_31_a_weaker_hash_is_upgraded_by_the_right_password_alone() -> None:
+@pytest.mark.requirement("S-31")
+def test_weaker_hash_is_upgraded_only_by_the_right_password() -> None:
     hashes = PasswordHashes(argon2id(memory_kib=16, passes=2))
     stored = PasswordHashes(CHEAP).make(GOOD)
     upgraded = hashes.check(GOOD, stored).upgraded
@@ -105,7 +113,8 @@ def test_s_31_a_weaker_hash_is_upgraded_by_the_right_password_alone() -> None:
     assert hashes.check("not " + GOOD, stored).upgraded is None
 
 
-def test_s_31_bcrypt_is_verified_and_upgraded() -> None:
+@pytest.mark.requirement("S-31")
+def test_bcrypt_hash_is_verified_and_upgraded() -> None:
     hashes = PasswordHashes(CHEAP)
     stored = bcrypt.hashpw(GOOD.encode(), bcrypt.gensalt(4)).decode()
     checked = hashes.check(GOOD, stored)
@@ -114,7 +123,8 @@ def test_s_31_bcrypt_is_verified_and_upgraded() -> None:
     assert not hashes.check(GOOD + "x", stored).matches
 
 
-def test_s_30_bcrypt_matches_no_password_that_it_saw_only_the_beginning_of() -> None:
+@pytest.mark.requirement("S-30")
+def test_bcrypt_does_not_match_truncated_passwords() -> None:
     hashes = PasswordHashes(CHEAP)
     stored = bcrypt.hashpw(b"y" * 72, bcrypt.gensalt(4)).decode()
     assert hashes.check("y" * 72, stored).matches
@@ -138,7 +148,8 @@ class Counting(CryptContext):  # type: ignore[misc] # passlib has no types
         return bool(matches), upgraded
 
 
-def test_s_34_one_argon2_verification_whoever_asks_for_whom() -> None:
+@pytest.mark.requirement("S-34")
+def test_login_costs_one_argon2_verification_for_any_username() -> None:
     context = Counting(**CHEAP.to_dict())
     hashes = PasswordHashes(context)
     ours = hashes.make(GOOD)

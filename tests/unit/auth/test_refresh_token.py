@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,19 +22,22 @@ def use(family: Family, generation: int) -> Use:
     return family.use_of(generation, idle=IDLE, grace=GRACE)
 
 
-def test_s_47_a_fresh_token_has_256_bits_and_looks_like_one() -> None:
+@pytest.mark.requirement("S-47")
+def test_refresh_token_has_256_random_bits() -> None:
     tokens = {new_refresh_token() for _ in range(100)}
     assert len(tokens) == 100
     assert all(looks_like_refresh_token(token) and len(token) == 47 for token in tokens)
 
 
-def test_b_34_nothing_else_looks_like_one() -> None:
+@pytest.mark.requirement("B-34")
+def test_malformed_refresh_token_is_recognised() -> None:
     token = new_refresh_token()
     others = ("", token[:-1], token + "A", " " + token, token + "\n", token.upper(), token[:-1] + "é", "x" * 2**20)
     assert not any(map(looks_like_refresh_token, (*others, new_api_key().text, "eyJh.eyJ.sig")))
 
 
-def test_s_47_a_digest_finds_its_token_alone() -> None:
+@pytest.mark.requirement("S-47")
+def test_refresh_token_digest_is_unique_to_its_token() -> None:
     token, pepper = new_refresh_token(), RefreshPepper("secret")
     assert pepper.digest(token) == RefreshPepper("secret").digest(token)
     others = {pepper.digest(new_refresh_token()), RefreshPepper("other").digest(token)}
@@ -41,7 +45,8 @@ def test_s_47_a_digest_finds_its_token_alone() -> None:
     assert token.encode() not in pepper.digest(token)
 
 
-def test_s_48_only_the_immediate_predecessor_has_a_grace() -> None:
+@pytest.mark.requirement("S-48")
+def test_only_the_immediate_predecessor_has_a_grace_period() -> None:
     assert [use(FAMILY, generation) for generation in (5, 4, 3, 1)] == [
         Use.ROTATES, Use.SIBLING, Use.REUSED, Use.REUSED,
     ]  # fmt: skip
@@ -49,8 +54,9 @@ def test_s_48_only_the_immediate_predecessor_has_a_grace() -> None:
     assert use(replace(FAMILY, rotated_at=NOW - GRACE - timedelta(microseconds=1)), 4) is Use.REUSED
 
 
+@pytest.mark.requirement("S-47")
 @given(st.integers(1, 5))
-def test_s_47_a_session_that_is_over_is_over_for_every_token(generation: int) -> None:
+def test_ended_session_refuses_every_token(generation: int) -> None:
     for over in (
         replace(FAMILY, ended_at=NOW),
         replace(FAMILY, is_active=False),
@@ -60,8 +66,9 @@ def test_s_47_a_session_that_is_over_is_over_for_every_token(generation: int) ->
         assert use(over, generation) is Use.VOID
 
 
+@pytest.mark.requirement("S-47")
 @given(st.integers(1, 100), st.integers(0, 99), st.timedeltas(timedelta(0), timedelta(days=10)))
-def test_s_47_nothing_but_the_generation_that_works_ever_rotates(current: int, back: int, since: timedelta) -> None:
+def test_only_the_current_generation_rotates(current: int, back: int, since: timedelta) -> None:
     family = replace(FAMILY, generation=current, rotated_at=NOW - since)
     assert (use(family, current - back) is Use.ROTATES) == (back == 0 and since < IDLE)
     assert (use(family, current - back) is Use.SIBLING) == (back == 1 and since <= GRACE)

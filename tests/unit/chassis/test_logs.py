@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from chassis.logs import add_bound, bound, bound_here
+from chassis.telemetry.logs import add_bound, bound, bound_here
 
 
-def test_what_is_bound_inside_is_added_to_what_is_bound_outside_and_ends_before_it() -> None:
+def test_nested_log_fields_are_added_and_removed_in_order() -> None:
     with bound(request_id="r", job_id="outer"):
         with bound(job_id="inner"):
             assert bound_here() == {"request_id": "r", "job_id": "inner"}
@@ -15,13 +15,13 @@ def test_what_is_bound_inside_is_added_to_what_is_bound_outside_and_ends_before_
     assert bound_here() == {}
 
 
-def test_it_ends_with_an_error_too() -> None:
+def test_log_fields_are_removed_after_an_exception() -> None:
     with pytest.raises(LookupError), bound(request_id="r"):
         raise LookupError
     assert bound_here() == {}
 
 
-def test_a_line_bears_it_beside_what_it_says_itself() -> None:
+def test_log_line_contains_bound_fields_and_its_own() -> None:
     with bound(request_id="r", job_id="bound"):
         assert add_bound(None, "info", {"event": "e", "job_id": "said"}) == {
             "request_id": "r",
@@ -30,7 +30,7 @@ def test_a_line_bears_it_beside_what_it_says_itself() -> None:
         }
 
 
-async def test_nobody_bears_what_is_bound_elsewhere_at_the_same_time() -> None:
+async def test_log_fields_do_not_leak_into_concurrent_tasks() -> None:
     async def bear(name: str) -> str:
         with bound(request_id=name):
             await asyncio.sleep(0)

@@ -5,11 +5,11 @@ from time import monotonic
 
 from structlog.testing import capture_logs
 
-from chassis.loop_monitor import BOUNDS_S, STALL_S, LoopMonitor
+from chassis.telemetry.loop_monitor import BOUNDS_S, STALL_S, LoopMonitor
 from tests.kit.waiting import until
 
 
-def test_wake_ups_are_counted_by_how_late_they_were() -> None:
+def test_event_loop_delays_are_counted_by_length() -> None:
     monitor = LoopMonitor()
     for late_s in (0.0001, 0.005, 0.02, 0.05, 60.0):
         monitor.note(late_s, 0.01, now=1.0)
@@ -20,14 +20,14 @@ def test_wake_ups_are_counted_by_how_late_they_were() -> None:
     assert monitor.counts[-1] == 1
 
 
-def test_the_longest_stall_is_kept_and_short_delays_are_no_stalls() -> None:
+def test_longest_stall_is_kept_and_short_delays_are_ignored() -> None:
     monitor = LoopMonitor()
     for late_s in (0.049, 0.3, 0.06):
         monitor.note(late_s, 0.01, now=1.0)
     assert (monitor.longest_s, monitor.stalls) == (0.3, 2)
 
 
-def test_an_overloaded_service_warns_once_a_second() -> None:
+def test_overloaded_service_warns_once_per_second() -> None:
     monitor = LoopMonitor()
     with capture_logs() as logs:
         for now in (1.0, 1.2, 1.9, 2.1, 2.2):
@@ -36,7 +36,7 @@ def test_an_overloaded_service_warns_once_a_second() -> None:
     assert [(line["ms"], line["cpu_ms"], line["stalls"]) for line in warnings] == [(200.0, 10.0, 1), (200.0, 10.0, 4)]
 
 
-async def test_it_measures_while_its_block_runs_and_no_longer() -> None:
+async def test_loop_monitor_measures_only_within_its_block() -> None:
     monitor = LoopMonitor(every_s=0.001)
 
     async def measured() -> bool:
@@ -51,7 +51,7 @@ async def test_it_measures_while_its_block_runs_and_no_longer() -> None:
     assert sum(monitor.counts) == counted
 
 
-async def test_a_loop_that_computes_is_held_for_at_least_as_long() -> None:
+async def test_blocking_computation_is_measured_as_a_stall() -> None:
     monitor = LoopMonitor(every_s=0.001)
 
     async def noticed() -> bool:

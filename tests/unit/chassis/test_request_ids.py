@@ -12,12 +12,12 @@ INVALID = [
 
 
 @pytest.mark.parametrize("text", VALID)
-def test_a_plain_word_is_taken_over(text: str) -> None:
+def test_plain_request_id_is_accepted(text: str) -> None:
     assert request_id_from(text) == text
 
 
 @pytest.mark.parametrize("text", INVALID, ids=range(len(INVALID)))
-def test_anything_else_is_replaced_by_a_fresh_id(text: str) -> None:
+def test_invalid_request_id_is_replaced(text: str) -> None:
     first, second = request_id_from(text), request_id_from(text)
     assert first != second
     assert all(len(made) == 32 and made.isalnum() and made.isascii() for made in (first, second))

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, cast
 
-from chassis.unread import JOINED_BYTES, Joined
+from chassis.http.writing import JOINED_BYTES, Joined
 
 
 class Wire:

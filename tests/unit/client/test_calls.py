@@ -23,7 +23,7 @@ JOB: dict[str, Any] = {
 }
 
 
-def test_a_request_says_what_is_sent() -> None:
+def test_call_describes_the_http_request() -> None:
     call = calls.submit_job({"prompt": "a cat", "width": 64, "seed": None}, idempotency_key="k1")
     assert (call.request.method, call.request.path) == ("POST", "/jobs")
     assert call.request.body == {"prompt": "a cat", "width": 64}
@@ -37,7 +37,7 @@ def test_a_request_says_what_is_sent() -> None:
     assert key.body == {"name": "box", "scopes": ["jobs:read"], "expires_at": "2027-01-01T00:00:00+00:00"}
 
 
-def test_every_post_that_creates_may_be_repeated_and_no_other_that_has_an_effect() -> None:
+def test_only_idempotent_calls_are_repeatable() -> None:
     assert calls.submit_job({}, idempotency_key="k").request.repeatable
     assert calls.create_key("n", None, None, idempotency_key="k").request.repeatable
     assert not calls.register("a", "b", "c").request.repeatable
@@ -45,7 +45,7 @@ def test_every_post_that_creates_may_be_repeated_and_no_other_that_has_an_effect
 
 
 @pytest.mark.parametrize("text", ["a/b", "..", ".", "", "a?b", "a#b", "a b", "%2e"])
-def test_an_id_is_one_segment_of_the_path_whatever_it_is(text: str) -> None:
+def test_any_id_is_escaped_into_one_path_segment(text: str) -> None:
     written = segment(text)
     assert written
     assert not set(written) & set("/?# ")
@@ -53,7 +53,7 @@ def test_an_id_is_one_segment_of_the_path_whatever_it_is(text: str) -> None:
     assert calls.read_job(text).request.path == f"/jobs/{written}"
 
 
-def test_answers_are_read_tolerantly() -> None:
+def test_unknown_response_fields_are_ignored() -> None:
     job = read(Job, JOB | {"new_field": 1})
     assert (job.progress, job.created_at, job.outputs) == (100.0, datetime(2026, 11, 23, 9, tzinfo=UTC), ())
     assert (job.ended, job.succeeded, job.timings.total_seconds) == (True, True, None)
@@ -74,7 +74,7 @@ def test_answers_are_read_tolerantly() -> None:
         JOB | {"urls": None},
     ],
 )
-def test_an_answer_of_another_shape_is_said_to_be_one(wrong: Any) -> None:
+def test_malformed_response_raises_a_clear_error(wrong: Any) -> None:
     with pytest.raises(Unreadable, match="no Job"):
         read(Job, wrong)
 
@@ -89,7 +89,7 @@ def test_an_answer_of_another_shape_is_said_to_be_one(wrong: Any) -> None:
         ("a?b#c%", "a%3Fb%23c%25"),
     ],
 )
-def test_a_class_of_any_name_is_one_segment_of_a_path(name: str, path: str) -> None:
+def test_any_class_name_is_escaped_into_one_path_segment(name: str, path: str) -> None:
     request = access_calls.set_class_rule("classes", name, "deny").request
     assert (request.method, request.path, request.body) == (
         "PUT",
@@ -100,7 +100,7 @@ def test_a_class_of_any_name_is_one_segment_of_a_path(name: str, path: str) -> N
     assert httpx.URL(f"https://api.example/api/v1{request.path}").raw_path.decode().endswith(f"/classes/{path}")
 
 
-def test_an_invite_is_not_made_twice_and_not_shown_where_it_is_printed() -> None:
+def test_invite_creation_is_not_repeated_and_its_repr_hides_the_secret() -> None:
     call = access_calls.create_invite("pro", 3)
     assert not call.request.repeatable
     assert call.request.body == {"tier": "pro", "expires_in_days": 3}
@@ -110,12 +110,12 @@ def test_an_invite_is_not_made_twice_and_not_shown_where_it_is_printed() -> None
     assert "secret" not in repr(made)
 
 
-def test_limits_on_graphs_are_read_and_those_that_are_not_told_are_strict() -> None:
+def test_missing_graph_limits_default_to_strict() -> None:
     assert read(Limits, {"graph_policy": "open", "run_seconds": 60}).run_seconds == 60.0
     assert read(Limits, {}).graph_policy == "strict"
 
 
-def test_users_are_read_with_their_limits() -> None:
+def test_users_are_parsed_with_their_limits() -> None:
     user = {
         "id": "u", "username": "ada", "email": "a@b", "tier": "free", "role": "user", "is_active": True,
         "created_at": "2026-11-23T09:00:00Z", "limits": {"images_per_day": None, "weight": 2},
@@ -126,7 +126,7 @@ def test_users_are_read_with_their_limits() -> None:
     assert read(Account, user | {"own_limits": ["weight"]}).own_limits == ("weight",)
 
 
-def test_a_submission_has_one_thing_to_run() -> None:
+def test_submission_requires_exactly_one_kind_of_content() -> None:
     assert submission("a cat", None, {"steps": 4}) == {"prompt": "a cat", "steps": 4}
     assert submission(None, None, {"workflow_name": "w", "version": 2}) == {"workflow_name": "w", "version": 2}
     for prompt, workflow, more in ((None, None, {}), ("a cat", {}, {}), ("a cat", None, {"workflow_name": "w"})):
@@ -134,7 +134,7 @@ def test_a_submission_has_one_thing_to_run() -> None:
             submission(prompt, workflow, more)
 
 
-def test_a_validation_is_read_with_its_errors_and_warnings() -> None:
+def test_validation_is_parsed_with_errors_and_warnings() -> None:
     wrong = {"pointer": "/workflow/1", "code": "unknown_node_class", "message": "No.", "node_id": "1"}
     body = {"valid": False, "errors": [wrong | {"allowed": ["EmptyImage"]}], "warnings": [], "random_seeds": []}
     found = workflow_calls.validate({"workflow": {}}).read(body)
@@ -146,12 +146,12 @@ def test_a_validation_is_read_with_its_errors_and_warnings() -> None:
     assert (found.valid, found.images, found.random_seeds[0].node_id) == (True, 2, "3")
 
 
-def test_choices_in_a_message_are_not_repeated() -> None:
+def test_choices_are_listed_once_in_a_message() -> None:
     assert str(FieldError('Valid: "a", "b".', allowed=("a", "b"))) == 'Valid: "a", "b".'
     assert str(FieldError('Nearest: "a".', allowed=("a", "b"))) == 'Nearest: "a". (valid: a, b)'
 
 
-def test_an_address_is_written_in_one_way() -> None:
+def test_server_address_is_normalized() -> None:
     assert plain_url(" https://api.example/ ") == plain_url("https://api.example/api/v1") == "https://api.example"
     for wrong in (
         "",
@@ -166,7 +166,7 @@ def test_an_address_is_written_in_one_way() -> None:
 
 
 @pytest.mark.parametrize("part", ["", "jobs", "keys", "admin", "fleet", "uploads", "workflows"])
-async def test_both_clients_can_do_the_same(part: str) -> None:
+async def test_sync_and_async_clients_have_the_same_methods(part: str) -> None:
     one, other = Client("https://api.example"), AsyncClient("https://api.example")
 
     def methods(client: object) -> dict[str, list[str]]:

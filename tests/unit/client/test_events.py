@@ -35,7 +35,7 @@ def output(id_: str) -> JobEvent:
     return event("output", id=id_, index=0, sha256="ab", url="/x", **made)
 
 
-def test_frames_are_typed() -> None:
+def test_websocket_frames_are_parsed_into_types() -> None:
     assert isinstance(event("snapshot", seq=1, status="pending", progress=0, outputs=[], urls={}), Snapshot)
     failed = event("status", seq=4, status="failed", error={"code": "node.error", "message": "No."})
     assert isinstance(failed, Status)
@@ -50,7 +50,7 @@ def test_frames_are_typed() -> None:
     assert end.succeeded
 
 
-def test_frames_of_a_pending_job_say_why_it_waits() -> None:
+def test_pending_job_frames_contain_the_waiting_reason() -> None:
     waiting = {
         "reason": "model_missing",
         "since": AT,
@@ -64,13 +64,13 @@ def test_frames_of_a_pending_job_say_why_it_waits() -> None:
         assert told.waiting.detail.missing == (MissingOption("C", "i", "v", ("n",)),)
 
 
-def test_frames_of_an_unknown_kind_and_previews_are_left_out() -> None:
+def test_unknown_frames_and_previews_are_skipped() -> None:
     assert event_of(frame("weather", sunny=True)) is None
     assert event_of(b"\x89PNG") is None
 
 
 @pytest.mark.parametrize("message", ["", "{", '{"type": "status"}', '{"type": "end", "job_id": 3}', "[" * 100_000])
-def test_a_frame_that_is_none_is_said_to_be_one(message: str) -> None:
+def test_malformed_frame_raises_a_clear_error(message: str) -> None:
     with pytest.raises(Unreadable):
         event_of(message)
 
@@ -79,7 +79,7 @@ def told(story: Story, *events: JobEvent) -> list[Any]:
     return [getattr(each, "seq", each.type) for each in events if story.is_news(each)]
 
 
-def test_each_state_and_output_is_told_once_over_several_connections() -> None:
+def test_each_state_and_output_is_yielded_once_across_reconnects() -> None:
     story = Story(after=0)
     first = event("snapshot", seq=2, status="processing")
     assert told(story, first, *(event("status", seq=n, status="processing") for n in (1, 2))) == [2, 1, 2]
@@ -97,13 +97,13 @@ def test_each_state_and_output_is_told_once_over_several_connections() -> None:
     assert story.ended
 
 
-def test_without_after_a_story_goes_on_from_the_snapshot() -> None:
+def test_watching_without_a_position_continues_from_the_snapshot() -> None:
     story = Story()
     assert told(story, event("snapshot", seq=2, status="processing")) == [2]
     assert story.after == 2
 
 
-def test_a_final_snapshot_is_not_gone_on_from_before_its_outputs_were_told() -> None:
+def test_final_snapshot_is_yielded_after_its_outputs() -> None:
     story = Story()
     snapshot = event("snapshot", seq=4, status="completed")
     assert told(story, snapshot, output("o1")) == [4, "output"]

@@ -51,7 +51,7 @@ def bearer(step: Any) -> str | None:
     return header
 
 
-def test_a_submission_that_is_sent_again_is_the_same_submission() -> None:
+def test_retried_submission_keeps_its_idempotency_key() -> None:
     script = Script(Unreachable("cut"), problem(503, retry_after="1"), problem(429), answer(201, JOB))
     call = calls.submit_job({"prompt": "a cat"}, idempotency_key="once")
     job = script.run(caller(key="cf_k").ask(call))
@@ -67,14 +67,14 @@ def test_a_submission_that_is_sent_again_is_the_same_submission() -> None:
     assert pauses[1] > 1
 
 
-def test_patience_ends_with_the_last_failure() -> None:
+def test_exhausted_retries_raise_the_last_failure() -> None:
     script = Script(*[problem(503)] * 3)
     with pytest.raises(Unavailable):
         script.run(caller(Retry(tries=3)).ask(calls.read_me()))
     assert script.is_over()
 
 
-def test_a_registration_whose_answer_was_lost_is_not_sent_again() -> None:
+def test_registration_with_a_lost_reply_is_not_retried() -> None:
     script = Script(Unreachable("cut"))
     with pytest.raises(Unreachable):
         script.run(caller().ask(calls.register("ada", "a@b", "pw")))
@@ -83,13 +83,13 @@ def test_a_registration_whose_answer_was_lost_is_not_sent_again() -> None:
         script.run(caller().ask(calls.register("ada", "a@b", "pw")))
 
 
-def test_an_answer_that_is_no_json_is_unreadable() -> None:
+def test_response_that_is_not_json_raises_a_clear_error() -> None:
     page = answer().__class__(200, {}, b"<html>")
     with pytest.raises(Unreadable, match="address"):
         Script(page).run(caller().ask(calls.read_me()))
 
 
-def test_a_session_that_ends_soon_is_refreshed_first_and_kept() -> None:
+def test_session_is_refreshed_shortly_before_expiry() -> None:
     kept: list[Session] = []
     asking = caller(session=session(5), on_session=kept.append)
     script = Script(answer(body=FRESH), answer(body={"keys": []}))
@@ -100,7 +100,7 @@ def test_a_session_that_ends_soon_is_refreshed_first_and_kept() -> None:
     assert asking.credentials.session == kept[0]
 
 
-def test_a_session_that_was_ended_is_refreshed_once() -> None:
+def test_expired_session_is_refreshed_once() -> None:
     script = Script(problem(401), answer(body=FRESH), answer(body={"keys": []}))
     assert script.run(caller(session=session()).ask(calls.list_keys())) == ()
     assert [bearer(step) for step in script.sent] == ["Bearer a1", None, "Bearer a2"]
@@ -109,7 +109,7 @@ def test_a_session_that_was_ended_is_refreshed_once() -> None:
         script.run(caller(session=session()).ask(calls.list_keys()))
 
 
-def test_with_a_password_a_session_is_opened_when_needed() -> None:
+def test_client_with_a_password_logs_in_when_needed() -> None:
     asking = caller(username="ada", password="pw")
     script = Script(answer(body=FRESH), answer(body={"keys": []}))
     script.run(asking.ask(calls.list_keys()))
@@ -120,17 +120,17 @@ def test_with_a_password_a_session_is_opened_when_needed() -> None:
     assert [step.url.rsplit("/", 1)[1] for step in script.sent] == ["refresh", "login", "keys"]
 
 
-def test_a_key_that_is_refused_is_refused() -> None:
+def test_refused_key_is_not_retried() -> None:
     with pytest.raises(Unauthenticated):
         Script(problem(401)).run(caller(key="cf_x").ask(calls.read_me()))
 
 
-def test_secrets_are_in_no_repr() -> None:
+def test_secrets_are_absent_from_repr() -> None:
     asking = caller(key="cf_secret", token="tok_secret", password="pw_secret", session=session())
     assert not [word for word in ("cf_secret", "tok_secret", "pw_secret", "'a1'", "'r1'") if word in repr(asking)]
 
 
-def test_a_list_is_walked_page_by_page() -> None:
+def test_list_is_fetched_page_by_page() -> None:
     script = Script(
         answer(body={"jobs": [JOB | {"job_id": "1"}, JOB | {"job_id": "2"}], "next_cursor": "c"}),
         answer(body={"jobs": [JOB | {"job_id": "3"}], "next_cursor": None}),
@@ -140,7 +140,7 @@ def test_a_list_is_walked_page_by_page() -> None:
     assert [step.params for step in script.sent] == [{"limit": "2"}, {"limit": "2", "cursor": "c"}]
 
 
-def test_a_download_goes_on_where_it_was_cut() -> None:
+def test_interrupted_download_resumes() -> None:
     file = BytesIO()
     rest = answer(206, content_range=f"bytes 1000-{len(PICTURE) - 1}/{len(PICTURE)}")
     script = Script(
@@ -155,7 +155,7 @@ def test_a_download_goes_on_where_it_was_cut() -> None:
     assert [step.headers.get("If-Range") for step in script.sent[1:]] == [None, f'"{SHA}"', f'"{SHA}"']
 
 
-def test_a_download_begins_anew_where_the_whole_is_sent_again() -> None:
+def test_download_restarts_when_the_server_ignores_the_range() -> None:
     file = BytesIO()
     script = Script(OUTPUTS, (WHOLE, [b"other" * 99], Unreachable("cut")), (WHOLE, [PICTURE], None))
     script.run(download(caller(key="k"), "j", 0, file))
@@ -164,12 +164,12 @@ def test_a_download_begins_anew_where_the_whole_is_sent_again() -> None:
 
 @pytest.mark.parametrize("wrong", [PICTURE[:-1], PICTURE + b"x", b"", PICTURE[:-1] + b"x"])
 @pytest.mark.parametrize("index", [None, 0])
-def test_other_bytes_than_were_made_are_not_believed(wrong: bytes, index: int | None) -> None:
+def test_download_with_a_wrong_digest_raises(wrong: bytes, index: int | None) -> None:
     with pytest.raises(Damaged, match=r"a\.png"):
         Script(OUTPUTS, (WHOLE, [wrong], None)).run(download(caller(), "j", index, BytesIO()))
 
 
-def test_bytes_without_a_record_are_not_believed() -> None:
+def test_download_without_a_digest_raises() -> None:
     with pytest.raises(Damaged, match="no record"):
         Script(OUTPUTS, (answer(etag='"x"'), [PICTURE], None)).run(download(caller(), "j", None, BytesIO()))
 
@@ -178,7 +178,7 @@ STATES = [frame("status", seq=n, status=status) for n, status in enumerate(("pen
 END = (frame("status", seq=4, status="completed"), frame("end", seq=4, status="completed"))
 
 
-def test_watching_goes_on_after_a_broken_connection() -> None:
+def test_watching_continues_after_a_disconnect() -> None:
     script = Script(
         None, frame("snapshot", seq=1, status="pending"), STATES[1], Closed(1006, "cut"),
         Unreachable("away"),
@@ -196,7 +196,7 @@ def test_watching_goes_on_after_a_broken_connection() -> None:
     assert script.of(Pause)[2].seconds > 2
 
 
-def test_watching_ends_where_nothing_is_to_be_seen() -> None:
+def test_watching_an_unknown_job_ends_with_an_error() -> None:
     with pytest.raises(NotFound):
         Script(HandshakeRefused(problem(404))).run(watch(caller(key="k"), "j"))
     with pytest.raises(Unauthenticated, match=r"auth\.credential\.invalid"):
@@ -205,7 +205,7 @@ def test_watching_ends_where_nothing_is_to_be_seen() -> None:
         Script(HandshakeRefused(problem(429))).run(watch(caller(Retry(tries=1)), "j"))
 
 
-def test_a_session_that_ends_while_watching_is_refreshed() -> None:
+def test_session_is_refreshed_while_watching() -> None:
     script = Script(
         None, frame("snapshot", seq=1, status="pending"), Closed(4401, "auth.credential.invalid"),
         HandshakeRefused(problem(401)), answer(body=FRESH),
@@ -215,7 +215,7 @@ def test_a_session_that_ends_while_watching_is_refreshed() -> None:
     assert [bearer(step) for step in script.of(Connect)] == ["Bearer a1", "Bearer a1", "Bearer a2"]
 
 
-def test_connections_that_only_break_are_not_made_for_ever() -> None:
+def test_repeatedly_failing_connections_are_bounded() -> None:
     lost = (None, frame("snapshot", seq=1, status="pending"), Closed(1006, "cut"))
     script = Script(*lost * 3)
     with pytest.raises(Unreachable, match="closed"):
@@ -223,7 +223,7 @@ def test_connections_that_only_break_are_not_made_for_ever() -> None:
     assert len(script.of(Connect)) == 3
 
 
-def test_waiting_ends_in_time() -> None:
+def test_wait_respects_its_timeout() -> None:
     with pytest.raises(StillRunning, match="goes on"):
         Script(None, None).run(watch(caller(), "j", timeout=0))
     script = Script(None, *END, answer(body=JOB))
@@ -236,7 +236,7 @@ def told(job_id: str, kind: str, seq: int, status: str = "processing") -> str:
     return json.dumps({"type": kind, "job_id": job_id, "at": at, "seq": seq, "status": status})
 
 
-def test_several_jobs_are_watched_over_one_socket_which_is_made_again() -> None:
+def test_several_jobs_are_watched_over_one_reconnecting_socket() -> None:
     begun = [told("a", "snapshot", 1), told("b", "snapshot", 1), told("a", "status", 2)]
     again = [told("a", "snapshot", 2), told("b", "snapshot", 1)]
     rest = [told("b", "status", 2, "completed"), told("b", "end", 2, "completed"), told("a", "end", 2, "completed")]
@@ -255,7 +255,7 @@ def test_several_jobs_are_watched_over_one_socket_which_is_made_again() -> None:
     ]  # fmt: skip
 
 
-def test_of_very_many_jobs_the_next_is_watched_when_one_has_ended() -> None:
+def test_many_jobs_are_watched_in_turn() -> None:
     jobs = [f"j{number}" for number in range(AT_ONCE + 1)]
     ends = [told(job_id, "end", 1, "completed") for job_id in jobs]
     script = Script(None, *[None] * AT_ONCE, ends[0], None, *ends[1:])
@@ -265,7 +265,7 @@ def test_of_very_many_jobs_the_next_is_watched_when_one_has_ended() -> None:
     assert [json.loads(step.text)["job_id"] for step in script.of(Say)] == jobs
 
 
-def test_a_job_that_may_not_be_watched_ends_the_watching_of_all() -> None:
+def test_one_forbidden_job_ends_watching_with_an_error() -> None:
     no = json.dumps({"type": "error", "job_id": "b", "code": "job.not_found", "message": "There is no such job."})
     with pytest.raises(NotFound) as refused:
         Script(None, None, None, no).run(watch_many(caller(key="k"), ["a", "b"]))

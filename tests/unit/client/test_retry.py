@@ -17,29 +17,29 @@ from comfyfleet_client.retry import Retry
 RETRY = Retry(tries=4, first_s=1, most_s=3, obey_s=60)
 
 
-def test_pauses_double_up_to_the_longest() -> None:
+def test_retry_delays_double_up_to_the_maximum() -> None:
     assert [RETRY.pause_s(Unreachable("cut"), failed, 1.0) for failed in (1, 2, 3, 4)] == [1, 2, 3, None]
 
 
 @given(st.integers(1, 3), st.floats(0, 1))
-def test_chance_spreads_a_pause_over_its_upper_half(failed: int, chance: float) -> None:
+def test_jitter_keeps_a_delay_in_its_upper_half(failed: int, chance: float) -> None:
     pause_s, longest = RETRY.pause_s(Unreachable("cut"), failed, chance), min(3, 2 ** (failed - 1))
     assert pause_s is not None
     assert longest / 2 <= pause_s <= longest
 
 
-def test_retry_after_is_obeyed_unless_it_is_long() -> None:
+def test_retry_after_is_honored_unless_too_long() -> None:
     assert RETRY.pause_s(Limited(429, "slow", retry_after=7), 1, 1.0) == 8
     assert RETRY.pause_s(Unavailable(503, "away", retry_after=0), 1, 0.0) == 0.5
     assert RETRY.pause_s(Limited(429, "tomorrow", retry_after=3600), 1, 1.0) is None
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 500, 501])
-def test_what_time_does_not_mend_is_not_tried_again(status: int) -> None:
+def test_permanent_failures_are_not_retried(status: int) -> None:
     assert RETRY.pause_s(api_error(status, {}, b""), 1, 1.0) is None
 
 
-def test_what_may_have_had_its_effect_is_only_repeated_where_that_is_safe() -> None:
+def test_uncertain_requests_are_retried_only_when_repeatable() -> None:
     for failure in (Unreachable("cut", sent=True), Unavailable(503, "away"), Unavailable(504, "late")):
         assert RETRY.pause_s(failure, 1, 1.0) == 1
         assert RETRY.pause_s(failure, 1, 1.0, repeatable=False) is None
@@ -47,7 +47,7 @@ def test_what_may_have_had_its_effect_is_only_repeated_where_that_is_safe() -> N
         assert RETRY.pause_s(passing, 1, 1.0, repeatable=False) == 1
 
 
-def test_a_problem_is_an_exception_of_its_own_kind() -> None:
+def test_problem_response_raises_its_own_exception_type() -> None:
     body = (
         b'{"detail":"Not like this.","code":"request.invalid","request_id":"r1",'
         b'"errors":[{"pointer":"/width","code":"range","message":"too wide","allowed":[64,2048]},'
@@ -68,7 +68,7 @@ def test_a_problem_is_an_exception_of_its_own_kind() -> None:
     ("status", "kind"), [(403, Forbidden), (404, NotFound), (418, ApiError), (502, Unavailable), (599, Unavailable)]
 )
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"[" * 100_000, b'{"errors":3}'])
-def test_answers_that_are_no_problem_are_errors_all_the_same(status: int, kind: type[ApiError], body: bytes) -> None:
+def test_error_responses_without_a_problem_body_raise_too(status: int, kind: type[ApiError], body: bytes) -> None:
     error = api_error(status, {"x-request-id": "r2", "retry-after": "soon"}, body)
     assert isinstance(error, kind)
     assert str(error)

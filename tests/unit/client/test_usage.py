@@ -65,11 +65,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "login --url ftp://api.example ada",
     ],
 )
-def test_wrong_usage_is_status_2(command: str) -> None:
+def test_cli_exits_with_2_for_wrong_usage(command: str) -> None:
     assert CliRunner().invoke(app, command).exit_code == 2
 
 
-def test_a_key_that_cannot_be_sent_is_wrong_usage() -> None:
+def test_unsendable_key_is_wrong_usage() -> None:
     said = CliRunner().invoke(app, "whoami", env={"COMFYFLEET_KEY": "ä"})
     assert said.exit_code == 2
     assert "ä" not in said.output
@@ -84,18 +84,18 @@ def test_a_key_that_cannot_be_sent_is_wrong_usage() -> None:
         (Damaged("other bytes"), 4),
     ],
 )
-def test_a_failure_has_its_status(error: ComfyfleetError, status: int) -> None:
+def test_each_failure_has_its_exit_status(error: ComfyfleetError, status: int) -> None:
     assert exit_code(error) == status
 
 
-def test_parameters_are_json_where_they_are_some() -> None:
+def test_cli_parameters_are_parsed_as_json_when_valid() -> None:
     texts = ["steps=20", "cfg_scale=7.5", "sampler=euler", "model=a=b", 'labels={"a": "b"}', "x=NaN", "y="]
     assert values(texts) == {
         "steps": 20, "cfg_scale": 7.5, "sampler": "euler", "model": "a=b", "labels": {"a": "b"}, "x": "NaN", "y": "",
     }  # fmt: skip
 
 
-def test_a_login_is_kept_for_its_owner_alone(home: Path) -> None:
+def test_login_file_is_readable_by_its_owner_only(home: Path) -> None:
     assert login_file.load() is None
     login_file.save(LOGIN)
     login_file.save(LOGIN)
@@ -113,13 +113,13 @@ def test_a_login_is_kept_for_its_owner_alone(home: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..\\..\\x", "/x", "a/../../b", "\x1b[2J.png", "", "..", "ü.png"])
-def test_what_is_saved_stays_in_its_folder(name: str) -> None:
+def test_downloaded_files_stay_in_the_chosen_folder(name: str) -> None:
     file = _file_name(read(Job, JOB), 0, read(Output, OUTPUT | {"name": name}))
     assert file.startswith("01a2_0_")
     assert not set(file) & set("/\\\x1b")
 
 
-def test_names_of_others_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_in_names_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     show.jobs([read(Job, JOB | {"labels": {"a": "\x1b[31m[bold]red\n"}})])
     printed = capsys.readouterr().out
     assert "\x1b" not in printed

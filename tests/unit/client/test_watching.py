@@ -11,7 +11,7 @@ from comfyfleet_client.results import Waiting
 AT = datetime(2026, 11, 29, tzinfo=UTC)
 
 
-def test_lines_say_why_a_job_waits(capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_line_says_why_a_job_waits(capsys: pytest.CaptureFixture[str]) -> None:
     away = Waiting("no_node_online", AT, "No node is online.")
     line = Waiting("queue", AT, "The job waits for a free node.")
     events: list[JobEvent] = [

@@ -13,17 +13,17 @@ def errors_of(sent: dict[str, object]) -> tuple[FieldError, ...]:
     return field_errors(raised.value)
 
 
-def test_the_first_hundred_errors_are_told() -> None:
+def test_first_hundred_errors_are_reported() -> None:
     errors = errors_of({f"k{number}": 1 for number in range(MAX_FIELD_ERRORS * 2)})
     assert len(errors) == MAX_FIELD_ERRORS
     assert errors[0].pointer == "/job_id"
 
 
-def test_of_very_many_errors_only_the_number_is_told() -> None:
+def test_very_many_errors_are_reported_as_a_number() -> None:
     (error,) = errors_of({f"k{number}": 1 for number in range(MAX_COUNTED_ERRORS * 50)})
     assert (error.code, str(MAX_COUNTED_ERRORS * 50 + 1) in error.message) == ("too_many_errors", True)
 
 
-def test_a_pointer_does_not_repeat_a_long_key() -> None:
+def test_pointer_truncates_a_long_key() -> None:
     errors = errors_of({"k" * 1_000_000: 1})
     assert max(len(error.pointer) for error in errors) == MAX_POINTER

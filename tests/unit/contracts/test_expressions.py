@@ -29,7 +29,7 @@ from contracts.graph_policy.expressions import MAX_LENGTH, is_bounded
         " a\n+ b ",
     ],
 )
-def test_ordinary_formulas_pass(expression: str) -> None:
+def test_arithmetic_expressions_are_accepted(expression: str) -> None:
     assert is_bounded(expression)
 
 
@@ -75,5 +75,5 @@ def test_ordinary_formulas_pass(expression: str) -> None:
         "+".join(["a"] * MAX_LENGTH),
     ],
 )
-def test_everything_else_is_refused(expression: str) -> None:
+def test_expressions_beyond_arithmetic_are_refused(expression: str) -> None:
     assert not is_bounded(expression)

@@ -29,5 +29,5 @@ def test_accepts_plain_fields(text: str) -> None:
         "{\u00e4.b}",
     ],
 )
-def test_refuses_what_reaches_beyond_the_values(text: str) -> None:
+def test_refuses_attribute_and_index_access(text: str) -> None:
     assert not is_plain_format(text)

@@ -89,7 +89,7 @@ def codes(class_type: str, inputs: dict[str, Any], policy: TenantPolicy = STRICT
         ("Pack", False, True),
     ],
 )
-def test_mode_decides_about_a_class_without_a_rule(class_type: str, strict: bool, open_: bool) -> None:
+def test_policy_mode_applies_to_classes_without_a_rule(class_type: str, strict: bool, open_: bool) -> None:
     assert decide(class_type, CLASSES[class_type], STRICT).allowed is strict
     assert decide(class_type, CLASSES[class_type], OPEN).allowed is open_
 
@@ -102,11 +102,11 @@ def test_operator_can_allow_a_class_or_its_pack(mode: GraphPolicy, class_type: s
         assert decide(class_type, CLASSES[class_type], policy).allowed
 
 
-def test_all_api_classes_are_one_pack() -> None:
+def test_all_partner_api_classes_form_one_pack() -> None:
     assert decide("OpenAIChatNode", CLASSES["OpenAIChatNode"], rules(allowed_packs=("comfy_api_nodes",))).allowed
 
 
-def test_allowed_custom_pack_does_not_allow_packs_whose_names_begin_alike() -> None:
+def test_allowed_pack_does_not_allow_packs_with_the_same_prefix() -> None:
     policy = rules(allowed_packs=("custom_nodes.pack",))
     assert decide("Pack", CLASSES["Pack"], policy).allowed
     assert not decide("PackOther", CLASSES["PackOther"], policy).allowed
@@ -117,14 +117,14 @@ def test_allowed_custom_pack_does_not_allow_packs_whose_names_begin_alike() -> N
 @pytest.mark.parametrize(
     "denied", [{"denied_classes": ("SaveImage",)}, {"denied_packs": ("nodes",)}], ids=["class", "pack"]
 )
-def test_denial_wins_over_allowance(mode: GraphPolicy, denied: dict[str, tuple[str, ...]]) -> None:
+def test_deny_rule_overrides_allow_rule(mode: GraphPolicy, denied: dict[str, tuple[str, ...]]) -> None:
     policy = rules(mode, allowed_classes=("SaveImage",), allowed_packs=("nodes",), **denied)
     decision = decide("SaveImage", CLASSES["SaveImage"], policy)
     assert not decision.allowed
     assert "denied" in decision.reason
 
 
-def test_refusal_names_class_reason_and_who_can_allow_it() -> None:
+def test_refusal_names_the_class_the_reason_and_who_can_allow_it() -> None:
     (error,) = judged("OpenAIChatNode", {"prompt": "x"})
     assert (error.code, error.pointer, error.node_id) == ("node_class_not_allowed", "/workflow/1/class_type", "1")
     assert "OpenAIChatNode" in error.message
@@ -174,7 +174,7 @@ FORMS = {
         ("Pack", "group.0.video_file", OPEN),
     ],
 )
-def test_files_folders_and_models_take_no_other_form(
+def test_file_folder_and_model_inputs_accept_only_plain_names(
     class_type: str, name: str, policy: TenantPolicy, form: str
 ) -> None:
     (error,) = judged(class_type, {name: FORMS[form]}, policy)
@@ -198,7 +198,7 @@ def test_files_folders_and_models_take_no_other_form(
         ("StringFormat", {"f_string": "{a}, {b:.2f}"}, STRICT),
     ],
 )
-def test_what_the_tenant_may_name_passes(class_type: str, inputs: dict[str, Any], policy: TenantPolicy) -> None:
+def test_names_owned_by_the_tenant_are_accepted(class_type: str, inputs: dict[str, Any], policy: TenantPolicy) -> None:
     classes = {**CLASSES, "LoraLoader": spec(lora_name=combo("b"), lora_path=combo("a.safetensors"))}
     graph, _ = read_graph(
         {
@@ -221,17 +221,17 @@ def test_what_the_tenant_may_name_passes(class_type: str, inputs: dict[str, Any]
     ],
     ids=str,
 )
-def test_parts_of_a_record_are_judged(image: dict[str, Any]) -> None:
+def test_fields_inside_a_record_input_are_checked(image: dict[str, Any]) -> None:
     assert codes("Load3D", {"model_file": "none", "image": image}) == ["file_not_uploaded"]
 
 
 @pytest.mark.parametrize(("source", "refused"), [("text", True), ("switch", False)])
-def test_text_never_reaches_a_choice_by_link(source: str, refused: bool) -> None:
+def test_linked_text_never_reaches_an_option_input(source: str, refused: bool) -> None:
     expected = ["link_not_allowed"] if refused else []
     assert codes("KSampler", {"sampler_name": [source, 0], "steps": 1}) == expected
 
 
-def test_nothing_reaches_a_choice_of_addresses_by_link() -> None:
+def test_links_never_reach_an_input_for_addresses() -> None:
     assert codes("Url", {"webhook_url": ["switch", 0]}, OPEN) == ["link_not_allowed"]
 
 
@@ -259,16 +259,16 @@ def test_costly_texts_are_refused_unless_the_policy_is_open(class_type: str, inp
     ],
 )
 @pytest.mark.parametrize("policy", [STRICT, OPEN, rules(allowed_classes=("StringFormat",))], ids=str)
-def test_format_string_never_reaches_the_process(policy: TenantPolicy, value: Any, code: str) -> None:
+def test_format_string_never_reaches_process_internals(policy: TenantPolicy, value: Any, code: str) -> None:
     assert codes("StringFormat", {"f_string": value}, policy) == [code]
 
 
-def test_class_is_refused_once_and_errors_are_bounded() -> None:
+def test_refused_class_is_reported_once_and_errors_are_bounded() -> None:
     graph, _ = read_graph({str(n): {"class_type": "OpenAIChatNode", "inputs": {"prompt": "x"}} for n in range(2000)})
     assert len(violations(graph, CLASSES, STRICT, frozenset())) == 1
     graph, _ = read_graph({str(n): {"class_type": "LoadImage", "inputs": {"image": "x"}} for n in range(2000)})
     assert len(violations(graph, CLASSES, STRICT, frozenset())) == MAX_ERRORS
 
 
-def test_classes_that_the_catalog_lacks_are_left_to_others() -> None:
+def test_classes_missing_from_the_catalog_are_not_judged() -> None:
     assert codes("Nothing", {"folder": "x"}) == []

@@ -228,7 +228,7 @@ COSTS: dict[str, tuple[Raw, int]] = {
 
 
 @pytest.mark.parametrize(("raw", "expected"), COSTS.values(), ids=COSTS)
-def test_a_graph_reserves_what_it_makes(raw: Raw, expected: int) -> None:
+def test_graph_reserves_the_images_it_produces(raw: Raw, expected: int) -> None:
     assert images(raw) == expected
 
 
@@ -261,7 +261,7 @@ GENERATORS: dict[str, tuple[Raw, int]] = {
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_every_kind_of_empty_latent_has_its_size(name: str) -> None:
+def test_size_of_every_empty_latent_class_is_known(name: str) -> None:
     raw, count = GENERATORS[name]
     made = measured({"a": raw}).of("a")
     assert (made.width, made.height, made.pixels, made.total) == (96, 64, 96 * 64, count)
@@ -310,24 +310,24 @@ SIZES: dict[str, tuple[Raw, tuple[int, int]]] = {
 
 
 @pytest.mark.parametrize(("second", "expected"), SIZES.values(), ids=SIZES)
-def test_images_have_the_size_that_a_node_gives_them(second: Raw, expected: tuple[int, int]) -> None:
+def test_computed_image_size_matches_the_node(second: Raw, expected: tuple[int, int]) -> None:
     made = measured(chain(image(1, 200, 100), second)).of("b")
     assert (made.width, made.height) == expected
 
 
-def test_a_thin_picture_scaled_by_its_ratio_is_as_large_as_it_becomes() -> None:
+def test_scaling_a_thin_image_by_ratio_uses_the_resulting_size() -> None:
     thin = image(1, 16384, 1)
     made = measured(chain(thin, node("ImageScale", image=["a", 0], width=0, height=4096))).of("b")
     assert made.pixels >= 16384 * 4096 * 4096
 
 
-def test_total_pixels_bound_the_area_whatever_the_ratio() -> None:
+def test_total_pixels_bound_the_area_for_every_ratio() -> None:
     scaled = node("ImageScaleToTotalPixels", image=["a", 0], megapixels=1.0, resolution_steps=1)
     made = measured(chain(image(1, 8000, 10), scaled)).of("b")
     assert 1024 * 1024 <= made.pixels <= 1.1 * 1024 * 1024
 
 
-def test_an_uploaded_picture_has_its_own_size() -> None:
+def test_uploaded_image_has_its_own_size() -> None:
     raw = chain(node("LoadImage", image="u1"), node("ImageUpscaleWithModel", image=["a", 0]))
     assert measured(raw, uploads={"u1": (300, 200)}).of("b").pixels == 1200 * 800
 
@@ -345,11 +345,11 @@ def test_an_uploaded_picture_has_its_own_size() -> None:
         (chain(node("RegexReplace", string="aaaa", regex_pattern="a", replace=r"\g<0>\g<0>")), 8, 200),
     ],
 )
-def test_texts_are_as_long_as_they_can_become(raw: Raw, at_least: int, at_most: float) -> None:
+def test_text_length_is_bounded_by_its_maximum(raw: Raw, at_least: int, at_most: float) -> None:
     assert at_least <= measured(raw).of("a").text <= at_most
 
 
-def test_a_chain_that_doubles_its_text_is_refused() -> None:
+def test_chain_that_doubles_its_text_is_refused() -> None:
     raw = {"0": node("PrimitiveString", value="0123456789")}
     for n in range(1, 100):
         raw[str(n)] = node("StringConcatenate", string_a=[str(n - 1), 0], string_b=[str(n - 1), 0], delimiter="")
@@ -359,7 +359,7 @@ def test_a_chain_that_doubles_its_text_is_refused() -> None:
     assert (error.code, error.node_id) == ("too_much_text", size.largest_text)
 
 
-def test_a_chain_that_doubles_its_images_stops_at_a_bound() -> None:
+def test_chain_that_doubles_its_images_is_bounded() -> None:
     raw = {"0": image()}
     for n in range(1, 200):
         raw[str(n)] = node("ImageBatch", image1=[str(n - 1), 0], image2=[str(n - 1), 0])
@@ -439,7 +439,7 @@ KILLERS = {
 
 
 @pytest.mark.parametrize(("raw", "code", "node_id", "name"), KILLERS.values(), ids=KILLERS)
-def test_a_graph_that_would_kill_a_node_is_refused_by_node_and_input(
+def test_graph_that_would_exhaust_a_node_is_refused_naming_node_and_input(
     raw: Raw, code: str, node_id: str, name: str | None
 ) -> None:
     errors = [error for error in check_bounds(measured(raw), FREE) if error.code == code]
@@ -449,7 +449,7 @@ def test_a_graph_that_would_kill_a_node_is_refused_by_node_and_input(
     assert errors[0].message.endswith(".")
 
 
-def test_a_number_that_comes_by_an_unknown_link_asks_for_a_number() -> None:
+def test_number_from_an_unknown_link_must_be_given_directly() -> None:
     raw = chain(node("CustomCombo"), latent(["a", 1]), save("b"))
     (error,) = check_known(measured(raw))
     assert (error.code, error.node_id, error.input) == ("size_by_link", "b", "batch_size")
@@ -457,7 +457,7 @@ def test_a_number_that_comes_by_an_unknown_link_asks_for_a_number() -> None:
     assert images(raw) == 4096
 
 
-def test_an_unknown_link_is_taken_as_the_most_that_the_class_takes() -> None:
+def test_unknown_linked_number_counts_as_the_class_maximum() -> None:
     spec = ClassSpec(
         inputs={"batch_size": InputSpec(type="INT", required=True, max=12)}, outputs=("LATENT",), output_node=False
     )
@@ -465,7 +465,7 @@ def test_an_unknown_link_is_taken_as_the_most_that_the_class_takes() -> None:
     assert images(raw, specs={"EmptyLatentImage": spec}) == 12
 
 
-def test_a_custom_output_class_counts_what_comes_in() -> None:
+def test_custom_output_class_counts_its_input_images() -> None:
     spec = ClassSpec(inputs={}, outputs=(), output_node=True)
     specs = {"MySave": spec, "MyVideoCombine": spec, "MyText": spec}
     assert images(chain(image(5), node("MySave", images=["a", 0])), specs=specs) == 5
@@ -473,17 +473,17 @@ def test_a_custom_output_class_counts_what_comes_in() -> None:
     assert images(chain(node("PrimitiveString", value="x"), node("MyText", text=["a", 0])), specs=specs) == 0
 
 
-def test_frames_for_each_image_can_be_set() -> None:
+def test_frames_per_image_can_be_configured() -> None:
     size = measured(chain(image(64), node("SaveAnimatedWEBP", images=["a", 0])))
     assert [reserve(size, frames).images for frames in (1, 16, 24, 100)] == [64, 4, 3, 1]
 
 
-def test_no_more_errors_are_told_than_help() -> None:
+def test_number_of_size_errors_is_bounded() -> None:
     raw = {str(n): latent(8, 16384, 16384) for n in range(100)}
     assert len(check_bounds(measured(raw), FREE)) == MOST_ERRORS
 
 
-def test_bounds_that_are_not_set_refuse_nothing() -> None:
+def test_unset_bounds_refuse_nothing() -> None:
     raw = chain(latent(4096, 16384, 16384), node("KSampler", steps=10_000, latent_image=["a", 0]), save("b"))
     assert check_bounds(measured(raw), GraphBounds()) == ()
 

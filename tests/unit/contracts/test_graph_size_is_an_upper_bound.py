@@ -268,7 +268,7 @@ def small_graphs(draw: Any) -> Reference | None:
 
 @settings(max_examples=600, deadline=None)
 @given(small_graphs())
-def test_no_graph_makes_more_than_its_bounds(reference: Reference | None) -> None:
+def test_computed_bounds_are_never_exceeded(reference: Reference | None) -> None:
     if reference is None:
         return
     graph, errors = read_graph(reference.graph)
@@ -292,9 +292,7 @@ def test_no_graph_makes_more_than_its_bounds(reference: Reference | None) -> Non
 
 @settings(max_examples=300, deadline=None)
 @given(small_graphs(), st.sampled_from(["SaveImage", "SaveAnimatedWEBP", "PreviewImage"]), st.data())
-def test_no_graph_costs_more_than_its_reservation(
-    reference: Reference | None, output: str, data: st.DataObject
-) -> None:
+def test_reservation_is_never_exceeded(reference: Reference | None, output: str, data: st.DataObject) -> None:
     if reference is None:
         return
     slot = data.draw(st.sampled_from(reference.images()))

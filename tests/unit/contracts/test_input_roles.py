@@ -45,33 +45,33 @@ PLAIN = (
 
 
 @pytest.mark.parametrize(("name", "role"), [(name, role) for role, names in READS.items() for name in names.split()])
-def test_text_of_a_custom_class_is_judged_by_its_name(name: str, role: InputRole) -> None:
+def test_text_input_of_a_custom_class_is_classified_by_name(name: str, role: InputRole) -> None:
     assert pattern_role(name, text(), output_node=False) is role
     assert pattern_role(f"group.{name}", None, output_node=False) is role
 
 
 @pytest.mark.parametrize("name", PLAIN.split())
-def test_names_that_only_resemble_a_path_have_no_role(name: str) -> None:
+def test_names_that_merely_resemble_paths_have_no_role(name: str) -> None:
     assert pattern_role(name, text(), output_node=False) is None
 
 
 @pytest.mark.parametrize("name", ["path", "filename", "folder", "subfolder", "directory", "prefix", "file_name"])
-def test_place_in_an_output_node_names_what_it_writes(name: str) -> None:
+def test_path_input_of_an_output_node_is_a_write_target(name: str) -> None:
     assert pattern_role(name, text(), output_node=True) is InputRole.OUTPUT_NAME
 
 
 @pytest.mark.parametrize("kind", ["INT", "FLOAT", "BOOLEAN", "IMAGE", "MODEL"])
-def test_numbers_and_sockets_name_nothing(kind: str) -> None:
+def test_numbers_and_sockets_have_no_role(kind: str) -> None:
     for name in ("resize_folder", "overwrite_files", "filename_prefix"):
         assert pattern_role(name, InputSpec(type=kind, required=True), output_node=True) is None
 
 
 @pytest.mark.parametrize("kind", ["WEBCAM", "AUDIO_RECORD", "LOAD_3D"])
-def test_widgets_that_upload_take_files(kind: str) -> None:
+def test_upload_widgets_are_file_inputs(kind: str) -> None:
     assert pattern_role("thing", InputSpec(type=kind, required=True), output_node=False) is InputRole.FILE
 
 
-def test_upload_flag_makes_a_file_of_any_name() -> None:
+def test_upload_flag_makes_any_input_a_file_input() -> None:
     assert (
         pattern_role("thing", InputSpec(type="STRING", required=True, upload=True), output_node=False) is InputRole.FILE
     )
@@ -99,14 +99,14 @@ def test_upload_flag_makes_a_file_of_any_name() -> None:
         ("output_type", ("input", "output"), None),
     ],
 )
-def test_choice_is_judged_by_its_options_and_its_name(
+def test_option_input_is_classified_by_options_and_name(
     name: str, options: tuple[str, ...], role: InputRole | None
 ) -> None:
     assert pattern_role(name, combo(*options), output_node=False) is role
     assert pattern_role(name, combo(*options), output_node=True) is role
 
 
-def test_long_names_are_judged_by_their_end() -> None:
+def test_long_input_names_are_classified_by_their_suffix() -> None:
     assert pattern_role("x" * 100_000 + "_path", text(), output_node=False) is InputRole.FILE
     assert pattern_role("path" * 100_000 + "_mode", text(), output_node=False) is None
 
@@ -131,30 +131,30 @@ def test_long_names_are_judged_by_their_end() -> None:
         ("ManualSigmas", "comfy_extras.nodes_custom_sampler", "sigmas", InputRole.SHORT_TEXT),
     ],
 )
-def test_review_decides_for_stock_classes(class_type: str, module: str, name: str, role: InputRole | None) -> None:
+def test_reviewed_roles_apply_to_stock_classes(class_type: str, module: str, name: str, role: InputRole | None) -> None:
     spec = Described(module=module, inputs={name: combo()} if class_type == "CustomCombo" else {name: text()})
     assert role_of(class_type, name, spec) is role
 
 
-def test_input_that_the_review_does_not_know_is_judged_by_pattern() -> None:
+def test_unreviewed_input_is_classified_by_pattern() -> None:
     spec = Described(module="nodes", inputs={"output_folder": text(), "quality": text()})
     assert role_of("SaveImage", "output_folder", spec) is InputRole.OUTPUT_NAME
     assert role_of("SaveImage", "quality", spec) is None
 
 
-def test_pack_that_overrides_a_stock_name_is_judged_by_pattern() -> None:
+def test_pack_class_with_a_stock_name_is_classified_by_pattern() -> None:
     spec = Described(module="custom_nodes.pack", inputs={"image": text(), "mask_path": text()})
     assert role_of("LoadImage", "image", spec) is None
     assert role_of("LoadImage", "mask_path", spec) is InputRole.FILE
 
 
-def test_catalog_without_modules_is_judged_by_pattern() -> None:
+def test_catalog_without_module_names_is_classified_by_pattern() -> None:
     spec = ClassSpec(inputs={"filename_prefix": text(), "images": text()}, outputs=(), output_node=True)
     assert role_of("SaveImage", "filename_prefix", spec) is InputRole.OUTPUT_NAME
     assert role_of("SaveImage", "images", spec) is None
 
 
-def test_values_with_a_role_are_found_in_records_links_and_wrappers() -> None:
+def test_values_with_a_role_are_found_in_records_links_and_wrapped_lists() -> None:
     recording = {"image": "a.png", "mask": ["7", 0], "camera_info": {"x": 1}}
     load = Described(module="comfy_extras.nodes_load_3d", inputs={"image": InputSpec(type="LOAD_3D", required=True)})
     assert list(ClassRoles("Load3D", load).named_values({"image": recording, "width": 5})) == [
@@ -170,6 +170,6 @@ def test_values_with_a_role_are_found_in_records_links_and_wrappers() -> None:
         assert found == [NamedValue(("filename_prefix",), InputRole.OUTPUT_NAME, value)]
 
 
-def test_unknown_inputs_of_a_graph_are_judged_by_name() -> None:
+def test_unknown_inputs_of_a_graph_are_classified_by_name() -> None:
     inputs: dict[str, Any] = {"videos.video_path3": "x", "note": "y"}
     assert [found.place for found in ClassRoles("Any", Described()).named_values(inputs)] == [("videos.video_path3",)]

@@ -47,7 +47,7 @@ def test_roles_and_traits_of_a_class_agree(reviewed: StockClass) -> None:
 
 
 @ALL
-def test_parts_of_an_input_have_roles_only_inside_of_a_record(reviewed: StockClass) -> None:
+def test_only_record_inputs_have_roles_for_their_fields(reviewed: StockClass) -> None:
     for name in reviewed.inputs:
         head, dot, _ = name.partition(".")
         if dot and ".*." not in name:
@@ -59,7 +59,7 @@ def test_partner_api_classes_use_the_network_and_no_other_stock_class_does(revie
     assert reviewed.module.startswith("comfy_api_nodes.") == (Trait.NETWORK in reviewed.traits)
 
 
-def test_data_is_sorted_with_one_class_per_line() -> None:
+def test_review_data_is_sorted_with_one_class_per_line() -> None:
     text = resources.files("contracts.graph_policy").joinpath("stock_classes.json").read_text(encoding="utf-8")
     entries = json.loads(text)
     for entry in entries.values():
@@ -97,7 +97,7 @@ def test_every_trait_and_role_is_used() -> None:
         ("StartLoop", Trait.REPEATS_GRAPH),
     ],
 )
-def test_classes_that_hurt_others_are_not_safe(name: str, reason: Trait) -> None:
+def test_classes_with_dangerous_traits_are_not_safe(name: str, reason: Trait) -> None:
     reviewed = STOCK_CLASSES[name]
     assert (reviewed.is_safe, reviewed.refusal) == (False, reason)
     assert STRICT_REASONS[reason]
@@ -121,7 +121,7 @@ def test_ordinary_classes_are_safe() -> None:
     assert [name for name in names if not STOCK_CLASSES[name].is_safe] == []
 
 
-def test_open_policy_refuses_less_than_strict_and_every_reason_is_a_sentence() -> None:
+def test_open_policy_refuses_fewer_classes_and_every_reason_is_a_sentence() -> None:
     assert STRICT_REASONS.keys() > OPEN_REFUSES
     assert all(
         reason.startswith("It ") and reason.endswith(".") for reason in STRICT_REASONS.values() if "Its" not in reason
@@ -134,12 +134,12 @@ def test_stock_class_is_found_in_any_stock_module(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", ["custom_nodes.pack", "custom_nodes.comfy_extras", "comfy_extras", "", "nodes.x"])
-def test_class_of_a_pack_is_custom_whatever_its_name(module: str) -> None:
+def test_class_of_a_custom_pack_is_custom_whatever_its_name(module: str) -> None:
     assert stock_class("SaveImage", module) is None
     assert not is_unreviewed("SaveImage", module)
 
 
-def test_new_stock_class_is_unreviewed_until_somebody_reviews_it() -> None:
+def test_new_stock_class_counts_as_unreviewed() -> None:
     assert stock_class("SaveEverything", "comfy_extras.nodes_new") is None
     assert is_unreviewed("SaveEverything", "comfy_extras.nodes_new")
     assert not is_unreviewed("SaveImage", "nodes")

@@ -35,7 +35,7 @@ def error() -> JobError:
         ReportCatalog(digest=UNFIT, classes_zlib=""),
     ],
 )
-def test_no_message_of_an_executor_holds_what_cannot_be_sent_or_stored(message: BaseModel) -> None:
+def test_executor_messages_contain_only_sendable_and_storable_text(message: BaseModel) -> None:
     written = message.model_dump_json()
     written.encode("utf-8")
     assert "\\u0000" not in written
@@ -43,7 +43,7 @@ def test_no_message_of_an_executor_holds_what_cannot_be_sent_or_stored(message: 
     assert type(message).model_validate_json(written) == message
 
 
-def test_a_message_is_cleaned_where_it_is_read_as_well() -> None:
+def test_message_texts_are_sanitized_on_reading_too() -> None:
     assert JobError.model_validate_json('{"code": "c", "message": "a\\u0000b"}').message == f"a{REPLACEMENT}b"
 
 
@@ -52,12 +52,12 @@ def test_long_texts_are_cut() -> None:
     assert (len(told.code), len(told.message)) == (256, 2_000)
 
 
-def test_a_value_that_is_no_text_stays_wrong() -> None:
+def test_value_that_is_not_text_stays_invalid() -> None:
     with pytest.raises(ValueError, match="string"):
         JobError(code="c", message=["m"])
 
 
-def test_cleaning_changes_nothing_that_is_clean() -> None:
+def test_sanitizing_clean_text_changes_nothing() -> None:
     text = "tab\t, line\n, \U0001f602, \N{LATIN SMALL LETTER E WITH ACUTE}"
     assert is_clean(text)
     assert clean(text, 1_000) == text

@@ -10,21 +10,21 @@ from contracts.scheduler import ASK_WORK, JOB_CHANGED, SUBMIT_JOB
 from contracts.wire.topic import FLEET
 
 
-def test_a_subject_is_read_back() -> None:
+def test_subject_round_trips() -> None:
     subject = JOB_CHANGED.subject("t1", "j1")
     assert subject == "evt.scheduler.job.changed.v1.t1.j1"
     assert (JOB_CHANGED.address(subject).tenant, JOB_CHANGED.address(subject).key) == ("t1", "j1")
 
 
 @pytest.mark.parametrize("token", ["", "*", ">", "a.b", "a b", "a\n", "x" * 65, "é"])
-def test_a_token_cannot_change_the_subjects_shape(token: str) -> None:
+def test_token_cannot_change_the_structure_of_a_subject(token: str) -> None:
     with pytest.raises(ValueError, match="cannot be addressed"):
         SUBMIT_JOB.subject(token)
     with pytest.raises(ValueError, match="cannot be addressed"):
         ASK_WORK.subject(FLEET, token)
 
 
-def test_a_key_is_neither_missing_nor_too_much() -> None:
+def test_subject_key_is_required_exactly_where_declared() -> None:
     with pytest.raises(ValueError, match="cannot be addressed"):
         ASK_WORK.subject(FLEET)
     with pytest.raises(ValueError, match="cannot be addressed"):

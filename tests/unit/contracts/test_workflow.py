@@ -15,7 +15,7 @@ NODE = {"class_type": "EmptyImage", "inputs": {}}
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_real_workflows_are_read_whole(path: Path) -> None:
+def test_real_workflows_are_parsed_completely(path: Path) -> None:
     raw = json.loads(path.read_text())
     graph, errors = read_graph(raw)
     assert not errors
@@ -41,7 +41,7 @@ def test_real_workflows_are_read_whole(path: Path) -> None:
         ({"1": NODE, "2": {"class_type": "X", "inputs": {"a": ["1", 2**64]}}}, "integer_out_of_range"),
     ],
 )
-def test_what_is_no_graph_is_refused(raw: Any, code: str) -> None:
+def test_value_that_is_not_a_graph_is_refused(raw: Any, code: str) -> None:
     _, errors = read_graph(raw, "/workflow")
     assert {error.code for error in errors} == {code}
     assert all(error.pointer.startswith("/workflow") for error in errors)
@@ -55,7 +55,7 @@ def chain(length: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_a_chain_as_long_as_allowed_is_read(backwards: bool) -> None:
+def test_longest_allowed_chain_is_parsed(backwards: bool) -> None:
     raw = chain(MAX_NODES)
     graph, errors = read_graph(dict(reversed(raw.items())) if backwards else raw)
     assert not errors
@@ -63,7 +63,7 @@ def test_a_chain_as_long_as_allowed_is_read(backwards: bool) -> None:
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_a_circle_is_shown_and_nothing_else(backwards: bool) -> None:
+def test_cycle_error_lists_only_the_cycle(backwards: bool) -> None:
     """Nodes 2, 3 and 4 feed each other; those before and behind them do not belong to it."""
     raw = chain(8)
     raw["2"] = {"class_type": "X", "inputs": {"a": ["1", 0], "b": ["4", 0]}}
@@ -80,7 +80,7 @@ def test_a_circle_is_shown_and_nothing_else(backwards: bool) -> None:
     assert sorted(knot[1:]) == ["2", "3", "4"]
 
 
-def test_a_chain_is_no_circle_whatever_its_links_lead_to() -> None:
+def test_chain_without_a_cycle_reports_no_cycle() -> None:
     raw = {**chain(3), "x": {"class_type": "X", "inputs": {"a": ["nowhere", 0], "b": [1, 0], "c": [[], {}], "d": []}}}
     graph, errors = read_graph(raw)
     assert not errors
@@ -88,7 +88,7 @@ def test_a_chain_is_no_circle_whatever_its_links_lead_to() -> None:
     assert set(ancestors(graph, "x")) == {"x"}
 
 
-def test_keys_that_mean_nothing_to_a_node_are_left_out() -> None:
+def test_unknown_node_keys_are_dropped() -> None:
     raw = {
         "1": {**NODE, "is_changed": ["abc"], "title": "a", "mode": 4, "_meta": {"title": "b"}},
         "2": {**NODE, "_meta": 3},
@@ -103,7 +103,7 @@ def test_keys_that_mean_nothing_to_a_node_are_left_out() -> None:
         st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
     )
 )
-def test_any_json_is_read_or_refused_and_never_crashes(raw: Any) -> None:
+def test_any_json_is_parsed_or_refused_without_a_crash(raw: Any) -> None:
     graph, errors = read_graph({"1": {"class_type": "X", "inputs": {"a": raw}}})
     assert bool(graph) or errors
     read_graph(raw)
@@ -118,12 +118,12 @@ def test_any_json_is_read_or_refused_and_never_crashes(raw: Any) -> None:
         {"class_type": "A", "inputs": {}, "_meta": {"x": -(2**70)}},
     ],
 )
-def test_a_graph_with_thousands_of_errors_tells_the_first_hundred(node: Any) -> None:
+def test_graph_with_thousands_of_errors_reports_the_first_hundred(node: Any) -> None:
     _, errors = read_graph({str(number): node for number in range(MAX_NODES)})
     assert len(errors) == 100
 
 
-def test_a_long_cycle_is_told_by_some_of_its_nodes() -> None:
+def test_error_of_a_long_cycle_names_some_of_its_nodes() -> None:
     count = 1_000
     raw = {f"n{n}": {"class_type": "A", "inputs": {"x": [f"n{(n + 1) % count}", 0]}} for n in range(count)}
     graph, errors = read_graph(raw)
@@ -151,6 +151,6 @@ def test_a_graph_with_more_links_than_allowed_is_refused() -> None:
         (["1", 0], False), (["0"], True), ([["0", 0], 1], True), ({"__value__": ["9", 0]}, True), (None, True),
     ],
 )  # fmt: skip
-def test_a_graph_is_whole_where_all_links_lead_somewhere_and_none_in_a_circle(value: Any, whole: bool) -> None:
+def test_graph_is_complete_when_links_exist_and_are_acyclic(value: Any, whole: bool) -> None:
     graph, _ = read_graph({"0": NODE, "1": {"class_type": "X", "inputs": {"in": value}}})
     assert is_whole(graph) is whole

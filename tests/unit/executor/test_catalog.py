@@ -29,7 +29,7 @@ def inputs(required: dict[str, Any], optional: dict[str, Any] | None = None) -> 
     return read_catalog(described(required, optional))["X"].inputs
 
 
-def test_both_kinds_of_combo() -> None:
+def test_reads_both_declarations_of_combo_inputs() -> None:
     read = inputs({
         "v1": [["euler", "heun"], {"tooltip": "which"}],
         "bare": [["a", "b"]],
@@ -50,7 +50,7 @@ def test_both_kinds_of_combo() -> None:
     assert (read["dynamic"].type, read["dynamic"].options) == ("COMFY_DYNAMICCOMBO_V3", None)
 
 
-def test_dynamic_inputs_keep_what_they_become() -> None:
+def test_dynamic_inputs_keep_their_declared_options() -> None:
     read = inputs({
         "format": ["COMFY_DYNAMICCOMBO_V3", {"options": [
             {"key": "png", "inputs": {"required": {"depth": ["COMBO", {"options": ["8", "16"]}]}}},
@@ -76,7 +76,7 @@ def test_dynamic_inputs_keep_what_they_become() -> None:
     assert read["broken"].grown is None
 
 
-def test_dynamic_inputs_inside_each_other_are_read_to_a_bounded_depth() -> None:
+def test_nested_dynamic_inputs_are_read_to_a_bounded_depth() -> None:
     described: Any = ["INT", {}]
     for _ in range(50):
         described = ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "k", "inputs": {"required": {"x": described}}}]}]
@@ -86,7 +86,7 @@ def test_dynamic_inputs_inside_each_other_are_read_to_a_bounded_depth() -> None:
     assert depth == MAX_DEPTH
 
 
-def test_uploads_take_any_name() -> None:
+def test_upload_inputs_accept_any_file_name() -> None:
     read = inputs({
         "image": [["old.png"], {"image_upload": True}],
         "audio": ["COMBO", {"multiselect": False, "options": [], "audio_upload": True}],
@@ -96,7 +96,7 @@ def test_uploads_take_any_name() -> None:
     assert all(spec.upload and spec.options is None for spec in read.values())
 
 
-def test_bounds_and_optional_inputs() -> None:
+def test_reads_numeric_bounds_and_optional_inputs() -> None:
     read = inputs({"seed": ["INT", {"min": 0, "max": 2**64 - 1}]}, {"mask": ["MASK"], "odd": ["FLOAT", {"min": "a"}]})
     assert (read["seed"].min, read["seed"].max, read["seed"].required) == (0, 2**64 - 1, True)
     assert (read["mask"].type, read["mask"].required) == ("MASK", False)
@@ -104,13 +104,13 @@ def test_bounds_and_optional_inputs() -> None:
     assert "prompt" not in read
 
 
-def test_what_makes_no_sense_is_left_out() -> None:
+def test_malformed_class_declarations_are_skipped() -> None:
     assert read_catalog({"X": None, "Y": {"input": None}}) == {}
     assert read_catalog([]) == {}
     assert inputs({"broken": None, "bare": "INT"}) == {}
 
 
-def test_the_digest_is_of_what_travels_and_of_nothing_else() -> None:
+def test_catalog_digest_covers_exactly_the_reported_content() -> None:
     order = {"required": ["a", "b"]}
     first = described({"a": ["INT", {"min": 1}], "b": ["MASK"]}, display_name="one", input_order=order)
     second = described({"b": ["MASK"], "a": ["INT", {"min": 1}]}, display_name="two", input_order=order)
@@ -125,7 +125,7 @@ def test_the_digest_is_of_what_travels_and_of_nothing_else() -> None:
     assert report(read_catalog(described({"a": ["INT", {"min": 2}]}))).digest != one.digest
 
 
-def test_what_no_graph_could_name_is_left_out() -> None:
+def test_names_that_no_graph_can_contain_are_skipped() -> None:
     unfit = "a\x00\ud800"
     described = {
         unfit: {"input": {}},
@@ -141,12 +141,12 @@ def test_what_no_graph_could_name_is_left_out() -> None:
     report(read).model_dump_json().encode()
 
 
-def test_bounds_of_hundreds_of_digits_are_none() -> None:
+def test_numeric_bounds_with_hundreds_of_digits_are_ignored() -> None:
     spec = inputs({"a": ["INT", {"min": -(10**400), "max": 10**400}]})["a"]
     assert (spec.min, spec.max) == (None, None)
 
 
-def test_a_catalog_that_is_too_large_has_fewer_options_and_still_every_class() -> None:
+def test_oversized_catalog_drops_options_but_keeps_every_class() -> None:
     options = [f"{number:0250}" for number in range(50_000)]
     described = {f"C{number}": {"input": {"required": {"a": [options]}}} for number in range(4)}
     packed = report(read_catalog(described))
@@ -157,14 +157,14 @@ def test_a_catalog_that_is_too_large_has_fewer_options_and_still_every_class() -
     assert len(told["C0"]["inputs"]["a"]["options"]) == 10_000
 
 
-def test_a_million_classes_are_bounded() -> None:
+def test_number_of_catalog_classes_is_bounded() -> None:
     assert len(read_catalog({str(number): {"input": {}} for number in range(30_000)})) == 20_000
 
 
 JOB = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
 
 
-def test_choices_that_belong_to_somebody_are_left_out() -> None:
+def test_options_that_name_tenant_files_are_omitted() -> None:
     stock: dict[str, Any] = {"python_module": "comfy_extras.nodes_dataset"}
     folders = ["3d", "comfyfleet", "a/comfyfleet", JOB, f"{JOB}/1", "cats"]
     models = ["a.safetensors", f"{JOB}/1/evil.safetensors", f"sub\\{JOB}\\1\\evil.safetensors", "00-evil.safetensors"]
@@ -192,7 +192,7 @@ def test_pack_class_with_empty_optional_inputs_may_take_any_name() -> None:
     assert flexible_classes(info) == {"Pack"}
 
 
-def test_files_inside_of_dynamic_inputs_belong_to_somebody_too() -> None:
+def test_tenant_files_inside_dynamic_inputs_are_omitted() -> None:
     picture = [["other.png"], {"image_upload": True, "default": "other.png"}]
     choice = {"key": "own", "inputs": {"required": {"picture": picture}}}
     grown = {"template": {"input": {"required": {"clip": [["other.mp4"]]}}, "prefix": "clip", "min": 1, "max": 2}}
@@ -204,14 +204,14 @@ def test_files_inside_of_dynamic_inputs_belong_to_somebody_too() -> None:
         assert (spec.options, spec.upload, spec.default) == (None, True, None)
 
 
-def test_inputs_of_a_class_are_bounded_with_those_of_its_dynamic_ones() -> None:
+def test_number_of_inputs_per_class_is_bounded_including_dynamic_inputs() -> None:
     inner = {str(number): ["INT"] for number in range(MAX_INPUTS)}
     options = [{"key": key, "inputs": {"required": inner}} for key in "ab"]
     read = read_catalog(described({"a": ["COMFY_DYNAMICCOMBO_V3", {"options": options}]}))["X"].inputs
     assert read["a"].variants is None
 
 
-def test_catalog_tells_what_it_takes_to_read_files_of_the_editor() -> None:
+def test_catalog_contains_the_declarations_needed_to_convert_editor_files() -> None:
     described_class = described(
         {
             "steps": ["INT", {"forceInput": True}],
@@ -239,7 +239,7 @@ def test_catalog_tells_what_it_takes_to_read_files_of_the_editor() -> None:
     assert not read["kind"].variants["a"]["seed"].controlled
 
 
-def test_class_that_may_keep_metadata_of_a_job_in_its_results_is_known() -> None:
+def test_classes_that_may_embed_job_metadata_are_detected() -> None:
     info = {
         name: described({"a": ["IMAGE"]}, python_module="custom_nodes.pack", output_node=shows)["X"]
         for name, shows in (("Reads", False), ("Saves", True), ("Any", True), ("Other", False), ("Listed", False))

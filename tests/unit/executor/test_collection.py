@@ -34,7 +34,7 @@ def test_two_nodes_that_share_a_cache_entry_have_one_output_each() -> None:
     assert len(set(found)) == 2
 
 
-def test_output_of_an_expanded_node_is_equal_in_event_and_history() -> None:
+def test_expanded_node_output_is_identical_in_events_and_history() -> None:
     collection = Collection(GRAPH, FOLDER)
     collection.expansion.take("executed", {"node": "7.0.0.2", "display_node": "2"})
     early = collection.made_so_far({"7.0.0.2": report("x.png")})
@@ -70,7 +70,7 @@ def test_websocket_image_is_listed_at_the_place_of_its_node() -> None:
     ]
 
 
-def test_folder_inside_of_a_file_name_is_asked_for_as_a_folder() -> None:
+def test_subfolder_within_a_file_name_is_requested_as_subfolder() -> None:
     collection = Collection(GRAPH, FOLDER)
     entry = {"outputs": {"7": {"images": [{"filename": "sub/x.png", "subfolder": "a"}, {"filename": "/x.png"}]}}}
     inner, absolute = collection.complete(collection.reported(entry))

@@ -46,11 +46,11 @@ GRAPH = {
         ([], None),
     ],
 )
-def test_text_is_known_where_it_does_not_depend_on_a_run(value: Any, text: str | None) -> None:
+def test_constant_text_is_evaluated_without_a_run(value: Any, text: str | None) -> None:
     assert ConstantTexts(GRAPH).of(value) == text
 
 
-def test_every_node_is_read_once() -> None:
+def test_each_node_is_evaluated_once() -> None:
     graph = {"0": node("PrimitiveString", value="")} | {
         str(place): node("StringConcatenate", string_a=[str(place - 1), 0], string_b=[str(place - 1), 0])
         for place in range(1, 20)

@@ -51,7 +51,7 @@ def place_of(path: str) -> FilePlace:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
-def test_everything_that_a_node_reports_is_an_output(shape: Shape) -> None:
+def test_every_reported_value_becomes_an_output(shape: Shape) -> None:
     found = found_in(shape)
     assert [(item.key, item.position, item.temporary) for item in found] == [
         (one.key, one.position, one.temporary) for one in shape.arrives
@@ -88,7 +88,7 @@ def test_values_are_named_by_node_key_and_position() -> None:
     ]  # fmt: skip
 
 
-def test_equal_texts_of_one_node_stay_apart() -> None:
+def test_equal_texts_of_one_node_stay_separate_outputs() -> None:
     meta = {name: {"display_node": "2"} for name in ("2.0.0.1", "2.0.0.2")}
     outputs = {name: {"text": ["same"]} for name in meta}
     found = harvest({"outputs": outputs, "meta": meta}, {"2": {}})
@@ -96,7 +96,7 @@ def test_equal_texts_of_one_node_stay_apart() -> None:
     assert len(set(found)) == 2
 
 
-def test_an_expanded_node_stands_for_the_one_in_the_graph() -> None:
+def test_expanded_node_is_reported_as_its_node_in_the_graph() -> None:
     entry = {
         "outputs": {"2.0.0.1": {"images": [file("a.png")]}},
         "meta": {"2.0.0.1": {"node_id": "2.0.0.1", "display_node": "2"}},
@@ -104,7 +104,7 @@ def test_an_expanded_node_stands_for_the_one_in_the_graph() -> None:
     assert harvest(entry, {"2": {}})[0].node_id == "2"
 
 
-def test_a_file_that_two_nodes_name_is_an_output_of_each() -> None:
+def test_file_named_by_two_nodes_is_an_output_of_each() -> None:
     outputs = {"1": {"images": [file("a.png")]}, "2": {"images": [file("a.png")]}}
     found = harvest({"outputs": outputs}, dict.fromkeys("12"))
     assert [(item.node_id, item.filename) for item in found] == [("1", "a.png"), ("2", "a.png")]
@@ -116,13 +116,13 @@ def test_an_entry_without_outputs_has_none() -> None:
     assert harvest({}, {}) == []
 
 
-def test_a_shown_name_has_no_path_and_no_control_characters() -> None:
+def test_displayed_file_name_has_no_path_and_no_control_characters() -> None:
     found = harvest({"outputs": {"1": {"images": [file("../a\nb.png")]}}}, {"1": {}})
     assert found[0].name == "a_b.png"
     assert found[0].filename == "../a\nb.png"
 
 
-def test_a_value_that_is_too_deep_is_told() -> None:
+def test_too_deeply_nested_value_is_reported() -> None:
     deep: Any = "core"
     for _ in range(100_000):
         deep = [deep]
@@ -137,14 +137,14 @@ def test_number_of_harvested_values_is_bounded() -> None:
     assert len(harvest({"outputs": {"1": many}}, {})) == 10_000
 
 
-def test_names_are_cleaned_and_files_without_a_request_are_known() -> None:
+def test_file_names_are_sanitized_and_undownloadable_files_are_marked() -> None:
     (bad,) = harvest({"outputs": {"\ud800": {"images": [file("caf\udce9.png")]}}}, {})
     assert (bad.node_id, bad.name, bad.addressable) == ("\ufffd", "caf\ufffd.png", False)
     (good,) = harvest({"outputs": {"1": {"images": [file("a.png")]}}}, {})
     assert good.addressable
 
 
-def test_objects_that_name_no_file_are_kept_as_json() -> None:
+def test_objects_that_name_no_file_become_json_outputs() -> None:
     odd = [{"filename": "a", "type": []}, {"filename": "a", "subfolder": {}}, {"filename": []}, {"filename": ""}, 5]
     found = harvest({"outputs": {"1": {"images": odd}, "3": 5}, "meta": []}, {})
     assert [json.loads(item.content or b"") for item in found] == [*odd, 5]

@@ -15,7 +15,7 @@ def inline(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("value", ["a", "é\n\t", 42, -0.5, True, {"a": [1, None, {"b": "c"}]}, 2**53 - 1])
-def test_a_small_value_goes_with_the_record(value: Any) -> None:
+def test_small_value_is_inlined_in_the_output_record(value: Any) -> None:
     assert inline(value) == value
 
 
@@ -29,7 +29,7 @@ def test_file_output_has_no_inline_value() -> None:
     assert inline_value(found) is None
 
 
-def test_the_values_of_a_job_are_bounded_together() -> None:
+def test_total_size_of_inlined_values_per_job_is_bounded() -> None:
     size = MAX_JOB_BYTES // 2
     outputs = [output_of("x" * size), output_of("y" * size), output_of("z"), output_of(None)]
     bounded = within_bounds(outputs)

@@ -37,7 +37,7 @@ def reopened(journal: Journal, path: Path) -> Record | None:
     return journal.read()
 
 
-def test_an_attempt_outlives_the_process(journal: Journal, path: Path) -> None:
+def test_attempt_survives_a_process_restart(journal: Journal, path: Path) -> None:
     assert journal.read() is None
     taken = record()
     journal.begin(taken)
@@ -55,7 +55,7 @@ def test_an_attempt_outlives_the_process(journal: Journal, path: Path) -> None:
     assert reopened(journal, path) is None
 
 
-def test_a_late_write_changes_nothing(journal: Journal) -> None:
+def test_write_for_an_earlier_attempt_is_ignored(journal: Journal) -> None:
     taken = record()
     journal.begin(taken)
     journal.end(FinishAttempt(ref=taken.ref, outcome=Outcome.CANCELLED))
@@ -68,7 +68,7 @@ def test_a_late_write_changes_nothing(journal: Journal) -> None:
     assert journal.read() is None
 
 
-def test_prompts_that_were_left_are_kept_until_forgotten(journal: Journal) -> None:
+def test_orphaned_prompts_are_kept_until_removed(journal: Journal) -> None:
     journal.leave("a")
     journal.leave("a")
     journal.leave("b")
@@ -76,7 +76,8 @@ def test_prompts_that_were_left_are_kept_until_forgotten(journal: Journal) -> No
     assert journal.left() == ["a"]
 
 
-def test_only_one_executor_has_it(journal: Journal, path: Path) -> None:
+@pytest.mark.requirement("F-38")
+def test_journal_is_locked_by_one_executor(journal: Journal, path: Path) -> None:
     second = Journal(path)
     with pytest.raises(JournalTaken):
         second.open()
@@ -85,7 +86,7 @@ def test_only_one_executor_has_it(journal: Journal, path: Path) -> None:
     second.close()
 
 
-def test_a_damaged_file_is_put_aside(path: Path) -> None:
+def test_corrupt_journal_is_moved_aside(path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(b"this is no database, and it is long enough to be taken for one" * 100)
     journal = Journal(path)
@@ -95,7 +96,7 @@ def test_a_damaged_file_is_put_aside(path: Path) -> None:
     assert path.with_suffix(".damaged").exists()
 
 
-def test_prompts_that_were_left_are_bounded_in_number_and_age(journal: Journal) -> None:
+def test_orphaned_prompts_are_bounded_in_number_and_age(journal: Journal) -> None:
     for number in range(MOST_LEFT + 10):
         journal.leave(f"{number:03}")
     assert journal.left() == [f"{number:03}" for number in range(10, MOST_LEFT + 10)]
@@ -105,7 +106,7 @@ def test_prompts_that_were_left_are_bounded_in_number_and_age(journal: Journal) 
     assert journal.left() == [f"{number:03}" for number in range(50, MOST_LEFT + 10)]
 
 
-def test_history_to_remove_survives_a_restart_and_begins_with_what_is_oversized(tmp_path: Path) -> None:
+def test_pending_history_removals_survive_a_restart_largest_first(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     first = Journal(path)
     first.open()
@@ -124,7 +125,7 @@ def test_history_to_remove_survives_a_restart_and_begins_with_what_is_oversized(
     second.close()
 
 
-def test_a_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+def test_journal_of_an_earlier_version_is_readable(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     with sqlite3.connect(path) as old:
         old.execute("CREATE TABLE left_behind (prompt_id TEXT PRIMARY KEY)")

@@ -17,11 +17,11 @@ SECOND = 1_000_000_000
         ("C:\\ComfyUI\\temp\\a.wav", FilePlace("temp", "", "a.wav")),
     ],
 )
-def test_a_string_names_a_place_on_the_node(text: str, first: FilePlace) -> None:
+def test_text_output_can_name_a_file_on_the_node(text: str, first: FilePlace) -> None:
     assert places_named_by(text)[0] == first
 
 
-def test_a_name_without_a_folder_may_be_saved_or_temporary() -> None:
+def test_file_name_without_folder_may_be_saved_or_temporary() -> None:
     assert [place.folder for place in places_named_by("mesh.glb")] == ["output", "temp"]
 
 
@@ -47,11 +47,13 @@ def test_other_strings_name_no_file(text: str) -> None:
         (None, None, None),
     ],
 )
-def test_a_node_tells_when_a_file_was_written(etag: str | None, last_modified: str | None, written: int | None) -> None:
+def test_node_reports_the_modification_time_of_a_file(
+    etag: str | None, last_modified: str | None, written: int | None
+) -> None:
     assert written_ns(etag, last_modified) == written
 
 
-def test_only_a_file_written_since_the_prompt_began_is_its_own() -> None:
+def test_file_belongs_to_the_prompt_only_if_written_after_it_started() -> None:
     started_ms = 1_795_935_600_500.0
     started_ns = int(started_ms) * 1_000_000
     assert is_of_prompt(started_ns, started_ms)

@@ -39,11 +39,11 @@ def test_truncated_traceback_of_another_thread_is_not_a_worker_death() -> None:
     )
 
 
-def test_prompts_that_were_posted_since_the_death_are_counted() -> None:
+def test_prompts_posted_after_the_worker_death_are_counted() -> None:
     assert prompts_since_death(log("got prompt\n", *DEATH, "got prompt\n", "[INFO] got prompt\n")) == 2
 
 
-def test_newest_worker_death_counts() -> None:
+def test_newest_worker_death_is_used() -> None:
     assert prompts_since_death(log(*DEATH, "got prompt\n", *DEATH)) == 0
 
 
@@ -63,7 +63,7 @@ def test_death_of_another_thread_is_not_a_worker_death() -> None:
         "[ERROR] " + FRAMES[0],
     ],
 )
-def test_text_that_a_prompt_has_logged_is_no_death(text: str) -> None:
+def test_traceback_printed_by_a_prompt_is_not_a_worker_death(text: str) -> None:
     assert prompts_since_death(log("Exception in thread \n", text, text)) is None
 
 

@@ -22,11 +22,11 @@ REPLACED = "\N{REPLACEMENT CHARACTER}"
         (["a"], None),
     ],
 )
-def test_names_are_cleaned_and_bounded(said: object, told: str | None) -> None:
+def test_names_are_sanitized_and_bounded(said: object, told: str | None) -> None:
     assert name_of(said) == told
 
 
-def test_only_the_beginning_of_a_text_is_looked_at() -> None:
+def test_only_the_beginning_of_a_long_text_is_sanitized() -> None:
     assert len(raw_text("x" * 10**6)) == 4_000
     assert raw_text({"a": 1}) == ""
 
@@ -58,17 +58,17 @@ def test_file_names_are_shown_without_folders_and_control_characters(name: str, 
         (("a\x00.png", ""), False),
     ],
 )
-def test_no_request_reaches_a_file_whose_name_is_not_utf_8(names: tuple[str, str], reached: bool) -> None:
+def test_file_name_that_is_not_utf_8_cannot_be_requested(names: tuple[str, str], reached: bool) -> None:
     assert is_addressable(*names) is reached
 
 
 @pytest.mark.parametrize(
     ("name", "given"), [("a.b.png", True), ("a..b.png", False), ("a\nb.png", False), ("/srv/a.png", False)]
 )
-def test_node_gives_out_no_file_with_two_dots_in_a_row_or_an_absolute_name(name: str, given: bool) -> None:
+def test_node_refuses_file_names_with_double_dots_or_absolute_paths(name: str, given: bool) -> None:
     assert is_given_out(name) is given
 
 
 @pytest.mark.parametrize("value", ["a\x00", "\ud800", "x" * 301, 5, None, ["a"]])
-def test_what_a_graph_could_not_name_is_no_term(value: object) -> None:
+def test_text_that_no_graph_can_contain_is_not_a_valid_option(value: object) -> None:
     assert not is_term(value)

@@ -20,7 +20,7 @@ def test_unoccupied_node_is_free() -> None:
     assert not occupancy.is_suspicious(0)
 
 
-def test_same_prompt_blocks_the_node_after_the_bound() -> None:
+def test_foreign_prompt_that_runs_beyond_the_bound_blocks_the_node() -> None:
     occupancy = seen(FOREIGN, for_s=600)
     before, after = occupancy.state(1_600), occupancy.state(1_601)
     assert before is not None

@@ -46,7 +46,7 @@ def named(asked: str, ending: str = "_00001_.png", **tokens: int) -> str:
         "x" * (MAX_NAME_BYTES + 1),
     ],
 )
-def test_file_comes_back_under_the_name_that_was_asked_for(asked: str) -> None:
+def test_output_file_keeps_the_requested_name(asked: str) -> None:
     assert named(asked) == f"{asked}_00001_.png"
 
 
@@ -81,20 +81,20 @@ def test_number_and_length_of_folders_are_bounded() -> None:
     assert len(name.encode()) <= MAX_NAME_BYTES + 2
 
 
-def test_node_fills_in_size_and_time() -> None:
+def test_node_placeholders_for_size_and_time_are_recognized() -> None:
     assert named("%width%x%height%-%year%", width=32, height=16, year=2026) == "32x16-2026_00001_.png"
     long = "%width%..." + "x" * 190
     assert named(long, width=4096) == f"4096...{'x' * 190}_00001_.png"
 
 
-def test_number_within_a_batch_does_not_make_files_overwrite_each_other() -> None:
+def test_files_of_one_batch_get_distinct_names() -> None:
     assert "%batch_num%" not in prefix_for_node("a%batch_num%b")
     assert named("a%batch_num%b", "_00001_.png") == "a0b_00001_.png"
     assert named("a%batch_num%b", "_00012.webp") == "a11b_00012.webp"
 
 
 @pytest.mark.parametrize(("asked", "part"), [(".", "."), ("_", "_"), ("/", "_"), ("..", "~2e~2e"), ("", "")])
-def test_suffix_or_delimiter_opens_no_folder(asked: str, part: str) -> None:
+def test_suffix_or_delimiter_in_a_prefix_creates_no_folder(asked: str, part: str) -> None:
     assert part_for_node(asked) == part
 
 
@@ -106,5 +106,5 @@ def test_name_of_a_file_outside_the_attempt_folder_is_unchanged() -> None:
     assert names.shown("a~2fb.png", FOLDER) == "b.png"
 
 
-def test_beginning_of_a_long_name_that_nothing_explains_is_shown() -> None:
+def test_unknown_long_name_is_truncated_to_its_beginning() -> None:
     assert OutputNames({}, FOLDER).shown(f"{'x' * 180}~~_00001_.png", FOLDER) == f"{'x' * 180}_00001_.png"

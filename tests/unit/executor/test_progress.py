@@ -20,11 +20,11 @@ def fold(*events: tuple[str, dict[str, Any]]) -> ProgressFold:
     return made
 
 
-def test_cached_nodes_are_done() -> None:
+def test_cached_nodes_count_as_finished() -> None:
     assert fold(("execution_cached", {"nodes": ["1", "2", "nobody"]})).percent == 50
 
 
-def test_the_node_that_runs_counts_with_its_part() -> None:
+def test_running_node_counts_by_its_own_progress() -> None:
     made = fold(("executing", {"node": "1"}), ("progress", {"node": "1", "value": 5, "max": 10}))
     assert made.percent == 12.5
     said = made.snapshot(REF, at=NOW, elapsed_s=10)
@@ -32,33 +32,33 @@ def test_the_node_that_runs_counts_with_its_part() -> None:
     assert (said.nodes_done, said.nodes_total, said.eta_seconds) == (0, 4, 70.0)
 
 
-def test_a_second_bar_of_the_same_node_does_not_go_back() -> None:
+def test_second_progress_bar_of_a_node_does_not_decrease_progress() -> None:
     made = fold(("progress", {"node": "1", "value": 10, "max": 10}))
     made.take("progress", {"node": "1", "value": 0, "max": 30})
     assert made.percent == 25
 
 
-def test_nodes_that_were_expanded_count_as_the_one_they_came_from() -> None:
+def test_expanded_nodes_count_as_their_parent_node() -> None:
     made = fold(("executing", {"node": "2.0.0.3", "display_node": "2"}))
     made.take("progress", {"node": "2.0.0.3", "value": 1, "max": 2})
     made.take("progress_state", {"nodes": {"2.0.0.3": {"state": "finished"}}})
     assert made.percent == 12.5
 
 
-def test_a_hundred_is_said_with_success_alone() -> None:
+def test_progress_reaches_100_percent_only_on_success() -> None:
     made = fold(*[("progress_state", {"nodes": {name: {"state": "finished"}}}) for name in GRAPH])
     assert made.percent == ALMOST
     said = made.snapshot(REF, at=NOW, elapsed_s=1, succeeded=True)
     assert (said.progress, said.nodes_done, said.eta_seconds, said.node) == (100, 4, 0, None)
 
 
-def test_next_to_no_progress_is_no_guess() -> None:
+def test_no_remaining_time_is_estimated_at_the_very_beginning() -> None:
     made = fold(("progress", {"node": "1", "value": 1e-320, "max": 1}))
     assert made.percent > 0
     assert made.snapshot(REF, at=NOW, elapsed_s=5).eta_seconds is None
 
 
-def test_events_of_no_use_tell_nothing() -> None:
+def test_irrelevant_events_report_no_progress() -> None:
     made = fold()
     assert not made.take("status", {})
     made.take("progress", {"node": "1", "value": float("nan"), "max": "many"})
@@ -78,7 +78,7 @@ events = st.tuples(
 
 
 @given(st.lists(events, max_size=60))
-def test_the_percentage_never_falls_and_stays_below_a_hundred(told: list[tuple[str, dict[str, Any]]]) -> None:
+def test_percentage_never_decreases_and_stays_below_100(told: list[tuple[str, dict[str, Any]]]) -> None:
     made, before = ProgressFold(GRAPH), 0.0
     for kind, event in told:
         made.take(kind, event)
@@ -87,12 +87,12 @@ def test_the_percentage_never_falls_and_stays_below_a_hundred(told: list[tuple[s
         made.snapshot(REF, at=NOW, elapsed_s=5).model_dump_json()
 
 
-def test_an_id_of_megabytes_is_nobodys() -> None:
+def test_oversized_node_id_matches_no_node() -> None:
     made = fold(("executing", {"node": "1." * 1_000_000}), ("executing", {"display_node": ["1"], "node": {"a": 1}}))
     assert made.snapshot(REF, at=NOW, elapsed_s=1).node is None
 
 
-def test_numbers_that_are_none_change_nothing() -> None:
+def test_invalid_progress_numbers_are_ignored() -> None:
     odd: tuple[Any, ...] = (10**400, float("nan"), float("inf"), "1", None, True, [])
     made = fold(*[("progress", {"node": "1", "value": value, "max": value}) for value in odd])
     assert made.percent == 0

@@ -75,7 +75,7 @@ def test_malformed_frame_is_not_an_image(images: SentImages, frame: bytes) -> No
     assert images.take_frame(frame) is None
 
 
-def test_nothing_is_missing_where_every_event_was_heard(images: SentImages) -> None:
+def test_no_images_are_missing_when_every_event_was_received(images: SentImages) -> None:
     run(images, "1", "2", None)
     assert images.has_ended
     assert images.missing == []
@@ -86,7 +86,7 @@ def test_missing_end_event_leaves_images_missing(images: SentImages) -> None:
     assert images.missing == ["2", "3"]
 
 
-def test_node_that_ran_while_the_connection_broke_may_have_sent_something(images: SentImages) -> None:
+def test_node_running_during_a_disconnect_may_have_sent_images(images: SentImages) -> None:
     run(images, "2")
     images.drop()
     run(images, "3", None)
@@ -100,20 +100,20 @@ def test_unobserved_node_may_have_sent_images(images: SentImages) -> None:
     assert images.missing == ["2", "3"]
 
 
-def test_connection_that_broke_before_the_nodes_that_send_does_no_harm(images: SentImages) -> None:
+def test_disconnect_before_the_sending_nodes_loses_no_images(images: SentImages) -> None:
     run(images, "1")
     images.drop()
     run(images, "2", "3", None)
     assert images.missing == []
 
 
-def test_connection_that_broke_after_the_nodes_that_send_does_no_harm(images: SentImages) -> None:
+def test_disconnect_after_the_sending_nodes_loses_no_images(images: SentImages) -> None:
     run(images, "2", "3", "1")
     images.drop()
     assert images.missing == []
 
 
-def test_node_that_was_answered_from_the_cache_sent_nothing(images: SentImages) -> None:
+def test_cached_node_sends_no_images(images: SentImages) -> None:
     images.take("execution_cached", {"nodes": ["3", 5], "prompt_id": PROMPT})
     run(images, "2", None)
     assert images.missing == ["3"]

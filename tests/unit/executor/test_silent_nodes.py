@@ -7,18 +7,18 @@ def graph(*classes: str) -> dict[str, Any]:
     return {str(number): {"class_type": name, "inputs": {}} for number, name in enumerate(classes)}
 
 
-def test_output_nodes_that_left_nothing_are_named_with_their_classes() -> None:
+def test_warning_lists_output_nodes_without_outputs_and_their_classes() -> None:
     nodes = graph("SaveImage", "KSampler", "PlaySound")
     warning = warn_of_silent_nodes(nodes, {"SaveImage", "PlaySound"}.__contains__, heard=["0"])
     assert warning is not None
     assert warning.message == "These output nodes left nothing that could be stored: 2 (PlaySound)."
 
 
-def test_no_warning_when_every_output_node_left_something() -> None:
+def test_no_warning_when_every_output_node_has_outputs() -> None:
     assert warn_of_silent_nodes(graph("SaveImage", "KSampler"), {"SaveImage"}.__contains__, heard=["0"]) is None
 
 
-def test_many_silent_nodes_are_counted() -> None:
+def test_warning_about_many_nodes_gives_their_number() -> None:
     warning = warn_of_silent_nodes(graph(*["PlaySound"] * 500), lambda _: True, heard=[])
     assert warning is not None
     assert warning.message.endswith(f" and {500 - MAX_NAMED} more.")

@@ -92,11 +92,11 @@ def inputs_of(class_type: str, **inputs: Any) -> dict[str, Any]:
         ("Unheard", "filename_prefix"),
     ],
 )
-def test_output_name_is_a_text_in_the_folder_of_the_attempt(class_type: str, name: str, sent: Any, placed: str) -> None:
+def test_output_prefix_is_placed_in_the_attempt_folder(class_type: str, name: str, sent: Any, placed: str) -> None:
     assert inputs_of(class_type, **{name: sent})[name] == f"{FOLDER}/{placed}"
 
 
-def test_linked_output_name_is_used_where_it_is_known_before_the_run() -> None:
+def test_linked_output_prefix_is_used_when_constant() -> None:
     graph = {
         "1": {"class_type": "PrimitiveString", "inputs": {"value": "../cat"}},
         "2": {"class_type": "SaveImage", "inputs": {"filename_prefix": ["1", 0]}},
@@ -104,12 +104,12 @@ def test_linked_output_name_is_used_where_it_is_known_before_the_run() -> None:
     assert stage(graph, REF, FILES, CLASSES)["2"]["inputs"] == {"filename_prefix": f"{FOLDER}/cat"}
 
 
-def test_files_in_a_named_folder_need_no_folder_of_their_own() -> None:
+def test_output_in_a_named_folder_needs_no_attempt_folder() -> None:
     staged = inputs_of("SaveImageDataSetToFolder", folder_name="../cats", filename_prefix="a/b")
     assert staged == {"folder_name": f"{FOLDER}/cats", "filename_prefix": "b"}
 
 
-def test_output_name_that_was_left_out_is_set_too() -> None:
+def test_omitted_output_prefix_is_set() -> None:
     assert inputs_of("PackSave", images=["1", 0]) == {
         "images": ["1", 0],
         "output_path": f"{FOLDER}/ComfyUI",
@@ -117,14 +117,14 @@ def test_output_name_that_was_left_out_is_set_too() -> None:
     assert inputs_of("PackSave", filename_delimiter="/")["filename_delimiter"] == "_"
 
 
-def test_upload_goes_by_the_name_that_the_node_has_for_it() -> None:
+def test_upload_input_is_replaced_by_the_staged_file_name() -> None:
     assert inputs_of("ImageInvert", image=UPLOAD) == {"image": "comfyfleet/a.png [temp]"}
     assert inputs_of("ImageInvert", image=f"x{UPLOAD}") == {"image": f"x{UPLOAD}"}
     record = {"image": UPLOAD, "recording": "", "camera_info": None}
     assert inputs_of("Load3D", image=record) == {"image": {**record, "image": "comfyfleet/a.png [temp]"}}
 
 
-def test_links_and_everything_else_stay() -> None:
+def test_links_and_other_inputs_stay_unchanged() -> None:
     node = {"class_type": "ImageInvert", "inputs": {"image": ["1", 0], "text": "a/b"}, "_meta": {"title": "t"}}
     assert stage({"1": node}, REF, FILES, CLASSES) == {"1": node}
 
@@ -145,7 +145,7 @@ def marked(graph: dict[str, Any], expanding: frozenset[str] = frozenset()) -> se
 
 
 @pytest.mark.parametrize("shown", ["PreviewAny", "PreviewAudio", "Unheard"])
-def test_output_without_a_name_is_of_its_attempt_alone(shown: str) -> None:
+def test_output_node_without_prefix_is_unique_to_its_attempt(shown: str) -> None:
     once = inputs_of(shown, text="a")
     assert once == {"text": "a", MARK_INPUT: FOLDER}
     other = REF.model_copy(update={"attempt": 1})
@@ -170,17 +170,17 @@ def test_attempt_marker_does_not_reload_a_model() -> None:
     assert marked(graph_of("PackShow", "CheckpointLoaderSimple", "ImageInvert")) == {"1"}
 
 
-def test_class_that_may_take_any_input_is_given_none() -> None:
+def test_class_with_undeclared_inputs_gets_no_prefix() -> None:
     assert marked(graph_of("PackFlexible", "PackFilter")) == set()
 
 
-def test_expanding_class_is_never_answered_from_the_cache() -> None:
+def test_expanding_class_is_never_served_from_the_cache() -> None:
     graph = graph_of("SaveImage", "ImageInvert", "PackLoop")
     assert marked(graph) == set()
     assert marked(graph, frozenset({"PackLoop"})) == {"0"}
 
 
-def test_cycle_of_nodes_is_marked_once() -> None:
+def test_cyclic_nodes_are_marked_once() -> None:
     graph = {
         "1": {"class_type": "PackShow", "inputs": {"images": ["2", 0]}},
         "2": {"class_type": "PackFilter", "inputs": {"image": ["1", 0]}},

@@ -23,7 +23,7 @@ def error(kind: str, message: str) -> tuple[str, dict[str, Any]]:
     )
 
 
-def test_success() -> None:
+def test_successful_history_entry_is_a_success() -> None:
     assert judge(entry("success", ("execution_start", {}), ("execution_success", {}))) == SUCCEEDED
 
 
@@ -35,6 +35,7 @@ def test_an_error_among_the_messages_wins_over_the_status() -> None:
     assert (verdict.error.node_id, verdict.error.node_class) == ("4", "KSampler")
 
 
+@pytest.mark.requirement("F-61")
 @pytest.mark.parametrize(
     ("kind", "message", "code"),
     [
@@ -46,7 +47,7 @@ def test_an_error_among_the_messages_wins_over_the_status() -> None:
         ("OSError", "[Errno 28] No space left on device", "node.fault"),
     ],
 )
-def test_what_the_node_is_to_blame_for(kind: str, message: str, code: str) -> None:
+def test_node_faults_are_classified(kind: str, message: str, code: str) -> None:
     verdict = judge(entry("error", error(kind, message)))
     assert verdict.outcome is Outcome.NODE_FAULT
     assert verdict.error is not None
@@ -64,24 +65,25 @@ def test_what_the_node_is_to_blame_for(kind: str, message: str, code: str) -> No
         ("", "", "A node of the workflow failed without saying why."),
     ],
 )
-def test_an_exception_is_told_with_its_kind_and_its_node(kind: str, message: str, told: str) -> None:
+def test_exception_is_reported_with_its_type_and_node(kind: str, message: str, told: str) -> None:
     verdict = judge(entry("error", error(kind, message)))
     assert verdict.error is not None
     assert verdict.error.message == told
     assert (verdict.error.node_id, verdict.error.node_class) == ("4", "KSampler")
 
 
-def test_an_allocation_that_no_host_has_is_the_workflows_fault() -> None:
+def test_allocation_beyond_any_host_is_a_workflow_fault() -> None:
     message = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4398046511104 bytes."
     assert judge(entry("error", error("RuntimeError", message))).outcome is Outcome.FAILED
 
 
-def test_an_interruption_that_nobody_asked_for_is_the_nodes_fault() -> None:
+@pytest.mark.requirement("F-111")
+def test_unrequested_interruption_is_a_node_fault() -> None:
     assert judge(entry("error", ("execution_interrupted", {"node_id": "4"}))).outcome is Outcome.NODE_FAULT
 
 
 @pytest.mark.parametrize("strange", [{}, {"status": None}, {"status": {"messages": [1, ["x"], None]}}])
-def test_no_reason_is_the_nodes_fault(strange: dict[str, Any]) -> None:
+def test_failure_without_a_reason_is_a_node_fault(strange: dict[str, Any]) -> None:
     assert judge(strange).outcome is Outcome.NODE_FAULT
 
 
@@ -99,11 +101,11 @@ def test_no_reason_is_the_nodes_fault(strange: dict[str, Any]) -> None:
         (None, ""),
     ],
 )
-def test_messages_lose_paths_and_tracebacks(raw: Any, clean: str) -> None:
+def test_paths_and_tracebacks_are_removed_from_messages(raw: Any, clean: str) -> None:
     assert sanitise(raw) == clean
 
 
-def test_messages_are_one_line_of_bounded_length() -> None:
+def test_messages_are_a_single_line_of_bounded_length() -> None:
     said = sanitise("word \n" * 100_000)
     assert "\n" not in said
     assert len(said) <= MAX_MESSAGE
@@ -122,7 +124,7 @@ def complaint(kind: str, message: str, details: str) -> dict[str, Any]:
 FAILED_VALIDATION = {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation"}
 
 
-def test_a_bad_value_is_the_workflows_fault() -> None:
+def test_invalid_value_is_a_workflow_fault() -> None:
     verdict = rejected(FAILED_VALIDATION, complaint("value_smaller_than_min", "Value -5 smaller than min", "steps"))
     assert verdict.outcome is Outcome.FAILED
     assert verdict.error is not None
@@ -130,7 +132,7 @@ def test_a_bad_value_is_the_workflows_fault() -> None:
     assert verdict.error.message == "KSampler (4): Value -5 smaller than min: steps"
 
 
-def test_a_model_or_class_that_this_node_lacks_may_be_elsewhere() -> None:
+def test_missing_model_or_class_is_retried_on_another_node() -> None:
     lacking = complaint("value_not_in_list", "Value not in list", "ckpt_name: 'x' not in []")
     assert rejected(FAILED_VALIDATION, lacking).outcome is Outcome.NODE_FAULT
     unknown = {"type": "missing_node_type", "message": "Node 'X' not found.", "extra_info": {"class_type": "X"}}
@@ -140,7 +142,7 @@ def test_a_model_or_class_that_this_node_lacks_may_be_elsewhere() -> None:
     assert verdict.error.node_class == "X"
 
 
-def test_both_together_are_the_workflows_fault() -> None:
+def test_invalid_value_beside_a_missing_model_is_a_workflow_fault() -> None:
     both = complaint("value_not_in_list", "Value not in list", "x")
     both["4"]["errors"].append(
         {"type": "required_input_missing", "message": "Required input is missing", "details": "y"}
@@ -148,7 +150,8 @@ def test_both_together_are_the_workflows_fault() -> None:
     assert rejected(FAILED_VALIDATION, both).outcome is Outcome.FAILED
 
 
-def test_gpu_seconds_are_a_difference_of_the_nodes_clock_within_ours() -> None:
+@pytest.mark.requirement("F-58")
+def test_gpu_seconds_come_from_the_nodes_clock_bounded_by_the_executors_clock() -> None:
     ran = entry("success", ("execution_start", {"timestamp": 1000}), ("execution_success", {"timestamp": 3500}))
     assert gpu_seconds(ran, 10) == 2.5
     assert gpu_seconds(ran, 1) == 1
@@ -159,7 +162,7 @@ def test_gpu_seconds_are_a_difference_of_the_nodes_clock_within_ours() -> None:
     assert gpu_seconds(odd, 3) == 3
 
 
-def test_what_an_error_says_is_cleaned_and_bounded() -> None:
+def test_error_texts_are_sanitized_and_bounded() -> None:
     unfit = "a\x00b\ud800"
     told = {
         "node_id": unfit,
@@ -174,6 +177,7 @@ def test_what_an_error_says_is_cleaned_and_bounded() -> None:
     assert (verdict.error.node_id, len(verdict.error.node_class or "")) == ("a\ufffdb\ufffd", 256)
 
 
+@pytest.mark.requirement("F-58")
 @pytest.mark.parametrize(
     "stamps", [(10**400, 0), (float("nan"), 5), (float("inf"), float("-inf")), (-1, "x"), (True, None), ([], {})]
 )
@@ -183,7 +187,7 @@ def test_invalid_timestamps_are_ignored(stamps: tuple[Any, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", [[], {}, None, 5, "\ud800"])
-def test_a_rejection_of_any_shape_is_a_verdict(kind: Any) -> None:
+def test_rejection_of_any_shape_is_classified(kind: Any) -> None:
     problems = {
         "1\x00": {"class_type": kind, "errors": [{"type": kind, "message": kind, "details": kind}, kind]},
         "2": kind,
@@ -193,7 +197,7 @@ def test_a_rejection_of_any_shape_is_a_verdict(kind: Any) -> None:
     verdict.error.model_dump_json().encode()
 
 
-def test_thousands_of_complaints_cost_no_more_than_a_few() -> None:
+def test_rejection_with_thousands_of_errors_is_processed_up_to_a_bound() -> None:
     problems = {str(number): {"class_type": "C", "errors": [{"message": "m" * 1_000}]} for number in range(10_000)}
     verdict = rejected({}, problems)
     assert verdict.error is not None

@@ -37,7 +37,7 @@ def test_chosen_output_folder_is_not_mistaken_for_another() -> None:
     assert output_folders(listed("/srv/comfy/output"), ["main.py", "--output-directory", "/data/made"]) == {}
 
 
-def test_models_are_written_that_are_nowhere_else() -> None:
+def test_models_found_only_in_the_output_folder_count_as_written() -> None:
     files = {
         "checkpoints": [
             {"name": "a.safetensors", "pathIndex": 0},
@@ -52,6 +52,6 @@ def test_models_are_written_that_are_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize("nonsense", [None, 1, "x", [], {}, [None], [{"name": 1}], [{"name": "a", "folders": None}]])
-def test_nonsense_is_no_model_folder(nonsense: Any) -> None:
+def test_malformed_folder_names_are_not_model_folders(nonsense: Any) -> None:
     assert output_folders(nonsense, nonsense) == {}
     assert written_models({"checkpoints": nonsense}, {"checkpoints": frozenset({1})}) == frozenset()

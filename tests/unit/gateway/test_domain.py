@@ -11,19 +11,22 @@ from contracts.graph_size.analysis import measure
 from contracts.graph_size.images import reserve
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
-from gateway.domain import built_in, cursor, input_token, output_token, text_to_image
-from gateway.domain.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
-from gateway.domain.errors import BadCursor, BadOutputToken, InvalidRequest, Malformed
-from gateway.domain.input_token import InputRight
-from gateway.domain.json_body import read_json, read_model
-from gateway.domain.keys import derive
-from gateway.domain.output_token import OutputRight
-from gateway.domain.upload_ids import upload_ids
+from gateway.api.v1 import cursors as cursor
+from gateway.edge.json_body import read_json, read_model
+from gateway.errors import BadCursor, BadOutputToken, InvalidRequest, Malformed
+from gateway.signing.keys import derive
+from gateway.storage.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
+from gateway.transfers import input_token, output_token
+from gateway.transfers.input_token import InputRight
+from gateway.transfers.output_token import OutputRight
+from gateway.uploads.references import upload_ids
+from gateway.workflows.builtin import choice as built_in
+from gateway.workflows.builtin import text_to_image
 
 KEY = derive("secret", "tests")
 
 
-def test_the_built_in_graph_is_whole_and_counts_its_images() -> None:
+def test_built_in_graph_is_complete_and_counts_its_images() -> None:
     graph, errors = read_graph(
         text_to_image.build(
             Submission.model_validate({"prompt": "a", "negative_prompt": "b", "num_images": 3}), model="m", seed=5
@@ -51,7 +54,7 @@ UPLOAD, MASK = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee", "0199f2b0-7c3e-7a51-9d24-
         ({"mask": MASK, "height": 64}, "inpaint", {"ImageScale", "ImageToMask", "SetLatentNoiseMask"}, 1.0),
     ],
 )
-def test_a_picture_beside_the_prompt_is_drawn_over(
+def test_image_with_a_prompt_selects_image_to_image(
     over: dict[str, Any], name: str, classes: set[str], denoise: float
 ) -> None:
     submission = Submission.model_validate({"prompt": "a", "image": UPLOAD} | over)
@@ -68,12 +71,12 @@ def test_a_picture_beside_the_prompt_is_drawn_over(
 @pytest.mark.parametrize(
     "sent", [{"mask": MASK}, {"denoise": 0.5}, {"image": UPLOAD.upper()}, {"image": UPLOAD, "denoise": 0.009}]
 )
-def test_what_makes_no_sense_beside_a_prompt_is_refused(sent: dict[str, Any]) -> None:
+def test_fields_that_conflict_with_a_prompt_are_refused(sent: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         read_model(Submission, {"prompt": "a"} | sent)
 
 
-def test_errors_of_the_built_in_graph_point_at_what_was_sent() -> None:
+def test_errors_of_the_built_in_graph_point_at_sent_fields() -> None:
     submission = Submission.model_validate({"prompt": "a", "image": UPLOAD})
     error = FieldError(pointer="/workflow/image/inputs/image", code="c", message="m", node_id="image", input="image")
     assert built_in.explain(submission, (error,)) == (FieldError(pointer="/image", code="c", message="m"),)
@@ -82,25 +85,25 @@ def test_errors_of_the_built_in_graph_point_at_what_was_sent() -> None:
 
 
 @given(st.uuids(), st.text(), st.text())
-def test_a_cursor_comes_back_as_it_was(before: UUID, tenant: str, filters: str) -> None:
+def test_cursor_round_trips(before: UUID, tenant: str, filters: str) -> None:
     made = cursor.encode(KEY, tenant=tenant, filters=filters, before=before)
     assert cursor.decode(KEY, made, tenant=tenant, filters=filters) == before
 
 
 @given(st.text())
-def test_no_other_text_is_a_cursor(made: str) -> None:
+def test_forged_cursor_is_refused(made: str) -> None:
     with pytest.raises(BadCursor):
         cursor.decode(KEY, made, tenant="t", filters="f")
 
 
-def test_a_cursor_is_bound_to_tenant_filter_and_key() -> None:
+def test_cursor_is_bound_to_tenant_filter_and_key() -> None:
     made = cursor.encode(KEY, tenant="t", filters="f", before=uuid4())
     for key, tenant, filters in [(KEY, "u", "f"), (KEY, "t", "g"), (derive("other", "tests"), "t", "f")]:
         with pytest.raises(BadCursor):
             cursor.decode(key, made, tenant=tenant, filters=filters)
 
 
-def test_an_output_token_gives_its_right_until_it_expires() -> None:
+def test_output_token_is_valid_until_it_expires() -> None:
     right = OutputRight(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
     token = output_token.sign(KEY, right)
     assert output_token.verify(KEY, token, now_s=1_000) == right
@@ -110,7 +113,7 @@ def test_an_output_token_gives_its_right_until_it_expires() -> None:
 
 
 @given(st.integers(min_value=0), st.sampled_from("ABCXYZabcxyz0189-_."))
-def test_modified_token_is_refused(place: int, other: str) -> None:
+def test_altered_token_is_invalid(place: int, other: str) -> None:
     right = OutputRight(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
     token = output_token.sign(KEY, right)
     place %= len(token) - 1  # the last character has bits without meaning
@@ -147,17 +150,17 @@ def test_token_of_one_kind_is_refused_as_another() -> None:
         ("bytes=0-" + "9" * 10_000, None),
     ],
 )
-def test_a_range_is_one_range_or_none(header: str | None, found: ByteRange | None) -> None:
+def test_only_a_single_byte_range_is_honored(header: str | None, found: ByteRange | None) -> None:
     assert parse_range(header, 10) == found
 
 
 @pytest.mark.parametrize("header", ["bytes=10-", "bytes=10-12", "bytes=-0"])
-def test_a_range_outside_is_unsatisfiable(header: str) -> None:
+def test_range_beyond_the_end_is_unsatisfiable(header: str) -> None:
     with pytest.raises(UnsatisfiableError):
         parse_range(header, 10)
 
 
-def test_if_none_match() -> None:
+def test_if_none_match_compares_etags() -> None:
     assert matches('"a", W/"b"', '"b"')
     assert matches("*", '"b"')
     assert not matches('"a"', '"b"')
@@ -179,7 +182,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_json_comes_through_with_every_digit(value: Any) -> None:
+def test_json_numbers_keep_every_digit(value: Any) -> None:
     assert read_json(json.dumps(value).encode()) == value
 
 
@@ -192,7 +195,7 @@ def test_json_comes_through_with_every_digit(value: Any) -> None:
         b"[" * 33 + b"]" * 33, b"[" * 100_000, b"1" * 5_000, b"{} {}", b"'a'", b"{a: 1}", b"[1,]",
     ],
 )  # fmt: skip
-def test_what_is_no_json_of_ours_is_malformed(body: bytes) -> None:
+def test_invalid_json_is_refused_as_malformed(body: bytes) -> None:
     with pytest.raises(Malformed) as refused:
         read_json(body)
     assert len(refused.value.refused.errors) == 1
@@ -206,7 +209,7 @@ def nested(depth: int) -> bytes:
     return json.dumps(value).encode()
 
 
-def test_nesting_up_to_the_limit_is_fine() -> None:
+def test_nesting_up_to_the_limit_is_accepted() -> None:
     assert read_json(b"[" * 32 + b"]" * 32)
     assert read_json(nested(32))
     with pytest.raises(Malformed) as refused:
@@ -226,7 +229,7 @@ def test_nesting_up_to_the_limit_is_fine() -> None:
         ("k", "\u00e9" * ((1 << 19) + 1), True),
     ],
 )
-def test_keys_have_a_length_and_texts_have_none(key: str, text: str, fits: bool, beside: str) -> None:
+def test_key_length_is_limited_and_text_length_is_not(key: str, text: str, fits: bool, beside: str) -> None:
     value = {"a": [{key: text}], "b": beside}
     body = json.dumps(value, ensure_ascii=False).encode()
     if fits:
@@ -237,7 +240,7 @@ def test_keys_have_a_length_and_texts_have_none(key: str, text: str, fits: bool,
     assert refused.value.refused.errors[0].code == "json_text"
 
 
-def test_an_invalid_body_is_pointed_at_and_never_repeated() -> None:
+def test_validation_error_points_into_the_body_without_echoing_it() -> None:
     with pytest.raises(InvalidRequest) as refused:
         read_model(Submission, {"prompt": "a", "steps": "SECRET", "labels": {"a/b~c": 7}, "k" * 1_000: "SECRET"})
     told = refused.value.refused

@@ -6,8 +6,8 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from gateway.domain.file_extension import extension_of
-from gateway.domain.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_told_by_size
+from gateway.storage.file_extensions import extension_of
+from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_told_by_size
 from tests.kit.media import binary_stl, exr, obj, samples, splat
 from tests.kit.pictures import file_of
 
@@ -16,7 +16,7 @@ SMALL = Image.new("RGB", (8, 8))
 
 
 @pytest.mark.parametrize("extension", samples())
-def test_each_type_is_known_by_its_content(extension: str) -> None:
+def test_each_file_type_is_detected_by_content(extension: str) -> None:
     sample = samples()[extension]
     found = file_type_of(sample.content[:LOOK_AT_BYTES], len(sample.content))
     assert found is not None
@@ -24,14 +24,14 @@ def test_each_type_is_known_by_its_content(extension: str) -> None:
 
 
 @pytest.mark.parametrize("extension", sorted(samples().keys() - UNMARKED - {"obj"}))
-def test_a_marked_type_is_known_before_all_of_it_has_come(extension: str) -> None:
+def test_file_type_with_a_signature_is_detected_from_the_first_bytes(extension: str) -> None:
     sample = samples()[extension]
     found = file_type_of(sample.content[:LOOK_AT_BYTES], None)
     assert found is not None
     assert found.media_type == sample.media_type
 
 
-def test_long_texts_are_known_by_their_first_lines() -> None:
+def test_text_formats_are_detected_by_their_first_lines() -> None:
     long = obj() * 200
     found = file_type_of(long[:LOOK_AT_BYTES], None)
     assert found is not None
@@ -40,7 +40,7 @@ def test_long_texts_are_known_by_their_first_lines() -> None:
     assert file_type_of(broken[:LOOK_AT_BYTES], None) is None
 
 
-def test_an_unmarked_type_is_told_by_the_size_of_the_whole() -> None:
+def test_file_type_without_signature_is_detected_by_total_size() -> None:
     for whole in (binary_stl(100), splat(200)):
         begun = whole[:LOOK_AT_BYTES]
         assert file_type_of(begun, None) is None
@@ -81,20 +81,20 @@ def test_unknown_file_type_is_not_recognized(content: bytes) -> None:
     assert file_type_of(content[:LOOK_AT_BYTES], len(content)) is None
 
 
-def test_the_size_of_an_exr_is_in_its_header() -> None:
+def test_exr_size_is_read_from_its_header() -> None:
     assert exr_size(exr(300, 20)) == (300, 20)
     assert exr_size(exr(0, 20)) is None
     assert exr_size(b"\x76\x2f\x31\x01" + bytes(100)) is None
 
 
-def test_images_are_not_taken_as_exact_files() -> None:
+def test_ordinary_images_are_not_detected_as_exact_files() -> None:
     for format_ in ("PNG", "JPEG", "WEBP"):
         sink = BytesIO()
         SMALL.save(sink, format_)
         assert file_type_of(sink.getvalue(), len(sink.getvalue())) is None
 
 
-def test_outputs_of_other_types_have_extensions_too() -> None:
+def test_outputs_of_every_type_have_a_file_extension() -> None:
     assert extension_of("text/plain; charset=utf-8") == ".txt"
     assert extension_of("image/gif") == ".gif"
     assert extension_of("application/octet-stream") == ".bin"

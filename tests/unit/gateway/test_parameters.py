@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from contracts.wire.errors import FieldError
-from gateway.domain.parameters import ParameterBody, check, declare, explain, place, schema
+from gateway.workflows.parameters import ParameterBody, check, declare, explain, place, schema
 
 GRAPH: dict[str, Any] = {
     "1": {"class_type": "Loader", "inputs": {"ckpt_name": "a.safetensors"}},
@@ -24,7 +24,7 @@ def faults(**sent: dict[str, Any]) -> list[tuple[str, str]]:
     return [(error.pointer, error.code) for error in errors]
 
 
-def test_titles_give_parameters() -> None:
+def test_node_titles_declare_parameters() -> None:
     found, errors = declare(None, GRAPH)
     assert not errors
     assert schema(found) == {
@@ -42,7 +42,7 @@ def test_titles_give_parameters() -> None:
     }
 
 
-def test_an_empty_list_means_none() -> None:
+def test_empty_parameter_list_declares_no_parameters() -> None:
     assert declare({}, GRAPH) == ({}, ())
 
 
@@ -58,13 +58,13 @@ def test_an_empty_list_means_none() -> None:
         ("$prompt", {"seed": 1}, "parameter_twice"),
     ],
 )
-def test_titles_that_cannot_be_meant_are_refused(title: str, inputs: dict[str, Any], code: str) -> None:
+def test_ambiguous_parameter_titles_are_refused(title: str, inputs: dict[str, Any], code: str) -> None:
     graph = GRAPH | {"9": {"class_type": "A", "inputs": inputs, "_meta": {"title": title}}}
     _, errors = declare(None, graph)
     assert [(error.pointer, error.code, error.node_id) for error in errors] == [("/workflow/9/_meta/title", code, "9")]
 
 
-def test_type_and_default_come_from_the_graph() -> None:
+def test_parameter_type_and_default_come_from_the_graph() -> None:
     found = declared(
         seed={"node": "2", "input": "seed"},
         cfg={"node": "2", "input": "cfg", "minimum": 1, "maximum": 30},
@@ -98,11 +98,11 @@ def test_type_and_default_come_from_the_graph() -> None:
         ({"node": "2", "input": "seed", "enum": [5, 5]}, "/enum", "parameter_choices"),
     ],
 )
-def test_a_parameter_that_does_not_fit_is_refused(sent: dict[str, Any], pointer: str, code: str | None) -> None:
+def test_parameter_without_a_matching_input_is_refused(sent: dict[str, Any], pointer: str, code: str | None) -> None:
     assert faults(x=sent) == ([] if code is None else [(f"/parameters/x{pointer}", code)])
 
 
-def test_two_parameters_do_not_set_one_input() -> None:
+def test_two_parameters_for_one_input_are_refused() -> None:
     one = {"node": "2", "input": "seed"}
     assert faults(a=one, b=one) == [("/parameters/b", "parameter_target_taken")]
 
@@ -124,7 +124,7 @@ def test_two_parameters_do_not_set_one_input() -> None:
         ({"a/b": 1}, "parameter_unknown", ("seed", "cfg", "noise", "model")),
     ],
 )
-def test_values_are_checked_strictly(sent: dict[str, Any], code: str, allowed: tuple[Any, ...]) -> None:
+def test_parameter_values_are_validated_strictly(sent: dict[str, Any], code: str, allowed: tuple[Any, ...]) -> None:
     found = declared(
         seed={"node": "2", "input": "seed", "minimum": 0, "maximum": 9},
         cfg={"node": "2", "input": "cfg"},
@@ -137,7 +137,7 @@ def test_values_are_checked_strictly(sent: dict[str, Any], code: str, allowed: t
     assert not check(found, {"seed": 9, "cfg": 3, "noise": False, "model": "b"}, "/parameters")
 
 
-def test_values_and_defaults_go_into_a_copy() -> None:
+def test_parameter_values_are_set_in_a_copy_of_the_graph() -> None:
     found = declared(
         seed={"node": "2", "input": "seed"},
         cfg={"node": "2", "input": "cfg", "default": 9.5},
@@ -154,7 +154,7 @@ def test_values_and_defaults_go_into_a_copy() -> None:
     assert [one.code for one in check(found, {}, "")] == ["parameter_missing"]
 
 
-def test_errors_of_the_graph_point_at_what_was_sent() -> None:
+def test_graph_errors_point_at_the_sent_parameter() -> None:
     found = declared(seed={"node": "2", "input": "seed"})
     seed = FieldError(pointer="/workflow/2/inputs/seed", code="c", message="m", node_id="2", input="seed")
     other = FieldError(pointer="/workflow/1", code="c", message="m", node_id="1")

@@ -4,36 +4,40 @@ import zlib
 
 import pytest
 
-from gateway.domain.picture_format import PictureFormat
-from gateway.domain.picture_header import INFLATED_BYTES, MAX_CHUNKS, PictureHeader, Unfit, read_header
+from gateway.images.formats import PictureFormat
+from gateway.images.headers import INFLATED_BYTES, MAX_CHUNKS, PictureHeader, Unfit, read_header
 from tests.kit.pictures import chunk, flat_png, text_bomb
 
 END = chunk(b"IEND", b"")
 SMALL = PictureHeader(PictureFormat.PNG, 8, 8)
 
 
+@pytest.mark.requirement("B-61")
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
-def test_b_61_what_is_packed_small_is_found_before_anything_is_started(kind: bytes) -> None:
+def test_compressed_metadata_bomb_is_found_before_decoding(kind: bytes) -> None:
     assert read_header(text_bomb(INFLATED_BYTES, kind), whole=True) == SMALL
     assert read_header(text_bomb(INFLATED_BYTES + 1, kind), whole=True) is Unfit.BLOATED
 
 
-def test_b_61_many_small_ones_are_as_bad_as_a_large_one() -> None:
+@pytest.mark.requirement("B-61")
+def test_many_small_compressed_chunks_count_together() -> None:
     text = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 20)))
     assert read_header(flat_png(8, *[text] * 4), whole=True) == SMALL
     assert read_header(flat_png(8, *[text] * 5), whole=True) is Unfit.BLOATED
 
 
-def test_b_61_it_may_stand_behind_the_pixels() -> None:
+@pytest.mark.requirement("B-61")
+def test_compressed_bomb_after_the_pixels_is_found() -> None:
     bomb = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(INFLATED_BYTES + 1)))
     assert read_header(flat_png(8).removesuffix(END) + bomb + END, whole=True) is Unfit.BLOATED
 
 
-def test_a_text_that_is_not_packed_is_as_large_as_it_is() -> None:
+def test_uncompressed_png_text_counts_with_its_own_size() -> None:
     plain = chunk(b"iTXt", b"a\0\0\0en\0a\0" + zlib.compress(bytes(INFLATED_BYTES + 1)))
     broken = chunk(b"zTXt", b"a\0\0" + b"no stream of zlib's")
     assert read_header(flat_png(8, plain, broken, chunk(b"zTXt", b"")), whole=True) == SMALL
 
 
-def test_b_61_chunks_without_end_are_refused() -> None:
+@pytest.mark.requirement("B-61")
+def test_endless_png_chunks_are_refused() -> None:
     assert read_header(flat_png(8, *[chunk(b"tEXt", b"")] * MAX_CHUNKS), whole=True) is Unfit.UNSUPPORTED

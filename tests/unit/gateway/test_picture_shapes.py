@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from contracts.gateway import Submission
 from contracts.scheduler import InvalidWorkflow
-from gateway.domain import built_in, image_to_image
-from gateway.domain.image_to_image import Size
+from gateway.workflows.builtin import choice as built_in
+from gateway.workflows.builtin import image_to_image
+from gateway.workflows.builtin.image_to_image import Size
 
 UPLOAD, MASK = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee", "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffef"
 PIXELS = 4096 * 4096
@@ -41,7 +42,7 @@ def left_by_a_node(picture: Size, width: int, height: int) -> Size:
         ({}, (1, 3000), (8, 2048)),
     ],
 )
-def test_a_picture_is_scaled_within_bounds_whatever_its_shape(
+def test_image_of_any_shape_is_scaled_within_bounds(
     asked: dict[str, int], picture: tuple[int, int], made: tuple[int, int]
 ) -> None:
     submission = Submission.model_validate({"prompt": "a", "image": UPLOAD, "mask": MASK} | asked)
@@ -53,13 +54,13 @@ def test_a_picture_is_scaled_within_bounds_whatever_its_shape(
 
 
 @pytest.mark.parametrize("picture", [(2048, 64), (101, 67), (8, 8)])
-def test_a_picture_that_fits_is_taken_as_it_is(picture: tuple[int, int]) -> None:
+def test_image_within_bounds_is_not_scaled(picture: tuple[int, int]) -> None:
     submission = Submission.model_validate({"prompt": "a", "image": UPLOAD})
     assert image_to_image.fitted(submission, {UPLOAD: Size(*picture)}) == submission
 
 
 @given(SIZES | SMALL_SIZES, st.none() | SIZES | SMALL_SIZES, SIDES, SIDES)
-def test_something_is_left_of_every_picture_that_is_not_refused(
+def test_scaling_never_reduces_an_image_to_nothing(
     picture: Size, mask: Size | None, width: int | None, height: int | None
 ) -> None:
     asked = {"width": width, "height": height, "mask": mask and MASK}
@@ -95,7 +96,7 @@ def test_something_is_left_of_every_picture_that_is_not_refused(
         ((512, 512), (3000, 1), {"width": 512}, ["/mask"]),
     ],
 )
-def test_what_would_be_cut_away_is_refused_where_it_was_sent(
+def test_image_that_scaling_would_destroy_is_refused_at_its_field(
     picture: tuple[int, int], mask: tuple[int, int] | None, asked: dict[str, int], pointers: list[str]
 ) -> None:
     sent = {"prompt": "a", "image": UPLOAD} | ({"mask": MASK} if mask else {}) | asked

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms
 
-from gateway.clients.pictures import HELPER
-from gateway.domain.archive_name import MAX_BYTES, ArchiveNames, safe_name
-from gateway.domain.picture_format import PictureFormat, Said, Wanted, format_of
+from gateway.images.converter import HELPER
+from gateway.images.formats import PictureFormat, Said, Wanted, format_of
+from gateway.storage.file_names import MAX_BYTES, ArchiveNames, safe_name
 
 PIXELS = 4096 * 4096
 FORMATS = [format_.value for format_ in PictureFormat]
@@ -86,7 +86,7 @@ def near(one: Any, other: tuple[int, ...], by: int = 12) -> bool:
 
 @pytest.mark.parametrize("wanted", FORMATS)
 @pytest.mark.parametrize("source", FORMATS)
-def test_each_format_becomes_each_other(source: str, wanted: str) -> None:
+def test_every_image_format_converts_to_every_other(source: str, wanted: str) -> None:
     picture = converted(file_of(halves(), source), wanted)
     assert picture.size == (64, 32)
     assert near(picture.convert("RGB").getpixel((4, 16)), RED)
@@ -98,11 +98,13 @@ def test_each_format_becomes_each_other(source: str, wanted: str) -> None:
     [((16, 0), (16, 8)), ((0, 16), (32, 16)), ((20, 4), (8, 4)), ((4000, 4000), (64, 32)), ((1, 1), (1, 1))],
 )
 @pytest.mark.parametrize("source", FORMATS)
-def test_it_fits_into_the_box_and_is_never_enlarged(source: str, box: tuple[int, int], size: tuple[int, int]) -> None:
+def test_converted_image_fits_the_box_and_is_never_enlarged(
+    source: str, box: tuple[int, int], size: tuple[int, int]
+) -> None:
     assert converted(file_of(halves(), source), "webp", box=box).size == size
 
 
-def test_alpha_lies_on_white_in_a_jpeg_and_stays_elsewhere() -> None:
+def test_alpha_is_flattened_on_white_for_jpeg_only() -> None:
     clear = file_of(Image.new("RGBA", (8, 8), (255, 0, 0, 0)))
     assert near(converted(clear, "jpeg").getpixel((4, 4)), (255, 255, 255), by=2)
     for wanted in ("png", "webp"):
@@ -111,7 +113,7 @@ def test_alpha_lies_on_white_in_a_jpeg_and_stays_elsewhere() -> None:
         assert kept.getchannel("A").getextrema() == (0, 0)
 
 
-def test_a_palette_with_transparency() -> None:
+def test_palette_transparency_is_kept() -> None:
     picture = Image.new("P", (8, 8), 1)
     picture.putpalette([0, 0, 0, 255, 0, 0])
     picture.paste(0, (0, 0, 4, 8))
@@ -120,7 +122,7 @@ def test_a_palette_with_transparency() -> None:
     assert kept.getpixel((6, 1)) == (255, 0, 0, 255)
 
 
-def test_16_bits_of_grey_are_scaled_not_cut_off() -> None:
+def test_16_bit_grayscale_is_scaled_to_8_bit() -> None:
     picture = Image.new("I;16", (2, 1))
     picture.putpixel((0, 0), 0x8000)
     picture.putpixel((1, 0), 0xFFFF)
@@ -131,7 +133,7 @@ def test_16_bits_of_grey_are_scaled_not_cut_off() -> None:
 
 @pytest.mark.parametrize("source", ["jpeg", "webp", "png"])
 @pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_it_stands_upright(source: str, orientation: int) -> None:
+def test_exif_orientation_is_applied(source: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     exif[0x010E] = "a secret description"
@@ -143,7 +145,7 @@ def test_it_stands_upright(source: str, orientation: int) -> None:
     assert max(small.size) == 64
 
 
-def test_an_animation_is_its_first_frame_and_a_gif_is_refused() -> None:
+def test_animated_image_converts_to_its_first_frame_and_gif_is_refused() -> None:
     frames = [Image.new("RGB", (8, 8), RED), Image.new("RGB", (8, 8), BLUE)]
     for source in ("webp", "png"):
         moving = file_of(frames[0], source, save_all=True, append_images=frames[1:], duration=50)
@@ -153,14 +155,14 @@ def test_an_animation_is_its_first_frame_and_a_gif_is_refused() -> None:
     assert run(file_of(frames[0], "gif"))[0] == Said.NOT_CONVERTIBLE
 
 
-def test_colours_are_brought_into_srgb_and_a_broken_profile_is_none() -> None:
+def test_colors_are_converted_to_srgb_and_a_broken_profile_is_ignored() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert near(converted(file_of(halves(), "jpeg", icc_profile=profile)).getpixel((4, 4)), RED)
     assert near(converted(file_of(halves(), "jpeg", icc_profile=b"none" * 99)).getpixel((4, 4)), RED)
     assert near(converted(file_of(Image.new("CMYK", (8, 8)), "jpeg")).getpixel((4, 4)), (255, 255, 255))
 
 
-def test_a_polyglot_is_pixels_afterwards() -> None:
+def test_converted_polyglot_file_contains_only_pixels() -> None:
     html = b"<html><script>alert(1)</script></html>"
     source = file_of(halves())
     hidden = (
@@ -187,7 +189,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_bomb_is_refused_by_its_header(bomb: str) -> None:
+def test_decompression_bomb_is_refused_by_its_header(bomb: str) -> None:
     assert len(BOMBS[bomb]) < 1 << 20
     innocent = run(file_of(halves()))[2]
     status, result, peak = run(BOMBS[bomb])
@@ -197,25 +199,25 @@ def test_a_bomb_is_refused_by_its_header(bomb: str) -> None:
 
 @pytest.mark.parametrize("part", [0, 0.1, 0.5, 0.9])
 @pytest.mark.parametrize("source", FORMATS)
-def test_what_is_broken_off_is_refused(source: str, part: float) -> None:
+def test_truncated_image_is_refused(source: str, part: float) -> None:
     whole = file_of(halves((200, 200)), source)
     assert run(whole[: int(len(whole) * part)])[0] == Said.NOT_CONVERTIBLE
 
 
-def test_text_that_inflates_is_refused() -> None:
+def test_image_with_an_inflating_text_chunk_is_refused() -> None:
     source, inflating = file_of(halves()), zlib.compress(bytes(64 << 20))
     status, _, peak = run(source[:33] + chunk(b"zTXt", b"a\0\0" + inflating) + source[33:])
     assert status == Said.NOT_CONVERTIBLE
     assert peak < 128 << 10
 
 
-def test_the_largest_that_is_taken_is_converted_within_the_memory() -> None:
+def test_largest_accepted_image_is_converted_within_the_memory_limit() -> None:
     noise = Image.frombytes("RGB", (4096, 4096), os.urandom(PIXELS * 3))
     noise.putalpha(200)
     assert run(file_of(noise, compress_level=0), "jpeg", box=(512, 512))[0] == Said.CONVERTED
 
 
-def test_an_etag_says_what_was_made_of_what() -> None:
+def test_etag_depends_on_source_and_conversion() -> None:
     made = {
         Wanted(PictureFormat.WEBP, quality, side).etag(sha, "13")
         for quality in (1, 2)
@@ -226,7 +228,7 @@ def test_an_etag_says_what_was_made_of_what() -> None:
     assert Wanted(PictureFormat.PNG, 5).etag("a", "13") == Wanted(PictureFormat.PNG, 6).etag("a", "13")
 
 
-def test_names_in_an_archive_are_safe_and_unique() -> None:
+def test_archive_file_names_are_safe_and_unique() -> None:
     names = ArchiveNames()
     asked = [
         "a/b/c.png",
@@ -260,5 +262,5 @@ def test_names_in_an_archive_are_safe_and_unique() -> None:
         ('a"\r\nb.png', "a___b.png"),
     ],
 )
-def test_name_of_a_download_keeps_what_every_file_system_takes(asked: str, safe: str) -> None:
+def test_download_name_keeps_portable_characters(asked: str, safe: str) -> None:
     assert safe_name(asked) == safe

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.domain.prefer import preferred_wait_s
+from gateway.edge.prefer import preferred_wait_s
 
 
 @pytest.mark.parametrize(
@@ -28,5 +28,5 @@ from gateway.domain.prefer import preferred_wait_s
         (["", ";;;,,,==="], None),
     ],
 )
-def test_the_first_wait_counts_within_bounds_and_all_else_is_passed_over(sent: list[str], seconds: int | None) -> None:
+def test_prefer_header_uses_the_first_wait_within_bounds(sent: list[str], seconds: int | None) -> None:
     assert preferred_wait_s(sent) == seconds

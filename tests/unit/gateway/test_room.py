@@ -3,8 +3,8 @@ from contextlib import suppress
 import pytest
 
 from contracts.wire.errors import Unavailable
-from gateway.domain.errors import BodyTooSlow, TooManyBodies
-from gateway.domain.room import Room
+from gateway.edge.body_memory import Room
+from gateway.errors import BodyTooSlow, TooManyBodies
 
 
 class Clock:
@@ -16,7 +16,8 @@ class Clock:
         return self.now
 
 
-def test_b_12_a_client_has_its_share_and_everybody_what_is_left() -> None:
+@pytest.mark.requirement("B-12")
+def test_client_share_and_total_of_body_memory_are_enforced() -> None:
     room = Room(total=10, each=6, clock=Clock())
     with room.of("a") as first, room.of("a") as second, room.of("b") as other:
         first(4)
@@ -28,7 +29,8 @@ def test_b_12_a_client_has_its_share_and_everybody_what_is_left() -> None:
             other(1)
 
 
-def test_b_12_room_is_given_back_whatever_happens() -> None:
+@pytest.mark.requirement("B-12")
+def test_body_memory_is_released_whatever_happens() -> None:
     room = Room(total=10, each=10, clock=Clock())
     with suppress(LookupError), room.of("a") as take:
         take(10)
@@ -37,7 +39,7 @@ def test_b_12_room_is_given_back_whatever_happens() -> None:
         take(10)
 
 
-def test_a_part_that_comes_too_late_is_refused() -> None:
+def test_late_part_of_a_body_is_refused() -> None:
     clock = Clock()
     room = Room(total=10, each=10, clock=clock)
     with room.of("a", within_s=30) as take:

@@ -8,17 +8,17 @@ from gateway.settings import Settings
 BASE = {"secret_key": "s", "database_url": "postgresql+asyncpg://u:p@h/"}
 
 
-def test_the_database_is_named_after_the_service() -> None:
+def test_database_defaults_to_the_service_name() -> None:
     assert Settings.model_validate(BASE).database_url.get_secret_value().endswith("/gateway")
 
 
-def test_the_old_name_of_the_artifact_directory_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_former_setting_name_of_the_artifact_directory_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("UPLOAD_DIR", str(tmp_path))
     assert Settings.model_validate(BASE).artifacts_url == f"file://{tmp_path}"
     assert Settings.model_validate(BASE | {"artifacts_url": "s3://b"}).artifacts_url == "s3://b"
 
 
-def test_origins_lose_their_slash_and_must_be_http() -> None:
+def test_origins_are_normalized_and_must_be_http() -> None:
     assert Settings.model_validate(BASE | {"public_url": "https://x/"}).public_url == "https://x"
     with pytest.raises(ValidationError):
         Settings.model_validate(BASE | {"public_url": "ftp://x"})

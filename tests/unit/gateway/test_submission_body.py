@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from contracts.wire.errors import FieldError
-from gateway.domain.errors import InvalidRequest, Malformed
-from gateway.domain.extra_data import MAX_BYTES, ExtraDataKeys
-from gateway.domain.json_body import read_json
-from gateway.domain.submission_body import read_submission, with_workflow
-from gateway.domain.upload_ids import upload_ids
-from gateway.domain.workflow_pointers import largest_text, relocated
+from gateway.edge.json_body import read_json
+from gateway.errors import InvalidRequest, Malformed
+from gateway.jobs.extra_data import MAX_BYTES, ExtraDataKeys
+from gateway.jobs.workflow_pointers import largest_text, relocated
+from gateway.uploads.references import upload_ids
+from gateway.workflows.submission_forms import read_submission, with_workflow
 
 GRAPH = {"1": {"class_type": "EmptyImage", "inputs": {"width": 8}}, "2": {"class_type": "SaveImage", "inputs": {}}}
 FILE = {"nodes": [{"id": 1, "type": "EmptyImage"}], "links": [], "version": 0.4}
@@ -37,7 +37,7 @@ PNG = {"extra_pnginfo": {"workflow": FILE}}
         (lambda graph: {"input": graph}, "/input"),
     ],
 )
-def test_workflow_is_found_however_it_is_wrapped(workflow: dict[str, Any], wrap: Any, at: str) -> None:
+def test_workflow_is_recognized_in_every_known_wrapper(workflow: dict[str, Any], wrap: Any, at: str) -> None:
     sent = read_submission(wrap(workflow))
     assert (sent.submission.workflow, sent.submission.prompt, sent.workflow_at) == (workflow, None, at)
 
@@ -45,7 +45,7 @@ def test_workflow_is_found_however_it_is_wrapped(workflow: dict[str, Any], wrap:
 @pytest.mark.parametrize(
     ("body", "at"), [(PNG, "/extra_pnginfo/workflow"), ({"extra_data": PNG}, "/extra_data/extra_pnginfo/workflow")]
 )
-def test_editor_file_from_the_metadata_of_a_picture_is_the_workflow(body: dict[str, Any], at: str) -> None:
+def test_editor_file_in_image_metadata_is_recognized(body: dict[str, Any], at: str) -> None:
     sent = read_submission(body)
     assert (sent.submission.workflow, sent.workflow_at) == (FILE, at)
     assert sent.submission.extra_data == body.get("extra_data")
@@ -54,7 +54,7 @@ def test_editor_file_from_the_metadata_of_a_picture_is_the_workflow(body: dict[s
 @pytest.mark.parametrize(
     "body", [{"prompt": GRAPH, "workflow": FILE}, {"workflow": {"prompt": GRAPH, "workflow": FILE}}]
 )
-def test_graph_is_taken_where_a_picture_has_both_formats(body: dict[str, Any]) -> None:
+def test_api_graph_is_preferred_in_image_metadata_with_both_formats(body: dict[str, Any]) -> None:
     assert read_submission(body).submission.workflow == GRAPH
 
 
@@ -69,7 +69,7 @@ def test_text_as_prompt_stays_a_prompt() -> None:
     assert (submission.prompt, submission.workflow, submission.steps) == ("a {red} cat", None, 3)
 
 
-def test_null_means_not_given() -> None:
+def test_null_field_counts_as_omitted() -> None:
     sent = {
         "prompt": "a",
         "seed": None,
@@ -85,11 +85,12 @@ def test_null_means_not_given() -> None:
     assert saved.parameters == {"b": 1}
 
 
-def test_node_called_like_a_field_is_a_node() -> None:
+def test_node_id_equal_to_a_field_name_is_a_node() -> None:
     graph = {"prompt": GRAPH["1"], "2": GRAPH["2"]}
     assert read_submission(graph).submission.workflow == graph
 
 
+@pytest.mark.requirement("B-46")
 @pytest.mark.parametrize(
     ("body", "pointer", "words"),
     [
@@ -106,7 +107,7 @@ def test_node_called_like_a_field_is_a_node() -> None:
         ('{"1": 2 "3"}', "", "at line 1, column 9: expected `,` or `}`"),
     ],
 )
-def test_body_that_is_not_certain_is_refused_in_one_sentence(body: Any, pointer: str, words: str) -> None:
+def test_ambiguous_body_is_refused_in_one_sentence(body: Any, pointer: str, words: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         read_submission(body)
     (error,) = refused.value.refused.errors
@@ -117,12 +118,12 @@ def test_body_that_is_not_certain_is_refused_in_one_sentence(body: Any, pointer:
 @pytest.mark.parametrize(
     "body", [None, 1, [], "x", {}, {"workflow": 1}, {"workflow": "x"}, {"prompt": GRAPH, "stps": 1}]
 )
-def test_body_of_another_shape_is_still_refused(body: Any) -> None:
+def test_unrecognized_body_shape_is_refused(body: Any) -> None:
     with pytest.raises(InvalidRequest):
         read_submission(body)
 
 
-def test_workflow_to_be_saved_may_be_a_text_too() -> None:
+def test_saved_workflow_may_be_sent_as_json_text() -> None:
     assert with_workflow({"workflow": json.dumps(GRAPH), "description": "a"}) == {"workflow": GRAPH, "description": "a"}
     assert with_workflow({"description": "a"}) == {"description": "a"}
     assert with_workflow([1]) == [1]
@@ -158,7 +159,7 @@ def test_workflow_to_be_saved_may_be_a_text_too() -> None:
         (b"[" + b"1," * 100_000 + b"1]", "json_size", "More than 100000 values"),
     ],
 )  # fmt: skip
-def test_refusal_of_broken_json_names_line_and_column(body: bytes, code: str, words: str) -> None:
+def test_json_syntax_error_is_reported_with_line_and_column(body: bytes, code: str, words: str) -> None:
     with pytest.raises(Malformed) as refused:
         read_json(body)
     (error,) = refused.value.refused.errors

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.domain.errors import Malformed
-from gateway.domain.upload_form import UploadForm
+from gateway.errors import Malformed
+from gateway.uploads.form import UploadForm
 
 
 def part(name: str, content: bytes, *, is_file: bool = True) -> bytes:
@@ -24,7 +24,7 @@ def test_every_form_field_name_for_a_file_is_accepted(name: str) -> None:
     assert file_in(part(name, b"bytes")) == b"bytes"
 
 
-def test_fields_of_comfyuis_upload_route_are_skipped_wherever_they_stand() -> None:
+def test_extra_fields_of_comfyuis_upload_form_are_ignored() -> None:
     fields = [part(name, b"input", is_file=False) for name in ("type", "subfolder", "overwrite")]
     assert file_in(fields[0], part("image", b"bytes"), *fields[1:]) == b"bytes"
 

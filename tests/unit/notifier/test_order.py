@@ -54,7 +54,7 @@ async def told(viewer: Viewer, count: int) -> list[dict[str, Any]]:
 
 
 @given(st.integers(0, 5), st.lists(st.integers(1, 12), max_size=60), st.integers(0, 60))
-def test_events_come_out_once_in_order_and_never_before_a_gap(start: int, seqs: list[int], begin_at: int) -> None:
+def test_events_are_emitted_once_in_order_and_never_past_a_gap(start: int, seqs: list[int], begin_at: int) -> None:
     timeline = Timeline()
     out: list[int] = []
     for turn, seq in enumerate(seqs):
@@ -71,13 +71,14 @@ def test_events_come_out_once_in_order_and_never_before_a_gap(start: int, seqs: 
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 100)), max_size=30))
-def test_progress_only_advances(said: list[tuple[int, float]]) -> None:
+def test_progress_never_decreases(said: list[tuple[int, float]]) -> None:
     advance = Advance()
     passed = [step for step in said if advance.passes(*step)]
     assert passed == sorted(passed)
 
 
-def test_a_backlog_loses_old_progress_and_no_state() -> None:
+@pytest.mark.requirement("F-116")
+def test_full_backlog_drops_old_progress_and_no_state() -> None:
     backlog = Backlog()
     for percent in range(3):
         backlog.add_progress(f"p{percent}")
@@ -87,7 +88,7 @@ def test_a_backlog_loses_old_progress_and_no_state() -> None:
     assert [backlog.take() for _ in range(len(backlog))] == ["p2", "s1", "s2", "p4"]
 
 
-async def test_what_came_before_the_snapshot_is_told_after_it_once() -> None:
+async def test_events_before_the_snapshot_are_emitted_once_after_it() -> None:
     viewer = Viewer()
     for seq in (2, 3, 4):
         viewer.tell(event(seq))
@@ -96,7 +97,7 @@ async def test_what_came_before_the_snapshot_is_told_after_it_once() -> None:
     assert [(frame["type"], frame["seq"]) for frame in found] == [("snapshot", 3), ("status", 4)]
 
 
-async def test_progress_of_another_attempt_or_after_the_end_is_left_out() -> None:
+async def test_progress_of_another_attempt_or_after_the_end_is_dropped() -> None:
     viewer = Viewer()
     viewer.tell_progress(progress(1))
     viewer.start(job(3), 40, [], after=None)
@@ -111,20 +112,20 @@ async def test_progress_of_another_attempt_or_after_the_end_is_left_out() -> Non
     assert await viewer.next_frame() is None
 
 
-async def test_an_ended_job_is_told_whole_to_who_has_seen_nothing() -> None:
+async def test_new_client_of_an_ended_job_receives_all_events() -> None:
     viewer = Viewer()
     viewer.start(job(4, JobState.SUCCEEDED, outputs=(OUTPUT,)), 100, [], after=None)
     assert [frame["type"] for frame in await told(viewer, 4)] == ["snapshot", "output", "status", "end"]
     assert await viewer.next_frame() is None
 
 
-async def test_who_has_seen_the_end_is_told_only_that_it_ended() -> None:
+async def test_client_that_saw_the_end_receives_only_the_end() -> None:
     viewer = Viewer()
     viewer.start(job(4, JobState.CANCELLED), 0, [], after=4)
     assert [frame["type"] for frame in await told(viewer, 2)] == ["snapshot", "end"]
 
 
-async def test_a_job_that_is_gone_and_a_viewer_that_is_hopeless() -> None:
+async def test_deleted_job_and_overflowing_client_end_the_feed() -> None:
     viewer = Viewer()
     viewer.start(job(1), 0, [], after=None)
     await viewer.next_frame()
@@ -137,7 +138,7 @@ async def test_a_job_that_is_gone_and_a_viewer_that_is_hopeless() -> None:
         await viewer.next_frame()
 
 
-def test_frames_say_the_public_words() -> None:
+def test_frames_use_public_status_names() -> None:
     (said,) = frames.of_event(event(3, JobState.LEASED))
     assert json.loads(said) == {
         "type": "status", "job_id": str(ID), "seq": 3, "status": "processing", "at": AT.isoformat(), "attempt": 1,

@@ -124,20 +124,20 @@ class InputDescription(Protocol):
     """What a node's catalog says about one input."""
 
     @property
-    def type(self) -> str: ...  # noqa: D102
+    def type(self) -> str: ...
     @property
-    def options(self) -> Sequence[Any] | None: ...  # noqa: D102
+    def options(self) -> Sequence[Any] | None: ...
     @property
-    def upload(self) -> bool: ...  # noqa: D102
+    def upload(self) -> bool: ...
 
 
 class ClassDescription(Protocol):
     """What a node's catalog says about one class. ``module``, its ``python_module``, is read where there is one."""
 
     @property
-    def inputs(self) -> Mapping[str, Any]: ...  # noqa: D102
+    def inputs(self) -> Mapping[str, Any]: ...
     @property
-    def output_node(self) -> bool: ...  # noqa: D102
+    def output_node(self) -> bool: ...
 
 
 class NamedValue(NamedTuple):

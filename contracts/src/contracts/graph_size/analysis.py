@@ -2,7 +2,7 @@
 
 Linear in nodes and links, without recursion. Bounds are never below what stock classes make; where a class is unknown,
 it passes on the largest of what comes in, and inputs with the usual names (width, height, batch_size, length, ...) set
-sizes. ``docs/decisions/0030-what-counts-and-what-bounds.md`` lists what is approximated.
+sizes. ``docs/decisions/0030-graph-cost-analysis.md`` lists what is approximated.
 """
 
 from collections import deque

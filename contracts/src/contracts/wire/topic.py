@@ -93,8 +93,9 @@ class Rpc(Topic[P], Generic[P, R]):
     """A request with exactly one reply: the committed decision, or a refusal.
 
     Attributes:
-        gathers: requests to one subject that come at the same time may share a message (``chassis.gather``). Not for
-            what other systems ask: they could put any number of requests into one.
+        gathers: requests to one subject that come at the same time may share a message
+            (``chassis.messaging.gather``). Not for what other systems ask: they could put any number of requests
+            into one.
     """
 
     reply: type[R]

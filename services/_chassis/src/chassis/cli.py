@@ -9,10 +9,11 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
-from chassis import logs, migrate
-from chassis.http import Limits, guarded
+from chassis.database import migrate
+from chassis.http.connection import Limits, guarded
+from chassis.http.writing import BoundedWebSockets
 from chassis.settings import DatabaseSettings, ServiceSettings
-from chassis.unread import BoundedWebSockets
+from chassis.telemetry import logs
 
 GARBAGE = 20_000  # objects made and not yet freed before Python looks for cycles; its own 700 is for scripts
 GRACE_S = 10  # a request that is being answered may take this long after the service was told to stop

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.database.migrate import await_schema
+from chassis.database.postgres import Database, patiently
 from chassis.loop import Loop
-from chassis.migrate import await_schema
-from chassis.postgres import Database, patiently
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 
 
 @asynccontextmanager

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from chassis.logs import log
-from chassis.postgres import is_away
+from chassis.database.postgres import is_away
+from chassis.telemetry.logs import log
 
 PAUSE_S = 0.5  # after a failure; long enough not to flood the log, short enough for a restart to go unnoticed
 

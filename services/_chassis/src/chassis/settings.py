@@ -44,7 +44,7 @@ class ServiceSettings(BaseSettings):
     nats_password: SecretStr | None = None
 
     @classmethod
-    def settings_customise_sources(  # noqa: D102 - pydantic-settings' own hook
+    def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,

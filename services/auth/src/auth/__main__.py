@@ -10,8 +10,8 @@ import typer
 
 from auth.app import bootstrap_user, create_app, export_audit, rotate_keys, verify_audit
 from auth.settings import Settings
-from chassis import logs
 from chassis.cli import Service, commands
+from chassis.telemetry import logs
 from contracts.auth import Role, Tier
 from contracts.graph_policy.policy import GraphPolicy
 from contracts.wire.errors import Refusal

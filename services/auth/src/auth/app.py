@@ -49,11 +49,11 @@ from auth.usecases.revoke_key import KeyRevoker
 from auth.usecases.signing import TEND_EVERY_S, Signer
 from auth.usecases.tickets import Tickets
 from auth.usecases.verify_credential import CredentialVerifier
-from chassis.bus import Bus
+from chassis.database.postgres import Database
+from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.loop import Loop
-from chassis.postgres import Database
-from chassis.web import create_web
+from chassis.messaging.bus import Bus
 from contracts.auth import Role, Tier
 from contracts.graph_policy.policy import GraphPolicy
 from contracts.permissions import inbox_prefix

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from chassis.bus import Bus
+from chassis.http.app import create_web
 from chassis.ids import new_id
-from chassis.logs import log
 from chassis.loop import Loop
-from chassis.web import create_web
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.executor import CANCEL_ATTEMPT
 from contracts.permissions import inbox_prefix
 from executor.clients.artifacts import Artifacts
@@ -207,4 +207,4 @@ async def _start(parts: Parts, settings: Settings) -> None:
         loop.start()
     # Last, for it waits for NATS: the node is driven meanwhile.
     await parts.bus.start()
-    await parts.bus.hear(CANCEL_ATTEMPT.subject(key=settings.node), on_cancel(parts.at_hand))
+    await parts.bus.subscribe(CANCEL_ATTEMPT.subject(key=settings.node), on_cancel(parts.at_hand))

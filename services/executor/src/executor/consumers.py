@@ -3,8 +3,8 @@
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
-from chassis.bus import Listener
-from chassis.logs import log
+from chassis.messaging.bus import Listener
+from chassis.telemetry.logs import log
 from contracts.executor import CancelAttempt
 from executor.domain.attempt import Stop
 from executor.usecases.at_hand import AtHand

@@ -8,96 +8,95 @@ from time import monotonic
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
-from chassis.bus import Bus
+from authn.client_address import Clients, networks
+from authn.identity import Identity
+from chassis.database.migrate import await_schema
+from chassis.database.postgres import Database
+from chassis.http.app import create_web
 from chassis.lifecycle import running
-from chassis.migrate import await_schema
-from chassis.postgres import Database
-from chassis.web import create_web
+from chassis.messaging.bus import Bus
 from contracts.permissions import inbox_prefix
-from door.client_ip import Clients, networks
-from door.identity import Identity
-from gateway.api import (
-    admin,
-    archive,
-    auth,
-    batch,
-    class_rules,
-    docs,
-    events,
-    export,
-    fleet,
-    generate,
-    handout,
-    intake,
-    invites,
-    jobs,
-    jwks,
-    keys,
-    operations,
-    results,
-    tickets,
-    uploads,
-    usage,
-    validation,
-    workflows,
-)
-from gateway.api.admission import Admission, Rates
-from gateway.api.cors import Cors
-from gateway.api.direct import AtOnce
-from gateway.api.document import complete
-from gateway.api.guard import Guard
-from gateway.api.me import add_me
-from gateway.api.upload_body import FILES_AT_ONCE, FILES_OF_ONE, UploadBodies
-from gateway.clients.pictures import Pictures
-from gateway.consumers.door import DoorRates, open_door
-from gateway.consumers.grants import serve_grants
-from gateway.consumers.purges import remove_purged
-from gateway.consumers.tiers import hear_limits
-from gateway.domain.extra_data import ExtraDataKeys
-from gateway.domain.keys import derive
-from gateway.domain.rate_limit import HOUR_S, HOURLY, Policy, policy
-from gateway.domain.room import Room
-from gateway.loops.rates import rate_loops, unlimited_loop
-from gateway.loops.remains import erasure_loop, remains_loop
-from gateway.loops.uploads import upload_loops
-from gateway.loops.usage import usage_loops
+from gateway.accounts import jwks_routes as jwks
+from gateway.accounts import key_routes as keys
+from gateway.accounts import routes as auth
+from gateway.accounts import ticket_routes as tickets
+from gateway.accounts.limit_changes import hear_limits
+from gateway.accounts.me import MeView
+from gateway.accounts.me_routes import add_me
+from gateway.accounts.public_keys import PublicKeys
+from gateway.admin import account_routes as admin
+from gateway.admin import class_rule_routes as class_rules
+from gateway.admin import invite_routes as invites
+from gateway.admin import operation_routes as operations
+from gateway.admin.operations import Operations
+from gateway.admin.search import Search
+from gateway.admin.stats import StatsView
+from gateway.admin.storage_store import Storage
+from gateway.api.v1.openapi import complete
+from gateway.docs import routes as docs
+from gateway.edge.admission import Admission, Rates
+from gateway.edge.body_memory import Room
+from gateway.edge.cors import Cors
+from gateway.edge.denials import Denials
+from gateway.edge.direct_routes import AtOnce
+from gateway.edge.rate_limits.domain import HOUR_S, HOURLY, Policy, policy
+from gateway.edge.rate_limits.loops import rate_loops, unlimited_loop
+from gateway.edge.rate_limits.service import RateLimiter
+from gateway.edge.rate_limits.store import Buckets
+from gateway.edge.request_guard import Guard
+from gateway.exports import routes as export
+from gateway.exports.service import AccountExport
+from gateway.fleet import routes as fleet
+from gateway.fleet.service import FleetView
+from gateway.images.converter import Pictures
+from gateway.images.limiter import PictureLine
+from gateway.jobs import batch_routes as batch
+from gateway.jobs import event_routes as events
+from gateway.jobs import generate_routes as generate
+from gateway.jobs import routes as jobs
+from gateway.jobs import saved_workflow_routes as workflow_jobs
+from gateway.jobs import validation_routes as validation
+from gateway.jobs.extra_data import ExtraDataKeys
+from gateway.jobs.input_pins import InputPins
+from gateway.jobs.output_copies import OutputCopies
+from gateway.jobs.storage_limit import ResultStorage
+from gateway.jobs.submit import Submitter
+from gateway.outputs import archive_routes as archive
+from gateway.outputs import routes as results
+from gateway.outputs.conversion import Converter
+from gateway.purges.consumer import remove_purged
+from gateway.purges.erase_tenants import TenantEraser
+from gateway.purges.erasure_store import Erasures
+from gateway.purges.loops import erasure_loop, remains_loop
+from gateway.purges.service import JobRemover
+from gateway.purges.store import Purges
 from gateway.settings import Settings
-from gateway.store.artifacts import Artifacts
-from gateway.store.buckets import Buckets
-from gateway.store.erasures import Erasures
-from gateway.store.objects import Objects
-from gateway.store.purges import Purges
-from gateway.store.storage import Storage
-from gateway.store.upload_sweep import UploadSweep
-from gateway.store.uploads import Bounds, Uploads
-from gateway.store.usage import RequestUsage
-from gateway.store.workflows import Workflows
-from gateway.usecases.convert_output import Converter
-from gateway.usecases.count_requests import RequestCounts
-from gateway.usecases.ended_jobs import EndedJobs
-from gateway.usecases.erase_tenants import TenantEraser
-from gateway.usecases.export_account import AccountExport
-from gateway.usecases.fleet import FleetView
-from gateway.usecases.hand_out_inputs import Handout
-from gateway.usecases.keyset import PublicKeys
-from gateway.usecases.limit_rate import RateLimiter
-from gateway.usecases.me import MeView
-from gateway.usecases.operations import Operations
-from gateway.usecases.output_copies import OutputCopies
-from gateway.usecases.own_uploads import OwnUploads
-from gateway.usecases.picture_line import PictureLine
-from gateway.usecases.pin_inputs import InputPins
-from gateway.usecases.record_denial import Denials
-from gateway.usecases.remove_jobs import JobRemover
-from gateway.usecases.remove_uploads import UploadRemover, UploadSweeper
-from gateway.usecases.result_storage import ResultStorage
-from gateway.usecases.saved_workflows import SavedWorkflows
-from gateway.usecases.search import Search
-from gateway.usecases.stats import StatsView
-from gateway.usecases.store_output import Intake
-from gateway.usecases.submit_job import Submitter
-from gateway.usecases.take_upload import UploadDesk
-from gateway.usecases.usage import UsageView
+from gateway.signing.keys import derive
+from gateway.storage.artifacts import Artifacts
+from gateway.storage.objects import Objects
+from gateway.surfaces.nats.routes import DoorRates, open_door
+from gateway.transfers import input_routes as handout
+from gateway.transfers import output_routes as intake
+from gateway.transfers.grants import serve_grants
+from gateway.transfers.input_downloads import Handout
+from gateway.transfers.output_uploads import Intake
+from gateway.uploads import routes as uploads
+from gateway.uploads.body import FILES_AT_ONCE, FILES_OF_ONE, UploadBodies
+from gateway.uploads.ended_jobs import EndedJobs
+from gateway.uploads.loops import upload_loops
+from gateway.uploads.own_uploads import OwnUploads
+from gateway.uploads.removal import UploadRemover, UploadSweeper
+from gateway.uploads.service import UploadDesk
+from gateway.uploads.store import Bounds, Uploads
+from gateway.uploads.sweep_store import UploadSweep
+from gateway.usage import routes as usage
+from gateway.usage.loops import usage_loops
+from gateway.usage.request_counts import RequestCounts
+from gateway.usage.service import UsageView
+from gateway.usage.store import RequestUsage
+from gateway.workflows import routes as workflows
+from gateway.workflows.service import SavedWorkflows
+from gateway.workflows.store import Workflows
 
 DOCUMENT = "/openapi.json"
 ROOM_BYTES = 256 << 20
@@ -228,7 +227,8 @@ def create_app(settings: Settings) -> FastAPI:
         batch.router(submitter=submitter, public_url=settings.public_url),
         generate.router(bus=bus, submitter=submitter, public_url=settings.public_url, used=me.used),
         validation.router(submitter=submitter),
-        workflows.router(submitter=submitter, saved=saved, public_url=settings.public_url),
+        workflows.router(saved=saved),
+        workflow_jobs.router(submitter=submitter, saved=saved, public_url=settings.public_url),
         results.router(
             bus=bus, artifacts=artifacts, objects=objects, converter=converter, public_url=settings.public_url
         ),

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from authn.client_address import networks
 from chassis.settings import DatabaseSettings
-from door.client_ip import networks
 
 _EXTRA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")

@@ -1,8 +1,8 @@
 """``python -m notifier``: serve, migrate."""
 
+from authn.client_address import Clients, counted, networks
 from chassis.cli import Service, commands
-from chassis.http import Limits
-from door.client_ip import Clients, counted, networks
+from chassis.http.connection import Limits
 from notifier.app import create_app
 from notifier.settings import Settings
 

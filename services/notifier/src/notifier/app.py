@@ -5,14 +5,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from chassis.bus import Bus
+from authn.client_address import Clients, networks
+from authn.identity import Identity
+from chassis.database.migrate import await_schema
+from chassis.database.postgres import Database
+from chassis.http.app import create_web
 from chassis.lifecycle import running
-from chassis.migrate import await_schema
-from chassis.postgres import Database
-from chassis.web import create_web
+from chassis.messaging.bus import Bus
 from contracts.permissions import inbox_prefix
-from door.client_ip import Clients, networks
-from door.identity import Identity
 from notifier.api import watch, watch_many
 from notifier.api.handshake import Doorkeeper
 from notifier.consumers.job_events import keep_job_events

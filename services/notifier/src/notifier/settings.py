@@ -5,8 +5,8 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from authn.client_address import networks
 from chassis.settings import DatabaseSettings
-from door.client_ip import networks
 
 
 class Settings(DatabaseSettings):

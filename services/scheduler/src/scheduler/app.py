@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
-from chassis import outbox
-from chassis.bus import Bus
+from chassis.database.postgres import Database
+from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.loop import Loop
-from chassis.outbox import Relay
-from chassis.postgres import Database
-from chassis.web import create_web
+from chassis.messaging import outbox
+from chassis.messaging.bus import Bus
+from chassis.messaging.outbox import Relay
 from contracts.permissions import inbox_prefix
 from scheduler import consumers
 from scheduler.loops import reap, reconcile

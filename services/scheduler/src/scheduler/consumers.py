@@ -6,11 +6,11 @@ from uuid import UUID
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.database.postgres import AWAY
 from chassis.loop import Loop
-from chassis.postgres import AWAY
-from chassis.served import Request
+from chassis.messaging.bus import Bus
+from chassis.messaging.serving import Request
+from chassis.telemetry.logs import log
 from contracts.auth import CLASS_RULES_CHANGED, TIER_CHANGED, USER_CHANGED, UnknownTenant, UserChanged
 from contracts.graph_policy.policy import ClassRules, TenantPolicy
 from contracts.operations import (
@@ -290,8 +290,8 @@ def hear_changes(bus: Bus, limits: TenantLimits) -> Loop:
 
     async def begin() -> None:
         if not hearing:
-            hearing.append(await bus.hear(USER_CHANGED.pattern, user))
-            hearing.append(await bus.hear(TIER_CHANGED.pattern, tier))
+            hearing.append(await bus.subscribe(USER_CHANGED.pattern, user))
+            hearing.append(await bus.subscribe(TIER_CHANGED.pattern, tier))
 
     bus.when_connected(limits.forget)
     return Loop("scheduler.hear_changes", begin, every_s=HEAR_EVERY_S)
@@ -310,7 +310,7 @@ def hear_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:
 
     async def tick() -> None:
         if not hearing:
-            hearing.append(await bus.hear(CLASS_RULES_CHANGED.pattern, changed))
+            hearing.append(await bus.subscribe(CLASS_RULES_CHANGED.pattern, changed))
         await rules.refresh()
 
     loop = Loop("scheduler.hear_class_rules", tick, every_s=READ_EVERY_S)

@@ -3,7 +3,7 @@
 from auth.consumers.subject import user_of
 from auth.usecases.read_audit import AuditReader
 from auth.usecases.record_action import ActionRecorder
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.audit import READ_AUDIT, RECORD_ACTION, AuditPage, ReadAudit, RecordAction
 from contracts.auth import Done
 from contracts.wire.topic import Address

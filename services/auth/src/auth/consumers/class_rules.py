@@ -2,7 +2,7 @@
 
 from auth.consumers.subject import user_of
 from auth.usecases.class_rules import ClassRuleChanger, ClassRuleReader
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import CHANGE_CLASS_RULE, READ_CLASS_RULES, ChangeClassRule, ReadClassRules
 from contracts.graph_policy.policy import OperatorRules
 from contracts.wire.topic import Address

@@ -4,7 +4,7 @@ from auth.consumers.subject import user_of
 from auth.usecases.read_changes import ChangeReader
 from auth.usecases.tickets import Tickets
 from auth.usecases.verify_credential import CredentialVerifier
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import (
     MAKE_TICKET,
     READ_CHANGES,

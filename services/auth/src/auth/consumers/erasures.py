@@ -3,7 +3,7 @@
 from auth.consumers.subject import user_of
 from auth.usecases.erase_account import AccountEraser
 from auth.usecases.read_erasures import ErasureReader
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import Done
 from contracts.retention import (
     ERASE_ACCOUNT,

@@ -4,7 +4,7 @@ from auth.consumers.subject import user_of
 from auth.usecases.create_key import KeyMaker
 from auth.usecases.list_keys import KeyLister
 from auth.usecases.revoke_key import KeyRevoker
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import (
     CREATE_KEY,
     LIST_KEYS,

@@ -2,7 +2,7 @@
 
 from auth.consumers.subject import user_of
 from auth.usecases.invites import Invites
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import Done
 from contracts.registration import (
     CREATE_INVITE,

@@ -8,7 +8,7 @@ from auth.usecases.record_denial import DenialRecorder
 from auth.usecases.refresh_session import SessionRefresher
 from auth.usecases.register import Registrar
 from auth.usecases.signing import Signer
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import (
     CHANGE_PASSWORD,
     END_SESSION,

@@ -7,7 +7,7 @@ from auth.usecases.list_tiers import TierLister
 from auth.usecases.list_users import UserLister
 from auth.usecases.read_account import AccountReader
 from auth.usecases.read_tenant import TenantReader
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import (
     CHANGE_TIER,
     CHANGE_USER,

@@ -4,8 +4,8 @@ from nats.aio.msg import Msg
 from pydantic import ValidationError
 
 from auth.usecases.note_use import UseNotes
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.auth import KEYS_USED, KeysUsed
 
 EVERY_S = 1.0
@@ -21,7 +21,7 @@ class UseListener:
     async def tick(self) -> None:
         """Write what was heard. A duty for ``chassis.loop.Loop``."""
         if not self._listening:
-            await self._bus.hear(KEYS_USED.pattern, self._on_used)
+            await self._bus.subscribe(KEYS_USED.pattern, self._on_used)
             self._listening = True
         await self._notes.write()
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from auth.store import changes, invites, keys, quota_groups, sessions, tickets
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 
 EVERY_S = 600.0
 

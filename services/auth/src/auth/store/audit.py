@@ -8,8 +8,8 @@ from uuid import UUID
 import orjson
 
 from auth.domain.audit_chain import BEGINNING, Link, hash_of
-from chassis.logs import bound_here
-from chassis.statement import Connection, Row, Statement
+from chassis.database.statement import Connection, Row, Statement
+from chassis.telemetry.logs import bound_here
 from contracts.audit import ReadAudit
 
 PAGE = 1000

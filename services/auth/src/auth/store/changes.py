@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from auth.store.users import COLUMNS, user_of
-from chassis.statement import Connection, Statement
+from chassis.database.statement import Connection, Statement
 from contracts.auth import UserChanged
 
 BATCH = 1000  # of less than a kilobyte each: an answer stays below NATS's limit of 1 MiB

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from chassis.statement import Connection, Statement
+from chassis.database.statement import Connection, Statement
 from contracts.auth import RuleVerdict
 from contracts.graph_policy.policy import ClassRules
 

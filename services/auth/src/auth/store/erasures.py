@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from chassis.statement import Connection, Statement
+from chassis.database.statement import Connection, Statement
 from contracts.retention import Erasure, Erasures, SessionRecord
 
 BATCH = 1000

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from chassis.statement import Connection, Row, Statement
+from chassis.database.statement import Connection, Row, Statement
 from contracts.auth import Tier
 from contracts.registration import Invite
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from auth.domain.user import StoredKey, listed
 from auth.store.users import COLUMNS, user_of
-from chassis.statement import Connection, Row, Statement
+from chassis.database.statement import Connection, Row, Statement
 from contracts.auth import Key, Scope
 
 _FIND = Statement(f"""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from chassis.statement import Connection, Statement
+from chassis.database.statement import Connection, Statement
 from contracts.auth import Role, Tier, User
 
 NOBODY = UUID(int=0)  # nobody's id: work for an unknown account is the same as for a known one

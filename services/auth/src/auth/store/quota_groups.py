@@ -3,8 +3,8 @@
 from datetime import timedelta
 from uuid import UUID
 
+from chassis.database.statement import Connection, Statement
 from chassis.ids import new_id
-from chassis.statement import Connection, Statement
 
 _JOIN = Statement("""
 INSERT INTO quota_groups AS kept (digest, id) VALUES (:digest, :id)

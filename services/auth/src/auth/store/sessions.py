@@ -5,7 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from auth.domain.refresh_token import Family
-from chassis.statement import Connection, Statement
+from chassis.database.statement import Connection, Statement
 
 
 @dataclass(frozen=True, slots=True)

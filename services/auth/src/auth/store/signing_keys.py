@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chassis.statement import Connection, Statement
+from chassis.database.statement import Connection, Statement
 
 _LOCK_KEY = 0x6B6579736574  # "keyset"
 

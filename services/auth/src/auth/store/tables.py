@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from chassis.postgres import new_metadata
+from chassis.database.postgres import new_metadata
 
 METADATA = new_metadata()
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chassis.statement import Connection, Statement
+from chassis.database.statement import Connection, Statement
 from contracts.auth import TICKET_S, Principal
 
 

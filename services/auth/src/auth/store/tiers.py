@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from chassis.statement import Connection, Row, Statement
+from chassis.database.statement import Connection, Row, Statement
 from contracts.auth import Limits, Tier, TierLimits
 
 _LIMITS = ", ".join(Limits.model_fields)

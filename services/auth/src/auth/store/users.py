@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from auth.domain.user import User
+from chassis.database.statement import Connection, Row, Statement
 from chassis.ids import new_id
-from chassis.statement import Connection, Row, Statement
 from contracts.auth import Limits, ListUsers, Role, Tier
 
 COLUMNS = f"""

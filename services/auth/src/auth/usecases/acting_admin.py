@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from auth.store import users
-from chassis.statement import Connection
+from chassis.database.statement import Connection
 from contracts.auth import MissingScope, Role, Scope
 
 

@@ -1,6 +1,6 @@
 """The doors hear of a change at once."""
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import CLASS_RULES_CHANGED, TIER_CHANGED, USER_CHANGED, TierLimits, UserChanged
 from contracts.graph_policy.policy import ClassRules
 
@@ -13,12 +13,12 @@ class Announcer:
 
     async def user_changed(self, change: UserChanged) -> None:
         """Announce a change whose transaction has committed."""
-        await self._bus.say(USER_CHANGED, change, tenant=str(change.user_id))
+        await self._bus.publish(USER_CHANGED, change, tenant=str(change.user_id))
 
     async def tier_changed(self, tier: TierLimits) -> None:
         """Announce a tier whose change has committed."""
-        await self._bus.say(TIER_CHANGED, tier)
+        await self._bus.publish(TIER_CHANGED, tier)
 
     async def class_rules_changed(self, rules: ClassRules) -> None:
         """Announce the rules in force, whose change has committed."""
-        await self._bus.say(CLASS_RULES_CHANGED, rules)
+        await self._bus.publish(CLASS_RULES_CHANGED, rules)

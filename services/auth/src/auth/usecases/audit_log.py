@@ -6,7 +6,7 @@ from typing import Any
 
 from auth.domain.audit_chain import Chain
 from auth.store import audit
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from auth.domain.password import Policy
 from auth.domain.password_hash import PasswordHashes
 from auth.store import audit, changes, keys, logins, users
 from auth.store.audit import Entry
-from chassis.postgres import Database
-from chassis.statement import Connection
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
 from contracts.auth import AccountTaken, InvalidAccount, Role, Tier, scopes_of
 from contracts.graph_policy.policy import GraphPolicy
 

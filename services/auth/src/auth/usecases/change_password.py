@@ -9,8 +9,8 @@ from auth.store.audit import Entry
 from auth.usecases.announce import Announcer
 from auth.usecases.check_password import Claim, check, settle
 from auth.usecases.hashing import HashingPool
-from chassis.postgres import Database
-from chassis.statement import Connection
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
 from contracts.auth import BadLogin, ChangePassword, Done, InvalidAccount, UserChanged
 
 SESSIONS_TOLD = 20  # of more, doors are told that every token is void: the session that stays refreshes its own

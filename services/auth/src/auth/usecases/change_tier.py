@@ -6,7 +6,7 @@ from auth.store import audit, tiers, users
 from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
 from auth.usecases.announce import Announcer
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import ChangeTier, TierLimits
 
 

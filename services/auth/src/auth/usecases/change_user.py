@@ -8,8 +8,8 @@ from auth.store import audit, changes, quota_groups, users
 from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
 from auth.usecases.announce import Announcer
-from chassis.postgres import Database
-from chassis.statement import Connection
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
 from contracts.auth import Account, ChangeUser, LastAdmin, UnknownUser, UserChanged
 
 

@@ -8,7 +8,7 @@ from auth.domain.password_hash import Checked
 from auth.store import logins
 from auth.store.logins import NOBODY, Login
 from auth.usecases.hashing import HashingPool
-from chassis.statement import Connection
+from chassis.database.statement import Connection
 
 
 class Reason(StrEnum):

@@ -8,7 +8,7 @@ from auth.store.audit import Entry
 from auth.store.class_rules import Subject
 from auth.usecases.acting_admin import require_admin
 from auth.usecases.announce import Announcer
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import ChangeClassRule, RuleVerdict, TooManyClassRules
 from contracts.graph_policy.policy import ClassRules, OperatorRules
 

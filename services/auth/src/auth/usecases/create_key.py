@@ -9,8 +9,8 @@ from auth.domain.key_request import expiry_of, hash_of, name_of, scopes_to_give
 from auth.store import audit, keys, users
 from auth.store.audit import Entry
 from auth.store.keys import KeyRequest
-from chassis.postgres import Database
-from chassis.statement import Connection
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
 from contracts.auth import (
     CreatedKey,
     CreateKey,

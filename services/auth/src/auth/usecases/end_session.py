@@ -5,8 +5,8 @@ from uuid import UUID
 from auth.store import audit, changes, sessions, users
 from auth.store.audit import Entry
 from auth.usecases.announce import Announcer
-from chassis.postgres import Database
-from chassis.statement import Connection
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
 from contracts.auth import Done, EndSession, UserChanged
 
 

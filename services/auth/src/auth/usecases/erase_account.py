@@ -8,8 +8,8 @@ from auth.usecases.acting_admin import require_admin
 from auth.usecases.announce import Announcer
 from auth.usecases.check_password import check, settle
 from auth.usecases.hashing import HashingPool
-from chassis.postgres import Database
-from chassis.statement import Connection
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
 from contracts.auth import BadLogin, Done, LastAdmin, Role, UnknownUser, UserChanged
 from contracts.retention import EraseAccount, EraseUser
 

@@ -8,8 +8,8 @@ from auth.domain.invite import invite_digest, new_invite_token
 from auth.store import audit, invites
 from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
+from chassis.database.postgres import Database
 from chassis.ids import new_id
-from chassis.postgres import Database
 from contracts.auth import Done
 from contracts.registration import (
     CreatedInvite,

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from auth.store import keys
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import Keys
 
 

@@ -1,7 +1,7 @@
 """What does each tier allow?"""
 
 from auth.store import tiers
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import Tiers
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from auth.store import audit, users
 from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import ListUsers, UserPage
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from auth.store import keys
-from chassis.postgres import Database, is_away
+from chassis.database.postgres import Database, is_away
 from contracts.auth import KeysUsed
 
 MOST = 10_000  # of them kept between two writes; more are dropped, and told again with the key's next use

@@ -12,9 +12,9 @@ from auth.store.audit import Entry
 from auth.usecases.check_password import Claim, check, settle
 from auth.usecases.hashing import HashingPool
 from auth.usecases.signing import Signer
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
 from chassis.ids import new_id
-from chassis.postgres import Database
-from chassis.statement import Connection
 from contracts.auth import BadLogin, OpenSession, Session
 
 

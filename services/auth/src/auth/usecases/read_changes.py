@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from auth.store import changes, tiers
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import Changes
 
 

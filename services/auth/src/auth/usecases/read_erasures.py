@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from auth.store import erasures
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.retention import Erasures, ReadErasures, Sessions
 
 

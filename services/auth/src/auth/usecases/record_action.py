@@ -5,7 +5,7 @@ from uuid import UUID
 from auth.store import audit
 from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.audit import RecordAction
 from contracts.auth import Done
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from auth.store import audit
 from auth.store.audit import Entry
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import Done, RecordDenial
 
 

@@ -12,9 +12,9 @@ from auth.store.audit import Entry
 from auth.store.sessions import Presented
 from auth.usecases.announce import Announcer
 from auth.usecases.signing import Signer
-from chassis.logs import log
-from chassis.postgres import Database
-from chassis.statement import Connection
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
+from chassis.telemetry.logs import log
 from contracts.auth import BadRefreshToken, RefreshSession, Session, UserChanged
 
 

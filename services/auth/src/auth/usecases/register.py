@@ -11,9 +11,9 @@ from auth.domain.quota_group import AddressPepper
 from auth.store import audit, invites, logins, quota_groups
 from auth.store.audit import Entry
 from auth.usecases.hashing import HashingPool
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
 from chassis.ids import new_id
-from chassis.postgres import Database
-from chassis.statement import Connection
 from contracts.auth import AccountTaken, InvalidAccount, Register, Tier, User
 from contracts.registration import InvalidInvite, InviteRequired, Registration, RegistrationClosed
 

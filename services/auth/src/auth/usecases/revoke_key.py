@@ -5,7 +5,7 @@ from uuid import UUID
 from auth.store import audit, changes, keys, users
 from auth.store.audit import Entry
 from auth.usecases.announce import Announcer
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import Done, RevokeKey, UnknownKey
 
 

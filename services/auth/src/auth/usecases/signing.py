@@ -7,9 +7,9 @@ from auth.domain.access_token import sign
 from auth.domain.signing_key import KeyBox, SigningKey, jwk
 from auth.domain.user import User
 from auth.store import signing_keys
-from chassis.logs import log
-from chassis.postgres import Database
-from chassis.statement import Connection
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
+from chassis.telemetry.logs import log
 from contracts.auth import Keyset
 from contracts.wire.errors import Unavailable
 

@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from auth.domain.ticket import new_ticket, ticket_digest
 from auth.store import tickets
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import BadTicket, MakeTicket, Principal, SpendTicket, Ticket, UnknownTenant
 
 

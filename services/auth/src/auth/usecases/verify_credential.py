@@ -2,7 +2,7 @@
 
 from auth.domain.api_key import Pepper, read_api_key
 from auth.store import keys
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import BadCredential, Principal
 
 NOBODY = bytes(32)  # what an unknown key is compared with, so that it takes as long as a known one

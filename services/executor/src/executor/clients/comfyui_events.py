@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from chassis.logs import log
+from chassis.telemetry.logs import log
 
 OPEN_S = 2.0  # a node that does not shake hands within this is followed by polling
 PAUSE_S = 0.5  # before connecting again

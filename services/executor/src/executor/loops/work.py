@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from chassis.bus import Bus
-from chassis.logs import bound, log
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import bound, log
 from contracts.scheduler import FinishAttempt, Outcome
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from chassis.logs import log
+from chassis.telemetry.logs import log
 from contracts.scheduler import Assignment, FinishAttempt
 from executor.domain.attempt import Phase, Record
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.scheduler import ASK_WORK, AskWork, OccupiedBy
 from contracts.wire.errors import Refusal
 from executor.clients.comfyui import ComfyUI
@@ -128,7 +128,7 @@ class AskForWork:
         fresh = self.standby.client_id()
         question = AskWork(boot_id=self.boot_id, wait_s=0 if orphans else self.wait_s)
         try:
-            assignment = (await self.bus.ask(ASK_WORK, question, key=self.node_name)).assignment
+            assignment = (await self.bus.request(ASK_WORK, question, key=self.node_name)).assignment
         except Refusal as refusal:
             log.debug("executor.ask.unheard", code=refusal.refused.code)
             await asyncio.sleep(PAUSE_S)

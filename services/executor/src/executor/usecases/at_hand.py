@@ -2,7 +2,7 @@
 
 import asyncio
 
-from chassis.logs import log
+from chassis.telemetry.logs import log
 from contracts.scheduler import AttemptRef
 from executor.domain.attempt import Record, Stop
 

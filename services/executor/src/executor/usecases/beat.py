@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.scheduler import BEAT, REPORT_CATALOG, Beat, LeaseState, ReportCatalog
 from contracts.wire.errors import Refusal
 from executor.domain.attempt import Stop
@@ -52,7 +52,7 @@ class SendBeat:
             refreshed=self.state.refreshed,
         )
         try:
-            answer = await self.bus.ask(BEAT, beat, key=self.node_name)
+            answer = await self.bus.request(BEAT, beat, key=self.node_name)
             if ref is not None and answer.lease in STOPS:
                 self.at_hand.order(STOPS[answer.lease], ref)
             if answer.refresh is not None:
@@ -70,7 +70,7 @@ class SendBeat:
         if catalog.digest == self._refused:
             return
         try:
-            await self.bus.ask(REPORT_CATALOG, catalog, key=self.node_name)
+            await self.bus.request(REPORT_CATALOG, catalog, key=self.node_name)
         except Refusal as refusal:
             if passes(refusal):
                 raise

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from chassis.logs import log
+from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway, Queued, UnusableAnswer
 from executor.usecases.at_hand import AtHand

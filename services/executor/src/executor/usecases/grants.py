@@ -2,8 +2,8 @@
 
 import asyncio
 
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.gateway import GRANT_OUTPUTS, GrantOutputs, OutputGrant
 from contracts.scheduler import AttemptRef
 from contracts.wire.errors import Refusal
@@ -57,7 +57,7 @@ class Grants:
         pauses, refusals = Pauses(0.2, 5.0), 0
         while True:
             try:
-                reply = await self._bus.ask(
+                reply = await self._bus.request(
                     GRANT_OUTPUTS, question, tenant=str(self._ref.tenant_id), key=self._node_name
                 )
                 if len(reply.grants) == self._count:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from chassis.logs import log
+from chassis.telemetry.logs import log
 from contracts.scheduler import ReportCatalog
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway, UnusableAnswer

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from chassis.logs import log
+from chassis.telemetry.logs import log
 from executor.clients.comfyui import Answer, ComfyUI
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.attempt import Phase, Record

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from chassis.logs import log
+from chassis.telemetry.logs import log
 from contracts.workflow import is_whole, read_graph
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.attempt import Record

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chassis.logs import log
+from chassis.telemetry.logs import log
 from executor.domain.sent_images import SentImage, SentImages
 from executor.domain.verdict import Verdict, failed, node_fault
 

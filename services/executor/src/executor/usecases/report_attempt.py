@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import dataclass
 
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.scheduler import (
     FINISH_ATTEMPT,
     RESERVE_IMAGES,
@@ -40,7 +40,7 @@ class ReportAttempt:
         its end is told, so that is told in either case: where the lease is gone, it is not applied.
         """
         try:
-            written = await self.bus.ask(START_ATTEMPT, StartAttempt(ref=ref), key=self.node_name)
+            written = await self.bus.request(START_ATTEMPT, StartAttempt(ref=ref), key=self.node_name)
         except Refusal as refusal:
             log.info("executor.start.unheard", code=refusal.refused.code)
             return
@@ -53,7 +53,7 @@ class ReportAttempt:
         while True:
             try:
                 return (
-                    await self.bus.ask(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.node_name)
+                    await self.bus.request(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.node_name)
                 ).images
             except Refusal as refusal:
                 if not passes(refusal):
@@ -82,7 +82,7 @@ class ReportAttempt:
         pauses, faults = Pauses(0.2, 2.0), 0
         while True:
             try:
-                return (await self.bus.ask(FINISH_ATTEMPT, finish, key=self.node_name)).applied
+                return (await self.bus.request(FINISH_ATTEMPT, finish, key=self.node_name)).applied
             except Refusal as refusal:
                 faults += refusal.refused.kind is Kind.INTERNAL
                 if not passes(refusal) and not (refusal.refused.kind is Kind.INTERNAL and faults < FAULTS):

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.scheduler import FinishAttempt, JobWarning, Outcome, Output
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import BESIDE_BYTES, HistoryEntry

@@ -4,7 +4,7 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.executor import PROGRESS
 from executor.domain.attempt import Record
 from executor.domain.progress import ProgressFold
@@ -38,4 +38,4 @@ class SayProgress:
             succeeded=succeeded,
         )
         ref = self._record.ref
-        await self._bus.say(PROGRESS, progress, tenant=str(ref.tenant_id), key=str(ref.job_id))
+        await self._bus.publish(PROGRESS, progress, tenant=str(ref.tenant_id), key=str(ref.job_id))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import IO
 from uuid import UUID
 
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.gateway import GRANT_INPUTS, GrantInputs, InputGrant
 from contracts.scheduler import AttemptRef
 from contracts.wire.errors import STATUS, Kind, Refusal
@@ -103,7 +103,7 @@ class StageInputs:
     async def _granted(self, ref: AttemptRef, inputs: tuple[UUID, ...]) -> tuple[InputGrant, ...]:
         try:
             asked = GrantInputs(job_id=ref.job_id)
-            reply = await self.bus.ask(GRANT_INPUTS, asked, tenant=str(ref.tenant_id), key=self.node_name)
+            reply = await self.bus.request(GRANT_INPUTS, asked, tenant=str(ref.tenant_id), key=self.node_name)
         except Refusal as refusal:
             if refusal.refused.kind is Kind.NOT_FOUND:
                 raise CannotStage(GONE) from refusal

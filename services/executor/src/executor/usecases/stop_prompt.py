@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from chassis.logs import log
+from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway, UnusableAnswer
 from executor.store.journal import Journal

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from chassis.logs import log
+from chassis.telemetry.logs import log
 from contracts.gateway import OutputGrant, StoredOutput
 from contracts.scheduler import Output
 from contracts.wire.errors import Refusal

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from chassis.logs import log
+from chassis.telemetry.logs import log
 from contracts.scheduler import Occupied
 from executor.domain.occupancy import Holder, Occupancy
 from executor.usecases.worker_death import WorkerDeath

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from chassis.logs import log
+from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import HistoryEntry, NodeAway, UnusableAnswer
 from executor.domain.attempt import Record

@@ -2,7 +2,7 @@
 
 import time
 
-from chassis.logs import log
+from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-from chassis.postgres import new_metadata
+from chassis.database.postgres import new_metadata
 
 METADATA = new_metadata()
 

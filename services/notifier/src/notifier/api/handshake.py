@@ -14,13 +14,13 @@ from uuid import UUID
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from chassis.web import ProblemResponse, problem
+from authn.client_address import Clients, site
+from authn.credentials import VISIBLE, presented
+from authn.identity import Identity
+from chassis.http.app import ProblemResponse, problem
 from contracts.auth import BadCredential, MissingScope, Principal, Scope
 from contracts.scheduler import UnknownJob
 from contracts.wire.errors import Kind, Refused
-from door.client_ip import Clients, site
-from door.credential import VISIBLE, presented
-from door.identity import Identity
 from notifier.domain.errors import BadResume, NoSubprotocol
 from notifier.domain.messages import MAX_SEQ
 from notifier.usecases.handshakes import Handshakes

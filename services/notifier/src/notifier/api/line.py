@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from chassis.logs import log
+from chassis.telemetry.logs import log
 from contracts.auth import BadCredential
 from notifier.domain.allowance import Allowance
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from chassis.logs import bound
+from chassis.telemetry.logs import bound
 from contracts.scheduler import UnknownJob
 from contracts.wire.errors import Refusal
 from notifier.api.handshake import Doorkeeper, job_id_of, refuse, resume_after

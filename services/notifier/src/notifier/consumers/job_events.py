@@ -1,8 +1,8 @@
 """Keeps every job event: JOB_EVENTS, at least once; (job, seq) is the inbox; acknowledged once it is committed."""
 
-from chassis.bus import Bus
 from chassis.loop import Loop
-from chassis.streams import Reader
+from chassis.messaging.bus import Bus
+from chassis.messaging.streams import Reader
 from contracts.registry import JOB_EVENTS
 from contracts.scheduler import JOB_CHANGED
 from notifier.store.events import Events

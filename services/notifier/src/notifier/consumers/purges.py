@@ -1,8 +1,8 @@
 """Hears which jobs are gone: JOB_PURGES, at least once; acknowledged once no event of them is kept."""
 
-from chassis.bus import Bus
 from chassis.loop import Loop
-from chassis.streams import Reader
+from chassis.messaging.bus import Bus
+from chassis.messaging.streams import Reader
 from contracts.registry import JOB_PURGES
 from contracts.retention import JOB_PURGED
 from notifier.store.events import Events

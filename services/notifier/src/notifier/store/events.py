@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import delete, func, select
 
-from chassis.postgres import Database
-from chassis.statement import Statement
+from chassis.database.postgres import Database
+from chassis.database.statement import Statement
 from contracts.scheduler import JobEvent
 from notifier.store.tables import JOB_EVENTS, PURGED_JOBS
 

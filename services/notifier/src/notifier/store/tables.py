@@ -3,7 +3,7 @@
 from sqlalchemy import Column, DateTime, Index, Integer, Table, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
 
-from chassis.postgres import new_metadata
+from chassis.database.postgres import new_metadata
 
 METADATA = new_metadata()
 

@@ -10,8 +10,8 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
-from chassis.bus import Bus
-from chassis.logs import log
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.executor import PROGRESS, Progress
 from contracts.scheduler import FINAL, JOB_CHANGED_LIVE, JobEvent, JobState, UnknownJob
 from contracts.wire.errors import Refusal, Unavailable
@@ -84,8 +84,8 @@ class Feed:
     async def _open(self) -> None:
         key = str(self._job_id)
         try:
-            self._close.append(await self._bus.hear(JOB_CHANGED_LIVE.subject(self._tenant, key), self._on_event))
-            self._close.append(await self._bus.hear(PROGRESS.subject(self._tenant, key), self._on_progress))
+            self._close.append(await self._bus.subscribe(JOB_CHANGED_LIVE.subject(self._tenant, key), self._on_event))
+            self._close.append(await self._bus.subscribe(PROGRESS.subject(self._tenant, key), self._on_progress))
         except (NatsError, OSError) as error:
             await self._hear_no_more()
             raise Unavailable(service="scheduler", retry_after_s=1) from error

@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from chassis import streams
-from chassis.bus import Bus
-from chassis.logs import log
-from chassis.postgres import is_away
+from chassis.database.postgres import is_away
+from chassis.messaging import streams
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.executor import PROGRESS
 from contracts.registry import JOB_PROGRESS
 from contracts.scheduler import READ_JOB, STATUS, Job, JobEvent, JobRead, JobStatus, ReadJob
@@ -25,7 +25,7 @@ class History:
             Relayed: there is no such job of this tenant.
             Unavailable: the scheduler does not answer.
         """
-        return await self._bus.ask(READ_JOB, ReadJob(job_id=job_id, after=after), tenant=tenant)
+        return await self._bus.request(READ_JOB, ReadJob(job_id=job_id, after=after), tenant=tenant)
 
     async def between(self, tenant: str, job_id: UUID, after: int, upto: int) -> list[JobEvent]:
         """Every event with ``after`` < seq <= ``upto``, in order, none missing as far as the scheduler has them."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from notifier.domain.errors import BadResume
 from notifier.usecases.feed import Feed
 from notifier.usecases.history import History

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pydantic import SecretStr
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.auth import SPEND_TICKET, BadTicket, Principal, SpendTicket
 
 _SHAPE = re.compile(r"cft_[\w-]{43}", re.ASCII)
@@ -31,4 +31,4 @@ class Tickets:
         if not _SHAPE.fullmatch(ticket) or len(origins) > 1 or not all(map(_ORIGIN.fullmatch, origins)):
             raise BadTicket
         asked = SpendTicket(ticket=SecretStr(ticket), origin=origins[0] if origins else None)
-        return await self._bus.ask(SPEND_TICKET, asked)
+        return await self._bus.request(SPEND_TICKET, asked)

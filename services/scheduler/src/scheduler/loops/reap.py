@@ -2,7 +2,7 @@
 
 from time import monotonic
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from scheduler.usecases.attempt_course import AttemptCourse
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.withdraw_attempts import Withdrawals

@@ -1,10 +1,10 @@
 """What NATS has lost is said again from the database, which is the truth."""
 
-from chassis import streams
-from chassis.bus import Bus
-from chassis.logs import log
 from chassis.loop import Loop
-from chassis.outbox import Relay
+from chassis.messaging import streams
+from chassis.messaging.bus import Bus
+from chassis.messaging.outbox import Relay
+from chassis.telemetry.logs import log
 from contracts.registry import JOB_EVENTS, JOB_PROGRESS, JOB_PURGES
 
 EVERY_S = 2.0

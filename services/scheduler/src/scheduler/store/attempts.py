@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from chassis.statement import Connection, Statement
+from chassis.database.statement import Connection, Statement
 from contracts.scheduler import Assignment, AttemptRef, JobError, JobState
 from scheduler.domain.job import Held
 from scheduler.domain.settlement import COST_ESTIMATE_S

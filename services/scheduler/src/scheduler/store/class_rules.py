@@ -1,6 +1,6 @@
 """Operators' rules about node classes, as auth last said them."""
 
-from chassis.statement import Connection, Statement
+from chassis.database.statement import Connection, Statement
 from contracts.graph_policy.policy import ClassRules
 
 _READ = Statement("SELECT rules FROM class_rules")

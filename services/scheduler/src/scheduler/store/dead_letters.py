@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from chassis.statement import Connection, Row, Statement
+from chassis.database.statement import Connection, Row, Statement
 
 _ADD = Statement("""
 INSERT INTO dead_letters (id, subject, request_id, node, tenant_id, job_id, code, reason, excerpt, size_bytes)

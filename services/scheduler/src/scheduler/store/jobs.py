@@ -5,7 +5,7 @@ from uuid import UUID
 
 import orjson
 
-from chassis.statement import Connection, Row, Statement
+from chassis.database.statement import Connection, Row, Statement
 from contracts.scheduler import DrawnSeed, JobError, JobEvent, JobState, JobWarning, ListJobs, Output
 from scheduler.domain.job import Standing
 from scheduler.domain.job_ids import window

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from chassis.statement import Connection, Row, Statement
+from chassis.database.statement import Connection, Row, Statement
 
 _STANDING = """
 SELECT n.name AS node, n.online AND n.seen_at > now() - make_interval(secs => :online_s) AS online, n.seen_at,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from chassis.statement import Connection, Row, Statement
+from chassis.database.statement import Connection, Row, Statement
 from contracts.scheduler import Beat
 
 ORDER_S = 60.0  # an operator's order that no heartbeat took for so long is not carried out any more

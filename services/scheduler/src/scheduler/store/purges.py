@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from chassis.database.statement import Connection, Row, Statement
 from chassis.ids import new_id
-from chassis.statement import Connection, Row, Statement
 from contracts.retention import JOB_PURGED, JobPurged
 from contracts.scheduler import JobState
 

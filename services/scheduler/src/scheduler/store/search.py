@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from chassis.statement import Connection, Row, Statement
+from chassis.database.statement import Connection, Row, Statement
 from contracts.operations import SearchJobs
 from contracts.scheduler import JobState
 from scheduler.domain.job import Standing

@@ -5,7 +5,7 @@ Jobs that were purged since they ended count like those that are there: ``purged
 
 from collections.abc import Sequence
 
-from chassis.statement import Connection, Row, Statement
+from chassis.database.statement import Connection, Row, Statement
 
 # The oldest of a tenant's waiting jobs is the first of one of its priorities: a hop along ix_jobs_queue for each.
 _QUEUE = Statement("""

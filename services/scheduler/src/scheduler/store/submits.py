@@ -8,8 +8,8 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from chassis.database.statement import Connection, Statement
 from chassis.ids import new_id
-from chassis.statement import Connection, Statement
 from contracts.scheduler import JOB_CHANGED, JobEvent, JobState
 from scheduler.domain.admission import Accepted, Account, Candidate, Earlier, Written
 from scheduler.domain.states import Cause

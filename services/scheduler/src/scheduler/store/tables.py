@@ -25,8 +25,8 @@ from sqlalchemy import (
 )  # fmt: skip
 from sqlalchemy.dialects.postgresql import JSONB
 
-from chassis.outbox import outbox_table
-from chassis.postgres import new_metadata
+from chassis.database.postgres import new_metadata
+from chassis.messaging.outbox import outbox_table
 
 METADATA = new_metadata()
 

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from chassis.statement import Connection, Row, Statement
+from chassis.database.statement import Connection, Row, Statement
 from contracts.auth import Limits, Tenant, UserChanged
 from scheduler.domain.waiting import TenantFacts
 

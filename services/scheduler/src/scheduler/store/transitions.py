@@ -6,8 +6,8 @@ from uuid import UUID
 
 import orjson
 
+from chassis.database.statement import Connection, Statement
 from chassis.ids import new_id
-from chassis.statement import Connection, Statement
 from contracts.scheduler import JOB_CHANGED, AttemptRef, JobError, JobEvent, JobState, JobWarning, Output
 from scheduler.domain.job import Held
 from scheduler.domain.settlement import WITHDRAWN, Effects

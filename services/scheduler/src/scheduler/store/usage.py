@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from chassis.statement import Connection, Row, Statement
+from chassis.database.statement import Connection, Row, Statement
 
 _DAYS = """
 SELECT day, sum(jobs) AS jobs, sum(images) AS images, sum(gpu_seconds) AS gpu_seconds FROM {those} AS used

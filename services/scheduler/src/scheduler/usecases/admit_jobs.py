@@ -6,8 +6,8 @@ from uuid import UUID
 
 from cachetools import LRUCache
 
-from chassis.postgres import Database
-from chassis.statement import Connection
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
 from contracts.auth import UnknownTenant
 from contracts.retention import KeyOfPurgedJob
 from contracts.scheduler import Submitted

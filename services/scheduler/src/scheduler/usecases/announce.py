@@ -1,6 +1,6 @@
 """Whoever watches a job hears of its transition at once."""
 
-from chassis.bus import Bus
+from chassis.messaging.bus import Bus
 from contracts.scheduler import JOB_CHANGED_LIVE, JobEvent
 
 
@@ -13,4 +13,4 @@ class Announcer:
     async def say(self, event: JobEvent | None) -> None:
         """Announce an event whose transaction has committed; nothing if there is none."""
         if event is not None:
-            await self._bus.say(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(event.job_id))
+            await self._bus.publish(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(event.job_id))

@@ -3,9 +3,9 @@
 import asyncio
 from contextlib import suppress
 
-from chassis.logs import log
-from chassis.postgres import Database
-from chassis.statement import Connection
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
+from chassis.telemetry.logs import log
 from contracts.scheduler import Asked, AskWork, Assignment, JobEvent
 from scheduler.domain.settlement import CLAIM
 from scheduler.domain.states import Cause

@@ -1,8 +1,8 @@
 """How attempts go on and end. Every write is the lease holder's, or it is none."""
 
-from chassis.logs import log
-from chassis.postgres import Database
-from chassis.statement import Connection
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
+from chassis.telemetry.logs import log
 from contracts.scheduler import AttemptRef, AttemptWritten, FinishAttempt, JobEvent, Outcome, StartAttempt
 from scheduler.domain.settlement import (
     ELSEWHERE_FIRST_S,

@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from chassis.bus import Bus
-from chassis.logs import log
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
 from contracts.scheduler import CancelJob, JobRead, JobState, ReadJob, UnknownJob
 from scheduler.domain.settlement import Effects, never_ran
@@ -41,5 +41,5 @@ class JobCanceller:
         await self._announcer.say(event)
         if node is not None:
             hint = CancelAttempt(job_id=job.id, attempt=job.attempt)
-            await self._bus.say(CANCEL_ATTEMPT, hint, key=node)
+            await self._bus.publish(CANCEL_ATTEMPT, hint, key=node)
         return await self._reader.read(tenant_id, ReadJob(job_id=command.job_id))

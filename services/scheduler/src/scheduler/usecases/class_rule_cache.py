@@ -2,9 +2,9 @@
 
 from time import monotonic
 
-from chassis.bus import Bus
-from chassis.logs import log
-from chassis.postgres import AWAY, Database
+from chassis.database.postgres import AWAY, Database
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.auth import READ_CLASS_RULES, ReadClassRules
 from contracts.graph_policy.policy import ClassRules
 from contracts.wire.errors import Kind, Relayed, Unavailable
@@ -43,7 +43,7 @@ class ClassRuleCache:
         """Ask auth; what cannot be asked stays as it is."""
         heard = self._heard
         try:
-            rules = await self._bus.ask(READ_CLASS_RULES, ReadClassRules())
+            rules = await self._bus.request(READ_CLASS_RULES, ReadClassRules())
         except (Unavailable, Relayed) as refusal:
             if refusal.refused.kind is not Kind.UNAVAILABLE:
                 raise

@@ -3,10 +3,10 @@
 from collections import Counter
 from time import monotonic
 
+from chassis.database.postgres import Database
 from chassis.ids import new_id
-from chassis.logs import log
-from chassis.postgres import Database
-from chassis.served import Failed
+from chassis.messaging.serving import Failed
+from chassis.telemetry.logs import log
 from contracts.operations import DeadLetter, DeadLetterPage, ListDeadLetters
 from contracts.scheduler import FinishAttempt, JobError, Outcome
 from contracts.wire.errors import InternalFault

@@ -4,9 +4,9 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from chassis.bus import Bus
-from chassis.logs import log
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.retention import READ_ERASURES, ReadErasures
 from contracts.scheduler import CancelJob, UnknownJob
 from contracts.wire.errors import Relayed, Unavailable
@@ -42,7 +42,7 @@ class TenantEraser:
 
     async def _hear(self) -> bool:
         """Hear who was erased since; whether there is more to hear."""
-        found = await self._bus.ask(READ_ERASURES, ReadErasures(after=self._after))
+        found = await self._bus.request(READ_ERASURES, ReadErasures(after=self._after))
         self._undone |= {one.tenant_id: one.at for one in found.erasures}
         self._now = found.now
         self._after = max((one.number for one in found.erasures), default=self._after)

@@ -1,7 +1,7 @@
 """Jobs that should have started by now are ended."""
 
-from chassis.logs import log
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.telemetry.logs import log
 from contracts.scheduler import JobError
 from scheduler.domain.settlement import never_ran
 from scheduler.domain.states import Cause

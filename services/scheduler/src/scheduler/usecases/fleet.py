@@ -7,10 +7,10 @@ from contextvars import Context
 from itertools import islice
 from time import monotonic
 
-from chassis.logs import log
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
 from chassis.offload import offload
-from chassis.postgres import Database
-from chassis.statement import Connection
+from chassis.telemetry.logs import log
 from contracts.graph_policy.class_decision import ClassPolicy
 from contracts.graph_policy.policy import TenantPolicy
 from contracts.scheduler import ClassPage, Fleet, NodeSummary, ReadClasses

@@ -1,7 +1,7 @@
 """Executors live: they renew their leases and say what their nodes can run."""
 
-from chassis.logs import log
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.telemetry.logs import log
 from contracts.scheduler import AttemptWritten, Beat, Beaten, JobState, LeaseState, ReportCatalog
 from contracts.wire.errors import InvalidMessage
 from contracts.workflow import is_model

@@ -4,9 +4,9 @@ import hashlib
 from typing import assert_never
 from uuid import UUID
 
-from chassis.logs import log
-from chassis.postgres import Database
-from chassis.statement import Connection
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
+from chassis.telemetry.logs import log
 from contracts.operations import JobHasEnded, JobNotRepeatable, JobNotWaiting, JobOrder, OrderJob
 from contracts.scheduler import CancelJob, Job, JobEvent, JobState, ReadJob, SubmitJob, UnknownJob
 from contracts.wire.errors import InvalidMessage

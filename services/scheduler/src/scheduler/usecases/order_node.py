@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import assert_never
 
-from chassis.logs import log
-from chassis.postgres import Database
-from chassis.statement import Connection, Row
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection, Row
+from chassis.telemetry.logs import log
 from contracts.operations import (
     NodeAlive,
     NodeOrder,

@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from chassis.logs import log
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.telemetry.logs import log
 from contracts.retention import FindJobs, FoundJobs, JobGraph, JobNotEnded, JobStopping, Purged, PurgeJob, ReadGraph
 from contracts.scheduler import STATUS, UnknownJob
 from scheduler.domain.states import is_final

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from time import monotonic
 from uuid import UUID
 
-from chassis.postgres import Database
-from chassis.statement import Connection
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
 from contracts.scheduler import Job, JobPage, JobRead, ListJobs, ReadJob, UnknownJob
 from scheduler.domain.job import Standing, view
 from scheduler.domain.waiting import WITHOUT_END, QueuedFacts, TenantFacts, explain

@@ -3,7 +3,7 @@
 import asyncio
 from time import monotonic
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import Tier
 from contracts.operations import NodeCounts, Stats, Throughput, TierQueue, Waits
 from scheduler.store import stats

@@ -4,7 +4,7 @@ from collections import defaultdict
 from datetime import date
 from uuid import UUID
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.operations import USAGE_DAYS, EndpointUse, Usage, UsageDay
 from scheduler.store import usage
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.auth import UnknownTenant
 from contracts.scheduler import Use
 from scheduler.domain.quota import quota

@@ -1,7 +1,7 @@
 """An attempt is about to store more images than were reserved for its job."""
 
-from chassis.logs import log
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.telemetry.logs import log
 from contracts.scheduler import ImagesReserved, ReserveImages
 from scheduler.domain.states import is_final
 from scheduler.store import tenants, transitions

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from chassis.postgres import Database
+from chassis.database.postgres import Database
 from contracts.operations import AttemptStanding, JobInspected, SearchJobs, SeenJob, SeenPage
 from contracts.scheduler import ReadJob, UnknownJob
 from scheduler.store import search

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from uuid import UUID
 
-from chassis.logs import bound_here, log
+from chassis.messaging.serving import Request
 from chassis.offload import INLINE_BYTES
-from chassis.served import Request
+from chassis.telemetry.logs import bound_here, log
 from contracts.auth import Limits
 from contracts.scheduler import SubmitJob, Submitted
 from contracts.wire.errors import Refusal

@@ -3,9 +3,9 @@
 from time import monotonic
 from uuid import UUID
 
-from chassis.bus import Bus
-from chassis.logs import log
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.auth import READ_TENANT, Limits, ReadTenant, Tenant, UnknownTenant, UserChanged
 from contracts.wire.errors import FAULTS, Relayed, Unavailable
 from scheduler.store import tenants
@@ -78,7 +78,7 @@ class TenantLimits:
         """What auth says; None where it is away and the tenant is known."""
         within_s = KNOWN_S if known else None
         try:
-            return await self._bus.ask(READ_TENANT, ReadTenant(), tenant=str(tenant_id), within_s=within_s)
+            return await self._bus.request(READ_TENANT, ReadTenant(), tenant=str(tenant_id), within_s=within_s)
         except (Unavailable, Relayed) as refusal:
             if not known or refusal.refused.kind not in FAULTS:
                 raise

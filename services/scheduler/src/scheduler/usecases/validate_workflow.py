@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
+from chassis.database.postgres import Database
 from chassis.offload import offload
-from chassis.postgres import Database
 from contracts.auth import UnknownTenant
 from contracts.scheduler import InvalidWorkflow, RandomInput, RunTimeTooLong, SubmitJob, Validated
 from contracts.wire.errors import FieldError, Refusal

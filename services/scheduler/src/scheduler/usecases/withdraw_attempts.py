@@ -1,8 +1,8 @@
 """An operator takes an attempt from its node: its job waits again, at no cost and as no try of its own."""
 
-from chassis.bus import Bus
-from chassis.logs import log
-from chassis.postgres import Database
+from chassis.database.postgres import Database
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
 from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
 from contracts.scheduler import AttemptRef, FinishAttempt, Outcome
 from scheduler.domain.settlement import TAKEN_AWAY, WITHDRAWN, ended
@@ -32,7 +32,7 @@ class Withdrawals:
         await self._announcer.say(event)
         log.info("scheduler.attempt.withdrawn", job_id=str(ref.job_id), attempt=ref.attempt, node=node)
         if node is not None:
-            await self._bus.say(CANCEL_ATTEMPT, CancelAttempt(job_id=ref.job_id, attempt=ref.attempt), key=node)
+            await self._bus.publish(CANCEL_ATTEMPT, CancelAttempt(job_id=ref.job_id, attempt=ref.attempt), key=node)
 
     async def drain(self) -> None:
         """Withdraw what is left on nodes whose grace is over."""

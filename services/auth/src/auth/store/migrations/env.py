@@ -1,5 +1,5 @@
 """Alembic's entry point."""
 
-from chassis.migrate import run_env
+from chassis.database.migrate import run_env
 
 run_env()

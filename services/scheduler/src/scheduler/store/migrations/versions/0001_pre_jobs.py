@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from chassis.outbox import NOTIFY_SQL
+from chassis.messaging.outbox import NOTIFY_SQL
 
 revision = "0001"
 down_revision = None

@@ -1,0 +1,66 @@
+"""Schema migrations: Alembic from inside the service's package, one at a time, never waiting long for a lock."""
+
+import asyncio
+from importlib import import_module
+
+from alembic import command, context
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from chassis.database.postgres import Database
+
+LOCK = 7_203_417  # any number, the same for every migration run against one database
+
+
+def config_for(service: str, url: str) -> Config:
+    """Alembic's configuration for the migrations in ``<service>.store.migrations``."""
+    config = Config()
+    config.set_main_option("script_location", f"{service}.store:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["url"] = url
+    config.attributes["metadata"] = import_module(f"{service}.store.tables").METADATA
+    return config
+
+
+def upgrade(service: str, url: str) -> None:
+    """Bring the database to the newest schema. Safe to run twice, and at the same time on several machines."""
+    command.upgrade(config_for(service, url), "head")
+
+
+def check(service: str, url: str) -> None:
+    """Raise if the tables in code and the migrations say different things."""
+    command.check(config_for(service, url))
+
+
+async def await_schema(service: str, url: str, database: Database) -> None:
+    """Return once the database has the schema that this code was written for."""
+    head = ScriptDirectory.from_config(config_for(service, url)).get_current_head()
+    while True:
+        async with database.transaction() as connection:
+            known = await connection.scalar(text("SELECT to_regclass('alembic_version')"))
+            if known and await connection.scalar(text("SELECT version_num FROM alembic_version")) == head:
+                return
+        await asyncio.sleep(0.2)
+
+
+def run_env() -> None:
+    """The body of every ``env.py``: run the migrations that Alembic asks for."""
+    asyncio.run(_run(context.config))
+
+
+async def _run(config: Config) -> None:
+    engine = create_async_engine(config.attributes["url"])
+    async with engine.connect() as connection:
+        await connection.run_sync(_migrate, config.attributes["metadata"])
+        await connection.commit()
+    await engine.dispose()
+
+
+def _migrate(connection: Connection, metadata: MetaData) -> None:
+    context.configure(connection=connection, target_metadata=metadata, compare_server_default=False)
+    with context.begin_transaction():
+        connection.execute(text("SET lock_timeout = '5s'"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        context.run_migrations()

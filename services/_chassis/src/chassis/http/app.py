@@ -1,0 +1,265 @@
+"""The HTTP face of a service: health, readiness, problem+json (RFC 9457), request ids, headers of every answer."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chassis.database.postgres import AWAY, is_away
+from chassis.ids import new_id, request_id_from
+from chassis.telemetry.logs import bound, log
+from chassis.telemetry.loop_monitor import EVERY_S, SHARP_S, LoopMonitor
+from contracts.wire.errors import STATUS, FieldError, InternalFault, Kind, Refusal, Refused, Unavailable
+
+Probe = Callable[[], Awaitable[None]]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+PROBE_S = 1.0
+MAX_ERRORS = 100
+MAX_TEXT = 256  # of what a client chose and a problem repeats: paths and names of fields
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+SAFE_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+"""On every answer, unless its route says otherwise."""
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+_ANSWERS = {"http.response.start", "websocket.http.response.start"}
+
+
+class ProblemResponse(JSONResponse):
+    """An error body as RFC 9457 has it."""
+
+    media_type = "application/problem+json"
+
+
+class Outermost:
+    """Names every request, puts the safe headers on every answer, and answers for a bug.
+
+    The id is the client's ``X-Request-Id`` where that is one plain word, else a fresh one: in the log, in the answer's
+    ``X-Request-Id``, in every problem. A crash is caught here, since Starlette would answer it outside of everything.
+
+    Args:
+        app: what is inside.
+        https: clients come over TLS only (HSTS).
+    """
+
+    def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
+        self._app = app
+        self._always = (*SAFE_HEADERS, HSTS) if https else SAFE_HEADERS
+        self._names = frozenset(name for name, _ in self._always)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or websocket."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        started = False
+
+        async def send_all(message: Message) -> None:
+            nonlocal started
+            if message["type"] in _ANSWERS:
+                started = True
+                own = message["headers"] = list(message.get("headers", ()))
+                names = {name for name, _ in own}
+                if names.isdisjoint(self._names):
+                    own += self._always
+                else:
+                    own += [header for header in self._always if header[0] not in names]
+                own.append((b"x-request-id", request_id.encode()))
+            await send(message)
+
+        scope.setdefault("state", {})["request_id"] = request_id
+        with bound(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_all)
+            except Exception as error:
+                if started or scope["type"] != "http":
+                    raise
+                log.error("web.crashed", path=scope["path"], exc_info=error)
+                await problem_response(Request(scope), InternalFault().refused)(scope, receive, send_all)
+
+
+def create_web(
+    name: str,
+    *,
+    lifespan: Lifespan,
+    probes: Mapping[str, Probe],
+    middleware: Sequence[Middleware] = (),
+    https: bool = False,
+    **fastapi: Any,
+) -> FastAPI:
+    """A FastAPI application that answers ``/healthz`` and ``/readyz`` and turns every error into a problem.
+
+    Args:
+        name: of the service.
+        lifespan: opens what the service needs and closes it again.
+        probes: what must work for the service to be of use, by name; each returns or raises.
+        middleware: what a request passes before it is routed, outermost first.
+        https: clients come over TLS only.
+        fastapi: passed on to FastAPI.
+    """
+    layers = [Middleware(Outermost, https=https), *middleware]
+    monitor = LoopMonitor(every_s=SHARP_S if log.is_enabled_for(logging.DEBUG) else EVERY_S)
+
+    @asynccontextmanager
+    async def monitored(app: FastAPI) -> AsyncIterator[None]:
+        async with lifespan(app):
+            with monitor.running():
+                yield
+
+    app = FastAPI(
+        title=name,
+        lifespan=monitored,
+        middleware=layers,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # else each request looks for a provider
+        **fastapi,
+    )
+    app.add_exception_handler(Refusal, _on_refusal)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(ClientDisconnect, _on_gone)
+    for away in (*AWAY, DBAPIError):
+        app.add_exception_handler(away, _on_away)
+
+    @app.get("/healthz", tags=["health"], summary="The process lives")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["health"], summary="The service can do its work", responses={503: {}})
+    async def readyz(response: Response) -> dict[str, Any]:
+        checks = dict(zip(probes, await asyncio.gather(*map(_passes, probes.values())), strict=True))
+        ready = all(checks.values())
+        response.status_code = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        held = {"longest_ms": round(monitor.longest_s * 1000, 1), "stalls": monitor.stalls}
+        return {"status": "ready" if ready else "not ready", "checks": checks, "event_loop": held}
+
+    return app
+
+
+def problem(refused: Refused, request_id: str, instance: str | None = None) -> dict[str, Any]:
+    """The body of a refusal (RFC 9457), extended by ``code``, ``request_id`` and ``errors``."""
+    status = STATUS[refused.kind]
+    body: dict[str, Any] = {
+        "type": f"urn:comfyfleet:error:{refused.code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": refused.message,
+        "code": refused.code,
+        "request_id": request_id,
+    }
+    if instance:
+        body["instance"] = instance
+    if refused.errors:
+        body["errors"] = [error.model_dump(mode="json", exclude_none=True) for error in refused.errors]
+    return body
+
+
+def problem_response(request: Request, refused: Refused) -> ProblemResponse:
+    """The answer to a refused request, with the headers that its status asks for."""
+    headers = {}
+    if refused.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, round(refused.retry_after_s)))
+    if refused.kind is Kind.UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = 'Bearer realm="comfyfleet"'
+    body = problem(refused, request.state.request_id, _instance(request))
+    return ProblemResponse(body, status_code=body["status"], headers=headers)
+
+
+def http_problem(request: Request, error: HTTPException, *, code: str = "") -> ProblemResponse:
+    """The answer to what HTTP itself refuses."""
+    phrase = HTTPStatus(error.status_code).phrase
+    body = {
+        "type": "about:blank",
+        "title": phrase,
+        "status": error.status_code,
+        "detail": str(error.detail),
+        "code": code or "http." + phrase.lower().replace(" ", "_"),
+        "instance": _instance(request),
+        "request_id": request.state.request_id,
+    }
+    return ProblemResponse(body, status_code=error.status_code, headers=error.headers)
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's, where it sent one that is fit to be logged."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            return request_id_from(value.decode("latin-1"))
+    return new_id().hex
+
+
+def _instance(request: Request) -> str:
+    """The path, as a URI reference. Not of ``request.url``: that is put together from what Host says."""
+    return quote(request.scope["path"][:MAX_TEXT])
+
+
+async def _passes(probe: Probe) -> bool:
+    try:
+        async with asyncio.timeout(PROBE_S):
+            await probe()
+    except Exception:  # noqa: BLE001 - whatever it raises, it did not pass
+        return False
+    return True
+
+
+async def _on_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)  # noqa: S101 - registered for it
+    return problem_response(request, error.refused)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        error.headers = {"Allow": ", ".join(filter(lambda method: _routed(request, method), METHODS))}
+    return http_problem(request, error)
+
+
+def _routed(request: Request, method: str) -> bool:
+    """Whether any route answers this method; the router names those of the first route only."""
+    routes, path = request.app.router.routes, request.scope["path"]
+    scope = {"type": "http", "path": path, "root_path": "", "method": method, "headers": []}
+    own = [route for route in routes if getattr(route, "path", None) == path]  # else a parameter takes the path too
+    return any(route.matches(dict(scope))[0] is Match.FULL for route in own or routes)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
+    errors = tuple(
+        FieldError(
+            pointer="".join(f"/{part}" for part in item["loc"][1:])[:MAX_TEXT], code=item["type"], message=item["msg"]
+        )
+        for item in error.errors()[:MAX_ERRORS]
+    )
+    message = "The request does not have the shape asked for."
+    return problem_response(request, Refused(code="request.invalid", kind=Kind.INVALID, message=message, errors=errors))
+
+
+async def _on_gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody reads it
+
+
+async def _on_away(request: Request, error: Exception) -> Response:
+    if not is_away(error):
+        raise error
+    log.warning("web.dependency_away", path=request.scope["path"], error=type(error).__name__)
+    return problem_response(request, Unavailable(service=request.app.title, retry_after_s=1).refused)

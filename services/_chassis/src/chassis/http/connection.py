@@ -1,0 +1,285 @@
+"""The connection under a service: what is refused before a request is one, and who is too slow.
+
+Everything here holds for all connections of a server alike and costs a request next to nothing: bytes are counted as
+they pass, and a connection has one timer, which is set at most once in ten seconds.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, ClassVar, Literal
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from chassis.http.app import SAFE_HEADERS
+from chassis.http.writing import BoundedWebSockets, UnreadHttp
+from chassis.ids import new_id
+from chassis.telemetry.logs import log
+
+LINGER_S = 1.0  # a refused peer may read its answer that long; closing at once would reset it away
+MAX_FRAMING = 64 * 1024  # bytes of chunk sizes, extensions and trailers between two bytes of a body
+MAX_UNREAD = 40 << 20  # bytes of a body that still come after its request was answered; the largest image is smaller
+
+Phase = Literal["head", "body", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a connection may cost. Times in seconds, sizes in bytes.
+
+    Attributes:
+        max_target: of the request target.
+        max_head: of all headers together; ``max_headers`` is their number.
+        head_s: from a connection's begin, or a request's first byte, to the end of its headers.
+        body_idle_s: longest pause inside a body.
+        body_grace_s: after which a body must have come at ``body_rate`` bytes a second on average.
+        patient: prefixes of paths whose bodies are not hurried, since their route has a rule of its own.
+        per_peer: open connections of one address.
+        trusted: tells of an address whether it may have any number of them, as a proxy of ours.
+        whose: what an address is counted as; several may be one client's.
+        unread_s: for which nothing of an answer could be sent.
+        pipelined: requests that one connection may have waiting.
+    """
+
+    max_target: int = 4096
+    max_head: int = 16 * 1024
+    max_headers: int = 100
+    head_s: float = 10
+    body_idle_s: float = 10
+    body_grace_s: float = 30
+    body_rate: int = 10 * 1024
+    patient: tuple[bytes, ...] = ()
+    per_peer: int = 1024
+    trusted: Callable[[str], bool] = lambda _address: False
+    whose: Callable[[str], str] = lambda address: address
+    unread_s: float = 60
+    pipelined: int = 64
+
+
+class _Refused(Exception):
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.detail = status, detail
+
+
+def guarded(limits: Limits) -> type["GuardedHttp"]:
+    """The protocol of one server: connections are counted per server."""
+    return type("GuardedHttp", (GuardedHttp,), {"limits": limits, "peers": Counter(), "unread_s": limits.unread_s})
+
+
+class GuardedHttp(UnreadHttp):
+    """uvicorn 0.54's protocol within ``limits``. What it refuses is a problem, and the connection's last answer."""
+
+    limits: ClassVar[Limits]
+    peers: ClassVar[Counter[str]]
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._phase: Phase = "head"
+        self._since = self._heard = self.loop.time()
+        self._size = self._count = self._framing = 0
+        self._verdict: _Refused | None = None
+        self._over = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._peer = ""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Count the connection; one too many is refused unread."""
+        super().connection_made(transport)
+        address = self.client[0] if self.client else ""
+        self._peer = self.limits.whose(address)
+        self.peers[self._peer] += 1
+        if self.peers[self._peer] > self.limits.per_peer and not self.limits.trusted(address):
+            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "Too many connections from this address.")
+        else:
+            self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._leave()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes: nothing after a refusal, and only so many that bring nothing on."""
+        if self._over:
+            return
+        if self._phase == "none" and (self.cycle is None or self.cycle.response_complete):
+            self._enter("head")  # also for line breaks before a request, which the parser passes over
+        self._framing += len(data)
+        super().data_received(data)
+        if self._phase == "head" and self._framing > self.limits.max_head + self.limits.max_target:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large.")
+        elif self._phase == "body" and self._framing > MAX_FRAMING:
+            self._refuse(HTTPStatus.BAD_REQUEST, "The body is all framing.")
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        if self._phase != "head":
+            self._enter("head")
+        self._size = self._count = self._framing = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Bound the target."""
+        super().on_url(url)
+        if len(self.url) > self.limits.max_target:
+            self._stop(HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Bound the headers. What comes after a body is none: it would pass every check by."""
+        if self._phase != "head":
+            self._stop(HTTPStatus.BAD_REQUEST, "Trailers are not taken.")
+        self._size += len(name) + len(value) + 4
+        self._count += 1
+        if self._size > self.limits.max_head or self._count > self.limits.max_headers:
+            self._stop(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too many or too large.")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Refuse what two readers could frame or address differently, and more requests than may wait."""
+        version = self.parser.get_http_version()
+        names = [name for name, _ in self.headers]
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if version not in {"1.0", "1.1"}:
+            self._stop(HTTPStatus.BAD_REQUEST, "This is an HTTP/1.1 server.")
+        if codings and (codings != [b"chunked"] or version == "1.0" or b"content-length" in names):
+            self._stop(HTTPStatus.BAD_REQUEST, "The only transfer coding is chunked, without Content-Length.")
+        hosts = names.count(b"host")
+        if hosts > 1 or (version == "1.1" and not hosts):
+            self._stop(HTTPStatus.BAD_REQUEST, "A request names one Host.")
+        if len(self.pipeline) >= self.limits.pipelined:
+            self._stop(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests wait on this connection.")
+        super().on_headers_complete()
+        self._enter("body")
+        if self.parser.should_upgrade() and self.cycle:
+            self.cycle.keep_alive = False  # to nothing that we speak: what follows is not HTTP/1.1
+
+    def on_body(self, body: bytes) -> None:
+        """A body goes on."""
+        self._heard = self.loop.time()
+        self._framing = 0
+        self._size += len(body)
+        if self.cycle and self.cycle.response_complete and self._size > MAX_UNREAD:
+            self._stop(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The answer was given long before.")
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request is read."""
+        self._phase = "none"
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser or one of the checks above refused."""
+        verdict = self._verdict or _Refused(HTTPStatus.BAD_REQUEST, msg)
+        self._refuse(verdict.status, verdict.detail)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over; it still counts."""
+        self._over = True  # for this protocol
+        self._disarm()
+        self._unwatch()
+        super().handle_websocket_upgrade()
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, BoundedWebSockets):
+            protocol.on_lost = self._leave
+
+    def _stop(self, status: HTTPStatus, detail: str) -> None:
+        """Out of the parser: it calls ``send_400_response`` for whatever its callbacks raise."""
+        self._verdict = _Refused(status, detail)
+        raise self._verdict
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer, where this is the turn of the request at fault; read no more and close in any case."""
+        if self._over or self.transport.is_closing():
+            return
+        self._over = True
+        self._unset_keepalive_if_required()
+        log.info("http.refused", status=int(status), detail=detail, client=self._peer)
+        running = self.cycle if self.cycle and not self.cycle.response_complete else None
+        if running and self._phase == "body" and not self.pipeline and not running.response_started:
+            running.disconnected = True
+            running.message_event.set()
+        elif running:
+            if self._phase == "body":
+                self.transport.close()
+                self._watch()
+            running.keep_alive = False  # it closes once those before are answered
+            return
+        self.transport.write(self._answer(status, detail))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._disarm()
+        self._timer = self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def _answer(self, status: HTTPStatus, detail: str) -> bytes:
+        request_id = new_id().hex
+        phrase = status.phrase
+        problem = {
+            "type": "about:blank",
+            "title": phrase,
+            "status": int(status),
+            "detail": detail,
+            "code": "http." + phrase.lower().replace(" ", "_").replace("-", "_"),
+            "request_id": request_id,
+        }
+        body = json.dumps(problem).encode()
+        headers = [
+            *self.server_state.default_headers,
+            *SAFE_HEADERS,
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"x-request-id", request_id.encode()),
+            (b"connection", b"close"),
+        ]
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            headers.append((b"retry-after", b"1"))
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        return STATUS_LINE[status] + lines + b"\r\n" + body
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        self._since = self._heard = self.loop.time()
+        self._size = 0
+        if self._timer is None:
+            self._arm()
+
+    def _arm(self, within_s: float | None = None) -> None:
+        limits = self.limits
+        self._timer = self.loop.call_later(within_s or min(limits.head_s, limits.body_idle_s), self._look)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _leave(self) -> None:
+        """Count the connection no more; once is enough."""
+        self._disarm()
+        peer, self._peer = self._peer, ""
+        if peer:
+            self.peers[peer] -= 1
+            if self.peers[peer] <= 0:
+                del self.peers[peer]
+
+    def _look(self) -> None:
+        """Has the peer been too slow? Where it is we who do not read, it has not."""
+        self._timer = None
+        if self._phase == "none" or self._over:
+            return  # the next request arms it again
+        now, limits = self.loop.time(), self.limits
+        if self.flow.read_paused or (self._phase == "body" and self.scope["raw_path"].startswith(limits.patient)):
+            self._since = self._heard = now
+        if self._phase == "head":
+            left_s = self._since + limits.head_s - now
+        else:
+            took_s = now - self._since
+            late = took_s >= limits.body_grace_s and self._size < took_s * limits.body_rate
+            next_s = max(limits.body_idle_s / 10, limits.body_grace_s - took_s)
+            left_s = 0 if late else min(self._heard + limits.body_idle_s - now, next_s)
+        if left_s <= 0:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request came too slowly.")
+        else:
+            self._arm(left_s)

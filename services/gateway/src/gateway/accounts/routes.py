@@ -1,0 +1,157 @@
+"""Accounts and sessions: register, log in and out, change a password."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from chassis.messaging.bus import Bus
+from contracts.auth import (
+    CHANGE_PASSWORD,
+    END_SESSION,
+    OPEN_SESSION,
+    REFRESH_SESSION,
+    REGISTER,
+    ChangePassword,
+    EndSession,
+    OpenSession,
+    Principal,
+    RefreshSession,
+    Register,
+)
+from contracts.retention import ERASE_ACCOUNT, EraseAccount
+from gateway.accounts.requests import (
+    EraseRequest,
+    LoginForm,
+    LoginRequest,
+    PasswordRequest,
+    RefreshRequest,
+    RegisterRequest,
+)
+from gateway.accounts.schemas import SessionBody, UserBody, present_session, present_user
+from gateway.api.v1.openapi import documented
+from gateway.api.v1.problems import BODY, open_problems, problems
+from gateway.edge.access import Anybody
+from gateway.edge.json_body import read_model
+from gateway.edge.request_body import form_body, json_body
+from gateway.errors import SessionNeeded
+
+FORM = "application/x-www-form-urlencoded"
+
+_ADA = {"username": "ada", "password": "correct horse battery staple"}
+_REFRESH = {"refresh_token": "cfr_…"}
+_PASSWORDS = {"current_password": _ADA["password"], "new_password": "seventeen blue lanterns at sea"}
+
+Body = Annotated[Any, Depends(json_body)]
+
+
+async def login_body(request: Request) -> LoginRequest:
+    """Username and password, from JSON or an OAuth2 form."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == FORM:
+        return read_model(LoginForm, await form_body(request))
+    return read_model(LoginRequest, await json_body(request))
+
+
+def router(*, bus: Bus) -> APIRouter:
+    """The routes of accounts and sessions."""
+    routes = APIRouter(prefix="/api/v1/auth", tags=["auth"])
+
+    @routes.post(
+        "/register",
+        status_code=201,
+        summary="Make an account",
+        openapi_extra=documented(RegisterRequest, example=_ADA | {"email": "ada@example.com"}),
+        responses=open_problems(403, 409, *BODY),
+    )
+    async def register(request: Request, body: Body) -> UserBody:
+        """Of tier ``free``, or of the tier of the invite. Log in to get further.
+
+        A server may need an invite, or be closed. An address can make 5 accounts an hour, or as the server says.
+        """
+        asked = read_model(RegisterRequest, body)
+        command = Register(
+            username=asked.username,
+            email=asked.email,
+            password=asked.password,
+            invite=asked.invite,
+            ip=request.state.client_ip,
+        )
+        return present_user(await bus.request(REGISTER, command))
+
+    @routes.post(
+        "/login",
+        summary="Log in",
+        openapi_extra=documented(LoginRequest, FORM, example=_ADA),
+        responses=open_problems(401, *BODY),
+    )
+    async def login(request: Request, asked: Annotated[LoginRequest, Depends(login_body)]) -> SessionBody:
+        """``username`` may be the e-mail address. An access token lives for minutes; refresh it."""
+        command = OpenSession(username=asked.username, password=asked.password, ip=request.state.client_ip)
+        return present_session(await bus.request(OPEN_SESSION, command))
+
+    @routes.post(
+        "/refresh",
+        summary="Exchange a refresh token",
+        openapi_extra=documented(RefreshRequest, example=_REFRESH),
+        responses=open_problems(401, *BODY),
+    )
+    async def refresh(request: Request, body: Body) -> SessionBody:
+        """Each works once; one that is used again ends the whole session."""
+        token = read_model(RefreshRequest, body).refresh_token
+        command = RefreshSession(refresh_token=token, ip=request.state.client_ip)
+        return present_session(await bus.request(REFRESH_SESSION, command))
+
+    @routes.post("/logout", status_code=204, summary="Log out", responses=problems(422))
+    async def logout(
+        who: Anybody,
+        request: Request,
+        *,
+        everywhere: Annotated[bool, Query(alias="all", description="every session of the user")] = False,
+    ) -> None:
+        """Ends this session, its access token included, or with ``?all=true`` every one. Keys go on."""
+        _session(who)
+        session_id = None if everywhere else who.session_id
+        command = EndSession(session_id=session_id, ip=request.state.client_ip)
+        await bus.request(END_SESSION, command, tenant=who.tenant)
+
+    @routes.post(
+        "/password",
+        status_code=204,
+        summary="Change the password",
+        openapi_extra=documented(PasswordRequest, example=_PASSWORDS),
+        responses=problems(*BODY),
+    )
+    async def password(who: Anybody, request: Request, body: Body) -> None:
+        """Every other session of the user ends."""
+        _session(who)
+        asked = read_model(PasswordRequest, body)
+        command = ChangePassword(
+            current_password=asked.current_password,
+            new_password=asked.new_password,
+            session_id=who.session_id,
+            ip=request.state.client_ip,
+        )
+        await bus.request(CHANGE_PASSWORD, command, tenant=who.tenant)
+
+    @routes.delete(
+        "/me",
+        status_code=204,
+        summary="Erase the account",
+        openapi_extra=documented(EraseRequest, example={"password": _ADA["password"]}),
+        responses=problems(409, *BODY),
+    )
+    async def erase(who: Anybody, request: Request, body: Body) -> None:
+        """Everywhere and for good: credentials at once, jobs, results, uploads and saved workflows within seconds.
+
+        Jobs that run are cancelled. Take along what you want to keep first: `GET /api/v1/auth/me/export`.
+        """
+        _session(who)
+        command = EraseAccount(password=read_model(EraseRequest, body).password, ip=request.state.client_ip)
+        await bus.request(ERASE_ACCOUNT, command, tenant=who.tenant)
+
+    return routes
+
+
+def _session(who: Principal) -> None:
+    if who.session_id is None:
+        raise SessionNeeded

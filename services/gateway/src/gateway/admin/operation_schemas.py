@@ -1,0 +1,292 @@
+"""Nodes, everybody's jobs, statistics and the audit log as admins see them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from contracts.audit import AuditEntry
+from contracts.auth import Tier
+from contracts.operations import DeadLetter, JobInspected, NodeCounts, NodeStanding, Stats
+from contracts.scheduler import Job, JobError, JobState, OccupiedBy
+from gateway.jobs.schemas import JobBody, present
+
+_AT = "2026-11-23T09:00:00Z"
+_JOB = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
+_USER = "0199f2b0-1111-7a51-9d24-5a1be0c0ffee"
+_NODE = {
+    "node": "gpu-7", "online": True, "seen_at": _AT, "cordoned_at": _AT, "drain_at": None, "job_id": _JOB,
+    "tenant_id": _USER, "attempt": 1, "leased_at": _AT, "blocked": False, "occupied": None,
+}  # fmt: skip
+
+
+def _shown(**example: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+class OccupationBody(BaseModel):
+    """What keeps a node that answers from taking jobs.
+
+    ``by``: ``foreign_prompt``, somebody else's; ``own_prompt``, one of an attempt that has ended (``job_id``) and does
+    not stop; ``dead_worker``, ComfyUI runs nothing any more and has to be restarted. ``prompt_id``: as the node names
+    it. ``seconds``: since when it was first seen there.
+    """
+
+    by: OccupiedBy
+    prompt_id: str | None
+    job_id: UUID | None
+    since: datetime
+    seconds: float
+
+
+class NodeBody(BaseModel):
+    """A node, and the attempt that it holds.
+
+    ``cordoned_at``: since when it gets no new work; null where it does. ``drain_at``: when it loses its attempt.
+    ``occupied``: what keeps it from taking jobs; ``blocked``: it lasts so long that somebody should look after it.
+    """
+
+    model_config = _shown(**_NODE)
+
+    node: str
+    online: bool
+    seen_at: datetime
+    cordoned_at: datetime | None
+    drain_at: datetime | None
+    job_id: UUID | None
+    tenant_id: UUID | None
+    attempt: int | None
+    leased_at: datetime | None
+    blocked: bool
+    occupied: OccupationBody | None
+
+
+class NodesBody(BaseModel):
+    """Every node, by name; there is never a next page."""
+
+    nodes: list[NodeBody]
+    next_cursor: None = None
+
+
+class AdminJobBody(JobBody):
+    """A job with what its owner does not see. ``node``: of its newest attempt; ``images``: reserved, then made."""
+
+    tenant_id: UUID
+    state: JobState
+    workflow: str
+    priority: int
+    images: int
+    node: str | None
+
+
+class AdminJobsBody(BaseModel):
+    """A page of everybody's jobs, newest first; ``next_cursor`` is null on the last one."""
+
+    jobs: list[AdminJobBody]
+    next_cursor: str | None
+
+
+class AttemptBody(BaseModel):
+    """One try. ``outcome``: null while it lives, succeeded, failed, node_fault, cancelled, withdrawn by an operator."""
+
+    attempt: int
+    node: str
+    leased_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    gpu_seconds: float | None
+    error: JobError | None
+
+
+class InspectedJobBody(AdminJobBody):
+    """A job with every try at it, first to last."""
+
+    attempts: list[AttemptBody]
+
+
+class DeadLetterBody(BaseModel):
+    """A message of an executor that can never be handled.
+
+    ``tenant_id``, ``job_id``: as the message claims, where they could be read. ``code``: what it was refused with.
+    ``excerpt``: its first 16 KiB as text. ``size_bytes``: of the whole message.
+    """
+
+    model_config = _shown(
+        id=_JOB, at=_AT, subject="rpc.scheduler.attempt.finish.v1._.gpu-7", request_id=None, node="gpu-7",
+        tenant_id=_USER, job_id=_JOB, code="message.invalid", reason="The number is out of range.",
+        excerpt='{"ref": {}}', size_bytes=11,
+    )  # fmt: skip
+
+    id: UUID
+    at: datetime
+    subject: str
+    request_id: str | None
+    node: str
+    tenant_id: UUID | None
+    job_id: UUID | None
+    code: str
+    reason: str
+    excerpt: str
+    size_bytes: int
+
+
+class DeadLettersBody(BaseModel):
+    """A page of dead letters, newest first; ``next_cursor`` is null on the last one."""
+
+    dead_letters: list[DeadLetterBody]
+    next_cursor: str | None
+
+
+class TierQueueBody(BaseModel):
+    """What waits and runs in one tier; jobs on hold are counted apart."""
+
+    tier: Tier
+    waiting: int
+    held: int
+    running: int
+    oldest_wait_seconds: float | None
+
+
+class ThroughputBody(BaseModel):
+    """Jobs that ended in the last so many minutes, however, and images that they made."""
+
+    minutes: int
+    jobs: int
+    images: int
+    jobs_per_minute: float
+    images_per_minute: float
+
+
+class WaitsBody(BaseModel):
+    """How long jobs that ended in the last hour had waited for a node; null where there is none."""
+
+    p50_seconds: float | None
+    p95_seconds: float | None
+
+
+class StoredBody(BaseModel):
+    """What lies in the artifact store, by its records."""
+
+    count: int
+    size_bytes: int
+
+
+class StorageBody(BaseModel):
+    """Counted once a minute."""
+
+    artifacts: StoredBody
+    uploads: StoredBody
+
+
+class StatsBody(BaseModel):
+    """How the fleet does. ``failures``: how often each error code ended a job in 24 hours."""
+
+    model_config = _shown(
+        at=_AT,
+        queue=[{"tier": "free", "waiting": 3, "held": 0, "running": 1, "oldest_wait_seconds": 12.5}],
+        nodes={"total": 2, "online": 2, "working": 1, "cordoned": 0, "draining": 0, "blocked": 0},
+        throughput=[{"minutes": 5, "jobs": 30, "images": 60, "jobs_per_minute": 6.0, "images_per_minute": 12.0}],
+        waits={"p50_seconds": 0.8, "p95_seconds": 4.2},
+        failures={"node.lost": 1},
+        storage={
+            "artifacts": {"count": 120, "size_bytes": 88_000_000},
+            "uploads": {"count": 3, "size_bytes": 4_100_000},
+        },
+    )
+
+    at: datetime
+    queue: list[TierQueueBody]
+    nodes: NodeCounts
+    throughput: list[ThroughputBody]
+    waits: WaitsBody
+    failures: dict[str, int]
+    storage: StorageBody
+
+
+class AuditEntryBody(BaseModel):
+    """One entry: who (``actor_id``) did what (``action``) to whom (``subject_id``), from where and in which request.
+
+    ``id`` counts without a gap; ``hash`` covers this entry and the one before.
+    """
+
+    model_config = _shown(
+        id=7, at=_AT, action="node.drain", actor_id=_USER, subject_id=None, ip="192.0.2.7",
+        request_id="0199f2b07c3e7a519d245a1be0c0ffee", detail={"node": "gpu-7"}, hash="9f86d081884c7d65…",
+    )  # fmt: skip
+
+    id: int
+    at: datetime
+    action: str
+    actor_id: UUID | None
+    subject_id: UUID | None
+    ip: str | None
+    request_id: str | None
+    detail: dict[str, Any]
+    hash: str
+
+
+class AuditBody(BaseModel):
+    """A page of the audit log, newest first; ``next_cursor`` is null on the last one."""
+
+    audit: list[AuditEntryBody]
+    next_cursor: str | None
+
+
+def present_node(node: NodeStanding) -> NodeBody:
+    """The public body of a node."""
+    occupied = None
+    if node.occupied is not None:
+        seconds = max((node.seen_at - node.occupied.since).total_seconds(), 0.0)
+        occupied = OccupationBody(**node.occupied.model_dump(), seconds=round(seconds, 1))
+    return NodeBody(**node.model_dump(exclude={"occupied"}), occupied=occupied)
+
+
+def present_seen(job: Job, node: str | None, public_url: str) -> AdminJobBody:
+    """The public body of somebody's job."""
+    return AdminJobBody(**_fields(job, node, public_url))
+
+
+def present_inspected(found: JobInspected, public_url: str) -> InspectedJobBody:
+    """The same with every try."""
+    node = found.attempts[-1].node if found.attempts else None
+    attempts = [AttemptBody(**attempt.model_dump()) for attempt in found.attempts]
+    return InspectedJobBody(**_fields(found.job, node, public_url), attempts=attempts)
+
+
+def present_stats(stats: Stats, storage: StorageBody) -> StatsBody:
+    """The public body of the statistics."""
+    return StatsBody(
+        at=stats.at,
+        queue=[
+            TierQueueBody(**queue.model_dump(exclude={"oldest_wait_s"}), oldest_wait_seconds=queue.oldest_wait_s)
+            for queue in stats.queue
+        ],
+        nodes=stats.nodes,
+        throughput=[
+            ThroughputBody(
+                **window.model_dump(),
+                jobs_per_minute=round(window.jobs / window.minutes, 3),
+                images_per_minute=round(window.images / window.minutes, 3),
+            )
+            for window in stats.throughput
+        ],
+        waits=WaitsBody(p50_seconds=stats.waits.p50_s, p95_seconds=stats.waits.p95_s),
+        failures=stats.failures,
+        storage=storage,
+    )
+
+
+def present_dead_letter(letter: DeadLetter) -> DeadLetterBody:
+    """The public body of a dead letter."""
+    return DeadLetterBody(**letter.model_dump())
+
+
+def present_entry(entry: AuditEntry) -> AuditEntryBody:
+    """The public body of an entry."""
+    return AuditEntryBody(**entry.model_dump())
+
+
+def _fields(job: Job, node: str | None, public_url: str) -> dict[str, Any]:
+    more = job.model_dump(include={"tenant_id", "state", "workflow", "priority", "images"})
+    return present(job, public_url).model_dump() | more | {"node": node}

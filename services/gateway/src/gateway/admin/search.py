@@ -1,0 +1,94 @@
+"""Everybody's jobs, the audit log and dead letters, page by page. Cursors are good for one admin and one filter."""
+
+import json
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from chassis.messaging.bus import Bus
+from contracts.audit import READ_AUDIT, AuditEntry, ReadAudit
+from contracts.operations import (
+    LIST_DEAD_LETTERS,
+    SEARCH_JOBS,
+    DeadLetter,
+    ListDeadLetters,
+    SearchJobs,
+    SeenJob,
+)
+from contracts.scheduler import STATUS, JobState, JobStatus
+from gateway.admin.operations import Acting, Operations
+from gateway.api.v1 import cursors
+
+
+class Search:
+    """Looks for admins, and has it recorded that they looked."""
+
+    def __init__(self, bus: Bus, operations: Operations, *, cursor_key: bytes) -> None:
+        self._bus, self._operations, self._key = bus, operations, cursor_key
+
+    async def jobs(
+        self, who: Acting, *, limit: int, cursor: str | None, status: JobStatus | None, **asked: Any
+    ) -> tuple[tuple[SeenJob, ...], str | None]:
+        """A page, newest first, and the cursor of the next one.
+
+        Raises:
+            BadCursor: the cursor was not given out for this admin and filter.
+        """
+        told = _told(asked | {"status": status})
+        filters, before = self._where(who, "jobs", told, cursor)
+        await self._operations.record(who, "jobs.search", subject_id=asked["tenant_id"], **told)
+        states = tuple(state for state in JobState if STATUS[state] is status)
+        query = SearchJobs(limit=limit, before=before, states=states, **asked)
+        page = await self._bus.request(SEARCH_JOBS, query, tenant=who.tenant)
+        last = page.jobs[-1].job.job_id if page.more and page.jobs else None
+        return page.jobs, self._next(who, filters, last)
+
+    async def audit(
+        self, who: Acting, *, limit: int, cursor: str | None, **asked: Any
+    ) -> tuple[tuple[AuditEntry, ...], str | None]:
+        """A page of the audit log, newest first, and the cursor of the next one; auth itself records it.
+
+        Raises:
+            BadCursor: the cursor was not given out for this admin and filter.
+        """
+        filters, before = self._where(who, "audit", _told(asked), cursor)
+        query = ReadAudit(limit=limit, before_id=before.int if before else None, **asked)
+        page = await self._bus.request(READ_AUDIT, query, tenant=who.tenant)
+        last = UUID(int=page.entries[-1].id) if page.more and page.entries else None
+        return page.entries, self._next(who, filters, last)
+
+    async def dead_letters(
+        self, who: Acting, *, limit: int, cursor: str | None, node: str | None
+    ) -> tuple[tuple[DeadLetter, ...], str | None]:
+        """A page of messages that can never be handled, newest first, and the cursor of the next one.
+
+        Raises:
+            BadCursor: the cursor was not given out for this admin and filter.
+        """
+        told = _told({"node": node})
+        filters, before = self._where(who, "dead_letters", told, cursor)
+        await self._operations.record(who, "dead_letters.list", subject_id=None, **told)
+        page = await self._bus.request(
+            LIST_DEAD_LETTERS, ListDeadLetters(limit=limit, before=before, node=node), tenant=who.tenant
+        )
+        last = page.letters[-1].id if page.more and page.letters else None
+        return page.letters, self._next(who, filters, last)
+
+    def _where(self, who: Acting, what: str, told: dict[str, str], cursor: str | None) -> tuple[str, UUID | None]:
+        filters = json.dumps([what, told], sort_keys=True)
+        before = None if cursor is None else cursors.decode(self._key, cursor, tenant=who.tenant, filters=filters)
+        return filters, before
+
+    def _next(self, who: Acting, filters: str, last: UUID | None) -> str | None:
+        if last is None:
+            return None
+        return cursors.encode(self._key, tenant=who.tenant, filters=filters, before=last)
+
+
+def _told(asked: dict[str, Any]) -> dict[str, str]:
+    """What was asked for, as text."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else str(value)
+        for name, value in asked.items()
+        if value is not None
+    }

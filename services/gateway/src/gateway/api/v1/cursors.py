@@ -1,0 +1,27 @@
+"""Cursors of lists: opaque, and valid only for the tenant and the filters that they were made for."""
+
+from uuid import UUID
+
+from gateway.errors import BadCursor
+from gateway.signing import signed
+
+
+def encode(key: bytes, *, tenant: str, filters: str, before: UUID) -> str:
+    """A cursor that continues after ``before``. ``filters`` is any text that is the same for the same filters."""
+    return signed.sign(key, _purpose(tenant, filters), before.hex)
+
+
+def decode(key: bytes, cursor: str, *, tenant: str, filters: str) -> UUID:
+    """Where the list continues.
+
+    Raises:
+        BadCursor: it was tampered with, or made for another tenant or filter.
+    """
+    before = signed.verify(key, _purpose(tenant, filters), cursor)
+    if before is None:
+        raise BadCursor
+    return UUID(before)
+
+
+def _purpose(tenant: str, filters: str) -> str:
+    return "\x00".join(("cursor", tenant, filters))

@@ -1,1 +1,0 @@
-"""What the gateway talks to besides NATS and its own store."""

@@ -1,1 +1,0 @@
-"""NATS in: parse, one use case, reply."""

@@ -1,0 +1,71 @@
+"""The pages that show what can be asked of us, where they are public: OpenAPI readable, and AsyncAPI.
+
+The viewer is ours to serve, out of a package: the page loads nothing from anywhere else.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from importlib.resources import files
+
+from fastapi import APIRouter, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+
+from gateway.errors import NoSuchPath
+from gateway.surfaces.nats.asyncapi import door_document
+
+ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
+_KEEP = {"Cache-Control": "public, max-age=86400"}
+_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
+
+
+def router(*, title: str, document: str) -> APIRouter:
+    """The routes of the pages.
+
+    Args:
+        title: of the page.
+        document: path of the OpenAPI document.
+    """
+    routes = APIRouter(include_in_schema=False)
+    script, style, icon = (f"/docs/{name}" for name in ASSETS)
+    page = bytes(
+        get_swagger_ui_html(
+            openapi_url=document,
+            title=title,
+            swagger_js_url=script,
+            swagger_css_url=style,
+            swagger_favicon_url=icon,
+        ).body
+    )
+    policy = _policy(page)
+    viewer = files("fastapi_offline") / "static"
+    assets = {name: (viewer / name).read_bytes() for name in ASSETS}
+    door = json.dumps(door_document(title)).encode()
+
+    @routes.get("/docs")
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(page, headers={"Content-Security-Policy": policy})
+
+    @routes.get("/docs/{asset}")
+    async def asset(asset: str) -> Response:
+        if asset not in assets:
+            raise NoSuchPath
+        return Response(assets[asset], media_type=ASSETS[asset], headers=_KEEP)
+
+    @routes.get("/asyncapi")
+    async def asyncapi() -> Response:
+        return Response(door, media_type="application/json")
+
+    return routes
+
+
+def _policy(page: bytes) -> str:
+    """Only the viewer and the page's own script run, and they talk to us alone."""
+    hashes = [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in _SCRIPT.findall(page)]
+    scripts = " ".join(f"'sha256-{found}'" for found in hashes)
+    return (
+        f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+    )

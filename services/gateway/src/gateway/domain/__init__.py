@@ -1,1 +1,0 @@
-"""What the outside sees, as pure rules: bodies, graphs, cursors, tokens, ranges."""

@@ -1,0 +1,26 @@
+"""Cross-origin requests of browsers."""
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from chassis.http.app import http_problem
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, but a preflight that is refused is a problem."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """The answer to a preflight."""
+        answer = super().preflight_response(request_headers)
+        return answer if answer.status_code == 200 else _Refused(headers={"Vary": answer.headers["vary"]})
+
+
+class _Refused(Response):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        detail = "Pages of this origin may not ask this."
+        error = HTTPException(400, detail, headers={"Vary": self.headers["vary"]})
+        await http_problem(Request(scope), error)(scope, receive, send)

@@ -1,0 +1,35 @@
+"""URL-encoded forms from outside."""
+
+from typing import NoReturn
+from urllib.parse import parse_qsl
+
+from contracts.wire.errors import FieldError
+from gateway.errors import Malformed
+
+FORM_BYTES = 8192
+MAX_FIELDS = 16
+
+
+def read_form(body: bytes) -> dict[str, str]:
+    """The fields of a form.
+
+    Raises:
+        Malformed: it is none, or it means different things to different readers.
+    """
+    try:
+        fields = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), encoding="utf-8",
+            errors="strict", max_num_fields=MAX_FIELDS,
+        )  # fmt: skip
+    except ValueError:  # also what is not ASCII, or not UTF-8 once decoded
+        _refuse("form_invalid", "The body is not a URL-encoded form.")
+    form = dict(fields)
+    if len(form) != len(fields):
+        _refuse("form_duplicate_key", "The form names a field twice.")
+    if any("\x00" in text for field in fields for text in field):
+        _refuse("form_nul", "Text holds a NUL character.")
+    return form
+
+
+def _refuse(code: str, message: str) -> NoReturn:
+    raise Malformed(errors=(FieldError(code=code, message=message),)) from None

@@ -1,0 +1,169 @@
+"""Strict JSON in request bodies.
+
+Refused: duplicate keys, NaN and infinite numbers, NUL, lone surrogates, deep nesting, long keys and more values than
+any workflow needs. Such input is stored, compared or answered differently by different programs, or costs too much.
+Integers keep every digit. A byte order mark is skipped. NaN becomes null where ComfyUI ignores it: in a workflow's node
+beside ``class_type`` and ``inputs``.
+"""
+
+import math
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any, NoReturn, TypeVar
+
+import jiter
+from pydantic import BaseModel, ValidationError
+
+from contracts.wire.errors import FieldError
+from gateway.edge.json_faults import describe_parser_error
+from gateway.errors import InvalidRequest, Malformed
+
+MAX_BYTES = 8 << 20  # the largest workflow worth running is far below
+MAX_DEPTH = 32
+MAX_VALUES = 100_000
+MAX_KEY = 1024  # bytes
+MAX_ERRORS = 100
+MAX_DIGITS = 400  # in a row; parsing an integer takes time by the square of its length, and a double has 309 at most
+MAX_COUNTED_ERRORS = 200  # of one value; to describe more takes longer than to find them
+MAX_POINTER = 256  # a pointer holds the client's own keys, which may be as long as the body
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
+_TOO_MANY_DIGITS = b"0" * (MAX_DIGITS + 1)
+_TOO_MANY_VALUES = f"More than {MAX_VALUES} values and keys."
+_NODE_KEYS = frozenset({"class_type", "inputs"})  # of a workflow's node: those that ComfyUI reads
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_json(body: bytes) -> Any:
+    """The value in a request body.
+
+    Raises:
+        Malformed: it is not JSON, or JSON that means different things to different readers.
+    """
+    body = body.removeprefix(_BYTE_ORDER_MARK)
+    if _may_exceed_values(body) or _may_exceed_digits(body):
+        _check_outside_texts(body)
+    try:
+        value = jiter.from_json(body, allow_inf_nan=True, cache_mode="keys", catch_duplicate_keys=True)
+    except ValueError as error:
+        raise Malformed(errors=(describe_parser_error(body, error),)) from None
+    if not _check_values(value, may_have_nul=rb"\u0000" in body):
+        value = _without_ignored_nan(value)
+        _check_finite(value, "")
+    return value
+
+
+def read_model(model: type[M], value: Any) -> M:
+    """The value as a model.
+
+    Raises:
+        InvalidRequest: it has another shape. Says where and why, never what was sent.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        if error.error_count() > MAX_COUNTED_ERRORS:
+            message = f"This has {error.error_count()} errors; the first step is to send only fields that exist."
+            raise InvalidRequest(errors=(FieldError(code="too_many_errors", message=message),)) from None
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise InvalidRequest(
+            errors=tuple(
+                FieldError(pointer=_pointer(item["loc"]), code=item["type"], message=item["msg"])
+                for item in found[:MAX_ERRORS]
+            )
+        ) from None
+
+
+def _may_exceed_values(body: bytes) -> bool:
+    return 1 + sum(map(body.count, (b",", b":", b"[", b"{"))) > MAX_VALUES
+
+
+def _may_exceed_digits(body: bytes) -> bool:
+    return len(body) > MAX_DIGITS and _TOO_MANY_DIGITS in body.translate(_DIGITS_TO_ZERO)
+
+
+def _check_outside_texts(body: bytes) -> None:
+    """Check both bounds again without what is inside of texts, before time is spent on parsing."""
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # each quote that is left begins or ends a text
+    if plain.count(b'"') > 2 * MAX_VALUES:
+        _refuse("json_size", _TOO_MANY_VALUES)
+    plain = b'"'.join(plain.split(b'"')[::2])
+    if _may_exceed_values(plain):
+        _refuse("json_size", _TOO_MANY_VALUES)
+    if _may_exceed_digits(plain):
+        _refuse("json_number", f"A number has more than {MAX_DIGITS} digits.")
+
+
+def _check_values(root: Any, *, may_have_nul: bool) -> bool:
+    """Check the depth, keys and texts. Returns whether all numbers are finite."""
+    level, depth, is_finite = [root], 0, True
+    while level:
+        objects: list[dict[str, Any]] = [value for value in level if type(value) is dict]
+        lists: list[list[Any]] = [value for value in level if type(value) is list]
+        depth += 1
+        if depth > MAX_DEPTH and (objects or lists):
+            _refuse("json_depth", f"Nested more than {MAX_DEPTH} deep.")
+        _check_keys(list(chain.from_iterable(objects)), may_have_nul=may_have_nul)
+        if may_have_nul:
+            _check_nul(value for value in level if type(value) is str)
+        is_finite = is_finite and all(map(math.isfinite, [value for value in level if type(value) is float]))
+        level = [*chain.from_iterable(lists), *chain.from_iterable(value.values() for value in objects)]
+    return is_finite
+
+
+def _check_keys(keys: list[str], *, may_have_nul: bool) -> None:
+    is_long = max(map(len, keys), default=0) > MAX_KEY // 4  # a character has four bytes at most
+    if is_long and max(len(key.encode()) for key in keys) > MAX_KEY:
+        _refuse("json_text", f"A key has more than {MAX_KEY} bytes.")
+    if may_have_nul:
+        _check_nul(keys)
+
+
+def _check_nul(texts: Iterable[str]) -> None:
+    if any("\x00" in text for text in texts):
+        _refuse("json_nul", "Text contains a NUL character.")
+
+
+def _without_ignored_nan(value: Any) -> Any:
+    """The value with null for NaN and infinities in those parts of nodes that ComfyUI ignores."""
+    if isinstance(value, list):
+        return [_without_ignored_nan(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    is_node = isinstance(value.get("class_type"), str) and isinstance(value.get("inputs"), dict)
+    return {
+        key: _finite_or_null(one) if is_node and key not in _NODE_KEYS else _without_ignored_nan(one)
+        for key, one in value.items()
+    }
+
+
+def _finite_or_null(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite_or_null(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _finite_or_null(one) for key, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _check_finite(value: Any, pointer: str) -> None:
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in parts:
+        _check_finite(one, f"{pointer}/{_escaped(key)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        _refuse(
+            "json_number", "NaN and infinite numbers are refused. Send a finite number or null.", pointer[:MAX_POINTER]
+        )
+
+
+def _pointer(path: tuple[int | str, ...]) -> str:
+    return "".join("/" + _escaped(part) for part in path)[:MAX_POINTER]
+
+
+def _escaped(part: int | str) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
+def _refuse(code: str, message: str, pointer: str = "") -> NoReturn:
+    raise Malformed(errors=(FieldError(pointer=pointer, code=code, message=message),)) from None

@@ -1,0 +1,36 @@
+"""The duties of counting requests."""
+
+from datetime import timedelta
+
+from chassis.loop import Loop
+from chassis.telemetry.logs import log
+from gateway.edge.rate_limits.domain import HOUR_S
+from gateway.edge.rate_limits.service import RateLimiter
+from gateway.edge.rate_limits.store import Buckets
+
+TIDY_S = 0.5
+PRUNE_S = 60.0
+KEEP = timedelta(minutes=10)  # far longer than a bucket of a minute takes to fill up
+KEEP_HOURLY = timedelta(seconds=2 * HOUR_S)
+REMIND_S = 600.0
+
+
+def rate_loops(limiter: RateLimiter, buckets: Buckets) -> tuple[Loop, ...]:
+    """Tokens that lie idle go back; buckets that are full and unused are forgotten."""
+
+    async def prune() -> None:
+        await buckets.prune(KEEP, hourly_older_than=KEEP_HOURLY)
+
+    return (
+        Loop("gateway.give_back", limiter.tidy, every_s=TIDY_S),
+        Loop("gateway.prune_rates", prune, every_s=PRUNE_S),
+    )
+
+
+def unlimited_loop() -> Loop:
+    """Says again and again that nobody counts requests."""
+
+    async def remind() -> None:
+        log.warning("gateway.rate.unlimited", because="RATE_LIMIT_ENABLED is false")
+
+    return Loop("gateway.unlimited", remind, every_s=REMIND_S)

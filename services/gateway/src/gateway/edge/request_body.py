@@ -1,0 +1,87 @@
+"""Reads a request body: of one type, capped in bytes and seconds, parsed once, never echoed."""
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from fastapi import Request
+
+from authn.client_address import site
+from chassis.offload import INLINE_BYTES, offload
+from contracts.auth import Principal
+from gateway.edge.body_memory import Room
+from gateway.edge.form_body import FORM_BYTES, read_form
+from gateway.edge.json_body import MAX_BYTES, read_json
+from gateway.errors import BodyTooLarge, UnsupportedMediaType
+
+JSON_BYTES = 1 << 20
+READ_S = 30
+
+_UTF8 = re.compile(r'(; *charset="?utf-8"?)?', re.IGNORECASE)
+
+
+async def json_body(request: Request) -> Any:
+    """The decoded body, of 1 MiB at most. ``request.state.is_large`` says whether it is worth a thread.
+
+    Raises:
+        UnsupportedMediaType: not sent as ``application/json`` in UTF-8.
+        BodyTooLarge: more bytes, declared or sent.
+        BodyTooSlow: it took more than ``READ_S``.
+        TooManyBodies: the client sends too many at once.
+        Unavailable: everybody does.
+        Malformed: not JSON as we take it.
+    """
+    return await _json(request, JSON_BYTES)
+
+
+async def workflow_body(request: Request) -> Any:
+    """The same for a workflow, which may have 8 MiB."""
+    return await _json(request, MAX_BYTES)
+
+
+async def form_body(request: Request) -> dict[str, str]:
+    """The fields of a URL-encoded form.
+
+    Raises:
+        UnsupportedMediaType: not sent as ``application/x-www-form-urlencoded`` in UTF-8.
+        BodyTooLarge: more than ``FORM_BYTES``.
+        BodyTooSlow: it took more than ``READ_S``.
+        Malformed: not a form as we take it.
+    """
+    with room_of(request, READ_S) as take:
+        return read_form(await _read(request, "application/x-www-form-urlencoded", FORM_BYTES, take))
+
+
+async def _json(request: Request, limit: int) -> Any:
+    with room_of(request, READ_S) as take:
+        body = await _read(request, "application/json", limit, take)
+        request.state.is_large = len(body) > INLINE_BYTES
+        return await offload(read_json, body) if request.state.is_large else read_json(body)
+
+
+def room_of(request: Request, within_s: float) -> AbstractContextManager[Callable[[int], None]]:
+    """Room for the body of a request, among those of the same client; see ``Room.of``."""
+    room: Room = request.app.state.room
+    principal: Principal | None = request.state.principal
+    return room.of(principal.tenant if principal else site(request.state.client_ip), within_s=within_s)
+
+
+async def _read(request: Request, media_type: str, limit: int, take: Callable[[int], None]) -> bytes:
+    _check_type(request.headers.get("content-type", ""), media_type)
+    declared = request.headers.get("content-length", "0")
+    if int(declared) > limit:  # digits, or the connection had been refused
+        raise BodyTooLarge(limit=limit)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise BodyTooLarge(limit=limit)
+        take(len(chunk))
+    return bytes(body)
+
+
+def _check_type(sent: str, media_type: str) -> None:
+    name, semicolon, parameters = sent.partition(";")
+    if name.strip().lower() != media_type or not _UTF8.fullmatch((semicolon + parameters).rstrip()):
+        raise UnsupportedMediaType(expected=media_type)

@@ -1,0 +1,80 @@
+"""Requests that no route could mean well by, refused before they cost anything.
+
+What is left alone, on purpose: ``Accept`` (the answer is what it is), ``X-HTTP-Method-Override`` (nobody looks), the
+body of a GET, HEAD or DELETE (nobody reads it), and query parameters that no route knows.
+"""
+
+import re
+from collections import Counter
+from typing import NoReturn
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chassis.http.app import problem_response
+from contracts.wire.errors import FieldError, Refusal
+from gateway.errors import InvalidRequest, NoSuchPath, UnsupportedMediaType
+
+MAX_PARAMETERS = 50
+MAX_NAME = 64
+
+_PATH = re.compile(rb"(/[A-Za-z0-9._~@:=+,-]*)+")  # none of ours has an escape, a backslash or a parameter
+_NAMES_CLASS = re.compile(  # but those that name a node class or a pack, which may be called anything
+    rb"/api/v1/admin/class-rules/(classes|packs)/([A-Za-z0-9._~@:=+,/-]|%[0-9A-Fa-f]{2})+"
+)
+_MAX_PATH = 2048
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNFIT = re.compile(r"[^A-Za-z0-9_.\[\]-]")
+
+
+class Guard:
+    """ASGI middleware: one way to write a path, each query parameter once, bodies as they are."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        inside = self._app
+        if scope["type"] == "http":
+            try:
+                _check_path(scope["raw_path"])
+                _check_encoding(scope["headers"])
+                if scope["query_string"]:
+                    _check_query(scope["query_string"])
+            except Refusal as refusal:
+                inside = problem_response(Request(scope), refusal.refused)
+        await inside(scope, receive, send)
+
+
+def _check_path(path: bytes) -> None:
+    if len(path) > _MAX_PATH or not (_PATH.fullmatch(path) or _NAMES_CLASS.fullmatch(path)):
+        raise NoSuchPath
+
+
+def _check_encoding(headers: list[tuple[bytes, bytes]]) -> None:
+    types = 0
+    for name, value in headers:
+        types += name == b"content-type"
+        if types > 1 or (name == b"content-encoding" and value.lower() != b"identity"):
+            raise UnsupportedMediaType(expected="the one of the route")
+
+
+def _check_query(query: bytes) -> None:
+    """No parameter twice: which of the two counts would be chance."""
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS, errors="strict")
+    except ValueError:
+        _refuse("", "query_malformed", f"The query is not UTF-8, or has more than {MAX_PARAMETERS} parameters.")
+    for name, times in Counter(name for name, _ in pairs).items():
+        if times > 1:
+            _refuse(_UNFIT.sub("_", name[:MAX_NAME]), "repeated", "A parameter is given once.")
+    for name, value in pairs:
+        if _CONTROL.search(name) or _CONTROL.search(value):
+            _refuse(_UNFIT.sub("_", name[:MAX_NAME]), "control_character", "A parameter holds a control character.")
+
+
+def _refuse(name: str, code: str, message: str) -> NoReturn:
+    pointer = f"/{name}" if name else ""
+    raise InvalidRequest(errors=(FieldError(pointer=pointer, code=code, message=message),)) from None

@@ -1,0 +1,158 @@
+"""All that is kept of a user, as one ZIP stream: a file of JSON lines for each sort of thing, then all files."""
+
+import json
+import zipfile
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from chassis.messaging.bus import Bus
+from contracts.auth import LIST_KEYS, READ_ACCOUNT, ListKeys, ReadAccount
+from contracts.operations import READ_USAGE, USAGE_DAYS, ReadUsage
+from contracts.retention import LIST_SESSIONS, READ_GRAPH, ListSessions, ReadGraph
+from contracts.scheduler import LIST_JOBS, Job, ListJobs, UnknownJob
+from contracts.wire.errors import Relayed
+from gateway.errors import ExportRunning
+from gateway.exports.files import ExportFiles
+from gateway.outputs.zip_sink import ZipSink
+from gateway.storage.artifacts import Artifacts
+from gateway.storage.objects import Objects
+from gateway.uploads.store import Uploads
+from gateway.workflows.store import Workflows
+
+PAGE = 100
+AGAIN_S = 10
+FILES = 50_000  # in one export; zipfile and we remember some hundred bytes of each
+
+Records = AsyncGenerator[dict[str, Any], None]
+
+
+@dataclass
+class AccountExport:
+    """Makes exports, one at a time for each user in each process.
+
+    It holds one page of records or one piece of a file in memory, and the names of the files that follow.
+
+    Passwords, keys and tokens are in none: nobody keeps them but as digests.
+    """
+
+    bus: Bus
+    uploads: Uploads
+    workflows: Workflows
+    artifacts: Artifacts
+    objects: Objects
+    _running: set[UUID] = field(default_factory=set)
+
+    async def begin(self, user_id: UUID, *, with_files: bool) -> AsyncGenerator[bytes, None]:
+        """The ZIP file, piece by piece. What can be refused is refused before its first.
+
+        Args:
+            user_id: whose.
+            with_files: with the bytes of uploads and outputs, the newest ``FILES`` of them. The records of all of them
+                say under ``file`` which one it is, null for none.
+
+        Raises:
+            ExportRunning: one of this user is on its way.
+            Unavailable, Relayed: auth or scheduler cannot tell now.
+        """
+        if user_id in self._running:
+            raise ExportRunning(retry_after_s=AGAIN_S)
+        self._running.add(user_id)
+        try:
+            at_most = FILES if with_files else 0
+            files = ExportFiles(str(user_id), self.artifacts, self.objects, at_most=at_most)
+            return self._stream(await self._known(str(user_id)), str(user_id), files)
+        except BaseException:
+            self.end(user_id)
+            raise
+
+    def end(self, user_id: UUID) -> None:
+        """The export was sent, or nobody takes it any more."""
+        self._running.discard(user_id)
+
+    async def _known(self, tenant: str) -> dict[str, list[dict[str, Any]]]:
+        """What is small, by file."""
+        account = await self.bus.request(READ_ACCOUNT, ReadAccount(), tenant=tenant)
+        keys = await self.bus.request(LIST_KEYS, ListKeys(), tenant=tenant)
+        sessions = await self.bus.request(LIST_SESSIONS, ListSessions(), tenant=tenant)
+        usage = await self.bus.request(READ_USAGE, ReadUsage(days=USAGE_DAYS), tenant=tenant)
+        return {
+            "account": _dumped([account]),
+            "keys": _dumped(keys.keys),
+            "sessions": _dumped(sessions.sessions),
+            "usage": _dumped(usage.days),
+        }
+
+    async def _stream(
+        self, known: dict[str, list[dict[str, Any]]], tenant: str, files: ExportFiles
+    ) -> AsyncGenerator[bytes, None]:
+        sink = ZipSink()
+        sorts = {name: _each(records) for name, records in known.items()} | {
+            "workflows": self._workflows(tenant),
+            "uploads": self._uploads(tenant, files),
+            "jobs": self._jobs(tenant, files),
+        }
+        with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as made:
+            for name, records in sorts.items():
+                with made.open(f"{name}.jsonl", "w", force_zip64=True) as lines:
+                    async with aclosing(records):
+                        async for record in records:
+                            lines.write(json.dumps(record, ensure_ascii=False, default=str).encode() + b"\n")
+                            if piece := sink.taken():
+                                yield piece
+            async with aclosing(files.pack(made, sink)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        yield sink.taken()
+
+    async def _jobs(self, tenant: str, files: ExportFiles) -> Records:
+        async for job in self._every_job(tenant):
+            try:
+                workflow = await self.bus.request(READ_GRAPH, ReadGraph(job_id=job.job_id), tenant=tenant)
+            except Relayed as relayed:
+                if relayed.refused.code == UnknownJob.code:  # purged since the page was read
+                    continue
+                raise
+            record = job.model_dump(mode="json")
+            for output, name in zip(record["outputs"], files.of_outputs(job), strict=True):
+                output["file"] = name
+            yield record | {"workflow_graph": workflow.graph, "extra_data": workflow.extra_data}
+
+    async def _every_job(self, tenant: str) -> AsyncIterator[Job]:
+        before, more = None, True
+        while more:
+            page = await self.bus.request(LIST_JOBS, ListJobs(limit=PAGE, before=before), tenant=tenant)
+            for job in page.jobs:
+                yield job
+            before, more = (page.jobs[-1].job_id, page.more) if page.jobs else (None, False)
+
+    async def _workflows(self, tenant: str) -> Records:
+        before = None
+        while headings := await self.workflows.page(tenant, before=before, at_most=PAGE):
+            for heading in headings:
+                for number in range(1, heading.version + 1):
+                    version = await self.workflows.get(tenant, heading.name, number)
+                    if version is not None:
+                        parameters = {name: one.model_dump(mode="json") for name, one in version.parameters.items()}
+                        yield asdict(version.heading) | {"workflow": version.graph, "parameters": parameters}
+            before = headings[-1].id
+
+    async def _uploads(self, tenant: str, files: ExportFiles) -> Records:
+        before = None
+        while page := await self.uploads.page(tenant, before=before, at_most=PAGE):
+            for upload in page:
+                yield asdict(upload) | {"file": files.of_upload(upload)}
+            before = page[-1].id
+
+
+def _dumped(records: Iterable[BaseModel]) -> list[dict[str, Any]]:
+    return [record.model_dump(mode="json") for record in records]
+
+
+async def _each(records: Iterable[dict[str, Any]]) -> Records:
+    for record in records:
+        yield record

@@ -1,0 +1,68 @@
+"""``extra_data``: what nodes get beside their inputs. ComfyUI's clients send it along with a graph."""
+
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import orjson
+
+from contracts.wire.errors import FieldError
+from contracts.workflow import is_too_wide
+from gateway.edge.json_faults import shown_key
+from gateway.errors import InvalidRequest
+
+MAX_BYTES = 1 << 20  # as compact JSON; it is stored with the job, and ComfyUI writes it into every picture
+PNG_INFO, PREVIEW_METHOD = "extra_pnginfo", "preview_method"
+PREVIEW_METHODS = ("default", "auto", "latent2rgb", "taesd", "none")
+
+_ALWAYS = frozenset({PNG_INFO, PREVIEW_METHOD})
+_SET_BY_NODES = frozenset({"client_id", "create_time", "comfy_usage_source"})  # left out without a word
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraDataKeys:
+    """The keys that reach nodes; all others are refused, since they may be secrets or steer a node."""
+
+    allowed: frozenset[str] = _ALWAYS
+
+    @classmethod
+    def of(cls, more: str | None) -> "ExtraDataKeys":
+        """With more keys, comma separated."""
+        return cls(_ALWAYS.union(filter(None, (more or "").split(","))))
+
+    def read(self, sent: dict[str, Any] | None) -> dict[str, Any] | None:
+        """What reaches the nodes; None where that is nothing.
+
+        Raises:
+            InvalidRequest: a key is not allowed, a value would break a node, or it is larger than ``MAX_BYTES``.
+        """
+        kept = {name: value for name, value in (sent or {}).items() if value is not None and name not in _SET_BY_NODES}
+        if not kept:
+            return None
+        for name, value in kept.items():
+            self._check(name, value)
+        if is_too_wide(kept):
+            _refuse("", "integer_out_of_range", "An integer in extra_data has more than 64 bits.")
+        size = len(orjson.dumps(kept))
+        if size > MAX_BYTES:
+            message = f"extra_data has at most {MAX_BYTES} bytes as compact JSON; this has {size}."
+            _refuse("", "extra_data_too_large", message)
+        return kept
+
+    def _check(self, name: str, value: Any) -> None:
+        pointer = f"/{shown_key(name)}"
+        if name not in self.allowed:
+            listed = ", ".join(sorted(self.allowed))
+            message = f'"{shown_key(name)}" does not reach the nodes of this fleet. Leave it out; allowed are {listed}.'
+            _refuse(pointer, "extra_data_key", message)
+        if name == PNG_INFO:
+            if not isinstance(value, dict) or not isinstance(value.get("workflow", {}), dict):
+                message = "extra_pnginfo is an object, and so is its workflow."
+                _refuse(pointer, "extra_data_value", message)
+        elif not isinstance(value, str):
+            _refuse(pointer, "extra_data_value", f"{shown_key(name)} is a text.")
+        elif name == PREVIEW_METHOD and value not in PREVIEW_METHODS:
+            _refuse(pointer, "extra_data_value", f"preview_method is one of {', '.join(PREVIEW_METHODS)}.")
+
+
+def _refuse(pointer: str, code: str, message: str) -> NoReturn:
+    raise InvalidRequest(errors=(FieldError(pointer=f"/extra_data{pointer}", code=code, message=message),))

@@ -1,0 +1,124 @@
+"""The synchronous call: submit, wait, answer with what was made."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+
+from chassis.http.app import problem_response
+from chassis.messaging.bus import Bus
+from contracts.scheduler import FINAL
+from contracts.wire.errors import Refusal
+from gateway.api.v1.openapi import documented
+from gateway.api.v1.problems import BODY, problems
+from gateway.edge.access import Writer
+from gateway.edge.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, preferred_wait_s
+from gateway.edge.request_body import workflow_body
+from gateway.jobs.generate_schemas import GenerateBody, generated
+from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, headers_of
+from gateway.jobs.schemas import JobBody, present
+from gateway.jobs.submission_openapi import submission_schema
+from gateway.jobs.submit import Submitter
+from gateway.jobs.wait import JobWait
+from gateway.workflows.submission_forms import read_submission
+
+ENDPOINT = "POST /api/v1/generate"
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": (
+        f"`wait=N` (RFC 7240): wait N seconds, {MIN_WAIT_S} to {MAX_WAIT_S}; {DEFAULT_WAIT_S} without it. "
+        "What is beyond the bounds is brought to them; see Preference-Applied."
+    ),
+    "schema": {"type": "string"},
+    "example": "wait=120",
+}
+_APPLIED = {"Preference-Applied": {"description": "The `wait` that was kept to.", "schema": {"type": "string"}}}
+_BODY = {**documented(submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY, _PREFER]}
+_LATER = {"model": JobBody, "description": "It takes longer: the job as it stands.", "headers": HEADERS | _APPLIED}
+
+
+def router(
+    *,
+    bus: Bus,
+    submitter: Submitter,
+    public_url: str,
+    used: Callable[[UUID], None],
+) -> APIRouter:
+    """The route; ``used`` is told whose use has changed."""
+    routes = APIRouter(prefix="/api/v1", tags=["jobs"])
+
+    @routes.post(
+        "/generate",
+        summary="Submit a job and wait for its end",
+        openapi_extra=_BODY,
+        response_model=GenerateBody,
+        responses={200: {"headers": HEADERS | _APPLIED}, 202: _LATER, **problems(400, 404, 409, *BODY, 429)},
+    )
+    async def generate(tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request) -> Response:
+        """Answers 200 once the job is completed, and 202 with the job where that takes longer than `Prefer: wait`.
+
+        A job that failed is a problem: 422 `job.failed` where it would fail again, 503 `job.lost` where it was not to
+        blame, 409 `job.cancelled` where somebody cancelled it; `errors` says why, `Location` names the job.
+
+        Whoever hangs up before the answer cancels the job, unless the request has an `Idempotency-Key`: that says that
+        it will be sent again, and then waits for the same job.
+        """
+        submission = read_submission(body)
+        keys = request.headers.getlist("idempotency-key")
+        accepted = await submitter.submit(
+            submission, tenant=tenant, idempotency_keys=keys, endpoint=ENDPOINT, is_large=request.state.is_large
+        )
+        wait_s = preferred_wait_s(request.headers.getlist("prefer"))
+        headers = headers_of(accepted) | ({} if wait_s is None else {"Preference-Applied": f"wait={wait_s}"})
+        wait = JobWait(accepted.job, bus=bus)
+        if await _gone(request, wait, wait_s or DEFAULT_WAIT_S):
+            if not keys:
+                await wait.cancel()
+                used(accepted.job.tenant_id)
+            raise ClientDisconnect
+        used(accepted.job.tenant_id)
+        if wait.job.state not in FINAL:
+            return _answer(present(wait.job, public_url), 202, headers)
+        try:
+            return _answer(generated(wait.job, public_url), 200, headers)
+        except Refusal as refusal:
+            answer = problem_response(request, refusal.refused)
+            answer.headers.update(headers)
+            return answer
+
+    return routes
+
+
+async def _gone(request: Request, wait: JobWait, wait_s: float) -> bool:
+    """Wait for the job's end, for ``wait_s`` seconds at most; whether the client went away meanwhile.
+
+    A gateway that is told to stop ends this by cancelling it, which is no client that went away: the job goes on.
+    """
+    ended = asyncio.create_task(wait.ended(), name="gateway.generate.wait")
+    left = asyncio.create_task(_disconnected(request), name="gateway.generate.client")
+    try:
+        await asyncio.wait({ended, left}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            ended.result()
+            return False
+        return left.done()
+    finally:
+        for task in (ended, left):
+            task.cancel()
+        await asyncio.gather(ended, left, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    """Return once the client has hung up. The body was read before."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _answer(body: JobBody, status: int, headers: dict[str, str]) -> JSONResponse:
+    return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=headers)

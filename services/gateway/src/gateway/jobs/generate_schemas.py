@@ -1,0 +1,67 @@
+"""What the synchronous call answers."""
+
+from typing import Any
+
+from pydantic import ConfigDict
+
+from contracts.scheduler import FINAL, Job, JobError, JobState, OutputKind
+from contracts.wire.errors import FieldError, Refusal
+from gateway.errors import JobCancelled, JobFailed, JobLost
+from gateway.jobs.no_result import cause, would_fail_again
+from gateway.jobs.schemas import JobBody, pick_output, present, saved_or_previews, urls_of
+
+_RETRY_S = 5
+
+_EXAMPLE: dict[str, Any] = {
+    "job_id": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee",
+    "status": "completed",
+    "image_url": "https://api.example/api/v1/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/result",
+    "images": ["https://api.example/api/v1/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/result?index=0"],
+    "model": "sd_xl_base_1.0.safetensors",
+    "seed": 4711,
+}
+
+
+class GenerateBody(JobBody):
+    """A completed job, and what it made.
+
+    Attributes:
+        images: give the bytes of every saved image; of every preview, if none was saved.
+        image_url: gives those of the first of them; null if there is none. Other outputs are in ``outputs``.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    image_url: str | None
+    images: list[str]
+
+
+def generated(job: Job, public_url: str) -> GenerateBody:
+    """The answer for a job that succeeded.
+
+    Raises:
+        JobFailed: it failed, and would again.
+        JobLost: it failed otherwise.
+        JobCancelled: somebody cancelled it.
+    """
+    if job.state is not JobState.SUCCEEDED:
+        raise _why_not(job)
+    body = present(job, public_url)
+    url_of = {output.id: output.url for output in body.outputs}
+    images = saved_or_previews([output for output in job.outputs if output.kind is OutputKind.IMAGE])
+    urls = [url_of[image.id] for image in images]
+    image_url = urls[0] if urls else None
+    if images and pick_output(job.outputs) == images[0]:
+        image_url = urls_of(job.job_id, public_url).result
+    return GenerateBody(**body.model_dump(), image_url=image_url, images=urls)
+
+
+def _why_not(job: Job) -> Refusal:
+    assert job.state in FINAL  # noqa: S101 - whoever calls has waited for it
+    if job.state is JobState.CANCELLED:
+        return JobCancelled()
+    error = job.error or JobError(code="node.lost", message="The job did not succeed.")
+    errors = (FieldError(code=error.code, message=error.message, node_id=error.node_id),)
+    if would_fail_again(error):
+        return JobFailed(cause=cause(error), errors=errors)
+    return JobLost(errors=errors, retry_after_s=_RETRY_S)

@@ -1,0 +1,89 @@
+"""Make an output of an earlier job an upload, so that the next job can take it as an input.
+
+The bytes are copied within the store, untouched: what becomes of the earlier job is of no matter to the later one.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from chassis.ids import new_id
+from contracts.gateway import OUTPUT_PREFIX
+from gateway.images.formats import format_of
+from gateway.images.headers import PictureHeader, read_header, webp_size
+from gateway.storage.artifacts import Artifact, Artifacts
+from gateway.storage.byte_range import ByteRange
+from gateway.storage.objects import Objects
+from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of
+from gateway.uploads.store import NewUpload, Upload, Uploads
+
+KEPT = timedelta(days=1)  # longer than from a copy to its pin, and so long a job can be run again by an operator
+HEADER_BYTES = 1 << 16  # before the size of a JPEG there may be a profile
+
+
+@dataclass(frozen=True, slots=True)
+class OutputCopies:
+    """Copies outputs. The same output of a tenant is copied once, however often jobs refer to it."""
+
+    artifacts: Artifacts
+    uploads: Uploads
+    objects: Objects
+
+    async def copy(self, reference: str, *, tenant: str) -> Upload | None:
+        """The copy of the output that ``output:<id>`` refers to; None if the tenant has no such output."""
+        artifact = await self.artifacts.get(UUID(reference.removeprefix(OUTPUT_PREFIX)), tenant_id=tenant)
+        if artifact is None:
+            return None
+        known = await self.uploads.refresh(tenant, _mark(artifact), KEPT)
+        if known is not None:
+            return known
+        try:
+            return await self._copied(artifact)
+        except FileNotFoundError:
+            return None  # its job was purged meanwhile
+
+    async def _copied(self, artifact: Artifact) -> Upload | None:
+        if not artifact.size_bytes:
+            return None
+        begun = await self.objects.read(artifact.key, ByteRange(0, min(artifact.size_bytes, HEADER_BYTES)))
+        content_type, size = _described(begun, artifact)
+        upload_id = new_id()
+        new = NewUpload(
+            id=upload_id,
+            tenant_id=artifact.tenant_id,
+            sent_sha256=_mark(artifact),
+            sha256=artifact.sha256,
+            key=f"{artifact.tenant_id}/uploads/{upload_id}",
+            content_type=content_type,
+            size_bytes=artifact.size_bytes,
+            width=size[0] if size else None,
+            height=size[1] if size else None,
+            exact=True,
+            source_job_id=artifact.job_id,
+        )
+        await self.objects.copy(artifact.key, new.key)
+        upload, is_new = await self.uploads.add(new, KEPT)
+        if not is_new:
+            await self.objects.delete(new.key)
+        return upload
+
+
+def _mark(artifact: Artifact) -> str:
+    """Stands in place of a digest of the sent bytes, because a re-encoded upload of the same bytes is another file."""
+    return hashlib.sha256(f"{OUTPUT_PREFIX}{artifact.id} {artifact.sha256}".encode()).hexdigest()
+
+
+def _described(begun: bytes, artifact: Artifact) -> tuple[str, tuple[int, int] | None]:
+    """Media type by content, else as the executor told by the file's name; and the size of an image."""
+    picture = format_of(begun[:12])
+    if picture is not None:
+        header = read_header(begun, whole=len(begun) == artifact.size_bytes)
+        if isinstance(header, PictureHeader):
+            return picture.media_type, (header.width, header.height)
+        canvas = webp_size(begun)
+        return picture.media_type, canvas if isinstance(canvas, tuple) else None
+    known = file_type_of(begun[:LOOK_AT_BYTES], artifact.size_bytes)
+    if known is None:
+        return artifact.content_type, None
+    return known.media_type, exr_size(begun)

@@ -1,0 +1,215 @@
+"""Submit, list, read, cancel."""
+
+from collections.abc import Callable
+from time import time
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from chassis.messaging.bus import Bus
+from contracts.scheduler import JobStatus, Quota
+from contracts.wire.errors import FieldError
+from gateway.api.v1.openapi import documented
+from gateway.api.v1.problems import BODY, problems
+from gateway.edge.access import Reader, Writer
+from gateway.edge.direct_routes import DirectRoute, json_response
+from gateway.edge.request_body import workflow_body
+from gateway.edge.timestamps import Bound
+from gateway.errors import InvalidRequest
+from gateway.jobs.list_jobs import list_jobs
+from gateway.jobs.read import cancel_job, purge_job, read_job
+from gateway.jobs.schemas import JobBody, JobsBody, present
+from gateway.jobs.submission_openapi import submission_schema
+from gateway.jobs.submit import Accepted, Submitter
+from gateway.workflows.submission_forms import read_submission
+
+ENDPOINT = "POST /api/v1/jobs"
+EXAMPLES = {
+    "prompt": {
+        "summary": "Text to image",
+        "value": {"prompt": "a lighthouse at dusk", "width": 768, "height": 512, "steps": 20, "num_images": 2},
+    },
+    "image": {
+        "summary": "Image to image; with a mask, inpaint",
+        "value": {"prompt": "at night", "image": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee", "denoise": 0.6},
+    },
+    "workflow": {
+        "summary": "A workflow in API format; an upload goes where a node takes a file",
+        "value": {
+            "workflow": {
+                "1": {"class_type": "LoadImage", "inputs": {"image": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"}},
+                "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}},
+            },
+            "labels": {"campaign": "autumn"},
+        },
+    },
+    "comfyui": {
+        "summary": "What ComfyUI's clients send",
+        "value": {
+            "prompt": {
+                "1": {"class_type": "EmptyImage", "inputs": {"width": 512, "height": 512, "batch_size": 1, "color": 0}},
+                "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}},
+            },
+            "client_id": "0199f2b07c3e7a519d245a1be0c0ffee",
+            "extra_data": {"extra_pnginfo": {"made": "by hand"}},
+        },
+    },
+    "workflow_name": {
+        "summary": "A saved workflow",
+        "value": {"workflow_name": "portrait", "version": 3, "parameters": {"prompt": "a lighthouse at dusk"}},
+    },
+}
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same key and body give the same job for 24 hours.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+AFTER = Query(description="accepted then or later; RFC 3339 with zone", examples=["2026-11-23T00:00:00Z"])
+BEFORE = Query(description="accepted before then; RFC 3339 with zone", examples=["2026-11-24T00:00:00Z"])
+_BODY = {**documented(submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
+HEADERS: dict[str, Any] = {
+    "Location": {"description": "The job.", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {"description": "`true` if an earlier request made this job.", "schema": {"type": "string"}},
+    "X-Quota-Limit": {"description": "Images a day; absent if unlimited.", "schema": {"type": "integer"}},
+    "X-Quota-Remaining": {"description": "Images left today; absent if unlimited.", "schema": {"type": "integer"}},
+    "X-Quota-Reset": {"description": "Seconds until the next day (UTC).", "schema": {"type": "integer"}},
+}
+
+
+def router(
+    *,
+    bus: Bus,
+    submitter: Submitter,
+    public_url: str,
+    cursor_key: bytes,
+    used: Callable[[UUID], None],
+) -> APIRouter:
+    """The routes of jobs; ``used`` is told whose use has changed."""
+    routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+
+    async def submit(tenant: Writer, request: Request) -> Response:
+        accepted = await submitter.submit(
+            read_submission(await workflow_body(request)),
+            tenant=tenant,
+            idempotency_keys=request.headers.getlist("idempotency-key"),
+            endpoint=ENDPOINT,
+            is_large=request.state.is_large,
+        )
+        return json_response(present(accepted.job, public_url), 201, headers_of(accepted))
+
+    routes.add_api_route(
+        "",
+        submit,
+        methods=["POST"],
+        status_code=201,
+        summary="Submit a job",
+        openapi_extra=_BODY,
+        response_model=JobBody,
+        responses={201: {"headers": HEADERS}, **problems(400, 404, *BODY, 429)},
+        route_class_override=DirectRoute,
+    )
+
+    @routes.get("", summary="List own jobs, newest first", responses=problems(422))
+    async def list_(
+        *,
+        tenant: Reader,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+        status: Annotated[JobStatus | None, Query(description="only jobs of this status")] = None,
+        workflow: Annotated[str | None, Query(min_length=1, max_length=64, description="its name, or custom")] = None,
+        label: Annotated[
+            str | None, Query(max_length=127, description="key:value", examples=["campaign:autumn"])
+        ] = None,
+        created_after: Annotated[Bound | None, AFTER] = None,
+        created_before: Annotated[Bound | None, BEFORE] = None,
+    ) -> JobsBody:
+        jobs, next_cursor = await list_jobs(
+            tenant=tenant,
+            limit=limit,
+            cursor=cursor,
+            status=status,
+            workflow=workflow,
+            label=_label(label),
+            created_after=created_after,
+            created_before=created_before,
+            key=cursor_key,
+            bus=bus,
+        )
+        return JobsBody(jobs=[present(job, public_url) for job in jobs], next_cursor=next_cursor)
+
+    async def read(request: Request, tenant: Reader, job_id: str) -> Response:  # noqa: ARG001 - every direct route takes it
+        return json_response(present(await read_job(job_id, tenant=tenant, bus=bus), public_url))
+
+    routes.add_api_route(
+        "/{job_id}",
+        read,
+        summary="Read a job",
+        response_model=JobBody,
+        responses=problems(404),
+        route_class_override=DirectRoute,
+    )
+
+    @routes.delete(
+        "/{job_id}",
+        summary="Cancel or purge a job",
+        operation_id="cancel_by_delete",
+        responses={
+            200: {"description": "Cancelled, or ended before: how it stands."},
+            204: {"description": "Purged. What belonged to it is gone everywhere within seconds."},
+            **problems(404, 409, 422),
+        },
+        response_model=JobBody,
+    )
+    async def delete(
+        tenant: Writer,
+        job_id: str,
+        *,
+        purge: Annotated[bool, Query(description="delete an ended job with its inputs and outputs")] = False,
+    ) -> JobBody | Response:
+        """Cancels as POST to `/cancel` does. With `purge=true` deletes a job that has ended: afterwards there is none.
+
+        A job that has not ended is 409: cancel it first, and purge it when its node has let go of it.
+        """
+        if not purge:
+            return await cancel(tenant, job_id)
+        await purge_job(job_id, tenant=tenant, bus=bus)
+        return Response(status_code=204)
+
+    @routes.post("/{job_id}/cancel", summary="Cancel a job", operation_id="cancel", responses=problems(404))
+    async def cancel(tenant: Writer, job_id: str) -> JobBody:
+        """Idempotent; the answer is how the job stands then, whoever was first."""
+        job = await cancel_job(job_id, tenant=tenant, bus=bus)
+        used(job.tenant_id)
+        return present(job, public_url)
+
+    return routes
+
+
+def _label(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    key, colon, value = text.partition(":")
+    if not key or not colon or not value:
+        message = "A label filter is key:value."
+        raise InvalidRequest(errors=(FieldError(pointer="/label", code="label_malformed", message=message),))
+    return key, value
+
+
+def headers_of(accepted: Accepted) -> dict[str, str]:
+    """What an answer's headers say of a job that was accepted."""
+    headers = {"Location": f"/api/v1/jobs/{accepted.job.job_id}"}
+    if accepted.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return headers | (quota_headers(accepted.quota) if accepted.quota else {})
+
+
+def quota_headers(quota: Quota) -> dict[str, str]:
+    """What they say of a quota."""
+    headers = {"X-Quota-Reset": str(max(0, round(quota.resets_at.timestamp() - time())))}
+    if quota.limit is not None:
+        headers["X-Quota-Limit"] = str(quota.limit)
+        headers["X-Quota-Remaining"] = str(max(0, quota.limit - quota.used))
+    return headers

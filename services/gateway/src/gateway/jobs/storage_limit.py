@@ -1,0 +1,64 @@
+"""Whether a tenant has room for more results."""
+
+from uuid import UUID
+
+from cachetools import LRUCache
+
+from chassis.database.postgres import is_away
+from chassis.telemetry.logs import log
+from contracts.auth import Limits
+from contracts.wire.errors import Kind, Refusal, Unavailable
+from gateway.accounts.me import MeView
+from gateway.caching import Kept
+from gateway.errors import ResultStorageFull
+from gateway.storage.artifacts import Artifacts
+
+STORED_S = 5.0  # a sum is believed for so long
+AT_MOST = 10_000  # tenants kept at a time
+
+
+class ResultStorage:
+    """Compares what the outputs of a tenant take with its limit ``result_bytes``.
+
+    Costs nothing but a look into a cache for tenants without that limit. Where auth or the database is away, nobody is
+    refused for it.
+    """
+
+    def __init__(self, me: MeView, artifacts: Artifacts) -> None:
+        self._me, self._artifacts = me, artifacts
+        self._stored: LRUCache[UUID, Kept[int]] = LRUCache(maxsize=AT_MOST)
+
+    async def check(self, tenant: str) -> None:
+        """Refuse more jobs while the stored outputs take as much as they may.
+
+        Raises:
+            ResultStorageFull: they do.
+        """
+        tenant_id = UUID(tenant)
+        limits = await self._limits(tenant_id)
+        if limits is None or limits.result_bytes is None:
+            return
+        stored = self._stored.setdefault(tenant_id, Kept(STORED_S))
+        try:
+            size = await stored.read(lambda _: self._size(tenant_id))
+        except Unavailable:
+            return
+        if size >= limits.result_bytes:
+            stored.forget()  # jobs may be deleted now
+            raise ResultStorageFull(stored=size, limit=limits.result_bytes)
+
+    async def _limits(self, tenant_id: UUID) -> Limits | None:
+        try:
+            return await self._me.limits_of(tenant_id)
+        except Refusal as refusal:
+            if refusal.refused.kind is not Kind.UNAVAILABLE:
+                log.warning("gateway.limits.unknown", tenant=str(tenant_id), code=refusal.refused.code)
+            return None
+
+    async def _size(self, tenant_id: UUID) -> int:
+        try:
+            return await self._artifacts.size_of(tenant_id)
+        except Exception as error:
+            if is_away(error):
+                raise Unavailable(service="gateway", retry_after_s=1) from error
+            raise

@@ -1,0 +1,362 @@
+"""Hand a submission to the scheduler: the same for HTTP and for the door."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from chassis.ids import new_id
+from chassis.messaging.bus import Bus
+from chassis.offload import offload
+from chassis.telemetry.logs import bound, log
+from contracts.gateway import Submission
+from contracts.scheduler import (
+    READ_JOB,
+    SUBMIT_JOB,
+    VALIDATE_WORKFLOW,
+    InvalidWorkflow,
+    Job,
+    Quota,
+    ReadJob,
+    SubmitJob,
+    Submitted,
+    UnknownJob,
+    Validated,
+)
+from contracts.wire.errors import FieldError, InternalFault, Kind, Refusal, Relayed, Unavailable
+from contracts.workflow import is_ui_format, read_graph
+from gateway.edge.idempotency import idempotency_key
+from gateway.edge.json_body import MAX_ERRORS
+from gateway.errors import ResultStorageFull
+from gateway.fleet.service import FleetView
+from gateway.jobs.extra_data import ExtraDataKeys
+from gateway.jobs.input_pins import InputPins
+from gateway.jobs.request_hash import request_hash as hash_of
+from gateway.jobs.request_hash import request_hash_of_large
+from gateway.jobs.storage_limit import ResultStorage
+from gateway.jobs.workflow_pointers import largest_text, relocated
+from gateway.uploads.store import Upload
+from gateway.workflows import parameters
+from gateway.workflows.builtin import choice as built_in
+from gateway.workflows.builtin import image_to_image
+from gateway.workflows.builtin.image_to_image import Size
+from gateway.workflows.builtin.nodes import MAX_SEED
+from gateway.workflows.service import SavedWorkflows, fill_in
+from gateway.workflows.submission_forms import SentSubmission
+
+READ_BACK_S = 0.5  # with SUBMIT_JOB's own time it stays below the 2 s in which a client hears of an outage
+PATIENT_S = 5.0
+MAX_WORKFLOW_BYTES = 4 << 20  # of a submission as JSON: each service that passes it on reads or writes it in one go
+
+
+class Plan(NamedTuple):
+    """What a submission becomes.
+
+    Attributes:
+        model, seed: of a built-in workflow.
+        explain: has errors of the graph point at what the client sent instead.
+        is_large: to look through the graph would hold the event loop for more than a millisecond.
+    """
+
+    graph: dict[str, Any]
+    workflow: str
+    model: str | None = None
+    seed: int | None = None
+    explain: Callable[[tuple[FieldError, ...]], tuple[FieldError, ...]] = tuple
+    is_large: bool = False
+
+
+class Accepted:
+    """A job that the scheduler committed.
+
+    Attributes:
+        quota: None where only reading it back told that it was.
+    """
+
+    def __init__(self, job: Job, *, replayed: bool, quota: Quota | None) -> None:
+        self.job, self.replayed, self.quota = job, replayed, quota
+
+
+class Submitter:
+    """Has submissions committed.
+
+    Args:
+        bus: the way to the scheduler.
+        fleet: names the model where a submission does not.
+        saved: has the workflow that a submission names.
+        pins: keeps the uploads that it names.
+        results: says whether there is room for what it makes.
+        used: told whose use has changed.
+        extra_data_keys: which keys of ``extra_data`` reach nodes.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        fleet: FleetView,
+        saved: SavedWorkflows,
+        pins: InputPins,
+        results: ResultStorage,
+        used: Callable[[UUID], None],
+        extra_data_keys: ExtraDataKeys,
+    ) -> None:
+        self._extra_data_keys = extra_data_keys
+        self._bus, self._fleet, self._saved, self._pins, self._used = bus, fleet, saved, pins, used
+        self._results = results
+
+    async def submit(
+        self,
+        sent: SentSubmission,
+        *,
+        tenant: str,
+        idempotency_keys: list[str],
+        endpoint: str | None = None,
+        part_of: str = "",
+        parameters_at: str = "/parameters",
+        is_large: bool = False,
+    ) -> Accepted:
+        """Have one committed.
+
+        The job's id is minted here, so that an answer that was lost can be asked for again without a second job. A key
+        gives the job that it made also where what it ran is no longer there.
+
+        Args:
+            sent: what to run.
+            tenant: for whom.
+            idempotency_keys: every Idempotency-Key that came with it; at most one is allowed.
+            endpoint: by which it came, method and template of the path, as its requests are counted.
+            part_of: digest of the request that this is a part of; the key is compared by all of that.
+            parameters_at: where in the request the parameters are, as a JSON Pointer.
+            is_large: to look through it would hold the event loop for more than a millisecond.
+
+        Raises:
+            BadIdempotencyKey: the key is malformed.
+            InvalidRequest: ``extra_data`` has what no node may get.
+            InvalidWorkflow: the graph cannot run, or a submission is larger than ``MAX_WORKFLOW_BYTES``.
+            UnknownWorkflow: the tenant has saved none of this name and version.
+            BadParameters: they are not what that workflow takes.
+            ResultStorageFull: the tenant's stored outputs take as much as they may.
+            Relayed: the scheduler refused.
+            Unavailable: nobody knows whether it was committed, or it was not. The same Idempotency-Key is safe to send.
+        """
+        key, job_id = idempotency_key(idempotency_keys), new_id()
+        submission = sent.submission
+        request_hash = await _hash_of_large(submission, part_of) if is_large else hash_of(submission, part_of)
+        try:
+            plan = await self._plan(sent, tenant, parameters_at, is_large)
+            extra_data = self._extra_data_keys.read(submission.extra_data)
+            await self._results.check(tenant)
+        except Refusal as refusal:
+            if key is None or not _may_change(refusal, submission):
+                raise
+            return await self._made_before(job_id, key, request_hash, tenant, refusal)
+        graph, pinned = await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large)
+        command = _command(
+            submission,
+            plan._replace(graph=dict(graph)),
+            pinned,
+            extra_data=extra_data,
+            job_id=job_id,
+            idempotency_key=key,
+            request_hash=request_hash,
+            endpoint=endpoint,
+        )
+        with bound(job_id=str(job_id)):
+            try:
+                accepted = await self._commit(command, tenant, is_large=plan.is_large)
+            except Refusal as refusal:
+                if command.inputs and not in_doubt(refusal):
+                    await self._pins.release(job_id)
+                if refusal.refused.code == InvalidWorkflow.code:
+                    raise InvalidWorkflow(plan.explain(refusal.refused.errors)) from refusal
+                raise
+            if command.inputs and accepted.job.job_id != job_id:  # replayed: that job has pins of its own
+                await self._pins.release(job_id)
+        self._used(accepted.job.tenant_id)
+        return accepted
+
+    async def validate(
+        self, sent: SentSubmission, *, tenant: str, parameters_at: str = "/parameters", is_large: bool = False
+    ) -> Validated:
+        """What ``submit`` would be told, without a job. What it would refuse as invalid is among the errors.
+
+        Raises:
+            UnknownWorkflow, Relayed, Unavailable: see ``submit``.
+        """
+        submission = sent.submission
+        try:
+            if is_large:
+                await _hash_of_large(submission, "")
+            plan = await self._plan(sent, tenant, parameters_at, is_large)
+            extra_data = self._extra_data_keys.read(submission.extra_data)
+            graph, named = await self._pins.find_named(plan.graph, tenant=tenant, is_large=plan.is_large)
+            used = plan._replace(graph=dict(graph))
+            command = _command(submission, used, named, extra_data=extra_data, job_id=new_id(), request_hash="")
+            found = await self._bus.request(VALIDATE_WORKFLOW, command, tenant=tenant, is_large=plan.is_large)
+        except Refusal as refusal:
+            if refusal.refused.kind is not Kind.INVALID:
+                raise
+            return Validated(errors=errors_of(refusal))
+        told = {"errors": plan.explain(found.errors), "warnings": plan.explain(found.warnings)}
+        found = found.model_copy(update=told)
+        try:
+            await self._results.check(tenant)
+        except ResultStorageFull as refusal:
+            found = found.model_copy(update={"warnings": (*errors_of(refusal), *found.warnings)})
+        return found
+
+    async def _made_before(self, job_id: UUID, key: str, request_hash: str, tenant: str, refusal: Refusal) -> Accepted:
+        """The job that a request made while it could still be planned; else raises why it cannot be.
+
+        No graph is refused where there is no such job.
+        """
+        command = SubmitJob(job_id=job_id, graph={}, idempotency_key=key, request_hash=request_hash)
+        try:
+            return await self._commit(command, tenant)
+        except Refusal as told:
+            raise (refusal if told.refused.code == InvalidWorkflow.code else told) from None
+
+    async def _commit(self, command: SubmitJob, tenant: str, *, is_large: bool = False) -> Accepted:
+        """Submit. An answer that was lost is read back; only a scheduler that answers at all is given more time."""
+        try:
+            return _accepted(await self._bus.request(SUBMIT_JOB, command, tenant=tenant, is_large=is_large))
+        except Refusal as refusal:
+            if not in_doubt(refusal):
+                raise
+            log.warning("gateway.job.submit_in_doubt")
+            doubt: Refusal = refusal
+        try:
+            read = await self._bus.request(
+                READ_JOB, ReadJob(job_id=command.job_id), tenant=tenant, within_s=READ_BACK_S
+            )
+            return Accepted(read.job, replayed=False, quota=None)
+        except Relayed as relayed:
+            if relayed.refused.code != UnknownJob.code:
+                raise doubt from doubt.__cause__
+        except (Unavailable, InternalFault):
+            raise doubt from doubt.__cause__
+        if doubt.refused.kind is Kind.INTERNAL:  # it was not committed, and would meet the same bug again
+            raise doubt from doubt.__cause__
+        try:
+            asked = self._bus.request(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
+            return _accepted(await asked)
+        except Unavailable:  # so much for asking again; the first may have come through all the same
+            raise doubt from doubt.__cause__
+
+    async def _plan(self, sent: SentSubmission, tenant: str, parameters_at: str, is_large: bool) -> Plan:
+        submission = sent.submission
+        if submission.workflow_name is not None:
+            version = await self._saved.read(submission.workflow_name, submission.version, tenant=tenant)
+            graph = fill_in(version, submission.parameters, parameters_at)
+            explain = lambda errors: parameters.explain(errors, version.parameters, parameters_at)  # noqa: E731
+            return Plan(graph, version.heading.name, explain=explain, is_large=is_large or version.is_large)
+        if submission.workflow is None:
+            model = submission.model or await self._fleet.default_model()
+            seed = secrets.randbelow(MAX_SEED + 1) if submission.seed == -1 else submission.seed
+            graph = built_in.build(await self._within_bounds(submission, tenant), model=model, seed=seed)
+            return Plan(graph, built_in.name_of(submission), model, seed, partial(built_in.explain, submission))
+        explain = partial(relocated, at=sent.workflow_at)
+        if is_ui_format(submission.workflow):  # the scheduler knows the classes that it takes to read it
+            return Plan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
+        if is_large:
+            _, errors = await offload(read_graph, submission.workflow, sent.workflow_at)
+        else:
+            _, errors = read_graph(submission.workflow, sent.workflow_at)
+        if errors:
+            raise InvalidWorkflow(errors[:MAX_ERRORS])
+        return Plan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
+
+    async def _within_bounds(self, submission: Submission, tenant: str) -> Submission:
+        """With the whole size of a picture that has to be scaled: one side may be asked for, or it may be too large."""
+        named = {one for one in (submission.image, submission.mask) if one}
+        if not named:
+            return submission
+        found = await self._pins.find(named, tenant=tenant)
+        sizes = {name: Size(one.width, one.height) for name, one in found.items() if one.width and one.height}
+        return image_to_image.fitted(submission, sizes)
+
+
+def _command(
+    submission: Submission,
+    plan: Plan,
+    uploads: Sequence[Upload],
+    *,
+    job_id: UUID,
+    request_hash: str,
+    idempotency_key: str | None = None,
+    endpoint: str | None = None,
+    extra_data: dict[str, Any] | None = None,
+) -> SubmitJob:
+    return SubmitJob(
+        job_id=job_id,
+        graph=plan.graph,
+        extra_data=extra_data,
+        inputs=tuple(upload.id for upload in uploads),
+        input_sizes=tuple((upload.width or 0, upload.height or 0) for upload in uploads),
+        input_types=tuple(upload.content_type for upload in uploads),
+        workflow=plan.workflow,
+        model=plan.model,
+        seed=plan.seed,
+        randomize_seeds=submission.randomize_seeds,
+        priority=submission.priority,
+        labels=submission.labels,
+        start_within_seconds=submission.start_within_seconds,
+        run_within_seconds=submission.run_within_seconds,
+        idempotency_key=idempotency_key,
+        request_hash=request_hash,
+        endpoint=endpoint,
+        fail_without_outputs=submission.on_no_outputs == "fail",
+    )
+
+
+def errors_of(refusal: Refusal) -> tuple[FieldError, ...]:
+    """Its errors; where it has none, the refusal itself as one."""
+    refused = refusal.refused
+    return refused.errors or (FieldError(code=refused.code, message=refused.message),)
+
+
+def in_doubt(refusal: Refusal) -> bool:
+    """Whether it may have been committed all the same.
+
+    There was no answer in time, or the database went away, or a fault was met that may have come after the commit.
+    """
+    return (
+        refusal.refused.code == InternalFault.code
+        or isinstance(refusal.__cause__, TimeoutError)
+        or (isinstance(refusal, Relayed) and refusal.refused.code == Unavailable.code)
+    )
+
+
+def _may_change(refusal: Refusal, submission: Submission) -> bool:
+    """Whether the same submission may have been accepted before, when something else was stored."""
+    if isinstance(refusal, ResultStorageFull):
+        return True
+    return submission.workflow is None and refusal.refused.kind is not Kind.UNAVAILABLE
+
+
+def _accepted(submitted: Submitted) -> Accepted:
+    return Accepted(submitted.job, replayed=submitted.replayed, quota=submitted.quota)
+
+
+async def _hash_of_large(submission: Submission, part_of: str) -> str:
+    digest, size = await offload(request_hash_of_large, submission, part_of)
+    if size > MAX_WORKFLOW_BYTES:
+        raise InvalidWorkflow((_too_large(size, submission),))
+    return digest
+
+
+def _too_large(size: int, submission: Submission) -> FieldError:
+    message = f"A submission has at most {MAX_WORKFLOW_BYTES} bytes as compact JSON; this one has {size}."
+    text = largest_text(submission.workflow or {})
+    if text is None:
+        return FieldError(pointer="/workflow", code="workflow_too_large", message=message)
+    return FieldError(
+        pointer=f"/workflow/{text.node_id}/inputs/{text.input}",
+        code="workflow_too_large",
+        message=f"{message} The largest text is the input {text.input} of node {text.node_id}, {text.size} bytes. "
+        "Upload files (POST /api/v1/upload) instead of writing them into the workflow.",
+        node_id=text.node_id,
+        input=text.input,
+    )

@@ -1,0 +1,100 @@
+"""Many submissions at once: each is accepted or refused for itself."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from chassis.offload import offload
+from contracts.scheduler import KeyReused
+from contracts.wire.errors import Kind, Refusal
+from gateway.edge.idempotency import idempotency_key
+from gateway.jobs.submit import Accepted, Submitter
+from gateway.workflows.submission_forms import SentSubmission, read_submission
+
+ENDPOINT = "POST /api/v1/jobs/batch"
+LARGE_AT_ONCE = 8  # submissions of a large batch on their way: more would reach the scheduler as one long piece of work
+Outcome = Accepted | Refusal
+
+
+class BatchSubmitter:
+    """Submits one tenant's batch. Submissions that the scheduler is asked for at the same time share its transaction.
+
+    With an Idempotency-Key each submission has a key of its own, made of that and its place, which is compared by the
+    whole batch: sent again it is the same jobs, and what was refused is tried again.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Any],
+        *,
+        tenant: str,
+        idempotency_keys: list[str],
+        submitter: Submitter,
+        is_large: bool = False,
+    ) -> None:
+        self._items, self._tenant, self._submitter, self._is_large = items, tenant, submitter, is_large
+        self._key = idempotency_key(idempotency_keys)
+        self._digest = ""
+        self._at_once = asyncio.Semaphore(LARGE_AT_ONCE if is_large else len(items))
+
+    async def submit(self) -> list[Outcome]:
+        """What became of each, in order.
+
+        Raises:
+            KeyReused, Relayed: the key was used with another batch.
+            Refusal: of a part that is away, where that is all that became of any of them.
+        """
+        if self._key is not None:
+            self._digest = await offload(_digest, self._items) if self._is_large else _digest(self._items)
+        first = await self._prove_key() if self._key is not None else []
+        rest = range(len(first), len(self._items))
+        outcomes = [*first, *await asyncio.gather(*[self._outcome(index) for index in rest])]
+        if all(map(_is_outage, outcomes)) and isinstance(outcomes[0], Refusal):
+            raise outcomes[0]
+        return outcomes
+
+    async def _prove_key(self) -> list[Outcome]:
+        """One after another until one is accepted: with a key that was used for another batch none may be."""
+        outcomes: list[Outcome] = []
+        for index in range(len(self._items)):
+            outcome = await self._outcome(index)
+            if isinstance(outcome, Refusal) and (outcome.refused.code == KeyReused.code or _is_outage(outcome)):
+                raise outcome  # nothing was accepted so far
+            outcomes.append(outcome)
+            if isinstance(outcome, Accepted):
+                break
+        return outcomes
+
+    async def _outcome(self, index: int) -> Outcome:
+        async with self._at_once:
+            try:
+                return await self._submitter.submit(
+                    await self._submission(index),
+                    tenant=self._tenant,
+                    idempotency_keys=[] if self._key is None else [_key_of(self._key, index)],
+                    endpoint=ENDPOINT,
+                    part_of=self._digest,
+                    is_large=self._is_large,
+                )
+            except Refusal as refusal:
+                return refusal
+
+    async def _submission(self, index: int) -> SentSubmission:
+        if self._is_large:
+            return await offload(read_submission, self._items[index])
+        return read_submission(self._items[index])
+
+
+def _is_outage(outcome: Outcome) -> bool:
+    return isinstance(outcome, Refusal) and outcome.refused.kind is Kind.UNAVAILABLE
+
+
+def _key_of(key: str, index: int) -> str:
+    """The key of one submission; no client can mean another by it."""
+    return hashlib.sha256(f"batch\n{key}\n{index}".encode()).hexdigest()
+
+
+def _digest(items: Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(items, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

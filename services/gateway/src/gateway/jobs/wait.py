@@ -1,0 +1,89 @@
+"""Wait for a job's end, and end it when nobody waits any more."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from pydantic import ValidationError
+
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
+from contracts.scheduler import CANCEL_JOB, FINAL, JOB_CHANGED_LIVE, READ_JOB, CancelJob, Job, JobEvent, ReadJob
+from contracts.wire.errors import Kind, Refusal
+
+REREAD_S = 2.0  # a live event may be lost, and nobody would say so
+CANCEL_TRIES, CANCEL_PAUSE_S = 10, 1.0
+
+
+class JobWait:
+    """Waits for the end of one job. ``job`` is how it was last seen."""
+
+    def __init__(self, job: Job, *, bus: Bus) -> None:
+        self.job = job
+        self._bus, self._tenant = bus, str(job.tenant_id)
+        self._changed = asyncio.Event()
+
+    async def ended(self) -> None:
+        """Return once the job has ended; it may take for ever. An outage is waited out.
+
+        Raises:
+            Relayed: the scheduler knows of no such job.
+        """
+        if self.job.state in FINAL:
+            return
+        async with self._hearing():
+            while True:
+                await self.look()
+                if self.job.state in FINAL:
+                    return
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(REREAD_S * random.uniform(0.8, 1.2)):  # noqa: S311 - spreads load
+                        await self._changed.wait()
+                self._changed.clear()
+
+    async def look(self) -> None:
+        """See how the job stands, if anybody can say."""
+        try:
+            self.job = (await self._bus.request(READ_JOB, ReadJob(job_id=self.job.job_id), tenant=self._tenant)).job
+        except Refusal as refusal:
+            if refusal.refused.kind is not Kind.UNAVAILABLE:
+                raise
+
+    async def cancel(self) -> None:
+        """End the job, trying for a while; if nobody hears it, the job goes on."""
+        for _ in range(CANCEL_TRIES):
+            try:
+                self.job = (
+                    await self._bus.request(CANCEL_JOB, CancelJob(job_id=self.job.job_id), tenant=self._tenant)
+                ).job
+            except Refusal as refusal:
+                if refusal.refused.kind is not Kind.UNAVAILABLE:
+                    break
+                await asyncio.sleep(CANCEL_PAUSE_S)
+            else:
+                log.info("gateway.generate.cancelled", job_id=str(self.job.job_id))
+                return
+        log.warning("gateway.generate.not_cancelled", job_id=str(self.job.job_id))
+
+    @asynccontextmanager
+    async def _hearing(self) -> AsyncIterator[None]:
+        """Look at once when the job ends. Without a connection there is only looking now and then."""
+        try:
+            subject = JOB_CHANGED_LIVE.subject(self._tenant, str(self.job.job_id))
+            hear_no_more = await self._bus.subscribe(subject, self._on_event)
+        except (NatsError, OSError):
+            yield
+            return
+        try:
+            yield
+        finally:
+            with suppress(NatsError, OSError):
+                await hear_no_more()
+
+    async def _on_event(self, message: Msg) -> None:
+        with suppress(ValidationError):
+            if JobEvent.model_validate_json(message.data).state in FINAL:
+                self._changed.set()

@@ -1,0 +1,66 @@
+"""A stored object as a file of a ZIP stream."""
+
+import zipfile
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gateway.outputs.zip_sink import ZipSink
+from gateway.storage.byte_range import ByteRange
+from gateway.storage.objects import Objects
+
+
+class BrokenOffError(RuntimeError):
+    """A file vanished while it was being sent. The connection ends with it, so that nobody takes a part for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """What goes into a ZIP file: under which name, from which place in the store. ``at``: the time that it bears."""
+
+    name: str
+    key: str
+    size_bytes: int
+    at: datetime
+
+
+async def pack(
+    file: StoredFile, *, into: zipfile.ZipFile, sink: ZipSink, objects: Objects
+) -> AsyncGenerator[bytes, None]:
+    """Write a file into an archive that writes to this sink, piece by piece; pictures do not get smaller, so as it is.
+
+    Raises:
+        FileNotFoundError: it is not there; nothing of it was written.
+        BrokenOffError: it is not there any more, or not as long as it was.
+    """
+    async with aclosing(await _content(file, objects)) as chunks:
+        entry = zipfile.ZipInfo(file.name, _dos_time(file.at))
+        entry.external_attr = 0o644 << 16
+        entry.file_size = left = file.size_bytes  # by which zipfile decides about ZIP64
+        with into.open(entry, "w") as writing:
+            try:
+                async for chunk in chunks:
+                    left -= len(chunk)
+                    writing.write(chunk)
+                    yield sink.taken()
+            except OSError as error:
+                raise BrokenOffError(file.key) from error
+            if left:
+                raise BrokenOffError(file.key)
+
+
+async def _content(file: StoredFile, objects: Objects) -> AsyncGenerator[bytes, None]:
+    if not file.size_bytes:
+        return _nothing()
+    return await objects.open(file.key, ByteRange(0, file.size_bytes))
+
+
+async def _nothing() -> AsyncGenerator[bytes, None]:
+    for piece in tuple[bytes, ...]():
+        yield piece
+
+
+def _dos_time(moment: datetime) -> tuple[int, int, int, int, int, int]:
+    utc = moment.astimezone(UTC)
+    return (max(1980, utc.year), utc.month, utc.day, utc.hour, utc.minute, utc.second)

@@ -1,0 +1,22 @@
+"""What no message tells of is looked for: uploads that overlapped with a purge, purges whose message was lost."""
+
+from chassis.loop import Loop
+from gateway.purges.erase_tenants import TenantEraser
+from gateway.purges.service import JobRemover
+
+ERASE_EVERY_S = 2.0
+
+
+def remains_loop(remover: JobRemover, *, every_s: float) -> Loop:
+    """The loop that looks."""
+
+    async def look() -> None:
+        await remover.clear()
+        await remover.compare()
+
+    return Loop("gateway.remains", look, every_s=every_s)
+
+
+def erasure_loop(eraser: TenantEraser) -> Loop:
+    """The loop that forgets tenants whose account was erased."""
+    return Loop("gateway.erase", eraser.look, every_s=ERASE_EVERY_S)

@@ -1,0 +1,71 @@
+"""What belonged to a job that is gone goes: its bytes first, then what is known of them.
+
+Whoever is killed in between finds the rows again, and begins anew; deleting what is not there is no error.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from chassis.messaging.bus import Bus
+from chassis.telemetry.logs import log
+from contracts.retention import FIND_JOBS, JOBS_AT_ONCE, FindJobs, JobPurged
+from contracts.wire.errors import Relayed, Unavailable
+from gateway.purges.store import Purges
+from gateway.storage.objects import Objects
+
+BATCH = 100  # artifacts that are deleted before their rows are
+FIRST = UUID(int=0)
+
+
+class JobRemover:
+    """Deletes outputs of purged jobs, and finds those of whose purge nobody told us."""
+
+    def __init__(self, bus: Bus, purges: Purges, objects: Objects) -> None:
+        self._bus, self._purges, self._objects = bus, purges, objects
+        self._after = FIRST
+
+    async def remove(self, gone: Sequence[JobPurged]) -> None:
+        """Take nothing of these jobs any more, and delete what there is. May be told any number of times."""
+        if not gone:
+            return
+        await self._purges.note(gone)
+        for job in gone:
+            # By folder as well: bytes whose upload was cut off before its row was written are in no table.
+            await self._objects.delete_under(f"{job.tenant_id}/{job.job_id}")
+        if asked := [job.job_id for job in gone if job.with_inputs]:
+            await self._purges.drop_inputs(asked, self._objects.delete)
+        await self._purges.expire_copies([job.job_id for job in gone])
+        await self._purges.drop_uses([job.job_id for job in gone])
+        await self.clear()
+
+    async def clear(self) -> None:
+        """Delete what is left of purged jobs, such as an upload that overlapped with the purge."""
+        while left := await self._purges.left(batch=BATCH):
+            for row in left:
+                await self._objects.delete(row["key"])
+            await self._purges.forget(row["id"] for row in left)
+            log.info("gateway.outputs.removed", count=len(left))
+        await self._purges.prune()
+
+    async def compare(self) -> None:
+        """Ask the scheduler about some of the jobs that we have outputs of, further on each time, round and round.
+
+        So a purge is found whose message was lost with its stream. The scheduler is the truth: what it does not know
+        is gone.
+        """
+        jobs = {row["job_id"]: row["tenant_id"] for row in await self._purges.walk(self._after, batch=JOBS_AT_ONCE)}
+        if jobs:
+            try:
+                found = await self._bus.request(FIND_JOBS, FindJobs(job_ids=tuple(jobs)))
+            except (Unavailable, Relayed):
+                return
+            now = datetime.now(UTC)
+            missing = [
+                JobPurged(job_id=job_id, tenant_id=jobs[job_id], with_inputs=False, at=now)
+                for job_id in jobs.keys() - set(found.job_ids)
+            ]
+            if missing:
+                log.warning("gateway.purges_missed", count=len(missing))
+            await self.remove(missing)
+        self._after = max(jobs) if len(jobs) == JOBS_AT_ONCE else FIRST

@@ -1,0 +1,62 @@
+"""Which outputs are stored."""
+
+from dataclasses import asdict, dataclass
+from uuid import UUID
+
+from chassis.database.postgres import Database
+from chassis.database.statement import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One stored output. ``sha256`` is hex, ``key`` its place in the artifact store."""
+
+    id: UUID
+    tenant_id: UUID
+    job_id: UUID
+    attempt: int
+    key: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+
+
+_PUT = Statement("""
+INSERT INTO artifacts (id, tenant_id, job_id, attempt, key, content_type, size_bytes, sha256)
+SELECT :id, :tenant_id, :job_id, :attempt, :key, :content_type, :size_bytes, :sha256
+WHERE NOT EXISTS (SELECT 1 FROM purged_jobs WHERE job_id = :job_id)
+ON CONFLICT (id) DO UPDATE SET
+    content_type = excluded.content_type, size_bytes = excluded.size_bytes, sha256 = excluded.sha256
+RETURNING 1
+""")
+_GET = Statement("""
+SELECT id, tenant_id, job_id, attempt, key, content_type, size_bytes, sha256 FROM artifacts
+WHERE id = :id AND tenant_id = :tenant_id AND NOT EXISTS (SELECT 1 FROM purged_jobs p WHERE p.job_id = artifacts.job_id)
+""")
+
+
+_SIZE = Statement("SELECT coalesce(sum(size_bytes), 0)::bigint FROM artifacts WHERE tenant_id = :tenant_id")
+
+
+class Artifacts:
+    """The artifacts table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put(self, artifact: Artifact) -> bool:
+        """Record what was stored, unless its job is gone. The last complete upload of an id is what it is."""
+        async with self._database.single() as connection:  # one statement: a transaction of its own
+            return await _PUT.value(connection, **asdict(artifact)) is not None
+
+    async def size_of(self, tenant_id: UUID) -> int:
+        """Bytes of all stored outputs of a tenant."""
+        async with self._database.single() as connection:
+            size: int = await _SIZE.value(connection, tenant_id=tenant_id)
+        return size
+
+    async def get(self, artifact_id: UUID, *, tenant_id: str) -> Artifact | None:
+        """The record of an output of this tenant, unless its job is gone."""
+        async with self._database.single() as connection:
+            row = await _GET.first(connection, id=artifact_id, tenant_id=UUID(tenant_id))
+        return Artifact(**row) if row else None

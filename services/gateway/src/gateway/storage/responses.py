@@ -1,0 +1,78 @@
+"""Stored bytes as an answer: ETag, one Range, and nothing that a browser would run."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.exceptions import HTTPException
+
+from gateway.storage.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
+from gateway.storage.file_names import safe_name
+from gateway.storage.objects import SMALL_BYTES, Objects
+
+_MEDIA = re.compile(r"^(image/(?!svg)|video/|audio/)[a-z0-9.+-]+$")  # what a browser shows without running any of it
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]")
+_TYPE = re.compile(r"^[a-z0-9.+-]+/[a-z0-9.+-]+(; ?charset=[a-z0-9-]+)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as it is recorded, and its Content-Disposition. ``sha256`` is hex."""
+
+    key: str
+    sha256: str
+    size_bytes: int
+    content_type: str
+    disposition: str
+
+
+async def answer(request: Request, stored: Stored, objects: Objects) -> Response:
+    """All of it, the part that Range asks for, or 304. The ETag is the SHA-256.
+
+    Raises:
+        HTTPException: 416, the range begins after the last byte.
+        FileNotFoundError: the bytes are gone.
+    """
+    etag = f'"{stored.sha256}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if matches(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    part = _part(request, etag, stored.size_bytes)
+    whole = part or ByteRange(0, stored.size_bytes)
+    headers |= {
+        "Accept-Ranges": "bytes",
+        "Content-Type": stored.content_type if _TYPE.match(stored.content_type) else "application/octet-stream",
+        "Content-Length": str(whole.end - whole.first),
+        "Content-Disposition": stored.disposition,
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    if part:
+        headers["Content-Range"] = part.content_range(stored.size_bytes)
+    status = 206 if part else 200
+    if request.method == "HEAD" or whole.first == whole.end:
+        return Response(status_code=status, headers=headers)
+    if whole.end - whole.first <= SMALL_BYTES:
+        return Response(await objects.read(stored.key, whole), status_code=status, headers=headers)
+    return StreamingResponse(await objects.open(stored.key, whole), status_code=status, headers=headers)
+
+
+def _part(request: Request, etag: str, size: int) -> ByteRange | None:
+    """The part asked for; None for all of it, also where If-Range names other bytes than these."""
+    if request.headers.get("if-range", etag) != etag:
+        return None
+    try:
+        return parse_range(request.headers.get("range"), size)
+    except UnsatisfiableError:
+        raise HTTPException(
+            416, "The range begins after the last byte.", headers={"Content-Range": f"bytes */{size}"}
+        ) from None
+
+
+def disposition(name: str, content_type: str) -> str:
+    """Shown where a browser runs none of it, saved otherwise; the name is only a suggestion (RFC 6266, RFC 8187)."""
+    how = "inline" if _MEDIA.match(content_type) else "attachment"
+    safe = safe_name(name)
+    return f"{how}; filename=\"{_NOT_PLAIN.sub('_', safe)}\"; filename*=UTF-8''{quote(safe, safe='')}"

@@ -1,0 +1,112 @@
+"""The door for other systems: the REST API's answers, word for word, to requests over NATS.
+
+The tenant comes from the subject, where the NATS server wrote it.
+"""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from chassis.http.app import problem
+from chassis.ids import new_id
+from chassis.messaging.bus import Bus
+from chassis.messaging.serving import Admit
+from chassis.offload import INLINE_BYTES
+from chassis.telemetry.logs import bound_here
+from contracts.auth import UnknownUser
+from contracts.gateway import DOOR_CANCEL, DOOR_READ, DOOR_SUBMIT, Body, DoorJob, Submission
+from contracts.scheduler import Job
+from contracts.wire.errors import Refused
+from contracts.wire.topic import Address
+from gateway.accounts.me import MeView
+from gateway.edge.json_body import MAX_BYTES, read_json
+from gateway.edge.rate_limits.domain import policy
+from gateway.edge.rate_limits.service import RateLimiter, used_up
+from gateway.errors import BodyTooLarge
+from gateway.jobs.read import cancel_job, read_job
+from gateway.jobs.schemas import present
+from gateway.jobs.submit import Submitter
+from gateway.workflows.submission_forms import SentSubmission, read_submission
+
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+MAX_QUESTION = 1024  # bytes of what names a job
+
+
+class DoorRates:
+    """Counts requests of outside systems in the buckets in which HTTP counts those of the same user.
+
+    Args:
+        limiter: has the buckets; None lets everybody ask as often as they like.
+        me: knows what users may use.
+    """
+
+    def __init__(self, limiter: RateLimiter | None, me: MeView) -> None:
+        self._limiter, self._me = limiter, me
+
+    def of(self, name: str) -> Admit:
+        """Counts messages as requests of an endpoint class, "read" or "write"."""
+
+        async def admit(address: Address) -> None:
+            if self._limiter is None:
+                return
+            try:
+                user_id = UUID(address.tenant)
+            except ValueError:
+                raise UnknownUser from None
+            limits = await self._me.limits_of(user_id)
+            if limits.requests_per_minute is None:
+                return
+            counted_by = policy(name, limits.requests_per_minute)
+            verdict = await self._limiter.take(counted_by.key(str(user_id)), counted_by)
+            if not verdict.allowed:
+                raise used_up(counted_by, verdict)
+
+        return admit
+
+
+def open_door(
+    bus: Bus, submitter: Submitter, public_url: str, *, rates: DoorRates, used: Callable[[UUID], None]
+) -> None:
+    """Answer outside systems; ``used`` is told whose use has changed. To be called before the bus starts."""
+
+    def body(job: Job) -> Body:
+        return Body.model_validate(present(job, public_url).model_dump(mode="json"))
+
+    async def submit(submission: Submission, address: Address) -> Body:
+        sent = address.headers.get(IDEMPOTENCY_HEADER)
+        accepted = await submitter.submit(
+            SentSubmission(submission),
+            tenant=address.tenant,
+            idempotency_keys=[] if sent is None else [sent],
+            is_large=address.size_bytes > INLINE_BYTES,
+        )
+        return body(accepted.job)
+
+    async def read(asked: DoorJob, address: Address) -> Body:
+        return body(await read_job(str(asked.job_id), tenant=address.tenant, bus=bus))
+
+    async def cancel(asked: DoorJob, address: Address) -> Body:
+        job = await cancel_job(str(asked.job_id), tenant=address.tenant, bus=bus)
+        used(job.tenant_id)
+        return body(job)
+
+    bus.serve(DOOR_SUBMIT, submit, read=_submission, refusal_body=_problem, admit=rates.of("write"))
+    bus.serve(DOOR_READ, read, read=_question, refusal_body=_problem, admit=rates.of("read"))
+    bus.serve(DOOR_CANCEL, cancel, read=_question, refusal_body=_problem, admit=rates.of("write"))
+
+
+def _submission(data: bytes) -> Submission:
+    """The payload, read with the same care as a request body."""
+    if len(data) > MAX_BYTES:
+        raise BodyTooLarge(limit=MAX_BYTES)
+    return read_submission(read_json(data)).submission
+
+
+def _question(data: bytes) -> DoorJob:
+    if len(data) > MAX_QUESTION:
+        raise BodyTooLarge(limit=MAX_QUESTION)
+    return DoorJob.model_validate_json(data)
+
+
+def _problem(refused: Refused) -> Body:
+    request_id = bound_here().get("request_id") or new_id().hex
+    return Body.model_validate(problem(refused, request_id))

@@ -1,0 +1,37 @@
+"""Executors ask where the uploads of a job are, and where the outputs of an attempt go."""
+
+from uuid import UUID
+
+from chassis.messaging.bus import Bus
+from contracts.gateway import (
+    GRANT_INPUTS,
+    GRANT_OUTPUTS,
+    GrantInputs,
+    GrantOutputs,
+    InputsGranted,
+    OutputsGranted,
+)
+from contracts.wire.errors import InvalidMessage
+from contracts.wire.topic import Address
+from gateway.transfers.input_downloads import Handout
+from gateway.transfers.output_uploads import Intake
+
+
+def serve_grants(bus: Bus, handout: Handout, intake: Intake) -> None:
+    """Answer executors. To be called before the bus starts."""
+
+    async def grant_inputs(asked: GrantInputs, address: Address) -> InputsGranted:
+        return await handout.grant(asked, _tenant(address))
+
+    async def grant_outputs(asked: GrantOutputs, address: Address) -> OutputsGranted:
+        return intake.grant(asked, _tenant(address))
+
+    bus.serve(GRANT_INPUTS, grant_inputs)
+    bus.serve(GRANT_OUTPUTS, grant_outputs)
+
+
+def _tenant(address: Address) -> UUID:
+    try:
+        return UUID(address.tenant)
+    except ValueError:
+        raise InvalidMessage from None

@@ -1,0 +1,80 @@
+"""Give executors the bytes of the uploads that a job names."""
+
+import hashlib
+import hmac
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from contracts.gateway import GrantInputs, InputGrant, InputsGranted
+from gateway.errors import UnknownUpload
+from gateway.storage.byte_range import ByteRange
+from gateway.storage.file_extensions import extension_of
+from gateway.storage.objects import Objects
+from gateway.transfers import input_token
+from gateway.transfers.input_token import InputRight
+from gateway.uploads.store import Upload, Uploads
+
+
+@dataclass(frozen=True, slots=True)
+class Handout:
+    """Where inputs go out.
+
+    Attributes:
+        key: signs links.
+        names: makes the names by which nodes know files.
+        origin: of the links, as executors see this gateway.
+        link_s: how long a link works, seconds.
+    """
+
+    uploads: Uploads
+    objects: Objects
+    key: bytes
+    names: bytes
+    origin: str
+    link_s: float
+
+    async def grant(self, asked: GrantInputs, tenant: UUID) -> InputsGranted:
+        """A link for each upload of the tenant that is pinned for the job, and for no other."""
+        expires_s = int(time.time() + self.link_s)
+        pinned = await self.uploads.pinned(str(tenant), asked.job_id)
+        return InputsGranted(
+            grants=tuple(self._granted(upload, expires_s) for upload in pinned),
+            expires_at=datetime.fromtimestamp(expires_s, UTC),
+        )
+
+    async def open(self, token: str) -> tuple[Upload, AsyncIterator[bytes]]:
+        """An upload and its bytes.
+
+        Raises:
+            BadInputToken: the link is not ours or has expired.
+            UnknownUpload: it is there no more.
+        """
+        right = input_token.verify(self.key, token, now_s=time.time())
+        upload = (await self.uploads.find_all(str(right.tenant_id), [right.upload_id])).get(right.upload_id)
+        if upload is None:
+            raise UnknownUpload
+        try:
+            return upload, await self.objects.open(upload.key, ByteRange(0, upload.size_bytes))
+        except FileNotFoundError:
+            raise UnknownUpload from None
+
+    def _granted(self, upload: Upload, expires_s: int) -> InputGrant:
+        token = input_token.sign(self.key, InputRight(upload.tenant_id, upload.id, expires_s))
+        return InputGrant(
+            id=upload.id,
+            url=f"{self.origin}/internal/inputs/{token}",
+            name=self._name(upload),
+            size_bytes=upload.size_bytes,
+            sha256=upload.sha256,
+        )
+
+    def _name(self, upload: Upload) -> str:
+        """The same for the same bytes of a tenant, so that a node is given them once; a secret to everybody else.
+
+        Its end tells the type: loaders of nodes go by that.
+        """
+        secret = hmac.new(self.names, upload.tenant_id.bytes + bytes.fromhex(upload.sha256), hashlib.sha256)
+        return secret.hexdigest()[:32] + extension_of(upload.content_type)

@@ -1,0 +1,38 @@
+"""Input tokens: the right to GET the bytes of one upload, for a while."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from gateway.errors import BadInputToken
+from gateway.signing import signed
+
+_PURPOSE = "input"
+
+
+@dataclass(frozen=True, slots=True)
+class InputRight:
+    """What a token lets its bearer read."""
+
+    tenant_id: UUID
+    upload_id: UUID
+    expires_s: int
+
+
+def sign(key: bytes, right: InputRight) -> str:
+    """The token of a right, safe in a URL."""
+    return signed.sign(key, _PURPOSE, [right.tenant_id.hex, right.upload_id.hex, right.expires_s])
+
+
+def verify(key: bytes, token: str, *, now_s: float) -> InputRight:
+    """The right that a token gives.
+
+    Raises:
+        BadInputToken: it is not ours, or its time is over.
+    """
+    value = signed.verify(key, _PURPOSE, token)
+    if value is None:
+        raise BadInputToken
+    tenant, upload, expires_s = value
+    if expires_s < now_s:
+        raise BadInputToken
+    return InputRight(UUID(tenant), UUID(upload), expires_s)

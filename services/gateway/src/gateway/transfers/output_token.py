@@ -1,0 +1,46 @@
+"""Output tokens: the right to PUT the bytes of one output of one attempt, for a while."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from gateway.errors import BadOutputToken
+from gateway.signing import signed
+
+_PURPOSE = "output"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRight:
+    """What a token lets its bearer write."""
+
+    tenant_id: UUID
+    job_id: UUID
+    attempt: int
+    output_id: UUID
+    expires_s: int
+
+    @property
+    def key(self) -> str:
+        """Where the bytes lie in the artifact store."""
+        return f"{self.tenant_id}/{self.job_id}/{self.attempt}/{self.output_id}"
+
+
+def sign(key: bytes, right: OutputRight) -> str:
+    """The token of a right, safe in a URL."""
+    value = [right.tenant_id.hex, right.job_id.hex, right.attempt, right.output_id.hex, right.expires_s]
+    return signed.sign(key, _PURPOSE, value)
+
+
+def verify(key: bytes, token: str, *, now_s: float) -> OutputRight:
+    """The right that a token gives.
+
+    Raises:
+        BadOutputToken: it is not ours, or its time is over.
+    """
+    value = signed.verify(key, _PURPOSE, token)
+    if value is None:
+        raise BadOutputToken
+    tenant, job, attempt, output, expires_s = value
+    if expires_s < now_s:
+        raise BadOutputToken
+    return OutputRight(UUID(tenant), UUID(job), attempt, UUID(output), expires_s)

@@ -1,0 +1,102 @@
+"""Grant an attempt places for its outputs, and take their bytes."""
+
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from chassis.ids import new_id
+from chassis.telemetry.logs import log
+from contracts.gateway import GrantOutputs, OutputGrant, OutputsGranted, StoredOutput
+from contracts.scheduler import UnknownJob
+from gateway.errors import OutputTooLarge
+from gateway.storage.artifacts import Artifact, Artifacts
+from gateway.storage.objects import Objects
+from gateway.transfers import output_token
+from gateway.transfers.output_token import OutputRight
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Where outputs come in.
+
+    Attributes:
+        key: signs upload links.
+        origin: of the links, as executors see this gateway.
+        link_s: how long a link works, seconds.
+        max_bytes: of one output.
+    """
+
+    artifacts: Artifacts
+    objects: Objects
+    key: bytes
+    origin: str
+    link_s: float
+    max_bytes: int
+
+    def grant(self, asked: GrantOutputs, tenant: UUID) -> OutputsGranted:
+        """A link for each output, good for that output alone. Nothing is written: asking again costs nothing."""
+        expires_s = int(time.time() + self.link_s)
+        rights = [
+            OutputRight(tenant, asked.job_id, asked.attempt, output_id=new_id(), expires_s=expires_s)
+            for _ in range(asked.count)
+        ]
+        return OutputsGranted(
+            grants=tuple(
+                OutputGrant(
+                    id=right.output_id, url=f"{self.origin}/internal/outputs/{output_token.sign(self.key, right)}"
+                )
+                for right in rights
+            ),
+            expires_at=datetime.fromtimestamp(expires_s, UTC),
+        )
+
+    async def store(self, token: str, chunks: AsyncIterator[bytes], content_type: str) -> StoredOutput:
+        """Take the bytes of one output; they are durable before this returns, and recorded only then.
+
+        Sending them again is the same output; the last complete upload holds. Whatever ``chunks`` raises ends it
+        without a trace.
+
+        Raises:
+            BadOutputToken: the link is not ours or has expired.
+            OutputTooLarge: more than ``max_bytes``.
+            UnknownJob: it was purged meanwhile.
+        """
+        right = output_token.verify(self.key, token, now_s=time.time())
+        meter = _Meter(chunks, self.max_bytes)
+        await self.objects.put(right.key, meter.chunks())
+        stored = StoredOutput(id=right.output_id, size_bytes=meter.size_bytes, sha256=meter.digest.hexdigest())
+        artifact = Artifact(
+            id=right.output_id,
+            tenant_id=right.tenant_id,
+            job_id=right.job_id,
+            attempt=right.attempt,
+            key=right.key,
+            content_type=content_type,
+            size_bytes=stored.size_bytes,
+            sha256=stored.sha256,
+        )
+        if not await self.artifacts.put(artifact):
+            await self.objects.delete(right.key)
+            raise UnknownJob
+        log.info("gateway.output.stored", job_id=str(right.job_id), attempt=right.attempt, bytes=stored.size_bytes)
+        return stored
+
+
+class _Meter:
+    """Counts and hashes what flows through it."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], max_bytes: int) -> None:
+        self._source, self._max_bytes = chunks, max_bytes
+        self.size_bytes = 0
+        self.digest = hashlib.sha256()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in self._source:
+            self.size_bytes += len(chunk)
+            if self.size_bytes > self._max_bytes:
+                raise OutputTooLarge(limit=self._max_bytes)
+            self.digest.update(chunk)
+            yield chunk

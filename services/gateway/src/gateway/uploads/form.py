@@ -1,0 +1,154 @@
+"""The one file of a ``multipart/form-data`` body, as its bytes come (RFC 7578).
+
+A form here has one file, in a part that is named ``file``, or ``image`` or ``images`` as ComfyUI's clients name it.
+Their other fields are skipped. What the file is called, and what type it says that it has, is nowhere looked at.
+Anything more is refused at the first byte of it: nobody has to wait for the rest to come.
+"""
+
+import re
+from typing import NoReturn
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from contracts.wire.errors import FieldError
+from gateway.errors import Malformed
+
+FIELD = "file"
+FIELDS = frozenset({b"file", b"image", b"images"})
+SKIPPED = frozenset({b"type", b"subfolder", b"overwrite"})  # of ComfyUI's own upload route; they mean nothing here
+FRAMING_BYTES = 8192  # of a body, besides the file
+_PREAMBLE_BYTES = 1024
+_SKIPPED_BYTES = 1024  # of fields that mean nothing here
+_HEADERS, _HEADER_BYTES = 8, 2048
+_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+_AS_IS = {b"", b"7bit", b"8bit", b"binary"}
+
+
+def boundary_of(content_type: str) -> bytes | None:
+    """The boundary that a Content-Type names; None for another type.
+
+    Raises:
+        Malformed: it is a form without a boundary, or not with one that RFC 2046 allows.
+    """
+    named, parameters = parse_options_header(content_type)
+    if named != b"multipart/form-data":
+        return None
+    boundary = parameters.get(b"boundary", b"")
+    if not _BOUNDARY.fullmatch(boundary):
+        _refuse("boundary", "Content-Type names no boundary of 1 to 70 characters.")
+    return boundary
+
+
+class UploadForm:
+    """Takes a body piece by piece and gives the bytes of its file.
+
+    Args:
+        boundary: see ``boundary_of``.
+    """
+
+    def __init__(self, boundary: bytes) -> None:
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._part_begins,
+                "on_header_begin": self._header_begins,
+                "on_header_field": self._header_field,
+                "on_header_value": self._header_value,
+                "on_header_end": self._header_ends,
+                "on_headers_finished": self._headers_end,
+                "on_part_data": self._part_data,
+                "on_end": self._end,
+            },
+            max_header_count=_HEADERS,
+            max_header_size=_HEADER_BYTES,
+        )
+        self._before = self._parts = 0
+        self._files = self._skipped = 0
+        self._is_file = False
+        self._name, self._value = bytearray(), bytearray()
+        self._headers: dict[bytes, bytes] = {}
+        self._content = bytearray()
+        self._ended = False
+
+    def take(self, chunk: bytes) -> bytes:
+        """The bytes of the file that this piece of the body brings.
+
+        Raises:
+            Malformed: the body is no form, or not one with one file.
+        """
+        try:
+            self._parser.write(chunk)
+        except FormParserError:
+            _refuse("malformed", "The body is not multipart/form-data.")
+        if not self._parts:
+            self._before += len(chunk)
+            if self._before > _PREAMBLE_BYTES:
+                _refuse("preamble", "The body begins with the boundary.")
+        content, self._content = bytes(self._content), bytearray()
+        return content
+
+    def end(self) -> None:
+        """The body is over.
+
+        Raises:
+            Malformed: its form is not.
+        """
+        if not self._ended:
+            _refuse("unfinished", "The last boundary is missing.")
+        if not self._files:
+            _refuse("empty", f'The form has no part "{FIELD}".')
+
+    def refuse_framing(self) -> NoReturn:
+        """Refuse a form that has too much beside its file."""
+        _refuse("framing", f"A form has at most {FRAMING_BYTES} bytes beside its file.")
+
+    def _part_begins(self) -> None:
+        self._parts += 1
+        self._headers = {}
+
+    def _header_begins(self) -> None:
+        self._name, self._value = bytearray(), bytearray()
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_ends(self) -> None:
+        name = bytes(self._name).lower()
+        if name in self._headers:
+            _refuse("repeated_header", "A part has a header twice.")
+        self._headers[name] = bytes(self._value)
+
+    def _headers_end(self) -> None:
+        how, parameters = parse_options_header(self._headers.get(b"content-disposition", b""))
+        name = parameters.get(b"name", b"") if how == b"form-data" else b""
+        self._is_file = name in FIELDS
+        if name in SKIPPED and b"filename" not in parameters and self._parts <= len(SKIPPED) + 1:
+            return
+        if not self._is_file:
+            _refuse("parts", f'The form has one file, in the part "{FIELD}".')
+        self._files += 1
+        if self._files > 1:
+            _refuse("parts", f'The form has one file, in the part "{FIELD}". Upload each file by a request of its own.')
+        if b"filename" not in parameters:
+            _refuse("no_file", f'The part "{FIELD}" has a file name: it is a file, not a text field.')
+        if self._headers.get(b"content-transfer-encoding", b"").strip().lower() not in _AS_IS:
+            _refuse("encoded", "A file is sent as it is, without a Content-Transfer-Encoding.")
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._is_file:
+            self._content += data[start:end]
+            return
+        self._skipped += end - start
+        if self._skipped > _SKIPPED_BYTES:
+            _refuse("parts", f'The form has one file, in the part "{FIELD}".')
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+def _refuse(code: str, message: str) -> NoReturn:
+    raise Malformed(errors=(FieldError(code=f"form_{code}", message=message),)) from None

@@ -1,0 +1,169 @@
+"""Uploads: create, read, list and delete."""
+
+from datetime import timedelta
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import APIRouter, Query, Request, Response
+
+from contracts.auth import Limits
+from contracts.file_types import FILE_TYPES
+from gateway.accounts.me import MeView
+from gateway.api.v1.problems import problems
+from gateway.edge.access import Reader, Writer
+from gateway.errors import UnknownUpload
+from gateway.storage.file_extensions import extension_of
+from gateway.storage.objects import Objects
+from gateway.storage.responses import Stored, answer, disposition
+from gateway.uploads.body import BARE, FORM, ReceivedFile, ReceivedImage, UploadBodies
+from gateway.uploads.own_uploads import OwnUploads
+from gateway.uploads.removal import UploadRemover
+from gateway.uploads.schemas import UploadBody, UploadsBody
+from gateway.uploads.service import UploadDesk
+from gateway.uploads.store import Upload
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            FORM: {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                    "additionalProperties": False,
+                }
+            },
+            **dict.fromkeys(BARE, _BINARY),
+        },
+    }
+}
+
+
+def router(
+    *,
+    bodies: UploadBodies,
+    desk: UploadDesk,
+    own: OwnUploads,
+    remover: UploadRemover,
+    objects: Objects,
+    me: MeView,
+    longest: timedelta | None,
+    public_url: str,
+) -> APIRouter:
+    """The routes of uploads; ``longest`` is how long one is kept where the user's limits do not say, None for good."""
+    routes = APIRouter(prefix="/api/v1", tags=["uploads"])
+
+    def present(upload: Upload) -> UploadBody:
+        return _presented(upload, public_url)
+
+    @routes.post(
+        "/upload",
+        status_code=201,
+        summary="Upload a file",
+        openapi_extra=_BODY,
+        responses={
+            201: {"headers": {"Location": {"description": "The upload.", "schema": {"type": "string"}}}},
+            200: {"model": UploadBody, "description": "These bytes are kept already; from now on as long as new ones."},
+            **problems(400, 408, 413, 415, 422),
+        },
+    )
+    async def upload(
+        *,
+        tenant: Writer,
+        request: Request,
+        response: Response,
+        exact: Annotated[bool, Query(description="keep a PNG as it is; any other file but an image always is")] = False,
+    ) -> UploadBody:
+        """The one file of a form, or the body itself. What it is, its bytes say, and neither its name nor Content-Type.
+
+        Of a PNG, JPEG or WebP image the pixels are kept, upright and in sRGB, with their alpha: as JPEG where it was
+        one, as PNG otherwise. Nothing else of the file is, neither metadata nor name. ``exact=true`` keeps a PNG as it
+        is, for what would be lost: 16 bits of each colour.
+
+        Videos, sounds, latents (safetensors), 3D files and EXR images are kept as they are, byte for byte. They are
+        given to nodes and to their owner, who can only save them.
+
+        The same bytes again are the same upload.
+        """
+        limits = await me.limits(request.state.principal)
+        keep, file_bytes = _kept_for(limits, longest), desk.file_bytes(limits.upload_bytes)
+        async with bodies.received(request, tenant, file_bytes) as sent:
+            taken, new = await _taken(desk, sent, Terms(tenant, keep, exact=exact, file_bytes=file_bytes))
+        response.status_code = 201 if new else 200
+        response.headers["Location"] = f"/api/v1/uploads/{taken.id}"
+        return present(taken)
+
+    @routes.get("/uploads", summary="List own uploads, newest first", responses=problems(422))
+    async def list_(
+        *,
+        tenant: Reader,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+    ) -> UploadsBody:
+        found, next_cursor = await own.page(tenant=tenant, limit=limit, cursor=cursor)
+        return UploadsBody(uploads=[present(one) for one in found], next_cursor=next_cursor)
+
+    @routes.get("/uploads/{upload_id}", summary="Read an upload", responses=problems(404))
+    async def read(tenant: Reader, upload_id: str) -> UploadBody:
+        return present(await own.read(upload_id, tenant=tenant))
+
+    @routes.delete("/uploads/{upload_id}", status_code=204, summary="Delete an upload", responses=problems(404, 409))
+    async def delete(tenant: Writer, upload_id: str) -> None:
+        """409 while a job that has not ended uses it: wait for the job, or cancel it."""
+        await remover.remove(upload_id, tenant=tenant)
+
+    async def content(request: Request, tenant: Reader, upload_id: str) -> Response:
+        """The bytes that are kept. One Range at a time; ETag is the SHA-256."""
+        upload = await own.read(upload_id, tenant=tenant)
+        stored = Stored(upload.key, upload.sha256, upload.size_bytes, upload.content_type, _saved_as(upload))
+        try:
+            return await answer(request, stored, objects)
+        except FileNotFoundError:
+            raise UnknownUpload from None
+
+    routes.get(
+        "/uploads/{upload_id}/content",
+        summary="The bytes of an upload",
+        response_class=Response,
+        responses={
+            200: {"content": {media_type: {} for media_type in FILE_TYPES}, "description": "The bytes."},
+            206: {"description": "The part that Range asked for."},
+            304: {"description": "If-None-Match names the ETag."},
+            **problems(404, 416),
+        },
+    )(content)
+    routes.head("/uploads/{upload_id}/content", include_in_schema=False)(content)
+    return routes
+
+
+class Terms(NamedTuple):
+    """How an upload is to be kept: whose, for how long, and what the client and the tenant's limits say."""
+
+    tenant: str
+    keep: timedelta | None
+    exact: bool
+    file_bytes: int
+
+
+async def _taken(desk: UploadDesk, sent: ReceivedImage | ReceivedFile, terms: Terms) -> tuple[Upload, bool]:
+    if isinstance(sent, ReceivedImage):
+        return await desk.take(sent.content, tenant=terms.tenant, keep=terms.keep, exact=terms.exact)
+    return await desk.take_file(sent.begun, sent.rest, tenant=terms.tenant, keep=terms.keep, at_most=terms.file_bytes)
+
+
+def _kept_for(limits: Limits, longest: timedelta | None) -> timedelta | None:
+    return timedelta(days=limits.upload_days) if limits.upload_days else longest
+
+
+def _presented(upload: Upload, public_url: str) -> UploadBody:
+    fields = {name: getattr(upload, name) for name in UploadBody.model_fields if name not in {"url", "kind"}}
+    known = FILE_TYPES.get(upload.content_type)
+    url = f"{public_url}/api/v1/uploads/{upload.id}/content"
+    return UploadBody(url=url, kind=known.kind if known else None, **fields)
+
+
+def _saved_as(upload: Upload) -> str:
+    """Files kept byte for byte are not inspected, so they are served as attachments and never rendered in a browser."""
+    name = f"{upload.id}{extension_of(upload.content_type)}"
+    return disposition(name, "application/octet-stream" if upload.exact else upload.content_type)

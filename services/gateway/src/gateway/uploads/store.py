@@ -1,0 +1,233 @@
+"""Which files tenants have uploaded, and which jobs use them."""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection, Row, Statement
+from gateway.errors import TooManyUploads, UnknownUpload
+
+
+@dataclass(frozen=True, slots=True)
+class NewUpload:
+    """Bytes that were stored and are to be recorded. SHA-256 are hex.
+
+    Attributes:
+        sent_sha256: of what the tenant sent; what is recorded with the same one already is the same upload.
+        width, height: of an image, pixels.
+        exact: the bytes are those that were sent, and were never decoded.
+        source_job_id: of a copy of an output: the job that made it. Copies are not the tenant's own uploads: they are
+            not listed, not counted, and go when that job is purged and no other job uses them.
+    """
+
+    id: UUID
+    tenant_id: UUID
+    sent_sha256: str
+    sha256: str
+    key: str
+    content_type: str
+    size_bytes: int
+    width: int | None
+    height: int | None
+    exact: bool
+    source_job_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One file that is kept until ``expires_at``, or until the last job that uses it has ended.
+
+    Where that is None it is kept for good. ``key`` is its place in the artifact store; ``sha256`` (hex) and
+    ``size_bytes`` are of what lies there. ``width`` and ``height`` are those of an image. One that is ``exact`` was
+    never decoded: its bytes are whatever the tenant sent or a job made.
+    """
+
+    id: UUID
+    tenant_id: UUID
+    sha256: str
+    key: str
+    content_type: str
+    size_bytes: int
+    width: int | None
+    height: int | None
+    exact: bool
+    created_at: datetime
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A job that was not seen to have ended, for this long already."""
+
+    job_id: UUID
+    since: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one tenant may keep at a time."""
+
+    files: int
+    bytes: int
+
+
+_COLUMNS = "id, tenant_id, sha256, key, content_type, size_bytes, width, height, exact, created_at, expires_at"
+# One tenant adds one at a time: bounds hold, and the same bytes are one upload.
+_LOCK = Statement("SELECT pg_advisory_xact_lock(hashtextextended('uploads ' || :tenant_id::uuid, 0))")
+# Without a time it never expires, and greatest would rather take any time than none.
+_REFRESH = Statement(f"""
+UPDATE uploads SET expires_at =
+    CASE WHEN expires_at IS NOT NULL AND :keep::interval IS NOT NULL THEN greatest(expires_at, now() + :keep) END
+WHERE tenant_id = :tenant_id AND sent_sha256 = :sent_sha256 RETURNING {_COLUMNS}
+""")  # noqa: S608 - constants only
+_KEPT = Statement("""
+SELECT count(*) AS files, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM uploads
+WHERE tenant_id = :tenant_id AND source_job_id IS NULL
+""")
+_ADD = Statement(f"""
+INSERT INTO uploads (id, tenant_id, sent_sha256, sha256, key, content_type, size_bytes, width, height, exact,
+                     source_job_id, expires_at)
+VALUES (:id, :tenant_id, :sent_sha256, :sha256, :key, :content_type, :size_bytes, :width, :height, :exact,
+        :source_job_id, now() + :keep::interval)
+RETURNING {_COLUMNS}
+""")  # noqa: S608 - constants only
+_FIND = Statement(f"SELECT {_COLUMNS} FROM uploads WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid[])")  # noqa: S608 - constants only
+_PAGE = Statement(f"""
+SELECT {_COLUMNS} FROM uploads
+WHERE tenant_id = :tenant_id AND source_job_id IS NULL AND (:before::uuid IS NULL OR id < :before)
+ORDER BY id DESC LIMIT :at_most
+""")  # noqa: S608 - constants only
+# Against a deletion, which locks the row itself; in order, so that two pins never wait for each other.
+_HOLD = Statement("""
+SELECT id FROM uploads WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid[]) ORDER BY id FOR KEY SHARE
+""")
+_PIN = Statement("""
+INSERT INTO upload_uses (upload_id, job_id) SELECT unnest(:ids::uuid[]), :job_id ON CONFLICT DO NOTHING
+""")
+_PIN_AGAIN = Statement("""
+INSERT INTO upload_uses (upload_id, job_id)
+SELECT id, :again FROM uploads
+WHERE tenant_id = :tenant_id AND id IN (SELECT upload_id FROM upload_uses WHERE job_id = :job_id)
+ORDER BY id FOR KEY SHARE ON CONFLICT DO NOTHING
+""")
+_PINNED = Statement(f"""
+SELECT {_COLUMNS} FROM uploads
+WHERE tenant_id = :tenant_id AND id IN (SELECT upload_id FROM upload_uses WHERE job_id = :job_id) ORDER BY id
+""")  # noqa: S608 - our own columns
+_TAKE = Statement("SELECT key FROM uploads WHERE tenant_id = :tenant_id AND id = :id FOR UPDATE")
+_USES = Statement("""
+SELECT job_id, now() - pinned_at AS since FROM upload_uses WHERE upload_id = :id AND ended_at IS NULL ORDER BY job_id
+""")
+_DELETE = Statement("DELETE FROM uploads WHERE id = :id")
+_END = Statement("UPDATE upload_uses SET ended_at = now() WHERE job_id = ANY(:job_ids::uuid[]) AND ended_at IS NULL")
+
+
+class Uploads:
+    """The tables of uploads. Nothing in them is seen or changed but by the tenant that it belongs to."""
+
+    def __init__(self, database: Database, bounds: Bounds) -> None:
+        self._database, self._bounds = database, bounds
+
+    async def refresh(self, tenant_id: str, sent_sha256: str, keep: timedelta | None) -> Upload | None:
+        """The upload of these very bytes, kept at least so long from now, None for good; None if there is none."""
+        async with self._database.single() as connection:
+            row = await _REFRESH.first(connection, tenant_id=UUID(tenant_id), sent_sha256=sent_sha256, keep=keep)
+        return Upload(**row) if row else None
+
+    async def add(self, new: NewUpload, keep: timedelta | None) -> tuple[Upload, bool]:
+        """Record what was stored, or refresh what was there already; and whether it is new.
+
+        Raises:
+            TooManyUploads: the tenant has no room for it.
+        """
+        async with self._database.direct() as connection:
+            await _LOCK.run(connection, tenant_id=new.tenant_id)
+            known = await _REFRESH.first(connection, tenant_id=new.tenant_id, sent_sha256=new.sent_sha256, keep=keep)
+            if known is not None:
+                return Upload(**known), False
+            if new.source_job_id is None:
+                await self._check_room(connection, new.tenant_id, new.size_bytes)
+            row = await _ADD.first(connection, keep=keep, **asdict(new))
+        return Upload(**_there(row)), True
+
+    async def check_room(self, tenant_id: str, size_bytes: int) -> None:
+        """Refuse what could not be added anyway, before any work is done for it.
+
+        Raises:
+            TooManyUploads: the tenant has no room for it.
+        """
+        async with self._database.single() as connection:
+            await self._check_room(connection, UUID(tenant_id), size_bytes)
+
+    async def _check_room(self, connection: Connection, tenant_id: UUID, size_bytes: int) -> None:
+        kept = _there(await _KEPT.first(connection, tenant_id=tenant_id))
+        if kept["files"] >= self._bounds.files or kept["bytes"] + size_bytes > self._bounds.bytes:
+            raise TooManyUploads(files=self._bounds.files, bytes=self._bounds.bytes)
+
+    async def find_all(self, tenant_id: str, ids: Collection[UUID]) -> dict[UUID, Upload]:
+        """Those of these uploads that the tenant has."""
+        async with self._database.single() as connection:
+            rows = await _FIND.all(connection, tenant_id=UUID(tenant_id), ids=list(ids))
+        return {row["id"]: Upload(**row) for row in rows}
+
+    async def page(self, tenant_id: str, *, before: UUID | None, at_most: int) -> list[Upload]:
+        """The tenant's own uploads, newest first, from after ``before`` on."""
+        async with self._database.single() as connection:
+            rows = await _PAGE.all(connection, tenant_id=UUID(tenant_id), before=before, at_most=at_most)
+        return [Upload(**row) for row in rows]
+
+    async def pin(self, tenant_id: str, ids: Collection[UUID], job_id: UUID) -> None:
+        """Have these uploads stay until the job has ended. To be done before the job is submitted.
+
+        Committed when it returns. A job that then never comes to be lets go of them by itself.
+
+        Raises:
+            UnknownUpload: one of them is not there, or not any more; none is pinned then.
+        """
+        wanted = sorted(set(ids))
+        if not wanted:
+            return
+        async with self._database.direct() as connection:
+            held = await _HOLD.all(connection, tenant_id=UUID(tenant_id), ids=wanted)
+            if len(held) < len(wanted):
+                raise UnknownUpload
+            await _PIN.run(connection, ids=wanted, job_id=job_id)
+
+    async def pin_again(self, tenant_id: str, job_id: UUID, again: UUID) -> None:
+        """Pin for a job that runs another one again what that one used, as far as it is still there."""
+        async with self._database.single() as connection:
+            await _PIN_AGAIN.run(connection, tenant_id=UUID(tenant_id), job_id=job_id, again=again)
+
+    async def pinned(self, tenant_id: str, job_id: UUID) -> list[Upload]:
+        """The uploads of the tenant that the job uses."""
+        async with self._database.single() as connection:
+            rows = await _PINNED.all(connection, tenant_id=UUID(tenant_id), job_id=job_id)
+        return [Upload(**row) for row in rows]
+
+    async def unpin(self, job_ids: Collection[UUID]) -> None:
+        """These jobs have ended, or will never be: they hold nothing any more."""
+        async with self._database.single() as connection:
+            await _END.run(connection, job_ids=list(job_ids))
+
+    async def delete(self, tenant_id: str, upload_id: UUID) -> str | list[Use]:
+        """Forget an upload and give its key, or leave it and say which jobs hold it.
+
+        Raises:
+            UnknownUpload: the tenant has none of this id.
+        """
+        async with self._database.direct() as connection:
+            key = await _TAKE.value(connection, tenant_id=UUID(tenant_id), id=upload_id)
+            if key is None:
+                raise UnknownUpload
+            uses = await _USES.all(connection, id=upload_id)
+            if uses:
+                return [Use(**use) for use in uses]
+            await _DELETE.run(connection, id=upload_id)
+        return str(key)
+
+
+def _there(row: Row | None) -> Row:
+    assert row is not None  # noqa: S101 - the statement gives one
+    return row

@@ -1,0 +1,76 @@
+"""What is due to go of all tenants' uploads, and what is known of an object."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from chassis.database.postgres import Database
+from chassis.database.statement import Statement
+from gateway.uploads.store import Use
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """An upload whose time is over, and the jobs that hold it still."""
+
+    id: UUID
+    expires_at: datetime
+    uses: tuple[Use, ...]
+
+
+_EXPIRED = Statement("""
+SELECT u.id, u.expires_at, array_agg(x.job_id) FILTER (WHERE x.job_id IS NOT NULL) AS job_ids,
+    array_agg(now() - x.pinned_at) FILTER (WHERE x.job_id IS NOT NULL) AS since
+FROM (
+    SELECT id, expires_at FROM uploads
+    WHERE expires_at <= now() AND (CAST(:after_id AS uuid) IS NULL OR (expires_at, id) > (:after, :after_id))
+    ORDER BY expires_at, id LIMIT :at_most
+) u LEFT JOIN upload_uses x ON x.upload_id = u.id AND x.ended_at IS NULL
+GROUP BY u.id, u.expires_at ORDER BY u.expires_at, u.id
+""")
+# Locked first: then no job can come to use them, and none is refreshed, between the look and the deletion.
+_LOCK = Statement("""
+SELECT id FROM uploads WHERE id = ANY(:ids::uuid[]) AND expires_at <= now() ORDER BY id FOR UPDATE SKIP LOCKED
+""")
+_DELETE = Statement("""
+DELETE FROM uploads u WHERE u.id = ANY(:ids::uuid[])
+    AND NOT EXISTS (SELECT 1 FROM upload_uses x WHERE x.upload_id = u.id AND x.ended_at IS NULL)
+RETURNING key
+""")
+_KNOWN = Statement("""
+SELECT id FROM uploads WHERE id = ANY(:ids::uuid[]) UNION ALL SELECT id FROM artifacts WHERE id = ANY(:ids::uuid[])
+""")
+
+
+class UploadSweep:
+    """Looks across tenants, for nobody but the sweep."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def expired(self, *, after: Expired | None, at_most: int) -> list[Expired]:
+        """Uploads whose time is over, the longest first, from behind ``after`` on."""
+        async with self._database.single() as connection:
+            rows = await _EXPIRED.all(
+                connection,
+                after=after.expires_at if after else None,
+                after_id=after.id if after else None,
+                at_most=at_most,
+            )
+        return [
+            Expired(row["id"], row["expires_at"], tuple(map(Use, row["job_ids"] or (), row["since"] or ())))
+            for row in rows
+        ]
+
+    async def delete(self, ids: Collection[UUID]) -> list[str]:
+        """Forget those of them that are still expired and that no job holds; their keys."""
+        async with self._database.direct() as connection:
+            locked = await _LOCK.all(connection, ids=[*ids])
+            rows = await _DELETE.all(connection, ids=[row["id"] for row in locked])
+        return [row["key"] for row in rows]
+
+    async def known(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Those of them that are uploads or outputs of ours."""
+        async with self._database.single() as connection:
+            return {row["id"] for row in await _KNOWN.all(connection, ids=[*ids])}

@@ -1,0 +1,20 @@
+"""The duties of counting what is used."""
+
+from chassis.loop import Loop
+from contracts.operations import USAGE_DAYS
+from gateway.usage.request_counts import RequestCounts
+from gateway.usage.store import RequestUsage
+
+PRUNE_S = 3600.0
+
+
+def usage_loops(counts: RequestCounts, usage: RequestUsage, *, flush_s: float) -> tuple[Loop, ...]:
+    """What was counted is added every few seconds, and forgotten after ``USAGE_DAYS``."""
+
+    async def forget() -> None:
+        await usage.forget(keep=USAGE_DAYS)
+
+    return (
+        Loop("gateway.add_usage", counts.flush, every_s=flush_s),
+        Loop("gateway.prune_usage", forget, every_s=PRUNE_S),
+    )

@@ -1,0 +1,65 @@
+"""Requests are counted beside themselves: in memory at once, in the database a moment later."""
+
+from collections import Counter
+from datetime import UTC, date, datetime
+from time import time
+from uuid import UUID
+
+from chassis.database.postgres import is_away
+from chassis.ids import new_id
+from chassis.telemetry.logs import log
+from gateway.usage.store import Batch, RequestUsage
+
+DAY_S = 86_400
+AT_MOST = 100_000  # users times endpoints times days that wait to be added; more are not counted
+
+
+class RequestCounts:
+    """Counts requests by user, endpoint and UTC day.
+
+    What is counted is added to the database by ``flush``, each batch once. A ``kill -9`` loses what was counted since
+    the last flush; a database that is away loses nothing, up to ``AT_MOST`` different counts.
+    """
+
+    def __init__(self, usage: RequestUsage) -> None:
+        self._usage = usage
+        self._counts: Counter[tuple[UUID, str, str, int]] = Counter()
+        self._adding: Batch | None = None
+        self._dropped = 0
+
+    def note(self, user_id: UUID, method: str, path: str) -> None:
+        """Count one request; ``path`` is the template of its route."""
+        key = user_id, method, path, int(time()) // DAY_S
+        if len(self._counts) < AT_MOST or key in self._counts:
+            self._counts[key] += 1
+        else:
+            self._dropped += 1
+
+    async def flush(self) -> None:
+        """Add what was counted. A batch of which nobody knows if it was added is added again, as the same batch."""
+        while self._adding or self._counts:
+            self._adding = self._adding or self._batch()
+            await self._usage.add(self._adding)
+            self._adding = None
+        if self._dropped:
+            log.error("gateway.usage.not_counted", requests=self._dropped)
+            self._dropped = 0
+
+    async def stop(self) -> None:
+        """Add the last; what cannot be added any more is lost, and said."""
+        try:
+            await self.flush()
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.error("gateway.usage.lost", error=type(error).__name__)
+
+    def _batch(self) -> Batch:
+        counts, self._counts = self._counts, Counter()
+        return Batch(
+            new_id(), {(user, _date(day), f"{method} {path}"): n for (user, method, path, day), n in counts.items()}
+        )
+
+
+def _date(day: int) -> date:
+    return datetime.fromtimestamp(day * DAY_S, UTC).date()

@@ -1,0 +1,26 @@
+"""What was used by day: jobs as the scheduler settled them, requests as the gateways counted them."""
+
+import asyncio
+from uuid import UUID
+
+from chassis.messaging.bus import Bus
+from contracts.operations import READ_USAGE, ReadUsage
+from contracts.wire.topic import FLEET
+from gateway.usage.schemas import UsageBody, present_usage
+from gateway.usage.store import RequestUsage
+
+
+class UsageView:
+    """Shows the use of one user, or of everybody."""
+
+    def __init__(self, bus: Bus, requests: RequestUsage) -> None:
+        self._bus, self._requests = bus, requests
+
+    async def read(self, user_id: UUID | None, *, days: int) -> UsageBody:
+        """The last UTC days, today included; ``user_id`` None for everybody's."""
+        tenant = FLEET if user_id is None else str(user_id)
+        used, requests = await asyncio.gather(
+            self._bus.request(READ_USAGE, ReadUsage(days=days), tenant=tenant),
+            self._requests.read(user_id, days=days),
+        )
+        return present_usage(used.days, requests)

@@ -1,0 +1,88 @@
+"""How many requests everybody made, by endpoint and UTC day."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+from chassis.database.postgres import Database
+from chassis.database.statement import Statement
+
+PRUNED = 10_000  # rows at a time
+
+Counted = tuple[UUID, date, str]
+"""Whose requests, on which day, at which endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests that one replica has counted. Adding a batch of the same ``id`` again adds nothing."""
+
+    id: UUID
+    counts: Mapping[Counted, int]
+
+
+# In the order of the key: two replicas wait for each other's rows, never in a ring.
+_ADD = Statement("""
+WITH fresh AS (INSERT INTO usage_batches (id) VALUES (:id) ON CONFLICT (id) DO NOTHING RETURNING id)
+INSERT INTO usage_requests AS kept (user_id, day, endpoint, requests)
+SELECT counted.* FROM fresh, unnest(
+    CAST(:users AS uuid[]), CAST(:days AS date[]), CAST(:endpoints AS text[]), CAST(:requests AS bigint[])
+) AS counted (user_id, day, endpoint, requests)
+ORDER BY 1, 2, 3
+ON CONFLICT (user_id, day, endpoint) DO UPDATE SET requests = kept.requests + excluded.requests
+""")
+_READ = """
+SELECT day, endpoint, sum(requests)::bigint AS requests FROM usage_requests
+WHERE day > (now() AT TIME ZONE 'UTC')::date - CAST(:days AS integer) {whose} GROUP BY day, endpoint
+"""
+_OF_USER = Statement(_READ.format(whose="AND user_id = :user_id"))
+_OF_ALL = Statement(_READ.format(whose=""))
+_FORGET = Statement("""
+WITH gone AS (
+    DELETE FROM usage_requests WHERE ctid IN (
+        SELECT ctid FROM usage_requests
+        WHERE day <= (now() AT TIME ZONE 'UTC')::date - CAST(:days AS integer) LIMIT :at_most
+    ) RETURNING 1
+) SELECT count(*) FROM gone
+""")
+_FORGET_BATCHES = Statement("DELETE FROM usage_batches WHERE added_at < now() - interval '1 hour'")
+
+
+class RequestUsage:
+    """The usage_requests table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, batch: Batch) -> None:
+        """Add what was counted, once."""
+        keys = list(batch.counts)
+        async with self._database.single() as connection:  # one statement: a transaction of its own
+            await _ADD.run(
+                connection,
+                id=batch.id,
+                users=[user for user, _, _ in keys],
+                days=[day for _, day, _ in keys],
+                endpoints=[endpoint for _, _, endpoint in keys],
+                requests=list(batch.counts.values()),
+            )
+
+    async def read(self, user_id: UUID | None, *, days: int) -> dict[date, dict[str, int]]:
+        """Requests of the last UTC days by endpoint, of one user or of everybody."""
+        statement, whose = (_OF_ALL, {}) if user_id is None else (_OF_USER, {"user_id": user_id})
+        found: defaultdict[date, dict[str, int]] = defaultdict(dict)
+        async with self._database.single() as connection:
+            for row in await statement.all(connection, days=days, **whose):
+                found[row["day"]][row["endpoint"]] = row["requests"]
+        return dict(found)
+
+    async def forget(self, *, keep: int) -> None:
+        """Forget all but the last ``keep`` UTC days, and batches that nobody will add again."""
+        gone = PRUNED
+        while gone >= PRUNED:
+            async with self._database.single() as connection:
+                gone = await _FORGET.value(connection, days=keep, at_most=PRUNED)
+        async with self._database.single() as connection:
+            await _FORGET_BATCHES.run(connection)

@@ -1,1 +1,0 @@
-"""What the gateway does, one thing a module; HTTP and the door share them."""

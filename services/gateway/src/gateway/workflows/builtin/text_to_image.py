@@ -1,0 +1,21 @@
+"""The built-in workflow ``text-to-image``."""
+
+from contracts.gateway import Submission
+from gateway.workflows.builtin import nodes as prompt_graph
+from gateway.workflows.builtin.nodes import Graph, Origins, node, sampled
+
+NAME = "text-to-image"
+ORIGINS: Origins = {
+    **prompt_graph.ORIGINS,
+    ("canvas", "width"): "/width",
+    ("canvas", "height"): "/height",
+    ("canvas", "batch_size"): "/num_images",
+}
+
+
+def build(submission: Submission, *, model: str, seed: int) -> Graph:
+    """Pictures of the prompt, from noise alone."""
+    canvas = node(
+        "EmptyLatentImage", width=submission.width, height=submission.height, batch_size=submission.num_images
+    )
+    return {"canvas": canvas, **sampled(submission, model=model, seed=seed, latent="canvas", denoise=1.0)}

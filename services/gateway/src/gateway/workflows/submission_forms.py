@@ -1,0 +1,235 @@
+"""What clients send to have a job run, made one form: that of ``Submission``.
+
+ComfyUI's own clients, hosted services and people who export a workflow wrap a graph in different ways. Where the intent
+is certain, the body is rewritten; where it is not, one error says what to send.
+"""
+
+from typing import Any, NamedTuple, NoReturn
+
+from contracts.gateway import Submission
+from contracts.wire.errors import FieldError
+from contracts.workflow import is_ui_format
+from gateway.edge.json_body import read_json, read_model
+from gateway.edge.json_faults import shown_key
+from gateway.errors import InvalidRequest, Malformed
+
+WORKFLOW_AT = "/workflow"  # where a graph is in a submission of our own form
+MAX_NAME = 63  # characters of the name of a label
+MAX_WRAPPERS = 4  # around one graph
+
+_GRAPH_KEYS = ("prompt", "workflow", "output")  # under which other programs keep one; "output" is the editor's own
+_COMFYUI_QUEUE_KEYS = ("prompt_id", "number", "front", "partial_execution_targets")
+_MAX_NAMED = 3
+
+
+class SentSubmission(NamedTuple):
+    """A submission, and where in the body its graph is, as a JSON Pointer."""
+
+    submission: Submission
+    workflow_at: str = WORKFLOW_AT
+
+
+class SentWorkflow(NamedTuple):
+    """A graph or a file of the editor, and where it was found."""
+
+    workflow: dict[str, Any]
+    at: str
+
+
+def read_submission(body: Any) -> SentSubmission:
+    """The submission in a decoded body. A field that is null counts as not given.
+
+    Raises:
+        InvalidRequest: it has another shape, or what is meant is not certain.
+    """
+    fields, workflow_at = _fields_of(body)
+    return SentSubmission(read_model(Submission, fields), workflow_at)
+
+
+def read_workflow(value: Any, at: str) -> SentWorkflow | None:
+    """The graph that a value is or wraps, also as JSON text; None where it is something else.
+
+    Args:
+        at: where the value is in the body, as a JSON Pointer.
+
+    Raises:
+        InvalidRequest: the text is not JSON, or more than a graph is wrapped.
+    """
+    for _ in range(MAX_WRAPPERS):
+        if isinstance(value, str):
+            value = _from_text(value, at)
+        if not isinstance(value, dict) or is_workflow(value) or not value.keys() & set(_GRAPH_KEYS):
+            break
+        inner = _wrapped_in(value)
+        if inner is None or not isinstance(value[inner], dict | str):
+            break
+        at = f"{at}/{inner}"
+        value = value[inner]
+    return SentWorkflow(value, at) if isinstance(value, dict) else None
+
+
+def with_workflow(body: Any) -> Any:
+    """A body of our own form with the graph that its ``workflow`` is or wraps.
+
+    Raises:
+        InvalidRequest: see ``read_workflow``.
+    """
+    if not isinstance(body, dict):
+        return body
+    found = read_workflow(body.get("workflow"), WORKFLOW_AT)
+    return body if found is None else {**body, "workflow": found.workflow}
+
+
+def is_workflow(value: Any) -> bool:
+    """Whether this is certainly a graph in API format, or a file of ComfyUI's editor."""
+    return is_ui_format(value) or (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(node, dict) for node in value.values())
+        and any(map(_is_node, value.values()))
+    )
+
+
+def _fields_of(body: Any) -> tuple[Any, str]:
+    """The fields of a submission, as far as the body tells them, and where its graph is."""
+    value = _from_text(body, "") if isinstance(body, str) else body  # a text is JSON that was encoded twice
+    return _fields_of_object(value) if isinstance(value, dict) else (value, WORKFLOW_AT)
+
+
+def _fields_of_object(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    if is_ui_format(body) or (is_workflow(body) and all(map(_is_node, _of_our_names(body)))):
+        return {"workflow": body}, ""
+    fields = _without_nulls(body)
+    if not fields.keys() & {"prompt", "workflow", "workflow_name"}:
+        return _fields_of_other_forms(fields)
+    if isinstance(fields.get("prompt"), dict):
+        return _comfyui_fields(fields)
+    if "workflow" in fields and (found := read_workflow(fields["workflow"], WORKFLOW_AT)) is not None:
+        return {**fields, "workflow": found.workflow}, found.at
+    return fields, WORKFLOW_AT
+
+
+def _fields_of_other_forms(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The same of a body that has its workflow under none of the names that we give it."""
+    if isinstance(fields.get("input"), dict):
+        return _runpod_fields(fields)
+    found = _saved_with_a_picture(fields)
+    if found is None:
+        _refuse_loose_nodes(fields)
+        return fields, WORKFLOW_AT
+    kept = {name: value for name, value in fields.items() if name != "extra_pnginfo"}
+    return {**kept, "workflow": found.workflow}, found.at
+
+
+def _of_our_names(body: dict[str, Any]) -> list[Any]:
+    """The values under names that fields of a submission have; a graph may have nodes of these names."""
+    return [body[name] for name in body.keys() & Submission.model_fields.keys()]
+
+
+def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
+    """Only what is given; names of labels and parameters that nobody could use stay, to be refused."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    for name in ("labels", "parameters"):
+        if isinstance(given.get(name), dict):
+            given[name] = {
+                key: value for key, value in given[name].items() if value is not None or not 0 < len(key) <= MAX_NAME
+            }
+    return given
+
+
+def _comfyui_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Of what ComfyUI's clients post to ``/prompt``: the graph is called ``prompt``."""
+    queueing = [key for key in _COMFYUI_QUEUE_KEYS if key in fields]
+    if queueing:
+        message = (
+            f"{_listed(queueing)} belongs to ComfyUI's own queue. Leave it out: this API gives each job its id, and "
+            '"priority" orders your jobs.'
+        )
+        _refuse(f"/{queueing[0]}", "comfyui_field", message)
+    beside = fields.get("workflow")
+    if beside is not None and not is_ui_format(beside):
+        message = 'The body has a graph as "prompt" and another one as "workflow". Send one of them, as "workflow".'
+        _refuse("/prompt", "two_workflows", message)
+    found = read_workflow(fields["prompt"], "/prompt") or SentWorkflow(fields["prompt"], "/prompt")
+    kept = {name: value for name, value in fields.items() if name not in {"prompt", "client_id"}}
+    return {**kept, "workflow": found.workflow}, found.at
+
+
+def _runpod_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Of what RunPod's workers take: everything is inside of ``input``."""
+    inner = _without_nulls(fields["input"])
+    more = [key for key in (*fields, *inner) if key not in {"input", *_GRAPH_KEYS}]
+    found = read_workflow(inner, "/input") if not more else None
+    if found is not None and is_workflow(found.workflow):
+        return {"workflow": found.workflow}, found.at
+    if is_workflow(inner):
+        return {"workflow": inner}, "/input"
+    message = 'Send what is inside of "input" itself, such as {"workflow": {...}}.'
+    if "images" in inner:
+        message += " Upload images first (POST /api/v1/upload) and use their ids where the workflow takes a file."
+    elif more:
+        message += f" {_listed(more)} has no meaning here."
+    return _refuse("/input", "input_wrapper", message)
+
+
+def _saved_with_a_picture(fields: dict[str, Any]) -> SentWorkflow | None:
+    """The editor's file as ComfyUI keeps it in a picture, where the body has no other workflow."""
+    for path in (("extra_pnginfo", "workflow"), ("extra_data", "extra_pnginfo", "workflow")):
+        value: Any = fields
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if is_ui_format(value):
+            return SentWorkflow(value, "/" + "/".join(path))
+    return None
+
+
+def _refuse_loose_nodes(fields: dict[str, Any]) -> None:
+    """Nodes beside other fields: which of them are the workflow is plain, what the rest means is not."""
+    nodes = [key for key, value in fields.items() if _is_node(value)]
+    others = [key for key in fields if key not in nodes]
+    if not nodes:
+        return
+    message = (
+        f'The nodes of a workflow go under "workflow": {{"workflow": {{"{shown_key(nodes[0])}": {{...}}}}, ...}}. '
+        f"{_listed(others)} is no node."
+    )
+    _refuse("", "nodes_not_wrapped", message)
+
+
+def _wrapped_in(value: dict[str, Any]) -> str | None:
+    """The key of the graph in a wrapper; None where the value is no wrapper.
+
+    A picture's metadata has the same workflow twice, as a graph and as the editor's file: the graph is taken.
+    """
+    wrappers = [key for key in _GRAPH_KEYS if isinstance(value.get(key), dict | str)]
+    graphs = [key for key in wrappers if not is_ui_format(value[key])]
+    rest = value.keys() - {*_GRAPH_KEYS, "client_id", "extra_data", "extra_pnginfo"}
+    if not wrappers or rest or len(graphs) > 1:
+        return None
+    return (graphs or wrappers)[0]
+
+
+def _from_text(text: str, at: str) -> Any:
+    """The value that a text holds as JSON; the text itself where it does not look like any."""
+    if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+        return text
+    try:
+        return read_json(text.encode("utf-8", "surrogatepass"))
+    except Malformed as malformed:
+        told = malformed.refused.errors[0]
+        message = f"This is a text that should hold a workflow as JSON. {told.message}"
+        _refuse(at, told.code, message)
+
+
+def _is_node(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("class_type"), str)
+
+
+def _listed(keys: list[str]) -> str:
+    """A few of the keys, in quotes."""
+    named = ", ".join(f'"{shown_key(key)}"' for key in keys[:_MAX_NAMED])
+    return named if len(keys) <= _MAX_NAMED else f"{named} and {len(keys) - _MAX_NAMED} more"
+
+
+def _refuse(pointer: str, code: str, message: str) -> NoReturn:
+    raise InvalidRequest(errors=(FieldError(pointer=pointer, code=code, message=message),)) from None

@@ -1,0 +1,51 @@
+"""Every requirement is shown by a test or says why not, and nothing of the public surface lacks a requirement."""
+
+import importlib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chassis.settings import PlainNames
+from contracts.auth import Tier
+from contracts.registry import DATABASES
+from generate.requirements import marked_tests
+from tests.e2e.test_access_matrix import routes
+
+ROOT = Path(__file__).parents[2]
+SECTIONS = tomllib.loads((ROOT / "tests/requirements.toml").read_text())["section"]
+ROWS: dict[str, Any] = {id_: row for section in SECTIONS for id_, row in section["rows"].items()}
+PLAIN_SETTINGS = {*PlainNames.NAMES, "upload_dir", "max_upload_size", "comfyui_urls"}
+
+
+def test_each_requirement_has_a_test_or_a_reason() -> None:
+    tests = marked_tests(ROOT)
+    untested = {id_ for id_, row in ROWS.items() if not isinstance(row, str)}
+    assert ROWS.keys() - tests.keys() == untested
+
+
+def test_each_marker_names_a_requirement() -> None:
+    assert marked_tests(ROOT).keys() <= ROWS.keys()
+
+
+def test_no_requirement_is_listed_twice() -> None:
+    assert len(ROWS) == sum(len(section["rows"]) for section in SECTIONS)
+
+
+@pytest.mark.parametrize("route", sorted(routes()))
+def test_each_route_has_a_requirement(route: str) -> None:
+    assert route in ROWS, f"add {route} to tests/requirements.toml and mark a test with it"
+
+
+def test_each_tier_and_plain_setting_has_a_requirement() -> None:
+    names = {f"tier {tier.value}" for tier in Tier} | {f"setting {name.upper()}" for name in PLAIN_SETTINGS}
+    assert names <= ROWS.keys()
+
+
+@pytest.mark.parametrize("service", DATABASES)
+def test_each_table_has_a_requirement(service: str) -> None:
+    tables = importlib.import_module(f"{service}.store.tables").METADATA.tables
+    assert {id_ for id_ in ROWS if id_.startswith(f"table {service}.")} == {
+        f"table {service}.{name}" for name in tables
+    }

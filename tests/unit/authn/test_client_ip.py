@@ -1,0 +1,86 @@
+import pytest
+
+from authn.client_address import NOBODY, Clients, counted, network_of, networks, site
+
+BEHIND = Clients(networks("10.0.0.7, 192.168.0.0/16,2001:db8:ffff::/48"))
+DIRECT = Clients(())
+
+
+@pytest.mark.requirement("B-8")
+@pytest.mark.parametrize("forwarded", [[], ["1.2.3.4"], ["127.0.0.1"], ["nonsense"], [""], ["1.2.3.4", "5.6.7.8"]])
+def test_forwarded_address_is_ignored_without_trusted_proxies(forwarded: list[str]) -> None:
+    assert DIRECT.of("203.0.113.9", forwarded) == "203.0.113.9"
+    assert BEHIND.of("203.0.113.9", forwarded) == "203.0.113.9"
+
+
+@pytest.mark.requirement("S-59")
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        ([], "10.0.0.7"),
+        (["198.51.100.1"], "198.51.100.1"),
+        (["1.1.1.1, 198.51.100.1"], "198.51.100.1"),
+        (["1.1.1.1", "198.51.100.1"], "198.51.100.1"),
+        (["198.51.100.1, 192.168.3.4"], "198.51.100.1"),
+        (["1.1.1.1, 198.51.100.1, 192.168.3.4,  192.168.9.9 "], "198.51.100.1"),
+        (["192.168.3.4"], "192.168.3.4"),
+        (["1.1.1.1, nonsense, 192.168.3.4"], "192.168.3.4"),
+        (["1.1.1.1, nonsense"], "10.0.0.7"),
+        (["1.1.1.1,"], "10.0.0.7"),
+        (["2001:DB8:0:0::1"], "2001:db8::1"),
+        (["1.1.1.1, ::ffff:198.51.100.1"], "198.51.100.1"),
+        (["2001:db8::1, 2001:db8:ffff::5"], "2001:db8::1"),
+        (["198.51.100.1:4711"], "10.0.0.7"),
+    ],
+)
+def test_client_is_the_rightmost_untrusted_address(forwarded: list[str], client: str) -> None:
+    assert BEHIND.of("10.0.0.7", forwarded) == client
+
+
+def test_peer_without_an_address_has_no_client_address() -> None:
+    assert BEHIND.of(None, ["1.1.1.1"]) == BEHIND.of("/run/socket", ["1.1.1.1"]) == NOBODY
+
+
+def test_ipv4_mapped_peer_is_treated_as_ipv4() -> None:
+    assert BEHIND.of("::ffff:10.0.0.7", ["198.51.100.1"]) == "198.51.100.1"
+    assert DIRECT.of("::ffff:203.0.113.9", []) == "203.0.113.9"
+
+
+@pytest.mark.requirement("B-23")
+def test_ipv6_is_counted_per_64_prefix() -> None:
+    assert site("2001:db8:1:2::1") == site("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
+    assert site("2001:db8:1:3::1") != site("2001:db8:1:2::1")
+    assert site("203.0.113.9") != site("203.0.113.10")
+
+
+@pytest.mark.requirement("S-59")
+@pytest.mark.parametrize("text", ["10.0.0.1/8", "proxy", "10.0.0.256"])
+def test_invalid_trusted_proxy_list_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"does not appear|has host bits"):
+        networks(text)
+
+
+@pytest.mark.requirement("S-59")
+def test_text_after_a_forwarded_address_is_not_echoed() -> None:
+    assert BEHIND.of("10.0.0.7", ["fe80::1%eth0"]) == DIRECT.of("fe80::1%<any>", []) == "fe80::1"
+    assert BEHIND.of("10.0.0.7", ["1" * 10_000]) == "10.0.0.7"
+
+
+@pytest.mark.requirement("B-23")
+def test_connections_and_requests_are_counted_by_the_same_address() -> None:
+    assert counted("2001:db8:1:2::1") == counted("2001:db8:1:2:ffff::9")
+    assert counted("::ffff:203.0.113.9") == counted("203.0.113.9") != counted("203.0.113.10")
+    assert counted("/run/socket") == NOBODY
+
+
+@pytest.mark.parametrize(
+    ("client", "network"),
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        (NOBODY, f"{NOBODY}/24"),
+        ("2001:db8:1:ffff::1", "2001:db8:1::/48"),
+        ("::1", "::/48"),
+    ],
+)
+def test_network_is_an_ipv4_24_or_ipv6_48_prefix(client: str, network: str) -> None:
+    assert network_of(client) == network
