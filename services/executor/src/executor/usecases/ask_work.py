@@ -17,7 +17,6 @@ from executor.domain.occupancy import Holder
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_unserved
 from executor.usecases.node_state import NodeState
-from executor.usecases.patience import Pauses
 from executor.usecases.standby import Standby, mark_of
 from executor.usecases.stop_prompt import stop_prompt
 from executor.usecases.watch_occupancy import WatchOccupancy
@@ -55,7 +54,7 @@ class AskForWork:
     wait_s: float
     stop_within_s: float
     _first: bool = field(default=True, init=False)
-    _foreign: Pauses | None = field(default=None, init=False)
+    _foreign_s: float = field(default=0.0, init=False)
 
     async def __call__(self) -> Taken | None:
         """Ask once.
@@ -88,7 +87,7 @@ class AskForWork:
             await self.occupancy.see(_holder(foreign, queue), waiting=_waiting(queue))
             await self._let_pass(len(foreign))
             return None
-        self._foreign = None
+        self._foreign_s = 0.0
         self.state.note_foreign_prompts(0)
         self.occupancy.end()
         return await self._asked(orphans)
@@ -96,10 +95,10 @@ class AskForWork:
     async def _let_pass(self, foreign: int) -> None:
         """Wait a little for prompts of somebody else; longer each time that there still are some."""
         self.state.note_foreign_prompts(foreign)
-        if self._foreign is None:
+        if not self._foreign_s:
             log.warning("executor.node.shared", foreign=foreign)
-            self._foreign = Pauses(FIRST_FOREIGN_S, LONGEST_FOREIGN_S)
-        await asyncio.sleep(next(self._foreign))
+        self._foreign_s = min(2 * self._foreign_s or FIRST_FOREIGN_S, LONGEST_FOREIGN_S)
+        await asyncio.sleep(self._foreign_s)
 
     async def _cleared(self) -> bool:
         """Whether the node has let go of everything that was left behind on it, within ``stop_within_s`` all together.

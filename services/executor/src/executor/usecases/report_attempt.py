@@ -1,6 +1,5 @@
 """Tell the scheduler how an attempt begins and ends."""
 
-import asyncio
 from dataclasses import dataclass
 
 from chassis.messaging.bus import Bus
@@ -19,7 +18,7 @@ from contracts.scheduler import (
 from contracts.wire.errors import Kind, Refusal
 from executor.domain.attempt import Stop
 from executor.usecases.at_hand import AtHand
-from executor.usecases.patience import Pauses, passes
+from executor.usecases.retries import REQUESTS, is_temporary
 
 FAULTS = 3  # internal faults of the scheduler before a report counts as refused for good
 UNUSABLE = JobError(code="node.answer_unusable", message="What the node answered cannot be reported.")
@@ -49,18 +48,13 @@ class ReportAttempt:
 
     async def reserve(self, ref: AttemptRef, images: int) -> int:
         """Ask for so many images in all for the job, until it is answered; what is reserved then."""
-        pauses = Pauses(0.2, 2.0)
-        while True:
-            try:
-                return (
-                    await self.bus.request(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.node_name)
-                ).images
-            except Refusal as refusal:
-                if not passes(refusal):
-                    log.error("executor.reserve.refused", code=refusal.refused.code)
-                    return 0
-                log.info("executor.reserve.unheard", code=refusal.refused.code)
-            await asyncio.sleep(next(pauses))
+        question = ReserveImages(ref=ref, images=images)
+        try:
+            reply = await REQUESTS.on(is_temporary)(self.bus.request, RESERVE_IMAGES, question, key=self.node_name)
+        except Refusal as refusal:
+            log.error("executor.reserve.refused", code=refusal.refused.code)
+            return 0
+        return reply.images
 
     async def finished(self, finish: FinishAttempt) -> bool:
         """Say how an attempt ended, until it is answered or refused for good.
@@ -79,20 +73,27 @@ class ReportAttempt:
 
     async def _said(self, finish: FinishAttempt) -> bool | None:
         """Whether it counts, None where it is refused for good."""
-        pauses, faults = Pauses(0.2, 2.0), 0
-        while True:
+        faults = 0
+
+        async def report_once() -> bool:
+            nonlocal faults
             try:
                 return (await self.bus.request(FINISH_ATTEMPT, finish, key=self.node_name)).applied
             except Refusal as refusal:
                 faults += refusal.refused.kind is Kind.INTERNAL
-                if not passes(refusal) and not (refusal.refused.kind is Kind.INTERNAL and faults < FAULTS):
-                    log.error("executor.finish.refused", code=refusal.refused.code, outcome=finish.outcome)
-                    return None
-                log.info("executor.finish.unheard", code=refusal.refused.code)
-            except ValueError:  # it cannot even be written as JSON
-                log.exception("executor.finish.unwritable", outcome=finish.outcome)
-                return None
-            await asyncio.sleep(next(pauses))
+                raise
+
+        def may_succeed(error: BaseException) -> bool:
+            is_fault = isinstance(error, Refusal) and error.refused.kind is Kind.INTERNAL
+            return is_temporary(error) or (is_fault and faults < FAULTS)
+
+        try:
+            return await REQUESTS.on(may_succeed)(report_once)
+        except Refusal as refusal:
+            log.error("executor.finish.refused", code=refusal.refused.code, outcome=finish.outcome)
+        except ValueError:  # it cannot even be written as JSON
+            log.exception("executor.finish.unwritable", outcome=finish.outcome)
+        return None
 
 
 def without_details(finish: FinishAttempt) -> FinishAttempt:

@@ -1,6 +1,5 @@
 """Have the files of an attempt's uploads on the node."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,7 +17,7 @@ from executor.clients.comfyui import STAGED_TYPE, ComfyUI, NoFile, NoRoom
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.catalog import STAGING_FOLDER
 from executor.domain.verdict import NODE_AWAY, Verdict, failed, node_fault
-from executor.usecases.patience import Pauses, passes
+from executor.usecases.retries import TRANSFERS, is_temporary
 
 TRIES = 4  # of what may pass but need not: the store has other bytes, the node does not take them
 BASE_S = 60.0  # of one transfer, plus its size at the slowest rate worth waiting for
@@ -34,6 +33,9 @@ TOO_LARGE = failed(
     "ComfyUI with a larger --max-upload-size.",
 )
 FORGOTTEN = node_fault("node.fault", "The node lost an upload that this job uses.")
+
+
+TEMPORARY = (StoreAway, NodeAway, GetRefused, Damaged)  # each within the bounds of ``_FailureBudget``
 
 
 class CannotStage(Exception):
@@ -78,18 +80,19 @@ class StageInputs:
             CannotStage: they are gone, or the node does not take them.
         """
         staged: dict[str, StagedFile] = {}
-        patience = _Patience(self.unreachable_s)
-        while True:
+        budget = _FailureBudget(self.unreachable_s)
+
+        async def stage_once() -> dict[str, StagedFile]:
             try:
                 for grant in await self._granted(ref, inputs):
                     if str(grant.id) not in staged:
                         staged[str(grant.id)] = await self._staged(grant)
-            except (StoreAway, NodeAway, GetRefused, Damaged) as error:
-                log.warning("executor.input.not_staged", why=repr(error))
-                patience.spend(error)
-                await asyncio.sleep(next(patience.pauses))
-            else:
-                return staged
+            except TEMPORARY as error:
+                budget.spend(error)
+                raise
+            return staged
+
+        return await TRANSFERS.on(TEMPORARY)(stage_once)
 
     async def still_there(self, staged: Mapping[str, StagedFile]) -> bool:
         """Whether the node still has every file, as far as it says so."""
@@ -107,7 +110,7 @@ class StageInputs:
         except Refusal as refusal:
             if refusal.refused.kind is Kind.NOT_FOUND:
                 raise CannotStage(GONE) from refusal
-            if not passes(refusal):
+            if not is_temporary(refusal):
                 raise GetRefused(STATUS[refusal.refused.kind]) from refusal
             raise StoreAway(refusal.refused.code) from refusal
         granted = {grant.id: grant for grant in reply.grants}
@@ -141,11 +144,10 @@ class StageInputs:
             raise
 
 
-class _Patience:
+class _FailureBudget:
     """How often and how long the staging of one attempt may fail, and by whose fault."""
 
     def __init__(self, unreachable_s: float) -> None:
-        self.pauses = Pauses(0.1, 5.0)
         self._unreachable_s, self._tries, self._away_since = unreachable_s, 0, time.monotonic()
 
     def spend(self, error: StoreAway | NodeAway | GetRefused | Damaged) -> None:
