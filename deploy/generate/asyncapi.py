@@ -15,9 +15,9 @@ def asyncapi() -> str:
     broker = NatsBroker(logger=None)
     for topic in sorted(TOPICS, key=lambda topic: topic.name):
         if isinstance(topic, Rpc):
-            broker.subscriber(topic.pattern, title=topic.name, description=topic.says)(_handler(topic))
+            broker.subscriber(topic.pattern, title=topic.name, description=topic.description)(_handler(topic))
         else:
-            broker.publisher(topic.pattern, title=topic.name, description=topic.says, schema=topic.payload)
+            broker.publisher(topic.pattern, title=topic.name, description=topic.description, schema=topic.payload)
     specification = AsyncAPI(broker, title="comfyfleet", version="1", schema_version="3.0.0")
     document: dict[str, Any] = json.loads(specification.to_specification().to_json())
     document.pop("servers", None)
@@ -34,7 +34,7 @@ def _handler(topic: Topic[Any]) -> Any:
         """Never called: only its signature is read."""
 
     handle.__annotations__ = {"message": topic.payload, "return": None}
-    handle.__doc__ = topic.says
+    handle.__doc__ = topic.description
     return handle
 
 

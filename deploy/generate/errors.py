@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import gateway.errors
 import notifier.domain.errors
 from contracts.registry import REFUSALS
-from contracts.scheduler import JOB_ERRORS, JOB_WARNINGS
+from contracts.scheduler.jobs import JOB_ERRORS, JOB_WARNINGS
 from contracts.wire.errors import STATUS, Refusal
 
 HEAD = """\

@@ -1,6 +1,6 @@
 """docs/state-machine.md: the life of a job."""
 
-from contracts.scheduler import STATUS, JobState
+from contracts.scheduler.jobs import STATUS_OF_STATE, JobState
 from scheduler.domain.states import TRANSITIONS, is_final
 
 HEAD = """\
@@ -17,7 +17,7 @@ def state_machine() -> str:
         for (before, cause), after in TRANSITIONS.items()
     ]
     ends = [f"    {state.value} --> [*]" for state in JobState if is_final(state)]
-    rows = [f"| {state.value} | {STATUS[state].value} |" for state in JobState]
+    rows = [f"| {state.value} | {STATUS_OF_STATE[state].value} |" for state in JobState]
     return "\n".join([
         HEAD,
         "```mermaid",

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from contracts.permissions import DOOR_FEEDS, DOOR_REQUESTS
+from contracts.permissions import NATS_API_FEEDS, NATS_API_REQUESTS
 from contracts.registry import STREAMS, TOPICS
 from contracts.wire.topic import Rpc
 
@@ -31,7 +31,7 @@ def _picture() -> list[str]:
 
 def _subjects() -> list[str]:
     rows = [
-        f"| `{topic.pattern}` | {topic.says} | {', '.join(topic.producers)} | {', '.join(topic.consumers)} "
+        f"| `{topic.pattern}` | {topic.description} | {', '.join(topic.producers)} | {', '.join(topic.consumers)} "
         f"| `{topic.payload.__name__}`{f' → `{topic.reply.__name__}`' if isinstance(topic, Rpc) else ''} |"
         for topic in sorted(TOPICS, key=lambda topic: topic.name)
     ]
@@ -42,7 +42,7 @@ def _streams() -> list[str]:
     rows = [
         f"| `{stream.name}` | {stream.owner} | {', '.join(f'`{subject}`' for subject in stream.subjects)} "
         f"| {'memory' if stream.memory else 'file'} | {stream.max_age_s / 3600:g} h "
-        f"| {', '.join((*stream.readers, *stream.peekers))} |"
+        f"| {', '.join((*stream.readers, *stream.direct_readers))} |"
         for stream in STREAMS
     ]
     return [
@@ -56,8 +56,8 @@ def _streams() -> list[str]:
 
 
 def _door() -> list[str]:
-    asked = [f"| `{local}` | request | `{topic.pattern}` |" for local, topic in DOOR_REQUESTS.items()]
-    fed = [f"| `{local}.<job>` | subscribe | `{topic.pattern}` |" for local, topic in DOOR_FEEDS.items()]
+    asked = [f"| `{local}` | request | `{topic.pattern}` |" for local, topic in NATS_API_REQUESTS.items()]
+    fed = [f"| `{local}.<job>` | subscribe | `{topic.pattern}` |" for local, topic in NATS_API_FEEDS.items()]
     return [
         "## The door for other systems",
         "",

@@ -14,7 +14,7 @@ from simnode.wire import Document, Workflow
 
 
 @dataclass(slots=True)
-class Verdict:
+class ValidationResult:
     """Result of validating a graph: ``error`` is None if at least one output may run."""
 
     error: Document | None = None
@@ -26,7 +26,7 @@ class _Cycle(Exception):
     """ComfyUI 0.3 only recurses until it breaks and then says nothing about it."""
 
 
-def validate(prompt: Workflow, catalog: Catalog, shelf: Shelf, targets: list[str] | None = None) -> Verdict:
+def validate(prompt: Workflow, catalog: Catalog, shelf: Shelf, targets: list[str] | None = None) -> ValidationResult:
     """Judge a graph.
 
     Args:
@@ -42,11 +42,11 @@ def validate(prompt: Workflow, catalog: Catalog, shelf: Shelf, targets: list[str
     for node_id in prompt:
         error = _class_error(prompt[node_id], node_id, catalog, is_new=shelf.settings.is_new)
         if error is not None:
-            return Verdict(error)
+            return ValidationResult(error)
     outputs = [node_id for node_id, node in prompt.items() if catalog.of(node).output_node]
     outputs = [node_id for node_id in outputs if targets is None or node_id in targets]
     if not outputs:
-        return Verdict(request_error("prompt_no_outputs", "Prompt has no outputs"))
+        return ValidationResult(request_error("prompt_no_outputs", "Prompt has no outputs"))
     return _Validation(prompt, catalog, shelf).judge(outputs)
 
 
@@ -96,8 +96,8 @@ class _Validation:
         self._judged: dict[str, tuple[bool, list[Document]]] = {}
         self._path: list[str] = []
 
-    def judge(self, outputs: list[str]) -> Verdict:
-        verdict = Verdict()
+    def judge(self, outputs: list[str]) -> ValidationResult:
+        verdict = ValidationResult()
         own_errors: list[Document] = []
         for output in outputs:
             valid, reasons = self._judge_output(output)

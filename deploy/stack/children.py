@@ -126,7 +126,7 @@ def _watch(process: subprocess.Popen[bytes], child: Child) -> None:
     loop.add_reader(pidfd, ended)
 
 
-class Nursery:
+class ForkServerClient:
     """The supervisor's end of the zygote. One that died is started again when the next process is asked for.
 
     Args:

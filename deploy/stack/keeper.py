@@ -33,7 +33,7 @@ class Unit:
     grace_s: float = 10.0
 
 
-class Keeper:
+class ProcessSupervisor:
     """Runs one unit until it is stopped.
 
     Args:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from contracts.permissions import DOOR_FEEDS, DOOR_REQUESTS, Permissions, permissions_of
+from contracts.permissions import NATS_API_FEEDS, NATS_API_REQUESTS, Permissions, permissions_of
 from contracts.registry import SERVICES
 
 ANSWER_WITHIN = "30s"  # longer than any Rpc.timeout_s
@@ -96,9 +96,9 @@ def _core(plan: NatsPlan) -> Iterator[str]:
 
 def _exports(outside: Outside) -> Iterator[str]:
     """Each tenant's subjects are exported to the account that acts for it, and to no other."""
-    for topic in DOOR_REQUESTS.values():
+    for topic in NATS_API_REQUESTS.values():
         yield f"{{ service: {_quoted(topic.subject(outside.tenant))}, accounts: [ {outside.account} ] }}"
-    for feed in DOOR_FEEDS.values():
+    for feed in NATS_API_FEEDS.values():
         yield f"{{ stream: {_quoted(f'{feed.name}.{outside.tenant}.>')}, accounts: [ {outside.account} ] }}"
 
 
@@ -112,18 +112,18 @@ def _permissions(permissions: Permissions) -> Iterator[str]:
 
 def _door(outside: Outside) -> Iterator[str]:
     """An account that reaches its own tenant's subjects and no other: the server writes the tenant."""
-    feeds = [f"{local}.>" for local in DOOR_FEEDS]
+    feeds = [f"{local}.>" for local in NATS_API_FEEDS]
     yield f"  {outside.account} {{"
     yield "    imports: ["
-    for local, topic in DOOR_REQUESTS.items():
+    for local, topic in NATS_API_REQUESTS.items():
         subject = _quoted(topic.subject(outside.tenant))
         yield f"      {{ service: {{ account: CORE, subject: {subject} }}, to: {_quoted(local)} }}"
-    for local, feed in zip(feeds, DOOR_FEEDS.values(), strict=True):
+    for local, feed in zip(feeds, NATS_API_FEEDS.values(), strict=True):
         subject = _quoted(f"{feed.name}.{outside.tenant}.>")
         yield f"      {{ stream: {{ account: CORE, subject: {subject} }}, to: {_quoted(local)} }}"
     yield "    ]"
     yield f"    users: [ {{ user: {_quoted(outside.user)}, password: {_secret(outside.password)}, permissions: {{"
-    yield f"      publish: {_list(tuple(DOOR_REQUESTS))}"
+    yield f"      publish: {_list(tuple(NATS_API_REQUESTS))}"
     yield f"      subscribe: {_list(('_INBOX.>', *feeds))}"
     yield "    } } ]"
     yield "  }"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.registry import DATABASES
-from stack.children import Call, Child, Nursery
+from stack.children import Call, Child, ForkServerClient
 from stack.credentials import Secrets
 from stack.keeper import Unit
 from stack.layout import Layout, write_private
@@ -54,7 +54,7 @@ class Node:
 class Plan:
     """The processes of one stack, on ports that stay the same while it is up."""
 
-    def __init__(self, options: Options, listener: socket.socket, nursery: Nursery) -> None:
+    def __init__(self, options: Options, listener: socket.socket, nursery: ForkServerClient) -> None:
         self.options = options
         self.layout = Layout(options.state)
         self.secrets = Secrets.open(self.layout.secrets)

@@ -11,9 +11,9 @@ from contextlib import suppress
 from typing import IO
 
 from contracts.registry import DATABASES
-from stack.children import Nursery
+from stack.children import ForkServerClient
 from stack.credentials import OUTSIDE_USER, Credentials, Identities, Identity
-from stack.keeper import Keeper
+from stack.keeper import ProcessSupervisor
 from stack.layout import Layout, read_json, tail, write_private, write_private_json
 from stack.plan import Options, Plan
 from stack.ports import listen
@@ -47,11 +47,11 @@ class Stack:
         self.layout = Layout(options.state)
         self._options = options
         self._say = say
-        self._keepers: dict[str, list[Keeper]] = {}
+        self._keepers: dict[str, list[ProcessSupervisor]] = {}
         self._pids: dict[str, int] = {}
         self._lock: IO[str] | None = None
         self._listener: socket.socket | None = None
-        self._nursery: Nursery | None = None
+        self._nursery: ForkServerClient | None = None
         self._began = time.monotonic()
 
     async def up(self) -> Credentials:
@@ -70,14 +70,15 @@ class Stack:
         self._lock = _claim(self.layout)
         self.layout.ready.unlink(missing_ok=True)
         self._listener = listen(self._options.port)
-        self._nursery = Nursery(self.layout.log_of("zygote"), inherited=(self._listener.fileno(),))
+        self._nursery = ForkServerClient(self.layout.log_of("zygote"), inherited=(self._listener.fileno(),))
         if self._options.nodes or not self._options.bare:
             await self._nursery.start()  # it imports while PostgreSQL is made
         plan = Plan(self._options, self._listener, self._nursery)
         plan.write_environments()
         self._write_processes()
         self._keepers = {
-            layer: [Keeper(unit, self._changed, self._say) for unit in units] for layer, units in plan.units().items()
+            layer: [ProcessSupervisor(unit, self._changed, self._say) for unit in units]
+            for layer, units in plan.units().items()
         }
         try:
             async with asyncio.timeout(UP_WITHIN_S):
@@ -172,13 +173,13 @@ class Stack:
             keeper.start()
 
     async def _ready(self, layer: str) -> None:
-        async def one(keeper: Keeper) -> None:
+        async def one(keeper: ProcessSupervisor) -> None:
             await keeper.until_ready()
             self._say(f"{keeper.unit.name} ready after {time.monotonic() - self._began:.1f} s")
 
         await asyncio.gather(*map(one, self._keepers[layer]))
 
-    def _each(self) -> list[Keeper]:
+    def _each(self) -> list[ProcessSupervisor]:
         return [keeper for layer in self._keepers.values() for keeper in layer]
 
     def _changed(self, name: str, pid: int | None) -> None:

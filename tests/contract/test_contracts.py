@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from contracts.permissions import DOOR_FEEDS, DOOR_REQUESTS, permissions_of
+from contracts.permissions import NATS_API_FEEDS, NATS_API_REQUESTS, permissions_of
 from contracts.registry import REFUSALS, SERVICES, STREAMS, TOPICS
 from contracts.wire.errors import InternalFault
 from contracts.wire.topic import Rpc, Topic, Traffic
@@ -101,5 +101,5 @@ def test_only_the_owner_may_create_a_stream_and_nobody_may_delete_it() -> None:
 
 
 def test_outside_systems_reach_only_their_own_requests_and_feeds() -> None:
-    for topic in (*DOOR_REQUESTS.values(), *DOOR_FEEDS.values()):
+    for topic in (*NATS_API_REQUESTS.values(), *NATS_API_FEEDS.values()):
         assert "outside" in {*topic.producers, *topic.consumers}

@@ -14,9 +14,9 @@ import executor.usecases.storing
 import executor.usecases.watch_prompt
 import scheduler.domain.settlement
 import scheduler.usecases.expire_jobs
-from contracts.scheduler import JOB_ERRORS, JOB_WARNINGS, JobError
+from contracts.scheduler.jobs import JOB_ERRORS, JOB_WARNINGS, JobError
 from executor.domain import image_costs, silent_nodes
-from executor.domain.verdict import Verdict
+from executor.domain.verdict import AttemptResult
 
 UNSEEN = {"node.withdrawn"}  # of attempts that operators ended; their jobs go on
 
@@ -38,7 +38,7 @@ UNSEEN = {"node.withdrawn"}  # of attempts that operators ended; their jobs go o
     ids=lambda module: module.__name__,
 )
 def test_every_job_error_code_is_documented(module: ModuleType) -> None:
-    errors = [value.error if isinstance(value, Verdict) else value for value in vars(module).values()]
+    errors = [value.error if isinstance(value, AttemptResult) else value for value in vars(module).values()]
     codes = {error.code for error in errors if isinstance(error, JobError)}
     assert codes
     assert codes <= JOB_ERRORS.keys() | UNSEEN

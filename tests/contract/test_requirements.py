@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from chassis.settings import PlainNames
-from contracts.auth import Tier
+from chassis.settings import UnprefixedEnvSource
+from contracts.auth.tiers import Tier
 from contracts.registry import DATABASES
 from generate.requirements import marked_tests
 from tests.e2e.test_access_matrix import routes
@@ -16,7 +16,7 @@ from tests.e2e.test_access_matrix import routes
 ROOT = Path(__file__).parents[2]
 SECTIONS = tomllib.loads((ROOT / "tests/requirements.toml").read_text())["section"]
 ROWS: dict[str, Any] = {id_: row for section in SECTIONS for id_, row in section["rows"].items()}
-PLAIN_SETTINGS = {*PlainNames.NAMES, "upload_dir", "max_upload_size", "comfyui_urls"}
+PLAIN_SETTINGS = {*UnprefixedEnvSource.NAMES, "upload_dir", "max_upload_size", "comfyui_urls"}
 
 
 def test_each_requirement_has_a_test_or_a_reason() -> None:

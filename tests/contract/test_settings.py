@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
-from chassis.settings import PlainNames, ServiceSettings
+from chassis.settings import ServiceSettings, UnprefixedEnvSource
 from contracts.registry import SERVICES
 from tests.kit.compose import EXAMPLE, PLACEHOLDER, environment, read_compose, read_env, read_example, variables
 
@@ -45,7 +45,7 @@ def test_env_example_shows_the_actual_defaults(service: str, monkeypatch: pytest
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_setting_reaches_its_container(service: str) -> None:
     container = read_compose()["services"][service]["environment"]
-    plain = {f"{service.upper()}_{name.upper()}" for name in PlainNames.NAMES if name.upper() in container}
+    plain = {f"{service.upper()}_{name.upper()}" for name in UnprefixedEnvSource.NAMES if name.upper() in container}
     assert set(fields_of(service)) <= container.keys() | plain
     ours = {name for name in container if name.startswith(f"{service.upper()}_")}
     assert ours <= set(fields_of(service))
@@ -54,7 +54,7 @@ def test_every_setting_reaches_its_container(service: str) -> None:
 
 
 def test_plain_setting_names_are_explained() -> None:
-    assert {name.upper() for name in PlainNames.NAMES} <= EXPLAINED.keys()
+    assert {name.upper() for name in UnprefixedEnvSource.NAMES} <= EXPLAINED.keys()
 
 
 def test_every_compose_variable_is_explained_with_its_default() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import nats
 from contracts.permissions import inbox_prefix
-from contracts.scheduler import FINISH_ATTEMPT
+from contracts.scheduler.attempts import FINISH_ATTEMPT
 from tests.e2e.conftest import simulated_only
 from tests.e2e.test_cli import REFUSED, Person, Said
 from tests.e2e.test_identity import PASSWORD, slow

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from comfyfleet_client.cli.main import run
-from stack.children import Call, Nursery
+from stack.children import Call, ForkServerClient
 from stack.zygote import Zygote, preload
 
 LATER = ("httpx", "httpcore", "h11", "anyio", "pydantic", "certifi", "zoneinfo", "rich.table", "encodings.idna")
@@ -25,7 +25,7 @@ class Commands:
 
     def __init__(self, folder: Path) -> None:
         self._log = str(folder / "commands.log")
-        self._nursery = Nursery(folder / "commands.log", program=__name__)
+        self._nursery = ForkServerClient(folder / "commands.log", program=__name__)
         self._count = 0
 
     async def run(self, argv: list[str], stdin: bytes, cwd: Path, env: dict[str, str]) -> tuple[int, bytes, bytes]:

@@ -22,7 +22,8 @@ from websockets.asyncio.client import ClientConnection, connect
 import nats
 from auth.app import bootstrap_user
 from auth.settings import Settings
-from contracts.auth import Role, Tier
+from contracts.auth.accounts import Role
+from contracts.auth.tiers import Tier
 from stack.linux import die_with_parent
 from tests.kit.waiting import until
 

@@ -11,7 +11,7 @@ PROGRAMS = ("simnode.__main__", "executor.__main__", "executor.app")
 
 
 def main(descriptor: int) -> None:
-    """Serve ``stack.children.Nursery`` on a socket."""
+    """Serve ``stack.children.ForkServerClient`` on a socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     preload(PROGRAMS)
     gc.collect()

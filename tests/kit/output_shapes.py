@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.scheduler import OutputKind
+from contracts.scheduler.outputs import OutputKind
 
 
 @dataclass(frozen=True)

@@ -7,33 +7,45 @@ from typing import Any
 from uuid import UUID
 
 from chassis.messaging.bus import Bus
-from contracts import auth, operations, retention, scheduler
-from contracts.auth import TierLimits, UserChanged
+from contracts.auth.changes import USER_CHANGED, UserChanged
+from contracts.auth.tiers import TIER_CHANGED, TierLimits
 from contracts.catalog import ClassSpec
 from contracts.permissions import inbox_prefix
-from contracts.scheduler import (
-    FINAL,
-    STATUS,
+from contracts.scheduler.fleet import (
+    READ_CLASSES,
+    READ_FLEET,
+    ClassPage,
     Fleet,
+    FleetClass,
+    NodeSummary,
+    ReadClasses,
+    ReadFleet,
+)
+from contracts.scheduler.jobs import (
+    CANCEL_JOB,
+    FINAL_STATES,
+    LIST_JOBS,
+    READ_JOB,
+    READ_JOB_GRAPH,
+    STATUS_OF_STATE,
+    CancelJob,
     Job,
     JobError,
     JobEvent,
+    JobGraph,
     JobPage,
-    JobRead,
     JobState,
-    KeyReused,
+    JobWithEvents,
     ListJobs,
-    NodeSummary,
-    Output,
-    OutputKind,
-    Quota,
-    ReadFleet,
     ReadJob,
-    SubmitJob,
-    Submitted,
+    ReadJobGraph,
     Timings,
     UnknownJob,
 )
+from contracts.scheduler.outputs import Output, OutputKind
+from contracts.scheduler.purges import FIND_JOBS, PURGE_JOB, ExistingJobs, FindJobs, JobNotEnded, PurgeJob, PurgeReply
+from contracts.scheduler.submissions import SUBMIT_JOB, IdempotencyKeyReused, InvalidWorkflow, SubmitJob, SubmitReply
+from contracts.scheduler.usage import READ_DAILY_USAGE, DailyUsage, Quota, ReadDailyUsage, UsageDay
 from contracts.wire.errors import Unavailable
 from contracts.wire.topic import Address
 from tests.kit.scripted_auth import ScriptedAuth
@@ -63,59 +75,60 @@ class ScriptedScheduler:
         self.before_submit: Callable[[SubmitJob], None] = lambda _: None
         self.reads = 0
         self.busy = 0  # so many questions about jobs it cannot answer
-        self.used: dict[str, tuple[operations.UsageDay, ...]] = {}
+        self.used: dict[str, tuple[UsageDay, ...]] = {}
 
-    async def submit(self, asked: SubmitJob, address: Address) -> Submitted:
+    async def submit(self, asked: SubmitJob, address: Address) -> SubmitReply:
         self.submits.append(asked)
         self.before_submit(asked)
         kept = self.keys.get(asked.idempotency_key or "")
         if kept and kept[0] != asked.request_hash:
-            raise KeyReused
+            raise IdempotencyKeyReused
         if not kept and not asked.graph:
-            raise scheduler.InvalidWorkflow(())
+            raise InvalidWorkflow(())
         job_id = kept[1] if kept else asked.job_id
         if job_id not in self.jobs:
             self.add(UUID(address.tenant), job_id, labels=asked.labels, model=asked.model, seed=asked.seed)
         if asked.idempotency_key:
             self.keys[asked.idempotency_key] = (asked.request_hash, job_id)
         quota = Quota(limit=10, used=min(10, len(self.jobs)), resets_at=datetime.now(UTC) + timedelta(hours=1))
-        return Submitted(job=self.jobs[job_id], replayed=kept is not None, quota=quota)
+        return SubmitReply(job=self.jobs[job_id], replayed=kept is not None, quota=quota)
 
-    async def read(self, asked: ReadJob, address: Address) -> JobRead:
+    async def read(self, asked: ReadJob, address: Address) -> JobWithEvents:
         self.reads += 1
         self._be_busy()
         job = self._own(asked.job_id, address)
         after = asked.after
         events = () if after is None else tuple(event for event in self.logs[asked.job_id] if event.seq > after)
-        return JobRead(job=job, events=events)
+        return JobWithEvents(job=job, events=events)
 
     def _be_busy(self) -> None:
         if self.busy:
             self.busy -= 1
             raise Unavailable(service="scheduler", retry_after_s=1)
 
-    async def cancel(self, asked: scheduler.CancelJob, address: Address) -> JobRead:
+    async def cancel(self, asked: CancelJob, address: Address) -> JobWithEvents:
         self._be_busy()
         job = self._own(asked.job_id, address)
-        if job.state not in FINAL:
+        if job.state not in FINAL_STATES:
             self.change(asked.job_id, JobState.CANCELLED)
-        return JobRead(job=self.jobs[asked.job_id])
+        return JobWithEvents(job=self.jobs[asked.job_id])
 
-    async def purge(self, asked: retention.PurgeJob, address: Address) -> retention.Purged:
+    async def purge(self, asked: PurgeJob, address: Address) -> PurgeReply:
         job = self._own(asked.job_id, address)
-        if job.state not in FINAL:
-            raise retention.JobNotEnded(status=STATUS[job.state])
+        if job.state not in FINAL_STATES:
+            raise JobNotEnded(status=STATUS_OF_STATE[job.state])
         del self.jobs[asked.job_id]
-        return retention.Purged()
+        return PurgeReply()
 
-    async def find(self, asked: retention.FindJobs, _: Address) -> retention.FoundJobs:
+    async def find(self, asked: FindJobs, _: Address) -> ExistingJobs:
         there = [self.jobs[job_id] for job_id in asked.job_ids if job_id in self.jobs]
-        return retention.FoundJobs(
-            job_ids=tuple(job.job_id for job in there), ended=tuple(job.job_id for job in there if job.state in FINAL)
+        return ExistingJobs(
+            job_ids=tuple(job.job_id for job in there),
+            ended=tuple(job.job_id for job in there if job.state in FINAL_STATES),
         )
 
-    async def graph(self, asked: retention.ReadGraph, address: Address) -> retention.JobGraph:
-        return retention.JobGraph(graph={"1": {"job": str(self._own(asked.job_id, address).job_id)}})
+    async def graph(self, asked: ReadJobGraph, address: Address) -> JobGraph:
+        return JobGraph(graph={"1": {"job": str(self._own(asked.job_id, address).job_id)}})
 
     async def page(self, asked: ListJobs, address: Address) -> JobPage:
         self.lists.append(asked)
@@ -133,18 +146,18 @@ class ScriptedScheduler:
         defaults = self.models.get(CHECKPOINT, ()) if self.default_models is None else self.default_models
         return Fleet(models=self.models, default_models=defaults, classes=("KSampler",), nodes=(seen,))
 
-    async def classes(self, asked: scheduler.ReadClasses, address: Address) -> scheduler.ClassPage:
+    async def classes(self, asked: ReadClasses, address: Address) -> ClassPage:
         self.asked_for.append(address.tenant)
         shown = [name for name in self.node_classes if asked.refused or name not in self.refused_classes]
         names = [name for name in shown if (asked.after or "") < name and asked.name in {None, name}]
         found = [
-            scheduler.FleetClass(name=name, spec=self.node_classes[name], refused=self.refused_classes.get(name))
+            FleetClass(name=name, spec=self.node_classes[name], refused=self.refused_classes.get(name))
             for name in names[: asked.limit]
         ]
-        return scheduler.ClassPage(classes=tuple(found), more=len(found) < len(names))
+        return ClassPage(classes=tuple(found), more=len(found) < len(names))
 
-    async def usage(self, _asked: operations.ReadUsage, address: Address) -> operations.Usage:
-        return operations.Usage(days=self.used.get(address.tenant, ()))
+    async def usage(self, _asked: ReadDailyUsage, address: Address) -> DailyUsage:
+        return DailyUsage(days=self.used.get(address.tenant, ()))
 
     def add(self, tenant: UUID, job_id: UUID, **fields: Any) -> Job:
         """A queued job with its first event."""
@@ -170,7 +183,7 @@ class ScriptedScheduler:
             attempt=attempt, at=datetime.now(UTC), outputs=outputs, error=error,
         )  # fmt: skip
         changes = {"seq": event.seq, "state": state, "attempt": attempt, "outputs": outputs, "error": error}
-        if state in FINAL:
+        if state in FINAL_STATES:
             changes["completed_at"] = event.at
         self.jobs[job_id] = job.model_copy(update=changes)
         self.logs[job_id].append(event)
@@ -191,16 +204,16 @@ class Script:
         self._nats_url = nats_url
         self.auth_bus, self.scheduler_bus, self.bus = (self._bus(name) for name in ("auth", "scheduler", "executor"))
         self.auth.serve(self.auth_bus)
-        self.scheduler_bus.serve(scheduler.SUBMIT_JOB, self.scheduler.submit)
-        self.scheduler_bus.serve(scheduler.READ_JOB, self.scheduler.read)
-        self.scheduler_bus.serve(scheduler.CANCEL_JOB, self.scheduler.cancel)
-        self.scheduler_bus.serve(retention.PURGE_JOB, self.scheduler.purge)
-        self.scheduler_bus.serve(retention.FIND_JOBS, self.scheduler.find)
-        self.scheduler_bus.serve(retention.READ_GRAPH, self.scheduler.graph)
-        self.scheduler_bus.serve(scheduler.LIST_JOBS, self.scheduler.page)
-        self.scheduler_bus.serve(scheduler.READ_FLEET, self.scheduler.fleet)
-        self.scheduler_bus.serve(scheduler.READ_CLASSES, self.scheduler.classes)
-        self.scheduler_bus.serve(operations.READ_USAGE, self.scheduler.usage)
+        self.scheduler_bus.serve(SUBMIT_JOB, self.scheduler.submit)
+        self.scheduler_bus.serve(READ_JOB, self.scheduler.read)
+        self.scheduler_bus.serve(CANCEL_JOB, self.scheduler.cancel)
+        self.scheduler_bus.serve(PURGE_JOB, self.scheduler.purge)
+        self.scheduler_bus.serve(FIND_JOBS, self.scheduler.find)
+        self.scheduler_bus.serve(READ_JOB_GRAPH, self.scheduler.graph)
+        self.scheduler_bus.serve(LIST_JOBS, self.scheduler.page)
+        self.scheduler_bus.serve(READ_FLEET, self.scheduler.fleet)
+        self.scheduler_bus.serve(READ_CLASSES, self.scheduler.classes)
+        self.scheduler_bus.serve(READ_DAILY_USAGE, self.scheduler.usage)
 
     @property
     def alice(self) -> UUID:
@@ -213,9 +226,9 @@ class Script:
     async def say(self, said: UserChanged | TierLimits) -> None:
         """Have auth say it live."""
         if isinstance(said, TierLimits):
-            await self.auth_bus.publish(auth.TIER_CHANGED, said)
+            await self.auth_bus.publish(TIER_CHANGED, said)
         else:
-            await self.auth_bus.publish(auth.USER_CHANGED, said, tenant=str(said.user_id))
+            await self.auth_bus.publish(USER_CHANGED, said, tenant=str(said.user_id))
 
     async def auth_goes(self) -> None:
         """Auth is away: nobody answers for it."""

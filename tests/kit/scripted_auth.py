@@ -12,33 +12,36 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
 from chassis.messaging.bus import Bus
-from contracts import auth, retention
-from contracts.auth import (
-    Account,
-    BadCredential,
-    BadTicket,
-    Changes,
+from contracts.auth.accounts import READ_ACCOUNT, Account, ReadAccount, Role, UnknownUser, User
+from contracts.auth.changes import READ_CHANGES, Changes, ReadChanges, UserChanged
+from contracts.auth.credentials import (
+    ALGORITHM,
+    AUDIENCE,
+    ISSUER,
+    READ_KEYSET,
+    VERIFY_CREDENTIAL,
+    InvalidCredential,
     Jwk,
     Keyset,
-    KeysUsed,
-    Limits,
-    MakeTicket,
     Principal,
-    ReadAccount,
-    ReadChanges,
     ReadKeyset,
-    Role,
     Scope,
-    SpendTicket,
-    Ticket,
-    Tier,
-    TierLimits,
-    UnknownUser,
-    User,
-    UserChanged,
     VerifyCredential,
     scopes_of,
 )
+from contracts.auth.erasure import READ_ERASURES, Erasure, Erasures, ReadErasures
+from contracts.auth.keys import KEYS_USED, LIST_KEYS, Keys, KeysUsed, ListKeys
+from contracts.auth.sessions import LIST_SESSIONS, ListSessions, Sessions
+from contracts.auth.tickets import (
+    CREATE_TICKET,
+    REDEEM_TICKET,
+    TICKET_LIFETIME_S,
+    CreateTicket,
+    InvalidTicket,
+    RedeemTicket,
+    Ticket,
+)
+from contracts.auth.tiers import Limits, Tier, TierLimits
 from contracts.graph_policy.policy import GraphPolicy
 from contracts.wire.topic import Address
 
@@ -105,7 +108,7 @@ class ScriptedAuth:
         self.tiers: dict[Tier, Limits] = dict.fromkeys(Tier, UNLIMITED)
         self.changes: list[UserChanged] = []
         self.uses: dict[str, datetime] = {}
-        self.tickets: dict[str, MakeTicket] = {}
+        self.tickets: dict[str, CreateTicket] = {}
         self.erased: list[UUID] = []
         self.asked = self.keysets = self.reads = 0
         self.before_verify: Callable[[], Awaitable[None]] = _at_once
@@ -114,25 +117,22 @@ class ScriptedAuth:
         self.signing = SigningKey()
         self.keyset: Keyset | None = None
 
-    async def read_erasures(self, asked: retention.ReadErasures, _: Address) -> retention.Erasures:
+    async def read_erasures(self, asked: ReadErasures, _: Address) -> Erasures:
         now = datetime.now(UTC)
-        found = [
-            retention.Erasure(number=number, tenant_id=tenant_id, at=now)
-            for number, tenant_id in enumerate(self.erased, 1)
-        ]
-        return retention.Erasures(erasures=tuple(found[asked.after :]), more=False, now=now)
+        found = [Erasure(number=number, tenant_id=tenant_id, at=now) for number, tenant_id in enumerate(self.erased, 1)]
+        return Erasures(erasures=tuple(found[asked.after :]), more=False, now=now)
 
     def serve(self, bus: Bus) -> None:
         """Answer over this connection."""
-        bus.serve(retention.READ_ERASURES, self.read_erasures)
-        bus.serve(auth.VERIFY_CREDENTIAL, self.verify)
-        bus.serve(auth.READ_KEYSET, self.read_keyset)
-        bus.serve(auth.READ_CHANGES, self.read_changes)
-        bus.serve(auth.READ_ACCOUNT, self.read_account)
-        bus.serve(auth.LIST_KEYS, self.list_keys)
-        bus.serve(retention.LIST_SESSIONS, self.list_sessions)
-        bus.serve(auth.MAKE_TICKET, self.make_ticket)
-        bus.serve(auth.SPEND_TICKET, self.spend_ticket)
+        bus.serve(READ_ERASURES, self.read_erasures)
+        bus.serve(VERIFY_CREDENTIAL, self.verify)
+        bus.serve(READ_KEYSET, self.read_keyset)
+        bus.serve(READ_CHANGES, self.read_changes)
+        bus.serve(READ_ACCOUNT, self.read_account)
+        bus.serve(LIST_KEYS, self.list_keys)
+        bus.serve(LIST_SESSIONS, self.list_sessions)
+        bus.serve(CREATE_TICKET, self.make_ticket)
+        bus.serve(REDEEM_TICKET, self.spend_ticket)
 
     async def hear(self, bus: Bus) -> None:
         """Listen to what doors say; once the connection is there."""
@@ -140,7 +140,7 @@ class ScriptedAuth:
         async def used(message: Any) -> None:
             self.uses |= KeysUsed.model_validate_json(message.data).uses
 
-        await bus.subscribe(auth.KEYS_USED.subject(), used)
+        await bus.subscribe(KEYS_USED.subject(), used)
 
     def user(self, user_id: UUID) -> Standing:
         return self.users.setdefault(user_id, Standing())
@@ -151,13 +151,13 @@ class ScriptedAuth:
         header = {"kid": signing.kid, "typ": typ}
         said = self.claims(user_id) | claims
         said = {name: value for name, value in said.items() if value is not None or name == "rpm"}
-        return jwt.encode(said, signing.private, algorithm=auth.ALGORITHM, headers=header)
+        return jwt.encode(said, signing.private, algorithm=ALGORITHM, headers=header)
 
     def claims(self, user_id: UUID) -> dict[str, Any]:
         """What a token of this user says."""
         user, now = self.user(user_id), int(datetime.now(UTC).timestamp())
         return {
-            "iss": auth.ISSUER, "aud": auth.AUDIENCE, "sub": str(user_id), "sid": str(uuid4()), "jti": str(uuid4()),
+            "iss": ISSUER, "aud": AUDIENCE, "sub": str(user_id), "sid": str(uuid4()), "jti": str(uuid4()),
             "iat": now, "exp": now + TOKEN_S, "username": user.username, "tier": user.tier, "role": user.role,
             "rpm": user.limits.requests_per_minute, "own": user.own_limits, "ver": user.version,
         }  # fmt: skip
@@ -202,7 +202,7 @@ class ScriptedAuth:
         await self.before_verify()
         expires_at = self.expiries.get(text)
         if owner is None or user is None or not user.is_active or (expires_at and expires_at <= datetime.now(UTC)):
-            raise BadCredential
+            raise InvalidCredential
         allowed = scopes_of(user.role)
         return Principal(
             user_id=owner, username=user.username, tier=user.tier, role=user.role, key_id=key_id(text),
@@ -211,16 +211,16 @@ class ScriptedAuth:
             expires_at=expires_at,
         )  # fmt: skip
 
-    async def make_ticket(self, asked: MakeTicket, address: Address) -> Ticket:
+    async def make_ticket(self, asked: CreateTicket, address: Address) -> Ticket:
         assert str(asked.principal.user_id) == address.tenant
         text = f"cft_{uuid4().hex}{uuid4().hex[:11]}"
         self.tickets[text] = asked
-        return Ticket(text=SecretStr(text), expires_in=auth.TICKET_S)
+        return Ticket(text=SecretStr(text), expires_in=TICKET_LIFETIME_S)
 
-    async def spend_ticket(self, asked: SpendTicket, _: Address) -> Principal:
+    async def spend_ticket(self, asked: RedeemTicket, _: Address) -> Principal:
         made = self.tickets.pop(asked.ticket.get_secret_value(), None)
         if made is None or made.origin != asked.origin:
-            raise BadTicket
+            raise InvalidTicket
         return made.principal
 
     async def read_keyset(self, _asked: ReadKeyset, _: Address) -> Keyset:
@@ -236,11 +236,11 @@ class ScriptedAuth:
         tiers = tuple(TierLimits(tier=tier, limits=limits) for tier, limits in self.tiers.items())
         return Changes(now=users[-1].at if len(users) == self.page else now, tiers=tiers, users=users)
 
-    async def list_keys(self, _asked: auth.ListKeys, _: Address) -> auth.Keys:
-        return auth.Keys(keys=())
+    async def list_keys(self, _asked: ListKeys, _: Address) -> Keys:
+        return Keys(keys=())
 
-    async def list_sessions(self, _asked: retention.ListSessions, _: Address) -> retention.Sessions:
-        return retention.Sessions(sessions=())
+    async def list_sessions(self, _asked: ListSessions, _: Address) -> Sessions:
+        return Sessions(sessions=())
 
     async def read_account(self, _asked: ReadAccount, address: Address) -> Account:
         user_id = UUID(address.tenant)

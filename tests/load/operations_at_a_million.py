@@ -17,8 +17,8 @@ from uuid import UUID
 import asyncpg
 
 from chassis.database.postgres import Database
-from contracts.operations import SearchJobs
-from contracts.scheduler import JobState, ListJobs
+from contracts.scheduler.jobs import JobState, ListJobs
+from contracts.scheduler.search import SearchJobs
 from scheduler.store import jobs, search, stats, usage
 from tests.kit.postgres import PostgresServer
 

@@ -23,13 +23,15 @@ import httpx
 from starlette.types import Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from authn.client_address import Clients
+from authn.client_address import ClientAddressResolver
 from chassis.database.postgres import Database
-from contracts.auth import Principal, Role, Scope, Tier
+from contracts.auth.accounts import Role
+from contracts.auth.credentials import Principal, Scope
+from contracts.auth.tiers import Tier
 from gateway.edge.admission import Admission, Rates
 from gateway.edge.rate_limits.domain import policy
 from gateway.edge.rate_limits.service import RateLimiter
-from gateway.edge.rate_limits.store import Buckets
+from gateway.edge.rate_limits.store import RateLimitStore
 from stack.ports import free_ports
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -124,7 +126,7 @@ async def alone(script: Script, database_url: str, rounds: int) -> None:
     """Print what the middleware alone takes."""
     database = Database(database_url, name="measurement")
     rates = Rates(
-        RateLimiter(Buckets(database)),
+        RateLimiter(RateLimitStore(database)),
         login=policy("login", 30, strict=True),
         open=policy("open", 120),
         register=policy("register", 5, strict=True),
@@ -147,7 +149,9 @@ async def alone(script: Script, database_url: str, rounds: int) -> None:
 
     headers = [(b"host", b"fleet.example"), (b"accept", b"*/*"), (b"user-agent", b"x"), (b"x-api-key", b"alice-key")]
     for name, counted in (("counting", rates), ("not counting", None)):
-        admission = Admission(inside, identity=_Known(principal), clients=Clients(()), rates=counted, used=_unused)
+        admission = Admission(
+            inside, identity=_Known(principal), clients=ClientAddressResolver(()), rates=counted, used=_unused
+        )
         values = []
         for _ in range(rounds * 10):
             scope = {"type": "http", "path": "/x", "method": "GET", "headers": headers, "client": ("127.0.0.1", 1)}

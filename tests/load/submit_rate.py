@@ -27,7 +27,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from chassis.settings import ServiceSettings
-from contracts.gateway import Submission
+from contracts.gateway.submissions import Submission
 from stack.ports import free_ports
 from tests.kit.fleet import ROOT, Fleet, running_fleet
 from tests.kit.hammer import Load, gateway_of, generated, running, serve_bare

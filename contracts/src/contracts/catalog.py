@@ -3,12 +3,12 @@
 Reduced to what admission needs, and to what it takes to read files of ComfyUI's editor.
 """
 
-from contracts.wire.model import Fact
+from contracts.wire.model import TolerantModel
 
 Scalar = str | int | float | bool
 
 
-class InputSpec(Fact):
+class InputSpec(TolerantModel):
     """What one input of a node class accepts.
 
     Attributes:
@@ -44,7 +44,7 @@ class InputSpec(Fact):
     dynamic_prompts: bool = False
 
 
-class GrownInputs(Fact):
+class GrownInputs(TolerantModel):
     """The inputs that an autogrow input stands for: ``images`` with the name ``image0`` is ``images.image0``.
 
     Attributes:
@@ -57,7 +57,7 @@ class GrownInputs(Fact):
     input: InputSpec
 
 
-class ClassSpec(Fact):
+class ClassSpec(TolerantModel):
     """What one node class takes and gives.
 
     Attributes:

@@ -4,18 +4,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from contracts import executor, gateway, scheduler
+from contracts.executor.progress import PROGRESS
+from contracts.gateway.nats_api import NATS_CANCEL_JOB, NATS_READ_JOB, NATS_SUBMIT_JOB
 from contracts.registry import STREAMS, TOPICS
+from contracts.scheduler.jobs import JOB_CHANGED
 from contracts.wire.topic import Rpc, Stream, Topic, Traffic
 
-DOOR_REQUESTS: dict[str, Topic[Any]] = {
-    "jobs.submit": gateway.DOOR_SUBMIT,
-    "jobs.read": gateway.DOOR_READ,
-    "jobs.cancel": gateway.DOOR_CANCEL,
+NATS_API_REQUESTS: dict[str, Topic[Any]] = {
+    "jobs.submit": NATS_SUBMIT_JOB,
+    "jobs.read": NATS_READ_JOB,
+    "jobs.cancel": NATS_CANCEL_JOB,
 }
 """Local subject in an outside system's account, and the topic that it is imported from."""
 
-DOOR_FEEDS: dict[str, Topic[Any]] = {"jobs.event": scheduler.JOB_CHANGED, "jobs.progress": executor.PROGRESS}
+NATS_API_FEEDS: dict[str, Topic[Any]] = {"jobs.event": JOB_CHANGED, "jobs.progress": PROGRESS}
 """The same for what it may follow; the job's id is the last token."""
 
 
@@ -56,7 +58,7 @@ def _of_node(topic: Topic[Any], service: str, node: str | None) -> str:
 
 
 def _stream_api(stream: Stream, service: str) -> Iterator[str]:
-    """The JetStream requests that a service needs for a stream: its owner, its readers, its peekers."""
+    """The JetStream requests that a service needs for a stream: its owner, its readers, its direct_readers."""
     if service == stream.owner:
         yield from (f"$JS.API.STREAM.{verb}.{stream.name}" for verb in ("INFO", "CREATE", "UPDATE"))
     if service in stream.readers:
@@ -66,5 +68,5 @@ def _stream_api(stream: Stream, service: str) -> Iterator[str]:
         )
         yield f"$JS.API.CONSUMER.DURABLE.CREATE.{stream.name}.{service}"
         yield f"$JS.ACK.{stream.name}.{service}.>"
-    if service in stream.peekers:
+    if service in stream.direct_readers:
         yield f"$JS.API.DIRECT.GET.{stream.name}.>"

@@ -1,8 +1,39 @@
 """Every subject and every stream there is. Permissions, schemas, AsyncAPI and docs/topology.md are made from this."""
 
+from types import ModuleType
 from typing import Any
 
-from contracts import audit, auth, executor, gateway, operations, registration, retention, scheduler
+from contracts.auth import (
+    accounts,
+    audit,
+    changes,
+    class_rules,
+    credentials,
+    erasure,
+    invites,
+    keys,
+    sessions,
+    tickets,
+    tiers,
+)
+from contracts.executor import attempts as executor_attempts
+from contracts.executor import progress
+from contracts.gateway import nats_api, transfers
+from contracts.gateway import outputs as gateway_outputs
+from contracts.scheduler import (
+    attempts,
+    dead_letters,
+    fleet,
+    heartbeats,
+    job_actions,
+    jobs,
+    nodes,
+    purges,
+    search,
+    statistics,
+    submissions,
+    usage,
+)
 from contracts.wire import errors
 from contracts.wire.errors import Refusal
 from contracts.wire.topic import Stream, Topic
@@ -10,35 +41,40 @@ from contracts.wire.topic import Stream, Topic
 SERVICES = ("auth", "gateway", "scheduler", "executor", "notifier")
 DATABASES = ("auth", "gateway", "scheduler", "notifier")
 
-TOPICS: tuple[Topic[Any], ...] = (
-    *auth.TOPICS, *audit.TOPICS, *gateway.TOPICS, *scheduler.TOPICS, *operations.TOPICS, *retention.TOPICS,
-    *executor.TOPICS, *registration.TOPICS,
+MODULES: tuple[ModuleType, ...] = (
+    accounts, audit, changes, class_rules, credentials, erasure, invites, keys, sessions, tickets, tiers,
+    gateway_outputs, nats_api, transfers,
+    attempts, dead_letters, fleet, heartbeats, job_actions, jobs, nodes, purges, search, statistics, submissions, usage,
+    executor_attempts, progress,
 )  # fmt: skip
+"""Every module that declares topics or refusals."""
+
+TOPICS: tuple[Topic[Any], ...] = tuple(topic for module in MODULES for topic in getattr(module, "TOPICS", ()))
 
 DAY_S = 86_400.0
 
 JOB_EVENTS = Stream(
     name="EVENT",
     owner="scheduler",
-    topics=(scheduler.JOB_CHANGED,),
+    topics=(jobs.JOB_CHANGED,),
     max_age_s=3 * DAY_S,
     readers=("notifier",),
 )
 JOB_PROGRESS = Stream(
     name="PROGRESS",
     owner="scheduler",
-    topics=(executor.PROGRESS,),
+    topics=(progress.PROGRESS,),
     max_age_s=900,
     memory=True,
     max_bytes=64 << 20,
     last_per_subject=1,
     duplicate_window_s=1,
-    peekers=("gateway", "notifier"),
+    direct_readers=("gateway", "notifier"),
 )
 JOB_PURGES = Stream(
     name="GONE",
     owner="scheduler",
-    topics=(retention.JOB_PURGED,),
+    topics=(purges.JOB_PURGED,),
     max_age_s=30 * DAY_S,
     readers=("gateway", "notifier"),
 )
@@ -49,7 +85,7 @@ def _refusals() -> tuple[type[Refusal], ...]:
     """Every refusal that a message or an answer can carry, by code."""
     found = {
         refusal.code: refusal
-        for module in (auth, errors, gateway, operations, registration, retention, scheduler)
+        for module in (*MODULES, errors)
         for refusal in vars(module).values()
         if isinstance(refusal, type) and issubclass(refusal, Refusal) and refusal not in {Refusal, errors.Relayed}
     }

@@ -16,7 +16,8 @@ from auth.app import create_app
 from auth.settings import Settings
 from chassis.ids import new_id
 from chassis.messaging.bus import Bus
-from contracts.auth import OPEN_SESSION, REGISTER, OpenSession, Register, Session
+from contracts.auth.accounts import REGISTER, Register
+from contracts.auth.sessions import OPEN_SESSION, OpenSession, Session
 from contracts.permissions import inbox_prefix
 from contracts.wire.errors import Refused, Relayed
 from tests.kit.nats import NatsServer

@@ -14,20 +14,11 @@ from nats.aio.msg import Msg
 from pydantic import BaseModel, SecretStr
 
 from auth.app import bootstrap_user
-from contracts.auth import (
-    CREATE_KEY,
-    USER_CHANGED,
-    VERIFY_CREDENTIAL,
-    CreatedKey,
-    CreateKey,
-    Principal,
-    Role,
-    Scope,
-    Tier,
-    UserChanged,
-    VerifyCredential,
-    scopes_of,
-)
+from contracts.auth.accounts import Role
+from contracts.auth.changes import USER_CHANGED, UserChanged
+from contracts.auth.credentials import VERIFY_CREDENTIAL, Principal, Scope, VerifyCredential, scopes_of
+from contracts.auth.keys import CREATE_KEY, CreatedKey, CreateKey
+from contracts.auth.tiers import Tier
 from contracts.wire.errors import Refused, Relayed
 from contracts.wire.topic import Rpc
 from tests.integration.auth.conftest import System, settings_for

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from contracts.audit import READ_AUDIT, RECORD_ACTION, AuditPage, ReadAudit, RecordAction
-from contracts.auth import Role
+from contracts.auth.accounts import Role
+from contracts.auth.audit import READ_AUDIT, RECORD_ACTION, AuditPage, ReadAudit, RecordAction
 from tests.integration.auth.conftest import System
 from tests.integration.auth.people import Person, somebody
 

@@ -16,12 +16,8 @@ from auth.usecases import audit_log
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import bound
-from contracts.auth import (
-    OPEN_SESSION,
-    RECORD_DENIAL,
-    OpenSession,
-    RecordDenial,
-)
+from contracts.auth.audit import RECORD_DENIAL, RecordDenial
+from contracts.auth.sessions import OPEN_SESSION, OpenSession
 from tests.integration.auth.conftest import PASSWORD, SECRET, Person, System, login, new_name, refused
 from tests.kit.postgres import PostgresServer
 

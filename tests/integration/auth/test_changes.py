@@ -8,18 +8,10 @@ import pytest
 from auth.loops.prune import Pruner
 from auth.store import changes
 from chassis.database.postgres import Database
-from contracts.auth import (
-    CHANGE_USER,
-    READ_CHANGES,
-    REVOKE_KEY,
-    ChangeUser,
-    ReadChanges,
-    RevokeKey,
-    Role,
-    SomeLimits,
-    Tier,
-    UserChanged,
-)
+from contracts.auth.accounts import CHANGE_USER, ChangeUser, Role
+from contracts.auth.changes import READ_CHANGES, ReadChanges, UserChanged
+from contracts.auth.keys import REVOKE_KEY, RevokeKey
+from contracts.auth.tiers import LimitsPatch, Tier
 from tests.integration.auth.conftest import System
 from tests.integration.auth.people import Person, somebody, told_of
 
@@ -119,7 +111,7 @@ async def test_concurrent_user_changes_get_consecutive_versions(system: System) 
         await asyncio.gather(
             *(user.ask(REVOKE_KEY, RevokeKey(key_id=each.key.id)) for each in made),
             *(
-                admin.ask(CHANGE_USER, ChangeUser(user_id=user.id, limits=SomeLimits(queue_cap=number)))
+                admin.ask(CHANGE_USER, ChangeUser(user_id=user.id, limits=LimitsPatch(queue_cap=number)))
                 for number in range(10)
             ),
         )

@@ -10,13 +10,13 @@ import pytest
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
-from contracts.auth import (
+from contracts.auth.accounts import Role
+from contracts.auth.class_rules import (
     CHANGE_CLASS_RULE,
     CLASS_RULES_CHANGED,
     READ_CLASS_RULES,
     ChangeClassRule,
     ReadClassRules,
-    Role,
     RuleVerdict,
 )
 from contracts.graph_policy.policy import ClassRules, OperatorRules

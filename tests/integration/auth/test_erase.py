@@ -6,29 +6,11 @@ import pytest
 from nats.aio.msg import Msg
 from pydantic import SecretStr
 
-from contracts.auth import (
-    CHANGE_USER,
-    LIST_USERS,
-    READ_TENANT,
-    USER_CHANGED,
-    VERIFY_CREDENTIAL,
-    ChangeUser,
-    ListUsers,
-    ReadTenant,
-    Role,
-    UserChanged,
-    VerifyCredential,
-)
-from contracts.retention import (
-    ERASE_ACCOUNT,
-    ERASE_USER,
-    LIST_SESSIONS,
-    READ_ERASURES,
-    EraseAccount,
-    EraseUser,
-    ListSessions,
-    ReadErasures,
-)
+from contracts.auth.accounts import CHANGE_USER, LIST_USERS, READ_TENANT, ChangeUser, ListUsers, ReadTenant, Role
+from contracts.auth.changes import USER_CHANGED, UserChanged
+from contracts.auth.credentials import VERIFY_CREDENTIAL, VerifyCredential
+from contracts.auth.erasure import ERASE_ACCOUNT, ERASE_USER, READ_ERASURES, EraseAccount, EraseUser, ReadErasures
+from contracts.auth.sessions import LIST_SESSIONS, ListSessions
 from contracts.wire.errors import Kind
 from tests.integration.auth.conftest import System, login, refused, register, session_id
 from tests.integration.auth.people import somebody

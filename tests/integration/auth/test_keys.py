@@ -9,23 +9,20 @@ import pytest
 from pydantic import SecretStr
 
 from auth.domain.api_key import ApiKey, new_api_key, read_api_key
-from contracts.auth import (
+from contracts.auth.accounts import Role
+from contracts.auth.credentials import VERIFY_CREDENTIAL, Scope, VerifyCredential, scopes_of
+from contracts.auth.keys import (
     CREATE_KEY,
     KEYS_USED,
     LIST_KEYS,
     REVOKE_KEY,
-    VERIFY_CREDENTIAL,
     CreatedKey,
     Key,
     KeysUsed,
     ListKeys,
     RevokeKey,
-    Role,
-    Scope,
-    Tier,
-    VerifyCredential,
-    scopes_of,
 )
+from contracts.auth.tiers import Tier
 from contracts.wire.errors import Kind, Relayed, Unavailable
 from tests.integration.auth.conftest import System
 from tests.integration.auth.people import JOBS, Person, is_bad, somebody, told_of, verified

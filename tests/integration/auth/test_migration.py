@@ -7,7 +7,8 @@ from alembic import command
 
 from auth.domain.api_key import Pepper, new_api_key
 from chassis.database.migrate import config_for, upgrade
-from contracts.auth import Role, Scope, scopes_of
+from contracts.auth.accounts import Role
+from contracts.auth.credentials import Scope, scopes_of
 from tests.integration.auth.conftest import SECRET, system_at
 from tests.integration.auth.people import verified
 from tests.kit.nats import NatsServer

@@ -16,18 +16,8 @@ from auth.usecases.open_session import SessionOpener
 from auth.usecases.signing import Signer
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
-from contracts.auth import (
-    CHANGE_PASSWORD,
-    OPEN_SESSION,
-    REFRESH_SESSION,
-    REGISTER,
-    BadLogin,
-    ChangePassword,
-    OpenSession,
-    RefreshSession,
-    Register,
-    Session,
-)
+from contracts.auth.accounts import CHANGE_PASSWORD, REGISTER, ChangePassword, Register
+from contracts.auth.sessions import OPEN_SESSION, REFRESH_SESSION, InvalidLogin, OpenSession, RefreshSession, Session
 from contracts.wire.errors import Kind, Refused, Relayed
 from tests.integration.auth.conftest import (
     PASSWORD,
@@ -46,7 +36,7 @@ from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 
 OTHER = "four other words of mine"
-BAD_LOGIN = BadLogin().refused
+BAD_LOGIN = InvalidLogin().refused
 
 
 def registration(username: str, email: str | None = None, password: str = PASSWORD) -> Register:
@@ -170,7 +160,7 @@ async def test_every_login_verifies_exactly_one_hash(system: System, sql: asyncp
             command = OpenSession.model_construct(username=name, password=SecretStr(password), ip=None)
             try:
                 await opener.open(command)
-            except BadLogin:
+            except InvalidLogin:
                 assert name != good.username
             assert hashes.checked == number
     finally:

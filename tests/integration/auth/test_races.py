@@ -9,7 +9,9 @@ import asyncpg
 import pytest
 
 from chassis.messaging.bus import Bus
-from contracts.auth import END_SESSION, REVOKE_KEY, Done, EndSession, RevokeKey
+from contracts.auth.fields import Done
+from contracts.auth.keys import REVOKE_KEY, RevokeKey
+from contracts.auth.sessions import END_SESSION, EndSession
 from tests.integration.auth.conftest import Person, System, login, session_id
 from tests.integration.auth.people import somebody
 from tests.kit.waiting import until

@@ -12,24 +12,22 @@ from pydantic import SecretStr
 
 from auth.loops.prune import Pruner
 from chassis.database.postgres import Database
-from contracts.auth import (
+from contracts.auth.accounts import (
     CHANGE_USER,
     LIST_USERS,
     READ_TENANT,
     REGISTER,
-    USER_CHANGED,
     ChangeUser,
     ListUsers,
     ReadTenant,
     Register,
     Role,
-    SomeLimits,
     Tenant,
-    Tier,
     User,
-    UserChanged,
 )
-from contracts.registration import (
+from contracts.auth.changes import USER_CHANGED, UserChanged
+from contracts.auth.erasure import ERASE_USER, EraseUser
+from contracts.auth.invites import (
     CREATE_INVITE,
     LIST_INVITES,
     REVOKE_INVITE,
@@ -39,7 +37,7 @@ from contracts.registration import (
     ListInvites,
     RevokeInvite,
 )
-from contracts.retention import ERASE_USER, EraseUser
+from contracts.auth.tiers import LimitsPatch, Tier
 from contracts.wire.errors import Kind, Refused, Relayed
 from tests.integration.auth.conftest import PASSWORD, System, new_name, system_at
 from tests.integration.auth.people import Person, somebody
@@ -292,8 +290,8 @@ async def test_user_leaves_its_quota_group_by_tier_own_quota_or_admin_action(sha
         assert page.accounts[0].shares_quota
         assert await told(tier=Tier.BASIC) is None
         assert await told(tier=Tier.FREE) == group
-        assert await told(limits=SomeLimits(images_per_day=20)) is None
-        assert await told(limits=SomeLimits(queue_cap=3)) == group
+        assert await told(limits=LimitsPatch(images_per_day=20)) is None
+        assert await told(limits=LimitsPatch(queue_cap=3)) == group
         assert await told(shares_quota=False) is None
         assert await told(tier=Tier.BASIC) is None
         assert await told(tier=Tier.FREE) is None

@@ -11,20 +11,19 @@ from nats.aio.msg import Msg
 from pydantic import SecretStr
 
 from chassis.messaging.bus import Bus
-from contracts.auth import (
+from contracts.auth.changes import USER_CHANGED, UserChanged
+from contracts.auth.sessions import (
     END_SESSION,
     REFRESH_SESSION,
-    USER_CHANGED,
-    BadRefreshToken,
     EndSession,
+    InvalidRefreshToken,
     RefreshSession,
     Session,
-    UserChanged,
 )
 from tests.integration.auth.conftest import Person, System, bus_as, claims, login, refused, register, session_id
 from tests.kit.waiting import until
 
-VOID = BadRefreshToken().refused
+VOID = InvalidRefreshToken().refused
 
 
 async def refresh(bus: Bus, session: Session | str) -> Session:

@@ -9,23 +9,18 @@ from pydantic import SecretStr
 
 from auth.loops.prune import Pruner
 from chassis.database.postgres import Database
-from contracts.auth import (
-    CHANGE_USER,
-    END_SESSION,
-    MAKE_TICKET,
-    REVOKE_KEY,
-    SPEND_TICKET,
-    TICKET_S,
-    BadTicket,
-    ChangeUser,
-    EndSession,
-    MakeTicket,
-    Principal,
-    RevokeKey,
-    Role,
-    SpendTicket,
+from contracts.auth.accounts import CHANGE_USER, ChangeUser, Role
+from contracts.auth.credentials import Principal, scopes_of
+from contracts.auth.keys import REVOKE_KEY, RevokeKey
+from contracts.auth.sessions import END_SESSION, EndSession
+from contracts.auth.tickets import (
+    CREATE_TICKET,
+    REDEEM_TICKET,
+    TICKET_LIFETIME_S,
+    CreateTicket,
+    InvalidTicket,
+    RedeemTicket,
     Ticket,
-    scopes_of,
 )
 from contracts.wire.errors import Relayed
 from tests.integration.auth.conftest import System, bus_as, login, register, session_id
@@ -35,8 +30,8 @@ PAGE = "https://app.example"
 
 
 async def ticket_of(system: System, principal: Principal, origin: str | None = PAGE) -> Ticket:
-    asked = MakeTicket(principal=principal, origin=origin)
-    return await system.bus.request(MAKE_TICKET, asked, tenant=str(principal.user_id))
+    asked = CreateTicket(principal=principal, origin=origin)
+    return await system.bus.request(CREATE_TICKET, asked, tenant=str(principal.user_id))
 
 
 async def spend(system: System, ticket: Ticket | str, origin: str | None = PAGE) -> Principal | str:
@@ -45,7 +40,7 @@ async def spend(system: System, ticket: Ticket | str, origin: str | None = PAGE)
     bus = bus_as(system.nats_url, "notifier")
     await bus.start()
     try:
-        return await bus.request(SPEND_TICKET, SpendTicket(ticket=SecretStr(text), origin=origin))
+        return await bus.request(REDEEM_TICKET, RedeemTicket(ticket=SecretStr(text), origin=origin))
     except Relayed as relayed:
         return relayed.refused.code
     finally:
@@ -72,9 +67,9 @@ async def session_principal(system: System) -> Principal:
 async def test_ticket_works_once(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     ticket = await ticket_of(system, principal)
-    assert TICKET_S - 10 < ticket.expires_in <= TICKET_S
+    assert TICKET_LIFETIME_S - 10 < ticket.expires_in <= TICKET_LIFETIME_S
     found = await asyncio.gather(*(spend(system, ticket) for _ in range(5)))
-    assert sorted(map(str, found)) == sorted([str(principal), *[BadTicket.code] * 4])
+    assert sorted(map(str, found)) == sorted([str(principal), *[InvalidTicket.code] * 4])
 
 
 @pytest.mark.requirement("B-80")
@@ -82,21 +77,21 @@ async def test_ticket_is_spent_by_any_use(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     for origin in (None, "https://evil.example"):
         ticket = await ticket_of(system, principal)
-        assert await spend(system, ticket, origin) == BadTicket.code
-        assert await spend(system, ticket) == BadTicket.code
+        assert await spend(system, ticket, origin) == InvalidTicket.code
+        assert await spend(system, ticket) == InvalidTicket.code
 
 
 @pytest.mark.requirement("B-80")
 async def test_ticket_without_origin_is_refused_from_a_page(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
-    assert await spend(system, await ticket_of(system, principal, None), "https://evil.example") == BadTicket.code
+    assert await spend(system, await ticket_of(system, principal, None), "https://evil.example") == InvalidTicket.code
     assert await spend(system, await ticket_of(system, principal, None), None) == principal
 
 
 @pytest.mark.requirement("B-80")
 @pytest.mark.parametrize("text", ["x", "cft_" + "a" * 43, "cft_" + "a" * 44, "cft_" + "ä" * 43])
 async def test_malformed_ticket_is_refused(system: System, text: str) -> None:
-    assert await spend(system, text) == BadTicket.code
+    assert await spend(system, text) == InvalidTicket.code
 
 
 @pytest.mark.requirement("B-80")
@@ -105,7 +100,7 @@ async def test_ticket_expires(system: System) -> None:
     ticket = await ticket_of(system, principal)
     late = "UPDATE ws_tickets SET expires_at = expires_at - interval '30 seconds' WHERE user_id = $1"
     await system.sql.execute(late, principal.user_id)
-    assert await spend(system, ticket) == BadTicket.code
+    assert await spend(system, ticket) == InvalidTicket.code
 
 
 @pytest.mark.requirement("B-80")
@@ -117,7 +112,7 @@ async def test_ticket_does_not_outlive_its_credential(system: System) -> None:
     over = principal.model_copy(update={"expires_at": now - timedelta(seconds=5)})
     ticket = await ticket_of(system, over)
     assert ticket.expires_in == 0
-    assert await spend(system, ticket) == BadTicket.code
+    assert await spend(system, ticket) == InvalidTicket.code
 
 
 @pytest.mark.requirement("F-120")
@@ -127,10 +122,10 @@ async def test_ticket_of_a_revoked_key_is_refused(system: System) -> None:
     other, _ = await key_principal(system, person)
     tickets = [await ticket_of(system, one) for one in (principal, other)]
     await person.ask(REVOKE_KEY, RevokeKey(key_id=key_id))
-    assert [await spend(system, one) for one in tickets] == [BadTicket.code, other]
+    assert [await spend(system, one) for one in tickets] == [InvalidTicket.code, other]
     ticket = await ticket_of(system, other)
     await admin.ask(CHANGE_USER, ChangeUser(user_id=person.id, is_active=False))
-    assert await spend(system, ticket) == BadTicket.code
+    assert await spend(system, ticket) == InvalidTicket.code
 
 
 @pytest.mark.requirement("F-120")
@@ -142,14 +137,14 @@ async def test_ticket_of_an_ended_session_is_refused(system: System, every: bool
     ticket = await ticket_of(system, principal)
     ended = EndSession(session_id=None if every else principal.session_id)
     await system.bus.request(END_SESSION, ended, tenant=str(principal.user_id))
-    assert await spend(system, ticket) == BadTicket.code
+    assert await spend(system, ticket) == InvalidTicket.code
 
 
 @pytest.mark.requirement("S-2")
 async def test_ticket_belongs_to_the_tenant_in_the_subject(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     stranger = await somebody(system)
-    refused = await stranger.refused(MAKE_TICKET, MakeTicket(principal=principal))
+    refused = await stranger.refused(CREATE_TICKET, CreateTicket(principal=principal))
     assert refused.code == "auth.tenant.unknown"
 
 

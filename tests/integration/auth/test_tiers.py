@@ -6,23 +6,16 @@ import json
 import pytest
 from nats.aio.msg import Msg
 
-from contracts.auth import (
+from contracts.auth.accounts import CHANGE_USER, READ_ACCOUNT, READ_TENANT, ChangeUser, ReadAccount, ReadTenant, Role
+from contracts.auth.changes import READ_CHANGES, ReadChanges
+from contracts.auth.tiers import (
     CHANGE_TIER,
-    CHANGE_USER,
     LIST_TIERS,
-    READ_ACCOUNT,
-    READ_CHANGES,
-    READ_TENANT,
     TIER_CHANGED,
     ChangeTier,
-    ChangeUser,
     Limits,
+    LimitsPatch,
     ListTiers,
-    ReadAccount,
-    ReadChanges,
-    ReadTenant,
-    Role,
-    SomeLimits,
     Tier,
     TierLimits,
 )
@@ -57,7 +50,7 @@ async def test_tier_change_is_announced_and_applies_to_users_without_own_limits(
 
     close = await system.bus.subscribe(TIER_CHANGED.pattern, hear)
     try:
-        named = SomeLimits(queue_cap=77, images_per_day=None)
+        named = LimitsPatch(queue_cap=77, images_per_day=None)
         changed = await admin.ask(CHANGE_TIER, ChangeTier(tier=Tier.BASIC, limits=named, ip="192.0.2.1"))
         again = await admin.ask(CHANGE_TIER, ChangeTier(tier=Tier.BASIC, limits=named))
         after = Limits.model_validate(before.model_dump() | {"queue_cap": 77, "images_per_day": None})
@@ -73,7 +66,7 @@ async def test_tier_change_is_announced_and_applies_to_users_without_own_limits(
         assert (entry["ip"], json.loads(entry["detail"])["after"]["queue_cap"]) == ("192.0.2.1", 77)
     finally:
         await close()
-        back = SomeLimits(queue_cap=before.queue_cap, images_per_day=before.images_per_day)
+        back = LimitsPatch(queue_cap=before.queue_cap, images_per_day=before.images_per_day)
         await admin.ask(CHANGE_TIER, ChangeTier(tier=Tier.BASIC, limits=back))
 
 
@@ -89,16 +82,16 @@ async def test_changed_limits_are_announced_to_the_scheduler(system: System, adm
     user, other = await somebody(system, tier=Tier.PRO), await somebody(system, tier=Tier.BASIC)
     before = next(each.limits for each in await tiers_of(admin) if each.tier is Tier.PRO)
     try:
-        changed = await admin.ask(CHANGE_TIER, ChangeTier(tier=Tier.PRO, limits=SomeLimits(**GRAPHS)))
+        changed = await admin.ask(CHANGE_TIER, ChangeTier(tier=Tier.PRO, limits=LimitsPatch(**GRAPHS)))
         assert changed.limits == Limits.model_validate(before.model_dump() | GRAPHS)
         assert (await user.ask(READ_TENANT, ReadTenant())).limits == changed.limits
-        none = SomeLimits.model_validate(dict.fromkeys(GRAPHS) | {"graph_policy": "strict"})
+        none = LimitsPatch.model_validate(dict.fromkeys(GRAPHS) | {"graph_policy": "strict"})
         await admin.ask(CHANGE_USER, ChangeUser(user_id=other.id, limits=none))
         account = await other.ask(READ_ACCOUNT, ReadAccount())
         assert account.own_limits == tuple(GRAPHS)
         assert {getattr(account.limits, name) for name in GRAPHS} == {None, GraphPolicy.STRICT}
     finally:
-        back = SomeLimits.model_validate({name: getattr(before, name) for name in GRAPHS})
+        back = LimitsPatch.model_validate({name: getattr(before, name) for name in GRAPHS})
         await admin.ask(CHANGE_TIER, ChangeTier(tier=Tier.PRO, limits=back))
 
 
@@ -110,6 +103,6 @@ async def test_only_the_largest_tier_has_the_open_graph_policy(admin: Person) ->
 @pytest.mark.requirement("S-24")
 async def test_only_an_admin_changes_a_tier(system: System, admin: Person) -> None:
     user, before = await somebody(system), await tiers_of(admin)
-    refused = await user.refused(CHANGE_TIER, ChangeTier(tier=Tier.FREE, limits=SomeLimits(queue_cap=None)))
+    refused = await user.refused(CHANGE_TIER, ChangeTier(tier=Tier.FREE, limits=LimitsPatch(queue_cap=None)))
     assert (refused.kind, refused.code) == (Kind.FORBIDDEN, "auth.scope.missing")
     assert await tiers_of(admin) == before

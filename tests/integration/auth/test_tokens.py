@@ -17,7 +17,8 @@ from auth.domain.signing_key import KeyBox
 from auth.usecases.signing import Signer
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
-from contracts.auth import ALGORITHM, AUDIENCE, ISSUER, READ_KEYSET, ReadKeyset, Session
+from contracts.auth.credentials import ALGORITHM, AUDIENCE, ISSUER, READ_KEYSET, ReadKeyset
+from contracts.auth.sessions import Session
 from tests.integration.auth.conftest import SECRET, Person, System, login, register, replica_at, system_at
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer

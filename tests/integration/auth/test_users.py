@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from argon2 import PasswordHasher
 
-from contracts.auth import (
+from contracts.auth.accounts import (
     CHANGE_USER,
     LIST_USERS,
     READ_ACCOUNT,
@@ -24,12 +24,10 @@ from contracts.auth import (
     ReadAccount,
     ReadTenant,
     Role,
-    Scope,
-    SomeLimits,
-    Tier,
     UserPage,
-    scopes_of,
 )
+from contracts.auth.credentials import Scope, scopes_of
+from contracts.auth.tiers import LimitsPatch, Tier
 from contracts.wire.errors import Kind, Relayed
 from tests.integration.auth.conftest import SECRET, System, system_at
 from tests.integration.auth.people import Person, is_bad, somebody, told_of, verified
@@ -53,7 +51,7 @@ def names(found: UserPage) -> list[str]:
 
 async def test_account_shows_its_limits_and_which_are_overridden(system: System) -> None:
     user, admin = await somebody(system, tier=Tier.BASIC), await somebody(system, Role.ADMIN)
-    await change(admin, user, limits=SomeLimits(images_per_day=None, weight=3))
+    await change(admin, user, limits=LimitsPatch(images_per_day=None, weight=3))
     account = await user.ask(READ_ACCOUNT, ReadAccount())
     assert (account.user.id, account.user.username, account.user.tier) == (user.id, user.username, Tier.BASIC)
     assert (account.limits.images_per_day, account.limits.weight, account.limits.queue_cap) == (None, 3, 100)
@@ -73,13 +71,13 @@ async def test_unknown_user_has_no_account(system: System, tenant: str) -> None:
 
 async def test_only_named_limits_override_the_tier(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
-    first = await change(admin, user, limits=SomeLimits(requests_per_minute=7, max_running=None))
+    first = await change(admin, user, limits=LimitsPatch(requests_per_minute=7, max_running=None))
     assert first.own_limits == ("max_running", "requests_per_minute")
     kept = "SELECT limits::text FROM users WHERE id = $1"
     assert json.loads(await system.sql.fetchval(kept, user.id)) == {"requests_per_minute": 7, "max_running": None}
-    second = await change(admin, user, limits=SomeLimits(queue_cap=3))
+    second = await change(admin, user, limits=LimitsPatch(queue_cap=3))
     assert (second.own_limits, second.limits.requests_per_minute, second.limits.queue_cap) == (("queue_cap",), 30, 3)
-    third = await change(admin, user, limits=SomeLimits())
+    third = await change(admin, user, limits=LimitsPatch())
     assert (third.own_limits, third.limits.queue_cap) == ((), 10)
     assert await system.sql.fetchval("SELECT limits FROM users WHERE id = $1", user.id) is None
 
@@ -88,7 +86,7 @@ async def test_only_named_limits_override_the_tier(system: System) -> None:
 async def test_rate_and_role_changes_are_published_with_the_next_version(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     async with told_of(user) as heard:
-        await change(admin, user, limits=SomeLimits(requests_per_minute=7))
+        await change(admin, user, limits=LimitsPatch(requests_per_minute=7))
         await change(admin, user, role=Role.ADMIN, tier=Tier.PRO)
         await change(admin, user, role=Role.ADMIN)
         await change(admin, user, role=Role.USER)
@@ -171,8 +169,8 @@ async def raw(system: System, subject: str, body: dict[str, Any]) -> dict[str, A
 @pytest.mark.requirement("S-82")
 async def test_admin_changes_and_reads_are_audited(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
-    await change(admin, user, tier=Tier.PRO, limits=SomeLimits(queue_cap=1), ip="2001:db8::1")
-    await change(admin, user, tier=Tier.PRO, limits=SomeLimits(queue_cap=1))
+    await change(admin, user, tier=Tier.PRO, limits=LimitsPatch(queue_cap=1), ip="2001:db8::1")
+    await change(admin, user, tier=Tier.PRO, limits=LimitsPatch(queue_cap=1))
     await page(admin, search=user.username)
     changes = [entry for entry in await user.audited() if entry[0] == "user.changed"]
     detail = {

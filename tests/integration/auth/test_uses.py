@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contracts.auth import KEYS_USED, LIST_KEYS, KeysUsed, ListKeys
+from contracts.auth.keys import KEYS_USED, LIST_KEYS, KeysUsed, ListKeys
 from tests.integration.auth.conftest import System
 from tests.integration.auth.people import somebody
 from tests.kit.waiting import until

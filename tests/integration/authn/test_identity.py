@@ -11,10 +11,12 @@ from uuid import uuid4
 import pytest
 from nats.aio.msg import Msg
 
-from authn.identity import Identity
+from authn.identity import Authenticator
 from chassis.lifecycle import running
-from contracts import auth
-from contracts.auth import BadCredential, Jwk, Keyset, Principal, Role, Scope, Tier, UserChanged
+from contracts.auth.accounts import Role
+from contracts.auth.changes import UserChanged
+from contracts.auth.credentials import READ_KEYSET, InvalidCredential, Jwk, Keyset, Principal, Scope, scopes_of
+from contracts.auth.tiers import Tier
 from contracts.wire.errors import Unavailable
 from tests.integration.chassis.conftest import bus_at, connected
 from tests.kit.nats import NatsServer, settled
@@ -38,10 +40,10 @@ async def scripted(url: str) -> AsyncIterator[Script]:
 
 
 @asynccontextmanager
-async def door(script: Script, url: str, *, ready: bool = True, **paces: float) -> AsyncIterator[Identity]:
+async def door(script: Script, url: str, *, ready: bool = True, **paces: float) -> AsyncIterator[Authenticator]:
     """A door that has heard all there is, and does not look again by itself unless told to."""
     bus = bus_at(url, "notifier")
-    identity = Identity(bus, service="notifier", **({"reread_s": NEVER_S, "fresh_s": NEVER_S} | paces))
+    identity = Authenticator(bus, service="notifier", **({"reread_s": NEVER_S, "fresh_s": NEVER_S} | paces))
     async with running("notifier", bus, loops=identity.loops):
         if ready:
             await until(lambda: is_good(identity, script.auth.token(uuid4())))
@@ -55,41 +57,43 @@ async def script(nats: NatsServer) -> AsyncIterator[Script]:
 
 
 @pytest.fixture
-async def identity(script: Script, nats: NatsServer) -> AsyncIterator[Identity]:
+async def identity(script: Script, nats: NatsServer) -> AsyncIterator[Authenticator]:
     async with door(script, nats.url) as identity:
         yield identity
 
 
-async def is_good(identity: Identity, credential: str) -> bool:
+async def is_good(identity: Authenticator, credential: str) -> bool:
     try:
         await identity.principal(credential)
-    except (BadCredential, Unavailable):
+    except (InvalidCredential, Unavailable):
         return False
     return True
 
 
-async def is_refused(identity: Identity, credential: str) -> bool:
+async def is_refused(identity: Authenticator, credential: str) -> bool:
     """Whether it is nobody's, for certain: an answer that is not there does not count."""
     try:
         await identity.principal(credential)
-    except BadCredential:
+    except InvalidCredential:
         return True
     return False
 
 
 @pytest.mark.requirement("B-30")
-async def test_concurrent_first_uses_of_a_key_share_one_request_to_auth(script: Script, identity: Identity) -> None:
+async def test_concurrent_first_uses_of_a_key_share_one_request_to_auth(
+    script: Script, identity: Authenticator
+) -> None:
     assert identity.known(ALICE_KEY) is None
     found = await asyncio.gather(*(identity.principal(ALICE_KEY) for _ in range(50)))
     assert {principal.user_id for principal in found} == {script.alice}
     assert script.auth.asked == 1
     known = identity.known(ALICE_KEY)
     assert known is not None
-    assert (known.key_id, known.scopes) == (key_id(ALICE_KEY), auth.scopes_of(Role.USER))
+    assert (known.key_id, known.scopes) == (key_id(ALICE_KEY), scopes_of(Role.USER))
 
 
 @pytest.mark.requirement("B-30")
-async def test_invalid_key_costs_one_request_to_auth(script: Script, identity: Identity) -> None:
+async def test_invalid_key_costs_one_request_to_auth(script: Script, identity: Authenticator) -> None:
     for _ in range(20):
         assert await is_refused(identity, "nobody's")
     assert script.auth.asked == 1
@@ -99,7 +103,7 @@ async def test_invalid_key_costs_one_request_to_auth(script: Script, identity: I
 
 
 @pytest.mark.requirement("S-45")
-async def test_access_token_is_verified_without_a_request_to_auth(script: Script, identity: Identity) -> None:
+async def test_access_token_is_verified_without_a_request_to_auth(script: Script, identity: Authenticator) -> None:
     token = script.auth.token(script.alice)
     principal = await identity.principal(token)
     assert (principal.user_id, script.auth.asked) == (script.alice, 0)
@@ -189,7 +193,7 @@ SAID = pytest.mark.parametrize("said", [True, False], ids=["said", "lost"])
 
 
 @asynccontextmanager
-async def listening(script: Script, nats: NatsServer, said: bool) -> AsyncIterator[Identity]:
+async def listening(script: Script, nats: NatsServer, said: bool) -> AsyncIterator[Authenticator]:
     """A door that can only have heard of a change live, or can only have read it back."""
     async with door(script, nats.url, reread_s=NEVER_S if said else SOON_S) as identity:
         yield identity
@@ -285,7 +289,7 @@ async def test_principal_has_the_newest_tier_role_and_limits(script: Script, nat
             return bob.tier is Tier.FREE and (await identity.principal(tokens["user"])).requests_per_minute == 7
 
         await until(newest)
-        assert (await identity.principal(tokens["admin"])).scopes == auth.scopes_of(Role.USER)
+        assert (await identity.principal(tokens["admin"])).scopes == scopes_of(Role.USER)
         assert (await identity.principal("bob-key")).scopes == (Scope.JOBS_READ,)
 
 
@@ -313,7 +317,7 @@ async def test_tier_limits_apply_to_users_without_own_limits(script: Script, nat
         await until(newest)
 
 
-async def say_and_wait(script: Script, identity: Identity, *changes: UserChanged) -> None:
+async def say_and_wait(script: Script, identity: Authenticator, *changes: UserChanged) -> None:
     """Say changes, and return when the door has heard them all."""
     marker = uuid4()
     last = await identity.principal(script.auth.token(marker))
@@ -324,7 +328,7 @@ async def say_and_wait(script: Script, identity: Identity, *changes: UserChanged
 
 
 @pytest.mark.requirement("S-46")
-async def test_late_and_reordered_changes_undo_nothing(script: Script, identity: Identity) -> None:
+async def test_late_and_reordered_changes_undo_nothing(script: Script, identity: Authenticator) -> None:
     session = uuid4()
     tokens = [script.auth.token(script.alice, sid=str(session)), script.auth.token(script.bob)]
     first = script.auth.change(script.alice, ended_session=session)
@@ -338,7 +342,7 @@ async def test_late_and_reordered_changes_undo_nothing(script: Script, identity:
 
 
 @pytest.mark.requirement("S-46")
-async def test_revocation_overrides_a_verification_in_flight(script: Script, identity: Identity) -> None:
+async def test_revocation_overrides_a_verification_in_flight(script: Script, identity: Authenticator) -> None:
     go_on, reached = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:
@@ -360,7 +364,9 @@ async def test_revocation_overrides_a_verification_in_flight(script: Script, ide
 
 @pytest.mark.requirement("S-46")
 @pytest.mark.parametrize("stays", [False, True], ids=["deactivated", "tokens void"])
-async def test_verification_older_than_a_change_is_repeated(script: Script, identity: Identity, stays: bool) -> None:
+async def test_verification_older_than_a_change_is_repeated(
+    script: Script, identity: Authenticator, stays: bool
+) -> None:
     go_on, reached = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:
@@ -420,7 +426,7 @@ async def test_reply_that_is_no_keyset_leaves_the_current_one_in_place(script: S
 
     async with door(script, nats.url, refetch_s=0) as identity, connected(nats.url, "raw") as raw:
         await script.auth_goes()
-        await raw.subscribe(auth.READ_KEYSET.pattern, answer)
+        await raw.subscribe(READ_KEYSET.pattern, answer)
         await settled(raw._client)
         assert await is_refused(identity, script.auth.token(script.alice, key=SigningKey("unknown")))
         assert len(answered) == 1
@@ -428,7 +434,7 @@ async def test_reply_that_is_no_keyset_leaves_the_current_one_in_place(script: S
 
 
 @pytest.mark.requirement("F-153")
-async def test_flood_of_unknown_key_ids_costs_one_request_to_auth(script: Script, identity: Identity) -> None:
+async def test_flood_of_unknown_key_ids_costs_one_request_to_auth(script: Script, identity: Authenticator) -> None:
     before = script.auth.keysets
     flood = [script.auth.token(script.alice, key=SigningKey(f"k-{index}")) for index in range(100)]
     assert all(await asyncio.gather(*(is_refused(identity, token) for token in flood)))
@@ -440,7 +446,7 @@ async def test_flood_of_unknown_key_ids_costs_one_request_to_auth(script: Script
 
 @pytest.mark.requirement("S-45", "F-151")
 async def test_new_signing_key_is_fetched_on_first_use_and_the_old_one_stays_valid(
-    script: Script, identity: Identity
+    script: Script, identity: Authenticator
 ) -> None:
     old, new = script.auth.signing, SigningKey("k2")
     script.auth.keyset = Keyset(keys=(old.jwk, new.jwk))
@@ -449,7 +455,7 @@ async def test_new_signing_key_is_fetched_on_first_use_and_the_old_one_stays_val
 
 
 @pytest.mark.requirement("S-45")
-async def test_expired_credential_is_refused(script: Script, identity: Identity) -> None:
+async def test_expired_credential_is_refused(script: Script, identity: Authenticator) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=1.5)
     script.auth.expiries[ALICE_KEY] = soon
     token = script.auth.token(script.alice, exp=int(soon.timestamp()))

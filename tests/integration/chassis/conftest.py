@@ -12,37 +12,37 @@ from pydantic import Field
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from chassis.messaging.outbox import Relay
-from contracts.wire.model import Command, Fact
+from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.topic import Rpc, Stream, Topic, Traffic
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 
 
-class Question(Command):
+class Question(StrictModel):
     text: str
     times: int = Field(default=1, le=5)
 
 
-class Answer(Fact):
+class Answer(TolerantModel):
     text: str
 
 
-class Note(Fact):
+class Note(TolerantModel):
     letter: str
     seq: int
 
 
 ECHO: Rpc[Question, Answer] = Rpc(
     kind=Traffic.RPC, owner="echo", noun="text", verb="repeat", payload=Question, reply=Answer,
-    says="say it again", producers=("asker",), consumers=("echo",), timeout_s=5.0,
+    description="say it again", producers=("asker",), consumers=("echo",), timeout_s=5.0,
 )  # fmt: skip
 NOTED: Topic[Note] = Topic(
     kind=Traffic.EVT, owner="echo", noun="note", verb="taken", key="letter", payload=Note,
-    says="a note was taken", producers=("echo",), consumers=("reader",),
+    description="a note was taken", producers=("echo",), consumers=("reader",),
 )  # fmt: skip
 BURNT: Topic[Note] = Topic(
     kind=Traffic.EVT, owner="echo", noun="note", verb="burnt", key="letter", payload=Note,
-    says="a note is gone", producers=("echo",), consumers=("reader",),
+    description="a note is gone", producers=("echo",), consumers=("reader",),
 )  # fmt: skip
 NOTES = Stream(name="NOTES", owner="echo", topics=(NOTED,), max_age_s=3600, readers=("reader",))
 ASHES = Stream(name="ASHES", owner="echo", topics=(BURNT,), max_age_s=3600, readers=("reader",))

@@ -295,7 +295,7 @@ class Anything(Question):
 
 RAW: Rpc[Anything, Answer] = Rpc(
     kind=ECHO.kind, owner="echo", noun="text", verb="repeat", payload=Anything, reply=Answer,
-    says="", producers=(), consumers=("echo",),
+    description="", producers=(), consumers=("echo",),
 )  # fmt: skip
 
 
@@ -428,7 +428,7 @@ async def test_missing_reply_is_reported_as_unavailable(nats: NatsServer) -> Non
 
     slow: Rpc[Question, Answer] = Rpc(
         kind=ECHO.kind, owner="echo", noun="text", verb="keep", payload=Question, reply=Answer,
-        says="", producers=(), consumers=("echo",), timeout_s=0.2,
+        description="", producers=(), consumers=("echo",), timeout_s=0.2,
     )  # fmt: skip
     async with (
         connected(nats.url, serve=lambda bus: bus.serve(slow, keep)),

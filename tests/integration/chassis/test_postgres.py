@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from sqlalchemy import text
 
-from chassis.database.postgres import Database, is_away
+from chassis.database.postgres import Database, is_unavailable
 from tests.kit.postgres import PostgresServer
 
 Run = Callable[..., Awaitable[None]]
@@ -40,11 +40,11 @@ async def test_lock_timeout_is_retryable(database: Database, run: Run) -> None:
         await holder.execute(LOCK)
         with pytest.raises(Exception, match="lock timeout") as raised:
             await run(database, IMPATIENT, LOCK)
-    assert is_away(raised.value)
+    assert is_unavailable(raised.value)
 
 
 @pytest.mark.parametrize("run", [directly, by_engine])
 async def test_invalid_statement_raises(database: Database, run: Run) -> None:
     with pytest.raises(Exception, match="division by zero") as raised:
         await run(database, "SELECT 1/0")
-    assert not is_away(raised.value)
+    assert not is_unavailable(raised.value)

@@ -8,7 +8,7 @@ import pytest
 
 from executor.app import create_app
 from executor.settings import Settings
-from stack.children import Nursery
+from stack.children import ForkServerClient
 from tests.integration.executor.processes import Forked, Nats, Node
 from tests.integration.executor.scripted import Gateway, Scheduler
 
@@ -33,15 +33,15 @@ async def own_nats(tmp_path: Path) -> AsyncIterator[Nats]:
 
 
 @pytest.fixture(scope="session")
-async def nursery(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nursery]:
-    nursery = Nursery(tmp_path_factory.mktemp("nursery") / "log", program="tests.kit.forking")
+async def nursery(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ForkServerClient]:
+    nursery = ForkServerClient(tmp_path_factory.mktemp("nursery") / "log", program="tests.kit.forking")
     await nursery.start()
     yield nursery
     await nursery.close()
 
 
 @pytest.fixture
-async def node(nursery: Nursery, tmp_path: Path) -> AsyncIterator[Node]:
+async def node(nursery: ForkServerClient, tmp_path: Path) -> AsyncIterator[Node]:
     node = Node(tmp_path, "--step-ms", "20", nursery=nursery)
     await node.start()
     yield node
@@ -97,7 +97,7 @@ async def start_executor(settings: Callable[..., Settings]) -> AsyncIterator[Cal
 
 
 @pytest.fixture
-def spawn_executor(settings: Callable[..., Settings], nursery: Nursery, tmp_path: Path) -> Callable[..., Any]:
+def spawn_executor(settings: Callable[..., Settings], nursery: ForkServerClient, tmp_path: Path) -> Callable[..., Any]:
     """Run an executor as a process of its own for the length of a block; it gives a way to kill it."""
 
     @asynccontextmanager

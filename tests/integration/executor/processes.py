@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from stack.children import Call, Child, Nursery
+from stack.children import Call, Child, ForkServerClient
 from stack.ports import free_ports
 
 ROOT = Path(__file__).parents[3]
@@ -22,7 +22,7 @@ class Forked:
     """One Python program, forked from a process that imported it before, its output in a file."""
 
     def __init__(
-        self, nursery: Nursery, module: str, argv: list[str], log: Path, env: dict[str, str] | None = None
+        self, nursery: ForkServerClient, module: str, argv: list[str], log: Path, env: dict[str, str] | None = None
     ) -> None:
         self._nursery, self._log = nursery, log
         self._call = Call(module.partition(".")[0], module, tuple(argv), {**os.environ, **(env or {})}, str(log))
@@ -98,7 +98,7 @@ async def listens(port: int) -> None:
 class Node:
     """A simulated node with its control plane; forked where a nursery is given, which saves a second of CPU."""
 
-    def __init__(self, folder: Path, *options: str, nursery: Nursery | None = None) -> None:
+    def __init__(self, folder: Path, *options: str, nursery: ForkServerClient | None = None) -> None:
         self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         argv = ["--port", str(self.port), "--directory", str(folder / "node"), *options]

@@ -15,8 +15,9 @@ from aiohttp import web
 from nats.aio.msg import Msg
 
 from chassis.messaging.bus import Bus
-from contracts.executor import CANCEL_ATTEMPT, PROGRESS, CancelAttempt, Progress
-from contracts.gateway import (
+from contracts.executor.attempts import CANCEL_ATTEMPT, CancelAttempt
+from contracts.executor.progress import PROGRESS, Progress
+from contracts.gateway.transfers import (
     GRANT_INPUTS,
     GRANT_OUTPUTS,
     GrantInputs,
@@ -27,26 +28,28 @@ from contracts.gateway import (
     OutputsGranted,
 )
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
-from contracts.scheduler import (
-    ASK_WORK,
-    BEAT,
+from contracts.scheduler.attempts import (
     FINISH_ATTEMPT,
-    REPORT_CATALOG,
+    REQUEST_WORK,
     RESERVE_IMAGES,
     START_ATTEMPT,
-    Asked,
-    AskWork,
     Assignment,
     AttemptRef,
-    AttemptWritten,
-    Beat,
-    Beaten,
+    AttemptWriteReply,
     FinishAttempt,
     ImagesReserved,
-    LeaseState,
-    ReportCatalog,
+    RequestWork,
     ReserveImages,
     StartAttempt,
+    WorkReply,
+)
+from contracts.scheduler.heartbeats import (
+    HEARTBEAT,
+    REPORT_CATALOG,
+    Heartbeat,
+    HeartbeatReply,
+    LeaseState,
+    ReportCatalog,
 )
 from contracts.wire.topic import FLEET, Address
 
@@ -78,8 +81,8 @@ class Scheduler(Scene):
         self.bus = Bus(nats_url, name="scheduler", user=None, password=None, inbox="_INBOX_scheduler")
         self.offers: deque[Assignment] = deque()
         self.current: Assignment | None = None
-        self.asks: list[AskWork] = []
-        self.beats: list[Beat] = []
+        self.asks: list[RequestWork] = []
+        self.beats: list[Heartbeat] = []
         self.starts: list[StartAttempt] = []
         self.finishes: list[FinishAttempt] = []
         self.catalogs: list[ReportCatalog] = []
@@ -97,8 +100,8 @@ class Scheduler(Scene):
         self.refuse: Callable[[FinishAttempt], Exception | None] | None = None  # how an end is refused, if so
 
     async def start(self) -> None:
-        self.bus.serve(ASK_WORK, self._ask)
-        self.bus.serve(BEAT, self._beat)
+        self.bus.serve(REQUEST_WORK, self._ask)
+        self.bus.serve(HEARTBEAT, self._beat)
         self.bus.serve(START_ATTEMPT, self._started)
         self.bus.serve(FINISH_ATTEMPT, self._finished)
         self.bus.serve(REPORT_CATALOG, self._catalog)
@@ -162,37 +165,37 @@ class Scheduler(Scene):
         hint = CancelAttempt(job_id=assignment.ref.job_id, attempt=assignment.ref.attempt)
         await self.bus.publish(CANCEL_ATTEMPT, hint, tenant=FLEET, key=self.node)
 
-    async def _ask(self, asked: AskWork, _: Address) -> Asked:
+    async def _ask(self, asked: RequestWork, _: Address) -> WorkReply:
         self.asks.append(asked)
         await self.note()
         if self.current is None:
             try:
                 await self.until(lambda: self.offers, asked.wait_s)
             except TimeoutError:
-                return Asked(assignment=None)
+                return WorkReply(assignment=None)
             self.current = self.offers.popleft()
             self.given_at[self.current.ref.job_id] = asyncio.get_running_loop().time()
-        return Asked(assignment=self.current)
+        return WorkReply(assignment=self.current)
 
-    async def _beat(self, beat: Beat, _: Address) -> Beaten:
+    async def _beat(self, beat: Heartbeat, _: Address) -> HeartbeatReply:
         self.beats.append(beat)
         await self.note()
         lease = self.lease if beat.attempt else LeaseState.NONE
         known = {catalog.digest for catalog in self.catalogs}
-        return Beaten(
+        return HeartbeatReply(
             lease=lease,
             catalog_wanted=beat.catalog_digest is not None and beat.catalog_digest not in known,
             clear=self.clear if beat.cleared != self.clear else None,
             refresh=self.refresh if beat.refreshed != self.refresh else None,
         )
 
-    async def _started(self, start: StartAttempt, _: Address) -> AttemptWritten:
+    async def _started(self, start: StartAttempt, _: Address) -> AttemptWriteReply:
         self.starts.append(start)
         await self.note()
         live = self.current is not None and self.current.ref == start.ref
-        return AttemptWritten(applied=live and not self.cancelled)
+        return AttemptWriteReply(applied=live and not self.cancelled)
 
-    async def _finished(self, finish: FinishAttempt, _: Address) -> AttemptWritten:
+    async def _finished(self, finish: FinishAttempt, _: Address) -> AttemptWriteReply:
         if self.refuse is not None and (refusal := self.refuse(finish)) is not None:
             raise refusal
         self.finishes.append(finish)
@@ -203,17 +206,17 @@ class Scheduler(Scene):
             await asyncio.Event().wait()
         self.current = None
         await self.note()
-        return AttemptWritten(applied=self.applies)
+        return AttemptWriteReply(applied=self.applies)
 
     async def _reserve(self, asked: ReserveImages, _: Address) -> ImagesReserved:
         self.reservations.append(asked)
         await self.note()
         return ImagesReserved(images=min(asked.images, self.images_at_most), applied=True)
 
-    async def _catalog(self, report: ReportCatalog, _: Address) -> AttemptWritten:
+    async def _catalog(self, report: ReportCatalog, _: Address) -> AttemptWriteReply:
         self.catalogs.append(report)
         await self.note()
-        return AttemptWritten(applied=True)
+        return AttemptWriteReply(applied=True)
 
     async def _progress(self, message: Msg) -> None:
         self.progress.append(Progress.model_validate_json(message.data))

@@ -18,7 +18,7 @@ from executor.store.journal import Journal
 from executor.usecases.find_prompt import Place, find_prompt
 from executor.usecases.node_state import NodeState
 from executor.usecases.stop_prompt import stop_prompt
-from stack.children import Nursery
+from stack.children import ForkServerClient
 from stack.ports import free_ports
 from tests.integration.executor.graphs import hello, slow
 from tests.integration.executor.processes import READY_S, Node
@@ -27,7 +27,7 @@ LIMITS: dict[str, Any] = {"reply_s": 2.0, "post_s": 2.0, "catalog_s": 5.0}
 
 
 @pytest.fixture(params=["0.33.0", "0.3.64"])
-async def either_node(nursery: Nursery, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Node]:
+async def either_node(nursery: ForkServerClient, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Node]:
     node = Node(tmp_path, "--step-ms", "20", "--version", request.param, nursery=nursery)
     await node.start()
     yield node

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contracts.scheduler import Outcome
+from contracts.scheduler.attempts import Outcome
 from tests.integration.executor.graphs import picture
 from tests.integration.executor.processes import Node
 

@@ -8,15 +8,15 @@ import pytest
 from chassis.ids import new_id
 from chassis.messaging.bus import Bus
 from contracts.permissions import inbox_prefix
-from contracts.scheduler import Outcome
+from contracts.scheduler.attempts import Outcome
 from executor.clients.artifacts import Artifacts
 from executor.clients.comfyui import ComfyUI
 from executor.domain.attempt import Record
 from executor.domain.occupancy import Occupancy
-from executor.domain.verdict import Verdict
+from executor.domain.verdict import AttemptResult
 from executor.store.journal import Journal
 from executor.usecases.ask_work import AskForWork
-from executor.usecases.at_hand import AtHand
+from executor.usecases.at_hand import CurrentAttempt
 from executor.usecases.locate_files import LocateFiles
 from executor.usecases.node_state import NodeState
 from executor.usecases.post_prompt import PostPrompt
@@ -37,14 +37,14 @@ pytestmark = pytest.mark.usefixtures("gateway")
 class Defective(PostPrompt):
     """Posts the prompt, and then fails as only a defect does."""
 
-    async def __call__(self, record: Record, files: Mapping[str, str], *, perhaps_there: bool) -> Verdict | None:
+    async def __call__(self, record: Record, files: Mapping[str, str], *, perhaps_there: bool) -> AttemptResult | None:
         assert await PostPrompt.__call__(self, record, files, perhaps_there=perhaps_there) is None
         raise ZeroDivisionError
 
 
 @pytest.mark.requirement("F-109")
 async def test_prompt_orphaned_by_a_crash_is_stopped_before_the_next_job(settings, scheduler, node) -> None:
-    told, at_hand, journal = settings(), AtHand(), Journal(settings().journal_path)
+    told, at_hand, journal = settings(), CurrentAttempt(), Journal(settings().journal_path)
     name = told.node
     bus = Bus(told.nats_url, name="executor", user=None, password=None, inbox=inbox_prefix("executor", name))
     comfyui = ComfyUI(node.url, reply_s=told.reply_s, post_s=told.post_s, catalog_s=told.catalog_s)

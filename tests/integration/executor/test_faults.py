@@ -5,7 +5,7 @@ import signal
 import pytest
 from structlog.testing import capture_logs
 
-from contracts.scheduler import Outcome
+from contracts.scheduler.attempts import Outcome
 from tests.integration.executor.graphs import failing, hello, killing, slow
 from tests.integration.executor.scripted import Gateway, Scheduler
 from tests.kit.waiting import until

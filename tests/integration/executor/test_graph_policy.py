@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
-from contracts.scheduler import Outcome
+from contracts.scheduler.attempts import Outcome
 from tests.integration.executor.graphs import picture
 from tests.integration.executor.test_inputs import inverted, png
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from contracts.scheduler import FinishAttempt, LeaseState, Outcome
+from contracts.scheduler.attempts import FinishAttempt, Outcome
+from contracts.scheduler.heartbeats import LeaseState
 from contracts.wire.errors import InternalFault, InvalidMessage, Refusal
 from tests.integration.executor.graphs import failing, hello, slow
 from tests.integration.executor.processes import Node

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from contracts.scheduler import Outcome, OutputKind
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.outputs import OutputKind
 from tests.integration.executor.graphs import hello, picture
 
 pytestmark = pytest.mark.usefixtures("gateway")

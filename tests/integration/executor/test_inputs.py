@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
-from contracts.scheduler import Assignment, LeaseState, Outcome
+from contracts.scheduler.attempts import Assignment, Outcome
+from contracts.scheduler.heartbeats import LeaseState
 from executor.clients.artifacts import IN_MEMORY
 from tests.integration.executor.processes import Node
 from tests.integration.executor.scripted import Gateway, Scheduler

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from contracts.scheduler import Occupied, OccupiedBy, Outcome
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.heartbeats import OccupancyCause, ReportedOccupancy
 from tests.integration.executor.graphs import hello, killing, slow
 from tests.integration.executor.processes import Node
 from tests.integration.executor.scripted import Scheduler
@@ -22,7 +23,7 @@ async def use(node: Node, graph: dict[str, Any] | None = None) -> str:
     return str(told["prompt_id"])
 
 
-async def told_occupied(scheduler: Scheduler, *, blocked: bool) -> Occupied:
+async def told_occupied(scheduler: Scheduler, *, blocked: bool) -> ReportedOccupancy:
     """What holds the node, once heartbeats tell that."""
 
     def found() -> bool:
@@ -41,7 +42,7 @@ async def test_foreign_prompt_blocks_the_node_until_it_ends(start_executor, sche
         await start_executor(**QUICKLY)
         before = await told_occupied(scheduler, blocked=False)
         after = await told_occupied(scheduler, blocked=True)
-        assert [(one.by, one.prompt_id) for one in (before, after)] == [(OccupiedBy.FOREIGN_PROMPT, prompt_id)] * 2
+        assert [(one.by, one.prompt_id) for one in (before, after)] == [(OccupancyCause.FOREIGN_PROMPT, prompt_id)] * 2
         assert after.seconds > 0.5
         await until(lambda: any(entry["event"] == "executor.node.blocked" for entry in logs))
         alerts = [entry for entry in logs if entry["event"] == "executor.node.blocked"]
@@ -90,7 +91,7 @@ async def test_job_queued_behind_a_foreign_prompt_is_withdrawn_before_it_starts(
     finish = await scheduler.finish_of(given)
     assert (finish.outcome, finish.node_died, finish.gpu_seconds) == (Outcome.NODE_FAULT, False, 0)
     occupied = await told_occupied(scheduler, blocked=False)
-    assert occupied.by is OccupiedBy.FOREIGN_PROMPT
+    assert occupied.by is OccupancyCause.FOREIGN_PROMPT
     (entry,) = await node.ledger(given.prompt_id)
     assert entry["started"] is None
 
@@ -102,7 +103,7 @@ async def test_worker_death_during_a_job_is_detected_in_the_node_log(start_execu
     finish = await scheduler.finish_of(given)
     assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.fault", True)
     occupied = await told_occupied(scheduler, blocked=True)
-    assert (occupied.by, occupied.prompt_id) == (OccupiedBy.DEAD_WORKER, str(given.prompt_id))
+    assert (occupied.by, occupied.prompt_id) == (OccupancyCause.DEAD_WORKER, str(given.prompt_id))
     await node.end()
     await node.start()
     assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
@@ -113,7 +114,7 @@ async def test_worker_death_during_a_foreign_prompt_blocks_the_node(start_execut
     prompt_id = await use(node, killing("SimKillWorker"))
     await start_executor(heartbeat_s=0.1, dead_worker_s=0.5)
     occupied = await told_occupied(scheduler, blocked=True)
-    assert (occupied.by, occupied.prompt_id) == (OccupiedBy.DEAD_WORKER, prompt_id)
+    assert (occupied.by, occupied.prompt_id) == (OccupancyCause.DEAD_WORKER, prompt_id)
 
 
 @pytest.mark.requirement("F-60")

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from contracts.scheduler import JobWarning, Outcome, Output, OutputKind, OutputSource
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.jobs import JobWarning
+from contracts.scheduler.outputs import Output, OutputKind, OutputSource
 from executor.domain.inline_values import MAX_INLINE_BYTES, MAX_JOB_BYTES
 from tests.kit.output_shapes import SHAPES, Arrives, Shape, content_of
 

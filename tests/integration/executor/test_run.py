@@ -8,7 +8,8 @@ import zlib
 import httpx
 import pytest
 
-from contracts.scheduler import FinishAttempt, LeaseState, Outcome
+from contracts.scheduler.attempts import FinishAttempt, Outcome
+from contracts.scheduler.heartbeats import LeaseState
 from tests.integration.executor.graphs import failing, hello, picture, slow
 
 pytestmark = pytest.mark.usefixtures("gateway")

@@ -15,9 +15,10 @@ from auth.app import bootstrap_user
 from auth.app import create_app as create_auth
 from auth.settings import Settings as AuthSettings
 from chassis.messaging.bus import Bus
-from contracts.auth import Role, Tier
+from contracts.auth.accounts import Role
+from contracts.auth.tiers import Tier
 from contracts.permissions import inbox_prefix
-from contracts.scheduler import READ_USE, Quota, ReadUse, Use
+from contracts.scheduler.usage import READ_TENANT_USAGE, Quota, ReadTenantUsage, TenantUsage
 from contracts.wire.topic import Address
 from gateway.app import create_app
 from gateway.settings import Settings
@@ -41,18 +42,18 @@ class Uses:
     async def start(self) -> None:
         """Answer; after ``stop`` again."""
         self._bus = Bus(self._nats_url, name="scheduler", user=None, password=None, inbox=inbox_prefix("scheduler"))
-        self._bus.serve(READ_USE, self._read)
+        self._bus.serve(READ_TENANT_USAGE, self._read)
         await self._bus.start()
 
     async def stop(self) -> None:
         """Be away."""
         await self._bus.stop()
 
-    async def _read(self, _: ReadUse, address: Address) -> Use:
+    async def _read(self, _: ReadTenantUsage, address: Address) -> TenantUsage:
         self.asked += 1
         used = self.used.get(UUID(address.tenant), 0)
         resets_at = datetime.now(UTC) + timedelta(hours=1)
-        return Use(quota=Quota(limit=self.limit, used=used, resets_at=resets_at), running=1, queued=2)
+        return TenantUsage(quota=Quota(limit=self.limit, used=used, resets_at=resets_at), running=1, queued=2)
 
 
 @dataclass

@@ -9,8 +9,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from contracts.auth import RECORD_DENIAL, Done, RecordDenial, Role, Scope
-from contracts.scheduler import JobState
+from contracts.auth.accounts import Role
+from contracts.auth.audit import RECORD_DENIAL, RecordDenial
+from contracts.auth.credentials import Scope
+from contracts.auth.fields import Done
+from contracts.scheduler.jobs import JobState
 from contracts.wire.topic import Address
 from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, Gateway, settings_for, until_ready

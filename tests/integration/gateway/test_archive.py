@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from contracts.scheduler import JobState
+from contracts.scheduler.jobs import JobState
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, process
 from tests.integration.gateway.test_outputs import finished
 from tests.kit.nats import NatsServer

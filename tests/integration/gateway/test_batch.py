@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from contracts.auth import Tier
-from contracts.scheduler import QuotaExceeded, SubmitJob
+from contracts.auth.tiers import Tier
+from contracts.scheduler.submissions import SubmitJob
+from contracts.scheduler.usage import QuotaExceeded
 from contracts.wire.errors import Unavailable
 from tests.integration.gateway.conftest import ALICE, Gateway
 from tests.kit.scripted import Script

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from contracts.scheduler import OutputKind
+from contracts.scheduler.outputs import OutputKind
 from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
 from tests.integration.gateway.test_outputs import finished

@@ -11,8 +11,8 @@ from chassis.ids import is_request_id
 from chassis.messaging.bus import MAX_HEADERS
 from chassis.messaging.gather import HEADER
 from chassis.messaging.serving import ERROR_CODE_HEADER, ERROR_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER
-from contracts.auth import Tier, TierLimits
-from contracts.gateway import DOOR_CANCEL, DOOR_READ, DOOR_SUBMIT
+from contracts.auth.tiers import Tier, TierLimits
+from contracts.gateway.nats_api import NATS_CANCEL_JOB, NATS_READ_JOB, NATS_SUBMIT_JOB
 from tests.integration.gateway.conftest import ALICE, Gateway
 from tests.kit.scripted import Script
 from tests.kit.scripted_auth import UNLIMITED
@@ -39,25 +39,25 @@ async def ask(gateway: Gateway, subject: str, body: bytes, headers: dict[str, st
 
 async def test_nats_api_returns_the_same_bodies_as_http(gateway: Gateway, script: Script) -> None:
     alice = str(script.alice)
-    made, headers = await ask(gateway, DOOR_SUBMIT.subject(alice), b'{"prompt": "a"}')
+    made, headers = await ask(gateway, NATS_SUBMIT_JOB.subject(alice), b'{"prompt": "a"}')
     assert ERROR_HEADER not in headers
     over_http = (await gateway.http.get(f"/api/v1/jobs/{made['job_id']}", headers=ALICE)).json()
     assert made == over_http
     job = json.dumps({"job_id": made["job_id"]}).encode()
-    assert (await ask(gateway, DOOR_READ.subject(alice), job))[0] == over_http
-    assert (await ask(gateway, DOOR_CANCEL.subject(alice), job))[0]["status"] == "cancelled"
+    assert (await ask(gateway, NATS_READ_JOB.subject(alice), job))[0] == over_http
+    assert (await ask(gateway, NATS_CANCEL_JOB.subject(alice), job))[0]["status"] == "cancelled"
 
 
 async def test_nats_api_returns_the_same_problems_as_http(gateway: Gateway, script: Script) -> None:
-    made, _ = await ask(gateway, DOOR_SUBMIT.subject(str(script.alice)), b'{"prompt": "a"}')
+    made, _ = await ask(gateway, NATS_SUBMIT_JOB.subject(str(script.alice)), b'{"prompt": "a"}')
     job = json.dumps({"job_id": made["job_id"]}).encode()
     over_http = (await gateway.http.get(f"/api/v1/jobs/{uuid4()}", headers=ALICE)).json()
     named = {REQUEST_ID_HEADER: "its-own"}
-    problem, headers = await ask(gateway, DOOR_READ.subject(str(script.bob)), job, named)
+    problem, headers = await ask(gateway, NATS_READ_JOB.subject(str(script.bob)), job, named)
     assert headers[ERROR_CODE_HEADER] == "404"
     assert headers[ERROR_HEADER] == "job.not_found"
     assert problem.pop("request_id") == "its-own"
-    assert (await ask(gateway, DOOR_SUBMIT.subject(str(script.bob)), b"{", named))[0]["request_id"] == "its-own"
+    assert (await ask(gateway, NATS_SUBMIT_JOB.subject(str(script.bob)), b"{", named))[0]["request_id"] == "its-own"
     del over_http["request_id"], over_http["instance"]
     assert problem == over_http
 
@@ -74,7 +74,7 @@ async def test_nats_api_returns_the_same_problems_as_http(gateway: Gateway, scri
     ],
 )
 async def test_nats_api_refuses_invalid_input_like_http(gateway: Gateway, script: Script, body: bytes) -> None:
-    problem, headers = await ask(gateway, DOOR_SUBMIT.subject(str(script.alice)), body)
+    problem, headers = await ask(gateway, NATS_SUBMIT_JOB.subject(str(script.alice)), body)
     answer = await gateway.http.post("/api/v1/jobs", headers=ALICE | {"Content-Type": "application/json"}, content=body)
     malformed = problem["code"] == "request.malformed"
     assert headers[ERROR_CODE_HEADER] == str(answer.status_code) == ("400" if malformed else "422")
@@ -83,7 +83,7 @@ async def test_nats_api_refuses_invalid_input_like_http(gateway: Gateway, script
 
 
 async def test_nats_api_accepts_an_idempotency_key(gateway: Gateway, script: Script) -> None:
-    subject = DOOR_SUBMIT.subject(str(script.alice))
+    subject = NATS_SUBMIT_JOB.subject(str(script.alice))
     made = [
         (await ask(gateway, subject, b'{"prompt": "a"}', {"Idempotency-Key": "door"}))[0]["job_id"] for _ in range(2)
     ]
@@ -98,7 +98,9 @@ def limit(script: Script, requests: int | None) -> TierLimits:
     return script.auth.change_tier(Tier.PRO, UNLIMITED.model_copy(update={"requests_per_minute": requests}))
 
 
-async def ask_door(client: Client, script: Script, body: bytes = b'{"prompt": "a"}', topic: Any = DOOR_SUBMIT) -> Msg:
+async def ask_door(
+    client: Client, script: Script, body: bytes = b'{"prompt": "a"}', topic: Any = NATS_SUBMIT_JOB
+) -> Msg:
     return await client.request(topic.subject(str(script.alice)), body, timeout=10)
 
 
@@ -128,10 +130,10 @@ async def test_nats_api_counts_reads_separately_and_per_tenant(script: Script, o
     made = [await ask_door(outside, script) for _ in range(3)]
     assert [code_of(reply) for reply in made] == ["201", "201", "429"]
     job = json.dumps({"job_id": json.loads(made[0].data)["job_id"]}).encode()
-    assert code_of(await ask_door(outside, script, job, DOOR_CANCEL)) == "429"
-    reads = [code_of(await ask_door(outside, script, job, DOOR_READ)) for _ in range(3)]
+    assert code_of(await ask_door(outside, script, job, NATS_CANCEL_JOB)) == "429"
+    reads = [code_of(await ask_door(outside, script, job, NATS_READ_JOB)) for _ in range(3)]
     assert reads == ["201", "201", "429"]
-    other = await outside.request(DOOR_SUBMIT.subject(str(script.bob)), b'{"prompt": "a"}', timeout=10)
+    other = await outside.request(NATS_SUBMIT_JOB.subject(str(script.bob)), b'{"prompt": "a"}', timeout=10)
     assert code_of(other) == "201"
 
 
@@ -156,13 +158,13 @@ async def test_nats_api_serves_known_tenants_during_an_auth_outage(script: Scrip
     assert code_of(await ask_door(outside, script)) == "201"
     await script.auth_goes()
     assert code_of(await ask_door(outside, script)) == "201"
-    stranger = await outside.request(DOOR_SUBMIT.subject(str(script.bob)), b'{"prompt": "a"}', timeout=10)
+    stranger = await outside.request(NATS_SUBMIT_JOB.subject(str(script.bob)), b'{"prompt": "a"}', timeout=10)
     assert code_of(stranger) == "503"
 
 
 @pytest.mark.parametrize("tenant", ["_", "somebody", "00000000-0000-0000-0000-000000000000"])
 async def test_nats_api_refuses_an_unknown_tenant(script: Script, outside: Client, tenant: str) -> None:
-    reply = await outside.request(DOOR_SUBMIT.subject(tenant), b'{"prompt": "a"}', timeout=10)
+    reply = await outside.request(NATS_SUBMIT_JOB.subject(tenant), b'{"prompt": "a"}', timeout=10)
     assert (code_of(reply), json.loads(reply.data)["code"]) == ("404", "auth.user.not_found")
     assert not script.scheduler.submits
 
@@ -179,7 +181,7 @@ GATHERED = {
 
 @pytest.mark.parametrize("attack", GATHERED)
 async def test_nats_api_ignores_the_header_of_shared_messages(script: Script, outside: Client, attack: str) -> None:
-    subject = DOOR_SUBMIT.subject(str(script.alice))
+    subject = NATS_SUBMIT_JOB.subject(str(script.alice))
     reply = await outside.request(subject, b'{"prompt": "abc"}', timeout=10, headers={HEADER: GATHERED[attack]})
     assert HEADER not in (reply.headers or {})
     oversized = len(GATHERED[attack]) > MAX_HEADERS
@@ -189,14 +191,14 @@ async def test_nats_api_ignores_the_header_of_shared_messages(script: Script, ou
 
 @pytest.mark.parametrize("sent", ["a b:c", "x" * 65, "\u00e9", '{"a":1}', "a\tb", "a/../b"])
 async def test_nats_api_replaces_an_invalid_request_id(script: Script, outside: Client, sent: str) -> None:
-    subject = DOOR_SUBMIT.subject(str(script.alice))
+    subject = NATS_SUBMIT_JOB.subject(str(script.alice))
     reply = await outside.request(subject, b"{", timeout=10, headers={REQUEST_ID_HEADER: sent})
     request_id = json.loads(reply.data)["request_id"]
     assert request_id != sent
     assert is_request_id(request_id)
 
 
-@pytest.mark.parametrize("topic", [DOOR_READ, DOOR_CANCEL])
+@pytest.mark.parametrize("topic", [NATS_READ_JOB, NATS_CANCEL_JOB])
 @pytest.mark.parametrize("body", [b"{}" + b" " * 2_000, json.dumps({f"k{n}": 1 for n in range(50_000)}).encode()])
 async def test_nats_api_refuses_an_oversized_job_request(
     script: Script, outside: Client, topic: Any, body: bytes

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 
 from chassis.database.postgres import Database
-from contracts.scheduler import Job, JobState
+from contracts.scheduler.jobs import Job, JobState
 from gateway.exports.files import ExportFiles
 from gateway.storage.artifacts import Artifacts
 from gateway.storage.objects import Objects

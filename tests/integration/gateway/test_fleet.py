@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from contracts.auth import Role
+from contracts.auth.accounts import Role
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.permissions import DOOR_FEEDS, DOOR_REQUESTS
+from contracts.permissions import NATS_API_FEEDS, NATS_API_REQUESTS
 from tests.integration.gateway.conftest import ALICE, Gateway
 from tests.kit.scripted import Script
 
@@ -93,9 +93,9 @@ async def test_asyncapi_document_describes_only_the_public_nats_api(gateway: Gat
     answer = await gateway.http.get("/asyncapi")
     document = answer.json()
     assert (answer.status_code, document["asyncapi"]) == (200, "3.0.0")
-    assert document["operations"].keys() == {*DOOR_REQUESTS, *DOOR_FEEDS}
+    assert document["operations"].keys() == {*NATS_API_REQUESTS, *NATS_API_FEEDS}
     addresses = {channel["address"] for channel in document["channels"].values()}
-    assert addresses == {None, *DOOR_REQUESTS, *(f"{subject}.{{job_id}}" for subject in DOOR_FEEDS)}
+    assert addresses == {None, *NATS_API_REQUESTS, *(f"{subject}.{{job_id}}" for subject in NATS_API_FEEDS)}
     assert "v1.*" not in answer.text
     named = set(re.findall(r"#/components/schemas/(\w+)", answer.text))
     assert named <= document["components"]["schemas"].keys()

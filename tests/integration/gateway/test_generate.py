@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from contracts.scheduler import JOB_CHANGED_LIVE, JobError, JobState, OutputKind, OutputSource
+from contracts.scheduler.jobs import JOB_CHANGED_LIVE, JobError, JobState
+from contracts.scheduler.outputs import OutputKind, OutputSource
 from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, PUBLIC, Gateway, settings_for, until_ready
 from tests.integration.gateway.real_auth import Uses

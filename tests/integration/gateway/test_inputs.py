@@ -11,19 +11,14 @@ from PIL import Image
 
 import nats
 from chassis.messaging.bus import Bus
-from contracts.audit import RECORD_ACTION, RecordAction
-from contracts.auth import Done, Role
-from contracts.gateway import GRANT_INPUTS, GrantInputs, InputsGranted
-from contracts.operations import (
-    INSPECT_JOB,
-    ORDER_JOB,
-    InspectJob,
-    JobInspected,
-    JobNotRepeatable,
-    JobOrdered,
-    OrderJob,
-)
-from contracts.scheduler import SUBMIT_JOB, InvalidWorkflow, JobState, SubmitJob
+from contracts.auth.accounts import Role
+from contracts.auth.audit import RECORD_ACTION, RecordAction
+from contracts.auth.fields import Done
+from contracts.gateway.transfers import GRANT_INPUTS, GrantInputs, InputsGranted
+from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobActionReply, JobNotRepeatable, RunJobAction
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.search import INSPECT_JOB, InspectJob, JobWithAttempts
+from contracts.scheduler.submissions import SUBMIT_JOB, InvalidWorkflow, SubmitJob
 from contracts.wire.errors import STATUS, FieldError, Refusal, Unavailable
 from contracts.wire.topic import Address
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway
@@ -188,14 +183,14 @@ async def test_uncertain_retry_keeps_its_uploads_pinned(
     gateway: Gateway, script: Script, database_url: str, refusal: Refusal, kept: bool
 ) -> None:
     """The scheduler may have committed it before its database went away, and it would run without them."""
-    ordered: list[OrderJob] = []
+    ordered: list[RunJobAction] = []
 
-    async def order(asked: OrderJob, _: Address) -> JobOrdered:
+    async def order(asked: RunJobAction, _: Address) -> JobActionReply:
         ordered.append(asked)
         raise refusal
 
-    async def inspect(asked: InspectJob, _: Address) -> JobInspected:
-        return JobInspected(job=script.scheduler.jobs[asked.job_id], attempts=())
+    async def inspect(asked: InspectJob, _: Address) -> JobWithAttempts:
+        return JobWithAttempts(job=script.scheduler.jobs[asked.job_id], attempts=())
 
     async def record(_asked: RecordAction, _: Address) -> Done:
         return Done()
@@ -205,7 +200,7 @@ async def test_uncertain_retry_keeps_its_uploads_pinned(
     script.scheduler.change(UUID(made["job_id"]), JobState.FAILED)
     script.auth.change(script.bob, role=Role.ADMIN)
     bus = Bus(gateway.nats_url, name="operations", user=None, password=None, inbox="_INBOX_operations")
-    bus.serve(ORDER_JOB, order)
+    bus.serve(RUN_JOB_ACTION, order)
     bus.serve(INSPECT_JOB, inspect)
     bus.serve(RECORD_ACTION, record)
     await bus.start()

@@ -6,9 +6,11 @@ import httpx
 import pytest
 
 from chassis.messaging import streams
-from contracts.executor import PROGRESS, Progress
+from contracts.executor.progress import PROGRESS, Progress
 from contracts.registry import STREAMS
-from contracts.scheduler import InvalidWorkflow, JobState, QueueFull, SubmitJob
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.submissions import InvalidWorkflow, SubmitJob
+from contracts.scheduler.usage import QueueFull
 from contracts.wire.errors import FieldError
 from tests.integration.gateway.conftest import ALICE, BOB, PUBLIC, Gateway
 from tests.kit.scripted import CHECKPOINT, Script

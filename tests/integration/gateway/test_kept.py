@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chassis.messaging.bus import Bus
-from contracts.auth import READ_KEYSET, Keyset, Principal, ReadKeyset, VerifyCredential
+from contracts.auth.credentials import READ_KEYSET, Keyset, Principal, ReadKeyset, VerifyCredential
 from contracts.permissions import inbox_prefix
-from contracts.scheduler import READ_USE, Quota, ReadUse, Use
+from contracts.scheduler.usage import READ_TENANT_USAGE, Quota, ReadTenantUsage, TenantUsage
 from contracts.wire.errors import Refusal, Unavailable
 from contracts.wire.topic import Address
 from gateway.accounts.me import MeView
@@ -36,14 +36,14 @@ async def _alice(script: Script) -> Principal:
 async def test_usage_changed_during_a_request_is_not_cached_as_old(nats_server: NatsServer, bus: Bus) -> None:
     script, gate, asked = Script(nats_server.url), asyncio.Event(), list[int]()
 
-    async def read(_: ReadUse, _address: Address) -> Use:
+    async def read(_: ReadTenantUsage, _address: Address) -> TenantUsage:
         asked.append(number := len(asked) + 1)
         if number == 1:
             await gate.wait()
         quota = Quota(limit=10, used=number, resets_at=datetime.now(UTC) + timedelta(hours=1))
-        return Use(quota=quota, running=0, queued=0)
+        return TenantUsage(quota=quota, running=0, queued=0)
 
-    script.scheduler_bus.serve(READ_USE, read)
+    script.scheduler_bus.serve(READ_TENANT_USAGE, read)
     await script.start()
     try:
         me, who = MeView(bus), await _alice(script)

@@ -5,7 +5,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from contracts.scheduler import JobState, SubmitJob
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.submissions import SubmitJob
 from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, settings_for, until_ready
 from tests.kit.nats import NatsServer

@@ -9,8 +9,9 @@ from sqlalchemy import text
 
 from chassis.database import migrate
 from chassis.database.postgres import Database
-from contracts.gateway import GRANT_OUTPUTS, GrantOutputs, OutputGrant
-from contracts.scheduler import JobState, Output, OutputSource
+from contracts.gateway.transfers import GRANT_OUTPUTS, GrantOutputs, OutputGrant
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.outputs import Output, OutputSource
 from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for
 from tests.kit.scripted import Script, output_of

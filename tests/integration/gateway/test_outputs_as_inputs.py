@@ -7,7 +7,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from contracts.scheduler import JobState, SubmitJob
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.submissions import SubmitJob
 from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for
 from tests.integration.gateway.test_inputs import granted, submit

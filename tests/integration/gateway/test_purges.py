@@ -9,8 +9,8 @@ import pytest
 
 from chassis.messaging import streams
 from contracts.registry import STREAMS
-from contracts.retention import JOB_PURGED, JobPurged
-from contracts.scheduler import JobState
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.purges import JOB_PURGED, JobPurged
 from gateway.app import create_app
 from gateway.purges.erasure_store import NOBODY
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready

@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from chassis.database.postgres import Database
-from contracts.auth import UserChanged
+from contracts.auth.changes import UserChanged
 from contracts.wire.errors import Unavailable
 from gateway.app import create_app
 from gateway.edge.rate_limits.domain import HOUR_S, HOURLY, Policy
 from gateway.edge.rate_limits.service import RateLimiter
-from gateway.edge.rate_limits.store import Buckets
+from gateway.edge.rate_limits.store import RateLimitStore
 from tests.integration.gateway.conftest import ALICE, BOB, settings_for, until_ready
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -48,7 +48,7 @@ async def limiters(url: str, count: int) -> AsyncIterator[list[RateLimiter]]:
     """Replicas: each with connections of its own."""
     databases = [Database(url, name="test", pool_size=2) for _ in range(count)]
     try:
-        yield [RateLimiter(Buckets(database)) for database in databases]
+        yield [RateLimiter(RateLimitStore(database)) for database in databases]
     finally:
         for database in databases:
             await database.close()
@@ -102,7 +102,7 @@ async def test_stopping_replica_returns_its_rate_tokens(rates_url: str) -> None:
 async def test_concurrent_requests_share_one_token_lease(database: Database) -> None:
     drawn: list[int] = []
 
-    class Watched(Buckets):
+    class Watched(RateLimitStore):
         async def draw(self, key: str, policy: Policy, *, need: int, held: int):
             drawn.append(need)
             return await super().draw(key, policy, need=need, held=held)
@@ -114,7 +114,7 @@ async def test_concurrent_requests_share_one_token_lease(database: Database) -> 
 
 
 async def test_token_leases_and_returns_respect_the_bucket_size(database: Database) -> None:
-    buckets, policy = Buckets(database), Policy("read", 100, window_s=86400)
+    buckets, policy = RateLimitStore(database), Policy("read", 100, window_s=86400)
     assert (await buckets.draw("plain", policy, need=1, held=0)).taken == 5
     assert (await buckets.draw("plain", policy, need=0, held=5)).taken == 0
     assert (await buckets.draw("plain", policy, need=90, held=0)).taken == 90
@@ -125,7 +125,7 @@ async def test_token_leases_and_returns_respect_the_bucket_size(database: Databa
 
 
 async def test_limit_change_keeps_the_used_share_of_a_bucket(database: Database) -> None:
-    buckets = Buckets(database)
+    buckets = RateLimitStore(database)
     small, large = (Policy("read", limit, window_s=86400) for limit in (100, 1000))
     await buckets.draw("changed", small, need=60, held=0)
     assert (await buckets.draw("changed", large, need=100, held=0)).left == pytest.approx(300, abs=1)
@@ -134,7 +134,7 @@ async def test_limit_change_keeps_the_used_share_of_a_bucket(database: Database)
 
 async def test_rate_limiting_does_not_wait_for_disk_sync(database: Database) -> None:
     """The server has not flushed what a draw wrote when the draw is answered: the setting holds for its commit."""
-    buckets = Buckets(database)
+    buckets = RateLimitStore(database)
 
     async def unflushed() -> bool:
         await buckets.draw("disk", READ, need=1, held=0)
@@ -146,7 +146,7 @@ async def test_rate_limiting_does_not_wait_for_disk_sync(database: Database) -> 
 
 
 async def test_unused_full_buckets_are_deleted(database: Database) -> None:
-    buckets = Buckets(database)
+    buckets = RateLimitStore(database)
     await buckets.draw("old", READ, need=1, held=0)
 
     async def there() -> bool:
@@ -160,7 +160,7 @@ async def test_unused_full_buckets_are_deleted(database: Database) -> None:
 
 
 async def test_hourly_buckets_are_kept_until_they_are_full(database: Database) -> None:
-    buckets, hourly = Buckets(database), Policy(HOURLY, 5, window_s=HOUR_S)
+    buckets, hourly = RateLimitStore(database), Policy(HOURLY, 5, window_s=HOUR_S)
     for name in (HOURLY, f"{HOURLY}-network"):
         await buckets.draw(f"{name}:192.0.2.1", hourly, need=5, held=0)
     await buckets.prune(timedelta(0), hourly_older_than=timedelta(minutes=1))
@@ -403,7 +403,7 @@ async def test_http_refuses_only_logins_when_the_rate_limit_database_is_down(ope
 
 @pytest.mark.requirement("B-23")
 async def test_buckets_of_a_flood_of_addresses_are_pruned_together(database: Database) -> None:
-    buckets = Buckets(database)
+    buckets = RateLimitStore(database)
     async with database.single() as connection:
         await connection.execute(
             "INSERT INTO rate_buckets (key, tokens, capacity, taken, at) "

@@ -8,8 +8,8 @@ import asyncpg
 import httpx
 import pytest
 
-from contracts.auth import TierLimits
-from contracts.scheduler import JobState, JobWarning
+from contracts.auth.tiers import TierLimits
+from contracts.scheduler.jobs import JobState, JobWarning
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway
 from tests.integration.gateway.test_inputs import uploaded
 from tests.kit.scripted import Script

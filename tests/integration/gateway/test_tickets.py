@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.auth import Scope
+from contracts.auth.credentials import Scope
 from tests.integration.gateway.conftest import ALICE, Gateway
 from tests.kit.scripted import Script
 from tests.kit.scripted_auth import key_id

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from chassis.database.postgres import Database
-from contracts.scheduler import JobState
+from contracts.scheduler.jobs import JobState
 from gateway.app import create_app
 from gateway.errors import UnknownUpload
 from gateway.uploads.store import Bounds, Uploads

@@ -14,8 +14,8 @@ import pytest
 
 from chassis.database.postgres import Database
 from chassis.ids import new_id
-from contracts.gateway import DOOR_SUBMIT
-from contracts.operations import EndpointUse, UsageDay
+from contracts.gateway.nats_api import NATS_SUBMIT_JOB
+from contracts.scheduler.usage import EndpointUsage, UsageDay
 from gateway.app import create_app
 from gateway.usage.request_counts import RequestCounts
 from gateway.usage.store import Batch, RequestUsage
@@ -51,7 +51,7 @@ async def test_requests_are_counted_per_user_by_route_template(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     today = datetime.now(UTC).date()
-    shares = {"POST /api/v1/jobs/batch": EndpointUse(images=4, gpu_seconds=1.23456)}
+    shares = {"POST /api/v1/jobs/batch": EndpointUsage(images=4, gpu_seconds=1.23456)}
     used = UsageDay(day=today, jobs=2, images=5, gpu_seconds=1.5, endpoints=shares)
     earlier = UsageDay(day=today - timedelta(days=2), jobs=1, images=1, gpu_seconds=0.5)
     script.scheduler.used[str(script.alice)] = (used, earlier)
@@ -104,7 +104,7 @@ async def test_job_records_the_endpoint_its_request_is_counted_under(
             answer = await http.post(f"/api/v1{path}", json=body, headers=ALICE | {"Prefer": "wait=1"})
             assert answer.is_success, answer.text
         here = Gateway(http, str(http.base_url), tmp_path, nats_server.url)
-        await ask(here, DOOR_SUBMIT.subject(str(script.alice)), b'{"prompt": "e"}')
+        await ask(here, NATS_SUBMIT_JOB.subject(str(script.alice)), b'{"prompt": "e"}')
         came = [asked.endpoint for asked in script.scheduler.submits]
         assert came == [
             "POST /api/v1/jobs",

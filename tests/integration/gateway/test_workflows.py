@@ -8,8 +8,8 @@ import httpx
 import jsonschema_rs
 import pytest
 
-from contracts.gateway import DOOR_SUBMIT
-from contracts.scheduler import InvalidWorkflow, SubmitJob
+from contracts.gateway.nats_api import NATS_SUBMIT_JOB
+from contracts.scheduler.submissions import InvalidWorkflow, SubmitJob
 from contracts.wire.errors import FieldError
 from gateway.workflows.schemas import MAX_VERSIONS, MAX_WORKFLOWS
 from tests.integration.gateway.conftest import ALICE, BOB, PUBLIC, Gateway
@@ -303,14 +303,14 @@ async def test_replay_returns_the_same_job_although_it_would_be_refused_now(
 
 async def test_nats_api_accepts_saved_workflows_like_http(gateway: Gateway, script: Script, name: str) -> None:
     await save(gateway, name)
-    subject = DOOR_SUBMIT.subject(str(script.alice))
+    subject = NATS_SUBMIT_JOB.subject(str(script.alice))
     sent = {"workflow_name": name, "parameters": {"name": "fancy"}}
     made, _ = await ask(gateway, subject, json.dumps(sent).encode())
     assert made["status"] == "pending"
     assert script.scheduler.submits[0].workflow == name
     refused, _ = await ask(gateway, subject, json.dumps({"workflow_name": name}).encode())
     assert (refused["status"], refused["errors"][0]["pointer"]) == (422, "/parameters/name")
-    absent, _ = await ask(gateway, DOOR_SUBMIT.subject(str(script.bob)), json.dumps(sent).encode())
+    absent, _ = await ask(gateway, NATS_SUBMIT_JOB.subject(str(script.bob)), json.dumps(sent).encode())
     assert (absent["status"], absent["code"]) == (404, "workflow.not_found")
 
 

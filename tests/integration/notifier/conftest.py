@@ -12,9 +12,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from chassis.messaging import streams
-from contracts.executor import PROGRESS, Progress
+from contracts.executor.progress import PROGRESS, Progress
 from contracts.registry import STREAMS
-from contracts.scheduler import JOB_CHANGED, JOB_CHANGED_LIVE, JobEvent, JobState
+from contracts.scheduler.jobs import JOB_CHANGED, JOB_CHANGED_LIVE, JobEvent, JobState
 from notifier.app import create_app
 from notifier.settings import Settings
 from tests.kit.nats import NatsServer

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from chassis.database.postgres import Database
-from contracts.scheduler import JobEvent, JobState
+from contracts.scheduler.jobs import JobEvent, JobState
 from notifier.store.events import Events
 from tests.integration.notifier.conftest import world_at
 from tests.kit.nats import NatsServer

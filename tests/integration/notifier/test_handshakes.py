@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from contracts.scheduler import JobState
+from contracts.scheduler.jobs import JobState
 from notifier.__main__ import limits
 from notifier.settings import Settings
 from tests.integration.notifier.conftest import ALICE, World, frame, rest, states, world_at

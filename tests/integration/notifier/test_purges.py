@@ -10,8 +10,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from chassis.database.postgres import Database
-from contracts.retention import JOB_PURGED, JobPurged
-from contracts.scheduler import JobState
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.purges import JOB_PURGED, JobPurged
 from notifier.store.events import Events
 from tests.integration.notifier.conftest import World
 from tests.integration.notifier.test_watch import run_job

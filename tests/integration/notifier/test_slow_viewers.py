@@ -7,7 +7,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from contracts.scheduler import JobError, JobState
+from contracts.scheduler.jobs import JobError, JobState
 from tests.integration.notifier.conftest import World, frame, rest, states, world_at
 from tests.kit.nats import NatsServer
 from tests.kit.waiting import until

@@ -8,7 +8,10 @@ from uuid import UUID
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from contracts.auth import BadCredential, BadTicket, MakeTicket, Principal, Role, Scope, Tier
+from contracts.auth.accounts import Role
+from contracts.auth.credentials import InvalidCredential, Principal, Scope
+from contracts.auth.tickets import CreateTicket, InvalidTicket
+from contracts.auth.tiers import Tier
 from contracts.wire.topic import Address
 from tests.integration.notifier.conftest import World, frame
 from tests.kit.scripted_auth import key_id
@@ -25,7 +28,7 @@ async def ticket(world: World, *, origin: str | None = PAGE, **fields: object) -
     }  # fmt: skip
     principal = Principal.model_validate(said | fields)
     made = await world.script.auth.make_ticket(
-        MakeTicket(principal=principal, origin=origin), Address(str(alice), None)
+        CreateTicket(principal=principal, origin=origin), Address(str(alice), None)
     )
     return made.text.get_secret_value()
 
@@ -47,7 +50,7 @@ async def test_ticket_opens_one_websocket(world: World) -> None:
     text = await ticket(world)
     async with world.watch(job_id, f"?ticket={text}", headers=browser()) as socket:
         assert (await frame(socket))["type"] == "snapshot"
-    assert await refused(world, f"?ticket={text}", browser()) == (401, BadTicket.code)
+    assert await refused(world, f"?ticket={text}", browser()) == (401, InvalidTicket.code)
     many = await ticket(world, origin=None)
     async with world.watch_many(f"?ticket={many}", headers=browser(None)) as socket:
         await socket.send(json.dumps({"type": "subscribe", "job_id": str(job_id)}))
@@ -73,26 +76,26 @@ async def test_one_of_many_concurrent_uses_of_a_ticket_succeeds(world: World) ->
     "origin", [None, "null", "https://evil.example", "https://app.example:444", "http://app.example"]
 )
 async def test_ticket_is_refused_from_another_origin(world: World, origin: str | None) -> None:
-    assert await refused(world, f"?ticket={await ticket(world)}", browser(origin)) == (401, BadTicket.code)
+    assert await refused(world, f"?ticket={await ticket(world)}", browser(origin)) == (401, InvalidTicket.code)
 
 
 @pytest.mark.requirement("B-80")
 async def test_ticket_without_origin_is_refused_from_a_page(world: World) -> None:
-    assert await refused(world, f"?ticket={await ticket(world, origin=None)}", browser()) == (401, BadTicket.code)
+    assert await refused(world, f"?ticket={await ticket(world, origin=None)}", browser()) == (401, InvalidTicket.code)
 
 
 @pytest.mark.requirement("B-80", "S-72", "credential.url")
 @pytest.mark.parametrize(
     ("query", "code"),
     [
-        ("?ticket=", BadTicket.code),
-        ("?ticket=alice-key", BadTicket.code),
-        ("?ticket=cft_" + "a" * 43, BadTicket.code),
-        ("?ticket=" + "a" * 3000, BadTicket.code),
-        ("?key=alice-key", BadCredential.code),
-        ("?token=alice-key", BadCredential.code),
-        ("?access_token=alice-key", BadCredential.code),
-        ("?api_key=alice-key", BadCredential.code),
+        ("?ticket=", InvalidTicket.code),
+        ("?ticket=alice-key", InvalidTicket.code),
+        ("?ticket=cft_" + "a" * 43, InvalidTicket.code),
+        ("?ticket=" + "a" * 3000, InvalidTicket.code),
+        ("?key=alice-key", InvalidCredential.code),
+        ("?token=alice-key", InvalidCredential.code),
+        ("?access_token=alice-key", InvalidCredential.code),
+        ("?api_key=alice-key", InvalidCredential.code),
     ],
 )
 async def test_credential_in_the_url_is_refused(world: World, query: str, code: str) -> None:
@@ -103,8 +106,8 @@ async def test_credential_in_the_url_is_refused(world: World, query: str, code: 
 async def test_two_credentials_in_one_handshake_are_refused(world: World) -> None:
     text = await ticket(world)
     with_key = browser(**{"X-API-Key": "alice-key"})
-    assert await refused(world, f"?ticket={text}", with_key) == (401, BadCredential.code)
-    assert await refused(world, f"?ticket={text}&ticket={text}", browser()) == (401, BadCredential.code)
+    assert await refused(world, f"?ticket={text}", with_key) == (401, InvalidCredential.code)
+    assert await refused(world, f"?ticket={text}&ticket={text}", browser()) == (401, InvalidCredential.code)
     async with world.watch_many(f"?ticket={text}", headers=browser()):
         pass  # what was refused has not spent it
 
@@ -128,7 +131,7 @@ async def test_ticket_has_no_more_rights_than_its_credential(world: World) -> No
     text = await ticket(world, scopes=(Scope.JOBS_WRITE,))
     assert await refused(world, f"?ticket={text}", browser()) == (403, "auth.scope.missing")
     text = await ticket(world, expires_at=datetime.now(UTC) - timedelta(seconds=1))
-    assert await refused(world, f"?ticket={text}", browser()) == (401, BadCredential.code)
+    assert await refused(world, f"?ticket={text}", browser()) == (401, InvalidCredential.code)
 
 
 @pytest.mark.requirement("F-120")
@@ -139,8 +142,8 @@ async def test_websocket_opened_by_ticket_closes_with_the_credential_that_create
         async with asyncio.timeout(20):
             with pytest.raises(ConnectionClosed):
                 await socket.recv()
-        assert (socket.close_code, socket.close_reason) == (4401, BadCredential.code)
-    assert await refused(world, f"?ticket={late}", browser()) == (401, BadCredential.code)
+        assert (socket.close_code, socket.close_reason) == (4401, InvalidCredential.code)
+    assert await refused(world, f"?ticket={late}", browser()) == (401, InvalidCredential.code)
 
 
 @pytest.mark.requirement("F-150")

@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chassis.database import migrate
 from chassis.database.postgres import Database
-from contracts.scheduler import JOB_CHANGED_LIVE, JobError, JobState
+from contracts.scheduler.jobs import JOB_CHANGED_LIVE, JobError, JobState
 from tests.integration.notifier.conftest import ALICE, BOB, World, frame, rest, states, world_at
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import output_of

@@ -14,8 +14,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
-from contracts.auth import BadCredential
-from contracts.scheduler import JobError, JobState
+from contracts.auth.credentials import InvalidCredential
+from contracts.scheduler.jobs import JobError, JobState
 from notifier.api.line import MESSAGES_AT_ONCE
 from notifier.api.watch_many import MAX_JOBS
 from notifier.domain.backlog import MAX_STATES
@@ -320,7 +320,7 @@ async def test_multi_job_websocket_closes_with_its_credential(world: World) -> N
         await frame(socket)
         await world.script.say(world.script.auth.change(world.script.alice, revoked_key=key_id("alice-key")))
         for one in (socket, idle):
-            assert await closing(one) == (4401, BadCredential.code)
+            assert await closing(one) == (4401, InvalidCredential.code)
 
 
 async def test_browser_may_authenticate_with_its_first_message(world: World) -> None:
@@ -331,7 +331,7 @@ async def test_browser_may_authenticate_with_its_first_message(world: World) -> 
         assert (await frame(socket))["type"] == "snapshot"
     async with world.watch_many(headers={}) as socket:
         await say(socket, "subscribe", job_id)
-        assert await closing(socket) == (4401, BadCredential.code)
+        assert await closing(socket) == (4401, InvalidCredential.code)
     with pytest.raises(InvalidStatus) as refused:
         await world.watch_many(headers={"X-API-Key": "nobody"}).__aenter__()
     assert refused.value.response.status_code == 401

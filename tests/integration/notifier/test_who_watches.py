@@ -10,14 +10,16 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from contracts.auth import BadCredential, Role, Scope, UserChanged
-from contracts.scheduler import JobState
+from contracts.auth.accounts import Role
+from contracts.auth.changes import UserChanged
+from contracts.auth.credentials import InvalidCredential, Scope
+from contracts.scheduler.jobs import JobState
 from tests.integration.notifier.conftest import World, frame, rest, states
 from tests.kit.nats import settled
 from tests.kit.scripted_auth import SigningKey, key_id
 from tests.kit.waiting import until
 
-ENDED = (4401, BadCredential.code)
+ENDED = (4401, InvalidCredential.code)
 
 
 async def opened(world: World, headers: dict[str, str]) -> bool:

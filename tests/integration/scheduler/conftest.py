@@ -19,55 +19,42 @@ from pydantic import TypeAdapter
 
 from chassis.ids import new_id
 from chassis.messaging.bus import Bus
-from contracts.auth import (
-    CLASS_RULES_CHANGED,
-    READ_CLASS_RULES,
-    READ_TENANT,
-    Limits,
-    ReadClassRules,
-    ReadTenant,
-    Tenant,
-    Tier,
-    UnknownTenant,
-)
+from contracts.auth.accounts import READ_TENANT, ReadTenant, Tenant, UnknownTenant
+from contracts.auth.class_rules import CLASS_RULES_CHANGED, READ_CLASS_RULES, ReadClassRules
+from contracts.auth.erasure import READ_ERASURES, Erasure, Erasures, ReadErasures
+from contracts.auth.tiers import Limits, Tier
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.graph_policy.policy import ClassRules, GraphPolicy, OperatorRules
 from contracts.permissions import inbox_prefix
-from contracts.retention import READ_ERASURES, Erasure, Erasures, ReadErasures
-from contracts.scheduler import (
-    ASK_WORK,
-    BEAT,
-    CANCEL_JOB,
-    FINAL,
+from contracts.scheduler.attempts import (
     FINISH_ATTEMPT,
-    READ_FLEET,
-    READ_JOB,
-    REPORT_CATALOG,
+    REQUEST_WORK,
     RESERVE_IMAGES,
     START_ATTEMPT,
-    SUBMIT_JOB,
-    AskWork,
     Assignment,
     AttemptRef,
-    Beat,
-    Beaten,
-    CancelJob,
     FinishAttempt,
     ImagesReserved,
+    Outcome,
+    RequestWork,
+    ReserveImages,
+    StartAttempt,
+)
+from contracts.scheduler.fleet import READ_FLEET, ReadFleet
+from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG, Heartbeat, HeartbeatReply, ReportCatalog
+from contracts.scheduler.jobs import (
+    CANCEL_JOB,
+    FINAL_STATES,
+    READ_JOB,
+    CancelJob,
     Job,
     JobError,
     JobEvent,
-    JobRead,
     JobState,
-    Outcome,
-    ReadFleet,
+    JobWithEvents,
     ReadJob,
-    ReportCatalog,
-    ReserveImages,
-    StartAttempt,
-    SubmitJob,
-    Submitted,
 )
+from contracts.scheduler.submissions import SUBMIT_JOB, SubmitJob, SubmitReply
 from contracts.wire.topic import Address
 from scheduler.app import create_app
 from scheduler.settings import Settings
@@ -270,8 +257,8 @@ class Node:
 
     async def beat(
         self, ref: AttemptRef | None = None, progress: float = 0, *, online: bool = True, **more: Any
-    ) -> Beaten:
-        beat = Beat(
+    ) -> HeartbeatReply:
+        beat = Heartbeat(
             boot_id=self.boot_id,
             online=online,
             catalog_digest=self.models.digest,
@@ -279,11 +266,11 @@ class Node:
             progress=progress,
             **more,
         )
-        return await self.system.bus.request(BEAT, beat, key=self.name)
+        return await self.system.bus.request(HEARTBEAT, beat, key=self.name)
 
     async def ask(self, wait_s: float = 0) -> Assignment | None:
         return (
-            await self.system.bus.request(ASK_WORK, AskWork(boot_id=self.boot_id, wait_s=wait_s), key=self.name)
+            await self.system.bus.request(REQUEST_WORK, RequestWork(boot_id=self.boot_id, wait_s=wait_s), key=self.name)
         ).assignment
 
     async def claim(self) -> Assignment:
@@ -345,7 +332,7 @@ class World:
 
         await until(offered)
 
-    async def submit(self, tenant: UUID, **fields: Any) -> Submitted:
+    async def submit(self, tenant: UUID, **fields: Any) -> SubmitReply:
         images, model = fields.pop("images", 1), fields.pop("model", COMMON)
         usual = {"job_id": new_id(), "graph": graph(model, images), "request_hash": "0" * 64, "endpoint": ENDPOINT}
         values = usual | fields
@@ -367,7 +354,7 @@ class World:
         read = await self.system.bus.request(CANCEL_JOB, CancelJob(job_id=job_id), tenant=str(tenant))
         return read.job
 
-    async def _read(self, tenant: UUID, job_id: UUID) -> JobRead:
+    async def _read(self, tenant: UUID, job_id: UUID) -> JobWithEvents:
         return await self.system.bus.request(READ_JOB, ReadJob(job_id=job_id, after=0), tenant=str(tenant))
 
     async def images(self, tenant: UUID) -> int:
@@ -436,7 +423,7 @@ class World:
             found = await sql.fetch(log, job["id"])
             assert [row["seq"] for row in found] == list(range(1, job["seq"] + 1))
             assert found[-1]["state"] == job["state"]
-            assert not [row for row in found[:-1] if row["state"] in FINAL]
+            assert not [row for row in found[:-1] if row["state"] in FINAL_STATES]
 
         async def said() -> bool:
             return not await sql.fetchval("SELECT count(*) FROM outbox WHERE published_at IS NULL")
@@ -453,7 +440,9 @@ class World:
         """End what the test left, so that no later test's node is given it; whether there was anything."""
         sql, found = self.system.sql, False
         for tenant in self.tenants:
-            left = await sql.fetch("SELECT id FROM jobs WHERE tenant_id = $1 AND state <> ALL($2)", tenant, [*FINAL])
+            left = await sql.fetch(
+                "SELECT id FROM jobs WHERE tenant_id = $1 AND state <> ALL($2)", tenant, [*FINAL_STATES]
+            )
             for row in left:  # one after the other: a busy machine answers hundreds at once too late
                 await self.cancel(tenant, row["id"])
             found = found or bool(left)
@@ -485,7 +474,7 @@ async def world(system: System) -> AsyncIterator[World]:
 
 
 def final(events: tuple[JobEvent, ...]) -> list[JobState]:
-    return [event.state for event in events if event.state in FINAL]
+    return [event.state for event in events if event.state in FINAL_STATES]
 
 
 @pytest.fixture

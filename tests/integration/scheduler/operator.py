@@ -6,30 +6,12 @@ from uuid import UUID
 
 from chassis.ids import new_id
 from chassis.messaging.bus import Bus
-from contracts.operations import (
-    INSPECT_JOB,
-    LIST_NODES,
-    ORDER_JOB,
-    ORDER_NODE,
-    READ_STATS,
-    READ_USAGE,
-    SEARCH_JOBS,
-    InspectJob,
-    JobInspected,
-    JobOrder,
-    ListNodes,
-    NodeOrder,
-    NodeStanding,
-    OrderJob,
-    OrderNode,
-    ReadStats,
-    ReadUsage,
-    SearchJobs,
-    SeenPage,
-    Stats,
-    UsageDay,
-)
-from contracts.scheduler import Job
+from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobAction, RunJobAction
+from contracts.scheduler.jobs import Job
+from contracts.scheduler.nodes import LIST_NODES, RUN_NODE_ACTION, ListNodes, NodeAction, NodeStatus, RunNodeAction
+from contracts.scheduler.search import INSPECT_JOB, SEARCH_JOBS, AdminJobPage, InspectJob, JobWithAttempts, SearchJobs
+from contracts.scheduler.statistics import READ_STATS, ReadStats, Stats
+from contracts.scheduler.usage import READ_DAILY_USAGE, ReadDailyUsage, UsageDay
 from contracts.wire.topic import FLEET
 
 ADMIN = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
@@ -39,24 +21,24 @@ ADMIN = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
 class Operator:
     bus: Bus
 
-    async def node(self, node: str | None, order: NodeOrder, grace_s: float = 0) -> NodeStanding | None:
-        command = OrderNode(node=node, order=order, grace_s=grace_s)
-        return (await self.bus.request(ORDER_NODE, command, tenant=ADMIN)).node
+    async def node(self, node: str | None, order: NodeAction, grace_s: float = 0) -> NodeStatus | None:
+        command = RunNodeAction(node=node, order=order, grace_s=grace_s)
+        return (await self.bus.request(RUN_NODE_ACTION, command, tenant=ADMIN)).node
 
-    async def nodes(self) -> dict[str, NodeStanding]:
+    async def nodes(self) -> dict[str, NodeStatus]:
         return {node.node: node for node in (await self.bus.request(LIST_NODES, ListNodes(), tenant=ADMIN)).nodes}
 
-    async def job(self, job_id: UUID, order: JobOrder, **more: Any) -> Job:
-        command = OrderJob(job_id=job_id, order=order, **({"retry_id": new_id()} | more))
-        return (await self.bus.request(ORDER_JOB, command, tenant=ADMIN)).job
+    async def job(self, job_id: UUID, order: JobAction, **more: Any) -> Job:
+        command = RunJobAction(job_id=job_id, order=order, **({"retry_id": new_id()} | more))
+        return (await self.bus.request(RUN_JOB_ACTION, command, tenant=ADMIN)).job
 
-    async def search(self, **query: Any) -> SeenPage:
+    async def search(self, **query: Any) -> AdminJobPage:
         return await self.bus.request(SEARCH_JOBS, SearchJobs(**query), tenant=ADMIN)
 
     async def found(self, **query: Any) -> list[UUID]:
         return [seen.job.job_id for seen in (await self.search(**query)).jobs]
 
-    async def inspect(self, job_id: UUID) -> JobInspected:
+    async def inspect(self, job_id: UUID) -> JobWithAttempts:
         return await self.bus.request(INSPECT_JOB, InspectJob(job_id=job_id), tenant=ADMIN)
 
     async def stats(self) -> Stats:
@@ -64,4 +46,4 @@ class Operator:
 
     async def usage(self, tenant: UUID | None, days: int = 90) -> tuple[UsageDay, ...]:
         whose = FLEET if tenant is None else str(tenant)
-        return (await self.bus.request(READ_USAGE, ReadUsage(days=days), tenant=whose)).days
+        return (await self.bus.request(READ_DAILY_USAGE, ReadDailyUsage(days=days), tenant=whose)).days

@@ -13,8 +13,8 @@ import asyncpg
 import pytest
 
 from chassis.ids import new_id
-from contracts.operations import ORDER_JOB, JobOrder, OrderJob
-from contracts.scheduler import SubmitJob, Submitted
+from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobAction, RunJobAction
+from contracts.scheduler.submissions import SubmitJob, SubmitReply
 from contracts.wire.errors import Relayed
 from scheduler.domain.admission import Accepted, Account, Candidate, Ledger
 from scheduler.store import submits
@@ -24,7 +24,7 @@ from tests.kit.waiting import until
 ROUNDS = 20
 
 
-async def code(submitted: Awaitable[Submitted]) -> str:
+async def code(submitted: Awaitable[SubmitReply]) -> str:
     """What a submit comes down to."""
     try:
         return "replayed" if (await submitted).replayed else "accepted"
@@ -75,8 +75,8 @@ async def test_a_place_counts_those_that_are_overtaken(world: World, known: bool
     ]
     assert told == [1, 1, 2, 4, 4, 6, 2, 8]
     last = await world.job(tenant, priority=9)
-    order = OrderJob(job_id=last, order=JobOrder.PRIORITISE, priority=-5)
-    await world.system.bus.request(ORDER_JOB, order)
+    order = RunJobAction(job_id=last, order=JobAction.PRIORITISE, priority=-5)
+    await world.system.bus.request(RUN_JOB_ACTION, order)
     if known:
         await decided(world, tenant)  # at 0, behind 5, 5, 3, 0 and 0
     assert (await world.submit(tenant, priority=-4)).job.queue_position == 9 + known
@@ -97,8 +97,8 @@ async def somebody_writes(_: World, sql: asyncpg.Connection, tenant: UUID) -> No
 async def a_job_on_hold_is_cancelled(world: World, _: asyncpg.Connection, tenant: UUID) -> None:
     """Only the images of the day change."""
     job_id = await world.job(tenant)
-    order = OrderJob(job_id=job_id, order=JobOrder.HOLD)
-    await world.system.bus.request(ORDER_JOB, order)
+    order = RunJobAction(job_id=job_id, order=JobAction.HOLD)
+    await world.system.bus.request(RUN_JOB_ACTION, order)
     await decided(world, tenant)
     await world.cancel(tenant, job_id)
 
@@ -110,8 +110,8 @@ async def decided(world: World, tenant: UUID) -> None:
 
 async def a_job_is_put_last(world: World, _: asyncpg.Connection, tenant: UUID) -> None:
     """Only which priorities wait."""
-    order = OrderJob(job_id=await world.job(tenant), order=JobOrder.PRIORITISE, priority=-1)
-    await world.system.bus.request(ORDER_JOB, order)
+    order = RunJobAction(job_id=await world.job(tenant), order=JobAction.PRIORITISE, priority=-1)
+    await world.system.bus.request(RUN_JOB_ACTION, order)
 
 
 @pytest.mark.parametrize("change", [a_job_is_put_last, limits_change, somebody_writes, a_job_on_hold_is_cancelled])

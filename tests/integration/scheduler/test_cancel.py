@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
-from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
-from contracts.scheduler import JobState, LeaseState, Outcome
+from contracts.executor.attempts import CANCEL_ATTEMPT, CancelAttempt
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.heartbeats import LeaseState
+from contracts.scheduler.jobs import JobState
 from tests.integration.scheduler.conftest import World, bus_as, final
 from tests.kit.nats import settled
 

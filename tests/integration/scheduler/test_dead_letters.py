@@ -8,8 +8,10 @@ import pytest
 
 from chassis.database.postgres import Database
 from chassis.ids import new_id
-from contracts.operations import LIST_DEAD_LETTERS, DeadLetter, ListDeadLetters
-from contracts.scheduler import ASK_WORK, BEAT, FINISH_ATTEMPT, REPORT_CATALOG, JobError, JobState, Outcome
+from contracts.scheduler.attempts import FINISH_ATTEMPT, REQUEST_WORK, Outcome
+from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS, DeadLetter, ListDeadLetters
+from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG
+from contracts.scheduler.jobs import JobError, JobState
 from contracts.wire.errors import Kind, Relayed
 from scheduler.store import dead_letters
 from tests.integration.scheduler.conftest import Node, World
@@ -96,7 +98,9 @@ async def test_beats_and_catalogs_with_unfit_text_are_cleaned_or_refused_for_goo
     node = await world.node()
     beat = {"boot_id": str(node.boot_id), "online": True, "catalog_digest": node.models.digest, "attempt": None}
     told = {**beat, "loaded": ["CheckpointLoaderSimple.ckpt_name=a\x00b.safetensors"], "catalog_digest": "\x00"}
-    reply = await world.system.bus._client.request(BEAT.subject(key=node.name), json.dumps(told).encode(), timeout=5)
+    reply = await world.system.bus._client.request(
+        HEARTBEAT.subject(key=node.name), json.dumps(told).encode(), timeout=5
+    )
     assert {"lease": "none", "catalog_wanted": True}.items() <= json.loads(reply.data).items()
     report = {"digest": "\x00", "classes_zlib": "no base64"}
     assert await send(node, REPORT_CATALOG, json.dumps(report).encode()) == ("422", "message.invalid")
@@ -111,7 +115,7 @@ async def test_an_attempt_that_cannot_be_handed_out_ends_instead_of_holding_its_
     body = json.dumps({"boot_id": str(node.boot_id), "wait_s": 0}).encode()
 
     async def failed() -> bool:
-        reply = await world.system.bus._client.request(ASK_WORK.subject(key=node.name), body, timeout=5)
+        reply = await world.system.bus._client.request(REQUEST_WORK.subject(key=node.name), body, timeout=5)
         if reply.headers:
             assert reply.headers["Nats-Service-Error"] == "internal"
         return (await world.read(tenant, job_id)).state is JobState.FAILED

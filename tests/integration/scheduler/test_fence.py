@@ -7,7 +7,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from contracts.scheduler import AttemptRef, JobState, LeaseState, Outcome
+from contracts.scheduler.attempts import AttemptRef, Outcome
+from contracts.scheduler.heartbeats import LeaseState
+from contracts.scheduler.jobs import JobState
 from tests.integration.scheduler.conftest import World, final
 from tests.kit.waiting import until
 

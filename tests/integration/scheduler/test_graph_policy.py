@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
-from contracts.scheduler import READ_CLASSES, READ_FLEET, InvalidWorkflow, ReadClasses, ReadFleet
+from contracts.scheduler.fleet import READ_CLASSES, READ_FLEET, ReadClasses, ReadFleet
+from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import Relayed
 from tests.integration.scheduler.conftest import COMMON, System, World, catalog, system_at
 from tests.kit.nats import NatsServer

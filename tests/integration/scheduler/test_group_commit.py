@@ -15,7 +15,8 @@ from structlog.testing import capture_logs
 from chassis.ids import new_id
 from chassis.telemetry.logs import bound
 from contracts.registry import JOB_EVENTS
-from contracts.scheduler import JOB_CHANGED, SUBMIT_JOB, SubmitJob, Submitted
+from contracts.scheduler.jobs import JOB_CHANGED
+from contracts.scheduler.submissions import SUBMIT_JOB, SubmitJob, SubmitReply
 from contracts.wire.errors import Relayed
 from tests.integration.scheduler.conftest import COMMON, System, World, graph, system_at, world_in
 from tests.kit.nats import NatsServer
@@ -65,9 +66,9 @@ async def known(world: World, **limits: Any) -> UUID:
     return tenant
 
 
-def said(answer: Submitted | BaseException) -> str:
+def said(answer: SubmitReply | BaseException) -> str:
     """What an answer comes down to."""
-    if isinstance(answer, Submitted):
+    if isinstance(answer, SubmitReply):
         return "replayed" if answer.replayed else "accepted"
     assert isinstance(answer, Relayed), answer
     return answer.refused.code
@@ -76,7 +77,7 @@ def said(answer: Submitted | BaseException) -> str:
 async def together(world: World, asked: Sequence[Asking]) -> list[str]:
     """What each of many submits was told that were sent at once."""
 
-    async def submit(tenant: UUID, *, model: str = COMMON, **fields: Any) -> Submitted:
+    async def submit(tenant: UUID, *, model: str = COMMON, **fields: Any) -> SubmitReply:
         values = {"job_id": new_id(), "graph": graph(model), "request_hash": "0" * 64} | fields
         return await world.system.bus.request(SUBMIT_JOB, SubmitJob(**values), tenant=str(tenant), within_s=10)
 
@@ -182,7 +183,7 @@ async def test_a_group_is_one_line_of_the_log(world: World, other_sql: asyncpg.C
     tenant, again = await known(world), new_id()
     await world.submit(tenant, job_id=again)
 
-    async def submit(number: int) -> Submitted:
+    async def submit(number: int) -> SubmitReply:
         with bound(request_id=f"id-{number}"):
             return await world.submit(tenant, job_id=again if number == 3 else new_id(), images=2)
 

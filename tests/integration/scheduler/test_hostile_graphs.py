@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from contracts.scheduler import InvalidWorkflow
+from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import Relayed
 from tests.integration.scheduler.conftest import COMMON, RARE, World, graph
 

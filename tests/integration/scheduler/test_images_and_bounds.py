@@ -6,7 +6,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.scheduler import JobState, JobWarning, Outcome, Output, OutputKind, OutputSource, Submitted
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.jobs import JobState, JobWarning
+from contracts.scheduler.outputs import Output, OutputKind, OutputSource
+from contracts.scheduler.submissions import SubmitReply
 from contracts.wire.errors import Refused, Relayed
 from tests.integration.scheduler.conftest import COMMON, Node, World, graph
 
@@ -161,7 +164,7 @@ async def test_tenants_of_one_group_share_the_images_of_a_day(world: World) -> N
     world.system.auth.groups.update(dict.fromkeys(tenants, group))
     submits = [world.submit(tenant) for _ in range(10) for tenant in tenants]
     answers = await asyncio.gather(*submits, return_exceptions=True)
-    accepted = [answer for answer in answers if isinstance(answer, Submitted)]
+    accepted = [answer for answer in answers if isinstance(answer, SubmitReply)]
     codes = {answer.refused.code for answer in answers if isinstance(answer, Relayed)}
     assert (len(accepted), codes) == (10, {"quota.images_exceeded"})
     assert sum([await world.images(tenant) for tenant in tenants]) == 10

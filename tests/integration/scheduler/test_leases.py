@@ -7,7 +7,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.scheduler import Assignment, JobState, LeaseState, Outcome
+from contracts.scheduler.attempts import Assignment, Outcome
+from contracts.scheduler.heartbeats import LeaseState
+from contracts.scheduler.jobs import JobState
 from tests.integration.scheduler.conftest import COMMON, RARE, Node, System, World, final, system_at, world_in
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer

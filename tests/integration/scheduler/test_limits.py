@@ -7,7 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from chassis.ids import new_id
-from contracts.scheduler import DrawnSeed, JobState, Outcome, Submitted
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.jobs import DrawnSeed, JobState
+from contracts.scheduler.submissions import SubmitReply
 from contracts.wire.errors import Kind, Refused, Relayed
 from tests.integration.scheduler.conftest import World, graph
 from tests.kit.waiting import until
@@ -21,11 +23,11 @@ async def refused(world: World, tenant: UUID, **fields: Any) -> Refused:
     return relayed.value.refused
 
 
-async def at_once(world: World, tenant: UUID, number: int) -> tuple[list[Submitted], list[str]]:
+async def at_once(world: World, tenant: UUID, number: int) -> tuple[list[SubmitReply], list[str]]:
     """Submit many jobs in parallel: those that were accepted, and why the others were not."""
     submits = (world.submit(tenant) for _ in range(number))
     answers = await asyncio.gather(*submits, return_exceptions=True)
-    accepted = [answer for answer in answers if isinstance(answer, Submitted)]
+    accepted = [answer for answer in answers if isinstance(answer, SubmitReply)]
     codes = [answer.refused.code for answer in answers if isinstance(answer, Relayed)]
     assert len(accepted) + len(codes) == number
     return accepted, codes

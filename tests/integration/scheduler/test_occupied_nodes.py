@@ -5,8 +5,10 @@ from uuid import uuid4
 
 import pytest
 
-from contracts.operations import NodeOrder, UnknownNode
-from contracts.scheduler import InvalidWorkflow, Occupied, OccupiedBy, Outcome
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.heartbeats import OccupancyCause, ReportedOccupancy
+from contracts.scheduler.nodes import NodeAction, UnknownNode
+from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import InvalidMessage, Refusal
 from tests.integration.scheduler.conftest import COMMON, System, World
 from tests.integration.scheduler.operator import Operator
@@ -28,8 +30,8 @@ async def until_looked(world: World) -> None:
     await world.until_offered(marker)
 
 
-def foreign(prompt_id: str | None, seconds: float, *, blocked: bool = False) -> Occupied:
-    return Occupied(by=OccupiedBy.FOREIGN_PROMPT, prompt_id=prompt_id, seconds=seconds, blocked=blocked)
+def foreign(prompt_id: str | None, seconds: float, *, blocked: bool = False) -> ReportedOccupancy:
+    return ReportedOccupancy(by=OccupancyCause.FOREIGN_PROMPT, prompt_id=prompt_id, seconds=seconds, blocked=blocked)
 
 
 async def test_operators_see_what_occupies_a_node_until_it_is_free(world: World, operator: Operator) -> None:
@@ -37,7 +39,7 @@ async def test_operators_see_what_occupies_a_node_until_it_is_free(world: World,
     await node.beat(occupied=foreign("a", 100))
     held = (await operator.nodes())[node.name]
     assert held.occupied is not None
-    assert (held.blocked, held.occupied.by, held.occupied.prompt_id) == (False, OccupiedBy.FOREIGN_PROMPT, "a")
+    assert (held.blocked, held.occupied.by, held.occupied.prompt_id) == (False, OccupancyCause.FOREIGN_PROMPT, "a")
     assert (held.seen_at - held.occupied.since).total_seconds() == pytest.approx(100)
     await node.beat(occupied=foreign("a", 700, blocked=True))
     blocked = (await operator.nodes())[node.name]
@@ -54,16 +56,16 @@ async def test_prompt_of_an_ended_attempt_is_told_with_its_job(world: World, ope
     job_id = await world.job(tenant)
     given = await node.claim()
     assert await node.finish(given.ref, Outcome.FAILED)
-    left = Occupied(by=OccupiedBy.OWN_PROMPT, prompt_id=str(given.prompt_id), seconds=1, blocked=True)
+    left = ReportedOccupancy(by=OccupancyCause.OWN_PROMPT, prompt_id=str(given.prompt_id), seconds=1, blocked=True)
     await node.beat(occupied=left)
     held = (await operator.nodes())[node.name].occupied
     assert held is not None
-    assert (held.by, held.job_id) == (OccupiedBy.OWN_PROMPT, job_id)
+    assert (held.by, held.job_id) == (OccupancyCause.OWN_PROMPT, job_id)
 
 
 async def test_heartbeat_replies_repeat_a_command_until_it_is_done(world: World, operator: Operator) -> None:
     node, other = await world.node(), await world.node()
-    for order, told, done in ((NodeOrder.CLEAR, "clear", "cleared"), (NodeOrder.REFRESH, "refresh", "refreshed")):
+    for order, told, done in ((NodeAction.CLEAR, "clear", "cleared"), (NodeAction.REFRESH, "refresh", "refreshed")):
         stands = await operator.node(node.name, order)
         assert stands is not None
         first, second = [getattr(await node.beat(), told) for _ in range(2)]
@@ -80,14 +82,14 @@ async def test_heartbeat_replies_repeat_a_command_until_it_is_done(world: World,
 
 async def test_one_command_refreshes_every_node(world: World, operator: Operator) -> None:
     nodes = [await world.node(), await world.node()]
-    assert await operator.node(None, NodeOrder.REFRESH) is None
+    assert await operator.node(None, NodeAction.REFRESH) is None
     for node in nodes:
         assert (await node.beat()).refresh is not None
     with pytest.raises(Refusal) as refused:
-        await operator.node(None, NodeOrder.DRAIN)
+        await operator.node(None, NodeAction.DRAIN)
     assert refused.value.refused.code == InvalidMessage.code
     with pytest.raises(Refusal) as refused:
-        await operator.node(f"n-{uuid4().hex[:12]}", NodeOrder.CLEAR)
+        await operator.node(f"n-{uuid4().hex[:12]}", NodeAction.CLEAR)
     assert refused.value.refused.code == UnknownNode.code
 
 

@@ -7,9 +7,12 @@ import asyncpg
 import pytest
 from nats.aio.msg import Msg
 
-from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
-from contracts.operations import JobOrder, NodeOrder
-from contracts.scheduler import JOB_CHANGED_LIVE, JobEvent, JobState, LeaseState, Outcome
+from contracts.executor.attempts import CANCEL_ATTEMPT, CancelAttempt
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.heartbeats import LeaseState
+from contracts.scheduler.job_actions import JobAction
+from contracts.scheduler.jobs import JOB_CHANGED_LIVE, JobEvent, JobState
+from contracts.scheduler.nodes import NodeAction
 from contracts.wire.errors import Relayed
 from tests.integration.scheduler.conftest import World, bus_as, graph
 from tests.integration.scheduler.operator import Operator
@@ -28,7 +31,7 @@ async def test_a_cordoned_node_ends_what_it_has_and_gets_nothing_while_another_w
     tenant, node, other = world.tenant(), await world.node(), await world.node()
     jobs = [await world.job(tenant) for _ in range(3)]
     first = await node.claim()
-    cordoned = await operator.node(node.name, NodeOrder.CORDON)
+    cordoned = await operator.node(node.name, NodeAction.CORDON)
     assert cordoned is not None
     assert cordoned.cordoned_at is not None
     assert (cordoned.job_id, cordoned.attempt, cordoned.drain_at) == (jobs[0], 1, None)
@@ -42,7 +45,7 @@ async def test_a_cordoned_node_ends_what_it_has_and_gets_nothing_while_another_w
     assert second.ref.job_id == jobs[1]
     assert await other.finish(second.ref)
     kept = asyncio.create_task(node.claim())  # an ask that is kept is answered once the node may work again
-    await operator.node(node.name, NodeOrder.UNCORDON)
+    await operator.node(node.name, NodeAction.UNCORDON)
     assert (await kept).ref.job_id == jobs[2]
     assert await node.finish((await kept).ref)
     assert (await operator.nodes())[node.name].cordoned_at is None
@@ -64,7 +67,7 @@ async def test_a_drained_node_loses_its_job_to_another_and_nobody_pays_for_it(wo
 
         await executor.subscribe(CANCEL_ATTEMPT.subject(key=node.name), hear)
         await settled(executor._client)
-        drained = await operator.node(node.name, NodeOrder.DRAIN)
+        drained = await operator.node(node.name, NodeAction.DRAIN)
         async with asyncio.timeout(5):
             assert await hints.get() == CancelAttempt(job_id=job_id, attempt=1)
     finally:
@@ -93,15 +96,15 @@ async def test_a_drain_with_grace_lets_the_job_go_on_until_then(world: World, op
     tenant, node = world.tenant(), await world.node()
     job_id = await world.job(tenant)
     given = await node.claim()
-    drained = await operator.node(node.name, NodeOrder.DRAIN, grace_s=3600)
+    drained = await operator.node(node.name, NodeAction.DRAIN, grace_s=3600)
     assert drained is not None
     assert drained.drain_at is not None
     assert (drained.job_id, (await node.beat(given.ref)).lease) == (job_id, LeaseState.KEPT)
-    await operator.node(node.name, NodeOrder.DRAIN, grace_s=7200)  # never later than it was said
+    await operator.node(node.name, NodeAction.DRAIN, grace_s=7200)  # never later than it was said
     assert (await operator.nodes())[node.name].drain_at == drained.drain_at
-    await operator.node(node.name, NodeOrder.UNCORDON)  # and not at all, once it is taken back
+    await operator.node(node.name, NodeAction.UNCORDON)  # and not at all, once it is taken back
     assert (await operator.nodes())[node.name].drain_at is None
-    await operator.node(node.name, NodeOrder.DRAIN, grace_s=3600)
+    await operator.node(node.name, NodeAction.DRAIN, grace_s=3600)
     await world.system.sql.execute("UPDATE nodes SET drain_at = now() WHERE name = $1", node.name)
 
     async def lost() -> bool:
@@ -116,7 +119,7 @@ async def test_what_operators_end_is_no_try_of_the_job(world: World, operator: O
     job_id = await world.job(tenant)
     for _ in range(3):
         await node.claim()
-        assert (await operator.job(job_id, JobOrder.REQUEUE)).state is JobState.QUEUED
+        assert (await operator.job(job_id, JobAction.REQUEUE)).state is JobState.QUEUED
     for number in range(3):
         given = await node.claim()
         assert given.ref.attempt == 4 + number
@@ -131,7 +134,7 @@ async def test_a_cancelled_job_is_left_to_the_executor_that_stops_it(world: Worl
     job_id = await world.job(tenant, images=2)
     given = await node.claim()
     await world.cancel(tenant, job_id)
-    await operator.node(node.name, NodeOrder.DRAIN)
+    await operator.node(node.name, NodeAction.DRAIN)
     assert (await node.beat(given.ref)).lease is LeaseState.CANCELLED
     assert await node.finish(given.ref, Outcome.CANCELLED, images=1, gpu_seconds=0.5)
     (day,) = await operator.usage(tenant)
@@ -157,7 +160,7 @@ async def test_a_job_that_is_cancelled_while_it_is_requeued_stays_cancelled(
     await second_sql.execute("SELECT 1 FROM tenants WHERE id = $1 FOR UPDATE", tenant)
     cancelling = asyncio.create_task(world.cancel(tenant, job_id))
     await until(lambda: waiting(1))
-    requeueing = asyncio.create_task(operator.job(job_id, JobOrder.REQUEUE))
+    requeueing = asyncio.create_task(operator.job(job_id, JobAction.REQUEUE))
     await until(lambda: waiting(2))
     await locked.rollback()
     assert [job.state for job in await asyncio.gather(cancelling, requeueing)] == [JobState.CANCELLED] * 2
@@ -172,9 +175,9 @@ async def test_drain_claim_and_finish_at_once_end_each_attempt_once(world: World
         job_id = await world.job(tenant)
         given = await node.claim()
         _, finished, again = await asyncio.gather(
-            operator.node(node.name, NodeOrder.DRAIN), node.finish(given.ref), other.ask(wait_s=0)
+            operator.node(node.name, NodeAction.DRAIN), node.finish(given.ref), other.ask(wait_s=0)
         )
-        await operator.node(node.name, NodeOrder.UNCORDON)
+        await operator.node(node.name, NodeAction.UNCORDON)
         state = (await world.read(tenant, job_id)).state
         assert finished == (state is JobState.SUCCEEDED)
         again = again or (None if finished else await other.claim())
@@ -189,20 +192,20 @@ async def test_drain_claim_and_finish_at_once_end_each_attempt_once(world: World
 async def test_a_node_is_forgotten_only_when_it_is_gone(world: World, operator: Operator) -> None:
     node = await world.node()
     with pytest.raises(Relayed) as relayed:
-        await operator.node(node.name, NodeOrder.FORGET)
+        await operator.node(node.name, NodeAction.FORGET)
     assert relayed.value.refused.code == "node.alive"
     tenant = world.tenant()
     await world.job(tenant)
     given = await node.claim()
     await world.system.sql.execute("UPDATE nodes SET seen_at = now() - interval '1 day' WHERE name = $1", node.name)
     with pytest.raises(Relayed) as relayed:
-        await operator.node(node.name, NodeOrder.FORGET)
+        await operator.node(node.name, NodeAction.FORGET)
     assert relayed.value.refused.code == "node.alive"
     assert await node.finish(given.ref)
     assert not (await operator.nodes())[node.name].online
-    assert await operator.node(node.name, NodeOrder.FORGET) is None
+    assert await operator.node(node.name, NodeAction.FORGET) is None
     assert node.name not in await operator.nodes()
-    for order in NodeOrder:
+    for order in NodeAction:
         with pytest.raises(Relayed) as relayed:
             await operator.node(node.name, order)
         assert relayed.value.refused.code == "node.not_found"
@@ -220,10 +223,10 @@ async def test_a_job_on_hold_is_not_run_until_it_is_released(world: World, opera
 
     hear_no_more = await world.system.bus.subscribe(JOB_CHANGED_LIVE.subject(str(tenant), str(job_id)), hear)
     await settled(world.system.bus._client)
-    held = await operator.job(job_id, JobOrder.HOLD)
+    held = await operator.job(job_id, JobAction.HOLD)
     assert (held.held, held.state, held.queue_position) == (True, JobState.QUEUED, None)
     assert (await world.read(tenant, behind)).queue_position == 1
-    assert (await operator.job(job_id, JobOrder.HOLD)).seq == held.seq
+    assert (await operator.job(job_id, JobAction.HOLD)).seq == held.seq
     await world.job(tenant)  # one on hold takes no place in the queue
     assert (await world.counters(tenant)) == (2, 0)
     for _ in range(2):
@@ -231,17 +234,17 @@ async def test_a_job_on_hold_is_not_run_until_it_is_released(world: World, opera
         assert given.ref.job_id != job_id
         assert await node.finish(given.ref)
     kept = asyncio.create_task(node.claim())
-    assert not (await operator.job(job_id, JobOrder.RELEASE)).held
+    assert not (await operator.job(job_id, JobAction.RELEASE)).held
     assert (await kept).ref.job_id == job_id
     with pytest.raises(Relayed) as relayed:
-        await operator.job(job_id, JobOrder.HOLD)
+        await operator.job(job_id, JobAction.HOLD)
     assert relayed.value.refused.code == "job.not_waiting"
     assert await node.finish((await kept).ref)
     assert await world.causes(tenant, job_id) == ["submitted", "held", "released", "claimed", "succeeded"]
     # Whoever watches it knows at once; by their ``seq`` in which order, for two of them may overtake each other.
     await until(lambda: sorted(said) == sorted(["held", "released", "claimed", "succeeded"]))
     await hear_no_more()
-    for order in (JobOrder.HOLD, JobOrder.RELEASE, JobOrder.PRIORITISE):
+    for order in (JobAction.HOLD, JobAction.RELEASE, JobAction.PRIORITISE):
         with pytest.raises(Relayed) as relayed:
             await operator.job(job_id, order, priority=1)
         assert relayed.value.refused.code == "job.ended"
@@ -251,8 +254,8 @@ async def test_a_job_on_hold_is_cancelled_at_no_cost(world: World, operator: Ope
     tenant = world.tenant()
     await world.node()
     job_id = await world.job(tenant, images=2)
-    await operator.job(job_id, JobOrder.HOLD)
-    job = await operator.job(job_id, JobOrder.CANCEL)
+    await operator.job(job_id, JobAction.HOLD)
+    job = await operator.job(job_id, JobAction.CANCEL)
     assert (job.state, job.held, job.images) == (JobState.CANCELLED, False, 0)
     assert (await world.images(tenant), await world.counters(tenant)) == (0, (0, 0))
 
@@ -261,7 +264,7 @@ async def test_a_job_on_hold_is_cancelled_at_no_cost(world: World, operator: Ope
 async def test_hold_release_claim_and_cancel_at_once_keep_the_books(world: World, operator: Operator) -> None:
     tenant, node = world.tenant(), await world.node()
 
-    async def try_to(job_id: UUID, order: JobOrder) -> str | None:
+    async def try_to(job_id: UUID, order: JobAction) -> str | None:
         try:
             await operator.job(job_id, order)
         except Relayed as relayed:
@@ -270,7 +273,7 @@ async def test_hold_release_claim_and_cancel_at_once_keep_the_books(world: World
 
     for _ in range(10):
         job_id = await world.job(tenant)
-        orders = (JobOrder.HOLD, JobOrder.RELEASE, JobOrder.HOLD, JobOrder.REQUEUE, JobOrder.CANCEL)
+        orders = (JobAction.HOLD, JobAction.RELEASE, JobAction.HOLD, JobAction.REQUEUE, JobAction.CANCEL)
         ordered = asyncio.gather(*(try_to(job_id, order) for order in orders))
         given, refused = await asyncio.gather(node.ask(), ordered)
         assert set(refused) <= {None, "job.not_waiting", "job.ended", "job.not_repeatable"}
@@ -284,8 +287,8 @@ async def test_hold_release_claim_and_cancel_at_once_keep_the_books(world: World
 async def test_priority_changes_what_runs_next(world: World, operator: Operator) -> None:
     tenant, node = world.tenant(), await world.node()
     jobs = [await world.job(tenant) for _ in range(3)]
-    assert (await operator.job(jobs[2], JobOrder.PRIORITISE, priority=10)).queue_position == 1
-    assert (await operator.job(jobs[0], JobOrder.PRIORITISE, priority=-10)).queue_position == 3
+    assert (await operator.job(jobs[2], JobAction.PRIORITISE, priority=10)).queue_position == 1
+    assert (await operator.job(jobs[0], JobAction.PRIORITISE, priority=-10)).queue_position == 3
     order = []
     for _ in jobs:
         given = await node.claim()
@@ -306,7 +309,7 @@ async def test_a_failed_job_runs_again_as_one_new_job_under_its_owners_limits(wo
     assert given.extra_data == extra
     assert (await node.claim()).extra_data == extra, "asked again, it is the same attempt"
     assert await node.finish(given.ref, Outcome.FAILED)
-    again = await asyncio.gather(*(operator.job(job_id, JobOrder.REQUEUE) for _ in range(5)))
+    again = await asyncio.gather(*(operator.job(job_id, JobAction.REQUEUE) for _ in range(5)))
     assert len({job.job_id for job in again}) == 1
     new = again[0]
     assert new.job_id != job_id
@@ -318,20 +321,20 @@ async def test_a_failed_job_runs_again_as_one_new_job_under_its_owners_limits(wo
     assert second.extra_data == extra
     assert await node.finish(second.ref, images=2)
     with pytest.raises(Relayed) as relayed:
-        await operator.job(new.job_id, JobOrder.REQUEUE)
+        await operator.job(new.job_id, JobAction.REQUEUE)
     assert relayed.value.refused.code == "job.not_repeatable"
     failed = await world.job(tenant)
     given = await node.claim()
     assert await node.finish(given.ref, Outcome.FAILED)
     world.limit(tenant, images_per_day=2)
     with pytest.raises(Relayed) as relayed:
-        await operator.job(failed, JobOrder.REQUEUE)
+        await operator.job(failed, JobAction.REQUEUE)
     assert relayed.value.refused.code == "quota.images_exceeded"
 
 
 async def test_nobody_orders_a_job_that_is_not_there(world: World, operator: Operator) -> None:
     await world.node()
-    for order in JobOrder:
+    for order in JobAction:
         with pytest.raises(Relayed) as relayed:
             await operator.job(uuid4(), order, priority=1)
         assert relayed.value.refused.code == "job.not_found"

@@ -6,8 +6,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.operations import EndpointUse, JobOrder
-from contracts.scheduler import LIST_JOBS, JobState, ListJobs, Outcome
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.job_actions import JobAction
+from contracts.scheduler.jobs import LIST_JOBS, JobState, ListJobs
+from contracts.scheduler.usage import EndpointUsage
 from contracts.wire.errors import Relayed
 from tests.integration.scheduler.conftest import ENDPOINT, World
 from tests.integration.scheduler.operator import Operator
@@ -28,7 +30,7 @@ async def test_jobs_are_found_by_owner_state_node_workflow_and_time(world: World
     assert await other.finish(given.ref)
     waiting = await world.job(bob)
     held = await world.job(bob)
-    await operator.job(held, JobOrder.HOLD)
+    await operator.job(held, JobAction.HOLD)
     everything = [held, waiting, made, failed]
     assert (await operator.found())[:4] == everything
     assert await operator.found(tenant_id=ada) == [made, failed]
@@ -122,7 +124,7 @@ async def test_usage_is_what_was_made_once_also_when_it_is_reported_often(world:
     assert await node.finish(given.ref, Outcome.FAILED, gpu_seconds=0.25)
     (day,) = await operator.usage(ada)
     assert (day.jobs, day.images, day.gpu_seconds) == (3, 5, 4.0)
-    assert day.endpoints == {ENDPOINT: EndpointUse(images=5, gpu_seconds=4.0)}
+    assert day.endpoints == {ENDPOINT: EndpointUsage(images=5, gpu_seconds=4.0)}
     (day,) = await operator.usage(bob)
     assert (day.jobs, day.images, day.gpu_seconds) == (1, 1, 4.0)
     everybody = {day.day: day for day in await operator.usage(None)}
@@ -141,12 +143,12 @@ async def test_usage_is_told_by_the_endpoint_that_jobs_came_by(world: World, ope
     await world.cancel(tenant, waiting)
     assert await node.finish((await node.claim()).ref, Outcome.FAILED, gpu_seconds=0.25)
     (day,) = await operator.usage(tenant)
-    shares = {"POST /a": EndpointUse(images=2, gpu_seconds=1.25), "POST /b": EndpointUse(images=2, gpu_seconds=0.5)}
+    shares = {"POST /a": EndpointUsage(images=2, gpu_seconds=1.25), "POST /b": EndpointUsage(images=2, gpu_seconds=0.5)}
     assert (day.jobs, day.images, day.gpu_seconds, day.endpoints) == (5, 6, 9.75, shares)
-    again = await operator.job(failed, JobOrder.REQUEUE)  # it came as the one that it runs again
+    again = await operator.job(failed, JobAction.REQUEUE)  # it came as the one that it runs again
     assert await node.finish((await node.claim()).ref, images=4, gpu_seconds=1.0)
     (day,) = await operator.usage(tenant)
-    assert day.endpoints["POST /a"] == EndpointUse(images=6, gpu_seconds=2.25)
+    assert day.endpoints["POST /a"] == EndpointUsage(images=6, gpu_seconds=2.25)
     assert again.job_id not in jobs.values()
 
 
@@ -174,7 +176,7 @@ async def test_statistics_say_what_was_done(world: World, operator: Operator) ->
     low = await world.job(tenant, priority=-5)
     jobs = [await world.job(tenant, priority=5) for _ in range(3)]
     held = await world.job(tenant)
-    await operator.job(held, JobOrder.HOLD)
+    await operator.job(held, JobAction.HOLD)
     await world.system.sql.execute("UPDATE jobs SET created_at = created_at - interval '1 hour' WHERE id = $1", low)
 
     async def waits() -> bool:

@@ -6,18 +6,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from chassis.ids import new_id
-from contracts.scheduler import (
-    BEAT,
-    READ_CLASSES,
-    READ_FLEET,
-    SUBMIT_JOB,
-    Beat,
-    JobState,
-    Outcome,
-    ReadClasses,
-    ReadFleet,
-    SubmitJob,
-)
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.fleet import READ_CLASSES, READ_FLEET, ReadClasses, ReadFleet
+from contracts.scheduler.heartbeats import HEARTBEAT, Heartbeat
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.submissions import SUBMIT_JOB, SubmitJob
 from tests.integration.scheduler.conftest import BROKEN, COMMON, RARE, World, final, graph
 from tests.kit.waiting import until
 
@@ -196,14 +189,14 @@ async def test_of_equally_common_models_the_one_that_a_node_has_loaded_comes_fir
         return await order() == [second, first]
 
     assert await order() == [first, second]
-    beat = Beat(
+    beat = Heartbeat(
         boot_id=node.boot_id,
         online=True,
         catalog_digest=node.models.digest,
         attempt=None,
         loaded=(f"{loader}={second}",),
     )
-    await world.system.bus.request(BEAT, beat, key=node.name)
+    await world.system.bus.request(HEARTBEAT, beat, key=node.name)
     await until(is_turned)
 
 

@@ -2,8 +2,10 @@
 
 import pytest
 
-from contracts.operations import JobOrder, NodeOrder
-from contracts.scheduler import JobState, Outcome
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.job_actions import JobAction
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.nodes import NodeAction
 from tests.integration.scheduler.conftest import BROKEN, COMMON, World
 from tests.integration.scheduler.operator import Operator
 
@@ -95,7 +97,7 @@ async def test_the_only_node_that_can_run_a_job_gets_its_retry_at_once(world: Wo
     await world.node(COMMON)  # online, and of no use
     cordoned = await world.node(model)
     await world.until_offered(model)
-    await Operator(world.system.bus).node(cordoned.name, NodeOrder.CORDON)
+    await Operator(world.system.bus).node(cordoned.name, NodeAction.CORDON)
     job_id = await world.job(tenant, model=model)
     given = await node.claim()
     assert await node.finish(given.ref, Outcome.NODE_FAULT, **DEATH)
@@ -141,7 +143,7 @@ async def test_an_operator_who_takes_a_job_from_its_node_does_not_count_as_a_dea
     given = await nodes[0].claim()
     assert await nodes[0].finish(given.ref, Outcome.NODE_FAULT, **DEATH)
     given = await nodes[1].claim()
-    await Operator(world.system.bus).job(job_id, JobOrder.REQUEUE)
+    await Operator(world.system.bus).job(job_id, JobAction.REQUEUE)
     given = await nodes[2].claim()
     assert given.ref.attempt == 3
     assert await nodes[2].finish(given.ref)

@@ -9,11 +9,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.auth import USER_CHANGED, Role, Tier, UserChanged
-from contracts.operations import Stats, Throughput
+from contracts.auth.accounts import Role
+from contracts.auth.changes import USER_CHANGED, UserChanged
+from contracts.auth.tiers import Tier
 from contracts.registry import JOB_PURGES
-from contracts.retention import FIND_JOBS, JOB_PURGED, PURGE_JOB, FindJobs, JobPurged, PurgeJob
-from contracts.scheduler import FINISH_ATTEMPT, JobError, JobState, Outcome
+from contracts.scheduler.attempts import FINISH_ATTEMPT, Outcome
+from contracts.scheduler.jobs import JobError, JobState
+from contracts.scheduler.purges import FIND_JOBS, JOB_PURGED, PURGE_JOB, FindJobs, JobPurged, PurgeJob
+from contracts.scheduler.statistics import Stats, Throughput
 from contracts.wire.errors import Kind, Relayed
 from tests.integration.scheduler.conftest import System, World, bus_as, system_at
 from tests.integration.scheduler.operator import Operator

@@ -7,8 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contracts.auth import TIER_CHANGED, USER_CHANGED, Role, Tier, TierLimits, UserChanged
-from contracts.scheduler import READ_USE, ReadUse, Use
+from contracts.auth.accounts import Role
+from contracts.auth.changes import USER_CHANGED, UserChanged
+from contracts.auth.tiers import TIER_CHANGED, Tier, TierLimits
+from contracts.scheduler.usage import READ_TENANT_USAGE, ReadTenantUsage, TenantUsage
 from contracts.wire.errors import Kind, Relayed
 from tests.integration.scheduler.conftest import UNLIMITED, World, bus_as, system_at, world_in
 from tests.kit.nats import NatsServer
@@ -16,8 +18,8 @@ from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
 
 
-async def use(world: World, tenant: UUID) -> Use:
-    return await world.system.bus.request(READ_USE, ReadUse(), tenant=str(tenant))
+async def use(world: World, tenant: UUID) -> TenantUsage:
+    return await world.system.bus.request(READ_TENANT_USAGE, ReadTenantUsage(), tenant=str(tenant))
 
 
 def changed(tenant: UUID, version: int, **fields: Any) -> UserChanged:
@@ -40,7 +42,7 @@ async def kept(world: World, tenant: UUID) -> tuple[int, int | None]:
 @pytest.mark.requirement("F-96", "table scheduler.tenants")
 async def test_use_is_what_submits_reserve_and_ends_settle(world: World) -> None:
     tenant, node = world.tenant(images_per_day=10), await world.node()
-    assert await use(world, tenant) == Use(quota=(await use(world, tenant)).quota, running=0, queued=0)
+    assert await use(world, tenant) == TenantUsage(quota=(await use(world, tenant)).quota, running=0, queued=0)
     accepted = await world.submit(tenant, images=3)
     await world.submit(tenant, images=2)
     found = await use(world, tenant)

@@ -6,12 +6,12 @@ from uuid import UUID
 import pytest
 
 from chassis.ids import new_id
-from contracts.scheduler import VALIDATE_WORKFLOW, RandomInput, SubmitJob, Validated
+from contracts.scheduler.submissions import VALIDATE_WORKFLOW, RandomInput, SubmitJob, ValidationReply
 from contracts.wire.errors import Relayed
 from tests.integration.scheduler.conftest import World, graph
 
 
-async def validated(world: World, tenant: UUID, **fields: Any) -> Validated:
+async def validated(world: World, tenant: UUID, **fields: Any) -> ValidationReply:
     command = SubmitJob(**{"job_id": new_id(), "graph": graph(), "request_hash": ""} | fields)
     return await world.system.bus.request(VALIDATE_WORKFLOW, command, tenant=str(tenant))
 

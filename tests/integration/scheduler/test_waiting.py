@@ -6,21 +6,13 @@ from uuid import UUID
 import pytest
 
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.operations import JobOrder, NodeOrder
-from contracts.scheduler import (
-    LIST_JOBS,
-    READ_FLEET,
-    HoldCause,
-    Job,
-    ListJobs,
-    MissingOption,
-    Outcome,
-    QueueFull,
-    ReadFleet,
-    Waiting,
-    WaitingDetail,
-    WaitReason,
-)
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.fleet import READ_FLEET, ReadFleet
+from contracts.scheduler.job_actions import JobAction
+from contracts.scheduler.jobs import LIST_JOBS, Job, ListJobs
+from contracts.scheduler.nodes import NodeAction
+from contracts.scheduler.usage import QueueFull
+from contracts.scheduler.waiting import HoldCause, MissingOption, Waiting, WaitingDetail, WaitReason
 from contracts.wire.errors import Relayed
 from tests.integration.scheduler.conftest import RARE, Node, World, report_of
 from tests.integration.scheduler.operator import Operator
@@ -147,17 +139,17 @@ async def test_job_waits_while_its_nodes_work_for_somebody_else(world: World) ->
 async def test_job_is_held_while_its_nodes_are_cordoned_or_an_operator_holds_it(world: World) -> None:
     node, tenant, operator = await world.node(), world.tenant(), Operator(world.system.bus)
     job_id = await world.job(tenant)
-    await operator.node(node.name, NodeOrder.CORDON)
+    await operator.node(node.name, NodeAction.CORDON)
     held = waiting_of(await waits_for(world, tenant, job_id, WaitReason.HELD))
     assert held.detail == WaitingDetail(cause=HoldCause.NODES_CORDONED, nodes=(node.name,))
     assert held.since == await moment(world, node, "cordoned_at")
     (seen,) = (await operator.search(tenant_id=tenant)).jobs
     assert waiting_of(seen.job) == held
-    by_operator = await operator.job(job_id, JobOrder.HOLD)
+    by_operator = await operator.job(job_id, JobAction.HOLD)
     assert waiting_of(by_operator).detail == WaitingDetail(cause=HoldCause.OPERATOR)
     assert waiting_of(by_operator).since == (await world.log(tenant, job_id))[-1].at
-    await operator.node(node.name, NodeOrder.UNCORDON)
-    await operator.job(job_id, JobOrder.RELEASE)
+    await operator.node(node.name, NodeAction.UNCORDON)
+    await operator.job(job_id, JobAction.RELEASE)
     await waits_for(world, tenant, job_id, WaitReason.QUEUE)
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from stack.children import Call, Child, Nursery, start_program
-from stack.keeper import Keeper, Unit
+from stack.children import Call, Child, ForkServerClient, start_program
+from stack.keeper import ProcessSupervisor, Unit
 from stack.layout import Layout, tail
 from tests.integration.stack.conftest import until
 
 
 @pytest.fixture
-async def nursery(layout: Layout) -> AsyncIterator[Nursery]:
-    nursery = Nursery(layout.log_of("zygote"))
+async def nursery(layout: Layout) -> AsyncIterator[ForkServerClient]:
+    nursery = ForkServerClient(layout.log_of("zygote"))
     await nursery.start()
     yield nursery
     await nursery.close()
@@ -57,7 +57,7 @@ async def until_gone(pid: int) -> None:
     await until(gone)
 
 
-async def test_child_process_has_its_environment_name_and_log(nursery: Nursery, layout: Layout) -> None:
+async def test_child_process_has_its_environment_name_and_log(nursery: ForkServerClient, layout: Layout) -> None:
     said = step("import os; print(dict(os.environ), open('/proc/self/comm').read())")
     child = await nursery.spawn(call(layout, said, name="scheduler"))
     assert await asyncio.wait_for(child.wait(), 30) == 0
@@ -66,7 +66,7 @@ async def test_child_process_has_its_environment_name_and_log(nursery: Nursery, 
     assert "scheduler" in log
 
 
-async def test_child_exit_status_is_reported(nursery: Nursery, layout: Layout) -> None:
+async def test_child_exit_status_is_reported(nursery: ForkServerClient, layout: Layout) -> None:
     ends = {"raise SystemExit(3)": 3, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)": -9, "1 / 0": 70}
     for code, expected in ends.items():
         child = await nursery.spawn(call(layout, step(code)))
@@ -75,7 +75,7 @@ async def test_child_exit_status_is_reported(nursery: Nursery, layout: Layout) -
 
 
 @pytest.mark.requirement("F-166")
-async def test_ctrl_c_and_sigterm_work_in_a_child(nursery: Nursery, layout: Layout) -> None:
+async def test_ctrl_c_and_sigterm_work_in_a_child(nursery: ForkServerClient, layout: Layout) -> None:
     for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)):
         layout.log_of("child").unlink(missing_ok=True)
         child = await nursery.spawn(call(layout, SLEEP))
@@ -84,7 +84,9 @@ async def test_ctrl_c_and_sigterm_work_in_a_child(nursery: Nursery, layout: Layo
         assert await asyncio.wait_for(child.wait(), 10) == expected
 
 
-async def test_children_die_with_the_fork_server_and_a_new_one_replaces_it(nursery: Nursery, layout: Layout) -> None:
+async def test_children_die_with_the_fork_server_and_a_new_one_replaces_it(
+    nursery: ForkServerClient, layout: Layout
+) -> None:
     child = await nursery.spawn(call(layout, SLEEP))
     await until_said(layout.log_of("child"), "up")
     os.kill(int(stat_of(child.pid)[1]), signal.SIGKILL)
@@ -107,7 +109,7 @@ async def test_crashed_process_is_restarted(layout: Layout) -> None:
         if pid:
             pids.put_nowait(pid)
 
-    keeper = Keeper(Unit("sleep", start, ready), changed, lambda _: None)
+    keeper = ProcessSupervisor(Unit("sleep", start, ready), changed, lambda _: None)
     keeper.start()
     async with asyncio.timeout(10):
         seen = [await pids.get()]

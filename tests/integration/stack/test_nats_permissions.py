@@ -8,9 +8,15 @@ import pytest
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
-from contracts import auth, executor, gateway, scheduler
+from contracts.auth.credentials import VERIFY_CREDENTIAL
+from contracts.executor.attempts import CANCEL_ATTEMPT
+from contracts.executor.progress import PROGRESS
+from contracts.gateway.nats_api import NATS_SUBMIT_JOB
 from contracts.permissions import inbox_prefix
 from contracts.registry import JOB_EVENTS
+from contracts.scheduler.heartbeats import HEARTBEAT
+from contracts.scheduler.jobs import JOB_CHANGED, JOB_CHANGED_LIVE
+from contracts.scheduler.submissions import SUBMIT_JOB
 from stack.credentials import OUTSIDE_USER
 from stack.nats_config import NatsPlan, Outside, logins, render
 from stack.nats_server import Nats, binary
@@ -24,15 +30,15 @@ JOB = "0193a6c0-0000-7000-8000-00000000000a"
 async def test_executor_publishes_for_its_own_node_only(connect: Clients) -> None:
     node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
     with pytest.raises(NoRespondersError):  # allowed, and nobody is there
-        await node.request(scheduler.BEAT.subject(key="node-1"), b"{}", timeout=10)
-    await node.publish(scheduler.BEAT.subject(key="node-2"), b"{}")
-    await connect.refused(scheduler.BEAT.subject(key="node-2"))
+        await node.request(HEARTBEAT.subject(key="node-1"), b"{}", timeout=10)
+    await node.publish(HEARTBEAT.subject(key="node-2"), b"{}")
+    await connect.refused(HEARTBEAT.subject(key="node-2"))
 
 
 async def test_executor_receives_messages_of_its_own_node_only(connect: Clients) -> None:
     node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
-    await node.subscribe(executor.CANCEL_ATTEMPT.subject(key="node-2"))
-    await connect.refused(executor.CANCEL_ATTEMPT.subject(key="node-2"))
+    await node.subscribe(CANCEL_ATTEMPT.subject(key="node-2"))
+    await connect.refused(CANCEL_ATTEMPT.subject(key="node-2"))
 
 
 @pytest.mark.requirement("S-75")
@@ -51,12 +57,12 @@ async def test_service_without_topics_publishes_only_replies(connect: Clients) -
     async def answer(message: Msg) -> None:
         await message.respond(b"you")
 
-    await auth_client.subscribe(auth.VERIFY_CREDENTIAL.pattern, cb=answer)
+    await auth_client.subscribe(VERIFY_CREDENTIAL.pattern, cb=answer)
     await settled(auth_client)
-    replied = await gateway_client.request(auth.VERIFY_CREDENTIAL.subject(), b"{}", timeout=10)
+    replied = await gateway_client.request(VERIFY_CREDENTIAL.subject(), b"{}", timeout=10)
     assert replied.data == b"you"
-    await auth_client.publish(scheduler.JOB_CHANGED.subject(TENANT, JOB), b"{}")
-    await connect.refused(scheduler.JOB_CHANGED.subject(TENANT, JOB))
+    await auth_client.publish(JOB_CHANGED.subject(TENANT, JOB), b"{}")
+    await connect.refused(JOB_CHANGED.subject(TENANT, JOB))
 
 
 async def test_nats_server_sets_the_tenant_of_outside_systems(connect: Clients) -> None:
@@ -66,10 +72,10 @@ async def test_nats_server_sets_the_tenant_of_outside_systems(connect: Clients) 
     async def answer(message: Msg) -> None:
         await message.respond(message.subject.encode())
 
-    await inside.subscribe(gateway.DOOR_SUBMIT.pattern, cb=answer)
+    await inside.subscribe(NATS_SUBMIT_JOB.pattern, cb=answer)
     await settled(inside)
     replied = await outside.request("jobs.submit", b'{"tenant": "somebody else"}', timeout=10)
-    assert replied.data.decode() == gateway.DOOR_SUBMIT.subject(TENANT)
+    assert replied.data.decode() == NATS_SUBMIT_JOB.subject(TENANT)
 
 
 async def test_outside_system_receives_only_its_own_jobs(connect: Clients) -> None:
@@ -77,15 +83,15 @@ async def test_outside_system_receives_only_its_own_jobs(connect: Clients) -> No
     node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
     heard = await outside.subscribe("jobs.progress.>")
     await settled(outside)
-    await node.publish(executor.PROGRESS.subject(OTHER_TENANT, JOB), b"theirs")
-    await node.publish(executor.PROGRESS.subject(TENANT, JOB), b"mine")
+    await node.publish(PROGRESS.subject(OTHER_TENANT, JOB), b"theirs")
+    await node.publish(PROGRESS.subject(TENANT, JOB), b"mine")
     first = await heard.next_msg(timeout=10)
     assert (first.subject, first.data) == (f"jobs.progress.{JOB}", b"mine")
 
 
 async def test_scheduler_may_publish_a_batch(connect: Clients) -> None:
     client = await connect("scheduler", inbox_prefix("scheduler"))
-    jetstream, subject = client.jetstream(), scheduler.JOB_CHANGED.subject(TENANT, JOB)
+    jetstream, subject = client.jetstream(), JOB_CHANGED.subject(TENANT, JOB)
     await jetstream.add_stream(name=JOB_EVENTS.name, subjects=[*JOB_EVENTS.subjects], allow_atomic=True)
     await client.publish(subject, b"1", headers={"Nats-Batch-Id": "a", "Nats-Batch-Sequence": "1"})
     last = {"Nats-Batch-Id": "a", "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1"}
@@ -96,10 +102,10 @@ async def test_scheduler_may_publish_a_batch(connect: Clients) -> None:
 @pytest.mark.parametrize(
     "subject",
     [
-        gateway.DOOR_SUBMIT.subject(TENANT),
-        gateway.DOOR_SUBMIT.subject(OTHER_TENANT),
-        scheduler.SUBMIT_JOB.subject(TENANT),
-        scheduler.JOB_CHANGED_LIVE.subject(TENANT, JOB),
+        NATS_SUBMIT_JOB.subject(TENANT),
+        NATS_SUBMIT_JOB.subject(OTHER_TENANT),
+        SUBMIT_JOB.subject(TENANT),
+        JOB_CHANGED_LIVE.subject(TENANT, JOB),
         f"jobs.submit.{OTHER_TENANT}",
         f"jobs.event.{JOB}",
         "$JS.API.STREAM.NAMES",
@@ -112,7 +118,7 @@ async def test_outside_system_may_publish_only_requests(connect: Clients, subjec
     await connect.refused(subject)
 
 
-@pytest.mark.parametrize("subject", [">", "evt.>", "live.>", scheduler.JOB_CHANGED_LIVE.pattern, "$SYS.>"])
+@pytest.mark.parametrize("subject", [">", "evt.>", "live.>", JOB_CHANGED_LIVE.pattern, "$SYS.>"])
 async def test_outside_system_cannot_subscribe_to_internal_subjects(connect: Clients, subject: str) -> None:
     outside = await connect(OUTSIDE_USER)
     await outside.subscribe(subject)

@@ -14,7 +14,7 @@ import pytest
 from contracts.registry import DATABASES
 from stack import unprivileged
 from stack.credentials import Secrets
-from stack.keeper import Keeper, Unit
+from stack.keeper import ProcessSupervisor, Unit
 from stack.layout import Layout
 from stack.ports import free_ports
 from stack.postgres import Postgres, binaries
@@ -27,8 +27,10 @@ def quietly(*_: object) -> None:
 
 
 @asynccontextmanager
-async def kept(postgres: Postgres) -> AsyncIterator[Keeper]:
-    keeper = Keeper(Unit("postgres", postgres.start, postgres.ready, stop_signal=signal.SIGINT), quietly, quietly)
+async def kept(postgres: Postgres) -> AsyncIterator[ProcessSupervisor]:
+    keeper = ProcessSupervisor(
+        Unit("postgres", postgres.start, postgres.ready, stop_signal=signal.SIGINT), quietly, quietly
+    )
     keeper.start()
     try:
         async with asyncio.timeout(20):

@@ -8,7 +8,7 @@ import pytest
 
 from auth.domain.password_hash import Checked, PasswordHashes, argon2id
 from auth.usecases.hashing import HashingPool
-from contracts.auth import Busy
+from contracts.auth.sessions import TooManyLogins
 from tests.kit.waiting import until
 
 NEVER_S = 3600.0
@@ -37,7 +37,7 @@ async def hashes() -> AsyncIterator[Held]:
 @pytest.mark.requirement("B-33")
 async def test_hashing_request_is_refused_when_the_queue_is_full(hashes: Held) -> None:
     pool = HashingPool(hashes, threads=1, queue=1, wait_s=NEVER_S)
-    with pool.place(), pool.place(), pytest.raises(Busy), pool.place():
+    with pool.place(), pool.place(), pytest.raises(TooManyLogins), pool.place():
         pass
     with pool.place():
         pass
@@ -50,7 +50,7 @@ async def test_hashing_request_that_waits_too_long_is_refused_without_hashing(ha
     first = asyncio.create_task(pool.check("first", None))
     await until(lambda: hashes.checked == ["first"])
     for hashing in (pool.check("second", None), pool.make("third")):
-        with pytest.raises(Busy):
+        with pytest.raises(TooManyLogins):
             await hashing
     hashes.go_on.set()
     assert await first == Checked(matches=False)

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth.domain.key_request import MAX_LIFE, expiry_of, hash_of, name_of, scopes_to_give
-from contracts.auth import CreateKey, InvalidKey, Role, Scope, ScopeNotGranted, scopes_of
+from contracts.auth.accounts import Role
+from contracts.auth.credentials import Scope, scopes_of
+from contracts.auth.keys import CreateKey, InvalidKey, ScopeNotGranted
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LIFE = timedelta(days=90)

@@ -8,7 +8,7 @@ from passlib.context import CryptContext
 
 from auth.domain.password import FLOOR, MIN_LENGTH, Policy, normalised
 from auth.domain.password_hash import Checked, PasswordHashes, argon2id
-from contracts.auth import PASSWORD_MAX
+from contracts.auth.accounts import PASSWORD_MAX
 
 GOOD = "three words of mine"
 CHEAP = argon2id(memory_kib=8, passes=1)

@@ -15,7 +15,9 @@ from auth.domain.access_token import sign
 from auth.domain.audit_chain import BEGINNING, Chain, Link, hash_of
 from auth.domain.signing_key import KeyBox, SigningKey, jwk
 from auth.domain.user import User
-from contracts.auth import ALGORITHM, AUDIENCE, ISSUER, Limits, Role, Tier
+from contracts.auth.accounts import Role
+from contracts.auth.credentials import ALGORITHM, AUDIENCE, ISSUER
+from contracts.auth.tiers import Limits, Tier
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 USER = User(

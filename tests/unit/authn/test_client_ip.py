@@ -1,9 +1,16 @@
 import pytest
 
-from authn.client_address import NOBODY, Clients, counted, network_of, networks, site
+from authn.client_address import (
+    NOBODY,
+    ClientAddressResolver,
+    network_of,
+    parse_networks,
+    rate_limit_address,
+    rate_limit_group,
+)
 
-BEHIND = Clients(networks("10.0.0.7, 192.168.0.0/16,2001:db8:ffff::/48"))
-DIRECT = Clients(())
+BEHIND = ClientAddressResolver(parse_networks("10.0.0.7, 192.168.0.0/16,2001:db8:ffff::/48"))
+DIRECT = ClientAddressResolver(())
 
 
 @pytest.mark.requirement("B-8")
@@ -48,16 +55,16 @@ def test_ipv4_mapped_peer_is_treated_as_ipv4() -> None:
 
 @pytest.mark.requirement("B-23")
 def test_ipv6_is_counted_per_64_prefix() -> None:
-    assert site("2001:db8:1:2::1") == site("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
-    assert site("2001:db8:1:3::1") != site("2001:db8:1:2::1")
-    assert site("203.0.113.9") != site("203.0.113.10")
+    assert rate_limit_group("2001:db8:1:2::1") == rate_limit_group("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
+    assert rate_limit_group("2001:db8:1:3::1") != rate_limit_group("2001:db8:1:2::1")
+    assert rate_limit_group("203.0.113.9") != rate_limit_group("203.0.113.10")
 
 
 @pytest.mark.requirement("S-59")
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "proxy", "10.0.0.256"])
 def test_invalid_trusted_proxy_list_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"does not appear|has host bits"):
-        networks(text)
+        parse_networks(text)
 
 
 @pytest.mark.requirement("S-59")
@@ -68,9 +75,13 @@ def test_text_after_a_forwarded_address_is_not_echoed() -> None:
 
 @pytest.mark.requirement("B-23")
 def test_connections_and_requests_are_counted_by_the_same_address() -> None:
-    assert counted("2001:db8:1:2::1") == counted("2001:db8:1:2:ffff::9")
-    assert counted("::ffff:203.0.113.9") == counted("203.0.113.9") != counted("203.0.113.10")
-    assert counted("/run/socket") == NOBODY
+    assert rate_limit_address("2001:db8:1:2::1") == rate_limit_address("2001:db8:1:2:ffff::9")
+    assert (
+        rate_limit_address("::ffff:203.0.113.9")
+        == rate_limit_address("203.0.113.9")
+        != rate_limit_address("203.0.113.10")
+    )
+    assert rate_limit_address("/run/socket") == NOBODY
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 from starlette.datastructures import Headers
 
-from authn.credentials import presented
+from authn.credentials import read_credentials
 
 
 @pytest.mark.requirement("B-30")
@@ -22,10 +22,10 @@ from authn.credentials import presented
     ],
 )
 def test_credential_is_visible_ascii_without_trailing_text(name: str, value: str, credential: str | None) -> None:
-    assert presented(Headers({name: value})) == [credential]
+    assert read_credentials(Headers({name: value})) == [credential]
 
 
 @pytest.mark.requirement("B-30")
 def test_every_presented_credential_is_read() -> None:
     headers = Headers(raw=[(b"x-api-key", b"a"), (b"authorization", b"Bearer b"), (b"x-api-key", b"c")])
-    assert presented(headers) == ["a", "c", "b"]
+    assert read_credentials(headers) == ["a", "c", "b"]

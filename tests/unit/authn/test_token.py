@@ -12,13 +12,15 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from authn.access_tokens import LEEWAY_S, keys_of, kid_of, verified
-from contracts.auth import BadCredential, Jwk, Principal, Role, Scope, Tier
+from authn.access_tokens import LEEWAY_S, key_id_of_token, verification_keys, verify_access_token
+from contracts.auth.accounts import Role
+from contracts.auth.credentials import InvalidCredential, Jwk, Principal, Scope
+from contracts.auth.tiers import Tier
 from tests.kit.scripted_auth import ScriptedAuth, SigningKey
 
 ALICE = UUID("0193a6c0-0000-7000-8000-000000000001")
 AUTH = ScriptedAuth()
-KEYS = keys_of([AUTH.signing.jwk])
+KEYS = verification_keys([AUTH.signing.jwk])
 HEADER = {"alg": "EdDSA", "typ": "at+jwt", "kid": AUTH.signing.kid}
 
 
@@ -50,21 +52,21 @@ def now(after_s: int = 0) -> int:
 
 
 def refused(token: str) -> None:
-    with pytest.raises(BadCredential):
-        verified(token, KEYS)
+    with pytest.raises(InvalidCredential):
+        verify_access_token(token, KEYS)
 
 
 @pytest.mark.requirement("S-40")
 def test_valid_token_identifies_its_user() -> None:
     sid = uuid4()
     token = AUTH.token(ALICE, sid=str(sid), role="admin", tier="basic", rpm=7, own=True, ver=3, username="älice")
-    principal = verified(token, KEYS)
+    principal = verify_access_token(token, KEYS)
     assert principal == Principal(
         user_id=ALICE, username="älice", tier=Tier.BASIC, role=Role.ADMIN, scopes=tuple(Scope), requests_per_minute=7,
         own_limits=True, version=3, session_id=sid, expires_at=principal.expires_at,
     )  # fmt: skip
-    assert kid_of(token) == AUTH.signing.kid
-    assert Scope.ADMIN not in verified(saying(), KEYS).scopes
+    assert key_id_of_token(token) == AUTH.signing.kid
+    assert Scope.ADMIN not in verify_access_token(saying(), KEYS).scopes
 
 
 def by_hmac(secret: bytes, alg: str = "HS256") -> str:
@@ -133,7 +135,7 @@ def test_oversized_key_id_and_token_are_refused_unparsed() -> None:
     refused(headed(kid="k" * (1 << 20)))
     refused(saying(pad="x" * 1_000_000))
     refused(saying(pad="x" * 4096))
-    assert verified(saying(pad="x" * 1000), KEYS).user_id == ALICE
+    assert verify_access_token(saying(pad="x" * 1000), KEYS).user_id == ALICE
 
 
 @pytest.mark.requirement("S-42")
@@ -172,7 +174,7 @@ def test_token_header_without_a_required_field_is_refused(name: str) -> None:
 @pytest.mark.requirement("S-43")
 def test_token_with_duplicate_fields_is_refused() -> None:
     claims = json.dumps(AUTH.claims(ALICE))[1:-1]
-    assert verified(signed(HEADER, f"{{{claims}}}"), KEYS).user_id == ALICE
+    assert verify_access_token(signed(HEADER, f"{{{claims}}}"), KEYS).user_id == ALICE
     for twice in (
         f'"sub": "{ALICE}"',
         f'"exp": {now(900)}',
@@ -197,7 +199,7 @@ def test_token_without_a_required_claim_is_refused(claim: str) -> None:
 @pytest.mark.parametrize("value", [True, 1.5, [], {}, ["comfyfleet"], "x" * 65])
 def test_claim_of_the_wrong_type_is_refused(claim: str, value: object) -> None:
     if (claim, value) in (("own", True), ("username", "x" * 65)):
-        assert verified(saying(**{claim: value}), KEYS).user_id == ALICE
+        assert verify_access_token(saying(**{claim: value}), KEYS).user_id == ALICE
     else:
         refused(saying(**{claim: value}))
 
@@ -231,7 +233,7 @@ def test_token_is_valid_only_between_its_times() -> None:
     for claims in ({"exp": now(-LEEWAY_S - 2)}, {"nbf": now(LEEWAY_S + 30)}, {"iat": now(LEEWAY_S + 30)}, {"exp": 0}):
         refused(saying(**claims))
     for claims in ({"exp": now(-LEEWAY_S // 2)}, {"nbf": now()}, {"iat": now(LEEWAY_S // 2)}):
-        assert verified(saying(**claims), KEYS).user_id == ALICE
+        assert verify_access_token(saying(**claims), KEYS).user_id == ALICE
 
 
 @pytest.mark.requirement("S-44", "F-152")
@@ -245,14 +247,14 @@ def test_token_is_valid_only_between_its_times() -> None:
 )  # fmt: skip
 def test_keyset_entry_of_another_key_type_is_skipped(changed: dict[str, str]) -> None:
     good, bad = AUTH.signing.jwk, Jwk(**AUTH.signing.jwk.model_dump() | {"kid": "k9"} | changed)
-    assert list(keys_of([bad, good])) == [good.kid]
+    assert list(verification_keys([bad, good])) == [good.kid]
 
 
 @pytest.mark.requirement("S-45")
 def test_all_keys_of_a_rotation_verify_tokens() -> None:
     old, new = SigningKey("old"), SigningKey("new")
-    keys = keys_of([old.jwk, new.jwk])
-    found: list[UUID] = [verified(AUTH.token(ALICE, key=key), keys).user_id for key in (old, new)]
+    keys = verification_keys([old.jwk, new.jwk])
+    found: list[UUID] = [verify_access_token(AUTH.token(ALICE, key=key), keys).user_id for key in (old, new)]
     assert found == [ALICE, ALICE]
-    with pytest.raises(BadCredential):
-        verified(AUTH.token(ALICE, key=old), keys_of([new.jwk]))
+    with pytest.raises(InvalidCredential):
+        verify_access_token(AUTH.token(ALICE, key=old), verification_keys([new.jwk]))

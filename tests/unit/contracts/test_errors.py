@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from contracts.scheduler import ReadJob
+from contracts.scheduler.jobs import ReadJob
 from contracts.wire.errors import MAX_COUNTED_ERRORS, MAX_FIELD_ERRORS, MAX_POINTER, FieldError, field_errors
 
 

@@ -6,8 +6,11 @@ from uuid import uuid4
 import pytest
 from pydantic import BaseModel
 
-from contracts.executor import Progress
-from contracts.scheduler import AttemptRef, Beat, FinishAttempt, JobError, Outcome, Output, OutputKind, ReportCatalog
+from contracts.executor.progress import Progress
+from contracts.scheduler.attempts import AttemptRef, FinishAttempt, Outcome
+from contracts.scheduler.heartbeats import Heartbeat, ReportCatalog
+from contracts.scheduler.jobs import JobError
+from contracts.scheduler.outputs import Output, OutputKind
 from contracts.wire.text import REPLACEMENT, clean, is_clean
 
 UNFIT = "a\x00b\ud800c\udfffd\x1be"
@@ -31,7 +34,7 @@ def error() -> JobError:
         output(),
         FinishAttempt(ref=REF, outcome=Outcome.FAILED, error=error(), outputs=(output(),)),
         Progress(job_id=uuid4(), attempt=1, progress=1, node=UNFIT, node_class=UNFIT, at=datetime.now(UTC)),
-        Beat(boot_id=uuid4(), online=True, catalog_digest=UNFIT, attempt=None, loaded=(UNFIT,)),
+        Heartbeat(boot_id=uuid4(), online=True, catalog_digest=UNFIT, attempt=None, loaded=(UNFIT,)),
         ReportCatalog(digest=UNFIT, classes_zlib=""),
     ],
 )

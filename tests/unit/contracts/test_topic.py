@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.permissions import DOOR_REQUESTS
+from contracts.permissions import NATS_API_REQUESTS
 from contracts.registry import STREAMS, TOPICS
-from contracts.scheduler import ASK_WORK, JOB_CHANGED, SUBMIT_JOB
+from contracts.scheduler.attempts import REQUEST_WORK
+from contracts.scheduler.jobs import JOB_CHANGED
+from contracts.scheduler.submissions import SUBMIT_JOB
 from contracts.wire.topic import FLEET
 
 
@@ -21,12 +23,12 @@ def test_token_cannot_change_the_structure_of_a_subject(token: str) -> None:
     with pytest.raises(ValueError, match="cannot be addressed"):
         SUBMIT_JOB.subject(token)
     with pytest.raises(ValueError, match="cannot be addressed"):
-        ASK_WORK.subject(FLEET, token)
+        REQUEST_WORK.subject(FLEET, token)
 
 
 def test_subject_key_is_required_exactly_where_declared() -> None:
     with pytest.raises(ValueError, match="cannot be addressed"):
-        ASK_WORK.subject(FLEET)
+        REQUEST_WORK.subject(FLEET)
     with pytest.raises(ValueError, match="cannot be addressed"):
         SUBMIT_JOB.subject("t", "k")
 
@@ -38,6 +40,6 @@ def test_names_are_unique_and_streams_store_known_topics() -> None:
 
 
 def test_what_other_systems_ask_cannot_share_messages() -> None:
-    for topic in DOOR_REQUESTS.values():
+    for topic in NATS_API_REQUESTS.values():
         with pytest.raises(ValueError, match="cannot gather"):
             replace(topic, gathers=True)  # type: ignore[call-arg] # each is an Rpc

@@ -16,7 +16,7 @@ import pytest
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
 from contracts.graph_policy.registry import STOCK_CLASSES, InputRole
-from contracts.scheduler import AttemptRef
+from contracts.scheduler.attempts import AttemptRef
 from contracts.workflow import read_graph
 from executor.domain.catalog import NodeClasses, flexible_classes, read_catalog
 from executor.domain.staging import stage

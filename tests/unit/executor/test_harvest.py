@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from contracts.scheduler import OutputKind, OutputSource
+from contracts.scheduler.outputs import OutputKind, OutputSource
 from executor.domain.harvest import JSON_TYPE, TEXT_TYPE, Found, TooDeep, each_file_once, harvest
 from executor.domain.named_files import FilePlace
 from tests.kit.output_shapes import KINDS, SHAPES, Arrives, Shape

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from contracts.scheduler import Output, OutputKind, OutputSource
+from contracts.scheduler.outputs import Output, OutputKind, OutputSource
 from executor.domain.harvest import harvest
 from executor.domain.inline_values import MAX_JOB_BYTES, inline_value, within_bounds
 

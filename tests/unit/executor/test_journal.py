@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from contracts.scheduler import Assignment, AttemptRef, FinishAttempt, Outcome
+from contracts.scheduler.attempts import Assignment, AttemptRef, FinishAttempt, Outcome
 from executor.domain.attempt import Phase, Record
 from executor.store.journal import LEFT_S, MOST_LEFT, Journal, JournalTaken
 

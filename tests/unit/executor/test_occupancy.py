@@ -1,10 +1,10 @@
 """When a node counts as blocked, and by what."""
 
-from contracts.scheduler import OccupiedBy
+from contracts.scheduler.heartbeats import OccupancyCause
 from executor.domain.occupancy import Holder, Occupancy
 
-FOREIGN = Holder(OccupiedBy.FOREIGN_PROMPT, "a", runs=True)
-WAITING = Holder(OccupiedBy.OWN_PROMPT, "b", runs=False)
+FOREIGN = Holder(OccupancyCause.FOREIGN_PROMPT, "a", runs=True)
+WAITING = Holder(OccupancyCause.OWN_PROMPT, "b", runs=False)
 
 
 def seen(holder: Holder, *, for_s: float) -> Occupancy:
@@ -25,7 +25,12 @@ def test_foreign_prompt_that_runs_beyond_the_bound_blocks_the_node() -> None:
     before, after = occupancy.state(1_600), occupancy.state(1_601)
     assert before is not None
     assert after is not None
-    assert (before.by, before.prompt_id, before.seconds, before.blocked) == (OccupiedBy.FOREIGN_PROMPT, "a", 600, False)
+    assert (before.by, before.prompt_id, before.seconds, before.blocked) == (
+        OccupancyCause.FOREIGN_PROMPT,
+        "a",
+        600,
+        False,
+    )
     assert (after.seconds, after.blocked) == (601, True)
 
 
@@ -42,8 +47,8 @@ def test_pending_prompt_without_a_running_one_reveals_a_dead_worker() -> None:
     before, after = occupancy.state(1_010), occupancy.state(1_011)
     assert before is not None
     assert after is not None
-    assert (before.by, before.blocked) == (OccupiedBy.OWN_PROMPT, False)
-    assert (after.by, after.blocked) == (OccupiedBy.DEAD_WORKER, True)
+    assert (before.by, before.blocked) == (OccupancyCause.OWN_PROMPT, False)
+    assert (after.by, after.blocked) == (OccupancyCause.DEAD_WORKER, True)
 
 
 def test_logged_worker_death_counts_for_its_own_prompt_only() -> None:
@@ -52,11 +57,11 @@ def test_logged_worker_death_counts_for_its_own_prompt_only() -> None:
     occupancy.note_death()
     state = occupancy.state(1_011)
     assert state is not None
-    assert (state.by, state.blocked) == (OccupiedBy.DEAD_WORKER, True)
+    assert (state.by, state.blocked) == (OccupancyCause.DEAD_WORKER, True)
     occupancy.see(FOREIGN._replace(prompt_id="c"), 1_012)
     state = occupancy.state(1_012)
     assert state is not None
-    assert (state.by, state.blocked) == (OccupiedBy.FOREIGN_PROMPT, False)
+    assert (state.by, state.blocked) == (OccupancyCause.FOREIGN_PROMPT, False)
 
 
 def test_node_is_free_once_the_prompt_is_gone() -> None:

@@ -5,7 +5,7 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.scheduler import AttemptRef
+from contracts.scheduler.attempts import AttemptRef
 from executor.domain.progress import ALMOST, ProgressFold
 
 GRAPH: dict[str, Any] = {name: {"class_type": f"Class{name}", "inputs": {}} for name in ("1", "2", "3", "4")}

@@ -4,7 +4,7 @@ from uuid import uuid4
 import pytest
 
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.scheduler import AttemptRef
+from contracts.scheduler.attempts import AttemptRef
 from executor.domain.catalog import NodeClasses
 from executor.domain.staging import MARK_INPUT, stage
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from contracts.scheduler import Outcome
+from contracts.scheduler.attempts import Outcome
 from executor.domain.verdict import MAX_MESSAGE, SUCCEEDED, gpu_seconds, judge, rejected, sanitise
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.gateway import Submission
+from contracts.gateway.submissions import Submission
 from contracts.graph_size.analysis import measure
 from contracts.graph_size.images import reserve
 from contracts.wire.errors import FieldError

@@ -4,12 +4,12 @@ import zlib
 
 import pytest
 
-from gateway.images.formats import PictureFormat
-from gateway.images.headers import INFLATED_BYTES, MAX_CHUNKS, PictureHeader, Unfit, read_header
+from gateway.images.formats import ImageFormat
+from gateway.images.headers import INFLATED_BYTES, MAX_CHUNKS, ImageHeader, Unfit, read_header
 from tests.kit.pictures import chunk, flat_png, text_bomb
 
 END = chunk(b"IEND", b"")
-SMALL = PictureHeader(PictureFormat.PNG, 8, 8)
+SMALL = ImageHeader(ImageFormat.PNG, 8, 8)
 
 
 @pytest.mark.requirement("B-61")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.gateway import Submission
-from contracts.scheduler import InvalidWorkflow
+from contracts.gateway.submissions import Submission
+from contracts.scheduler.submissions import InvalidWorkflow
 from gateway.workflows.builtin import choice as built_in
 from gateway.workflows.builtin import image_to_image
 from gateway.workflows.builtin.image_to_image import Size

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image, ImageCms
 
 from gateway.images.converter import HELPER
-from gateway.images.formats import PictureFormat, Said, Wanted, format_of
+from gateway.images.formats import ImageFormat, Said, Wanted, format_of
 from gateway.storage.file_names import MAX_BYTES, ArchiveNames, safe_name
 
 PIXELS = 4096 * 4096
-FORMATS = [format_.value for format_ in PictureFormat]
+FORMATS = [format_.value for format_ in ImageFormat]
 MEASURE = """
 import os, subprocess, sys
 helper = subprocess.Popen(sys.argv[1:], stderr=subprocess.DEVNULL)
@@ -219,13 +219,13 @@ def test_largest_accepted_image_is_converted_within_the_memory_limit() -> None:
 
 def test_etag_depends_on_source_and_conversion() -> None:
     made = {
-        Wanted(PictureFormat.WEBP, quality, side).etag(sha, "13")
+        Wanted(ImageFormat.WEBP, quality, side).etag(sha, "13")
         for quality in (1, 2)
         for side in (None, 5)
         for sha in "ab"
     }
     assert len(made) == 8
-    assert Wanted(PictureFormat.PNG, 5).etag("a", "13") == Wanted(PictureFormat.PNG, 6).etag("a", "13")
+    assert Wanted(ImageFormat.PNG, 5).etag("a", "13") == Wanted(ImageFormat.PNG, 6).etag("a", "13")
 
 
 def test_archive_file_names_are_safe_and_unique() -> None:

@@ -2,14 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.edge.rate_limits.domain import Bucket, Hand, Policy, Verdict, headers, policy
+from gateway.edge.rate_limits.domain import Bucket, Policy, PrefetchedTokens, RateLimitDecision, headers, policy
 
 READ = Policy("read", 600)
 
 
 @pytest.mark.requirement("S-53")
 def test_rate_limit_headers_follow_the_ietf_draft() -> None:
-    assert headers(READ, Verdict(allowed=True, remaining=598, reset_s=1)) == [
+    assert headers(READ, RateLimitDecision(allowed=True, remaining=598, reset_s=1)) == [
         (b"ratelimit-policy", b'"read";q=600;w=60'),
         (b"ratelimit", b'"read";r=598;t=1'),
         (b"x-ratelimit-limit", b"600"),
@@ -26,7 +26,7 @@ def test_rate_policy_is_cached_and_its_bucket_survives_limit_changes() -> None:
 def test_bucket_allows_a_full_burst_and_then_refills_over_time() -> None:
     bucket = Bucket(Policy("open", 30), now=100.0)
     assert [bucket.take(100.0).remaining for _ in range(30)] == list(range(29, -1, -1))
-    assert bucket.take(100.0) == Verdict(allowed=False, remaining=0, reset_s=2)
+    assert bucket.take(100.0) == RateLimitDecision(allowed=False, remaining=0, reset_s=2)
     assert not bucket.take(101.9).allowed
     assert bucket.take(102.0).allowed
     assert not bucket.take(102.0).allowed
@@ -44,12 +44,12 @@ def test_bucket_admits_no_more_than_its_policy(limit: int, pauses: list[float]) 
 
 
 def test_prefetched_tokens_serve_only_what_was_leased() -> None:
-    hand = Hand(READ)
+    hand = PrefetchedTokens(READ)
     assert hand.take(0.0) is None
     hand.put(2, 500.0, now=1.0)
     assert [hand.take(1.0), hand.take(1.0), hand.take(1.0)] == [
-        Verdict(allowed=True, remaining=501, reset_s=1),
-        Verdict(allowed=True, remaining=500, reset_s=1),
+        RateLimitDecision(allowed=True, remaining=501, reset_s=1),
+        RateLimitDecision(allowed=True, remaining=500, reset_s=1),
         None,
     ]
 
@@ -58,22 +58,22 @@ def test_prefetched_tokens_serve_only_what_was_leased() -> None:
     ("limit", "left", "wait_s"), [(600, 0.5, 0.05), (30, 0.0, 2.0), (30, 0.75, 0.5), (600, 7.0, 0)]
 )
 def test_prefetched_tokens_know_when_the_next_token_arrives(limit: int, left: float, wait_s: float) -> None:
-    hand = Hand(Policy("read", limit))
+    hand = PrefetchedTokens(Policy("read", limit))
     hand.put(0, left, now=5.0)
     assert hand.empty_s() == pytest.approx(wait_s)
 
 
 def test_refused_request_gets_a_sufficient_retry_delay() -> None:
-    hand = Hand(Policy("read", 6))
+    hand = PrefetchedTokens(Policy("read", 6))
     hand.put(0, 0.2, now=5.0)
-    assert hand.refuse(5.0) == Verdict(allowed=False, remaining=0, reset_s=8)
+    assert hand.refuse(5.0) == RateLimitDecision(allowed=False, remaining=0, reset_s=8)
     assert hand.refuse(12.9).reset_s == 1
 
 
 @given(st.integers(1, 1000), st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=200))
 def test_prefetched_and_shared_tokens_never_exceed_the_limit(limit: int, steps: list[tuple[float, bool]]) -> None:
     """A replica that draws now and then, and spends or not: no burst is ever larger than the limit."""
-    policy, hand, shared, now = Policy("read", limit), Hand(Policy("read", limit)), float(limit), 0.0
+    policy, hand, shared, now = Policy("read", limit), PrefetchedTokens(Policy("read", limit)), float(limit), 0.0
     for pause, spends in steps:
         now += pause
         shared = min(limit, shared + pause * policy.per_second)
@@ -87,7 +87,7 @@ def test_prefetched_and_shared_tokens_never_exceed_the_limit(limit: int, steps: 
 
 
 def test_returned_tokens_are_removed_from_the_prefetched_ones() -> None:
-    hand = Hand(READ)
+    hand = PrefetchedTokens(READ)
     hand.put(5, 100.0, now=0.0)
     hand.back()
     assert hand.all(0.0) == 6
@@ -96,14 +96,14 @@ def test_returned_tokens_are_removed_from_the_prefetched_ones() -> None:
 
 def test_bucket_takes_several_tokens_all_or_none() -> None:
     bucket = Bucket(Policy("write", 30), now=100.0)
-    assert bucket.take(100.0, 20) == Verdict(allowed=True, remaining=10, reset_s=2)
-    assert bucket.take(100.0, 20) == Verdict(allowed=False, remaining=10, reset_s=20)
-    assert bucket.take(100.0, 10) == Verdict(allowed=True, remaining=0, reset_s=2)
+    assert bucket.take(100.0, 20) == RateLimitDecision(allowed=True, remaining=10, reset_s=2)
+    assert bucket.take(100.0, 20) == RateLimitDecision(allowed=False, remaining=10, reset_s=20)
+    assert bucket.take(100.0, 10) == RateLimitDecision(allowed=True, remaining=0, reset_s=2)
 
 
 def test_prefetched_tokens_are_taken_all_or_none() -> None:
-    hand = Hand(Policy("write", 30))
+    hand = PrefetchedTokens(Policy("write", 30))
     hand.put(8, 0.0, now=1.0)
     assert hand.take(1.0, 9) is None
-    assert hand.refuse(1.0, 20) == Verdict(allowed=False, remaining=8, reset_s=24)
-    assert hand.take(1.0, 8) == Verdict(allowed=True, remaining=0, reset_s=2)
+    assert hand.refuse(1.0, 20) == RateLimitDecision(allowed=False, remaining=8, reset_s=24)
+    assert hand.take(1.0, 8) == RateLimitDecision(allowed=True, remaining=0, reset_s=2)

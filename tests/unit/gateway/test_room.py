@@ -3,7 +3,7 @@ from contextlib import suppress
 import pytest
 
 from contracts.wire.errors import Unavailable
-from gateway.edge.body_memory import Room
+from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.errors import BodyTooSlow, TooManyBodies
 
 
@@ -18,7 +18,7 @@ class Clock:
 
 @pytest.mark.requirement("B-12")
 def test_client_share_and_total_of_body_memory_are_enforced() -> None:
-    room = Room(total=10, each=6, clock=Clock())
+    room = BodyMemoryLimit(total=10, each=6, clock=Clock())
     with room.of("a") as first, room.of("a") as second, room.of("b") as other:
         first(4)
         with pytest.raises(TooManyBodies):
@@ -31,7 +31,7 @@ def test_client_share_and_total_of_body_memory_are_enforced() -> None:
 
 @pytest.mark.requirement("B-12")
 def test_body_memory_is_released_whatever_happens() -> None:
-    room = Room(total=10, each=10, clock=Clock())
+    room = BodyMemoryLimit(total=10, each=10, clock=Clock())
     with suppress(LookupError), room.of("a") as take:
         take(10)
         raise LookupError
@@ -41,7 +41,7 @@ def test_body_memory_is_released_whatever_happens() -> None:
 
 def test_late_part_of_a_body_is_refused() -> None:
     clock = Clock()
-    room = Room(total=10, each=10, clock=clock)
+    room = BodyMemoryLimit(total=10, each=10, clock=clock)
     with room.of("a", within_s=30) as take:
         clock.now += 30
         take(4)

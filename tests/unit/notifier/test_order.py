@@ -8,18 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.executor import Progress
-from contracts.scheduler import (
-    Job,
-    JobEvent,
-    JobState,
-    Output,
-    OutputKind,
-    Timings,
-    Waiting,
-    WaitingDetail,
-    WaitReason,
-)
+from contracts.executor.progress import Progress
+from contracts.scheduler.jobs import Job, JobEvent, JobState, Timings
+from contracts.scheduler.outputs import Output, OutputKind
+from contracts.scheduler.waiting import Waiting, WaitingDetail, WaitReason
 from notifier.domain import frames
 from notifier.domain.backlog import MAX_STATES, Backlog
 from notifier.domain.timeline import Advance, Timeline

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from contracts.auth import Limits
+from contracts.auth.tiers import Limits
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
-from contracts.scheduler import InvalidWorkflow, NoFleet
+from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.examination import Examined, Terms, examine
 from scheduler.domain.fleet_check import Unrunnable
@@ -96,5 +96,5 @@ def test_file_without_a_node_that_runs_says_so() -> None:
 
 
 def test_file_for_a_fleet_without_nodes_is_told_to_wait() -> None:
-    with pytest.raises(NoFleet):
+    with pytest.raises(EmptyFleet):
         found(a_file(32, 16, 2, 5))

@@ -6,12 +6,12 @@ import pytest
 
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.graph_size.analysis import measure
-from contracts.scheduler import InvalidWorkflow, NoFleet
+from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.fleet_check import Unrunnable, check_fleet
-from scheduler.domain.validation.graph_check import Verdict
+from scheduler.domain.validation.graph_check import GraphCheckResult
 from tests.kit.catalogs import catalog_of, simulated_catalog
 
 IMAGE = {"class_type": "EmptyImage", "inputs": {"width": 32, "height": 32, "batch_size": 1, "color": 1}}
@@ -30,7 +30,7 @@ def run(
     *catalogs: Catalog,
     uploads: frozenset[str] = frozenset({MINE}),
     policy: TenantPolicy = OPEN,
-) -> Verdict:
+) -> GraphCheckResult:
     graph, errors = read_graph(raw)
     assert not errors
     found = check_fleet(graph, uploads, catalogs, policy=policy, draw_seed=lambda _: 1)
@@ -53,7 +53,7 @@ def loaded(name: str) -> dict[str, Any]:
 
 
 def test_an_empty_fleet_cannot_say() -> None:
-    with pytest.raises(NoFleet):
+    with pytest.raises(EmptyFleet):
         run({"1": IMAGE, "2": SAVE})
 
 

@@ -1,6 +1,6 @@
 from contracts.catalog import ClassSpec, InputSpec
 from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
-from contracts.scheduler import ReadClasses
+from contracts.scheduler.fleet import ReadClasses
 from scheduler.domain.fleet_classes import MAX_BYTES, MAX_OPTIONS, page_of
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.workflow import MAX_ERRORS, Graph, read_graph, written
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.validation.graph_check import Verdict, check_graph
+from scheduler.domain.validation.graph_check import GraphCheckResult, check_graph
 from tests.kit.catalogs import catalog_of, simulated_catalog
 
 CATALOG = simulated_catalog("a.safetensors", "zz/detail.safetensors")
@@ -33,7 +33,9 @@ def graph_of(raw: dict[str, Any]) -> Graph:
     return graph
 
 
-def judge(raw: dict[str, Any], catalog: Catalog = CATALOG, draw_seed: Callable[[int], int] = lambda _: 7) -> Verdict:
+def judge(
+    raw: dict[str, Any], catalog: Catalog = CATALOG, draw_seed: Callable[[int], int] = lambda _: 7
+) -> GraphCheckResult:
     return check_graph(graph_of(raw), catalog, draw_seed=draw_seed)
 
 
@@ -176,7 +178,7 @@ def draws(*seeds: int) -> Callable[[int], int]:
     return lambda below: next(left) % below
 
 
-def seeds_of(verdict: Verdict) -> list[tuple[str, str, int]]:
+def seeds_of(verdict: GraphCheckResult) -> list[tuple[str, str, int]]:
     assert not verdict.findings
     told = [(one.node_id, one.input, one.seed) for one in verdict.seeds]
     assert all(verdict.graph[node_id].inputs[name] == seed for node_id, name, seed in told)

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from contracts.auth import Limits
+from contracts.auth.tiers import Limits
 from contracts.graph_policy.policy import TenantPolicy
-from contracts.scheduler import InvalidWorkflow
+from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import FieldError
 from scheduler.domain.examination import Examined, Terms, examine
 from tests.kit.catalogs import simulated_catalog

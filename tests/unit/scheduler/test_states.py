@@ -5,24 +5,25 @@ from uuid import uuid4
 
 import pytest
 
-from contracts.scheduler import FINAL, STATUS, AttemptRef, FinishAttempt, JobState, Outcome
+from contracts.scheduler.attempts import AttemptRef, FinishAttempt, Outcome
+from contracts.scheduler.jobs import FINAL_STATES, STATUS_OF_STATE, JobState
 from scheduler.domain.settlement import cause_of, is_node_death
 from scheduler.domain.states import TRANSITIONS, Cause, after, is_final
 
 
 def test_final_states_never_change() -> None:
-    for state, cause in product(FINAL, Cause):
+    for state, cause in product(FINAL_STATES, Cause):
         assert after(state, cause) is None
 
 
 def test_every_state_can_be_reached_and_every_open_one_left() -> None:
     assert set(TRANSITIONS.values()) == set(JobState)
-    for state in set(JobState) - FINAL:
+    for state in set(JobState) - FINAL_STATES:
         assert any(before is state for before, _ in TRANSITIONS)
 
 
 def test_every_job_can_reach_an_end_from_anywhere() -> None:
-    reaches_end = set(FINAL)
+    reaches_end = set(FINAL_STATES)
     for _ in JobState:
         reaches_end |= {before for (before, _), to in TRANSITIONS.items() if before and to in reaches_end}
     assert reaches_end == set(JobState)
@@ -34,8 +35,10 @@ def test_only_a_queued_job_is_claimed() -> None:
 
 
 def test_every_state_has_a_public_name() -> None:
-    assert set(STATUS) == set(JobState)
-    assert all(is_final(state) == (STATUS[state].value in {"completed", "failed", "cancelled"}) for state in JobState)
+    assert set(STATUS_OF_STATE) == set(JobState)
+    assert all(
+        is_final(state) == (STATUS_OF_STATE[state].value in {"completed", "failed", "cancelled"}) for state in JobState
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from contracts.scheduler import HoldCause, MissingOption, Waiting, WaitingDetail, WaitReason
+from contracts.scheduler.waiting import HoldCause, MissingOption, Waiting, WaitingDetail, WaitReason
 from scheduler.domain.catalog import Lacking, Option
 from scheduler.domain.waiting import NodeFacts, QueuedFacts, TenantFacts, explain, survey
 

@@ -1,4 +1,4 @@
-"""Python client of comfyfleet: ``Client`` for programs that wait, ``AsyncClient`` for asyncio."""
+"""Python client of comfyfleet: ``Client`` blocks, ``AsyncClient`` is for asyncio."""
 
 from comfyfleet_client.access_results import ClassRules, Invite, NewInvite
 from comfyfleet_client.async_client import AsyncClient

@@ -1,4 +1,4 @@
-"""Calls of admins about class rules and invites."""
+"""Admin calls about class rules and invites."""
 
 from urllib.parse import quote
 
@@ -9,7 +9,6 @@ CLASSES, PACKS = "classes", "packs"
 
 
 def read_class_rules() -> Call[ClassRules]:
-    """The rules in force."""
     return Call(Request("GET", "/admin/class-rules"), reads(ClassRules))
 
 
@@ -19,27 +18,23 @@ def set_class_rule(kind: str, name: str, verdict: str) -> Call[ClassRules]:
 
 
 def reset_class_rule(kind: str, name: str) -> Call[ClassRules]:
-    """Remove the rule about a class or a pack."""
     return Call(Request("DELETE", _path(kind, name)), reads(ClassRules))
 
 
 def create_invite(tier: str | None, expires_in_days: int | None) -> Call[NewInvite]:
-    """Make an invite."""
     body = given(tier=tier, expires_in_days=expires_in_days)
     return Call(Request("POST", "/admin/invites", body=body, repeatable=False), reads(NewInvite))
 
 
 def list_invites(*, limit: int | None = None, cursor: str | None = None) -> Call[InvitePage]:
-    """A page of invites."""
     return Call(Request("GET", "/admin/invites", query=given(limit=limit, cursor=cursor)), reads(InvitePage))
 
 
 def revoke_invite(invite_id: str) -> Call[None]:
-    """Stop an invite from being used."""
     return Call(Request("DELETE", f"/admin/invites/{segment(invite_id)}"), nothing)
 
 
 def _path(kind: str, name: str) -> str:
-    """Every character of a name that would mean something else in a path is escaped: a slash, a name of dots only."""
+    """Escape a name for a path, including slashes and names of dots only."""
     escaped = quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
     return f"/admin/class-rules/{kind}/{escaped}"

@@ -1,4 +1,4 @@
-"""What the API answers to admins about class rules and invites."""
+"""Results of admin calls about class rules and invites."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,14 +16,14 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class ClassRules(Rules):
-    """The rules in force; a denial wins. Those of ``from_settings`` cannot be changed by the API."""
+    """The rules in force; a denial wins. Rules in ``from_settings`` cannot be changed by the API."""
 
     from_settings: Rules = field(default_factory=Rules)
 
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """An invite without its token. ``used_by`` is the account that it made."""
+    """An invite without its token. ``used_by`` is the account registered with it."""
 
     id: str
     tier: str
@@ -36,7 +36,7 @@ class Invite:
 
 @dataclass(frozen=True, slots=True)
 class NewInvite:
-    """An invite that was just made. ``invite`` is its token, which the API shows this once."""
+    """A new invite. ``invite`` is its token, shown only once."""
 
     id: str
     invite: str = field(repr=False)
@@ -48,12 +48,11 @@ class NewInvite:
 
 @dataclass(frozen=True, slots=True)
 class InvitePage:
-    """Some invites, newest first; ``next_cursor`` is None on the last page."""
+    """A page of invites, newest first; ``next_cursor`` is None on the last page."""
 
     invites: tuple[Invite, ...]
     next_cursor: str | None = None
 
     @property
     def items(self) -> tuple[Invite, ...]:
-        """What is on the page."""
         return self.invites

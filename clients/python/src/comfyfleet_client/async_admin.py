@@ -1,4 +1,4 @@
-"""What admins do about users, tiers, class rules and invites, for asyncio."""
+"""Admin operations on users, tiers, class rules and invites, for asyncio."""
 
 from collections.abc import AsyncIterator, Mapping
 
@@ -26,7 +26,7 @@ class Admin:
         is_active: bool | None = None,
         page: int = PAGE,
     ) -> AsyncIterator[Account]:
-        """Accounts, newest first; ``search`` is a part of username or e-mail address."""
+        """Yield accounts, newest first; ``search`` matches part of the username or email address."""
         return self._runner.iterate(
             every(
                 self._caller,
@@ -37,7 +37,7 @@ class Admin:
         )
 
     async def user(self, user_id: str) -> Account:
-        """One account."""
+        """Return one account."""
         return await self._runner.run(self._caller.ask(calls.read_user(user_id)))
 
     async def change_user(
@@ -50,7 +50,7 @@ class Admin:
         limits: Mapping[str, float | str | None] | None = None,
         shares_quota: bool | None = None,
     ) -> Account:
-        """Change what is given. ``limits`` replaces all own limits of the user; {} takes them away.
+        """Change the given properties. ``limits`` replaces all overrides of the user; {} removes them.
 
         ``shares_quota``: False gives the user a daily image quota of its own.
         """
@@ -60,27 +60,27 @@ class Admin:
         return await self._runner.run(self._caller.ask(call))
 
     async def erase_user(self, user_id: str) -> None:
-        """Erase an account, everywhere and for good."""
+        """Erase an account permanently, in every service."""
         await self._runner.run(self._caller.ask(calls.erase_user(user_id)))
 
     async def tiers(self) -> tuple[Tier, ...]:
-        """Every tier, smallest first."""
+        """Return every tier, smallest first."""
         return await self._runner.run(self._caller.ask(calls.list_tiers()))
 
     async def change_tier(self, name: str, /, **limits: float | str | None) -> Tier:
-        """Change the limits that are named; None takes one away."""
+        """Change the named limits; None removes one."""
         return await self._runner.run(self._caller.ask(calls.change_tier(name, limits)))
 
     async def class_rules(self) -> ClassRules:
-        """The rules in force about node classes and packs."""
+        """Return the rules in force about node classes and packs."""
         return await self._runner.run(self._caller.ask(access_calls.read_class_rules()))
 
     async def allow_class(self, name: str) -> ClassRules:
-        """Let every tenant use a node class, unless a denial forbids it."""
+        """Allow a node class for every tenant, unless a rule denies it."""
         return await self._runner.run(self._caller.ask(access_calls.set_class_rule(CLASSES, name, "allow")))
 
     async def deny_class(self, name: str) -> ClassRules:
-        """Let nobody use a node class."""
+        """Deny a node class for every tenant."""
         return await self._runner.run(self._caller.ask(access_calls.set_class_rule(CLASSES, name, "deny")))
 
     async def reset_class(self, name: str) -> ClassRules:
@@ -88,11 +88,11 @@ class Admin:
         return await self._runner.run(self._caller.ask(access_calls.reset_class_rule(CLASSES, name)))
 
     async def allow_pack(self, name: str) -> ClassRules:
-        """Let every tenant use the classes of a pack, such as ``custom_nodes.my_pack``, unless a denial forbids it."""
+        """Allow the classes of a pack, such as ``custom_nodes.my_pack``, for every tenant, unless denied."""
         return await self._runner.run(self._caller.ask(access_calls.set_class_rule(PACKS, name, "allow")))
 
     async def deny_pack(self, name: str) -> ClassRules:
-        """Let nobody use the classes of a pack."""
+        """Deny the classes of a pack for every tenant."""
         return await self._runner.run(self._caller.ask(access_calls.set_class_rule(PACKS, name, "deny")))
 
     async def reset_pack(self, name: str) -> ClassRules:
@@ -100,16 +100,16 @@ class Admin:
         return await self._runner.run(self._caller.ask(access_calls.reset_class_rule(PACKS, name)))
 
     def invites(self, *, page: int = PAGE) -> AsyncIterator[Invite]:
-        """Invites, newest first."""
+        """Yield invites, newest first."""
         return self._runner.iterate(
             every(self._caller, lambda cursor: access_calls.list_invites(limit=page, cursor=cursor))
         )
 
     async def create_invite(self, *, tier: str | None = None, expires_in_days: int | None = None) -> NewInvite:
-        """Make an invite. Its token is in the answer and nowhere else; by default for tier free and 7 days."""
+        """Create an invite, by default for tier free and 7 days. Its token is only in this result."""
         return await self._runner.run(self._caller.ask(access_calls.create_invite(tier, expires_in_days)))
 
     async def revoke_invite(self, invite: Invite | NewInvite | str) -> None:
-        """Stop an invite from being used. Raises Conflict if it has made an account."""
+        """Revoke an invite. Raises Conflict if an account was registered with it."""
         invite_id = invite if isinstance(invite, str) else invite.id
         await self._runner.run(self._caller.ask(access_calls.revoke_invite(invite_id)))

@@ -1,4 +1,4 @@
-"""What admins do to the whole fleet, for asyncio."""
+"""Admin operations on the whole fleet, for asyncio."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -13,33 +13,33 @@ from comfyfleet_client.setup import id_of
 
 
 class Fleet:
-    """Nodes, everybody's jobs, statistics, usage and the audit log, for admins."""
+    """Nodes, all jobs, statistics, usage and the audit log, for admins."""
 
     def __init__(self, caller: Caller, runner: AsyncRunner) -> None:
         self._caller, self._runner = caller, runner
 
     async def stats(self) -> Stats:
-        """How the fleet does, some seconds ago at most."""
+        """Return fleet statistics, at most a few seconds old."""
         return await self._runner.run(self._caller.ask(calls.read_stats()))
 
     async def usage(self, user_id: str | None = None, *, days: int | None = None) -> tuple[UsageDay, ...]:
-        """What a user, or everybody, has used in the last UTC days, newest first."""
+        """Return the usage of one user, or of everybody, in the last UTC days, newest first."""
         return await self._runner.run(self._caller.ask(calls.read_usage_of(user_id, days)))
 
     async def nodes(self) -> tuple[Node, ...]:
-        """Every node, by name."""
+        """Return every node, by name."""
         return await self._runner.run(self._caller.ask(calls.list_nodes()))
 
     async def cordon(self, node: str) -> Node:
-        """Give a node no new work; what it runs goes on."""
+        """Assign no new jobs to a node; its current job continues."""
         return await self._runner.run(self._caller.ask(calls.order_node(node, "cordon")))
 
     async def uncordon(self, node: str) -> Node:
-        """Give a node work again."""
+        """Assign jobs to a node again."""
         return await self._runner.run(self._caller.ask(calls.order_node(node, "uncordon")))
 
     async def drain(self, node: str, *, grace_seconds: float | None = None) -> Node:
-        """Give a node no new work, and have its job go elsewhere after the grace."""
+        """Assign no new jobs to a node, and move its current job elsewhere after the grace period."""
         call = calls.order_node(node, "drain", grace_seconds=grace_seconds)
         return await self._runner.run(self._caller.ask(call))
 
@@ -56,7 +56,7 @@ class Fleet:
         return await self._runner.run(self._caller.ask(calls.refresh_nodes()))
 
     async def forget(self, node: str) -> None:
-        """Forget a node that is gone. Raises Conflict while it is alive."""
+        """Remove a node that is gone. Raises Conflict while it is alive."""
         await self._runner.run(self._caller.ask(calls.forget_node(node)))
 
     def jobs(
@@ -70,7 +70,7 @@ class Fleet:
         created_before: datetime | None = None,
         page: int = PAGE,
     ) -> AsyncIterator[FleetJob]:
-        """Everybody's jobs, newest first, asked for page by page as they are taken; ``tenant`` is a user's id."""
+        """Yield all users' jobs, newest first, fetching pages as needed; ``tenant`` is a user id."""
         return self._runner.iterate(
             every(
                 self._caller,
@@ -82,28 +82,28 @@ class Fleet:
         )  # fmt: skip
 
     async def job(self, job: Job | str) -> FleetJob:
-        """Anybody's job, with its attempts."""
+        """Return any job, with its attempts."""
         return await self._runner.run(self._caller.ask(calls.read_fleet_job(id_of(job))))
 
     async def cancel(self, job: Job | str) -> FleetJob:
-        """Cancel it, as its owner would."""
+        """Cancel any job, as its owner would."""
         return await self._runner.run(self._caller.ask(calls.order_job(id_of(job), "cancel")))
 
     async def hold(self, job: Job | str) -> FleetJob:
-        """Keep a waiting job from being run."""
+        """Keep a pending job from starting."""
         return await self._runner.run(self._caller.ask(calls.order_job(id_of(job), "hold")))
 
     async def release(self, job: Job | str) -> FleetJob:
-        """Let a held job be run."""
+        """Let a held job start."""
         return await self._runner.run(self._caller.ask(calls.order_job(id_of(job), "release")))
 
     async def requeue(self, job: Job | str) -> FleetJob:
-        """Have a running job wait again, or a failed one run again as a new job, which is the answer."""
+        """Return a running job to the queue, or run a failed one again as a new job; returns that job."""
         call = calls.order_job(id_of(job), "requeue", repeatable=False)
         return await self._runner.run(self._caller.ask(call))
 
     async def prioritise(self, job: Job | str, priority: int) -> FleetJob:
-        """Change its place among its owner's own, -100 to 100."""
+        """Change the job's priority among its owner's jobs, -100 to 100."""
         return await self._runner.run(self._caller.ask(calls.prioritise_job(id_of(job), priority)))
 
     def audit(
@@ -116,7 +116,7 @@ class Fleet:
         before: datetime | None = None,
         page: int = PAGE,
     ) -> AsyncIterator[AuditEntry]:
-        """The audit log, newest first; ``actor`` and ``subject`` are ids of users."""
+        """Yield audit log entries, newest first; ``actor`` and ``subject`` are user ids."""
         return self._runner.iterate(
             every(
                 self._caller,
@@ -127,7 +127,7 @@ class Fleet:
         )
 
     def dead_letters(self, *, node: str | None = None, page: int = PAGE) -> AsyncIterator[DeadLetter]:
-        """Messages of executors that can never be handled, newest first."""
+        """Yield messages that could not be processed, newest first."""
         return self._runner.iterate(
             every(self._caller, lambda cursor: calls.list_dead_letters(node=node, limit=page, cursor=cursor))
         )

@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 class AsyncRunner:
-    """Carries out steps with asyncio. Belongs to one event loop.
+    """Executes steps with asyncio. Belongs to one event loop.
 
     Args:
-        client: for HTTP; closed with the runner.
+        client: HTTP client; closed with the runner.
     """
 
     def __init__(self, client: httpx.AsyncClient) -> None:
@@ -28,11 +28,10 @@ class AsyncRunner:
         self._alone = asyncio.Lock()
 
     async def close(self) -> None:
-        """Close every connection."""
         await self._client.aclose()
 
     async def run(self, flow: Flow[T]) -> T:
-        """What the flow returns; what it emits is dropped."""
+        """Run the flow and return its result; emitted values are dropped."""
         async with _Line() as line:
             resume = partial(next, flow)
             while True:
@@ -43,7 +42,7 @@ class AsyncRunner:
                 resume = await self._resumption(flow, step, line)
 
     async def iterate(self, flow: Flow[Any]) -> AsyncIterator[Any]:
-        """What the flow emits. Its websocket is closed with the iterator."""
+        """Yield what the flow emits. Its websocket is closed with the iterator."""
         async with _Line() as line:
             resume = partial(next, flow)
             while True:
@@ -56,7 +55,7 @@ class AsyncRunner:
                 resume = await self._resumption(flow, step, line)
 
     async def _resumption(self, flow: Flow[Any], step: Any, line: "_Line") -> "partial[Any]":
-        """How the flow goes on after a step: with its result, or its failure."""
+        """Execute a step and return how to resume the flow: with its result, or its exception."""
         try:
             return partial(flow.send, await self._do(step, line))
         except ComfyfleetError as failure:
@@ -115,7 +114,7 @@ class _Line:
             self._socket = None
 
     async def take(self, step: Any) -> str | bytes | None:
-        """Carry out a step that is about it."""
+        """Execute a step that concerns the websocket."""
         match step:
             case Connect():
                 await self._connect(step)
@@ -125,7 +124,7 @@ class _Line:
                 return None
             case Receive():
                 return await self._receive(step)
-            case Emit():  # to nobody
+            case Emit():  # dropped
                 return None
         raise TypeError(step)
 

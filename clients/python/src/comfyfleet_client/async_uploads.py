@@ -1,4 +1,4 @@
-"""Files for workflows, for asyncio."""
+"""Uploaded files, for asyncio."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,27 +11,27 @@ from comfyfleet_client.upload_calls import Source, Upload
 
 
 class Uploads:
-    """Files that the user keeps for workflows."""
+    """Uploaded files of the user."""
 
     def __init__(self, caller: Caller, runner: AsyncRunner) -> None:
         self._caller, self._runner = caller, runner
 
     async def add(self, source: Source, *, exact: bool = False) -> Upload:
-        """Upload a file: a path, bytes or an open file. The same bytes again are the same upload.
+        """Upload a file: a path, bytes or an open file. The same bytes again return the same upload.
 
-        Of an image the pixels are kept. ``exact`` keeps a PNG as it is; every other file always is.
+        Images are re-encoded from their pixels. ``exact`` keeps a PNG byte for byte; other files always are.
         """
         content = await asyncio.to_thread(calls.content_of, source)
         return await self._runner.run(self._caller.ask(calls.add_upload(content, exact=exact)))
 
     async def get(self, upload: Upload | str) -> Upload:
-        """One upload."""
+        """Return one upload."""
         return await self._runner.run(self._caller.ask(calls.read_upload(calls.upload_id_of(upload))))
 
     def list(self, *, page: int = PAGE) -> AsyncIterator[Upload]:
-        """Own uploads, newest first, asked for page by page as they are taken."""
+        """Yield own uploads, newest first, fetching pages as needed."""
         return self._runner.iterate(every(self._caller, lambda cursor: calls.list_uploads(limit=page, cursor=cursor)))
 
     async def delete(self, upload: Upload | str) -> None:
-        """Delete an upload. Raises Conflict while a job that has not ended uses it."""
+        """Delete an upload. Raises Conflict while an active job uses it."""
         await self._runner.run(self._caller.ask(calls.delete_upload(calls.upload_id_of(upload))))

@@ -12,7 +12,7 @@ from comfyfleet_client.workflow_calls import SavedWorkflow, Validation, Workflow
 
 
 class Workflows:
-    """Workflows that the user saved, and checks of workflows. ``jobs.submit(workflow_name=...)`` runs a saved one."""
+    """Saved workflows, and validation of workflows. Run a saved one with ``jobs.submit(workflow_name=...)``."""
 
     def __init__(self, caller: Caller, runner: AsyncRunner) -> None:
         self._caller, self._runner = caller, runner
@@ -20,15 +20,15 @@ class Workflows:
     async def validate(
         self, /, prompt: str | None = None, *, workflow: Mapping[str, Any] | None = None, **parameters: Any
     ) -> Validation:
-        """What ``jobs.submit`` with the same arguments would be told; nothing runs, and no quota is used."""
+        """Return what ``jobs.submit`` with the same arguments would report, without running anything or using quota."""
         return await self._runner.run(self._caller.ask(calls.validate(submission(prompt, workflow, parameters))))
 
     def list(self, *, page: int = PAGE) -> AsyncIterator[SavedWorkflow]:
-        """Own saved workflows, the last changed first, asked for page by page as they are taken."""
+        """Yield own saved workflows, most recently changed first, fetching pages as needed."""
         return self._runner.iterate(every(self._caller, lambda cursor: calls.list_workflows(limit=page, cursor=cursor)))
 
     async def get(self, name: str, *, version: int | None = None) -> WorkflowVersion:
-        """One version, by default the newest."""
+        """Return one version, by default the newest."""
         return await self._runner.run(self._caller.ask(calls.read_workflow(name, version)))
 
     async def save(
@@ -39,13 +39,13 @@ class Workflows:
         parameters: Mapping[str, Any] | None = None,
         description: str | None = None,
     ) -> WorkflowVersion:
-        """Save a graph in ComfyUI's API format; other content than before is a new version.
+        """Save a graph in ComfyUI's API format. Changed content creates a new version.
 
         Args:
             name: lower-case letters, digits, "-" and "_".
             workflow: the graph.
-            parameters: by name, each with ``node`` and ``input``; read off node titles such as ``$name`` by default.
-            description: for people.
+            parameters: by name, each with ``node`` and ``input``; by default taken from node titles such as ``$name``.
+            description: shown to people.
         """
         call = calls.save_workflow(name, workflow, parameters=parameters, description=description)
         return await self._runner.run(self._caller.ask(call))

@@ -1,4 +1,4 @@
-"""Requests as values: what to send, and how to read the answer. Nothing here talks to anybody."""
+"""Requests as values: what to send and how to parse the response. No I/O."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ class Request:
 
     Attributes:
         path: below ``/api/v1``.
-        query: what is None is left out.
-        body: sent as JSON, bytes as they are with the Content-Type among ``headers``; None for no body.
-        repeatable: whether sending it twice does what sending it once does.
-        anonymous: it goes without a credential.
+        query: None values are omitted.
+        body: sent as JSON; bytes are sent as they are with the Content-Type in ``headers``; None for no body.
+        repeatable: whether sending it twice has the same effect as once.
+        anonymous: whether it is sent without a credential.
     """
 
     method: str
@@ -32,34 +32,34 @@ class Request:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The query as it is sent."""
+        """The query parameters to send."""
         return {name: _word(value) for name, value in self.query.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """A request, and what its answer is: ``read`` takes the decoded body, None where there is none."""
+    """A request and the parser of its response: ``read`` takes the decoded body, None without one."""
 
     request: Request
     read: Callable[[Any], T]
 
 
 def reads(kind: type[T]) -> Callable[[Any], T]:
-    """Reads an answer as this dataclass."""
+    """Return a parser of responses into this dataclass."""
     return lambda body: read(kind, body)
 
 
 def nothing(_body: Any) -> None:
-    """Reads an answer that says no more than that it is done."""
+    """Parse an empty response."""
 
 
 def segment(text: str) -> str:
-    """One segment of a path, whatever is in it: an id with a slash is not another route."""
+    """Escape one path segment, so that an id with a slash cannot reach another route."""
     return quote(text, safe="") if text not in {"", ".", ".."} else "-"
 
 
 def given(**values: Any) -> dict[str, Any]:
-    """What was given: all that is not None."""
+    """Return the arguments that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
 

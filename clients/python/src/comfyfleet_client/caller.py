@@ -1,4 +1,4 @@
-"""Carries out calls: signs them, tries again where that helps, and turns refusals into exceptions."""
+"""Executes calls: authentication, retries, and exceptions for refusals."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Caller:
-    """Everything about a client but its connections.
+    """Everything of a client except its connections.
 
     Attributes:
         base_url: of the service, without ``/api/v1``.
@@ -30,12 +30,12 @@ class Caller:
     retry: Retry = field(default_factory=Retry)
 
     def ask(self, call: Call[T]) -> Flow[T]:
-        """Make a call and read its answer."""
+        """Execute a call and parse its response."""
         answer = yield from self.signed(call.request, lambda signature: self._tried(call.request, signature))
         return call.read(_decoded(answer.body))
 
     def login(self, username: str, password: str) -> Flow[Session]:
-        """Open a session and go on with it, whatever the client proved itself with before."""
+        """Open a session and use it instead of any other credential."""
         tokens = yield from self.ask(calls.login(username, password))
         self.credentials.key = self.credentials.token = None
         return self.credentials.keep(tokens)
@@ -46,11 +46,11 @@ class Caller:
         self.credentials.session = None
 
     def signed(self, request: Request | None, attempt: Callable[[dict[str, str]], Flow[T]]) -> Flow[T]:
-        """Run what ``attempt`` makes of the headers that say who asks; once more if the session had ended.
+        """Run the flow that ``attempt`` creates with authentication headers; again if the session had expired.
 
         Args:
-            request: None for what is no request (a websocket).
-            attempt: makes the flow.
+            request: None for a websocket.
+            attempt: creates the flow.
         """
         if request is not None and request.anonymous:
             return (yield from attempt({}))
@@ -68,7 +68,7 @@ class Caller:
         return (yield from attempt(credentials.headers()))
 
     def repeated(self, attempt: Callable[[], Flow[T]], *, repeatable: bool = True) -> Flow[T]:
-        """Run what ``attempt`` makes until it succeeds, or fails in a way that no patience mends."""
+        """Run the flow that ``attempt`` creates until it succeeds or fails permanently."""
         failed = 0
         while True:
             try:
@@ -81,7 +81,7 @@ class Caller:
             yield Pause(pause_s)
 
     def sending(self, request: Request, signature: dict[str, str]) -> Send:
-        """The request as it goes out."""
+        """Return the request to send."""
         body, media = request.body, {}
         if body is not None and not isinstance(body, bytes):
             body, media = json.dumps(body).encode(), {"Content-Type": "application/json"}
@@ -103,7 +103,7 @@ class Caller:
         return self.repeated(once, repeatable=request.repeatable)
 
     def _renew(self, stale: Session | None) -> Flow[None]:
-        """Another session than the stale one, unless there is another by now."""
+        """Replace the stale session, unless it was replaced already."""
         credentials = self.credentials
         if credentials.session is not stale:
             return
@@ -120,7 +120,7 @@ class Caller:
 
 
 def accepted(answer: Answer) -> Answer:
-    """The answer, if it is one of success. Raises ApiError."""
+    """Return a successful response. Raises ApiError."""
     if answer.status >= 300:
         raise api_error(answer.status, answer.headers, answer.body)
     return answer

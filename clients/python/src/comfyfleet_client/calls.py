@@ -1,4 +1,4 @@
-"""Every call of the API that this package makes. One more route is one more function here and a method that runs it."""
+"""Calls of the API. A new route needs one function here and a method that runs it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -24,81 +24,68 @@ from comfyfleet_client.results import (
 
 
 def register(username: str, email: str, password: str, invite: str | None = None) -> Call[User]:
-    """Make an account."""
     body = given(username=username, email=email, password=password, invite=invite)
     return Call(Request("POST", "/auth/register", body=body, repeatable=False, anonymous=True), reads(User))
 
 
 def login(username: str, password: str) -> Call[Tokens]:
-    """Open a session."""
     body = {"username": username, "password": password}
     return Call(Request("POST", "/auth/login", body=body, anonymous=True), reads(Tokens))
 
 
 def refresh(refresh_token: str) -> Call[Tokens]:
-    """Go on with a session. The API forgives a repetition within seconds."""
+    """Refresh a session. The API accepts a repetition within seconds."""
     body = {"refresh_token": refresh_token}
     return Call(Request("POST", "/auth/refresh", body=body, anonymous=True), reads(Tokens))
 
 
 def logout(*, everywhere: bool = False) -> Call[None]:
-    """End this session, or all."""
     query = {"all": True} if everywhere else {}
     return Call(Request("POST", "/auth/logout", query=query, repeatable=False), nothing)
 
 
 def change_password(current: str, new: str) -> Call[None]:
-    """Set another password."""
     body = {"current_password": current, "new_password": new}
     return Call(Request("POST", "/auth/password", body=body, repeatable=False), nothing)
 
 
 def read_me() -> Call[Me]:
-    """Who asks."""
     return Call(Request("GET", "/auth/me"), reads(Me))
 
 
 def export_me(*, files: bool) -> Request:
-    """All that is kept of the account."""
     return Request("GET", "/auth/me/export", query={"files": files})
 
 
 def erase_me(password: str) -> Call[None]:
-    """Erase the own account."""
     return Call(Request("DELETE", "/auth/me", body={"password": password}, repeatable=False), nothing)
 
 
 def erase_user(user_id: str) -> Call[None]:
-    """Erase an account."""
     return Call(Request("DELETE", f"/admin/users/{segment(user_id)}", repeatable=False), nothing)
 
 
 def create_key(
     name: str, scopes: Sequence[str] | None, expires_at: datetime | None, *, idempotency_key: str
 ) -> Call[NewKey]:
-    """Make a key."""
     expiry = expires_at.isoformat() if expires_at else None
     body = given(name=name, scopes=list(scopes) if scopes else None, expires_at=expiry)
     return Call(_create("/auth/keys", body, idempotency_key), reads(NewKey))
 
 
 def list_keys() -> Call[tuple[Key, ...]]:
-    """Own keys."""
     return Call(Request("GET", "/auth/keys"), lambda body: reads(Keys)(body).keys)
 
 
 def revoke_key(key_id: str) -> Call[None]:
-    """End a key."""
     return Call(Request("DELETE", f"/auth/keys/{segment(key_id)}"), nothing)
 
 
 def submit_job(submission: Mapping[str, Any], *, idempotency_key: str) -> Call[Job]:
-    """Have a job run."""
     return Call(_create("/jobs", given(**submission), idempotency_key), reads(Job))
 
 
 def read_job(job_id: str) -> Call[Job]:
-    """How a job stands."""
     return Call(Request("GET", f"/jobs/{segment(job_id)}"), reads(Job))
 
 
@@ -112,7 +99,6 @@ def list_jobs(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Call[JobPage]:
-    """A page of own jobs."""
     after, before = (at.isoformat() if at else None for at in (created_after, created_before))
     query = given(
         status=status, workflow=workflow, label=label, created_after=after, created_before=before, limit=limit,
@@ -122,7 +108,7 @@ def list_jobs(
 
 
 def cancel_job(job_id: str) -> Call[Job]:
-    """Cancel a job; one that has ended stays as it is."""
+    """Cancel a job; one that has ended stays unchanged."""
     return Call(Request("DELETE", f"/jobs/{segment(job_id)}"), reads(Job))
 
 
@@ -132,17 +118,15 @@ def purge_job(job_id: str) -> Call[None]:
 
 
 def read_outputs(job_id: str) -> Call[Outputs]:
-    """What a job made."""
     return Call(Request("GET", f"/jobs/{segment(job_id)}/outputs"), reads(Outputs))
 
 
 def result(job_id: str, index: int | None) -> Request:
-    """The bytes of one output."""
+    """Download one output."""
     return Request("GET", f"/jobs/{segment(job_id)}/result", query=given(index=index))
 
 
 def list_models() -> Call[Mapping[str, list[str]]]:
-    """Model files that the fleet has now."""
     return Call(Request("GET", "/models"), lambda body: reads(Models)(body).models)
 
 
@@ -155,13 +139,11 @@ def list_users(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Call[AccountPage]:
-    """A page of accounts."""
     query = given(search=search, tier=tier, role=role, is_active=is_active, limit=limit, cursor=cursor)
     return Call(Request("GET", "/admin/users", query=query), reads(AccountPage))
 
 
 def read_user(user_id: str) -> Call[Account]:
-    """One account."""
     return Call(Request("GET", f"/admin/users/{segment(user_id)}"), reads(Account))
 
 
@@ -174,22 +156,19 @@ def change_user(
     limits: Mapping[str, float | str | None] | None = None,
     shares_quota: bool | None = None,
 ) -> Call[Account]:
-    """Change an account."""
     own = dict(limits) if limits is not None else None
     body = given(tier=tier, role=role, is_active=is_active, limits=own, shares_quota=shares_quota)
     return Call(Request("PATCH", f"/admin/users/{segment(user_id)}", body=body), reads(Account))
 
 
 def list_tiers() -> Call[tuple[Tier, ...]]:
-    """Every tier."""
     return Call(Request("GET", "/admin/tiers"), lambda body: reads(Tiers)(body).tiers)
 
 
 def change_tier(name: str, limits: Mapping[str, float | str | None]) -> Call[Tier]:
-    """Change some limits of a tier."""
     return Call(Request("PATCH", f"/admin/tiers/{segment(name)}", body={"limits": dict(limits)}), reads(Tier))
 
 
 def _create(path: str, body: dict[str, Any], idempotency_key: str) -> Request:
-    """A request that makes something: the key has it made once however often it is sent."""
+    """Return a creating request that is safe to retry because of its idempotency key."""
     return Request("POST", path, body=body, headers={"Idempotency-Key": idempotency_key})

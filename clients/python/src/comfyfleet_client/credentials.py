@@ -1,4 +1,4 @@
-"""Who a client is to the API."""
+"""Credentials of a client."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,12 +7,12 @@ from typing import Self
 
 from comfyfleet_client.results import Tokens
 
-EARLY = timedelta(seconds=30)  # a token is exchanged before it ends on the way
+EARLY = timedelta(seconds=30)  # seconds before expiry at which a token is refreshed
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A login. ``expires_at`` is when the access token ends."""
+    """A login. ``expires_at`` is when the access token expires."""
 
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)
@@ -20,19 +20,19 @@ class Session:
 
     @classmethod
     def of(cls, tokens: Tokens, now: datetime) -> Self:
-        """The session that the API just gave."""
+        """Return the session in a login response."""
         return cls(tokens.access_token, tokens.refresh_token, now + timedelta(seconds=tokens.expires_in))
 
     def ends_soon(self, now: datetime) -> bool:
-        """Whether its access token is worth no more use."""
+        """Whether the access token should be refreshed before use."""
         return now >= self.expires_at - EARLY
 
 
 @dataclass(slots=True)
 class Credentials:
-    """What a client may prove itself with, best first: a key, a token, a session, username and password.
+    """The credentials of a client, in order of preference: key, token, session, username and password.
 
-    ``on_session`` is told every session that is opened or goes on, so that it can be kept.
+    ``on_session`` is called with every session that is opened or refreshed, so that it can be stored.
     """
 
     key: str | None = field(default=None, repr=False)
@@ -44,23 +44,23 @@ class Credentials:
 
     @property
     def has_session(self) -> bool:
-        """Whether it proves itself with a session, or could open one."""
+        """Whether the client uses a session, or can open one."""
         lasting = self.key is not None or self.token is not None
         return not lasting and (self.session is not None or self.can_log_in)
 
     @property
     def can_log_in(self) -> bool:
-        """Whether username and password are there."""
+        """Whether there are a username and a password."""
         return self.username is not None and self.password is not None
 
     def keep(self, tokens: Tokens) -> Session:
-        """Go on with these."""
+        """Use these credentials from now on."""
         self.session = Session.of(tokens, datetime.now(UTC))
         if self.on_session is not None:
             self.on_session(self.session)
         return self.session
 
     def headers(self) -> dict[str, str]:
-        """What tells the API who asks. Every HTTP library knows not to repeat this one to another host."""
+        """The authentication header. HTTP libraries do not forward this header to other hosts."""
         proof = self.key or self.token or (self.session.access_token if self.session else None)
         return {"Authorization": f"Bearer {proof}"} if proof else {}

@@ -1,4 +1,4 @@
-"""Downloads an output: goes on where the connection was cut, and believes the bytes only if their SHA-256 is right."""
+"""Downloads outputs: resumes after a disconnect and verifies the SHA-256."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ from comfyfleet_client.steps import Answer, Fetch, Flow
 
 
 class Part:
-    """What has come so far. As a ``Sink`` it takes whole answers and the continuation of what it has."""
+    """The bytes received so far. As a ``Sink`` it accepts complete responses and continuations."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.etag = ""
@@ -26,16 +26,16 @@ class Part:
 
     @property
     def sha256(self) -> str:
-        """Of what has come so far."""
+        """The digest of the bytes received so far."""
         return self._digest.hexdigest()
 
     def headers(self) -> dict[str, str]:
-        """What asks for the rest, or for all if the bytes are others by now."""
+        """The request headers for the remaining bytes, or for all if the file has changed."""
         asked = {"Accept-Encoding": "identity"}
         return asked | ({"Range": f"bytes={self.size}-", "If-Range": self.etag} if self.size and self.etag else {})
 
     def begin(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Take the rest (206), or begin anew (200)."""
+        """Accept the rest (206), or start again (200)."""
         if status == 206 and headers.get("content-range", "").startswith(f"bytes {self.size}-"):
             return True
         if status != 200:
@@ -46,27 +46,26 @@ class Part:
         return True
 
     def write(self, chunk: bytes) -> None:
-        """The next bytes."""
         self._file.write(chunk)
         self._digest.update(chunk)
         self.size += len(chunk)
 
 
 def to_memory(caller: Caller, job_id: str, index: int | None) -> Flow[bytes]:
-    """The bytes of one output. Raises what ``download`` raises."""
+    """Return the bytes of one output. Raises like ``download``."""
     file = BytesIO()
     yield from download(caller, job_id, index, file)
     return file.getvalue()
 
 
 def to_file(caller: Caller, job_id: str, index: int | None, path: Path) -> Flow[Output]:
-    """Writes one output to a file, which is there whole or not at all. Raises what ``download`` raises, and OSError."""
+    """Write one output to a file, completely or not at all. Raises like ``download``, and OSError."""
     with _whole(path) as file:
         return (yield from download(caller, job_id, index, file))
 
 
 def export_to_file(caller: Caller, path: Path, *, files: bool) -> Flow[None]:
-    """Writes all that is kept of the account to a ZIP file, which is there whole or not at all."""
+    """Write the account export to a ZIP file, completely or not at all."""
     with _whole(path) as file:
         part, request = Part(file), calls.export_me(files=files)
 
@@ -79,7 +78,7 @@ def export_to_file(caller: Caller, path: Path, *, files: bool) -> Flow[None]:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file beside that path, which takes its place when the block ends well."""
+    """Open a temporary file that replaces the path when the block succeeds."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w+b") as file:
@@ -91,16 +90,16 @@ def _whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def download(caller: Caller, job_id: str, index: int | None, file: IO[bytes]) -> Flow[Output]:
-    """Writes one output and gives its record.
+    """Download one output and return its record.
 
     Args:
-        caller: who asks.
-        job_id: of a job that has completed.
-        index: of all its outputs; None for the one that the API chooses.
+        caller: executes the requests.
+        job_id: of a completed job.
+        index: of all its outputs; None for the API's default.
         file: empty, open for writing and seeking.
 
     Raises:
-        Damaged: these are not the bytes that the record tells.
+        Damaged: the bytes do not match the record.
         NotFound: there is no such output.
         Conflict: the job has not completed.
     """
@@ -119,7 +118,7 @@ def download(caller: Caller, job_id: str, index: int | None, file: IO[bytes]) ->
 
 
 def _checked(part: Part, outputs: tuple[Output, ...], index: int | None) -> Output:
-    """The record of what has come."""
+    """Verify the received bytes and return the record."""
     if index is None:
         meant = next((output for output in outputs if f'"{output.sha256}"' == part.etag), None)
     else:

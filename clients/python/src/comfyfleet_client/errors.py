@@ -1,21 +1,21 @@
-"""What goes wrong, as exceptions.
+"""Exceptions of the client.
 
 ::
 
-ComfyfleetError
-├── ApiError            the API refused (RFC 9457): status, code, detail, errors, request_id, retry_after
-│   ├── BadRequest      400, 413, 415 and what has no class of its own
-│   ├── Unauthenticated 401
-│   ├── Forbidden       403
-│   ├── NotFound        404
-│   ├── Conflict        409
-│   ├── Invalid         422
-│   ├── Limited         429
-│   └── Unavailable     500 and above
-├── Unreachable         no answer, also after every retry
-├── Damaged             other bytes than the API says there are
-├── Unreadable          an answer that does not have the shape it should
-└── StillRunning        a job did not end in time (a TimeoutError, too)
+    ComfyfleetError
+    ├── ApiError            the API refused (RFC 9457): status, code, detail, errors, request_id, retry_after
+    │   ├── BadRequest      400, 413, 415 and statuses without a class of their own
+    │   ├── Unauthenticated 401
+    │   ├── Forbidden       403
+    │   ├── NotFound        404
+    │   ├── Conflict        409
+    │   ├── Invalid         422
+    │   ├── Limited         429
+    │   └── Unavailable     500 and above
+    ├── Unreachable         no response after all retries
+    ├── Damaged             the downloaded bytes do not match their digest
+    ├── Unreadable          a response with an unexpected shape
+    └── StillRunning        a job did not end in time (also a TimeoutError)
 """
 
 import json
@@ -26,12 +26,12 @@ from typing import Any
 
 
 class ComfyfleetError(Exception):
-    """Anything that a client must expect."""
+    """Base class of all expected errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing that is wrong in a request, and what would be valid (``allowed``)."""
+    """One error in a request, and what would be valid (``allowed``)."""
 
     message: str
     pointer: str = ""
@@ -51,12 +51,12 @@ class ApiError(ComfyfleetError):
     """The API refused.
 
     Attributes:
-        status: of HTTP.
-        code: for programs; never changes its meaning.
+        status: HTTP status.
+        code: stable code for programs.
         detail: one sentence for people.
-        errors: what is wrong, one by one.
-        request_id: names the request in the operator's log.
-        retry_after: seconds after which it may be worth another try, None if the API does not say.
+        errors: the individual errors.
+        request_id: identifies the request in the operator's log.
+        retry_after: seconds until a retry makes sense, None if unknown.
     """
 
     def __init__(
@@ -75,27 +75,27 @@ class ApiError(ComfyfleetError):
 
 
 class BadRequest(ApiError):
-    """The request cannot be read, or is refused for a reason that has no class of its own."""
+    """The request is malformed, or refused with a status that has no class of its own."""
 
 
 class Unauthenticated(ApiError):
-    """No credential, or one that is not valid (any more)."""
+    """The credential is missing, invalid or expired."""
 
 
 class Forbidden(ApiError):
-    """The credential is not good for this."""
+    """The credential lacks the rights for this."""
 
 
 class NotFound(ApiError):
-    """There is no such thing, or it is somebody else's."""
+    """It does not exist, or belongs to somebody else."""
 
 
 class Conflict(ApiError):
-    """Things are not as the request needs them."""
+    """The current state does not allow the request."""
 
 
 class Invalid(ApiError):
-    """The request cannot be carried out as it is; ``errors`` says what would be valid."""
+    """The request is invalid; ``errors`` says what would be valid."""
 
 
 class Limited(ApiError):
@@ -103,14 +103,14 @@ class Limited(ApiError):
 
 
 class Unavailable(ApiError):
-    """The service, or a part of it, is away."""
+    """The service, or a part of it, is unavailable."""
 
 
 class Unreachable(ComfyfleetError):
-    """No answer came.
+    """There was no response.
 
     Attributes:
-        sent: whether the request may have arrived all the same.
+        sent: whether the request may have arrived anyway.
     """
 
     def __init__(self, message: str, *, sent: bool = True) -> None:
@@ -119,15 +119,15 @@ class Unreachable(ComfyfleetError):
 
 
 class Damaged(ComfyfleetError):
-    """What was downloaded is not what the API says it is."""
+    """The downloaded bytes do not match their digest."""
 
 
 class Unreadable(ComfyfleetError):
-    """The answer does not have the shape that it should."""
+    """The response has an unexpected shape."""
 
 
 class StillRunning(ComfyfleetError, TimeoutError):
-    """The job did not end in the time that it was given. It goes on."""
+    """The job did not end in time. It continues."""
 
 
 _CLASSES: dict[int, type[ApiError]] = {
@@ -141,12 +141,12 @@ _CLASSES: dict[int, type[ApiError]] = {
 
 
 def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
-    """The error that an answer tells, also if something between us and the API gave it.
+    """Return the error in a response, also if a proxy sent it.
 
     Args:
         status: 300 or more.
-        headers: with names in lower case.
-        body: a problem, or anything else.
+        headers: with lower-case names.
+        body: a problem document, or anything else.
     """
     problem = _problem(body)
     kind = Unavailable if status >= 500 else _CLASSES.get(status, BadRequest)
@@ -161,7 +161,7 @@ def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
-    """``Retry-After`` in seconds; None if there is none, or a date."""
+    """Return ``Retry-After`` in seconds; None if missing or a date."""
     text = headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 

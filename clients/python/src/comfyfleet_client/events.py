@@ -1,4 +1,4 @@
-"""What happens to a job, typed, and how a watcher keeps it in order over any number of connections."""
+"""Typed job events, and their order across reconnects."""
 
 import json
 from dataclasses import dataclass, field
@@ -12,8 +12,6 @@ from comfyfleet_client.shape import read
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Anything that happens to a job."""
-
     type: ClassVar[str] = ""
 
     job_id: str
@@ -22,7 +20,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot(Event):
-    """How the job stands as the watching begins: always the first event."""
+    """The job's state when watching starts: always the first event."""
 
     type: ClassVar[str] = "snapshot"
 
@@ -39,7 +37,7 @@ class Snapshot(Event):
 
 @dataclass(frozen=True, slots=True)
 class StillWaiting(Event):
-    """Why a pending job waits now: comes when that changed."""
+    """The reason why a pending job waits has changed."""
 
     type: ClassVar[str] = "waiting"
 
@@ -50,7 +48,7 @@ class StillWaiting(Event):
 
 @dataclass(frozen=True, slots=True)
 class Status(Event):
-    """The job's next state; ``seq`` counts them from 1 without a gap."""
+    """The job's next state; ``seq`` counts from 1 without gaps."""
 
     type: ClassVar[str] = "status"
 
@@ -62,7 +60,7 @@ class Status(Event):
 
 @dataclass(frozen=True, slots=True)
 class Progress(Event):
-    """How far the running attempt is, percent. Some are left out where there are many."""
+    """Progress of the running attempt, percent. Some are skipped when there are many."""
 
     type: ClassVar[str] = "progress"
 
@@ -79,7 +77,7 @@ class Progress(Event):
 
 @dataclass(frozen=True, slots=True)
 class OutputMade(Output):
-    """One output; all of them come before the status ``completed``."""
+    """One output; all come before the status ``completed``."""
 
     type: ClassVar[str] = "output"
 
@@ -90,7 +88,7 @@ class OutputMade(Output):
 
 @dataclass(frozen=True, slots=True)
 class End(Event):
-    """Nothing more will happen to the job: always the last event."""
+    """The last event of a job."""
 
     type: ClassVar[str] = "end"
 
@@ -99,7 +97,7 @@ class End(Event):
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ended well."""
+        """Whether the job succeeded."""
         return self.status == COMPLETED
 
 
@@ -111,10 +109,10 @@ _KINDS: dict[Any, type[JobEvent]] = {
 
 
 def event_of(message: str | bytes) -> JobEvent | None:
-    """The event in a message of the websocket; None for one of a kind that is not known here (previews, say).
+    """Parse a websocket message; None for an unknown kind, such as previews.
 
     Raises:
-        Unreadable: it is none at all.
+        Unreadable: it is not a frame.
     """
     frame = _frame(message)
     kind = _KINDS.get(frame.get("type"))
@@ -122,10 +120,10 @@ def event_of(message: str | bytes) -> JobEvent | None:
 
 
 def refusal_of(message: str | bytes) -> dict[str, str] | None:
-    """``code`` and ``detail`` of what the service refuses of one job, if the message says that.
+    """Return ``code`` and ``detail`` if the message refuses one job.
 
     Raises:
-        Unreadable: it is no frame at all.
+        Unreadable: it is not a frame.
     """
     frame = _frame(message)
     if frame.get("type") != "error":
@@ -145,11 +143,11 @@ def _frame(message: str | bytes) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Story:
-    """What a watcher was told. It hears each state and each output once, however often the connection is made again.
+    """Filters events so that each state and output is yielded once across reconnects.
 
     Attributes:
-        after: ``seq`` of the last state that it knows, from which the next connection goes on; None to begin anew.
-        ended: whether it was told the end.
+        after: ``seq`` of the last yielded state, where the next connection resumes; None to start anew.
+        ended: whether the end was yielded.
     """
 
     after: int | None = None
@@ -158,7 +156,7 @@ class Story:
     _outputs: set[str] = field(default_factory=set)
 
     def is_news(self, event: JobEvent) -> bool:
-        """Whether to tell it."""
+        """Whether to yield the event."""
         match event:
             case Snapshot():
                 return self._is_first(event)
@@ -175,7 +173,7 @@ class Story:
         return True
 
     def _is_first(self, snapshot: Snapshot) -> bool:
-        """A final state is told again after the snapshot, behind its outputs: to go on from it would lose those."""
+        """A final state comes again after the snapshot, behind its outputs; resuming from it would lose those."""
         if self.after is None and snapshot.status not in FINAL:
             self.after = snapshot.seq
         first, self._begun = not self._begun, True

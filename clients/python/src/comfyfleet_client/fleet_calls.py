@@ -1,4 +1,4 @@
-"""Calls about usage, and those of admins about nodes, everybody's jobs, statistics and the audit log."""
+"""Calls about usage, and admin calls about nodes, jobs, statistics and the audit log."""
 
 from datetime import datetime
 from typing import Any
@@ -18,27 +18,24 @@ from comfyfleet_client.fleet_results import (
 
 
 def read_usage(days: int | None) -> Call[tuple[UsageDay, ...]]:
-    """Own use."""
     return _usage("/usage", days)
 
 
 def read_usage_of(user_id: str | None, days: int | None) -> Call[tuple[UsageDay, ...]]:
-    """A user's use, or everybody's."""
+    """Read the usage of one user, or of everybody."""
     return _usage(f"/admin/users/{segment(user_id)}/usage" if user_id is not None else "/admin/usage", days)
 
 
 def read_stats() -> Call[Stats]:
-    """How the fleet does."""
     return Call(Request("GET", "/admin/stats"), reads(Stats))
 
 
 def list_nodes() -> Call[tuple[Node, ...]]:
-    """Every node."""
     return Call(Request("GET", "/admin/nodes"), lambda body: reads(Nodes)(body).nodes)
 
 
 def order_node(node: str, order: str, **query: Any) -> Call[Node]:
-    """Cordon, uncordon, drain, clear or refresh a node; each may be said twice."""
+    """Cordon, uncordon, drain, clear or refresh a node. Idempotent."""
     return Call(Request("POST", f"/admin/nodes/{segment(node)}/{order}", query=given(**query)), reads(Node))
 
 
@@ -48,38 +45,33 @@ def refresh_nodes() -> Call[tuple[Node, ...]]:
 
 
 def forget_node(node: str) -> Call[None]:
-    """Forget a node that is gone."""
+    """Remove a node that is gone."""
     return Call(Request("DELETE", f"/admin/nodes/{segment(node)}", repeatable=False), nothing)
 
 
 def list_fleet_jobs(**filters: Any) -> Call[FleetJobPage]:
-    """A page of everybody's jobs."""
     return Call(Request("GET", "/admin/jobs", query=_query(filters)), reads(FleetJobPage))
 
 
 def read_fleet_job(job_id: str) -> Call[FleetJob]:
-    """Anybody's job."""
     return Call(Request("GET", f"/admin/jobs/{segment(job_id)}"), reads(FleetJob))
 
 
 def order_job(job_id: str, order: str, *, repeatable: bool = True) -> Call[FleetJob]:
-    """Cancel, hold, release or requeue anybody's job."""
+    """Cancel, hold, release or requeue any job."""
     request = Request("POST", f"/admin/jobs/{segment(job_id)}/{order}", repeatable=repeatable)
     return Call(request, reads(FleetJob))
 
 
 def prioritise_job(job_id: str, priority: int) -> Call[FleetJob]:
-    """Change a job's priority."""
     return Call(Request("PATCH", f"/admin/jobs/{segment(job_id)}", body={"priority": priority}), reads(FleetJob))
 
 
 def list_audit(**filters: Any) -> Call[AuditPage]:
-    """A page of the audit log."""
     return Call(Request("GET", "/admin/audit", query=_query(filters)), reads(AuditPage))
 
 
 def list_dead_letters(**filters: Any) -> Call[DeadLetterPage]:
-    """A page of messages that could not be handled."""
     return Call(Request("GET", "/admin/dead-letters", query=_query(filters)), reads(DeadLetterPage))
 
 
@@ -88,6 +80,6 @@ def _usage(path: str, days: int | None) -> Call[tuple[UsageDay, ...]]:
 
 
 def _query(filters: dict[str, Any]) -> dict[str, Any]:
-    """Filters as a query has them."""
+    """Return filters as query parameters."""
     texts = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in filters.items()}
     return given(**texts)

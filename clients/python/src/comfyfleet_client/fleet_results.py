@@ -1,4 +1,4 @@
-"""What the API answers to admins about nodes, jobs and the audit log, and to everybody about what they used."""
+"""Results of admin calls about nodes, jobs and the audit log, and of usage calls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from comfyfleet_client.results import Job, JobError
 
 @dataclass(frozen=True, slots=True)
 class Occupation:
-    """What keeps a node from taking jobs. ``by``: foreign_prompt, own_prompt or dead_worker."""
+    """What keeps a node from accepting jobs. ``by``: foreign_prompt, own_prompt or dead_worker."""
 
     by: str
     since: datetime
@@ -21,9 +21,10 @@ class Occupation:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node, and the attempt that it holds. ``cordoned_at``: since when it gets no new work.
+    """A node and its current attempt. ``cordoned_at``: since when it gets no new jobs.
 
-    ``occupied``: what keeps it from taking jobs; ``blocked``: for so long that somebody should look after it.
+    ``occupied``: what keeps it from accepting jobs; ``blocked``: whether that lasts so long that an operator should
+    look.
     """
 
     node: str
@@ -48,7 +49,7 @@ class Nodes:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at a job. ``outcome`` is None while it lives."""
+    """One attempt to run a job. ``outcome`` is None while it runs."""
 
     attempt: int
     node: str
@@ -61,7 +62,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetJob(Job):
-    """Somebody's job. ``attempts`` are told where one job is asked for, not in lists."""
+    """A job of any user. ``attempts`` is present for single jobs, not in lists."""
 
     tenant_id: str
     state: str
@@ -74,20 +75,19 @@ class FleetJob(Job):
 
 @dataclass(frozen=True, slots=True)
 class FleetJobPage:
-    """Some jobs, newest first; ``next_cursor`` is None on the last page."""
+    """A page of jobs, newest first; ``next_cursor`` is None on the last page."""
 
     jobs: tuple[FleetJob, ...]
     next_cursor: str | None = None
 
     @property
     def items(self) -> tuple[FleetJob, ...]:
-        """What is on the page."""
         return self.jobs
 
 
 @dataclass(frozen=True, slots=True)
 class TierQueue:
-    """What waits and runs in one tier."""
+    """Pending and running jobs of one tier."""
 
     tier: str
     waiting: int
@@ -98,7 +98,7 @@ class TierQueue:
 
 @dataclass(frozen=True, slots=True)
 class NodeCounts:
-    """How many nodes there are, and how many are so."""
+    """Number of nodes, in total and by state."""
 
     total: int
     online: int
@@ -110,7 +110,7 @@ class NodeCounts:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """What ended in the last so many minutes."""
+    """Jobs that ended within the last ``minutes``."""
 
     minutes: int
     jobs: int
@@ -121,7 +121,7 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """How long jobs of the last hour waited; None where there was none."""
+    """Waiting times of the last hour's jobs; None without jobs."""
 
     p50_seconds: float | None = None
     p95_seconds: float | None = None
@@ -129,7 +129,10 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """How the fleet does. ``failures`` counts error codes of 24 hours; ``storage``: ``count, size_bytes`` by sort."""
+    """Fleet statistics.
+
+    ``failures`` counts error codes of 24 hours; ``storage``: ``count`` and ``size_bytes`` by kind.
+    """
 
     at: datetime
     queue: tuple[TierQueue, ...]
@@ -142,7 +145,7 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who (``actor_id``) did what (``action``) to whom (``subject_id``). ``hash`` covers it and the entry before."""
+    """Who (``actor_id``) did what (``action``) to whom (``subject_id``). ``hash`` covers it and the previous entry."""
 
     id: int
     at: datetime
@@ -157,20 +160,19 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """Some entries, newest first; ``next_cursor`` is None on the last page."""
+    """A page of entries, newest first; ``next_cursor`` is None on the last page."""
 
     audit: tuple[AuditEntry, ...]
     next_cursor: str | None = None
 
     @property
     def items(self) -> tuple[AuditEntry, ...]:
-        """What is on the page."""
         return self.audit
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message of an executor that can never be handled; ``excerpt`` is its beginning as text."""
+    """A message that could not be processed; ``excerpt`` is its beginning as text."""
 
     id: str
     at: datetime
@@ -187,20 +189,19 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterPage:
-    """Some dead letters, newest first; ``next_cursor`` is None on the last page."""
+    """A page of dead letters, newest first; ``next_cursor`` is None on the last page."""
 
     dead_letters: tuple[DeadLetter, ...]
     next_cursor: str | None = None
 
     @property
     def items(self) -> tuple[DeadLetter, ...]:
-        """What is on the page."""
         return self.dead_letters
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointUse:
-    """Requests at one endpoint, and what the jobs have taken that these submitted."""
+    """Requests to one endpoint, and the resources that their jobs used."""
 
     requests: int
     images: int = 0
@@ -209,7 +210,7 @@ class EndpointUse:
 
 @dataclass(frozen=True, slots=True)
 class UsageDay:
-    """What was used on one UTC day (``YYYY-MM-DD``), and each endpoint's share of it."""
+    """Usage of one UTC day (``YYYY-MM-DD``), in total and by endpoint."""
 
     day: str
     requests: int
@@ -221,6 +222,6 @@ class UsageDay:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Days with any use, newest first."""
+    """Days with any usage, newest first."""
 
     usage: tuple[UsageDay, ...]

@@ -1,4 +1,4 @@
-"""What httpx and websockets say, in the words of this package."""
+"""Translates results and exceptions of httpx and websockets."""
 
 from collections.abc import Mapping
 
@@ -8,27 +8,27 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from comfyfleet_client.errors import Unreachable
 from comfyfleet_client.steps import Answer, Closed, HandshakeRefused
 
-MAX_FRAME = 1 << 24  # bytes; a snapshot names every output of a job
+MAX_FRAME = 1 << 24  # bytes; a snapshot contains every output of a job
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
 def lost(error: httpx.HTTPError) -> Unreachable:
-    """That no (whole) answer came."""
+    """Translate a missing or incomplete response."""
     return Unreachable(f"{error or type(error).__name__}", sent=not isinstance(error, NOT_SENT))
 
 
 def lower(headers: httpx.Headers) -> Mapping[str, str]:
-    """Headers with names in lower case."""
+    """Return headers with lower-case names."""
     return dict(headers.items())
 
 
 def of_handshake(refused: InvalidStatus) -> HandshakeRefused:
-    """That the server did not want a websocket."""
+    """Translate a refused websocket handshake."""
     response = refused.response
     headers = {name.lower(): value for name, value in response.headers.raw_items()}
     return HandshakeRefused(Answer(response.status_code, headers, bytes(response.body or b"")))
 
 
 def socket_closed(closed: ConnectionClosed) -> Closed:
-    """How a websocket ended."""
+    """Translate how a websocket was closed."""
     return Closed(closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else Closed(1006, "cut")

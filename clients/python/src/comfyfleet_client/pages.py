@@ -1,4 +1,4 @@
-"""Walks through lists page by page."""
+"""Iterates over paged lists."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -7,26 +7,26 @@ from comfyfleet_client.call import Call
 from comfyfleet_client.caller import Caller
 from comfyfleet_client.steps import Emit, Flow
 
-PAGE = 100  # the most that the API gives at once
+PAGE = 100  # the API's maximum page size
 
 
 class Page(Protocol):
-    """Some of a list."""
+    """One page of a list."""
 
     @property
     def items(self) -> Sequence[Any]:
-        """What is on it."""
+        pass
 
     @property
     def next_cursor(self) -> str | None:
-        """What gives the next one; None on the last."""
+        """Cursor of the next page; None on the last."""
 
 
 P = TypeVar("P", bound=Page)
 
 
 def every(caller: Caller, page: Callable[[str | None], Call[P]]) -> Flow[None]:
-    """Emits what is on the page that ``page(None)`` asks for and on all that follow it, each asked for when needed."""
+    """Emit the items of all pages, fetching each page when needed."""
     cursor: str | None = None
     while True:
         answer = yield from caller.ask(page(cursor))

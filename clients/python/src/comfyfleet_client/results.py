@@ -1,4 +1,4 @@
-"""What the API answers, typed. Times carry their zone, durations are seconds, sizes bytes."""
+"""Typed results of the API. Times have a time zone, durations are seconds, sizes bytes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ FINAL = frozenset({COMPLETED, "failed", "cancelled"})
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One thing that a job made. ``url`` gives its bytes; ``kind`` is image, video, audio, text, model or file.
+    """One output of a job. ``url`` returns its bytes; ``kind`` is image, video, audio, text, model or file.
 
     Attributes:
-        temporary: a preview.
-        source: "file", or "value": a text or another JSON value that a node reported.
-        key, position: where it stands in the node's report, as in ComfyUI's history.
-        value: of a value that is small; else None, and ``url`` gives it.
+        temporary: whether it is a preview.
+        source: "file", or "value" for a text or another JSON value reported by a node.
+        key, position: its place in the node's report, as in ComfyUI's history.
+        value: a small value; None for larger ones, which ``url`` returns.
     """
 
     id: str
@@ -47,7 +47,7 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class JobWarning:
-    """Something to know about a job that completed."""
+    """A warning about a completed job."""
 
     code: str
     message: str
@@ -55,7 +55,7 @@ class JobWarning:
 
 @dataclass(frozen=True, slots=True)
 class DrawnSeed:
-    """A random seed that an input of a workflow got."""
+    """A random seed that was set in an input of the workflow."""
 
     node_id: str
     input: str
@@ -64,7 +64,7 @@ class DrawnSeed:
 
 @dataclass(frozen=True, slots=True)
 class MissingOption:
-    """A model file or other option that a job names, and some online nodes that lack it."""
+    """A model file or other option that a job needs, and some online nodes that lack it."""
 
     node_class: str
     input: str
@@ -74,16 +74,16 @@ class MissingOption:
 
 @dataclass(frozen=True, slots=True)
 class WaitingDetail:
-    """What belongs to the reason why a job waits; the rest is None or empty.
+    """Details of the waiting reason; others are None or empty.
 
     Attributes:
-        jobs_ahead: of ``queue``: own jobs that run before it.
-        limit, running: of ``concurrency_limit``.
-        last_online_at: of ``no_node_online``: when the last node went offline.
-        nodes: some of the nodes that the reason is about.
-        classes: of ``no_node_has_class``: node classes that are missing.
-        missing: of ``model_missing``: models and other options that are missing.
-        cause, until: of ``held``: operator, nodes_cordoned or retry, and when it ends where that is known.
+        jobs_ahead: for ``queue``: own jobs that run before it.
+        limit, running: for ``concurrency_limit``.
+        last_online_at: for ``no_node_online``: when the last node went offline.
+        nodes: some of the nodes concerned.
+        classes: for ``no_node_has_class``: missing node classes.
+        missing: for ``model_missing``: missing models and other options.
+        cause, until: for ``held``: operator, nodes_cordoned or retry, and when it ends if known.
     """
 
     jobs_ahead: int | None = None
@@ -99,10 +99,10 @@ class WaitingDetail:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Why a job has not started, and since when. ``message`` says it in words.
+    """Why a job has not started, and since when. ``message`` explains it.
 
     ``reason`` is queue, concurrency_limit, no_node_online, no_node_has_class, model_missing, node_busy_elsewhere,
-    node_blocked, held or account_disabled; others may come.
+    node_blocked, held or account_disabled; more may be added.
     """
 
     reason: str
@@ -113,7 +113,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """How long each stage took; None for what has not begun."""
+    """Duration of each stage; None for stages that have not started."""
 
     queued_seconds: float | None = None
     running_seconds: float | None = None
@@ -122,7 +122,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Urls:
-    """Where everything about a job is."""
+    """URLs of everything about a job."""
 
     self: str
     events: str
@@ -133,10 +133,10 @@ class Urls:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job. ``status`` is pending, processing, completed, failed or cancelled; ``progress`` percent.
+    """One job. ``status`` is pending, processing, completed, failed or cancelled; ``progress`` is percent.
 
-    ``waiting``: why it has not started; None unless it is pending. ``eta_seconds``: None where nobody can know.
-    ``held``: an operator keeps it waiting. ``retry_of``: the failed job that an operator had run again as this one.
+    ``waiting``: why it has not started; None unless pending. ``eta_seconds``: None if unknown. ``held``: whether an
+    operator holds it. ``retry_of``: the failed job that an operator ran again as this one.
     """
 
     job_id: str
@@ -163,38 +163,36 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether the job has reached a final state."""
         return self.status in FINAL
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ended, and well."""
         return self.status == COMPLETED
 
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Some jobs, newest first; ``next_cursor`` is None on the last page."""
+    """A page of jobs, newest first; ``next_cursor`` is None on the last page."""
 
     jobs: tuple[Job, ...]
     next_cursor: str | None = None
 
     @property
     def items(self) -> tuple[Job, ...]:
-        """What is on the page."""
         return self.jobs
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """All outputs of a job, in the order that ``index`` counts."""
+    """All outputs of a job, in the order of their ``index``."""
 
     outputs: tuple[Output, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What somebody may use, and how long ended jobs and unused uploads are kept; None means no limit.
+    """Limits, and how long ended jobs and unused uploads are kept; None means no limit.
 
     ``graph_policy`` is strict or open; the other ``graph_…`` limit a single graph, ``run_seconds`` a single attempt.
     """
@@ -233,7 +231,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Me(User):
-    """Who asks, what they may use, what they use. ``left_today`` is None where nothing limits it."""
+    """The user, its limits and its usage. ``left_today`` is None without a limit."""
 
     limits: Limits
     used_today: int
@@ -245,9 +243,9 @@ class Me(User):
 
 @dataclass(frozen=True, slots=True)
 class Account(User):
-    """An account as admins see it; ``own_limits`` names the limits that are its own rather than its tier's.
+    """An account as admins see it; ``own_limits`` names the limits that override its tier.
 
-    ``shares_quota``: it shares its daily image quota with free accounts that registered from the same address.
+    ``shares_quota``: whether it shares its daily image quota with free accounts registered from the same address.
     """
 
     limits: Limits
@@ -257,20 +255,19 @@ class Account(User):
 
 @dataclass(frozen=True, slots=True)
 class AccountPage:
-    """Some accounts, newest first; ``next_cursor`` is None on the last page."""
+    """A page of accounts, newest first; ``next_cursor`` is None on the last page."""
 
     users: tuple[Account, ...]
     next_cursor: str | None = None
 
     @property
     def items(self) -> tuple[Account, ...]:
-        """What is on the page."""
         return self.users
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a login gives; ``expires_in``: life of the access token."""
+    """Result of a login; ``expires_in``: lifetime of the access token."""
 
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)
@@ -279,7 +276,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An API key as it is listed. ``prefix`` is how it begins."""
+    """An API key in a list. ``prefix`` is its beginning."""
 
     id: str
     name: str
@@ -292,7 +289,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key that was just made. ``key`` is its text, which the API shows this once."""
+    """A new key. ``key`` is its text, shown only once."""
 
     id: str
     key: str = field(repr=False)
@@ -304,14 +301,14 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Every key of a user that works, newest first."""
+    """The working keys of a user, newest first."""
 
     keys: tuple[Key, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A tier, and what everybody in it may use who has no own limits."""
+    """A tier and the limits of its users without overrides."""
 
     name: str
     limits: Limits

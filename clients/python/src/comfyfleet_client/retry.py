@@ -1,21 +1,21 @@
-"""When to try again, and after how long."""
+"""The retry policy."""
 
 from dataclasses import dataclass
 
 from comfyfleet_client.errors import ApiError, ComfyfleetError, Limited, Unreachable
 
-STOPPING = "job.stopping"  # a cancelled job that is purged: its node lets go of it in a moment
+STOPPING = "job.stopping"  # purging a cancelled job: its node stops it in a moment
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How patient a client is.
+    """When and how often to retry.
 
     Attributes:
-        tries: how often one thing is tried in all; 1 for never again.
-        first_s: pause after the first failure; each one after it is twice as long.
-        most_s: the longest pause.
-        obey_s: the longest ``Retry-After`` that is waited for. A longer one (a daily quota) is the caller's to decide.
+        tries: attempts in total; 1 disables retries.
+        first_s: delay after the first failure; doubled after each further one.
+        most_s: maximum delay.
+        obey_s: maximum ``Retry-After`` to wait for. A longer one (a daily quota) is left to the caller.
     """
 
     tries: int = 6
@@ -24,13 +24,13 @@ class Retry:
     obey_s: float = 60.0
 
     def pause_s(self, failure: ComfyfleetError, failed: int, chance: float, *, repeatable: bool = True) -> float | None:
-        """Seconds until the next try; None if there shall be none.
+        """Return the seconds until the next attempt; None if there is none.
 
         Args:
-            failure: of the last try.
-            failed: how many tries have failed, 1 or more.
-            chance: from 0 to 1, which spreads out clients that failed together.
-            repeatable: whether trying again is safe where the last try may have had its effect.
+            failure: of the last attempt.
+            failed: number of failed attempts, 1 or more.
+            chance: random number from 0 to 1, which spreads clients that failed together.
+            repeatable: whether a retry is safe if the last attempt may have had its effect.
         """
         if failed >= self.tries or not _passing(failure, repeatable=repeatable):
             return None
@@ -42,7 +42,7 @@ class Retry:
 
 
 def _passing(failure: ComfyfleetError, *, repeatable: bool) -> bool:
-    """Whether the failure may pass by itself: refused before it cost anything, or away."""
+    """Whether the failure is temporary."""
     if isinstance(failure, Unreachable):
         return repeatable or not failure.sent
     if isinstance(failure, ApiError) and failure.status in {502, 503, 504}:

@@ -1,4 +1,4 @@
-"""What both clients are made of."""
+"""Parts shared by both clients."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def caller_of(
     on_session: Callable[[Session], None] | None,
     retry: Retry | None,
 ) -> Caller:
-    """A caller with what was given, and with ``COMFYFLEET_URL`` and ``COMFYFLEET_KEY`` where it was not."""
+    """Return a caller with the given values, else ``COMFYFLEET_URL`` and ``COMFYFLEET_KEY``."""
     if key is None and token is None and session is None and username is None:
         key = os.environ.get("COMFYFLEET_KEY") or None
     for proof in (key, token):
@@ -42,24 +42,26 @@ def caller_of(
 
 
 def submission(prompt: str | None, workflow: Any, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The body of a submission. The API judges the parameters; here it only matters that there is one thing to run."""
+    """Return the body of a submission.
+
+    The API validates the parameters; this checks that there is exactly one thing to run.
+    """
     if (prompt, workflow, parameters.get("workflow_name")).count(None) != 2:
         raise ValueError("Give exactly one of prompt, workflow and workflow_name.")
     return given(prompt=prompt, workflow=workflow, **parameters)
 
 
 def new_idempotency_key() -> str:
-    """A key for one thing that shall be made once."""
     return uuid4().hex
 
 
 def id_of(job: Job | str) -> str:
-    """The id of a job."""
+    """Return the id of a job."""
     return job if isinstance(job, str) else job.job_id
 
 
 def plain_url(text: str) -> str:
-    """An address of a service as this package writes it. Raises ValueError if it is none."""
+    """Normalize the URL of a service. Raises ValueError if invalid."""
     url = text.strip().rstrip("/").removesuffix("/api/v1")
     try:
         parsed = httpx.URL(url)

@@ -1,8 +1,8 @@
-"""What a flow asks of whoever runs it.
+"""Steps that a flow requests from its runner.
 
-All that this package does is written once, as generators ("flows") that yield steps and are sent their results. A
-runner carries the steps out: one with threads (``sync_runner``), one with asyncio (``async_runner``). A step that fails
-is thrown into the flow as a ``ComfyfleetError``.
+The client logic is written once, as generators ("flows") that yield steps and receive their results. A runner executes
+the steps: one with blocking calls (``sync_runner``), one with asyncio (``async_runner``). A failed step raises a
+``ComfyfleetError`` in the flow.
 """
 
 from collections.abc import Generator, Mapping
@@ -17,7 +17,7 @@ Flow = Generator[Any, Any, T]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer; the names of its headers are in lower case."""
+    """An HTTP response; header names are lower-case."""
 
     status: int
     headers: Mapping[str, str]
@@ -26,7 +26,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this; gives an Answer. Raises Unreachable."""
+    """Send a request; returns an Answer. Raises Unreachable."""
 
     method: str
     url: str
@@ -36,18 +36,18 @@ class Send:
 
 
 class Sink(Protocol):
-    """Takes the bytes of a body as they come."""
+    """Receives the bytes of a body as they arrive."""
 
     def begin(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Whether this answer's body is for it; headers have names in lower case."""
+        """Whether to accept this response's body; header names are lower-case."""
 
     def write(self, chunk: bytes) -> None:
-        """The next bytes."""
+        pass
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Send this and pour the body into the sink, as it was sent. Gives an Answer, without the body if the sink took it.
+    """Send a request and stream the body into the sink. Returns an Answer, without the body if the sink accepted it.
 
     Raises Unreachable.
     """
@@ -58,21 +58,21 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Do nothing for some seconds."""
+    """Sleep for some seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """Run a flow while no other such flow of this client runs; gives its result."""
+    """Run a flow while no other such flow of this client runs; returns its result."""
 
     flow: Flow[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Open a websocket in place of the one before. Raises Unreachable, HandshakeRefused."""
+    """Open a websocket, replacing the previous one. Raises Unreachable, HandshakeRefused."""
 
     url: str
     headers: Mapping[str, str]
@@ -87,20 +87,20 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """The next message of the websocket, text or bytes; None if there was none ``within_s``. Raises Closed."""
+    """Receive the next websocket message, text or bytes; None after ``within_s``. Raises Closed."""
 
     within_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Hand this to whoever iterates."""
+    """Yield this to the caller's iterator."""
 
     value: Any
 
 
 class HandshakeRefused(ComfyfleetError):
-    """The server answered the handshake of a websocket with a refusal."""
+    """The server refused the websocket handshake."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(f"HTTP {answer.status}")
@@ -108,7 +108,7 @@ class HandshakeRefused(ComfyfleetError):
 
 
 class Closed(ComfyfleetError):
-    """The websocket is closed: ``code`` as RFC 6455 has it, 1006 if nobody said goodbye."""
+    """The websocket is closed: ``code`` as in RFC 6455, 1006 without a close frame."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{code} {reason}")

@@ -1,4 +1,4 @@
-"""The client for programs that wait."""
+"""The blocking client."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,21 +26,22 @@ from comfyfleet_client.sync_workflows import Workflows
 
 
 class Client:
-    """Talks to one comfyfleet. Threads may share it; close it, or use it as a context manager.
+    """Client of one comfyfleet service. Thread-safe; close it, or use it as a context manager.
 
-    Without a credential it takes ``COMFYFLEET_KEY``. A session is refreshed by itself; with username and password it is
-    opened by itself, too. Everything raises ``ComfyfleetError``.
+    Without a credential it uses ``COMFYFLEET_KEY``. Sessions are refreshed automatically; with username and password
+    they
+    are also opened automatically. Every method raises ``ComfyfleetError``.
 
     Args:
         base_url: of the service, ``COMFYFLEET_URL`` by default.
         key: an API key.
-        token: an access token that somebody else refreshes.
+        token: an access token that the caller refreshes.
         session: an earlier login.
-        username: to log in with when that is needed.
+        username: to log in with when needed.
         password: of that user.
-        on_session: told every session that is opened or refreshed, so that it can be kept.
-        timeout: seconds for each connection, and between two pieces of an answer.
-        retry: how patient it is.
+        on_session: called with every session that is opened or refreshed, so that it can be stored.
+        timeout: seconds for each connection, and between two chunks of a response.
+        retry: the retry policy.
     """
 
     def __init__(
@@ -75,15 +76,14 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close every connection."""
         self._runner.close()
 
     def register(self, username: str, email: str, password: str, *, invite: str | None = None) -> User:
-        """Make an account. ``invite``: the token of an invite, where the service needs one."""
+        """Register an account. ``invite``: the token of an invite, if the service requires one."""
         return self._runner.run(self._caller.ask(calls.register(username, email, password, invite)))
 
     def login(self, username: str, password: str) -> Session:
-        """Open a session and go on with it."""
+        """Open a session and use it from now on."""
         return self._runner.run(self._caller.login(username, password))
 
     def logout(self, *, everywhere: bool = False) -> None:
@@ -91,27 +91,27 @@ class Client:
         self._runner.run(self._caller.logout(everywhere=everywhere))
 
     def change_password(self, current: str, new: str) -> None:
-        """Set another password; every other session ends."""
+        """Change the password; every other session ends."""
         self._runner.run(self._caller.ask(calls.change_password(current, new)))
 
     def export(self, to: str | os.PathLike[str], *, files: bool = True) -> None:
-        """Write all that is kept of the account, with its ``files`` or without, to a ZIP file. Needs a session."""
+        """Download all data of the account to a ZIP file, with or without ``files``. Requires a session."""
         self._runner.run(download.export_to_file(self._caller, Path(to), files=files))
 
     def erase(self, password: str) -> None:
-        """Erase the account of the session, everywhere and for good: credentials at once, all else within seconds."""
+        """Erase the session's account permanently: credentials at once, everything else within seconds."""
         self._runner.run(self._caller.ask(calls.erase_me(password)))
 
     def me(self) -> Me:
-        """Who asks, what they may use, what they use."""
+        """Return the user, its limits and its usage."""
         return self._runner.run(self._caller.ask(calls.read_me()))
 
     def usage(self, *, days: int | None = None) -> tuple[UsageDay, ...]:
-        """What the user has used in the last UTC days, 90 by default, newest first."""
+        """Return the user's usage of the last UTC days, 90 by default, newest first."""
         return self._runner.run(self._caller.ask(fleet_calls.read_usage(days)))
 
     def models(self) -> Mapping[str, list[str]]:
-        """Model files that the fleet has now, by the loader input that takes them."""
+        """Return the model files of the fleet, by the loader input that takes them."""
         return self._runner.run(self._caller.ask(calls.list_models()))
 
 
@@ -132,12 +132,12 @@ class Jobs(_Part):
         idempotency_key: str | None = None,
         **parameters: Any,
     ) -> Job:
-        """Have a job run. However often the request must be sent, there is one job.
+        """Submit a job. Retries never create a second job.
 
         Args:
-            prompt: for a picture; ``parameters`` are then width, height, steps, seed and so on.
-            workflow: a graph in ComfyUI's API format, in place of a prompt.
-            idempotency_key: names this submission for 24 hours; a fresh one by default.
+            prompt: of an image; ``parameters`` are then width, height, steps, seed and so on.
+            workflow: a graph in ComfyUI's API format, instead of a prompt.
+            idempotency_key: identifies this submission for 24 hours; random by default.
             parameters: all other fields of a submission: workflow_name, randomize_seeds, priority, labels, …
         """
         body = submission(prompt, workflow, parameters)
@@ -146,7 +146,7 @@ class Jobs(_Part):
         )
 
     def get(self, job: Job | str) -> Job:
-        """How it stands now."""
+        """Return the job's current state."""
         return self._runner.run(self._caller.ask(calls.read_job(id_of(job))))
 
     def list(
@@ -159,7 +159,7 @@ class Jobs(_Part):
         created_before: datetime | None = None,
         page: int = PAGE,
     ) -> Iterator[Job]:
-        """Own jobs, newest first; all of them, asked for page by page as they are taken. ``label`` is key:value."""
+        """Yield own jobs, newest first, fetching pages as needed. ``label`` is key:value."""
         return self._runner.iterate(
             every(
                 self._caller,
@@ -171,38 +171,39 @@ class Jobs(_Part):
         )  # fmt: skip
 
     def cancel(self, job: Job | str) -> Job:
-        """Cancel it; gives how it stands then. One that has ended stays as it is."""
+        """Cancel the job and return its state. A job that has ended stays unchanged."""
         return self._runner.run(self._caller.ask(calls.cancel_job(id_of(job))))
 
     def purge(self, job: Job | str) -> None:
-        """Delete an ended job with its inputs and outputs, everywhere and for good.
+        """Delete an ended job with its inputs and outputs permanently.
 
         Raises:
-            Conflict: it has not ended; ``code`` is ``job.not_ended``, or ``job.stopping`` while its node lets go of it.
-            NotFound: there is no such job, or not any more.
+            Conflict: it has not ended; ``code`` is ``job.not_ended``, or ``job.stopping`` while its node is stopping
+                it.
+            NotFound: there is no such job.
         """
         self._runner.run(self._caller.ask(calls.purge_job(id_of(job))))
 
     def watch(self, job: Job | str, *, after: int | None = None, timeout: float | None = None) -> Iterator[JobEvent]:
-        """What happens to it until it has ended, each state and output once, over however many connections.
+        """Yield the job's events until it ends, each state and output once, across reconnects.
 
         Args:
-            job: or its id.
-            after: also tell the states that followed this ``seq``; 0 for all.
-            timeout: seconds that the whole may take; then StillRunning.
+            job: the job or its id.
+            after: also yield the states after this ``seq``; 0 for all.
+            timeout: seconds in total; then StillRunning is raised.
         """
         return self._runner.iterate(watch.watch(self._caller, id_of(job), after=after, timeout=timeout))
 
     def watch_many(self, jobs: Iterable[Job | str], *, timeout: float | None = None) -> Iterator[JobEvent]:
-        """What happens to several jobs until all have ended, over one websocket. Raises what ``watch`` raises."""
+        """Yield the events of several jobs until all have ended, over one websocket. Raises like ``watch``."""
         return self._runner.iterate(watch.watch_many(self._caller, [id_of(job) for job in jobs], timeout=timeout))
 
     def wait(self, job: Job | str, *, timeout: float | None = None) -> Job:
-        """The job once it has ended, however it did. Raises StillRunning after ``timeout`` seconds."""
+        """Wait until the job ends and return it. Raises StillRunning after ``timeout`` seconds."""
         return self._runner.run(watch.ended(self._caller, id_of(job), timeout=timeout))
 
     def outputs(self, job: Job | str) -> tuple[Output, ...]:
-        """What a completed job made, in the order that ``index`` counts."""
+        """Return the outputs of a completed job, in the order of their ``index``."""
         return self._runner.run(self._caller.ask(calls.read_outputs(id_of(job)))).outputs
 
     @overload
@@ -212,10 +213,12 @@ class Jobs(_Part):
     def download(
         self, job: Job | str, index: int | None = None, *, to: str | os.PathLike[str] | None = None
     ) -> bytes | Output:
-        """One output, checked against its SHA-256: its bytes, or with ``to`` its record once that file is written.
+        """Download one output and verify its SHA-256.
 
-        The file is there whole or not at all. ``index`` counts all outputs; by default it is the first file that is
-        no preview, else the first preview, else the first text or other value.
+        Returns its bytes, or with ``to`` its record once the file is written.
+
+        The file is written completely or not at all. ``index`` counts all outputs; the default is the first file that
+        is not a preview, else the first preview, else the first text or other value.
         """
         if to is None:
             return self._runner.run(download.to_memory(self._caller, id_of(job), index))
@@ -233,15 +236,14 @@ class Keys(_Part):
         expires_at: datetime | None = None,
         idempotency_key: str | None = None,
     ) -> NewKey:
-        """Make a key. Its text is in the answer and nowhere else; by default it may read and write jobs."""
+        """Create a key, by default for reading and writing jobs. Its text is only in this result."""
         call = calls.create_key(name, scopes, expires_at, idempotency_key=idempotency_key or new_idempotency_key())
         return self._runner.run(self._caller.ask(call))
 
     def list(self) -> tuple[Key, ...]:
-        """All that work, newest first."""
+        """Return the working keys, newest first."""
         return self._runner.run(self._caller.ask(calls.list_keys()))
 
     def revoke(self, key: Key | NewKey | str) -> None:
-        """End a key."""
         key_id = key if isinstance(key, str) else key.id
         self._runner.run(self._caller.ask(calls.revoke_key(key_id)))

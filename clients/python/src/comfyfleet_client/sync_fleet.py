@@ -1,4 +1,4 @@
-"""What admins do to the whole fleet, for programs that wait."""
+"""Admin operations on the whole fleet."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,33 +13,33 @@ from comfyfleet_client.sync_runner import SyncRunner
 
 
 class Fleet:
-    """Nodes, everybody's jobs, statistics, usage and the audit log, for admins."""
+    """Nodes, all jobs, statistics, usage and the audit log, for admins."""
 
     def __init__(self, caller: Caller, runner: SyncRunner) -> None:
         self._caller, self._runner = caller, runner
 
     def stats(self) -> Stats:
-        """How the fleet does, some seconds ago at most."""
+        """Return fleet statistics, at most a few seconds old."""
         return self._runner.run(self._caller.ask(calls.read_stats()))
 
     def usage(self, user_id: str | None = None, *, days: int | None = None) -> tuple[UsageDay, ...]:
-        """What a user, or everybody, has used in the last UTC days, newest first."""
+        """Return the usage of one user, or of everybody, in the last UTC days, newest first."""
         return self._runner.run(self._caller.ask(calls.read_usage_of(user_id, days)))
 
     def nodes(self) -> tuple[Node, ...]:
-        """Every node, by name."""
+        """Return every node, by name."""
         return self._runner.run(self._caller.ask(calls.list_nodes()))
 
     def cordon(self, node: str) -> Node:
-        """Give a node no new work; what it runs goes on."""
+        """Assign no new jobs to a node; its current job continues."""
         return self._runner.run(self._caller.ask(calls.order_node(node, "cordon")))
 
     def uncordon(self, node: str) -> Node:
-        """Give a node work again."""
+        """Assign jobs to a node again."""
         return self._runner.run(self._caller.ask(calls.order_node(node, "uncordon")))
 
     def drain(self, node: str, *, grace_seconds: float | None = None) -> Node:
-        """Give a node no new work, and have its job go elsewhere after the grace."""
+        """Assign no new jobs to a node, and move its current job elsewhere after the grace period."""
         call = calls.order_node(node, "drain", grace_seconds=grace_seconds)
         return self._runner.run(self._caller.ask(call))
 
@@ -56,7 +56,7 @@ class Fleet:
         return self._runner.run(self._caller.ask(calls.refresh_nodes()))
 
     def forget(self, node: str) -> None:
-        """Forget a node that is gone. Raises Conflict while it is alive."""
+        """Remove a node that is gone. Raises Conflict while it is alive."""
         self._runner.run(self._caller.ask(calls.forget_node(node)))
 
     def jobs(
@@ -70,7 +70,7 @@ class Fleet:
         created_before: datetime | None = None,
         page: int = PAGE,
     ) -> Iterator[FleetJob]:
-        """Everybody's jobs, newest first, asked for page by page as they are taken; ``tenant`` is a user's id."""
+        """Yield all users' jobs, newest first, fetching pages as needed; ``tenant`` is a user id."""
         return self._runner.iterate(
             every(
                 self._caller,
@@ -82,28 +82,28 @@ class Fleet:
         )  # fmt: skip
 
     def job(self, job: Job | str) -> FleetJob:
-        """Anybody's job, with its attempts."""
+        """Return any job, with its attempts."""
         return self._runner.run(self._caller.ask(calls.read_fleet_job(id_of(job))))
 
     def cancel(self, job: Job | str) -> FleetJob:
-        """Cancel it, as its owner would."""
+        """Cancel any job, as its owner would."""
         return self._runner.run(self._caller.ask(calls.order_job(id_of(job), "cancel")))
 
     def hold(self, job: Job | str) -> FleetJob:
-        """Keep a waiting job from being run."""
+        """Keep a pending job from starting."""
         return self._runner.run(self._caller.ask(calls.order_job(id_of(job), "hold")))
 
     def release(self, job: Job | str) -> FleetJob:
-        """Let a held job be run."""
+        """Let a held job start."""
         return self._runner.run(self._caller.ask(calls.order_job(id_of(job), "release")))
 
     def requeue(self, job: Job | str) -> FleetJob:
-        """Have a running job wait again, or a failed one run again as a new job, which is the answer."""
+        """Return a running job to the queue, or run a failed one again as a new job; returns that job."""
         call = calls.order_job(id_of(job), "requeue", repeatable=False)
         return self._runner.run(self._caller.ask(call))
 
     def prioritise(self, job: Job | str, priority: int) -> FleetJob:
-        """Change its place among its owner's own, -100 to 100."""
+        """Change the job's priority among its owner's jobs, -100 to 100."""
         return self._runner.run(self._caller.ask(calls.prioritise_job(id_of(job), priority)))
 
     def audit(
@@ -116,7 +116,7 @@ class Fleet:
         before: datetime | None = None,
         page: int = PAGE,
     ) -> Iterator[AuditEntry]:
-        """The audit log, newest first; ``actor`` and ``subject`` are ids of users."""
+        """Yield audit log entries, newest first; ``actor`` and ``subject`` are user ids."""
         return self._runner.iterate(
             every(
                 self._caller,
@@ -127,7 +127,7 @@ class Fleet:
         )
 
     def dead_letters(self, *, node: str | None = None, page: int = PAGE) -> Iterator[DeadLetter]:
-        """Messages of executors that can never be handled, newest first."""
+        """Yield messages that could not be processed, newest first."""
         return self._runner.iterate(
             every(self._caller, lambda cursor: calls.list_dead_letters(node=node, limit=page, cursor=cursor))
         )

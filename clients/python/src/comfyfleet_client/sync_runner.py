@@ -1,4 +1,4 @@
-"""Runs flows in the calling thread."""
+"""Runs flows with blocking calls."""
 
 import threading
 import time
@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 class SyncRunner:
-    """Carries out steps with blocking calls. May be used by several threads at once.
+    """Executes steps with blocking calls. Thread-safe.
 
     Args:
-        client: for HTTP; closed with the runner.
+        client: HTTP client; closed with the runner.
     """
 
     def __init__(self, client: httpx.Client) -> None:
@@ -30,11 +30,10 @@ class SyncRunner:
         self._alone = threading.Lock()
 
     def close(self) -> None:
-        """Close every connection."""
         self._client.close()
 
     def run(self, flow: Flow[T]) -> T:
-        """What the flow returns; what it emits is dropped."""
+        """Run the flow and return its result; emitted values are dropped."""
         steps = self.iterate(flow)
         while True:
             try:
@@ -43,7 +42,7 @@ class SyncRunner:
                 return done.value  # type: ignore[no-any-return]
 
     def iterate(self, flow: Flow[T]) -> Generator[Any, None, T]:
-        """What the flow emits. Its websocket is closed with the iterator."""
+        """Yield what the flow emits. Its websocket is closed with the iterator."""
         with _Line() as line:
             resume = partial(next, flow)
             while True:
@@ -115,7 +114,7 @@ class _Line:
         self._open.close()
 
     def take(self, step: Any) -> str | bytes | None:
-        """Carry out a step that is about it."""
+        """Execute a step that concerns the websocket."""
         match step:
             case Connect():
                 self._connect(step)
@@ -125,7 +124,7 @@ class _Line:
                 return None
             case Receive():
                 return self._receive(step)
-            case Emit():  # to nobody
+            case Emit():  # dropped
                 return None
         raise TypeError(step)
 

@@ -1,4 +1,4 @@
-"""Calls about uploads, and what they answer."""
+"""Calls about uploads, and their results."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,10 +14,10 @@ Source: TypeAlias = str | PathLike[str] | bytes | IO[bytes]
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that the service keeps for workflows, until it is deleted where ``expires_at`` is None.
+    """An uploaded file, kept until it is deleted if ``expires_at`` is None.
 
-    Type, sizes and SHA-256 are of what it keeps. ``kind`` is image, video, audio, latent or model_3d; only an image has
-    ``width`` and ``height``. One that is ``exact`` is kept byte for byte as it was sent.
+    Type, sizes and SHA-256 describe the stored file. ``kind`` is image, video, audio, latent or model_3d; only images
+    have ``width`` and ``height``. ``exact`` files are stored byte for byte.
     """
 
     id: str
@@ -35,19 +35,18 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class UploadPage:
-    """Some uploads."""
+    """A page of uploads."""
 
     uploads: tuple[Upload, ...]
     next_cursor: str | None = None
 
     @property
     def items(self) -> tuple[Upload, ...]:
-        """What is on it."""
         return self.uploads
 
 
 def content_of(source: Source) -> bytes:
-    """The bytes of a file. Raises OSError where a path leads to none."""
+    """Return the bytes of a file. Raises OSError if the path does not exist."""
     if isinstance(source, bytes):
         return source
     if isinstance(source, str | PathLike):
@@ -56,27 +55,23 @@ def content_of(source: Source) -> bytes:
 
 
 def upload_id_of(upload: Upload | str) -> str:
-    """The id of an upload."""
     return upload if isinstance(upload, str) else upload.id
 
 
 def add_upload(content: bytes, *, exact: bool = False) -> Call[Upload]:
-    """Upload a file. The same bytes are one upload however often they are sent."""
-    headers = {"Content-Type": "application/octet-stream"}  # the service goes by the bytes
+    """Upload a file. The same bytes always give the same upload."""
+    headers = {"Content-Type": "application/octet-stream"}  # the service detects the type by content
     query = {"exact": "true"} if exact else {}
     return Call(Request("POST", "/upload", body=content, headers=headers, query=query), reads(Upload))
 
 
 def list_uploads(*, limit: int | None = None, cursor: str | None = None) -> Call[UploadPage]:
-    """A page of own uploads."""
     return Call(Request("GET", "/uploads", query=given(limit=limit, cursor=cursor)), reads(UploadPage))
 
 
 def read_upload(upload_id: str) -> Call[Upload]:
-    """One upload."""
     return Call(Request("GET", f"/uploads/{segment(upload_id)}"), reads(Upload))
 
 
 def delete_upload(upload_id: str) -> Call[None]:
-    """Delete an upload."""
     return Call(Request("DELETE", f"/uploads/{segment(upload_id)}"), nothing)

@@ -1,4 +1,4 @@
-"""Watches jobs over a websocket, and makes the connection again where it breaks."""
+"""Watches jobs over a websocket and reconnects after a disconnect."""
 
 import json
 from collections.abc import Iterable
@@ -14,25 +14,25 @@ from comfyfleet_client.events import JobEvent, Story, event_of, refusal_of
 from comfyfleet_client.results import Job
 from comfyfleet_client.steps import Closed, Connect, Emit, Flow, HandshakeRefused, Pause, Receive, Say
 
-STEADY_S = 30.0  # a connection that lasted so long had nothing to do with the failures before it
-AT_ONCE = 100  # jobs over one socket, as many as the service takes
+STEADY_S = 30.0  # seconds; a connection that lasted this long resets the failure count
+AT_ONCE = 100  # jobs per socket, the service's maximum
 _REFUSED = {"job.not_found": 404, "service.unavailable": 503}
 _STATUS = {4400: 422, 4401: 401, 4403: 403, 4404: 404}
 
 
 def watch(caller: Caller, job_id: str, *, after: int | None = None, timeout: float | None = None) -> Flow[None]:
-    """Emits every event until the job has ended.
+    """Emit every event until the job ends.
 
     Args:
-        caller: who asks.
+        caller: authenticates.
         job_id: of the job.
-        after: also tell the states that follow this ``seq``; 0 for all.
-        timeout: seconds that the whole may take.
+        after: also emit the states after this ``seq``; 0 for all.
+        timeout: seconds in total.
 
     Raises:
-        StillRunning: it took longer.
+        StillRunning: the timeout passed.
         ApiError: the job may not be watched (any more).
-        Unreachable: connections broke too often without a word of news between.
+        Unreachable: too many connections in a row failed.
     """
     story, failed = Story(after), 0
     until = None if timeout is None else monotonic() + timeout
@@ -56,15 +56,15 @@ def watch(caller: Caller, job_id: str, *, after: int | None = None, timeout: flo
 
 
 def watch_many(caller: Caller, job_ids: Iterable[str], *, timeout: float | None = None) -> Flow[None]:
-    """Emits every event of these jobs, over one socket, until all have ended; of one job in order.
+    """Emit every event of these jobs over one socket until all have ended; in order per job.
 
     Args:
-        caller: who asks.
-        job_ids: of any number of jobs; ``AT_ONCE`` of them are watched at a time.
-        timeout: seconds that the whole may take.
+        caller: authenticates.
+        job_ids: any number of jobs; ``AT_ONCE`` are watched at a time.
+        timeout: seconds in total.
 
     Raises:
-        StillRunning, ApiError, Unreachable: as ``watch``; one job that may not be watched ends it all.
+        StillRunning, ApiError, Unreachable: like ``watch``; one job that may not be watched ends all.
     """
     stories, failed = {job_id: Story() for job_id in job_ids}, 0
     until = None if timeout is None else monotonic() + timeout
@@ -82,7 +82,7 @@ def watch_many(caller: Caller, job_ids: Iterable[str], *, timeout: float | None 
 
 
 def ended(caller: Caller, job_id: str, *, timeout: float | None = None) -> Flow[Job]:
-    """The job once it has ended. Raises what ``watch`` raises."""
+    """Return the job once it has ended. Raises like ``watch``."""
     yield from watch(caller, job_id, timeout=timeout)
     return (yield from caller.ask(calls.read_job(job_id)))
 
@@ -93,7 +93,7 @@ def _connected(caller: Caller, job_id: str, story: Story, signature: dict[str, s
 
 
 def _follow(left: list[str], stories: dict[str, Story], until: float | None) -> Flow[None]:
-    """Over the socket that is open now, to the end of all that are left."""
+    """Follow the remaining jobs over the open socket until all end."""
     for job_id in left[:AT_ONCE]:
         yield _subscription(job_id, stories[job_id])
     waiting = left[AT_ONCE:]
@@ -117,7 +117,7 @@ def _subscription(job_id: str, story: Story) -> Say:
 
 
 def _told(message: str | bytes | None) -> JobEvent | None:
-    """The event in a message, if it is one. Raises what the service refuses of one job."""
+    """Return the event in a message, if any. Raises the refusal of a job."""
     if message is None:
         return None
     refusal = refusal_of(message)
@@ -135,10 +135,10 @@ def _opened(url: str, signature: dict[str, str]) -> Flow[None]:
 
 
 def _pause_s(caller: Caller, failure: ComfyfleetError, failed: int) -> float:
-    """Seconds until the next try. Raises the failure if no try will mend it."""
+    """Return the seconds until the next attempt. Raises the failure if it is permanent."""
     known = _known(failure)
     if failure is not known and isinstance(known, Unauthenticated) and caller.credentials.has_session:
-        known = Unreachable("The session ended while its job was watched.")  # the next try renews it
+        known = Unreachable("The session ended while its job was watched.")  # the next attempt refreshes the session
     pause_s = caller.retry.pause_s(known, failed, random())  # noqa: S311 - jitter
     if pause_s is None:
         raise known from None
@@ -146,7 +146,7 @@ def _pause_s(caller: Caller, failure: ComfyfleetError, failed: int) -> float:
 
 
 def _known(failure: ComfyfleetError) -> ComfyfleetError:
-    """A close code as the exception that callers know."""
+    """Translate a close code to an exception."""
     if not isinstance(failure, Closed):
         return failure
     if failure.code not in _STATUS:

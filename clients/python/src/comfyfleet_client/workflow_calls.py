@@ -1,4 +1,4 @@
-"""Saved workflows and checks of submissions: the calls, and what they answer."""
+"""Calls about saved workflows and validation, and their results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class SavedWorkflow:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowVersion:
-    """One version of a saved workflow. ``parameters`` is the JSON Schema of what a submission may set."""
+    """One version of a saved workflow. ``parameters`` is the JSON Schema of its parameters."""
 
     name: str
     version: int
@@ -33,20 +33,19 @@ class WorkflowVersion:
 
 @dataclass(frozen=True, slots=True)
 class SavedWorkflowPage:
-    """Some saved workflows, the last changed first."""
+    """A page of saved workflows, most recently changed first."""
 
     workflows: tuple[SavedWorkflow, ...]
     next_cursor: str | None = None
 
     @property
     def items(self) -> tuple[SavedWorkflow, ...]:
-        """What is on the page."""
         return self.workflows
 
 
 @dataclass(frozen=True, slots=True)
 class RandomInput:
-    """An input that gets a random seed at each submit."""
+    """An input that gets a random seed at each submission."""
 
     node_id: str
     input: str
@@ -54,7 +53,7 @@ class RandomInput:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What a submit would be told. ``images``: that it would reserve; None if it would be refused."""
+    """What a submission would report. ``images``: the number it would reserve; None if it would be refused."""
 
     valid: bool
     errors: tuple[FieldError, ...] = ()
@@ -64,12 +63,11 @@ class Validation:
 
 
 def list_workflows(*, limit: int | None = None, cursor: str | None = None) -> Call[SavedWorkflowPage]:
-    """A page of own saved workflows."""
     return Call(Request("GET", "/workflows", query={"limit": limit, "cursor": cursor}), reads(SavedWorkflowPage))
 
 
 def read_workflow(name: str, version: int | None = None) -> Call[WorkflowVersion]:
-    """One version of a saved workflow, by default the newest."""
+    """Read one version of a saved workflow, by default the newest."""
     return Call(Request("GET", f"/workflows/{segment(name)}", query={"version": version}), reads(WorkflowVersion))
 
 
@@ -80,16 +78,15 @@ def save_workflow(
     parameters: Mapping[str, Any] | None = None,
     description: str | None = None,
 ) -> Call[WorkflowVersion]:
-    """Save a graph under a name; the same content again makes no new version."""
+    """Save a graph under a name; unchanged content creates no new version."""
     body = given(workflow=workflow, parameters=parameters, description=description)
     return Call(Request("PUT", f"/workflows/{segment(name)}", body=body), reads(WorkflowVersion))
 
 
 def delete_workflow(name: str) -> Call[None]:
-    """Delete a saved workflow with all its versions."""
     return Call(Request("DELETE", f"/workflows/{segment(name)}"), nothing)
 
 
 def validate(submission: Mapping[str, Any]) -> Call[Validation]:
-    """Check a submission without running it."""
+    """Validate a submission without running it."""
     return Call(Request("POST", "/workflows/validate", body=given(**submission)), reads(Validation))

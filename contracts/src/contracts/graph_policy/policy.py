@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from contracts.wire.model import Fact
+from contracts.wire.model import TolerantModel
 
 NAME_MAX = 200  # characters of a class or pack name
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]+$"  # no control character: names reach logs, terminals and PostgreSQL
@@ -24,7 +24,7 @@ class GraphPolicy(StrEnum):
     OPEN = "open"
 
 
-class ClassRules(Fact):
+class ClassRules(TolerantModel):
     """What operators decided about classes and packs, for every tenant. A denial wins over an allowance.
 
     Attributes:
@@ -48,7 +48,7 @@ class OperatorRules(ClassRules):
     from_settings: ClassRules = ClassRules()
 
 
-class TenantPolicy(Fact):
+class TenantPolicy(TolerantModel):
     """The policy in force for one tenant: its tier's mode and the operators' rules."""
 
     mode: GraphPolicy = GraphPolicy.STRICT

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
-from contracts.wire.model import Fact
+from contracts.wire.model import TolerantModel
 
 
 class Kind(StrEnum):
@@ -59,7 +59,7 @@ FAULTS = frozenset({Kind.UNAVAILABLE, Kind.INTERNAL})
 """The service is in trouble, and nothing is said about the request: what was known before may still be used."""
 
 
-class FieldError(Fact):
+class FieldError(TolerantModel):
     """One thing that is wrong in a request, and what would be valid.
 
     Attributes:
@@ -79,7 +79,7 @@ class FieldError(Fact):
     allowed: tuple[str | int | float | bool, ...] | None = None
 
 
-class Refused(Fact):
+class Refused(TolerantModel):
     """A refusal as it travels."""
 
     code: str

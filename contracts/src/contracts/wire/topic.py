@@ -55,7 +55,7 @@ class Topic(Generic[P]):
     noun: str
     verb: str
     payload: type[P]
-    says: str
+    description: str
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
     version: int = 1
@@ -116,7 +116,7 @@ class Stream:
         duplicate_window_s: a second message with the same ``Nats-Msg-Id`` inside it is dropped, seconds.
         last_per_subject: keep only this many messages per subject, None for all.
         readers: services with a durable pull consumer, named after the service.
-        peekers: services that read the last message of a subject directly.
+        direct_readers: services that read the last message of a subject directly.
     """
 
     name: str
@@ -128,7 +128,7 @@ class Stream:
     duplicate_window_s: float = 600.0
     last_per_subject: int | None = None
     readers: tuple[str, ...] = ()
-    peekers: tuple[str, ...] = ()
+    direct_readers: tuple[str, ...] = ()
 
     @property
     def subjects(self) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""Who stands at a public door: what gateway and notifier know of credentials, without asking auth each time."""
+"""Authenticates requests to the public services (gateway and notifier) without asking auth every time."""

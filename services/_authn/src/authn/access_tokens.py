@@ -1,7 +1,7 @@
-"""Access tokens: what is one, and whose it is, without asking anybody.
+"""Verifies access tokens locally.
 
-A token's header decides nothing: the algorithm is ours, the key is made here from the public bytes that auth gave, and
-a header that names anything besides algorithm, type and key is refused (RFC 8725, RFC 9068).
+A token's header decides nothing: the algorithm is fixed, the key is built from the public bytes that auth published,
+and a header with anything besides algorithm, type and key id is refused (RFC 8725, RFC 9068).
 """
 
 import base64
@@ -17,11 +17,21 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ConfigDict, Field
 
-from contracts import auth
-from contracts.auth import BadCredential, Jwk, Principal, Role, Tier, scopes_of
-from contracts.wire.model import Fact
+from contracts.auth.accounts import Role
+from contracts.auth.credentials import (
+    ALGORITHM,
+    AUDIENCE,
+    ISSUER,
+    TOKEN_TYPE,
+    InvalidCredential,
+    Jwk,
+    Principal,
+    scopes_of,
+)
+from contracts.auth.tiers import Tier
+from contracts.wire.model import TolerantModel
 
-LEEWAY_S = 10  # between auth's clock and ours
+LEEWAY_S = 10  # seconds between auth's clock and ours
 SHAPE = re.compile(r"([\w-]{1,400})\.([\w-]{1,3500})\.[\w-]{86}", re.ASCII)  # 64 bytes of signature; 4 KiB at most
 KID = re.compile(r"[\w-]{1,64}", re.ASCII)
 PUBLIC_KEY = re.compile(r"[\w-]{43}", re.ASCII)  # 32 bytes
@@ -29,8 +39,8 @@ PUBLIC_KEY = re.compile(r"[\w-]{43}", re.ASCII)  # 32 bytes
 Keys = Mapping[str, Ed25519PublicKey]
 
 
-class Claims(Fact):
-    """What a token says, each of exactly its type."""
+class Claims(TolerantModel):
+    """Claims of a token, strictly typed."""
 
     model_config = ConfigDict(strict=True)
 
@@ -46,58 +56,58 @@ class Claims(Fact):
     own: bool
 
 
-def keys_of(listed: Iterable[Jwk]) -> dict[str, Ed25519PublicKey]:
-    """The keys that are of use, by ``kid``; what is not an Ed25519 key to verify with is left out."""
+def verification_keys(listed: Iterable[Jwk]) -> dict[str, Ed25519PublicKey]:
+    """Return the usable Ed25519 verification keys by ``kid``."""
     return {
         jwk.kid: Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(jwk.x + "="))
         for jwk in listed
-        if (jwk.kty, jwk.crv, jwk.use, jwk.alg) == ("OKP", "Ed25519", "sig", auth.ALGORITHM)
+        if (jwk.kty, jwk.crv, jwk.use, jwk.alg) == ("OKP", "Ed25519", "sig", ALGORITHM)
         and KID.fullmatch(jwk.kid)
         and PUBLIC_KEY.fullmatch(jwk.x)
     }
 
 
-def kid_of(token: str) -> str:
-    """The name of the key that a token says it was signed with. Nothing is verified yet.
+def key_id_of_token(token: str) -> str:
+    """Return the key id in a token's header. Nothing is verified yet.
 
     Raises:
-        BadCredential: it is no token of ours by its shape.
+        InvalidCredential: the text does not have the shape of an access token.
     """
     shape = SHAPE.fullmatch(token)
     header = _read(shape[1]) if shape else {}
     kid = header.get("kid")
     if (
         set(header) != {"alg", "typ", "kid"}
-        or (header["alg"], header["typ"]) != (auth.ALGORITHM, auth.TOKEN_TYPE)
+        or (header["alg"], header["typ"]) != (ALGORITHM, TOKEN_TYPE)
         or not isinstance(kid, str)
         or not KID.fullmatch(kid)
     ):
-        raise BadCredential
+        raise InvalidCredential
     return kid
 
 
-def verified(token: str, keys: Keys) -> Principal:
-    """Whom a token belongs to, as it was when it was signed.
+def verify_access_token(token: str, keys: Keys) -> Principal:
+    """Verify a token and return its principal as of when it was signed.
 
     Raises:
-        BadCredential: another key signed it, it has expired, or it is not what auth signs.
+        InvalidCredential: wrong signature, expired, or not an access token of auth.
     """
-    key = keys.get(kid_of(token))
+    key = keys.get(key_id_of_token(token))
     if key is None:
-        raise BadCredential
+        raise InvalidCredential
     try:
         jwt.decode(
             token,
             key,
-            algorithms=[auth.ALGORITHM],
-            audience=auth.AUDIENCE,
-            issuer=auth.ISSUER,
+            algorithms=[ALGORITHM],
+            audience=AUDIENCE,
+            issuer=ISSUER,
             leeway=LEEWAY_S,
             options={"require": ["exp", "iat", "aud", "iss", "sub", "jti", "sid", "ver"], "strict_aud": True},
         )
         claims = Claims.model_validate_json(json.dumps(_read(token.split(".")[1])))
     except (jwt.PyJWTError, ValueError, ArithmeticError) as error:
-        raise BadCredential from error
+        raise InvalidCredential from error
     return _principal(claims)
 
 
@@ -114,7 +124,7 @@ def _read(segment: str) -> dict[str, Any]:
         decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
         read = jiter.from_json(decoded, allow_inf_nan=False, catch_duplicate_keys=True)  # which one counts is ambiguous
     except ValueError as error:
-        raise BadCredential from error
+        raise InvalidCredential from error
     if not isinstance(read, dict):
-        raise BadCredential
+        raise InvalidCredential
     return read

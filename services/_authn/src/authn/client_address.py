@@ -1,4 +1,4 @@
-"""Who is at the other end: the socket's peer, or whom a proxy that we trust says it is."""
+"""Determines a client's address: the socket's peer, or the address that a trusted proxy reports."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,47 +9,47 @@ Address = IPv4Address | IPv6Address
 
 NOBODY = "0.0.0.0"  # noqa: S104 - not listened on: a peer without an address, such as a Unix socket
 MAX_TEXT = 64  # characters; no address has as many
-SITE_BITS = 64  # what one customer gets of IPv6, at the least
-NETWORK_BITS = {4: 24, 6: 48}  # what a small organisation has, by IP version
+SITE_BITS = 64  # the smallest IPv6 prefix of one customer
+NETWORK_BITS = {4: 24, 6: 48}  # networks of a small organisation, by IP version
 
 
-def networks(text: str) -> tuple[Network, ...]:
-    """The networks of a comma separated list of addresses and CIDR blocks.
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Parse a comma-separated list of addresses and CIDR blocks.
 
     Raises:
-        ValueError: one of them is neither.
+        ValueError: an entry is neither.
     """
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
-class Clients:
-    """Finds the client of a request.
+class ClientAddressResolver:
+    """Determines the client address of requests.
 
     Args:
-        trusted: the proxies whose ``X-Forwarded-For`` is believed. Without one, the header means nothing.
+        trusted: proxies whose ``X-Forwarded-For`` is believed. Without any, the header is ignored.
     """
 
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = tuple(trusted)
 
     def of(self, peer: str | None, forwarded: Sequence[str]) -> str:
-        """The address of the client, in its shortest form.
+        """Return the client's address in its shortest form.
 
-        Only if the peer is trusted, the right-most entry that is not trusted counts; what stands left of it, or of an
-        entry that is no address, could have been written by anybody.
+        If the peer is trusted, the right-most untrusted entry of ``X-Forwarded-For`` counts. Entries to the left of it,
+        or of an invalid entry, could have been forged.
 
         Args:
-            peer: the address of the socket's other end.
-            forwarded: the values of all ``X-Forwarded-For`` headers, in order.
+            peer: address of the socket's peer.
+            forwarded: values of all ``X-Forwarded-For`` headers, in order.
         """
         if not forwarded:
             return _shortest(peer or "")
-        client = address(peer or "")
+        client = parse_address(peer or "")
         if client is None:
             return NOBODY
         if self._trusts(client):
             for entry in reversed(",".join(forwarded).split(",")):
-                named = address(entry)
+                named = parse_address(entry)
                 if named is None:
                     break
                 client = named
@@ -58,16 +58,16 @@ class Clients:
         return str(client)
 
     def trusts(self, peer: str) -> bool:
-        """Whether a peer is one of the trusted proxies."""
-        found = address(peer)
+        """Whether a peer is a trusted proxy."""
+        found = parse_address(peer)
         return found is not None and self._trusts(found)
 
     def _trusts(self, client: Address) -> bool:
         return any(client in network for network in self._trusted)
 
 
-def address(text: str) -> Address | None:
-    """The address that is written here, without a zone, an IPv4 one inside IPv6 as what it is; None if none is."""
+def parse_address(text: str) -> Address | None:
+    """Parse an address without its zone, an IPv4-mapped IPv6 address as IPv4; None when invalid."""
     return _address(text.strip().partition("%")[0][:MAX_TEXT])
 
 
@@ -83,13 +83,13 @@ def _address(text: str) -> Address | None:
 
 @lru_cache(maxsize=4096)
 def _shortest(text: str) -> str:
-    found = address(text)
+    found = parse_address(text)
     return NOBODY if found is None else str(found)
 
 
 @lru_cache(maxsize=4096)
-def site(client: str) -> str:
-    """Whom an address is counted with: itself, and for IPv6 its whole /64, through which one client may wander."""
+def rate_limit_group(client: str) -> str:
+    """Return what an address is counted as: IPv4 itself; IPv6 its /64, since one client may change within it."""
     found = ip_address(client)
     if isinstance(found, IPv4Address):
         return client
@@ -98,12 +98,12 @@ def site(client: str) -> str:
 
 @lru_cache(maxsize=4096)
 def network_of(client: str) -> str:
-    """The IPv4 /24 or IPv6 /48 around an address: changing the address within it is cheap."""
+    """Return the IPv4 /24 or IPv6 /48 network of an address: changing the address within it is cheap."""
     found = ip_address(client)
     return str(ip_network((found, NETWORK_BITS[found.version]), strict=False))
 
 
-def counted(peer: str) -> str:
-    """The same for the other end of a socket."""
-    found = address(peer)
-    return NOBODY if found is None else site(str(found))
+def rate_limit_address(peer: str) -> str:
+    """Return what the peer of a socket is counted as."""
+    found = parse_address(peer)
+    return NOBODY if found is None else rate_limit_group(str(found))

@@ -1,4 +1,4 @@
-"""Where a request carries its credential: ``X-API-Key`` or ``Authorization: Bearer``."""
+"""Reads credentials from ``X-API-Key`` and ``Authorization: Bearer``."""
 
 import re
 
@@ -8,10 +8,10 @@ VISIBLE = re.compile(r"[\x21-\x7e]{1,4096}")
 BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
 
-def presented(headers: Headers) -> list[str | None]:
-    """Every credential that a request presents, None for each that is malformed.
+def read_credentials(headers: Headers) -> list[str | None]:
+    """Return every credential of a request, None for each malformed one.
 
-    Anything but exactly one well-formed credential is nobody: two headers would leave it to chance which one counts.
+    A request needs exactly one well-formed credential: with two, it would be arbitrary which one counts.
     """
     keys, tokens = [], []
     for name, value in headers.raw:

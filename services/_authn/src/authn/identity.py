@@ -1,4 +1,4 @@
-"""Who a credential belongs to: what a door knows by itself, and what it asks auth."""
+"""Resolves credentials to principals, from local knowledge or by asking auth."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
@@ -16,24 +16,32 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
-from authn.access_tokens import keys_of, kid_of, verified
-from authn.key_uses import Uses
-from authn.user_states import Heard, Standing
+from authn.access_tokens import key_id_of_token, verification_keys, verify_access_token
+from authn.key_uses import KeyUseReporter
+from authn.user_states import Heard, UserStates
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts import auth
-from contracts.auth import BadCredential, Principal, TierLimits, UserChanged, VerifyCredential
+from contracts.auth.changes import READ_CHANGES, USER_CHANGED, ReadChanges, UserChanged
+from contracts.auth.credentials import (
+    READ_KEYSET,
+    VERIFY_CREDENTIAL,
+    InvalidCredential,
+    Principal,
+    ReadKeyset,
+    VerifyCredential,
+)
+from contracts.auth.tiers import TIER_CHANGED, TierLimits
 from contracts.wire.errors import Refusal, Unavailable
 
 T = TypeVar("T")
 
-AT_MOST = 10_000  # credentials kept, good ones and bad ones
+AT_MOST = 10_000  # cached credentials, valid and invalid
 KEY_MAX = 512  # characters
-BAD_S = 5.0  # a bad one is refused for so long without another look
-AGAIN_S = 5.0  # between two questions about a stale key that auth does not answer
-OVERLAP = timedelta(seconds=30)  # a transaction that began earlier may end later
-KEYSET_S = 30.0  # a key that auth took out is believed no longer; a new one is known before it signs
+BAD_S = 5.0  # seconds for which an invalid credential is refused without asking again
+AGAIN_S = 5.0  # seconds between two requests about a stale key that auth does not answer
+OVERLAP = timedelta(seconds=30)  # seconds of overlap: a transaction that began earlier may commit later
+KEYSET_S = 30.0  # seconds; removed keys expire and new ones are known before they sign
 KEYSET_MAX = 16  # keys
 EXPIRY_S = 5.0
 TRIES = 3
@@ -41,9 +49,9 @@ TRIES = 3
 
 @dataclass(slots=True)
 class _Known:
-    """A credential that was good, until ``until``; auth is asked again at ``stale_at``. Unix seconds.
+    """A valid credential, usable until ``until``; auth is asked again at ``stale_at``. Unix seconds.
 
-    ``heard`` and ``tiers`` are the words of auth that ``principal`` includes.
+    ``heard`` and ``tiers`` are the changes that ``principal`` already includes.
     """
 
     principal: Principal
@@ -59,14 +67,14 @@ class _Watch:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Identity:
-    """Says whose a credential is. Tokens are verified here; keys are asked of auth once and believed for a while.
+class Authenticator:
+    """Resolves credentials. Tokens are verified locally; API keys are verified by auth and cached.
 
-    Changes are heard as they happen and read back every ``reread_s``. A key is believed ``believed_s`` at most after
-    auth's last good word of it, which is asked for again, in the background, after ``fresh_s``.
+    Changes are received live and read again every ``reread_s``. A key is accepted for at most ``believed_s`` after
+    auth's last confirmation, which is refreshed in the background after ``fresh_s``.
 
     Attributes:
-        loops: to be run with the service, once the bus is connected.
+        loops: to run with the service once the bus is connected.
     """
 
     def __init__(
@@ -83,9 +91,9 @@ class Identity:
         self._known: LRUCache[bytes, _Known] = LRUCache(AT_MOST)
         self._bad: TTLCache[bytes, bool] = TTLCache(AT_MOST, BAD_S)
         self._asking: dict[bytes, asyncio.Task[Principal]] = {}
-        self._standing = Standing()
+        self._standing = UserStates()
         self._watches: dict[UUID, set[_Watch]] = {}
-        self._uses = Uses(bus)
+        self._uses = KeyUseReporter(bus)
         self._keys: dict[str, Ed25519PublicKey] = {}
         self._keyset_due = self._refetch_due = 0.0
         self._refetching: asyncio.Task[None] | None = None
@@ -100,16 +108,16 @@ class Identity:
         bus.when_connected(self._reread.wake)
 
     async def probe(self) -> None:
-        """Return once tokens can be judged: what changed and the keyset were read since the start."""
+        """Return once tokens can be verified: changes and keyset were read since the start."""
         if self._since is None or not self._keys:
             raise ConnectionError("auth has not been heard yet")
 
     def known(self, credential: str) -> Principal | None:
-        """Whose it is, if it was verified before and is still good. Does no I/O; takes microseconds."""
+        """Return the principal of a credential verified before and still valid. No I/O; takes microseconds."""
         digest = sha256(credential.encode()).digest()
         try:
             known = self._known[digest]
-        except KeyError:  # cachetools' get looks twice
+        except KeyError:  # cachetools' get does two lookups
             return None
         if known.until <= (now := time()):
             return None
@@ -124,11 +132,11 @@ class Identity:
         return known.principal
 
     async def principal(self, credential: str) -> Principal:
-        """Whose it is.
+        """Return the principal of a credential.
 
         Raises:
-            BadCredential: it is nobody's, or good no more.
-            Unavailable: that cannot be told now.
+            InvalidCredential: invalid, expired or revoked.
+            Unavailable: it cannot be verified now.
         """
         principal = self.known(credential)
         if principal is not None:
@@ -136,12 +144,12 @@ class Identity:
         digest = sha256(credential.encode()).digest()
         is_token = "." in credential
         if digest in self._bad or (len(credential) > KEY_MAX and not is_token):
-            raise BadCredential
+            raise InvalidCredential
         try:
             if is_token:
                 return await self._verify(digest, credential)
             principal = await asyncio.shield(self._ask_once(digest, credential))
-        except BadCredential:
+        except InvalidCredential:
             self._bad[digest] = True
             raise
         if principal.key_id is not None:
@@ -150,7 +158,7 @@ class Identity:
 
     @contextmanager
     def watching(self, principal: Principal) -> Iterator[asyncio.Event]:
-        """An event that is set once the principal's credential is good no more: at once by word, 5 s late by expiry."""
+        """Return an event set when the credential ends: at once on revocation, within 5 s on expiry."""
         watch = _Watch(principal)
         self._watches.setdefault(principal.user_id, set()).add(watch)
         self._look(watch)
@@ -162,18 +170,18 @@ class Identity:
                 del self._watches[principal.user_id]
 
     async def _verify(self, digest: bytes, token: str) -> Principal:
-        kid = kid_of(token)
-        if not self._keys:  # they are read after the changes: what was revoked is not known yet either
+        kid = key_id_of_token(token)
+        if not self._keys:  # keys are read after the changes, so revocations are unknown too
             raise Unavailable(service="auth", retry_after_s=1)
         if kid not in self._keys:
             await self._refetch()
-        principal = verified(token, self._keys)
+        principal = verify_access_token(token, self._keys)
         if self._standing.ended(principal):
-            raise BadCredential
+            raise InvalidCredential
         return self._keep(digest, principal)
 
     def _ask_once(self, digest: bytes, key: str) -> asyncio.Task[Principal]:
-        """The question about a key, one at a time."""
+        """Ask auth about a key, with one request at a time per key."""
         task = self._asking.get(digest)
         if task is None:
             task = self._asking[digest] = _background(self._ask(digest, key))
@@ -184,18 +192,18 @@ class Identity:
         question = VerifyCredential.model_validate({"credential": key})
         try:
             for _ in range(TRIES):
-                principal = await self._bus.request(auth.VERIFY_CREDENTIAL, question)
-                # An answer may be older than what was said while it was under way.
+                principal = await self._bus.request(VERIFY_CREDENTIAL, question)
+                # A reply may be older than a change received meanwhile.
                 if not self._standing.ended(principal) and not self._standing.outdated(principal):
                     return self._keep(digest, principal)
         except Refusal as refusal:
-            if refusal.refused.code != BadCredential.code:
+            if refusal.refused.code != InvalidCredential.code:
                 raise Unavailable(service="auth", retry_after_s=1) from refusal
         except ValidationError as error:
-            log.warning("identity.answer_invalid", topic=auth.VERIFY_CREDENTIAL.name)
+            log.warning("identity.answer_invalid", topic=VERIFY_CREDENTIAL.name)
             raise Unavailable(service="auth", retry_after_s=1) from error
         self._drop(digest)
-        raise BadCredential
+        raise InvalidCredential
 
     def _keep(self, digest: bytes, principal: Principal) -> Principal:
         now = time()
@@ -208,7 +216,7 @@ class Identity:
         return principal
 
     def _renew(self, digest: bytes, known: _Known) -> bool:
-        """Lay over a known credential what was heard since; whether it is still good."""
+        """Apply later changes to a cached credential; returns whether it is still valid."""
         if self._standing.ended(known.principal):
             self._drop(digest)
             return False
@@ -227,13 +235,13 @@ class Identity:
         self._bad[digest] = True
 
     async def _follow(self) -> None:
-        """Hear, and read back what was not heard."""
+        """Subscribe to changes, and read those that were missed."""
         try:
             if not self._hearing:
-                await self._bus.subscribe(auth.USER_CHANGED.pattern, self._on_user)
-                await self._bus.subscribe(auth.TIER_CHANGED.pattern, self._on_tier)
+                await self._bus.subscribe(USER_CHANGED.pattern, self._on_user)
+                await self._bus.subscribe(TIER_CHANGED.pattern, self._on_tier)
                 self._hearing = True
-            read = await self._bus.request(auth.READ_CHANGES, auth.ReadChanges(since=self._since))
+            read = await self._bus.request(READ_CHANGES, ReadChanges(since=self._since))
         except (Refusal, ValidationError, NatsError, OSError) as error:
             log.warning("identity.changes_unread", error=type(error).__name__)
             await asyncio.sleep(1)
@@ -243,7 +251,7 @@ class Identity:
             self._standing.learn_tier(tier)
         for change in read.users:
             self._learn(change)
-        more = bool(read.users) and read.users[-1].at >= read.now  # an answer that was full ends at its last change
+        more = bool(read.users) and read.users[-1].at >= read.now  # a full page ends at its last change
         self._since = read.now if more else read.now - OVERLAP
         if more:
             self._reread.wake()
@@ -251,7 +259,7 @@ class Identity:
             await self._read_keyset()
 
     async def _refetch(self) -> None:
-        """Read the keyset if that was not done for the sake of an unknown key lately."""
+        """Read the keyset unless an unknown key id already caused that recently."""
         if monotonic() >= self._refetch_due:
             self._refetch_due = monotonic() + self._refetch_s
             self._refetching = _background(self._read_keyset())
@@ -259,11 +267,11 @@ class Identity:
             await asyncio.shield(self._refetching)
 
     async def _read_keyset(self) -> None:
-        """Take the keys over, if there are any: no answer and no nonsense makes us forget those that we have."""
+        """Replace the keys. A missing or malformed reply leaves the current keys in use."""
         keys = {}
         with suppress(Refusal, ValidationError):
-            listed = (await self._bus.request(auth.READ_KEYSET, auth.ReadKeyset())).keys
-            keys = keys_of(listed) if len(listed) <= KEYSET_MAX else {}
+            listed = (await self._bus.request(READ_KEYSET, ReadKeyset())).keys
+            keys = verification_keys(listed) if len(listed) <= KEYSET_MAX else {}
         if keys:
             self._keys, self._keyset_due = keys, monotonic() + KEYSET_S
         else:
@@ -294,7 +302,5 @@ class Identity:
 
 def _background(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     task = asyncio.create_task(work)
-    task.add_done_callback(
-        lambda done: done.cancelled() or done.exception()
-    )  # whoever waits for it sees it, if anybody
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # waiting callers receive the exception
     return task

@@ -1,28 +1,28 @@
-"""When keys were last seen at this door: told to auth now and then, not at every use."""
+"""Reports to auth when API keys were last used, in batches."""
 
 import asyncio
 from datetime import UTC, datetime
 
 from chassis.messaging.bus import Bus
-from contracts.auth import KEYS_USED, KeysUsed
+from contracts.auth.keys import KEYS_USED, KeysUsed
 
 EVERY_S = 30.0
 AT_ONCE = 1000  # keys in a message
 
 
-class Uses:
-    """The last use of each key since it was told, Unix seconds."""
+class KeyUseReporter:
+    """The last use of each key since the last report, Unix seconds."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._uses: dict[str, float] = {}
 
     def note(self, key_id: str, now: float) -> None:
-        """A key was used."""
+        """Record a use of a key."""
         self._uses[key_id] = now
 
     async def say(self) -> None:
-        """Tell auth after ``EVERY_S``, or now that the service ends. A duty for ``chassis.loop.Loop``."""
+        """Report after ``EVERY_S``, or at once when the service stops."""
         try:
             await asyncio.sleep(EVERY_S)
         finally:

@@ -1,32 +1,34 @@
-"""How users stand by auth's last word, to be laid over what was true when a credential was verified."""
+"""The latest known state of users, applied to cached credentials."""
 
 from datetime import UTC, datetime
 from time import time
 from types import MappingProxyType
 from uuid import UUID
 
-from contracts.auth import Limits, Principal, Tier, TierLimits, UserChanged, scopes_of
+from contracts.auth.changes import UserChanged
+from contracts.auth.credentials import Principal, scopes_of
+from contracts.auth.tiers import Limits, Tier, TierLimits
 
-KEPT_S = 3600.0  # longer than any token lives and any key is believed without asking
-AT_MOST = 50_000  # users, and ended sessions and keys, that are kept; the oldest go first
+KEPT_S = 3600.0  # seconds; longer than the lifetime of tokens and cached keys
+AT_MOST = 50_000  # users, ended sessions and keys in memory; the oldest are dropped first
 
 Heard = tuple[UserChanged, float]
 
 
-class Standing:
-    """Takes changes in any order and any number of times; of each user the one with the highest version counts.
+class UserStates:
+    """Applies changes in any order and any number of times; for each user the highest version wins.
 
     Attributes:
-        tiers: limits of those without own ones. Another object after every change.
+        tiers: limits of users without overrides. Replaced by a new object after every change.
     """
 
     def __init__(self) -> None:
         self.tiers = MappingProxyType[Tier, Limits]({})
         self._users: dict[UUID, Heard] = {}
-        self._ended: dict[UUID | str, float] = {}  # sessions and keys, by id
+        self._ended: dict[UUID | str, float] = {}  # ended sessions and keys, by id
 
     def learn(self, change: UserChanged) -> None:
-        """A user changed. What is known already changes nothing."""
+        """Apply a user change. Known versions are ignored."""
         now = time()
         fresh = {ended for ended in (change.ended_session, change.revoked_key) if ended} - self._ended.keys()
         self._ended |= dict.fromkeys(fresh, now)
@@ -35,21 +37,21 @@ class Standing:
             if not fresh:
                 return
             change = newest[0]
-        self._users.pop(change.user_id, None)  # the oldest come first
+        self._users.pop(change.user_id, None)  # oldest first
         self._users[change.user_id] = (change, now)
         self._forget(now)
 
     def learn_tier(self, said: TierLimits) -> None:
-        """A tier has these limits now."""
+        """Apply a tier change."""
         if self.tiers.get(said.tier) != said.limits:
             self.tiers = MappingProxyType({**self.tiers, said.tier: said.limits})
 
     def of(self, user_id: UUID) -> Heard | None:
-        """What was heard of a user: the same object for as long as it is the last word."""
+        """Return the last change of a user: the same object until a newer one arrives."""
         return self._users.get(user_id)
 
     def ended(self, principal: Principal) -> bool:
-        """Whether its credential is good no more."""
+        """Whether the principal's credential has ended."""
         if principal.expires_at is not None and principal.expires_at <= datetime.now(UTC):
             return True
         if principal.key_id in self._ended or principal.session_id in self._ended:
@@ -60,12 +62,12 @@ class Standing:
         return not heard[0].is_active or (principal.key_id is None and self.outdated(principal))
 
     def outdated(self, principal: Principal) -> bool:
-        """Whether something has ended since auth said this: it voids a token, and asks for a second look at a key."""
+        """Whether credentials ended since this state: that voids a token and requires verifying a key again."""
         heard = self._users.get(principal.user_id)
         return heard is not None and principal.version < heard[0].tokens_from
 
     def current(self, principal: Principal) -> Principal:
-        """The principal with the newest tier, role, scopes and limits that are known."""
+        """Return the principal with the latest known tier, role, scopes and limits."""
         heard = self._users.get(principal.user_id)
         if heard is not None and heard[0].version > principal.version:
             user = heard[0]

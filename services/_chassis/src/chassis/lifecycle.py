@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from stamina import AsyncRetryingCaller
 
 from chassis.database.migrate import await_schema
-from chassis.database.postgres import Database, is_away
+from chassis.database.postgres import Database, is_unavailable
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
@@ -27,7 +27,7 @@ async def running(
     async def bring_up() -> None:
         try:
             if database is not None:
-                await STARTING.on(is_away)(await_schema, service, url, database)
+                await STARTING.on(is_unavailable)(await_schema, service, url, database)
             await bus.start()
             for loop in loops:
                 loop.start()

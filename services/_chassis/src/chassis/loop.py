@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from chassis.database.postgres import is_away
+from chassis.database.postgres import is_unavailable
 from chassis.telemetry.logs import log
 
 PAUSE_S = 0.5  # after a failure; long enough not to flood the log, short enough for a restart to go unnoticed
@@ -56,7 +56,7 @@ class Loop:
         try:
             await self._duty()
         except Exception as error:  # noqa: BLE001 - the edge of a loop: a failed tick must not end the duty
-            if is_away(error):
+            if is_unavailable(error):
                 log.warning("loop.dependency_away", loop=self._name, error=type(error).__name__)
             else:
                 log.exception("loop.failed", loop=self._name)

@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 
-class PlainNames(EnvSettingsSource):
+class UnprefixedEnvSource(EnvSettingsSource):
     """The few settings that also go by a plain name, for all services at once."""
 
     NAMES: ClassVar[frozenset[str]] = frozenset(
@@ -52,7 +52,7 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, PlainNames(settings_cls)
+        return init_settings, env_settings, UnprefixedEnvSource(settings_cls)
 
 
 class DatabaseSettings(ServiceSettings):

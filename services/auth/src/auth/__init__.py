@@ -1,1 +1,1 @@
-"""Decides who may do what."""
+"""The auth service: accounts, credentials, sessions, tiers and the audit log."""

@@ -12,7 +12,8 @@ from auth.app import bootstrap_user, create_app, export_audit, rotate_keys, veri
 from auth.settings import Settings
 from chassis.cli import Service, commands
 from chassis.telemetry import logs
-from contracts.auth import Role, Tier
+from contracts.auth.accounts import Role
+from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
 from contracts.wire.errors import Refusal
 
@@ -24,17 +25,20 @@ cli = commands(SERVICE)
 @cli.command()
 def bootstrap(
     *,
-    username: Annotated[str, typer.Option(help="made if there is no such user")],
-    output: Annotated[Path, typer.Option(help="file for the answer, readable by its owner only; - to print it")],
+    username: Annotated[str, typer.Option(help="created if missing")],
+    output: Annotated[Path, typer.Option(help="file for the key, readable only by its owner; - prints it")],
     email: Annotated[str | None, typer.Option()] = None,
     role: Annotated[Role, typer.Option()] = Role.USER,
     tier: Annotated[Tier, typer.Option()] = Tier.FREE,
     graph_policy: Annotated[
         GraphPolicy | None, typer.Option(help="which node classes the new user may run, instead of its tier's policy")
     ] = None,
-    password_stdin: Annotated[bool, typer.Option(help="set a password: the first line of what is piped in")] = False,
+    password_stdin: Annotated[bool, typer.Option(help="read a password from the first line of standard input")] = False,
 ) -> None:
-    """Make a user, if there is none of that name, and a fresh key for it: the way to the first admin."""
+    """Create a user unless one of that name exists, and create an API key for it.
+
+    This is how the first admin is made.
+    """
     settings = Settings()
     logs.configure("auth", settings.log_level)
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
@@ -56,7 +60,7 @@ def bootstrap(
 
 @cli.command("rotate-keys")
 def rotate_keys_() -> None:
-    """Make the next key that signs access tokens now; it signs in a minute, when every door knows it."""
+    """Create the next key that signs access tokens. It signs after a minute, when every service knows it."""
     settings = Settings()
     logs.configure("auth", settings.log_level)
     kid = asyncio.run(rotate_keys(settings))
@@ -69,7 +73,7 @@ cli.add_typer(audit, name="audit")
 
 @audit.command("verify")
 def verify() -> None:
-    """Say whether the log is as it was written; the last hash, noted elsewhere, also proves that no end was cut off."""
+    """Verify the hash chain of the audit log. Note the last hash elsewhere to detect a truncated log later."""
     found = asyncio.run(verify_audit(Settings()))
     typer.echo(f"{found.whole} entries are whole, the last hash is {found.last_hash}.")
     if found.broken_id is not None:
@@ -84,7 +88,6 @@ def export() -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run a command of this service."""
     cli(args=argv, prog_name="auth")
 
 

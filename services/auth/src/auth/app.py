@@ -1,4 +1,4 @@
-"""Where auth is put together."""
+"""Constructs the auth service."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ from auth.loops import note_use, prune
 from auth.settings import Settings
 from auth.usecases import audit_log
 from auth.usecases.announce import Announcer
-from auth.usecases.audit_log import Verdict
+from auth.usecases.audit_log import ChainVerification
 from auth.usecases.bootstrap import bootstrap
 from auth.usecases.change_password import PasswordChanger
 from auth.usecases.change_tier import TierChanger
@@ -54,13 +54,14 @@ from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
-from contracts.auth import Role, Tier
+from contracts.auth.accounts import Role
+from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
 from contracts.permissions import inbox_prefix
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Auth, ready to be served: its health over HTTP, everything else over NATS."""
+    """Build the ASGI application: health over HTTP, everything else over NATS."""
     url = settings.database_url.get_secret_value()
     database = Database(url, name="auth", pool_size=settings.database_pool)
     bus = Bus(
@@ -173,12 +174,12 @@ def _signer(settings: Settings, database: Database) -> Signer:
 
 
 def _spare_cores() -> int:
-    """All cores that this process may use but one, at least one."""
+    """One core fewer than this process may use, at least one."""
     return max(1, len(os.sched_getaffinity(0)) - 1) if sys.platform == "linux" else max(1, (os.cpu_count() or 1) - 1)
 
 
 async def rotate_keys(settings: Settings) -> str | None:
-    """Make the next signing key now; its name, or None where one waits for its time already."""
+    """Create the next signing key and return its id, or None when one is already scheduled."""
     database = Database(settings.database_url.get_secret_value(), name="auth")
     try:
         return await _signer(settings, database).rotate()
@@ -186,8 +187,7 @@ async def rotate_keys(settings: Settings) -> str | None:
         await database.close()
 
 
-async def verify_audit(settings: Settings) -> Verdict:
-    """Whether the audit log is as it was written."""
+async def verify_audit(settings: Settings) -> ChainVerification:
     database = Database(settings.database_url.get_secret_value(), name="auth")
     try:
         return await audit_log.verify(database)
@@ -215,7 +215,7 @@ async def bootstrap_user(
     graph_policy: GraphPolicy | None = None,
     password: str | None = None,
 ) -> dict[str, str]:
-    """Make the user unless it is there, and a fresh key: ``user_id, username, key``. A password is set if given."""
+    """Create the user unless it exists, and a new key; returns ``user_id``, ``username`` and ``key``."""
     database = Database(settings.database_url.get_secret_value(), name="auth")
     try:
         made = await bootstrap(

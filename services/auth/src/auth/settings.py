@@ -1,5 +1,3 @@
-"""Settings of auth."""
-
 from typing import ClassVar
 
 from pydantic import Field, SecretStr, field_validator
@@ -7,17 +5,17 @@ from pydantic_settings import SettingsConfigDict
 
 from auth.domain.class_rules import names_in
 from chassis.settings import DatabaseSettings
+from contracts.auth.accounts import Registration
 from contracts.graph_policy.policy import ClassRules
-from contracts.registration import Registration
 
 
 class Settings(DatabaseSettings):
-    """Everything that auth is told from outside."""
+    """Settings of the auth service, read from the environment."""
 
     model_config = SettingsConfigDict(env_prefix="AUTH_", frozen=True, extra="ignore")
     service: ClassVar[str] = "auth"
 
-    secret_key: SecretStr  # keys are stored under an HMAC with a key derived from this: losing it ends every API key
+    secret_key: SecretStr  # API keys are stored as HMACs derived from it: losing it invalidates every API key
     key_days: int = Field(default=90, ge=1, le=366, description="life of an API key that says nothing of its end")
     access_token_expire_minutes: int = Field(default=15, ge=1, le=15, description="life of an access token, minutes")
     refresh_token_days: int = Field(default=30, ge=1, le=90, description="life of a session, however used")
@@ -54,5 +52,5 @@ class Settings(DatabaseSettings):
 
     @property
     def class_rules(self) -> ClassRules:
-        """The rules about node classes that no admin can remove."""
+        """Node class rules that no admin can remove."""
         return ClassRules.model_validate({name: names_in(getattr(self, name)) for name in ClassRules.model_fields})

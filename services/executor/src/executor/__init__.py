@@ -1,1 +1,1 @@
-"""Decides how one attempt goes on its node."""
+"""The executor service: runs jobs on one ComfyUI node."""

@@ -10,7 +10,6 @@ cli = commands(SERVICE)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command line."""
     cli(args=argv, prog_name="executor")
 
 

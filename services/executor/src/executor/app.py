@@ -1,4 +1,4 @@
-"""Everything an executor is made of, put together here and nowhere else."""
+"""Constructs the executor."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,7 +12,7 @@ from chassis.http.app import create_web
 from chassis.ids import new_id
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
-from contracts.executor import CANCEL_ATTEMPT
+from contracts.executor.attempts import CANCEL_ATTEMPT
 from contracts.permissions import inbox_prefix
 from executor.clients.artifacts import Artifacts
 from executor.clients.comfyui import ComfyUI
@@ -22,8 +22,8 @@ from executor.loops.work import Work
 from executor.settings import Settings
 from executor.store.journal import Journal, JournalTaken
 from executor.usecases.ask_work import AskForWork
-from executor.usecases.at_hand import AtHand
-from executor.usecases.beat import SendBeat
+from executor.usecases.at_hand import CurrentAttempt
+from executor.usecases.beat import SendHeartbeat
 from executor.usecases.clear_node import ClearNode
 from executor.usecases.locate_files import LocateFiles
 from executor.usecases.node_state import NodeState
@@ -37,24 +37,24 @@ from executor.usecases.store_output import StoreOutput
 from executor.usecases.watch_occupancy import WatchOccupancy
 from executor.usecases.worker_death import WorkerDeath
 
-CLEAR_EVERY_S = 60.0  # it is woken when there is something to do
-# A predecessor that was told to stop is gone within moments.
+CLEAR_EVERY_S = 60.0  # woken on demand
+# A predecessor that is shutting down exits within moments.
 JOURNAL_OPENING = AsyncRetryingCaller(attempts=None, timeout=None, wait_initial=0.2, wait_max=2.0, wait_jitter=0.2)
 
 
 class NotReady(Exception):
-    """Something that an executor needs is away."""
+    """A dependency of the executor is unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What lives as long as the process."""
+    """Objects that live as long as the process."""
 
     bus: Bus
     node: ComfyUI
     artifacts: Artifacts
     journal: Journal
-    at_hand: AtHand
+    at_hand: CurrentAttempt
     state: NodeState
     beating: Loop
     loops: tuple[Loop, ...]
@@ -62,7 +62,7 @@ class Parts:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The executor of one node, as an application that works while it is served."""
+    """Build the ASGI application of one node's executor. It runs jobs while it is served."""
     parts: list[Parts] = []
 
     @asynccontextmanager
@@ -114,7 +114,11 @@ def _build(settings: Settings) -> Parts:
         catalog_s=settings.catalog_s,
         answer_max_bytes=settings.answer_max_bytes,
     )
-    artifacts, journal, at_hand = Artifacts(settings.journal_path.parent), Journal(settings.journal_path), AtHand()
+    artifacts, journal, at_hand = (
+        Artifacts(settings.journal_path.parent),
+        Journal(settings.journal_path),
+        CurrentAttempt(),
+    )
     state = NodeState(node, catalog_every_s=settings.catalog_every_s)
     clear = ClearNode(node, node_name=name, at_hand=at_hand, within_s=settings.stop_within_s)
     clearing = Loop("executor.clear", clear.tick, every_s=CLEAR_EVERY_S)
@@ -122,7 +126,7 @@ def _build(settings: Settings) -> Parts:
     occupancy = WatchOccupancy(
         Occupancy(blocked_after_s=settings.blocked_after_s, dead_worker_s=settings.dead_worker_s), death
     )
-    beat = SendBeat(
+    beat = SendHeartbeat(
         bus=bus,
         node_name=name,
         boot_id=boot_id,
@@ -192,7 +196,7 @@ def _build(settings: Settings) -> Parts:
 
 
 async def _start(parts: Parts, settings: Settings) -> None:
-    """Begin to work. The attempt in the journal is at hand before the first beat: a beat without it gives it up."""
+    """Start working. Load the attempt in the journal before the first heartbeat: a heartbeat without it gives it up."""
     await JOURNAL_OPENING.on(JournalTaken)(asyncio.to_thread, parts.journal.open)
     record = await asyncio.to_thread(parts.journal.read)
     if record is not None:
@@ -200,6 +204,6 @@ async def _start(parts: Parts, settings: Settings) -> None:
     parts.bus.when_connected(parts.beating.wake)
     for loop in parts.loops:
         loop.start()
-    # Last, for it waits for NATS: the node is driven meanwhile.
+    # Last, because it waits for NATS while the node is already being driven.
     await parts.bus.start()
     await parts.bus.subscribe(CANCEL_ATTEMPT.subject(key=settings.node), on_cancel(parts.at_hand))

@@ -1,17 +1,17 @@
-"""The hint that an attempt is to stop now. The same is in the next heartbeat's answer, so it may be lost."""
+"""Cancel messages. They may be lost: the next heartbeat reply says the same."""
 
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
 from chassis.messaging.bus import Listener
 from chassis.telemetry.logs import log
-from contracts.executor import CancelAttempt
+from contracts.executor.attempts import CancelAttempt
 from executor.domain.attempt import Stop
-from executor.usecases.at_hand import AtHand
+from executor.usecases.at_hand import CurrentAttempt
 
 
-def on_cancel(at_hand: AtHand) -> Listener:
-    """The listener of ``cmd.executor.attempt.cancel``."""
+def on_cancel(at_hand: CurrentAttempt) -> Listener:
+    """Return the handler of ``cmd.executor.attempt.cancel``."""
 
     async def listen(message: Msg) -> None:
         try:

@@ -1,16 +1,14 @@
-"""What an executor is told: its node, its journal, and how patient it is."""
-
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import ServiceSettings
-from contracts.scheduler import NodeName
+from contracts.scheduler.nodes import NodeName
 
 
 class Settings(ServiceSettings):
-    """The environment of one executor. ``COMFYUI_URL`` also goes without the prefix."""
+    """Settings of one executor, read from the environment. ``COMFYUI_URL`` also works without the prefix."""
 
     model_config = SettingsConfigDict(env_prefix="EXECUTOR_", frozen=True, extra="ignore")
 
@@ -19,23 +17,27 @@ class Settings(ServiceSettings):
     journal_path: Path
 
     heartbeat_s: float = Field(default=3.0, gt=0)  # five of them fit into a lease of 15 s
-    ask_wait_s: float = Field(default=5.0, ge=0, le=6)  # below ASK_WORK's timeout of 7 s, or the answer comes too late
-    poll_s: float = Field(default=1.0, gt=0)  # how late an end is seen when the node's websocket is silent
-    probe_s: float = Field(default=1.0, gt=0)  # how late a node's death or return is seen
+    ask_wait_s: float = Field(default=5.0, ge=0, le=6)  # below the 7 s timeout of a work request
+    poll_s: float = Field(default=1.0, gt=0)  # delay of completion when the websocket is silent
+    probe_s: float = Field(default=1.0, gt=0)  # delay until a node's death or return is noticed
     catalog_every_s: float = Field(default=60.0, gt=0)  # reading it makes the node scan its model folders
-    models_every_s: float = Field(default=5.0, gt=0)  # how late a model file that came or went is seen
+    models_every_s: float = Field(default=5.0, gt=0)  # delay until added or removed model files are noticed
 
-    reply_s: float = Field(default=5.0, gt=0)  # a node that runs a GIL-holding class answers this late (seen: 4.5 s)
-    post_s: float = Field(default=30.0, gt=0)  # validating a large graph stats every file that it names
+    reply_s: float = Field(
+        default=5.0, gt=0
+    )  # a node running a class that holds the GIL answers this late (measured: 4.5 s)
+    post_s: float = Field(default=30.0, gt=0)  # validating a large graph checks every file that it names
     catalog_s: float = Field(default=60.0, gt=0)  # several MB, and model folders may be on network disks
     unreachable_s: float = Field(default=10.0, gt=0)  # longer than one slow answer, shorter than a lease
 
     stop_within_s: float = Field(default=30.0, gt=0)  # node code without checkpoints cannot be interrupted
     dead_worker_s: float = Field(default=10.0, gt=0)  # queued while nothing runs: ComfyUI takes work within 1 ms
-    behind_others_s: float = Field(default=30.0, gt=0)  # a job behind somebody else's prompt, before it is taken back
-    blocked_after_s: float = Field(default=600.0, gt=0)  # the same prompt of somebody else, before somebody is alarmed
+    behind_others_s: float = Field(default=30.0, gt=0)  # wait behind a foreign prompt before the job is withdrawn
+    blocked_after_s: float = Field(default=600.0, gt=0)  # duration of one foreign prompt before operators are alerted
     stalled_s: float = Field(default=900.0, gt=0)  # loading a large model for the first time took 5 minutes
 
-    answer_max_bytes: int = Field(default=64 << 20, gt=0)  # of a node's JSON; a history entry holds its whole workflow
-    output_max_bytes: int = Field(default=4 << 30, gt=0)  # of one output; longer videos than this are not for HTTP
-    uploads: int = Field(default=4, ge=1, le=64)  # more did not make a node's disk faster
+    answer_max_bytes: int = Field(
+        default=64 << 20, gt=0
+    )  # bytes of a JSON response; a history entry contains its whole workflow
+    output_max_bytes: int = Field(default=4 << 30, gt=0)  # bytes of one output
+    uploads: int = Field(default=4, ge=1, le=64)  # more did not increase throughput

@@ -1,6 +1,6 @@
 """``python -m gateway``: serve, migrate."""
 
-from authn.client_address import Clients, counted, networks
+from authn.client_address import ClientAddressResolver, parse_networks, rate_limit_address
 from chassis.cli import Service, commands
 from chassis.http.connection import Limits
 from gateway.app import create_app
@@ -9,8 +9,8 @@ from gateway.settings import Settings
 
 def limits(settings: Settings) -> Limits:
     """Of connections: uploads of executors keep their own pace, and our proxies may have any number."""
-    trusted = Clients(networks(settings.trusted_proxies or "")).trusts
-    return Limits(patient=(b"/internal/",), trusted=trusted, whose=counted)
+    trusted = ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).trusts
+    return Limits(patient=(b"/internal/",), trusted=trusted, whose=rate_limit_address)
 
 
 SERVICE = Service(name="gateway", settings=Settings, create_app=create_app, limits=limits)

@@ -8,8 +8,8 @@ from time import monotonic
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
-from authn.client_address import Clients, networks
-from authn.identity import Identity
+from authn.client_address import ClientAddressResolver, parse_networks
+from authn.identity import Authenticator
 from chassis.database.migrate import await_schema
 from chassis.database.postgres import Database
 from chassis.http.app import create_web
@@ -35,21 +35,21 @@ from gateway.admin.storage_store import Storage
 from gateway.api.v1.openapi import complete
 from gateway.docs import routes as docs
 from gateway.edge.admission import Admission, Rates
-from gateway.edge.body_memory import Room
+from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.cors import Cors
 from gateway.edge.denials import Denials
 from gateway.edge.direct_routes import AtOnce
 from gateway.edge.rate_limits.domain import HOUR_S, HOURLY, Policy, policy
 from gateway.edge.rate_limits.loops import rate_loops, unlimited_loop
 from gateway.edge.rate_limits.service import RateLimiter
-from gateway.edge.rate_limits.store import Buckets
+from gateway.edge.rate_limits.store import RateLimitStore
 from gateway.edge.request_guard import Guard
 from gateway.exports import routes as export
 from gateway.exports.service import AccountExport
 from gateway.fleet import routes as fleet
 from gateway.fleet.service import FleetView
-from gateway.images.converter import Pictures
-from gateway.images.limiter import PictureLine
+from gateway.images.converter import ImageConverter
+from gateway.images.limiter import ImageLimiter
 from gateway.jobs import batch_routes as batch
 from gateway.jobs import event_routes as events
 from gateway.jobs import generate_routes as generate
@@ -74,19 +74,19 @@ from gateway.settings import Settings
 from gateway.signing.keys import derive
 from gateway.storage.artifacts import Artifacts
 from gateway.storage.objects import Objects
-from gateway.surfaces.nats.routes import DoorRates, open_door
+from gateway.surfaces.nats.routes import NatsApiRateLimits, open_door
 from gateway.transfers import input_routes as handout
 from gateway.transfers import output_routes as intake
 from gateway.transfers.grants import serve_grants
-from gateway.transfers.input_downloads import Handout
-from gateway.transfers.output_uploads import Intake
+from gateway.transfers.input_downloads import InputDownloads
+from gateway.transfers.output_uploads import OutputUploads
 from gateway.uploads import routes as uploads
 from gateway.uploads.body import FILES_AT_ONCE, FILES_OF_ONE, UploadBodies
 from gateway.uploads.ended_jobs import EndedJobs
 from gateway.uploads.loops import upload_loops
 from gateway.uploads.own_uploads import OwnUploads
 from gateway.uploads.removal import UploadRemover, UploadSweeper
-from gateway.uploads.service import UploadDesk
+from gateway.uploads.service import UploadService
 from gateway.uploads.store import Bounds, Uploads
 from gateway.uploads.sweep_store import UploadSweep
 from gateway.usage import routes as usage
@@ -121,7 +121,7 @@ def create_app(settings: Settings) -> FastAPI:
     artifacts, objects = Artifacts(database), Objects(settings.artifacts_url)
     fleet_view = FleetView(bus, keep_s=settings.models_cache_s)
     secret = settings.secret_key.get_secret_value()
-    outputs = Intake(
+    outputs = OutputUploads(
         artifacts=artifacts,
         objects=objects,
         key=derive(secret, "outputs"),
@@ -129,18 +129,18 @@ def create_app(settings: Settings) -> FastAPI:
         link_s=settings.output_link_s,
         max_bytes=settings.max_output_bytes,
     )
-    pictures = Pictures(max_pixels=settings.picture_max_pixels, within_s=settings.picture_within_s)
-    line = PictureLine(settings.pictures_at_once)
+    pictures = ImageConverter(max_pixels=settings.picture_max_pixels, within_s=settings.picture_within_s)
+    line = ImageLimiter(settings.pictures_at_once)
     converter = Converter(pictures, objects, line)
     kept = Uploads(database, Bounds(files=settings.max_uploads, bytes=settings.max_uploads_bytes))
-    photos = Pictures(max_pixels=settings.upload_max_pixels, within_s=settings.upload_within_s)
-    desk = UploadDesk(
+    photos = ImageConverter(max_pixels=settings.upload_max_pixels, within_s=settings.upload_within_s)
+    desk = UploadService(
         kept, objects, photos, line, max_bytes=settings.max_upload_size, max_file_bytes=settings.max_file_bytes
     )
     ended = EndedJobs(bus, kept)
     sweeper = UploadSweeper(UploadSweep(database), objects, ended, orphan_age=timedelta(seconds=settings.orphan_age_s))
     pins = InputPins(kept, OutputCopies(artifacts, kept, objects))
-    inputs = Handout(
+    inputs = InputDownloads(
         uploads=kept,
         objects=objects,
         key=derive(secret, "inputs"),
@@ -148,8 +148,8 @@ def create_app(settings: Settings) -> FastAPI:
         origin=settings.internal_url,
         link_s=settings.input_link_s,
     )
-    identity = Identity(bus, service="gateway")
-    buckets = Buckets(database)
+    identity = Authenticator(bus, service="gateway")
+    buckets = RateLimitStore(database)
     limiter = RateLimiter(buckets)
     rates = _rates(settings, limiter)
     remover = JobRemover(bus, Purges(database), objects)
@@ -177,7 +177,7 @@ def create_app(settings: Settings) -> FastAPI:
         used=me.used,
         extra_data_keys=ExtraDataKeys.of(settings.extra_data_keys),
     )
-    door_rates = DoorRates(limiter if rates else None, me)
+    door_rates = NatsApiRateLimits(limiter if rates else None, me)
     open_door(bus, submitter, settings.public_url, rates=door_rates, used=me.used)
     serve_grants(bus, inputs, outputs)
 
@@ -205,7 +205,7 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(
                 Admission,
                 identity=identity,
-                clients=Clients(networks(settings.trusted_proxies or "")),
+                clients=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")),
                 rates=rates,
                 used=counts.note,
             ),
@@ -219,7 +219,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Run ComfyUI workflows on a fleet of GPU nodes: submit, watch, fetch.",
     )
     app.state.denials = Denials(bus)
-    app.state.room = Room(total=ROOM_BYTES, each=ROOM_BYTES // 4, clock=monotonic)
+    app.state.room = BodyMemoryLimit(total=ROOM_BYTES, each=ROOM_BYTES // 4, clock=monotonic)
     add_me(app, me)
     _add(
         app,
@@ -249,7 +249,7 @@ def create_app(settings: Settings) -> FastAPI:
         usage.router(usage=UsageView(bus, requests), operations=operating),
         jwks.router(keys=PublicKeys(bus)),
         uploads.router(
-            bodies=UploadBodies(desk, Room(total=FILES_AT_ONCE, each=FILES_OF_ONE, clock=monotonic)),
+            bodies=UploadBodies(desk, BodyMemoryLimit(total=FILES_AT_ONCE, each=FILES_OF_ONE, clock=monotonic)),
             desk=desk,
             own=OwnUploads(kept, cursor_key=cursor_key),
             remover=UploadRemover(kept, objects, ended),

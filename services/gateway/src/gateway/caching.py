@@ -15,7 +15,7 @@ PATIENCE_S = 0.5  # with an answer at hand nobody waits longer for a newer one
 AWAY_S = 5.0  # between two questions, at most, while nobody answers
 
 
-class Kept(Generic[T]):
+class StaleWhileRevalidateCache(Generic[T]):
     """Good for ``fresh_s`` seconds; then asked for again, and believed on while nobody answers.
 
     Whoever reads while it is asked for waits for that very question.

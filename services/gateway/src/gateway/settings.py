@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from authn.client_address import networks
+from authn.client_address import parse_networks
 from chassis.settings import DatabaseSettings
 
 _EXTRA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -98,7 +98,7 @@ class Settings(DatabaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, text: str | None) -> str | None:
-        networks(text or "")
+        parse_networks(text or "")
         return text
 
     @field_validator("cors_origins")

@@ -1,1 +1,1 @@
-"""Decides who hears about it."""
+"""The notifier service: sends job events to WebSocket clients."""

@@ -1,6 +1,6 @@
 """``python -m notifier``: serve, migrate."""
 
-from authn.client_address import Clients, counted, networks
+from authn.client_address import ClientAddressResolver, parse_networks, rate_limit_address
 from chassis.cli import Service, commands
 from chassis.http.connection import Limits
 from notifier.app import create_app
@@ -8,8 +8,10 @@ from notifier.settings import Settings
 
 
 def limits(settings: Settings) -> Limits:
-    """Of connections: our proxies may have any number."""
-    return Limits(trusted=Clients(networks(settings.trusted_proxies or "")).trusts, whose=counted)
+    """Connection limits. Trusted proxies may open any number."""
+    return Limits(
+        trusted=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).trusts, whose=rate_limit_address
+    )
 
 
 SERVICE = Service(name="notifier", settings=Settings, create_app=create_app, limits=limits)
@@ -17,7 +19,6 @@ cli = commands(SERVICE)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command line."""
     cli(args=argv, prog_name="notifier")
 
 

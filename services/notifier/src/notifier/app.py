@@ -1,12 +1,12 @@
-"""The notifier, put together. The only place where its parts are made."""
+"""Constructs the notifier."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from authn.client_address import Clients, networks
-from authn.identity import Identity
+from authn.client_address import ClientAddressResolver, parse_networks
+from authn.identity import Authenticator
 from chassis.database.migrate import await_schema
 from chassis.database.postgres import Database
 from chassis.http.app import create_web
@@ -14,7 +14,7 @@ from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
 from contracts.permissions import inbox_prefix
 from notifier.api import watch, watch_many
-from notifier.api.handshake import Doorkeeper
+from notifier.api.handshake import WebSocketAuthenticator
 from notifier.consumers.job_events import keep_job_events
 from notifier.consumers.purges import forget_purged
 from notifier.loops.prune import prune_loop
@@ -27,7 +27,7 @@ from notifier.usecases.tickets import Tickets
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The notifier as an ASGI application. It answers from the first moment; ``/readyz`` says when it is of use."""
+    """Build the ASGI application. It answers from the first moment; ``/readyz`` says when it is ready."""
     url = settings.database_url.get_secret_value()
     password = settings.nats_password.get_secret_value() if settings.nats_password else None
     bus = Bus(
@@ -35,11 +35,11 @@ def create_app(settings: Settings) -> FastAPI:
     )
     database = Database(url, name="notifier", pool_size=settings.database_pool)
     events = Events(database)
-    identity = Identity(bus, service="notifier")
-    doorkeeper = Doorkeeper(
+    identity = Authenticator(bus, service="notifier")
+    doorkeeper = WebSocketAuthenticator(
         identity,
         Tickets(bus),
-        clients=Clients(networks(settings.trusted_proxies or "")),
+        clients=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")),
         handshakes=Handshakes(per_minute=settings.handshakes_per_minute),
         wait_s=settings.auth_wait_s,
     )
@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        # The bus does not wait for the database: without it events are asked of the scheduler.
+        # The bus does not wait for the database: without it events are read from the scheduler.
         async with running("notifier", bus, loops=loops):
             yield
         await database.close()

@@ -1,16 +1,14 @@
-"""Every knob of the notifier."""
-
 from typing import ClassVar
 
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from authn.client_address import networks
+from authn.client_address import parse_networks
 from chassis.settings import DatabaseSettings
 
 
 class Settings(DatabaseSettings):
-    """Environment of the notifier, ``NOTIFIER_…``."""
+    """Settings of the notifier, read from ``NOTIFIER_…``."""
 
     model_config = SettingsConfigDict(env_prefix="NOTIFIER_", frozen=True, extra="ignore")
     service: ClassVar[str] = "notifier"
@@ -29,5 +27,5 @@ class Settings(DatabaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, text: str | None) -> str | None:
-        networks(text or "")
+        parse_networks(text or "")
         return text

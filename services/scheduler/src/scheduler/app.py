@@ -20,8 +20,8 @@ from scheduler.loops.retain import erasure_loop, retention_loop
 from scheduler.settings import Settings
 from scheduler.usecases.admit_jobs import JobAdmission
 from scheduler.usecases.announce import Announcer
-from scheduler.usecases.ask_work import WorkDesk
-from scheduler.usecases.attempt_course import AttemptCourse
+from scheduler.usecases.ask_work import JobDispatcher
+from scheduler.usecases.attempt_course import AttemptLifecycle
 from scheduler.usecases.cancel_job import JobCanceller
 from scheduler.usecases.class_rule_cache import ClassRuleCache
 from scheduler.usecases.dead_letters import DeadLetters
@@ -30,8 +30,8 @@ from scheduler.usecases.examine_workflow import WorkflowExaminer
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
-from scheduler.usecases.order_job import JobOrderer
-from scheduler.usecases.order_node import NodeOrderer
+from scheduler.usecases.order_job import AdminJobActions
+from scheduler.usecases.order_node import AdminNodeActions
 from scheduler.usecases.purge_jobs import JobPurger
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.read_stats import StatsReader
@@ -73,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
     rules = ClassRuleCache(database, bus)
     policies = TenantPolicies(limits=limits, rules=rules)
-    desk = WorkDesk(
+    desk = JobDispatcher(
         database,
         fleet,
         announcer,
@@ -81,7 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
         lease_s=settings.lease_s,
         frames_per_image=settings.frames_per_image,
     )
-    course = AttemptCourse(database, announcer, max_attempts=settings.max_attempts, lease_s=settings.lease_s)
+    course = AttemptLifecycle(database, announcer, max_attempts=settings.max_attempts, lease_s=settings.lease_s)
     examiner = WorkflowExaminer(policies=policies, fleet=fleet, frames_per_image=settings.frames_per_image)
     submitter = JobSubmitter(
         limits=limits,
@@ -112,9 +112,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     consumers.register_operations(
         bus,
-        nodes=NodeOrderer(database, withdrawals, online_s=settings.lease_s, uncordoned=desk.wake),
+        nodes=AdminNodeActions(database, withdrawals, online_s=settings.lease_s, uncordoned=desk.wake),
         searcher=JobSearcher(database, reader),
-        jobs=JobOrderer(
+        jobs=AdminJobActions(
             database, announcer, reader=reader, canceller=canceller, submitter=submitter, withdrawals=withdrawals
         ),
         stats=StatsReader(database, online_s=settings.lease_s),

@@ -11,95 +11,64 @@ from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.messaging.serving import Request
 from chassis.telemetry.logs import log
-from contracts.auth import CLASS_RULES_CHANGED, TIER_CHANGED, USER_CHANGED, UnknownTenant, UserChanged
+from contracts.auth.accounts import UnknownTenant
+from contracts.auth.changes import USER_CHANGED, UserChanged
+from contracts.auth.class_rules import CLASS_RULES_CHANGED
+from contracts.auth.tiers import TIER_CHANGED
 from contracts.graph_policy.policy import ClassRules, TenantPolicy
-from contracts.operations import (
-    INSPECT_JOB,
-    LIST_DEAD_LETTERS,
-    LIST_NODES,
-    ORDER_JOB,
-    ORDER_NODE,
-    READ_STATS,
-    READ_USAGE,
-    SEARCH_JOBS,
-    DeadLetterPage,
-    InspectJob,
-    JobInspected,
-    JobOrdered,
-    ListDeadLetters,
-    ListNodes,
-    NodeOrdered,
-    Nodes,
-    OrderJob,
-    OrderNode,
-    ReadStats,
-    ReadUsage,
-    SearchJobs,
-    SeenPage,
-    Stats,
-    Usage,
-)
-from contracts.retention import (
-    FIND_JOBS,
-    PURGE_JOB,
-    READ_GRAPH,
-    FindJobs,
-    FoundJobs,
-    JobGraph,
-    Purged,
-    PurgeJob,
-    ReadGraph,
-)
-from contracts.scheduler import (
-    ASK_WORK,
-    BEAT,
-    CANCEL_JOB,
+from contracts.scheduler.attempts import (
     FINISH_ATTEMPT,
-    LIST_JOBS,
-    READ_CLASSES,
-    READ_FLEET,
-    READ_JOB,
-    READ_USE,
-    REPORT_CATALOG,
+    REQUEST_WORK,
     RESERVE_IMAGES,
     START_ATTEMPT,
-    SUBMIT_JOB,
-    VALIDATE_WORKFLOW,
-    Asked,
-    AskWork,
-    AttemptWritten,
-    Beat,
-    Beaten,
-    CancelJob,
-    ClassPage,
+    AttemptWriteReply,
     FinishAttempt,
-    Fleet,
     ImagesReserved,
-    JobPage,
-    JobRead,
-    ListJobs,
-    ReadClasses,
-    ReadFleet,
-    ReadJob,
-    ReadUse,
-    ReportCatalog,
+    RequestWork,
     ReserveImages,
     StartAttempt,
-    SubmitJob,
-    Submitted,
-    Use,
-    Validated,
-)  # fmt: skip
+    WorkReply,
+)
+from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS, DeadLetterPage, ListDeadLetters
+from contracts.scheduler.fleet import READ_CLASSES, READ_FLEET, ClassPage, Fleet, ReadClasses, ReadFleet
+from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG, Heartbeat, HeartbeatReply, ReportCatalog
+from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobActionReply, RunJobAction
+from contracts.scheduler.jobs import (
+    CANCEL_JOB,
+    LIST_JOBS,
+    READ_JOB,
+    READ_JOB_GRAPH,
+    CancelJob,
+    JobGraph,
+    JobPage,
+    JobWithEvents,
+    ListJobs,
+    ReadJob,
+    ReadJobGraph,
+)
+from contracts.scheduler.nodes import LIST_NODES, RUN_NODE_ACTION, ListNodes, NodeActionReply, Nodes, RunNodeAction
+from contracts.scheduler.purges import FIND_JOBS, PURGE_JOB, ExistingJobs, FindJobs, PurgeJob, PurgeReply
+from contracts.scheduler.search import INSPECT_JOB, SEARCH_JOBS, AdminJobPage, InspectJob, JobWithAttempts, SearchJobs
+from contracts.scheduler.statistics import READ_STATS, ReadStats, Stats
+from contracts.scheduler.submissions import SUBMIT_JOB, VALIDATE_WORKFLOW, SubmitJob, SubmitReply, ValidationReply
+from contracts.scheduler.usage import (  # fmt: skip
+    READ_DAILY_USAGE,
+    READ_TENANT_USAGE,
+    DailyUsage,
+    ReadDailyUsage,
+    ReadTenantUsage,
+    TenantUsage,
+)
 from contracts.wire.topic import FLEET, Address
-from scheduler.usecases.ask_work import WorkDesk
-from scheduler.usecases.attempt_course import AttemptCourse
+from scheduler.usecases.ask_work import JobDispatcher
+from scheduler.usecases.attempt_course import AttemptLifecycle
 from scheduler.usecases.cancel_job import JobCanceller
 from scheduler.usecases.class_rule_cache import READ_EVERY_S, ClassRuleCache
 from scheduler.usecases.dead_letters import DeadLetters
 from scheduler.usecases.fleet import FleetKnowledge
 from scheduler.usecases.heartbeat import Heartbeats
-from scheduler.usecases.order_job import JobOrderer
-from scheduler.usecases.order_node import NodeOrderer
+from scheduler.usecases.order_job import AdminJobActions
+from scheduler.usecases.order_node import AdminNodeActions
 from scheduler.usecases.purge_jobs import JobPurger
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.read_stats import StatsReader
@@ -126,22 +95,22 @@ def register_jobs(
 ) -> None:
     """Serve what clients ask. The tenant is the subject's, never the payload's."""
 
-    async def submit(requests: Sequence[Request], address: Address) -> Sequence[Submitted | Exception]:
+    async def submit(requests: Sequence[Request], address: Address) -> Sequence[SubmitReply | Exception]:
         return await submitter.submit_all(_tenant(address), requests)
 
-    async def validate(command: SubmitJob, address: Address) -> Validated:
+    async def validate(command: SubmitJob, address: Address) -> ValidationReply:
         return await validator.validate(_tenant(address), command, size_bytes=address.size_bytes)
 
-    async def read(query: ReadJob, address: Address) -> JobRead:
+    async def read(query: ReadJob, address: Address) -> JobWithEvents:
         return await reader.read(_tenant(address), query)
 
     async def list_jobs(query: ListJobs, address: Address) -> JobPage:
         return await reader.page(_tenant(address), query)
 
-    async def cancel(command: CancelJob, address: Address) -> JobRead:
+    async def cancel(command: CancelJob, address: Address) -> JobWithEvents:
         return await canceller.cancel(_tenant(address), command)
 
-    async def read_use(_: ReadUse, address: Address) -> Use:
+    async def read_use(_: ReadTenantUsage, address: Address) -> TenantUsage:
         return await uses.read(_tenant(address))
 
     bus.serve_together(SUBMIT_JOB, submit)
@@ -149,7 +118,7 @@ def register_jobs(
     bus.serve(READ_JOB, read)
     bus.serve(LIST_JOBS, list_jobs)
     bus.serve(CANCEL_JOB, cancel)
-    bus.serve(READ_USE, read_use)
+    bus.serve(READ_TENANT_USAGE, read_use)
 
 
 def register_fleet(bus: Bus, *, fleet: FleetKnowledge, policies: TenantPolicies) -> None:
@@ -174,8 +143,8 @@ def register_fleet(bus: Bus, *, fleet: FleetKnowledge, policies: TenantPolicies)
 def register_attempts(
     bus: Bus,
     *,
-    desk: WorkDesk,
-    course: AttemptCourse,
+    desk: JobDispatcher,
+    course: AttemptLifecycle,
     reserver: ImageReserver,
     heartbeats: Heartbeats,
     dead_letters: DeadLetters,
@@ -185,66 +154,72 @@ def register_attempts(
     A message that can never be handled is kept, and refused for good.
     """
 
-    async def ask(question: AskWork, address: Address) -> Asked:
+    async def ask(question: RequestWork, address: Address) -> WorkReply:
         return await desk.ask(_node(address), question)
 
-    async def start(command: StartAttempt, address: Address) -> AttemptWritten:
+    async def start(command: StartAttempt, address: Address) -> AttemptWriteReply:
         return await course.start(_node(address), command)
 
-    async def finish(command: FinishAttempt, address: Address) -> AttemptWritten:
+    async def finish(command: FinishAttempt, address: Address) -> AttemptWriteReply:
         return await course.finish(_node(address), command)
 
     async def reserve(command: ReserveImages, address: Address) -> ImagesReserved:
         return await reserver.reserve(_node(address), command)
 
-    async def beat(command: Beat, address: Address) -> Beaten:
+    async def beat(command: Heartbeat, address: Address) -> HeartbeatReply:
         return await heartbeats.beat(_node(address), command)
 
-    async def report(command: ReportCatalog, address: Address) -> AttemptWritten:
+    async def report(command: ReportCatalog, address: Address) -> AttemptWriteReply:
         return await heartbeats.report(_node(address), command)
 
-    bus.serve(ASK_WORK, ask, when_failed=dead_letters.keep_and_free)
+    bus.serve(REQUEST_WORK, ask, when_failed=dead_letters.keep_and_free)
     bus.serve(START_ATTEMPT, start, when_failed=dead_letters.keep)
     bus.serve(FINISH_ATTEMPT, finish, when_failed=dead_letters.keep)
     bus.serve(RESERVE_IMAGES, reserve, when_failed=dead_letters.keep)
-    bus.serve(BEAT, beat, when_failed=dead_letters.keep)
+    bus.serve(HEARTBEAT, beat, when_failed=dead_letters.keep)
     bus.serve(REPORT_CATALOG, report, when_failed=dead_letters.keep)
 
 
 def register_operations(
-    bus: Bus, *, nodes: NodeOrderer, searcher: JobSearcher, jobs: JobOrderer, stats: StatsReader, usage: UsageReader
+    bus: Bus,
+    *,
+    nodes: AdminNodeActions,
+    searcher: JobSearcher,
+    jobs: AdminJobActions,
+    stats: StatsReader,
+    usage: UsageReader,
 ) -> None:
     """Serve what operators ask. That they may was decided by whoever asks us."""
 
     async def list_nodes(_: ListNodes, __: Address) -> Nodes:
         return await nodes.list()
 
-    async def order_node(command: OrderNode, _: Address) -> NodeOrdered:
+    async def order_node(command: RunNodeAction, _: Address) -> NodeActionReply:
         return await nodes.order(command)
 
-    async def search(query: SearchJobs, _: Address) -> SeenPage:
+    async def search(query: SearchJobs, _: Address) -> AdminJobPage:
         return await searcher.page(query)
 
-    async def inspect(query: InspectJob, _: Address) -> JobInspected:
+    async def inspect(query: InspectJob, _: Address) -> JobWithAttempts:
         return await searcher.inspect(query.job_id)
 
-    async def order_job(command: OrderJob, _: Address) -> JobOrdered:
-        return JobOrdered(job=await jobs.order(command))
+    async def order_job(command: RunJobAction, _: Address) -> JobActionReply:
+        return JobActionReply(job=await jobs.order(command))
 
     async def read_stats(_: ReadStats, __: Address) -> Stats:
         return await stats.read()
 
-    async def read_usage(query: ReadUsage, address: Address) -> Usage:
+    async def read_usage(query: ReadDailyUsage, address: Address) -> DailyUsage:
         whose = None if address.tenant == FLEET else _tenant(address)
         return await usage.read(whose, days=query.days)
 
     bus.serve(LIST_NODES, list_nodes)
-    bus.serve(ORDER_NODE, order_node)
+    bus.serve(RUN_NODE_ACTION, order_node)
     bus.serve(SEARCH_JOBS, search)
     bus.serve(INSPECT_JOB, inspect)
-    bus.serve(ORDER_JOB, order_job)
+    bus.serve(RUN_JOB_ACTION, order_job)
     bus.serve(READ_STATS, read_stats)
-    bus.serve(READ_USAGE, read_usage)
+    bus.serve(READ_DAILY_USAGE, read_usage)
 
 
 def register_dead_letters(bus: Bus, *, dead_letters: DeadLetters) -> None:
@@ -259,18 +234,18 @@ def register_dead_letters(bus: Bus, *, dead_letters: DeadLetters) -> None:
 def register_retention(bus: Bus, *, purger: JobPurger) -> None:
     """Serve what concerns the end of ended jobs."""
 
-    async def purge(command: PurgeJob, address: Address) -> Purged:
+    async def purge(command: PurgeJob, address: Address) -> PurgeReply:
         return await purger.purge(_tenant(address), command)
 
-    async def find(query: FindJobs, _: Address) -> FoundJobs:
+    async def find(query: FindJobs, _: Address) -> ExistingJobs:
         return await purger.find(query)
 
-    async def read_graph(query: ReadGraph, address: Address) -> JobGraph:
+    async def read_graph(query: ReadJobGraph, address: Address) -> JobGraph:
         return await purger.graph(_tenant(address), query)
 
     bus.serve(PURGE_JOB, purge)
     bus.serve(FIND_JOBS, find)
-    bus.serve(READ_GRAPH, read_graph)
+    bus.serve(READ_JOB_GRAPH, read_graph)
 
 
 def hear_changes(bus: Bus, limits: TenantLimits) -> Loop:

@@ -1,4 +1,4 @@
-"""Class rules, invites and own limits of single users, for admins."""
+"""Admin commands about class rules, invites and limits of single users."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import fields
@@ -14,7 +14,7 @@ from comfyfleet_client.cli.admin_commands import Who, app, user_id
 from comfyfleet_client.cli.connection import open_client
 from comfyfleet_client.results import Account
 
-__all__ = ["app"]  # the commands of admins, with those of this module
+__all__ = ["app"]  # admin commands, including those of this module
 
 Name = Annotated[str, typer.Argument(help="A node class, or a pack such as custom_nodes.my_pack.")]
 
@@ -68,7 +68,7 @@ def invite(
     days: Annotated[int | None, typer.Option(min=1, max=90, help="It can be used for so many; 7 by default.")] = None,
     json: Json = False,
 ) -> None:
-    """Make an invite and print its token, this once."""
+    """Create an invite and print its token, which is shown only once."""
     with open_client(context) as client:
         made = client.admin.create_invite(tier=tier, expires_in_days=days)
     if json:
@@ -82,7 +82,7 @@ def invite(
 def revoke_invite(
     context: typer.Context, invite_id: Annotated[str, typer.Argument(metavar="INVITE", help="Its id.")]
 ) -> None:
-    """Stop an invite from being used."""
+    """Revoke an invite."""
     with open_client(context) as client:
         client.admin.revoke_invite(invite_id)
     typer.echo(f"Invite {invite_id} is revoked.")
@@ -94,7 +94,7 @@ def set_own_limits(
     user: Who,
     limit: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="graph_policy=open; null for no limit.")],
 ) -> None:
-    """Give a user limits of its own instead of its tier's; those that it has already stay."""
+    """Override limits of the tier for a user; existing overrides stay."""
     with open_client(context) as client:
         before = client.admin.user(user_id(client, user))
         own = {name: getattr(before.limits, name) for name in before.own_limits if hasattr(before.limits, name)}
@@ -103,14 +103,14 @@ def set_own_limits(
 
 @app.command()
 def reset_own_limits(context: typer.Context, user: Who) -> None:
-    """Have the limits of its tier hold for a user again."""
+    """Remove a user's overrides, so that the limits of the tier apply again."""
     with open_client(context) as client:
         _say_own(client.admin.change_user(user_id(client, user), limits={}))
 
 
 @app.command()
 def unshare_quota(context: typer.Context, user: Who) -> None:
-    """Give a user a daily image quota of its own, though others registered from the same address."""
+    """Give a user a daily image quota of its own, although others registered from the same address."""
     with open_client(context) as client:
         changed = client.admin.change_user(user_id(client, user), shares_quota=False)
     typer.echo(f"{changed.username} has a daily image quota of its own.")

@@ -1,4 +1,4 @@
-"""Who one is: register, login, logout, whoami."""
+"""Account commands: register, login, logout, whoami."""
 
 import sys
 from pathlib import Path
@@ -26,7 +26,7 @@ def register(
     url: Url = None,
     json: Json = False,
 ) -> None:
-    """Make an account."""
+    """Register an account."""
     service = url_of(context, url)
     password = _password(from_stdin=password_stdin, twice=True)
     with Client(service) as client:
@@ -44,7 +44,7 @@ def login(
     password_stdin: FromStdin = False,
     url: Url = None,
 ) -> None:
-    """Log in. The session is kept for the next commands; the password is not."""
+    """Log in. The session is stored for the next commands; the password is not."""
     service = url_of(context, url)
     name = username or typer.prompt("Username", err=True)
     password = _password(from_stdin=password_stdin)
@@ -65,14 +65,14 @@ def logout(
         with session_client(kept) as client:
             client.logout(everywhere=everywhere)
     except Unauthenticated:
-        pass  # it had ended already
+        pass  # the session had already ended
     finally:
         login_file.forget()
     typer.echo(f"{kept.username} is logged out of {kept.url}.")
 
 
 def whoami(context: typer.Context, *, json: Json = False) -> None:
-    """Who am I, what may I use, what do I use."""
+    """Show the user, its limits and its usage."""
     with open_client(context) as client:
         who = client.me()
     if json:
@@ -91,7 +91,7 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A ZIP file.")],
     files: Annotated[bool, typer.Option("--files/--no-files", help="With uploads and outputs themselves.")] = True,
 ) -> None:
-    """Save all that is kept of the account: a file of JSON lines for each sort of thing, then uploads and outputs."""
+    """Download all data of the account: JSON lines per kind of record, then uploads and outputs."""
     kept = login_file.load()
     if kept is None or kept.url != url_of(context):
         raise NotLoggedIn(url_of(context))
@@ -107,7 +107,7 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")] = False,
     password_stdin: FromStdin = False,
 ) -> None:
-    """Erase the account: jobs, results, uploads, saved workflows and keys go everywhere and for good."""
+    """Erase the account permanently: jobs, results, uploads, saved workflows and keys."""
     kept = login_file.load()
     if kept is None or kept.url != url_of(context):
         raise NotLoggedIn(url_of(context))

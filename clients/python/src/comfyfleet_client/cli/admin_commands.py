@@ -1,4 +1,4 @@
-"""Users and tiers, for admins."""
+"""Admin commands about users and tiers."""
 
 from itertools import islice
 from typing import Annotated
@@ -44,7 +44,7 @@ def users(
 
 @app.command()
 def set_tier(context: typer.Context, user: Who, tier: str) -> None:
-    """Give a user another tier."""
+    """Move a user to another tier."""
     with open_client(context) as client:
         changed = client.admin.change_user(user_id(client, user), tier=tier)
     typer.echo(f"{changed.username} is of tier {changed.tier}.")
@@ -52,13 +52,13 @@ def set_tier(context: typer.Context, user: Who, tier: str) -> None:
 
 @app.command()
 def activate(context: typer.Context, user: Who) -> None:
-    """Let a user in again."""
+    """Reactivate a user."""
     _set_active(context, user, active=True)
 
 
 @app.command()
 def deactivate(context: typer.Context, user: Who) -> None:
-    """Refuse a user, whatever credential it has."""
+    """Deactivate a user: all credentials stop working."""
     _set_active(context, user, active=False)
 
 
@@ -92,7 +92,7 @@ def _set_active(context: typer.Context, user: str, *, active: bool) -> None:
 
 
 def user_id(client: Client, user: str) -> str:
-    """The id of whoever has this name, or this id."""
+    """Return the id of the user with this name or id."""
     try:
         return str(UUID(user))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Opens the client that a command talks through."""
+"""Creates the client of a command."""
 
 import os
 
@@ -13,14 +13,14 @@ from comfyfleet_client.sync_client import Client
 
 
 class NotLoggedIn(ComfyfleetError):
-    """There is nothing to prove oneself with."""
+    """There is no credential."""
 
     def __init__(self, url: str) -> None:
         super().__init__(f'Nobody is logged in at {url}. Run "comfyfleet login", or set COMFYFLEET_KEY.')
 
 
 def url_of(context: typer.Context, own: str | None = None) -> str:
-    """Where the service is: as the command says, the environment, the last login, or this machine."""
+    """Return the service URL: from the option, the environment, the last login, or localhost."""
     kept = login_file.load()
     said = own or context.find_root().params.get("url") or os.environ.get("COMFYFLEET_URL")
     try:
@@ -30,7 +30,7 @@ def url_of(context: typer.Context, own: str | None = None) -> str:
 
 
 def open_client(context: typer.Context) -> Client:
-    """A client with ``COMFYFLEET_KEY``, else with the session that was kept for this very service.
+    """Return a client with ``COMFYFLEET_KEY``, else with the session stored for this service.
 
     Raises:
         NotLoggedIn: there is neither.
@@ -47,7 +47,7 @@ def open_client(context: typer.Context) -> Client:
 
 
 def session_client(login: Login) -> Client:
-    """A client that goes on with a login, and keeps what becomes of it."""
+    """Return a client that continues a login and stores refreshed sessions."""
 
     def keep(session: Session) -> None:
         keep_login(login.url, login.username, session)
@@ -56,5 +56,5 @@ def session_client(login: Login) -> Client:
 
 
 def keep_login(url: str, username: str, session: Session) -> None:
-    """Keep a session for the next command."""
+    """Store a session for the next command."""
     login_file.save(Login(url, username, session.access_token, session.refresh_token, session.expires_at))

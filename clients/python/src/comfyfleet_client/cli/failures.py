@@ -1,4 +1,4 @@
-"""What the exit status says, and what is said of a failure."""
+"""Exit statuses and messages of failures."""
 
 from comfyfleet_client.cli.connection import NotLoggedIn
 from comfyfleet_client.cli.show import note
@@ -12,13 +12,13 @@ UNAVAILABLE = 4
 
 
 def exit_code(error: ComfyfleetError) -> int:
-    """REFUSED where the request is not wanted as it is, UNAVAILABLE where it could not be answered."""
+    """Return REFUSED when the request was refused, UNAVAILABLE when it could not be answered."""
     refused = error.status < 500 if isinstance(error, ApiError) else isinstance(error, NotLoggedIn)
     return REFUSED if refused else UNAVAILABLE
 
 
 def tell(error: ComfyfleetError) -> None:
-    """Say what went wrong, each part on a line of its own."""
+    """Print what went wrong, each error on its own line."""
     note(f"comfyfleet: {error}")
     if not isinstance(error, ApiError):
         return

@@ -1,4 +1,4 @@
-"""Nodes, everybody's jobs, statistics, usage and the audit log, for admins; and one's own usage."""
+"""Admin commands about nodes, jobs, statistics, usage and the audit log; and the user's own usage."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -20,7 +20,7 @@ Since = Annotated[str | None, typer.Option(help="30m, 24h, 7d, a date or a time.
 
 
 def usage(context: typer.Context, *, days: Days = None, json: Json = False) -> None:
-    """What I have used, by day."""
+    """Show own usage by day."""
     with open_client(context) as client:
         _show(client.usage(days=days), show_fleet.usage, json=json)
 
@@ -33,7 +33,7 @@ def usage_of(
     days: Days = None,
     json: Json = False,
 ) -> None:
-    """What a user, or everybody, has used, by day."""
+    """Show the usage of one user, or of everybody, by day."""
     with open_client(context) as client:
         whose = user_id(client, user) if user is not None else None
         _show(client.fleet.usage(whose, days=days), show_fleet.usage, json=json)
@@ -59,14 +59,14 @@ def nodes(context: typer.Context, *, json: Json = False) -> None:
 
 @app.command()
 def cordon(context: typer.Context, node: NodeName, *, json: Json = False) -> None:
-    """Give a node no new work; what it runs goes on."""
+    """Assign no new jobs to a node; its current job continues."""
     with open_client(context) as client:
         _show_node(client.fleet.cordon(node), json=json)
 
 
 @app.command()
 def uncordon(context: typer.Context, node: NodeName, *, json: Json = False) -> None:
-    """Give a node work again."""
+    """Assign jobs to a node again."""
     with open_client(context) as client:
         _show_node(client.fleet.uncordon(node), json=json)
 
@@ -79,7 +79,7 @@ def drain(
     grace: Annotated[float, typer.Option(min=0, max=86400, help="Seconds that its job may still run.")] = 0,
     json: Json = False,
 ) -> None:
-    """Give a node no new work, and have its job go elsewhere."""
+    """Assign no new jobs to a node, and move its current job elsewhere."""
     with open_client(context) as client:
         _show_node(client.fleet.drain(node, grace_seconds=grace), json=json)
 
@@ -106,7 +106,7 @@ def refresh(
 
 @app.command()
 def forget(context: typer.Context, node: NodeName) -> None:
-    """Forget a node that is gone."""
+    """Remove a node that is gone."""
     with open_client(context) as client:
         client.fleet.forget(node)
     typer.echo(f"{node} is forgotten.")
@@ -124,7 +124,7 @@ def jobs(
     limit: Most = 20,
     json: Json = False,
 ) -> None:
-    """List everybody's jobs, newest first."""
+    """List all users' jobs, newest first."""
     after = parameters.moment(since) if since is not None else None
     with open_client(context) as client:
         whose = user_id(client, user) if user is not None else None
@@ -136,35 +136,35 @@ def jobs(
 
 @app.command()
 def job(context: typer.Context, job: JobId, *, json: Json = False) -> None:
-    """Show anybody's job, and every try at it."""
+    """Show any job with its attempts."""
     with open_client(context) as client:
         _show_job(client.fleet.job(job), json=json)
 
 
 @app.command()
 def cancel(context: typer.Context, job: JobId, *, json: Json = False) -> None:
-    """Cancel anybody's job."""
+    """Cancel any job."""
     with open_client(context) as client:
         _show_job(client.fleet.cancel(job), json=json)
 
 
 @app.command()
 def hold(context: typer.Context, job: JobId, *, json: Json = False) -> None:
-    """Keep a waiting job from being run."""
+    """Keep a pending job from starting."""
     with open_client(context) as client:
         _show_job(client.fleet.hold(job), json=json)
 
 
 @app.command()
 def release(context: typer.Context, job: JobId, *, json: Json = False) -> None:
-    """Let a held job be run."""
+    """Let a held job start."""
     with open_client(context) as client:
         _show_job(client.fleet.release(job), json=json)
 
 
 @app.command()
 def requeue(context: typer.Context, job: JobId, *, json: Json = False) -> None:
-    """Have a running job wait again, or a failed one run again as a new job."""
+    """Return a running job to the queue, or run a failed one again as a new job."""
     with open_client(context) as client:
         _show_job(client.fleet.requeue(job), json=json)
 
@@ -177,7 +177,7 @@ def prioritise(
     *,
     json: Json = False,
 ) -> None:
-    """Change a job's place among its owner's."""
+    """Change a job's priority among its owner's jobs."""
     with open_client(context) as client:
         _show_job(client.fleet.prioritise(job, priority), json=json)
 
@@ -209,7 +209,7 @@ def dead_letters(
     limit: Most = 20,
     json: Json = False,
 ) -> None:
-    """Show messages of executors that could not be handled, newest first."""
+    """List messages that could not be processed, newest first."""
     with open_client(context) as client:
         every = client.fleet.dead_letters(node=node, page=min(limit, 100))
         _show(list(islice(every, limit)), show_fleet.dead_letters, json=json)

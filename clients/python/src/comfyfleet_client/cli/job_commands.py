@@ -1,4 +1,4 @@
-"""Jobs: submit, watch, result, cancel, job, jobs, models."""
+"""Job commands: submit, watch, result, cancel, job, jobs, models."""
 
 import re
 import sys
@@ -88,7 +88,7 @@ def submit(
 
 
 def follow(client: Client, job: Job, *, wait: bool, watch: bool, output: Path | None, json: bool) -> None:
-    """Print a submitted job, wait for its end and save what it made, as far as asked for. Exits if it went wrong."""
+    """Print a submitted job, wait for its end and save its outputs, as requested. Exits with a status if it failed."""
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
     if not json:
@@ -105,7 +105,7 @@ def follow(client: Client, job: Job, *, wait: bool, watch: bool, output: Path | 
 
 
 def _uploaded(client: Client, file_or_id: str) -> str:
-    """The id of an upload, or ``output:<id>``; of a file once it is an upload."""
+    """Return an upload id or ``output:<id>`` unchanged; upload a file and return its id."""
     if _UPLOAD_ID.fullmatch(file_or_id):
         return file_or_id
     if not Path(file_or_id).is_file():
@@ -114,7 +114,7 @@ def _uploaded(client: Client, file_or_id: str) -> str:
 
 
 def watch(context: typer.Context, jobs: JobIds, *, json: Json = False) -> None:
-    """Show how jobs go until all have ended; with --json every event."""
+    """Show the progress of jobs until all have ended; with --json every event."""
     with open_client(context) as client:
         happening = client.jobs.watch(jobs[0]) if len(jobs) == 1 else client.jobs.watch_many(jobs)
         if json:
@@ -142,7 +142,7 @@ def result(
     index: Annotated[int | None, typer.Option(min=0, help="Which of all outputs.")] = None,
     json: Json = False,
 ) -> None:
-    """Save what a completed job made, or without --output print its texts."""
+    """Save the outputs of a completed job, or without --output print its texts."""
     with open_client(context) as client:
         if output is None:
             _print_texts(client, job, index, json=json)
@@ -165,7 +165,7 @@ def cancel(
     purge: Annotated[bool, typer.Option("--purge", help="Then delete it with its inputs and outputs.")] = False,
     json: Json = False,
 ) -> None:
-    """Cancel a job and print how it stands then."""
+    """Cancel a job and print its state."""
     with open_client(context) as client:
         stands = client.jobs.cancel(job)
         if purge:
@@ -177,7 +177,7 @@ def cancel(
 
 
 def purge(context: typer.Context, job: JobId) -> None:
-    """Delete an ended job with its inputs and outputs, everywhere and for good."""
+    """Delete an ended job with its inputs and outputs permanently."""
     with open_client(context) as client:
         client.jobs.purge(job)
 
@@ -217,7 +217,7 @@ def job(context: typer.Context, job: JobId, *, json: Json = False) -> None:
 
 
 def models(context: typer.Context, *, json: Json = False) -> None:
-    """List the models that the fleet has now."""
+    """List the models of the fleet."""
     with open_client(context) as client:
         found = client.models()
     if json:
@@ -234,7 +234,7 @@ def _ended(client: Client, job: Job, *, show_it: bool) -> Job:
 
 
 def _judge(job: Job) -> None:
-    """End the command with a status that tells if the job went wrong; say what there is to know about it."""
+    """Exit with a status that tells whether the job failed, and print why."""
     if not job.ended:
         return
     watching.verdict(job)
@@ -243,7 +243,7 @@ def _judge(job: Job) -> None:
 
 
 def _print_texts(client: Client, job: str, index: int | None, *, json: bool) -> None:
-    """Print texts and other values that nodes reported, and text files; name the other outputs."""
+    """Print texts, other values and text files; list the other outputs."""
     others = list[str]()
     for place, output in enumerate(client.jobs.outputs(job)):
         if index not in {None, place}:
@@ -268,7 +268,7 @@ def _save_all(client: Client, job: Job, folder: Path, *, silent: bool) -> None:
 
 
 def _file_name(job: Job, index: int, output: Output) -> str:
-    """Its own among all jobs; no part of it can lead out of the folder."""
+    """Return a file name that is unique among all jobs and cannot leave the folder."""
     name = output.name.replace("\\", "/").rsplit("/", 1)[-1]
     safe = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
     return f"{job.job_id}_{index}_{safe[-100:]}"

@@ -23,7 +23,7 @@ def create(
     days: Annotated[int | None, typer.Option(min=1, max=3650, help="It ends after so many.")] = None,
     json: Json = False,
 ) -> None:
-    """Make a key and print it, this once."""
+    """Create a key and print it, which happens only once."""
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
     with open_client(context) as client:
         key = client.keys.create(name, scopes=scope, expires_at=expires_at)
@@ -36,7 +36,7 @@ def create(
 
 @app.command("list")
 def list_(context: typer.Context, *, json: Json = False) -> None:
-    """List the keys that work, newest first."""
+    """List the working keys, newest first."""
     with open_client(context) as client:
         found = client.keys.list()
     if json:
@@ -48,7 +48,7 @@ def list_(context: typer.Context, *, json: Json = False) -> None:
 
 @app.command()
 def revoke(context: typer.Context, key: Annotated[str, typer.Argument(metavar="KEY_ID")]) -> None:
-    """End a key. It is refused everywhere within a second."""
+    """Revoke a key. It is refused everywhere within a second."""
     with open_client(context) as client:
         client.keys.revoke(key)
     typer.echo(f"{key} is revoked.")

@@ -1,4 +1,4 @@
-"""Keeps a login between two commands, in a file that only its owner can read."""
+"""Stores a login between commands in a file that only its owner can read."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from comfyfleet_client.shape import plain, read
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A session, and the one service that may be shown it."""
+    """A session and the only service it may be sent to."""
 
     url: str
     username: str
@@ -25,12 +25,11 @@ class Login:
 
     @property
     def session(self) -> Session:
-        """To prove oneself with."""
         return Session(self.access_token, self.refresh_token, self.expires_at)
 
 
 def path() -> Path:
-    """``credentials.json`` in ``COMFYFLEET_CONFIG_DIR``, else in the user's configuration directory."""
+    """Return ``credentials.json`` in ``COMFYFLEET_CONFIG_DIR``, else in the user's configuration directory."""
     own = os.environ.get("COMFYFLEET_CONFIG_DIR")
     shared = os.environ.get("XDG_CONFIG_HOME")
     folder = Path(own) if own else (Path(shared) if shared else Path.home() / ".config") / "comfyfleet"
@@ -38,7 +37,7 @@ def path() -> Path:
 
 
 def load() -> Login | None:
-    """The login that was kept; None if there is none, or none that can be read."""
+    """Return the stored login; None if there is none or it is unreadable."""
     try:
         return read(Login, json.loads(path().read_text()))
     except (OSError, ValueError, Unreadable):
@@ -46,7 +45,7 @@ def load() -> Login | None:
 
 
 def save(login: Login) -> None:
-    """Keep this one in place of the one before, whole or not at all, with mode 0600."""
+    """Replace the stored login atomically, with mode 0600."""
     file = path()
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=".credentials.")  # mode 0600
@@ -59,6 +58,6 @@ def save(login: Login) -> None:
 
 
 def forget() -> None:
-    """Keep no login."""
+    """Delete the stored login."""
     with suppress(FileNotFoundError):
         path().unlink()

@@ -1,6 +1,6 @@
 """The command ``comfyfleet``.
 
-Exit status: 0 done, 1 the job failed or was cancelled, 2 wrong usage, 3 refused, 4 unavailable, 130 interrupted.
+Exit status: 0 success, 1 the job failed or was cancelled, 2 wrong usage, 3 refused, 4 unavailable, 130 interrupted.
 """
 
 import os
@@ -32,9 +32,9 @@ app = typer.Typer(
 def comfyfleet(
     *, url: Annotated[str | None, typer.Option(help="Where the service is; COMFYFLEET_URL, or as at the login.")] = None
 ) -> None:
-    """Pictures from a fleet of ComfyUI nodes.
+    """Generate images with a fleet of ComfyUI nodes.
 
-    Log in, or set COMFYFLEET_KEY. Exit status: 0 done, 1 the job failed, 2 wrong usage, 3 refused, 4 unavailable.
+    Log in, or set COMFYFLEET_KEY. Exit status: 0 success, 1 the job failed, 2 wrong usage, 3 refused, 4 unavailable.
     """
 
 
@@ -57,14 +57,16 @@ app.add_typer(access_commands.app, name="admin", rich_help_panel="Account")
 
 
 def run() -> None:
-    """Run one command and end the process with its status."""
+    """Run one command and exit with its status."""
     try:
         app()
     except ComfyfleetError as error:
         failures.tell(error)
         sys.exit(failures.exit_code(error))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody listens; nor shall the last flush fail
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the reader of the output is gone; avoid an error in the final flush
         sys.exit(failures.JOB_FAILED)
     except OSError as error:
         note(f"comfyfleet: {error}")

@@ -1,4 +1,4 @@
-"""Reads what the command line gives as text."""
+"""Parses command line values."""
 
 import json
 import re
@@ -15,7 +15,7 @@ _SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 
 
 def pairs(texts: Iterable[str], *, what: str) -> dict[str, str]:
-    """``name=value`` each. Raises BadParameter."""
+    """Parse ``name=value`` pairs. Raises BadParameter."""
     found = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -26,12 +26,12 @@ def pairs(texts: Iterable[str], *, what: str) -> dict[str, str]:
 
 
 def values(texts: Iterable[str]) -> dict[str, Any]:
-    """``name=value`` each, the value as JSON where it is some (``steps=20``, ``seed=null``), else as text."""
+    """Parse ``name=value`` pairs, with values as JSON if valid (``steps=20``, ``seed=null``), else as text."""
     return {name: _value(text) for name, text in pairs(texts, what="A parameter").items()}
 
 
 def workflow(file: str) -> dict[str, Any]:
-    """The graph in a file, "-" for stdin. Raises BadParameter."""
+    """Read a graph from a file, "-" for stdin. Raises BadParameter."""
     try:
         graph = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8"))
     except OSError as error:
@@ -44,7 +44,7 @@ def workflow(file: str) -> dict[str, Any]:
 
 
 def moment(text: str) -> datetime:
-    """A time that lies 30m, 24h or 7d back, or a date or time, of the local zone where it names none.
+    """Parse a duration before now (30m, 24h, 7d), or a date or time, local unless it names a zone.
 
     Raises:
         typer.BadParameter: it is none of these.

@@ -1,4 +1,7 @@
-"""How results look: tables for people, a JSON object a line for programs. Results go to stdout, all else to stderr."""
+"""Prints results to stdout: tables for people, one JSON object per line for programs.
+
+Everything else goes to stderr.
+"""
 
 import json
 import sys
@@ -17,16 +20,16 @@ from comfyfleet_client.shape import plain
 from comfyfleet_client.upload_calls import Upload
 from comfyfleet_client.workflow_calls import SavedWorkflow
 
-WIDE = 250  # columns where no terminal says how many there are: a line per row, for grep
+WIDE = 250  # columns without a terminal, so that each row is one line for grep
 
 
 def note(text: str) -> None:
-    """Say something that is no result."""
+    """Print a message that is not a result."""
     typer.echo(text, err=True)
 
 
 def text(content: bytes) -> None:
-    """A text that others made: as it is for programs, without signs that steer a terminal for people."""
+    """Print a text from others: unchanged for programs, without terminal control characters for people."""
     if not sys.stdout.isatty():
         sys.stdout.buffer.write(content if content.endswith(b"\n") else content + b"\n")
         sys.stdout.buffer.flush()
@@ -38,12 +41,10 @@ def text(content: bytes) -> None:
 
 
 def as_json(value: Any, **more: Any) -> None:
-    """One result for programs."""
     typer.echo(json.dumps(more | plain(value) if more else plain(value)))
 
 
 def jobs(found: Iterable[Job]) -> None:
-    """Jobs, one a row."""
     rows = [
         (job.job_id, job.status, f"{job.progress:.0f} %", moment(job.created_at), waiting_for(job), _labels(job))
         for job in found
@@ -52,7 +53,7 @@ def jobs(found: Iterable[Job]) -> None:
 
 
 def job(found: Job) -> None:
-    """One job, a fact a row."""
+    """Print one job, one field per row."""
     waiting = f"{found.waiting.message} (since {moment(found.waiting.since)})" if found.waiting else ""
     error = f"{found.error.message} [{found.error.code}]" if found.error else ""
     rows = [
@@ -66,12 +67,11 @@ def job(found: Job) -> None:
 
 
 def waiting_for(job: Job) -> str:
-    """The reason why a job waits, in a word; "-" if it does not."""
+    """Return the waiting reason as one word; "-" if the job is not waiting."""
     return job.waiting.reason if job.waiting else "-"
 
 
 def keys(found: Iterable[Key]) -> None:
-    """Keys, one a row."""
     rows = [
         (key.id, key.name, " ".join(key.scopes), moment(key.expires_at, "never"), moment(key.last_used_at))
         for key in found
@@ -80,7 +80,6 @@ def keys(found: Iterable[Key]) -> None:
 
 
 def uploads(found: Iterable[Upload]) -> None:
-    """Uploads, one a row."""
     rows = [
         (one.id, one.content_type, _pixels(one), str(one.size_bytes), moment(one.expires_at, "never")) for one in found
     ]
@@ -92,13 +91,11 @@ def _pixels(upload: Upload) -> str:
 
 
 def workflows(found: Iterable[SavedWorkflow]) -> None:
-    """Saved workflows, one a row."""
     rows = [(one.name, str(one.version), moment(one.created_at), one.description or "") for one in found]
     table(("name", "version", "saved", "description"), rows)
 
 
 def users(found: Iterable[Account]) -> None:
-    """Accounts, one a row."""
     rows = [
         (user.id, user.username, user.email, user.tier, user.role, "yes" if user.is_active else "no") for user in found
     ]
@@ -106,19 +103,17 @@ def users(found: Iterable[Account]) -> None:
 
 
 def tiers(found: Iterable[Tier]) -> None:
-    """Limits, one a row, with a column for each tier. They are named as ``set-limits`` takes them."""
+    """Print limits, one per row, with a column per tier. They have the names that ``set-limits`` takes."""
     shown = list(found)
     rows = [(each.name, *(_limit(getattr(tier.limits, each.name)) for tier in shown)) for each in fields(Limits)]
     table(("limit", *(tier.name for tier in shown)), rows)
 
 
 def models(found: Iterable[tuple[str, list[str]]]) -> None:
-    """Model files, one a row."""
     table(("loader input", "file"), [(loader, file) for loader, files in found for file in files])
 
 
 def me(who: Me) -> None:
-    """Who asks."""
     used = f"{who.used_today} images, {number(who.left_today)} left until {moment(who.resets_at)}"
     rows = [
         ("username", who.username), ("email", who.email), ("tier", who.tier), ("role", who.role), ("used today", used),
@@ -139,7 +134,7 @@ def _limit(value: float | str | None) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool = True) -> None:
-    """A table of texts; none of them can steer a terminal."""
+    """Print a table of texts without terminal control characters."""
     drawn = Table(box=None, show_header=header, pad_edge=False)
     for name in columns:
         drawn.add_column(name, overflow="fold")
@@ -150,7 +145,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool
 
 
 def _safe(text: str) -> Text:
-    """Text as it is: names that others chose neither style nor steer a terminal."""
+    """Return literal text: names from others must not style or control a terminal."""
     return Text("".join(letter if letter.isprintable() else "�" for letter in text))
 
 
@@ -159,12 +154,12 @@ def _labels(job: Job) -> str:
 
 
 def moment(at: datetime | None, without: str = "-") -> str:
-    """A time in the local zone; ``without`` where there is none."""
+    """Format a time in the local zone; ``without`` for None."""
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else without
 
 
 def number(value: float | None) -> str:
-    """A limit."""
+    """Format a limit."""
     return "unlimited" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""How nodes, everybody's jobs, statistics, usage and the audit log look."""
+"""Prints nodes, jobs of all users, statistics, usage and the audit log."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,6 @@ def nodes(found: Sequence[Node]) -> None:
 
 
 def jobs(found: Iterable[FleetJob]) -> None:
-    """Jobs, one a row."""
     rows = [
         (
             job.job_id, f"{job.status}{' (held)' if job.held else ''}", waiting_for(job), job.tenant_id,
@@ -34,7 +33,7 @@ def jobs(found: Iterable[FleetJob]) -> None:
 
 
 def job(found: FleetJob) -> None:
-    """One job, and every try at it."""
+    """Print one job and its attempts."""
     jobs([found])
     if found.waiting is not None:
         why = f"{found.waiting.message} (since {moment(found.waiting.since)})"
@@ -50,7 +49,6 @@ def job(found: FleetJob) -> None:
 
 
 def stats(found: Stats) -> None:
-    """How the fleet does."""
     rows = [
         (one.tier, str(one.waiting), str(one.held), str(one.running), _seconds(one.oldest_wait_seconds))
         for one in found.queue
@@ -79,13 +77,12 @@ def stats(found: Stats) -> None:
 
 
 def usage(found: Iterable[UsageDay]) -> None:
-    """Use, one day a row."""
+    """Print usage, one day per row."""
     rows = [(day.day, str(day.requests), str(day.jobs), str(day.images), f"{day.gpu_seconds:.1f}") for day in found]
     table(("day (UTC)", "requests", "jobs", "images", "GPU seconds"), rows)
 
 
 def audit(found: Iterable[AuditEntry]) -> None:
-    """Entries, one a row."""
     rows = [
         (str(one.id), moment(one.at), one.action, one.actor_id or "-", one.subject_id or "-", json.dumps(one.detail))
         for one in found
@@ -94,7 +91,7 @@ def audit(found: Iterable[AuditEntry]) -> None:
 
 
 def dead_letters(found: Iterable[DeadLetter]) -> None:
-    """Dead letters, one a row; their excerpts are shown as JSON only."""
+    """Print dead letters, one per row; excerpts are shown as JSON only."""
     rows = [(moment(one.at), one.node, one.job_id or "-", one.code, one.reason[:200]) for one in found]
     table(("at", "node", "job", "code", "reason"), rows)
 
@@ -110,7 +107,7 @@ def _work(node: Node) -> str:
 
 
 def _occupation(node: str, occupied: Occupation) -> str:
-    """What holds a node, and what to do."""
+    """Return what occupies a node, and what to do."""
     whose = {
         "foreign_prompt": "somebody else's prompt",
         "own_prompt": f"the prompt of the ended job {occupied.job_id}",

@@ -1,4 +1,4 @@
-"""Files for workflows: upload, list, delete."""
+"""Upload commands: upload, list, delete."""
 
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ def upload(
     exact: Annotated[bool, typer.Option("--exact", help="Keep a PNG as it is, with 16 bits of each colour.")] = False,
     json: Json = False,
 ) -> None:
-    """Upload files and print their ids, one a line."""
+    """Upload files and print their ids, one per line."""
     with open_client(context) as client:
         for file in files:
             made = client.uploads.add(file, exact=exact)

@@ -1,4 +1,4 @@
-"""Shows what happens to a job while it happens: a bar on a terminal, a line a state elsewhere."""
+"""Shows the progress of jobs: a bar on a terminal, one line per state elsewhere."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from comfyfleet_client.results import COMPLETED, Job
 
 @dataclass(slots=True)
 class _Lines:
-    """A line for each state; ``named``: with the job that it is of."""
+    """Prints a line per state; ``named``: with the job id."""
 
     named: bool
     last: dict[str, str] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class _Lines:
 
 
 class _Bars:
-    """A bar for each job, that grows."""
+    """Shows a progress bar per job."""
 
     def __init__(self, bars: Progress, *, named: bool) -> None:
         self._bars, self._named = bars, named
@@ -57,14 +57,14 @@ class _Bars:
 
 
 def shown(happening: Iterable[events.JobEvent], *, named: bool = False) -> None:
-    """Follow to the end, on stderr; ``named``: say of which job it is."""
+    """Follow events to the end on stderr; ``named``: show the job id."""
     with _display(named=named) as display:
         for event in happening:
             display.show(event)
 
 
 def verdict(job: Job) -> None:
-    """Say why a job has not made what it should, if so."""
+    """Print why a job did not succeed, if it did not."""
     for warning in job.warnings:
         note(f"comfyfleet: job {job.job_id}: {warning.message} [{warning.code}]")
     if job.error is not None:

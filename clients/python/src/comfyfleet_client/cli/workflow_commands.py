@@ -1,4 +1,4 @@
-"""Saved workflows: list, show, save, run, delete; and validate, which checks one without running it."""
+"""Workflow commands: list, show, save, run, delete, validate."""
 
 from itertools import islice
 from pathlib import Path
@@ -27,7 +27,7 @@ def list_(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")] = 20,
     json: Json = False,
 ) -> None:
-    """List saved workflows, the last changed first."""
+    """List saved workflows, most recently changed first."""
     with open_client(context) as client:
         found = list(islice(client.workflows.list(page=min(limit, 100)), limit))
     if json:
@@ -57,7 +57,7 @@ def save(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Save a graph under a name. Other content than before is a new version."""
+    """Save a graph under a name. Changed content creates a new version."""
     declared = {one: _target(place) for one, place in parameters.pairs(parameter or (), what="A parameter").items()}
     graph = parameters.workflow(file)
     with open_client(context) as client:
@@ -116,7 +116,7 @@ def validate(
     random_seed: RandomSeed = False,
     json: Json = False,
 ) -> None:
-    """Check a graph as a submit would, without running it. Exit status 3 if it would be refused."""
+    """Validate a graph without running it. Exits with 3 if a submission would be refused."""
     graph = parameters.workflow(file)
     with open_client(context) as client:
         found = client.workflows.validate(workflow=graph, **given(randomize_seeds=random_seed or None))
@@ -133,7 +133,7 @@ def validate(
 
 
 def _target(place: str) -> dict[str, str]:
-    """The input of the graph that NODE.INPUT names; a node's id has no dot, an input's name may have."""
+    """Parse NODE.INPUT: a node id has no dot, an input name may have some."""
     node, dot, name = place.partition(".")
     if not node or not dot or not name:
         raise typer.BadParameter(f"A parameter is NAME=NODE.INPUT, such as seed=3.seed; {place!r} is no NODE.INPUT.")

@@ -54,7 +54,7 @@ def new_metadata() -> MetaData:
     return MetaData(naming_convention=NAMING)
 
 
-def is_away(error: BaseException) -> bool:
+def is_unavailable(error: BaseException) -> bool:
     """Whether this error says that the database (or the way to it) is gone, rather than that we did wrong."""
     if is_unstorable(error):  # asyncpg's own class of it is an InterfaceError, too
         return False
@@ -105,7 +105,7 @@ class Database:
         """One transaction: committed when the block ends, undone when it raises.
 
         Raises:
-            OSError, sqlalchemy.exc.DBAPIError: the database is away (see ``is_away``); whether it committed is unknown.
+            OSError, sqlalchemy.exc.DBAPIError: see ``is_unavailable``; whether the transaction committed is unknown.
         """
         async with self._engine.begin() as connection:
             yield connection

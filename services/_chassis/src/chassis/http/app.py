@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis.database.postgres import AWAY, is_away
+from chassis.database.postgres import AWAY, is_unavailable
 from chassis.ids import new_id, request_id_from
 from chassis.telemetry.logs import bound, log
 from chassis.telemetry.loop_monitor import EVERY_S, SHARP_S, LoopMonitor
@@ -50,7 +50,7 @@ class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
-class Outermost:
+class OutermostMiddleware:
     """Names every request, puts the safe headers on every answer, and answers for a bug.
 
     The id is the client's ``X-Request-Id`` where that is one plain word, else a fresh one: in the log, in the answer's
@@ -117,7 +117,7 @@ def create_web(
         https: clients come over TLS only.
         fastapi: passed on to FastAPI.
     """
-    layers = [Middleware(Outermost, https=https), *middleware]
+    layers = [Middleware(OutermostMiddleware, https=https), *middleware]
     monitor = LoopMonitor(every_s=SHARP_S if log.is_enabled_for(logging.DEBUG) else EVERY_S)
 
     @asynccontextmanager
@@ -259,7 +259,7 @@ async def _on_gone(_request: Request, _error: Exception) -> Response:
 
 
 async def _on_away(request: Request, error: Exception) -> Response:
-    if not is_away(error):
+    if not is_unavailable(error):
         raise error
     log.warning("web.dependency_away", path=request.scope["path"], error=type(error).__name__)
     return problem_response(request, Unavailable(service=request.app.title, retry_after_s=1).refused)

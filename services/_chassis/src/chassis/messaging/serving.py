@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 from nats.aio.msg import Msg
 from pydantic import BaseModel, ValidationError
 
-from chassis.database.postgres import is_away, is_unstorable
+from chassis.database.postgres import is_unavailable, is_unstorable
 from chassis.ids import request_id_from
 from chassis.messaging.gather import HEADER, Part, pack, unpack
 from chassis.offload import INLINE_BYTES, offload
@@ -151,7 +151,9 @@ class Served:
     async def _told(self, requests: Sequence[Request], address: Address) -> list[BaseModel | Exception]:
         """What is said to each. For whom the database was away it is asked once more."""
         told = await self._handled(requests, address)
-        away = [number for number, answer in enumerate(told) if isinstance(answer, Exception) and is_away(answer)]
+        away = [
+            number for number, answer in enumerate(told) if isinstance(answer, Exception) and is_unavailable(answer)
+        ]
         if away:
             log.warning("bus.asked_again", topic=self.topic.name, error=type(told[away[0]]).__name__)
             again = await self._handled([requests[number] for number in away], address)
@@ -165,7 +167,7 @@ class Served:
         try:
             return [answer for _, answer in zip(requests, await self.handler(requests, address), strict=True)]
         except Exception as error:  # noqa: BLE001 - each of them hears of it
-            if len(requests) == 1 or isinstance(error, Refusal) or is_away(error):
+            if len(requests) == 1 or isinstance(error, Refusal) or is_unavailable(error):
                 return [error] * len(requests)
             return [answer for one in requests for answer in await self._handled([one], address)]  # whose bug is it?
 
@@ -179,7 +181,7 @@ class Served:
         if isinstance(answer, Refusal):
             return self.refused(answer, request_id), answer if isinstance(answer, InvalidMessage) else None
         with _named(request_id):
-            if is_away(answer):
+            if is_unavailable(answer):
                 log.warning("bus.dependency_away", topic=self.topic.name, error=type(answer).__name__)
                 return self.refused(Unavailable(service=self.service, retry_after_s=1), request_id), None
             if is_unstorable(answer):

@@ -1,1 +1,1 @@
-"""What auth answers over NATS, by what it is about. The tenant is the subject's, never the payload's."""
+"""NATS request handlers of auth, one module per subject. The tenant comes from the NATS subject, never the payload."""

@@ -1,17 +1,15 @@
-"""The audit log, for admins. Who acts is the user in the subject."""
+"""Audit log requests of admins. The acting admin is the user in the subject."""
 
 from auth.consumers.subject import user_of
 from auth.usecases.read_audit import AuditReader
 from auth.usecases.record_action import ActionRecorder
 from chassis.messaging.bus import Bus
-from contracts.audit import READ_AUDIT, RECORD_ACTION, AuditPage, ReadAudit, RecordAction
-from contracts.auth import Done
+from contracts.auth.audit import READ_AUDIT, RECORD_ACTION, AuditPage, ReadAudit, RecordAction
+from contracts.auth.fields import Done
 from contracts.wire.topic import Address
 
 
 def register(bus: Bus, *, recorder: ActionRecorder, reader: AuditReader) -> None:
-    """Serve what admins do elsewhere, and what they want to know."""
-
     async def record(command: RecordAction, address: Address) -> Done:
         return await recorder.record(user_of(address), command)
 

@@ -1,28 +1,24 @@
-"""Accounts that end."""
+"""Account erasure, and the records that other services need for it."""
 
 from auth.consumers.subject import user_of
 from auth.usecases.erase_account import AccountEraser
 from auth.usecases.read_erasures import ErasureReader
 from chassis.messaging.bus import Bus
-from contracts.auth import Done
-from contracts.retention import (
+from contracts.auth.erasure import (
     ERASE_ACCOUNT,
     ERASE_USER,
-    LIST_SESSIONS,
     READ_ERASURES,
     EraseAccount,
     EraseUser,
     Erasures,
-    ListSessions,
     ReadErasures,
-    Sessions,
 )
+from contracts.auth.fields import Done
+from contracts.auth.sessions import LIST_SESSIONS, ListSessions, Sessions
 from contracts.wire.topic import Address
 
 
 def register(bus: Bus, *, eraser: AccountEraser, reader: ErasureReader) -> None:
-    """Serve who leaves, and the services that have to know."""
-
     async def erase_account(command: EraseAccount, address: Address) -> Done:
         return await eraser.erase_own(user_of(address), command)
 

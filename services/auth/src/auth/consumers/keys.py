@@ -1,27 +1,16 @@
-"""API keys, for their owners."""
+"""API key requests of their owners."""
 
 from auth.consumers.subject import user_of
 from auth.usecases.create_key import KeyMaker
 from auth.usecases.list_keys import KeyLister
 from auth.usecases.revoke_key import KeyRevoker
 from chassis.messaging.bus import Bus
-from contracts.auth import (
-    CREATE_KEY,
-    LIST_KEYS,
-    REVOKE_KEY,
-    CreatedKey,
-    CreateKey,
-    Done,
-    Keys,
-    ListKeys,
-    RevokeKey,
-)
+from contracts.auth.fields import Done
+from contracts.auth.keys import CREATE_KEY, LIST_KEYS, REVOKE_KEY, CreatedKey, CreateKey, Keys, ListKeys, RevokeKey
 from contracts.wire.topic import Address
 
 
 def register(bus: Bus, *, maker: KeyMaker, lister: KeyLister, revoker: KeyRevoker) -> None:
-    """Serve what users ask about their keys."""
-
     async def create(command: CreateKey, address: Address) -> CreatedKey:
         return await maker.create(user_of(address), command)
 

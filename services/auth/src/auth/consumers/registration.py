@@ -1,10 +1,10 @@
-"""Invites, for admins. The user in the subject is the admin who acts."""
+"""Invite requests. The acting admin is the user in the subject."""
 
 from auth.consumers.subject import user_of
 from auth.usecases.invites import Invites
 from chassis.messaging.bus import Bus
-from contracts.auth import Done
-from contracts.registration import (
+from contracts.auth.fields import Done
+from contracts.auth.invites import (
     CREATE_INVITE,
     LIST_INVITES,
     REVOKE_INVITE,
@@ -18,8 +18,6 @@ from contracts.wire.topic import Address
 
 
 def register(bus: Bus, *, invites: Invites) -> None:
-    """Serve admins who decide who may register."""
-
     async def create(command: CreateInvite, address: Address) -> CreatedInvite:
         return await invites.create(user_of(address), command)
 

@@ -1,4 +1,4 @@
-"""Accounts, sessions and what they are proved with."""
+"""Registration, login, logout and passwords."""
 
 from auth.consumers.subject import user_of
 from auth.usecases.change_password import PasswordChanger
@@ -9,32 +9,23 @@ from auth.usecases.refresh_session import SessionRefresher
 from auth.usecases.register import Registrar
 from auth.usecases.signing import Signer
 from chassis.messaging.bus import Bus
-from contracts.auth import (
-    CHANGE_PASSWORD,
+from contracts.auth.accounts import CHANGE_PASSWORD, REGISTER, ChangePassword, Register, User
+from contracts.auth.audit import RECORD_DENIAL, RecordDenial
+from contracts.auth.credentials import READ_KEYSET, Keyset, ReadKeyset
+from contracts.auth.fields import Done
+from contracts.auth.sessions import (
     END_SESSION,
     OPEN_SESSION,
-    READ_KEYSET,
-    RECORD_DENIAL,
     REFRESH_SESSION,
-    REGISTER,
-    ChangePassword,
-    Done,
     EndSession,
-    Keyset,
     OpenSession,
-    ReadKeyset,
-    RecordDenial,
     RefreshSession,
-    Register,
     Session,
-    User,
 )
 from contracts.wire.topic import Address
 
 
 def register_accounts(bus: Bus, *, registrar: Registrar, passwords: PasswordChanger, denials: DenialRecorder) -> None:
-    """Serve who has or wants an account."""
-
     async def register(command: Register, _: Address) -> User:
         return await registrar.register(command)
 
@@ -52,8 +43,6 @@ def register_accounts(bus: Bus, *, registrar: Registrar, passwords: PasswordChan
 def register_sessions(
     bus: Bus, *, opener: SessionOpener, refresher: SessionRefresher, ender: SessionEnder, signer: Signer
 ) -> None:
-    """Serve who logs in and out."""
-
     async def open_session(command: OpenSession, _: Address) -> Session:
         return await opener.open(command)
 

@@ -1,16 +1,16 @@
-"""Whom a request is about."""
+"""Reads the user from a NATS subject."""
 
 from uuid import UUID
 
-from contracts.auth import UnknownTenant
+from contracts.auth.accounts import UnknownTenant
 from contracts.wire.topic import Address
 
 
 def user_of(address: Address) -> UUID:
-    """The user in a subject.
+    """Return the id of the user in the subject.
 
     Raises:
-        UnknownTenant: it names none.
+        UnknownTenant: the subject contains no user id.
     """
     try:
         return UUID(address.tenant)

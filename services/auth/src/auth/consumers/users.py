@@ -1,4 +1,4 @@
-"""Users, tiers and what they may use. Who acts as an admin is the user in the subject."""
+"""User and tier requests. For admin requests the acting admin is the user in the subject."""
 
 from auth.consumers.subject import user_of
 from auth.usecases.change_tier import TierChanger
@@ -8,31 +8,24 @@ from auth.usecases.list_users import UserLister
 from auth.usecases.read_account import AccountReader
 from auth.usecases.read_tenant import TenantReader
 from chassis.messaging.bus import Bus
-from contracts.auth import (
-    CHANGE_TIER,
+from contracts.auth.accounts import (
     CHANGE_USER,
-    LIST_TIERS,
     LIST_USERS,
     READ_ACCOUNT,
     READ_TENANT,
     Account,
-    ChangeTier,
     ChangeUser,
-    ListTiers,
     ListUsers,
     ReadAccount,
     ReadTenant,
     Tenant,
-    TierLimits,
-    Tiers,
     UserPage,
 )
+from contracts.auth.tiers import CHANGE_TIER, LIST_TIERS, ChangeTier, ListTiers, TierLimits, Tiers
 from contracts.wire.topic import Address
 
 
 def register(bus: Bus, *, tenants: TenantReader, accounts: AccountReader) -> None:
-    """Serve what services ask about a user."""
-
     async def read_tenant(_: ReadTenant, address: Address) -> Tenant:
         return await tenants.read(user_of(address))
 
@@ -44,8 +37,6 @@ def register(bus: Bus, *, tenants: TenantReader, accounts: AccountReader) -> Non
 
 
 def register_admin(bus: Bus, *, lister: UserLister, changer: UserChanger, tiers: TierLister, tier: TierChanger) -> None:
-    """Serve what admins ask and decide."""
-
     async def list_users(query: ListUsers, address: Address) -> UserPage:
         return await lister.list(user_of(address), query)
 

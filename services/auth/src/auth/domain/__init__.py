@@ -1,1 +1,1 @@
-"""Keys, users and tiers: what they are, without where they are kept."""
+"""Rules about credentials, accounts and tiers, without I/O."""

@@ -1,4 +1,4 @@
-"""Access tokens: JWTs (RFC 9068) that doors verify alone, so they say all that a door must know."""
+"""Access tokens: JWTs (RFC 9068) with everything that services need to verify them without asking auth."""
 
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -7,11 +7,11 @@ import jwt
 
 from auth.domain.signing_key import SigningKey
 from auth.domain.user import User
-from contracts.auth import ALGORITHM, AUDIENCE, ISSUER, TOKEN_TYPE
+from contracts.auth.credentials import ALGORITHM, AUDIENCE, ISSUER, TOKEN_TYPE
 
 
 def sign(key: SigningKey, user: User, session_id: UUID, *, now: datetime, life: timedelta) -> str:
-    """A token for this user, as it stands, and session; valid from now on for its life."""
+    """Return a signed token for this user and session, valid from ``now`` for ``life``."""
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,

@@ -1,4 +1,4 @@
-"""Usernames and e-mail addresses: what may be one. Every check takes time in proportion to the text, whatever it is."""
+"""Validation of usernames and email addresses, in time linear in the length of the text."""
 
 import re
 
@@ -23,15 +23,15 @@ BAD_EMAIL = FieldError(
 
 
 def is_username(text: str) -> bool:
-    """Whether an account may be called so. Case is kept, and two names that differ by it alone are one."""
+    """Whether the text is a valid username. Case is kept, but names that differ only in case count as equal."""
     return USERNAME.fullmatch(text) is not None
 
 
 def normalised_email(text: str) -> str | None:
-    """The address with its domain in lower case, or None where it is none.
+    """Return the address with its domain in lower case, or None when it is invalid.
 
-    Internationalised addresses are refused rather than folded: two that look the same must not be two accounts.
-    A quoted local part is refused too; a ``+tag`` belongs to the address.
+    Internationalised addresses are refused: two that look the same must not become two accounts. Quoted local parts are
+    refused too. A ``+tag`` is part of the address.
     """
     if len(text) > EMAIL_MAX or not text.isascii() or text.count("@") != 1:
         return None
@@ -45,7 +45,7 @@ def normalised_email(text: str) -> str | None:
 
 
 def account_errors(username: str, email: str) -> tuple[FieldError, ...]:
-    """What is wrong with the two, without a word of what was sent."""
+    """Return the validation errors of both, without echoing what was sent."""
     return (
         *(() if is_username(username) else (BAD_USERNAME,)),
         *(() if normalised_email(email) is not None else (BAD_EMAIL,)),
@@ -53,5 +53,5 @@ def account_errors(username: str, email: str) -> tuple[FieldError, ...]:
 
 
 def login_name(text: str) -> str:
-    """What a login may be looked up by, in lower case; "" where no account can be called so."""
+    """Return the lower-case name to look a login up by, or "" when no account can have it."""
     return text.lower() if LOGIN_NAME.fullmatch(text) else ""

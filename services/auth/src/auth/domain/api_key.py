@@ -1,7 +1,7 @@
 """API keys: ``cf_<id>_<secret><checksum>``.
 
-``id`` finds the key, 12 characters; ``secret`` proves it, 32 characters of base62 (190 bits); ``checksum`` is the
-CRC-32 of everything before it, 6 characters of base62, so that a typo is refused before any look-up.
+``id`` (12 characters) finds the key. ``secret`` (32 base62 characters, 190 bits) proves it. ``checksum`` (6 base62
+characters) is the CRC-32 of everything before it, so that a typo is refused without a lookup.
 """
 
 import hashlib
@@ -22,30 +22,30 @@ SHAPE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """The two halves of a key: one to look up, one to compare."""
+    """A parsed key: the id to look up and the secret to compare."""
 
     id: str
     secret: str
 
     @property
     def text(self) -> str:
-        """The key as its owner sees it, this once."""
+        """The key as its owner sees it, shown once."""
         body = f"cf_{self.id}_{self.secret}"
         return body + _checksum(body)
 
 
 def new_api_key() -> ApiKey:
-    """A fresh key that nobody can guess."""
+    """Return a new random key."""
     return ApiKey(id=new_key_id(), secret=_random(SECRET_LENGTH))
 
 
 def new_key_id() -> str:
-    """A fresh id, for a key whose secret is derived."""
+    """Return a new random id, for a key whose secret is derived."""
     return _random(ID_LENGTH)
 
 
 def read_api_key(text: str) -> ApiKey | None:
-    """The key that this text is, or None where it cannot be one."""
+    """Parse a key; None when the text is not one."""
     match = SHAPE.fullmatch(text)
     if match is None or not text.isascii():
         return None
@@ -54,9 +54,9 @@ def read_api_key(text: str) -> ApiKey | None:
 
 
 class Pepper:
-    """Turns secrets into what may be stored: HMAC-SHA-256 under a key that the database never sees.
+    """Hashes secrets for storage with HMAC-SHA-256 under a key that is not in the database.
 
-    A plain fast hash is enough here, since the secret is random and not chosen by a person.
+    A fast hash is enough because the secret is random, not chosen by a person.
     """
 
     def __init__(self, secret_key: str) -> None:
@@ -64,23 +64,27 @@ class Pepper:
         self._deriving = hmac.digest(secret_key.encode(), b"comfyfleet auth key_requests v1", "sha256")
 
     def digest(self, key: ApiKey) -> bytes:
-        """32 bytes that prove the key and do not give it away."""
+        """Return 32 bytes that verify the key but do not reveal it."""
         return hmac.new(self._key, f"{key.id}_{key.secret}".encode(), hashlib.sha256).digest()
 
     def proves(self, key: ApiKey, digest: bytes) -> bool:
-        """Whether the digest is this key's, in constant time."""
+        """Whether the digest belongs to this key, compared in constant time."""
         return hmac.compare_digest(self.digest(key), digest)
 
     def derive(self, key_id: str, *, user: UUID, idempotency_key: str, salt: bytes) -> ApiKey:
-        """The key of that id that this request made: the same one for as long as the salt is kept.
+        """Return the key for this request: the same one for as long as the salt is kept.
 
-        Without the salt or the pepper it is as random as any other.
+        Without the salt or the pepper it is indistinguishable from a random key.
 
         Args:
             salt: 32 random bytes.
         """
-        seed = salt + user.bytes + key_id.encode() + idempotency_key.encode()  # all but the last of a fixed length
-        number = int.from_bytes(hmac.digest(self._deriving, seed, "sha512"))  # 512 bits: no letter is likelier
+        seed = (
+            salt + user.bytes + key_id.encode() + idempotency_key.encode()
+        )  # unambiguous: every part but the last has a fixed length
+        number = int.from_bytes(
+            hmac.digest(self._deriving, seed, "sha512")
+        )  # 512 bits, so that every character is equally likely
         return ApiKey(id=key_id, secret=_base62(number, SECRET_LENGTH))
 
 
@@ -93,7 +97,7 @@ def _checksum(body: str) -> str:
 
 
 def _base62(number: int, length: int) -> str:
-    """The lowest digits of a number."""
+    """The lowest ``length`` base62 digits of a number."""
     digits = ""
     for _ in range(length):
         number, digit = divmod(number, len(ALPHABET))

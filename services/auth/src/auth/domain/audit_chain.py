@@ -1,4 +1,4 @@
-"""What makes the audit log tamper-evident: each entry's hash covers the one before."""
+"""The hash chain that makes the audit log tamper-evident: each hash covers the previous one."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ BEGINNING = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One entry of the audit log as it is kept, without its hash."""
+    """One audit log entry without its hash."""
 
     id: int
     at: datetime
@@ -24,7 +24,7 @@ class Link:
     detail: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """The entry as JSON knows it: times in UTC with microseconds."""
+        """Return the entry as JSON data, times in UTC with microseconds."""
         return {
             "id": self.id,
             "at": self.at.astimezone(UTC).isoformat(timespec="microseconds"),
@@ -38,24 +38,24 @@ class Link:
 
 
 def hash_of(previous: bytes, link: Link) -> bytes:
-    """SHA-256 over the hash before and this entry as JSON: keys sorted, no white space, ASCII."""
+    """Return SHA-256 of the previous hash and the entry as JSON: sorted keys, no white space, ASCII."""
     body = json.dumps(link.as_json(), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(previous + body.encode()).digest()
 
 
 class Chain:
-    """Follows the log from its beginning.
+    """Verifies the log from its beginning.
 
     Attributes:
-        count: entries that were whole so far.
-        last: hash of the last of them.
+        count: number of verified entries.
+        last: hash of the last verified entry.
     """
 
     def __init__(self) -> None:
         self.count, self.last = 0, BEGINNING
 
     def follows(self, link: Link, hash_: bytes) -> bool:
-        """Whether this is the next entry, unchanged. One that is not is not counted."""
+        """Verify the next entry and count it; False when it was changed or one before it is missing."""
         if link.id != self.count + 1 or hash_of(self.last, link) != hash_:
             return False
         self.count, self.last = link.id, hash_

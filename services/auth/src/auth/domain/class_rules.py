@@ -1,4 +1,4 @@
-"""The operators' rules about node classes, from the database and from the settings."""
+"""Operator rules about node classes, from the database and from the settings."""
 
 import re
 
@@ -6,7 +6,7 @@ from contracts.graph_policy.policy import NAME_MAX, PRINTABLE, ClassRules, Opera
 
 
 def names_in(text: str | None) -> tuple[str, ...]:
-    """The names in a comma separated list, each once, sorted.
+    """Return the distinct names in a comma-separated list, sorted.
 
     Raises:
         ValueError: a name is too long or has a control character.
@@ -19,7 +19,7 @@ def names_in(text: str | None) -> tuple[str, ...]:
 
 
 def in_force(stored: ClassRules, settings: ClassRules) -> OperatorRules:
-    """Both together. A name may be allowed in one and denied in the other: a denial wins."""
+    """Merge both sets of rules. When one allows a name and the other denies it, the denial wins."""
     united = {
         name: tuple(sorted({*getattr(stored, name), *getattr(settings, name)})) for name in ClassRules.model_fields
     }

@@ -1,4 +1,4 @@
-"""Invites: ``cfi_`` and 256 random bits, for one registration."""
+"""Invite tokens: ``cfi_`` and 256 random bits, for one registration."""
 
 import base64
 import hashlib
@@ -9,10 +9,12 @@ SHAPE = re.compile(r"cfi_[A-Za-z0-9_-]{43}")
 
 
 def new_invite_token() -> str:
-    """A fresh token that nobody can guess."""
     return "cfi_" + base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
 
 
 def invite_digest(text: str) -> bytes | None:
-    """SHA-256 of an invite's token, which finds the invite and does not reveal the token; None for any other text."""
+    """Return the SHA-256 digest that finds the invite without revealing its token.
+
+    None when the text is not a token.
+    """
     return hashlib.sha256(text.encode()).digest() if SHAPE.fullmatch(text) else None

@@ -1,21 +1,23 @@
-"""What may be asked of a new API key."""
+"""Validation of requests for a new API key."""
 
 import hashlib
 import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from contracts.auth import CreateKey, InvalidKey, Role, Scope, ScopeNotGranted, scopes_of
+from contracts.auth.accounts import Role
+from contracts.auth.credentials import Scope, scopes_of
+from contracts.auth.keys import CreateKey, InvalidKey, ScopeNotGranted
 from contracts.wire.errors import FieldError
 
 MAX_LIFE = timedelta(days=366)
 
 
 def name_of(command: CreateKey) -> str:
-    """The key's name, without spaces around it.
+    """Return the key's name without surrounding white space.
 
     Raises:
-        InvalidKey: nothing is left, or it has control characters or others that cannot be seen.
+        InvalidKey: the name is empty or contains unprintable characters.
     """
     name = command.name.strip()
     if not name:
@@ -26,10 +28,10 @@ def name_of(command: CreateKey) -> str:
 
 
 def scopes_to_give(command: CreateKey, role: Role) -> tuple[Scope, ...]:
-    """What the key may be used for, each scope once.
+    """Return the requested scopes without duplicates.
 
     Raises:
-        ScopeNotGranted: the credential that asks, or its user's role, does not have one of them.
+        ScopeNotGranted: the requesting credential or its user's role lacks one of them.
     """
     if not set(command.scopes) <= set(command.granted) & set(scopes_of(role)):
         raise ScopeNotGranted
@@ -37,10 +39,10 @@ def scopes_to_give(command: CreateKey, role: Role) -> tuple[Scope, ...]:
 
 
 def expiry_of(command: CreateKey, now: datetime, life: timedelta) -> datetime:
-    """When the key ends: as asked, or after ``life``.
+    """Return the expiry: the requested time, or ``now + life``.
 
     Raises:
-        InvalidKey: that is past, or more than 366 days away, or in no time zone.
+        InvalidKey: the requested time is in the past, more than 366 days ahead, or has no time zone.
     """
     asked = command.expires_at
     if asked is None:
@@ -54,7 +56,7 @@ def expiry_of(command: CreateKey, now: datetime, life: timedelta) -> datetime:
 
 
 def hash_of(command: CreateKey) -> bytes:
-    """32 bytes that two requests share if and only if they ask for the same key."""
+    """Return 32 bytes that are equal for two requests exactly when they request the same key."""
     expires = command.expires_at and command.expires_at.isoformat()
     asked = {"name": command.name.strip(), "scopes": _ordered(command.scopes), "expires_at": expires}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).digest()

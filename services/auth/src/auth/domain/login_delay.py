@@ -1,23 +1,23 @@
-"""How long an account refuses logins after failed ones: guessing gets slow, and nobody is locked out for good."""
+"""Login delays after failed attempts: they slow guessing down without locking an account for good."""
 
 from datetime import datetime, timedelta
 
-FREE = 5  # failures that cost nothing
+FREE = 5  # failures without a delay
 FIRST, LONGEST = timedelta(seconds=1), timedelta(minutes=15)
 HARD, HARD_DELAY = 100, timedelta(hours=1)  # NIST SP 800-63B section 5.2.2: at most 100 consecutive failures
 
 
 def delay_after(failures: int) -> timedelta:
-    """How long nobody can log in after this many consecutive failures: 1, 2, 4 … seconds from the sixth on."""
+    """Return the delay after this many consecutive failures: 1, 2, 4 … seconds from the sixth on."""
     if failures >= HARD:
         return HARD_DELAY
     if failures <= FREE:
         return timedelta(0)
-    doublings = min(failures - FREE - 1, 10)  # above 15 minutes, below what a timedelta can be
+    doublings = min(failures - FREE - 1, 10)  # exceeds 15 minutes without overflowing timedelta
     return min(LONGEST, FIRST * (1 << doublings))
 
 
 def is_delayed(failures: int, last: datetime | None, now: datetime) -> bool:
-    """Whether a login is refused now, be the password right or wrong. Such a login is no failure of its own."""
-    # ``now`` may be before ``last``: who waits for the account's lock began earlier than who held it.
+    """Whether a login is refused now, whatever the password. A refused login does not count as a failure."""
+    # ``now`` may precede ``last``: a transaction that waited for the lock started before the one that held it.
     return last is not None and failures > FREE and now < last + delay_after(failures)

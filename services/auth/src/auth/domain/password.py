@@ -1,4 +1,4 @@
-"""Which new passwords are accepted (NIST SP 800-63B): long ones, of any characters, that are not guessed first."""
+"""The password policy (NIST SP 800-63B): long passwords of any characters that are not easy to guess."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -6,28 +6,28 @@ from functools import cache
 
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-from contracts.auth import PASSWORD_MAX
+from contracts.auth.accounts import PASSWORD_MAX
 from contracts.wire.errors import FieldError
 
-MIN_LENGTH, FLOOR = 15, 8  # 15 where the password is the only factor; never less than 8
+MIN_LENGTH, FLOOR = 15, 8  # 15 when the password is the only factor; never less than 8
 SERVICE = "comfyfleet"
-SHORT_UNIT = 8  # "abcabcabcabcabc" is as good as "abc"
-SHORT_WORD = 3  # a name below this says too little to be taken out of a password
+SHORT_UNIT = 8  # "abcabcabcabcabc" is as weak as "abc"
+SHORT_WORD = 3  # shorter names are not removed from a password
 
 
 def normalised(password: str) -> str:
-    """The same password however it was typed (NFKC). Nothing is trimmed or cut off; spaces at the ends count."""
+    """Return the NFKC form, so that a password is equal however it was typed. White space is kept."""
     return unicodedata.normalize("NFKC", password)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a new password must be. ``min_length``: in characters, however they are composed."""
+    """Rules for new passwords. ``min_length`` counts characters after normalisation."""
 
     min_length: int = MIN_LENGTH
 
     def errors(self, password: str, *, username: str, email: str, pointer: str) -> tuple[FieldError, ...]:
-        """What is wrong with it, the first thing only, without a word of it; empty where it will do."""
+        """Return the first rule that the password breaks, without echoing it; empty when it is acceptable."""
         fault = self._fault(password, username, email)
         return () if fault is None else (FieldError(pointer=pointer, code=fault[0], message=fault[1]),)
 
@@ -49,12 +49,12 @@ class Policy:
 
 @cache
 def _common() -> frozenset[str]:
-    """The 30,000 most common passwords that leaked, in lower case."""
+    """The 30,000 most common leaked passwords, in lower case."""
     return frozenset(FREQUENCY_LISTS["passwords"])
 
 
 def _period(text: str) -> int:
-    """Length of the shortest unit that the text repeats at least twice, else its own length. In linear time."""
+    """Length of the shortest unit that the text repeats at least twice, else the text's length. Linear time."""
     border = [0] * len(text)
     for index in range(1, len(text)):
         length = border[index - 1]
@@ -66,7 +66,7 @@ def _period(text: str) -> int:
 
 
 def _left_without(folded: str, *words: str) -> int:
-    """How many characters are left when the words are taken out, the longest first."""
+    """Number of characters left after removing the words, longest first."""
     for word in sorted((word.casefold() for word in words if len(word) >= SHORT_WORD), key=len, reverse=True):
         folded = folded.replace(word, "")
     return len(folded)

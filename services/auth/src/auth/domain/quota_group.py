@@ -1,19 +1,19 @@
-"""Which address an account registered from, as it may be stored: under a key that the database never sees."""
+"""Digests of the addresses that accounts registered from. The key of the digest is not in the database."""
 
 import hmac
 from ipaddress import IPv6Address, ip_address
 
-SITE_BITS = 64  # of an IPv6 address; one customer has at least a /64
+SITE_BITS = 64  # one customer has at least a /64 of IPv6
 
 
 class AddressPepper:
-    """Turns addresses into digests. There are few enough IPv4 addresses to try each, hence the key."""
+    """Hashes addresses with a key, since all IPv4 addresses could be tried otherwise."""
 
     def __init__(self, secret_key: str) -> None:
         self._key = hmac.digest(secret_key.encode(), b"comfyfleet auth quota_groups v1", "sha256")
 
     def digest(self, address: str) -> bytes | None:
-        """32 bytes for an IPv4 address or the /64 of an IPv6 address; None for any other text."""
+        """Return 32 bytes for an IPv4 address or the /64 prefix of an IPv6 address; None for any other text."""
         try:
             found = ip_address(address)
         except ValueError:

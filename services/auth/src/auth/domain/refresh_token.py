@@ -1,4 +1,4 @@
-"""Refresh tokens: ``cfr_`` and 256 random bits. Each works once; one that comes back later gives a theft away."""
+"""Refresh tokens: ``cfr_`` and 256 random bits. Each works once; reuse of an old one reveals theft."""
 
 import base64
 import hmac
@@ -12,44 +12,43 @@ SHAPE = re.compile(r"cfr_[A-Za-z0-9_-]{43}")
 
 
 def new_refresh_token() -> str:
-    """A fresh token that nobody can guess."""
     return "cfr_" + base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
 
 
 def looks_like_refresh_token(text: str) -> bool:
-    """Whether a look-up is worth its while."""
+    """Whether the text has the shape of a token, so that a lookup makes sense."""
     return SHAPE.fullmatch(text) is not None
 
 
 class RefreshPepper:
-    """Turns tokens into what may be stored: HMAC-SHA-256 under a key that the database never sees."""
+    """Hashes tokens for storage with HMAC-SHA-256 under a key that is not in the database."""
 
     def __init__(self, secret_key: str) -> None:
         self._key = hmac.digest(secret_key.encode(), b"comfyfleet auth refresh_tokens v1", "sha256")
 
     def digest(self, token: str) -> bytes:
-        """32 bytes that find the token and do not give it away."""
+        """Return 32 bytes that find the token but do not reveal it."""
         return hmac.digest(self._key, token.encode(), "sha256")
 
 
 class Use(Enum):
-    """What presenting a refresh token comes to."""
+    """The effect of presenting a refresh token."""
 
-    ROTATES = "rotates"  # the next generation begins
-    SIBLING = "sibling"  # the answer to the last use was lost: one more of the generation that it began
-    REUSED = "reused"  # spent: it is in two hands, and the family ends
+    ROTATES = "rotates"  # start the next generation
+    SIBLING = "sibling"  # the reply to the last use was lost: issue another token of the generation it started
+    REUSED = "reused"  # reused: two parties hold it, so the session ends
     VOID = "void"  # the session is over
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A session under its lock. ``now`` is the transaction's time by the database's clock, which alone counts.
+    """A session under its lock. ``now`` is the transaction's time by the database clock.
 
     Attributes:
-        generation: of the tokens that work.
+        generation: of the tokens that currently work.
         rotated_at: when that generation began.
-        expires_at: when the session ends, however often it is refreshed.
-        is_active: whether its user is.
+        expires_at: when the session ends regardless of refreshes.
+        is_active: whether its user is active.
     """
 
     generation: int
@@ -60,12 +59,12 @@ class Family:
     now: datetime
 
     def use_of(self, generation: int, *, idle: timedelta, grace: timedelta) -> Use:
-        """What a token of this generation may do now.
+        """Decide what a token of this generation does now.
 
         Args:
-            generation: of the token.
-            idle: how long a session lives without being refreshed.
-            grace: how long after a rotation the token that caused it, and no older one, is forgiven.
+            generation: of the presented token.
+            idle: lifetime of a session that is not refreshed.
+            grace: how long after a rotation the token that caused it, and no older one, may be presented again.
         """
         since = self.now - self.rotated_at
         if self.ended_at is not None or not self.is_active or self.now >= self.expires_at or since >= idle:

@@ -1,19 +1,20 @@
-"""What an admin may change about a user."""
+"""The properties of a user that an admin can change."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from auth.domain.user import User
-from contracts.auth import ChangeUser, Role, Tier
+from contracts.auth.accounts import ChangeUser, Role
+from contracts.auth.tiers import Tier
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a user stands.
+class UserState:
+    """Role, tier, limits and state of a user.
 
     Attributes:
-        own: all of its own limits, by name.
-        shares_quota: whether it is in a group that shares a daily image quota, which only counts in tier ``free``.
+        own: limits that override the tier, by name.
+        shares_quota: whether the user is in a group that shares a daily image quota; applies only in tier ``free``.
     """
 
     tier: Tier
@@ -24,12 +25,12 @@ class Standing:
 
     @property
     def leads(self) -> bool:
-        """Whether such a user can change others."""
+        """Whether the user is an active admin."""
         return self.role is Role.ADMIN and self.is_active
 
-    def after(self, command: ChangeUser) -> "Standing":
-        """How it stands once that is done."""
-        return Standing(
+    def after(self, command: ChangeUser) -> "UserState":
+        """Return the properties after applying the change."""
+        return UserState(
             tier=command.tier or self.tier,
             role=command.role or self.role,
             is_active=self.is_active if command.is_active is None else command.is_active,
@@ -37,13 +38,12 @@ class Standing:
             shares_quota=self.shares_quota if command.shares_quota is None else command.shares_quota,
         )
 
-    def beside(self, other: "Standing") -> dict[str, Any]:
-        """What differs, as the other has it: for the audit log."""
+    def beside(self, other: "UserState") -> dict[str, Any]:
+        """Return the properties that differ, with the other's values, for the audit log."""
         mine, theirs = self.as_json(), other.as_json()
         return {name: theirs[name] for name in theirs if mine[name] != theirs[name]}
 
     def as_json(self) -> dict[str, Any]:
-        """Each by its name."""
         return {
             "tier": self.tier,
             "role": self.role,
@@ -53,10 +53,9 @@ class Standing:
         }
 
 
-def standing_of(user: User) -> Standing:
-    """How a user stands now."""
+def standing_of(user: User) -> UserState:
     own = {name: getattr(user.limits, name) for name in user.own_limits}
-    return Standing(
+    return UserState(
         tier=user.tier,
         role=user.role,
         is_active=user.is_active,

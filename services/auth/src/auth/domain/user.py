@@ -1,26 +1,30 @@
-"""Users, and the keys that speak for them."""
+"""Users and their API keys."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from contracts.auth import Account, Key, Limits, Principal, Role, Scope, Tier, UserChanged, scopes_of
-from contracts.auth import User as PublicUser
+from contracts.auth.accounts import Account, Role
+from contracts.auth.accounts import User as PublicUser
+from contracts.auth.changes import UserChanged
+from contracts.auth.credentials import Principal, Scope, scopes_of
+from contracts.auth.keys import Key
+from contracts.auth.tiers import Limits, Tier
 
-RATE = "requests_per_minute"  # the one limit that doors apply
+RATE = "requests_per_minute"  # the only limit that the public services enforce themselves
 QUOTA = "images_per_day"
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One account. The tenant that is billed and limited is the user.
+    """One account. The user is also the tenant that is billed and limited.
 
     Attributes:
-        version: grows with every change that doors must hear of.
-        tokens_from: access tokens of a lower version are void.
-        limits: that hold for it, own ones over its tier's.
-        own_limits: names of the limits that are its own.
-        address_group: accounts that registered from the same address, whether or not they share a quota now.
+        version: increases with every change that the public services must learn of.
+        tokens_from: access tokens with a lower version are void.
+        limits: effective limits; overrides of the user take precedence over the tier.
+        own_limits: names of the limits that override the tier.
+        address_group: shared by accounts registered from the same address, whether or not they share a quota now.
     """
 
     id: UUID
@@ -38,16 +42,19 @@ class User:
 
     @property
     def quota_group(self) -> UUID | None:
-        """The group that it shares a daily image quota with: none once it has another tier or an own image quota."""
+        """The group that shares the user's daily image quota.
+
+        None in another tier than ``free`` or with an own image quota.
+        """
         return self.address_group if self.tier is Tier.FREE and QUOTA not in self.own_limits else None
 
     @property
     def own_rate(self) -> bool:
-        """Whether its rate at the doors is its own, rather than its tier's."""
+        """Whether the user's request rate overrides the tier's."""
         return RATE in self.own_limits
 
     def account(self) -> Account:
-        """What its owner and admins see."""
+        """Return what its owner and admins see."""
         user = PublicUser(
             id=self.id,
             username=self.username,
@@ -62,7 +69,7 @@ class User:
         )
 
     def changed(self, at: datetime, *, ended_session: UUID | None, revoked_key: str | None) -> UserChanged:
-        """What doors are told of it after a change."""
+        """Return the message for the public services after a change."""
         return UserChanged(
             user_id=self.id,
             version=self.version,
@@ -81,7 +88,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A key as it is kept. ``works``: neither revoked nor expired, and its user is active."""
+    """A stored key. ``works``: neither revoked nor expired, and its user is active."""
 
     id: str
     digest: bytes
@@ -91,7 +98,7 @@ class StoredKey:
     user: User
 
     def principal(self) -> Principal:
-        """Who the key speaks for: it may do what it was made for and its user's role still allows."""
+        """Return the principal: its scopes are those of the key that the user's role still allows."""
         user = self.user
         return Principal(
             user_id=user.id,
@@ -116,7 +123,7 @@ def listed(
     created_at: datetime,
     last_used_at: datetime | None = None,
 ) -> Key:
-    """A key as its owner sees it again and again."""
+    """Return a key as lists show it, without its secret."""
     return Key(
         id=id,
         name=name,

@@ -1,1 +1,1 @@
-"""What auth does from time to time: one duty per file."""
+"""Periodic tasks of auth, one per module."""

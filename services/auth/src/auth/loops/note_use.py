@@ -1,4 +1,4 @@
-"""Doors tell when keys were last seen."""
+"""Receives when API keys were last used."""
 
 from nats.aio.msg import Msg
 from pydantic import ValidationError
@@ -6,20 +6,19 @@ from pydantic import ValidationError
 from auth.usecases.note_use import UseNotes
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.auth import KEYS_USED, KeysUsed
+from contracts.auth.keys import KEYS_USED, KeysUsed
 
 EVERY_S = 1.0
 
 
 class UseListener:
-    """Listens from its first tick on, and writes once a tick."""
+    """Subscribes at its first tick and writes once per tick."""
 
     def __init__(self, bus: Bus, notes: UseNotes) -> None:
         self._bus, self._notes = bus, notes
         self._listening = False
 
     async def tick(self) -> None:
-        """Write what was heard. A duty for ``chassis.loop.Loop``."""
         if not self._listening:
             await self._bus.subscribe(KEYS_USED.pattern, self._on_used)
             self._listening = True

@@ -1,4 +1,4 @@
-"""What nobody needs any more goes."""
+"""Deletes expired records."""
 
 from datetime import timedelta
 
@@ -9,21 +9,20 @@ EVERY_S = 600.0
 
 
 class Pruner:
-    """Forgets changes and who asked for a key after a day, sessions a day after their end, and keys 90 days after.
+    """Deletes user changes and key requests after a day, sessions a day after their end, and keys 90 days after.
 
-    Tickets that nobody came with go at once, invites 90 days after they expired, and addresses as soon as no account
-    can join their group any more.
+    Unused tickets are deleted at expiry, invites 90 days after expiry, and address digests once no account can join
+    their group.
 
     Args:
-        idle: how long a session lives without being refreshed.
-        shared_quota: how long accounts join the group of an address.
+        idle: lifetime of a session that is not refreshed.
+        shared_quota: how long new accounts join the group of an address.
     """
 
     def __init__(self, database: Database, *, idle: timedelta, shared_quota: timedelta) -> None:
         self._database, self._idle, self._shared_quota = database, idle, shared_quota
 
     async def tick(self) -> None:
-        """One round. A duty for ``chassis.loop.Loop``."""
         async with self._database.single() as connection:
             await changes.prune(connection)
             await keys.prune_requests(connection)

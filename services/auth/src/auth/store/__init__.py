@@ -1,1 +1,1 @@
-"""Where auth keeps what it knows."""
+"""PostgreSQL stores of auth."""

@@ -1,4 +1,4 @@
-"""The audit log: who did what to whom, from where, and when. It only ever grows."""
+"""The audit log: who did what to whom, from where, and when. Append-only."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import orjson
 from auth.domain.audit_chain import BEGINNING, Link, hash_of
 from chassis.database.statement import Connection, Row, Statement
 from chassis.telemetry.logs import bound_here
-from contracts.audit import ReadAudit
+from contracts.auth.audit import ReadAudit
 
 PAGE = 1000
 _LOCK_KEY = 0x6175646974  # "audit"
@@ -18,14 +18,14 @@ _LOCK_KEY = 0x6175646974  # "audit"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that was done.
+    """One recorded action.
 
     Attributes:
         action: noun.verb, as in ``session.opened``.
-        actor_id: who did it; None where nobody is known.
-        subject_id: whose account it is about.
-        ip: where it came from.
-        detail: what else there is to say, as JSON. Never a secret.
+        actor_id: the acting user; None when unknown.
+        subject_id: the user whose account it concerns.
+        ip: client address.
+        detail: further JSON data. Never a secret.
     """
 
     action: str
@@ -36,7 +36,7 @@ class Entry:
 
 
 _LOCK = Statement("SELECT pg_advisory_xact_lock(:key)")
-# The detail goes through the database and back before it is hashed: jsonb may write a number in another way.
+# Hash the detail as jsonb returns it: jsonb may format a number differently.
 _NEXT = Statement("""
 SELECT clock_timestamp() AS at, CAST(:detail AS jsonb) AS detail, last.id, last.hash
 FROM (VALUES (1)) AS one LEFT JOIN LATERAL (SELECT id, hash FROM audit_log ORDER BY id DESC LIMIT 1) last ON true
@@ -58,9 +58,9 @@ _CONDITIONS = {
 
 
 async def record(connection: Connection, entry: Entry) -> None:
-    """Add an entry, with the request that is being answered, to the end of the chain.
+    """Append an entry with the current request id to the chain.
 
-    Entries follow one another: others wait until this transaction ends, so this is to be its last statement but few.
+    Other appends wait until this transaction ends, so call it as late in the transaction as possible.
     """
     await _LOCK.run(connection, key=_LOCK_KEY)
     detail = orjson.dumps(entry.detail).decode()
@@ -81,7 +81,7 @@ async def record(connection: Connection, entry: Entry) -> None:
 
 
 async def page(connection: Connection, query: ReadAudit) -> list[tuple[Link, bytes]]:
-    """Up to ``limit + 1`` entries with their hashes, newest first."""
+    """Return up to ``limit + 1`` entries with their hashes, newest first."""
     given = query.model_dump(include=set(_CONDITIONS), exclude_none=True)
     where = " AND ".join(_CONDITIONS[name] for name in given) or "true"
     found = Statement(f"{_ENTRIES} WHERE {where} ORDER BY id DESC LIMIT :limit")
@@ -89,7 +89,7 @@ async def page(connection: Connection, query: ReadAudit) -> list[tuple[Link, byt
 
 
 async def entries(connection: Connection) -> AsyncIterator[tuple[Link, bytes]]:
-    """Every entry with its hash, oldest first."""
+    """Yield every entry with its hash, oldest first."""
     after = 0
     while rows := await _PAGE.all(connection, after=after, limit=PAGE):
         for row in rows:

@@ -1,4 +1,4 @@
-"""What doors must hear of: written with the change itself, read back by those that missed it."""
+"""User changes, written with the change itself and read by public services that missed the announcement."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,9 +6,9 @@ from uuid import UUID
 
 from auth.store.users import COLUMNS, user_of
 from chassis.database.statement import Connection, Statement
-from contracts.auth import UserChanged
+from contracts.auth.changes import UserChanged
 
-BATCH = 1000  # of less than a kilobyte each: an answer stays below NATS's limit of 1 MiB
+BATCH = 1000  # each under a kilobyte, so a reply stays below NATS's limit of 1 MiB
 
 _BUMP = Statement(f"""
 UPDATE users u
@@ -22,13 +22,13 @@ SELECT body, at FROM changes
 WHERE at >= coalesce(:since, now() - interval '1 hour') ORDER BY at, id LIMIT :limit
 """)
 _NOW = Statement("SELECT now()")
-# Longer than any access token and any copy of a principal at a door lives.
+# Longer than the lifetime of any access token or cached principal.
 _PRUNE = Statement("DELETE FROM changes WHERE at < now() - interval '1 day'")
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What was found, and from when to ask on."""
+    """A page of changes and the time from which to continue."""
 
     users: tuple[UserChanged, ...]
     now: datetime
@@ -42,14 +42,14 @@ async def change(
     ended_session: UUID | None = None,
     revoked_key: str | None = None,
 ) -> UserChanged:
-    """Give a user its next version, under its lock, and write how it stands now. To be announced after the commit.
+    """Give a user its next version under its lock and store its current state. Announce the result after the commit.
 
-    What else changes about the user is written before, in the same transaction. Versions have no gap.
+    Write everything else about the user before this call, in the same transaction. Versions have no gaps.
 
     Args:
-        void_tokens: no access token that was made before counts any more.
-        ended_session: no access token of that session counts any more.
-        revoked_key: that API key does not count any more.
+        void_tokens: invalidate every earlier access token.
+        ended_session: invalidate the access tokens of this session.
+        revoked_key: invalidate this API key.
 
     Raises:
         LookupError: there is no such user.
@@ -63,9 +63,10 @@ async def change(
 
 
 async def read(connection: Connection, since: datetime | None) -> Read:
-    """Changes from that time on, or of the last hour, oldest first; at most ``BATCH``, then ``now`` is where to go on.
+    """Return changes since that time (None: the last hour), oldest first, at most ``BATCH``.
 
-    That is when the last of them happened, which comes again: others may have happened at the same moment.
+    When the page is full, ``now`` is the time of its last change, which is returned again: others may have happened at
+    the same moment.
     """
     now: datetime = await _NOW.value(connection)
     rows = await _READ.all(connection, since=since, limit=BATCH)
@@ -76,5 +77,5 @@ async def read(connection: Connection, since: datetime | None) -> Read:
 
 
 async def prune(connection: Connection) -> None:
-    """Forget what everybody has heard by now."""
+    """Delete changes that every service has read by now."""
     await _PRUNE.run(connection)

@@ -1,15 +1,13 @@
-"""The operators' rules about node classes in PostgreSQL."""
+"""Operator rules about node classes in PostgreSQL."""
 
 from enum import StrEnum
 
 from chassis.database.statement import Connection, Statement
-from contracts.auth import RuleVerdict
+from contracts.auth.class_rules import RuleVerdict
 from contracts.graph_policy.policy import ClassRules
 
 
 class Subject(StrEnum):
-    """What a rule is about."""
-
     CLASS = "class"
     PACK = "pack"
 
@@ -31,7 +29,6 @@ _REMOVE = Statement("DELETE FROM class_rules WHERE kind = :kind AND name = :name
 
 
 async def read_rules(connection: Connection) -> ClassRules:
-    """Every rule, by name."""
     found: dict[str, list[str]] = {field: [] for field in _FIELDS.values()}
     for row in await _ALL.all(connection):
         found[_FIELDS[Subject(row["kind"]), RuleVerdict(row["verdict"])]].append(row["name"])
@@ -39,19 +36,18 @@ async def read_rules(connection: Connection) -> ClassRules:
 
 
 async def find_verdict(connection: Connection, subject: Subject, name: str) -> RuleVerdict:
-    """What the rule about this name says, ``DEFAULT`` where there is none."""
+    """Return the rule for this name, ``DEFAULT`` when there is none."""
     verdict = await _FIND.value(connection, kind=subject, name=name)
     return RuleVerdict.DEFAULT if verdict is None else RuleVerdict(verdict)
 
 
 async def count_rules(connection: Connection) -> int:
-    """How many rules there are."""
     number: int = await _COUNT.value(connection)
     return number
 
 
 async def save_verdict(connection: Connection, subject: Subject, name: str, verdict: RuleVerdict) -> None:
-    """Make or change the rule about this name; ``DEFAULT`` removes it."""
+    """Create or change the rule for this name; ``DEFAULT`` removes it."""
     if verdict is RuleVerdict.DEFAULT:
         await _REMOVE.run(connection, kind=subject, name=name)
     else:

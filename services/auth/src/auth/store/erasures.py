@@ -1,13 +1,14 @@
-"""Accounts that are no more: what is left of one is its id, so that everybody can be told."""
+"""Erased accounts: only the id remains, so that every service can delete its data."""
 
 from uuid import UUID
 
 from chassis.database.statement import Connection, Statement
-from contracts.retention import Erasure, Erasures, SessionRecord
+from contracts.auth.erasure import Erasure, Erasures
+from contracts.auth.sessions import SessionRecord
 
 BATCH = 1000
 
-# No name that somebody can register has 43 characters, so none is taken by this.
+# Registered names are shorter than these 43 characters, so none can collide.
 _SCRUB = Statement("""
 UPDATE users SET username = 'erased-' || id, email = 'erased-' || id || '@invalid', password_hash = NULL,
     limits = NULL, role = 'user', tier = 'free', is_active = false, failed_logins = 0, failed_login_at = NULL,
@@ -30,7 +31,10 @@ WHERE user_id = :user_id ORDER BY created_at DESC LIMIT 1000
 
 
 async def erase(connection: Connection, user_id: UUID) -> None:
-    """Leave nothing of a user but its id, under its lock and that of all admins, which puts erasures in order."""
+    """Delete everything about a user but its id.
+
+    Requires the user's lock and ``hold_admins``, which orders erasures.
+    """
     for drop in _DROP:
         await drop.run(connection, id=user_id)
     await _SCRUB.run(connection, id=user_id)
@@ -38,7 +42,7 @@ async def erase(connection: Connection, user_id: UUID) -> None:
 
 
 async def read(connection: Connection, after: int) -> Erasures:
-    """Erasures with a greater number, in order, at most ``BATCH``."""
+    """Return erasures with a greater number, in order, at most ``BATCH``."""
     now = await _NOW.value(connection)
     rows = await _READ.all(connection, after=after, limit=BATCH + 1)
     found = tuple(Erasure(number=row["number"], tenant_id=row["tenant_id"], at=row["at"]) for row in rows[:BATCH])
@@ -46,5 +50,5 @@ async def read(connection: Connection, after: int) -> Erasures:
 
 
 async def sessions(connection: Connection, user_id: UUID) -> tuple[SessionRecord, ...]:
-    """Sessions of a user that are remembered, newest first."""
+    """Return the stored sessions of a user, newest first."""
     return tuple(SessionRecord(**row) for row in await _SESSIONS.all(connection, user_id=user_id))

@@ -1,10 +1,10 @@
-"""Invites in PostgreSQL. The database's clock decides whether one has expired."""
+"""Invites in PostgreSQL. The database clock decides whether one has expired."""
 
 from uuid import UUID
 
 from chassis.database.statement import Connection, Row, Statement
-from contracts.auth import Tier
-from contracts.registration import Invite
+from contracts.auth.invites import Invite
+from contracts.auth.tiers import Tier
 
 _COLUMNS = "id, tier, created_by, created_at, expires_at, used_by, used_at"
 _WORKS = "used_by IS NULL AND expires_at > now()"
@@ -29,42 +29,41 @@ _PRUNE = Statement("DELETE FROM invites WHERE expires_at < now() - interval '90 
 async def add(
     connection: Connection, invite_id: UUID, digest: bytes, *, tier: Tier, created_by: UUID, days: int
 ) -> Invite:
-    """Keep a new invite."""
     row = await _ADD.first(connection, id=invite_id, digest=digest, tier=tier, created_by=created_by, days=days)
     assert row is not None  # noqa: S101 - an INSERT that returns nothing has raised
     return _invite(row)
 
 
 async def list_page(connection: Connection, *, limit: int, before: UUID | None) -> tuple[tuple[Invite, ...], bool]:
-    """Up to ``limit`` invites, newest first, and whether there are more."""
+    """Return up to ``limit`` invites, newest first, and whether there are more."""
     rows = await _PAGE.all(connection, limit=limit + 1, before=before)
     return tuple(map(_invite, rows[:limit])), len(rows) > limit
 
 
 async def lock(connection: Connection, invite_id: UUID) -> Invite | None:
-    """The invite of that id, which nobody else can use until the transaction ends."""
+    """Return the invite and lock it until the transaction ends."""
     row = await _LOCK.first(connection, id=invite_id)
     return _invite(row) if row else None
 
 
 async def works(connection: Connection, digest: bytes) -> bool:
-    """Whether the invite could be used now."""
+    """Whether the invite can be used now."""
     return await _WORKING.value(connection, digest=digest) is not None
 
 
 async def spend(connection: Connection, digest: bytes, *, used_by: UUID) -> Invite | None:
-    """Use an invite up, unless the transaction is rolled back; None where it cannot be used (any more)."""
+    """Use the invite in this transaction; None when it cannot be used."""
     row = await _SPEND.first(connection, digest=digest, used_by=used_by)
     return _invite(row) if row else None
 
 
 async def expire(connection: Connection, invite_id: UUID) -> bool:
-    """Have the invite expire now; whether it could still have been used."""
+    """Make the invite expire now; returns whether it could still have been used."""
     return await _EXPIRE.value(connection, id=invite_id) is not None
 
 
 async def prune(connection: Connection) -> None:
-    """Forget invites 90 days after they expired. The audit log still tells who made and used them."""
+    """Delete invites 90 days after expiry. The audit log keeps who created and used them."""
     await _PRUNE.run(connection)
 
 

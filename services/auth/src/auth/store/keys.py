@@ -1,4 +1,4 @@
-"""API keys in PostgreSQL, and which request made them."""
+"""API keys in PostgreSQL, and the idempotent requests that created them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from uuid import UUID
 from auth.domain.user import StoredKey, listed
 from auth.store.users import COLUMNS, user_of
 from chassis.database.statement import Connection, Row, Statement
-from contracts.auth import Key, Scope
+from contracts.auth.credentials import Scope
+from contracts.auth.keys import Key
 
 _FIND = Statement(f"""
 SELECT k.id, k.digest, k.scopes, k.expires_at, {COLUMNS},
@@ -53,7 +54,7 @@ _PRUNE = Statement("DELETE FROM api_keys WHERE least(revoked_at, expires_at) < n
 
 @dataclass(frozen=True, slots=True)
 class KeyRequest:
-    """What a request with an Idempotency-Key asked for, and what its key's secret comes from."""
+    """A request with an Idempotency-Key, and the salt of its key's secret."""
 
     idempotency_key: str
     request_hash: bytes
@@ -62,7 +63,7 @@ class KeyRequest:
 
 
 async def find(connection: Connection, key_id: str) -> StoredKey | None:
-    """The key of that id with its user."""
+    """Return the key with its user."""
     row = await _FIND.first(connection, id=key_id)
     if row is None:
         return None
@@ -77,27 +78,27 @@ async def find(connection: Connection, key_id: str) -> StoredKey | None:
 
 
 async def now(connection: Connection) -> datetime:
-    """The transaction's time by the database's clock, which alone counts."""
+    """The transaction's time by the database clock."""
     time: datetime = await _NOW.value(connection)
     return time
 
 
 async def live(connection: Connection, user_id: UUID) -> tuple[Key, ...]:
-    """The user's keys that work, newest first."""
+    """Return the user's working keys, newest first."""
     return tuple(_key(row) for row in await _LIST.all(connection, user_id=user_id))
 
 
 async def count(connection: Connection, user_id: UUID) -> int:
-    """How many keys of the user work. Only sure under the user's lock."""
+    """Count the user's working keys. Exact only under the user's lock."""
     number: int = await _COUNT.value(connection, user_id=user_id)
     return number
 
 
 async def read(connection: Connection, key_id: str) -> Key:
-    """The key of that id, whether it works or not.
+    """Return the key, whether it works or not.
 
     Raises:
-        LookupError: there is none.
+        LookupError: there is no such key.
     """
     row = await _READ.first(connection, id=key_id)
     if row is None:
@@ -115,7 +116,6 @@ async def add(
     scopes: tuple[Scope, ...],
     expires_at: datetime | None,
 ) -> Key:
-    """Keep a key of a user."""
     row = await _ADD.first(
         connection, id=key_id, user_id=user_id, digest=digest, name=name, scopes=list(scopes), expires_at=expires_at
     )
@@ -124,25 +124,25 @@ async def add(
 
 
 async def revoke(connection: Connection, user_id: UUID, key_id: str) -> bool | None:
-    """End a key: whether this ended it; None where the user has no such key."""
+    """Revoke a key; returns whether this call revoked it, or None when the user has no such key."""
     if await _REVOKE.value(connection, id=key_id, user_id=user_id) is not None:
         return True
     return False if await _IS_OF.value(connection, id=key_id, user_id=user_id) else None
 
 
 async def note_uses(connection: Connection, uses: Mapping[str, datetime]) -> None:
-    """Keep when keys were last seen: the latest counts, and nothing is later than now."""
+    """Store when keys were last used. Times never decrease and never exceed the current time."""
     await _NOTE_USES.run(connection, ids=list(uses), times=list(uses.values()))
 
 
 async def recall(connection: Connection, user_id: UUID, idempotency_key: str) -> KeyRequest | None:
-    """The request of the last 24 hours that carried this Idempotency-Key."""
+    """Return the request of the last 24 hours with this Idempotency-Key."""
     row = await _RECALL.first(connection, user_id=user_id, idempotency_key=idempotency_key)
     return KeyRequest(idempotency_key=idempotency_key, **row) if row else None
 
 
 async def remember(connection: Connection, user_id: UUID, request: KeyRequest) -> None:
-    """Keep for 24 hours which key a request made."""
+    """Store for 24 hours which key a request created."""
     await _REMEMBER.run(
         connection,
         user_id=user_id,
@@ -154,12 +154,12 @@ async def remember(connection: Connection, user_id: UUID, request: KeyRequest) -
 
 
 async def prune_requests(connection: Connection) -> None:
-    """Forget requests that are older than 24 hours."""
+    """Delete requests older than 24 hours."""
     await _PRUNE_REQUESTS.run(connection)
 
 
 async def prune(connection: Connection) -> None:
-    """Forget keys that ended 90 days ago; what was done with them stays in the audit log."""
+    """Delete keys that ended more than 90 days ago. The audit log keeps what was done with them."""
     await _PRUNE.run(connection)
 
 

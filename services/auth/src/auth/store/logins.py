@@ -1,18 +1,19 @@
-"""How accounts are made and logged into: passwords, and the failures that slow guessing down."""
+"""Accounts as logins need them: password hashes and counters of failed logins."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from chassis.database.statement import Connection, Statement
-from contracts.auth import Role, Tier, User
+from contracts.auth.accounts import Role, User
+from contracts.auth.tiers import Tier
 
-NOBODY = UUID(int=0)  # nobody's id: work for an unknown account is the same as for a known one
+NOBODY = UUID(int=0)  # no account has this id: unknown accounts cause the same work as known ones
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a login is checked against. ``now``: the transaction's time by the database's clock, which alone counts."""
+    """The data a login is checked against. ``now`` is the transaction's time by the database clock."""
 
     user_id: UUID
     password_hash: str | None
@@ -45,42 +46,43 @@ RETURNING id, username, email, tier, role, is_active, created_at
 
 
 async def find(connection: Connection, name: str) -> Login | None:
-    """The account of that username or address, given in lower case."""
+    """Find the account by username or email address, given in lower case."""
     row = await (_FIND_BY_EMAIL if "@" in name else _FIND_BY_USERNAME).first(connection, name=name)
     return Login(**row) if row else None
 
 
 async def find_by_id(connection: Connection, user_id: UUID) -> Login | None:
-    """The account of that id."""
     row = await _FIND_BY_ID.first(connection, user_id=user_id)
     return Login(**row) if row else None
 
 
 async def lock(connection: Connection, user_id: UUID) -> Login | None:
-    """The account of that id, nobody else's to change until the transaction ends."""
+    """Return the account and lock it until the transaction ends."""
     row = await _LOCK.first(connection, user_id=user_id)
     return Login(**row) if row else None
 
 
 async def failed(connection: Connection, user_id: UUID, *, counts: bool) -> None:
-    """Count a failure, under the account's lock; where it does not count the same work is done for nothing."""
+    """Count a failure under the account's lock.
+
+    An uncounted failure does the same work, so that timing reveals nothing.
+    """
     await _FAILED.run(connection, user_id=user_id, counts=counts)
 
 
 async def succeeded(connection: Connection, user_id: UUID, *, upgraded: str | None) -> None:
-    """Forget the failures, and keep a stronger hash of the same password where there is one."""
+    """Reset the failure counter, and store a stronger hash of the same password if given."""
     await _SUCCEEDED.run(connection, user_id=user_id, upgraded=upgraded)
 
 
 async def set_hash(connection: Connection, user_id: UUID, password_hash: str) -> None:
-    """Keep another password."""
     await _SET_HASH.run(connection, user_id=user_id, password_hash=password_hash)
 
 
 async def make(
     connection: Connection, user_id: UUID, *, username: str, email: str, password_hash: str, tier: Tier
 ) -> User | None:
-    """Make an account; None where name or address are taken, in whatever case."""
+    """Create an account; None when the name or address is taken, ignoring case."""
     row = await _MAKE.first(
         connection, id=user_id, username=username, email=email, password_hash=password_hash, tier=tier
     )

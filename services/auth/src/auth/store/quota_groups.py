@@ -1,4 +1,4 @@
-"""Which accounts registered from the same address. The address itself is never stored."""
+"""Groups of accounts registered from the same address. The address itself is never stored."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -18,17 +18,17 @@ _PRUNE = Statement("DELETE FROM quota_groups WHERE began_at <= now() - :lasts::i
 
 
 async def join(connection: Connection, user_id: UUID, digest: bytes, *, lasts: timedelta) -> UUID:
-    """Put a new account into the group of its address: that of the last ``lasts``, or else a new one."""
+    """Add a new account to the group that its address formed within ``lasts``, or to a new group."""
     group: UUID = await _JOIN.value(connection, digest=digest, id=new_id(), lasts=lasts)
     await _ASSIGN.run(connection, user_id=user_id, group=group)
     return group
 
 
 async def leave(connection: Connection, user_id: UUID) -> None:
-    """Take an account out of its group for good."""
+    """Remove an account from its group permanently."""
     await _ASSIGN.run(connection, user_id=user_id, group=None)
 
 
 async def prune(connection: Connection, *, lasts: timedelta) -> None:
-    """Forget which address a group belongs to, once no new account can join it."""
+    """Delete the address digest of groups that no new account can join."""
     await _PRUNE.run(connection, lasts=lasts)

@@ -1,4 +1,4 @@
-"""Sessions and their refresh tokens."""
+"""Sessions and their refresh tokens in PostgreSQL."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +10,7 @@ from chassis.database.statement import Connection, Statement
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """A refresh token that was found by its digest."""
+    """A refresh token found by its digest."""
 
     session_id: UUID
     user_id: UUID
@@ -47,45 +47,45 @@ WHERE least(ended_at, expires_at, rotated_at + CAST(:idle AS interval)) < now() 
 
 
 async def begin(connection: Connection, session_id: UUID, user_id: UUID, *, life: timedelta) -> None:
-    """Begin a session of generation 1 that ends after its life, however often it is refreshed."""
+    """Create a session at generation 1 that ends after its lifetime regardless of refreshes."""
     await _OPEN.run(connection, id=session_id, user_id=user_id, life=life)
 
 
 async def add_token(connection: Connection, session_id: UUID, digest: bytes, generation: int) -> None:
-    """Keep the digest of a refresh token."""
+    """Store the digest of a refresh token."""
     await _ADD_TOKEN.run(connection, session_id=session_id, digest=digest, generation=generation)
 
 
 async def find_token(connection: Connection, digest: bytes) -> Presented | None:
-    """The token of that digest, spent or not."""
+    """Return the token with that digest, used or not."""
     row = await _FIND.first(connection, digest=digest)
     return Presented(**row) if row else None
 
 
 async def lock(connection: Connection, session_id: UUID) -> Family | None:
-    """Take a session's lock until the transaction ends. Always after the lock of its user."""
+    """Lock a session until the transaction ends. Take the lock of its user first."""
     row = await _LOCK.first(connection, id=session_id)
     return Family(**row) if row else None
 
 
 async def rotate(connection: Connection, session_id: UUID, generation: int) -> None:
-    """Begin this generation, under the session's lock."""
+    """Start this generation, under the session's lock."""
     await _ROTATE.run(connection, id=session_id, generation=generation)
 
 
 async def end(connection: Connection, session_id: UUID, user_id: UUID) -> bool:
-    """End a session of this user; False where it has ended before or is not the user's."""
+    """End a session of this user; False when it had ended before or belongs to somebody else."""
     return await _END.value(connection, id=session_id, user_id=user_id) is not None
 
 
 async def end_others(
     connection: Connection, user_id: UUID, *, kept: UUID | None, token_life: timedelta
 ) -> tuple[int, list[UUID]]:
-    """End all sessions of a user but one: how many, and those of which there may be valid access tokens."""
+    """End all sessions of a user but one; returns their number and those that may have valid access tokens."""
     rows = await _END_OTHERS.all(connection, user_id=user_id, kept=kept, token_life=token_life)
     return len(rows), [row["id"] for row in rows if row["has_tokens"]]
 
 
 async def prune(connection: Connection, *, idle: timedelta) -> None:
-    """Forget sessions, with all their tokens, that have been over for a day."""
+    """Delete sessions and their tokens a day after they ended."""
     await _PRUNE.run(connection, idle=idle)

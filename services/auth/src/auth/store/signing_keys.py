@@ -1,4 +1,4 @@
-"""The keys that sign access tokens, sealed."""
+"""Encrypted signing keys in PostgreSQL."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,12 +10,12 @@ _LOCK_KEY = 0x6B6579736574  # "keyset"
 
 @dataclass(frozen=True, slots=True)
 class SealedKey:
-    """A signing key as it is kept.
+    """A stored signing key.
 
     Attributes:
-        signs: its time has come.
-        due: it has signed for its life.
-        now: the transaction's time by the database's clock, which alone counts.
+        signs: whether it is active.
+        due: whether it has been active for its lifetime and must be replaced.
+        now: the transaction's time by the database clock.
     """
 
     kid: str
@@ -40,7 +40,7 @@ _ADD = Statement("""
 INSERT INTO signing_keys (kid, public_key, private_key, signs_from)
 VALUES (:kid, :public_key, :private_key, now() + CAST(:in_ AS interval))
 """)
-# A key signs until the next one does, and is of use until the last token that it signed has expired.
+# A key signs until the next one becomes active, and verifies until the last token it signed expires.
 _PRUNE = Statement("""
 DELETE FROM signing_keys old
 WHERE EXISTS (SELECT 1 FROM signing_keys young
@@ -50,37 +50,37 @@ _CLEAR = Statement("DELETE FROM signing_keys")
 
 
 async def hold(connection: Connection) -> None:
-    """Have nobody else add or remove keys until the transaction ends."""
+    """Prevent other transactions from adding or removing keys until this one ends."""
     await _LOCK.run(connection, key=_LOCK_KEY)
 
 
 async def youngest(connection: Connection, *, life: timedelta) -> SealedKey | None:
-    """The key that was made last."""
+    """Return the newest key."""
     row = await _YOUNGEST.first(connection, life=life)
     return SealedKey(**row) if row else None
 
 
 async def signing(connection: Connection, *, life: timedelta) -> SealedKey | None:
-    """The key to sign with in this transaction."""
+    """Return the active key of this transaction."""
     row = await _SIGNING.first(connection, life=life)
     return SealedKey(**row) if row else None
 
 
 async def every(connection: Connection) -> list[tuple[str, bytes]]:
-    """Name and public half of every key, youngest first."""
+    """Return key id and public key of every key, newest first."""
     return [(row["kid"], row["public_key"]) for row in await _EVERY.all(connection)]
 
 
 async def add(connection: Connection, *, kid: str, public_key: bytes, private_key: bytes, in_: timedelta) -> None:
-    """Keep a key that signs from then on."""
+    """Store a key that becomes active after ``in_``."""
     await _ADD.run(connection, kid=kid, public_key=public_key, private_key=private_key, in_=in_)
 
 
 async def prune(connection: Connection, *, token_life: timedelta) -> None:
-    """Remove keys all of whose tokens have expired."""
+    """Delete keys whose tokens have all expired."""
     await _PRUNE.run(connection, token_life=token_life)
 
 
 async def clear(connection: Connection) -> None:
-    """Remove every key; what they signed is void."""
+    """Delete every key, which voids all access tokens."""
     await _CLEAR.run(connection)

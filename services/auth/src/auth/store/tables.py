@@ -1,4 +1,4 @@
-"""The tables of auth's database."""
+"""SQLAlchemy tables of auth's database."""
 
 from sqlalchemy import (
     ARRAY,

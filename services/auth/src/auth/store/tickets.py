@@ -1,14 +1,15 @@
-"""Tickets for websockets."""
+"""WebSocket tickets in PostgreSQL."""
 
 from dataclasses import dataclass
 
 from chassis.database.statement import Connection, Statement
-from contracts.auth import TICKET_S, Principal
+from contracts.auth.credentials import Principal
+from contracts.auth.tickets import TICKET_LIFETIME_S
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A ticket that is no more. ``works``: it was in time, and so is the credential that it came of."""
+    """A used ticket. ``works``: neither the ticket nor its credential had expired."""
 
     principal: Principal
     origin: str | None
@@ -36,7 +37,7 @@ _PRUNE = Statement("DELETE FROM ws_tickets WHERE expires_at < now() - interval '
 
 
 async def add(connection: Connection, digest: bytes, principal: Principal, origin: str | None) -> float:
-    """Keep a ticket for ``TICKET_S``, but not beyond its credential; how long that is, seconds."""
+    """Store a ticket for ``TICKET_LIFETIME_S`` but not beyond its credential; returns its lifetime in seconds."""
     left: float = await _ADD.value(
         connection,
         digest=digest,
@@ -45,14 +46,14 @@ async def add(connection: Connection, digest: bytes, principal: Principal, origi
         session_id=principal.session_id,
         principal=principal.model_dump_json(),
         origin=origin,
-        life=TICKET_S,
+        life=TICKET_LIFETIME_S,
         ends=principal.expires_at,
     )
     return left
 
 
 async def spend(connection: Connection, digest: bytes) -> Spent | None:
-    """Take the ticket of that digest out: nobody else gets it."""
+    """Delete and return the ticket with that digest, so that it works once."""
     row = await _SPEND.first(connection, digest=digest)
     if row is None:
         return None
@@ -60,5 +61,5 @@ async def spend(connection: Connection, digest: bytes) -> Spent | None:
 
 
 async def prune(connection: Connection) -> None:
-    """Forget tickets that nobody came with."""
+    """Delete expired tickets."""
     await _PRUNE.run(connection)

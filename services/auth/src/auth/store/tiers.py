@@ -1,10 +1,8 @@
-"""Tiers in PostgreSQL."""
-
 from collections.abc import Mapping
 from typing import Any
 
 from chassis.database.statement import Connection, Row, Statement
-from contracts.auth import Limits, Tier, TierLimits
+from contracts.auth.tiers import Limits, Tier, TierLimits
 
 _LIMITS = ", ".join(Limits.model_fields)
 _LIST = Statement(f"SELECT name, {_LIMITS} FROM tiers")  # noqa: S608 - constants only
@@ -15,13 +13,13 @@ _SAVE = Statement(
 
 
 async def every(connection: Connection) -> tuple[TierLimits, ...]:
-    """Every tier, smallest first."""
+    """Return every tier, smallest first."""
     found = [_tier(row) for row in await _LIST.all(connection)]
     return tuple(sorted(found, key=lambda tier: list(Tier).index(tier.tier)))
 
 
 async def change(connection: Connection, tier: Tier, named: Mapping[str, Any]) -> tuple[Limits, Limits]:
-    """Set the limits that are named; the limits before and after.
+    """Set the named limits; returns the limits before and after.
 
     Raises:
         LookupError: the table lacks the tier.

@@ -1,4 +1,4 @@
-"""Users in PostgreSQL, with the limits that hold for them."""
+"""Users in PostgreSQL, with their effective limits."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,8 @@ from uuid import UUID
 from auth.domain.user import User
 from chassis.database.statement import Connection, Row, Statement
 from chassis.ids import new_id
-from contracts.auth import Limits, ListUsers, Role, Tier
+from contracts.auth.accounts import ListUsers, Role
+from contracts.auth.tiers import Limits, Tier
 
 COLUMNS = f"""
 u.id AS user_id, u.username, u.email, u.tier, u.role, u.is_active, u.created_at AS user_created_at, u.version,
@@ -47,39 +48,39 @@ _FIND_BY_NAME = Statement(
 
 
 async def find(connection: Connection, user_id: UUID) -> User | None:
-    """The user of that id; one that was erased is none."""
+    """Return the user; None when there is none or it was erased."""
     row = await _FIND.first(connection, id=user_id)
     return user_of(row) if row else None
 
 
 async def lock(connection: Connection, user_id: UUID) -> User | None:
-    """The user of that id, nobody else's to change until the transaction ends."""
-    # Locked first and read then: who waits for a lock with a join finds nobody where the join's column has changed.
+    """Return the user and lock it until the transaction ends."""
+    # Lock first, then read: a locking join returns no row when a joined column changed while it waited.
     await _LOCK.run(connection, id=user_id)
     return await find(connection, user_id)
 
 
 async def page(connection: Connection, query: ListUsers) -> tuple[list[User], bool]:
-    """Users that match, newest first, and whether there are more. What is searched for stands for itself alone."""
+    """Return matching users, newest first, and whether there are more. Search text is matched literally."""
     values = query.model_dump(mode="python") | {"limit": query.limit + 1}
     rows = await _LIST.all(connection, **values)
     return [user_of(row) for row in rows[: query.limit]], len(rows) > query.limit
 
 
 async def hold_admins(connection: Connection) -> None:
-    """Have nobody else change who is an admin until the transaction ends. Always before the lock of any user."""
+    """Prevent changes to who is an admin until the transaction ends. Call it before locking any user."""
     await _HOLD_ADMINS.run(connection)
 
 
 async def is_last_admin(connection: Connection, user_id: UUID) -> bool:
-    """Whether there is no active admin but this user. Only sure under ``hold_admins``."""
+    """Whether no other active admin exists. Exact only under ``hold_admins``."""
     return await _ANOTHER_ADMIN.value(connection, id=user_id) is None
 
 
 async def save(
     connection: Connection, user_id: UUID, *, tier: Tier, role: Role, is_active: bool, own: Mapping[str, Any]
 ) -> None:
-    """Write how a user stands, whose lock is held; ``own`` are all its own limits."""
+    """Store the properties of a locked user; ``own`` are all limits that override the tier."""
     await _SAVE.run(connection, id=user_id, tier=tier, role=role, is_active=is_active, own=_written(own))
 
 
@@ -88,17 +89,16 @@ def _written(own: Mapping[str, Any]) -> str | None:
 
 
 async def end_sessions(connection: Connection, user_id: UUID) -> None:
-    """End every session of a user."""
     await _END_SESSIONS.run(connection, id=user_id)
 
 
 async def ensure(
     connection: Connection, *, username: str, email: str, role: Role, tier: Tier, own: Mapping[str, Any]
 ) -> User | None:
-    """The user of that name in whatever case, made if there is none; None where the address is somebody else's.
+    """Return the user of that name (ignoring case), created if missing; None when the email address is taken.
 
     Args:
-        own: limits of its own, if it is made.
+        own: limits that override the tier, if the user is created.
     """
     values = {"username": username, "email": email, "role": role, "tier": tier, "own": _written(own)}
     await _MAKE.run(connection, id=new_id(), **values)
@@ -107,7 +107,7 @@ async def ensure(
 
 
 def user_of(row: Row) -> User:
-    """The user in a row that has ``COLUMNS``."""
+    """Build the user from a row with ``COLUMNS``."""
     own = row["own"] or {}
     return User(
         id=row["user_id"],

@@ -1,1 +1,1 @@
-"""One thing that auth does per file."""
+"""Use cases of auth, one per module."""

@@ -1,17 +1,16 @@
-"""Is it an admin who asks?"""
-
 from uuid import UUID
 
 from auth.store import users
 from chassis.database.statement import Connection
-from contracts.auth import MissingScope, Role, Scope
+from contracts.auth.accounts import Role
+from contracts.auth.credentials import MissingScope, Scope
 
 
 async def require_admin(connection: Connection, user_id: UUID) -> None:
-    """Let only an active admin go on, whatever the credential said when it was read.
+    """Check in the database that the user is an active admin, whatever the credential claims.
 
     Raises:
-        MissingScope: the user is none now.
+        MissingScope: the user is not an active admin.
     """
     actor = await users.find(connection, user_id)
     if actor is None or not actor.is_active or actor.role is not Role.ADMIN:

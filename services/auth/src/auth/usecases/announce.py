@@ -1,24 +1,26 @@
-"""The doors hear of a change at once."""
+"""Publishes changes to the public services."""
 
 from chassis.messaging.bus import Bus
-from contracts.auth import CLASS_RULES_CHANGED, TIER_CHANGED, USER_CHANGED, TierLimits, UserChanged
+from contracts.auth.changes import USER_CHANGED, UserChanged
+from contracts.auth.class_rules import CLASS_RULES_CHANGED
+from contracts.auth.tiers import TIER_CHANGED, TierLimits
 from contracts.graph_policy.policy import ClassRules
 
 
 class Announcer:
-    """Says committed changes live. Who misses one finds it in ``READ_CHANGES``."""
+    """Publishes committed changes live. A service that misses one reads it with ``READ_CHANGES``."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def user_changed(self, change: UserChanged) -> None:
-        """Announce a change whose transaction has committed."""
+        """Publish a user change after its commit."""
         await self._bus.publish(USER_CHANGED, change, tenant=str(change.user_id))
 
     async def tier_changed(self, tier: TierLimits) -> None:
-        """Announce a tier whose change has committed."""
+        """Publish a tier change after its commit."""
         await self._bus.publish(TIER_CHANGED, tier)
 
     async def class_rules_changed(self, rules: ClassRules) -> None:
-        """Announce the rules in force, whose change has committed."""
+        """Publish the rules in force after their commit."""
         await self._bus.publish(CLASS_RULES_CHANGED, rules)

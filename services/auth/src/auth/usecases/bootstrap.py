@@ -1,4 +1,4 @@
-"""The first users of a new system."""
+"""Creates the first users of a new installation."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -10,13 +10,15 @@ from auth.store import audit, changes, keys, logins, users
 from auth.store.audit import Entry
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import AccountTaken, InvalidAccount, Role, Tier, scopes_of
+from contracts.auth.accounts import AccountTaken, InvalidAccount, Role
+from contracts.auth.credentials import scopes_of
+from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import GraphPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class Bootstrapped:
-    """A user and a key of it that nobody has seen yet."""
+    """A user and its new key."""
 
     user_id: UUID
     key: str
@@ -34,17 +36,17 @@ async def bootstrap(
     graph_policy: GraphPolicy | None = None,
     password: str | None = None,
 ) -> Bootstrapped:
-    """Make the user unless one of that name is there, and a fresh key for it. A user that is there stays as it is.
+    """Create the user unless the name exists, and a new key for it. An existing user is not changed.
 
-    The key may do all that its user may, and does not expire.
+    The key has every scope of its user and never expires.
 
     Args:
-        graph_policy: of the user's own, instead of the tier's.
-        password: to log in with from now on; whoever is logged in as that user no longer is.
+        graph_policy: override of the tier's graph policy for a new user.
+        password: set if given; ends every session of the user.
 
     Raises:
-        AccountTaken: there is no such user, and the address is another one's.
-        InvalidAccount: the password is not good enough.
+        AccountTaken: the user does not exist and the email address belongs to another one.
+        InvalidAccount: the password breaks the policy.
     """
     hashed = None if password is None else _hashed(policy, password, username, email)
     key = new_api_key()

@@ -1,5 +1,3 @@
-"""Somebody sets a new password."""
-
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,17 +9,19 @@ from auth.usecases.check_password import Claim, check, settle
 from auth.usecases.hashing import HashingPool
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import BadLogin, ChangePassword, Done, InvalidAccount, UserChanged
+from contracts.auth.accounts import ChangePassword, InvalidAccount
+from contracts.auth.changes import UserChanged
+from contracts.auth.fields import Done
+from contracts.auth.sessions import InvalidLogin
 
-SESSIONS_TOLD = 20  # of more, doors are told that every token is void: the session that stays refreshes its own
+SESSIONS_TOLD = 20  # beyond this, all access tokens are voided at once; the remaining session refreshes its own
 
 
 class PasswordChanger:
     """Changes passwords.
 
     Args:
-        token_life: of the last access token that a rotation may have led to, counted from the rotation: a session
-            that was not refreshed within it has none that is valid.
+        token_life: maximum time after a refresh during which a session can have valid access tokens.
     """
 
     def __init__(
@@ -31,12 +31,12 @@ class PasswordChanger:
         self._announcer, self._token_life = announcer, token_life
 
     async def change(self, user_id: UUID, command: ChangePassword) -> Done:
-        """Set the new password and end every session of the user but the one that asks.
+        """Set the new password and end every other session of the user.
 
         Raises:
-            BadLogin: the current password is not that, or it was guessed at too often a moment ago.
-            InvalidAccount: the new one will not do; says why.
-            Busy: too many passwords wait to be hashed.
+            InvalidLogin: the current password is wrong, or logins are delayed after failures.
+            InvalidAccount: the new password breaks the policy; says how.
+            Busy: too many passwords are waiting to be hashed.
         """
         new = command.new_password.get_secret_value()
         with self._hashing.place():
@@ -52,7 +52,7 @@ class PasswordChanger:
             async with self._database.direct() as connection:
                 told = await self._decide(connection, user_id, claim, new_hash, command)
         if told is None:
-            raise BadLogin
+            raise InvalidLogin
         for change in told:
             await self._announcer.user_changed(change)
         return Done()

@@ -1,5 +1,3 @@
-"""An admin changes a tier."""
-
 from uuid import UUID
 
 from auth.store import audit, tiers, users
@@ -7,20 +5,20 @@ from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
 from auth.usecases.announce import Announcer
 from chassis.database.postgres import Database
-from contracts.auth import ChangeTier, TierLimits
+from contracts.auth.tiers import ChangeTier, TierLimits
 
 
 class TierChanger:
-    """Changes what everybody in a tier may use who has no own limits."""
+    """Changes the limits of a tier. They apply to its users without overrides."""
 
     def __init__(self, database: Database, announcer: Announcer) -> None:
         self._database, self._announcer = database, announcer
 
     async def change(self, actor_id: UUID, command: ChangeTier) -> TierLimits:
-        """The tier as it is afterwards; limits that are not named stay.
+        """Set the named limits and return the tier; other limits stay unchanged.
 
         Raises:
-            MissingScope: who asks is not an active admin.
+            MissingScope: the actor is not an active admin.
         """
         async with self._database.direct() as connection:
             await users.hold_admins(connection)

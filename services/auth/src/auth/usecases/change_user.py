@@ -1,8 +1,6 @@
-"""An admin changes a user."""
-
 from uuid import UUID
 
-from auth.domain.standing import Standing, standing_of
+from auth.domain.standing import UserState, standing_of
 from auth.domain.user import User
 from auth.store import audit, changes, quota_groups, users
 from auth.store.audit import Entry
@@ -10,22 +8,25 @@ from auth.usecases.acting_admin import require_admin
 from auth.usecases.announce import Announcer
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import Account, ChangeUser, LastAdmin, UnknownUser, UserChanged
+from contracts.auth.accounts import Account, ChangeUser, LastAdmin, UnknownUser
+from contracts.auth.changes import UserChanged
 
 
 class UserChanger:
-    """Changes accounts: here at once, at the doors when they hear of it."""
+    """Changes accounts on behalf of admins and announces the change to the public services."""
 
     def __init__(self, database: Database, announcer: Announcer) -> None:
         self._database, self._announcer = database, announcer
 
     async def change(self, actor_id: UUID, command: ChangeUser) -> Account:
-        """The account as it is afterwards. A user that is deactivated loses its sessions for good; its keys rest.
+        """Apply the change and return the account.
+
+        Deactivation ends the user's sessions; its keys work again after reactivation.
 
         Raises:
-            MissingScope: who asks is not an active admin.
+            MissingScope: the actor is not an active admin.
             UnknownUser: there is no such user.
-            LastAdmin: nobody would be left who could make another admin.
+            LastAdmin: no active admin would be left.
         """
         async with self._database.direct() as connection:
             await users.hold_admins(connection)
@@ -47,7 +48,7 @@ class UserChanger:
         return (changed or user).account()
 
 
-async def _write(connection: Connection, user: User, after: Standing) -> UserChanged:
+async def _write(connection: Connection, user: User, after: UserState) -> UserChanged:
     await users.save(connection, user.id, tier=after.tier, role=after.role, is_active=after.is_active, own=after.own)
     if user.address_group is not None and not after.shares_quota:
         await quota_groups.leave(connection, user.id)

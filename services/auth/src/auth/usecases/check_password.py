@@ -1,4 +1,4 @@
-"""Does this password belong to this account? Whoever asks, it takes as long, and guessing gets slow."""
+"""Checks passwords in constant time and counts failures."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +12,7 @@ from chassis.database.statement import Connection
 
 
 class Reason(StrEnum):
-    """Why a password was refused: for the audit log, never for who sent it."""
+    """Why a password was refused, for the audit log only."""
 
     UNKNOWN = "unknown"
     WRONG = "wrong"
@@ -22,22 +22,22 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A password that was checked against an account as it was found, None for an account that is not there."""
+    """The result of checking a password against an account; ``login`` is None for an unknown account."""
 
     login: Login | None
     checked: Checked
 
 
 async def check(hashing: HashingPool, login: Login | None, password: str) -> Claim:
-    """Check a password outside of any transaction: one verification, whatever was found."""
+    """Verify the password outside of any transaction, with one verification whatever was found."""
     return Claim(login, await hashing.check(password, login.password_hash if login else None))
 
 
 async def settle(connection: Connection, claim: Claim) -> Reason | None:
-    """Decide under the account's lock, and count: None where the password is accepted.
+    """Decide under the account's lock and count the attempt; None when the password is accepted.
 
-    All that were checked at the same time pass here one after the other, so many guesses at once get no further than
-    as many in a row. While logins are delayed nothing is counted: somebody who goes on guessing adds no delay.
+    Concurrent attempts are serialized here, so they gain no more guesses than sequential ones. Attempts during a delay
+    are not counted and do not extend it.
     """
     found = claim.login
     login = await logins.lock(connection, found.user_id if found else NOBODY)

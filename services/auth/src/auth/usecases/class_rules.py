@@ -1,4 +1,4 @@
-"""Operators allow and deny node classes and packs."""
+"""Reads and changes the operators' rules about node classes."""
 
 from uuid import UUID
 
@@ -9,40 +9,40 @@ from auth.store.class_rules import Subject
 from auth.usecases.acting_admin import require_admin
 from auth.usecases.announce import Announcer
 from chassis.database.postgres import Database
-from contracts.auth import ChangeClassRule, RuleVerdict, TooManyClassRules
+from contracts.auth.class_rules import ChangeClassRule, RuleVerdict, TooManyClassRules
 from contracts.graph_policy.policy import ClassRules, OperatorRules
 
-MAX_RULES = 1000  # of up to 800 bytes each: an answer stays below NATS's limit of 1 MiB
+MAX_RULES = 1000  # each at most 800 bytes, so a reply stays below NATS's limit of 1 MiB
 
 
 class ClassRuleReader:
     """Reads the rules in force.
 
     Args:
-        settings: the rules of auth's settings, which hold beside those of the database.
+        settings: rules of auth's settings, which apply beside those of the database.
     """
 
     def __init__(self, database: Database, settings: ClassRules) -> None:
         self._database, self._settings = database, settings
 
     async def read(self) -> OperatorRules:
-        """The rules of the database and of the settings together."""
+        """Return the rules of the database and the settings, merged."""
         async with self._database.single() as connection:
             return in_force(await class_rules.read_rules(connection), self._settings)
 
 
 class ClassRuleChanger:
-    """Changes the rules of the database.
+    """Changes the rules in the database.
 
     Args:
-        settings: the rules of auth's settings, which hold beside those of the database.
+        settings: rules of auth's settings, which apply beside those of the database.
     """
 
     def __init__(self, database: Database, settings: ClassRules, announcer: Announcer) -> None:
         self._database, self._settings, self._announcer = database, settings, announcer
 
     async def change(self, actor_id: UUID, command: ChangeClassRule) -> OperatorRules:
-        """The rules in force afterwards. A rule that is so already is neither audited nor announced again.
+        """Apply the change and return the rules in force. A change without effect is neither audited nor announced.
 
         Raises:
             MissingScope: the actor is not an active admin.
@@ -64,7 +64,7 @@ class ClassRuleChanger:
         return await self._announce()
 
     async def _announce(self) -> OperatorRules:
-        """Say the committed rules, one process after another, so that the last message has the last change."""
+        """Publish the committed rules under a lock, so that the last message contains the last change."""
         async with self._database.direct() as connection:
             await users.hold_admins(connection)
             rules = in_force(await class_rules.read_rules(connection), self._settings)

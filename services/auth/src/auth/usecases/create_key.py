@@ -1,5 +1,3 @@
-"""A user makes an API key."""
-
 import secrets
 from datetime import timedelta
 from uuid import UUID
@@ -11,40 +9,34 @@ from auth.store.audit import Entry
 from auth.store.keys import KeyRequest
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import (
-    CreatedKey,
-    CreateKey,
-    KeyRequestReused,
-    MissingScope,
-    Scope,
-    TooManyKeys,
-    UnknownTenant,
-)
+from contracts.auth.accounts import UnknownTenant
+from contracts.auth.credentials import MissingScope, Scope
+from contracts.auth.keys import CreatedKey, CreateKey, KeyRequestReused, TooManyKeys
 
 SALT_BYTES = 32
 
 
 class KeyMaker:
-    """Makes keys, each shown once.
+    """Creates API keys. The secret is shown once.
 
     Args:
-        life: of a key that says nothing of its end.
-        most: keys of a user that work at the same time.
+        life: default lifetime of a key.
+        most: maximum number of working keys per user.
     """
 
     def __init__(self, database: Database, pepper: Pepper, *, life: timedelta, most: int) -> None:
         self._database, self._pepper, self._life, self._most = database, pepper, life, most
 
     async def create(self, user_id: UUID, command: CreateKey) -> CreatedKey:
-        """A fresh key; or, for an Idempotency-Key that came before with the same request, the same one again.
+        """Return a new key, or the same key again for a repeated request with the same Idempotency-Key.
 
         Raises:
-            MissingScope: the credential that asks may not make keys.
-            UnknownTenant: there is no such user, or it is deactivated.
-            ScopeNotGranted: the key would do more than who makes it.
-            InvalidKey: its name or its end is not possible.
-            KeyRequestReused: the Idempotency-Key made another key.
-            TooManyKeys: the user has as many as it may have.
+            MissingScope: the requesting credential may not create keys.
+            UnknownTenant: the user does not exist or is deactivated.
+            ScopeNotGranted: the key would exceed the rights of the requesting credential.
+            InvalidKey: the name or expiry is invalid.
+            KeyRequestReused: the Idempotency-Key was used for a different request.
+            TooManyKeys: the user has the maximum number of keys.
         """
         if Scope.KEYS not in command.granted:
             raise MissingScope(scope=Scope.KEYS)
@@ -52,7 +44,9 @@ class KeyMaker:
             user = await users.lock(connection, user_id)
             if user is None or not user.is_active:
                 raise UnknownTenant
-            scopes = scopes_to_give(command, user.role)  # a replay shows the key to nobody who could not have made it
+            scopes = scopes_to_give(
+                command, user.role
+            )  # a replay must not show the key to a credential that could not have created it
             again = await self._again(connection, user_id, command)
             return again or await self._make(connection, user_id, command, scopes)
 

@@ -1,5 +1,3 @@
-"""Somebody logs out."""
-
 from uuid import UUID
 
 from auth.store import audit, changes, sessions, users
@@ -7,17 +5,17 @@ from auth.store.audit import Entry
 from auth.usecases.announce import Announcer
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import Done, EndSession, UserChanged
+from contracts.auth.changes import UserChanged
+from contracts.auth.fields import Done
+from contracts.auth.sessions import EndSession
 
 
 class SessionEnder:
-    """Ends sessions."""
-
     def __init__(self, database: Database, announcer: Announcer) -> None:
         self._database, self._announcer = database, announcer
 
     async def end(self, user_id: UUID, command: EndSession) -> Done:
-        """End one session of the user, or all; what has ended, or is not the user's, stays as it is."""
+        """End one session of the user, or all. Sessions that have ended or belong to others are unaffected."""
         async with self._database.direct() as connection:
             change = await self._end(connection, user_id, command)
         if change is not None:

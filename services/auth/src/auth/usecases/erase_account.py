@@ -1,4 +1,4 @@
-"""An account is erased: here at once, everywhere else when it is heard of."""
+"""Erases accounts. Other services delete their data when they read the erasure."""
 
 from uuid import UUID
 
@@ -10,23 +10,26 @@ from auth.usecases.check_password import check, settle
 from auth.usecases.hashing import HashingPool
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import BadLogin, Done, LastAdmin, Role, UnknownUser, UserChanged
-from contracts.retention import EraseAccount, EraseUser
+from contracts.auth.accounts import LastAdmin, Role, UnknownUser
+from contracts.auth.changes import UserChanged
+from contracts.auth.erasure import EraseAccount, EraseUser
+from contracts.auth.fields import Done
+from contracts.auth.sessions import InvalidLogin
 
 
 class AccountEraser:
-    """Erases accounts: credentials, name and address go with the commit that says so to all other services."""
+    """Deletes credentials, name and address in the same commit that tells all other services."""
 
     def __init__(self, database: Database, hashing: HashingPool, announcer: Announcer) -> None:
         self._database, self._hashing, self._announcer = database, hashing, announcer
 
     async def erase_own(self, user_id: UUID, command: EraseAccount) -> Done:
-        """Erase the account of who asks.
+        """Erase the requesting user's account.
 
         Raises:
-            BadLogin: the password is not that, or it was guessed at too often a moment ago.
-            LastAdmin: nobody would be left who could make another admin.
-            Busy: too many passwords wait to be hashed.
+            InvalidLogin: the password is wrong, or logins are delayed after failures.
+            LastAdmin: no active admin would be left.
+            Busy: too many passwords are waiting to be hashed.
         """
         with self._hashing.place():
             async with self._database.single() as connection:
@@ -41,17 +44,17 @@ class AccountEraser:
             else:
                 change = await _erase(connection, user_id, by=user_id, ip=command.ip)
         if reason is not None:
-            raise BadLogin
+            raise InvalidLogin
         await self._announcer.user_changed(change)
         return Done()
 
     async def erase_other(self, actor_id: UUID, command: EraseUser) -> Done:
-        """Erase somebody's account.
+        """Erase another user's account.
 
         Raises:
-            MissingScope: who asks is not an active admin.
-            UnknownUser: there is no such user, or not any more.
-            LastAdmin: nobody would be left who could make another admin.
+            MissingScope: the actor is not an active admin.
+            UnknownUser: the user does not exist or was erased.
+            LastAdmin: no active admin would be left.
         """
         async with self._database.direct() as connection:
             await users.hold_admins(connection)

@@ -1,4 +1,4 @@
-"""Passwords are hashed beside the event loop, a few at a time."""
+"""Hashes passwords in a bounded number of threads."""
 
 import asyncio
 import os
@@ -10,26 +10,25 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar, TypeVarTuple
 
 from auth.domain.password_hash import Checked, PasswordHashes
-from contracts.auth import Busy
+from contracts.auth.sessions import TooManyLogins
 
 A = TypeVarTuple("A")
 T = TypeVar("T")
 
-NICE = 10  # whoever hashes gives way to those who serve
-WAIT_S = 1.0  # for a thread; a new password needs one twice, within contracts.auth.HASH_S
+NICE = 10  # hashing threads yield to the threads that serve requests
+WAIT_S = 1.0  # wait for a thread; a password change waits twice, within contracts.auth.rpc.PASSWORD_HASH_TIMEOUT_S
 RETRY_S = 1.0
 
 
 class HashingPool:
-    """Hashes in threads of its own; who finds no place is refused at once. Each hash takes 19 MiB while it runs.
+    """Hashes in its own threads and refuses requests beyond its queue. Each running hash takes 19 MiB.
 
-    Who has waited too long is refused as well, and nothing is hashed for it: hashes are slow where others need the
-    cores, and whoever asked would have gone by the time.
+    A request that has waited too long is refused without hashing: its client would be gone by then.
 
     Args:
-        threads: hashes at the same time.
-        queue: requests that may wait for one of them.
-        wait_s: how long they may.
+        threads: concurrent hashes.
+        queue: requests that may wait.
+        wait_s: maximum wait, seconds.
     """
 
     def __init__(self, hashes: PasswordHashes, *, threads: int, queue: int, wait_s: float = WAIT_S) -> None:
@@ -40,13 +39,13 @@ class HashingPool:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A place in the queue, to be taken before anything is looked up.
+        """Reserve a place in the queue before any lookup.
 
         Raises:
-            Busy: there is none.
+            TooManyLogins: the queue is full.
         """
         if self._free <= 0:
-            raise Busy(retry_after_s=RETRY_S)
+            raise TooManyLogins(retry_after_s=RETRY_S)
         self._free -= 1
         try:
             yield
@@ -54,23 +53,22 @@ class HashingPool:
             self._free += 1
 
     async def check(self, password: str, stored: str | None) -> Checked:
-        """Whether the password is the stored one, in the time that one verification takes.
+        """Verify the password in the time of one verification.
 
         Raises:
-            Busy: its turn did not come.
+            TooManyLogins: the wait was too long.
         """
         return await self._in_turn(self._hashes.check, password, stored)
 
     async def make(self, password: str) -> str:
-        """The hash to keep of a new password.
+        """Hash a new password.
 
         Raises:
-            Busy: its turn did not come.
+            TooManyLogins: the wait was too long.
         """
         return await self._in_turn(self._hashes.make, password)
 
     def close(self) -> None:
-        """Start no more hashes."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _in_turn(self, work: Callable[[*A], T], *args: *A) -> T:
@@ -78,7 +76,7 @@ class HashingPool:
             async with asyncio.timeout(self._wait_s):
                 await self._turns.acquire()
         except TimeoutError:
-            raise Busy(retry_after_s=RETRY_S) from None
+            raise TooManyLogins(retry_after_s=RETRY_S) from None
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
         finally:
@@ -86,6 +84,6 @@ class HashingPool:
 
 
 def _give_way() -> None:
-    if sys.platform == "linux":  # where a thread has a priority of its own
+    if sys.platform == "linux":  # platforms with per-thread priorities
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

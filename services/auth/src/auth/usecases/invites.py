@@ -1,5 +1,3 @@
-"""Admins invite people who may register."""
-
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -10,8 +8,8 @@ from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
 from chassis.database.postgres import Database
 from chassis.ids import new_id
-from contracts.auth import Done
-from contracts.registration import (
+from contracts.auth.fields import Done
+from contracts.auth.invites import (
     CreatedInvite,
     CreateInvite,
     InvitePage,
@@ -23,13 +21,13 @@ from contracts.registration import (
 
 
 class Invites:
-    """Makes, lists and revokes invites. Every method raises MissingScope where the actor is not an active admin."""
+    """Creates, lists and revokes invites. Every method raises MissingScope unless the actor is an active admin."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def create(self, actor_id: UUID, command: CreateInvite) -> CreatedInvite:
-        """A new invite. Its token is in the answer and is not stored."""
+        """Return a new invite with its token, which is not stored."""
         token = new_invite_token()
         digest = invite_digest(token)
         assert digest is not None  # noqa: S101 - it has the shape that it was made in
@@ -43,18 +41,18 @@ class Invites:
         return CreatedInvite(invite=invite, token=SecretStr(token))
 
     async def list(self, actor_id: UUID, query: ListInvites) -> InvitePage:
-        """One page, newest first."""
+        """Return one page, newest first."""
         async with self._database.single() as connection:
             await require_admin(connection, actor_id)
             found, more = await invites.list_page(connection, limit=query.limit, before=query.before)
         return InvitePage(invites=found, more=more)
 
     async def revoke(self, actor_id: UUID, command: RevokeInvite) -> Done:
-        """Stop an invite from being used; one that has expired stays as it is.
+        """Expire an invite; an expired one stays unchanged.
 
         Raises:
             UnknownInvite: there is no such invite.
-            InviteUsed: it has made an account.
+            InviteUsed: an account was registered with it.
         """
         async with self._database.direct() as connection:
             await require_admin(connection, actor_id)

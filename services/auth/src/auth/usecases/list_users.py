@@ -1,25 +1,23 @@
-"""An admin looks for users."""
-
 from uuid import UUID
 
 from auth.store import audit, users
 from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
 from chassis.database.postgres import Database
-from contracts.auth import ListUsers, UserPage
+from contracts.auth.accounts import ListUsers, UserPage
 
 
 class UserLister:
-    """Shows accounts to admins; that they looked is kept."""
+    """Lists accounts for admins and records each listing in the audit log."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def list(self, actor_id: UUID, query: ListUsers) -> UserPage:
-        """One page, newest first.
+        """Return one page, newest first.
 
         Raises:
-            MissingScope: who asks is not an active admin.
+            MissingScope: the actor is not an active admin.
         """
         async with self._database.direct() as connection:
             await require_admin(connection, actor_id)

@@ -1,23 +1,23 @@
-"""When was a key last used?"""
+"""Records when API keys were last used."""
 
 from datetime import datetime
 
 from auth.store import keys
-from chassis.database.postgres import Database, is_away
-from contracts.auth import KeysUsed
+from chassis.database.postgres import Database, is_unavailable
+from contracts.auth.keys import KeysUsed
 
-MOST = 10_000  # of them kept between two writes; more are dropped, and told again with the key's next use
+MOST = 10_000  # kept between two writes; excess ones are dropped and reported again at the key's next use
 
 
 class UseNotes:
-    """Gathers what doors tell of keys, and writes it together."""
+    """Collects reported uses and writes them in batches."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._uses: dict[str, datetime] = {}
 
     def add(self, used: KeysUsed) -> None:
-        """Remember until the next ``write``."""
+        """Keep the uses until the next ``write``."""
         for key_id, at in used.uses.items():
             known = self._uses.get(key_id)
             if known is None and len(self._uses) >= MOST:
@@ -26,9 +26,10 @@ class UseNotes:
                 self._uses[key_id] = at
 
     async def write(self) -> None:
-        """Write what was gathered; a key's time only goes forward, and never past now.
+        """Write the collected uses. A key's time never decreases and never exceeds the current time.
 
-        While the database is away it is kept. What cannot be written at all is dropped: it would fail again and again.
+        Uses are kept while the database is unavailable. A use that cannot be stored is dropped, since it would always
+        fail.
         """
         if not self._uses:
             return
@@ -37,6 +38,6 @@ class UseNotes:
             async with self._database.single() as connection:
                 await keys.note_uses(connection, writing)
         except Exception as error:
-            if is_away(error):
+            if is_unavailable(error):
                 self.add(KeysUsed(uses=writing))
             raise

@@ -1,5 +1,3 @@
-"""Somebody logs in."""
-
 from datetime import timedelta
 from uuid import UUID
 
@@ -15,14 +13,14 @@ from auth.usecases.signing import Signer
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.ids import new_id
-from contracts.auth import BadLogin, OpenSession, Session
+from contracts.auth.sessions import InvalidLogin, OpenSession, Session
 
 
 class SessionOpener:
-    """Opens sessions.
+    """Logs users in.
 
     Args:
-        life: of a session, however often it is refreshed.
+        life: lifetime of a session regardless of refreshes.
     """
 
     def __init__(
@@ -32,12 +30,12 @@ class SessionOpener:
         self._pepper, self._life = pepper, life
 
     async def open(self, command: OpenSession) -> Session:
-        """A new session for who knows the password of that username or address.
+        """Verify the password and open a session.
 
         Raises:
-            BadLogin: name and password do not belong together, the account is deactivated, or it was guessed at too
-                often a moment ago; never says which, and takes as long.
-            Busy: too many passwords wait to be hashed; nothing was looked up.
+            InvalidLogin: wrong name or password, deactivated account, or delayed logins. The error and its timing do
+                not reveal which.
+            Busy: too many passwords are waiting to be hashed; nothing was looked up.
         """
         with self._hashing.place():
             await self._signer.ready()
@@ -47,14 +45,14 @@ class SessionOpener:
             async with self._database.direct() as connection:
                 session = await self._decide(connection, claim, command)
         if session is None:
-            raise BadLogin
+            raise InvalidLogin
         return session
 
     async def _decide(self, connection: Connection, claim: Claim, command: OpenSession) -> Session | None:
         user_id = claim.login.user_id if claim.login else None
         reason = await settle(connection, claim)
         if reason is not None or user_id is None:
-            # What was typed as a name is not kept: now and then it is a password.
+            # Do not record the submitted name: users sometimes type their password there.
             detail = {"reason": str(reason)}
             await audit.record(connection, Entry("session.refused", None, user_id, command.ip, detail))
             return None

@@ -1,25 +1,23 @@
-"""An admin reads the audit log."""
-
 from uuid import UUID
 
 from auth.store import audit
 from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
 from chassis.database.postgres import Database
-from contracts.audit import AuditEntry, AuditPage, ReadAudit
+from contracts.auth.audit import AuditEntry, AuditPage, ReadAudit
 
 
 class AuditReader:
-    """Shows the audit log as it stands; that somebody looked is kept. ``auth audit verify`` says if it is whole."""
+    """Reads the audit log for admins and records each read in it. ``auth audit verify`` checks its integrity."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def read(self, actor_id: UUID, query: ReadAudit) -> AuditPage:
-        """One page, newest first.
+        """Return one page, newest first.
 
         Raises:
-            MissingScope: who asks is not an active admin.
+            MissingScope: the actor is not an active admin.
         """
         async with self._database.direct() as connection:
             await require_admin(connection, actor_id)

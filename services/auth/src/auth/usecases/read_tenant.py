@@ -1,23 +1,21 @@
-"""What may this tenant use?"""
-
 from uuid import UUID
 
 from auth.store import users
 from chassis.database.postgres import Database
-from contracts.auth import Tenant, UnknownTenant
+from contracts.auth.accounts import Tenant, UnknownTenant
 
 
 class TenantReader:
-    """Tells the tier and the limits of tenants."""
+    """Reads tier and limits of tenants."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def read(self, tenant_id: UUID) -> Tenant:
-        """The tenant of that id, deactivated or not.
+        """Return the tenant, deactivated or not.
 
         Raises:
-            UnknownTenant: there is none.
+            UnknownTenant: there is no such tenant.
         """
         async with self._database.single() as connection:
             user = await users.find(connection, tenant_id)

@@ -1,4 +1,4 @@
-"""An admin is about to do something that another service does."""
+"""Records admin actions that other services execute."""
 
 from uuid import UUID
 
@@ -6,21 +6,21 @@ from auth.store import audit
 from auth.store.audit import Entry
 from auth.usecases.acting_admin import require_admin
 from chassis.database.postgres import Database
-from contracts.audit import RecordAction
-from contracts.auth import Done
+from contracts.auth.audit import RecordAction
+from contracts.auth.fields import Done
 
 
 class ActionRecorder:
-    """Keeps what admins do elsewhere. It is written before it is done: nothing is done that is not in the log."""
+    """Records an action before it is executed, so that no action is missing from the log."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def record(self, actor_id: UUID, command: RecordAction) -> Done:
-        """Write it to the audit log.
+        """Append the action to the audit log.
 
         Raises:
-            MissingScope: who acts is not an active admin.
+            MissingScope: the actor is not an active admin.
         """
         detail = command.detail | ({"key_id": command.key_id} if command.key_id else {})
         async with self._database.direct() as connection:

@@ -1,21 +1,19 @@
-"""Somebody was told that they may not."""
-
 from uuid import UUID
 
 from auth.store import audit
 from auth.store.audit import Entry
 from chassis.database.postgres import Database
-from contracts.auth import Done, RecordDenial
+from contracts.auth.audit import RecordDenial
+from contracts.auth.fields import Done
 
 
 class DenialRecorder:
-    """Keeps what doors refused."""
+    """Records requests that the public services refused for lack of rights."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def record(self, user_id: UUID, command: RecordDenial) -> Done:
-        """Write it to the audit log."""
         detail = {"what": command.what, "code": command.code, "key_id": command.key_id}
         async with self._database.direct() as connection:
             await audit.record(connection, Entry("access.denied", user_id, user_id, command.ip, detail))

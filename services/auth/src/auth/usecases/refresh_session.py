@@ -1,4 +1,4 @@
-"""A session goes on, or turns out to be in two hands."""
+"""Refreshes sessions and detects stolen refresh tokens."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,12 +15,13 @@ from auth.usecases.signing import Signer
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
-from contracts.auth import BadRefreshToken, RefreshSession, Session, UserChanged
+from contracts.auth.changes import UserChanged
+from contracts.auth.sessions import InvalidRefreshToken, RefreshSession, Session
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What a transaction decided: it went on, it ended, or (neither) it had ended before."""
+    """The transaction refreshed the session, ended it because of reuse, or found that it had ended before."""
 
     session: Session | None = None
     ended: UserChanged | None = None
@@ -30,8 +31,8 @@ class SessionRefresher:
     """Exchanges refresh tokens.
 
     Args:
-        idle: how long a session lives without it.
-        grace: how long the token that was exchanged last may come again, because its answer was lost.
+        idle: lifetime of a session that is not refreshed.
+        grace: how long the last exchanged token may be presented again, in case its reply was lost.
     """
 
     def __init__(
@@ -48,15 +49,15 @@ class SessionRefresher:
         self._idle, self._grace = idle, grace
 
     async def refresh(self, command: RefreshSession) -> Session:
-        """A refresh token of the next generation, and an access token.
+        """Return a refresh token of the next generation and an access token.
 
         Raises:
-            BadRefreshToken: it is none, it is unknown, or its session is over; never says which. One that was spent
-                before ends its session.
+            InvalidRefreshToken: the token is malformed or unknown, or its session is over; does not say which. Reuse
+                of an older token ends its session.
         """
         token = command.refresh_token.get_secret_value()
         if not looks_like_refresh_token(token):
-            raise BadRefreshToken
+            raise InvalidRefreshToken
         await self._signer.ready()
         async with self._database.direct() as connection:
             presented = await sessions.find_token(connection, self._pepper.digest(token))
@@ -65,7 +66,7 @@ class SessionRefresher:
             log.warning("auth.refresh.reused", user_id=str(outcome.ended.user_id))
             await self._announcer.user_changed(outcome.ended)
         if outcome.session is None:
-            raise BadRefreshToken
+            raise InvalidRefreshToken
         return outcome.session
 
     async def _decide(self, connection: Connection, presented: Presented, ip: str | None) -> _Outcome:
@@ -94,7 +95,7 @@ class SessionRefresher:
         )
 
     async def _end(self, connection: Connection, presented: Presented, ip: str | None) -> UserChanged:
-        """Two hold tokens of this session, and one of them should not: it ends for both."""
+        """End the session for both parties that hold one of its tokens."""
         await sessions.end(connection, presented.session_id, presented.user_id)
         change = await changes.change(connection, presented.user_id, ended_session=presented.session_id)
         detail = {"session_id": str(presented.session_id), "generation": presented.generation}

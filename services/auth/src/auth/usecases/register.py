@@ -1,5 +1,3 @@
-"""Somebody makes an account."""
-
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -14,17 +12,18 @@ from auth.usecases.hashing import HashingPool
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.ids import new_id
-from contracts.auth import AccountTaken, InvalidAccount, Register, Tier, User
-from contracts.registration import InvalidInvite, InviteRequired, Registration, RegistrationClosed
+from contracts.auth.accounts import AccountTaken, InvalidAccount, Register, Registration, RegistrationClosed, User
+from contracts.auth.invites import InvalidInvite, InviteRequired
+from contracts.auth.tiers import Tier
 
 
 class Registrar:
-    """Makes accounts of tier ``free``, or of the tier of an invite.
+    """Registers accounts in tier ``free``, or in the tier of an invite.
 
     Args:
         mode: who may register.
-        shared_quota: accounts that register from one address within this time share one daily image quota; zero for
-            a quota of its own for each. Invited accounts have their own.
+        shared_quota: accounts registered from one address within this time share one daily image quota; zero gives each
+            its own. Invited accounts always have their own.
     """
 
     def __init__(
@@ -41,19 +40,19 @@ class Registrar:
         self._mode, self._shared_quota = mode, shared_quota
 
     async def register(self, command: Register) -> User:
-        """The new account.
+        """Create an account.
 
-        The invite is checked first, so that nobody without one learns which names are taken, and used up in the
-        transaction that makes the account: an attempt that fails does not use it up. The password is hashed before
-        the name is looked up: both answers take as long.
+        The invite is checked first, so that nobody without one learns which names are taken. It is used in the
+        transaction that creates the account, so a failed attempt does not consume it. The password is hashed before the
+        name is looked up, so that timing does not reveal whether it is taken.
 
         Raises:
-            RegistrationClosed: nobody may register.
-            InviteRequired: only people with an invite may, and none was sent.
-            InvalidInvite: the invite cannot be used; never says why.
-            InvalidAccount: name, address or password cannot be like this; says what is wrong with each.
-            AccountTaken: name or address are taken, in whatever case; never says which.
-            Busy: too many passwords wait to be hashed.
+            RegistrationClosed: registration is closed.
+            InviteRequired: an invite is required and none was sent.
+            InvalidInvite: the invite cannot be used; does not say why.
+            InvalidAccount: username, email or password is invalid; says what is wrong with each.
+            AccountTaken: username or email is taken, ignoring case; does not say which.
+            Busy: too many passwords are waiting to be hashed.
         """
         invite = await self._checked_invite(command)
         with self._hashing.place():
@@ -85,7 +84,7 @@ class Registrar:
         return made
 
     async def _checked_invite(self, command: Register) -> bytes | None:
-        """The digest of an invite that works at this moment; None where none was sent and none is needed."""
+        """Return the digest of a usable invite; None when none was sent and none is required."""
         if self._mode is Registration.CLOSED:
             raise RegistrationClosed
         if command.invite is None:

@@ -1,22 +1,21 @@
-"""A user ends an API key."""
-
 from uuid import UUID
 
 from auth.store import audit, changes, keys, users
 from auth.store.audit import Entry
 from auth.usecases.announce import Announcer
 from chassis.database.postgres import Database
-from contracts.auth import Done, RevokeKey, UnknownKey
+from contracts.auth.fields import Done
+from contracts.auth.keys import RevokeKey, UnknownKey
 
 
 class KeyRevoker:
-    """Ends keys: here at once, at the doors when they hear of it."""
+    """Revokes keys and announces it to the public services."""
 
     def __init__(self, database: Database, announcer: Announcer) -> None:
         self._database, self._announcer = database, announcer
 
     async def revoke(self, user_id: UUID, command: RevokeKey) -> Done:
-        """End the key; one that has ended is ended.
+        """Revoke the key. Revoking it again succeeds.
 
         Raises:
             UnknownKey: the user has no such key.

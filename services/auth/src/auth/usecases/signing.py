@@ -1,4 +1,4 @@
-"""The keys that sign access tokens: there always is one, and none signs for long."""
+"""Manages the keys that sign access tokens."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -10,20 +10,20 @@ from auth.store import signing_keys
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
-from contracts.auth import Keyset
+from contracts.auth.credentials import Keyset
 from contracts.wire.errors import Unavailable
 
-TEND_EVERY_S = 30.0  # a look takes a millisecond
-AHEAD = timedelta(seconds=60)  # a key is published before it signs: doors ask again no more than twice a minute
-MARGIN = timedelta(seconds=60)  # clocks differ, and a transaction may sign late
+TEND_EVERY_S = 30.0
+AHEAD = timedelta(seconds=60)  # publish a key before it signs: services fetch the keyset at most twice a minute
+MARGIN = timedelta(seconds=60)  # for clock differences and slow transactions
 
 
 class Signer:
-    """Signs access tokens and keeps the keyset.
+    """Signs access tokens and rotates the keys.
 
     Args:
-        token_life: of an access token.
-        key_life: how long a key signs before the next one does.
+        token_life: lifetime of an access token.
+        key_life: how long a key signs before the next one replaces it.
     """
 
     def __init__(self, database: Database, box: KeyBox, *, token_life: timedelta, key_life: timedelta) -> None:
@@ -33,16 +33,16 @@ class Signer:
         self._seen_to = False
 
     async def keyset(self) -> Keyset:
-        """The public halves of all keys that count, the next one included."""
+        """Return all public keys in use, including the next one."""
         await self.ready()
         async with self._database.single() as connection:
             return Keyset(keys=tuple(jwk(kid, public) for kid, public in await signing_keys.every(connection)))
 
     async def token(self, connection: Connection, user: User, session_id: UUID) -> str:
-        """A token for this user and session, signed with the key whose time it is in this transaction.
+        """Return a token signed with the active key of this transaction.
 
         Raises:
-            Unavailable: there is no key that can be opened.
+            Unavailable: no key can be decrypted.
         """
         sealed = await signing_keys.signing(connection, life=self._key_life)
         if sealed is not None and (self._opened is None or self._opened.kid != sealed.kid):
@@ -52,7 +52,7 @@ class Signer:
         return sign(self._opened, user, session_id, now=sealed.now, life=self.token_life)
 
     async def tend(self) -> None:
-        """Make the first key, or the next one when it is time; forget those that no valid token was signed with."""
+        """Create the first key, or the next one when due, and delete keys whose tokens have all expired."""
         async with self._database.direct() as connection:
             await signing_keys.hold(connection)
             youngest = await signing_keys.youngest(connection, life=self._key_life)
@@ -67,7 +67,7 @@ class Signer:
         self._seen_to = True
 
     async def rotate(self) -> str | None:
-        """Make the next key now, whatever the age of the last; its name, or None where one is waiting for its time."""
+        """Create the next key now and return its id, or None when one is already scheduled."""
         async with self._database.direct() as connection:
             await signing_keys.hold(connection)
             youngest = await signing_keys.youngest(connection, life=self._key_life)
@@ -76,14 +76,14 @@ class Signer:
             return await self._add(connection, AHEAD if youngest else timedelta(0))
 
     async def ready(self) -> None:
-        """Return once there is a key to sign with. To be called before the transaction that signs."""
+        """Return once a key exists. Call it before the transaction that signs."""
         if not self._seen_to:
             await self.tend()
 
     def _is_lost(self, key: signing_keys.SealedKey) -> bool:
-        """Whether SECRET_KEY is another one by now: then what it sealed has ended with it.
+        """Whether SECRET_KEY has changed, which voids the keys that the old one encrypted.
 
-        Asked once per process: replicas that disagree about it must not undo each other for ever.
+        Checked once per process, so that replicas with different secrets do not undo each other forever.
         """
         if self._box.open(key.kid, key.private_key) is not None:
             return False

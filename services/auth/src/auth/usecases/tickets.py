@@ -1,5 +1,3 @@
-"""A browser opens a websocket."""
-
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -7,20 +5,22 @@ from pydantic import SecretStr
 from auth.domain.ticket import new_ticket, ticket_digest
 from auth.store import tickets
 from chassis.database.postgres import Database
-from contracts.auth import BadTicket, MakeTicket, Principal, SpendTicket, Ticket, UnknownTenant
+from contracts.auth.accounts import UnknownTenant
+from contracts.auth.credentials import Principal
+from contracts.auth.tickets import CreateTicket, InvalidTicket, RedeemTicket, Ticket
 
 
 class Tickets:
-    """Gives tickets out, and takes each back once."""
+    """Issues and redeems single-use WebSocket tickets."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def make(self, user_id: UUID, command: MakeTicket) -> Ticket:
-        """A ticket for the user's credential that asks. It ends with that.
+    async def make(self, user_id: UUID, command: CreateTicket) -> Ticket:
+        """Issue a ticket for the requesting credential. It expires with that credential.
 
         Raises:
-            UnknownTenant: the credential is somebody else's.
+            UnknownTenant: the credential belongs to another user.
         """
         if command.principal.user_id != user_id:
             raise UnknownTenant
@@ -31,18 +31,17 @@ class Tickets:
             expires_in = await tickets.add(connection, digest, command.principal, command.origin)
         return Ticket(text=SecretStr(text), expires_in=max(0.0, expires_in))
 
-    async def spend(self, command: SpendTicket) -> Principal:
-        """Whose it is. Whatever comes of it, it is spent.
+    async def spend(self, command: RedeemTicket) -> Principal:
+        """Redeem a ticket and return its principal. The ticket is used even when it is refused.
 
         Raises:
-            BadTicket: it is unknown, used, expired, or for pages of another origin, or its credential has ended;
-                never says which.
+            InvalidTicket: unknown, used, expired, for another origin, or its credential has ended; does not say which.
         """
         digest = ticket_digest(command.ticket.get_secret_value())
         if digest is None:
-            raise BadTicket
+            raise InvalidTicket
         async with self._database.single() as connection:
             spent = await tickets.spend(connection, digest)
         if spent is None or not spent.works or spent.origin != command.origin:
-            raise BadTicket
+            raise InvalidTicket
         return spent.principal

@@ -1,1 +1,1 @@
-"""What an executor talks to besides NATS: its node, and the store of outputs."""
+"""HTTP clients of the executor: its node and the gateway's object storage."""

@@ -1,4 +1,4 @@
-"""The store of uploads and outputs: one GET or PUT of a granted URL."""
+"""Downloads uploads and stores outputs: one GET or PUT per granted URL."""
 
 import asyncio
 import hashlib
@@ -11,20 +11,20 @@ from typing import IO
 import aiohttp
 from pydantic import ValidationError
 
-from contracts.gateway import StoredOutput
+from contracts.gateway.transfers import StoredOutput
 
 CONNECT_S = 5.0
-CHUNK = 1 << 20  # bytes of an upload
-IDLE_S = 30.0  # between two signs of life of a transfer
+CHUNK = 1 << 20  # bytes of an uploaded file
+IDLE_S = 30.0  # maximum gap between two chunks of a transfer
 REPLY_CAP = 64 << 10  # bytes
-IN_MEMORY = 8 << 20  # bytes of an upload; a larger one is a file meanwhile
+IN_MEMORY = 8 << 20  # bytes of an uploaded file; a larger one is a file meanwhile
 
 
 class GetRefused(Exception):
-    """The store answered, but did not give the bytes.
+    """The gateway refused the download.
 
     Attributes:
-        status: HTTP status of its answer.
+        status: HTTP status of the response.
     """
 
     def __init__(self, status: int) -> None:
@@ -33,10 +33,10 @@ class GetRefused(Exception):
 
 
 class PutRefused(Exception):
-    """The store answered, but did not take the bytes.
+    """The gateway refused the upload.
 
     Attributes:
-        status: HTTP status of its answer.
+        status: HTTP status of the response.
     """
 
     def __init__(self, status: int) -> None:
@@ -45,22 +45,22 @@ class PutRefused(Exception):
 
 
 class StoreAway(Exception):
-    """The store did not answer, or holds something else than what was sent."""
+    """The gateway did not answer, or received something else than what was sent."""
 
 
 class Damaged(Exception):
-    """The store gave other bytes than were uploaded."""
+    """The downloaded bytes differ from the uploaded ones."""
 
 
 class TooLarge(Exception):
-    """There are more bytes than may be sent."""
+    """The file exceeds the size limit."""
 
 
 class Artifacts:
-    """Fetches uploads and stores outputs by granted URLs.
+    """Downloads uploads and stores outputs by granted URLs.
 
     Args:
-        folder: where large uploads lie while they are moved; the system's temporary folder where there is none.
+        folder: for temporary files of large uploads; created on demand in the system's temporary folder by default.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -70,17 +70,16 @@ class Artifacts:
         )
 
     async def close(self) -> None:
-        """Close every connection."""
         await self._http.close()
 
     @asynccontextmanager
     async def get(self, url: str, *, size: int, sha256: str, within_s: float) -> AsyncIterator[IO[bytes]]:
-        """The bytes of an upload, as a file that is there until the block ends: exactly those with this SHA-256, hex.
+        """Download an upload into a file that exists until the block ends. Its bytes have exactly this SHA-256 (hex).
 
         Raises:
-            GetRefused: it does not give them.
-            StoreAway: it does not answer, or not to the end.
-            Damaged: they are others.
+            GetRefused: the gateway refused.
+            StoreAway: no complete response.
+            Damaged: the digest differs.
         """
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=self._folder) as file:
             digest, left = hashlib.sha256(), size
@@ -103,19 +102,19 @@ class Artifacts:
     async def put(
         self, url: str, chunks: AsyncIterator[bytes], *, size: int | None, content_type: str, cap: int, within_s: float
     ) -> StoredOutput:
-        """Store bytes as they come, never holding more than a chunk. Storing the same again changes nothing.
+        """Stream bytes to the gateway, one chunk in memory at a time. Idempotent.
 
         Args:
-            size: of all chunks together, where it is known before.
-            cap: no more bytes than this are sent.
+            size: total size in bytes, if known.
+            cap: maximum number of bytes sent.
 
         Returns:
-            What the store holds now: exactly the bytes that were sent, by their number and their SHA-256.
+            Size and SHA-256 of what the gateway stored, equal to what was sent.
 
         Raises:
-            PutRefused: it does not take them.
-            StoreAway: nobody knows whether it has them.
-            TooLarge: there are more than ``cap``.
+            PutRefused: the gateway refused.
+            StoreAway: it is unknown whether the bytes were stored.
+            TooLarge: there are more than ``cap`` bytes.
         """
         if size is not None and size > cap:
             raise TooLarge
@@ -128,7 +127,7 @@ class Artifacts:
             ):
                 said = await response.content.read(REPLY_CAP)
         except (aiohttp.ClientError, TimeoutError) as error:
-            # aiohttp tells a failed source as a failed connection.
+            # aiohttp reports an exception of the source as a connection error.
             raise (tally.failure or StoreAway(type(error).__name__)) from error
         if not response.ok:
             raise PutRefused(response.status)
@@ -147,7 +146,7 @@ def _write(file: IO[bytes], digest: "hashlib._Hash", chunk: bytes) -> None:
 
 
 class _Tally:
-    """Number and digest of the bytes that passed, and what ended them early."""
+    """Size and digest of the bytes that passed, and the error that ended them."""
 
     def __init__(self, cap: int) -> None:
         self.size, self.digest, self._cap = 0, hashlib.sha256(), cap

@@ -1,6 +1,6 @@
-"""A ComfyUI node over HTTP, 0.3.64 to 0.33. Everything it says is bounded in time and size, and read tolerantly.
+"""HTTP client of a ComfyUI node, 0.3.64 to 0.33. Responses are bounded in time and size and parsed tolerantly.
 
-No redirect is followed: a node that sends one would choose what this process asks for.
+Redirects are not followed: otherwise a node could choose what this process requests.
 """
 
 import asyncio
@@ -31,30 +31,30 @@ from executor.domain.named_files import FilePlace, written_ns
 from executor.domain.node_log import prompts_since_death
 from executor.domain.written_models import output_folders, written_models
 
-CONNECT_S = 2.0  # a node is on the same machine or in the same rack
-SMALL_CAP = 1 << 20  # bytes, of answers in which nobody else's data stands
-STAGED_TYPE = "temp"  # uploads go where no class lists files, and where a restart of the node removes them
-LOG_CAP = 8 << 20  # bytes, of 300 entries of a node's log, which somebody's node class may have written
-MOST_FOLDERS = 200  # of models; a stock node has some 20
-CHUNK = 256 << 10  # bytes; of an output on its way to the store
-SLOWEST_BYTES_S = 64 << 10  # below this an output is not coming, it is dripping
+CONNECT_S = 2.0  # seconds; a node is on the same machine or in the same rack
+SMALL_CAP = 1 << 20  # bytes, for responses that contain no tenant data
+STAGED_TYPE = "temp"  # no class lists files there, and a restart of the node deletes them
+LOG_CAP = 8 << 20  # bytes, for 300 log entries that any node class may have written
+MOST_FOLDERS = 200  # kinds of models; a stock node has some 20
+CHUNK = 256 << 10  # bytes, chunk of an output
+SLOWEST_BYTES_S = 64 << 10  # bytes per second, minimum transfer rate
 
 
 class NoFile(Exception):
-    """The node does not give out a file that it named."""
+    """The node does not return a file that it named."""
 
 
 class NameRefused(NoFile):
-    """The node gives out no file of such a name, whether it is there or not."""
+    """The node returns no file with such a name, whether it exists or not."""
 
 
 class NoRoom(Exception):
-    """The node takes no file of this size."""
+    """The file exceeds the node's size limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a node said to a prompt: taken or not, and what it found wrong."""
+    """The node's reply to a prompt: accepted or not, and its validation errors."""
 
     accepted: bool
     error: dict[str, Any]
@@ -63,21 +63,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Viewed:
-    """A file on its way: its size where the node said it, and its bytes."""
+    """A file being downloaded: its size if known, and its bytes."""
 
     size: int | None
     chunks: AsyncIterator[bytes]
 
 
 class ComfyUI:
-    """One node.
+    """Client of one node.
 
     Args:
-        url: where its HTTP is.
-        reply_s: how long a plain answer may take.
-        post_s: how long taking a prompt may take.
-        catalog_s: how long describing all classes may take.
-        answer_max_bytes: the most that is read of one answer; files are not answers.
+        url: base URL of the node.
+        reply_s: timeout of a plain request, seconds.
+        post_s: timeout of posting a prompt, seconds.
+        catalog_s: timeout of reading all classes, seconds.
+        answer_max_bytes: maximum size of a response that is not a file.
     """
 
     def __init__(
@@ -94,31 +94,30 @@ class ComfyUI:
         self._targeted = True
 
     async def close(self) -> None:
-        """Close every connection."""
         await self._http.close()
 
     async def probe(self) -> None:
         """Return if the node answers.
 
         Raises:
-            NodeAway: it does not. So do all that follow.
+            NodeAway: the node does not answer. The other methods raise it too.
         """
         status, _ = await self._call("GET", "/prompt", within_s=self._reply_s, cap=SMALL_CAP)
         if status != 200:
             raise NodeAway(f"GET /prompt gave {status}")
 
     async def object_info(self) -> dict[str, Any]:
-        """What every class takes and gives. Slow: the node looks through its model folders.
+        """Return the declarations of all classes. Slow: the node scans its model folders.
 
         Raises:
-            UnusableAnswer: it cannot be read.
+            UnusableAnswer: the response cannot be parsed.
         """
         return (await self._get("/object_info", within_s=self._catalog_s))[0]
 
     async def written_models(self) -> frozenset[str]:
-        """Names of models that lie in the node's output folder; none where the node cannot tell.
+        """Return the names of models in the node's output folder; empty when the node cannot tell.
 
-        Slow the first time: the node looks through its model folders.
+        The first call is slow: the node scans its model folders.
         """
         listed = await self._get_if_there("/experiment/models")
         stats = await self._get_if_there("/system_stats")
@@ -130,7 +129,7 @@ class ComfyUI:
     async def post(
         self, graph: dict[str, Any], prompt_id: str, client_id: str, extra_data: dict[str, Any] | None = None
     ) -> Answer:
-        """Hand in a prompt. A node takes the same id twice: whoever is unsure looks before asking again."""
+        """Post a prompt. A node accepts the same id twice, so look for the prompt before posting it again."""
         body: dict[str, Any] = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
         if extra_data:
             body["extra_data"] = extra_data
@@ -155,10 +154,10 @@ class ComfyUI:
         )
 
     async def queue(self) -> list[Queued]:
-        """What runs and what waits.
+        """Return the running and pending prompts.
 
         Raises:
-            UnusableAnswer: it cannot be read, such as where somebody else's prompts are huge.
+            UnusableAnswer: the response cannot be parsed, for example because foreign prompts are huge.
         """
         said, _ = await self._get("/queue")
         return [
@@ -168,10 +167,10 @@ class ComfyUI:
         ]
 
     async def history(self, prompt_id: str) -> HistoryEntry | None:
-        """The entry of a prompt that ended, None for any other. What it holds is empty where it makes no sense.
+        """Return the entry of a finished prompt, None for any other. Malformed parts of it are empty.
 
         Raises:
-            UnusableAnswer: the prompt ended, but its entry cannot be read.
+            UnusableAnswer: the prompt finished but its entry cannot be parsed.
         """
         said, size = await self._get(f"/history/{prompt_id}")
         if prompt_id not in said:
@@ -180,11 +179,11 @@ class ComfyUI:
         return HistoryEntry(entry if isinstance(entry, dict) else {}, size)
 
     async def forget(self, prompt_id: str) -> None:
-        """Remove a prompt's history entry: a node keeps 10 000 of them, workflow and all."""
+        """Delete a prompt's history entry. A node keeps 10,000 of them, including their workflows."""
         await self._call("POST", "/history", {"delete": [prompt_id]}, within_s=self._reply_s, cap=SMALL_CAP)
 
     async def cancel(self, prompt_id: str) -> None:
-        """Ask for the end of one prompt, running or waiting. May be lost: to be repeated until the end is seen."""
+        """Request the end of one running or pending prompt. May get lost: repeat it until the prompt is gone."""
         if self._targeted:
             path = f"/api/jobs/{prompt_id}/cancel"
             status, _ = await self._call("POST", path, {}, within_s=self._reply_s, cap=SMALL_CAP)
@@ -197,28 +196,28 @@ class ComfyUI:
     async def remove(self, raw_id: str) -> None:
         """Remove a foreign prompt, pending or running, by its id in the queue.
 
-        May be lost: to be repeated until the prompt is gone.
+        May get lost: repeat it until the prompt is gone.
         """
         await self._call("POST", "/queue", {"delete": [raw_id]}, within_s=self._reply_s, cap=SMALL_CAP)
         await self._call("POST", "/interrupt", {"prompt_id": raw_id}, within_s=self._reply_s, cap=SMALL_CAP)
 
     async def remove_all(self) -> None:
-        """Remove every prompt that waits, and interrupt the one that runs. To be repeated like ``remove``."""
+        """Remove every pending prompt and interrupt the running one. Repeat it like ``remove``."""
         await self._call("POST", "/queue", {"clear": True}, within_s=self._reply_s, cap=SMALL_CAP)
         await self._call("POST", "/interrupt", {}, within_s=self._reply_s, cap=SMALL_CAP)
 
     async def prompts_since_death(self) -> int | None:
-        """How many prompts were posted since the node's worker thread died; None where its log tells of no death.
+        """Return how many prompts were posted since the node's worker thread died; None when its log shows no death.
 
-        A node may not show its log, as behind a proxy.
+        A node behind a proxy may not expose its log.
         """
         status, text = await self._call("GET", "/internal/logs/raw", within_s=self._reply_s, cap=LOG_CAP)
         return prompts_since_death(await decode(text)) if status == 200 else None
 
     async def models_digest(self) -> str | None:
-        """A digest of the names of all model files that the node lists; None where it does not list them.
+        """Return a digest of the names of all model files that the node lists; None when it does not list them.
 
-        Cheap: a node looks at the times of its model folders, and reads only those that changed.
+        Cheap: a node checks the modification times of its model folders and rereads only changed ones.
         """
         async with self._in_time():
             folders = await self._get_if_there("/models")
@@ -231,7 +230,7 @@ class ComfyUI:
         return digest.hexdigest() if names else None
 
     async def has_input(self, folder: str, name: str, size: int) -> bool:
-        """Whether an input file is there in full, as far as its size tells."""
+        """Whether an input file exists with the expected size."""
         query = {"filename": name, "subfolder": folder, "type": STAGED_TYPE}
         try:
             async with (
@@ -247,17 +246,17 @@ class ComfyUI:
             raise NodeAway(f"GET /view: {type(error).__name__}") from error
 
     async def put_input(self, folder: str, name: str, content: IO[bytes], size: int) -> None:
-        """Give the node a file, in place of any other of this name. It may be seen half written until this returns.
+        """Upload a file to the node, replacing any other of this name. It may be visible incomplete until this returns.
 
         Args:
-            folder: in the temporary folder of the node.
-            name: with an extension by which the node knows the type.
-            content: read from where it stands; it is left open.
-            size: of it, bytes.
+            folder: in the node's temporary folder.
+            name: with the extension of its type.
+            content: read from its current position and left open.
+            size: bytes.
 
         Raises:
-            NoRoom: it is larger than the node takes.
-            NoFile: the node does not take it.
+            NoRoom: the file exceeds the node's limit.
+            NoFile: the node refuses it.
         """
         form = aiohttp.FormData({"type": STAGED_TYPE, "subfolder": folder, "overwrite": "true"})
         form.add_field("image", _pieces(content), filename=name, content_type="application/octet-stream")
@@ -271,15 +270,15 @@ class ComfyUI:
             raise NodeAway(f"POST /upload/image gave {status} or another name")
 
     async def written_ns(self, place: FilePlace) -> int | None:
-        """When a file was written by the node's clock, nanoseconds since the epoch; None where there is none.
+        """Return the modification time of a file by the node's clock, nanoseconds since the epoch; None without a file.
 
-        A node that does not tell the nanosecond tells the second before it.
+        A node with a precision of seconds reports the second before it.
         """
         query = {"filename": place.filename, "subfolder": place.subfolder, "type": place.folder}
         request: dict[str, Any] = {"params": query, "headers": {"Range": "bytes=0-0"}, "allow_redirects": False}
         try:
             async with asyncio.timeout(self._reply_s), self._http.get(f"{self._url}/view", **request) as response:
-                is_there, headers = response.status in {200, 206, 416}, response.headers  # 416: it is empty
+                is_there, headers = response.status in {200, 206, 416}, response.headers  # 416: the file is empty
                 response.close()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NodeAway(f"GET /view: {type(error).__name__}", heard=False) from error
@@ -289,12 +288,12 @@ class ComfyUI:
 
     @asynccontextmanager
     async def view(self, found: Found) -> AsyncIterator[Viewed]:
-        """Read a file that a prompt made.
+        """Download a file that a prompt produced.
 
         Raises:
-            NameRefused: the node gives out nothing by this name.
-            NoFile: the node does not give it out.
-            NodeAway: the node is away, also raised by reading on when it goes away or ends too early.
+            NameRefused: the node returns no file of this name.
+            NoFile: the node does not return it.
+            NodeAway: the node is unreachable, also while reading on.
         """
         query = {"filename": found.filename, "subfolder": found.subfolder, "type": found.folder}
         try:
@@ -315,7 +314,7 @@ class ComfyUI:
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
-        """Requests that together may take no longer than a plain answer."""
+        """Limit several requests together to the timeout of one."""
         try:
             async with asyncio.timeout(self._reply_s):
                 yield
@@ -323,14 +322,14 @@ class ComfyUI:
             raise NodeAway("the node takes too long to list its models") from error
 
     async def _get(self, path: str, *, within_s: float | None = None) -> tuple[dict[str, Any], int]:
-        """An answer, and its size in bytes."""
+        """Return the decoded response and its size in bytes."""
         status, text = await self._call("GET", path, within_s=within_s or self._reply_s)
         if status != 200:
             raise NodeAway(f"GET {path} gave {status}")
         return await decode_object(text), len(text)
 
     async def _get_if_there(self, path: str) -> Any:
-        """The answer, or None where the node has no such route or cannot answer."""
+        """Return the response, or None when the node has no such route or cannot answer."""
         try:
             status, text = await self._call("GET", path, within_s=self._catalog_s)
             return await decode(text) if status == 200 else None
@@ -366,7 +365,7 @@ async def _pieces(content: IO[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _chunks(response: aiohttp.ClientResponse, patience_s: float) -> AsyncIterator[bytes]:
-    """The bytes of a file; a chunk that comes slower than the slowest rate ends it."""
+    """Yield the bytes of a file; a transfer below the minimum rate is aborted."""
     stream = response.content.iter_chunked(CHUNK)
     while True:
         try:

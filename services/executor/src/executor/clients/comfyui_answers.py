@@ -1,4 +1,4 @@
-"""What a ComfyUI node answers, read: bounded in size, in number of values, and in what its ids may be."""
+"""Parses responses of a ComfyUI node, bounded in size and number of values."""
 
 import asyncio
 import json
@@ -9,9 +9,9 @@ from uuid import UUID
 
 import aiohttp
 
-MAX_VALUES = 8_000_000  # of one answer: brackets and commas; each becomes up to 100 bytes of memory
-MAX_RAW_ID = 256  # characters of a prompt's id; ComfyUI gives UUIDs, 0.3.64 takes any text
-BESIDE_BYTES = 256 << 10  # a longer answer is decoded in a thread: 64 MB take half a second
+MAX_VALUES = 8_000_000  # brackets and commas of a response; each costs up to 100 bytes of memory
+MAX_RAW_ID = 256  # characters of a prompt id; ComfyUI gives UUIDs, 0.3.64 accepts any text
+BESIDE_BYTES = 256 << 10  # bytes; larger responses are parsed in a thread: 64 MB take half a second
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 """What aiohttp raises where a node goes away, or says what is no HTTP."""
@@ -21,10 +21,10 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 class NodeAway(Exception):
-    """The node did not answer in time, or not with what it should.
+    """The node did not answer in time, or answered with an error.
 
     Attributes:
-        heard: the node may have got the request.
+        heard: whether the node may have received the request.
     """
 
     def __init__(self, reason: str, *, heard: bool = True) -> None:
@@ -33,11 +33,11 @@ class NodeAway(Exception):
 
 
 class UnusableAnswer(NodeAway):
-    """The node did answer, but with more than is read or with what cannot be read. Asking again gives the same.
+    """The node answered, but the response is too large or malformed. Asking again gives the same.
 
     Attributes:
-        too_large: it was more than is read.
-        status: HTTP status of the answer.
+        too_large: whether the response exceeded its limit.
+        status: HTTP status of the response.
     """
 
     def __init__(self, reason: str, *, too_large: bool = False, status: int = 200) -> None:
@@ -46,7 +46,7 @@ class UnusableAnswer(NodeAway):
 
 
 class HistoryEntry(NamedTuple):
-    """What a node recorded of a prompt that ended; ``size_bytes`` of it as JSON."""
+    """A node's record of a finished prompt; ``size_bytes`` is its size as JSON."""
 
     content: dict[str, Any]
     size_bytes: int
@@ -54,10 +54,10 @@ class HistoryEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A prompt in a node's queue. ``prompt_id`` and ``client_id`` are "" where they are none that this project gives.
+    """A prompt in a node's queue. ``prompt_id`` and ``client_id`` are "" unless this project gave them.
 
     Attributes:
-        raw_id: the prompt's id as the node has it, whoever gave it; "" where it is no text or a very long one.
+        raw_id: the prompt's id whoever gave it; "" when it is not a text or too long.
     """
 
     prompt_id: str
@@ -67,17 +67,17 @@ class Queued:
 
 
 async def read_bounded(response: aiohttp.ClientResponse, cap: int) -> bytes:
-    """The body of an answer.
+    """Return the body of a response.
 
     Raises:
-        UnusableAnswer: it is more than ``cap`` bytes.
+        UnusableAnswer: it exceeds ``cap`` bytes.
     """
     parts, size = [], 0
     async for part in response.content.iter_any():
         parts.append(part)
         size += len(part)
         if size > cap:
-            response.close()  # else aiohttp would read on, to use the connection again
+            response.close()  # otherwise aiohttp reads on to reuse the connection
             raise UnusableAnswer(
                 f"{response.url.path} gave more than {cap} bytes", too_large=True, status=response.status
             )
@@ -85,25 +85,25 @@ async def read_bounded(response: aiohttp.ClientResponse, cap: int) -> bytes:
 
 
 async def decode(text: bytes, status: int = 200) -> Any:
-    """The value that an answer is.
+    """Parse JSON.
 
     Raises:
-        UnusableAnswer: it is no JSON, or has too many values.
+        UnusableAnswer: malformed, or too many values.
     """
     if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_VALUES:
         raise UnusableAnswer("the node's answer has too many values", too_large=True, status=status)
     try:
-        # Python's own decoder takes the NaN that ComfyUI writes.
+        # Python's decoder accepts the NaN that ComfyUI writes.
         return json.loads(text) if len(text) < BESIDE_BYTES else await asyncio.to_thread(json.loads, text)
-    except (ValueError, RecursionError) as error:  # also an integer of thousands of digits
+    except (ValueError, RecursionError) as error:  # also raised for an integer of thousands of digits
         raise UnusableAnswer("the node's answer is no JSON", status=status) from error
 
 
 async def decode_object(text: bytes, status: int = 200) -> dict[str, Any]:
-    """The object that an answer is.
+    """Parse a JSON object.
 
     Raises:
-        UnusableAnswer: it is none.
+        UnusableAnswer: malformed, or not an object.
     """
     value = await decode(text, status)
     if not isinstance(value, dict):
@@ -112,12 +112,12 @@ async def decode_object(text: bytes, status: int = 200) -> dict[str, Any]:
 
 
 def list_of(value: Any) -> list[Any]:
-    """The value where it is a list, else an empty one."""
+    """Return the value if it is a list, else an empty list."""
     return value if isinstance(value, list) else []
 
 
 def read_queued(item: Any, *, running: bool) -> Queued:
-    """One item of a queue: ``[number, prompt_id, prompt, extra_data, outputs]``; anything else is somebody else's."""
+    """Parse a queue item ``[number, prompt_id, prompt, extra_data, outputs]``; any other shape is a foreign prompt."""
     parts = [*list_of(item)[:4], *[None] * 4][:4]
     extra = parts[3] if isinstance(parts[3], dict) else {}
     client_id = extra.get("client_id")
@@ -127,7 +127,7 @@ def read_queued(item: Any, *, running: bool) -> Queued:
 
 
 def _is_prompt_id(value: Any) -> bool:
-    """Whether this is an id as we give them: it becomes part of paths, and is kept in the journal."""
+    """Whether this is an id as this project gives them: ids become parts of paths and are kept in the journal."""
     try:
         return isinstance(value, str) and len(value) == 36 and str(UUID(value)) == value
     except ValueError:
@@ -135,5 +135,5 @@ def _is_prompt_id(value: Any) -> bool:
 
 
 def content_length_of(content_length: str) -> int | None:
-    """The number in a Content-Length header, None where it is none."""
+    """Return the number in a Content-Length header, None without one."""
     return int(content_length) if _DIGITS.fullmatch(content_length) else None

@@ -1,4 +1,4 @@
-"""A ComfyUI node's websocket: hints of how a prompt goes, and the images that a node sends instead of saving them."""
+"""WebSocket client of a ComfyUI node: progress events, and images that a node sends instead of saving them."""
 
 import asyncio
 import json
@@ -11,13 +11,13 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from chassis.telemetry.logs import log
 
-OPEN_S = 2.0  # a node that does not shake hands within this is followed by polling
-PAUSE_S = 0.5  # before connecting again
-LARGEST = 64 << 20  # bytes of a message: a noisy PNG of 4096 x 4096 pixels has 50 MB; more ends the connection
+OPEN_S = 2.0  # seconds for a handshake; without a connection the executor polls
+PAUSE_S = 0.5  # seconds before reconnecting
+LARGEST = 64 << 20  # bytes of a message: a noisy PNG of 4096 x 4096 pixels has 50 MB
 PING_S = 20.0
-TOO_BIG = 1009  # why a connection was closed: a message was larger than is read
+TOO_BIG = 1009  # close code: message too large
 
-# Previews then say which node they are of. Each connection is told anew, in its first message.
+# Request previews with node ids. Each connection needs this as its first message.
 FEATURES = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 
 Listener = Callable[[str, dict[str, Any]], None]
@@ -25,25 +25,25 @@ FrameListener = Callable[[bytes], None]
 
 
 def _nobody(_kind: str, _data: dict[str, Any]) -> None:
-    """Nobody listens yet."""
+    """Ignore events while nobody listens."""
 
 
 def _nothing() -> None:
-    """Nothing depends on it yet."""
+    """Ignore a disconnect while nobody listens."""
 
 
 def _ignored(_frame: bytes) -> None:
-    """Drop the frame: nothing listens."""
+    """Ignore frames while nobody listens."""
 
 
 class NodeEvents:
-    """Follows the events of one client id from ``open`` to ``close``; always drained, connected again when it drops.
+    """Receives the events of one client id from ``open`` to ``close`` and reconnects after a disconnect.
 
     Args:
-        largest: bytes of a message; a larger one ends the connection.
+        largest: maximum bytes of a message; a larger one closes the connection.
 
     Attributes:
-        overflowed: a message was too large, so the connection was closed.
+        overflowed: whether a message was too large, so that the connection was closed.
     """
 
     def __init__(self, url: str, client_id: str, *, largest: int = LARGEST) -> None:
@@ -60,14 +60,14 @@ class NodeEvents:
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Begin to connect."""
+        """Start connecting."""
         self._task = asyncio.create_task(self._follow(), name="executor.events")
 
     async def tell(self, listener: Listener, on_drop: Callable[[], None], on_frame: FrameListener = _ignored) -> None:
-        """Tell the listeners type and data of every event from now on, every frame, and every loss of the connection.
+        """Call the listeners for every event (type and data), every binary frame, and every disconnect from now on.
 
-        Returns once connecting was tried: a prompt posted earlier than that would lose its first events. Where there is
-        no connection then, it counts as lost.
+        Returns after one connection attempt: a prompt posted earlier could lose its first events. Without a connection
+        the disconnect listener is called.
         """
         self._listener, self._on_drop, self._on_frame = listener, on_drop, on_frame
         await self._tried.wait()
@@ -75,7 +75,6 @@ class NodeEvents:
             on_drop()
 
     async def close(self) -> None:
-        """Close the socket fully."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -83,7 +82,7 @@ class NodeEvents:
     async def _follow(self) -> None:
         while True:
             try:
-                # Leaving this block closes the socket fully: a node forgets the newer of two sockets with one id.
+                # Leaving this block closes the socket fully: a node drops the newer of two sockets with one id.
                 async with connect(
                     self._url,
                     open_timeout=OPEN_S,
@@ -130,5 +129,5 @@ class NodeEvents:
 
 
 def _code(closed: ConnectionClosed) -> int | None:
-    """Why this side closed the connection."""
+    """Return why this side closed the connection."""
     return closed.sent.code if closed.sent is not None else None

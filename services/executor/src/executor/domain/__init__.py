@@ -1,1 +1,1 @@
-"""What an attempt is and means: no network, no clock, no disk."""
+"""Rules about attempts and node responses, without I/O."""

@@ -1,25 +1,25 @@
-"""What is remembered of an attempt, and how it may be stopped."""
+"""The journal record of an attempt, and the reasons to stop one."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contracts.scheduler import Assignment, AttemptRef, FinishAttempt
+from contracts.scheduler.attempts import Assignment, AttemptRef, FinishAttempt
 
 
 class Phase(StrEnum):
-    """How far an attempt got, as written before the next step is taken."""
+    """Progress of an attempt, written before the next step is taken."""
 
-    ASSIGNED = "assigned"  # the node knows nothing of it
-    POSTING = "posting"  # the node may know it
-    POSTED = "posted"  # the node took it
-    ENDED = "ended"  # the scheduler is yet to be told
+    ASSIGNED = "assigned"  # not posted to the node
+    POSTING = "posting"  # perhaps posted to the node
+    POSTED = "posted"  # accepted by the node
+    ENDED = "ended"  # ended, not yet reported to the scheduler
 
 
 class Stop(StrEnum):
-    """Why an attempt is stopped from outside."""
+    """Why an attempt is stopped."""
 
-    CANCELLED = "cancelled"  # stop the prompt and report it
-    LOST = "lost"  # another attempt took over or the job ended: stop the prompt, say nothing
+    CANCELLED = "cancelled"  # cancelled: stop the prompt and report it
+    LOST = "lost"  # lease lost or job ended: stop the prompt without a report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +27,9 @@ class Record:
     """One attempt in the journal.
 
     Attributes:
-        client_id: under which the node's events are followed; part of the prompt, so it outlives an executor.
+        client_id: id of the node's event stream; part of the prompt, so it survives an executor restart.
         begun_at: when the attempt was assigned, epoch seconds.
-        finish: what is to be reported, once the attempt ended.
+        finish: the report to send, once the attempt ended.
     """
 
     assignment: Assignment
@@ -40,10 +40,10 @@ class Record:
 
     @property
     def ref(self) -> AttemptRef:
-        """The right to write about it."""
+        """The attempt with its fencing token."""
         return self.assignment.ref
 
     @property
     def prompt_id(self) -> str:
-        """The id under which the node knows it."""
+        """The prompt's id on the node."""
         return str(self.assignment.prompt_id)

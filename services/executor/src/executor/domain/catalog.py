@@ -1,4 +1,4 @@
-"""What a node can run, from its ``/object_info``."""
+"""Reads a node's ``/object_info`` into the catalog of its classes."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from contracts.catalog import ClassSpec, GrownInputs, InputSpec, Scalar
 from contracts.graph_policy.decision import GraphRules
 from contracts.graph_policy.input_roles import ClassRoles
 from contracts.graph_policy.registry import InputRole, is_stock_module
-from contracts.scheduler import ReportCatalog
+from contracts.scheduler.heartbeats import ReportCatalog
 from contracts.wire.text import MAX_NAME, clean
 from contracts.workflow import MAX_INTEGER, MIN_INTEGER
 from executor.domain.node_text import is_term
@@ -22,30 +22,30 @@ from executor.domain.node_text import is_term
 COMBO = "COMBO"
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 AUTOGROW = "COMFY_AUTOGROW_V3"
-STAGING_FOLDER = "comfyfleet"  # of uploads on the node
+STAGING_FOLDER = "comfyfleet"  # folder of uploads on the node
 
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _OF_AN_ATTEMPT = re.compile(rf"(?:^|[/\\]){_UUID}[/\\]\d+[/\\]")
 _OURS = re.compile(rf"(?:^|[/\\])(?:{STAGING_FOLDER}|{_UUID})(?:[/\\]|$)")
 
-MAX_CLASSES = 20_000  # a node with every known pack has some 10,000
-MAX_INPUTS = 2_000  # of a class, with those that its dynamic inputs can become
+MAX_CLASSES = 20_000  # classes; a node with every known pack has some 10,000
+MAX_INPUTS = 2_000  # inputs of a class, including those of its dynamic inputs
 MAX_OUTPUTS = 1_000
-MAX_OPTIONS = 50_000  # of an input
-FEWER_OPTIONS = (10_000, 1_000, 100)  # tried in turn where a catalog is too large
-MAX_TEXT_BYTES = 30 << 20  # of the whole as JSON; the scheduler reads 32 MiB
-MAX_REPORT_BYTES = 12 << 20  # as it travels; NATS carries 16 MiB
-MAX_DEPTH = 4  # of dynamic inputs inside each other; stock classes nest two
-MAX_GROWN = 100  # ComfyUI's own bound of what one input can become
+MAX_OPTIONS = 50_000  # options of an input
+FEWER_OPTIONS = (10_000, 1_000, 100)  # tried in turn when a catalog is too large
+MAX_TEXT_BYTES = 30 << 20  # bytes of the whole as JSON; the scheduler accepts 32 MiB
+MAX_REPORT_BYTES = 12 << 20  # bytes compressed; NATS carries 16 MiB
+MAX_DEPTH = 4  # nested dynamic inputs; stock classes nest two
+MAX_GROWN = 100  # ComfyUI's own limit of an autogrow input
 MAX_DEFAULT = 200  # characters
 
 
 class NodeClasses:
-    """The classes of one node, as far as jobs may use them.
+    """The classes of one node that jobs may use.
 
     Attributes:
-        flexible: classes of packs that may take any input whatever its name.
-        keeps_png_info: classes whose results may hold a job's ``extra_pnginfo`` and be kept for other jobs.
+        flexible: classes of packs that accept undeclared inputs.
+        keeps_png_info: classes whose results may embed a job's ``extra_pnginfo`` and be cached for other jobs.
     """
 
     def __init__(
@@ -58,23 +58,22 @@ class NodeClasses:
         self.keeps_png_info = keeps_png_info
 
     def roles_of(self, class_type: str) -> ClassRoles:
-        """The roles of the inputs of a class; by their names alone if the node does not have it."""
+        """Return the roles of a class's inputs; by name only if the node does not have the class."""
         if class_type in self.specs:
             return self.rules.roles_of(class_type)
         return ClassRoles(class_type, ClassSpec(inputs={}, outputs=(), output_node=True))
 
     def shows(self, class_type: str) -> bool:
-        """Whether nodes of this class show what they are given, which is what makes them outputs."""
+        """Whether the class is an output node."""
         return class_type not in self.specs or self.specs[class_type].output_node
 
 
 def read_catalog(object_info: Any, written: frozenset[str] = frozenset()) -> dict[str, ClassSpec]:
-    """What each class takes and gives, ``MAX_CLASSES`` at most.
+    """Return the inputs and outputs of each class, at most ``MAX_CLASSES``.
 
-    Left out is what no graph could use: a class whose description makes no sense, and names and options that are not
-    clean text (a model file whose name is not UTF-8), since their cleaned form would be another name. Choices of files
-    are left out too, for they may belong to anybody; so are folders and files of attempts, and models that jobs may
-    have written.
+    Omitted is what no graph could use: malformed declarations, and names and options that are not valid text, since
+    their sanitized form would be another name. Options that name files are omitted too, because they may belong to a
+    tenant, as are attempt folders and models that jobs may have written.
 
     Args:
         written: names of model files in the node's output folder.
@@ -86,15 +85,15 @@ def read_catalog(object_info: Any, written: frozenset[str] = frozenset()) -> dic
 
 
 def flexible_classes(object_info: Any) -> frozenset[str]:
-    """Classes of packs whose optional inputs are an empty object: such an object may take any name in ComfyUI."""
+    """Return classes of packs whose optional inputs are an empty object: in ComfyUI that object may accept any name."""
     classes = object_info if isinstance(object_info, Mapping) else {}
     return frozenset(name for name, described in classes.items() if _is_flexible(described))
 
 
 def keepers_of_png_info(object_info: Any) -> frozenset[str]:
-    """Classes that read ``extra_pnginfo``, but for outputs.
+    """Return classes that read ``extra_pnginfo``, except output nodes.
 
-    Those have a name of ours in every attempt, so what they made for one job is never taken for another.
+    Output nodes get a unique prefix per attempt, so their results are never reused for another job.
     """
     classes = object_info if isinstance(object_info, Mapping) else {}
     flexible = flexible_classes(object_info)
@@ -113,10 +112,10 @@ def _reads_png_info(described: Any) -> bool:
 
 
 def report(catalog: Mapping[str, ClassSpec]) -> ReportCatalog:
-    """The catalog as it travels. The same catalog gives the same digest, in whatever order the node lists it.
+    """Return the catalog message. Equal catalogs have equal digests, whatever the order of the node's listing.
 
-    One that is too large has fewer options, and if need be fewer classes: a node that can run less is of more use than
-    one that can run nothing.
+    An oversized catalog has fewer options, and if necessary fewer classes: a node with a partial catalog is more useful
+    than one without.
     """
     plain = {name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in sorted(catalog.items())}
     made = _packed(plain)
@@ -131,7 +130,7 @@ def report(catalog: Mapping[str, ClassSpec]) -> ReportCatalog:
 
 
 def _packed(plain: Mapping[str, Any]) -> ReportCatalog | None:
-    """The report of a catalog, None where it is too large."""
+    """Return the compressed report, None when it is too large."""
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     if len(text) > MAX_TEXT_BYTES:
         return None
@@ -146,7 +145,7 @@ def _with_fewer_options(spec: dict[str, Any], most: int) -> dict[str, Any]:
 
 
 def _fewer(inputs: dict[str, Any], most: int) -> dict[str, Any]:
-    """The inputs with their first options, also inside of dynamic ones."""
+    """Return the inputs with only their first options, including those inside dynamic inputs."""
     return {name: _with_first(one, most) for name, one in inputs.items()}
 
 
@@ -186,14 +185,14 @@ def _is_flexible(described: Any) -> bool:
 
 
 def _count(accepted: InputSpec) -> int:
-    """The inputs that one input is or can become."""
+    """Count the inputs that one input is or can become."""
     inner = sum(_count(one) for variant in (accepted.variants or {}).values() for one in variant.values())
     grown = len(accepted.grown.names) * _count(accepted.grown.input) if accepted.grown is not None else 0
     return 1 + inner + grown
 
 
 def _offered(class_type: str, spec: ClassSpec, written: frozenset[str]) -> ClassSpec:
-    """The class without the choices that nobody may make."""
+    """Return the class without options that nobody may choose."""
     roles = ClassRoles(class_type, spec)
     offered = {name: _offered_input(name, accepted, roles, written) for name, accepted in spec.inputs.items()}
     changed = any(offered[name] is not accepted for name, accepted in spec.inputs.items())
@@ -201,7 +200,7 @@ def _offered(class_type: str, spec: ClassSpec, written: frozenset[str]) -> Class
 
 
 def _offered_input(name: str, accepted: InputSpec, roles: ClassRoles, written: frozenset[str]) -> InputSpec:
-    """One input, by its full name, and all that it can become."""
+    """Yield one input by its full name, and all inputs that it can become."""
     changes: dict[str, Any] = {}
     role = roles.role_of(name)
     if role is InputRole.FILE or accepted.upload:
@@ -233,10 +232,10 @@ def _module(name: Any) -> str:
 
 
 def _inputs(sections: Mapping[str, Any], depth: int = 0, order: Any = None) -> Iterator[tuple[str, InputSpec]]:
-    """Every input that a graph may give. Hidden ones are the node's own business.
+    """Return every input that a graph may set, without hidden ones.
 
     Args:
-        order: names by section in the order of the editor, where it is another than that of the sections.
+        order: names by section in the editor's order, if it differs from that of the sections.
     """
     places = _places(sections, order)
     for section in ("optional", "required"):
@@ -248,7 +247,7 @@ def _inputs(sections: Mapping[str, Any], depth: int = 0, order: Any = None) -> I
 
 
 def _places(sections: Mapping[str, Any], order: Any) -> dict[str, int]:
-    """The place of each input in the editor: required ones first, those that ``order`` lists before others."""
+    """Return the position of each input in the editor: required inputs first, listed ones before others."""
     names: dict[str, None] = {}
     for section in ("required", "optional"):
         listed = sections.get(section)
@@ -293,7 +292,7 @@ def _input(name: str, described: Any, *, required: bool, depth: int) -> InputSpe
 def _is_controlled(name: str, kind: Any, extra: Mapping[str, Any], depth: int) -> bool:
     """Whether the editor adds a widget that changes the value after each run.
 
-    It does for seeds unless told not to, but not for those inside of dynamic inputs, which have longer names.
+    It does so for seeds by default, except inside dynamic inputs, which have longer names.
     """
     told = extra.get("control_after_generate")
     is_seed = name in {"seed", "noise_seed"} and kind == "INT" and depth == 0
@@ -301,12 +300,12 @@ def _is_controlled(name: str, kind: Any, extra: Mapping[str, Any], depth: int) -
 
 
 def _type(kind: Any) -> str:
-    """A type's name; classic combos are written as the list of their options."""
+    """Return a type's name; classic combos declare their list of options instead."""
     return clean(kind, MAX_NAME) if isinstance(kind, str) else COMBO
 
 
 def _options(kind: Any, extra: Mapping[str, Any]) -> tuple[Scalar, ...] | None:
-    """What may be chosen: None where that is anything, only known elsewhere, or more than plain values."""
+    """Return the valid options; None when any value is valid, the options are unknown here, or not plain values."""
     listed = kind if isinstance(kind, list) else extra.get("options") if kind == COMBO else None
     if not isinstance(listed, list) or any(isinstance(one, list | dict) for one in listed):
         return None
@@ -320,7 +319,7 @@ def _is_option(option: Any) -> bool:
 
 
 def _variants(kind: Any, extra: Mapping[str, Any], depth: int) -> dict[str, dict[str, InputSpec]] | None:
-    """The options of a dynamic combo with the inputs that each brings."""
+    """Return the options of a dynamic combo, each with its inputs."""
     options = extra.get("options")
     if kind != DYNAMIC_COMBO or not isinstance(options, list) or depth == MAX_DEPTH:
         return None
@@ -332,7 +331,7 @@ def _variants(kind: Any, extra: Mapping[str, Any], depth: int) -> dict[str, dict
 
 
 def _grown(kind: Any, extra: Mapping[str, Any], depth: int) -> GrownInputs | None:
-    """The inputs that an autogrow input can become: listed by name, or a prefix and a number from 0."""
+    """Return the inputs that an autogrow input can become: listed by name, or a prefix and a number from 0."""
     match extra.get("template"):
         case {"input": dict(sections), **template} if kind == AUTOGROW and depth < MAX_DEPTH:
             inner = next(_inputs(sections, depth + 1), None)
@@ -357,7 +356,7 @@ def _default(value: Any) -> Scalar | None:
 
 
 def _bound(value: Any) -> int | float | None:
-    """A number that every reader of JSON reads alike; an integer of more than 64 bits becomes a float."""
+    """Return a number that every JSON parser reads alike; an integer beyond 64 bits becomes a float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(value, int) and MIN_INTEGER <= value <= MAX_INTEGER:

@@ -1,4 +1,4 @@
-"""What one prompt made, from its events, its binary frames and its history entry."""
+"""Collects a prompt's outputs from its events, binary frames and history entry."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -10,14 +10,14 @@ from executor.domain.media import medium_of
 from executor.domain.output_names import DEFAULT_PREFIX, OutputNames
 from executor.domain.sent_images import SentImage
 
-SENT_KEY = "images"  # under which nodes report images that they save
+SENT_KEY = "images"  # key of saved images in a node's report
 
 
 class Collection:
-    """Collects the outputs of one prompt. Whatever tells of an output, its event or the history, it is the same output.
+    """Collects the outputs of one prompt. An output reported by both an event and the history is one output.
 
     Args:
-        graph: as it was sent.
+        graph: as sent to the node.
         folder: of the attempt, in the node's output folder.
     """
 
@@ -29,24 +29,24 @@ class Collection:
         self.expansion = Expansion(graph)
 
     def made_so_far(self, outputs: Mapping[str, Any]) -> list[Found]:
-        """The files that a node reported while the prompt runs: ``{node id: report}``.
+        """Return the files that a node reported during the run: ``{node id: report}``.
 
         Raises:
-            TooDeep: a value cannot be written as JSON.
+            TooDeep: a value is nested too deeply for JSON.
         """
         found = harvest(self.expansion.with_owners({"outputs": outputs}), self._graph)
         return self.named(item for item in found if not item.may_be)
 
     def reported(self, entry: Mapping[str, Any]) -> list[Found]:
-        """Everything in a history entry, by the names that the node has.
+        """Return everything in a history entry, with the node's file names.
 
         Raises:
-            TooDeep: a value cannot be written as JSON.
+            TooDeep: a value is nested too deeply for JSON.
         """
         return harvest(self.expansion.with_owners(entry), self._graph)
 
     def sent(self, image: SentImage) -> Found:
-        """The output that an image is which came over the websocket."""
+        """Return the output for an image received over the websocket."""
         name = f"{DEFAULT_PREFIX}_{image.number:05}_.{image.extension}"
         kind, content_type = medium_of(name)
         found = Found(
@@ -63,12 +63,12 @@ class Collection:
         return found
 
     def complete(self, found: Iterable[Found]) -> list[Found]:
-        """What the history reported, with what came over the websocket, in the order of the graph's nodes."""
+        """Return the outputs of the history and the websocket, in the order of the graph's nodes."""
         every = [*self.named(found), *self._sent]
         return sorted(every, key=lambda item: self._places.get(item.node_id, len(self._places)))
 
     def named(self, found: Iterable[Found]) -> list[Found]:
-        """The same outputs by the names that their owner asked for."""
+        """Return the outputs with the file names that their owner requested."""
         return [
             item if item.content is not None else replace(item, name=self._names.shown(item.filename, item.subfolder))
             for item in found

@@ -1,20 +1,20 @@
-"""Texts of a graph that are known before it runs."""
+"""Evaluates texts of a graph that do not depend on a run."""
 
 from collections.abc import Mapping
 from typing import Any
 
-MAX_TEXT = 4_096  # characters of a text that is put together
-MAX_DEPTH = 20  # of links
+MAX_TEXT = 4_096  # characters of a joined text
+MAX_DEPTH = 20  # links followed
 
 _VALUES = frozenset({"PrimitiveString", "PrimitiveStringMultiline", "PrimitiveInt", "PrimitiveFloat"})
 _JOINED = "StringConcatenate"
-_WRAPPED = "__value__"  # ComfyUI unwraps {"__value__": x} into x
+_WRAPPED = "__value__"  # ComfyUI unwraps {"__value__": x} to x
 
 
 class ConstantTexts:
-    """The texts that inputs of one graph have, as far as they do not depend on a run.
+    """The texts of a graph's inputs that do not depend on a run.
 
-    Followed are links to ComfyUI's own nodes for texts and numbers, and to the one that joins two texts.
+    It follows links to ComfyUI's own nodes for texts and numbers, and to the one that joins two texts.
     """
 
     def __init__(self, graph: Mapping[str, Any]) -> None:
@@ -22,7 +22,7 @@ class ConstantTexts:
         self._known: dict[str, str | None] = {}
 
     def of(self, value: Any, depth: int = 0) -> str | None:
-        """The text of an input, None where only the node knows it."""
+        """Return the text of an input, None when only the node knows it."""
         if isinstance(value, dict):
             value = value.get(_WRAPPED)
         match value:
@@ -38,7 +38,7 @@ class ConstantTexts:
 
     def _of_node(self, node_id: str, depth: int) -> str | None:
         if node_id not in self._known:
-            self._known[node_id] = None  # for as long as a circle leads back to it
+            self._known[node_id] = None  # while it is being evaluated, against cycles
             self._known[node_id] = self._read(self._graph[node_id], depth) if depth <= MAX_DEPTH else None
         return self._known[node_id]
 

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-MAX_NODES = 20_000  # that nodes of a graph became; a loop of a hundred rounds makes thousands
+MAX_NODES = 20_000  # expanded nodes; a loop of a hundred rounds makes thousands
 MAX_NODE_ID = 1_024  # characters
 
 
 class Expansion:
-    """What the events of one prompt say about nodes that are not in its graph.
+    """What the events of one prompt reveal about nodes that are not in its graph.
 
     Attributes:
-        shown_by: node of the graph that stands for a node that was made while it ran, by the id of the latter.
-        classes: of the nodes that became others.
+        shown_by: id of the graph node that displays an expanded node, by the id of the expanded node.
+        classes: classes of the nodes that expanded.
     """
 
     def __init__(self, graph: Mapping[str, Any]) -> None:
@@ -21,7 +21,7 @@ class Expansion:
         self.classes: set[str] = set()
 
     def take(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Take one event of the prompt; those that tell nothing, or nonsense, change nothing."""
+        """Process one event of the prompt. Irrelevant and malformed events are ignored."""
         if kind in {"executing", "executed"}:
             self._note(data.get("node"), data.get("display_node"))
         elif kind == "progress_state":
@@ -31,9 +31,9 @@ class Expansion:
                     self._note(node_id, state.get("display_node_id"))
 
     def with_owners(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """A history entry whose ``meta`` says who shows what as the events did.
+        """Return a history entry whose ``meta`` contains the display nodes known from events.
 
-        That of an output from the cache is from the prompt that filled it, where other nodes may have had these ids.
+        A cached output has the ``meta`` of the prompt that filled the cache, where other nodes may have had these ids.
         """
         meta = entry.get("meta")
         known = {node_id: {"display_node": shown} for node_id, shown in self.shown_by.items()}
@@ -53,7 +53,7 @@ class Expansion:
 
 
 def root_of(node_id: str, graph: Mapping[str, Any]) -> str | None:
-    """The node of the graph that became this one, by its id: ``<node>.<call>.<graph>.<n>``. None if there is none."""
+    """Return the graph node that became this one, by its id ``<node>.<call>.<graph>.<n>``; None if there is none."""
     name = node_id[:MAX_NODE_ID]
     while name and name not in graph:
         name = name.rpartition(".")[0]

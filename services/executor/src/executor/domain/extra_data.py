@@ -1,4 +1,4 @@
-"""What a node gets beside the inputs of a graph."""
+"""Filters the ``extra_data`` that a node gets."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ PNG_INFO = "extra_pnginfo"
 
 
 def extra_data_for(graph: Graph, sent: dict[str, Any] | None, classes: NodeClasses) -> dict[str, Any] | None:
-    """What of a job's ``extra_data`` the node may get; None where that is nothing.
+    """Return the part of a job's ``extra_data`` that the node may get; None when nothing is left.
 
-    A node keeps results by their inputs, of which ``extra_pnginfo`` is none. Where a class of the graph could put it
-    into a result that is kept, the next tenant with the same inputs would get it: then it stays here.
+    A node caches results by their inputs, which do not include ``extra_pnginfo``. If a class of the graph could embed
+    it in a cached result, the next tenant with the same inputs would receive it, so it is removed.
     """
     if not sent or PNG_INFO not in sent:
         return sent or None

@@ -1,13 +1,12 @@
-"""From a node's history entry to what the prompt made: files, and everything else that a node reports.
+"""Extracts a prompt's outputs from its history entry.
 
-A history entry lists, by node and key, what each node showed its user: ``{"9": {"images": [{"filename": ...}]}}``.
-Nodes choose the keys and the shapes, so every key is walked and nothing is dropped but what says nothing:
+A history entry lists by node and key what each node showed its user: ``{"9": {"images": [{"filename": ...}]}}``. Nodes
+choose the keys and shapes, so every key is walked:
 
 * an object with a ``filename`` is a file, at any depth down to ``MAX_DEPTH``;
-* a string is a text, unless it turns out to name a file that this prompt wrote (``Found.may_be``);
+* a string is a text, unless it names a file that this prompt wrote (``Found.may_be``);
 * any other value is kept as JSON;
-* ``null``, the flag ``animated``, an empty list or object beside a file, and files of type "input" (what was given, not
-  made) are no outputs.
+* ``null``, the flag ``animated``, an empty list or object beside a file, and files of type "input" are not outputs.
 """
 
 import json
@@ -17,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from contracts.scheduler import OutputKind, OutputSource
+from contracts.scheduler.outputs import OutputKind, OutputSource
 from executor.domain.expansion import root_of
 from executor.domain.media import medium_of
 from executor.domain.named_files import FilePlace, places_named_by
@@ -27,30 +26,30 @@ STORED_TYPES = frozenset({"output", "temp"})
 GIVEN_TYPE = "input"
 SENT_SOURCE = "websocket"
 FLAGS = frozenset({"animated"})  # describe the files beside them
-TEXT_KEY = "text"  # holds texts by convention, never names of files
-MOST = 10_000  # outputs; a job may have fewer, and is told so by their number
-MAX_DEPTH = 32  # at which files are looked for; they lie two or three deep
-MAX_VALUES = 100  # of one key that become outputs of their own; a longer list of values is one output
-SPLIT_TEXT = 32  # single characters in a row: ComfyUI makes such a list of a text that a node returned without a list
+TEXT_KEY = "text"  # contains texts by convention, never file names
+MOST = 10_000  # outputs of a prompt
+MAX_DEPTH = 32  # depth to which files are searched; usual depth is two or three
+MAX_VALUES = 100  # values of one key that become separate outputs; a longer list is one output
+SPLIT_TEXT = 32  # consecutive single characters: ComfyUI splits a text that a node returned without a list
 
 TEXT_TYPE, JSON_TYPE = "text/plain; charset=utf-8", "application/json"
 
 
 class TooDeep(Exception):
-    """A node reported a value that is nested too deeply to be written as JSON."""
+    """A node reported a value nested too deeply for JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """One output: a file on the node, or bytes that are here already.
+    """One output: a file on the node, or bytes that are already here.
 
     Attributes:
-        node_id: the node of the graph that it belongs to.
-        made_by: the node that reported it: another one where a node expands into others.
-        key, position: where in the node's report it stands.
-        filename: with ``subfolder`` and ``folder`` the exact name by which the node gives it out; "" with ``content``.
+        node_id: the graph node that it belongs to.
+        made_by: the node that reported it; differs for expanded nodes.
+        key, position: its place in the node's report.
+        filename: with ``subfolder`` and ``folder`` the exact name on the node; "" with ``content``.
         folder: ComfyUI's ``type``: "output" or "temp".
-        content: the bytes, where no file on the node has them.
+        content: the bytes, when there is no file on the node.
         may_be: files that a text may name; it is a text only if this prompt wrote none of them.
     """
 
@@ -70,18 +69,18 @@ class Found:
 
     @property
     def addressable(self) -> bool:
-        """Whether its bytes are here or a request reaches them."""
+        """Whether its bytes can be obtained."""
         if self.content is not None:
             return True
         return is_addressable(self.filename, self.subfolder) and is_given_out(self.filename)
 
     @property
     def temporary(self) -> bool:
-        """Whether the node meant it as a preview."""
+        """Whether the node stored it as a preview."""
         return self.folder == "temp"
 
     def as_file(self, place: FilePlace) -> "Found":
-        """The file that this text names."""
+        """Return the output as the file that its text names."""
         kind, content_type = medium_of(place.filename)
         return Found(
             node_id=self.node_id,
@@ -98,12 +97,12 @@ class Found:
 
 
 def harvest(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> list[Found]:
-    """Everything that a prompt made, in the order of the graph's nodes, ``MOST`` at most.
+    """Return all outputs of a prompt in the order of the graph's nodes, at most ``MOST``.
 
-    A file that a node names twice is one output; a file that two nodes name is an output of each.
+    A file named twice by one node is one output; a file named by two nodes is an output of each.
 
     Raises:
-        TooDeep: a value cannot be written as JSON.
+        TooDeep: a value is nested too deeply for JSON.
     """
     outputs = entry.get("outputs")
     if not isinstance(outputs, Mapping):
@@ -117,16 +116,16 @@ def harvest(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> list[Found]:
 
 
 def _owner(made_by: str, meta: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
-    """The node of the graph that stands for a node that made something; expanded nodes are not in the graph."""
+    """Return the graph node that displays a node's output; expanded nodes are not in the graph."""
     if made_by in graph:
-        return made_by  # its meta names another one where two nodes of the graph share an entry of the node's cache
+        return made_by  # meta names another node when two graph nodes share a cache entry
     known = meta.get(made_by)
     shown = known.get("display_node") if isinstance(known, Mapping) else None
     return shown if isinstance(shown, str) and shown in graph else root_of(made_by, graph) or made_by
 
 
 def each_file_once(items: Iterable[Found]) -> Iterator[Found]:
-    """The outputs without the files that a node names a second time."""
+    """Return the outputs without files that a node names a second time."""
     seen = set[tuple[str, str, str, str]]()
     for item in items:
         if item.content is None:
@@ -147,13 +146,13 @@ def _of_node(node_id: str, made_by: str, report: Any) -> Iterator[Found]:
 
 @dataclass(frozen=True, slots=True)
 class _Reporter:
-    """Makes outputs of what one node reported."""
+    """Creates outputs from one node's report."""
 
     node_id: str
     made_by: str
 
     def outputs_of(self, key: str, listed: list[Any]) -> Iterator[Found]:
-        """The outputs under one key, in order. Bounded by the reader, not here."""
+        """Yield the outputs under one key, in order. The caller bounds their number."""
         files = [file for position, item in enumerate(listed) for file in self._files(key, position, item)]
         yield from files
         values = [(position, item) for position, item in enumerate(listed) if _is_value(item)]
@@ -188,7 +187,7 @@ class _Reporter:
     def _text(self, key: str, position: int, text: str) -> Found:
         try:
             content = text.encode()
-        except UnicodeEncodeError:  # halves of surrogate pairs: UTF-8 has no bytes for them, JSON has
+        except UnicodeEncodeError:  # lone surrogates are valid in JSON but not in UTF-8
             return self._json(key, position, text)
         may_be = () if key == TEXT_KEY else places_named_by(text)
         return replace(self._value(key, position, content, TEXT_TYPE), may_be=may_be)
@@ -213,7 +212,7 @@ class _Reporter:
 
 
 def _is_value(item: Any) -> bool:
-    """Whether an item says something beyond the files in it."""
+    """Whether an item contains a value beside the files in it."""
     waiting = [item]
     while waiting:
         one = waiting.pop()
@@ -226,7 +225,7 @@ def _is_value(item: Any) -> bool:
 
 
 def _file_entries(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Every object that names a file, in order, down to ``MAX_DEPTH``."""
+    """Yield every object that names a file, in order, down to ``MAX_DEPTH``."""
     waiting = [(value, 0)]
     while waiting:
         one, depth = waiting.pop()
@@ -238,7 +237,7 @@ def _file_entries(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _place_of(entry: Mapping[str, Any]) -> tuple[str, str]:
-    """File name and folder as ``/view`` takes them: it drops a folder that stands in the file name."""
+    """Return file name and folder as ``/view`` expects them: it ignores a folder inside the file name."""
     subfolder: str = entry.get("subfolder", "")
     inner, slash, filename = entry["filename"].rpartition("/")
     if not slash or not filename or inner[:1] in {"", "/"} or ".." in inner:
@@ -255,7 +254,7 @@ def _is_given(value: Any) -> bool:
 
 
 def _is_sent(value: Any) -> bool:
-    """Whether a node says so of an image that it sends over its websocket."""
+    """Whether the entry stands for an image sent over the websocket."""
     return isinstance(value, Mapping) and value.get("source") == SENT_SOURCE
 
 
@@ -270,10 +269,10 @@ def _names_file(value: Any) -> bool:
 
 
 def _as_json(value: Any) -> bytes:
-    """Compact JSON in UTF-8. Numbers that JSON does not have (ComfyUI writes NaN) become texts.
+    """Return compact JSON in UTF-8. NaN and infinities, which ComfyUI writes, become texts.
 
     Raises:
-        TooDeep: it is nested too deeply.
+        TooDeep: the value is nested too deeply.
     """
     try:
         return _written(value, ensure_ascii=False)

@@ -1,11 +1,12 @@
-"""How many images the outputs of an attempt count as, and how many of them may be stored."""
+"""Counts outputs as images and limits how many may be stored."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from contracts.graph_size.analysis import GraphSize, measure
 from contracts.graph_size.images import file_cost, keeps_video
-from contracts.scheduler import JobWarning, OutputKind
+from contracts.scheduler.jobs import JobWarning
+from contracts.scheduler.outputs import OutputKind
 from contracts.workflow import is_whole, read_graph
 from executor.domain.harvest import Found
 
@@ -14,7 +15,7 @@ QUOTA_CODE = "quota.images_exceeded"
 
 
 class ImageCosts:
-    """What each output counts as, by the rule that its reservation was made by (``contracts.graph_size.images``)."""
+    """The images that each output counts as, by the same rule as its reservation (``contracts.graph_size.images``)."""
 
     def __init__(self, graph: Mapping[str, Any], frames_per_image: int) -> None:
         read, errors = read_graph(graph)
@@ -22,7 +23,7 @@ class ImageCosts:
         self._frames_per_image = frames_per_image
 
     def of(self, item: Found) -> int:
-        """The images that one output counts as."""
+        """Return the number of images that one output counts as."""
         match item.kind:
             case OutputKind.IMAGE if not keeps_video(self._size.graph, item.node_id):
                 return 1
@@ -34,25 +35,25 @@ class ImageCosts:
 
 
 class ImageAllowance:
-    """Which outputs may be stored. Saved and previewed images are counted apart; the larger sum counts.
+    """Decides which outputs may be stored. Saved and previewed images are counted separately; the larger sum counts.
 
     Attributes:
-        images: that are reserved for the job.
+        images: number reserved for the job.
     """
 
     def __init__(self, costs: ImageCosts, images: int) -> None:
         self.images = images
         self._costs = costs
         self._admitted: set[Found] = set()
-        self._sums = {False: 0, True: 0}  # of saved and of previewed ones
+        self._sums = {False: 0, True: 0}  # saved and previewed images
 
     @property
     def used(self) -> int:
-        """What the admitted outputs count as."""
+        """The number of images of the admitted outputs."""
         return max(self._sums.values())
 
     def admit(self, item: Found) -> bool:
-        """Whether an output may be stored; if so, what it counts as is used."""
+        """Admit an output if it fits, and count it."""
         if item not in self._admitted:
             cost = self._costs.of(item)
             if cost and self._sums[item.temporary] + cost > self.images:
@@ -62,7 +63,7 @@ class ImageAllowance:
         return True
 
     def needed(self, found: Iterable[Found]) -> int:
-        """What all of these count as; any other output is forgotten."""
+        """Return the number of images of exactly these outputs, replacing earlier counts."""
         whole = set(found)
         self._admitted &= whole
         self._sums = self._counted(self._admitted)
@@ -76,7 +77,7 @@ class ImageAllowance:
 
 
 def not_stored(left_out: int, outputs: int) -> JobWarning:
-    """What the owner is told where the day's quota did not suffice."""
+    """Return the warning for outputs that exceeded the daily quota."""
     return JobWarning(
         code=QUOTA_CODE,
         message=f"{left_out} of {outputs} outputs were not stored: today's image quota is used up. "

@@ -1,21 +1,21 @@
-"""Small texts and JSON values go with the record of a job, so that nobody has to fetch them one by one."""
+"""Stores small texts and JSON values in the job record, so that clients need not download each one."""
 
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from contracts.scheduler import Output, OutputSource
+from contracts.scheduler.outputs import Output, OutputSource
 from contracts.wire.text import is_clean
 from executor.domain.harvest import JSON_TYPE, Found
 
-MAX_INLINE_BYTES = 4 << 10  # of one value
-MAX_JOB_BYTES = 32 << 10  # of all values of a job: a list of 100 jobs stays within a message
+MAX_INLINE_BYTES = 4 << 10  # bytes of one value
+MAX_JOB_BYTES = 32 << 10  # bytes of all values of a job: a list of 100 jobs fits into a NATS message
 MAX_DEPTH = 10
-MAX_NUMBER = (1 << 53) - 1  # beyond it JavaScript loses digits, and some JSON writers refuse
+MAX_NUMBER = (1 << 53) - 1  # larger integers lose digits in JavaScript
 
 
 def inline_value(item: Found) -> Any:
-    """The value that an output is, if a record can hold it; else None."""
+    """Return the value of an output if a record can hold it, else None."""
     if item.source is not OutputSource.VALUE or item.content is None or len(item.content) > MAX_INLINE_BYTES:
         return None
     try:
@@ -26,7 +26,7 @@ def inline_value(item: Found) -> Any:
 
 
 def within_bounds(outputs: Iterable[Output]) -> tuple[Output, ...]:
-    """The outputs without the values that the record of the job has no room for; their bytes are stored in any case."""
+    """Return the outputs without inlined values that exceed the total limit. Their bytes are stored as files anyway."""
     kept, left = list[Output](), MAX_JOB_BYTES
     for output in outputs:
         if output.value is None:
@@ -40,7 +40,7 @@ def within_bounds(outputs: Iterable[Output]) -> tuple[Output, ...]:
 
 
 def _is_plain(value: Any, depth: int) -> bool:
-    """Whether every service and database can hold it: no control characters, no huge integers, not deep."""
+    """Whether every service and database can hold it: no control characters, no huge integers, bounded depth."""
     if isinstance(value, str):
         return is_clean(value)
     if isinstance(value, int | float):

@@ -1,16 +1,16 @@
-"""What a node has in its memory after a prompt."""
+"""Derives which models a node has loaded after a prompt."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from contracts.workflow import is_model
 
-MOST = 100  # model files that are told; a graph has a handful
-LONGEST = 300  # characters of one
+MOST = 100  # reported model files; a graph has a handful
+LONGEST = 300  # characters of a name
 
 
 def models_of(graph: Mapping[str, Any]) -> tuple[str, ...]:
-    """The model files that a graph loads, as ``Class.input=file``, sorted, each once."""
+    """Return the model files that a graph loads, as ``Class.input=file``, sorted, without duplicates."""
     named = {
         f"{node['class_type']}.{name}={value}"
         for node in graph.values()

@@ -1,6 +1,6 @@
-"""What medium a file is, by its name."""
+"""Determines the media type of a file by its name."""
 
-from contracts.scheduler import OutputKind
+from contracts.scheduler.outputs import OutputKind
 
 UNKNOWN = (OutputKind.FILE, "application/octet-stream")
 
@@ -45,11 +45,11 @@ _BY_EXTENSION: dict[str, tuple[OutputKind, str]] = {
 
 
 def medium_of(name: str) -> tuple[OutputKind, str]:
-    """Kind and content type of a file, from the extension of its name alone."""
+    """Return kind and content type of a file by its extension."""
     return _BY_EXTENSION.get(name.rpartition(".")[2].lower(), UNKNOWN)
 
 
 def has_known_medium(name: str) -> bool:
-    """Whether the extension of a file's name is one of those known here."""
+    """Whether the file extension is known."""
     stem, dot, extension = name.rpartition(".")
     return bool(stem and dot) and extension.lower() in _BY_EXTENSION

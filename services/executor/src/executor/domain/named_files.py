@@ -1,8 +1,8 @@
 """Files that a node reports as plain strings.
 
-3D previews and some packs report ``"3d/mesh.glb"`` where others report an object. Nothing tells such a string from a
-text, and a text may be a tenant's: so a string is only taken for a file that was written while the prompt ran. Older
-files may be another tenant's.
+3D previews and some packs report ``"3d/mesh.glb"`` instead of an object. Such a string cannot be told from a text, and
+a text may come from a tenant, so a string is taken for a file only if the file was written during the prompt. Older
+files may belong to another tenant.
 """
 
 import re
@@ -14,16 +14,16 @@ from executor.domain.node_text import is_addressable
 
 MAX_PATH = 400  # characters
 _NOT_IN_PATHS = re.compile(r"[\x00-\x1f\x7f]")
-_ANNOTATED = re.compile(r"(.+) \[(output|temp)\]")  # as ComfyUI's widgets write it
+_ANNOTATED = re.compile(r"(.+) \[(output|temp)\]")  # suffix that ComfyUI's widgets append
 _IN_FOLDER = re.compile(r"(?:.*/)?(output|temp)/(.+)")
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:")
-_ETAG = re.compile(r'(?:W/)?"([0-9a-f]{1,16})-[0-9a-f]{1,16}"')  # aiohttp's: nanoseconds and size in hex
+_ETAG = re.compile(r'(?:W/)?"([0-9a-f]{1,16})-[0-9a-f]{1,16}"')  # aiohttp's ETag: nanoseconds and size in hex
 
-CLOCK_STEP_NS = 10_000_000  # file systems take the time from the kernel's last tick
+CLOCK_STEP_NS = 10_000_000  # file systems use the time of the kernel's last tick
 
 
 class FilePlace(NamedTuple):
-    """The exact name of a file on a node; ``folder`` is ComfyUI's ``type``: "output" or "temp"."""
+    """Exact name of a file on a node; ``folder`` is ComfyUI's ``type``: "output" or "temp"."""
 
     folder: str
     subfolder: str
@@ -31,7 +31,7 @@ class FilePlace(NamedTuple):
 
 
 def places_named_by(text: str) -> tuple[FilePlace, ...]:
-    """Where the file is that a string may name, most likely place first; none if it names no file."""
+    """Return the possible places of the file that a string names, most likely first; empty if it names no file."""
     if len(text) > MAX_PATH or _NOT_IN_PATHS.search(text) or not is_addressable(text):
         return ()
     path = text.strip().replace("\\", "/")
@@ -53,9 +53,9 @@ def _place(folder: str, path: str) -> FilePlace | None:
 
 
 def written_ns(etag: str | None, last_modified: str | None) -> int | None:
-    """When a file was written, nanoseconds since the epoch, from what a node sends with it; None where it says nothing.
+    """Return a file's modification time from response headers, nanoseconds since the epoch; None when missing.
 
-    Last-Modified is exact to the second, and so may be too early by less than a second.
+    Last-Modified has a precision of one second, so the time may be up to a second too early.
     """
     if found := _ETAG.fullmatch(etag or ""):
         return int(found[1], 16)
@@ -66,5 +66,5 @@ def written_ns(etag: str | None, last_modified: str | None) -> int | None:
 
 
 def is_of_prompt(file_ns: int, started_ms: float) -> bool:
-    """Whether a file was written after the prompt began; a node runs one prompt at a time."""
+    """Whether a file was written after the prompt started; a node runs one prompt at a time."""
     return file_ns >= started_ms * 1_000_000 - CLOCK_STEP_NS

@@ -1,9 +1,9 @@
-"""The signs of a dead worker thread in a ComfyUI's own log.
+"""Detects a dead worker thread in a ComfyUI's log.
 
-Python writes how a thread died piece by piece: ``Exception in thread ``, the thread's name, each frame of the traceback
-in a line of its own, its source, and every mark below that one by one. ComfyUI keeps every write as an entry of its log
-(``/internal/logs/raw``, the newest 300), so a long traceback pushes its own beginning out. Errors that a living worker
-logs, and texts that a prompt makes a node log, are one entry of several lines, or a line with words before it.
+Python writes a thread's traceback in pieces: ``Exception in thread ``, the thread's name, each frame, its source, and
+every marker below it. ComfyUI keeps every write as one log entry (``/internal/logs/raw``, the newest 300), so a long
+traceback pushes its own beginning out. Errors logged by a living worker, and texts that a prompt makes a node log, are
+one entry of several lines, or a line with a prefix.
 """
 
 import re
@@ -11,15 +11,15 @@ from typing import Any
 
 _WORKER = re.compile(r"Thread-\d+ \(prompt_worker\)")
 _ANNOUNCED = "Exception in thread "
-_NEAR = 4  # entries between the two, for other threads write as well
+_NEAR = 4  # entries in between, because other threads write too
 _FRAME = re.compile(r' {2}File "[^"\n]*[\\/](?:execution\.py|comfy_execution[\\/][^"\n]*)", line \d+, in [^\n]+\n')
 _POSTED = "got prompt\n"
 
 
 def prompts_since_death(log: Any) -> int | None:
-    """How many prompts were posted to the node since its worker thread died; None where the log tells of no death.
+    """Return how many prompts were posted since the node's worker thread died; None when the log shows no death.
 
-    More than now wait in the queue: then the one that runs was posted later, so that death was none.
+    If more prompts were posted than are pending, a prompt ran after the traceback, so the worker is alive.
     """
     listed = log.get("entries") if isinstance(log, dict) else None
     entries = [entry.get("m") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []

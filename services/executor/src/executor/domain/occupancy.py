@@ -1,19 +1,19 @@
-"""What keeps a node that answers from taking jobs, and for how long."""
+"""Tracks what keeps a reachable node from accepting jobs."""
 
 from typing import NamedTuple
 
-from contracts.scheduler import Occupied, OccupiedBy
+from contracts.scheduler.heartbeats import OccupancyCause, ReportedOccupancy
 
 
 class Holder(NamedTuple):
-    """The prompt that holds a node.
+    """The prompt that occupies a node.
 
     Attributes:
-        prompt_id: as the node names it; None where it cannot be told.
-        runs: the node runs a prompt. A living worker thread takes a waiting one within a millisecond.
+        prompt_id: as the node names it; None when unknown.
+        runs: whether the node runs a prompt. A living worker thread takes a pending one within a millisecond.
     """
 
-    by: OccupiedBy
+    by: OccupancyCause
     prompt_id: str | None
     runs: bool
 
@@ -22,8 +22,8 @@ class Occupancy:
     """Tracks since when the same prompt has occupied the node.
 
     Args:
-        blocked_after_s: a node that is held for longer is blocked.
-        dead_worker_s: a prompt that waits for longer while nothing runs shows that the worker thread is dead.
+        blocked_after_s: a node that is occupied longer is blocked.
+        dead_worker_s: a prompt that is pending longer while nothing runs reveals a dead worker thread.
     """
 
     def __init__(self, *, blocked_after_s: float, dead_worker_s: float) -> None:
@@ -33,7 +33,7 @@ class Occupancy:
         self._worker_died = False
 
     def see(self, holder: Holder, now: float) -> None:
-        """Record what occupies the node now. Another prompt than before restarts the timer."""
+        """Record what occupies the node now. A different prompt restarts the timer."""
         if holder != self._holder:
             self._holder, self._since, self._worker_died = holder, now, False
 
@@ -46,17 +46,17 @@ class Occupancy:
         self._holder = None
 
     def is_suspicious(self, now: float) -> bool:
-        """Whether it lasts long enough to look for signs of a dead worker."""
+        """Whether the occupation lasts long enough to look for signs of a dead worker."""
         return self._holder is not None and now - self._since > self._dead_worker_s
 
-    def state(self, now: float) -> Occupied | None:
-        """What holds the node, None where nothing does."""
+    def state(self, now: float) -> ReportedOccupancy | None:
+        """What occupies the node, None when it is free."""
         if self._holder is None:
             return None
         seconds = max(now - self._since, 0.0)
         dead = self._worker_died or (not self._holder.runs and seconds > self._dead_worker_s)
-        return Occupied(
-            by=OccupiedBy.DEAD_WORKER if dead else self._holder.by,
+        return ReportedOccupancy(
+            by=OccupancyCause.DEAD_WORKER if dead else self._holder.by,
             prompt_id=self._holder.prompt_id,
             seconds=round(seconds, 3),
             blocked=dead or seconds > self._blocked_after_s,

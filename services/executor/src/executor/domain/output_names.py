@@ -1,8 +1,8 @@
-"""Names of output files: what the sender asked for, what the node gets, and what the sender reads.
+"""File name prefixes: translates what the sender requested to what the node gets, and back.
 
-A node gets a prefix that any file system stores and that ``/view`` gives out again: two dots in a row, a colon or a
-line end are written as ``~`` and a code, and a long name is cut. The name of the file that the node then reports is
-turned back. So the node chooses counter, extension and the values of ``%width%`` and its kind, as it does for anybody.
+A node gets a prefix that every file system stores and ``/view`` returns: "..", colons and line breaks become ``~`` and
+a code, and a long name is cut. The reported file name is translated back. The node still chooses counter, extension and
+placeholders such as ``%width%``.
 """
 
 import re
@@ -13,13 +13,13 @@ from executor.domain.constant_text import ConstantTexts
 from executor.domain.node_text import MAX_FILE_NAME, shown_file_name
 
 DEFAULT_PREFIX = "ComfyUI"
-MAX_NAME_BYTES = 180  # of a prefix as the node gets it; a file name has 255, and nodes append counter and extension
+MAX_NAME_BYTES = 180  # bytes of a prefix; a file name has 255, and nodes append counter and extension
 MAX_FOLDER_BYTES = 60
 MAX_FOLDERS = 8
 
-_SURELY_SHORT = MAX_NAME_BYTES // 4  # characters: none has more than four bytes, coded or not
-_LONGEST_PART = 1_000  # characters of a name that are looked at
-_CUT = "~~"  # stands where the rest of a long name was
+_SURELY_SHORT = MAX_NAME_BYTES // 4  # characters, each at most four bytes
+_LONGEST_PART = 1_000  # characters of a name that are processed
+_CUT = "~~"  # replaces the rest of a long name
 _BATCH_NUMBER, _BATCH_CODE = "%batch_num%", "~n"
 _SEPARATOR = re.compile(r"[/\\]")
 _CODED = re.compile(r'[\x00-\x1f\x7f<>:"|?*~]|^[. ]|[. ]$|(?<=\.)\.|\.(?=\.)')
@@ -31,37 +31,37 @@ _COUNTER = re.compile(r"_(\d{1,18})(?:_|\.|$)")
 
 
 class _Cut(NamedTuple):
-    """A name that was cut: what the node may have made of its beginning, and the rest as it was asked for."""
+    """A shortened name: the beginning that the node received, and the requested rest."""
 
     beginning: re.Pattern[str]
     rest: str
 
 
 def prefix_for_node(asked: str) -> str:
-    """A prefix as the node gets it: relative, without ``..``, sub-folders as they were asked for.
+    """Return the prefix for the node: relative, without ``..``, with the requested sub-folders.
 
-    ComfyUI's own rule: ``a//b/../c`` is ``a/c``. What would leave the folder does not; a name of nothing is ComfyUI's.
+    As in ComfyUI, ``a//b/../c`` is ``a/c``. A prefix cannot leave its folder; an empty name becomes ComfyUI's default.
     """
     *folders, name = _parts(asked)
     return "/".join([*(_cut(_coded(folder), MAX_FOLDER_BYTES)[0] for folder in folders), _name(name)])
 
 
 def name_for_node(asked: str) -> str:
-    """The last part of a prefix as the node gets it: a file name where another input names the folder."""
+    """Return the last part of a prefix: a file name when another input names the folder."""
     return _name(_parts(asked)[-1])
 
 
 def part_for_node(asked: str) -> str:
-    """A text that the node puts into a file name: a suffix, a delimiter."""
+    """Return a text that the node puts into a file name, such as a suffix or delimiter."""
     inner = _coded(f"x{_SEPARATOR.sub('_', asked)}x")[1:-1]
     return _cut(inner, MAX_FOLDER_BYTES)[0]
 
 
 class OutputNames:
-    """Turns the names of files in the folder of an attempt back into what was asked for.
+    """Translates file names in the attempt's folder back to the requested names.
 
     Args:
-        graph: as it was sent. Any of its texts may be a name; only long ones are remembered.
+        graph: as submitted. Any of its texts may be a name; only long ones are stored.
         folder: of the attempt.
     """
 
@@ -70,7 +70,7 @@ class OutputNames:
         self._cut = [cut for text in _long_texts(graph) if (cut := _as_cut(text)) is not None]
 
     def shown(self, filename: str, subfolder: str) -> str:
-        """The file name that the owner asked for."""
+        """Return the file name that the owner requested."""
         if not f"{subfolder}/".replace("\\", "/").startswith(f"{self._folder}/"):
             return shown_file_name(filename)
         head, cut, tail = filename.partition(_CUT)
@@ -100,13 +100,13 @@ def _parts(asked: str) -> list[str]:
 
 
 def _coded(part: str) -> str:
-    """Written so that every file system and ``/view`` take it. ``%batch_num%`` makes ComfyUI overwrite its files."""
+    """Encode a name for every file system and ``/view``. ``%batch_num%`` would make ComfyUI overwrite its files."""
     pieces = part.split(_BATCH_NUMBER)
     return _BATCH_CODE.join(_CODED.sub(lambda found: f"~{ord(found[0]):02x}", piece) for piece in pieces)
 
 
 def _cut(coded: str, longest: int) -> tuple[str, str]:
-    """The beginning that has at most so many bytes, and the rest."""
+    """Return the beginning with at most that many bytes, and the rest."""
     if len(coded.encode()) <= longest:
         return coded, ""
     size = at = 0

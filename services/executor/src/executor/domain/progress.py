@@ -1,23 +1,23 @@
-"""From a node's events to how far a job is."""
+"""Computes a job's progress from the node's events."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from contracts.executor import Progress
-from contracts.scheduler import AttemptRef
+from contracts.executor.progress import Progress
+from contracts.scheduler.attempts import AttemptRef
 
-ALMOST = 99.0  # percent; 100 is said with success alone
-MAX_NODE_ID = 1_024  # characters of an id; an expanded node's is longer than its own
-SETTLED_S = 1.0  # a guess from less than this long is worth nothing
-LONGEST_GUESS_S = 30 * 86_400.0  # nor is one from next to no progress: at worst it is infinite, and no message is
+ALMOST = 99.0  # percent; 100 means success
+MAX_NODE_ID = 1_024  # characters of an id; expanded nodes have longer ids
+SETTLED_S = 1.0  # seconds; an earlier estimate is useless
+LONGEST_GUESS_S = 30 * 86_400.0  # percent; an estimate from less could be infinite
 
 
 class ProgressFold:
-    """Folds the events of one prompt; events that are late, doubled or missing do it no harm.
+    """Folds the events of one prompt. Late, duplicate or missing events are harmless.
 
-    A node of the graph counts as done when the node says so, when it was cached, or when another one began; the one
-    that runs counts with the part of its steps. The percentage never falls.
+    A graph node counts as finished when the node says so, when it was cached, or when another one started. The running
+    one counts with its share of steps. The percentage never decreases.
     """
 
     def __init__(self, graph: Mapping[str, Any]) -> None:
@@ -29,11 +29,11 @@ class ProgressFold:
 
     @property
     def percent(self) -> float:
-        """How far the job is, 0 to ``ALMOST``."""
+        """Progress, 0 to ``ALMOST`` percent."""
         return self._percent
 
     def take(self, kind: str, data: Mapping[str, Any]) -> bool:
-        """Fold one event of this prompt; say whether it told anything."""
+        """Fold one event of this prompt; returns whether it changed anything."""
         match kind:
             case "execution_cached":
                 self._cached(data.get("nodes"))
@@ -51,11 +51,11 @@ class ProgressFold:
         return True
 
     def snapshot(self, ref: AttemptRef, *, at: datetime, elapsed_s: float, succeeded: bool = False) -> Progress:
-        """How far the job is, as it is said.
+        """Return the progress message.
 
         Args:
-            elapsed_s: since the node took the prompt.
-            succeeded: the attempt ended well; only then the percentage is 100.
+            elapsed_s: seconds since the node accepted the prompt.
+            succeeded: whether the attempt succeeded; only then the percentage is 100.
         """
         percent = 100.0 if succeeded else self._percent
         return Progress(
@@ -93,20 +93,20 @@ class ProgressFold:
             return
         if shown != self._current:
             if shown in self._done:
-                return  # late: its node is over
+                return  # late event of a finished node
             self._executing(shown)
         self._value, self._max = max(float(value), 0.0), max(float(top), 0.0)
 
     def _states(self, nodes: Any) -> None:
         for node, state in nodes.items() if isinstance(nodes, Mapping) else ():
-            # The parts of an expanded node end before the node itself does.
+            # Expanded parts end before their parent node does.
             if isinstance(state, Mapping) and state.get("state") == "finished" and node in self._classes:
                 self._done.add(node)
                 if node == self._current:
                     self._value = self._max = 0.0
 
     def _shown(self, node: Any) -> str | None:
-        """The node of the graph that an event is about; expanded nodes are called ``<node>.<call>.<graph>.<n>``."""
+        """Return the graph node that an event concerns; expanded nodes are called ``<node>.<call>.<graph>.<n>``."""
         name = node if isinstance(node, str) and len(node) <= MAX_NODE_ID else ""
         while name and name not in self._classes:
             name = name.rpartition(".")[0]
@@ -123,5 +123,5 @@ def _eta(percent: float, elapsed_s: float) -> float | None:
 
 
 def _is_number(value: Any) -> bool:
-    # NaN and infinities are what json makes of a node's NaN; no message may carry them.
+    # Python's json parses NaN and infinities; messages must not carry them.
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15

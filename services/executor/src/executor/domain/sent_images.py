@@ -1,4 +1,4 @@
-"""Images that a node sends over its websocket and saves nowhere (SaveImageWebsocket and its kin)."""
+"""Images that a node sends over its websocket without saving them (SaveImageWebsocket and similar)."""
 
 import json
 import re
@@ -23,7 +23,7 @@ _FORMATS = (
 
 @dataclass(frozen=True, slots=True)
 class SentImage:
-    """One image. ``number`` counts those of the prompt from 1, ``extension`` says its format."""
+    """One image. ``number`` counts the prompt's images from 1; ``extension`` is its format."""
 
     node_id: str
     number: int
@@ -32,22 +32,21 @@ class SentImage:
 
 
 class _State(Enum):
-    UNSEEN = auto()  # not begun, as far as was heard
+    UNSEEN = auto()  # not started as far as known
     RUNNING = auto()
-    DONE = auto()  # whatever it sent was heard
-    LOST = auto()  # something that it sent may not have been heard
+    DONE = auto()  # all of its images were received
+    LOST = auto()  # some of its images may be lost
 
 
 class SentImages:
-    """Tells output images on the websocket from previews, and whether an output image may have been lost.
+    """Distinguishes output images on the websocket from previews, and detects possibly lost images.
 
-    A frame with metadata (type 4) names its node. A frame without (type 1) belongs to the node that runs: events and
-    frames come in order over one socket. What comes from a class whose name does not say that it sends images is a
-    preview.
+    A frame with metadata (type 4) names its node. A frame without (type 1) belongs to the running node, because events
+    and frames arrive in order on one socket. Frames of classes whose names do not suggest sending images are previews.
 
     Attributes:
-        is_whole: every event since the prompt was posted was heard.
-        has_ended: the end of the prompt was told.
+        is_whole: whether every event since the prompt was posted was received.
+        has_ended: whether the end of the prompt was received.
     """
 
     def __init__(self, graph: Mapping[str, Any], prompt_id: str) -> None:
@@ -66,24 +65,24 @@ class SentImages:
 
     @property
     def missing(self) -> list[str]:
-        """Nodes of which an image may be missing. To be asked once the prompt has ended."""
+        """Return nodes whose images may be missing. Call it after the prompt ended."""
         heard_all = self.is_whole and self.has_ended
         harmless = {_State.DONE, _State.UNSEEN} if heard_all else {_State.DONE}
         return [node_id for node_id, state in self._states.items() if state not in harmless]
 
     def take(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Take an event that names this prompt."""
+        """Process an event of this prompt."""
         if kind == "execution_cached" and isinstance(nodes := data.get("nodes"), list):
             for node_id in nodes:
                 if isinstance(node_id, str) and node_id in self._states:
-                    self._states[node_id] = _State.LOST  # it does not run, so it sends nothing
+                    self._states[node_id] = _State.LOST  # cached, so it sends nothing
         elif kind == "executing" and "node" in data:
             node_id = data.get("display_node") or data["node"]
             self._begin(node_id if isinstance(node_id, str) else None)
             self.has_ended = self.has_ended or data["node"] is None
 
     def take_frame(self, frame: bytes) -> SentImage | None:
-        """The image in a binary message, if it is one that a node sent instead of saving it."""
+        """Return the output image in a binary message, if it contains one."""
         node_id, content = self._read(frame)
         extension = next((name for magic, name in _FORMATS if magic.match(content)), None)
         if node_id is None or extension is None:
@@ -92,7 +91,7 @@ class SentImages:
         return SentImage(node_id, self._count, extension, content)
 
     def drop(self) -> None:
-        """Some events and frames were lost."""
+        """Record that events and frames were lost."""
         self.is_whole, self._running = False, None
         for node_id, state in self._states.items():
             if state is _State.RUNNING:
@@ -108,7 +107,7 @@ class SentImages:
             self._states[node_id] = _State.RUNNING
 
     def _read(self, frame: bytes) -> tuple[str | None, bytes]:
-        """The node that sent this frame, None where it is none that sends images, and what it sent."""
+        """Return the sending node (None for a preview) and the content of a frame."""
         if len(frame) < 2 * _NUMBER.size:
             return None, b""
         (kind,), (second,) = _NUMBER.unpack_from(frame), _NUMBER.unpack_from(frame, _NUMBER.size)

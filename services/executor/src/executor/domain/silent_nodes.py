@@ -1,23 +1,23 @@
-"""Output nodes of which nothing is left after they ran."""
+"""Warns about output nodes that ran without any output."""
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from contracts.scheduler import JobWarning
+from contracts.scheduler.jobs import JobWarning
 from executor.domain.node_text import name_of
 
 CODE = "job.node_without_outputs"
-MAX_NAMED = 10  # nodes that the warning names
+MAX_NAMED = 10  # nodes named by the warning
 
 
 def warn_of_silent_nodes(
     graph: Mapping[str, Any], is_output_class: Callable[[str], bool], heard: Iterable[str]
 ) -> JobWarning | None:
-    """What the owner of a job is told about its output nodes that left nothing; None if each left something.
+    """Return the warning about output nodes without outputs; None if each has some.
 
     Args:
-        heard: ids of the nodes that left something.
+        heard: ids of the nodes with outputs.
     """
     left = frozenset(heard)
     silent = [

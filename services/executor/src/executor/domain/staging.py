@@ -1,4 +1,4 @@
-"""From the graph that a tenant sent to the graph that a node gets."""
+"""Converts a tenant's graph into the graph for the node."""
 
 import re
 from collections import deque
@@ -7,22 +7,22 @@ from typing import Any
 
 from contracts.graph_policy.input_roles import ClassRoles
 from contracts.graph_policy.registry import InputRole, is_stock_module
-from contracts.scheduler import AttemptRef
+from contracts.scheduler.attempts import AttemptRef
 from contracts.workflow import is_link
 from executor.domain.catalog import NodeClasses
 from executor.domain.constant_text import ConstantTexts
 from executor.domain.output_names import DEFAULT_PREFIX, name_for_node, part_for_node, prefix_for_node
 
 PREFIX_INPUT = "filename_prefix"
-MARK_INPUT = "comfyfleet_attempt"  # no class has it: ComfyUI ignores it, and its cache does not
-MAX_ANCESTORS = 200  # that are looked at for one that may bear the mark
+MARK_INPUT = "comfyfleet_attempt"  # no class declares it: ComfyUI ignores it, but its cache does not
+MAX_ANCESTORS = 200  # upstream nodes searched for one that can take the marker
 
 _FOLDER = re.compile(r"folder|dir|path", re.IGNORECASE)
 _NAME_PART = re.compile(r"(suffix|delimiter)\d*$", re.IGNORECASE)
 
 
 def attempt_folder(ref: AttemptRef) -> str:
-    """The folder of an attempt in the node's output folder; no other attempt has it."""
+    """Return the attempt's unique folder in the node's output folder."""
     return f"{ref.job_id}/{ref.attempt}"
 
 
@@ -33,17 +33,16 @@ def stage(
     classes: NodeClasses,
     expanding: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """The graph with every output in a folder of this attempt alone, and files by the names that the node has for them.
+    """Return the graph with all outputs in the attempt's own folder and uploads by their names on the node.
 
-    Two attempts so never meet in the node's output folder, and no output is ever answered with the files of an earlier
-    run, in which the whole graph of another tenant may stand: a node's cache is keyed by all inputs. Nodes that show
-    something without naming it (previews), and nodes that become others, are marked for that. All else stays as it was
-    sent.
+    Attempts therefore never collide in the output folder, and no output is served from an earlier cached run, which may
+    contain another tenant's graph: a node's cache is keyed by all inputs. Nodes that output without a name (previews)
+    and nodes that expand get a unique marker for the same reason. Everything else stays as submitted.
 
     Args:
-        files: names by upload id. The scheduler has seen that these ids stand only where a node takes a file.
+        files: node file names by upload id. The scheduler has checked that ids occur only in file inputs.
         classes: of the node.
-        expanding: classes that become other nodes when they run. Answered from the cache, they would show nothing.
+        expanding: classes that expand when they run. Served from the cache they would show nothing.
     """
     folder, texts = attempt_folder(ref), ConstantTexts(graph)
     staged: dict[str, Any] = {}
@@ -61,7 +60,7 @@ def stage(
 
 
 def _naming(node: Mapping[str, Any], roles: ClassRoles, classes: NodeClasses) -> dict[str, Any]:
-    """The inputs of a node that name an output, with the defaults of those that were left out."""
+    """Return the inputs of a node that name an output, with defaults for omitted ones."""
     spec = classes.specs.get(node["class_type"])
     declared = spec.inputs if spec is not None else {}
     naming = {name: accepted.default for name, accepted in declared.items() if _is_set_by_us(name, roles)}
@@ -69,11 +68,11 @@ def _naming(node: Mapping[str, Any], roles: ClassRoles, classes: NodeClasses) ->
 
 
 def _bearers(node_id: str, graph: Mapping[str, Any], classes: NodeClasses) -> set[str]:
-    """The node that is to bear the mark, so that the cache knows this node from that of any other attempt.
+    """Return the node that gets the marker that makes the cache distinguish attempts.
 
-    A class of ComfyUI itself ignores inputs that it does not have. A class of a pack may look at all inputs, which no
-    catalog tells, so the nearest of ComfyUI's own nodes before it bears the mark, unless it loads a model: that node
-    runs again, with what is between. Without one it is the node itself, unless its class says that it takes anything.
+    A stock class ignores undeclared inputs. A pack class may inspect all inputs, so the nearest upstream stock node
+    gets the marker, unless it loads a model; that node runs again with everything in between. Without such a node the
+    class itself gets it, unless it accepts any input.
     """
     waiting, seen = deque([node_id]), {node_id}
     while waiting and len(seen) <= MAX_ANCESTORS:
@@ -108,21 +107,21 @@ def _with_files(name: str, value: Any, files: Mapping[str, str], roles: ClassRol
 
 
 def _is_set_by_us(name: str, roles: ClassRoles) -> bool:
-    """Whether a declared input names an output, so that it must not keep the default of the class."""
+    """Whether a declared input names an output, so that its default must be replaced."""
     return _names_output(name, roles) and not _NAME_PART.search(name)
 
 
 def _names_output(name: str, roles: ClassRoles) -> bool:
-    """Also inside a dynamic input, whose parts have dotted names."""
+    """Whether an input names an output, also inside a dynamic input with a dotted name."""
     return name.rpartition(".")[2] == PREFIX_INPUT or roles.role_of(name) is InputRole.OUTPUT_NAME
 
 
 def _output_names(
     naming: Mapping[str, Any], inputs: Mapping[str, Any], folder: str, texts: ConstantTexts
 ) -> dict[str, str]:
-    """A text of ours for each input that names an output, whatever was sent there.
+    """Return safe texts for all inputs that name an output.
 
-    Where one of them names a folder, the others name files inside of it, and need no folder of their own.
+    If one of them names a folder, the others name files inside it and need no folder of their own.
     """
     places = [name for name in naming if _FOLDER.search(name.rpartition(".")[2])]
     places = places or [name for name in naming if not _NAME_PART.search(name)] or list(naming)[:1]

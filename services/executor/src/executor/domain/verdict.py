@@ -1,4 +1,4 @@
-"""From what a node says of a prompt to how the attempt ended, in words fit for its owner."""
+"""Classifies how an attempt ended, with an error text fit for its owner."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from contracts.scheduler import JobError, Outcome
+from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.jobs import JobError
 from contracts.wire.errors import FieldError
 from contracts.wire.text import clean
 from contracts.workflow import Graph
 from executor.domain.node_text import name_of, raw_text
 
-MAX_MESSAGE = 500  # characters; what a node says may be megabytes
-MAX_PROBLEMS = 20  # complaints about a graph that are told; a node may have thousands
-MAX_TIMESTAMP = 1e15  # milliseconds; beyond it is no time
+MAX_MESSAGE = 500  # characters; nodes may send megabytes
+MAX_PROBLEMS = 20  # reported validation errors; a node may return thousands
+MAX_TIMESTAMP = 1e15  # milliseconds; larger values are invalid
 
-ELSEWHERE = frozenset({"value_not_in_list"})  # a model file that this node lacks, another may have it
+ELSEWHERE = frozenset({"value_not_in_list"})  # another node may have a model file that this one lacks
 UNKNOWN_CLASS = frozenset({"missing_node_type", "invalid_prompt"})  # 0.33 and 0.3.64
 
 _MEMORY = re.compile(r"OutOfMemoryError$|^MemoryError$")
@@ -30,13 +31,13 @@ _SECOND = 1000  # ComfyUI's timestamps are milliseconds
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AttemptResult:
     """How an attempt ended on its node.
 
     Attributes:
-        error: unless it succeeded or was cancelled.
-        node_died: the node stopped answering or running jobs while it had this one.
-        begun: the node may have run some of it.
+        error: None if it succeeded or was cancelled.
+        node_died: whether the node stopped responding or running prompts during the attempt.
+        begun: whether the node may have run part of it.
     """
 
     outcome: Outcome
@@ -45,28 +46,30 @@ class Verdict:
     begun: bool = True
 
 
-SUCCEEDED = Verdict(Outcome.SUCCEEDED)
-CANCELLED = Verdict(Outcome.CANCELLED)
+SUCCEEDED = AttemptResult(Outcome.SUCCEEDED)
+CANCELLED = AttemptResult(Outcome.CANCELLED)
 
 
-def node_fault(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> Verdict:
-    """The node's fault: another node may do it."""
-    return Verdict(Outcome.NODE_FAULT, JobError(code=code, message=message, node_id=node_id, node_class=node_class))
+def node_fault(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> AttemptResult:
+    """Return a failure caused by the node: another node may succeed."""
+    return AttemptResult(
+        Outcome.NODE_FAULT, JobError(code=code, message=message, node_id=node_id, node_class=node_class)
+    )
 
 
-def node_death(code: str, message: str) -> Verdict:
-    """The node stopped answering or running jobs, perhaps because of this one."""
-    return Verdict(Outcome.NODE_FAULT, JobError(code=code, message=message), node_died=True)
+def node_death(code: str, message: str) -> AttemptResult:
+    """Return a failure because the node died, perhaps because of this prompt."""
+    return AttemptResult(Outcome.NODE_FAULT, JobError(code=code, message=message), node_died=True)
 
 
-def failed(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> Verdict:
-    """The workflow's fault: no node will do it."""
-    return Verdict(Outcome.FAILED, JobError(code=code, message=message, node_id=node_id, node_class=node_class))
+def failed(code: str, message: str, node_id: str | None = None, node_class: str | None = None) -> AttemptResult:
+    """Return a failure caused by the workflow: it would fail on every node."""
+    return AttemptResult(Outcome.FAILED, JobError(code=code, message=message, node_id=node_id, node_class=node_class))
 
 
 LOST = node_death("node.lost", "The node restarted or went away while it ran the job.")
 NODE_AWAY = node_fault("node.lost", "The node went away before it took the job.")
-NODE_BUSY = Verdict(
+NODE_BUSY = AttemptResult(
     Outcome.NODE_FAULT,
     JobError(code="node.fault", message="Somebody else used the node, so it did not begin with the job."),
     begun=False,
@@ -85,10 +88,10 @@ ANSWER_UNREADABLE = failed(
 )
 
 
-def judge(entry: Mapping[str, Any]) -> Verdict:
-    """How a prompt ended, from its history entry.
+def judge(entry: Mapping[str, Any]) -> AttemptResult:
+    """Classify a finished prompt by its history entry.
 
-    An ``execution_error`` among the messages wins over ``status_str``, which says "success" of some failures.
+    An ``execution_error`` message overrides ``status_str``, which is "success" for some failures.
     """
     said = dict(_messages(entry))
     if "execution_error" in said:
@@ -101,8 +104,8 @@ def judge(entry: Mapping[str, Any]) -> Verdict:
     return node_fault("node.fault", "The node gave up the job without a reason.")
 
 
-def rejected(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> Verdict:
-    """How an attempt ended whose graph the node did not take."""
+def rejected(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> AttemptResult:
+    """Classify an attempt whose graph the node refused."""
     if raw_text(error.get("type")) in UNKNOWN_CLASS:
         extra = error.get("extra_info")
         node_class = extra.get("class_type") if isinstance(extra, Mapping) else None
@@ -116,8 +119,8 @@ def rejected(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> Verdic
     return ending("workflow.rejected", message, node_id, node_class)
 
 
-def not_allowed(violations: Sequence[FieldError], graph: Graph) -> Verdict:
-    """How an attempt ended whose graph the tenant's policy refuses, or names models that this node lacks."""
+def not_allowed(violations: Sequence[FieldError], graph: Graph) -> AttemptResult:
+    """Classify an attempt whose graph violates the tenant's policy or names models that this node lacks."""
     first = violations[0]
     node = graph.get(first.node_id or "")
     if all(violation.code in ELSEWHERE for violation in violations):
@@ -129,7 +132,7 @@ def not_allowed(violations: Sequence[FieldError], graph: Graph) -> Verdict:
 
 
 def gpu_seconds(entry: Mapping[str, Any], wall_s: float) -> float:
-    """How long a node spent on a prompt, seconds: by its own clock's difference, never more than by ours."""
+    """Return the node's time for a prompt, seconds: by the node's clock, at most the executor's own measurement."""
     stamps = (_time(data.get("timestamp")) for _, data in _messages(entry))
     known = [stamp for stamp in stamps if stamp is not None]
     spent = (known[-1] - known[0]) / _SECOND if len(known) > 1 else wall_s
@@ -137,18 +140,18 @@ def gpu_seconds(entry: Mapping[str, Any], wall_s: float) -> float:
 
 
 def started_ms(entry: Mapping[str, Any]) -> float | None:
-    """When a prompt began by the node's clock, milliseconds since the epoch; None where its entry does not tell."""
+    """Return when a prompt started by the node's clock, milliseconds since the epoch; None when unknown."""
     return next((_time(data.get("timestamp")) for name, data in _messages(entry) if name == "execution_start"), None)
 
 
 def sanitise(message: Any) -> str:
-    """One line of at most ``MAX_MESSAGE`` characters without a traceback and without absolute paths."""
+    """Return one line of at most ``MAX_MESSAGE`` characters without traceback and absolute paths."""
     text = raw_text(message).partition("Traceback (most recent call last)")[0]
     line = clean(" ".join(_PATH.sub(r"\1", _QUOTED_PATH.sub(r"\1\2\1", text)).split()), 2 * MAX_MESSAGE)
     return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
 
 
-def _of_error(data: Mapping[str, Any]) -> Verdict:
+def _of_error(data: Mapping[str, Any]) -> AttemptResult:
     kind, message = raw_text(data.get("exception_type")), raw_text(data.get("exception_message"))
     where = name_of(data.get("node_id")), name_of(data.get("node_type"))
     if _MEMORY.search(kind) or ("out of memory" in message.lower() and _DEVICE.search(f"{kind} {message}")):
@@ -163,7 +166,7 @@ def _of_error(data: Mapping[str, Any]) -> Verdict:
 
 
 def _raised(kind: str, message: str) -> str:
-    """An exception as the last line of a Python traceback: the text of a KeyError alone is only the key."""
+    """Format an exception like the last line of a Python traceback: the text of a KeyError alone is only the key."""
     name, text = kind.rpartition(".")[2], sanitise(message)
     if not _EXCEPTION.fullmatch(name):
         return text or "A node of the workflow failed without saying why."
@@ -180,7 +183,7 @@ def _messages(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]
 
 
 def _problems(node_errors: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """Every single complaint: node id, class, kind, text."""
+    """Yield each validation error: node id, class, kind, text."""
     for node_id, complaint in node_errors.items():
         if not isinstance(complaint, Mapping) or not isinstance(complaint.get("errors"), list):
             continue

@@ -1,7 +1,7 @@
-"""Which model files of a node lie in its output folder, where jobs write.
+"""Finds models in a node's output folder, where jobs write.
 
-ComfyUI (0.3.64 to 0.33) takes sub-folders of its output folder for model folders and lists what is in them beside the
-models that were installed.
+ComfyUI (0.3.64 to 0.33) treats sub-folders of its output folder as model folders and lists their files beside the
+installed models.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,11 +11,11 @@ OUTPUT_OPTION, BASE_OPTION = "--output-directory", "--base-directory"
 
 
 def output_folders(listed: Any, argv: Any) -> dict[str, frozenset[int]]:
-    """The model folders that are in the node's output folder: their indices by kind of model.
+    """Return the indices of model folders inside the output folder, by kind of model.
 
     Args:
-        listed: the answer to ``/experiment/models``.
-        argv: the command line of the node, from ``/system_stats``.
+        listed: response of ``/experiment/models``.
+        argv: the node's command line, from ``/system_stats``.
     """
     places = tuple(_output_places(argv))
     found: dict[str, frozenset[int]] = {}
@@ -27,11 +27,11 @@ def output_folders(listed: Any, argv: Any) -> dict[str, frozenset[int]]:
 
 
 def written_models(files: Mapping[str, Any], folders: Mapping[str, frozenset[int]]) -> frozenset[str]:
-    """Names of models that are in the output folder and nowhere else.
+    """Return names of models that exist only in the output folder.
 
     Args:
-        files: answers to ``/experiment/models/{kind}`` by kind.
-        folders: what ``output_folders`` found.
+        files: responses of ``/experiment/models/{kind}`` by kind.
+        folders: result of ``output_folders``.
     """
     written: set[str] = set()
     installed: set[str] = set()
@@ -44,7 +44,7 @@ def written_models(files: Mapping[str, Any], folders: Mapping[str, frozenset[int
 
 
 def _output_places(argv: Any) -> Iterator[str]:
-    """How the path of the output folder may end."""
+    """Return possible endings of the output folder's path."""
     given = [str(word) for word in argv] if isinstance(argv, list) else []
     chosen = _option(given, OUTPUT_OPTION)
     if chosen is not None:
@@ -77,7 +77,7 @@ def _parent(folder: str) -> str:
 
 
 def _plain(path: str) -> str:
-    """A path with slashes, without parts that mean nothing."""
+    """Return a normalized path with forward slashes."""
     parts = [part for part in path.replace("\\", "/").split("/") if part not in {"", "."}]
     while parts and parts[0] == "..":
         parts.pop(0)

@@ -1,1 +1,1 @@
-"""What an executor does again and again."""
+"""Loops of the executor."""

@@ -1,11 +1,11 @@
-"""The work of an executor: ask, run, report, again and again."""
+"""The main loop: request work, run it, report it."""
 
 import asyncio
 from dataclasses import dataclass, field
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import bound, log
-from contracts.scheduler import FinishAttempt, Outcome
+from contracts.scheduler.attempts import FinishAttempt, Outcome
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.attempt import Record
@@ -13,26 +13,26 @@ from executor.domain.loaded import models_of
 from executor.domain.progress import ProgressFold
 from executor.store.journal import Journal
 from executor.usecases.ask_work import AskForWork
-from executor.usecases.at_hand import AtHand
+from executor.usecases.at_hand import CurrentAttempt
 from executor.usecases.node_state import NodeState
 from executor.usecases.report_attempt import ReportAttempt
 from executor.usecases.run_attempt import BUG, RunAttempt
 from executor.usecases.say_progress import SayProgress
 
-REST_S = 1.0  # after the second fault of the node in a row, doubled with each further one
-HISTORY_KEPT = 200  # of our prompts on the node, for whoever looks there; it would keep 10 000, workflow and all
-HISTORY_AT_ONCE = 10  # entries that are removed after a job
-LONGEST_REST_S = 15.0  # about a lease: other nodes had their chance
+REST_S = 1.0  # seconds after the second consecutive node fault, doubled with each further one
+HISTORY_KEPT = 200  # history entries kept on the node for operators; ComfyUI would keep 10,000 with their workflows
+HISTORY_AT_ONCE = 10  # entries removed per job
+LONGEST_REST_S = 15.0  # seconds, about a lease: other nodes had their chance
 
 
 @dataclass(slots=True, kw_only=True)
 class Work:
-    """One node's work. At most one attempt at a time; the one in the journal comes first."""
+    """Runs one node's attempts, one at a time; the one in the journal comes first."""
 
     node: ComfyUI
     bus: Bus
     journal: Journal
-    at_hand: AtHand
+    at_hand: CurrentAttempt
     state: NodeState
     ask: AskForWork
     run: RunAttempt
@@ -40,7 +40,7 @@ class Work:
     _faults: int = field(default=0, init=False)
 
     async def tick(self) -> None:
-        """Bring one attempt to its end, or ask once in vain."""
+        """Complete one attempt, or request work once without result."""
         record, perhaps_there = self.journal.read(), False
         if record is None:
             await self.state.came.wait()
@@ -61,7 +61,7 @@ class Work:
         await self._rest(finish)
 
     async def _run(self, record: Record, *, perhaps_there: bool) -> FinishAttempt | None:
-        """Run it. A bug in doing so ends the attempt too: left in the journal, it would be met again for ever."""
+        """Run the attempt. A bug ends it too: left in the journal it would crash every successor."""
         try:
             return await self.run(record, perhaps_there=perhaps_there)
         except Exception:  # noqa: BLE001 - the edge of an attempt
@@ -80,7 +80,7 @@ class Work:
             await SayProgress(self.bus, record, fold, self.at_hand).say(succeeded=True)
 
     async def _remove_history(self) -> None:
-        """Have the node forget what it need not keep of our prompts. What it does not hear is said after the next."""
+        """Delete history entries of earlier prompts on the node; failures are retried after the next job."""
         for prompt_id in self.journal.history_to_remove(keep=HISTORY_KEPT, most=HISTORY_AT_ONCE):
             try:
                 await self.node.forget(prompt_id)
@@ -90,7 +90,7 @@ class Work:
             self.journal.drop_history(prompt_id)
 
     async def _rest(self, finish: FinishAttempt | None) -> None:
-        """A node that fails job after job leaves them to others for a while."""
+        """Pause a node that fails repeatedly, so that other nodes take the jobs."""
         if finish is None or finish.outcome is not Outcome.NODE_FAULT:
             self._faults = 0
             return

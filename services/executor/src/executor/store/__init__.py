@@ -1,1 +1,1 @@
-"""What an executor remembers when it dies."""
+"""The executor's journal."""

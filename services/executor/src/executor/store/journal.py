@@ -1,4 +1,4 @@
-"""The journal: the attempt at hand, what was left on the node, and what was learnt of it. Survives ``kill -9``."""
+"""The journal: the current attempt, prompts left on the node, and learned facts about it. Survives ``kill -9``."""
 
 import sqlite3
 import time
@@ -10,14 +10,14 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from chassis.telemetry.logs import log
-from contracts.scheduler import Assignment, FinishAttempt
+from contracts.scheduler.attempts import Assignment, FinishAttempt
 from executor.domain.attempt import Phase, Record
 
 T = TypeVar("T")
 
-MOST_EXPANDING = 1_000  # classes; a node with every known pack has some dozens
-MOST_LEFT = 50  # prompts; more than one at a time is rare
-LEFT_S = 3_600.0  # a prompt that was not seen to end by then is the node's own business
+MOST_EXPANDING = 1_000  # classes; a node with every known pack has a few dozen
+MOST_LEFT = 50  # orphaned prompts; more than one is rare
+LEFT_S = 3_600.0  # seconds; older orphaned prompts are ignored
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS attempt (
@@ -36,7 +36,9 @@ CREATE TABLE IF NOT EXISTS history (
 );
 CREATE TABLE IF NOT EXISTS expanding (class_type TEXT PRIMARY KEY);
 """
-_LEFT_SINCE = "ALTER TABLE left_behind ADD COLUMN left_at REAL NOT NULL DEFAULT 0"  # journals of earlier versions
+_LEFT_SINCE = (
+    "ALTER TABLE left_behind ADD COLUMN left_at REAL NOT NULL DEFAULT 0"  # migrates journals of earlier versions
+)
 
 
 class JournalTaken(Exception):
@@ -44,9 +46,9 @@ class JournalTaken(Exception):
 
 
 class Journal:
-    """A SQLite file that one process has open at a time. Every write is on disk when its call returns.
+    """A SQLite file that one process has open. Every write is on disk when its call returns.
 
-    Calls may come from any thread; a write that comes late, after the attempt ended or was cleared, changes nothing.
+    Thread-safe. A write for an attempt that ended or was cleared is ignored.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,10 +56,10 @@ class Journal:
         self._open: sqlite3.Connection | None = None
 
     def open(self) -> None:
-        """Open the file, making it if need be. One that is damaged is put aside: the scheduler tells the rest.
+        """Open or create the file. A corrupt one is moved aside; the scheduler knows the rest.
 
         Raises:
-            JournalTaken: another executor has it.
+            JournalTaken: another executor has it open.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -71,14 +73,13 @@ class Journal:
             self._open = _connect(self._path)
 
     def close(self) -> None:
-        """Let go of the file."""
         with self._lock:
             if self._open is not None:
                 self._open.close()
                 self._open = None
 
     def read(self) -> Record | None:
-        """The attempt at hand. One that cannot be read is dropped: its lease lapses and it runs elsewhere."""
+        """Return the current attempt. An unreadable one is dropped: its lease expires and it runs elsewhere."""
         row = self._do(
             lambda db: db.execute("SELECT assignment, phase, client_id, begun_at, finish FROM attempt").fetchone()
         )
@@ -99,32 +100,32 @@ class Journal:
             return None
 
     def begin(self, record: Record) -> None:
-        """Take an attempt in hand, before anything else is done about it."""
+        """Record a new attempt, before anything else is done about it."""
         values = (record.assignment.model_dump_json(), record.phase.value, record.client_id, record.begun_at)
         self._do(lambda db: db.execute("INSERT OR REPLACE INTO attempt VALUES (1, ?, ?, ?, ?, NULL)", values))
 
     def advance(self, phase: Phase) -> None:
-        """Note the next phase of the attempt at hand, unless it ended."""
+        """Record the next phase of the current attempt, unless it ended."""
         self._do(lambda db: db.execute("UPDATE attempt SET phase = ? WHERE finish IS NULL", (phase.value,)))
 
     def end(self, finish: FinishAttempt) -> None:
-        """Note how the attempt at hand ended, to be kept until the scheduler knows it."""
+        """Record the result of the current attempt, kept until it is reported."""
         values = (Phase.ENDED.value, finish.model_dump_json())
         self._do(lambda db: db.execute("UPDATE attempt SET phase = ?, finish = ?", values))
 
     def clear(self) -> None:
-        """Let go of the attempt at hand."""
+        """Remove the current attempt."""
         self._do(lambda db: db.execute("DELETE FROM attempt"))
 
     def leave(self, prompt_id: str) -> None:
-        """Note a prompt that may still run on the node though nobody wants it."""
+        """Record a prompt that may still run on the node although it is no longer wanted."""
         note = "INSERT OR IGNORE INTO left_behind (prompt_id, left_at) VALUES (?, ?)"
         self._do(lambda db: db.execute(note, (prompt_id, time.time())))
 
     def left(self) -> list[str]:
-        """The prompts that may still run on the node though nobody wants them, oldest first.
+        """Return orphaned prompts that may still run on the node, oldest first.
 
-        They are ``MOST_LEFT`` at most, and none was left longer than ``LEFT_S`` seconds ago: others are forgotten.
+        At most ``MOST_LEFT``, none older than ``LEFT_S`` seconds.
         """
         newest = "SELECT prompt_id FROM left_behind ORDER BY left_at DESC LIMIT ?"
 
@@ -138,7 +139,7 @@ class Journal:
         return self._do(read)
 
     def note_history(self, prompt_id: str, *, oversized: bool = False) -> None:
-        """Note a prompt whose history the node keeps; what is oversized is to be removed first of all."""
+        """Record a prompt whose history the node keeps. Oversized entries are removed first."""
         note = """
             INSERT INTO history (prompt_id, oversized) VALUES (?, ?)
             ON CONFLICT (prompt_id) DO UPDATE SET oversized = max(oversized, excluded.oversized)
@@ -146,7 +147,7 @@ class Journal:
         self._do(lambda db: db.execute(note, (prompt_id, oversized)))
 
     def history_to_remove(self, *, keep: int, most: int) -> list[str]:
-        """Up to ``most`` prompts whose history is to be removed: oversized ones, then all but the newest ``keep``."""
+        """Return up to ``most`` history entries to remove: oversized ones, then all but the newest ``keep``."""
         due = """
             SELECT prompt_id FROM history
             WHERE oversized OR place NOT IN (SELECT place FROM history ORDER BY place DESC LIMIT ?)
@@ -155,7 +156,7 @@ class Journal:
         return [row[0] for row in self._do(lambda db: db.execute(due, (keep, most)).fetchall())]
 
     def drop_history(self, prompt_id: str) -> None:
-        """Note that a prompt's history was removed."""
+        """Record that a prompt's history was removed."""
         self._do(lambda db: db.execute("DELETE FROM history WHERE prompt_id = ?", (prompt_id,)))
 
     def note_expanding(self, classes: Iterable[str]) -> None:
@@ -166,13 +167,13 @@ class Journal:
             self._do(lambda db: db.executemany(note, rows))
 
     def expanding(self) -> frozenset[str]:
-        """Classes that expanded into other nodes on this ComfyUI node."""
+        """Return classes that expanded into other nodes on this node."""
         return frozenset(
             row[0] for row in self._do(lambda db: db.execute("SELECT class_type FROM expanding").fetchall())
         )
 
     def forget(self, prompt_id: str) -> None:
-        """Note that a prompt that was left is gone."""
+        """Record that an orphaned prompt is gone."""
         self._do(lambda db: db.execute("DELETE FROM left_behind WHERE prompt_id = ?", (prompt_id,)))
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -187,7 +188,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
-        # Survives the death of this process at any line; after a power failure the node has forgotten everything too.
+        # Survives the death of this process; after a power failure the node has lost everything too.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(_SCHEMA)
         columns = {row[1] for row in connection.execute("PRAGMA table_info(left_behind)")}

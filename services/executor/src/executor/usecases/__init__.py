@@ -1,1 +1,1 @@
-"""What an executor does with its node, one thing a file."""
+"""Use cases of the executor, one per module."""

@@ -1,4 +1,4 @@
-"""Ask the scheduler for work, when the node is free to do it."""
+"""Requests work from the scheduler when the node is free."""
 
 import asyncio
 import time
@@ -8,7 +8,8 @@ from uuid import UUID
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.scheduler import ASK_WORK, AskWork, OccupiedBy
+from contracts.scheduler.attempts import REQUEST_WORK, RequestWork
+from contracts.scheduler.heartbeats import OccupancyCause
 from contracts.wire.errors import Refusal
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway, Queued, UnusableAnswer
@@ -21,14 +22,14 @@ from executor.usecases.standby import Standby, mark_of
 from executor.usecases.stop_prompt import stop_prompt
 from executor.usecases.watch_occupancy import WatchOccupancy
 
-MOST_ORPHANS = 20  # that are stopped at a time
-PAUSE_S = 0.2  # after nobody answered, or the node did not
-FIRST_FOREIGN_S, LONGEST_FOREIGN_S = 0.05, 1.0  # between two looks at prompts of somebody else, doubled
+MOST_ORPHANS = 20  # prompts stopped concurrently
+PAUSE_S = 0.2  # seconds after the scheduler or the node did not answer
+FIRST_FOREIGN_S, LONGEST_FOREIGN_S = 0.05, 1.0  # seconds between two checks for foreign prompts, doubled each time
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """An attempt that is in the journal now; perhaps the node has its prompt already."""
+    """An attempt in the journal; the node may already have its prompt."""
 
     record: Record
     perhaps_there: bool
@@ -36,11 +37,11 @@ class Taken:
 
 @dataclass(slots=True, kw_only=True)
 class AskForWork:
-    """Asks for work for one node.
+    """Requests work for one node.
 
     Attributes:
-        wait_s: how long the scheduler may keep the question.
-        stop_within_s: how long ending what was left on the node may take.
+        wait_s: how long the scheduler may hold the request.
+        stop_within_s: time limit for stopping prompts left on the node.
     """
 
     node: ComfyUI
@@ -57,17 +58,17 @@ class AskForWork:
     _foreign_s: float = field(default=0.0, init=False)
 
     async def __call__(self) -> Taken | None:
-        """Ask once.
+        """Request work once.
 
-        A node that does not answer, does not let go of a prompt that it should have ended, or has prompts of somebody
-        else in its queue, asks for nothing. A prompt in the queue that carries this node's mark but is in no journal
-        was posted by an executor that lost its journal: the scheduler is asked whether it is still wanted.
+        A node that does not answer, keeps running an unwanted prompt, or has foreign prompts in its queue requests
+        nothing. A queued prompt with this node's marker but without a journal record was posted by an executor that
+        lost its journal: the scheduler is asked whether it is still wanted.
         """
         try:
             queue = await self.node.queue() if await self._cleared() else None
-        except UnusableAnswer as unusable:  # somebody else's prompts are huge, or the node is in a bad way
+        except UnusableAnswer as unusable:  # foreign prompts are huge, or the node is broken
             log.warning("executor.queue.unusable", why=str(unusable))
-            await self.occupancy.see(Holder(OccupiedBy.FOREIGN_PROMPT, None, runs=True))
+            await self.occupancy.see(Holder(OccupancyCause.FOREIGN_PROMPT, None, runs=True))
             await self._let_pass(1)
             return None
         except NodeAway as away:
@@ -93,7 +94,7 @@ class AskForWork:
         return await self._asked(orphans)
 
     async def _let_pass(self, foreign: int) -> None:
-        """Wait a little for prompts of somebody else; longer each time that there still are some."""
+        """Wait for foreign prompts, longer each time."""
         self.state.note_foreign_prompts(foreign)
         if not self._foreign_s:
             log.warning("executor.node.shared", foreign=foreign)
@@ -101,33 +102,33 @@ class AskForWork:
         await asyncio.sleep(self._foreign_s)
 
     async def _cleared(self) -> bool:
-        """Whether the node has let go of everything that was left behind on it, within ``stop_within_s`` all together.
+        """Whether the node has stopped all orphaned prompts within ``stop_within_s`` in total.
 
-        A prompt that does not end would hold up every later job, and one that waits while nothing runs is left there:
-        only a worker that lives takes it, so that it tells when the node can be trusted again.
+        A prompt that never ends would block every later job. One that is pending while nothing runs is left there: only
+        a living worker takes it, which shows when the node works again.
         """
         deadline = time.monotonic() + self.stop_within_s
         for prompt_id in self.journal.left():
-            queue = await self.node.queue()  # its history, perhaps huge, is not read
+            queue = await self.node.queue()  # without reading the history, which may be huge
             waits = is_unserved(prompt_id, queue)
             within_s = deadline - time.monotonic()
             if waits or not await stop_prompt(self.node, self.journal, prompt_id, within_s=within_s):
-                holder = Holder(OccupiedBy.OWN_PROMPT, prompt_id, runs=not waits)
+                holder = Holder(OccupancyCause.OWN_PROMPT, prompt_id, runs=not waits)
                 await self.occupancy.see(holder, waiting=_waiting(queue))
                 return False
         return True
 
     async def _stop(self, prompt_ids: Iterable[str]) -> None:
-        """End prompts, within ``stop_within_s`` all together."""
+        """Stop prompts within ``stop_within_s`` in total."""
         deadline = time.monotonic() + self.stop_within_s
         for prompt_id in prompt_ids:
             await stop_prompt(self.node, self.journal, prompt_id, within_s=deadline - time.monotonic())
 
     async def _asked(self, orphans: dict[str, str]) -> Taken | None:
         fresh = self.standby.client_id()
-        question = AskWork(boot_id=self.boot_id, wait_s=0 if orphans else self.wait_s)
+        question = RequestWork(boot_id=self.boot_id, wait_s=0 if orphans else self.wait_s)
         try:
-            assignment = (await self.bus.request(ASK_WORK, question, key=self.node_name)).assignment
+            assignment = (await self.bus.request(REQUEST_WORK, question, key=self.node_name)).assignment
         except Refusal as refusal:
             log.debug("executor.ask.unheard", code=refusal.refused.code)
             await asyncio.sleep(PAUSE_S)
@@ -143,17 +144,17 @@ class AskForWork:
             begun_at=time.time(),
         )
         self.journal.begin(record)
-        # Only what was assigned to an earlier process can be on the node already.
+        # Only an attempt of an earlier process can already be on the node.
         taken, self._first = Taken(record, perhaps_there=self._first or bool(orphans)), False
         return taken
 
 
 def _holder(foreign: Sequence[Queued], queue: Sequence[Queued]) -> Holder:
-    """What holds a node: the prompt that runs, else one that waits. A node lists those in no order."""
+    """Return the prompt that occupies the node: the running one, else a pending one. ComfyUI lists these unordered."""
     first = min(foreign, key=lambda item: (not item.running, item.raw_id))
-    return Holder(OccupiedBy.FOREIGN_PROMPT, first.raw_id or None, runs=any(item.running for item in queue))
+    return Holder(OccupancyCause.FOREIGN_PROMPT, first.raw_id or None, runs=any(item.running for item in queue))
 
 
 def _waiting(queue: Sequence[Queued]) -> int:
-    """How many prompts of a queue do not run."""
+    """Return the number of pending prompts."""
     return sum(not item.running for item in queue)

@@ -1,4 +1,4 @@
-"""A sign of life, and what the scheduler says to it."""
+"""Sends heartbeats and handles their replies."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,10 +6,10 @@ from uuid import UUID
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.scheduler import BEAT, REPORT_CATALOG, Beat, LeaseState, ReportCatalog
+from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG, Heartbeat, LeaseState, ReportCatalog
 from contracts.wire.errors import Refusal
 from executor.domain.attempt import Stop
-from executor.usecases.at_hand import AtHand
+from executor.usecases.at_hand import CurrentAttempt
 from executor.usecases.clear_node import ClearNode
 from executor.usecases.node_state import NodeState
 from executor.usecases.retries import is_temporary
@@ -19,27 +19,27 @@ STOPS = {LeaseState.LOST: Stop.LOST, LeaseState.CANCELLED: Stop.CANCELLED}
 
 
 @dataclass(slots=True, kw_only=True)
-class SendBeat:
-    """Says that this executor lives, which renews the lease of the attempt at hand; hears what operators order.
+class SendHeartbeat:
+    """Sends a heartbeat, which renews the lease of the current attempt, and receives operators' commands.
 
     Attributes:
-        clear_now: called when there is an order to clear the node.
+        clear_now: called when the reply contains a command to clear the node.
     """
 
     bus: Bus
     node_name: str
     boot_id: UUID
-    at_hand: AtHand
+    at_hand: CurrentAttempt
     state: NodeState
     occupancy: WatchOccupancy
     clear: ClearNode
     clear_now: Callable[[], None]
-    _refused: str = field(default="", init=False)  # digest of a catalog that the scheduler does not take
+    _refused: str = field(default="", init=False)  # digest of a catalog that the scheduler refused
 
     async def __call__(self) -> None:
-        """Beat once. Not being heard changes nothing here: whether the lease lapsed is the scheduler's to say."""
+        """Send one heartbeat. A failure changes nothing here: the scheduler decides whether the lease expired."""
         ref, catalog = self.at_hand.ref, self.state.catalog
-        beat = Beat(
+        beat = Heartbeat(
             boot_id=self.boot_id,
             online=self.state.online,
             catalog_digest=catalog.digest if catalog else None,
@@ -52,7 +52,7 @@ class SendBeat:
             refreshed=self.state.refreshed,
         )
         try:
-            answer = await self.bus.request(BEAT, beat, key=self.node_name)
+            answer = await self.bus.request(HEARTBEAT, beat, key=self.node_name)
             if ref is not None and answer.lease in STOPS:
                 self.at_hand.order(STOPS[answer.lease], ref)
             if answer.refresh is not None:
@@ -66,7 +66,7 @@ class SendBeat:
             log.info("executor.beat.unheard", code=refusal.refused.code)
 
     async def _report(self, catalog: ReportCatalog) -> None:
-        """Send the catalog, unless it was refused for good: megabytes with every beat would change nothing."""
+        """Send the catalog, unless the scheduler has refused this one permanently."""
         if catalog.digest == self._refused:
             return
         try:

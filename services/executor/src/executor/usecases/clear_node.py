@@ -1,4 +1,4 @@
-"""Remove foreign prompts from the node on an operator's command."""
+"""Removes foreign prompts from the node on an operator's command."""
 
 import asyncio
 import time
@@ -8,20 +8,20 @@ from datetime import datetime
 from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway, Queued, UnusableAnswer
-from executor.usecases.at_hand import AtHand
+from executor.usecases.at_hand import CurrentAttempt
 from executor.usecases.standby import mark_of
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0  # between two tries; a single request may be lost
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0  # seconds between attempts; a single request may be lost
 
 
 class ClearNode:
-    """Carries out the newest clear command.
+    """Executes the newest clear command.
 
     Attributes:
-        done: when the newest order was given that was carried out.
+        done: time of the newest completed command.
     """
 
-    def __init__(self, node: ComfyUI, *, node_name: str, at_hand: AtHand, within_s: float) -> None:
+    def __init__(self, node: ComfyUI, *, node_name: str, at_hand: CurrentAttempt, within_s: float) -> None:
         self._node, self._mark, self._at_hand, self._within_s = node, mark_of(node_name), at_hand, within_s
         self._changed: Callable[[], None] = lambda: None
         self._ordered: datetime | None = None
@@ -60,7 +60,7 @@ class ClearNode:
                 found |= dict.fromkeys(item.raw_id for item in foreign)
                 for item in foreign:
                     await self._remove(item.raw_id)
-            except UnusableAnswer as unusable:  # what others posted makes the queue too large to be read
+            except UnusableAnswer as unusable:  # foreign prompts make the queue too large to read
                 log.warning("executor.queue.unusable", why=str(unusable))
                 await self._remove("")
             except NodeAway as away:
@@ -70,7 +70,7 @@ class ClearNode:
         return len(found)
 
     async def _remove(self, raw_id: str) -> None:
-        """Remove a prompt; where its id is not known, all of them, unless one of ours may be among them."""
+        """Remove a prompt; without a known id all of them, unless the current attempt's prompt may be among them."""
         if raw_id:
             await self._node.remove(raw_id)
         elif self._at_hand.record is None:

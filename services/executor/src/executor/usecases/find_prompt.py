@@ -1,4 +1,4 @@
-"""Where a prompt is on the node."""
+"""Locates a prompt on the node."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,23 +8,21 @@ from enum import StrEnum
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import HistoryEntry, NodeAway, Queued, UnusableAnswer
 
-APART_S = 0.3  # between two looks: a node may be about to take what it was sent
+APART_S = 0.3  # seconds between two looks: a node may be about to queue the prompt
 
 
 class Place(StrEnum):
-    """Where a prompt is."""
-
     RUNNING = "running"
     WAITING = "waiting"  # behind another one
     NEXT = "next"  # first in a queue in which nothing runs
     ENDED = "ended"
     NOWHERE = "nowhere"
-    UNSEEN = "unseen"  # not ended; whether it is in the queue cannot be read
+    UNSEEN = "unseen"  # not ended; the queue cannot be read
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Where a prompt is, its history entry if it ended, and how many prompts of the node's queue do not run."""
+    """Where a prompt is, its history entry if it ended, and the number of pending prompts on the node."""
 
     place: Place
     entry: HistoryEntry | None = None
@@ -32,10 +30,10 @@ class Sighting:
 
 
 async def find_prompt(node: ComfyUI, prompt_id: str) -> Sighting:
-    """Look for a prompt: first in the queue, then in the history, for it moves in this direction only.
+    """Look for a prompt in the queue, then in the history: it moves only in this direction.
 
     Raises:
-        UnusableAnswer: it ended, but its history entry cannot be read.
+        UnusableAnswer: it ended, but its history entry cannot be parsed.
         NodeAway: the node does not answer.
     """
     queue = await _queue(node)
@@ -51,7 +49,7 @@ async def find_prompt(node: ComfyUI, prompt_id: str) -> Sighting:
 
 
 async def _entry(node: ComfyUI, prompt_id: str, *, answers: bool) -> HistoryEntry | None:
-    """The history entry. A node that answers all but this has one that takes it too long, or that is no JSON."""
+    """Return the history entry. If only this request fails, the entry takes too long or is malformed."""
     try:
         return await node.history(prompt_id)
     except UnusableAnswer:
@@ -63,7 +61,7 @@ async def _entry(node: ComfyUI, prompt_id: str, *, answers: bool) -> HistoryEntr
 
 
 async def _queue(node: ComfyUI) -> list[Queued] | None:
-    """The queue, None where somebody else's prompts make it too large to be read."""
+    """Return the queue, None when foreign prompts make it too large to read."""
     try:
         return await node.queue()
     except UnusableAnswer as unusable:
@@ -73,12 +71,12 @@ async def _queue(node: ComfyUI) -> list[Queued] | None:
 
 
 def is_unserved(prompt_id: str, queue: Sequence[Queued]) -> bool:
-    """Whether a prompt waits while the node runs nothing."""
+    """Whether a prompt is pending while the node runs nothing."""
     return not any(item.running for item in queue) and any(item.prompt_id == prompt_id for item in queue)
 
 
 async def is_there(node: ComfyUI, prompt_id: str, *, just_sent: bool) -> bool:
-    """Whether the node has a prompt; one that was sent a moment ago is looked for twice before saying no.
+    """Whether the node has a prompt. A recently sent one is looked for twice.
 
     Raises:
         NodeAway: the node does not answer.
@@ -95,7 +93,7 @@ async def _has(node: ComfyUI, prompt_id: str) -> bool:
     try:
         place = (await find_prompt(node, prompt_id)).place
     except UnusableAnswer:
-        return True  # it has ended
+        return True  # ended
     if place is Place.UNSEEN:
         raise NodeAway("the queue is too large to be read")
     return place is not Place.NOWHERE

@@ -1,20 +1,20 @@
-"""Where the outputs of one attempt go."""
+"""Obtains URLs for the outputs of one attempt."""
 
 import asyncio
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.gateway import GRANT_OUTPUTS, GrantOutputs, OutputGrant
-from contracts.scheduler import AttemptRef
+from contracts.gateway.transfers import GRANT_OUTPUTS, GrantOutputs, OutputGrant
+from contracts.scheduler.attempts import AttemptRef
 from contracts.wire.errors import Refusal
 from executor.usecases.retries import REQUESTS, is_temporary
 
-REFUSALS = 5  # that do not pass, before the outputs count as unwanted
-USUAL = 8  # outputs of a job; more are asked for when they are there
+REFUSALS = 5  # permanent refusals before giving up
+USUAL = 8  # outputs granted in advance; more are requested when needed
 
 
 class Grants:
-    """Grants for the outputs of one attempt: a usual number ahead, all when they are known, and anew when refused."""
+    """Output URLs of one attempt: some in advance, all once their number is known, new ones after a refusal."""
 
     def __init__(self, bus: Bus, node_name: str, ref: AttemptRef) -> None:
         self._bus, self._node_name, self._ref, self._count = bus, node_name, ref, USUAL
@@ -22,32 +22,32 @@ class Grants:
         self._lock = asyncio.Lock()
 
     async def prepare(self) -> None:
-        """Ask ahead, while the node is at work: the outputs then need not wait for an answer."""
+        """Request URLs in advance while the node works, so that outputs need not wait."""
         async with self._lock:
             if not self._granted:
                 self._granted = await self._ask()
 
     async def expect(self, count: int) -> None:
-        """There are so many outputs."""
+        """Set the number of outputs."""
         async with self._lock:
             if count > self._count:
                 self._count, self._granted = count, ()
 
     async def of(self, place: int) -> OutputGrant:
-        """The grant of one output, waiting for the gateway as long as it takes: the lease bounds it.
+        """Return the grant of one output. Waits for the gateway as long as the lease lasts.
 
         Raises:
-            Refusal: the gateway refuses for good.
+            Refusal: the gateway refuses permanently.
         """
         async with self._lock:
-            if place >= self._count:  # stored ahead: nobody knows yet how many there will be
+            if place >= self._count:  # the total is not known yet
                 self._count, self._granted = 2 * place, ()
             if not self._granted:
                 self._granted = await self._ask()
             return self._granted[place]
 
     async def renew(self, refused: OutputGrant) -> None:
-        """Have new grants asked for, unless that was done since this one was given."""
+        """Request new grants, unless that was done since this one was issued."""
         async with self._lock:
             if refused in self._granted:
                 self._granted = ()
@@ -79,4 +79,4 @@ class Grants:
 
 
 class _MiscountedError(Exception):
-    """The gateway granted another number of outputs than it was asked for."""
+    """The gateway granted another number of outputs than requested."""

@@ -1,4 +1,4 @@
-"""Find out which texts of a prompt are names of files that it wrote."""
+"""Finds which texts of a prompt are names of files that it wrote."""
 
 import time
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from executor.domain.verdict import LOST
 from executor.usecases.retries import TRANSFERS
 from executor.usecases.store_output import FILE_TRIES, CannotStore
 
-MOST_LOOKUPS = 200  # texts of one prompt that are looked up; any further one stays a text
+MOST_LOOKUPS = 200  # texts checked per prompt; further ones stay texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,20 +22,20 @@ class LocateFiles:
     """Replaces reported strings that name files with those files.
 
     Attributes:
-        unreachable_s: how long the node may be away meanwhile.
+        unreachable_s: how long the node may be unreachable meanwhile.
     """
 
     node: ComfyUI
     unreachable_s: float
 
     async def __call__(self, found: Sequence[Found], started_ms: float | None) -> list[Found]:
-        """The outputs, with the file in place of each text that names one which was written since the prompt began.
+        """Return the outputs, with the file in place of each text that names one written since the prompt started.
 
         Args:
-            started_ms: when the prompt began by the node's clock; where it is not known, every text stays a text.
+            started_ms: when the prompt started by the node's clock; when unknown, every text stays a text.
 
         Raises:
-            CannotStore: the node went away.
+            CannotStore: the node became unreachable.
         """
         asked = set(islice((item for item in found if item.may_be), MOST_LOOKUPS)) if started_ms is not None else set()
         located = [await self._located(item, started_ms or 0.0) if item in asked else item for item in found]
@@ -49,7 +49,7 @@ class LocateFiles:
         return item
 
     async def _written_ns(self, place: FilePlace) -> int | None:
-        """When the node wrote this file; None where the node cannot say."""
+        """When the node wrote this file; None where the node cannot tell."""
         tries, away_since = 0, time.monotonic()
 
         async def look_once() -> int | None:

@@ -1,4 +1,4 @@
-"""What is known of the node: whether it answers, and what it can run."""
+"""Tracks whether the node is reachable and what it can run."""
 
 import asyncio
 import time
@@ -7,26 +7,25 @@ from datetime import datetime
 from typing import Any
 
 from chassis.telemetry.logs import log
-from contracts.scheduler import ReportCatalog
+from contracts.scheduler.heartbeats import ReportCatalog
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway, UnusableAnswer
 from executor.domain.catalog import NodeClasses, flexible_classes, keepers_of_png_info, read_catalog, report
 
-AGAIN_S = 10.0  # before a catalog that could not be read is asked for again
-MISSES = 2  # slow answers are no death; a refused connection is
+AGAIN_S = 10.0  # seconds before retrying an unreadable catalog
+MISSES = 2  # consecutive timeouts before the node counts as offline; a refused connection counts at once
 
 
 class NodeState:
     """Probes the node and reads its catalog.
 
-    That is at start, after every absence, when model files came or went, when an operator orders it, and from time to
-    time.
+    That happens at start, after every absence, when model files change, on an operator's command, and periodically.
 
     Args:
-        catalog_every_s: between two readings of the catalog.
+        catalog_every_s: interval between catalog readings.
 
     Attributes:
-        refreshed: when the newest order to read the catalog was given that was carried out.
+        refreshed: time of the newest completed refresh command.
     """
 
     def __init__(self, node: ComfyUI, *, catalog_every_s: float) -> None:
@@ -38,16 +37,18 @@ class NodeState:
         self._models: str | None = None
         self._refresh: datetime | None = None
         self.refreshed: datetime | None = None
-        self.classes: NodeClasses | None = None  # None while the catalog was never read
+        self.classes: NodeClasses | None = None  # None until the catalog was read
         self.online = False
         self.came = asyncio.Event()
         self.catalog: ReportCatalog | None = None
-        self.reported = False  # the scheduler has it
-        self.foreign_prompts = 0  # in its queue, as far as they keep us from asking for work
-        self.loaded: tuple[str, ...] = ()  # model files of the last prompt; a node that was away may have restarted
+        self.reported = False  # received by the scheduler
+        self.foreign_prompts = 0  # foreign prompts that keep the node from requesting work
+        self.loaded: tuple[
+            str, ...
+        ] = ()  # model files of the last prompt; cleared after an absence, because the node may have restarted
 
     def when_changed(self, callback: Callable[[], None]) -> None:
-        """Call back when the node came, went, or can run something else."""
+        """Register a callback for changes of reachability or catalog."""
         self._changed = callback
 
     def when_reading_is_due(self, callback: Callable[[], None]) -> None:
@@ -61,7 +62,7 @@ class NodeState:
             self._expect_change()
 
     async def look_at_models(self) -> None:
-        """See whether model files came or went, which costs the node little, and have the catalog read if so."""
+        """Check cheaply whether model files changed, and have the catalog read if so."""
         if not self.online:
             return
         digest = await self._models_digest()
@@ -89,7 +90,7 @@ class NodeState:
             self._changed()
 
     async def look(self) -> None:
-        """Probe once, and read the catalog when it is time."""
+        """Probe once, and read the catalog when due."""
         try:
             await self._node.probe()
             self._misses = 0
@@ -103,9 +104,9 @@ class NodeState:
             self._turn(online=True)
 
     async def _read(self) -> None:
-        """Read the catalog. One that cannot be read leaves the one before: the node is there all the same."""
+        """Read the catalog. If it cannot be read, the previous one stays in use."""
         ordered, self._read_next = self._refresh, time.monotonic() + self._catalog_every_s
-        if self._models is None:  # before the catalog, so that what changes meanwhile is seen
+        if self._models is None:  # before the catalog, so that changes in between are noticed
             self._models = await self._models_digest()
         try:
             described = await self._node.object_info()
@@ -117,7 +118,7 @@ class NodeState:
         except NodeAway:
             self._read_next = 0.0
             raise
-        # Tens of milliseconds of work for hundreds of classes: the event loop has a websocket to drain meanwhile.
+        # Tens of milliseconds for hundreds of classes: in a thread, so that the websocket is read meanwhile.
         self.classes, catalog = await asyncio.to_thread(_read_and_report, described, written)
         is_news, self.refreshed = ordered != self.refreshed, ordered
         if self.catalog is None or self.catalog.digest != catalog.digest:

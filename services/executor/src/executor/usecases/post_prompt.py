@@ -1,4 +1,4 @@
-"""Have the node take a prompt exactly once."""
+"""Posts a prompt to the node exactly once."""
 
 import asyncio
 import time
@@ -9,24 +9,24 @@ from chassis.telemetry.logs import log
 from executor.clients.comfyui import Answer, ComfyUI
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.attempt import Phase, Record
-from executor.domain.verdict import LOST, NODE_AWAY, Verdict, node_death, rejected
+from executor.domain.verdict import LOST, NODE_AWAY, AttemptResult, node_death, rejected
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_there
 from executor.usecases.prepare_prompt import PreparePrompt, Prompt
 from executor.usecases.stop_prompt import stop_prompt
 
-POSTS = 3  # of a prompt that the node answers with a server error each time
+POSTS = 3  # attempts for a prompt that always causes a server error
 PAUSE_S = 0.3
 UNWILLING = node_death("node.fault", "The node does not take jobs.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostPrompt:
-    """Hands prompts to the node.
+    """Posts prompts to the node.
 
     Attributes:
-        unreachable_s: how long the node may be away before the attempt is given up.
-        stop_within_s: how long ending a half-valid prompt may take.
+        unreachable_s: how long the node may be unreachable before the attempt is given up.
+        stop_within_s: time limit for stopping a partially valid prompt.
     """
 
     node: ComfyUI
@@ -35,18 +35,18 @@ class PostPrompt:
     unreachable_s: float
     stop_within_s: float
 
-    async def __call__(self, record: Record, files: Mapping[str, str], *, perhaps_there: bool) -> Verdict | None:
-        """Post the prompt of an attempt, unless the node has it already.
+    async def __call__(self, record: Record, files: Mapping[str, str], *, perhaps_there: bool) -> AttemptResult | None:
+        """Post the prompt of an attempt, unless the node already has it.
 
         Args:
-            files: names that the node has for the uploads of the job.
-            perhaps_there: an earlier executor may have posted it without leaving a word.
+            files: node file names of the job's uploads.
+            perhaps_there: whether an earlier executor may have posted it without recording it.
 
         Returns:
             None once the node has it, or how the attempt ended without it.
 
         Raises:
-            CannotStage: the node must not get it, since the tenant's policy refuses it.
+            CannotStage: the tenant's policy refuses the graph.
         """
         if record.phase is Phase.POSTED:
             return None
@@ -70,19 +70,19 @@ class PostPrompt:
             except NodeAway as away:
                 log.warning("executor.prompt.unsure", prompt_id=record.prompt_id, why=str(away), heard=away.heard)
                 if posting and away.heard:
-                    # What the node may have heard is looked for before it is said again.
+                    # If the node may have received the prompt, look for it before posting again.
                     posts, look, just_sent, away_since = posts + 1, True, True, time.monotonic()
                 elif time.monotonic() - away_since > self.unreachable_s:
                     heard = posts > 0 or record.phase is Phase.POSTING
                     return await self._given_up(record, LOST if heard else NODE_AWAY)
                 await asyncio.sleep(PAUSE_S)
 
-    async def _given_up(self, record: Record, verdict: Verdict) -> Verdict:
+    async def _given_up(self, record: Record, verdict: AttemptResult) -> AttemptResult:
         self.journal.leave(record.prompt_id)
         return verdict
 
     async def _post(self, prompt: Prompt, record: Record) -> Answer:
-        """Post; being stopped meanwhile waits for the node's answer, so that nothing is taken unseen afterwards."""
+        """Post. A stop during the request waits for the reply, so that no prompt is queued unnoticed."""
         post = asyncio.create_task(self.node.post(prompt.graph, record.prompt_id, record.client_id, prompt.extra_data))
         try:
             return await asyncio.shield(post)
@@ -92,11 +92,11 @@ class PostPrompt:
                 post.exception()
             raise
 
-    async def _answered(self, record: Record, answer: Answer) -> Verdict | None:
+    async def _answered(self, record: Record, answer: Answer) -> AttemptResult | None:
         if answer.accepted and not answer.node_errors:
             self.journal.advance(Phase.POSTED)
             return None
         if answer.accepted:
-            # Taken in part: some outputs would silently be missing.
+            # Partially accepted: some outputs would silently be missing.
             await stop_prompt(self.node, self.journal, record.prompt_id, within_s=self.stop_within_s)
         return rejected(answer.error, answer.node_errors)

@@ -1,4 +1,4 @@
-"""From the graph of an attempt to the graph for its node, if the tenant's policy allows it."""
+"""Converts an attempt's graph to the node's prompt, if the tenant's policy allows it."""
 
 import asyncio
 from collections.abc import Mapping
@@ -31,12 +31,12 @@ MALFORMED = failed("workflow.rejected", "The workflow is not one that a node can
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparePrompt:
-    """Judges graphs by the node's own classes, and makes of them what the node gets.
+    """Checks graphs against the node's own classes and converts them.
 
-    The scheduler judged them already, by the catalog of any node that it knew then.
+    The scheduler has already checked them, against the catalog of any node.
 
     Attributes:
-        catalog_s: how long the node may take to say what its classes are.
+        catalog_s: timeout for reading the node's classes.
     """
 
     state: NodeState
@@ -44,14 +44,14 @@ class PreparePrompt:
     catalog_s: float
 
     async def __call__(self, record: Record, files: Mapping[str, str]) -> Prompt:
-        """The prompt for the node.
+        """Return the prompt for the node.
 
         Args:
-            files: names that the node has for the uploads of the job.
+            files: node file names of the job's uploads.
 
         Raises:
-            CannotStage: the policy of the tenant refuses the graph, or the node does not have its classes.
-            NodeAway: the node did not say what its classes are.
+            CannotStage: the tenant's policy refuses the graph, or the node lacks its classes.
+            NodeAway: the node did not return its classes.
         """
         classes = await self._classes()
         assignment = record.assignment

@@ -1,4 +1,4 @@
-"""Collect the output images that a node sends over its websocket, and know whether all arrived."""
+"""Collects output images from the node's websocket and detects lost ones."""
 
 import asyncio
 import time
@@ -7,11 +7,11 @@ from typing import Any
 
 from chassis.telemetry.logs import log
 from executor.domain.sent_images import SentImage, SentImages
-from executor.domain.verdict import Verdict, failed, node_fault
+from executor.domain.verdict import AttemptResult, failed, node_fault
 
-MAX_BYTES = 512 << 20  # of all images of one prompt; they are held until they are stored
-SETTLE_S = 30.0  # for frames that are on their way when the history already says that the prompt ended
-SETTLE_BROKEN_S = 2.0  # the same where the connection broke before: the end may have been told to nobody
+MAX_BYTES = 512 << 20  # bytes of all images of one prompt; they are kept in memory until stored
+SETTLE_S = 30.0  # seconds to wait for late frames after the history reports the end
+SETTLE_BROKEN_S = 2.0  # seconds after a disconnect: the end event may have been lost
 
 IMAGES_LOST = node_fault("node.fault", "The connection to the node broke while the node sent its images.")
 IMAGES_TOO_LARGE = failed(
@@ -21,10 +21,10 @@ IMAGES_TOO_LARGE = failed(
 
 
 class ReceiveImages:
-    """Follows the events and frames of one prompt.
+    """Processes the events and frames of one prompt.
 
     Args:
-        received: told of every image as it comes.
+        received: called with every image.
     """
 
     def __init__(self, images: SentImages, *, received: Callable[[SentImage], None]) -> None:
@@ -34,12 +34,12 @@ class ReceiveImages:
         self._overflowed = False
 
     def on_event(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Take an event that names this prompt."""
+        """Process an event of this prompt."""
         self._images.take(kind, data)
         self._changed.set()
 
     def on_frame(self, frame: bytes) -> None:
-        """Take a binary message."""
+        """Process a binary message."""
         if self._bytes > MAX_BYTES or (image := self._images.take_frame(frame)) is None:
             return
         self._bytes += len(image.content)
@@ -47,15 +47,15 @@ class ReceiveImages:
             self._received(image)
 
     def on_drop(self) -> None:
-        """Events and frames were lost."""
+        """Record that events and frames were lost."""
         self._images.drop()
         self._changed.set()
 
     async def settle(self, *, overflowed: Callable[[], bool]) -> None:
-        """Wait for what is on its way, once the prompt ended: the history may know of the end before this side does.
+        """Wait for late frames after the prompt ended: the history may know of the end first.
 
         Args:
-            overflowed: whether a message was too large to be read.
+            overflowed: whether a message was too large.
         """
         began = time.monotonic()
         while self._images.missing and not self._images.has_ended:
@@ -69,8 +69,8 @@ class ReceiveImages:
                 break
         self._overflowed = overflowed()
 
-    def fault(self) -> Verdict | None:
-        """The outcome of the attempt if an image was lost; None if all arrived."""
+    def fault(self) -> AttemptResult | None:
+        """Return the failure of the attempt if an image was lost; None if all arrived."""
         missing = self._images.missing
         if self._bytes > MAX_BYTES or (missing and self._overflowed):
             return IMAGES_TOO_LARGE

@@ -1,4 +1,4 @@
-"""Run one attempt on the node, from wherever an earlier executor left it, to its end."""
+"""Runs one attempt on the node to its end, from wherever an earlier executor left it."""
 
 import asyncio
 import time
@@ -10,7 +10,9 @@ from typing import Any
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.scheduler import FinishAttempt, JobWarning, Outcome, Output
+from contracts.scheduler.attempts import FinishAttempt, Outcome
+from contracts.scheduler.jobs import JobWarning
+from contracts.scheduler.outputs import Output
 from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import BESIDE_BYTES, HistoryEntry
 from executor.domain.attempt import Phase, Record, Stop
@@ -28,7 +30,7 @@ from executor.domain.verdict import (
     LOST,
     NODE_AWAY,
     SUCCEEDED,
-    Verdict,
+    AttemptResult,
     gpu_seconds,
     judge,
     node_fault,
@@ -36,7 +38,7 @@ from executor.domain.verdict import (
 )
 from executor.settings import Settings
 from executor.store.journal import Journal
-from executor.usecases.at_hand import AtHand
+from executor.usecases.at_hand import CurrentAttempt
 from executor.usecases.grants import Grants
 from executor.usecases.locate_files import LocateFiles
 from executor.usecases.node_state import NodeState
@@ -52,20 +54,20 @@ from executor.usecases.storing import Storing
 from executor.usecases.watch_prompt import WatchPrompt
 from executor.usecases.worker_death import WorkerDeath
 
-OVERSIZED = 4 << 20  # bytes of a history entry that the node is not to keep: it has it in memory
-START_WAIT_S = 1.0  # the end is not told before the start, if the scheduler hears at all
+OVERSIZED = 4 << 20  # bytes of a history entry that is removed from the node's memory at once
+START_WAIT_S = 1.0  # report the start before the end
 BUG = node_fault("node.fault", "The job could not be followed to its end.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunAttempt:
-    """Drives attempts on one node, one at a time."""
+    """Runs attempts on one node, one at a time."""
 
     settings: Settings
     node: ComfyUI
     bus: Bus
     journal: Journal
-    at_hand: AtHand
+    at_hand: CurrentAttempt
     stage: StageInputs
     post: PostPrompt
     store: StoreOutput
@@ -76,12 +78,12 @@ class RunAttempt:
     death: WorkerDeath
 
     async def __call__(self, record: Record, *, perhaps_there: bool) -> FinishAttempt | None:
-        """Run the attempt; its end is in the journal when this returns.
+        """Run the attempt; its result is in the journal when this returns.
 
-        Being cancelled leaves the prompt running and the journal as it is: the successor goes on from there.
+        Cancellation of this task leaves the prompt running and the journal unchanged: the successor continues.
 
         Returns:
-            What is to be reported, or None if the attempt is somebody else's by now.
+            The report to send, or None if the lease was lost.
         """
         async with _beside(self.at_hand.stopped.wait()) as stop, _beside(self._drive(record, perhaps_there)) as drive:
             await asyncio.wait({stop, drive}, return_when=asyncio.FIRST_COMPLETED)
@@ -103,7 +105,7 @@ class RunAttempt:
         return _finish(record, CANCELLED, gpu_s=self._spent_s(record))
 
     def _spent_s(self, record: Record) -> float:
-        """What the attempt may have cost the node: nothing while it had not heard of it."""
+        """The maximum time that the attempt cost the node; 0 before it was posted."""
         last = self.journal.read() or record
         return 0.0 if last.phase is Phase.ASSIGNED else _passed_s(last)
 
@@ -111,7 +113,7 @@ class RunAttempt:
         try:
             return await self._staged(record, perhaps_there)
         except CannotStage as reason:
-            # Before the node may have heard of the prompt, its absence is no fault of the job.
+            # While the node cannot have received the prompt, its absence is not charged to the job.
             lost = reason.verdict is NODE_AWAY and record.phase is Phase.POSTING
             return _finish(record, LOST if lost else reason.verdict, gpu_s=self._spent_s(record) if lost else 0.0)
         except Exception:  # noqa: BLE001 - the edge of an attempt: what is not understood is tried on another node
@@ -120,7 +122,7 @@ class RunAttempt:
             return _finish(record, BUG, gpu_s=_passed_s(record))
 
     async def _staged(self, record: Record, perhaps_there: bool) -> FinishAttempt:
-        """Drive it once the node has its files. The time until then is neither the job's nor the tenant's."""
+        """Run it once the node has its files. Staging time is not charged."""
         inputs = record.assignment.inputs
         if not inputs or record.phase is Phase.POSTED:
             return await self._driven(record, {}, perhaps_there)
@@ -150,7 +152,7 @@ class RunAttempt:
         collection = Collection(record.assignment.graph, attempt_folder(record.ref))
 
         def made(outputs: Mapping[str, Any]) -> None:
-            with suppress(TooDeep):  # the history entry will tell
+            with suppress(TooDeep):  # the history entry decides
                 storing.ahead(collection.made_so_far(outputs))
 
         watch = WatchPrompt(self.node, record, fold, saying.changed, self.settings, death=self.death, made=made)
@@ -177,10 +179,10 @@ class RunAttempt:
         *,
         perhaps_there: bool,
     ) -> tuple[HistoryEntry | FinishAttempt, float]:
-        """The history entry of the prompt, or how the attempt ended without one; and the seconds that it took."""
+        """Return the prompt's history entry, or how the attempt ended without one; and the seconds it took."""
         watch, images = followers.watch, followers.images
         if perhaps_there or record.phase is not Phase.ASSIGNED:
-            images.on_drop()  # what was sent before is gone
+            images.on_drop()  # earlier frames are lost
         async with self.standby.following(record) as events:
             await events.tell(partial(followers.on_event, record.prompt_id), followers.on_drop, images.on_frame)
             posted_at = time.monotonic()
@@ -197,9 +199,9 @@ class RunAttempt:
                     await images.settle(overflowed=lambda: events.overflowed)
                 await asyncio.wait({start}, timeout=START_WAIT_S)
         await saying.say()
-        if isinstance(seen, Verdict):
-            self.journal.note_history(record.prompt_id, oversized=True)  # perhaps so, and nobody will read it
-            # The prompt may still run, or come to run when the node is back: then it is ended before the next one.
+        if isinstance(seen, AttemptResult):
+            self.journal.note_history(record.prompt_id, oversized=True)  # perhaps, but nobody will read it
+            # The prompt may still run, or run when the node returns: it is stopped before the next one.
             is_waited_for = seen.outcome is Outcome.FAILED and not watch.is_away
             within_s = self.settings.stop_within_s if is_waited_for else 0.0
             await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
@@ -250,21 +252,21 @@ class RunAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Followers:
-    """What follows the events of one prompt."""
+    """The listeners of one prompt's events."""
 
     watch: WatchPrompt
     images: ReceiveImages
     collection: Collection
 
     def on_event(self, prompt_id: str, kind: str, data: dict[str, Any]) -> None:
-        """Pass an event on; those of other prompts to nobody but the watch, which knows a greeting."""
+        """Forward an event. Events of other prompts go only to the watcher, which recognizes greetings."""
         if data.get("prompt_id") == prompt_id:
             self.images.on_event(kind, data)
             self.collection.expansion.take(kind, data)
         self.watch.on_event(kind, data)
 
     def on_drop(self) -> None:
-        """Report that events were lost."""
+        """Forward that events were lost."""
         self.images.on_drop()
         self.watch.on_drop()
 
@@ -277,7 +279,7 @@ async def _reported(seen: HistoryEntry, collection: Collection) -> list[Found]:
 
 @asynccontextmanager
 async def _beside(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
-    """Run something beside the block; it is over when the block is left."""
+    """Run a task during the block and stop it at the end."""
     task = asyncio.create_task(work)
     try:
         yield task
@@ -292,7 +294,7 @@ def _passed_s(record: Record) -> float:
 
 def _finish(
     record: Record,
-    verdict: Verdict,
+    verdict: AttemptResult,
     *,
     gpu_s: float = 0.0,
     outputs: tuple[Output, ...] = (),

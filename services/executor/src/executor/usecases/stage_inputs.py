@@ -1,4 +1,4 @@
-"""Have the files of an attempt's uploads on the node."""
+"""Transfers an attempt's uploads to the node."""
 
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -9,20 +9,20 @@ from uuid import UUID
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.gateway import GRANT_INPUTS, GrantInputs, InputGrant
-from contracts.scheduler import AttemptRef
+from contracts.gateway.transfers import GRANT_INPUTS, GrantInputs, InputGrant
+from contracts.scheduler.attempts import AttemptRef
 from contracts.wire.errors import STATUS, Kind, Refusal
 from executor.clients.artifacts import Artifacts, Damaged, GetRefused, StoreAway
 from executor.clients.comfyui import STAGED_TYPE, ComfyUI, NoFile, NoRoom
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.catalog import STAGING_FOLDER
-from executor.domain.verdict import NODE_AWAY, Verdict, failed, node_fault
+from executor.domain.verdict import NODE_AWAY, AttemptResult, failed, node_fault
 from executor.usecases.retries import TRANSFERS, is_temporary
 
-TRIES = 4  # of what may pass but need not: the store has other bytes, the node does not take them
-BASE_S = 60.0  # of one transfer, plus its size at the slowest rate worth waiting for
+TRIES = 4  # failures that may be temporary: wrong bytes from storage, refusal by the node
+BASE_S = 60.0  # seconds of one transfer, plus its size at the minimum rate
 SLOWEST_BYTES_S = 64 << 10
-AWAY = 500  # statuses from here on say that the store is not well
+AWAY = 500  # statuses from here on are server errors
 
 GONE = failed("input.gone", "An upload that this job uses is no longer there. Upload it again.")
 UNREADABLE = node_fault("input.unreadable", "An upload that this job uses cannot be read from the store.")
@@ -34,37 +34,36 @@ TOO_LARGE = failed(
 )
 FORGOTTEN = node_fault("node.fault", "The node lost an upload that this job uses.")
 
-
 TEMPORARY = (StoreAway, NodeAway, GetRefused, Damaged)  # each within the bounds of ``_FailureBudget``
 
 
 class CannotStage(Exception):
-    """The node cannot be given its files, and the attempt so ends."""
+    """The node cannot get its files, so the attempt ends."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: AttemptResult) -> None:
         super().__init__(verdict.error.message if verdict.error else verdict.outcome)
         self.verdict = verdict
 
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """A file that the node has been given."""
+    """A file on the node."""
 
     name: str
     size_bytes: int
 
     @property
     def value(self) -> str:
-        """What a graph calls it: a name with its folder, as every stock class that takes a file understands it."""
+        """Its name in a graph, with its folder, as every stock class with a file input accepts it."""
         return f"{STAGING_FOLDER}/{self.name} [{STAGED_TYPE}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageInputs:
-    """Moves uploads from the store to the node. What the node has already is not moved again.
+    """Transfers uploads from storage to the node. Files that the node already has are not sent again.
 
     Attributes:
-        unreachable_s: how long the node may be away meanwhile.
+        unreachable_s: how long the node may be unreachable meanwhile.
     """
 
     bus: Bus
@@ -74,10 +73,10 @@ class StageInputs:
     unreachable_s: float
 
     async def __call__(self, ref: AttemptRef, inputs: tuple[UUID, ...]) -> dict[str, StagedFile]:
-        """The files by upload id. A gateway or store that is away is waited for: the lease bounds it.
+        """Return the staged files by upload id. Waits for an unavailable gateway or storage as long as the lease lasts.
 
         Raises:
-            CannotStage: they are gone, or the node does not take them.
+            CannotStage: a file is gone, or the node refuses it.
         """
         staged: dict[str, StagedFile] = {}
         budget = _FailureBudget(self.unreachable_s)
@@ -95,7 +94,7 @@ class StageInputs:
         return await TRANSFERS.on(TEMPORARY)(stage_once)
 
     async def still_there(self, staged: Mapping[str, StagedFile]) -> bool:
-        """Whether the node still has every file, as far as it says so."""
+        """Whether the node still has every file."""
         try:
             return all(
                 [await self.node.has_input(STAGING_FOLDER, file.name, file.size_bytes) for file in staged.values()]
@@ -145,16 +144,16 @@ class StageInputs:
 
 
 class _FailureBudget:
-    """How often and how long the staging of one attempt may fail, and by whose fault."""
+    """Bounds how often and how long staging may fail, per cause."""
 
     def __init__(self, unreachable_s: float) -> None:
         self._unreachable_s, self._tries, self._away_since = unreachable_s, 0, time.monotonic()
 
     def spend(self, error: StoreAway | NodeAway | GetRefused | Damaged) -> None:
-        """Take note of a failure.
+        """Count a failure.
 
         Raises:
-            CannotStage: it was one too many.
+            CannotStage: the limit is exceeded.
         """
         if isinstance(error, NodeAway) and not error.heard:
             if time.monotonic() - self._away_since > self._unreachable_s:

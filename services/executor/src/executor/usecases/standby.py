@@ -1,4 +1,4 @@
-"""A socket on the node that is open before there is a prompt to follow."""
+"""A websocket to the node that is open before there is a prompt."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,14 +10,14 @@ from executor.domain.attempt import Record
 
 
 def mark_of(node_name: str) -> str:
-    """What the client ids of a node's executors begin with."""
+    """Return the prefix of the client ids of a node's executors."""
     return f"comfyfleet.{node_name}."
 
 
 class Standby:
-    """Keeps one open socket under a fresh client id, ready for the next attempt.
+    """Keeps one open websocket with a new client id ready for the next attempt.
 
-    A client id is never used for two prompts, nor by two sockets at a time: ComfyUI forgets the newer of two.
+    A client id is never used for two prompts, nor by two sockets at a time: ComfyUI drops the newer one.
 
     Args:
         url: of the node.
@@ -30,7 +30,7 @@ class Standby:
         self._closing: set[asyncio.Task[None]] = set()
 
     def client_id(self) -> str:
-        """The id under which the next attempt is to be posted; its socket is being opened."""
+        """The client id for the next attempt; its socket is being opened."""
         if self._ready is None:
             self._ready = NodeEvents(self._url, self._mark + uuid4().hex)
             self._ready.open()
@@ -38,7 +38,7 @@ class Standby:
 
     @asynccontextmanager
     async def following(self, record: Record) -> AsyncIterator[NodeEvents]:
-        """The socket of an attempt, closed afterwards: the waiting one if it is this attempt's, else a new one."""
+        """Return the attempt's socket, closed after the block: the prepared one if it matches, else a new one."""
         ready, self._ready = self._ready, None
         if ready is not None and ready.client_id != record.client_id:
             self._let_go(ready)
@@ -52,13 +52,13 @@ class Standby:
             self._let_go(ready)
 
     async def close(self) -> None:
-        """Close what waits, and wait for what is being closed."""
+        """Close the prepared socket and wait for sockets being closed."""
         if self._ready is not None:
             self._let_go(self._ready)
         await asyncio.gather(*self._closing)
 
     def _let_go(self, events: NodeEvents) -> None:
-        """Close behind the job's back: saying goodbye takes a round trip, or a second if the node does not answer."""
+        """Close in the background: a closing handshake takes a round trip, or a second without an answer."""
         task = asyncio.create_task(events.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

@@ -1,4 +1,4 @@
-"""Have a prompt end on the node, and no other one."""
+"""Stops one prompt on the node."""
 
 import asyncio
 import time
@@ -8,18 +8,18 @@ from executor.clients.comfyui import ComfyUI
 from executor.clients.comfyui_answers import NodeAway, UnusableAnswer
 from executor.store.journal import Journal
 
-FIRST_PAUSE_S = 0.05  # a sampler looks at the flag at every step
+FIRST_PAUSE_S = 0.05  # seconds; samplers check for interruption at every step
 LONGEST_PAUSE_S = 1.0
-ABSENT = 2  # looks without finding it
+ABSENT = 2  # consecutive looks without finding it
 
 
 async def stop_prompt(node: ComfyUI, journal: Journal, prompt_id: str, *, within_s: float) -> bool:
-    """Cancel a prompt again and again until it is not in the queue any more: a single request may be lost.
+    """Cancel a prompt repeatedly until it has left the queue: a single request may be lost.
 
-    Its history is not read, which may be megabytes: a node has a prompt in its queue until it has ended.
+    The history, which may be megabytes, is not read: a prompt stays in the queue until it has ended.
 
     Returns:
-        Whether it ended within the time. If not it is noted as left behind, to be ended before the next one begins.
+        Whether it ended in time. If not, it is recorded as orphaned and stopped before the next job.
     """
     deadline, pause, absent = time.monotonic() + within_s, FIRST_PAUSE_S, 0
     journal.leave(prompt_id)
@@ -32,7 +32,7 @@ async def stop_prompt(node: ComfyUI, journal: Journal, prompt_id: str, *, within
                 return True
         except UnusableAnswer as unusable:
             log.warning("executor.queue.unusable", prompt_id=prompt_id, why=str(unusable))
-            return False  # looking again would tell no more; it is looked for before the next job
+            return False  # looking again would not help; it is checked before the next job
         except NodeAway as away:
             log.info("executor.prompt.not_stopped_yet", prompt_id=prompt_id, why=str(away))
         await asyncio.sleep(pause)

@@ -1,25 +1,25 @@
-"""Store what a prompt made, byte for byte, without ever holding it."""
+"""Streams a prompt's outputs to storage."""
 
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from contracts.gateway import OutputGrant, StoredOutput
-from contracts.scheduler import Output
+from contracts.gateway.transfers import OutputGrant, StoredOutput
+from contracts.scheduler.outputs import Output
 from contracts.wire.errors import Refusal
 from executor.clients.artifacts import Artifacts, PutRefused, StoreAway, TooLarge
 from executor.clients.comfyui import ComfyUI, NameRefused, NoFile
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.harvest import Found
 from executor.domain.inline_values import inline_value
-from executor.domain.verdict import LOST, Verdict, failed, node_fault
+from executor.domain.verdict import LOST, AttemptResult, failed, node_fault
 from executor.usecases.grants import Grants
 from executor.usecases.retries import TRANSFERS
 
-FILE_TRIES = 4  # a file that the node named may be seen a moment later on a network disk
-BASE_S = 120.0  # of one transfer, plus its size at the slowest rate worth waiting for
+FILE_TRIES = 4  # attempts; a new file may become visible late on a network disk
+BASE_S = 120.0  # seconds of one transfer, plus its size at the minimum rate
 SLOWEST_BYTES_S = 64 << 10
-STALE = frozenset({401, 403, 404, 409, 410})  # the grant no longer works
+STALE = frozenset({401, 403, 404, 409, 410})  # expired or revoked grant
 
 NO_FILE = node_fault("node.fault", "The node does not give out a file that it made.")
 TOO_LARGE = failed("workflow.output_too_large", "An output is larger than what can be stored.")
@@ -32,19 +32,19 @@ NO_GRANT = node_fault("node.fault", "The outputs of the job may not be stored.")
 
 
 class CannotStore(Exception):
-    """The outputs cannot be stored, and the attempt so ends."""
+    """The outputs cannot be stored, so the attempt ends."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: AttemptResult) -> None:
         super().__init__(verdict.error.message if verdict.error else verdict.outcome)
         self.verdict = verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreOutput:
-    """Moves an output from the node to the store.
+    """Streams an output from the node to storage.
 
     Attributes:
-        unreachable_s: how long the node may be away meanwhile.
+        unreachable_s: how long the node may be unreachable meanwhile.
     """
 
     node: ComfyUI
@@ -53,13 +53,13 @@ class StoreOutput:
     unreachable_s: float
 
     async def __call__(self, place: int, item: Found, grants: Grants) -> Output:
-        """Store one output. A store that is away is waited for.
+        """Store one output. Waits for unavailable storage.
 
         Args:
-            place: of its grant.
+            place: position of its grant.
 
         Raises:
-            CannotStore: the node no longer has it, or it is too much.
+            CannotStore: the node no longer has it, or it is too large.
         """
         if not item.addressable:
             raise CannotStore(NO_NAME)
@@ -82,7 +82,7 @@ class StoreOutput:
                 self._bound(error, tries, away_since)
                 raise
             except (PutRefused, StoreAway) as error:
-                # Whatever the store has, the job is not to blame: it goes on for as long as the lease is kept.
+                # A storage fault is not the job's: retry for as long as the lease is held.
                 tries, away_since = 0, time.monotonic()
                 await self._refused(error, grant, grants)
                 raise

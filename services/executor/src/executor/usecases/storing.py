@@ -1,17 +1,18 @@
-"""The outputs of one attempt on their way to the store, from the moment that the node names the first."""
+"""Stores the outputs of one attempt concurrently, from the moment the node names the first."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from contracts.scheduler import JobWarning, Output
+from contracts.scheduler.jobs import JobWarning
+from contracts.scheduler.outputs import Output
 from executor.domain.harvest import Found
 from executor.domain.image_costs import QUOTA_CODE, ImageAllowance, not_stored
 from executor.domain.verdict import failed
 from executor.usecases.grants import Grants
 from executor.usecases.store_output import CannotStore, StoreOutput
 
-MOST = 5_000  # outputs of one job: ComfyUI's largest batch, and the report of it stays within a NATS message
+MOST = 5_000  # outputs of one job: ComfyUI's largest batch; the report fits into a NATS message
 TOO_MANY = failed("workflow.too_many_outputs", f"A job has at most {MOST} outputs.")
 
 
@@ -19,7 +20,7 @@ NO_QUOTA = failed(QUOTA_CODE, "Nothing was stored: today's image quota is used u
 
 
 class Stored(NamedTuple):
-    """The outputs that were stored, the images that they count as, and what their owner should know."""
+    """The stored outputs, the images they count as, and warnings for the owner."""
 
     outputs: tuple[Output, ...]
     images: int
@@ -27,12 +28,12 @@ class Stored(NamedTuple):
 
 
 class Storing:
-    """Stores outputs side by side, each once, however often it is named, and never more than is reserved.
+    """Stores outputs concurrently, each once, and never more than is reserved.
 
     Args:
-        at_once: at most so many at a time.
-        allowance: decides which of them may be stored.
-        reserve: asks for so many images in all; what is reserved then.
+        at_once: maximum concurrent transfers.
+        allowance: decides which outputs may be stored.
+        reserve: reserves this total number of images; returns the number reserved.
     """
 
     def __init__(
@@ -49,16 +50,16 @@ class Storing:
         self._tasks: dict[Found, asyncio.Task[Output]] = {}
 
     def ahead(self, found: Sequence[Found]) -> None:
-        """Begin with outputs that the node has finished, while it works on. If the attempt fails, nobody lists them."""
+        """Start storing finished outputs while the node continues. If the attempt fails, they are not listed."""
         for item in found:
             if item not in self._tasks and len(self._tasks) < MOST and self._allowance.admit(item):
                 self._tasks[item] = asyncio.create_task(self._one(len(self._tasks), item))
 
     async def all(self, found: Sequence[Found]) -> Stored:
-        """Every output in order, once all are stored; without those for which the quota has no images left.
+        """Return every output in order once all are stored, without those beyond the quota.
 
         Raises:
-            CannotStore: the node no longer has one, or they are too many or too large, or the quota allows none.
+            CannotStore: an output is missing, they are too many or too large, or the quota allows none.
         """
         if len(found) > MOST:
             raise CannotStore(TOO_MANY)
@@ -75,7 +76,7 @@ class Storing:
         return Stored(outputs, self._allowance.used, (not_stored(left_out, len(found)),) if left_out else ())
 
     async def close(self) -> None:
-        """Stop what is still on its way."""
+        """Cancel running transfers."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

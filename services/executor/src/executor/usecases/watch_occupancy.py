@@ -1,16 +1,16 @@
-"""Watch what keeps the node from taking jobs, and raise the alarm where that lasts."""
+"""Watches what keeps the node from accepting jobs, and alerts operators when it lasts."""
 
 import time
 from collections.abc import Callable
 
 from chassis.telemetry.logs import log
-from contracts.scheduler import Occupied
+from contracts.scheduler.heartbeats import ReportedOccupancy
 from executor.domain.occupancy import Holder, Occupancy
 from executor.usecases.worker_death import WorkerDeath
 
 
 class WatchOccupancy:
-    """Tells heartbeats what occupies the node, and logs when the node becomes blocked and free again."""
+    """Reports in heartbeats what occupies the node, and logs when the node becomes blocked and free again."""
 
     def __init__(self, occupancy: Occupancy, death: WorkerDeath) -> None:
         self._occupancy, self._death = occupancy, death
@@ -32,7 +32,7 @@ class WatchOccupancy:
             return
         self._blocked = state.blocked
         if state.blocked:
-            # An alert: somebody has to look after the node.
+            # An alert: an operator has to check the node.
             log.error("executor.node.blocked", by=state.by, prompt_id=state.prompt_id, seconds=state.seconds)
         else:
             log.info("executor.node.unblocked", by=state.by, prompt_id=state.prompt_id)
@@ -49,6 +49,6 @@ class WatchOccupancy:
             log.info("executor.node.unblocked")
         self._changed()
 
-    def state(self) -> Occupied | None:
-        """What holds the node, None where nothing does."""
+    def state(self) -> ReportedOccupancy | None:
+        """What occupies the node, None when it is free."""
         return self._occupancy.state(time.monotonic())

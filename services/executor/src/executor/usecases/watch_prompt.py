@@ -1,4 +1,4 @@
-"""Follow a prompt until it ended, by events as hints and by the history as truth."""
+"""Watches a prompt until it ends. Events are hints; the history is the truth."""
 
 import asyncio
 import time
@@ -17,17 +17,17 @@ from executor.domain.verdict import (
     LOST,
     NODE_BUSY,
     OVERTIME,
-    Verdict,
+    AttemptResult,
     node_death,
 )
 from executor.settings import Settings
 from executor.usecases.find_prompt import Place, Sighting, find_prompt
 from executor.usecases.worker_death import WorkerDeath
 
-RACE_S = 2.0  # the end is told before it is written into the history, by milliseconds on an idle machine
+RACE_S = 2.0  # seconds; the end event precedes the history entry by milliseconds on an idle machine
 RACE_PAUSE_S = 0.005
 ABSENT = 2  # polls without finding the prompt anywhere
-UNREADABLE = 2  # looks at an entry that cannot be read, before it is said to be so: a proxy may have cut it short
+UNREADABLE = 2  # readings before an entry counts as unreadable: a proxy may have truncated it
 
 DEAD = node_death("node.fault", "The node takes jobs but does not run them.")
 STALLED = node_death("node.fault", "The node stopped making progress.")
@@ -38,8 +38,8 @@ class WatchPrompt:
 
     Args:
         changed: set whenever the progress changed.
-        death: what the node's log tells of its worker.
-        made: told what a node of the graph made, as its history entry will name it: ``{node id: outputs}``.
+        death: detects a dead worker in the node's log.
+        made: called with the outputs of a graph node as its history entry will name them: ``{node id: outputs}``.
     """
 
     def __init__(
@@ -64,18 +64,18 @@ class WatchPrompt:
 
     @property
     def is_away(self) -> bool:
-        """Whether the node did not answer when it was asked last."""
+        """Whether the node did not answer the last request."""
         return self._away_s > 0
 
     def on_event(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Take an event of the node: those of other prompts are none of ours."""
-        # The greeting after a reconnection names a node without a prompt; it goes to this prompt's client alone.
+        """Process an event of the node. Events of other prompts are ignored."""
+        # The greeting after a reconnect names a node without a prompt; only this prompt's client receives it.
         if data.get("prompt_id", self._record.prompt_id if kind == "executing" else None) != self._record.prompt_id:
             return
         self._moved_at = time.monotonic()
         if kind == "executed" and isinstance(data.get("output"), Mapping):
             self._made({str(data.get("node")): data["output"]})
-        # The last event of a prompt: said once the history has it, which success and error are not.
+        # The last event of a prompt, sent after the history entry exists, unlike success and error events.
         if kind == "executing" and data.get("node") is None and "node" in data:
             self._hinted = True
             self._look.set()
@@ -83,11 +83,11 @@ class WatchPrompt:
             self._changed.set()
 
     def on_drop(self) -> None:
-        """Events are missing from now on: look at the truth at once."""
+        """Record that events were lost, and poll at once."""
         self._whole = False
         self._look.set()
 
-    async def __call__(self) -> HistoryEntry | Verdict:
+    async def __call__(self) -> HistoryEntry | AttemptResult:
         """Wait for the end.
 
         Returns:
@@ -114,8 +114,8 @@ class WatchPrompt:
                 return ending
             looked_at = time.monotonic()
 
-    async def _ending(self) -> HistoryEntry | Verdict | None:
-        """How it ended, None while it goes on."""
+    async def _ending(self) -> HistoryEntry | AttemptResult | None:
+        """Return how it ended, None while it runs."""
         if self._hinted:
             self._hinted = False
             if entry := await self._told_end():
@@ -123,7 +123,7 @@ class WatchPrompt:
         return await self._poll()
 
     async def _told_end(self) -> HistoryEntry | None:
-        """The history entry after the end was told; None if it does not come, which polling then explains."""
+        """Return the history entry after the end event; None if it does not appear, which polling then handles."""
         deadline, pause = time.monotonic() + RACE_S, RACE_PAUSE_S
         try:
             while time.monotonic() < deadline:
@@ -134,21 +134,21 @@ class WatchPrompt:
         except UnusableAnswer:
             raise
         except NodeAway as away:
-            if away.heard:  # it told the end, and has an entry that takes it too long
+            if away.heard:  # the prompt ended, but its entry takes too long to return
                 self._hinted = True
                 raise UnusableAnswer(str(away)) from away
             log.info("executor.node.silent", why=str(away))
         return None
 
-    def _unusable(self, answer: UnusableAnswer) -> Verdict | None:
-        """The workflow's failure: it made the node record what nobody can read."""
+    def _unusable(self, answer: UnusableAnswer) -> AttemptResult | None:
+        """Return the workflow's failure: it made the node record an unreadable entry."""
         if answer.too_large:
             return ANSWER_TOO_LARGE
         self._unreadable += 1
         self._look.set()
         return ANSWER_UNREADABLE if self._unreadable >= UNREADABLE else None
 
-    async def _poll(self) -> HistoryEntry | Verdict | None:
+    async def _poll(self) -> HistoryEntry | AttemptResult | None:
         seen = await find_prompt(self._node, self._record.prompt_id)
         if seen.place is Place.ENDED:
             return seen.entry
@@ -164,8 +164,8 @@ class WatchPrompt:
             or self._overtime()
         )
 
-    def _dead(self, place: Place) -> Verdict | None:
-        """A node whose worker thread died answers, queues, and runs nothing for ever."""
+    def _dead(self, place: Place) -> AttemptResult | None:
+        """A node with a dead worker thread answers and queues, but runs nothing."""
         if place is not Place.NEXT:
             self._unserved_since = None
             return None
@@ -173,14 +173,14 @@ class WatchPrompt:
         self._unserved_since = self._unserved_since or now
         return DEAD if now - self._unserved_since > self._limits.dead_worker_s else None
 
-    async def _died(self, seen: Sighting) -> Verdict | None:
-        """A worker thread that died under this prompt leaves it running for ever; the node's log tells of it."""
+    async def _died(self, seen: Sighting) -> AttemptResult | None:
+        """A worker thread that died during this prompt leaves it "running" forever; the node's log shows the death."""
         if seen.place is not Place.RUNNING or time.monotonic() - self._moved_at <= self._limits.dead_worker_s:
             return None
         return DEAD if await self._death.is_told(waiting=seen.waiting) else None
 
-    def _behind(self, place: Place) -> Verdict | None:
-        """A foreign prompt is ahead of this one, which has not begun. Another node may run it sooner."""
+    def _behind(self, place: Place) -> AttemptResult | None:
+        """A foreign prompt is ahead of this one, which has not started. Another node may run it sooner."""
         if place is not Place.WAITING:
             self._behind_since = None
             return None
@@ -188,8 +188,8 @@ class WatchPrompt:
         self._behind_since = self._behind_since or now
         return NODE_BUSY if now - self._behind_since > self._limits.behind_others_s else None
 
-    def _hidden(self, place: Place) -> Verdict | None:
-        """A queue in which nothing can be seen may be without this prompt."""
+    def _hidden(self, place: Place) -> AttemptResult | None:
+        """The prompt may be missing from a queue that cannot be read."""
         if place is not Place.UNSEEN:
             self._unseen_since = None
             return None
@@ -197,15 +197,15 @@ class WatchPrompt:
         self._unseen_since = self._unseen_since or now
         return LOST if now - self._unseen_since > self._limits.stalled_s else None
 
-    def _stalled(self) -> Verdict | None:
-        """Silence says something only where every event would have been heard."""
+    def _stalled(self) -> AttemptResult | None:
+        """Silence is significant only while every event would have been received."""
         return STALLED if self._whole and time.monotonic() - self._moved_at > self._limits.stalled_s else None
 
-    def _overtime(self) -> Verdict | None:
+    def _overtime(self) -> AttemptResult | None:
         bound = self._record.assignment.run_within_s
         return OVERTIME if bound is not None and time.time() - self._record.begun_at > bound else None
 
-    def _unreachable(self, passed_s: float) -> Verdict | None:
-        """Count an absence only as far as this process was awake to see it."""
+    def _unreachable(self, passed_s: float) -> AttemptResult | None:
+        """Count an absence only while this process was awake."""
         self._away_s += min(passed_s, self._limits.poll_s + 2 * self._limits.reply_s)
         return (LOST if self._away_s > self._limits.unreachable_s else None) or self._overtime()

@@ -1,4 +1,4 @@
-"""Whether the node's worker thread is dead, as its own log tells."""
+"""Detects a dead worker thread in the node's log."""
 
 import time
 
@@ -8,10 +8,10 @@ from executor.clients.comfyui_answers import NodeAway
 
 
 class WorkerDeath:
-    """Looks into the node's log, where a prompt is silent for suspiciously long.
+    """Reads the node's log when a prompt is suspiciously silent.
 
     Args:
-        look_every_s: between two looks.
+        look_every_s: minimum interval between two readings.
     """
 
     def __init__(self, node: ComfyUI, *, look_every_s: float) -> None:
@@ -20,12 +20,12 @@ class WorkerDeath:
         self._posted_since: int | None = None
 
     async def is_told(self, *, waiting: int) -> bool:
-        """Whether the log tells that the worker died under the prompt that runs now.
+        """Whether the log shows that the worker died during the running prompt.
 
-        A node that does not show its log tells nothing.
+        A node that does not expose its log shows nothing.
 
         Args:
-            waiting: prompts in the queue that do not run.
+            waiting: number of pending prompts.
         """
         if time.monotonic() >= self._look_next:
             self._look_next = time.monotonic() + self._look_every_s

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from chassis.messaging.bus import Bus
-from contracts.auth import CREATE_KEY, LIST_KEYS, REVOKE_KEY, CreateKey, ListKeys, RevokeKey, UnknownKey
+from contracts.auth.keys import CREATE_KEY, LIST_KEYS, REVOKE_KEY, CreateKey, ListKeys, RevokeKey, UnknownKey
 from gateway.accounts.requests import KeyRequest
 from gateway.accounts.schemas import CreatedKeyBody, KeysBody, present_created, present_keys
 from gateway.api.v1.openapi import documented

@@ -7,7 +7,8 @@ from nats.aio.msg import Msg
 
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
-from contracts.auth import TIER_CHANGED, USER_CHANGED
+from contracts.auth.changes import USER_CHANGED
+from contracts.auth.tiers import TIER_CHANGED
 
 EVERY_S = 3600.0  # once it hears there is nothing left to do
 

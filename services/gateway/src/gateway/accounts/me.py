@@ -8,10 +8,12 @@ from uuid import UUID
 from cachetools import LRUCache
 
 from chassis.messaging.bus import Bus
-from contracts.auth import READ_ACCOUNT, Account, Limits, Principal, ReadAccount
-from contracts.scheduler import READ_USE, ReadUse, Use
+from contracts.auth.accounts import READ_ACCOUNT, Account, ReadAccount
+from contracts.auth.credentials import Principal
+from contracts.auth.tiers import Limits
+from contracts.scheduler.usage import READ_TENANT_USAGE, ReadTenantUsage, TenantUsage
 from gateway.accounts.schemas import present_me
-from gateway.caching import Kept
+from gateway.caching import StaleWhileRevalidateCache
 
 ACCOUNT_S, USE_S = 30.0, 1.0
 AT_MOST = 10_000  # users kept at a time
@@ -22,8 +24,8 @@ class _Known:
     """What is known of one user: ``body`` is good ``until`` then, ``account`` is not older than ``version``."""
 
     version: int = -1
-    account: Kept[Account] = field(default_factory=lambda: Kept(ACCOUNT_S))
-    use: Kept[Use] = field(default_factory=lambda: Kept(USE_S))
+    account: StaleWhileRevalidateCache[Account] = field(default_factory=lambda: StaleWhileRevalidateCache(ACCOUNT_S))
+    use: StaleWhileRevalidateCache[TenantUsage] = field(default_factory=lambda: StaleWhileRevalidateCache(USE_S))
     body: bytes = b""
     until: float = 0.0
 
@@ -109,5 +111,5 @@ class MeView:
     async def _account(self, user_id: UUID, within_s: float | None) -> Account:
         return await self._bus.request(READ_ACCOUNT, ReadAccount(), tenant=str(user_id), within_s=within_s)
 
-    async def _use(self, user_id: UUID, within_s: float | None) -> Use:
-        return await self._bus.request(READ_USE, ReadUse(), tenant=str(user_id), within_s=within_s)
+    async def _use(self, user_id: UUID, within_s: float | None) -> TenantUsage:
+        return await self._bus.request(READ_TENANT_USAGE, ReadTenantUsage(), tenant=str(user_id), within_s=within_s)

@@ -1,8 +1,8 @@
 """The keys that access tokens are verified with, for whoever wants to verify them."""
 
 from chassis.messaging.bus import Bus
-from contracts.auth import READ_KEYSET, Keyset, ReadKeyset
-from gateway.caching import Kept
+from contracts.auth.credentials import READ_KEYSET, Keyset, ReadKeyset
+from gateway.caching import StaleWhileRevalidateCache
 
 KEEP_S = 60.0  # a key is published for far longer before it signs
 
@@ -12,7 +12,7 @@ class PublicKeys:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._keyset: Kept[Keyset] = Kept(KEEP_S)
+        self._keyset: StaleWhileRevalidateCache[Keyset] = StaleWhileRevalidateCache(KEEP_S)
 
     async def read(self) -> Keyset:
         """The keyset.

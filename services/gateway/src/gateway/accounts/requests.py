@@ -5,7 +5,11 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from contracts.auth import Cap, Days, KeyName, LargeCap, Role, Scope, Secret, SomeLimits, Tier
+from contracts.auth.accounts import Role
+from contracts.auth.credentials import Scope
+from contracts.auth.fields import Secret
+from contracts.auth.keys import KeyName
+from contracts.auth.tiers import Cap, Days, LargeCap, LimitsPatch, Tier
 from contracts.graph_policy.policy import GraphPolicy
 from gateway.edge.timestamps import Moment
 
@@ -98,9 +102,9 @@ class LimitsRequest(Asked):
     result_bytes: LargeCap | None = None
     upload_bytes: LargeCap | None = None
 
-    def some(self) -> SomeLimits:
+    def some(self) -> LimitsPatch:
         """What was named."""
-        return SomeLimits.model_validate(self.model_dump(exclude_unset=True))
+        return LimitsPatch.model_validate(self.model_dump(exclude_unset=True))
 
 
 class Patch(Asked):

@@ -5,20 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from chassis.messaging.bus import Bus
-from contracts.auth import (
-    CHANGE_PASSWORD,
-    END_SESSION,
-    OPEN_SESSION,
-    REFRESH_SESSION,
-    REGISTER,
-    ChangePassword,
-    EndSession,
-    OpenSession,
-    Principal,
-    RefreshSession,
-    Register,
-)
-from contracts.retention import ERASE_ACCOUNT, EraseAccount
+from contracts.auth.accounts import CHANGE_PASSWORD, REGISTER, ChangePassword, Register
+from contracts.auth.credentials import Principal
+from contracts.auth.erasure import ERASE_ACCOUNT, EraseAccount
+from contracts.auth.sessions import END_SESSION, OPEN_SESSION, REFRESH_SESSION, EndSession, OpenSession, RefreshSession
 from gateway.accounts.requests import (
     EraseRequest,
     LoginForm,

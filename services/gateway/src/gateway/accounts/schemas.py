@@ -7,20 +7,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.auth import (
-    Account,
-    CreatedKey,
-    Jwk,
-    Key,
-    Limits,
-    Role,
-    Scope,
-    Session,
-    Tier,
-    TierLimits,
-    User,
-)
-from contracts.scheduler import Use
+from contracts.auth.accounts import Account, Role, User
+from contracts.auth.credentials import Jwk, Scope
+from contracts.auth.keys import CreatedKey, Key
+from contracts.auth.sessions import Session
+from contracts.auth.tiers import Limits, Tier, TierLimits
+from contracts.scheduler.usage import TenantUsage
 
 _USER = {
     "id": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee",
@@ -185,7 +177,7 @@ def present_account(account: Account) -> AccountBody:
     )
 
 
-def present_me(account: Account, use: Use) -> MeBody:
+def present_me(account: Account, use: TenantUsage) -> MeBody:
     """What a user sees of itself."""
     limit, used = use.quota.limit, use.quota.used
     return MeBody(

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.messaging.bus import Bus
-from contracts.auth import MAKE_TICKET, MakeTicket
+from contracts.auth.tickets import CREATE_TICKET, CreateTicket
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Watcher
 from gateway.edge.page_origin import ORIGIN, page_origin
@@ -54,8 +54,8 @@ def router(*, bus: Bus, public_url: str) -> APIRouter:
         It opens one socket, from pages of the origin that asked (or of ``?origin=``; neither: from no page), and that
         ends with the credential which asked.
         """
-        command = MakeTicket(principal=who, origin=page_origin(origin, request.headers.getlist("origin")))
-        ticket = await bus.request(MAKE_TICKET, command, tenant=who.tenant)
+        command = CreateTicket(principal=who, origin=page_origin(origin, request.headers.getlist("origin")))
+        ticket = await bus.request(CREATE_TICKET, command, tenant=who.tenant)
         text = ticket.text.get_secret_value()
         return TicketBody(ticket=text, expires_in=int(ticket.expires_in), url=f"{socket}/ws?ticket={text}")
 

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from contracts.auth import Tier
-from contracts.registration import InviteDays
+from contracts.auth.invites import InviteDays
+from contracts.auth.tiers import Tier
 from gateway.accounts.requests import Asked, AskedTier
 
 

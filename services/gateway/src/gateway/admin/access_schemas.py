@@ -7,9 +7,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.auth import Tier
+from contracts.auth.invites import CreatedInvite, Invite
+from contracts.auth.tiers import Tier
 from contracts.graph_policy.policy import OperatorRules
-from contracts.registration import CreatedInvite, Invite
 
 _NO_RULES: dict[str, list[str]] = {
     "allowed_classes": [], "denied_classes": [], "allowed_packs": [], "denied_packs": [],

@@ -5,17 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from chassis.messaging.bus import Bus
-from contracts.auth import (
-    CHANGE_TIER,
-    CHANGE_USER,
-    LIST_TIERS,
-    ChangeTier,
-    ChangeUser,
-    ListTiers,
-    Role,
-    Tier,
-)
-from contracts.retention import ERASE_USER, EraseUser
+from contracts.auth.accounts import CHANGE_USER, ChangeUser, Role
+from contracts.auth.erasure import ERASE_USER, EraseUser
+from contracts.auth.tiers import CHANGE_TIER, LIST_TIERS, ChangeTier, ListTiers, Tier
 from gateway.accounts.requests import TierPatch, UserPatch
 from gateway.accounts.schemas import AccountBody, AccountsBody, TierBody, TiersBody, present_account, present_tier
 from gateway.admin.list_users import list_users, read_user, user_id_of

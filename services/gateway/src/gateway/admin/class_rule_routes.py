@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request
 
 from chassis.messaging.bus import Bus
-from contracts.auth import CHANGE_CLASS_RULE, READ_CLASS_RULES, ChangeClassRule, ReadClassRules, RuleVerdict
+from contracts.auth.class_rules import CHANGE_CLASS_RULE, READ_CLASS_RULES, ChangeClassRule, ReadClassRules, RuleVerdict
 from contracts.graph_policy.policy import NAME_MAX, PRINTABLE
 from gateway.admin.access_requests import ClassRuleRequest
 from gateway.admin.access_schemas import ClassRulesBody, present_rules

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from chassis.messaging.bus import Bus
-from contracts.registration import CREATE_INVITE, REVOKE_INVITE, CreateInvite, RevokeInvite
+from contracts.auth.invites import CREATE_INVITE, REVOKE_INVITE, CreateInvite, RevokeInvite
 from gateway.admin.access_requests import InviteRequest
 from gateway.admin.access_schemas import CreatedInviteBody, InvitesBody, present_created_invite, present_invites
 from gateway.admin.list_invites import invite_id_of, list_invites

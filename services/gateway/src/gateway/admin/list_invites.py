@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from chassis.messaging.bus import Bus
-from contracts.registration import LIST_INVITES, Invite, ListInvites, UnknownInvite
+from contracts.auth.invites import LIST_INVITES, Invite, ListInvites, UnknownInvite
 from gateway.api.v1 import cursors
 
 _FILTERS = "invites"  # there are none; the text keeps cursors of other lists out

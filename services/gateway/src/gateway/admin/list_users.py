@@ -4,7 +4,8 @@ import json
 from uuid import UUID
 
 from chassis.messaging.bus import Bus
-from contracts.auth import LIST_USERS, Account, ListUsers, Role, Tier, UnknownUser
+from contracts.auth.accounts import LIST_USERS, Account, ListUsers, Role, UnknownUser
+from contracts.auth.tiers import Tier
 from gateway.api.v1 import cursors
 
 

@@ -6,9 +6,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from chassis.messaging.bus import Bus
-from contracts.auth import Principal
-from contracts.operations import LIST_NODES, MAX_GRACE_S, JobOrder, ListNodes, NodeOrder
-from contracts.scheduler import JobStatus
+from contracts.auth.credentials import Principal
+from contracts.scheduler.job_actions import JobAction
+from contracts.scheduler.jobs import JobStatus
+from contracts.scheduler.nodes import LIST_NODES, MAX_GRACE_S, ListNodes, NodeAction
 from gateway.admin.operation_requests import JobPatch
 from gateway.admin.operation_schemas import (
     AdminJobsBody,
@@ -24,7 +25,7 @@ from gateway.admin.operation_schemas import (
     present_node,
     present_seen,
 )
-from gateway.admin.operations import Acting, Operations
+from gateway.admin.operations import AdminContext, Operations
 from gateway.admin.search import Search
 from gateway.admin.stats import StatsView
 from gateway.api.v1.openapi import documented
@@ -44,9 +45,9 @@ Action = Annotated[
 Grace = Annotated[float, Query(ge=0, le=MAX_GRACE_S, allow_inf_nan=False, description="its job may run so long still")]
 
 
-def acting(who: Principal, request: Request) -> Acting:
+def acting(who: Principal, request: Request) -> AdminContext:
     """The admin of a request."""
-    return Acting(who, request.state.client_ip)
+    return AdminContext(who, request.state.client_ip)
 
 
 def nodes_router(*, bus: Bus, operations: Operations, stats: StatsView) -> APIRouter:
@@ -75,7 +76,7 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
     """The routes of what is ordered of one node."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    async def order(who: Acting, node: str, wanted: NodeOrder, grace_s: float = 0) -> NodeBody:
+    async def order(who: AdminContext, node: str, wanted: NodeAction, grace_s: float = 0) -> NodeBody:
         stands = await operations.order_node(who, node, wanted, grace_s=grace_s)
         assert stands is not None  # noqa: S101 - only one that was forgotten is none
         return present_node(stands)
@@ -83,17 +84,17 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
     @routes.post("/nodes/{node}/cordon", summary="Give a node no new work", responses=problems(404))
     async def cordon(who: Admin, node: str, request: Request) -> NodeBody:
         """What it runs goes on. Idempotent."""
-        return await order(acting(who, request), node, NodeOrder.CORDON)
+        return await order(acting(who, request), node, NodeAction.CORDON)
 
     @routes.post("/nodes/{node}/uncordon", summary="Give a node work again", responses=problems(404))
     async def uncordon(who: Admin, node: str, request: Request) -> NodeBody:
         """Also ends a drain. Idempotent."""
-        return await order(acting(who, request), node, NodeOrder.UNCORDON)
+        return await order(acting(who, request), node, NodeAction.UNCORDON)
 
     @routes.post("/nodes/{node}/drain", summary="Have a node's work go elsewhere", responses=problems(404, 422))
     async def drain(who: Admin, node: str, request: Request, grace_seconds: Grace = 0) -> NodeBody:
         """It gets no new work, and after the grace its job waits for another node, at no cost to its owner."""
-        return await order(acting(who, request), node, NodeOrder.DRAIN, grace_seconds)
+        return await order(acting(who, request), node, NodeAction.DRAIN, grace_seconds)
 
     @routes.post("/nodes/{node}/clear", summary="Remove prompts of others from a node", responses=problems(404))
     async def clear(who: Admin, node: str, request: Request) -> NodeBody:
@@ -102,17 +103,17 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
         The node's executor does so within seconds; the answer is the node as it stands before. Where ``occupied.by`` is
         ``dead_worker``, ComfyUI has to be restarted.
         """
-        return await order(acting(who, request), node, NodeOrder.CLEAR)
+        return await order(acting(who, request), node, NodeAction.CLEAR)
 
     @routes.post("/nodes/{node}/refresh", summary="Read a node's classes and models again", responses=problems(404))
     async def refresh(who: Admin, node: str, request: Request) -> NodeBody:
         """Its executor does so within seconds. Model files that come or go are seen without this, too."""
-        return await order(acting(who, request), node, NodeOrder.REFRESH)
+        return await order(acting(who, request), node, NodeAction.REFRESH)
 
     @routes.delete("/nodes/{node}", status_code=204, summary="Forget a node that is gone", responses=problems(404, 409))
     async def forget(who: Admin, node: str, request: Request) -> Response:
         """One that comes back is new."""
-        await operations.order_node(acting(who, request), node, NodeOrder.FORGET)
+        await operations.order_node(acting(who, request), node, NodeAction.FORGET)
         return Response(status_code=204)
 
     return routes
@@ -196,7 +197,7 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
     """The routes of one job, whosever it is."""
     routes = APIRouter(prefix="/api/v1/admin/jobs", tags=["admin"])
 
-    async def order(who: Acting, job_id: str, wanted: JobOrder, priority: int | None = None) -> InspectedJobBody:
+    async def order(who: AdminContext, job_id: str, wanted: JobAction, priority: int | None = None) -> InspectedJobBody:
         job = await operations.order_job(who, job_id, wanted, priority=priority)
         return present_inspected(await operations.look(who, job.job_id), public_url)
 
@@ -215,22 +216,22 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
     ) -> InspectedJobBody:
         """Among its owner's own jobs; how owners share the fleet is a matter of their tiers."""
         priority = read_model(JobPatch, body).priority
-        return await order(acting(who, request), job_id, JobOrder.PRIORITISE, priority)
+        return await order(acting(who, request), job_id, JobAction.PRIORITISE, priority)
 
     @routes.post("/{job_id}/cancel", summary="Cancel anybody's job", responses=problems(404))
     async def cancel(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """As its owner would. Idempotent."""
-        return await order(acting(who, request), job_id, JobOrder.CANCEL)
+        return await order(acting(who, request), job_id, JobAction.CANCEL)
 
     @routes.post("/{job_id}/hold", summary="Keep a waiting job from being run", responses=problems(404, 409))
     async def hold(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """It stays pending, ``held`` is true, and it takes no place in the queue. Idempotent."""
-        return await order(acting(who, request), job_id, JobOrder.HOLD)
+        return await order(acting(who, request), job_id, JobAction.HOLD)
 
     @routes.post("/{job_id}/release", summary="Let a held job be run", responses=problems(404, 409))
     async def release(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """Idempotent."""
-        return await order(acting(who, request), job_id, JobOrder.RELEASE)
+        return await order(acting(who, request), job_id, JobAction.RELEASE)
 
     @routes.post("/{job_id}/requeue", summary="Run a job anew", responses=problems(404, 409, 422, 429))
     async def requeue(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
@@ -239,6 +240,6 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
         One that failed runs again as a new job of its owner, within the owner's limits, which ``retry_of`` tells; asked
         again, the answer is that same new job.
         """
-        return await order(acting(who, request), job_id, JobOrder.REQUEUE)
+        return await order(acting(who, request), job_id, JobAction.REQUEUE)
 
     return routes

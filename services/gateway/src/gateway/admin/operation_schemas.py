@@ -6,10 +6,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.audit import AuditEntry
-from contracts.auth import Tier
-from contracts.operations import DeadLetter, JobInspected, NodeCounts, NodeStanding, Stats
-from contracts.scheduler import Job, JobError, JobState, OccupiedBy
+from contracts.auth.audit import AuditEntry
+from contracts.auth.tiers import Tier
+from contracts.scheduler.dead_letters import DeadLetter
+from contracts.scheduler.heartbeats import OccupancyCause
+from contracts.scheduler.jobs import Job, JobError, JobState
+from contracts.scheduler.nodes import NodeStatus
+from contracts.scheduler.search import JobWithAttempts
+from contracts.scheduler.statistics import NodeCounts, Stats
 from gateway.jobs.schemas import JobBody, present
 
 _AT = "2026-11-23T09:00:00Z"
@@ -33,7 +37,7 @@ class OccupationBody(BaseModel):
     it. ``seconds``: since when it was first seen there.
     """
 
-    by: OccupiedBy
+    by: OccupancyCause
     prompt_id: str | None
     job_id: UUID | None
     since: datetime
@@ -233,7 +237,7 @@ class AuditBody(BaseModel):
     next_cursor: str | None
 
 
-def present_node(node: NodeStanding) -> NodeBody:
+def present_node(node: NodeStatus) -> NodeBody:
     """The public body of a node."""
     occupied = None
     if node.occupied is not None:
@@ -247,7 +251,7 @@ def present_seen(job: Job, node: str | None, public_url: str) -> AdminJobBody:
     return AdminJobBody(**_fields(job, node, public_url))
 
 
-def present_inspected(found: JobInspected, public_url: str) -> InspectedJobBody:
+def present_inspected(found: JobWithAttempts, public_url: str) -> InspectedJobBody:
     """The same with every try."""
     node = found.attempts[-1].node if found.attempts else None
     attempts = [AttemptBody(**attempt.model_dump()) for attempt in found.attempts]

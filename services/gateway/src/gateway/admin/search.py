@@ -6,17 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from chassis.messaging.bus import Bus
-from contracts.audit import READ_AUDIT, AuditEntry, ReadAudit
-from contracts.operations import (
-    LIST_DEAD_LETTERS,
-    SEARCH_JOBS,
-    DeadLetter,
-    ListDeadLetters,
-    SearchJobs,
-    SeenJob,
-)
-from contracts.scheduler import STATUS, JobState, JobStatus
-from gateway.admin.operations import Acting, Operations
+from contracts.auth.audit import READ_AUDIT, AuditEntry, ReadAudit
+from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS, DeadLetter, ListDeadLetters
+from contracts.scheduler.jobs import STATUS_OF_STATE, JobState, JobStatus
+from contracts.scheduler.search import SEARCH_JOBS, AdminJob, SearchJobs
+from gateway.admin.operations import AdminContext, Operations
 from gateway.api.v1 import cursors
 
 
@@ -27,8 +21,8 @@ class Search:
         self._bus, self._operations, self._key = bus, operations, cursor_key
 
     async def jobs(
-        self, who: Acting, *, limit: int, cursor: str | None, status: JobStatus | None, **asked: Any
-    ) -> tuple[tuple[SeenJob, ...], str | None]:
+        self, who: AdminContext, *, limit: int, cursor: str | None, status: JobStatus | None, **asked: Any
+    ) -> tuple[tuple[AdminJob, ...], str | None]:
         """A page, newest first, and the cursor of the next one.
 
         Raises:
@@ -37,14 +31,14 @@ class Search:
         told = _told(asked | {"status": status})
         filters, before = self._where(who, "jobs", told, cursor)
         await self._operations.record(who, "jobs.search", subject_id=asked["tenant_id"], **told)
-        states = tuple(state for state in JobState if STATUS[state] is status)
+        states = tuple(state for state in JobState if STATUS_OF_STATE[state] is status)
         query = SearchJobs(limit=limit, before=before, states=states, **asked)
         page = await self._bus.request(SEARCH_JOBS, query, tenant=who.tenant)
         last = page.jobs[-1].job.job_id if page.more and page.jobs else None
         return page.jobs, self._next(who, filters, last)
 
     async def audit(
-        self, who: Acting, *, limit: int, cursor: str | None, **asked: Any
+        self, who: AdminContext, *, limit: int, cursor: str | None, **asked: Any
     ) -> tuple[tuple[AuditEntry, ...], str | None]:
         """A page of the audit log, newest first, and the cursor of the next one; auth itself records it.
 
@@ -58,7 +52,7 @@ class Search:
         return page.entries, self._next(who, filters, last)
 
     async def dead_letters(
-        self, who: Acting, *, limit: int, cursor: str | None, node: str | None
+        self, who: AdminContext, *, limit: int, cursor: str | None, node: str | None
     ) -> tuple[tuple[DeadLetter, ...], str | None]:
         """A page of messages that can never be handled, newest first, and the cursor of the next one.
 
@@ -74,12 +68,12 @@ class Search:
         last = page.letters[-1].id if page.more and page.letters else None
         return page.letters, self._next(who, filters, last)
 
-    def _where(self, who: Acting, what: str, told: dict[str, str], cursor: str | None) -> tuple[str, UUID | None]:
+    def _where(self, who: AdminContext, what: str, told: dict[str, str], cursor: str | None) -> tuple[str, UUID | None]:
         filters = json.dumps([what, told], sort_keys=True)
         before = None if cursor is None else cursors.decode(self._key, cursor, tenant=who.tenant, filters=filters)
         return filters, before
 
-    def _next(self, who: Acting, filters: str, last: UUID | None) -> str | None:
+    def _next(self, who: AdminContext, filters: str, last: UUID | None) -> str | None:
         if last is None:
             return None
         return cursors.encode(self._key, tenant=who.tenant, filters=filters, before=last)

@@ -4,10 +4,10 @@ import asyncio
 from dataclasses import asdict
 
 from chassis.messaging.bus import Bus
-from contracts.operations import READ_STATS, ReadStats
+from contracts.scheduler.statistics import READ_STATS, ReadStats
 from gateway.admin.operation_schemas import StatsBody, StorageBody, StoredBody, present_stats
 from gateway.admin.storage_store import Storage
-from gateway.caching import Kept
+from gateway.caching import StaleWhileRevalidateCache
 
 STORAGE_S = 60.0  # so long a count of what is stored is good: it reads every record
 
@@ -17,7 +17,7 @@ class StatsView:
 
     def __init__(self, bus: Bus, storage: Storage) -> None:
         self._bus, self._storage = bus, storage
-        self._stored: Kept[StorageBody] = Kept(STORAGE_S)
+        self._stored: StaleWhileRevalidateCache[StorageBody] = StaleWhileRevalidateCache(STORAGE_S)
 
     async def read(self, admin: str) -> StatsBody:
         """The statistics."""

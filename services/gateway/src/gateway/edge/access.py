@@ -10,7 +10,7 @@ from fastapi import Request, Security
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2PasswordBearer
 
-from contracts.auth import BadCredential, MissingScope, Principal, Scope
+from contracts.auth.credentials import InvalidCredential, MissingScope, Principal, Scope
 from gateway.edge.denials import Denials
 
 _SCOPES = {
@@ -37,7 +37,7 @@ class Needs:
     """A dependency: the principal, if there is one and it has the scope. None is for any valid credential.
 
     Raises:
-        BadCredential: there is no valid credential.
+        InvalidCredential: there is no valid credential.
         Unavailable: whose it is cannot be found out now.
         MissingScope: it is not good for this.
     """
@@ -63,7 +63,7 @@ class Needs:
         """The principal of a request."""
         principal: Principal | None = request.state.principal
         if principal is None:
-            raise request.state.refusal or BadCredential()
+            raise request.state.refusal or InvalidCredential()
         if self.scope is not None and self.scope not in principal.scopes:
             denials: Denials = request.app.state.denials
             what = f"{request.method} {request.scope['path']}"

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from authn.client_address import Clients, network_of, site
-from authn.credentials import presented
+from authn.client_address import ClientAddressResolver, network_of, rate_limit_group
+from authn.credentials import read_credentials
 from chassis.http.app import problem_response
-from contracts.auth import Principal
+from contracts.auth.credentials import Principal
 from contracts.wire.errors import Refusal
 from gateway.edge.rate_limits import domain as rate_limit
 from gateway.edge.rate_limits.domain import Policy, policy
@@ -30,14 +30,14 @@ READS = frozenset({"GET", "HEAD"})
 Used = Callable[[UUID, str, str], None]
 
 
-class Knows(Protocol):
+class CredentialResolver(Protocol):
     """Whom credentials belong to; ``door.identity.Identity`` is one."""
 
     def known(self, credential: str) -> Principal | None:
         """Whose it is, if that is known without asking."""
 
     async def principal(self, credential: str) -> Principal:
-        """Whose it is. Raises BadCredential, Unavailable."""
+        """Whose it is. Raises InvalidCredential, Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,15 @@ class Admission:
         used: told of every request of a known user when it is answered: whose, method, template of the path.
     """
 
-    def __init__(self, app: ASGIApp, *, identity: Knows, clients: Clients, rates: Rates | None, used: Used) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        identity: CredentialResolver,
+        clients: ClientAddressResolver,
+        rates: Rates | None,
+        used: Used,
+    ) -> None:
         self._app, self._identity, self._clients, self._used = app, identity, clients, used
         self._limiter = rates.limiter if rates else None
         self._login = rates.login if rates else None
@@ -145,12 +153,12 @@ class Admission:
         path, method, state = scope["path"], scope["method"], scope["state"]
         if path in FREE or method == "OPTIONS" or path.startswith(INTERNAL):
             return _NOT_COUNTED
-        whose = site(state["client_ip"])
+        whose = rate_limit_group(state["client_ip"])
         if path in LOGIN and method == "POST":
             return await self._take(self._login, whose)
         if path == REGISTER and method == "POST":
             return await self._count_registration(state["client_ip"])
-        match presented(headers):
+        match read_credentials(headers):
             case [str(credential)]:
                 principal = self._identity.known(credential)
                 if principal is None:
@@ -179,11 +187,11 @@ class Admission:
         Attempts that get it back are bounded like other requests without a credential. Logins are counted apart: those
         who register too often lock nobody out behind the same address.
         """
-        counted = await self._take(self._open, site(client))
+        counted = await self._take(self._open, rate_limit_group(client))
         if counted.refusal is not None:
             return counted
         taken: dict[str, _Counted] = {}
-        for counted_by, whose in zip(self._register, (site(client), network_of(client)), strict=False):
+        for counted_by, whose in zip(self._register, (rate_limit_group(client), network_of(client)), strict=False):
             counted = await self._take(counted_by, whose)
             if counted.refusal is not None:
                 self._refund(taken)

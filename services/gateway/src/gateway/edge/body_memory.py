@@ -9,7 +9,7 @@ from contracts.wire.errors import Unavailable
 from gateway.errors import BodyTooSlow, TooManyBodies
 
 
-class Room:
+class BodyMemoryLimit:
     """Room for bodies that are being read or parsed.
 
     Args:
@@ -28,7 +28,7 @@ class Room:
         That raises TooManyBodies where the client has no room left, Unavailable where nobody has, and BodyTooSlow for a
         part that comes after ``within_s`` seconds. Pauses between two parts are for chassis.http to bound.
         """
-        return _Place(self, whose, within_s)
+        return _Reservation(self, whose, within_s)
 
     def take(self, count: int, whose: str) -> None:
         """Take so many bytes; see ``of``."""
@@ -47,12 +47,12 @@ class Room:
             del self._taken[whose]
 
 
-class _Place:
+class _Reservation:
     """A context manager without a generator: every request with a body has one."""
 
     __slots__ = ("_room", "_size", "_until", "_whose", "_within_s")
 
-    def __init__(self, room: Room, whose: str, within_s: float) -> None:
+    def __init__(self, room: BodyMemoryLimit, whose: str, within_s: float) -> None:
         self._room, self._whose, self._within_s = room, whose, within_s
         self._size, self._until = 0, room.clock() + within_s
 

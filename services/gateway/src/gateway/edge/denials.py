@@ -5,7 +5,8 @@ from time import monotonic
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.auth import RECORD_DENIAL, Principal, RecordDenial
+from contracts.auth.audit import RECORD_DENIAL, RecordDenial
+from contracts.auth.credentials import Principal
 from contracts.wire.errors import Refusal
 from gateway.edge.rate_limits.domain import Bucket, Policy
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from fastapi import Request
 
-from authn.client_address import site
+from authn.client_address import rate_limit_group
 from chassis.offload import INLINE_BYTES, offload
-from contracts.auth import Principal
-from gateway.edge.body_memory import Room
+from contracts.auth.credentials import Principal
+from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.form_body import FORM_BYTES, read_form
 from gateway.edge.json_body import MAX_BYTES, read_json
 from gateway.errors import BodyTooLarge, UnsupportedMediaType
@@ -61,10 +61,10 @@ async def _json(request: Request, limit: int) -> Any:
 
 
 def room_of(request: Request, within_s: float) -> AbstractContextManager[Callable[[int], None]]:
-    """Room for the body of a request, among those of the same client; see ``Room.of``."""
-    room: Room = request.app.state.room
+    """Room for the body of a request, among those of the same client; see ``BodyMemoryLimit.of``."""
+    room: BodyMemoryLimit = request.app.state.room
     principal: Principal | None = request.state.principal
-    return room.of(principal.tenant if principal else site(request.state.client_ip), within_s=within_s)
+    return room.of(principal.tenant if principal else rate_limit_group(request.state.client_ip), within_s=within_s)
 
 
 async def _read(request: Request, media_type: str, limit: int, take: Callable[[int], None]) -> bytes:

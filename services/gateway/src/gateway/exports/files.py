@@ -6,7 +6,7 @@ from contextlib import aclosing
 from datetime import datetime
 from uuid import UUID
 
-from contracts.scheduler import Job
+from contracts.scheduler.jobs import Job
 from gateway.outputs.zip_files import StoredFile, pack
 from gateway.outputs.zip_sink import ZipSink
 from gateway.storage.artifacts import Artifacts

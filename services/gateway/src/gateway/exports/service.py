@@ -11,10 +11,11 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from chassis.messaging.bus import Bus
-from contracts.auth import LIST_KEYS, READ_ACCOUNT, ListKeys, ReadAccount
-from contracts.operations import READ_USAGE, USAGE_DAYS, ReadUsage
-from contracts.retention import LIST_SESSIONS, READ_GRAPH, ListSessions, ReadGraph
-from contracts.scheduler import LIST_JOBS, Job, ListJobs, UnknownJob
+from contracts.auth.accounts import READ_ACCOUNT, ReadAccount
+from contracts.auth.keys import LIST_KEYS, ListKeys
+from contracts.auth.sessions import LIST_SESSIONS, ListSessions
+from contracts.scheduler.jobs import LIST_JOBS, READ_JOB_GRAPH, Job, ListJobs, ReadJobGraph, UnknownJob
+from contracts.scheduler.usage import READ_DAILY_USAGE, USAGE_DAYS, ReadDailyUsage
 from contracts.wire.errors import Relayed
 from gateway.errors import ExportRunning
 from gateway.exports.files import ExportFiles
@@ -79,7 +80,7 @@ class AccountExport:
         account = await self.bus.request(READ_ACCOUNT, ReadAccount(), tenant=tenant)
         keys = await self.bus.request(LIST_KEYS, ListKeys(), tenant=tenant)
         sessions = await self.bus.request(LIST_SESSIONS, ListSessions(), tenant=tenant)
-        usage = await self.bus.request(READ_USAGE, ReadUsage(days=USAGE_DAYS), tenant=tenant)
+        usage = await self.bus.request(READ_DAILY_USAGE, ReadDailyUsage(days=USAGE_DAYS), tenant=tenant)
         return {
             "account": _dumped([account]),
             "keys": _dumped(keys.keys),
@@ -112,7 +113,7 @@ class AccountExport:
     async def _jobs(self, tenant: str, files: ExportFiles) -> Records:
         async for job in self._every_job(tenant):
             try:
-                workflow = await self.bus.request(READ_GRAPH, ReadGraph(job_id=job.job_id), tenant=tenant)
+                workflow = await self.bus.request(READ_JOB_GRAPH, ReadJobGraph(job_id=job.job_id), tenant=tenant)
             except Relayed as relayed:
                 if relayed.refused.code == UnknownJob.code:  # purged since the page was read
                     continue

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request, Response
 
 from chassis.messaging.bus import Bus
 from chassis.offload import offload
-from contracts.auth import MissingScope, Scope
-from contracts.scheduler import READ_CLASSES, ReadClasses
+from contracts.auth.credentials import MissingScope, Scope
+from contracts.scheduler.fleet import READ_CLASSES, ReadClasses
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader, Watcher
 from gateway.fleet.schemas import ClassesBody, ModelsBody, present_classes

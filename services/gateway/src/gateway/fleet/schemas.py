@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from contracts.catalog import InputSpec
-from contracts.scheduler import ClassPage, FleetClass
+from contracts.scheduler.fleet import ClassPage, FleetClass
 
 
 class ModelsBody(BaseModel):

@@ -4,7 +4,8 @@ import asyncio
 import time
 
 from chassis.messaging.bus import Bus
-from contracts.scheduler import READ_FLEET, Fleet, NoFleet, ReadFleet
+from contracts.scheduler.fleet import READ_FLEET, Fleet, ReadFleet
+from contracts.scheduler.submissions import EmptyFleet
 from contracts.wire.errors import FieldError
 from gateway.errors import NoModel
 
@@ -43,7 +44,7 @@ class FleetView:
         if several are.
 
         Raises:
-            NoFleet: no node was seen yet.
+            EmptyFleet: no node was seen yet.
             NoModel: no node has such a checkpoint.
         """
         async with self._asking:
@@ -52,6 +53,6 @@ class FleetView:
         if fleet.default_models:
             return fleet.default_models[0]
         if not fleet.nodes:
-            raise NoFleet
+            raise EmptyFleet
         message = "There is no default checkpoint. Name one of GET /api/v1/models, or send a workflow that needs none."
         raise NoModel(errors=(FieldError(pointer="/model", code="model_missing", message=message),))

@@ -19,7 +19,7 @@ CHUNK_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class ImageConverter:
     """Starts the helpers.
 
     Attributes:

@@ -13,7 +13,7 @@ from io import BytesIO
 
 from PIL import Image, ImageCms, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - see Image.preinit
 
-from gateway.images.formats import PictureFormat, Said, Wanted, format_of
+from gateway.images.formats import ImageFormat, Said, Wanted, format_of
 from gateway.images.headers import Size, Unfit, webp_size
 
 Image.preinit()  # what Pillow would load when it meets it (EXIF is TIFF, a JPEG can be MPO) cannot be opened then
@@ -37,12 +37,12 @@ def main(arguments: list[str]) -> Said:
     format_, (quality, width, height, faithful, *bounds) = arguments[0], map(int, arguments[1:])
     pixels, source_bytes, memory, seconds = bounds
     confine(memory, seconds)
-    wanted = Wanted(PictureFormat(format_), quality, width or None, height or None, faithful=bool(faithful))
+    wanted = Wanted(ImageFormat(format_), quality, width or None, height or None, faithful=bool(faithful))
     try:
         source = sys.stdin.buffer.read(source_bytes + 1)
         if len(source) > source_bytes:
             return Said.NOT_CONVERTIBLE
-        if format_of(source) is PictureFormat.WEBP and not fits(webp_size(source), pixels):
+        if format_of(source) is ImageFormat.WEBP and not fits(webp_size(source), pixels):
             return Said.TOO_MANY_PIXELS
         converted = convert(source, wanted, pixels)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -77,7 +77,7 @@ def convert(source: bytes, wanted: Wanted, pixels: int) -> bytes:
     Image.MAX_IMAGE_PIXELS = pixels
     warnings.simplefilter("ignore")  # EXIF and the index of an MPO may be damaged: no pixel depends on them
     warnings.simplefilter("error", Image.DecompressionBombWarning)
-    if wanted.faithful and format_of(source) is PictureFormat.JPEG:
+    if wanted.faithful and format_of(source) is ImageFormat.JPEG:
         source += END_OF_IMAGE
     picture: Image.Image = Image.open(BytesIO(source), formats=["PNG", "JPEG", "WEBP"])  # the header alone, so far
     if wanted.faithful and getattr(picture, "is_animated", False) and picture.format != "MPO":
@@ -93,7 +93,7 @@ def convert(source: bytes, wanted: Wanted, pixels: int) -> bytes:
         picture = picture.transpose(TURNED[orientation])
     if box != (across, down):
         picture.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2)
-    if wanted.format is PictureFormat.JPEG and picture.mode == "RGBA":
+    if wanted.format is ImageFormat.JPEG and picture.mode == "RGBA":
         white = Image.new("RGB", picture.size, "white")
         white.paste(picture, mask=picture.getchannel("A"))
         picture = white
@@ -130,9 +130,9 @@ def _plain(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _options(wanted: Wanted) -> dict[str, int | bool]:
-    if wanted.format is PictureFormat.PNG:
+    if wanted.format is ImageFormat.PNG:
         return {"compress_level": 1 if wanted.faithful else 6}
-    if wanted.format is PictureFormat.JPEG:
+    if wanted.format is ImageFormat.JPEG:
         if wanted.faithful:  # baseline: a node does not look while it loads, and 50 megapixels take half the time
             return {"quality": wanted.quality, "subsampling": 0}
         return {"quality": wanted.quality, "progressive": True}

@@ -7,7 +7,7 @@ from enum import IntEnum, StrEnum
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
 
-class PictureFormat(StrEnum):
+class ImageFormat(StrEnum):
     """A format that pictures are read from and converted to."""
 
     PNG = "png"
@@ -22,7 +22,7 @@ class PictureFormat(StrEnum):
     @property
     def extension(self) -> str:
         """What file names end in, without the dot."""
-        return "jpg" if self is PictureFormat.JPEG else self.value
+        return "jpg" if self is ImageFormat.JPEG else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Wanted:
             at full size.
     """
 
-    format: PictureFormat
+    format: ImageFormat
     quality: int
     width: int | None = None
     height: int | None = None
@@ -44,7 +44,7 @@ class Wanted:
 
     def etag(self, sha256: str, encoder: str) -> str:
         """The strong ETag of the picture made of the bytes with this SHA-256 by this version of the encoder."""
-        quality = 0 if self.format is PictureFormat.PNG else self.quality
+        quality = 0 if self.format is ImageFormat.PNG else self.quality
         made_of = f"{sha256} {encoder} {self.format} {quality} {self.width} {self.height}"
         return f'"{hashlib.sha256(made_of.encode()).hexdigest()}"'
 
@@ -57,12 +57,12 @@ class Said(IntEnum):
     TOO_MANY_PIXELS = 11
 
 
-def format_of(begun: bytes) -> PictureFormat | None:
+def format_of(begun: bytes) -> ImageFormat | None:
     """The format of a file that begins like this (12 bytes tell), None for any other."""
     if begun.startswith(_PNG):
-        return PictureFormat.PNG
+        return ImageFormat.PNG
     if begun.startswith(_JPEG):
-        return PictureFormat.JPEG
+        return ImageFormat.JPEG
     if begun[:4] == b"RIFF" and begun[8:12] == b"WEBP":
-        return PictureFormat.WEBP
+        return ImageFormat.WEBP
     return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
-from gateway.images.formats import PictureFormat, format_of
+from gateway.images.formats import ImageFormat, format_of
 
 MAX_CHUNKS = 20_000  # of a PNG; before the pixels of a JPEG. A camera's has some dozens, a PNG one for 8 KiB of pixels
 INFLATED_BYTES = 4 << 20  # of all compressed texts and the profile of a PNG; Pillow takes no more than 1 MiB of each
@@ -32,10 +32,10 @@ class Unfit(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class PictureHeader:
+class ImageHeader:
     """What a picture says of itself. Sides are in pixels and at least 1."""
 
-    format: PictureFormat
+    format: ImageFormat
     width: int
     height: int
 
@@ -43,7 +43,7 @@ class PictureHeader:
 Size: TypeAlias = tuple[int, int]
 
 
-def read_header(begun: bytes | bytearray, *, whole: bool) -> PictureHeader | Unfit | None:
+def read_header(begun: bytes | bytearray, *, whole: bool) -> ImageHeader | Unfit | None:
     """The header of a file that begins like this; None if more of it is needed to tell.
 
     Args:
@@ -56,14 +56,14 @@ def read_header(begun: bytes | bytearray, *, whole: bool) -> PictureHeader | Unf
     match format_:
         case None:
             return Unfit.UNSUPPORTED
-        case PictureFormat.PNG:
+        case ImageFormat.PNG:
             size = _png_size(begun, whole=whole)
-        case PictureFormat.JPEG:
+        case ImageFormat.JPEG:
             size = _jpeg_size(begun)
-        case PictureFormat.WEBP:
+        case ImageFormat.WEBP:
             size = Unfit.ANIMATED if _moves(begun) else webp_size(begun)
     if isinstance(size, tuple):
-        return PictureHeader(format_, *size) if all(size) else Unfit.UNSUPPORTED
+        return ImageHeader(format_, *size) if all(size) else Unfit.UNSUPPORTED
     return size or (Unfit.UNSUPPORTED if whole else None)
 
 

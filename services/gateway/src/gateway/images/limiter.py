@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 
-from gateway.edge.body_memory import Room
+from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.errors import TooManyBodies, TooManyConversions
 
 IN_LINE = 16  # pictures that wait or are worked on, for each that may be
 EACH_IN_LINE = 4  # of them of one tenant
 
 
-class PictureLine:
+class ImageLimiter:
     """One line for all work on pictures.
 
     Args:
@@ -22,7 +22,7 @@ class PictureLine:
 
     def __init__(self, at_once: int) -> None:
         self._running = asyncio.Semaphore(at_once)
-        self._line = Room(total=IN_LINE * at_once, each=EACH_IN_LINE * at_once, clock=monotonic)
+        self._line = BodyMemoryLimit(total=IN_LINE * at_once, each=EACH_IN_LINE * at_once, clock=monotonic)
 
     @asynccontextmanager
     async def turn(self, tenant: str) -> AsyncIterator[None]:

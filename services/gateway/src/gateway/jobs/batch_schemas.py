@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.gateway import Submission
+from contracts.gateway.submissions import Submission
 from contracts.wire.errors import Refused
 from gateway.jobs.schemas import JobBody
 

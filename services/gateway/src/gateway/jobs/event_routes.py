@@ -9,8 +9,8 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from chassis.messaging.bus import Bus
-from contracts.auth import Principal
-from contracts.scheduler import FINAL, JobRead
+from contracts.auth.credentials import Principal
+from contracts.scheduler.jobs import FINAL_STATES, JobWithEvents
 from contracts.wire.errors import Kind, Relayed, Unavailable
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
@@ -47,7 +47,7 @@ def router(*, bus: Bus, watching: Watching) -> APIRouter:
         wanted = job_id_of(job_id)
         first = await read_log(wanted, after=known, tenant=tenant, bus=bus)
 
-        async def again(known: int) -> JobRead:
+        async def again(known: int) -> JobWithEvents:
             return await read_log(wanted, after=known, tenant=tenant, bus=bus)
 
         async def lines() -> AsyncIterator[bytes]:
@@ -61,14 +61,14 @@ def router(*, bus: Bus, watching: Watching) -> APIRouter:
 
 
 async def _follow(
-    known: int, read: JobRead, again: Callable[[int], Awaitable[JobRead]], ended: asyncio.Event
+    known: int, read: JobWithEvents, again: Callable[[int], Awaitable[JobWithEvents]], ended: asyncio.Event
 ) -> AsyncIterator[bytes]:
     """Each event once, in order, until the job has ended, or the right to see it; comments show that we live."""
     while True:
         for event in read.events:
             yield status_event(event)
             known = event.seq
-        if read.job.state in FINAL:
+        if read.job.state in FINAL_STATES:
             return
         yield b": waiting\n\n"
         with suppress(TimeoutError):

@@ -2,7 +2,7 @@
 
 import json
 
-from contracts.scheduler import STATUS, JobEvent
+from contracts.scheduler.jobs import STATUS_OF_STATE, JobEvent
 
 
 def status_event(event: JobEvent) -> bytes:
@@ -11,7 +11,7 @@ def status_event(event: JobEvent) -> bytes:
         "type": "status",
         "job_id": str(event.job_id),
         "seq": event.seq,
-        "status": STATUS[event.state],
+        "status": STATUS_OF_STATE[event.state],
         "at": event.at.isoformat(),
         "attempt": event.attempt,
     }

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from chassis.http.app import problem_response
 from chassis.messaging.bus import Bus
-from contracts.scheduler import FINAL
+from contracts.scheduler.jobs import FINAL_STATES
 from contracts.wire.errors import Refusal
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import BODY, problems
@@ -83,7 +83,7 @@ def router(
                 used(accepted.job.tenant_id)
             raise ClientDisconnect
         used(accepted.job.tenant_id)
-        if wait.job.state not in FINAL:
+        if wait.job.state not in FINAL_STATES:
             return _answer(present(wait.job, public_url), 202, headers)
         try:
             return _answer(generated(wait.job, public_url), 200, headers)

@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from contracts.scheduler import FINAL, Job, JobError, JobState, OutputKind
+from contracts.scheduler.jobs import FINAL_STATES, Job, JobError, JobState
+from contracts.scheduler.outputs import OutputKind
 from contracts.wire.errors import FieldError, Refusal
 from gateway.errors import JobCancelled, JobFailed, JobLost
 from gateway.jobs.no_result import cause, would_fail_again
@@ -57,7 +58,7 @@ def generated(job: Job, public_url: str) -> GenerateBody:
 
 
 def _why_not(job: Job) -> Refusal:
-    assert job.state in FINAL  # noqa: S101 - whoever calls has waited for it
+    assert job.state in FINAL_STATES  # noqa: S101 - whoever calls has waited for it
     if job.state is JobState.CANCELLED:
         return JobCancelled()
     error = job.error or JobError(code="node.lost", message="The job did not succeed.")

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from chassis.database.postgres import is_away
+from chassis.database.postgres import is_unavailable
 from chassis.offload import offload
 from chassis.telemetry.logs import log
-from contracts.scheduler import InvalidWorkflow
+from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import Unavailable
 from gateway.errors import UnknownUpload
 from gateway.jobs.output_copies import OutputCopies
@@ -107,7 +107,7 @@ class InputPins:
         try:
             await self._uploads.unpin([job_id])
         except Exception as error:
-            if not is_away(error):
+            if not is_unavailable(error):
                 raise
             log.warning("gateway.inputs.not_released", job_id=str(job_id))
 
@@ -136,4 +136,4 @@ def _with_copies(graph: Mapping[str, Any], found: Mapping[UUID, Upload], copies:
 
 def _unavailable(error: Exception) -> Exception:
     """Of a database that is away; any other error is what it is."""
-    return Unavailable(service="gateway", retry_after_s=1) if is_away(error) else error
+    return Unavailable(service="gateway", retry_after_s=1) if is_unavailable(error) else error

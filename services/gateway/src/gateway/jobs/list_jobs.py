@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 
 from chassis.messaging.bus import Bus
-from contracts.scheduler import LIST_JOBS, STATUS, Job, JobState, JobStatus, ListJobs
+from contracts.scheduler.jobs import LIST_JOBS, STATUS_OF_STATE, Job, JobState, JobStatus, ListJobs
 from gateway.api.v1 import cursors
 
 
@@ -33,7 +33,7 @@ async def list_jobs(
         ListJobs(
             limit=limit,
             before=cursors.decode(key, cursor, tenant=tenant, filters=filters) if cursor is not None else None,
-            states=tuple(state for state in JobState if STATUS[state] is status),
+            states=tuple(state for state in JobState if STATUS_OF_STATE[state] is status),
             workflow=workflow,
             label=label,
             created_after=created_after,

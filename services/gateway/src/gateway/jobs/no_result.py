@@ -1,29 +1,29 @@
 """Why a job has no result."""
 
-from contracts.gateway import NotFinished
-from contracts.scheduler import JOB_ERRORS, STATUS, Job, JobError, JobStatus
+from contracts.gateway.outputs import JobNotFinished
+from contracts.scheduler.jobs import JOB_ERRORS, STATUS_OF_STATE, Job, JobError, JobStatus
 from contracts.wire.errors import FieldError
 
 _SAME_AGAIN = frozenset({"job.run_time_exceeded", "job.poison", "job.no_outputs"})
 _WAIT = "Wait until its status is completed: read it again, or follow its events"
 
 
-def without_result(job: Job) -> NotFinished:
+def without_result(job: Job) -> JobNotFinished:
     """The refusal for a job that is not completed: what has become of it, why, and what to do."""
-    match STATUS[job.state]:
+    match STATUS_OF_STATE[job.state]:
         case JobStatus.FAILED:
             error = job.error or JobError(code="node.fault", message="")
             told = FieldError(code=error.code, message=error.message, node_id=error.node_id)
             advice = "Correct it and submit it again" if would_fail_again(error) else "Submit it again"
-            return NotFinished(reason=f"it failed: {cause(error)}. {advice}", errors=(told,))
+            return JobNotFinished(reason=f"it failed: {cause(error)}. {advice}", errors=(told,))
         case JobStatus.CANCELLED:
-            return NotFinished(reason="it was cancelled. Submit it again to have it run")
+            return JobNotFinished(reason="it was cancelled. Submit it again to have it run")
         case JobStatus.PROCESSING:
-            return NotFinished(reason=f"it is running. {_WAIT}")
+            return JobNotFinished(reason=f"it is running. {_WAIT}")
         case _ if job.held:
-            return NotFinished(reason="an operator holds it back. Ask the operator, or cancel it")
+            return JobNotFinished(reason="an operator holds it back. Ask the operator, or cancel it")
         case _:
-            return NotFinished(reason=f"it is waiting for a node. {_WAIT}")
+            return JobNotFinished(reason=f"it is waiting for a node. {_WAIT}")
 
 
 def would_fail_again(error: JobError) -> bool:

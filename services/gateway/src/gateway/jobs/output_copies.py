@@ -9,9 +9,9 @@ from datetime import timedelta
 from uuid import UUID
 
 from chassis.ids import new_id
-from contracts.gateway import OUTPUT_PREFIX
+from contracts.gateway.submissions import OUTPUT_PREFIX
 from gateway.images.formats import format_of
-from gateway.images.headers import PictureHeader, read_header, webp_size
+from gateway.images.headers import ImageHeader, read_header, webp_size
 from gateway.storage.artifacts import Artifact, Artifacts
 from gateway.storage.byte_range import ByteRange
 from gateway.storage.objects import Objects
@@ -79,7 +79,7 @@ def _described(begun: bytes, artifact: Artifact) -> tuple[str, tuple[int, int] |
     picture = format_of(begun[:12])
     if picture is not None:
         header = read_header(begun, whole=len(begun) == artifact.size_bytes)
-        if isinstance(header, PictureHeader):
+        if isinstance(header, ImageHeader):
             return picture.media_type, (header.width, header.height)
         canvas = webp_size(begun)
         return picture.media_type, canvas if isinstance(canvas, tuple) else None

@@ -4,20 +4,20 @@ from uuid import UUID
 
 from chassis.messaging import streams
 from chassis.messaging.bus import Bus
-from contracts.executor import PROGRESS
+from contracts.executor.progress import PROGRESS
 from contracts.registry import JOB_PROGRESS
-from contracts.retention import PURGE_JOB, PurgeJob
-from contracts.scheduler import (
+from contracts.scheduler.jobs import (
     CANCEL_JOB,
     READ_JOB,
-    STATUS,
+    STATUS_OF_STATE,
     CancelJob,
     Job,
-    JobRead,
     JobStatus,
+    JobWithEvents,
     ReadJob,
     UnknownJob,
 )
+from contracts.scheduler.purges import PURGE_JOB, PurgeJob
 
 
 def job_id_of(text: str) -> UUID:
@@ -44,7 +44,7 @@ async def read_job(text: str, *, tenant: str, bus: Bus) -> Job:
     """
     job_id = job_id_of(text)
     job = (await bus.request(READ_JOB, ReadJob(job_id=job_id), tenant=tenant)).job
-    if STATUS[job.state] is not JobStatus.PROCESSING:
+    if STATUS_OF_STATE[job.state] is not JobStatus.PROCESSING:
         return job
     live = await streams.last(bus, JOB_PROGRESS, PROGRESS, PROGRESS.subject(tenant, str(job_id)))
     if live is None or live.attempt != job.attempt or live.progress <= job.progress:
@@ -52,7 +52,7 @@ async def read_job(text: str, *, tenant: str, bus: Bus) -> Job:
     return job.model_copy(update={"progress": live.progress, "eta_seconds": live.eta_seconds})
 
 
-async def read_log(job_id: UUID, *, after: int, tenant: str, bus: Bus) -> JobRead:
+async def read_log(job_id: UUID, *, after: int, tenant: str, bus: Bus) -> JobWithEvents:
     """The job and its events with a greater ``seq``."""
     return await bus.request(READ_JOB, ReadJob(job_id=job_id, after=after), tenant=tenant)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from contracts.gateway import Submission
+from contracts.gateway.submissions import Submission
 
 
 def request_hash(submission: Submission, part_of: str) -> str:

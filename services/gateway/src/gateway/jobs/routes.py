@@ -8,7 +8,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from chassis.messaging.bus import Bus
-from contracts.scheduler import JobStatus, Quota
+from contracts.scheduler.jobs import JobStatus
+from contracts.scheduler.usage import Quota
 from contracts.wire.errors import FieldError
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import BODY, problems

@@ -7,19 +7,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from contracts.scheduler import (
-    STATUS,
-    DrawnSeed,
-    Job,
-    JobError,
-    JobStatus,
-    JobWarning,
-    Output,
-    OutputKind,
-    OutputSource,
-    Timings,
-    Waiting,
-)
+from contracts.scheduler.jobs import STATUS_OF_STATE, DrawnSeed, Job, JobError, JobStatus, JobWarning, Timings
+from contracts.scheduler.outputs import Output, OutputKind, OutputSource
+from contracts.scheduler.waiting import Waiting
 
 
 class Urls(BaseModel):
@@ -153,7 +143,7 @@ def present(job: Job, public_url: str) -> JobBody:
     """The public body of a job."""
     return JobBody(
         job_id=job.job_id,
-        status=STATUS[job.state],
+        status=STATUS_OF_STATE[job.state],
         progress=job.progress,
         queue_position=job.queue_position,
         eta_seconds=job.eta_seconds,

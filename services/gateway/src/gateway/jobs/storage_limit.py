@@ -4,12 +4,12 @@ from uuid import UUID
 
 from cachetools import LRUCache
 
-from chassis.database.postgres import is_away
+from chassis.database.postgres import is_unavailable
 from chassis.telemetry.logs import log
-from contracts.auth import Limits
+from contracts.auth.tiers import Limits
 from contracts.wire.errors import Kind, Refusal, Unavailable
 from gateway.accounts.me import MeView
-from gateway.caching import Kept
+from gateway.caching import StaleWhileRevalidateCache
 from gateway.errors import ResultStorageFull
 from gateway.storage.artifacts import Artifacts
 
@@ -26,7 +26,7 @@ class ResultStorage:
 
     def __init__(self, me: MeView, artifacts: Artifacts) -> None:
         self._me, self._artifacts = me, artifacts
-        self._stored: LRUCache[UUID, Kept[int]] = LRUCache(maxsize=AT_MOST)
+        self._stored: LRUCache[UUID, StaleWhileRevalidateCache[int]] = LRUCache(maxsize=AT_MOST)
 
     async def check(self, tenant: str) -> None:
         """Refuse more jobs while the stored outputs take as much as they may.
@@ -38,7 +38,7 @@ class ResultStorage:
         limits = await self._limits(tenant_id)
         if limits is None or limits.result_bytes is None:
             return
-        stored = self._stored.setdefault(tenant_id, Kept(STORED_S))
+        stored = self._stored.setdefault(tenant_id, StaleWhileRevalidateCache(STORED_S))
         try:
             size = await stored.read(lambda _: self._size(tenant_id))
         except Unavailable:
@@ -59,6 +59,6 @@ class ResultStorage:
         try:
             return await self._artifacts.size_of(tenant_id)
         except Exception as error:
-            if is_away(error):
+            if is_unavailable(error):
                 raise Unavailable(service="gateway", retry_after_s=1) from error
             raise

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contracts.gateway import Submission
+from contracts.gateway.submissions import Submission
 
 _COMPONENTS = "#/components/schemas/{model}"
 _ABOUT = frozenset({"title", "description", "default"})  # of a field, not of its values

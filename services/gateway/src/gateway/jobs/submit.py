@@ -10,20 +10,17 @@ from chassis.ids import new_id
 from chassis.messaging.bus import Bus
 from chassis.offload import offload
 from chassis.telemetry.logs import bound, log
-from contracts.gateway import Submission
-from contracts.scheduler import (
-    READ_JOB,
+from contracts.gateway.submissions import Submission
+from contracts.scheduler.jobs import READ_JOB, Job, ReadJob, UnknownJob
+from contracts.scheduler.submissions import (
     SUBMIT_JOB,
     VALIDATE_WORKFLOW,
     InvalidWorkflow,
-    Job,
-    Quota,
-    ReadJob,
     SubmitJob,
-    Submitted,
-    UnknownJob,
-    Validated,
+    SubmitReply,
+    ValidationReply,
 )
+from contracts.scheduler.usage import Quota
 from contracts.wire.errors import FieldError, InternalFault, Kind, Refusal, Relayed, Unavailable
 from contracts.workflow import is_ui_format, read_graph
 from gateway.edge.idempotency import idempotency_key
@@ -179,7 +176,7 @@ class Submitter:
 
     async def validate(
         self, sent: SentSubmission, *, tenant: str, parameters_at: str = "/parameters", is_large: bool = False
-    ) -> Validated:
+    ) -> ValidationReply:
         """What ``submit`` would be told, without a job. What it would refuse as invalid is among the errors.
 
         Raises:
@@ -198,7 +195,7 @@ class Submitter:
         except Refusal as refusal:
             if refusal.refused.kind is not Kind.INVALID:
                 raise
-            return Validated(errors=errors_of(refusal))
+            return ValidationReply(errors=errors_of(refusal))
         told = {"errors": plan.explain(found.errors), "warnings": plan.explain(found.warnings)}
         found = found.model_copy(update=told)
         try:
@@ -336,7 +333,7 @@ def _may_change(refusal: Refusal, submission: Submission) -> bool:
     return submission.workflow is None and refusal.refused.kind is not Kind.UNAVAILABLE
 
 
-def _accepted(submitted: Submitted) -> Accepted:
+def _accepted(submitted: SubmitReply) -> Accepted:
     return Accepted(submitted.job, replayed=submitted.replayed, quota=submitted.quota)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chassis.offload import offload
-from contracts.scheduler import KeyReused
+from contracts.scheduler.submissions import IdempotencyKeyReused
 from contracts.wire.errors import Kind, Refusal
 from gateway.edge.idempotency import idempotency_key
 from gateway.jobs.submit import Accepted, Submitter
@@ -43,7 +43,7 @@ class BatchSubmitter:
         """What became of each, in order.
 
         Raises:
-            KeyReused, Relayed: the key was used with another batch.
+            IdempotencyKeyReused, Relayed: the key was used with another batch.
             Refusal: of a part that is away, where that is all that became of any of them.
         """
         if self._key is not None:
@@ -60,7 +60,9 @@ class BatchSubmitter:
         outcomes: list[Outcome] = []
         for index in range(len(self._items)):
             outcome = await self._outcome(index)
-            if isinstance(outcome, Refusal) and (outcome.refused.code == KeyReused.code or _is_outage(outcome)):
+            if isinstance(outcome, Refusal) and (
+                outcome.refused.code == IdempotencyKeyReused.code or _is_outage(outcome)
+            ):
                 raise outcome  # nothing was accepted so far
             outcomes.append(outcome)
             if isinstance(outcome, Accepted):

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request
 
-from contracts.scheduler import Validated
+from contracts.scheduler.submissions import ValidationReply
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import BODY, problems
 from gateway.edge.access import Writer
@@ -36,7 +36,7 @@ def router(*, submitter: Submitter) -> APIRouter:
         try:
             sent = read_submission(body)
         except InvalidRequest as refusal:
-            return present_validation(Validated(errors=refusal.refused.errors))
+            return present_validation(ValidationReply(errors=refusal.refused.errors))
         found = await submitter.validate(sent, tenant=tenant, is_large=request.state.is_large)
         return present_validation(found)
 

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from contracts.scheduler import RandomInput, Validated
+from contracts.scheduler.submissions import RandomInput, ValidationReply
 from contracts.wire.errors import FieldError
 
 
@@ -23,7 +23,7 @@ class ValidationBody(BaseModel):
     random_seeds: list[RandomInput]
 
 
-def present_validation(found: Validated) -> ValidationBody:
+def present_validation(found: ValidationReply) -> ValidationBody:
     """The public body."""
     return ValidationBody(
         valid=not found.errors,

@@ -11,7 +11,16 @@ from pydantic import ValidationError
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.scheduler import CANCEL_JOB, FINAL, JOB_CHANGED_LIVE, READ_JOB, CancelJob, Job, JobEvent, ReadJob
+from contracts.scheduler.jobs import (
+    CANCEL_JOB,
+    FINAL_STATES,
+    JOB_CHANGED_LIVE,
+    READ_JOB,
+    CancelJob,
+    Job,
+    JobEvent,
+    ReadJob,
+)
 from contracts.wire.errors import Kind, Refusal
 
 REREAD_S = 2.0  # a live event may be lost, and nobody would say so
@@ -32,12 +41,12 @@ class JobWait:
         Raises:
             Relayed: the scheduler knows of no such job.
         """
-        if self.job.state in FINAL:
+        if self.job.state in FINAL_STATES:
             return
         async with self._hearing():
             while True:
                 await self.look()
-                if self.job.state in FINAL:
+                if self.job.state in FINAL_STATES:
                     return
                 with suppress(TimeoutError):
                     async with asyncio.timeout(REREAD_S * random.uniform(0.8, 1.2)):  # noqa: S311 - spreads load
@@ -85,5 +94,5 @@ class JobWait:
 
     async def _on_event(self, message: Msg) -> None:
         with suppress(ValidationError):
-            if JobEvent.model_validate_json(message.data).state in FINAL:
+            if JobEvent.model_validate_json(message.data).state in FINAL_STATES:
                 self._changed.set()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chassis.messaging.bus import Bus
-from contracts.gateway import NoArtifact
-from contracts.scheduler import Output
+from contracts.gateway.outputs import UnknownOutput
+from contracts.scheduler.outputs import Output
 from gateway.jobs.schemas import saved_or_previews
 from gateway.outputs.find_result import read_finished
 from gateway.outputs.zip_files import BrokenOffError, StoredFile, pack
@@ -38,8 +38,8 @@ async def find_archive(
         temporary: only previews, or only others; None for those that are no previews or, if all are, these.
 
     Raises:
-        NotFinished: the job is not completed.
-        NoArtifact: it has none, or the bytes of one are gone.
+        JobNotFinished: the job is not completed.
+        UnknownOutput: it has none, or the bytes of one are gone.
     """
     job = await read_finished(text, tenant=tenant, bus=bus)
     if temporary is None:
@@ -47,7 +47,7 @@ async def find_archive(
     else:
         outputs = [output for output in job.outputs if output.temporary is temporary]
     if not outputs:
-        raise NoArtifact
+        raise UnknownOutput
     places = asyncio.Semaphore(LOOKUPS_AT_ONCE)
 
     async def find(output: Output) -> Artifact | None:
@@ -59,7 +59,7 @@ async def find_archive(
     found = await asyncio.gather(*map(find, outputs))
     files = tuple((output, artifact) for output, artifact in zip(outputs, found, strict=True) if artifact)
     if len(files) < len(outputs):
-        raise NoArtifact
+        raise UnknownOutput
     return Archive(files, job.completed_at or job.created_at)
 
 

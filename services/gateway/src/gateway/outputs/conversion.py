@@ -4,12 +4,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from time import monotonic
 
-from contracts.gateway import NoArtifact
-from gateway.edge.body_memory import Room
+from contracts.gateway.outputs import UnknownOutput
+from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.errors import NotConvertible, TooManyBodies, TooManyConversions
-from gateway.images.converter import ENCODER, Pictures
+from gateway.images.converter import ENCODER, ImageConverter
 from gateway.images.formats import Wanted
-from gateway.images.limiter import PictureLine
+from gateway.images.limiter import ImageLimiter
 from gateway.storage.artifacts import Artifact
 from gateway.storage.byte_range import ByteRange
 from gateway.storage.objects import Objects
@@ -24,10 +24,10 @@ class Converter:
         line: for all work on pictures.
     """
 
-    def __init__(self, pictures: Pictures, objects: Objects, line: PictureLine) -> None:
+    def __init__(self, pictures: ImageConverter, objects: Objects, line: ImageLimiter) -> None:
         self._pictures, self._objects, self._line = pictures, objects, line
         largest = pictures.max_result_bytes
-        self._answers = Room(total=4 * largest, each=2 * largest, clock=monotonic)
+        self._answers = BodyMemoryLimit(total=4 * largest, each=2 * largest, clock=monotonic)
 
     def etag(self, artifact: Artifact, wanted: Wanted) -> str:
         """The strong ETag of the converted picture; known without converting."""
@@ -40,7 +40,7 @@ class Converter:
             NotConvertible, TooManyPixels, ConversionFailed: it cannot be.
             TooManyConversions: this tenant has too many in line, or too much that is not fetched yet.
             Unavailable: all tenants together have.
-            NoArtifact: the bytes of the output are gone.
+            UnknownOutput: the bytes of the output are gone.
         """
         if artifact.size_bytes > self._pictures.max_source_bytes or not artifact.size_bytes:
             raise NotConvertible
@@ -54,4 +54,4 @@ class Converter:
         except TooManyBodies:
             raise TooManyConversions(retry_after_s=1) from None
         except FileNotFoundError:
-            raise NoArtifact from None
+            raise UnknownOutput from None

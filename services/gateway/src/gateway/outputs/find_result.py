@@ -1,8 +1,9 @@
 """Which stored bytes a client means by the result of a job."""
 
 from chassis.messaging.bus import Bus
-from contracts.gateway import NoArtifact
-from contracts.scheduler import READ_JOB, STATUS, Job, JobStatus, Output, ReadJob
+from contracts.gateway.outputs import UnknownOutput
+from contracts.scheduler.jobs import READ_JOB, STATUS_OF_STATE, Job, JobStatus, ReadJob
+from contracts.scheduler.outputs import Output
 from gateway.jobs.no_result import without_result
 from gateway.jobs.read import job_id_of
 from gateway.jobs.schemas import pick_output
@@ -13,10 +14,10 @@ async def read_finished(text: str, *, tenant: str, bus: Bus) -> Job:
     """The job, if it is completed.
 
     Raises:
-        NotFinished: it is not, or never will be; of a failed job errors has what its ``error`` says.
+        JobNotFinished: it is not, or never will be; of a failed job errors has what its ``error`` says.
     """
     job = (await bus.request(READ_JOB, ReadJob(job_id=job_id_of(text)), tenant=tenant)).job
-    if STATUS[job.state] is not JobStatus.COMPLETED:
+    if STATUS_OF_STATE[job.state] is not JobStatus.COMPLETED:
         raise without_result(job)
     return job
 
@@ -34,12 +35,12 @@ async def find_result(
     """The output meant and where its bytes are.
 
     Raises:
-        NotFinished: the job is not completed.
-        NoArtifact: it has no such output, or its bytes are gone.
+        JobNotFinished: the job is not completed.
+        UnknownOutput: it has no such output, or its bytes are gone.
     """
     job = await read_finished(text, tenant=tenant, bus=bus)
     output = pick_output(job.outputs, index=index, node=node, temporary=temporary)
     artifact = await artifacts.get(output.id, tenant_id=tenant) if output else None
     if output is None or artifact is None:
-        raise NoArtifact
+        raise UnknownOutput
     return output, artifact

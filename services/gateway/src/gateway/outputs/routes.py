@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from chassis.messaging.bus import Bus
-from contracts.gateway import NoArtifact
-from contracts.scheduler import Output, OutputKind
+from contracts.gateway.outputs import UnknownOutput
+from contracts.scheduler.outputs import Output, OutputKind
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
 from gateway.edge.streaming import Streamed
 from gateway.errors import NotConvertible
-from gateway.images.formats import PictureFormat, Wanted
+from gateway.images.formats import ImageFormat, Wanted
 from gateway.jobs.schemas import OutputsBody, present_outputs
 from gateway.outputs.conversion import Converter
 from gateway.outputs.find_result import find_result, read_finished
@@ -26,7 +26,7 @@ QUALITY, THUMBNAIL_QUALITY = 85, 75
 CHUNK_BYTES = 1 << 18
 
 
-_PICTURES: dict[str, Any] = {format_.media_type: {} for format_ in PictureFormat}
+_PICTURES: dict[str, Any] = {format_.media_type: {} for format_ in ImageFormat}
 
 Index = Annotated[int | None, Query(ge=0, le=1_000_000, description="which of all outputs")]
 Node = Annotated[str | None, Query(max_length=256, description="the first output of this node")]
@@ -63,7 +63,7 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, converter: Conve
         index: Index = None,
         node: Node = None,
         temporary: Temporary = None,
-        format_: Annotated[PictureFormat | None, Query(alias="format", description="convert the image to this")] = None,
+        format_: Annotated[ImageFormat | None, Query(alias="format", description="convert the image to this")] = None,
         quality: Annotated[int | None, Query(ge=1, le=100, description="of JPEG and WebP; 85 if not said")] = None,
         width: Side = None,
         height: Side = None,
@@ -104,7 +104,7 @@ def router(*, bus: Bus, artifacts: Artifacts, objects: Objects, converter: Conve
         output, artifact = await find_result(
             job_id, tenant=tenant, index=index, node=node, temporary=temporary, bus=bus, artifacts=artifacts
         )
-        wanted = Wanted(PictureFormat.WEBP, THUMBNAIL_QUALITY, size, size)
+        wanted = Wanted(ImageFormat.WEBP, THUMBNAIL_QUALITY, size, size)
         return await _converted(request, output, artifact, wanted, converter)
 
     for path, name in (("/result", "result"), ("/image", "image")):
@@ -142,10 +142,10 @@ async def _pieces(content: bytes) -> AsyncGenerator[bytes, None]:
         yield content[start : start + CHUNK_BYTES]
 
 
-def _own_format(artifact: Artifact) -> PictureFormat:
+def _own_format(artifact: Artifact) -> ImageFormat:
     """What it says that it is; PNG keeps whatever else there may be."""
     named = artifact.content_type.removeprefix("image/")
-    return PictureFormat(named) if named in list(PictureFormat) else PictureFormat.PNG
+    return ImageFormat(named) if named in list(ImageFormat) else ImageFormat.PNG
 
 
 async def _as_it_is(request: Request, output: Output, artifact: Artifact, objects: Objects) -> Response:
@@ -154,4 +154,4 @@ async def _as_it_is(request: Request, output: Output, artifact: Artifact, object
     try:
         return await answer(request, stored, objects)
     except FileNotFoundError:
-        raise NoArtifact from None
+        raise UnknownOutput from None

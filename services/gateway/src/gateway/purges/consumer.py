@@ -4,7 +4,7 @@ from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.messaging.streams import Reader
 from contracts.registry import JOB_PURGES
-from contracts.retention import JOB_PURGED
+from contracts.scheduler.purges import JOB_PURGED
 from gateway.purges.service import JobRemover
 
 EVERY_S = 0.2  # the reader itself waits for messages; this only paces it while NATS is away

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from chassis.messaging.bus import Bus
-from contracts.retention import READ_ERASURES, ReadErasures
+from contracts.auth.erasure import READ_ERASURES, ReadErasures
 from contracts.wire.errors import Relayed, Unavailable
 from gateway.purges.erasure_store import Erasures
 from gateway.storage.objects import Objects

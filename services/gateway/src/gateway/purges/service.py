@@ -9,7 +9,7 @@ from uuid import UUID
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.retention import FIND_JOBS, JOBS_AT_ONCE, FindJobs, JobPurged
+from contracts.scheduler.purges import FIND_JOBS, MAX_FIND_JOBS, FindJobs, JobPurged
 from contracts.wire.errors import Relayed, Unavailable
 from gateway.purges.store import Purges
 from gateway.storage.objects import Objects
@@ -54,7 +54,7 @@ class JobRemover:
         So a purge is found whose message was lost with its stream. The scheduler is the truth: what it does not know
         is gone.
         """
-        jobs = {row["job_id"]: row["tenant_id"] for row in await self._purges.walk(self._after, batch=JOBS_AT_ONCE)}
+        jobs = {row["job_id"]: row["tenant_id"] for row in await self._purges.walk(self._after, batch=MAX_FIND_JOBS)}
         if jobs:
             try:
                 found = await self._bus.request(FIND_JOBS, FindJobs(job_ids=tuple(jobs)))
@@ -68,4 +68,4 @@ class JobRemover:
             if missing:
                 log.warning("gateway.purges_missed", count=len(missing))
             await self.remove(missing)
-        self._after = max(jobs) if len(jobs) == JOBS_AT_ONCE else FIRST
+        self._after = max(jobs) if len(jobs) == MAX_FIND_JOBS else FIRST

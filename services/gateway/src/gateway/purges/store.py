@@ -5,7 +5,7 @@ from uuid import UUID
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Row, Statement
-from contracts.retention import JobPurged
+from contracts.scheduler.purges import JobPurged
 
 _NOTE = Statement("""
 INSERT INTO purged_jobs (job_id, tenant_id)

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from chassis.messaging.bus import Bus
-from contracts.gateway import (
+from contracts.gateway.transfers import (
     GRANT_INPUTS,
     GRANT_OUTPUTS,
     GrantInputs,
@@ -13,11 +13,11 @@ from contracts.gateway import (
 )
 from contracts.wire.errors import InvalidMessage
 from contracts.wire.topic import Address
-from gateway.transfers.input_downloads import Handout
-from gateway.transfers.output_uploads import Intake
+from gateway.transfers.input_downloads import InputDownloads
+from gateway.transfers.output_uploads import OutputUploads
 
 
-def serve_grants(bus: Bus, handout: Handout, intake: Intake) -> None:
+def serve_grants(bus: Bus, handout: InputDownloads, intake: OutputUploads) -> None:
     """Answer executors. To be called before the bus starts."""
 
     async def grant_inputs(asked: GrantInputs, address: Address) -> InputsGranted:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from contracts.gateway import GrantInputs, InputGrant, InputsGranted
+from contracts.gateway.transfers import GrantInputs, InputGrant, InputsGranted
 from gateway.errors import UnknownUpload
 from gateway.storage.byte_range import ByteRange
 from gateway.storage.file_extensions import extension_of
@@ -19,7 +19,7 @@ from gateway.uploads.store import Upload, Uploads
 
 
 @dataclass(frozen=True, slots=True)
-class Handout:
+class InputDownloads:
     """Where inputs go out.
 
     Attributes:

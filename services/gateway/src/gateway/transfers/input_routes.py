@@ -3,10 +3,10 @@
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
-from gateway.transfers.input_downloads import Handout
+from gateway.transfers.input_downloads import InputDownloads
 
 
-def router(*, handout: Handout) -> APIRouter:
+def router(*, handout: InputDownloads) -> APIRouter:
     """The internal route of inputs."""
     routes = APIRouter(prefix="/internal", include_in_schema=False)
 

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 
-from contracts.gateway import StoredOutput
+from contracts.gateway.transfers import StoredOutput
 from gateway.errors import BrokenOutput
-from gateway.transfers.output_uploads import Intake
+from gateway.transfers.output_uploads import OutputUploads
 
 MAX_TYPE = 200
 
 
-def router(*, intake: Intake, idle_s: float) -> APIRouter:
+def router(*, intake: OutputUploads, idle_s: float) -> APIRouter:
     """The internal route of uploads.
 
     Args:

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from chassis.ids import new_id
 from chassis.telemetry.logs import log
-from contracts.gateway import GrantOutputs, OutputGrant, OutputsGranted, StoredOutput
-from contracts.scheduler import UnknownJob
+from contracts.gateway.transfers import GrantOutputs, OutputGrant, OutputsGranted, StoredOutput
+from contracts.scheduler.jobs import UnknownJob
 from gateway.errors import OutputTooLarge
 from gateway.storage.artifacts import Artifact, Artifacts
 from gateway.storage.objects import Objects
@@ -19,7 +19,7 @@ from gateway.transfers.output_token import OutputRight
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class OutputUploads:
     """Where outputs come in.
 
     Attributes:

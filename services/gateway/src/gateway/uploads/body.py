@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from contracts.file_types import FILE_TYPES
-from gateway.edge.body_memory import Room
+from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.request_body import room_of
 from gateway.errors import FileTooLarge, UnsupportedMediaType, UploadTooLarge
-from gateway.images.formats import PictureFormat, format_of
+from gateway.images.formats import ImageFormat, format_of
 from gateway.uploads.file_signatures import LOOK_AT_BYTES
 from gateway.uploads.form import FRAMING_BYTES, UploadForm, boundary_of
-from gateway.uploads.service import UploadDesk
+from gateway.uploads.service import UploadService
 
 FORM = "multipart/form-data"
-PICTURES = tuple(format_.media_type for format_ in PictureFormat)
+PICTURES = tuple(format_.media_type for format_ in ImageFormat)
 BARE = ("application/octet-stream", *FILE_TYPES)
 READ_S = 300  # a slow line needs it for 10 MiB
 FILE_READ_S = 3600
@@ -36,7 +36,7 @@ class ReceivedImage:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFile:
-    """The beginning of any other file, and what follows; see ``UploadDesk.take_file``."""
+    """The beginning of any other file, and what follows; see ``UploadService.take_file``."""
 
     begun: bytes
     rest: AsyncIterator[bytes]
@@ -45,7 +45,7 @@ class ReceivedFile:
 class UploadBodies:
     """Reads uploads, some at a time."""
 
-    def __init__(self, desk: UploadDesk, files: Room) -> None:
+    def __init__(self, desk: UploadService, files: BodyMemoryLimit) -> None:
         self._desk, self._files = desk, files
 
     @asynccontextmanager

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import timedelta
 
 from chassis.messaging.bus import Bus
-from contracts.retention import FIND_JOBS, JOBS_AT_ONCE, FindJobs
+from contracts.scheduler.purges import FIND_JOBS, MAX_FIND_JOBS, FindJobs
 from gateway.uploads.store import Uploads, Use
 
 COMING = timedelta(minutes=5)  # a job is pinned for before it is submitted, which takes seconds
@@ -25,8 +25,8 @@ class EndedJobs:
             Unavailable, Relayed: the scheduler does not answer.
         """
         every, held = list(uses), set[Use]()
-        for start in range(0, len(every), JOBS_AT_ONCE):
-            batch = every[start : start + JOBS_AT_ONCE]
+        for start in range(0, len(every), MAX_FIND_JOBS):
+            batch = every[start : start + MAX_FIND_JOBS]
             said = await self._bus.request(FIND_JOBS, FindJobs(job_ids=tuple(use.job_id for use in batch)))
             there, ended = set(said.job_ids), set(said.ended)
             holding = {use for use in batch if use.job_id not in ended and (use.job_id in there or use.since < COMING)}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from contracts.gateway import OUTPUT_PREFIX
+from contracts.gateway.submissions import OUTPUT_PREFIX
 from contracts.wire.errors import FieldError
 from contracts.workflow import is_ui_format
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
 
-from contracts.auth import Limits
+from contracts.auth.tiers import Limits
 from contracts.file_types import FILE_TYPES
 from gateway.accounts.me import MeView
 from gateway.api.v1.problems import problems
@@ -18,7 +18,7 @@ from gateway.uploads.body import BARE, FORM, ReceivedFile, ReceivedImage, Upload
 from gateway.uploads.own_uploads import OwnUploads
 from gateway.uploads.removal import UploadRemover
 from gateway.uploads.schemas import UploadBody, UploadsBody
-from gateway.uploads.service import UploadDesk
+from gateway.uploads.service import UploadService
 from gateway.uploads.store import Upload
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -43,7 +43,7 @@ _BODY: dict[str, Any] = {
 def router(
     *,
     bodies: UploadBodies,
-    desk: UploadDesk,
+    desk: UploadService,
     own: OwnUploads,
     remover: UploadRemover,
     objects: Objects,
@@ -146,7 +146,7 @@ class Terms(NamedTuple):
     file_bytes: int
 
 
-async def _taken(desk: UploadDesk, sent: ReceivedImage | ReceivedFile, terms: Terms) -> tuple[Upload, bool]:
+async def _taken(desk: UploadService, sent: ReceivedImage | ReceivedFile, terms: Terms) -> tuple[Upload, bool]:
     if isinstance(sent, ReceivedImage):
         return await desk.take(sent.content, tenant=terms.tenant, keep=terms.keep, exact=terms.exact)
     return await desk.take_file(sent.begun, sent.rest, tenant=terms.tenant, keep=terms.keep, at_most=terms.file_bytes)

@@ -24,23 +24,23 @@ from gateway.errors import (
     UnsupportedImage,
     UploadTooManyPixels,
 )
-from gateway.images.converter import Pictures
-from gateway.images.formats import PictureFormat, Wanted
-from gateway.images.headers import PictureHeader, Unfit, read_header
-from gateway.images.limiter import PictureLine
+from gateway.images.converter import ImageConverter
+from gateway.images.formats import ImageFormat, Wanted
+from gateway.images.headers import ImageHeader, Unfit, read_header
+from gateway.images.limiter import ImageLimiter
 from gateway.storage.objects import Objects
 from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_told_by_size
 from gateway.uploads.store import NewUpload, Upload, Uploads
 
 CHUNK_BYTES = 1 << 18
 JPEG_QUALITY = 95
-KEPT_AS = {PictureFormat.PNG: PictureFormat.PNG, PictureFormat.JPEG: PictureFormat.JPEG,
-           PictureFormat.WEBP: PictureFormat.PNG}  # fmt: skip
+KEPT_AS = {ImageFormat.PNG: ImageFormat.PNG, ImageFormat.JPEG: ImageFormat.JPEG,
+           ImageFormat.WEBP: ImageFormat.PNG}  # fmt: skip
 """A JPEG as a PNG would be ten times the size; a WebP may hold alpha or no loss at all, which only a PNG keeps."""
 
 
 @dataclass(frozen=True, slots=True)
-class UploadDesk:
+class UploadService:
     """Where files come in.
 
     Attributes:
@@ -50,8 +50,8 @@ class UploadDesk:
 
     uploads: Uploads
     objects: Objects
-    pictures: Pictures
-    line: PictureLine
+    pictures: ImageConverter
+    line: ImageLimiter
     max_bytes: int
     max_file_bytes: int
 
@@ -72,7 +72,7 @@ class UploadDesk:
         if known is not None:
             self._size_of(known, begun)
 
-    def look_at(self, begun: bytes | bytearray, *, whole: bool = False) -> PictureHeader | None:
+    def look_at(self, begun: bytes | bytearray, *, whole: bool = False) -> ImageHeader | None:
         """The header of an image that begins like this; None while more of it is needed. Costs next to nothing.
 
         Raises:
@@ -110,7 +110,7 @@ class UploadDesk:
         header = await asyncio.to_thread(self.look_at, sent, whole=True)  # it may have to inflate some megabytes
         if header is None:
             raise UnsupportedImage
-        if exact and header.format is not PictureFormat.PNG:
+        if exact and header.format is not ImageFormat.PNG:
             raise NotKeptExactly
         sent_sha256 = await _sha256(b"exact " + sent if exact else sent)
         known = await self.uploads.refresh(tenant, sent_sha256, keep)
@@ -183,7 +183,7 @@ class UploadDesk:
             raise UploadTooManyPixels(limit=self.pictures.max_pixels, width=size[0], height=size[1])
         return size
 
-    async def _clean(self, sent: bytes | bytearray, format_: PictureFormat, header: PictureHeader) -> bytes:
+    async def _clean(self, sent: bytes | bytearray, format_: ImageFormat, header: ImageHeader) -> bytes:
         wanted = Wanted(format_, JPEG_QUALITY, faithful=True)
         try:
             return await self.pictures.convert(wanted, _pieces(sent))
@@ -232,10 +232,10 @@ class _Passing:
 
 
 async def _described(
-    content: bytes, format_: PictureFormat, tenant_id: UUID, sent_sha256: str, *, exact: bool
+    content: bytes, format_: ImageFormat, tenant_id: UUID, sent_sha256: str, *, exact: bool
 ) -> NewUpload:
     header = read_header(content, whole=True)
-    assert isinstance(header, PictureHeader)  # noqa: S101 - the helper's format was looked at
+    assert isinstance(header, ImageHeader)  # noqa: S101 - the helper's format was looked at
     upload_id = new_id()
     return NewUpload(
         id=upload_id,

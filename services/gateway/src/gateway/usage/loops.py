@@ -1,7 +1,7 @@
 """The duties of counting what is used."""
 
 from chassis.loop import Loop
-from contracts.operations import USAGE_DAYS
+from contracts.scheduler.usage import USAGE_DAYS
 from gateway.usage.request_counts import RequestCounts
 from gateway.usage.store import RequestUsage
 

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from time import time
 from uuid import UUID
 
-from chassis.database.postgres import is_away
+from chassis.database.postgres import is_unavailable
 from chassis.ids import new_id
 from chassis.telemetry.logs import log
 from gateway.usage.store import Batch, RequestUsage
@@ -50,7 +50,7 @@ class RequestCounts:
         try:
             await self.flush()
         except Exception as error:
-            if not is_away(error):
+            if not is_unavailable(error):
                 raise
             log.error("gateway.usage.lost", error=type(error).__name__)
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 
-from contracts.operations import USAGE_DAYS
+from contracts.scheduler.usage import USAGE_DAYS
 from gateway.admin.list_users import user_id_of
 from gateway.admin.operation_routes import acting
 from gateway.admin.operations import Operations

@@ -5,7 +5,7 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.operations import EndpointUse, UsageDay
+from contracts.scheduler.usage import EndpointUsage, UsageDay
 
 Requests = Mapping[date, Mapping[str, int]]
 """Requests of each UTC day by endpoint."""
@@ -81,7 +81,7 @@ def _day(at: date, used: UsageDay | None, requests: Mapping[str, int]) -> UsageD
     )
 
 
-def _share(requests: int, use: EndpointUse | None) -> EndpointUseBody:
+def _share(requests: int, use: EndpointUsage | None) -> EndpointUseBody:
     if use is None:
         return EndpointUseBody(requests=requests)
     return EndpointUseBody(requests=requests, images=use.images, gpu_seconds=round(use.gpu_seconds, 3))

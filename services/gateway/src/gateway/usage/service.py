@@ -4,7 +4,7 @@ import asyncio
 from uuid import UUID
 
 from chassis.messaging.bus import Bus
-from contracts.operations import READ_USAGE, ReadUsage
+from contracts.scheduler.usage import READ_DAILY_USAGE, ReadDailyUsage
 from contracts.wire.topic import FLEET
 from gateway.usage.schemas import UsageBody, present_usage
 from gateway.usage.store import RequestUsage
@@ -20,7 +20,7 @@ class UsageView:
         """The last UTC days, today included; ``user_id`` None for everybody's."""
         tenant = FLEET if user_id is None else str(user_id)
         used, requests = await asyncio.gather(
-            self._bus.request(READ_USAGE, ReadUsage(days=days), tenant=tenant),
+            self._bus.request(READ_DAILY_USAGE, ReadDailyUsage(days=days), tenant=tenant),
             self._requests.read(user_id, days=days),
         )
         return present_usage(used.days, requests)

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.gateway import WorkflowName
-from contracts.scheduler import InvalidWorkflow
+from contracts.gateway.submissions import WorkflowName
+from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
 from gateway.edge.json_body import MAX_ERRORS

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chassis.database.postgres import is_away
+from chassis.database.postgres import is_unavailable
 from chassis.offload import offload
 from contracts.wire.errors import Unavailable
 from gateway.api.v1 import cursors
@@ -44,7 +44,7 @@ class SavedWorkflows:
         try:
             found = await self._workflows.get(tenant, name_of(name), version)
         except Exception as error:
-            if not is_away(error):
+            if not is_unavailable(error):
                 raise
             # Not an error of asyncpg's: a batch has an item for it.
             raise Unavailable(service="gateway", retry_after_s=1) from error

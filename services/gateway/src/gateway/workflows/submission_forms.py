@@ -6,7 +6,7 @@ is certain, the body is rewritten; where it is not, one error says what to send.
 
 from typing import Any, NamedTuple, NoReturn
 
-from contracts.gateway import Submission
+from contracts.gateway.submissions import Submission
 from contracts.wire.errors import FieldError
 from contracts.workflow import is_ui_format
 from gateway.edge.json_body import read_json, read_model

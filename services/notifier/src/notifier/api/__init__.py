@@ -1,1 +1,1 @@
-"""Websockets in."""
+"""WebSocket routes."""

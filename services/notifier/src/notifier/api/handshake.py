@@ -1,7 +1,7 @@
-"""Who opens a socket, what for, and how a socket is refused: before it opens where that can be, by a close code after.
+"""Authenticates WebSocket handshakes. A refusal comes before the socket opens if possible, else as a close code.
 
-Servers send their credential as a header. Browsers cannot: they open the socket with a ticket in its URL, or first send
-``{"type": "auth", "key": "…"}``, or ``"token"`` in place of ``"key"`` for an access token.
+Servers send their credential as a header. Browsers cannot, so they open the socket with a ticket in its URL or first
+send ``{"type": "auth", "key": "…"}`` (``"token"`` instead of ``"key"`` for an access token).
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from uuid import UUID
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from authn.client_address import Clients, site
-from authn.credentials import VISIBLE, presented
-from authn.identity import Identity
+from authn.client_address import ClientAddressResolver, rate_limit_group
+from authn.credentials import VISIBLE, read_credentials
+from authn.identity import Authenticator
 from chassis.http.app import ProblemResponse, problem
-from contracts.auth import BadCredential, MissingScope, Principal, Scope
-from contracts.scheduler import UnknownJob
+from contracts.auth.credentials import InvalidCredential, MissingScope, Principal, Scope
+from contracts.scheduler.jobs import UnknownJob
 from contracts.wire.errors import Kind, Refused
 from notifier.domain.errors import BadResume, NoSubprotocol
 from notifier.domain.messages import MAX_SEQ
@@ -29,41 +29,47 @@ from notifier.usecases.tickets import Tickets
 CLOSE_CODE = {Kind.UNAUTHENTICATED: 4401, Kind.NOT_FOUND: 4404, Kind.INVALID: 4400, Kind.UNAVAILABLE: 1013}
 CLOSE_OTHER = 4403
 CREDENTIALS = {"key", "token"}
-NEVER_IN_A_URL = ("key", "token", "api_key", "access_token")  # it would be in logs and histories
+NEVER_IN_A_URL = ("key", "token", "api_key", "access_token")  # URLs end up in logs and histories
 
 
-class Doorkeeper:
-    """Lets sockets in.
+class WebSocketAuthenticator:
+    """Authenticates and limits WebSocket handshakes.
 
     Args:
-        clients: tells who is at the other end.
-        handshakes: counts them.
-        wait_s: how long a socket may take to say its credential, seconds.
+        clients: determines client addresses.
+        handshakes: limits them per address.
+        wait_s: how long a client may take to send its credential, seconds.
     """
 
     def __init__(
-        self, identity: Identity, tickets: Tickets, *, clients: Clients, handshakes: Handshakes, wait_s: float
+        self,
+        identity: Authenticator,
+        tickets: Tickets,
+        *,
+        clients: ClientAddressResolver,
+        handshakes: Handshakes,
+        wait_s: float,
     ) -> None:
         self._identity, self._tickets, self._wait_s = identity, tickets, wait_s
         self._clients, self._handshakes = clients, handshakes
 
     @asynccontextmanager
     async def admitted(self, socket: WebSocket) -> AsyncIterator[tuple[Principal, asyncio.Event]]:
-        """Whom a socket belongs to, and an event that is set once its credential is good no more.
+        """Return the principal of a socket, and an event that is set when its credential ends.
 
-        It is opened first if it comes without a credential.
+        A socket without a credential in its handshake is opened first.
 
         Raises:
-            TooManyHandshakes: its address opens too many; nothing else was looked at.
-            BadCredential: none in time, malformed, several, or not valid; ended before it is used.
-            BadTicket: its ticket is not good, or is another page's.
-            MissingScope: the credential is not good for reading jobs.
-            NoSubprotocol: it asks for one.
+            TooManyHandshakes: its address opens too many; nothing else was checked.
+            InvalidCredential: missing, malformed, ambiguous or invalid.
+            InvalidTicket: the ticket is invalid or belongs to another origin.
+            MissingScope: the credential may not read jobs.
+            NoSubprotocol: the client requests a subprotocol.
             Unavailable: auth does not answer.
-            WebSocketDisconnect: it went away.
+            WebSocketDisconnect: the client disconnected.
         """
         peer = socket.client.host if socket.client else None
-        self._handshakes.count(site(self._clients.of(peer, socket.headers.getlist("x-forwarded-for"))))
+        self._handshakes.count(rate_limit_group(self._clients.of(peer, socket.headers.getlist("x-forwarded-for"))))
         if socket.headers.getlist("sec-websocket-protocol"):
             raise NoSubprotocol
         principal = await self._principal(socket)
@@ -71,19 +77,19 @@ class Doorkeeper:
             raise MissingScope(scope=Scope.JOBS_READ.value)
         with self._identity.watching(principal) as ended:
             if ended.is_set():
-                raise BadCredential
+                raise InvalidCredential
             yield principal, ended
 
     async def open(self, socket: WebSocket) -> None:
-        """Open it if it is not open yet."""
+        """Open the socket unless it is open."""
         if socket.application_state is WebSocketState.CONNECTING:
             await socket.accept()
 
     async def _principal(self, socket: WebSocket) -> Principal:
         sent = socket.query_params
         if any(name in sent for name in NEVER_IN_A_URL):
-            raise BadCredential
-        match presented(socket.headers), sent.getlist("ticket"):
+            raise InvalidCredential
+        match read_credentials(socket.headers), sent.getlist("ticket"):
             case [], []:
                 await socket.accept()
                 return await self._identity.principal(await _first_message(socket, self._wait_s))
@@ -92,11 +98,11 @@ class Doorkeeper:
             case [], [ticket]:
                 return await self._tickets.spend(ticket, socket.headers.getlist("origin"))
             case _:
-                raise BadCredential
+                raise InvalidCredential
 
 
 def job_id_of(text: str) -> UUID:
-    """The id in the path; a malformed one is answered like one that nobody has."""
+    """Return the job id in the path; a malformed one is answered like an unknown one."""
     try:
         job_id = UUID(text)
     except ValueError:
@@ -107,7 +113,7 @@ def job_id_of(text: str) -> UUID:
 
 
 def resume_after(socket: WebSocket) -> int | None:
-    """The ``?after=`` of a socket, None if it has none.
+    """Return ``?after=``, None without it.
 
     Raises:
         BadResume: it is not the number of an event.
@@ -121,7 +127,7 @@ def resume_after(socket: WebSocket) -> int | None:
 
 
 async def refuse(socket: WebSocket, refused: Refused) -> None:
-    """Tell why, in the way that the socket's state allows."""
+    """Refuse the socket in the way its state allows."""
     if socket.application_state is WebSocketState.CONNECTING:
         body = problem(refused, socket.state.request_id, socket.url.path)
         headers = {}
@@ -142,10 +148,10 @@ async def _first_message(socket: WebSocket, wait_s: float) -> str:
             raise WebSocketDisconnect(message.get("code", 1005))
         said = json.loads(message.get("text") or "")
     except (TimeoutError, ValueError, RecursionError):
-        raise BadCredential from None
+        raise InvalidCredential from None
     if not isinstance(said, dict) or said.get("type") != "auth" or len(CREDENTIALS & said.keys()) != 1:
-        raise BadCredential
+        raise InvalidCredential
     credential = said.get("key", said.get("token"))
     if not isinstance(credential, str) or not VISIBLE.fullmatch(credential):
-        raise BadCredential
+        raise InvalidCredential
     return credential

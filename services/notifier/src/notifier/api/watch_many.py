@@ -1,8 +1,8 @@
 """``WS /ws``: watch many jobs over one socket.
 
-The client says ``{"type": "subscribe", "job_id": …, "after": seq?}`` and ``{"type": "unsubscribe", "job_id": …}``. For
-each job it gets what ``/ws/jobs/{id}`` would send, snapshot first; ``end`` ends the subscription, not the socket. What
-is refused of one job is an ``error`` frame; what is no message at all closes the socket.
+The client sends ``{"type": "subscribe", "job_id": …, "after": seq?}`` and ``{"type": "unsubscribe", "job_id": …}``. For
+each job it receives what ``/ws/jobs/{id}`` would send, snapshot first; ``end`` ends the subscription, not the socket. A
+refusal about one job is an ``error`` frame; an invalid message closes the socket.
 """
 
 import asyncio
@@ -12,21 +12,20 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from contracts.scheduler import UnknownJob
+from contracts.scheduler.jobs import UnknownJob
 from contracts.wire.errors import Refusal
-from notifier.api.handshake import Doorkeeper, job_id_of, refuse
-from notifier.api.line import Hangup, Line, too_slow
+from notifier.api.handshake import WebSocketAuthenticator, job_id_of, refuse
+from notifier.api.line import CloseConnection, Connection, too_slow
 from notifier.domain import frames
 from notifier.domain.errors import TooManyJobs
 from notifier.domain.messages import BadMessage, Subscribe, read_message
 from notifier.usecases.hub import Hub
 from notifier.usecases.viewer import Gone, TooSlow
 
-MAX_JOBS = 100  # each costs two subscriptions and a look every few seconds, shared with others that watch the job
+MAX_JOBS = 100  # each costs two NATS subscriptions and a periodic read, shared by all viewers of the job
 
 
-def router(*, doorkeeper: Doorkeeper, hub: Hub, send_timeout_s: float) -> APIRouter:
-    """The websocket route."""
+def router(*, doorkeeper: WebSocketAuthenticator, hub: Hub, send_timeout_s: float) -> APIRouter:
     routes = APIRouter()
 
     @routes.websocket("/ws")
@@ -35,7 +34,7 @@ def router(*, doorkeeper: Doorkeeper, hub: Hub, send_timeout_s: float) -> APIRou
             try:
                 async with doorkeeper.admitted(socket) as (who, ended):
                     await doorkeeper.open(socket)
-                    line = Line(socket, ended, send_timeout_s=send_timeout_s)
+                    line = Connection(socket, ended, send_timeout_s=send_timeout_s)
                     await line.run(_Subscriptions(line, hub, who.tenant).follow())
             except Refusal as refusal:
                 await refuse(socket, refusal.refused)
@@ -44,17 +43,17 @@ def router(*, doorkeeper: Doorkeeper, hub: Hub, send_timeout_s: float) -> APIRou
 
 
 class _Subscriptions:
-    """The jobs that one socket watches, each a task of its own."""
+    """The jobs that one socket watches, one task each."""
 
-    def __init__(self, line: Line, hub: Hub, tenant: str) -> None:
+    def __init__(self, line: Connection, hub: Hub, tenant: str) -> None:
         self._line, self._hub, self._tenant = line, hub, tenant
         self._shown: dict[str, asyncio.Task[None]] = {}
 
     async def follow(self) -> None:
-        """Do what the client says until it goes.
+        """Process the client's messages until it disconnects.
 
         Raises:
-            Hangup: it says what is no message, or takes no frames.
+            CloseConnection: an invalid message, or the client does not read.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -69,7 +68,7 @@ class _Subscriptions:
         try:
             message = read_message(text)
         except BadMessage:
-            raise Hangup(4400, "socket.message_invalid") from None
+            raise CloseConnection(4400, "socket.message_invalid") from None
         await self._end(message.job_id)
         if not isinstance(message, Subscribe):
             await self._line.send(frames.unsubscribed(message.job_id, at=datetime.now(UTC)))
@@ -79,7 +78,7 @@ class _Subscriptions:
             self._shown[message.job_id] = group.create_task(self._show(message))
 
     async def _end(self, job_id: str) -> None:
-        """Show no more of a job: nothing about it is sent once this returns."""
+        """End a subscription: nothing about the job is sent once this returns."""
         task = self._shown.pop(job_id, None)
         if task is not None:
             task.cancel()

@@ -1,1 +1,1 @@
-"""The event stream in."""
+"""Consumers of event streams."""

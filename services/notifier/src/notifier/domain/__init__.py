@@ -1,1 +1,1 @@
-"""What a viewer is shown, and in what order: pure rules."""
+"""Rules about frames and their order, without I/O."""

@@ -1,15 +1,15 @@
-"""How often a peer may do something."""
+"""A token bucket for one peer."""
 
 
 class Allowance:
-    """A token bucket: ``burst`` at once, and ``rate`` a second for ever. Times in seconds, by a clock that goes on."""
+    """A token bucket: ``burst`` at once, then ``rate`` per second. Times in seconds of a monotonic clock."""
 
     def __init__(self, *, rate: float, burst: int, now: float) -> None:
         self._rate, self._burst = rate, burst
         self._left, self._at = float(burst), now
 
     def take(self, now: float) -> bool:
-        """Whether one more is within it."""
+        """Take one token if available."""
         self._left = min(self._burst, self._left + (now - self._at) * self._rate)
         self._at = now
         if self._left < 1:

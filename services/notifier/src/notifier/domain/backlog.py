@@ -1,15 +1,14 @@
-"""What a viewer has still to be sent."""
+"""The frames still to be sent to a client."""
 
 from collections import deque
 
-MAX_STATES = 1_000  # a job has tens of events; a viewer that far behind does not read
+MAX_STATES = 1_000  # a job has tens of events; a client that far behind does not read
 
 
 class Backlog:
-    """A queue that loses old progress, never a state.
+    """A queue that drops old progress but never a state.
 
-    A progress frame takes the place of the one at the end of the queue, so that a slow viewer gets the latest,
-    and none behind a state that came later.
+    A progress frame replaces another one at the end of the queue, so that a slow client receives the latest.
     """
 
     def __init__(self) -> None:
@@ -20,19 +19,23 @@ class Backlog:
 
     @property
     def hopeless(self) -> bool:
-        """Whether it has grown beyond what any job has to say."""
+        """Whether the backlog exceeds what any job produces."""
         return len(self._frames) > MAX_STATES
 
     def add_states(self, frames: tuple[str, ...]) -> None:
-        """Add frames that must arrive."""
+        """Add frames that must be sent."""
         self._frames.extend((frame, False) for frame in frames)
 
     def add_progress(self, frame: str) -> None:
-        """Add a frame that the next of its kind may replace."""
+        """Add a frame that a newer one may replace."""
         if self._frames and self._frames[-1][1]:
             self._frames.pop()
         self._frames.append((frame, True))
 
     def take(self) -> str:
-        """The next frame. IndexError if there is none."""
+        """Remove and return the next frame.
+
+        Raises:
+            IndexError: the backlog is empty.
+        """
         return self._frames.popleft()[0]

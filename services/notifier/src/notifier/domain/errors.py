@@ -1,4 +1,4 @@
-"""How the notifier says no."""
+"""Refusals of the notifier."""
 
 from contracts.wire.errors import Kind, Refusal
 

@@ -1,25 +1,27 @@
-"""The frames that viewers get: JSON objects with ``type``, ``job_id``, ``at`` and, where they tell a state, ``seq``.
+"""Frames for clients: JSON objects with ``type``, ``job_id``, ``at`` and, for states, ``seq``.
 
-Outputs carry no ``seq``: who was cut off between them and the terminal status resumes before it, and gets both again.
+Output frames have no ``seq``: a client that was disconnected between them and the final status resumes before it and
+receives both again.
 """
 
 import json
 from datetime import datetime
 from typing import Any
 
-from contracts.executor import Progress
-from contracts.scheduler import FINAL, STATUS, Job, JobError, JobEvent, Output
+from contracts.executor.progress import Progress
+from contracts.scheduler.jobs import FINAL_STATES, STATUS_OF_STATE, Job, JobError, JobEvent
+from contracts.scheduler.outputs import Output
 from contracts.wire.errors import Refused
 
 
 def snapshot(job: Job, *, progress: float, at: datetime) -> str:
-    """How the job stands now: what every viewer gets first."""
+    """The current state of the job, the first frame for every client."""
     body: dict[str, Any] = {
         "type": "snapshot",
         "job_id": str(job.job_id),
         "seq": job.seq,
         "at": at.isoformat(),
-        "status": STATUS[job.state],
+        "status": STATUS_OF_STATE[job.state],
         "progress": progress,
         "attempt": job.attempt,
         "queue_position": job.queue_position,
@@ -32,7 +34,7 @@ def snapshot(job: Job, *, progress: float, at: datetime) -> str:
 
 
 def of_waiting(job: Job, *, at: datetime) -> str:
-    """Why a pending job waits now."""
+    """Why a pending job is waiting."""
     body = {
         "type": "waiting",
         "job_id": str(job.job_id),
@@ -45,16 +47,16 @@ def of_waiting(job: Job, *, at: datetime) -> str:
 
 
 def of_event(event: JobEvent) -> tuple[str, ...]:
-    """What an event becomes: its status; at the end the outputs before it and ``end`` after it."""
+    """Return the frames of an event: its status; for a final one the outputs before it and ``end`` after it."""
     status = {
         "type": "status",
         "job_id": str(event.job_id),
         "seq": event.seq,
-        "status": STATUS[event.state],
+        "status": STATUS_OF_STATE[event.state],
         "at": event.at.isoformat(),
         "attempt": event.attempt,
     } | _error(event.error)
-    if event.state not in FINAL:
+    if event.state not in FINAL_STATES:
         return (json.dumps(status),)
     outputs = (
         {"type": "output", "at": event.at.isoformat()} | _output(event.job_id, index, output)
@@ -64,36 +66,36 @@ def of_event(event: JobEvent) -> tuple[str, ...]:
 
 
 def end(event: JobEvent) -> str:
-    """The last frame: nothing more will happen to this job."""
+    """The last frame of a job."""
     return json.dumps(
         {
             "type": "end",
             "job_id": str(event.job_id),
             "seq": event.seq,
-            "status": STATUS[event.state],
+            "status": STATUS_OF_STATE[event.state],
             "at": event.at.isoformat(),
         }
     )
 
 
 def of_progress(progress: Progress) -> str:
-    """How far the running attempt is."""
+    """The progress of the running attempt."""
     return json.dumps({"type": "progress"} | progress.model_dump(mode="json"))
 
 
 def unsubscribed(job_id: str, *, at: datetime) -> str:
-    """Nothing more of this job comes over this socket."""
+    """Confirms the end of a subscription."""
     return json.dumps({"type": "unsubscribed", "job_id": job_id, "at": at.isoformat()})
 
 
 def refused(job_id: str, refusal: Refused, *, at: datetime) -> str:
-    """This job cannot be watched; the others go on."""
+    """Says that this job cannot be watched; other subscriptions continue."""
     said = {"code": refusal.code, "message": refusal.message}
     return json.dumps({"type": "error", "job_id": job_id, "at": at.isoformat()} | said)
 
 
 def last_event(job: Job) -> JobEvent:
-    """The terminal event of a job that has ended, as far as the job itself tells."""
+    """Return the final event of an ended job, as far as the job record contains it."""
     return JobEvent(
         job_id=job.job_id,
         tenant_id=job.tenant_id,

@@ -1,4 +1,4 @@
-"""What clients say over a socket for many jobs."""
+"""Messages that clients send over a socket for many jobs."""
 
 from typing import Annotated, Literal
 
@@ -6,15 +6,15 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 MAX_SEQ = 2**31 - 1
 
-JobText = Annotated[str, Field(max_length=64)]  # whether it is the id of a job is for the scheduler to say
+JobText = Annotated[str, Field(max_length=64)]  # the scheduler decides whether it is a job id
 
 
 class BadMessage(Exception):
-    """What was said is not one of the messages that there are."""
+    """Unknown or malformed message."""
 
 
 class Said(BaseModel):
-    """One message: exact types, nothing unknown."""
+    """A message with exact types and no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -22,14 +22,14 @@ class Said(BaseModel):
 
 
 class Subscribe(Said):
-    """Show me this job; with ``after``, from the event of that ``seq`` on."""
+    """Watch this job; with ``after``, starting after the event with that ``seq``."""
 
     type: Literal["subscribe"]
     after: Annotated[int, Field(ge=0, le=MAX_SEQ)] | None = None
 
 
 class Unsubscribe(Said):
-    """Show me no more of it."""
+    """Stop watching this job."""
 
     type: Literal["unsubscribe"]
 
@@ -40,10 +40,10 @@ _READ: TypeAdapter[Subscribe | Unsubscribe] = TypeAdapter(
 
 
 def read_message(text: str) -> Subscribe | Unsubscribe:
-    """What a message says.
+    """Parse a message.
 
     Raises:
-        BadMessage: it is no JSON, of no known type, or has other fields than that.
+        BadMessage: not JSON, unknown type, or wrong fields.
     """
     try:
         return _READ.validate_json(text)

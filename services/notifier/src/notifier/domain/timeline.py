@@ -1,12 +1,12 @@
-"""The order of a job's events, whatever order they come in."""
+"""Restores the order of a job's events."""
 
-from contracts.scheduler import JobEvent
+from contracts.scheduler.jobs import JobEvent
 
 
 class Timeline:
-    """Gives out each event once and in order; holds back what comes after a gap.
+    """Emits each event once and in order; holds back events after a gap.
 
-    Before ``begin`` nobody knows where it starts, and everything is held back.
+    Before ``begin`` the start is unknown and everything is held back.
     """
 
     def __init__(self) -> None:
@@ -15,16 +15,16 @@ class Timeline:
 
     @property
     def gap(self) -> bool:
-        """Whether something is held back because something before it is missing."""
+        """Whether events are held back because an earlier one is missing."""
         return bool(self._held)
 
     def begin(self, seq: int) -> None:
-        """All up to ``seq`` is known. Only the first call counts."""
+        """Treat all events up to ``seq`` as known. Only the first call counts."""
         if self.known is None:
             self.known = seq
 
     def offer(self, *events: JobEvent) -> list[JobEvent]:
-        """Take these in; the events that are now next, in order."""
+        """Add events; returns those that are next, in order."""
         for event in events:
             if self.known is None or event.seq > self.known:
                 self._held[event.seq] = event
@@ -43,13 +43,13 @@ class Timeline:
 
 
 class Advance:
-    """Lets progress through that goes forward: by attempt, and within an attempt by percent."""
+    """Filters progress: it may only advance, by attempt and within an attempt by percent."""
 
     def __init__(self, attempt: int = 0, progress: float = 0) -> None:
         self._at = (attempt, progress)
 
     def passes(self, attempt: int, progress: float) -> bool:
-        """Whether this is no step back from all that passed before."""
+        """Whether the progress is not behind any earlier one."""
         if (attempt, progress) < self._at:
             return False
         self._at = (attempt, progress)

@@ -1,1 +1,1 @@
-"""Time in: one periodic duty a module."""
+"""Periodic tasks of the notifier."""

@@ -1,4 +1,4 @@
-"""Forgets old events: once an hour, in every replica. If it stops for a day, the table is a day longer."""
+"""Deletes old events hourly, in every replica."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ EVERY_S = 3600.0
 
 
 def prune_loop(events: Events, *, keep_days: float) -> Loop:
-    """The loop that forgets what is older than ``keep_days``."""
+    """Return the loop that deletes events older than ``keep_days``."""
 
     async def prune() -> None:
         await events.prune(older_than=timedelta(days=keep_days))

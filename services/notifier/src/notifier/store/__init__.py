@@ -1,1 +1,1 @@
-"""The notifier's database."""
+"""PostgreSQL stores of the notifier."""

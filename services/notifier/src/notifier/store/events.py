@@ -1,4 +1,4 @@
-"""Events of jobs, as the stream told them, and the jobs of which none is kept any more."""
+"""Stored job events, and tombstones of purged jobs."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,10 +8,10 @@ from sqlalchemy import delete, func, select
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Statement
-from contracts.scheduler import JobEvent
+from contracts.scheduler.jobs import JobEvent
 from notifier.store.tables import JOB_EVENTS, PURGED_JOBS
 
-TOMBSTONE = timedelta(days=4)  # the stream tells nothing that is older than three days
+TOMBSTONE = timedelta(days=4)  # the stream keeps three days
 
 # Whoever adds looks for tombstones after its rows, whoever purges for rows after its tombstones. Neither sees the other
 # while both are under way, so a purge waits until every addition that it might miss is committed.
@@ -36,13 +36,11 @@ _OF_PURGED = delete(JOB_EVENTS).where(JOB_EVENTS.c.job_id == PURGED_JOBS.c.job_i
 
 
 class Events:
-    """The job_events table."""
-
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add(self, events: Sequence[JobEvent]) -> None:
-        """Keep events, but none of a purged job; one that is there already stays as it is."""
+        """Store events, except of purged jobs. Existing events stay unchanged."""
         if not events:
             return
         async with self._database.direct() as connection:
@@ -58,7 +56,7 @@ class Events:
             await _REMOVE_PURGED.run(connection, job_ids=[event.job_id for event in events])
 
     async def purge(self, job_ids: Sequence[UUID]) -> None:
-        """Forget all events of these jobs, those that are still to come too."""
+        """Delete all events of these jobs, including those that arrive later."""
         if job_ids:
             async with self._database.direct() as connection:
                 await _WAIT_FOR_ADDITIONS.run(connection)
@@ -66,7 +64,7 @@ class Events:
                 await _REMOVE_PURGED.run(connection, job_ids=job_ids)
 
     async def after(self, job_id: UUID, seq: int, *, tenant_id: str, upto: int) -> list[JobEvent]:
-        """The events of a tenant's job with ``seq`` < number <= ``upto``, in order; some may be missing."""
+        """Return events of a tenant's job with ``seq`` < number <= ``upto``, in order; some may be missing."""
         found = (
             select(JOB_EVENTS.c.body)
             .where(
@@ -82,7 +80,7 @@ class Events:
             return [JobEvent.model_validate(body) for body in rows]
 
     async def prune(self, *, older_than: timedelta) -> None:
-        """Forget what nobody will resume from any more, and what an older release added to a job that was purged."""
+        """Delete old events, and events of purged jobs that an older release stored."""
         async with self._database.transaction() as connection:
             await connection.execute(_OF_PURGED)
             await connection.execute(delete(PURGED_JOBS).where(PURGED_JOBS.c.at < func.now() - TOMBSTONE))

@@ -1,4 +1,4 @@
-"""The notifier's tables."""
+"""SQLAlchemy tables of the notifier's database."""
 
 from sqlalchemy import Column, DateTime, Index, Integer, Table, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB

@@ -1,1 +1,1 @@
-"""What the notifier does: follow jobs, and show each viewer all of it."""
+"""Use cases of the notifier: follow jobs and serve their viewers."""

@@ -12,18 +12,18 @@ from pydantic import ValidationError
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.executor import PROGRESS, Progress
-from contracts.scheduler import FINAL, JOB_CHANGED_LIVE, JobEvent, JobState, UnknownJob
+from contracts.executor.progress import PROGRESS, Progress
+from contracts.scheduler.jobs import FINAL_STATES, JOB_CHANGED_LIVE, JobEvent, JobState, UnknownJob
 from contracts.wire.errors import Refusal, Unavailable
 from notifier.domain.timeline import Timeline
 from notifier.usecases.history import History
 from notifier.usecases.viewer import Viewer
 
-BREATH_S = 0.2  # between two questions about the same job, whatever happens
+BREATH_S = 0.2  # minimum seconds between two reads of the job
 
 
 class Feed:
-    """Hears of one job live, asks about it every ``reread_s``, and tells all viewers the same in the same order."""
+    """Receives a job's live events, reads it every ``reread_s``, and sends all viewers the same in order."""
 
     def __init__(self, bus: Bus, history: History, *, tenant: str, job_id: UUID, reread_s: float) -> None:
         self._bus, self._history, self._reread_s = bus, history, reread_s
@@ -40,10 +40,10 @@ class Feed:
     async def join(self, viewer: Viewer, after: int | None) -> None:
         """Add a viewer and start it.
 
-        It hears before it asks, so nothing falls between the snapshot and what follows.
+        The feed subscribes before it reads the job, so that nothing is lost in between.
 
         Raises:
-            Relayed: there is no such job of this tenant.
+            Relayed: the tenant has no such job.
             Unavailable: the scheduler does not answer.
             ValueError: ``after`` lies in the future.
         """
@@ -62,19 +62,19 @@ class Feed:
             job, await self._history.progress(job), [event for event in missed if event.seq > seen], after=after
         )
         self._attempt = max(self._attempt, job.attempt)
-        self._ended = self._ended or job.state in FINAL
+        self._ended = self._ended or job.state in FINAL_STATES
         self._tell(missed)
-        if (self._timeline.known or 0) < job.seq:  # another viewer came meanwhile and knows less
+        if (self._timeline.known or 0) < job.seq:  # another viewer that knows less joined meanwhile
             self.wake()
         if self._following is None:
             self._following = asyncio.create_task(self._follow(), name="notifier.follow")
 
     def wake(self) -> None:
-        """Ask about the job soon: something may have been missed."""
+        """Read the job soon: events may have been missed."""
         self._wake.set()
 
     async def close(self) -> None:
-        """Hear no more."""
+        """Unsubscribe."""
         if self._following is not None:
             self._following.cancel()
             with suppress(asyncio.CancelledError):
@@ -103,7 +103,7 @@ class Feed:
     async def _on_progress(self, message: Msg) -> None:
         with suppress(ValidationError):
             progress = Progress.model_validate_json(message.data)
-            if progress.attempt > self._attempt:  # we have not heard yet that it began
+            if progress.attempt > self._attempt:  # its start has not been received yet
                 self.wake()
             for viewer in self.viewers:
                 viewer.tell_progress(progress)
@@ -111,16 +111,16 @@ class Feed:
     def _tell(self, events: list[JobEvent]) -> None:
         for event in self._timeline.offer(*events):
             self._attempt = event.attempt
-            self._ended = event.state in FINAL
+            self._ended = event.state in FINAL_STATES
             for viewer in self.viewers:
                 viewer.tell(event)
-            if event.state is JobState.QUEUED:  # why it waits is not in the event
+            if event.state is JobState.QUEUED:  # the event does not contain the waiting reason
                 self.wake()
         if self._timeline.gap:
             self.wake()
 
     async def _follow(self) -> None:
-        """Ask again and again until the job has ended: a live message may be lost, and nobody would say so."""
+        """Read the job periodically until it ends: a live message may be lost without notice."""
         while not self._ended:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._reread_s * random.uniform(0.8, 1.2)):  # noqa: S311 - only spreads load

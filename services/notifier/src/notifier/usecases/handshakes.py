@@ -1,4 +1,4 @@
-"""How often an address may knock."""
+"""Limits WebSocket handshakes per address."""
 
 from time import monotonic
 
@@ -7,14 +7,14 @@ from cachetools import LRUCache
 from notifier.domain.allowance import Allowance
 from notifier.domain.errors import TooManyHandshakes
 
-AT_MOST = 10_000  # addresses remembered; who was forgotten begins anew
+AT_MOST = 10_000  # addresses in memory; a forgotten one starts anew
 
 
 class Handshakes:
-    """Counts the handshakes of each address, whatever comes of them. Every replica counts for itself.
+    """Counts handshakes per address, whatever their result. Each replica counts for itself.
 
     Args:
-        per_minute: so many at once, and so many in a minute after that, evenly.
+        per_minute: burst size and sustained rate per minute.
     """
 
     def __init__(self, *, per_minute: int) -> None:
@@ -22,10 +22,10 @@ class Handshakes:
         self._allowances: LRUCache[str, Allowance] = LRUCache(maxsize=AT_MOST)
 
     def count(self, whose: str) -> None:
-        """Count one.
+        """Count one handshake.
 
         Raises:
-            TooManyHandshakes: it is one too many.
+            TooManyHandshakes: the limit is exceeded.
         """
         now, rate = monotonic(), self._per_minute / 60
         allowance = self._allowances.get(whose)

@@ -1,4 +1,4 @@
-"""All that is watched in this process: one feed a job, shared by its viewers."""
+"""The watched jobs of this process: one feed per job, shared by its viewers."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from notifier.usecases.viewer import Viewer
 
 
 class Hub:
-    """Finds or makes the feed of a job, and drops it with its last viewer."""
+    """Creates the feed of a job with its first viewer and drops it with the last."""
 
     def __init__(self, bus: Bus, history: History, *, reread_s: float) -> None:
         self._bus, self._history, self._reread_s = bus, history, reread_s
@@ -20,16 +20,16 @@ class Hub:
         bus.when_connected(self.wake)
 
     def wake(self) -> None:
-        """Have every feed ask about its job: what was said while we were away is lost."""
+        """Have every feed read its job: messages sent during a disconnect are lost."""
         for feed in self._feeds.values():
             feed.wake()
 
     @asynccontextmanager
     async def watch(self, tenant: str, job_id: UUID, after: int | None) -> AsyncIterator[Viewer]:
-        """A viewer of a job, told everything while the block runs.
+        """Return a viewer of a job, fed while the block runs.
 
         Raises:
-            Relayed: there is no such job of this tenant.
+            Relayed: the tenant has no such job.
             Unavailable: the scheduler does not answer.
             BadResume: ``after`` is ahead of the job.
         """

@@ -1,27 +1,28 @@
-"""One viewer of one job: what it was told, and what it has still to be told."""
+"""One viewer of one job: what was sent and what remains."""
 
 import asyncio
 from datetime import UTC, datetime
 
-from contracts.executor import Progress
-from contracts.scheduler import FINAL, STATUS, Job, JobEvent, JobStatus, Waiting
+from contracts.executor.progress import Progress
+from contracts.scheduler.jobs import FINAL_STATES, STATUS_OF_STATE, Job, JobEvent, JobStatus
+from contracts.scheduler.waiting import Waiting
 from notifier.domain import frames
 from notifier.domain.backlog import Backlog
 from notifier.domain.timeline import Advance
 
 
 class TooSlow(Exception):
-    """The viewer takes its frames more slowly than they come, or not at all."""
+    """The client reads more slowly than frames arrive."""
 
 
 class Gone(Exception):
-    """The job is not there any more."""
+    """The job was deleted."""
 
 
 class Viewer:
-    """Takes events and progress of a job in order and gives out frames, each once.
+    """Takes events and progress of a job in order and returns frames, each once.
 
-    Everything that comes before ``start`` waits; what the snapshot tells already is then left out.
+    Everything before ``start`` waits; what the snapshot already contains is then dropped.
     """
 
     def __init__(self) -> None:
@@ -36,40 +37,40 @@ class Viewer:
         self._news = asyncio.Event()
 
     def start(self, job: Job, progress: float, replay: list[JobEvent], *, after: int | None) -> None:
-        """Show the job as it stands, then what was missed.
+        """Send the job's current state, then missed events.
 
         Args:
-            job: as it stands.
-            progress: of it, percent.
-            replay: the events after ``after`` that the snapshot includes, in order.
-            after: the last event that the viewer has seen, None if it has seen nothing.
+            job: current state.
+            progress: percent.
+            replay: events after ``after`` that the snapshot includes, in order.
+            after: last event that the viewer has seen, None for a new viewer.
         """
         self._advance = Advance(job.attempt, progress)
         self._attempt = job.attempt
-        self._processing = STATUS[job.state] is JobStatus.PROCESSING
+        self._processing = STATUS_OF_STATE[job.state] is JobStatus.PROCESSING
         self._backlog.add_states((frames.snapshot(job, progress=progress, at=datetime.now(UTC)),))
         for event in replay:
             self._backlog.add_states(frames.of_event(event))
         self._known, self._waiting = job.seq, job.waiting
-        if job.state in FINAL:
+        if job.state in FINAL_STATES:
             self._end_at_once(job, replay, after)
         for event in self._early:
             self.tell(event)
         self._news.set()
 
     def tell(self, event: JobEvent) -> None:
-        """The next event of the job."""
+        """Add the next event of the job."""
         if self._known is None:
             self._early.append(event)
         elif event.seq > self._known and not self._ended:
             self._known, self._attempt, self._waiting = event.seq, event.attempt, None
-            self._processing = STATUS[event.state] is JobStatus.PROCESSING
+            self._processing = STATUS_OF_STATE[event.state] is JobStatus.PROCESSING
             self._backlog.add_states(frames.of_event(event))
-            self._ended = event.state in FINAL
+            self._ended = event.state in FINAL_STATES
             self._news.set()
 
     def tell_waiting(self, job: Job) -> None:
-        """Why the job waits. Left out where it was told so already, or the job is not read at its newest event."""
+        """Add why the job waits, unless it was sent already or is out of date."""
         if job.waiting is None or job.seq != self._known or _is_same(job.waiting, self._waiting):
             return
         self._waiting = job.waiting
@@ -77,7 +78,7 @@ class Viewer:
         self._news.set()
 
     def tell_progress(self, progress: Progress) -> None:
-        """How far it is. Left out if it is a step back, of another attempt than the current one, or too late."""
+        """Add progress, unless it goes back, belongs to another attempt, or is too late."""
         if not self._processing or progress.attempt != self._attempt:
             return
         if self._advance.passes(progress.attempt, progress.progress):
@@ -85,16 +86,16 @@ class Viewer:
             self._news.set()
 
     def dismiss(self) -> None:
-        """The job is gone."""
+        """Record that the job was deleted."""
         self._gone = True
         self._news.set()
 
     async def next_frame(self) -> str | None:
-        """The next frame, None after the last one.
+        """Return the next frame, None after the last one.
 
         Raises:
-            TooSlow: there is more to say than the viewer will ever take.
-            Gone: the job is not there any more.
+            TooSlow: the backlog overflowed.
+            Gone: the job was deleted.
         """
         while not self._backlog:
             if self._ended:
@@ -108,9 +109,9 @@ class Viewer:
         return self._backlog.take()
 
     def _end_at_once(self, job: Job, replay: list[JobEvent], after: int | None) -> None:
-        """The job had ended already: outputs, terminal status and end, each unless it was told."""
+        """Send the end of an already ended job: outputs, final status and end, each unless sent before."""
         self._ended = True
-        if replay and replay[-1].state in FINAL:
+        if replay and replay[-1].state in FINAL_STATES:
             return
         last = frames.last_event(job)
         seen = after is not None and after >= job.seq

@@ -5,10 +5,12 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from contracts.auth import UnknownTenant
-from contracts.scheduler import GpuSecondsExceeded, JobState, KeyReused, QueueFull, Quota, QuotaExceeded, SubmitJob
+from contracts.auth.accounts import UnknownTenant
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.submissions import IdempotencyKeyReused, SubmitJob
+from contracts.scheduler.usage import GpuSecondsExceeded, QueueFull, Quota, QuotaExceeded
 from contracts.wire.errors import Refusal
-from scheduler.domain.job import Standing
+from scheduler.domain.job import JobSnapshot
 from scheduler.domain.quota import midnight, quota
 
 QUEUE_RETRY_S = 5  # a place in the queue may be free by then
@@ -106,10 +108,10 @@ class Accepted(NamedTuple):
         """Its own."""
         return self.candidate.command.job_id
 
-    def standing(self, written: Written) -> Standing:
+    def standing(self, written: Written) -> JobSnapshot:
         """The job as reading it back would show it."""
         command = self.candidate.command
-        return Standing(
+        return JobSnapshot(
             id=command.job_id,
             tenant_id=self.candidate.tenant_id,
             state=JobState.QUEUED,
@@ -176,7 +178,7 @@ class Ledger:
         earlier = earlier or self._jobs.get(command.job_id) or (self._jobs.get(key) if key is not None else None)
         if earlier is not None:
             job_id, request_hash = earlier
-            return Replayed(job_id, self._quota()) if request_hash == command.request_hash else KeyReused()
+            return Replayed(job_id, self._quota()) if request_hash == command.request_hash else IdempotencyKeyReused()
         refusal = candidate.refusal or self.refusal(candidate)
         if refusal is not None:
             return refusal

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from contracts.graph_policy.policy import TenantPolicy
-from contracts.scheduler import InvalidWorkflow, NoFleet
+from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.wire.errors import FieldError
 from contracts.wire.shown import plain
 from contracts.workflow import MAX_ERRORS, read_graph, written
@@ -41,7 +41,7 @@ def check_editor_file(
 
     Raises:
         InvalidWorkflow: no kind of node reads the file exactly.
-        NoFleet: there are no catalogs.
+        EmptyFleet: there are no catalogs.
     """
     accepted: Runnable | None = None
     closest: Unrunnable | None = None
@@ -65,7 +65,7 @@ def check_editor_file(
     if accepted is not None or closest is not None:
         return accepted or closest  # type: ignore[return-value] # one of them is not None
     if not inexact:
-        raise NoFleet(retry_after_s=5)
+        raise EmptyFleet(retry_after_s=5)
     raise InvalidWorkflow(inexact[:MAX_ERRORS])
 
 

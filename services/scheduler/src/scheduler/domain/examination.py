@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from contracts.auth import Limits
+from contracts.auth.tiers import Limits
 from contracts.graph_policy.policy import TenantPolicy
-from contracts.scheduler import DrawnSeed, InvalidWorkflow
+from contracts.scheduler.jobs import DrawnSeed
+from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.workflow import Graph, is_ui_format, read_graph, written
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file_check import check_editor_file
@@ -74,7 +75,7 @@ def examine(
 
     Raises:
         InvalidWorkflow: it is no graph and cannot be made one exactly, or beyond the bounds of its tenant.
-        NoFleet: there are no catalogs.
+        EmptyFleet: there are no catalogs.
     """
     if is_ui_format(raw):
         return _examine_editor_file(raw, uploads, catalogs, terms, draw_seed)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from contracts.graph_policy.policy import TenantPolicy
-from contracts.scheduler import InvalidWorkflow, NoFleet
+from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.wire.errors import FieldError
 from contracts.workflow import MAX_ERRORS, Graph
 from scheduler.domain.catalog import Catalog
@@ -14,7 +14,7 @@ from scheduler.domain.file_inputs import file_findings
 from scheduler.domain.file_kinds import kind_findings
 from scheduler.domain.validation.field_errors import field_errors
 from scheduler.domain.validation.findings import Fault, Finding
-from scheduler.domain.validation.graph_check import UNKNOWN_CLASS, DrawSeed, Verdict, check_graph
+from scheduler.domain.validation.graph_check import UNKNOWN_CLASS, DrawSeed, GraphCheckResult, check_graph
 
 _UNKNOWN: Mapping[str, str] = MappingProxyType({})
 
@@ -22,7 +22,7 @@ _UNKNOWN: Mapping[str, str] = MappingProxyType({})
 class Runnable(NamedTuple):
     """A graph that a node of this catalog can run."""
 
-    verdict: Verdict
+    verdict: GraphCheckResult
     catalog: Catalog
 
 
@@ -77,7 +77,7 @@ def check_fleet(
         types: media types of uploads by their ids, as far as known.
 
     Raises:
-        NoFleet: there are no catalogs.
+        EmptyFleet: there are no catalogs.
     """
     accepted: Runnable | None = None
     closest: _Closest | None = None
@@ -96,13 +96,13 @@ def check_fleet(
     if accepted is not None:
         return accepted
     if closest is None:
-        raise NoFleet
+        raise EmptyFleet
     others = tuple(catalog for catalog in catalogs if catalog is not closest.catalog)
     return Unrunnable(graph, closest.findings, others)
 
 
 def _findings(
-    graph: Graph, verdict: Verdict, catalog: Catalog, uploads: frozenset[str], policy: TenantPolicy
+    graph: Graph, verdict: GraphCheckResult, catalog: Catalog, uploads: frozenset[str], policy: TenantPolicy
 ) -> tuple[Finding, ...]:
     """What the policy and the node find: first classes, of all nodes, then values, of those that an output needs.
 

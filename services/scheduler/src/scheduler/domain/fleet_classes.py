@@ -8,7 +8,7 @@ from contracts.graph_policy.class_decision import ClassDecision, ClassPolicy
 from contracts.graph_policy.input_roles import ClassRoles
 from contracts.graph_policy.policy import TenantPolicy
 from contracts.graph_policy.registry import InputRole
-from contracts.scheduler import ClassPage, FleetClass, ReadClasses
+from contracts.scheduler.fleet import ClassPage, FleetClass, ReadClasses
 
 MAX_BYTES = 256 * 1024  # of a page; NATS takes a megabyte
 MAX_OPTIONS = 1000

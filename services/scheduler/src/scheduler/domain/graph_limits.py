@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from contracts.auth import Limits
+from contracts.auth.tiers import Limits
 from contracts.catalog import ClassSpec
 from contracts.graph_size.analysis import measure
 from contracts.graph_size.bounds import GraphBounds, check_bounds, check_known

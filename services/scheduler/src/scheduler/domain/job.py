@@ -5,11 +5,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from contracts.scheduler import DrawnSeed, Job, JobError, JobState, JobWarning, Output, Timings, Waiting
+from contracts.scheduler.jobs import DrawnSeed, Job, JobError, JobState, JobWarning, Timings
+from contracts.scheduler.outputs import Output
+from contracts.scheduler.waiting import Waiting
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LockedJob:
     """A job under its lock, with what a transition needs of it."""
 
     id: UUID
@@ -24,7 +26,7 @@ class Held:
     fail_without_outputs: bool
 
 
-class Standing(NamedTuple):
+class JobSnapshot(NamedTuple):
     """A job as it stands, with its place in the queue.
 
     Attributes:
@@ -62,7 +64,7 @@ class Standing(NamedTuple):
     seeds: tuple[DrawnSeed, ...] = ()
 
 
-def view(job: Standing, eta_seconds: float | None = None, waiting: Waiting | None = None) -> Job:
+def view(job: JobSnapshot, eta_seconds: float | None = None, waiting: Waiting | None = None) -> Job:
     """What the owner of a job may see of it."""
     succeeded = job.state is JobState.SUCCEEDED
     return Job(
@@ -94,7 +96,7 @@ def view(job: Standing, eta_seconds: float | None = None, waiting: Waiting | Non
     )
 
 
-def _timings(job: Standing) -> Timings:
+def _timings(job: JobSnapshot) -> Timings:
     end = job.completed_at or job.now
     return Timings(
         queued_seconds=round(((job.started_at or end) - job.created_at).total_seconds(), 3),

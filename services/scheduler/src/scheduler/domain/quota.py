@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from contracts.scheduler import Quota
+from contracts.scheduler.usage import Quota
 
 
 def quota(*, limit: int | None, used: int, now: datetime) -> Quota:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from contracts.scheduler import FinishAttempt, JobError, JobWarning, Outcome
-from scheduler.domain.job import Held
+from contracts.scheduler.attempts import FinishAttempt, Outcome
+from contracts.scheduler.jobs import JobError, JobWarning
+from scheduler.domain.job import LockedJob
 from scheduler.domain.states import Cause
 
 NODE_DEATHS = 2  # after so many deaths of a node with the job in hand, it is not tried again
@@ -54,7 +55,7 @@ CLAIM = Effects(queued=-1, running=1, cost=COST_ESTIMATE_S)
 HOLD, RELEASE = Effects(queued=-1), Effects(queued=1)  # a job on hold does not wait for a node
 
 
-def never_ran(job: Held) -> Effects:
+def never_ran(job: LockedJob) -> Effects:
     """The job ends while it waits: it costs nothing."""
     return Effects(queued=0 if job.on_hold else -1, images=-job.images, settled=0)
 
@@ -87,7 +88,7 @@ def cause_of(outcome: Outcome, *, tries: int, max_attempts: int, node_deaths: in
             return Cause.NODE_FAULT if tries < max_attempts else Cause.ATTEMPTS_EXHAUSTED
 
 
-def judged_by_outputs(job: Held, ending: FinishAttempt) -> FinishAttempt:
+def judged_by_outputs(job: LockedJob, ending: FinishAttempt) -> FinishAttempt:
     """How an attempt ended in the eyes of its job: an attempt that left nothing has a warning or, by choice, failed."""
     if ending.outcome is not Outcome.SUCCEEDED or ending.outputs:
         return ending
@@ -101,7 +102,7 @@ def is_retry(cause: Cause) -> bool:
     return cause in {Cause.NODE_FAULT, Cause.LEASE_LAPSED, Cause.REQUEUED}
 
 
-def ended(job: Held, ending: FinishAttempt, cause: Cause, *, charged: float) -> Effects:
+def ended(job: LockedJob, ending: FinishAttempt, cause: Cause, *, charged: float) -> Effects:
     """An attempt is over: its slot is free, its true cost is known, and so are its images unless it is tried again.
 
     Args:

@@ -7,7 +7,7 @@ queued -> queued, held by an operator or released again
 
 from enum import StrEnum
 
-from contracts.scheduler import FINAL, JobState
+from contracts.scheduler.jobs import FINAL_STATES, JobState
 
 
 class Cause(StrEnum):
@@ -61,4 +61,4 @@ def after(state: JobState | None, cause: Cause) -> JobState | None:
 
 def is_final(state: JobState) -> bool:
     """Whether the job has ended."""
-    return state in FINAL
+    return state in FINAL_STATES

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from contracts.scheduler import HoldCause, MissingOption, Waiting, WaitingDetail, WaitReason
+from contracts.scheduler.waiting import HoldCause, MissingOption, Waiting, WaitingDetail, WaitReason
 from contracts.wire.shown import plain
 from scheduler.domain.catalog import Lacking, Option
 

@@ -3,7 +3,7 @@
 from time import monotonic
 
 from chassis.messaging.bus import Bus
-from scheduler.usecases.attempt_course import AttemptCourse
+from scheduler.usecases.attempt_course import AttemptLifecycle
 from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.withdraw_attempts import Withdrawals
 
@@ -19,7 +19,7 @@ class Reaper:
     """
 
     def __init__(
-        self, bus: Bus, course: AttemptCourse, expirer: JobExpirer, withdrawals: Withdrawals, *, lease_s: float
+        self, bus: Bus, course: AttemptLifecycle, expirer: JobExpirer, withdrawals: Withdrawals, *, lease_s: float
     ) -> None:
         self._bus, self._course, self._expirer, self._lease_s = bus, course, expirer, lease_s
         self._withdrawals = withdrawals

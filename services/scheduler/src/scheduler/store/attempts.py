@@ -7,8 +7,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from chassis.database.statement import Connection, Statement
-from contracts.scheduler import Assignment, AttemptRef, JobError, JobState
-from scheduler.domain.job import Held
+from contracts.scheduler.attempts import Assignment, AttemptRef
+from contracts.scheduler.jobs import JobError, JobState
+from scheduler.domain.job import LockedJob
 from scheduler.domain.settlement import COST_ESTIMATE_S
 
 
@@ -16,7 +17,7 @@ from scheduler.domain.settlement import COST_ESTIMATE_S
 class Claimable:
     """A job that a node could take, under its lock, with its tenant's lock held."""
 
-    job: Held
+    job: LockedJob
     graph: dict[str, Any]
     inputs: tuple[UUID, ...]
     extra_data: dict[str, Any] | None
@@ -180,8 +181,8 @@ async def pick(connection: Connection, runnable: Sequence[int], *, node: str | N
     row = await _PICK_JOB.first(connection, **parameters, tenant_id=tenant["id"])
     if row is None:
         return None
-    fields = {name: row[name] for name in Held.__slots__}
-    job = Held(**{**fields, "state": JobState(row["state"])})
+    fields = {name: row[name] for name in LockedJob.__slots__}
+    job = LockedJob(**{**fields, "state": JobState(row["state"])})
     return Claimable(
         job=job,
         graph=row["graph"],

@@ -6,8 +6,9 @@ from uuid import UUID
 import orjson
 
 from chassis.database.statement import Connection, Row, Statement
-from contracts.scheduler import DrawnSeed, JobError, JobEvent, JobState, JobWarning, ListJobs, Output
-from scheduler.domain.job import Standing
+from contracts.scheduler.jobs import DrawnSeed, JobError, JobEvent, JobState, JobWarning, ListJobs
+from contracts.scheduler.outputs import Output
+from scheduler.domain.job import JobSnapshot
 from scheduler.domain.job_ids import window
 
 _AHEAD = "SELECT count(*) FROM jobs a WHERE a.tenant_id = j.tenant_id AND a.state = 'queued' AND NOT a.on_hold"
@@ -50,18 +51,18 @@ WHERE state = 'queued' AND attempt = 0 AND start_by < now() ORDER BY start_by LI
 """)
 
 
-async def find(connection: Connection, tenant_id: UUID, job_id: UUID) -> Standing | None:
+async def find(connection: Connection, tenant_id: UUID, job_id: UUID) -> JobSnapshot | None:
     """One job of the tenant as it stands."""
     row = await _FIND.first(connection, tenant_id=tenant_id, id=job_id)
     return standing(row) if row else None
 
 
-async def find_all(connection: Connection, job_ids: Iterable[UUID]) -> dict[UUID, Standing]:
+async def find_all(connection: Connection, job_ids: Iterable[UUID]) -> dict[UUID, JobSnapshot]:
     """Jobs as they stand, whosever they are, by id."""
     return {row["id"]: standing(row) for row in await _FIND_ALL.all(connection, ids=[*job_ids])}
 
 
-async def page(connection: Connection, tenant_id: UUID, query: ListJobs) -> list[Standing]:
+async def page(connection: Connection, tenant_id: UUID, query: ListJobs) -> list[JobSnapshot]:
     """Up to ``limit + 1`` jobs of the tenant, newest first: the last one only says that there are more."""
     parameters = {
         "tenant_id": tenant_id,
@@ -86,9 +87,9 @@ async def overdue(connection: Connection) -> Sequence[Row]:
     return await _OVERDUE.all(connection)
 
 
-def standing(row: Row) -> Standing:
+def standing(row: Row) -> JobSnapshot:
     """A job as a row of ``COLUMNS`` says it."""
-    return Standing(
+    return JobSnapshot(
         **{
             **row,
             "state": JobState(row["state"]),

@@ -34,7 +34,7 @@ RETURNING true
 
 
 async def standings(connection: Connection, *, online_s: float) -> Sequence[Row]:
-    """Every node by name, with the attempt that it holds: the fields of ``NodeStanding``, ``occupied_…`` one by one."""
+    """Every node by name, with the attempt that it holds: the fields of ``NodeStatus``, ``occupied_…`` one by one."""
     return await _ALL.all(connection, online_s=online_s)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from chassis.database.statement import Connection, Row, Statement
-from contracts.scheduler import Beat
+from contracts.scheduler.heartbeats import Heartbeat
 
 ORDER_S = 60.0  # an operator's order that no heartbeat took for so long is not carried out any more
 
@@ -98,7 +98,7 @@ class Noted(NamedTuple):
     refresh: datetime | None
 
 
-async def beat(connection: Connection, name: str, beat: Beat, *, online_s: float, forgotten_s: float) -> Noted:
+async def beat(connection: Connection, name: str, beat: Heartbeat, *, online_s: float, forgotten_s: float) -> Noted:
     """Note a sign of life.
 
     A node that was not seen for ``online_s`` seconds was away; after ``forgotten_s`` seconds it joins anew.

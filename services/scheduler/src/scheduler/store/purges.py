@@ -7,8 +7,8 @@ from uuid import UUID
 
 from chassis.database.statement import Connection, Row, Statement
 from chassis.ids import new_id
-from contracts.retention import JOB_PURGED, JobPurged
-from contracts.scheduler import JobState
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.purges import JOB_PURGED, JobPurged
 
 _STOPPING = "EXISTS (SELECT 1 FROM attempts a WHERE a.job_id = j.id AND a.ended_at IS NULL)"
 _HOLD = Statement(f"""

@@ -5,9 +5,9 @@ from typing import Any
 from uuid import UUID
 
 from chassis.database.statement import Connection, Row, Statement
-from contracts.operations import SearchJobs
-from contracts.scheduler import JobState
-from scheduler.domain.job import Standing
+from contracts.scheduler.jobs import JobState
+from contracts.scheduler.search import SearchJobs
+from scheduler.domain.job import JobSnapshot
 from scheduler.domain.job_ids import window
 from scheduler.store.jobs import COLUMNS, standing
 
@@ -42,7 +42,7 @@ UPDATE tenants SET queued = queued FROM job WHERE tenants.id = job.tenant_id
 """)
 
 
-async def page(connection: Connection, query: SearchJobs) -> list[tuple[Standing, str | None]]:
+async def page(connection: Connection, query: SearchJobs) -> list[tuple[JobSnapshot, str | None]]:
     """Up to ``limit + 1`` jobs, newest first, each with the node of its newest attempt."""
     asked = query.model_dump(include={"before", "tenant_id", "node", "workflow"})
     asked |= window(query.created_after, query.created_before)
@@ -58,7 +58,7 @@ async def owner(connection: Connection, job_id: UUID) -> UUID | None:
 
 
 async def attempts_of(connection: Connection, job_id: UUID) -> Sequence[Row]:
-    """Every try at a job, first to last: the fields of ``AttemptStanding``."""
+    """Every try at a job, first to last: the fields of ``AttemptSummary``."""
     return await _ATTEMPTS.all(connection, id=job_id)
 
 

@@ -10,7 +10,7 @@ import orjson
 
 from chassis.database.statement import Connection, Statement
 from chassis.ids import new_id
-from contracts.scheduler import JOB_CHANGED, JobEvent, JobState
+from contracts.scheduler.jobs import JOB_CHANGED, JobEvent, JobState
 from scheduler.domain.admission import Accepted, Account, Candidate, Earlier, Written
 from scheduler.domain.states import Cause
 from scheduler.store.tenants import GROUP_IMAGES, VTIME_WITH_QUEUED

@@ -6,7 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from chassis.database.statement import Connection, Row, Statement
-from contracts.auth import Limits, Tenant, UserChanged
+from contracts.auth.accounts import Tenant
+from contracts.auth.changes import UserChanged
+from contracts.auth.tiers import Limits
 from scheduler.domain.waiting import TenantFacts
 
 _KEPT = (

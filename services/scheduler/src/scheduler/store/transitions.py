@@ -8,8 +8,10 @@ import orjson
 
 from chassis.database.statement import Connection, Statement
 from chassis.ids import new_id
-from contracts.scheduler import JOB_CHANGED, AttemptRef, JobError, JobEvent, JobState, JobWarning, Output
-from scheduler.domain.job import Held
+from contracts.scheduler.attempts import AttemptRef
+from contracts.scheduler.jobs import JOB_CHANGED, JobError, JobEvent, JobState, JobWarning
+from contracts.scheduler.outputs import Output
+from scheduler.domain.job import LockedJob
 from scheduler.domain.settlement import WITHDRAWN, Effects
 from scheduler.domain.states import Cause, after, is_final
 from scheduler.store.tenants import VTIME_WITH_QUEUED
@@ -85,10 +87,10 @@ ON CONFLICT (tenant_id, day) DO UPDATE SET images = usage_days.images + excluded
 """)
 
 
-async def hold(connection: Connection, tenant_id: UUID, job_id: UUID) -> Held | None:
+async def hold(connection: Connection, tenant_id: UUID, job_id: UUID) -> LockedJob | None:
     """Take the job's lock; where counters are to change, the tenant's must be held already."""
     row = await _HOLD.first(connection, id=job_id, tenant_id=tenant_id)
-    return Held(**{**row, "state": JobState(row["state"])}) if row else None
+    return LockedJob(**{**row, "state": JobState(row["state"])}) if row else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class HeldAttempt:
         now: the transaction's time.
     """
 
-    job: Held
+    job: LockedJob
     charged: float
     tries: int
     node_deaths: int
@@ -117,8 +119,8 @@ async def hold_attempt(connection: Connection, ref: AttemptRef, node: str | None
     row = await _HOLD_ATTEMPT.first(connection, **ref.model_dump(), node=node)
     if row is None:
         return None
-    fields = {name: row[name] for name in Held.__slots__}
-    job = Held(**{**fields, "state": JobState(row["state"])})
+    fields = {name: row[name] for name in LockedJob.__slots__}
+    job = LockedJob(**{**fields, "state": JobState(row["state"])})
     return HeldAttempt(
         job=job,
         charged=row["cost"],
@@ -131,7 +133,7 @@ async def hold_attempt(connection: Connection, ref: AttemptRef, node: str | None
 
 async def move(
     connection: Connection,
-    job: Held,
+    job: LockedJob,
     cause: Cause,
     effects: Effects,
     *,
@@ -191,17 +193,17 @@ async def move(
     return event
 
 
-async def reserve_images(connection: Connection, job: Held, more: int) -> None:
+async def reserve_images(connection: Connection, job: LockedJob, more: int) -> None:
     """Reserve so many more images for a job; its tenant's lock must be held. The tenant's row changes, too."""
     await _RESERVE.run(connection, id=job.id, tenant_id=job.tenant_id, usage_day=job.usage_day, images=more)
 
 
-async def settle(connection: Connection, job: Held, effects: Effects) -> None:
+async def settle(connection: Connection, job: LockedJob, effects: Effects) -> None:
     """Write effects alone: an attempt ended whose job had ended before it."""
     await _SETTLE.run(connection, **_counters(job, effects))
 
 
-def _counters(job: Held, effects: Effects) -> dict[str, object]:
+def _counters(job: LockedJob, effects: Effects) -> dict[str, object]:
     return {
         "id": job.id,
         "tenant_id": job.tenant_id,

@@ -8,12 +8,11 @@ from cachetools import LRUCache
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.auth import UnknownTenant
-from contracts.retention import KeyOfPurgedJob
-from contracts.scheduler import Submitted
+from contracts.auth.accounts import UnknownTenant
+from contracts.scheduler.submissions import IdempotencyKeyOfPurgedJob, SubmitReply
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import Accepted, Account, Candidate, DayImages, Ledger, Replayed, Verdict
-from scheduler.domain.job import Standing
+from scheduler.domain.job import JobSnapshot
 from scheduler.store import jobs, submits, tenants
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.submit_groups import Answer
@@ -25,7 +24,7 @@ class _Decided(NamedTuple):
     """A job that was accepted, now or before."""
 
     verdict: Accepted | Replayed
-    standing: Standing
+    standing: JobSnapshot
 
 
 class JobAdmission:
@@ -79,7 +78,7 @@ class JobAdmission:
                 shared = pools.setdefault(group, DayImages(account.images_today)) if group is not None else None
                 ledgers[account.id] = Ledger(account, shared)
             verdicts.append(ledgers[account.id].decide(candidate, earlier))
-        standings: dict[UUID, Standing] = {}
+        standings: dict[UUID, JobSnapshot] = {}
         accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
         if accepted:
             standings |= {one.id: one for one in await self._write(connection, accepted, ledgers)}
@@ -90,7 +89,7 @@ class JobAdmission:
 
     async def _write(
         self, connection: Connection, accepted: Sequence[Accepted], ledgers: dict[UUID, Ledger]
-    ) -> list[Standing]:
+    ) -> list[JobSnapshot]:
         """The jobs as they were written, in order; none if nothing was, which under their tenants' locks cannot be."""
         whose = {verdict.candidate.tenant_id for verdict in accepted}
         written = await submits.write(connection, accepted, {one: ledgers[one].account for one in whose})
@@ -106,7 +105,7 @@ class JobAdmission:
         accepted = [one for one in decided if isinstance(one, _Decided)]
         jobs = iter(await self._reader.show([one.standing for one in accepted]))
         return [
-            Submitted(job=next(jobs), replayed=isinstance(one.verdict, Replayed), quota=one.verdict.quota)
+            SubmitReply(job=next(jobs), replayed=isinstance(one.verdict, Replayed), quota=one.verdict.quota)
             if isinstance(one, _Decided)
             else one
             for one in decided
@@ -120,8 +119,8 @@ class JobAdmission:
         return {account.id: Ledger(account) for account in accounts}
 
 
-def _with_standing(verdict: Verdict, standings: dict[UUID, Standing]) -> _Decided | Refusal:
+def _with_standing(verdict: Verdict, standings: dict[UUID, JobSnapshot]) -> _Decided | Refusal:
     if isinstance(verdict, Refusal):
         return verdict
     job_id = verdict.job_id
-    return _Decided(verdict, standings[job_id]) if job_id in standings else KeyOfPurgedJob()
+    return _Decided(verdict, standings[job_id]) if job_id in standings else IdempotencyKeyOfPurgedJob()

@@ -1,7 +1,7 @@
 """Whoever watches a job hears of its transition at once."""
 
 from chassis.messaging.bus import Bus
-from contracts.scheduler import JOB_CHANGED_LIVE, JobEvent
+from contracts.scheduler.jobs import JOB_CHANGED_LIVE, JobEvent
 
 
 class Announcer:

@@ -6,7 +6,8 @@ from contextlib import suppress
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
-from contracts.scheduler import Asked, AskWork, Assignment, JobEvent
+from contracts.scheduler.attempts import Assignment, RequestWork, WorkReply
+from contracts.scheduler.jobs import JobEvent
 from scheduler.domain.settlement import CLAIM
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, transitions
@@ -18,7 +19,7 @@ RECHECK_S = 1.0  # a wake-up may be lost or come while a row is locked; nobody w
 CLAIMS_AT_ONCE = 4  # of one process; more would only wait for each other's locks
 
 
-class WorkDesk:
+class JobDispatcher:
     """Hands out attempts: the fairest tenant's best job that the node can run."""
 
     def __init__(
@@ -47,7 +48,7 @@ class WorkDesk:
         self._open = False
         self.wake()
 
-    async def ask(self, node: str, question: AskWork) -> Asked:
+    async def ask(self, node: str, question: RequestWork) -> WorkReply:
         """An attempt leased to the node, or none after ``wait_s`` seconds.
 
         While the node holds a live attempt, this is always that one.
@@ -60,7 +61,7 @@ class WorkDesk:
                 assignment = await self._claim(node)
             left = until - clock()
             if assignment is not None or left <= 0 or not self._open:
-                return Asked(assignment=assignment)
+                return WorkReply(assignment=assignment)
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, RECHECK_S)):
                     await changed.wait()

@@ -3,7 +3,8 @@
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
-from contracts.scheduler import AttemptRef, AttemptWritten, FinishAttempt, JobEvent, Outcome, StartAttempt
+from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply, FinishAttempt, Outcome, StartAttempt
+from contracts.scheduler.jobs import JobEvent
 from scheduler.domain.settlement import (
     ELSEWHERE_FIRST_S,
     JOB_POISON,
@@ -22,24 +23,24 @@ from scheduler.store import attempts, tenants, transitions
 from scheduler.usecases.announce import Announcer
 
 
-class AttemptCourse:
+class AttemptLifecycle:
     """Starts, finishes and reaps attempts."""
 
     def __init__(self, database: Database, announcer: Announcer, *, max_attempts: int, lease_s: float) -> None:
         self._database, self._announcer = database, announcer
         self._max_attempts, self._lease_s = max_attempts, lease_s
 
-    async def start(self, node: str, command: StartAttempt) -> AttemptWritten:
+    async def start(self, node: str, command: StartAttempt) -> AttemptWriteReply:
         """The node has taken the prompt. Not applied: the lease is gone, or the job has ended."""
         async with self._database.direct() as connection:
             held = await transitions.hold_attempt(connection, command.ref, node)
             if held is None:
-                return AttemptWritten(applied=False)
+                return AttemptWriteReply(applied=False)
             event = await transitions.move(connection, held.job, Cause.STARTED, Effects(), now=held.now)
         await self._announcer.say(event)
-        return AttemptWritten(applied=not is_final(held.job.state))
+        return AttemptWriteReply(applied=not is_final(held.job.state))
 
-    async def finish(self, node: str, command: FinishAttempt) -> AttemptWritten:
+    async def finish(self, node: str, command: FinishAttempt) -> AttemptWriteReply:
         """The attempt has ended on its node: settle it, and the job. May be said any number of times."""
         async with self._database.direct() as connection:
             applied, event = await self._end(connection, command, node)
@@ -51,7 +52,7 @@ class AttemptCourse:
                 attempt=command.ref.attempt,
                 outcome=command.outcome,
             )
-        return AttemptWritten(applied=applied)
+        return AttemptWriteReply(applied=applied)
 
     async def reap(self) -> None:
         """End every attempt whose lease has lapsed; its job runs elsewhere or fails."""

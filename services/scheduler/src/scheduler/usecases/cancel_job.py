@@ -5,8 +5,8 @@ from uuid import UUID
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
-from contracts.scheduler import CancelJob, JobRead, JobState, ReadJob, UnknownJob
+from contracts.executor.attempts import CANCEL_ATTEMPT, CancelAttempt
+from contracts.scheduler.jobs import CancelJob, JobState, JobWithEvents, ReadJob, UnknownJob
 from scheduler.domain.settlement import Effects, never_ran
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, tenants, transitions
@@ -20,7 +20,7 @@ class JobCanceller:
     def __init__(self, database: Database, bus: Bus, reader: JobReader, announcer: Announcer) -> None:
         self._database, self._bus, self._reader, self._announcer = database, bus, reader, announcer
 
-    async def cancel(self, tenant_id: UUID, command: CancelJob) -> JobRead:
+    async def cancel(self, tenant_id: UUID, command: CancelJob) -> JobWithEvents:
         """The job as it ended, whoever won the race. A job that has ended before stays as it is.
 
         Raises:

@@ -5,7 +5,7 @@ from time import monotonic
 from chassis.database.postgres import AWAY, Database
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.auth import READ_CLASS_RULES, ReadClassRules
+from contracts.auth.class_rules import READ_CLASS_RULES, ReadClassRules
 from contracts.graph_policy.policy import ClassRules
 from contracts.wire.errors import Kind, Relayed, Unavailable
 from scheduler.store import class_rules

@@ -7,13 +7,14 @@ from chassis.database.postgres import Database
 from chassis.ids import new_id
 from chassis.messaging.serving import Failed
 from chassis.telemetry.logs import log
-from contracts.operations import DeadLetter, DeadLetterPage, ListDeadLetters
-from contracts.scheduler import FinishAttempt, JobError, Outcome
+from contracts.scheduler.attempts import FinishAttempt, Outcome
+from contracts.scheduler.dead_letters import DeadLetter, DeadLetterPage, ListDeadLetters
+from contracts.scheduler.jobs import JobError
 from contracts.wire.errors import InternalFault
 from contracts.wire.text import MAX_NAME, clean
 from scheduler.domain.dead_letter import MAX_EXCERPT, MAX_REASON, claimed_ids, shown
 from scheduler.store import attempts, dead_letters
-from scheduler.usecases.attempt_course import AttemptCourse
+from scheduler.usecases.attempt_course import AttemptLifecycle
 
 KEPT_S = 14 * 86_400.0
 KEPT = 10_000  # 160 MB at most
@@ -26,7 +27,7 @@ UNDELIVERABLE = JobError(code="job.undeliverable", message="The job could not be
 class DeadLetters:
     """Keeps them for operators."""
 
-    def __init__(self, database: Database, course: AttemptCourse) -> None:
+    def __init__(self, database: Database, course: AttemptLifecycle) -> None:
         self._database, self._course = database, course
         self._kept: Counter[str] = Counter()
         self._kept_since = monotonic()

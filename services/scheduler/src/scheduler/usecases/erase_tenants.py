@@ -7,8 +7,8 @@ from uuid import UUID
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.retention import READ_ERASURES, ReadErasures
-from contracts.scheduler import CancelJob, UnknownJob
+from contracts.auth.erasure import READ_ERASURES, ReadErasures
+from contracts.scheduler.jobs import CancelJob, UnknownJob
 from contracts.wire.errors import Relayed, Unavailable
 from scheduler.store import purges
 from scheduler.usecases.cancel_job import JobCanceller

@@ -4,8 +4,8 @@ import secrets
 from datetime import UTC, datetime
 
 from chassis.offload import INLINE_BYTES, offload
-from contracts.auth import Limits
-from contracts.scheduler import RunTimeTooLong, SubmitJob
+from contracts.auth.tiers import Limits
+from contracts.scheduler.submissions import RunTimeTooLong, SubmitJob
 from scheduler.domain.examination import Examined, Terms, examine
 from scheduler.domain.fleet_check import Unrunnable
 from scheduler.usecases.fleet import FleetKnowledge
@@ -28,7 +28,7 @@ class WorkflowExaminer:
         Raises:
             InvalidWorkflow: no node can run it as it is, or it is beyond the tenant's bounds.
             RunTimeTooLong: it asks for longer than the tenant's attempts may run.
-            NoFleet: no node has ever joined.
+            EmptyFleet: no node has ever joined.
         """
         most = limits.run_seconds
         if most is not None and command.run_within_seconds is not None and command.run_within_seconds > most:

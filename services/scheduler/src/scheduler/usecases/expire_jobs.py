@@ -2,7 +2,7 @@
 
 from chassis.database.postgres import Database
 from chassis.telemetry.logs import log
-from contracts.scheduler import JobError
+from contracts.scheduler.jobs import JobError
 from scheduler.domain.settlement import never_ran
 from scheduler.domain.states import Cause
 from scheduler.store import jobs, tenants, transitions

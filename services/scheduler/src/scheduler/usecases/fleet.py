@@ -13,7 +13,7 @@ from chassis.offload import offload
 from chassis.telemetry.logs import log
 from contracts.graph_policy.class_decision import ClassPolicy
 from contracts.graph_policy.policy import TenantPolicy
-from contracts.scheduler import ClassPage, Fleet, NodeSummary, ReadClasses
+from contracts.scheduler.fleet import ClassPage, Fleet, NodeSummary, ReadClasses
 from scheduler.domain.catalog import Catalog, read_catalog
 from scheduler.domain.fleet_classes import page_of
 from scheduler.domain.waiting import NodeFacts, Survey, survey

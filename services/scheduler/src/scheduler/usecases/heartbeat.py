@@ -2,7 +2,9 @@
 
 from chassis.database.postgres import Database
 from chassis.telemetry.logs import log
-from contracts.scheduler import AttemptWritten, Beat, Beaten, JobState, LeaseState, ReportCatalog
+from contracts.scheduler.attempts import AttemptWriteReply
+from contracts.scheduler.heartbeats import Heartbeat, HeartbeatReply, LeaseState, ReportCatalog
+from contracts.scheduler.jobs import JobState
 from contracts.wire.errors import InvalidMessage
 from contracts.workflow import is_model
 from scheduler.domain.catalog import Catalog, read_catalog
@@ -16,7 +18,7 @@ class Heartbeats:
     def __init__(self, database: Database, *, lease_s: float, forgotten_s: float) -> None:
         self._database, self._lease_s, self._forgotten_s = database, lease_s, forgotten_s
 
-    async def beat(self, node: str, beat: Beat) -> Beaten:
+    async def beat(self, node: str, beat: Heartbeat) -> HeartbeatReply:
         """Renew the lease of the attempt at hand, if it is still held, and say what to do about it."""
         async with self._database.direct() as connection:
             noted = await nodes.beat(connection, node, beat, online_s=self._lease_s, forgotten_s=self._forgotten_s)
@@ -26,14 +28,14 @@ class Heartbeats:
                     connection, beat.attempt, node, lease_s=self._lease_s, progress=beat.progress
                 )
         lease = LeaseState.NONE if beat.attempt is None else _lease(state)
-        return Beaten(
+        return HeartbeatReply(
             lease=lease,
             catalog_wanted=beat.catalog_digest is not None and not noted.known,
             clear=noted.clear,
             refresh=noted.refresh,
         )
 
-    async def report(self, node: str, report: ReportCatalog) -> AttemptWritten:
+    async def report(self, node: str, report: ReportCatalog) -> AttemptWriteReply:
         """Keep what the node can run.
 
         Raises:
@@ -46,7 +48,7 @@ class Heartbeats:
             await nodes.keep_catalog(connection, node, report.digest, report.classes_zlib)
             await nodes.note_models(connection, node, _models_of(catalog))
         log.info("scheduler.node.reported", node=node, classes=len(catalog.classes))
-        return AttemptWritten(applied=True)
+        return AttemptWriteReply(applied=True)
 
 
 def _models_of(catalog: Catalog) -> list[str]:

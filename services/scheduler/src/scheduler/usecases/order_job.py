@@ -7,10 +7,11 @@ from uuid import UUID
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
-from contracts.operations import JobHasEnded, JobNotRepeatable, JobNotWaiting, JobOrder, OrderJob
-from contracts.scheduler import CancelJob, Job, JobEvent, JobState, ReadJob, SubmitJob, UnknownJob
+from contracts.scheduler.job_actions import JobAction, JobHasEnded, JobNotRepeatable, JobNotWaiting, RunJobAction
+from contracts.scheduler.jobs import CancelJob, Job, JobEvent, JobState, ReadJob, UnknownJob
+from contracts.scheduler.submissions import SubmitJob
 from contracts.wire.errors import InvalidMessage
-from scheduler.domain.job import Held
+from scheduler.domain.job import LockedJob
 from scheduler.domain.settlement import HOLD, RELEASE
 from scheduler.domain.states import Cause, is_final
 from scheduler.store import attempts, search, tenants, transitions
@@ -21,7 +22,7 @@ from scheduler.usecases.submit_job import JobSubmitter
 from scheduler.usecases.withdraw_attempts import Withdrawals
 
 
-class JobOrderer:
+class AdminJobActions:
     """Carries out orders. Each is so afterwards, whether by this order or before."""
 
     def __init__(
@@ -37,7 +38,7 @@ class JobOrderer:
         self._database, self._announcer, self._reader = database, announcer, reader
         self._canceller, self._submitter, self._withdrawals = canceller, submitter, withdrawals
 
-    async def order(self, command: OrderJob) -> Job:
+    async def order(self, command: RunJobAction) -> Job:
         """The job as it stands then, or the new one that runs it again.
 
         Raises:
@@ -51,17 +52,17 @@ class JobOrderer:
             raise UnknownJob
         log.info("scheduler.job.ordered", job_id=str(command.job_id), order=command.order)
         match command.order:
-            case JobOrder.CANCEL:
+            case JobAction.CANCEL:
                 return (await self._canceller.cancel(tenant_id, CancelJob(job_id=command.job_id))).job
-            case JobOrder.REQUEUE:
+            case JobAction.REQUEUE:
                 return await self._requeue(tenant_id, command)
-            case JobOrder.HOLD | JobOrder.RELEASE | JobOrder.PRIORITISE:
+            case JobAction.HOLD | JobAction.RELEASE | JobAction.PRIORITISE:
                 await self._change(tenant_id, command)
                 return await self._read(tenant_id, command.job_id)
             case _:
                 assert_never(command.order)
 
-    async def _change(self, tenant_id: UUID, command: OrderJob) -> None:
+    async def _change(self, tenant_id: UUID, command: RunJobAction) -> None:
         """Change a job that has not ended, under the locks of its tenant and itself."""
         async with self._database.direct() as connection:
             locked_at = await tenants.lock(connection, tenant_id)
@@ -71,22 +72,22 @@ class JobOrderer:
             if is_final(job.state):
                 raise JobHasEnded(state=job.state)
             event: JobEvent | None = None
-            if command.order is JobOrder.PRIORITISE:
+            if command.order is JobAction.PRIORITISE:
                 await self._prioritise(connection, job, command)
-            elif command.order is JobOrder.HOLD and job.state is not JobState.QUEUED:
+            elif command.order is JobAction.HOLD and job.state is not JobState.QUEUED:
                 raise JobNotWaiting(state=job.state)
-            elif command.order is JobOrder.HOLD and not job.on_hold:
+            elif command.order is JobAction.HOLD and not job.on_hold:
                 event = await transitions.move(connection, job, Cause.HELD, HOLD, now=locked_at)
-            elif command.order is JobOrder.RELEASE and job.on_hold:
+            elif command.order is JobAction.RELEASE and job.on_hold:
                 event = await transitions.move(connection, job, Cause.RELEASED, RELEASE, now=locked_at)
         await self._announcer.say(event)
 
-    async def _prioritise(self, connection: Connection, job: Held, command: OrderJob) -> None:
+    async def _prioritise(self, connection: Connection, job: LockedJob, command: RunJobAction) -> None:
         if command.priority is None:
             raise InvalidMessage
         await search.prioritise(connection, job.id, command.priority)
 
-    async def _requeue(self, tenant_id: UUID, command: OrderJob) -> Job:
+    async def _requeue(self, tenant_id: UUID, command: RunJobAction) -> Job:
         job = await self._read(tenant_id, command.job_id)
         match job.state:
             case JobState.QUEUED:
@@ -104,7 +105,7 @@ class JobOrderer:
             case _:
                 assert_never(job.state)
 
-    async def _retry(self, tenant_id: UUID, command: OrderJob) -> Job:
+    async def _retry(self, tenant_id: UUID, command: RunJobAction) -> Job:
         """Submit it again for its owner, under the owner's limits; each failed job once."""
         async with self._database.single() as connection:
             found = await search.repeatable(connection, tenant_id, command.job_id)

@@ -4,8 +4,8 @@ from uuid import UUID
 
 from chassis.database.postgres import Database
 from chassis.telemetry.logs import log
-from contracts.retention import FindJobs, FoundJobs, JobGraph, JobNotEnded, JobStopping, Purged, PurgeJob, ReadGraph
-from contracts.scheduler import STATUS, UnknownJob
+from contracts.scheduler.jobs import STATUS_OF_STATE, JobGraph, ReadJobGraph, UnknownJob
+from contracts.scheduler.purges import ExistingJobs, FindJobs, JobNotEnded, JobStopping, PurgeJob, PurgeReply
 from scheduler.domain.states import is_final
 from scheduler.store import purges
 
@@ -19,7 +19,7 @@ class JobPurger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def purge(self, tenant_id: UUID, command: PurgeJob) -> Purged:
+    async def purge(self, tenant_id: UUID, command: PurgeJob) -> PurgeReply:
         """Delete the job; when this returns, that is committed. Twice is once: the second time there is no such job.
 
         Raises:
@@ -32,12 +32,12 @@ class JobPurger:
             if job is None:
                 raise UnknownJob
             if not is_final(job.state):
-                raise JobNotEnded(status=STATUS[job.state])
+                raise JobNotEnded(status=STATUS_OF_STATE[job.state])
             if job.stopping:
                 raise JobStopping(retry_after_s=STOPPING_S)
             await purges.purge(connection, [job], with_inputs=True)
         log.info("scheduler.job.purged", job_id=str(command.job_id))
-        return Purged()
+        return PurgeReply()
 
     async def purge_due(self) -> None:
         """Delete every job that ended longer ago than its tenant keeps results. Several schedulers share the work."""
@@ -56,7 +56,7 @@ class JobPurger:
         async with self._database.single() as connection:
             await purges.forget(connection)
 
-    async def graph(self, tenant_id: UUID, query: ReadGraph) -> JobGraph:
+    async def graph(self, tenant_id: UUID, query: ReadJobGraph) -> JobGraph:
         """The workflow of one of the tenant's jobs.
 
         Raises:
@@ -68,10 +68,10 @@ class JobPurger:
             raise UnknownJob
         return JobGraph(**found)
 
-    async def find(self, query: FindJobs) -> FoundJobs:
+    async def find(self, query: FindJobs) -> ExistingJobs:
         """Those of the jobs that there are, and those that have ended."""
         async with self._database.single() as connection:
             found = await purges.found(connection, query.job_ids)
-        return FoundJobs(
+        return ExistingJobs(
             job_ids=tuple(found), ended=tuple(job_id for job_id, state in found.items() if is_final(state))
         )

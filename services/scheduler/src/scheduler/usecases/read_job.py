@@ -6,8 +6,8 @@ from uuid import UUID
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
-from contracts.scheduler import Job, JobPage, JobRead, ListJobs, ReadJob, UnknownJob
-from scheduler.domain.job import Standing, view
+from contracts.scheduler.jobs import Job, JobPage, JobWithEvents, ListJobs, ReadJob, UnknownJob
+from scheduler.domain.job import JobSnapshot, view
 from scheduler.domain.waiting import WITHOUT_END, QueuedFacts, TenantFacts, explain
 from scheduler.store import attempts, jobs, tenants
 from scheduler.usecases.fleet import FleetKnowledge
@@ -23,7 +23,7 @@ class JobReader:
         self._usual_s: float | None = None
         self._usual_until = 0.0
 
-    async def read(self, tenant_id: UUID, query: ReadJob) -> JobRead:
+    async def read(self, tenant_id: UUID, query: ReadJob) -> JobWithEvents:
         """The job, and its log where asked for.
 
         Raises:
@@ -38,7 +38,7 @@ class JobReader:
                 raise UnknownJob
             facts = await self._tenants_of_queued(connection, [standing])
         (job,) = await self._shown([standing], facts)
-        return JobRead(job=job, events=events)
+        return JobWithEvents(job=job, events=events)
 
     async def page(self, tenant_id: UUID, query: ListJobs) -> JobPage:
         """A page of the tenant's jobs, newest first."""
@@ -47,7 +47,7 @@ class JobReader:
             facts = await self._tenants_of_queued(connection, found)
         return JobPage(jobs=await self._shown(found[: query.limit], facts), more=len(found) > query.limit)
 
-    async def show(self, standings: Sequence[Standing]) -> tuple[Job, ...]:
+    async def show(self, standings: Sequence[JobSnapshot]) -> tuple[Job, ...]:
         """Jobs of whatever tenants, with why they wait: a query or two, however many there are."""
         facts: dict[UUID, TenantFacts] = {}
         if any(one.queued_at is not None for one in standings):
@@ -56,7 +56,7 @@ class JobReader:
         return await self._shown(standings, facts)
 
     async def _tenants_of_queued(
-        self, connection: Connection, standings: Sequence[Standing]
+        self, connection: Connection, standings: Sequence[JobSnapshot]
     ) -> dict[UUID, TenantFacts]:
         """What the tenants of queued jobs may run and do run; nothing is asked where no job is queued."""
         whose = {one.tenant_id for one in standings if one.queued_at is not None}
@@ -67,7 +67,7 @@ class JobReader:
             self._usual_until = monotonic() + USUAL_FRESH_S
         return await tenants.running(connection, whose)
 
-    async def _shown(self, standings: Sequence[Standing], facts: dict[UUID, TenantFacts]) -> tuple[Job, ...]:
+    async def _shown(self, standings: Sequence[JobSnapshot], facts: dict[UUID, TenantFacts]) -> tuple[Job, ...]:
         """Takes no database connection: a held one could starve the fleet when it needs another."""
         needs = {one.requirement_id for one in standings if one.queued_at is not None}
         surveys = await self._fleet.surveys(needs) if needs else {}

@@ -4,8 +4,8 @@ import asyncio
 from time import monotonic
 
 from chassis.database.postgres import Database
-from contracts.auth import Tier
-from contracts.operations import NodeCounts, Stats, Throughput, TierQueue, Waits
+from contracts.auth.tiers import Tier
+from contracts.scheduler.statistics import NodeCounts, Stats, Throughput, TierQueue, Waits
 from scheduler.store import stats
 
 FRESH_S = 2.0  # so often at most the database is asked, however many look

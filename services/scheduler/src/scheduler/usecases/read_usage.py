@@ -5,7 +5,7 @@ from datetime import date
 from uuid import UUID
 
 from chassis.database.postgres import Database
-from contracts.operations import USAGE_DAYS, EndpointUse, Usage, UsageDay
+from contracts.scheduler.usage import USAGE_DAYS, DailyUsage, EndpointUsage, UsageDay
 from scheduler.store import usage
 
 
@@ -15,16 +15,16 @@ class UsageReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def read(self, tenant_id: UUID | None, *, days: int) -> Usage:
+    async def read(self, tenant_id: UUID | None, *, days: int) -> DailyUsage:
         """The last days, today included, of one tenant or of everybody."""
         async with self._database.single() as connection:
             rows = await usage.days(connection, tenant_id, number=days)
             shares = await usage.endpoints(connection, tenant_id, number=days)
-        endpoints: defaultdict[date, dict[str, EndpointUse]] = defaultdict(dict)
+        endpoints: defaultdict[date, dict[str, EndpointUsage]] = defaultdict(dict)
         for row in shares:
-            use = EndpointUse(images=row["images"], gpu_seconds=row["gpu_seconds"])
+            use = EndpointUsage(images=row["images"], gpu_seconds=row["gpu_seconds"])
             endpoints[row["day"]][row["endpoint"]] = use
-        return Usage(days=tuple(UsageDay(**row, endpoints=endpoints[row["day"]]) for row in rows))
+        return DailyUsage(days=tuple(UsageDay(**row, endpoints=endpoints[row["day"]]) for row in rows))
 
     async def prune(self) -> None:
         """Forget what is older. A duty for ``chassis.loop.Loop``."""

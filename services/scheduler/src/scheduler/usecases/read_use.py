@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from chassis.database.postgres import Database
-from contracts.auth import UnknownTenant
-from contracts.scheduler import Use
+from contracts.auth.accounts import UnknownTenant
+from contracts.scheduler.usage import TenantUsage
 from scheduler.domain.quota import quota
 from scheduler.store import tenants
 from scheduler.usecases.tenant_limits import TenantLimits
@@ -16,7 +16,7 @@ class UseReader:
     def __init__(self, database: Database, *, limits: TenantLimits) -> None:
         self._database, self._limits = database, limits
 
-    async def read(self, tenant_id: UUID) -> Use:
+    async def read(self, tenant_id: UUID) -> TenantUsage:
         """Today's images and the jobs that run and wait.
 
         Raises:
@@ -28,7 +28,7 @@ class UseReader:
             found = await tenants.use(connection, tenant_id)
         if found is None:
             raise UnknownTenant
-        return Use(
+        return TenantUsage(
             quota=quota(limit=found["images_per_day"], used=found["images"], now=found["now"]),
             running=found["running"],
             queued=found["queued"],

@@ -2,7 +2,7 @@
 
 from chassis.database.postgres import Database
 from chassis.telemetry.logs import log
-from contracts.scheduler import ImagesReserved, ReserveImages
+from contracts.scheduler.attempts import ImagesReserved, ReserveImages
 from scheduler.domain.states import is_final
 from scheduler.store import tenants, transitions
 

@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from chassis.database.postgres import Database
-from contracts.operations import AttemptStanding, JobInspected, SearchJobs, SeenJob, SeenPage
-from contracts.scheduler import ReadJob, UnknownJob
+from contracts.scheduler.jobs import ReadJob, UnknownJob
+from contracts.scheduler.search import AdminJob, AdminJobPage, AttemptSummary, JobWithAttempts, SearchJobs
 from scheduler.store import search
 from scheduler.usecases.read_job import JobReader
 
@@ -15,16 +15,16 @@ class JobSearcher:
     def __init__(self, database: Database, reader: JobReader) -> None:
         self._database, self._reader = database, reader
 
-    async def page(self, query: SearchJobs) -> SeenPage:
+    async def page(self, query: SearchJobs) -> AdminJobPage:
         """A page, newest first."""
         async with self._database.single() as connection:
             found = await search.page(connection, query)
         page = found[: query.limit]
         jobs = await self._reader.show([standing for standing, _ in page])
-        seen = tuple(SeenJob(job=job, node=node) for job, (_, node) in zip(jobs, page, strict=True))
-        return SeenPage(jobs=seen, more=len(found) > query.limit)
+        seen = tuple(AdminJob(job=job, node=node) for job, (_, node) in zip(jobs, page, strict=True))
+        return AdminJobPage(jobs=seen, more=len(found) > query.limit)
 
-    async def inspect(self, job_id: UUID) -> JobInspected:
+    async def inspect(self, job_id: UUID) -> JobWithAttempts:
         """One job with every try at it.
 
         Raises:
@@ -36,4 +36,4 @@ class JobSearcher:
         if tenant_id is None:
             raise UnknownJob
         job = (await self._reader.read(tenant_id, ReadJob(job_id=job_id))).job
-        return JobInspected(job=job, attempts=tuple(AttemptStanding(**row) for row in tries))
+        return JobWithAttempts(job=job, attempts=tuple(AttemptSummary(**row) for row in tries))

@@ -7,7 +7,7 @@ from contextvars import Context
 from typing import NamedTuple, cast
 from uuid import UUID
 
-from contracts.scheduler import Submitted
+from contracts.scheduler.submissions import SubmitReply
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import Candidate
 from scheduler.store.submits import SPOILT
@@ -15,7 +15,7 @@ from scheduler.store.submits import SPOILT
 GROUP = 64  # more would hold the locks of their tenants for longer than anybody gains
 GROUP_CHARACTERS = 1 << 20  # of their graphs: a group is one statement, which is put together in one go
 
-Answer = Submitted | Refusal
+Answer = SubmitReply | Refusal
 Commit = Callable[[Sequence[Candidate], bool], Awaitable[Sequence[Answer | None]]]
 
 

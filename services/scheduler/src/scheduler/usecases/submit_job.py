@@ -8,8 +8,8 @@ from uuid import UUID
 from chassis.messaging.serving import Request
 from chassis.offload import INLINE_BYTES
 from chassis.telemetry.logs import bound_here, log
-from contracts.auth import Limits
-from contracts.scheduler import SubmitJob, Submitted
+from contracts.auth.tiers import Limits
+from contracts.scheduler.submissions import SubmitJob, SubmitReply
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import Candidate
 from scheduler.usecases.admit_jobs import JobAdmission
@@ -38,7 +38,7 @@ class JobSubmitter:
         self._examiner = examiner
         self._groups = SubmitGroups(self._decide)
 
-    async def submit(self, tenant_id: UUID, command: SubmitJob) -> Submitted:
+    async def submit(self, tenant_id: UUID, command: SubmitJob) -> SubmitReply:
         """Accept the job, or say again that it was accepted. When this returns, the job is committed.
 
         It is not said live: until the answer is there, nobody knows of a job that could be watched.
@@ -46,10 +46,10 @@ class JobSubmitter:
         Raises:
             InvalidWorkflow: no node can run it as it is, or it is beyond the tenant's bounds.
             RunTimeTooLong: it asks for longer than the tenant's attempts may run.
-            KeyReused: the idempotency key belongs to another request.
-            KeyOfPurgedJob: the job that it belongs to was purged.
+            IdempotencyKeyReused: the idempotency key belongs to another request.
+            IdempotencyKeyOfPurgedJob: the job that it belongs to was purged.
             QuotaExceeded, GpuSecondsExceeded, QueueFull: the tenant's limits are reached.
-            NoFleet, UnknownTenant, Unavailable: see there.
+            EmptyFleet, UnknownTenant, Unavailable: see there.
         """
         request = Request(command, bound_here().get("request_id", ""), size_bytes=UNKNOWN_BYTES)
         (answer,) = await self.submit_all(tenant_id, [request])
@@ -57,7 +57,7 @@ class JobSubmitter:
             raise answer
         return answer
 
-    async def submit_all(self, tenant_id: UUID, requests: Sequence[Request]) -> Sequence[Submitted | Exception]:
+    async def submit_all(self, tenant_id: UUID, requests: Sequence[Request]) -> Sequence[SubmitReply | Exception]:
         """Decide on jobs of one tenant, in order: each answer is what ``submit`` would return or raise."""
         limits = await self._limits.refresh(tenant_id)
         candidates, since = [], monotonic()
@@ -101,7 +101,7 @@ class JobSubmitter:
         made = [
             candidate
             for candidate, answer in zip(candidates, answers, strict=True)
-            if isinstance(answer, Submitted) and not answer.replayed
+            if isinstance(answer, SubmitReply) and not answer.replayed
         ]
         if made:
             self._queued()  # the database tells the other replicas, and us a moment later

@@ -6,7 +6,9 @@ from uuid import UUID
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.auth import READ_TENANT, Limits, ReadTenant, Tenant, UnknownTenant, UserChanged
+from contracts.auth.accounts import READ_TENANT, ReadTenant, Tenant, UnknownTenant
+from contracts.auth.changes import UserChanged
+from contracts.auth.tiers import Limits
 from contracts.wire.errors import FAULTS, Relayed, Unavailable
 from scheduler.store import tenants
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from contracts.auth import Limits
+from contracts.auth.tiers import Limits
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from scheduler.usecases.class_rule_cache import ClassRuleCache
 from scheduler.usecases.tenant_limits import TenantLimits

@@ -4,8 +4,8 @@ from uuid import UUID
 
 from chassis.database.postgres import Database
 from chassis.offload import offload
-from contracts.auth import UnknownTenant
-from contracts.scheduler import InvalidWorkflow, RandomInput, RunTimeTooLong, SubmitJob, Validated
+from contracts.auth.accounts import UnknownTenant
+from contracts.scheduler.submissions import InvalidWorkflow, RandomInput, RunTimeTooLong, SubmitJob, ValidationReply
 from contracts.wire.errors import FieldError, Refusal
 from contracts.workflow import is_ui_format
 from scheduler.domain.admission import Candidate, Ledger
@@ -22,25 +22,25 @@ class WorkflowValidator:
     def __init__(self, database: Database, *, limits: TenantLimits, examiner: WorkflowExaminer) -> None:
         self._database, self._limits, self._examiner = database, limits, examiner
 
-    async def validate(self, tenant_id: UUID, command: SubmitJob, *, size_bytes: int) -> Validated:
+    async def validate(self, tenant_id: UUID, command: SubmitJob, *, size_bytes: int) -> ValidationReply:
         """What a submit would be told now.
 
         Raises:
-            NoFleet: no node has ever joined, so nobody can say.
+            EmptyFleet: no node has ever joined, so nobody can say.
             UnknownTenant, Unavailable: see ``TenantLimits.refresh``.
         """
         limits = await self._limits.refresh(tenant_id)
         try:
             examined = await self._examiner.examine(command, limits, size_bytes=size_bytes)
         except InvalidWorkflow as refusal:
-            return Validated(errors=refusal.refused.errors)
+            return ValidationReply(errors=refusal.refused.errors)
         except RunTimeTooLong as refusal:
-            return Validated(errors=(_error_of(refusal, "/run_within_seconds"),))
+            return ValidationReply(errors=(_error_of(refusal, "/run_within_seconds"),))
         notices = await offload(notices_of, examined.sent, examined.found)
         if is_ui_format(command.graph):
             notices = without_places(notices)
         reached = await self._limit_reached(Candidate(tenant_id, command, images=examined.images))
-        return Validated(
+        return ValidationReply(
             warnings=(*((_error_of(reached),) if reached else ()), *notices),
             images=examined.images,
             random_seeds=tuple(RandomInput(node_id=one.node_id, input=one.input) for one in examined.seeds),

@@ -3,8 +3,8 @@
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
-from contracts.executor import CANCEL_ATTEMPT, CancelAttempt
-from contracts.scheduler import AttemptRef, FinishAttempt, Outcome
+from contracts.executor.attempts import CANCEL_ATTEMPT, CancelAttempt
+from contracts.scheduler.attempts import AttemptRef, FinishAttempt, Outcome
 from scheduler.domain.settlement import TAKEN_AWAY, WITHDRAWN, ended
 from scheduler.domain.states import Cause, is_final
 from scheduler.store import attempts, tenants, transitions

@@ -5,8 +5,19 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from contracts import auth, operations, registration, retention, scheduler
-from contracts.gateway import NoArtifact, NotFinished
+from contracts.auth.accounts import AccountTaken, LastAdmin, RegistrationClosed, UnknownUser
+from contracts.auth.class_rules import TooManyClassRules
+from contracts.auth.credentials import InvalidCredential, MissingScope
+from contracts.auth.invites import InvalidInvite, InviteRequired, InviteUsed, UnknownInvite
+from contracts.auth.keys import ScopeNotGranted, TooManyKeys, UnknownKey
+from contracts.auth.sessions import InvalidLogin, InvalidRefreshToken
+from contracts.gateway.outputs import JobNotFinished, UnknownOutput
+from contracts.scheduler.job_actions import JobHasEnded, JobNotRepeatable, JobNotWaiting
+from contracts.scheduler.jobs import UnknownJob
+from contracts.scheduler.nodes import NodeAlive, UnknownNode
+from contracts.scheduler.purges import JobNotEnded, JobStopping
+from contracts.scheduler.submissions import EmptyFleet, IdempotencyKeyReused, InvalidWorkflow, RunTimeTooLong
+from contracts.scheduler.usage import GpuSecondsExceeded, QueueFull, QuotaExceeded
 from contracts.wire.errors import Refusal, Unavailable
 from gateway import errors
 from gateway.api.v1.examples import example_of, whole
@@ -28,8 +39,8 @@ _OF_STATUS = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Re
 
 _ANY: dict[str, tuple[type[Refusal], ...]] = {
     "400": (errors.Malformed,),
-    "401": (auth.BadCredential,),
-    "403": (auth.MissingScope,),
+    "401": (InvalidCredential,),
+    "403": (MissingScope,),
     "408": (errors.BodyTooSlow,),
     "413": (errors.BodyTooLarge,),
     "415": (errors.UnsupportedMediaType,),
@@ -40,18 +51,18 @@ _ANY: dict[str, tuple[type[Refusal], ...]] = {
 _HTTP = {"414", "416", "431"}  # HTTP's own, without a refusal of ours
 _SUBMITS = r"POST /api/v1/(jobs|generate|workflows/{workflow_name}/jobs)"
 _OF_PATH: tuple[tuple[str, str, tuple[type[Refusal], ...]], ...] = (
-    (r".* /api/v1/(admin/)?jobs/{job_id}(/.*)?", "404", (scheduler.UnknownJob,)),
-    (r".*/(result|image|thumbnail)", "404", (NoArtifact,)),
-    (r".*/(result|image|thumbnail|outputs|outputs\.zip)", "409", (NotFinished,)),
+    (r".* /api/v1/(admin/)?jobs/{job_id}(/.*)?", "404", (UnknownJob,)),
+    (r".*/(result|image|thumbnail)", "404", (UnknownOutput,)),
+    (r".*/(result|image|thumbnail|outputs|outputs\.zip)", "409", (JobNotFinished,)),
     (r".*/(result|image|thumbnail)", "422", (errors.NotConvertible, errors.TooManyPixels, errors.ConversionFailed)),
-    (r"DELETE /api/v1/jobs/{job_id}", "409", (retention.JobNotEnded, retention.JobStopping)),
+    (r"DELETE /api/v1/jobs/{job_id}", "409", (JobNotEnded, JobStopping)),
     (_SUBMITS, "403", (errors.ResultStorageFull,)),
-    (_SUBMITS, "422", (scheduler.InvalidWorkflow, scheduler.KeyReused, scheduler.RunTimeTooLong)),
-    (_SUBMITS, "429", (scheduler.QuotaExceeded, scheduler.GpuSecondsExceeded, scheduler.QueueFull)),
-    (_SUBMITS, "503", (scheduler.NoFleet,)),
+    (_SUBMITS, "422", (InvalidWorkflow, IdempotencyKeyReused, RunTimeTooLong)),
+    (_SUBMITS, "429", (QuotaExceeded, GpuSecondsExceeded, QueueFull)),
+    (_SUBMITS, "503", (EmptyFleet,)),
     (r"POST /api/v1/jobs/batch", "422", (errors.BatchTooLarge,)),
     (r"POST /api/v1/(jobs|generate|workflows/validate)", "404", (errors.UnknownWorkflow,)),
-    (r"POST /api/v1/workflows/validate", "503", (scheduler.NoFleet,)),
+    (r"POST /api/v1/workflows/validate", "503", (EmptyFleet,)),
     (r"POST /api/v1/generate", "409", (errors.JobCancelled,)),
     (r"POST /api/v1/generate", "422", (errors.JobFailed,)),
     (r".* /api/v1/workflows/{workflow_name}(/.*)?", "404", (errors.UnknownWorkflow,)),
@@ -65,30 +76,30 @@ _OF_PATH: tuple[tuple[str, str, tuple[type[Refusal], ...]], ...] = (
         (errors.UnsupportedImage, errors.AnimatedImage, errors.UploadTooManyPixels, errors.BrokenImage),
     ),
     (r"POST /api/v1/upload", "429", (errors.TooManyBodies, errors.TooManyConversions)),
-    (r"POST /api/v1/auth/register", "409", (auth.AccountTaken,)),
+    (r"POST /api/v1/auth/register", "409", (AccountTaken,)),
     (
         r"POST /api/v1/auth/register",
         "403",
-        (registration.RegistrationClosed, registration.InviteRequired, registration.InvalidInvite),
+        (RegistrationClosed, InviteRequired, InvalidInvite),
     ),
     (r".* /api/v1/admin/class-rules/.*", "404", (errors.NoSuchPath,)),
-    (r"PUT /api/v1/admin/class-rules/.*", "409", (auth.TooManyClassRules,)),
-    (r"DELETE /api/v1/admin/invites/{invite_id}", "404", (registration.UnknownInvite,)),
-    (r"DELETE /api/v1/admin/invites/{invite_id}", "409", (registration.InviteUsed,)),
-    (r"POST /api/v1/auth/login", "401", (auth.BadLogin,)),
-    (r"POST /api/v1/auth/refresh", "401", (auth.BadRefreshToken,)),
+    (r"PUT /api/v1/admin/class-rules/.*", "409", (TooManyClassRules,)),
+    (r"DELETE /api/v1/admin/invites/{invite_id}", "404", (UnknownInvite,)),
+    (r"DELETE /api/v1/admin/invites/{invite_id}", "409", (InviteUsed,)),
+    (r"POST /api/v1/auth/login", "401", (InvalidLogin,)),
+    (r"POST /api/v1/auth/refresh", "401", (InvalidRefreshToken,)),
     (r"POST /api/v1/auth/(logout|password)", "403", (errors.SessionNeeded,)),
-    (r"POST /api/v1/auth/keys", "403", (auth.ScopeNotGranted,)),
-    (r"POST /api/v1/auth/keys", "409", (auth.TooManyKeys,)),
-    (r".* /api/v1/auth/keys/{key_id}", "404", (auth.UnknownKey,)),
-    (r".* /api/v1/admin/users/{user_id}(/.*)?", "404", (auth.UnknownUser,)),
-    (r"(PATCH|DELETE) /api/v1/(admin/users/{user_id}|auth/me)", "409", (auth.LastAdmin,)),
+    (r"POST /api/v1/auth/keys", "403", (ScopeNotGranted,)),
+    (r"POST /api/v1/auth/keys", "409", (TooManyKeys,)),
+    (r".* /api/v1/auth/keys/{key_id}", "404", (UnknownKey,)),
+    (r".* /api/v1/admin/users/{user_id}(/.*)?", "404", (UnknownUser,)),
+    (r"(PATCH|DELETE) /api/v1/(admin/users/{user_id}|auth/me)", "409", (LastAdmin,)),
     (r"PATCH /api/v1/admin/tiers/{name}", "404", (errors.UnknownTier,)),
-    (r".* /api/v1/admin/nodes/{node}(/.*)?", "404", (operations.UnknownNode,)),
-    (r"DELETE /api/v1/admin/nodes/{node}", "409", (operations.NodeAlive,)),
-    (r"POST /api/v1/admin/jobs/{job_id}/(hold|release)", "409", (operations.JobNotWaiting,)),
-    (r"POST /api/v1/admin/jobs/{job_id}/requeue", "409", (operations.JobNotRepeatable,)),
-    (r"PATCH /api/v1/admin/jobs/{job_id}", "409", (operations.JobHasEnded,)),
+    (r".* /api/v1/admin/nodes/{node}(/.*)?", "404", (UnknownNode,)),
+    (r"DELETE /api/v1/admin/nodes/{node}", "409", (NodeAlive,)),
+    (r"POST /api/v1/admin/jobs/{job_id}/(hold|release)", "409", (JobNotWaiting,)),
+    (r"POST /api/v1/admin/jobs/{job_id}/requeue", "409", (JobNotRepeatable,)),
+    (r"PATCH /api/v1/admin/jobs/{job_id}", "409", (JobHasEnded,)),
 )
 """Which refusals an operation may answer with which status, besides those of any."""
 

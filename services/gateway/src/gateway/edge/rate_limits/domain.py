@@ -42,7 +42,7 @@ def policy(name: str, limit: int, *, strict: bool = False) -> Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RateLimitDecision:
     """Whether a request may pass, and what its answer says of the bucket.
 
     Attributes:
@@ -63,7 +63,7 @@ class Bucket:
     def __init__(self, policy: Policy, now: float) -> None:
         self._policy, self._tokens, self._at = policy, float(policy.limit), now
 
-    def take(self, now: float, count: int = 1) -> Verdict:
+    def take(self, now: float, count: int = 1) -> RateLimitDecision:
         """So many tokens, if they are all there."""
         policy = self._policy
         self._tokens = min(policy.limit, self._tokens + (now - self._at) * policy.per_second)
@@ -72,12 +72,12 @@ class Bucket:
         if allowed:
             self._tokens -= count
         missing = 1 if allowed else count
-        return Verdict(
+        return RateLimitDecision(
             allowed=allowed, remaining=max(0, floor(self._tokens)), reset_s=_until(missing, self._tokens, policy)
         )
 
 
-class Hand:
+class PrefetchedTokens:
     """Tokens that were drawn from a shared bucket in advance.
 
     What is in hand and what is shared are together never more than the bucket holds: once the shared part may have
@@ -98,7 +98,7 @@ class Hand:
         """Add one that was taken and not needed."""
         self._tokens += 1
 
-    def take(self, now: float, count: int = 1) -> Verdict | None:
+    def take(self, now: float, count: int = 1) -> RateLimitDecision | None:
         """So many tokens; None if there are fewer in hand."""
         held = self.held(now)
         if held < count:
@@ -106,10 +106,12 @@ class Hand:
         self._tokens -= count
         return self._verdict(now, held - count)
 
-    def refuse(self, now: float, count: int = 1) -> Verdict:
+    def refuse(self, now: float, count: int = 1) -> RateLimitDecision:
         """What is said while the shared bucket is empty too, and there are fewer than ``count`` in hand."""
         held = self.held(now)
-        return Verdict(allowed=False, remaining=held, reset_s=_until(count - held, self._shared(now), self._policy))
+        return RateLimitDecision(
+            allowed=False, remaining=held, reset_s=_until(count - held, self._shared(now), self._policy)
+        )
 
     def held(self, now: float) -> int:
         """Tokens in hand that may still be used."""
@@ -129,9 +131,9 @@ class Hand:
         """Seconds from the last draw until the shared bucket had a whole token; 0 if it had one."""
         return max(0.0, 1 - self._left) / self._per_second
 
-    def _verdict(self, now: float, held: int) -> Verdict:
+    def _verdict(self, now: float, held: int) -> RateLimitDecision:
         remaining = min(self._limit, floor(self._shared(now) + held + ALMOST))
-        return Verdict(allowed=True, remaining=remaining, reset_s=max(1, ceil(1 / self._per_second)))
+        return RateLimitDecision(allowed=True, remaining=remaining, reset_s=max(1, ceil(1 / self._per_second)))
 
     def _shared(self, now: float) -> float:
         return self._left + (now - self._at) * self._per_second
@@ -143,7 +145,7 @@ def _until(count: int, tokens: float, policy: Policy) -> int:
     return max(1, ceil(missing / policy.per_second - ALMOST))
 
 
-def headers(policy: Policy, verdict: Verdict) -> Headers:
+def headers(policy: Policy, verdict: RateLimitDecision) -> Headers:
     """What every answer says of the bucket that its request was counted in."""
     announced, limit = _of_policy(policy)
     remaining, reset = b"%d" % verdict.remaining, b"%d" % verdict.reset_s

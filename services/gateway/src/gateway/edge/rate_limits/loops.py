@@ -6,7 +6,7 @@ from chassis.loop import Loop
 from chassis.telemetry.logs import log
 from gateway.edge.rate_limits.domain import HOUR_S
 from gateway.edge.rate_limits.service import RateLimiter
-from gateway.edge.rate_limits.store import Buckets
+from gateway.edge.rate_limits.store import RateLimitStore
 
 TIDY_S = 0.5
 PRUNE_S = 60.0
@@ -15,7 +15,7 @@ KEEP_HOURLY = timedelta(seconds=2 * HOUR_S)
 REMIND_S = 600.0
 
 
-def rate_loops(limiter: RateLimiter, buckets: Buckets) -> tuple[Loop, ...]:
+def rate_loops(limiter: RateLimiter, buckets: RateLimitStore) -> tuple[Loop, ...]:
     """Tokens that lie idle go back; buckets that are full and unused are forgotten."""
 
     async def prune() -> None:

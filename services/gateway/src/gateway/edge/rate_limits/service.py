@@ -4,11 +4,11 @@ import asyncio
 from dataclasses import dataclass
 from time import monotonic
 
-from chassis.database.postgres import is_away
+from chassis.database.postgres import is_unavailable
 from chassis.telemetry.logs import log
 from contracts.wire.errors import Unavailable
-from gateway.edge.rate_limits.domain import Bucket, Hand, Policy, Verdict
-from gateway.edge.rate_limits.store import Buckets
+from gateway.edge.rate_limits.domain import Bucket, Policy, PrefetchedTokens, RateLimitDecision
+from gateway.edge.rate_limits.store import RateLimitStore
 from gateway.errors import RateLimited
 
 DRAW_S = 1.0  # longer than this, and the database counts as away
@@ -24,7 +24,7 @@ class _Local:
     """What this replica has of one bucket."""
 
     policy: Policy
-    hand: Hand
+    hand: PrefetchedTokens
     used_at: float
     low: int = -1  # with so many in hand, more are drawn; -1: not in advance
     empty_until: float = 0.0
@@ -40,12 +40,12 @@ class RateLimiter:
     at most: so many are out of others' reach until they are given back, and lost if this process is killed.
     """
 
-    def __init__(self, buckets: Buckets) -> None:
+    def __init__(self, buckets: RateLimitStore) -> None:
         self._buckets = buckets
         self._locals: dict[str, _Local] = {}
         self._away_until = 0.0
 
-    def take_now(self, key: str, policy: Policy, count: int = 1) -> Verdict | None:
+    def take_now(self, key: str, policy: Policy, count: int = 1) -> RateLimitDecision | None:
         """So many tokens or none, if that can be said without asking the database; else None."""
         local = self._locals.get(key)
         if local is None or local.policy != policy:
@@ -58,7 +58,7 @@ class RateLimiter:
             self._draw(key, local)
         return verdict
 
-    async def take(self, key: str, policy: Policy, count: int = 1) -> Verdict:
+    async def take(self, key: str, policy: Policy, count: int = 1) -> RateLimitDecision:
         """So many tokens, all or none; ``count`` is at most the policy's limit.
 
         Raises:
@@ -117,7 +117,7 @@ class RateLimiter:
         if local is None or local.policy != policy:
             if local is None and len(self._locals) >= AT_MOST:
                 del self._locals[next(iter(self._locals))]
-            local = self._locals[key] = _Local(policy, Hand(policy), monotonic())
+            local = self._locals[key] = _Local(policy, PrefetchedTokens(policy), monotonic())
         return local
 
     async def _drawn(self, key: str, local: _Local) -> bool:
@@ -137,7 +137,7 @@ class RateLimiter:
             held = local.hand.held(monotonic())
             drawn = await self._buckets.draw(key, local.policy, need=local.waiting, held=held)
         except Exception as error:  # noqa: BLE001 - the edge of a task; whoever waits counts alone
-            self._gone(type(error).__name__, bug=None if is_away(error) else error)
+            self._gone(type(error).__name__, bug=None if is_unavailable(error) else error)
             return
         finally:
             local.drawing = None
@@ -161,7 +161,7 @@ class RateLimiter:
         self._away_until = monotonic() + AWAY_S
         log.warning("gateway.rate.alone", error=error, exc_info=bug)
 
-    def _take_alone(self, key: str, policy: Policy, count: int) -> Verdict:
+    def _take_alone(self, key: str, policy: Policy, count: int) -> RateLimitDecision:
         """So many tokens of a bucket of our own.
 
         Raises:
@@ -176,6 +176,6 @@ class RateLimiter:
         return local.alone.take(now, count)
 
 
-def used_up(policy: Policy, verdict: Verdict) -> RateLimited:
+def used_up(policy: Policy, verdict: RateLimitDecision) -> RateLimited:
     """The refusal where a verdict does not allow what was asked for."""
     return RateLimited(limit=policy.limit, window=policy.window_s, policy=policy.name, retry_after_s=verdict.reset_s)

@@ -12,7 +12,7 @@ PRUNED = 1000  # buckets at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class TokenLease:
     """What was taken out of a bucket, whole tokens, and what is left in it."""
 
     taken: int
@@ -55,13 +55,13 @@ WITH gone AS (
 """)
 
 
-class Buckets:
+class RateLimitStore:
     """The rate_buckets table. The database's clock is the only one."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def draw(self, key: str, policy: Policy, *, need: int, held: int) -> Draw:
+    async def draw(self, key: str, policy: Policy, *, need: int, held: int) -> TokenLease:
         """Take ``need`` tokens and some more in advance, or what there is, atomically.
 
         Args:
@@ -80,7 +80,7 @@ class Buckets:
                 held=float(held),
             )
         assert row is not None  # noqa: S101 - it inserts or updates
-        return Draw(taken=int(row["taken"]), left=row["tokens"])
+        return TokenLease(taken=int(row["taken"]), left=row["tokens"])
 
     async def give_back(self, tokens: Mapping[str, int]) -> None:
         """Put tokens back that were not used, by key. A bucket never holds more than its limit."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from contracts.permissions import DOOR_FEEDS, DOOR_REQUESTS
+from contracts.permissions import NATS_API_FEEDS, NATS_API_REQUESTS
 from contracts.wire.topic import Rpc
 
 _SCHEMAS = "#/components/schemas/{model}"
@@ -15,16 +15,16 @@ def door_document(title: str) -> dict[str, Any]:
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
-    for subject, topic in DOOR_REQUESTS.items():
+    for subject, topic in NATS_API_REQUESTS.items():
         answer = f"{subject}.reply"
-        channels[subject] = _channel(subject, topic.says, _message(topic.payload, schemas))
+        channels[subject] = _channel(subject, topic.description, _message(topic.payload, schemas))
         assert isinstance(topic, Rpc)  # noqa: S101 - what can be asked is answered
         channels[answer] = _channel(None, "the committed decision, or a problem", _message(topic.reply, schemas))
         operations[subject] = _operation("receive", subject) | {
             "reply": {"address": {"location": "$message.header#/reply"}, "channel": _channel_ref(answer)}
         }
-    for subject, topic in DOOR_FEEDS.items():
-        channels[subject] = _channel(f"{subject}.{{job_id}}", topic.says, _message(topic.payload, schemas)) | {
+    for subject, topic in NATS_API_FEEDS.items():
+        channels[subject] = _channel(f"{subject}.{{job_id}}", topic.description, _message(topic.payload, schemas)) | {
             "parameters": {"job_id": {"description": "The job, or * for every own one."}}
         }
         operations[subject] = _operation("send", subject)

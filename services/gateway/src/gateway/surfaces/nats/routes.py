@@ -12,9 +12,10 @@ from chassis.messaging.bus import Bus
 from chassis.messaging.serving import Admit
 from chassis.offload import INLINE_BYTES
 from chassis.telemetry.logs import bound_here
-from contracts.auth import UnknownUser
-from contracts.gateway import DOOR_CANCEL, DOOR_READ, DOOR_SUBMIT, Body, DoorJob, Submission
-from contracts.scheduler import Job
+from contracts.auth.accounts import UnknownUser
+from contracts.gateway.nats_api import NATS_CANCEL_JOB, NATS_READ_JOB, NATS_SUBMIT_JOB, HttpBody, NatsJobRequest
+from contracts.gateway.submissions import Submission
+from contracts.scheduler.jobs import Job
 from contracts.wire.errors import Refused
 from contracts.wire.topic import Address
 from gateway.accounts.me import MeView
@@ -31,7 +32,7 @@ IDEMPOTENCY_HEADER = "Idempotency-Key"
 MAX_QUESTION = 1024  # bytes of what names a job
 
 
-class DoorRates:
+class NatsApiRateLimits:
     """Counts requests of outside systems in the buckets in which HTTP counts those of the same user.
 
     Args:
@@ -64,14 +65,14 @@ class DoorRates:
 
 
 def open_door(
-    bus: Bus, submitter: Submitter, public_url: str, *, rates: DoorRates, used: Callable[[UUID], None]
+    bus: Bus, submitter: Submitter, public_url: str, *, rates: NatsApiRateLimits, used: Callable[[UUID], None]
 ) -> None:
     """Answer outside systems; ``used`` is told whose use has changed. To be called before the bus starts."""
 
-    def body(job: Job) -> Body:
-        return Body.model_validate(present(job, public_url).model_dump(mode="json"))
+    def body(job: Job) -> HttpBody:
+        return HttpBody.model_validate(present(job, public_url).model_dump(mode="json"))
 
-    async def submit(submission: Submission, address: Address) -> Body:
+    async def submit(submission: Submission, address: Address) -> HttpBody:
         sent = address.headers.get(IDEMPOTENCY_HEADER)
         accepted = await submitter.submit(
             SentSubmission(submission),
@@ -81,17 +82,17 @@ def open_door(
         )
         return body(accepted.job)
 
-    async def read(asked: DoorJob, address: Address) -> Body:
+    async def read(asked: NatsJobRequest, address: Address) -> HttpBody:
         return body(await read_job(str(asked.job_id), tenant=address.tenant, bus=bus))
 
-    async def cancel(asked: DoorJob, address: Address) -> Body:
+    async def cancel(asked: NatsJobRequest, address: Address) -> HttpBody:
         job = await cancel_job(str(asked.job_id), tenant=address.tenant, bus=bus)
         used(job.tenant_id)
         return body(job)
 
-    bus.serve(DOOR_SUBMIT, submit, read=_submission, refusal_body=_problem, admit=rates.of("write"))
-    bus.serve(DOOR_READ, read, read=_question, refusal_body=_problem, admit=rates.of("read"))
-    bus.serve(DOOR_CANCEL, cancel, read=_question, refusal_body=_problem, admit=rates.of("write"))
+    bus.serve(NATS_SUBMIT_JOB, submit, read=_submission, refusal_body=_problem, admit=rates.of("write"))
+    bus.serve(NATS_READ_JOB, read, read=_question, refusal_body=_problem, admit=rates.of("read"))
+    bus.serve(NATS_CANCEL_JOB, cancel, read=_question, refusal_body=_problem, admit=rates.of("write"))
 
 
 def _submission(data: bytes) -> Submission:
@@ -101,12 +102,12 @@ def _submission(data: bytes) -> Submission:
     return read_submission(read_json(data)).submission
 
 
-def _question(data: bytes) -> DoorJob:
+def _question(data: bytes) -> NatsJobRequest:
     if len(data) > MAX_QUESTION:
         raise BodyTooLarge(limit=MAX_QUESTION)
-    return DoorJob.model_validate_json(data)
+    return NatsJobRequest.model_validate_json(data)
 
 
-def _problem(refused: Refused) -> Body:
+def _problem(refused: Refused) -> HttpBody:
     request_id = bound_here().get("request_id") or new_id().hex
-    return Body.model_validate(problem(refused, request_id))
+    return HttpBody.model_validate(problem(refused, request_id))

@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from contracts.gateway import Submission
+from contracts.gateway.submissions import Submission
 from contracts.wire.errors import FieldError
 from gateway.workflows.builtin import image_to_image, inpaint, text_to_image
 from gateway.workflows.builtin import nodes as prompt_graph

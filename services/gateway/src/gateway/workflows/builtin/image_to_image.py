@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from contracts.gateway import Submission
-from contracts.scheduler import InvalidWorkflow
+from contracts.gateway.submissions import Submission
+from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import FieldError
 from gateway.workflows.builtin import nodes as prompt_graph
 from gateway.workflows.builtin.nodes import Graph, Origins, node, sampled

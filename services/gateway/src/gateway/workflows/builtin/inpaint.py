@@ -1,6 +1,6 @@
 """The built-in workflow ``inpaint``."""
 
-from contracts.gateway import Submission
+from contracts.gateway.submissions import Submission
 from gateway.workflows.builtin import image_to_image
 from gateway.workflows.builtin.image_to_image import picture, repeat, resizes, scale
 from gateway.workflows.builtin.nodes import Graph, Origins, node, sampled

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from contracts.gateway import Submission
+from contracts.gateway.submissions import Submission
 from contracts.wire.errors import FieldError
 
 CHECKPOINTS = "CheckpointLoaderSimple.ckpt_name"

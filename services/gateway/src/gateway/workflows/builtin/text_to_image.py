@@ -1,6 +1,6 @@
 """The built-in workflow ``text-to-image``."""
 
-from contracts.gateway import Submission
+from contracts.gateway.submissions import Submission
 from gateway.workflows.builtin import nodes as prompt_graph
 from gateway.workflows.builtin.nodes import Graph, Origins, node, sampled
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from contracts.catalog import InputSpec
 from contracts.graph_policy.registry import InputRole
-from contracts.scheduler import DrawnSeed
+from contracts.scheduler.jobs import DrawnSeed
 from contracts.wire.shown import plain, shown
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode, cycle_error, is_link
 from scheduler.domain.catalog import Catalog
@@ -28,7 +28,7 @@ DrawSeed = Callable[[int], int]
 _KINDS = {"INT": "a whole number", "FLOAT": "a number", "STRING": "a text", "BOOLEAN": "true or false"}
 
 
-class Verdict(NamedTuple):
+class GraphCheckResult(NamedTuple):
     """What a node makes of a graph.
 
     Attributes:
@@ -56,7 +56,7 @@ def check_graph(
     draw_seed: DrawSeed,
     randomize_seeds: bool = False,
     at_most: int = MAX_ERRORS,
-) -> Verdict:
+) -> GraphCheckResult:
     """Judge a graph as ComfyUI's ``validate_prompt`` does, without asking the node.
 
     Every class must be known; beyond that only nodes that feed an output count. The time it takes grows with the graph
@@ -84,7 +84,7 @@ class _GraphCheck:
         self._seeds: list[DrawnSeed] = []
         self._unlisted = False
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> GraphCheckResult:
         """Judge everything."""
         self._check_classes()
         self._walk()
@@ -95,7 +95,7 @@ class _GraphCheck:
         self._findings.sort(key=lambda finding: places.get(finding.node_id or "", -1))
         findings, needs = tuple(self._findings[: self._at_most]), tuple(sorted(self._needs))
         seeds = sorted(self._seeds, key=lambda drawn: places.get(drawn.node_id, -1))[:MAX_TOLD_SEEDS]
-        return Verdict(findings, graph, needs, tuple(seeds), self._unlisted)
+        return GraphCheckResult(findings, graph, needs, tuple(seeds), self._unlisted)
 
     def _check_classes(self) -> None:
         for node_id, node in self._graph.items():

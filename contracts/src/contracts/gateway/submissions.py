@@ -1,20 +1,20 @@
-"""Words that the gateway owns: submissions as clients write them, artifacts, and the door for other systems."""
+"""Submissions, as clients write them."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal, Self
-from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
-from contracts.wire.errors import Kind, Refusal
-from contracts.wire.model import Command, Fact
-from contracts.wire.topic import Rpc, Traffic
+from contracts.wire.model import StrictModel
 
 Label = Annotated[str, Field(min_length=1, max_length=63)]
+
+
 WorkflowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
 OUTPUT_PREFIX = "output:"  # before the id of an output that is to be an input
+
+
 UploadId = Annotated[
     str,
     Field(
@@ -26,7 +26,7 @@ UploadId = Annotated[
 ]
 
 
-class Submission(Command):
+class Submission(StrictModel):
     """What a client sends to have a job run: exactly one of ``prompt``, ``workflow``, ``workflow_name``.
 
     With ``image``, an upload's id or ``output:`` and an output's, a prompt is drawn over that picture, ``denoise`` of
@@ -74,154 +74,27 @@ class Submission(Command):
         if (self.prompt, self.workflow, self.workflow_name).count(None) != 2:
             raise ValueError('send exactly one of "prompt", "workflow" and "workflow_name"')
         given = self.model_fields_set
-        drawn = given & PICTURE_FIELDS
+        drawn = given & PROMPT_FIELDS
         if self.prompt is None and drawn:
             raise ValueError(f'{", ".join(sorted(drawn))} go with "prompt"; a workflow holds its own values')
-        over = given & OVER_FIELDS
+        over = given & SOURCE_IMAGE_FIELDS
         if self.image is None and over:
             raise ValueError(f'{", ".join(sorted(over))} go with "image"')
         if self.prompt is not None and "randomize_seeds" in given:
             raise ValueError('randomize_seeds goes with "workflow" or "workflow_name"; with "prompt" send "seed": -1')
-        named = given & SAVED_FIELDS
+        named = given & SAVED_WORKFLOW_FIELDS
         if self.workflow_name is None and named:
             raise ValueError(f'{", ".join(sorted(named))} go with "workflow_name"')
         return self
 
 
-PICTURE_FIELDS = frozenset({
+PROMPT_FIELDS = frozenset({
     "negative_prompt", "width", "height", "steps", "cfg_scale", "sampler", "scheduler", "seed", "num_images", "model",
     "image", "mask", "denoise",
 })  # fmt: skip
 
-OVER_FIELDS = frozenset({"mask", "denoise"})
 
-SAVED_FIELDS = frozenset({"version", "parameters"})
-
-
-class DoorJob(Command):
-    """What an outside system names one of its jobs by."""
-
-    job_id: UUID
+SOURCE_IMAGE_FIELDS = frozenset({"mask", "denoise"})
 
 
-class Body(Fact):
-    """An answer with the very body that HTTP would give: a job, or a problem (RFC 9457)."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-
-class GrantOutputs(Command):
-    """An executor asks where the outputs of one attempt go."""
-
-    job_id: UUID
-    attempt: int
-    count: Annotated[int, Field(ge=1, le=10_000)]
-
-
-class OutputGrant(Fact):
-    """Where to PUT the bytes of one output: a URL that works for this output alone until ``expires_at``."""
-
-    id: UUID
-    url: str
-
-
-class OutputsGranted(Fact):
-    """One grant for each output asked for, in order."""
-
-    grants: tuple[OutputGrant, ...]
-    expires_at: datetime
-
-
-class GrantInputs(Command):
-    """An executor asks for the uploads that a job names, to hand them to the node that runs it."""
-
-    job_id: UUID
-
-
-class InputGrant(Fact):
-    """Where to GET the bytes of one upload: a URL that works for this upload alone until ``expires_at``.
-
-    Attributes:
-        name: what the node is to call the file, one path component. The same for the same bytes of the same tenant;
-            nobody else can guess it.
-        sha256: of the bytes, hex.
-    """
-
-    id: UUID
-    url: str
-    name: str
-    size_bytes: int
-    sha256: str
-
-
-class InputsGranted(Fact):
-    """One grant for each upload that is kept for the job."""
-
-    grants: tuple[InputGrant, ...]
-    expires_at: datetime
-
-
-class StoredOutput(Fact):
-    """What the store holds now."""
-
-    id: UUID
-    size_bytes: int
-    sha256: str
-
-
-class NoArtifact(Refusal):
-    """There is no such output. The route /outputs of the job lists all that there are."""
-
-    kind, code = Kind.NOT_FOUND, "output.not_found"
-
-
-class NotFinished(Refusal):
-    """The job has no result: {reason}."""
-
-    kind, code = Kind.CONFLICT, "job.not_finished"
-
-
-def _door(verb: Literal["submit", "read", "cancel"], payload: Any, says: str) -> Any:
-    """An RPC that outside systems may ask; the server writes their tenant into the subject."""
-    return Rpc(
-        kind=Traffic.RPC,
-        owner="gateway",
-        noun="job",
-        verb=verb,
-        payload=payload,
-        reply=Body,
-        says=says,
-        producers=("outside",),
-        consumers=("gateway",),
-    )
-
-
-DOOR_SUBMIT: Rpc[Submission, Body] = _door("submit", Submission, "an outside system submits a job")
-DOOR_READ: Rpc[DoorJob, Body] = _door("read", DoorJob, "an outside system asks how its job stands")
-DOOR_CANCEL: Rpc[DoorJob, Body] = _door("cancel", DoorJob, "an outside system ends its job")
-GRANT_OUTPUTS: Rpc[GrantOutputs, OutputsGranted] = Rpc(
-    kind=Traffic.RPC,
-    owner="gateway",
-    noun="outputs",
-    verb="grant",
-    payload=GrantOutputs,
-    reply=OutputsGranted,
-    says="where the outputs of an attempt go",
-    producers=("executor",),
-    consumers=("gateway",),
-    key="node",
-)
-GRANT_INPUTS: Rpc[GrantInputs, InputsGranted] = Rpc(
-    kind=Traffic.RPC,
-    owner="gateway",
-    noun="inputs",
-    verb="grant",
-    payload=GrantInputs,
-    reply=InputsGranted,
-    says="where the uploads of a job are",
-    producers=("executor",),
-    consumers=("gateway",),
-    key="node",
-)
-
-TOPICS = (DOOR_SUBMIT, DOOR_READ, DOOR_CANCEL, GRANT_OUTPUTS, GRANT_INPUTS)
+SAVED_WORKFLOW_FIELDS = frozenset({"version", "parameters"})

@@ -1,4 +1,4 @@
-"""Words that auth owns: the audit log, for admins who act and for admins who look."""
+"""The audit log."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -6,15 +6,27 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from contracts.auth import Done, Ip, KeyId
-from contracts.wire.model import Command, Fact
-from contracts.wire.topic import Rpc, Traffic
+from contracts.auth.fields import Done, Ip, KeyId
+from contracts.auth.rpc import auth_rpc
+from contracts.wire.model import StrictModel, TolerantModel
+
+
+class RecordDenial(StrictModel):
+    """Somebody was told that they may not: for the audit log."""
+
+    what: Annotated[str, Field(max_length=200)]
+    code: Annotated[str, Field(max_length=100)]
+    key_id: KeyId | None = None
+    ip: Ip | None = None
+
 
 Action = Annotated[str, Field(pattern=r"^[a-z_]{1,40}\.[a-z_]{1,40}$")]
+
+
 Detail = Annotated[str, Field(max_length=200)]
 
 
-class RecordAction(Command):
+class RecordAction(StrictModel):
     """An admin, the user in the subject, is about to do something that auth does not do itself.
 
     Attributes:
@@ -30,7 +42,7 @@ class RecordAction(Command):
     ip: Ip | None = None
 
 
-class AuditEntry(Fact):
+class AuditEntry(TolerantModel):
     """One entry. ``id`` counts without a gap; ``hash`` (hex) is over it and the entry before."""
 
     id: int
@@ -44,7 +56,7 @@ class AuditEntry(Fact):
     hash: str
 
 
-class ReadAudit(Command):
+class ReadAudit(StrictModel):
     """Ask for a page of the audit log, newest first.
 
     Attributes:
@@ -62,21 +74,17 @@ class ReadAudit(Command):
     limit: Annotated[int, Field(ge=1, le=100)] = 20
 
 
-class AuditPage(Fact):
+class AuditPage(TolerantModel):
     """A page of entries; ``more`` says whether another one follows."""
 
     entries: tuple[AuditEntry, ...]
     more: bool
 
 
-def _rpc(noun: str, verb: str, payload: Any, reply: Any, says: str) -> Any:
-    return Rpc(
-        kind=Traffic.RPC, owner="auth", noun=noun, verb=verb, payload=payload, reply=reply, says=says,
-        producers=("gateway",), consumers=("auth",), timeout_s=2,
-    )  # fmt: skip
+RECORD_DENIAL = auth_rpc("denial", "record", RecordDenial, Done, "Record in the audit log that a request was denied.")
+RECORD_ACTION = auth_rpc(
+    "action", "record", RecordAction, Done, "Record in the audit log what an admin is about to do."
+)
+READ_AUDIT = auth_rpc("audit", "read", ReadAudit, AuditPage, "An admin reads the audit log.")
 
-
-RECORD_ACTION: Rpc[RecordAction, Done] = _rpc("action", "record", RecordAction, Done, "an admin is about to act")
-READ_AUDIT: Rpc[ReadAudit, AuditPage] = _rpc("audit", "read", ReadAudit, AuditPage, "an admin reads the audit log")
-
-TOPICS = (RECORD_ACTION, READ_AUDIT)
+TOPICS = (RECORD_DENIAL, RECORD_ACTION, READ_AUDIT)

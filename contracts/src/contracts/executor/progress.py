@@ -1,4 +1,4 @@
-"""Words that an executor owns: what it says while an attempt runs, and the hints that it takes."""
+"""Progress of a running attempt."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,12 +6,12 @@ from uuid import UUID
 
 from pydantic import Field
 
-from contracts.wire.model import Fact
+from contracts.wire.model import TolerantModel
 from contracts.wire.text import Name
 from contracts.wire.topic import Topic, Traffic
 
 
-class Progress(Fact):
+class Progress(TolerantModel):
     """How far the running attempt of a job is. Lossy: only the latest matters.
 
     Attributes:
@@ -36,13 +36,6 @@ class Progress(Fact):
     at: datetime
 
 
-class CancelAttempt(Fact):
-    """A hint to an executor: stop this attempt now rather than at the next heartbeat."""
-
-    job_id: UUID
-    attempt: int
-
-
 PROGRESS = Topic(
     kind=Traffic.LIVE,
     owner="executor",
@@ -50,20 +43,9 @@ PROGRESS = Topic(
     verb="progress",
     key="job",
     payload=Progress,
-    says="how far a running job is",
+    description="Progress of a running job.",
     producers=("executor",),
     consumers=("gateway", "notifier", "outside"),
 )
-CANCEL_ATTEMPT = Topic(
-    kind=Traffic.CMD,
-    owner="executor",
-    noun="attempt",
-    verb="cancel",
-    key="node",
-    payload=CancelAttempt,
-    says="stop this attempt now",
-    producers=("scheduler",),
-    consumers=("executor",),
-)
 
-TOPICS = (PROGRESS, CANCEL_ATTEMPT)
+TOPICS = (PROGRESS,)

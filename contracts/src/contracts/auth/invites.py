@@ -1,29 +1,21 @@
-"""Words that auth owns: who may register, and the invites that admins hand out."""
+"""Invites, which admins create for new users."""
 
 from datetime import datetime
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
 
-from contracts.auth import Done, Ip, Secret, Tier
+from contracts.auth.fields import Done, Ip, Secret
+from contracts.auth.rpc import auth_rpc
+from contracts.auth.tiers import Tier
 from contracts.wire.errors import Kind, Refusal
-from contracts.wire.model import Command, Fact
-from contracts.wire.topic import Rpc, Traffic
+from contracts.wire.model import StrictModel, TolerantModel
 
 InviteDays = Annotated[int, Field(ge=1, le=90)]
 
 
-class Registration(StrEnum):
-    """Who may make an account: everybody, whoever has an invite, or nobody."""
-
-    OPEN = "open"
-    INVITE = "invite"
-    CLOSED = "closed"
-
-
-class Invite(Fact):
+class Invite(TolerantModel):
     """An invite, without its token.
 
     Attributes:
@@ -42,7 +34,7 @@ class Invite(Fact):
     used_at: datetime | None = None
 
 
-class CreateInvite(Command):
+class CreateInvite(StrictModel):
     """Make an invite. ``expires_in_days``: how long it can be used."""
 
     tier: Tier = Tier.FREE
@@ -50,14 +42,14 @@ class CreateInvite(Command):
     ip: Ip | None = None
 
 
-class CreatedInvite(Fact):
+class CreatedInvite(TolerantModel):
     """A new invite with its token, which only this message carries."""
 
     invite: Invite
     token: Secret
 
 
-class ListInvites(Command):
+class ListInvites(StrictModel):
     """Ask for invites, newest first.
 
     Attributes:
@@ -68,24 +60,18 @@ class ListInvites(Command):
     before: UUID | None = None
 
 
-class InvitePage(Fact):
+class InvitePage(TolerantModel):
     """One page of invites; ``more`` says whether another one follows."""
 
     invites: tuple[Invite, ...]
     more: bool
 
 
-class RevokeInvite(Command):
+class RevokeInvite(StrictModel):
     """Stop an invite from being used. Repeating it changes nothing."""
 
     invite_id: UUID
     ip: Ip | None = None
-
-
-class RegistrationClosed(Refusal):
-    """Registration is closed on this server. Ask an administrator for an account."""
-
-    kind, code = Kind.FORBIDDEN, "auth.registration.closed"
 
 
 class InviteRequired(Refusal):
@@ -112,15 +98,8 @@ class InviteUsed(Refusal):
     kind, code = Kind.CONFLICT, "auth.invite.used"
 
 
-def _rpc(verb: str, payload: Any, reply: Any, says: str) -> Any:
-    return Rpc(
-        kind=Traffic.RPC, owner="auth", noun="invite", verb=verb, payload=payload, reply=reply, says=says,
-        producers=("gateway",), consumers=("auth",), timeout_s=2,
-    )  # fmt: skip
-
-
-CREATE_INVITE: Rpc[CreateInvite, CreatedInvite] = _rpc("create", CreateInvite, CreatedInvite, "an admin invites")
-LIST_INVITES: Rpc[ListInvites, InvitePage] = _rpc("list", ListInvites, InvitePage, "an admin looks at invites")
-REVOKE_INVITE: Rpc[RevokeInvite, Done] = _rpc("revoke", RevokeInvite, Done, "an admin revokes an invite")
+CREATE_INVITE = auth_rpc("invite", "create", CreateInvite, CreatedInvite, "An admin creates an invite.")
+LIST_INVITES = auth_rpc("invite", "list", ListInvites, InvitePage, "An admin lists invites.")
+REVOKE_INVITE = auth_rpc("invite", "revoke", RevokeInvite, Done, "An admin revokes an invite.")
 
 TOPICS = (CREATE_INVITE, LIST_INVITES, REVOKE_INVITE)

@@ -1,0 +1,23 @@
+"""Field types and the empty reply that auth's contracts share."""
+
+from typing import Annotated
+
+from pydantic import Field, PlainSerializer, SecretStr
+
+from contracts.wire.model import TolerantModel
+
+Secret = Annotated[
+    SecretStr,
+    Field(min_length=1, max_length=1024),
+    PlainSerializer(lambda secret: secret.get_secret_value(), return_type=str, when_used="json"),
+]
+
+
+Ip = Annotated[str, Field(max_length=45)]
+
+
+KeyId = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Done(TolerantModel):
+    """It is so now, whether by this request or before."""

@@ -1,0 +1,88 @@
+"""Sessions: login, refresh and logout."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from contracts.auth.fields import Done, Ip, Secret
+from contracts.auth.rpc import PASSWORD_HASH_TIMEOUT_S, auth_rpc
+from contracts.wire.errors import Kind, Refusal
+from contracts.wire.model import StrictModel, TolerantModel
+
+
+class Session(TolerantModel):
+    """What a login or a refresh gives. ``expires_in``: life of the access token, seconds."""
+
+    access_token: Secret
+    refresh_token: Secret
+    expires_in: int
+
+
+class OpenSession(StrictModel):
+    """Log in. ``username`` may be the e-mail address."""
+
+    username: Annotated[str, Field(min_length=1, max_length=512)]
+    password: Secret
+    ip: Ip | None = None
+
+
+class RefreshSession(StrictModel):
+    """Exchange a refresh token for a new one and an access token."""
+
+    refresh_token: Secret
+    ip: Ip | None = None
+
+
+class EndSession(StrictModel):
+    """Log out of a session, or of all of the user's where ``session_id`` is None."""
+
+    session_id: UUID | None
+    ip: Ip | None = None
+
+
+class InvalidLogin(Refusal):
+    """Invalid username or password, or too many failed attempts. Wait and try again."""
+
+    kind, code = Kind.UNAUTHENTICATED, "auth.login.failed"
+
+
+class InvalidRefreshToken(Refusal):
+    """The refresh token is invalid, expired or already used. Log in again."""
+
+    kind, code = Kind.UNAUTHENTICATED, "auth.refresh.invalid"
+
+
+class TooManyLogins(Refusal):
+    """Too many logins are being processed at this moment. Try again after Retry-After."""
+
+    kind, code = Kind.UNAVAILABLE, "auth.busy"
+
+
+class ListSessions(StrictModel):
+    """Ask for the sessions of the user in the subject."""
+
+
+class SessionRecord(TolerantModel):
+    """A login and how long it lasts. A day after its end it is forgotten."""
+
+    id: UUID
+    created_at: datetime
+    refreshed_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+
+
+class Sessions(TolerantModel):
+    """The newest sessions of one user, at most a thousand."""
+
+    sessions: tuple[SessionRecord, ...]
+
+
+OPEN_SESSION = auth_rpc("session", "open", OpenSession, Session, "Log in.", timeout_s=PASSWORD_HASH_TIMEOUT_S)
+REFRESH_SESSION = auth_rpc("session", "refresh", RefreshSession, Session, "Exchange a refresh token for new tokens.")
+END_SESSION = auth_rpc("session", "end", EndSession, Done, "Log out of one session or of all sessions.")
+LIST_SESSIONS = auth_rpc("session", "list", ListSessions, Sessions, "List the sessions of a user.")
+
+TOPICS = (OPEN_SESSION, REFRESH_SESSION, END_SESSION, LIST_SESSIONS)

@@ -1,0 +1,139 @@
+"""Tiers, and the limits that a tier or a user has."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from contracts.auth.fields import Ip
+from contracts.auth.rpc import auth_rpc
+from contracts.graph_policy.policy import GraphPolicy
+from contracts.wire.model import StrictModel, TolerantModel
+from contracts.wire.topic import Topic, Traffic
+
+
+class Tier(StrEnum):
+    """What a tenant pays for. Limits hang on it; a single user may be given own ones."""
+
+    FREE = "free"
+    BASIC = "basic"
+    PRO = "pro"
+    ENTERPRISE = "enterprise"
+
+
+class Limits(TolerantModel):
+    """What a tenant may use. None means no limit.
+
+    Attributes:
+        images_per_day: images made in one UTC day.
+        max_running: jobs that run at the same time.
+        queue_cap: jobs that wait at the same time.
+        weight: share of the fleet against other tenants, > 0.
+        requests_per_minute: HTTP requests of each endpoint class.
+        result_days: how long an ended job is kept with all that it made, days from its end.
+        upload_days: how long an upload is kept that no job uses, days.
+        graph_policy: which node classes a graph may use.
+        graph_nodes: nodes of one graph.
+        graph_text_bytes: text in one graph, UTF-8 bytes, after values were passed along its links.
+        graph_pixels: pixels of one image times the images or frames of its batch.
+        graph_steps: sampling steps of one sampler.
+        graph_pixel_steps: pixels times batch times steps, summed over the samplers of a graph.
+        run_seconds: how long one attempt may take, seconds; a job may ask for less.
+        gpu_seconds_per_day: GPU-seconds used in one UTC day; a job that would begin after that is refused.
+        result_bytes: outputs stored at the same time, bytes; a job that would add to more is refused.
+        upload_bytes: one uploaded file that is kept as it is, bytes; images have a limit of the gateway's.
+    """
+
+    images_per_day: int | None
+    max_running: int | None
+    queue_cap: int | None
+    weight: float = Field(gt=0)
+    requests_per_minute: int | None
+    result_days: int | None = None
+    upload_days: int | None = None
+    graph_policy: GraphPolicy = GraphPolicy.STRICT
+    graph_nodes: int | None = None
+    graph_text_bytes: int | None = None
+    graph_pixels: int | None = None
+    graph_steps: int | None = None
+    graph_pixel_steps: int | None = None
+    run_seconds: float | None = None
+    gpu_seconds_per_day: float | None = None
+    result_bytes: int | None = None
+    upload_bytes: int | None = None
+
+
+Cap = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+Days = Annotated[int, Field(ge=1, le=36_500)]
+
+
+LargeCap = Annotated[int, Field(ge=1, le=2**53)]  # larger integers are not exact in every JSON reader
+
+
+class LimitsPatch(StrictModel):
+    """Limits by name: null means none, one that is not named is not meant. Only what is named travels."""
+
+    images_per_day: Cap | None = None
+    max_running: Cap | None = None
+    queue_cap: Cap | None = None
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    result_days: Days | None = None
+    upload_days: Days | None = None
+    graph_policy: GraphPolicy = GraphPolicy.STRICT
+    graph_nodes: Annotated[int, Field(ge=1, le=2000)] | None = None
+    graph_text_bytes: LargeCap | None = None
+    graph_pixels: LargeCap | None = None
+    graph_steps: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    graph_pixel_steps: LargeCap | None = None
+    run_seconds: Annotated[float, Field(ge=1, le=7 * 86400)] | None = None
+    gpu_seconds_per_day: Annotated[float, Field(ge=0, le=1e9)] | None = None
+    result_bytes: LargeCap | None = None
+    upload_bytes: LargeCap | None = None
+
+    @model_serializer(mode="wrap")
+    def _named(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if name in self.model_fields_set}
+
+
+class TierLimits(TolerantModel):
+    """A tier and the limits of everybody in it who has no own ones."""
+
+    tier: Tier
+    limits: Limits
+
+
+class ListTiers(StrictModel):
+    """Ask for every tier."""
+
+
+class Tiers(TolerantModel):
+    """Every tier, smallest first."""
+
+    tiers: tuple[TierLimits, ...]
+
+
+class ChangeTier(StrictModel):
+    """Change some limits of a tier, for everybody in it who has no own ones."""
+
+    tier: Tier
+    limits: LimitsPatch
+    ip: Ip | None = None
+
+
+LIST_TIERS = auth_rpc("tier", "list", ListTiers, Tiers, "An admin lists the tiers.")
+CHANGE_TIER = auth_rpc("tier", "change", ChangeTier, TierLimits, "An admin changes the limits of a tier.")
+TIER_CHANGED = Topic(
+    kind=Traffic.LIVE,
+    owner="auth",
+    noun="tier",
+    verb="changed",
+    payload=TierLimits,
+    description="The limits of a tier changed.",
+    producers=("auth",),
+    consumers=("gateway", "notifier", "scheduler"),
+)
+
+TOPICS = (LIST_TIERS, CHANGE_TIER, TIER_CHANGED)

@@ -1,0 +1,58 @@
+"""The API that other systems call over NATS."""
+
+from uuid import UUID
+
+from pydantic import ConfigDict
+
+from contracts.gateway.submissions import Submission
+from contracts.wire.model import StrictModel, TolerantModel
+from contracts.wire.topic import Rpc, Traffic
+
+
+class NatsJobRequest(StrictModel):
+    """What an outside system names one of its jobs by."""
+
+    job_id: UUID
+
+
+class HttpBody(TolerantModel):
+    """An answer with the very body that HTTP would give: a job, or a problem (RFC 9457)."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+NATS_SUBMIT_JOB = Rpc(
+    kind=Traffic.RPC,
+    owner="gateway",
+    noun="job",
+    verb="submit",
+    payload=Submission,
+    reply=HttpBody,
+    description="Another system submits a job.",
+    producers=("outside",),
+    consumers=("gateway",),
+)
+NATS_READ_JOB = Rpc(
+    kind=Traffic.RPC,
+    owner="gateway",
+    noun="job",
+    verb="read",
+    payload=NatsJobRequest,
+    reply=HttpBody,
+    description="Another system reads its job.",
+    producers=("outside",),
+    consumers=("gateway",),
+)
+NATS_CANCEL_JOB = Rpc(
+    kind=Traffic.RPC,
+    owner="gateway",
+    noun="job",
+    verb="cancel",
+    payload=NatsJobRequest,
+    reply=HttpBody,
+    description="Another system cancels its job.",
+    producers=("outside",),
+    consumers=("gateway",),
+)
+
+TOPICS = (NATS_SUBMIT_JOB, NATS_READ_JOB, NATS_CANCEL_JOB)

@@ -1,0 +1,60 @@
+"""Actions of operators on jobs of any tenant."""
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from contracts.scheduler.jobs import Job
+from contracts.scheduler.rpc import scheduler_rpc
+from contracts.wire.errors import Kind, Refusal
+from contracts.wire.model import StrictModel, TolerantModel
+
+
+class JobAction(StrEnum):
+    """What an operator does with somebody's job."""
+
+    CANCEL = "cancel"  # as its owner would
+    HOLD = "hold"  # a waiting job is not run
+    RELEASE = "release"  # until now
+    REQUEUE = "requeue"  # one that runs waits again at once; one that failed runs again as a new job
+    PRIORITISE = "prioritise"  # among its owner's own
+
+
+class RunJobAction(StrictModel):
+    """Order something of a job; ``retry_id`` names the new job where a failed one is requeued."""
+
+    job_id: UUID
+    order: JobAction
+    priority: Annotated[int, Field(ge=-100, le=100)] | None = None
+    retry_id: UUID | None = None
+
+
+class JobActionReply(TolerantModel):
+    """The job as it stands then, or the new one that runs it again."""
+
+    job: Job
+
+
+class JobHasEnded(Refusal):
+    """The job has already ended: {state}. This request is for jobs that have not ended."""
+
+    kind, code = Kind.CONFLICT, "job.ended"
+
+
+class JobNotWaiting(Refusal):
+    """The job is {state}. Only a waiting job can be held. Requeue it first."""
+
+    kind, code = Kind.CONFLICT, "job.not_waiting"
+
+
+class JobNotRepeatable(Refusal):
+    """The job is {state}. Only a running job can be requeued, and only a failed one can be run again."""
+
+    kind, code = Kind.CONFLICT, "job.not_repeatable"
+
+
+RUN_JOB_ACTION = scheduler_rpc("job", "order", RunJobAction, JobActionReply, "An operator runs an action on a job.")
+
+TOPICS = (RUN_JOB_ACTION,)

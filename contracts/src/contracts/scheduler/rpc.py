@@ -1,0 +1,38 @@
+"""Declares requests that the scheduler answers."""
+
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from contracts.wire.topic import Rpc, Traffic
+
+P = TypeVar("P", bound=BaseModel)
+R = TypeVar("R", bound=BaseModel)
+
+
+def scheduler_rpc(
+    noun: str,
+    verb: str,
+    payload: type[P],
+    reply: type[R],
+    description: str,
+    *,
+    producers: tuple[str, ...] = ("gateway",),
+    key: str | None = None,
+    timeout_s: float = 5.0,
+    gathers: bool = False,
+) -> Rpc[P, R]:
+    return Rpc(
+        kind=Traffic.RPC,
+        owner="scheduler",
+        noun=noun,
+        verb=verb,
+        payload=payload,
+        reply=reply,
+        description=description,
+        producers=producers,
+        consumers=("scheduler",),
+        key=key,
+        timeout_s=timeout_s,
+        gathers=gathers,
+    )

@@ -1,0 +1,128 @@
+"""Submission and validation of jobs."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field
+
+from contracts.scheduler.jobs import DrawnSeed, Job
+from contracts.scheduler.rpc import scheduler_rpc
+from contracts.scheduler.usage import Quota
+from contracts.wire.errors import FieldError, Kind, Refusal
+from contracts.wire.model import StrictModel, TolerantModel
+from contracts.wire.text import Name
+
+
+class SubmitJob(StrictModel):
+    """Ask for a job. Submitting the same ``job_id`` again is the same job.
+
+    Attributes:
+        inputs: the uploads that the graph names where a node takes a file; kept for the job until it has ended.
+        input_sizes: width and height of each of them, in the same order; zeros where they are not known.
+        input_types: the media type of each of them, in the same order.
+        workflow: name of the built-in or saved workflow, "custom" for a graph that was sent whole.
+        model, seed: what a built-in workflow runs on, to be told with the job.
+        randomize_seeds: draw a new value for each seed of the graph that is a number, not only for those that are -1.
+        seeds: what was drawn for the job that this one runs again; the graph has these values already.
+        priority: within the tenant's own jobs, higher runs first.
+        idempotency_key: 1 to 255 visible ASCII characters.
+        request_hash: SHA-256 of the request body, hex; what the key is compared by.
+        retry_of: the failed job that this one runs again.
+        endpoint: by which it came, method and template of the path: what it uses is told by that, too.
+        fail_without_outputs: the job fails with ``job.no_outputs`` where it would complete without an output.
+        graph: in API format, or a file of ComfyUI's editor.
+        extra_data: what nodes get beside their inputs (ComfyUI's ``extra_data``), of keys that the gateway lets pass.
+    """
+
+    job_id: UUID
+    graph: dict[str, Any]
+    extra_data: dict[str, Any] | None = None
+    inputs: Annotated[tuple[UUID, ...], Field(max_length=100)] = ()
+    input_sizes: Annotated[tuple[tuple[int, int], ...], Field(max_length=100)] = ()
+    input_types: Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=100)] = ()
+    workflow: str = "custom"
+    model: str | None = None
+    seed: Annotated[int, Field(ge=0, le=2**64 - 1)] | None = None
+    randomize_seeds: bool = False
+    seeds: tuple[DrawnSeed, ...] = ()
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    labels: dict[str, str] = Field(default_factory=dict)
+    start_within_seconds: Annotated[float, Field(gt=0)] | None = None
+    run_within_seconds: Annotated[float, Field(gt=0)] | None = None
+    idempotency_key: str | None = None
+    request_hash: str
+    retry_of: UUID | None = None
+    endpoint: Annotated[str, Field(max_length=100)] | None = None
+    fail_without_outputs: bool = False
+
+
+class RandomInput(TolerantModel):
+    """An input of the workflow that gets a random seed at each submit."""
+
+    node_id: Name
+    input: Name
+
+
+class ValidationReply(TolerantModel):
+    """What a submit would be told, had it not only been validated.
+
+    Attributes:
+        errors: why it would be refused; none if it would be accepted.
+        warnings: what it would do otherwise than the workflow says, and limits that would refuse it just now.
+        images: that a submit would reserve; None where there are errors.
+        random_seeds: inputs that get a random seed.
+    """
+
+    errors: tuple[FieldError, ...] = ()
+    warnings: tuple[FieldError, ...] = ()
+    images: int | None = None
+    random_seeds: tuple[RandomInput, ...] = ()
+
+
+class SubmitReply(TolerantModel):
+    """The committed decision."""
+
+    job: Job
+    replayed: bool
+    quota: Quota
+
+
+class InvalidWorkflow(Refusal):
+    """The workflow cannot run as it is. errors names each node and input, what is wrong and what is valid."""
+
+    kind, code = Kind.INVALID, "workflow.invalid"
+
+    def __init__(self, errors: tuple[FieldError, ...]) -> None:
+        super().__init__(errors=errors)
+
+
+class EmptyFleet(Refusal):
+    """No node has joined the fleet yet, so workflows cannot be checked. Try again once an operator has added a node."""
+
+    kind, code = Kind.UNAVAILABLE, "fleet.empty"
+
+
+class RunTimeTooLong(Refusal):
+    """run_within_seconds can be at most {most} in your tier. Send less, or leave it out."""
+
+    kind, code = Kind.INVALID, "job.run_time_too_long"
+
+
+class IdempotencyKeyReused(Refusal):
+    """This Idempotency-Key was used with another request body. Send a new key for a new request."""
+
+    kind, code = Kind.INVALID, "idempotency.key_reused"
+
+
+class IdempotencyKeyOfPurgedJob(Refusal):
+    """The job that this Idempotency-Key made was purged. Send a new key for a new job."""
+
+    kind, code = Kind.INVALID, "idempotency.job_purged"
+
+
+SUBMIT_JOB = scheduler_rpc("job", "submit", SubmitJob, SubmitReply, "Submit a job.", timeout_s=1.2, gathers=True)
+VALIDATE_WORKFLOW = scheduler_rpc(
+    "workflow", "validate", SubmitJob, ValidationReply, "Validate a workflow without submitting it."
+)
+
+TOPICS = (SUBMIT_JOB, VALIDATE_WORKFLOW)
