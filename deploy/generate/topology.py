@@ -16,7 +16,7 @@ Generated from `contracts.registry` by `./dev generate`. Subjects are
 
 def topology() -> str:
     """The page: a picture, the subjects, the streams, the door."""
-    return "\n".join([HEAD, *_picture(), *_subjects(), *_streams(), *_door()])
+    return "\n".join([HEAD, *_picture(), *_subjects(), *_streams(), *_consumers(), *_door()])
 
 
 def _picture() -> list[str]:
@@ -42,13 +42,31 @@ def _streams() -> list[str]:
     rows = [
         f"| `{stream.name}` | {stream.owner} | {', '.join(f'`{subject}`' for subject in stream.subjects)} "
         f"| {'memory' if stream.memory else 'file'} | {stream.max_age_s / 3600:g} h "
-        f"| {', '.join((*stream.readers, *stream.direct_readers))} |"
+        f"| {', '.join(stream.direct_readers)} |"
         for stream in STREAMS
     ]
     return [
         "## Streams",
         "",
-        "| stream | declared by | stores | where | kept | read by |",
+        "| stream | declared by | stores | where | kept | read directly by |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *rows,
+        "",
+    ]
+
+
+def _consumers() -> list[str]:
+    rows = [
+        f"| `{consumer.name}` | `{consumer.stream.name}` | {consumer.service} | `{consumer.topic.pattern}` "
+        f"| {consumer.max_deliver} | {', '.join(f'{pause_s:g} s' for pause_s in consumer.backoff_s)} |"
+        for consumer in CONSUMERS
+    ]
+    return [
+        "## Durable consumers",
+        "",
+        "A message that cannot be read becomes a dead letter at once, one whose handler raises after as many deliveries.",
+        "",
+        "| consumer | stream | service | handles | deliveries | pauses between them |",
         "| --- | --- | --- | --- | --- | --- |",
         *rows,
         "",

@@ -114,14 +114,17 @@ async def test_upload_of_the_wrong_kind_is_refused_before_queueing(client: httpx
                 "1": {"class_type": "LoadImage", "inputs": {"image": sound}},
                 "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}},
             },
-            "LoadImage.image takes an image; this upload is a sound (audio/wav).",
+            "LoadImage.image takes an image, and this upload is a sound (audio/wav). Use an upload that is an image.",
         ),
         (
             {
                 "1": {"class_type": "LoadAudio", "inputs": {"audio": latent}},
                 "2": {"class_type": "PreviewAudio", "inputs": {"audio": ["1", 0]}},
             },
-            "LoadAudio.audio takes a video or a sound; this upload is a latent (application/x-safetensors).",
+            (
+                "LoadAudio.audio takes a video or a sound, and this upload is a latent (application/x-safetensors). "
+                "Use an upload that is a video or a sound."
+            ),
         ),
     ):
         answer = await client.post("/jobs", json={"workflow": graph})

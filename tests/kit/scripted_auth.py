@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
 from chassis.messaging.bus import Bus
+from chassis.messaging.metadata import Metadata
 from contracts.auth.accounts import READ_ACCOUNT, Account, ReadAccount, Role, UnknownUser, User
 from contracts.auth.changes import READ_CHANGES, Changes, ReadChanges, UserChanged
 from contracts.auth.credentials import (
@@ -137,10 +138,10 @@ class ScriptedAuth:
     async def hear(self, bus: Bus) -> None:
         """Listen to what doors say; once the connection is there."""
 
-        async def used(message: Any) -> None:
-            self.uses |= KeysUsed.model_validate_json(message.data).uses
+        async def used(message: KeysUsed, _: Metadata) -> None:
+            self.uses |= message.uses
 
-        await bus.subscribe(KEYS_USED.subject(), used)
+        await bus.subscribe(KEYS_USED, used)
 
     def user(self, user_id: UUID) -> Standing:
         return self.users.setdefault(user_id, Standing())

@@ -6,9 +6,9 @@ from typing import Any
 
 from contracts.executor.progress import PROGRESS
 from contracts.gateway.nats_api import NATS_CANCEL_JOB, NATS_READ_JOB, NATS_SUBMIT_JOB
-from contracts.registry import STREAMS, TOPICS
+from contracts.registry import CONSUMERS, STREAMS, TOPICS
 from contracts.scheduler.jobs import JOB_CHANGED
-from contracts.wire.topic import Rpc, Stream, Topic, Traffic
+from contracts.wire.topic import DurableConsumer, Rpc, Stream, Topic, Traffic
 
 NATS_API_REQUESTS: dict[str, Topic[Any]] = {
     "jobs.submit": NATS_SUBMIT_JOB,
@@ -38,6 +38,9 @@ def permissions_of(service: str, node: str | None = None) -> Permissions:
     }
     for stream in STREAMS:
         publish.update(_stream_api(stream, service))
+    for consumer in CONSUMERS:
+        if consumer.service == service:
+            publish.update(_consumer_api(consumer))
     return Permissions(
         publish=tuple(sorted(publish)),
         subscribe=tuple(sorted(subscribe | {f"{inbox_prefix(service, node)}.>"})),
@@ -58,15 +61,16 @@ def _of_node(topic: Topic[Any], service: str, node: str | None) -> str:
 
 
 def _stream_api(stream: Stream, service: str) -> Iterator[str]:
-    """The JetStream requests that a service needs for a stream: its owner, its readers, its direct_readers."""
+    """The JetStream requests about a stream that its owner and its direct readers need."""
     if service == stream.owner:
         yield from (f"$JS.API.STREAM.{verb}.{stream.name}" for verb in ("INFO", "CREATE", "UPDATE"))
-    if service in stream.readers:
-        yield from (
-            f"$JS.API.CONSUMER.{verb}.{stream.name}.{service}{tail}"
-            for verb, tail in (("INFO", ""), ("MSG.NEXT", ""), ("CREATE", ".>"), ("CREATE", ""))
-        )
-        yield f"$JS.API.CONSUMER.DURABLE.CREATE.{stream.name}.{service}"
-        yield f"$JS.ACK.{stream.name}.{service}.>"
     if service in stream.direct_readers:
         yield f"$JS.API.DIRECT.GET.{stream.name}.>"
+
+
+def _consumer_api(consumer: DurableConsumer[Any]) -> Iterator[str]:
+    """The JetStream requests that create, read and acknowledge one durable consumer."""
+    path = f"{consumer.stream.name}.{consumer.name}"
+    yield from (f"$JS.API.CONSUMER.{verb}.{path}" for verb in ("INFO", "MSG.NEXT", "CREATE", "DURABLE.CREATE"))
+    yield f"$JS.API.CONSUMER.CREATE.{path}.>"
+    yield f"$JS.ACK.{path}.>"

@@ -20,6 +20,7 @@ from contracts.executor import attempts as executor_attempts
 from contracts.executor import progress
 from contracts.gateway import nats_api, transfers
 from contracts.gateway import outputs as gateway_outputs
+from contracts.notifier import dead_letters as notifier_dead_letters
 from contracts.scheduler import (
     attempts,
     dead_letters,
@@ -34,9 +35,10 @@ from contracts.scheduler import (
     submissions,
     usage,
 )
+from contracts.wire import dead_letters as wire_dead_letters
 from contracts.wire import errors
 from contracts.wire.errors import Refusal
-from contracts.wire.topic import Stream, Topic
+from contracts.wire.topic import DurableConsumer, Stream, Topic
 
 SERVICES = ("auth", "gateway", "scheduler", "executor", "notifier")
 DATABASES = ("auth", "gateway", "scheduler", "notifier")
@@ -45,7 +47,7 @@ MODULES: tuple[ModuleType, ...] = (
     accounts, audit, changes, class_rules, credentials, erasure, invites, keys, sessions, tickets, tiers,
     gateway_outputs, nats_api, transfers,
     attempts, dead_letters, fleet, heartbeats, job_actions, jobs, nodes, purges, search, statistics, submissions, usage,
-    executor_attempts, progress,
+    executor_attempts, progress, notifier_dead_letters, wire_dead_letters,
 )  # fmt: skip
 """Every module that declares topics or refusals."""
 
@@ -58,7 +60,6 @@ JOB_EVENTS = Stream(
     owner="scheduler",
     topics=(jobs.JOB_CHANGED,),
     max_age_s=3 * DAY_S,
-    readers=("notifier",),
 )
 JOB_PROGRESS = Stream(
     name="PROGRESS",
@@ -76,9 +77,19 @@ JOB_PURGES = Stream(
     owner="scheduler",
     topics=(purges.JOB_PURGED,),
     max_age_s=30 * DAY_S,
-    readers=("gateway", "notifier"),
 )
 STREAMS = (JOB_EVENTS, JOB_PROGRESS, JOB_PURGES)
+
+NOTIFIER_JOB_EVENTS = DurableConsumer(stream=JOB_EVENTS, topic=jobs.JOB_CHANGED, service="notifier")
+NOTIFIER_JOB_PURGES = DurableConsumer(stream=JOB_PURGES, topic=purges.JOB_PURGED, service="notifier")
+GATEWAY_JOB_PURGES = DurableConsumer(
+    stream=JOB_PURGES,
+    topic=purges.JOB_PURGED,
+    service="gateway",
+    max_deliver=10,  # an hour: the object storage may be away for longer than a database
+    backoff_s=(1, 5, 30, 120, 600),
+)
+CONSUMERS: tuple[DurableConsumer[Any], ...] = (NOTIFIER_JOB_EVENTS, NOTIFIER_JOB_PURGES, GATEWAY_JOB_PURGES)
 
 
 def _refusals() -> tuple[type[Refusal], ...]:

@@ -63,7 +63,10 @@ def read_graph(raw: object, pointer: str = "") -> tuple[Graph, tuple[FieldError,
         )
         return {}, (FieldError(pointer=pointer, code="workflow_ui_format", message=message),)
     if not isinstance(raw, dict) or not raw:
-        message = "A workflow is a non-empty object of nodes in ComfyUI's API format (Export (API) in the menu)."
+        message = (
+            "The workflow is empty, or not an object of nodes. Send it in ComfyUI's API format: in ComfyUI, menu "
+            "Workflow, Export (API)."
+        )
         return {}, (FieldError(pointer=pointer, code="workflow_not_a_graph", message=message),)
     if len(raw) > MAX_NODES:
         message = f"A workflow has at most {MAX_NODES} nodes; this one has {len(raw)}."

@@ -10,10 +10,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from nats.aio.msg import Msg
 from pydantic import BaseModel, SecretStr
 
 from auth.app import bootstrap_user
+from chassis.messaging.metadata import Metadata
 from contracts.auth.accounts import Role
 from contracts.auth.changes import USER_CHANGED, UserChanged
 from contracts.auth.credentials import VERIFY_CREDENTIAL, Principal, Scope, VerifyCredential, scopes_of
@@ -86,10 +86,10 @@ async def told_of(person: Person) -> AsyncIterator[asyncio.Queue[UserChanged]]:
     """What doors are told about somebody."""
     heard: asyncio.Queue[UserChanged] = asyncio.Queue()
 
-    async def hear(message: Msg) -> None:
-        heard.put_nowait(UserChanged.model_validate_json(message.data))
+    async def hear(message: UserChanged, _: Metadata) -> None:
+        heard.put_nowait(message)
 
-    close = await person.system.bus.subscribe(USER_CHANGED.subject(str(person.id)), hear)
+    close = await person.system.bus.subscribe(USER_CHANGED, hear, tenant=str(person.id))
     await person.system.bus.request(VERIFY_CREDENTIAL, VerifyCredential(credential=SecretStr(person.key)))
     yield heard  # what was asked on this connection was answered: the server knows that we listen
     await close()

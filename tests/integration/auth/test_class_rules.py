@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from nats.aio.msg import Msg
 from pydantic import ValidationError
 
+from chassis.messaging.metadata import Metadata
 from contracts.auth.accounts import Role
 from contracts.auth.class_rules import (
     CHANGE_CLASS_RULE,
@@ -50,10 +50,10 @@ async def announced(system: System) -> AsyncIterator[asyncio.Queue[ClassRules]]:
     """The rules as the scheduler hears them."""
     heard: asyncio.Queue[ClassRules] = asyncio.Queue()
 
-    async def hear(message: Msg) -> None:
-        heard.put_nowait(ClassRules.model_validate_json(message.data))
+    async def hear(message: ClassRules, _: Metadata) -> None:
+        heard.put_nowait(message)
 
-    close = await system.bus.subscribe(CLASS_RULES_CHANGED.pattern, hear)
+    close = await system.bus.subscribe(CLASS_RULES_CHANGED, hear)
     await rules_of(system)  # answered on this connection: the server knows that we listen
     yield heard
     await close()

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from nats.aio.msg import Msg
 from pydantic import SecretStr
 
+from chassis.messaging.metadata import Metadata
 from contracts.auth.accounts import CHANGE_USER, LIST_USERS, READ_TENANT, ChangeUser, ListUsers, ReadTenant, Role
 from contracts.auth.changes import USER_CHANGED, UserChanged
 from contracts.auth.credentials import VERIFY_CREDENTIAL, VerifyCredential
@@ -33,10 +33,10 @@ async def test_erased_account_leaves_only_its_id(system: System) -> None:
     before = (await system.bus.request(READ_ERASURES, ReadErasures())).erasures
     heard: asyncio.Queue[UserChanged] = asyncio.Queue()
 
-    async def hear(message: Msg) -> None:
-        heard.put_nowait(UserChanged.model_validate_json(message.data))
+    async def hear(message: UserChanged, _: Metadata) -> None:
+        heard.put_nowait(message)
 
-    close = await system.bus.subscribe(USER_CHANGED.subject(person.tenant), hear)
+    close = await system.bus.subscribe(USER_CHANGED, hear, tenant=person.tenant)
     wrong = EraseAccount(password=SecretStr("not this one"))
     refusal = await refused(system.bus.request(ERASE_ACCOUNT, wrong, tenant=person.tenant))
     assert (refusal.kind, refusal.code) == (Kind.UNAUTHENTICATED, "auth.login.failed")

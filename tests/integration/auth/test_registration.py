@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from auth.loops.prune import Pruner
 from chassis.database.postgres import Database
+from chassis.messaging.metadata import Metadata
 from contracts.auth.accounts import (
     CHANGE_USER,
     LIST_USERS,
@@ -273,8 +274,8 @@ async def test_user_leaves_its_quota_group_by_tier_own_quota_or_admin_action(sha
     assert group is not None
     heard: asyncio.Queue[UserChanged] = asyncio.Queue()
 
-    async def hear(message: Any) -> None:
-        heard.put_nowait(UserChanged.model_validate_json(message.data))
+    async def hear(message: UserChanged, _: Metadata) -> None:
+        heard.put_nowait(message)
 
     async def told(**fields: Any) -> UUID | None:
         account = await admin.ask(CHANGE_USER, ChangeUser(user_id=user.id, **fields))
@@ -284,7 +285,7 @@ async def test_user_leaves_its_quota_group_by_tier_own_quota_or_admin_action(sha
         assert account.shares_quota == (change.quota_group is not None)
         return change.quota_group
 
-    close = await sharing.bus.subscribe(USER_CHANGED.subject(str(user.id)), hear)
+    close = await sharing.bus.subscribe(USER_CHANGED, hear, tenant=str(user.id))
     try:
         page = await admin.ask(LIST_USERS, ListUsers(user_id=user.id))
         assert page.accounts[0].shares_quota

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from nats.aio.msg import Msg
 from pydantic import SecretStr
 
 from chassis.messaging.bus import Bus
+from chassis.messaging.metadata import Metadata
 from contracts.auth.changes import USER_CHANGED, UserChanged
 from contracts.auth.sessions import (
     END_SESSION,
@@ -48,12 +48,12 @@ async def heard(system: System) -> AsyncIterator[list[UserChanged]]:
     """What a door hears of changes."""
     door, changes = bus_as(system.nats_url, "notifier"), list[UserChanged]()
 
-    async def note(message: Msg) -> None:
-        changes.append(UserChanged.model_validate_json(message.data))
+    async def note(message: UserChanged, _: Metadata) -> None:
+        changes.append(message)
 
     await door.start()
     try:
-        await door.subscribe(USER_CHANGED.pattern, note)
+        await door.subscribe(USER_CHANGED, note)
         yield changes
     finally:
         await door.stop()

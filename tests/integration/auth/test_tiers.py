@@ -4,8 +4,8 @@ import asyncio
 import json
 
 import pytest
-from nats.aio.msg import Msg
 
+from chassis.messaging.metadata import Metadata
 from contracts.auth.accounts import CHANGE_USER, READ_ACCOUNT, READ_TENANT, ChangeUser, ReadAccount, ReadTenant, Role
 from contracts.auth.changes import READ_CHANGES, ReadChanges
 from contracts.auth.tiers import (
@@ -45,10 +45,10 @@ async def test_tier_change_is_announced_and_applies_to_users_without_own_limits(
     before = next(each.limits for each in await tiers_of(admin) if each.tier is Tier.BASIC)
     heard: asyncio.Queue[TierLimits] = asyncio.Queue()
 
-    async def hear(message: Msg) -> None:
-        heard.put_nowait(TierLimits.model_validate_json(message.data))
+    async def hear(message: TierLimits, _: Metadata) -> None:
+        heard.put_nowait(message)
 
-    close = await system.bus.subscribe(TIER_CHANGED.pattern, hear)
+    close = await system.bus.subscribe(TIER_CHANGED, hear)
     try:
         named = LimitsPatch(queue_cap=77, images_per_day=None)
         changed = await admin.ask(CHANGE_TIER, ChangeTier(tier=Tier.BASIC, limits=named, ip="192.0.2.1"))

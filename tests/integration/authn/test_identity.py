@@ -426,7 +426,7 @@ async def test_reply_that_is_no_keyset_leaves_the_current_one_in_place(script: S
 
     async with door(script, nats.url, refetch_s=0) as identity, connected(nats.url, "raw") as raw:
         await script.auth_goes()
-        await raw.subscribe(READ_KEYSET.pattern, answer)
+        await raw._client.subscribe(READ_KEYSET.pattern, cb=answer)
         await settled(raw._client)
         assert await is_refused(identity, script.auth.token(script.alice, key=SigningKey("unknown")))
         assert len(answered) == 1

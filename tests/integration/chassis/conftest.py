@@ -44,8 +44,8 @@ BURNT: Topic[Note] = Topic(
     kind=Traffic.EVT, owner="echo", noun="note", verb="burnt", key="letter", payload=Note,
     description="a note is gone", producers=("echo",), consumers=("reader",),
 )  # fmt: skip
-NOTES = Stream(name="NOTES", owner="echo", topics=(NOTED,), max_age_s=3600, readers=("reader",))
-ASHES = Stream(name="ASHES", owner="echo", topics=(BURNT,), max_age_s=3600, readers=("reader",))
+NOTES = Stream(name="NOTES", owner="echo", topics=(NOTED,), max_age_s=3600)
+ASHES = Stream(name="ASHES", owner="echo", topics=(BURNT,), max_age_s=3600)
 
 
 @pytest.fixture(scope="module")

@@ -227,7 +227,7 @@ async def test_message_that_failed_to_send_is_not_sent_later(own_nats: NatsServe
         async def ask(text: str) -> None:
             await bus._client.publish(ECHO.subject(), Question(text=text).model_dump_json().encode(), reply=ITS_OWN)
 
-        await bus.subscribe(ITS_OWN, hear)
+        await bus._client.subscribe(ITS_OWN, cb=hear)
         await ask("early")
         await begun.wait()
         own_nats.kill()
@@ -303,7 +303,7 @@ async def ask_raw(nats: NatsServer, body: bytes) -> Msg:
     """The answer as it is on the wire."""
     async with connected(nats.url, "raw") as bus:
         got: asyncio.Queue[Msg] = asyncio.Queue()
-        await bus.subscribe("_INBOX_raw.one", got.put)
+        await bus._client.subscribe("_INBOX_raw.one", cb=got.put)
         await bus._client.publish(ECHO.subject(), body, reply="_INBOX_raw.one")
         async with asyncio.timeout(5):
             return await got.get()
@@ -372,7 +372,7 @@ async def test_unreadable_reply_is_an_internal_error(nats: NatsServer) -> None:
         async def answer(message: Msg) -> None:
             await odd.publish_raw(message.reply, b'{"text": "\\ud800"}', {})
 
-        await odd.subscribe(ECHO.pattern, answer)
+        await odd._client.subscribe(ECHO.pattern, cb=answer)
         await settled(odd._client)
         with pytest.raises(InternalFault):
             await asker.request(ECHO, Question(text="a"))

@@ -75,7 +75,7 @@ async def messages(nats: NatsServer) -> AsyncIterator[list[Msg]]:
         seen.append(message)
 
     async with connected(nats.url, "watcher") as watcher:
-        await watcher.subscribe(TOGETHER.pattern, see)
+        await watcher._client.subscribe(TOGETHER.pattern, cb=see)
         await settled(watcher)
         yield seen
 
@@ -197,7 +197,7 @@ async def test_an_answer_to_fewer_than_asked_is_to_nobody_and_one_that_waits_no_
         held.append(message)
 
     async with connected(nats.url) as service, connected(nats.url, "asker") as asker:
-        await service.subscribe(short.pattern, hold)
+        await service._client.subscribe(short.pattern, cb=hold)
         await settled(service)
         tasks = [asyncio.create_task(asker.request(short, Question(text="a"))) for _ in range(4)]
         await until(lambda: sum(len(group) for group in parts(held)) == 4)
@@ -220,7 +220,7 @@ async def test_an_answer_that_does_not_come_leaves_each_in_doubt(nats: NatsServe
         """Say nothing."""
 
     async with connected(nats.url) as deaf, connected(nats.url, "asker") as asker:
-        await deaf.subscribe(silent.pattern, listen)
+        await deaf._client.subscribe(silent.pattern, cb=listen)
         await settled(deaf)
         async with asyncio.timeout(5):
             told = await asyncio.gather(
@@ -238,7 +238,7 @@ async def test_a_service_that_does_not_know_of_it_is_unavailable(nats: NatsServe
         async def answer(message: Msg) -> None:
             await message.respond(b"{}")
 
-        await service.subscribe(old.pattern, answer)
+        await service._client.subscribe(old.pattern, cb=answer)
         await settled(service)
         with pytest.raises(Unavailable):
             await asker.request(old, Question(text="a"))

@@ -98,7 +98,7 @@ async def overheard(bus: Bus) -> list[bool]:
         sent.append("Nats-Batch-Id" in (message.headers or {}))
 
     for topic in (NOTED, BURNT):
-        await bus.subscribe(topic.pattern, listen)
+        await bus._client.subscribe(topic.pattern, cb=listen)
     return sent
 
 
@@ -207,7 +207,7 @@ async def test_server_without_batch_support_gets_single_messages(stream: Bus, ou
         if message.reply:
             await message.respond(b'{"stream": "NOTES", "seq": %d}' % len(sent))
 
-    await stream.subscribe(NOTED.pattern, take)
+    await stream._client.subscribe(NOTED.pattern, cb=take)
     await outbox.write(notes(10))
     await outbox.relay(stream).tick()
     assert await outbox.waiting() == 0

@@ -12,9 +12,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from aiohttp import web
-from nats.aio.msg import Msg
 
 from chassis.messaging.bus import Bus
+from chassis.messaging.metadata import Metadata
 from contracts.executor.attempts import CANCEL_ATTEMPT, CancelAttempt
 from contracts.executor.progress import PROGRESS, Progress
 from contracts.gateway.transfers import (
@@ -107,7 +107,7 @@ class Scheduler(Scene):
         self.bus.serve(REPORT_CATALOG, self._catalog)
         self.bus.serve(RESERVE_IMAGES, self._reserve)
         await self.bus.start()
-        await self.bus.subscribe(PROGRESS.pattern, self._progress)
+        await self.bus.subscribe(PROGRESS, self._progress)
 
     async def stop(self) -> None:
         """End at once: questions are parked and a muted reply never comes."""
@@ -218,8 +218,8 @@ class Scheduler(Scene):
         await self.note()
         return AttemptWriteReply(applied=True)
 
-    async def _progress(self, message: Msg) -> None:
-        self.progress.append(Progress.model_validate_json(message.data))
+    async def _progress(self, message: Progress, _: Metadata) -> None:
+        self.progress.append(message)
         await self.note()
 
 

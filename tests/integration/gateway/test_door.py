@@ -122,7 +122,7 @@ async def test_nats_api_and_http_share_one_rate_limit(gateway: Gateway, script: 
     problem = json.loads(refused.data)
     assert (headers[ERROR_HEADER], problem["code"], problem["status"]) == ("rate.exceeded", "rate.exceeded", 429)
     assert 1 <= int(headers[RETRY_AFTER_HEADER]) <= 10
-    assert "6 requests in 60 seconds of the class write" in problem["detail"]
+    assert "at most 6 write requests per 60 seconds" in problem["detail"]
 
 
 async def test_nats_api_counts_reads_separately_and_per_tenant(script: Script, outside: Client) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from chassis.messaging.metadata import Metadata
 from contracts.executor.attempts import CANCEL_ATTEMPT, CancelAttempt
 from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.heartbeats import LeaseState
@@ -40,10 +41,10 @@ async def test_a_running_job_is_cancelled_at_once_and_holds_its_place_until_the_
     try:
         await executor.start()
 
-        async def hear(message) -> None:
-            hints.put_nowait(CancelAttempt.model_validate_json(message.data))
+        async def hear(message: CancelAttempt, _: Metadata) -> None:
+            hints.put_nowait(message)
 
-        await executor.subscribe(CANCEL_ATTEMPT.subject(key=node.name), hear)
+        await executor.subscribe(CANCEL_ATTEMPT, hear, key=node.name)
         await settled(executor._client)
         assert (await world.cancel(tenant, job_id)).state is JobState.CANCELLED
         async with asyncio.timeout(5):

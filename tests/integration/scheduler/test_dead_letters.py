@@ -9,9 +9,10 @@ import pytest
 from chassis.database.postgres import Database
 from chassis.ids import new_id
 from contracts.scheduler.attempts import FINISH_ATTEMPT, REQUEST_WORK, Outcome
-from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS, DeadLetter, ListDeadLetters
+from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS
 from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG
 from contracts.scheduler.jobs import JobError, JobState
+from contracts.wire.dead_letters import DeadLetter, ListDeadLetters
 from contracts.wire.errors import Kind, Relayed
 from scheduler.store import dead_letters
 from tests.integration.scheduler.conftest import Node, World

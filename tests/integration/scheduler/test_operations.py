@@ -5,8 +5,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from nats.aio.msg import Msg
 
+from chassis.messaging.metadata import Metadata
 from contracts.executor.attempts import CANCEL_ATTEMPT, CancelAttempt
 from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.heartbeats import LeaseState
@@ -62,10 +62,10 @@ async def test_a_drained_node_loses_its_job_to_another_and_nobody_pays_for_it(wo
     try:
         await executor.start()
 
-        async def hear(message) -> None:
-            hints.put_nowait(CancelAttempt.model_validate_json(message.data))
+        async def hear(message: CancelAttempt, _: Metadata) -> None:
+            hints.put_nowait(message)
 
-        await executor.subscribe(CANCEL_ATTEMPT.subject(key=node.name), hear)
+        await executor.subscribe(CANCEL_ATTEMPT, hear, key=node.name)
         await settled(executor._client)
         drained = await operator.node(node.name, NodeAction.DRAIN)
         async with asyncio.timeout(5):
@@ -218,10 +218,10 @@ async def test_a_job_on_hold_is_not_run_until_it_is_released(world: World, opera
     job_id, behind = await world.job(tenant), await world.job(tenant)
     said: list[str] = []
 
-    async def hear(message: Msg) -> None:
-        said.append(JobEvent.model_validate_json(message.data).cause)
+    async def hear(message: JobEvent, _: Metadata) -> None:
+        said.append(message.cause)
 
-    hear_no_more = await world.system.bus.subscribe(JOB_CHANGED_LIVE.subject(str(tenant), str(job_id)), hear)
+    hear_no_more = await world.system.bus.subscribe(JOB_CHANGED_LIVE, hear, tenant=str(tenant), key=str(job_id))
     await settled(world.system.bus._client)
     held = await operator.job(job_id, JobAction.HOLD)
     assert (held.held, held.state, held.queue_position) == (True, JobState.QUEUED, None)

@@ -94,12 +94,20 @@ def test_node_id_equal_to_a_field_name_is_a_node() -> None:
 @pytest.mark.parametrize(
     ("body", "pointer", "words"),
     [
-        ({**GRAPH, "priority": 3}, "", '"priority" is no node'),
-        ({**GRAPH, "labels": {}}, "", 'go under "workflow": {"workflow": {"1": {...}}'),
+        ({**GRAPH, "priority": 3}, "", 'nodes of a workflow beside other fields: "priority".'),
+        ({**GRAPH, "labels": {}}, "", 'Put the nodes under "workflow": {"workflow": {"1": {...}}'),
         ({"input": {"workflow": GRAPH, "images": []}}, "/input", "Upload images first"),
-        ({"input": {"prompt": "a cat"}}, "/input", 'Send what is inside of "input" itself'),
-        ({"input": {"workflow": GRAPH}, "webhook": "http://x"}, "/input", '"webhook" has no meaning here'),
-        ({"prompt": GRAPH, "prompt_id": "x", "number": 1}, "/prompt_id", '"prompt_id", "number" belongs to ComfyUI'),
+        ({"input": {"prompt": "a cat"}}, "/input", 'Remove the wrapper "input"'),
+        (
+            {"input": {"workflow": GRAPH}, "webhook": "http://x"},
+            "/input",
+            'Leave out what this API does not know: "webhook".',
+        ),
+        (
+            {"prompt": GRAPH, "prompt_id": "x", "number": 1},
+            "/prompt_id",
+            'own queue: "prompt_id", "number"',
+        ),
         ({"prompt": GRAPH, "front": True}, "/front", "ComfyUI's own queue"),
         ({"prompt": GRAPH, "workflow": GRAPH}, "/prompt", "Send one of them"),
         ({"workflow": '{"1": {'}, "/workflow", "ends too early, at line 1, column 7"),

@@ -351,7 +351,7 @@ def test_only_dynamic_prompt_texts_have_alternatives() -> None:
     ("nodes", "links", "node_id", "words"),
     [
         ([a_node(3, "Sampler", [7, 20, 8.0, "euler", 1.0])], [], "3", 'no control such as "randomize", but 20'),
-        ([a_node(3, "Sampler", [7, "fixed", "euler", 8.0])], [], "3", '"euler" stands where steps (INT)'),
+        ([a_node(3, "Sampler", [7, "fixed", "euler", 8.0])], [], "3", '"euler" where the value of steps (INT) belongs'),
         ([a_node(2, "Latent", [64, 1, "new"])], [], "2", "It has 3 widget values, and Latent has 2 widgets here"),
         ([a_node(1, "Curved", [[[0, 0]]])], [], "1", "The value of curve (CURVE) is computed in the browser"),
         ([a_save(77)], [], "9", "has a link that the file lacks"),

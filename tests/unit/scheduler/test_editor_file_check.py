@@ -60,8 +60,8 @@ def test_file_that_cannot_be_converted_is_refused_with_the_reason_and_the_way_ou
         found(a_file("wide", 16, 2, 5), SIMULATED)
     (error,) = refused.value.refused.errors
     assert (error.pointer, error.code, error.node_id) == ("/workflow", "workflow_ui_format", "1")
-    assert error.message.startswith("Node 1 (EmptyImage) of this file of ComfyUI's editor cannot be converted exactly.")
-    assert '"wide" stands where width (INT) has its value' in error.message
+    assert error.message.startswith("Node 1 (EmptyImage) of this workflow file of ComfyUI's editor cannot be converted")
+    assert 'It has "wide" where the value of width (INT) belongs' in error.message
     assert error.message.endswith("Send the workflow in API format instead: in ComfyUI, menu Workflow, Export (API).")
 
 
@@ -92,7 +92,7 @@ def test_file_with_an_unknown_class_names_the_nearest() -> None:
 def test_file_without_a_node_that_runs_says_so() -> None:
     with pytest.raises(InvalidWorkflow) as refused:
         found({"nodes": [], "links": []}, SIMULATED)
-    assert "No node of it runs." in refused.value.refused.errors[0].message
+    assert "It has no node that runs." in refused.value.refused.errors[0].message
 
 
 def test_file_for_a_fleet_without_nodes_is_told_to_wait() -> None:

@@ -44,11 +44,13 @@ def test_an_upload_of_the_right_or_an_unknown_kind_is_accepted(class_type: str, 
 
 
 def test_a_stock_loader_refuses_an_upload_of_another_kind() -> None:
-    assert messages("LoadImage", "image", UPLOAD, SOUND) == [
-        "1.image upload_of_wrong_kind: LoadImage.image takes an image; this upload is a sound (audio/wav)."
-    ]
+    (message,) = messages("LoadImage", "image", UPLOAD, SOUND)
+    assert message == (
+        "1.image upload_of_wrong_kind: LoadImage.image takes an image, and this upload is a sound (audio/wav). "
+        "Use an upload that is an image."
+    )
     (message,) = messages("LoadAudio", "audio", UPLOAD, LATENT)
-    assert "takes a video or a sound; this upload is a latent" in message
+    assert "takes a video or a sound, and this upload is a latent" in message
     assert messages("LoadVideo", "file", UPLOAD, IMAGE)
     assert messages("LoadLatent", "latent", UPLOAD, VIDEO)
 
@@ -57,7 +59,7 @@ def test_each_value_of_a_record_is_checked_on_its_own() -> None:
     parts = {"image": UPLOAD, "recording": ""}
     assert not messages("Load3D", "image", parts, IMAGE)
     (message,) = messages("Load3D", "image", parts, VIDEO)
-    assert message.startswith("1.image upload_of_wrong_kind: Load3D.image.image takes an image;")
+    assert message.startswith("1.image upload_of_wrong_kind: Load3D.image.image takes an image,")
 
 
 def test_an_input_of_a_custom_class_is_judged_by_its_name() -> None:

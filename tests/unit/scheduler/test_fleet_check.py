@@ -60,7 +60,7 @@ def test_an_empty_fleet_cannot_say() -> None:
 def test_missing_model_is_named_with_the_nearest_first() -> None:
     (error,) = errors_of(loaded("detail.safetensors"), LARGE)
     assert error.message == (
-        'CheckpointLoaderSimple.ckpt_name is "detail.safetensors", which no node of the fleet has. '
+        'CheckpointLoaderSimple.ckpt_name is "detail.safetensors", which no ComfyUI server of the fleet has. '
         'Nearest: "zz/detail.safetensors". GET /api/v1/models lists the 106 others.'
     )
     assert error.allowed == ("zz/detail.safetensors",)
@@ -83,13 +83,13 @@ def test_separator_of_a_folder_may_be_of_another_system() -> None:
 
 def test_unknown_name_without_a_similar_one_refers_to_the_full_list() -> None:
     (error,) = errors_of(loaded("qqqq.safetensors"), LARGE)
-    assert error.message.endswith("GET /api/v1/models lists the 107 that there are.")
+    assert error.message.endswith("GET /api/v1/models lists all 107.")
     assert not error.allowed
 
 
 def test_missing_class_is_named_with_the_nearest() -> None:
     (error,) = errors_of({"1": {**IMAGE, "class_type": "EmptyImag"}, "2": SAVE}, LARGE)
-    assert error.message.startswith('No node of the fleet has the class "EmptyImag". Nearest: "EmptyImage"')
+    assert error.message.startswith('No ComfyUI server of the fleet has the class "EmptyImag". Nearest: "EmptyImage"')
     assert error.allowed is not None
     assert error.allowed[0] == "EmptyImage"
     assert error.pointer == "/workflow/1/class_type"
@@ -109,8 +109,8 @@ def test_what_two_nodes_have_only_together_is_told_so() -> None:
     raw["5"] = {**SAVE, "inputs": {"images": ["3", 0], "filename_prefix": "a"}}
     (error,) = errors_of(raw, LARGE, SMALL)
     assert error.message == (
-        'CheckpointLoaderSimple.ckpt_name "only.safetensors" is on some nodes of the fleet, but no node has everything '
-        "that this workflow needs. Split it."
+        'CheckpointLoaderSimple.ckpt_name "only.safetensors" is on some ComfyUI servers of the fleet, but no server '
+        "has everything that this workflow needs. Split the workflow."
     )
 
 

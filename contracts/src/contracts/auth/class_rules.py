@@ -36,7 +36,7 @@ class ChangeClassRule(StrictModel):
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.class_name is None) == (self.pack is None):
-            raise ValueError("give exactly one of class_name and pack")
+            raise ValueError("Send exactly one of class_name and pack.")
         return self
 
 

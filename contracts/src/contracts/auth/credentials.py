@@ -90,13 +90,13 @@ class ReadKeyset(StrictModel):
 
 
 class InvalidCredential(Refusal):
-    """The credential is missing, malformed, unknown, expired or revoked. Send a valid one in X-API-Key."""
+    """The credential is missing, malformed, unknown, expired or revoked. Send a valid API key in X-API-Key."""
 
     kind, code = Kind.UNAUTHENTICATED, "auth.credential.invalid"
 
 
 class MissingScope(Refusal):
-    """This request needs a credential with the scope {scope}. Create a key that has it."""
+    """Your credential lacks the scope {scope}. Use a key that has it."""
 
     kind, code = Kind.FORBIDDEN, "auth.scope.missing"
 

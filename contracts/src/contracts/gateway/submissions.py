@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic_core import PydanticCustomError
 
 from contracts.wire.model import StrictModel
 
@@ -15,6 +16,17 @@ WorkflowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 OUTPUT_PREFIX = "output:"  # before the id of an output that is to be an input
 
 
+def _check_upload_id(value: Any, validate: ValidatorFunctionWrapHandler) -> str:
+    try:
+        return str(validate(value))
+    except ValidationError:
+        message = (
+            "Send the id of an upload here, as POST /api/v1/upload returns it, or output:<id> with the id of an output "
+            "of one of your jobs."
+        )
+        raise PydanticCustomError("upload_id_invalid", message) from None
+
+
 UploadId = Annotated[
     str,
     Field(
@@ -23,6 +35,7 @@ UploadId = Annotated[
         max_length=43,
         description="an upload, or output:<id> for an output of an own job",
     ),
+    WrapValidator(_check_upload_id),
 ]
 
 
@@ -72,19 +85,28 @@ class Submission(StrictModel):
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.prompt, self.workflow, self.workflow_name).count(None) != 2:
-            raise ValueError('send exactly one of "prompt", "workflow" and "workflow_name"')
+            raise ValueError(
+                'Send exactly one of "prompt" (a text), "workflow" (a graph in ComfyUI\'s API format) and '
+                '"workflow_name" (a saved workflow).'
+            )
         given = self.model_fields_set
         drawn = given & PROMPT_FIELDS
         if self.prompt is None and drawn:
-            raise ValueError(f'{", ".join(sorted(drawn))} go with "prompt"; a workflow holds its own values')
+            raise ValueError(
+                f'These fields can only be sent with "prompt": {", ".join(sorted(drawn))}. Set the values in the nodes '
+                "of the workflow instead."
+            )
         over = given & SOURCE_IMAGE_FIELDS
         if self.image is None and over:
-            raise ValueError(f'{", ".join(sorted(over))} go with "image"')
+            raise ValueError(f'These fields can only be sent with "image": {", ".join(sorted(over))}.')
         if self.prompt is not None and "randomize_seeds" in given:
-            raise ValueError('randomize_seeds goes with "workflow" or "workflow_name"; with "prompt" send "seed": -1')
+            raise ValueError(
+                '"randomize_seeds" can only be sent with "workflow" or "workflow_name". With "prompt", send "seed": -1 '
+                "for a random seed."
+            )
         named = given & SAVED_WORKFLOW_FIELDS
         if self.workflow_name is None and named:
-            raise ValueError(f'{", ".join(sorted(named))} go with "workflow_name"')
+            raise ValueError(f'These fields can only be sent with "workflow_name": {", ".join(sorted(named))}.')
         return self
 
 

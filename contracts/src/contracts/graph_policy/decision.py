@@ -243,7 +243,7 @@ class _Judge:
         return self._not_listed(name, value, ())
 
     def _not_listed(self, name: str, value: Any, options: tuple[Any, ...]) -> FieldError:
-        message = f"{self.label(name)} is {shown(value)}, which no node of the fleet has."
+        message = f"{self.label(name)} is {shown(value)}, which no ComfyUI server of the fleet has."
         return _error(self.node_id, name, "value_not_in_list", message, options[:MAX_ALLOWED])
 
     def _record(self, name: str, value: Any) -> Iterator[FieldError]:
@@ -274,7 +274,10 @@ def _class_error(node_id: str, class_type: str, decision: ClassDecision) -> Fiel
     return FieldError(
         pointer=f"/workflow/{node_id}/class_type",
         code="node_class_not_allowed",
-        message=f"Your graph policy refuses the class {shown(class_type)}. {decision.reason} {decision.who_can_allow}",
+        message=(
+            f"Your graph policy refuses the class {shown(class_type)}. {decision.reason} Use another class. "
+            f"{decision.who_can_allow}"
+        ),
         node_id=node_id,
     )
 

@@ -43,7 +43,7 @@ class GpuSecondsExceeded(Refusal):
 
 
 class QueueFull(Refusal):
-    """You have {cap} waiting jobs, the maximum of your tier. Wait until one starts, or cancel one."""
+    """Your queue is full: your tier's limit of pending jobs is {cap}. Wait until one starts, or cancel one."""
 
     kind, code = Kind.LIMITED, "quota.queue_full"
 

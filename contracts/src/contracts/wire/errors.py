@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
+from contracts.wire.field_messages import field_message
 from contracts.wire.model import TolerantModel
 
 
@@ -155,14 +156,14 @@ def field_errors(error: ValidationError, prefix: str = "") -> tuple[FieldError, 
     Of more than ``MAX_COUNTED_ERRORS`` only the number is told: pydantic describes all or none.
     """
     if error.error_count() > MAX_COUNTED_ERRORS:
-        message = f"This has {error.error_count()} errors; the first step is to send only fields that exist."
+        message = f"This has {error.error_count()} errors. Send only fields that exist."
         return (FieldError(pointer=prefix, code="too_many_errors", message=message),)
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+    found = error.errors(include_url=False, include_input=False)
     return tuple(
         FieldError(
             pointer=(prefix + "".join(f"/{part}" for part in item["loc"]))[:MAX_POINTER],
             code=item["type"],
-            message=item["msg"],
+            message=field_message(item),
         )
         for item in found[:MAX_FIELD_ERRORS]
     )

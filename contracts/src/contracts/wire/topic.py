@@ -82,6 +82,17 @@ class Topic(Generic[P]):
             raise ValueError(f"{self.name} cannot be addressed to {tenant!r}, {key!r}")
         return ".".join([self.name, *tokens])
 
+    def filter_subject(self, tenant: str | None = None, key: str | None = None) -> str:
+        """The subject of these messages, with a NATS wildcard for each token that is None.
+
+        Raises:
+            ValueError: a token would change the shape of the subject, or this topic has no key.
+        """
+        tokens = [tenant, key] if self.key or key is not None else [tenant]
+        if (key is not None and self.key is None) or not all(TOKEN.fullmatch(token) for token in tokens if token):
+            raise ValueError(f"{self.name} cannot be filtered by {tenant!r}, {key!r}")
+        return ".".join([self.name, *(token or "*" for token in tokens)])
+
     def address(self, subject: str) -> Address:
         """The variable tokens of a subject of this topic."""
         tokens = subject.removeprefix(self.name + ".").split(".")
@@ -115,7 +126,6 @@ class Stream:
         max_age_s: messages older than this are dropped, seconds.
         duplicate_window_s: a second message with the same ``Nats-Msg-Id`` inside it is dropped, seconds.
         last_per_subject: keep only this many messages per subject, None for all.
-        readers: services with a durable pull consumer, named after the service.
         direct_readers: services that read the last message of a subject directly.
     """
 
@@ -127,10 +137,48 @@ class Stream:
     max_bytes: int = field(default=1 << 30)
     duplicate_window_s: float = 600.0
     last_per_subject: int | None = None
-    readers: tuple[str, ...] = ()
     direct_readers: tuple[str, ...] = ()
 
     @property
     def subjects(self) -> tuple[str, ...]:
         """The subject patterns that this stream stores."""
         return tuple(topic.pattern for topic in self.topics)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DurableConsumer(Generic[P]):
+    """A durable pull consumer: the position of one reader in a stream, kept by the server.
+
+    Attributes:
+        service: reads the stream; one replica at a time receives a message.
+        topic: of the messages that it handles. Any other message in the stream becomes a dead letter.
+        purpose: tells the consumers of one service and stream apart, None for the first.
+        max_deliver: a message whose handler has raised this many times becomes a dead letter.
+        backoff_s: pauses before the second, third, ... delivery, in seconds. The last one repeats.
+        ack_wait_s: a message that is not acknowledged for this long is delivered again, in seconds.
+        max_bytes: a larger message becomes a dead letter unread.
+    """
+
+    stream: Stream
+    topic: Topic[P]
+    service: str
+    purpose: str | None = None
+    max_deliver: int = 5
+    backoff_s: tuple[float, ...] = (1, 5, 30, 120)
+    ack_wait_s: float = 30.0
+    max_bytes: int = 1 << 20
+
+    def __post_init__(self) -> None:
+        if self.topic not in self.stream.topics:
+            raise ValueError(f"{self.stream.name} does not store {self.topic.name}")
+        if self.max_deliver < 1 or not self.backoff_s:
+            raise ValueError(f"{self.name} needs at least one delivery and one pause")
+
+    @property
+    def name(self) -> str:
+        """The durable name on the server: ``<service>`` or ``<service>-<purpose>``."""
+        return self.service if self.purpose is None else f"{self.service}-{self.purpose}"
+
+    def pause_s(self, attempt: int) -> float:
+        """Seconds to wait after this failed attempt, the first being 1."""
+        return self.backoff_s[min(attempt, len(self.backoff_s)) - 1]

@@ -12,8 +12,6 @@ from uuid import UUID
 
 from cachetools import LRUCache, TTLCache
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
 from authn.access_tokens import key_id_of_token, verification_keys, verify_access_token
@@ -21,6 +19,7 @@ from authn.key_uses import KeyUseReporter
 from authn.user_states import Heard, UserStates
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
+from chassis.messaging.metadata import Metadata
 from chassis.telemetry.logs import log
 from contracts.auth.changes import READ_CHANGES, USER_CHANGED, ReadChanges, UserChanged
 from contracts.auth.credentials import (
@@ -238,11 +237,11 @@ class Authenticator:
         """Subscribe to changes, and read those that were missed."""
         try:
             if not self._hearing:
-                await self._bus.subscribe(USER_CHANGED.pattern, self._on_user)
-                await self._bus.subscribe(TIER_CHANGED.pattern, self._on_tier)
+                await self._bus.subscribe(USER_CHANGED, self._on_user)
+                await self._bus.subscribe(TIER_CHANGED, self._on_tier)
                 self._hearing = True
             read = await self._bus.request(READ_CHANGES, ReadChanges(since=self._since))
-        except (Refusal, ValidationError, NatsError, OSError) as error:
+        except (Refusal, ValidationError) as error:
             log.warning("identity.changes_unread", error=type(error).__name__)
             await asyncio.sleep(1)
             self._reread.wake()
@@ -277,13 +276,11 @@ class Authenticator:
         else:
             log.warning("identity.keyset_unread")
 
-    async def _on_user(self, message: Msg) -> None:
-        with suppress(ValidationError):
-            self._learn(UserChanged.model_validate_json(message.data))
+    async def _on_user(self, change: UserChanged, _: Metadata) -> None:
+        self._learn(change)
 
-    async def _on_tier(self, message: Msg) -> None:
-        with suppress(ValidationError):
-            self._standing.learn_tier(TierLimits.model_validate_json(message.data))
+    async def _on_tier(self, tier: TierLimits, _: Metadata) -> None:
+        self._standing.learn_tier(tier)
 
     def _learn(self, change: UserChanged) -> None:
         self._standing.learn(change)

@@ -206,4 +206,4 @@ async def _start(parts: Parts, settings: Settings) -> None:
         loop.start()
     # Last, because it waits for NATS while the node is already being driven.
     await parts.bus.start()
-    await parts.bus.subscribe(CANCEL_ATTEMPT.subject(key=settings.node), on_cancel(parts.at_hand))
+    await parts.bus.subscribe(CANCEL_ATTEMPT, on_cancel(parts.at_hand), key=settings.node)

@@ -64,12 +64,7 @@ from gateway.jobs.submit import Submitter
 from gateway.outputs import archive_routes as archive
 from gateway.outputs import routes as results
 from gateway.outputs.conversion import Converter
-from gateway.purges.consumer import remove_purged
-from gateway.purges.erase_tenants import TenantEraser
-from gateway.purges.erasure_store import Erasures
-from gateway.purges.loops import erasure_loop, remains_loop
-from gateway.purges.service import JobRemover
-from gateway.purges.store import Purges
+from gateway.purges.wiring import wire_purges
 from gateway.settings import Settings
 from gateway.signing.keys import derive
 from gateway.storage.artifacts import Artifacts
@@ -152,17 +147,15 @@ def create_app(settings: Settings) -> FastAPI:
     buckets = RateLimitStore(database)
     limiter = RateLimiter(buckets)
     rates = _rates(settings, limiter)
-    remover = JobRemover(bus, Purges(database), objects)
+    purge_loops, _dead_letters = wire_purges(bus, database, objects, remains_every_s=settings.remains_every_s)
     requests, operating = RequestUsage(database), Operations(bus, pins)
     counts = RequestCounts(requests)
     loops = (
         *identity.loops,
         *(rate_loops(limiter, buckets) if rates else (unlimited_loop(),)),
         *usage_loops(counts, requests, flush_s=settings.usage_flush_s),
-        remove_purged(bus, remover),
-        remains_loop(remover, every_s=settings.remains_every_s),
+        *purge_loops,
         *upload_loops(sweeper, expire_every_s=settings.uploads_sweep_s, orphans_every_s=settings.orphans_sweep_s),
-        erasure_loop(TenantEraser(bus, Erasures(database), objects)),
     )
     me = MeView(bus)
     cursor_key = derive(secret, "cursors")

@@ -4,13 +4,13 @@ from contracts.wire.errors import Kind, Refusal
 
 
 class Malformed(Refusal):
-    """The request body is not valid JSON. errors says what is wrong."""
+    """The request body could not be read. errors says what is wrong with it."""
 
     kind, code = Kind.MALFORMED, "request.malformed"
 
 
 class UnsupportedMediaType(Refusal):
-    """Send the body with one Content-Type, {expected}, and without Content-Encoding."""
+    """Send the body uncompressed, with exactly one header Content-Type: {expected}."""
 
     kind, code = Kind.UNSUPPORTED, "request.unsupported_media_type"
 
@@ -46,7 +46,7 @@ class BodyTooSlow(Refusal):
 
 
 class BadIdempotencyKey(Refusal):
-    """Send one Idempotency-Key at most, with 1 to 255 visible ASCII characters."""
+    """Invalid Idempotency-Key. Send it at most once, with 1 to 255 visible ASCII characters."""
 
     kind, code = Kind.MALFORMED, "idempotency.key_malformed"
 
@@ -94,7 +94,7 @@ class OutputTooLarge(Refusal):
 
 
 class RateLimited(Refusal):
-    """Rate limit exceeded: {limit} requests in {window} seconds of the class {policy}. Wait for Retry-After."""
+    """Rate limit exceeded: at most {limit} {policy} requests per {window} seconds. Wait as long as Retry-After says."""
 
     kind, code = Kind.LIMITED, "rate.exceeded"
 
@@ -184,7 +184,7 @@ class TooManyConversions(Refusal):
 
 
 class UnsupportedImage(Refusal):
-    """This is no file of a type that is taken: images (PNG, JPEG, WebP, EXR), videos, sounds, latents, 3D files."""
+    """Unsupported file type. Send an image (PNG, JPEG, WebP or EXR), a video, a sound, a latent or a 3D file."""
 
     kind, code = Kind.INVALID, "upload.unsupported_image"
 
@@ -202,7 +202,7 @@ class UploadTooManyPixels(Refusal):
 
 
 class BrokenImage(Refusal):
-    """The image could not be read in {seconds} seconds: it is damaged or too complex. Save it again as PNG."""
+    """The image is damaged, or takes more than {seconds} seconds to decode. Save it again as PNG."""
 
     kind, code = Kind.INVALID, "upload.broken_image"
 
@@ -214,7 +214,7 @@ class UploadTooLarge(Refusal):
 
 
 class FileTooLarge(Refusal):
-    """A file may have {limit} bytes at most."""
+    """A file can have at most {limit} bytes. Compress it or make it smaller."""
 
     kind, code = Kind.TOO_LARGE, "upload.file_too_large"
 

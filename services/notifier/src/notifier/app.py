@@ -12,11 +12,13 @@ from chassis.database.postgres import Database
 from chassis.http.app import create_web
 from chassis.lifecycle import running
 from chassis.messaging.bus import Bus
+from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
 from contracts.permissions import inbox_prefix
 from notifier.api import watch, watch_many
 from notifier.api.handshake import WebSocketAuthenticator
-from notifier.consumers.job_events import keep_job_events
-from notifier.consumers.purges import forget_purged
+from notifier.consumers import dead_letters
+from notifier.consumers.job_events import job_event_consumer
+from notifier.consumers.purges import purge_consumer
 from notifier.loops.prune import prune_loop
 from notifier.settings import Settings
 from notifier.store.events import Events
@@ -44,11 +46,14 @@ def create_app(settings: Settings) -> FastAPI:
         wait_s=settings.auth_wait_s,
     )
     hub = Hub(bus, History(bus, events), reread_s=settings.reread_s)
+    letter_store = DeadLetterStore(database)
+    job_events, purges = job_event_consumer(bus, events, letter_store), purge_consumer(bus, events, letter_store)
+    dead_letters.register(bus, DeadLetters("notifier", letter_store, (job_events, purges)))
     loops = (
         *identity.loops,
-        keep_job_events(bus, events),
-        forget_purged(bus, events),
-        prune_loop(events, keep_days=settings.keep_days),
+        job_events.loop("notifier.store_job_events"),
+        purges.loop("notifier.delete_purged"),
+        prune_loop(events, letter_store, keep_days=settings.keep_days),
     )
 
     @asynccontextmanager

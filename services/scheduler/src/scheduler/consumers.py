@@ -1,20 +1,18 @@
 """What the scheduler answers over NATS."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from uuid import UUID
-
-from nats.aio.msg import Msg
-from pydantic import ValidationError
 
 from chassis.database.postgres import AWAY
 from chassis.loop import Loop
-from chassis.messaging.bus import Bus
+from chassis.messaging.bus import Bus, Unsubscribe
+from chassis.messaging.metadata import Metadata
 from chassis.messaging.serving import Request
 from chassis.telemetry.logs import log
 from contracts.auth.accounts import UnknownTenant
 from contracts.auth.changes import USER_CHANGED, UserChanged
 from contracts.auth.class_rules import CLASS_RULES_CHANGED
-from contracts.auth.tiers import TIER_CHANGED
+from contracts.auth.tiers import TIER_CHANGED, TierLimits
 from contracts.graph_policy.policy import ClassRules, TenantPolicy
 from contracts.scheduler.attempts import (
     FINISH_ATTEMPT,
@@ -29,7 +27,7 @@ from contracts.scheduler.attempts import (
     StartAttempt,
     WorkReply,
 )
-from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS, DeadLetterPage, ListDeadLetters
+from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS, REDRIVE_DEAD_LETTER
 from contracts.scheduler.fleet import READ_CLASSES, READ_FLEET, ClassPage, Fleet, ReadClasses, ReadFleet
 from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG, Heartbeat, HeartbeatReply, ReportCatalog
 from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobActionReply, RunJobAction
@@ -59,6 +57,7 @@ from contracts.scheduler.usage import (  # fmt: skip
     ReadTenantUsage,
     TenantUsage,
 )
+from contracts.wire.dead_letters import DeadLetterPage, ListDeadLetters, RedriveDeadLetter, Redriven
 from contracts.wire.topic import FLEET, Address
 from scheduler.usecases.ask_work import JobDispatcher
 from scheduler.usecases.attempt_course import AttemptLifecycle
@@ -228,7 +227,11 @@ def register_dead_letters(bus: Bus, *, dead_letters: DeadLetters) -> None:
     async def list_dead_letters(query: ListDeadLetters, _: Address) -> DeadLetterPage:
         return await dead_letters.page(query)
 
+    async def redrive(command: RedriveDeadLetter, _: Address) -> Redriven:
+        return await dead_letters.refuse_to_redrive(command)
+
     bus.serve(LIST_DEAD_LETTERS, list_dead_letters)
+    bus.serve(REDRIVE_DEAD_LETTER, redrive)
 
 
 def register_retention(bus: Bus, *, purger: JobPurger) -> None:
@@ -250,23 +253,21 @@ def register_retention(bus: Bus, *, purger: JobPurger) -> None:
 
 def hear_changes(bus: Bus, limits: TenantLimits) -> Loop:
     """Hear of changes of tenants and tiers; the loop begins it. What is missed while NATS is away is asked for."""
-    hearing: list[Callable[[], Awaitable[None]]] = []
+    subscriptions: list[Unsubscribe] = []
 
-    async def user(message: Msg) -> None:
+    async def on_user(user: UserChanged, metadata: Metadata) -> None:
         try:
-            await limits.hear(UserChanged.model_validate_json(message.data))
-        except ValidationError:
-            log.warning("scheduler.change_unreadable", subject=message.subject)
+            await limits.hear(user)
         except AWAY as error:  # it is forgotten, so it will be asked for
-            log.warning("scheduler.change_unsaved", subject=message.subject, error=type(error).__name__)
+            log.warning("scheduler.change_unsaved", subject=metadata.subject, error=type(error).__name__)
 
-    async def tier(_: Msg) -> None:
+    async def on_tier(_: TierLimits, __: Metadata) -> None:
         limits.forget()
 
     async def begin() -> None:
-        if not hearing:
-            hearing.append(await bus.subscribe(USER_CHANGED.pattern, user))
-            hearing.append(await bus.subscribe(TIER_CHANGED.pattern, tier))
+        if not subscriptions:
+            subscriptions.append(await bus.subscribe(USER_CHANGED, on_user))
+            subscriptions.append(await bus.subscribe(TIER_CHANGED, on_tier))
 
     bus.when_connected(limits.forget)
     return Loop("scheduler.hear_changes", begin, every_s=HEAR_EVERY_S)
@@ -274,18 +275,15 @@ def hear_changes(bus: Bus, limits: TenantLimits) -> Loop:
 
 def hear_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:
     """Hear of changes of the rules about node classes; the loop also asks for them, at once after a reconnection."""
-    hearing: list[Callable[[], Awaitable[None]]] = []
+    subscriptions: list[Unsubscribe] = []
 
-    async def changed(message: Msg) -> None:
-        try:
-            await rules.hear(ClassRules.model_validate_json(message.data))
-        except ValidationError:
-            log.warning("scheduler.change_unreadable", subject=message.subject)
+    async def on_changed(changed: ClassRules, _: Metadata) -> None:
+        await rules.hear(changed)
         loop.wake()  # two changes may be heard in the wrong order
 
     async def tick() -> None:
-        if not hearing:
-            hearing.append(await bus.subscribe(CLASS_RULES_CHANGED.pattern, changed))
+        if not subscriptions:
+            subscriptions.append(await bus.subscribe(CLASS_RULES_CHANGED, on_changed))
         await rules.refresh()
 
     loop = Loop("scheduler.hear_class_rules", tick, every_s=READ_EVERY_S)

@@ -23,6 +23,7 @@ from chassis.ids import new_id, request_id_from
 from chassis.telemetry.logs import bound, log
 from chassis.telemetry.loop_monitor import EVERY_S, SHARP_S, LoopMonitor
 from contracts.wire.errors import STATUS, FieldError, InternalFault, Kind, Refusal, Refused, Unavailable
+from contracts.wire.field_messages import field_message
 
 Probe = Callable[[], Awaitable[None]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -229,8 +230,12 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        error.detail = "There is nothing at this path. See /docs for all paths."
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        error.headers = {"Allow": ", ".join(filter(lambda method: _routed(request, method), METHODS))}
+        allowed = ", ".join(filter(lambda method: _routed(request, method), METHODS))
+        error.headers = {"Allow": allowed}
+        error.detail = f"This path does not have this method. Use one of: {allowed}."
     return http_problem(request, error)
 
 
@@ -246,11 +251,13 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
     errors = tuple(
         FieldError(
-            pointer="".join(f"/{part}" for part in item["loc"][1:])[:MAX_TEXT], code=item["type"], message=item["msg"]
+            pointer="".join(f"/{part}" for part in item["loc"][1:])[:MAX_TEXT],
+            code=item["type"],
+            message=field_message(item),
         )
         for item in error.errors()[:MAX_ERRORS]
     )
-    message = "The request does not have the shape asked for."
+    message = "The request has invalid or missing fields. errors names each one and what is valid."
     return problem_response(request, Refused(code="request.invalid", kind=Kind.INVALID, message=message, errors=errors))
 
 

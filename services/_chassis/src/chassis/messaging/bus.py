@@ -1,4 +1,4 @@
-"""A service's connection to NATS: ask, serve, say, hear.
+"""A service's connection to NATS: serve, request, publish, subscribe.
 
 nats-py 2.16 needs guarding, and it is guarded here and nowhere else: it gives up reconnecting after 60 tries unless
 told not to, and a callback that raises ends its reconnect task (decision record 0003).
@@ -19,6 +19,7 @@ from nats.js import JetStreamContext
 from pydantic import BaseModel, ValidationError
 
 from chassis.messaging.gather import Gatherer, Part
+from chassis.messaging.metadata import Metadata, metadata_of
 from chassis.messaging.serving import (
     ERROR_CODE_HEADER,
     OVERSIZED_HEADERS,
@@ -38,7 +39,9 @@ from contracts.wire.topic import FLEET, Address, Rpc, Topic
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
 
-Listener = Callable[[Msg], Awaitable[None]]
+Subscriber = Callable[[P, Metadata], Awaitable[None]]
+Unsubscribe = Callable[[], Awaitable[None]]
+_Callback = Callable[[Msg], Awaitable[None]]
 
 MAX_HEADERS = 16 * 1024  # bytes of all headers of a message
 
@@ -54,11 +57,11 @@ class _Client(Client):
 
 
 @dataclass(slots=True)
-class _Heard:
-    """A subject that is listened to, over however many connections."""
+class _Subscribed:
+    """A subject with a subscriber, over all connections that the bus makes."""
 
     subject: str
-    listener: Listener
+    callback: _Callback
     subscription: Subscription
 
 
@@ -95,7 +98,7 @@ class Bus:
         self._wanted = self._connecting = False
         self._reviving: asyncio.Task[None] | None = None
         self._served: list[Served] = []
-        self._heard: list[_Heard] = []
+        self._subscribed: list[_Subscribed] = []
         self._on_connect: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -235,14 +238,38 @@ class Bus:
         """Publish what is encoded already, without any guarantee. Raises while there is no connection."""
         await self._client.publish(subject, body, headers=headers)
 
-    async def subscribe(self, subject: str, listener: Listener) -> Callable[[], Awaitable[None]]:
-        """Call the listener on every message of a subject, in order; the answer ends it. It must not raise."""
-        heard = _Heard(subject, listener, await self._client.subscribe(subject, cb=listener))
-        self._heard.append(heard)
+    async def subscribe(
+        self, topic: Topic[P], subscriber: Subscriber[P], *, tenant: str | None = None, key: str | None = None
+    ) -> Unsubscribe:
+        """Call the subscriber for each message of a topic that is published from now on, in order, one at a time.
+
+        A message may be lost: while there is no connection, and for good where it cannot be read or the subscriber
+        raises. Both are logged.
+
+        Args:
+            topic: what to receive.
+            subscriber: receives the payload and the metadata of a message.
+            tenant: receive only messages to this tenant.
+            key: receive only messages with this key.
+
+        Returns:
+            A function that ends the subscription and does not raise.
+
+        Raises:
+            Unavailable: there is no connection.
+        """
+        subject, callback = topic.filter_subject(tenant, key), _callback(topic, subscriber)
+        try:
+            subscription = await self._client.subscribe(subject, cb=callback)
+        except (NatsError, OSError) as error:
+            raise Unavailable(service=topic.owner, retry_after_s=1) from error
+        subscribed = _Subscribed(subject, callback, subscription)
+        self._subscribed.append(subscribed)
 
         async def unsubscribe() -> None:
-            self._heard.remove(heard)
-            await heard.subscription.unsubscribe()
+            self._subscribed.remove(subscribed)
+            with suppress(NatsError, OSError):
+                await subscribed.subscription.unsubscribe()
 
         return unsubscribe
 
@@ -266,12 +293,12 @@ class Bus:
     async def _subscribe(self) -> None:
         for served in self._served:
             await self._client.subscribe(served.topic.pattern, queue=self._name, cb=self._receiver(served))
-        for heard in self._heard:
-            heard.subscription = await self._client.subscribe(heard.subject, cb=heard.listener)
+        for subscribed in self._subscribed:
+            subscribed.subscription = await self._client.subscribe(subscribed.subject, cb=subscribed.callback)
         for _ in range(2):  # nats-py's PING overtakes a SUB that is still to be written: the second comes behind it
             await self._client.flush(timeout=5)
 
-    def _receiver(self, served: Served) -> Listener:
+    def _receiver(self, served: Served) -> _Callback:
         async def receive(message: Msg) -> None:
             task = asyncio.create_task(self._answer(served, message))
             self._tasks.add(task)
@@ -315,3 +342,21 @@ class Bus:
 
 def _written(payload: BaseModel) -> bytes:
     return payload.model_dump_json().encode()
+
+
+def _callback(topic: Topic[P], subscriber: Subscriber[P]) -> _Callback:
+    async def receive(message: Msg) -> None:
+        try:
+            if len(message.data) > INLINE_BYTES:
+                payload = await offload(topic.payload.model_validate_json, message.data)
+            else:
+                payload = topic.payload.model_validate_json(message.data)
+        except ValidationError as error:
+            log.warning("bus.message_unreadable", topic=topic.name, subject=message.subject, errors=error.error_count())
+            return
+        try:
+            await subscriber(payload, metadata_of(topic, message))
+        except Exception:  # noqa: BLE001 - the edge of a subscription: the next message must be received
+            log.exception("bus.subscriber_failed", topic=topic.name, subject=message.subject)
+
+    return receive

@@ -1,15 +1,11 @@
-"""JetStream: declared by its owner, written through the outbox, read by durable pull consumers."""
+"""Streams: declared by their owner at its start, and read directly where only the newest message matters."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Generic, TypeVar
+from collections.abc import Iterable
+from typing import TypeVar
 
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import (
-    AckPolicy,
-    ConsumerConfig,
-    DeliverPolicy,
     DiscardPolicy,
     StorageType,
     StreamConfig,
@@ -20,10 +16,6 @@ from pydantic import BaseModel, ValidationError
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.wire.topic import Stream, Topic
-
-FETCH_S = 3.0  # an outstanding fetch is deaf for this long after the server came back (nats-py 2.16)
-BATCH = 100
-GATHER_S = 0.2  # what comes meanwhile is handled together; whoever cannot wait listens to the live copy
 
 P = TypeVar("P", bound=BaseModel)
 
@@ -73,65 +65,3 @@ async def last(bus: Bus, stream: Stream, topic: Topic[P], subject: str) -> P | N
         return topic.payload.model_validate_json(message.data or b"")
     except (NatsError, TimeoutError, ValidationError, OSError):
         return None
-
-
-class Reader(Generic[P]):
-    """Reads a stream as the service's durable consumer, each message at least once.
-
-    The handler is called for up to ``BATCH`` messages at a time, in order. They are acknowledged together after it
-    returned; when it raises, they come again. What cannot be decoded is logged and left out: it would not get better.
-    """
-
-    def __init__(self, bus: Bus, stream: Stream, topic: Topic[P], *, service: str) -> None:
-        self._bus, self._stream, self._topic, self._service = bus, stream, topic, service
-
-    async def tick(self, handler: Callable[[list[P]], Awaitable[None]]) -> None:
-        """Handle what is there; return after at most ``FETCH_S`` without any. A duty for ``chassis.loop.Loop``."""
-        if not self._bus.connected:
-            return
-        jetstream = self._bus.jetstream
-        try:
-            await jetstream.consumer_info(self._stream.name, self._service)
-        except NotFoundError:
-            await self._make_consumer()
-        subscription = await jetstream.pull_subscribe_bind(self._service, stream=self._stream.name)
-        try:
-            while True:
-                messages = await subscription.fetch(BATCH, timeout=FETCH_S)
-                await self._handle(messages, handler)
-                await asyncio.sleep(GATHER_S)
-        except NatsError as error:
-            log.debug("streams.idle", error=type(error).__name__)
-        finally:
-            await subscription.unsubscribe()
-
-    async def _handle(self, messages: list[Msg], handler: Callable[[list[P]], Awaitable[None]]) -> None:
-        try:
-            await handler([payload for message in messages if (payload := self._decoded(message))])
-        except Exception:
-            for message in messages:
-                await message.nak()
-            raise
-        for message in messages:
-            await message.ack()
-
-    def _decoded(self, message: Msg) -> P | None:
-        try:
-            return self._topic.payload.model_validate_json(message.data)
-        except ValidationError as error:
-            log.error("streams.poison", subject=message.subject, errors=error.error_count())
-            return None
-
-    async def _make_consumer(self) -> None:
-        try:
-            await self._bus.jetstream.add_consumer(
-                self._stream.name,
-                ConsumerConfig(
-                    durable_name=self._service,
-                    deliver_policy=DeliverPolicy.ALL,
-                    ack_policy=AckPolicy.EXPLICIT,
-                    ack_wait=30,
-                ),
-            )
-        except NotFoundError:
-            log.info("streams.waiting", stream=self._stream.name)

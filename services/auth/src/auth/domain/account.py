@@ -13,12 +13,12 @@ LOGIN_NAME = re.compile(r"[!-~]{1,254}")
 BAD_USERNAME = FieldError(
     pointer="/username",
     code="username_invalid",
-    message="3 to 32 letters, digits, dots, underscores or hyphens of ASCII; the first and the last are no sign.",
+    message="Use 3 to 32 ASCII letters, digits, dots, underscores or hyphens. Start and end with a letter or digit.",
 )
 BAD_EMAIL = FieldError(
     pointer="/email",
     code="email_invalid",
-    message="An address of at most 254 ASCII characters like name@example.org, without quotes or comments.",
+    message="Use an address such as name@example.org: at most 254 ASCII characters, without quotes or comments.",
 )
 
 

@@ -34,16 +34,19 @@ class Policy:
     def _fault(self, password: str, username: str, email: str) -> tuple[str, str] | None:
         text = normalised(password)
         if max(len(text), len(password)) > PASSWORD_MAX:
-            return "password_too_long", f"At most {PASSWORD_MAX} characters."
+            return "password_too_long", f"Use at most {PASSWORD_MAX} characters."
         if min(len(text), len(password)) < self.min_length:
-            return "password_too_short", f"At least {self.min_length} characters."
+            return "password_too_short", f"Use at least {self.min_length} characters."
         folded = text.casefold()
         if folded.strip() in _common() or folded[: _period(folded)] in _common():
-            return "password_common", "This is one of the passwords that are guessed first."
+            return "password_common", "This is one of the most common passwords. Choose another one."
         if _period(folded) < SHORT_UNIT:
-            return "password_repetitive", "Not the same few characters over and over."
+            return "password_repetitive", "This password repeats a few characters. Use more different ones."
         if _left_without(folded, username, email.partition("@")[0], SERVICE) < FLOOR:
-            return "password_context", f"Not the username, the e-mail address or {SERVICE} with a little around it."
+            return (
+                "password_context",
+                f"This password is mostly your username, your e-mail address or {SERVICE}. Choose another one.",
+            )
         return None
 
 

@@ -1,11 +1,8 @@
 """Receives when API keys were last used."""
 
-from nats.aio.msg import Msg
-from pydantic import ValidationError
-
 from auth.usecases.note_use import UseNotes
 from chassis.messaging.bus import Bus
-from chassis.telemetry.logs import log
+from chassis.messaging.metadata import Metadata
 from contracts.auth.keys import KEYS_USED, KeysUsed
 
 EVERY_S = 1.0
@@ -20,12 +17,9 @@ class UseListener:
 
     async def tick(self) -> None:
         if not self._listening:
-            await self._bus.subscribe(KEYS_USED.pattern, self._on_used)
+            await self._bus.subscribe(KEYS_USED, self._on_used)
             self._listening = True
         await self._notes.write()
 
-    async def _on_used(self, message: Msg) -> None:
-        try:
-            self._notes.add(KeysUsed.model_validate_json(message.data))
-        except ValidationError:
-            log.warning("auth.use_malformed", subject=message.subject)
+    async def _on_used(self, used: KeysUsed, _: Metadata) -> None:
+        self._notes.add(used)

@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict
 
 from contracts.auth.audit import AuditEntry
 from contracts.auth.tiers import Tier
-from contracts.scheduler.dead_letters import DeadLetter
 from contracts.scheduler.heartbeats import OccupancyCause
 from contracts.scheduler.jobs import Job, JobError, JobState
 from contracts.scheduler.nodes import NodeStatus
 from contracts.scheduler.search import JobWithAttempts
 from contracts.scheduler.statistics import NodeCounts, Stats
+from contracts.wire.dead_letters import DeadLetter
 from gateway.jobs.schemas import JobBody, present
 
 _AT = "2026-11-23T09:00:00Z"

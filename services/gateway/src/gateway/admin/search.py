@@ -7,9 +7,10 @@ from uuid import UUID
 
 from chassis.messaging.bus import Bus
 from contracts.auth.audit import READ_AUDIT, AuditEntry, ReadAudit
-from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS, DeadLetter, ListDeadLetters
+from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS
 from contracts.scheduler.jobs import STATUS_OF_STATE, JobState, JobStatus
 from contracts.scheduler.search import SEARCH_JOBS, AdminJob, SearchJobs
+from contracts.wire.dead_letters import DeadLetter, ListDeadLetters
 from gateway.admin.operations import AdminContext, Operations
 from gateway.api.v1 import cursors
 

@@ -15,6 +15,7 @@ import jiter
 from pydantic import BaseModel, ValidationError
 
 from contracts.wire.errors import FieldError
+from contracts.wire.field_messages import field_message
 from gateway.edge.json_faults import describe_parser_error
 from gateway.errors import InvalidRequest, Malformed
 
@@ -65,12 +66,16 @@ def read_model(model: type[M], value: Any) -> M:
         return model.model_validate(value)
     except ValidationError as error:
         if error.error_count() > MAX_COUNTED_ERRORS:
-            message = f"This has {error.error_count()} errors; the first step is to send only fields that exist."
+            message = f"This has {error.error_count()} errors. Send only fields that exist."
             raise InvalidRequest(errors=(FieldError(code="too_many_errors", message=message),)) from None
-        found = error.errors(include_url=False, include_context=False, include_input=False)
+        found = error.errors(include_url=False, include_input=False)
         raise InvalidRequest(
             errors=tuple(
-                FieldError(pointer=_pointer(item["loc"]), code=item["type"], message=item["msg"])
+                FieldError(
+                    pointer=_pointer(item["loc"]),
+                    code=item["type"],
+                    message=field_message(item, model.model_fields if len(item["loc"]) == 1 else ()),
+                )
                 for item in found[:MAX_ERRORS]
             )
         ) from None

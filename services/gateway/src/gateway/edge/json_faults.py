@@ -59,7 +59,7 @@ def _syntax_message(reason: str, where: str, rest: bytes) -> str:
     if reason.startswith("EOF"):
         return f"The JSON ends too early, at {where}: a closing bracket or quote is missing."
     hint = next((f" {hint}" for mark, hint in _HINTS.items() if rest.startswith(mark)), "")
-    return f"The body is not JSON at {where}: {reason}.{hint}"
+    return f"Invalid JSON at {where}: {reason}.{hint}"
 
 
 def _line(body: bytes, number: int) -> bytes:

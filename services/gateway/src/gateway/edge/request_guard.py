@@ -58,7 +58,7 @@ def _check_encoding(headers: list[tuple[bytes, bytes]]) -> None:
     for name, value in headers:
         types += name == b"content-type"
         if types > 1 or (name == b"content-encoding" and value.lower() != b"identity"):
-            raise UnsupportedMediaType(expected="the one of the route")
+            raise UnsupportedMediaType(expected="the type that this route takes")
 
 
 def _check_query(query: bytes) -> None:
@@ -69,10 +69,16 @@ def _check_query(query: bytes) -> None:
         _refuse("", "query_malformed", f"The query is not UTF-8, or has more than {MAX_PARAMETERS} parameters.")
     for name, times in Counter(name for name, _ in pairs).items():
         if times > 1:
-            _refuse(_UNFIT.sub("_", name[:MAX_NAME]), "repeated", "A parameter is given once.")
+            _refuse(
+                _UNFIT.sub("_", name[:MAX_NAME]), "repeated", "This parameter is given more than once. Send it once."
+            )
     for name, value in pairs:
         if _CONTROL.search(name) or _CONTROL.search(value):
-            _refuse(_UNFIT.sub("_", name[:MAX_NAME]), "control_character", "A parameter holds a control character.")
+            _refuse(
+                _UNFIT.sub("_", name[:MAX_NAME]),
+                "control_character",
+                "This parameter holds a control character. Remove it.",
+            )
 
 
 def _refuse(name: str, code: str, message: str) -> NoReturn:

@@ -13,13 +13,15 @@ FIRST_YEAR, LAST_YEAR = 1970, 9998  # what lies a day outside can still be told 
 
 def _moment(value: Any) -> Any:
     if not isinstance(value, str) or not MOMENT.fullmatch(value):  # pydantic also takes numbers
-        raise PydanticCustomError("datetime_type", "Send a time as RFC 3339 has it, with zone.")
+        raise PydanticCustomError(
+            "datetime_type", "Send a time with its zone in the form of RFC 3339, such as 2026-11-29T10:00:00Z."
+        )
     return value
 
 
 def _in_range(at: datetime) -> datetime:
     if not FIRST_YEAR <= at.year <= LAST_YEAR:
-        raise PydanticCustomError("datetime_range", "Send a time of the years 1970 to 9998.")
+        raise PydanticCustomError("datetime_range", "Send a time between the years 1970 and 9998.")
     return at
 
 

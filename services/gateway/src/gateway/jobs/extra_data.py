@@ -52,16 +52,18 @@ class ExtraDataKeys:
         pointer = f"/{shown_key(name)}"
         if name not in self.allowed:
             listed = ", ".join(sorted(self.allowed))
-            message = f'"{shown_key(name)}" does not reach the nodes of this fleet. Leave it out; allowed are {listed}.'
+            message = (
+                f'"{shown_key(name)}" is not passed on to ComfyUI here. Leave it out. extra_data can have: {listed}.'
+            )
             _refuse(pointer, "extra_data_key", message)
         if name == PNG_INFO:
             if not isinstance(value, dict) or not isinstance(value.get("workflow", {}), dict):
-                message = "extra_pnginfo is an object, and so is its workflow."
+                message = "extra_pnginfo must be an object, and so must its workflow."
                 _refuse(pointer, "extra_data_value", message)
         elif not isinstance(value, str):
-            _refuse(pointer, "extra_data_value", f"{shown_key(name)} is a text.")
+            _refuse(pointer, "extra_data_value", f"{shown_key(name)} must be a text in quotes.")
         elif name == PREVIEW_METHOD and value not in PREVIEW_METHODS:
-            _refuse(pointer, "extra_data_value", f"preview_method is one of {', '.join(PREVIEW_METHODS)}.")
+            _refuse(pointer, "extra_data_value", f"preview_method must be one of: {', '.join(PREVIEW_METHODS)}.")
 
 
 def _refuse(pointer: str, code: str, message: str) -> NoReturn:

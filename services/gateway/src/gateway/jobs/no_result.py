@@ -5,7 +5,7 @@ from contracts.scheduler.jobs import JOB_ERRORS, STATUS_OF_STATE, Job, JobError,
 from contracts.wire.errors import FieldError
 
 _SAME_AGAIN = frozenset({"job.run_time_exceeded", "job.poison", "job.no_outputs"})
-_WAIT = "Wait until its status is completed: read it again, or follow its events"
+_WAIT = "Wait until its status is completed: poll GET /api/v1/jobs/<id>, or follow its events"
 
 
 def without_result(job: Job) -> JobNotFinished:
@@ -23,7 +23,7 @@ def without_result(job: Job) -> JobNotFinished:
         case _ if job.held:
             return JobNotFinished(reason="an operator holds it back. Ask the operator, or cancel it")
         case _:
-            return JobNotFinished(reason=f"it is waiting for a node. {_WAIT}")
+            return JobNotFinished(reason=f"it is waiting to run. {_WAIT}")
 
 
 def would_fail_again(error: JobError) -> bool:

@@ -5,11 +5,8 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
-from pydantic import ValidationError
-
 from chassis.messaging.bus import Bus
+from chassis.messaging.metadata import Metadata
 from chassis.telemetry.logs import log
 from contracts.scheduler.jobs import (
     CANCEL_JOB,
@@ -21,7 +18,7 @@ from contracts.scheduler.jobs import (
     JobEvent,
     ReadJob,
 )
-from contracts.wire.errors import Kind, Refusal
+from contracts.wire.errors import Kind, Refusal, Unavailable
 
 REREAD_S = 2.0  # a live event may be lost, and nobody would say so
 CANCEL_TRIES, CANCEL_PAUSE_S = 10, 1.0
@@ -81,18 +78,17 @@ class JobWait:
     async def _hearing(self) -> AsyncIterator[None]:
         """Look at once when the job ends. Without a connection there is only looking now and then."""
         try:
-            subject = JOB_CHANGED_LIVE.subject(self._tenant, str(self.job.job_id))
-            hear_no_more = await self._bus.subscribe(subject, self._on_event)
-        except (NatsError, OSError):
+            unsubscribe = await self._bus.subscribe(
+                JOB_CHANGED_LIVE, self._on_event, tenant=self._tenant, key=str(self.job.job_id)
+            )
+        except Unavailable:
             yield
             return
         try:
             yield
         finally:
-            with suppress(NatsError, OSError):
-                await hear_no_more()
+            await unsubscribe()
 
-    async def _on_event(self, message: Msg) -> None:
-        with suppress(ValidationError):
-            if JobEvent.model_validate_json(message.data).state in FINAL_STATES:
-                self._changed.set()
+    async def _on_event(self, event: JobEvent, _: Metadata) -> None:
+        if event.state in FINAL_STATES:
+            self._changed.set()

@@ -1,20 +1,19 @@
-"""Hears for certain which jobs are gone: JOB_PURGES, at least once; acknowledged once nothing of them is left."""
+"""Reads which jobs were purged from their stream; each message is acknowledged once nothing of its job is left."""
 
-from chassis.loop import Loop
+from collections.abc import Sequence
+
 from chassis.messaging.bus import Bus
-from chassis.messaging.streams import Reader
-from contracts.registry import JOB_PURGES
-from contracts.scheduler.purges import JOB_PURGED
+from chassis.messaging.dead_letters import DeadLetterStore
+from chassis.messaging.stream_consumer import Received, StreamConsumer
+from contracts.registry import GATEWAY_JOB_PURGES
+from contracts.scheduler.purges import JobPurged
 from gateway.purges.service import JobRemover
 
-EVERY_S = 0.2  # the reader itself waits for messages; this only paces it while NATS is away
 
+def purge_consumer(bus: Bus, remover: JobRemover, dead_letters: DeadLetterStore) -> StreamConsumer[JobPurged]:
+    """The consumer that removes what belonged to purged jobs."""
 
-def remove_purged(bus: Bus, remover: JobRemover) -> Loop:
-    """The loop that removes what belonged to jobs that are gone."""
-    reader = Reader(bus, JOB_PURGES, JOB_PURGED, service="gateway")
+    async def remove(messages: Sequence[Received[JobPurged]]) -> None:
+        await remover.remove([message.payload for message in messages])
 
-    async def read() -> None:
-        await reader.tick(remover.remove)
-
-    return Loop("gateway.remove_purged", read, every_s=EVERY_S)
+    return StreamConsumer(bus, GATEWAY_JOB_PURGES, remove, dead_letters)

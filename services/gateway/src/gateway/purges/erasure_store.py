@@ -18,7 +18,7 @@ ON CONFLICT (user_id, day, endpoint) DO UPDATE SET requests = kept.requests + ex
 # Not purged_jobs: they keep out what is still on its way. Rate buckets are forgotten by themselves once they are full.
 _FORGET = tuple(
     Statement(f"DELETE FROM {table} WHERE tenant_id = :tenant_id")  # noqa: S608 - constants only
-    for table in ("artifacts", "uploads", "workflows")
+    for table in ("artifacts", "uploads", "workflows", "dead_letters")
 )
 
 

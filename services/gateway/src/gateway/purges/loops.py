@@ -1,10 +1,12 @@
 """What no message tells of is looked for: uploads that overlapped with a purge, purges whose message was lost."""
 
 from chassis.loop import Loop
+from chassis.messaging.dead_letters import DeadLetterStore
 from gateway.purges.erase_tenants import TenantEraser
 from gateway.purges.service import JobRemover
 
 ERASE_EVERY_S = 2.0
+PRUNE_EVERY_S = 3600.0
 
 
 def remains_loop(remover: JobRemover, *, every_s: float) -> Loop:
@@ -20,3 +22,8 @@ def remains_loop(remover: JobRemover, *, every_s: float) -> Loop:
 def erasure_loop(eraser: TenantEraser) -> Loop:
     """The loop that forgets tenants whose account was erased."""
     return Loop("gateway.erase", eraser.look, every_s=ERASE_EVERY_S)
+
+
+def dead_letter_loop(dead_letters: DeadLetterStore) -> Loop:
+    """The loop that deletes old dead letters."""
+    return Loop("gateway.prune_dead_letters", dead_letters.prune, every_s=PRUNE_EVERY_S)

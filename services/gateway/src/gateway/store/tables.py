@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from chassis.database.postgres import new_metadata
+from chassis.messaging.dead_letters import dead_letters_table
 
 METADATA = new_metadata()
 
@@ -136,3 +137,5 @@ USAGE_BATCHES = Table(
     Column("added_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     comment="What was added to usage_requests, so that nothing is added twice; forgotten after an hour.",
 )
+
+DEAD_LETTERS = dead_letters_table(METADATA)

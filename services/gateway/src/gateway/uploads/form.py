@@ -23,6 +23,7 @@ _SKIPPED_BYTES = 1024  # of fields that mean nothing here
 _HEADERS, _HEADER_BYTES = 8, 2048
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _AS_IS = {b"", b"7bit", b"8bit", b"binary"}
+_ADVICE = f'Send one file, in a field named "{FIELD}" or "image".'
 
 
 def boundary_of(content_type: str) -> bytes | None:
@@ -36,7 +37,7 @@ def boundary_of(content_type: str) -> bytes | None:
         return None
     boundary = parameters.get(b"boundary", b"")
     if not _BOUNDARY.fullmatch(boundary):
-        _refuse("boundary", "Content-Type names no boundary of 1 to 70 characters.")
+        _refuse("boundary", "Content-Type has no valid boundary. Let your HTTP library set this header.")
     return boundary
 
 
@@ -80,11 +81,14 @@ class UploadForm:
         try:
             self._parser.write(chunk)
         except FormParserError:
-            _refuse("malformed", "The body is not multipart/form-data.")
+            _refuse("malformed", "The body is not a form in multipart/form-data. Let your HTTP library make the form.")
         if not self._parts:
             self._before += len(chunk)
             if self._before > _PREAMBLE_BYTES:
-                _refuse("preamble", "The body begins with the boundary.")
+                _refuse(
+                    "preamble",
+                    "The body does not begin with its boundary. Let your HTTP library make the form.",
+                )
         content, self._content = bytes(self._content), bytearray()
         return content
 
@@ -95,13 +99,13 @@ class UploadForm:
             Malformed: its form is not.
         """
         if not self._ended:
-            _refuse("unfinished", "The last boundary is missing.")
+            _refuse("unfinished", "The body ended before the last boundary. Send it again.")
         if not self._files:
-            _refuse("empty", f'The form has no part "{FIELD}".')
+            _refuse("empty", f"The form has no file. {_ADVICE}")
 
     def refuse_framing(self) -> NoReturn:
         """Refuse a form that has too much beside its file."""
-        _refuse("framing", f"A form has at most {FRAMING_BYTES} bytes beside its file.")
+        _refuse("framing", f"The form has more than {FRAMING_BYTES} bytes beside its file. {_ADVICE}")
 
     def _part_begins(self) -> None:
         self._parts += 1
@@ -129,14 +133,14 @@ class UploadForm:
         if name in SKIPPED and b"filename" not in parameters and self._parts <= len(SKIPPED) + 1:
             return
         if not self._is_file:
-            _refuse("parts", f'The form has one file, in the part "{FIELD}".')
+            _refuse("parts", f"The form has an unknown field. {_ADVICE}")
         self._files += 1
         if self._files > 1:
-            _refuse("parts", f'The form has one file, in the part "{FIELD}". Upload each file by a request of its own.')
+            _refuse("parts", "The form has more than one file. Upload each file with a request of its own.")
         if b"filename" not in parameters:
-            _refuse("no_file", f'The part "{FIELD}" has a file name: it is a file, not a text field.')
+            _refuse("no_file", "The file came as a text field. Send it as a file, with a file name.")
         if self._headers.get(b"content-transfer-encoding", b"").strip().lower() not in _AS_IS:
-            _refuse("encoded", "A file is sent as it is, without a Content-Transfer-Encoding.")
+            _refuse("encoded", "The file has a Content-Transfer-Encoding. Send its bytes as they are.")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
@@ -144,7 +148,7 @@ class UploadForm:
             return
         self._skipped += end - start
         if self._skipped > _SKIPPED_BYTES:
-            _refuse("parts", f'The form has one file, in the part "{FIELD}".')
+            _refuse("parts", f"The fields beside the file have more than {_SKIPPED_BYTES} bytes. {_ADVICE}")
 
     def _end(self) -> None:
         self._ended = True

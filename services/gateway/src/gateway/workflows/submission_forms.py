@@ -142,8 +142,8 @@ def _comfyui_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
     queueing = [key for key in _COMFYUI_QUEUE_KEYS if key in fields]
     if queueing:
         message = (
-            f"{_listed(queueing)} belongs to ComfyUI's own queue. Leave it out: this API gives each job its id, and "
-            '"priority" orders your jobs.'
+            f"This API does not take fields of ComfyUI's own queue: {_listed(queueing)}. Leave them out. Each job gets "
+            'its id here, and "priority" orders your jobs.'
         )
         _refuse(f"/{queueing[0]}", "comfyui_field", message)
     beside = fields.get("workflow")
@@ -164,11 +164,11 @@ def _runpod_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
         return {"workflow": found.workflow}, found.at
     if is_workflow(inner):
         return {"workflow": inner}, "/input"
-    message = 'Send what is inside of "input" itself, such as {"workflow": {...}}.'
+    message = 'Remove the wrapper "input" and send what it holds, such as {"workflow": {...}}.'
     if "images" in inner:
         message += " Upload images first (POST /api/v1/upload) and use their ids where the workflow takes a file."
     elif more:
-        message += f" {_listed(more)} has no meaning here."
+        message += f" Leave out what this API does not know: {_listed(more)}."
     return _refuse("/input", "input_wrapper", message)
 
 
@@ -190,8 +190,8 @@ def _refuse_loose_nodes(fields: dict[str, Any]) -> None:
     if not nodes:
         return
     message = (
-        f'The nodes of a workflow go under "workflow": {{"workflow": {{"{shown_key(nodes[0])}": {{...}}}}, ...}}. '
-        f"{_listed(others)} is no node."
+        f"The body has nodes of a workflow beside other fields: {_listed(others)}. Put the nodes under "
+        f'"workflow": {{"workflow": {{"{shown_key(nodes[0])}": {{...}}}}, ...}}.'
     )
     _refuse("", "nodes_not_wrapped", message)
 
@@ -217,7 +217,7 @@ def _from_text(text: str, at: str) -> Any:
         return read_json(text.encode("utf-8", "surrogatepass"))
     except Malformed as malformed:
         told = malformed.refused.errors[0]
-        message = f"This is a text that should hold a workflow as JSON. {told.message}"
+        message = f"This text looks like a workflow as JSON, but cannot be read. {told.message}"
         _refuse(at, told.code, message)
 
 

@@ -1,22 +1,19 @@
-"""Stores job events from JOB_EVENTS, at least once; (job, seq) deduplicates.
+"""Stores every job event of the stream; (job, seq) makes a second delivery harmless."""
 
-A message is acknowledged after its commit.
-"""
+from collections.abc import Sequence
 
-from chassis.loop import Loop
 from chassis.messaging.bus import Bus
-from chassis.messaging.streams import Reader
-from contracts.registry import JOB_EVENTS
-from contracts.scheduler.jobs import JOB_CHANGED
+from chassis.messaging.dead_letters import DeadLetterStore
+from chassis.messaging.stream_consumer import Received, StreamConsumer
+from contracts.registry import NOTIFIER_JOB_EVENTS
+from contracts.scheduler.jobs import JobEvent
 from notifier.store.events import Events
 
-EVERY_S = 0.2  # the reader waits for messages itself; this only paces it during a NATS outage
 
+def job_event_consumer(bus: Bus, events: Events, dead_letters: DeadLetterStore) -> StreamConsumer[JobEvent]:
+    """The consumer that stores job events."""
 
-def keep_job_events(bus: Bus, events: Events) -> Loop:
-    reader = Reader(bus, JOB_EVENTS, JOB_CHANGED, service="notifier")
+    async def store(messages: Sequence[Received[JobEvent]]) -> None:
+        await events.add([message.payload for message in messages])
 
-    async def read() -> None:
-        await reader.tick(events.add)
-
-    return Loop("notifier.keep_job_events", read, every_s=EVERY_S)
+    return StreamConsumer(bus, NOTIFIER_JOB_EVENTS, store, dead_letters)

@@ -1,19 +1,19 @@
-"""Deletes events of purged jobs, from JOB_PURGES, at least once. A message is acknowledged after the deletion."""
+"""Reads which jobs were purged from their stream; each message is acknowledged once no event of its job is kept."""
 
-from chassis.loop import Loop
+from collections.abc import Sequence
+
 from chassis.messaging.bus import Bus
-from chassis.messaging.streams import Reader
-from contracts.registry import JOB_PURGES
-from contracts.scheduler.purges import JOB_PURGED
+from chassis.messaging.dead_letters import DeadLetterStore
+from chassis.messaging.stream_consumer import Received, StreamConsumer
+from contracts.registry import NOTIFIER_JOB_PURGES
+from contracts.scheduler.purges import JobPurged
 from notifier.store.events import Events
 
-EVERY_S = 0.2  # the reader waits for messages itself; this only paces it during a NATS outage
 
+def purge_consumer(bus: Bus, events: Events, dead_letters: DeadLetterStore) -> StreamConsumer[JobPurged]:
+    """The consumer that deletes the events of purged jobs."""
 
-def forget_purged(bus: Bus, events: Events) -> Loop:
-    reader = Reader(bus, JOB_PURGES, JOB_PURGED, service="notifier")
+    async def delete(messages: Sequence[Received[JobPurged]]) -> None:
+        await events.purge([message.payload.job_id for message in messages])
 
-    async def read() -> None:
-        await reader.tick(lambda gone: events.purge([job.job_id for job in gone]))
-
-    return Loop("notifier.forget_purged", read, every_s=EVERY_S)
+    return StreamConsumer(bus, NOTIFIER_JOB_PURGES, delete, dead_letters)

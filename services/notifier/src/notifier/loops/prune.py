@@ -1,17 +1,19 @@
-"""Deletes old events hourly, in every replica."""
+"""Deletes old events and dead letters: once an hour, in every replica."""
 
 from datetime import timedelta
 
 from chassis.loop import Loop
+from chassis.messaging.dead_letters import DeadLetterStore
 from notifier.store.events import Events
 
 EVERY_S = 3600.0
 
 
-def prune_loop(events: Events, *, keep_days: float) -> Loop:
-    """Return the loop that deletes events older than ``keep_days``."""
+def prune_loop(events: Events, dead_letters: DeadLetterStore, *, keep_days: float) -> Loop:
+    """The loop that deletes events older than ``keep_days`` and old dead letters."""
 
     async def prune() -> None:
         await events.prune(older_than=timedelta(days=keep_days))
+        await dead_letters.prune()
 
     return Loop("notifier.prune", prune, every_s=EVERY_S)

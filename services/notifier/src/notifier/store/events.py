@@ -8,6 +8,7 @@ from sqlalchemy import delete, func, select
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Statement
+from contracts.registry import JOB_EVENTS as JOB_EVENT_STREAM
 from contracts.scheduler.jobs import JobEvent
 from notifier.store.tables import JOB_EVENTS, PURGED_JOBS
 
@@ -31,6 +32,9 @@ DELETE FROM job_events e USING purged_jobs p WHERE e.job_id = p.job_id AND p.job
 """)
 _NOTE_PURGED = Statement("""
 INSERT INTO purged_jobs (job_id) SELECT unnest(CAST(:job_ids AS uuid[])) ON CONFLICT DO NOTHING
+""")
+_REMOVE_PURGED_LETTERS = Statement("""
+DELETE FROM dead_letters WHERE job_id = ANY(CAST(:job_ids AS uuid[])) AND stream = :stream
 """)
 _OF_PURGED = delete(JOB_EVENTS).where(JOB_EVENTS.c.job_id == PURGED_JOBS.c.job_id)
 
@@ -62,6 +66,7 @@ class Events:
                 await _WAIT_FOR_ADDITIONS.run(connection)
                 await _NOTE_PURGED.run(connection, job_ids=job_ids)
                 await _REMOVE_PURGED.run(connection, job_ids=job_ids)
+                await _REMOVE_PURGED_LETTERS.run(connection, job_ids=job_ids, stream=JOB_EVENT_STREAM.name)
 
     async def after(self, job_id: UUID, seq: int, *, tenant_id: str, upto: int) -> list[JobEvent]:
         """Return events of a tenant's job with ``seq`` < number <= ``upto``, in order; some may be missing."""

@@ -4,6 +4,7 @@ from sqlalchemy import Column, DateTime, Index, Integer, Table, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.database.postgres import new_metadata
+from chassis.messaging.dead_letters import dead_letters_table
 
 METADATA = new_metadata()
 
@@ -27,3 +28,5 @@ PURGED_JOBS = Table(
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
     comment="Of whom no event is kept any more, however late it comes.",
 )
+
+DEAD_LETTERS = dead_letters_table(METADATA)

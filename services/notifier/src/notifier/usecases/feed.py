@@ -2,15 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from uuid import UUID
 
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
-from pydantic import ValidationError
-
-from chassis.messaging.bus import Bus
+from chassis.messaging.bus import Bus, Unsubscribe
+from chassis.messaging.metadata import Metadata
 from chassis.telemetry.logs import log
 from contracts.executor.progress import PROGRESS, Progress
 from contracts.scheduler.jobs import FINAL_STATES, JOB_CHANGED_LIVE, JobEvent, JobState, UnknownJob
@@ -33,7 +29,7 @@ class Feed:
         self._attempt = 0
         self._wake = asyncio.Event()
         self._opening = asyncio.Lock()
-        self._close: list[Callable[[], Awaitable[None]]] = []
+        self._close: list[Unsubscribe] = []
         self._following: asyncio.Task[None] | None = None
         self.viewers: set[Viewer] = set()
 
@@ -79,34 +75,32 @@ class Feed:
             self._following.cancel()
             with suppress(asyncio.CancelledError):
                 await self._following
-        await self._hear_no_more()
+        await self._unsubscribe()
 
     async def _open(self) -> None:
         key = str(self._job_id)
         try:
-            self._close.append(await self._bus.subscribe(JOB_CHANGED_LIVE.subject(self._tenant, key), self._on_event))
-            self._close.append(await self._bus.subscribe(PROGRESS.subject(self._tenant, key), self._on_progress))
-        except (NatsError, OSError) as error:
-            await self._hear_no_more()
-            raise Unavailable(service="scheduler", retry_after_s=1) from error
+            self._close.append(
+                await self._bus.subscribe(JOB_CHANGED_LIVE, self._on_event, tenant=self._tenant, key=key)
+            )
+            self._close.append(await self._bus.subscribe(PROGRESS, self._on_progress, tenant=self._tenant, key=key))
+        except Unavailable:
+            await self._unsubscribe()
+            raise
 
-    async def _hear_no_more(self) -> None:
+    async def _unsubscribe(self) -> None:
         for close in self._close:
-            with suppress(NatsError, OSError):
-                await close()
+            await close()
         self._close = []
 
-    async def _on_event(self, message: Msg) -> None:
-        with suppress(ValidationError):
-            self._tell([JobEvent.model_validate_json(message.data)])
+    async def _on_event(self, event: JobEvent, _: Metadata) -> None:
+        self._tell([event])
 
-    async def _on_progress(self, message: Msg) -> None:
-        with suppress(ValidationError):
-            progress = Progress.model_validate_json(message.data)
-            if progress.attempt > self._attempt:  # its start has not been received yet
-                self.wake()
-            for viewer in self.viewers:
-                viewer.tell_progress(progress)
+    async def _on_progress(self, progress: Progress, _: Metadata) -> None:
+        if progress.attempt > self._attempt:  # its start has not been received yet
+            self.wake()
+        for viewer in self.viewers:
+            viewer.tell_progress(progress)
 
     def _tell(self, events: list[JobEvent]) -> None:
         for event in self._timeline.offer(*events):

@@ -73,12 +73,12 @@ def _inexact_errors(converted: Converted, catalog: Catalog) -> tuple[FieldError,
     """What keeps the file from being a graph; with it also the classes that are not there."""
     faults = converted.faults
     if not converted.graph and not faults:
-        faults = (InexactError("No node of it runs."),)
+        faults = (InexactError("It has no node that runs."),)
     if not faults:
         return ()
     told = {fault.node_id for fault in faults}
     unknown = [
-        InexactError("No node of the fleet has its class.", node_id)
+        InexactError("No ComfyUI server of the fleet has its class.", node_id)
         for node_id, node in converted.graph.items()
         if node.class_type not in catalog.classes and node_id not in told
     ]
@@ -86,10 +86,10 @@ def _inexact_errors(converted: Converted, catalog: Catalog) -> tuple[FieldError,
 
 
 def _field_error(fault: InexactError, converted: Converted) -> FieldError:
-    where = "This file of ComfyUI's editor"
+    where = "This workflow file of ComfyUI's editor"
     if fault.node_id is not None:
         node = converted.graph.get(fault.node_id)
         named = f"Node {plain(fault.node_id)}" + (f" ({plain(node.class_type)})" if node else "")
-        where = f"{named} of this file of ComfyUI's editor"
+        where = f"{named} of this workflow file of ComfyUI's editor"
     message = f"{where} cannot be converted exactly. {fault.why} {ADVICE}"
     return FieldError(pointer="/workflow", code=UI_FORMAT, message=message, node_id=fault.node_id)

@@ -85,5 +85,7 @@ def _taken_by_name(place: str) -> Kinds | None:
 
 def _fault(label: str, taken: Kinds, kind: FileKind, media_type: str) -> Fault:
     wanted = " or ".join(_NAMES[one] for one in FileKind if one in taken)
-    message = f"{label} takes {wanted}; this upload is {_NAMES[kind]} ({media_type})."
+    message = (
+        f"{label} takes {wanted}, and this upload is {_NAMES[kind]} ({media_type}). Use an upload that is {wanted}."
+    )
     return Fault("upload_of_wrong_kind", message)

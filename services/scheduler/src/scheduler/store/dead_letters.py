@@ -15,6 +15,7 @@ SELECT id, at, subject, request_id, node, tenant_id, job_id, code, reason, excer
 WHERE (CAST(:before AS uuid) IS NULL OR id < :before) AND (CAST(:node AS text) IS NULL OR node = :node)
 ORDER BY id DESC LIMIT :limit
 """)
+_EXISTS = Statement("SELECT EXISTS (SELECT FROM dead_letters WHERE id = :id)")
 _PRUNE = Statement("""
 DELETE FROM dead_letters WHERE at < now() - make_interval(secs => :age_s)
     OR id <= (SELECT id FROM dead_letters ORDER BY id DESC OFFSET :keep LIMIT 1)
@@ -29,6 +30,11 @@ async def add(connection: Connection, **letter: Any) -> None:
 async def page(connection: Connection, *, limit: int, before: UUID | None, node: str | None) -> Sequence[Row]:
     """Up to ``limit + 1``, newest first: ids rise with time."""
     return await _PAGE.all(connection, limit=limit + 1, before=before, node=node)
+
+
+async def exists(connection: Connection, letter_id: UUID) -> bool:
+    """Whether there is one of this id."""
+    return bool(await _EXISTS.value(connection, id=letter_id))
 
 
 async def prune(connection: Connection, *, age_s: float, keep: int) -> None:

@@ -2,14 +2,23 @@
 
 from collections import Counter
 from time import monotonic
+from typing import NoReturn
 
 from chassis.database.postgres import Database
+from chassis.database.statement import Row
 from chassis.ids import new_id
 from chassis.messaging.serving import Failed
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import FinishAttempt, Outcome
-from contracts.scheduler.dead_letters import DeadLetter, DeadLetterPage, ListDeadLetters
 from contracts.scheduler.jobs import JobError
+from contracts.wire.dead_letters import (
+    DeadLetter,
+    DeadLetterNotRedrivable,
+    DeadLetterPage,
+    ListDeadLetters,
+    RedriveDeadLetter,
+    UnknownDeadLetter,
+)
 from contracts.wire.errors import InternalFault
 from contracts.wire.text import MAX_NAME, clean
 from scheduler.domain.dead_letter import MAX_EXCERPT, MAX_REASON, claimed_ids, shown
@@ -79,8 +88,21 @@ class DeadLetters:
         """A page, newest first."""
         async with self._database.single() as connection:
             rows = await dead_letters.page(connection, limit=query.limit, before=query.before, node=query.node)
-        letters = tuple(DeadLetter(**{**row, "excerpt": shown(row["excerpt"])}) for row in rows[: query.limit])
+        letters = tuple(_present(row) for row in rows[: query.limit])
         return DeadLetterPage(letters=letters, more=len(rows) > query.limit)
+
+    async def refuse_to_redrive(self, command: RedriveDeadLetter) -> NoReturn:
+        """A request is not handled again: its sender was told that it failed, and went on.
+
+        Raises:
+            UnknownDeadLetter: there is none of this id.
+            DeadLetterNotRedrivable: there is one.
+        """
+        async with self._database.single() as connection:
+            exists = await dead_letters.exists(connection, command.id)
+        if not exists:
+            raise UnknownDeadLetter
+        raise DeadLetterNotRedrivable(reason="it was a request, and its sender was told that it failed")
 
     async def prune(self) -> None:
         """Delete what is too old or too much. A duty for ``chassis.loop.Loop``."""
@@ -93,3 +115,10 @@ class DeadLetters:
             self._kept_since = monotonic()
         self._kept[node] += 1
         return self._kept[node] <= AT_MOST
+
+
+def _present(row: Row) -> DeadLetter:
+    fields = {**row, "excerpt": shown(row["excerpt"])}
+    return DeadLetter(
+        service="scheduler", attempts=1, first_failed_at=row["at"], last_failed_at=row["at"], redrivable=False, **fields
+    )

@@ -72,7 +72,7 @@ class _ReadByPlace:
         if len(left) > (MAX_UPLOAD_VALUES if takes_file else 0) and any(one not in (None, "") for one in left):
             raise InexactError(
                 f"It has {len(self._values)} widget values, and {plain(self._node.type)} has {self._place} widgets "
-                "here: the file is from another version of the class."
+                "here. The file may come from another version of the node."
             )
         return WidgetValues(self._found, self._specs)
 
@@ -167,8 +167,8 @@ def check_type(name: str, spec: InputSpec, value: Any) -> None:
     if value is None or fits:
         return
     raise InexactError(
-        f"{shown(value)} stands where {plain(name)} ({plain(kind)}) has its value: "
-        "the file is from another version of the class."
+        f"It has {shown(value)} where the value of {plain(name)} ({plain(kind)}) belongs. The file may come from "
+        "another version of the node."
     )
 
 

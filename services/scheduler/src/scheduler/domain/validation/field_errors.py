@@ -73,7 +73,7 @@ def _choices(fault: Fault, near: Sequence[Scalar], allowed: Sequence[Scalar] | N
     if fault.code == NOT_IN_LIST:
         where = MODELS if any(map(is_model, fault.choices[:MAX_NAMED])) else CLASSES
     if not told:
-        return f" {where} lists the {rest} that there are." if where else ""
+        return f" {where} lists all {rest}." if where else ""
     return f" Nearest: {', '.join(told)}." + (f" {where} lists the {rest} others." if rest and where else "")
 
 
@@ -95,7 +95,10 @@ def _elsewhere(finding: Finding, graph: Graph) -> str:
     what = f'The class "{class_type}"'
     if finding.input is not None:
         what = f"{class_type}.{finding.input} {shown(graph[finding.node_id or ''].inputs[finding.input])}"
-    return f"{what} is on some nodes of the fleet, but no node has everything that this workflow needs. Split it."
+    return (
+        f"{what} is on some ComfyUI servers of the fleet, but no server has everything that this workflow needs. Split "
+        "the workflow."
+    )
 
 
 def pointer_to(finding: Finding) -> str:

@@ -100,7 +100,7 @@ class _GraphCheck:
     def _check_classes(self) -> None:
         for node_id, node in self._graph.items():
             if node.class_type not in self._catalog.classes:
-                message = f"No node of the fleet has the class {shown(node.class_type)}."
+                message = f"No ComfyUI server of the fleet has the class {shown(node.class_type)}."
                 fault = Fault(UNKNOWN_CLASS, message, sought=node.class_type, choices=self._catalog.names)
                 self._findings.append(Finding(fault, node_id))
                 if len(self._findings) == self._at_most:

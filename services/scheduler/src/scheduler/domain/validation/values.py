@@ -132,10 +132,13 @@ def _spellings(given: Any) -> tuple[Any, ...]:
 
 def _choice_fault(facts: ClassFacts, name: str, spec: InputSpec, given: Any) -> Fault:
     choices = tuple(spec.variants) if spec.variants is not None else spec.options or ()
-    lacks = "no node of the fleet has" if _lists_models(spec) else "is not one of its options"
+    lacks = "no ComfyUI server of the fleet has" if _lists_models(spec) else "is not one of its options"
     message = f"{facts.name}.{name} is {shown(given)}, which {lacks}."
     if not choices:
-        message = f"{facts.name}.{name} is {shown(given)}, but the fleet has no file for it at all. Ask the operator."
+        message = (
+            f"{facts.name}.{name} is {shown(given)}, but no ComfyUI server of the fleet has any file for it. Ask the "
+            "operator to add one."
+        )
     if len(choices) <= SHORT_LIST:
         return Fault(NOT_IN_LIST, message, choices, sought=str(given)[:200], choices=choices)
     return Fault(NOT_IN_LIST, message, sought=str(given)[:200], choices=choices)

@@ -1,0 +1,100 @@
+"""Dead letters: messages that a service could not handle. Each service that has some answers these requests."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from contracts.wire.errors import Kind, Refusal
+from contracts.wire.model import StrictModel, TolerantModel
+from contracts.wire.topic import TOKEN
+
+
+class DeadLetter(TolerantModel):
+    """A message that could not be handled: unreadable, of an unknown type, too large, or its handler always raised.
+
+    Attributes:
+        at: when it became a dead letter.
+        service: could not handle it.
+        subject: it was published to.
+        node: whose executor sent it, for a request of an executor.
+        stream, consumer, sequence: where it was read, for a message of a stream.
+        tenant_id, job_id: whom it is about, as the subject of an event or the body of a request says.
+        code: ``message.invalid``, ``message.unknown_type``, ``message.too_large`` or ``internal``.
+        reason: of the last failure, for operators.
+        attempts: how often it was delivered and redriven.
+        redrivable: its whole payload is kept, so that it can be handled again.
+        excerpt: its first bytes as text, cleaned; at most 16 KiB.
+        size_bytes: of the whole message.
+    """
+
+    id: UUID
+    at: datetime
+    service: str
+    subject: str
+    request_id: str | None = None
+    node: str | None = None
+    stream: str | None = None
+    consumer: str | None = None
+    sequence: int | None = None
+    tenant_id: UUID | None
+    job_id: UUID | None
+    code: str
+    reason: str
+    attempts: int
+    first_failed_at: datetime
+    last_failed_at: datetime
+    redrivable: bool
+    excerpt: str
+    size_bytes: int
+
+
+class ListDeadLetters(StrictModel):
+    """Ask for a page of dead letters, newest first.
+
+    Attributes:
+        before: id of the last one of the previous page.
+        node: only requests of this node's executor.
+    """
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    before: UUID | None = None
+    node: Annotated[str, Field(pattern=f"^{TOKEN.pattern}$")] | None = None
+
+
+class DeadLetterPage(TolerantModel):
+    """A page of dead letters; ``more`` says whether another one follows."""
+
+    letters: tuple[DeadLetter, ...]
+    more: bool
+
+
+class RedriveDeadLetter(StrictModel):
+    """Ask for a dead letter to be handled again, by the handler that failed. Handled, it is deleted."""
+
+    id: UUID
+
+
+class Redriven(TolerantModel):
+    """The message was handled."""
+
+    id: UUID
+
+
+class UnknownDeadLetter(Refusal):
+    """There is no such dead letter. It may have been handled or deleted. GET /api/v1/admin/dead-letters lists all."""
+
+    kind, code = Kind.NOT_FOUND, "dead_letter.not_found"
+
+
+class DeadLetterNotRedrivable(Refusal):
+    """This message cannot be handled again: {reason}."""
+
+    kind, code = Kind.CONFLICT, "dead_letter.not_redrivable"
+
+
+class DeadLetterFailedAgain(Refusal):
+    """The message was handled again and failed again: {reason}."""
+
+    kind, code = Kind.CONFLICT, "dead_letter.failed_again"

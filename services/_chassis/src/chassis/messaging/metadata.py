@@ -1,0 +1,47 @@
+"""What a subscriber learns about a message beside its payload. NATS types stay inside this package."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from nats.aio.msg import Msg
+
+from contracts.wire.topic import Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Where a message was published and how often it was delivered.
+
+    Attributes:
+        tenant, key: the variable tokens of its subject; ``key`` is None where the topic has none.
+        sequence: its number in the stream, None if it was not read from a stream.
+        published_at: when the stream stored it, None if it was not read from a stream.
+        attempt: 1 for the first delivery, 2 for the second, and so on.
+    """
+
+    subject: str
+    tenant: str
+    key: str | None
+    sequence: int | None = None
+    published_at: datetime | None = None
+    attempt: int = 1
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether it was delivered before, so that parts of it may have been done."""
+        return self.attempt > 1
+
+
+def metadata_of(topic: Topic[Any], message: Msg) -> Metadata:
+    """The metadata of a message of this topic."""
+    address = topic.address(message.subject)
+    return Metadata(message.subject, address.tenant, address.key)
+
+
+def stream_metadata_of(topic: Topic[Any], message: Msg) -> Metadata:
+    """The metadata of a message of this topic that was read from a stream."""
+    address, told = topic.address(message.subject), message.metadata
+    return Metadata(
+        message.subject, address.tenant, address.key, told.sequence.stream, told.timestamp, told.num_delivered
+    )

@@ -1,0 +1,285 @@
+"""A durable consumer of a stream: each message is handled at least once, or becomes a dead letter."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
+from pydantic import BaseModel, ValidationError
+
+from chassis.database.postgres import is_unavailable
+from chassis.database.statement import Row
+from chassis.loop import Loop
+from chassis.messaging.bus import Bus
+from chassis.messaging.dead_letters import MAX_EXCERPT, DeadLetterStore, DeadMessage, Failure
+from chassis.messaging.metadata import Metadata, stream_metadata_of
+from chassis.offload import INLINE_BYTES, offload
+from chassis.telemetry.logs import log
+from contracts.wire.errors import InternalFault, InvalidMessage, MessageTooLarge, Unavailable, field_errors
+from contracts.wire.topic import DurableConsumer
+
+FETCH_S = 3.0  # nats-py 2.16: a fetch that was sent before the server restarted returns nothing until it times out
+BATCH = 100
+GATHER_S = 0.2  # messages that arrive within this time are handled together
+LOOP_S = 0.2  # between two ticks while NATS is unavailable
+MISSING_STREAM_S = 1.0
+WAIT_S = 30.0  # how long a batch waits for a database that is unavailable before its delivery counts as failed
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+UNKNOWN_TYPE = "message.unknown_type"
+
+P = TypeVar("P", bound=BaseModel)
+
+
+class Received(NamedTuple, Generic[P]):
+    """One message of a stream."""
+
+    payload: P
+    metadata: Metadata
+
+
+Handler = Callable[[Sequence[Received[P]]], Awaitable[None]]
+"""Handles messages, all of them or, by raising, none. It must be idempotent."""
+
+
+class StreamConsumer(Generic[P]):
+    """Reads a stream as a durable consumer.
+
+    The handler is called with up to ``BATCH`` new messages in their order. They are acknowledged after it has returned.
+    If it raises, each message is handled alone, so that one bad message does not fail the others. A message that fails
+    is delivered again after a pause of the consumer's backoff, and is handled alone. After ``max_deliver`` failures it
+    is kept as a dead letter. A message that cannot be read (not JSON, of an unknown shape or type, too large) is kept
+    as a dead letter at once. Later messages are handled meanwhile, so the order is not guaranteed.
+
+    While the database is unavailable the messages are held and tried again for up to ``WAIT_S`` seconds, which counts
+    as one delivery. If a dead letter cannot be stored, its message stays in the stream and is delivered again.
+
+    The server does not limit deliveries (its ``max_deliver`` would drop a message without a trace): a message
+    leaves the consumer acknowledged or as a dead letter.
+
+    Args:
+        consumer: its declaration.
+        handler: handles the messages.
+        dead_letters: keeps those that cannot be handled.
+    """
+
+    def __init__(
+        self, bus: Bus, consumer: DurableConsumer[P], handler: Handler[P], dead_letters: DeadLetterStore
+    ) -> None:
+        self._bus, self._consumer, self._handler, self._dead_letters = bus, consumer, handler, dead_letters
+        self._stream = consumer.stream.name
+        self._first_failures: dict[int, datetime] = {}
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The names of its stream and of itself, as in a dead letter."""
+        return self._stream, self._consumer.name
+
+    def loop(self, name: str) -> Loop:
+        """The loop that consumes."""
+        return Loop(name, self.tick, every_s=LOOP_S)
+
+    async def tick(self) -> None:
+        """Handle what is there; return after at most ``FETCH_S`` without a message, or without a connection."""
+        if not self._bus.connected:
+            return
+        jetstream = self._bus.jetstream
+        try:
+            await self._ensure_consumer()
+            subscription = await jetstream.pull_subscribe_bind(self._consumer.name, stream=self._stream)
+        except NotFoundError:
+            log.info("streams.waiting_for_stream", stream=self._stream)
+            await asyncio.sleep(MISSING_STREAM_S)
+            return
+        try:
+            while True:
+                await self._handle(await subscription.fetch(BATCH, timeout=FETCH_S))
+                await asyncio.sleep(GATHER_S)
+        except NatsError as error:
+            log.debug("streams.idle", error=type(error).__name__)
+        finally:
+            with suppress(NatsError, OSError):
+                await subscription.unsubscribe()
+
+    async def redrive(self, row: Row) -> Failure | None:
+        """Handle the message of a dead letter again: None, or why it failed again.
+
+        Raises:
+            OSError, sqlalchemy.exc.DBAPIError: the database is unavailable.
+        """
+        payload = await self._read(row["subject"], row["payload"])
+        if isinstance(payload, Failure):
+            return payload
+        address = self._consumer.topic.address(row["subject"])
+        metadata = Metadata(
+            row["subject"], address.tenant, address.key, row["sequence"], row["published_at"], row["attempts"] + 1
+        )
+        failure = await self._call_handler([Received(payload, metadata)])
+        if failure is not None and failure.error is not None and _is_unavailable(failure.error):
+            raise failure.error
+        return failure
+
+    async def _ensure_consumer(self) -> None:
+        jetstream, topics = self._bus.jetstream, self._consumer.stream.topics
+        try:
+            await jetstream.consumer_info(self._stream, self._consumer.name)
+        except NotFoundError:
+            await jetstream.add_consumer(
+                self._stream,
+                ConsumerConfig(
+                    durable_name=self._consumer.name,
+                    deliver_policy=DeliverPolicy.ALL,
+                    ack_policy=AckPolicy.EXPLICIT,
+                    ack_wait=self._consumer.ack_wait_s,
+                    filter_subject=self._consumer.topic.pattern if len(topics) > 1 else None,
+                ),
+            )
+
+    async def _handle(self, messages: list[Msg]) -> None:
+        async with self._extending_ack_wait(messages):
+            new: list[tuple[Msg, Received[P]]] = []
+            again: list[tuple[Msg, Received[P]]] = []
+            for message in messages:
+                payload = await self._read(message.subject, message.data)
+                if isinstance(payload, Failure):
+                    await self._store_dead_letter(message, payload)
+                    continue
+                received = Received(payload, stream_metadata_of(self._consumer.topic, message))
+                (again if received.metadata.redelivered else new).append((message, received))
+            give_up_at = monotonic() + WAIT_S
+            if len(new) > 1:
+                failure = await self._call_until_available([received for _, received in new], give_up_at)
+                if failure is None or (failure.error is not None and _is_unavailable(failure.error)):
+                    for message, _ in new:
+                        await self._settle(message, failure)
+                    new = []
+            for message, received in new + again:
+                await self._settle(message, await self._call_until_available([received], give_up_at))
+
+    async def _call_until_available(self, received: Sequence[Received[P]], give_up_at: float) -> Failure | None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            failure = await self._call_handler(received)
+            unavailable = failure is not None and failure.error is not None and _is_unavailable(failure.error)
+            if not unavailable or monotonic() + pause_s > give_up_at:
+                return failure
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _call_handler(self, received: Sequence[Received[P]]) -> Failure | None:
+        try:
+            await self._handler(received)
+        except Exception as error:  # noqa: BLE001 - the edge of a message: it is delivered again or becomes a dead letter
+            reason = f"{type(error).__name__}: {error}"
+            if _is_unavailable(error):
+                log.warning("streams.dependency_unavailable", consumer=self._consumer.name, reason=reason)
+                return Failure(Unavailable.code, reason, error)
+            log.warning("streams.handler_failed", consumer=self._consumer.name, messages=len(received), exc_info=error)
+            return Failure(InternalFault.code, reason, error)
+        return None
+
+    async def _settle(self, message: Msg, failure: Failure | None) -> None:
+        """Acknowledge a message that was handled; else have it delivered again or keep it as a dead letter."""
+        told = message.metadata
+        if failure is None:
+            self._first_failures.pop(told.sequence.stream, None)
+            await _send(message.ack())
+        elif told.num_delivered >= self._consumer.max_deliver:
+            await self._store_dead_letter(message, failure)
+        else:
+            self._first_failures.setdefault(told.sequence.stream, datetime.now(UTC))
+            await _send(message.nak(self._consumer.pause_s(told.num_delivered)))
+
+    async def _store_dead_letter(self, message: Msg, failure: Failure) -> None:
+        told, body, address = message.metadata, message.data, self._consumer.topic.address(message.subject)
+        known = self._is_known(message.subject)
+        sequence = told.sequence.stream
+        dead = DeadMessage(
+            stream=self._stream,
+            consumer=self._consumer.name,
+            sequence=sequence,
+            published_at=told.timestamp,
+            subject=message.subject,
+            tenant_id=_uuid(address.tenant) if known else None,
+            job_id=_uuid(address.key) if known and self._consumer.topic.key == "job" else None,
+            attempts=told.num_delivered,
+            first_failed_at=self._first_failures.get(sequence, datetime.now(UTC)),
+            excerpt=body[:MAX_EXCERPT],
+            payload=body if len(body) <= self._consumer.max_bytes else None,
+            size_bytes=len(body),
+        )
+        try:
+            await self._dead_letters.add(dead, failure)
+        except Exception as error:  # noqa: BLE001 - the message stays in the stream
+            log.error("streams.dead_letter_not_stored", consumer=self._consumer.name, sequence=sequence, exc_info=error)
+            await _send(message.nak(self._consumer.pause_s(told.num_delivered)))
+            return
+        self._first_failures.pop(sequence, None)
+        log.error(
+            "streams.dead_letter",
+            consumer=self._consumer.name,
+            subject=message.subject,
+            sequence=sequence,
+            code=failure.code,
+            reason=failure.reason[:200],
+        )
+        await _send(message.term())
+
+    async def _read(self, subject: str, body: bytes) -> P | Failure:
+        if len(body) > self._consumer.max_bytes:
+            reason = f"It has {len(body)} bytes, the consumer takes {self._consumer.max_bytes}."
+            return Failure(MessageTooLarge.code, reason)
+        if not self._is_known(subject):
+            return Failure(UNKNOWN_TYPE, f"The consumer handles {self._consumer.topic.name} only.")
+        parse = self._consumer.topic.payload.model_validate_json
+        try:
+            return await offload(parse, body) if len(body) > INLINE_BYTES else parse(body)
+        except ValidationError as error:
+            wrong = "; ".join(f"{each.pointer or '/'}: {each.message}" for each in field_errors(error)[:10])
+            return Failure(InvalidMessage.code, wrong)
+
+    def _is_known(self, subject: str) -> bool:
+        topic = self._consumer.topic
+        tokens = subject.removeprefix(f"{topic.name}.").split(".")
+        return subject.startswith(f"{topic.name}.") and len(tokens) == (2 if topic.key else 1)
+
+    @asynccontextmanager
+    async def _extending_ack_wait(self, messages: Sequence[Msg]) -> AsyncIterator[None]:
+        """Tell the server that messages are being worked on, until each of them is settled."""
+
+        async def extend() -> None:
+            while True:
+                await asyncio.sleep(self._consumer.ack_wait_s / 3)
+                for message in messages:
+                    if not message.is_acked:
+                        await _send(message.in_progress())
+
+        task = asyncio.create_task(extend())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+
+async def _send(acknowledgement: Awaitable[None]) -> None:
+    """Send an acknowledgement. One that is lost has the message delivered again."""
+    with suppress(NatsError, OSError):
+        await acknowledgement
+
+
+def _is_unavailable(error: Exception) -> bool:
+    return is_unavailable(error) or isinstance(error, Unavailable)
+
+
+def _uuid(token: str | None) -> UUID | None:
+    try:
+        return UUID(token or "")
+    except ValueError:
+        return None
