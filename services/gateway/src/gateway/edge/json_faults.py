@@ -12,6 +12,7 @@ MAX_LINES = 100_000  # reading more lines to find one takes too long
 _PARSER_MESSAGE = re.compile(r"(.*) at line (\d+) column (\d+)", re.DOTALL)
 _DUPLICATE_KEY = re.compile(r'Detected duplicate key "(.*)"', re.DOTALL)
 _HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+_REASONS = {"expected ident": "expected true, false or null", "expected value": "expected a JSON value"}
 _HINTS = {  # by what stands where the parser stops
     b"'": "Text needs double quotes.",
     **dict.fromkeys((b"True", b"False", b"None"), "Write true, false and null in lower case, as JSON does."),
@@ -21,18 +22,26 @@ _HINTS = {  # by what stands where the parser stops
 
 def describe_parser_error(body: bytes, error: ValueError) -> FieldError:
     """The code and the message for a body that jiter refused."""
-    matched = _PARSER_MESSAGE.fullmatch(str(error))
     if not _is_utf8(body):
         return FieldError(code="json_encoding", message="The body is not UTF-8.")
     if not body.strip():
         return _invalid("The body is empty. Send JSON.")
-    if matched is None:
-        return _invalid("The body is not JSON.")
-    line, column = _line(body, int(matched[2])), int(matched[3])
-    where = f"line {matched[2]}, column {_characters(line, column)}"
-    return _unacceptable_value(matched[1], where, line, column) or _invalid(
-        _syntax_message(matched[1], where, line[column - 1 :])
-    )
+    matched = _PARSER_MESSAGE.fullmatch(str(error))
+    return _described(body, *matched.groups()) if matched is not None else _invalid("The body is not JSON.")
+
+
+def _described(body: bytes, reason: str, line_number: str, column_number: str) -> FieldError:
+    line, column = _line(body, int(line_number)), int(column_number)
+    if (duplicate := _DUPLICATE_KEY.fullmatch(reason)) is not None:
+        where = f"line {line_number}, column {_characters(line, _start_of_key(line, column))}"
+        message = f'The key "{shown_key(duplicate[1])}" at {where} is in the same object twice. Keep one of them.'
+        return FieldError(code="json_duplicate_key", message=message)
+    where = f"line {line_number}, column {_characters(line, column)}"
+    if reason.startswith("recursion limit"):
+        return FieldError(code="json_depth", message=f"The body is nested too deeply at {where}.")
+    if "hex escape" in reason and _HALF_A_PAIR.search(line, max(0, column - 14), column):
+        return FieldError(code="json_surrogate", message=f"The text at {where} has half of a surrogate pair.")
+    return _invalid(_syntax_message(reason, where, line[column - 1 :]))
 
 
 def shown_key(key: str) -> str:
@@ -41,30 +50,24 @@ def shown_key(key: str) -> str:
     return printable if len(key) <= MAX_SHOWN else printable[: MAX_SHOWN - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def _unacceptable_value(reason: str, where: str, line: bytes, column: int) -> FieldError | None:
-    """The error where the syntax is right; None where it is not."""
-    if reason.startswith("recursion limit"):
-        return FieldError(code="json_depth", message=f"The body is nested too deeply at {where}.")
-    if (duplicate := _DUPLICATE_KEY.fullmatch(reason)) is not None:
-        message = f'The key "{shown_key(duplicate[1])}" is twice in the same object, again before {where}. Keep one.'
-        return FieldError(code="json_duplicate_key", message=message)
-    if "hex escape" in reason and _HALF_A_PAIR.search(line, max(0, column - 14), column):
-        return FieldError(code="json_surrogate", message=f"The text at {where} has half of a surrogate pair.")
-    return None
-
-
 def _syntax_message(reason: str, where: str, rest: bytes) -> str:
     if reason == "trailing comma":
         return f"The comma before the closing bracket at {where} is not allowed. Remove the comma."
     if reason.startswith("EOF"):
         return f"The JSON ends too early, at {where}: a closing bracket or quote is missing."
     hint = next((f" {hint}" for mark, hint in _HINTS.items() if rest.startswith(mark)), "")
-    return f"Invalid JSON at {where}: {reason}.{hint}"
+    return f"Invalid JSON at {where}: {_REASONS.get(reason, reason)}.{hint}"
 
 
 def _line(body: bytes, number: int) -> bytes:
     """The line with this number, from 1; empty where there are more than ``MAX_LINES`` before it."""
     return next(islice(io.BytesIO(body), number - 1, number), b"") if number <= MAX_LINES else b""
+
+
+def _start_of_key(line: bytes, column: int) -> int:
+    """The column of the key, where the parser names the column behind its colon."""
+    key = line[: column - 1].rstrip().removesuffix(b":").rstrip()
+    return key.rfind(b'"', 0, -1) + 1 or column
 
 
 def _characters(line: bytes, column: int) -> int:
