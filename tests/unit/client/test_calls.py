@@ -75,7 +75,7 @@ def test_unknown_response_fields_are_ignored() -> None:
     ],
 )
 def test_malformed_response_raises_a_clear_error(wrong: Any) -> None:
-    with pytest.raises(Unreadable, match="no Job"):
+    with pytest.raises(Unreadable, match="not a valid Job"):
         read(Job, wrong)
 
 
