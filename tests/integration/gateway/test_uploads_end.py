@@ -13,7 +13,7 @@ from sqlalchemy import text
 from chassis.database.postgres import Database
 from contracts.scheduler.jobs import JobState
 from gateway.app import create_app
-from gateway.errors import UnknownUpload
+from gateway.uploads.errors import UnknownUpload
 from gateway.uploads.store import Bounds, Uploads
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
 from tests.integration.gateway.test_uploads import post, some_png

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from contracts.wire.errors import FieldError
+from gateway.edge.errors import InvalidRequest, Malformed
 from gateway.edge.json_body import read_json
-from gateway.errors import InvalidRequest, Malformed
 from gateway.jobs.extra_data import MAX_BYTES, ExtraDataKeys
 from gateway.jobs.workflow_pointers import largest_text, relocated
 from gateway.uploads.references import upload_ids

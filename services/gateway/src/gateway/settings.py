@@ -1,4 +1,4 @@
-"""Every knob of the gateway."""
+"""Settings of the gateway."""
 
 import os
 import re
@@ -15,9 +15,9 @@ _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")
 
 
 class Settings(DatabaseSettings):
-    """Environment of the gateway, ``GATEWAY_…``.
+    """Environment variables ``GATEWAY_…``.
 
-    ``SECRET_KEY``, ``RATE_LIMIT_ENABLED``, ``MAX_UPLOAD_SIZE`` and ``UPLOAD_DIR`` also go by their plain names.
+    ``SECRET_KEY``, ``RATE_LIMIT_ENABLED``, ``MAX_UPLOAD_SIZE`` and ``UPLOAD_DIR`` also work without the prefix.
     """
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
@@ -120,7 +120,7 @@ class Settings(DatabaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _old_names(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """The old plan's names of the local artifact directory and the largest upload."""
+        """Accept ``UPLOAD_DIR`` and ``MAX_UPLOAD_SIZE`` without prefix."""
         folder, size = os.environ.get("UPLOAD_DIR"), os.environ.get("MAX_UPLOAD_SIZE")
         if folder and not values.get("artifacts_url"):
             values["artifacts_url"] = f"file://{os.path.abspath(folder)}"  # noqa: PTH100 - Path.resolve follows links

@@ -1,4 +1,4 @@
-"""Accounts, sessions and keys as clients ask for them."""
+"""Request bodies for accounts, sessions and keys."""
 
 from typing import Annotated, Literal, Self
 
@@ -15,7 +15,7 @@ from gateway.edge.timestamps import Moment
 
 
 class Asked(BaseModel):
-    """A request body: exact types, nothing unknown, and no value in what is said of a wrong one."""
+    """A request body: strict types, no unknown fields, and no values in error messages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True, hide_input_in_errors=True)
 
@@ -27,7 +27,7 @@ AskedPolicy = Annotated[GraphPolicy, Field(strict=False)]
 
 
 class RegisterRequest(Asked):
-    """A new account. ``invite``: the token of an invite, where registration needs one."""
+    """A new account. ``invite``: the token of an invite, required where registration needs one."""
 
     username: Annotated[str, Field(min_length=1, max_length=256)]
     email: Annotated[str, Field(min_length=1, max_length=512)]
@@ -36,14 +36,14 @@ class RegisterRequest(Asked):
 
 
 class LoginRequest(Asked):
-    """Username, or e-mail address, and password."""
+    """Username or e-mail address, and password."""
 
     username: Annotated[str, Field(min_length=1, max_length=512)]
     password: Secret
 
 
 class LoginForm(LoginRequest):
-    """The same as an OAuth2 password grant sends it. What the grant has besides is taken and means nothing."""
+    """An OAuth2 password grant. ``scope``, ``client_id`` and ``client_secret`` are accepted and ignored."""
 
     grant_type: Literal["password"] = "password"
     scope: str | None = None
@@ -52,26 +52,26 @@ class LoginForm(LoginRequest):
 
 
 class RefreshRequest(Asked):
-    """A refresh token, which this spends."""
+    """A refresh token. It works once."""
 
     refresh_token: Secret
 
 
 class PasswordRequest(Asked):
-    """The password as it is and as it shall be."""
+    """The current password and the new one."""
 
     current_password: Secret
     new_password: Secret
 
 
 class EraseRequest(Asked):
-    """The password, which says that it is meant."""
+    """The password, as confirmation."""
 
     password: Secret
 
 
 class KeyRequest(Asked):
-    """A key to be made. It ends by itself at ``expires_at``, or after the usual life of a key."""
+    """A new key. It expires at ``expires_at``, or after the default lifetime of a key."""
 
     name: KeyName
     scopes: Annotated[list[AskedScope], Field(min_length=1, max_length=len(Scope))] = [
@@ -82,7 +82,7 @@ class KeyRequest(Asked):
 
 
 class LimitsRequest(Asked):
-    """Some limits by name; null means none. ``graph_…`` limit a single graph, ``run_seconds`` a single attempt."""
+    """Some limits by name; null means unlimited. ``graph_…`` limit one workflow, ``run_seconds`` one attempt."""
 
     images_per_day: Cap | None = None
     max_running: Cap | None = None
@@ -103,12 +103,12 @@ class LimitsRequest(Asked):
     upload_bytes: LargeCap | None = None
 
     def some(self) -> LimitsPatch:
-        """What was named."""
+        """The limits that the request names."""
         return LimitsPatch.model_validate(self.model_dump(exclude_unset=True))
 
 
 class Patch(Asked):
-    """A change: at least one field, and null in none of them."""
+    """A partial update: at least one field, and no field is null."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -118,7 +118,7 @@ class Patch(Asked):
 
 
 class UserPatch(Patch):
-    """What an admin changes of a user; ``limits`` replaces all own ones, and {} takes them away.
+    """Changes to a user. ``limits`` replaces all individual limits; {} removes them.
 
     ``shares_quota``: false gives the user a daily image quota of its own.
     """
@@ -137,6 +137,6 @@ def _some(limits: LimitsRequest) -> LimitsRequest:
 
 
 class TierPatch(Patch):
-    """What an admin changes of a tier; limits that are not named stay."""
+    """Changes to a tier. Limits that are not named stay."""
 
     limits: Annotated[LimitsRequest, AfterValidator(_some)]

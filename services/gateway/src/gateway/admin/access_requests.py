@@ -1,4 +1,4 @@
-"""Class rules and invites as admins ask for them."""
+"""Request bodies for class rules and invites."""
 
 from typing import Literal
 
@@ -8,13 +8,13 @@ from gateway.accounts.requests import Asked, AskedTier
 
 
 class ClassRuleRequest(Asked):
-    """What an admin decides about a node class or a pack."""
+    """Whether a node class or a pack is allowed or denied."""
 
     verdict: Literal["allow", "deny"]
 
 
 class InviteRequest(Asked):
-    """An invite to be made: the tier of its account, and for how many days it can be used."""
+    """A new invite: the tier of the account it creates, and how many days it is valid."""
 
     tier: AskedTier = Tier.FREE
     expires_in_days: InviteDays = 7

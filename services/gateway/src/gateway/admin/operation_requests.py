@@ -1,4 +1,4 @@
-"""What operators ask for."""
+"""Request bodies for the actions of admins."""
 
 from typing import Annotated
 
@@ -8,6 +8,6 @@ from gateway.accounts.requests import Asked
 
 
 class JobPatch(Asked):
-    """What an operator changes of a job that has not ended: its place among its owner's own, higher first."""
+    """The priority of a job that has not ended among its owner's jobs. Higher runs first."""
 
     priority: Annotated[int, Field(ge=-100, le=100)]

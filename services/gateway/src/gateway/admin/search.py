@@ -1,4 +1,4 @@
-"""Everybody's jobs, the audit log and dead letters, page by page. Cursors are good for one admin and one filter."""
+"""Searches over jobs of all users, the audit log and dead letters. A cursor is valid for one admin and one filter."""
 
 import json
 from datetime import datetime
@@ -16,7 +16,7 @@ from gateway.api.v1 import cursors
 
 
 class Search:
-    """Looks for admins, and has it recorded that they looked."""
+    """Searches for admins, and records each search."""
 
     def __init__(self, bus: Bus, operations: Operations, *, cursor_key: bytes) -> None:
         self._bus, self._operations, self._key = bus, operations, cursor_key
@@ -24,10 +24,10 @@ class Search:
     async def jobs(
         self, who: AdminContext, *, limit: int, cursor: str | None, status: JobStatus | None, **asked: Any
     ) -> tuple[tuple[AdminJob, ...], str | None]:
-        """A page, newest first, and the cursor of the next one.
+        """A page of jobs, newest first, and the cursor of the next page.
 
         Raises:
-            BadCursor: the cursor was not given out for this admin and filter.
+            BadCursor: the cursor was made for another admin or filter.
         """
         told = _told(asked | {"status": status})
         filters, before = self._where(who, "jobs", told, cursor)
@@ -41,10 +41,10 @@ class Search:
     async def audit(
         self, who: AdminContext, *, limit: int, cursor: str | None, **asked: Any
     ) -> tuple[tuple[AuditEntry, ...], str | None]:
-        """A page of the audit log, newest first, and the cursor of the next one; auth itself records it.
+        """A page of the audit log, newest first, and the cursor of the next page. Auth itself records this search.
 
         Raises:
-            BadCursor: the cursor was not given out for this admin and filter.
+            BadCursor: the cursor was made for another admin or filter.
         """
         filters, before = self._where(who, "audit", _told(asked), cursor)
         query = ReadAudit(limit=limit, before_id=before.int if before else None, **asked)
@@ -55,10 +55,10 @@ class Search:
     async def dead_letters(
         self, who: AdminContext, *, limit: int, cursor: str | None, node: str | None
     ) -> tuple[tuple[DeadLetter, ...], str | None]:
-        """A page of messages that can never be handled, newest first, and the cursor of the next one.
+        """A page of dead letters, newest first, and the cursor of the next page.
 
         Raises:
-            BadCursor: the cursor was not given out for this admin and filter.
+            BadCursor: the cursor was made for another admin or filter.
         """
         told = _told({"node": node})
         filters, before = self._where(who, "dead_letters", told, cursor)
@@ -81,7 +81,7 @@ class Search:
 
 
 def _told(asked: dict[str, Any]) -> dict[str, str]:
-    """What was asked for, as text."""
+    """The filters that are set, as text."""
     return {
         name: value.isoformat() if isinstance(value, datetime) else str(value)
         for name, value in asked.items()

@@ -1,6 +1,6 @@
-"""The pages that show what can be asked of us, where they are public: OpenAPI readable, and AsyncAPI.
+"""Public documentation pages: the OpenAPI document in a viewer, and the AsyncAPI document.
 
-The viewer is ours to serve, out of a package: the page loads nothing from anywhere else.
+The viewer is served from a Python package, so the page loads nothing from other hosts.
 """
 
 import base64
@@ -13,7 +13,8 @@ from fastapi import APIRouter, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
-from gateway.errors import NoSuchPath
+from gateway.api.v1.problems import open_problems
+from gateway.edge.errors import NoSuchPath
 from gateway.surfaces.nats.asyncapi import door_document
 
 ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
@@ -48,7 +49,7 @@ def router(*, title: str, document: str) -> APIRouter:
     async def docs() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
-    @routes.get("/docs/{asset}")
+    @routes.get("/docs/{asset}", responses=open_problems(NoSuchPath))
     async def asset(asset: str) -> Response:
         if asset not in assets:
             raise NoSuchPath
@@ -62,7 +63,7 @@ def router(*, title: str, document: str) -> APIRouter:
 
 
 def _policy(page: bytes) -> str:
-    """Only the viewer and the page's own script run, and they talk to us alone."""
+    """A content security policy: only the viewer and the page's own script run, and connect only to this origin."""
     hashes = [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in _SCRIPT.findall(page)]
     scripts = " ".join(f"'sha256-{found}'" for found in hashes)
     return (

@@ -1,22 +1,22 @@
-"""What the fleet can run, a few seconds old at most."""
+"""What the fleet can run."""
 
 from chassis.messaging.bus import Bus
 from contracts.scheduler.fleet import READ_FLEET, Fleet, ReadFleet
 from contracts.scheduler.submissions import EmptyFleet
 from contracts.wire.errors import FieldError
 from gateway.caching import StaleWhileRevalidateCache
-from gateway.errors import NoModel
+from gateway.fleet.errors import NoModel
 
 
 class FleetView:
-    """The scheduler's view of the fleet. For default models it is read at most once in ``keep_s``."""
+    """The scheduler's view of the fleet. For default models it is cached for ``keep_s`` seconds."""
 
     def __init__(self, bus: Bus, *, keep_s: float) -> None:
         self._bus = bus
         self._whole: StaleWhileRevalidateCache[Fleet] = StaleWhileRevalidateCache(keep_s)
 
     async def read(self, tenant: str) -> Fleet:
-        """The fleet as it is now, as far as the tenant may use it.
+        """The fleet now, limited to what the tenant may use.
 
         Raises:
             Unavailable: the scheduler does not answer.
@@ -24,15 +24,15 @@ class FleetView:
         return await self._bus.request(READ_FLEET, ReadFleet(), tenant=tenant)
 
     async def default_model(self) -> str:
-        """The checkpoint that a prompt without a model runs on: never one that a job may have written.
+        """The checkpoint for a prompt without a model. Files that a job may have written are never chosen.
 
-        It is the first that operators named, or else the most common one that a node had when it joined, a loaded one
-        if several are.
+        It is the first checkpoint that operators configured; else the most common one among those that nodes had when
+        they joined, preferring a loaded one.
 
         Raises:
-            EmptyFleet: no node was seen yet.
-            Unavailable: the scheduler does not answer and did not before.
-            NoModel: no node has such a checkpoint.
+            EmptyFleet: no node has joined yet.
+            NoModel: no node has a checkpoint.
+            Unavailable: the scheduler does not answer, and no answer is cached.
         """
         fleet = await self._whole.read(lambda within_s: self._bus.request(READ_FLEET, ReadFleet(), within_s=within_s))
         if fleet.default_models:

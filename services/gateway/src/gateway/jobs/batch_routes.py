@@ -1,4 +1,4 @@
-"""Many jobs in one request."""
+"""Submit many jobs in one request."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -7,9 +7,11 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import APIRouter, Depends, Request, Response
 
 from chassis.http.app import problem
+from contracts.scheduler.submissions import EmptyFleet, IdempotencyKeyReused
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
+from gateway.edge.errors import BadIdempotencyKey, BatchTooLarge
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import workflow_body
 from gateway.jobs.batch_schemas import MAX_ERRORS, Batch, BatchBody, BatchItem, BatchRequest, placed
@@ -29,26 +31,28 @@ _HEADERS = {name: says for name, says in HEADERS.items() if name != "Location"}
 
 
 def router(*, submitter: Submitter, public_url: str) -> APIRouter:
-    """The route."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.post(
         "/batch",
         summary="Submit up to 100 jobs",
         openapi_extra=_BODY,
-        responses={200: {"headers": _HEADERS}, **problems(400, *BODY, 429)},
+        responses={
+            200: {"headers": _HEADERS},
+            **problems(BadIdempotencyKey, IdempotencyKeyReused, BatchTooLarge, EmptyFleet, *JSON_BODY),
+        },
     )
     async def batch(
         tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request, response: Response
     ) -> BatchBody:
-        """Answers 200 with one item for each submission, in their order, whatever became of them.
+        """Answers 200 with one item per submission, in order, whether accepted or refused.
 
-        Each submission counts as a request: a batch of 100 takes 100 of those that its user has in a minute, or is
-        refused with 429 before anything is done. A batch of more than a minute's requests is 422 `batch.too_large`.
+        Each submission counts as a request: a batch of 100 takes 100 requests of the user's rate limit, or is refused
+        as a whole with 429. A batch larger than the limit of a minute is refused with 422 `batch.too_large`.
 
-        One that is refused spoils no other; the refusals of a batch tell 200 errors together. With an
-        `Idempotency-Key` a repetition gives the same jobs again and tries
-        once more what was refused; the key with another batch is 422.
+        A refused submission does not affect the others. A response lists at most 200 errors in total. With an
+        `Idempotency-Key`, sending the batch again returns the same jobs and retries the refused submissions; another
+        batch with the same key is 422.
         """
         jobs = read_model(Batch, body).jobs
         sent = BatchSubmitter(
@@ -70,14 +74,14 @@ def router(*, submitter: Submitter, public_url: str) -> APIRouter:
 
 
 class Shown(NamedTuple):
-    """How outcomes are shown. ``errors``: of one submission at most."""
+    """Renders outcomes. ``errors``: the most errors listed per submission."""
 
     public_url: str
     request_id: str
     errors: int
 
     def item(self, index: int, outcome: Outcome) -> BatchItem:
-        """What became of one submission."""
+        """The item for one submission."""
         if isinstance(outcome, Accepted):
             job = present(outcome.job, self.public_url)
             return BatchItem(index=index, status=HTTPStatus.CREATED, replayed=outcome.replayed, job=job)
@@ -86,7 +90,7 @@ class Shown(NamedTuple):
 
 
 def _headers(outcomes: Sequence[Outcome]) -> dict[str, str]:
-    """The quota after the last that was accepted; replayed, if all of those were."""
+    """The quota after the last accepted job; ``Idempotent-Replayed`` if all accepted jobs were replayed."""
     accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
     quotas = [one.quota for one in accepted if one.quota is not None]
     headers = quota_headers(max(quotas, key=lambda quota: quota.used)) if quotas else {}

@@ -1,4 +1,4 @@
-"""What the synchronous call answers."""
+"""Response body of the synchronous submission."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from pydantic import ConfigDict
 from contracts.scheduler.jobs import FINAL_STATES, Job, JobError, JobState
 from contracts.scheduler.outputs import OutputKind
 from contracts.wire.errors import FieldError, Refusal
-from gateway.errors import JobCancelled, JobFailed, JobLost
+from gateway.jobs.errors import JobCancelled, JobFailed, JobLost
 from gateway.jobs.no_result import cause, would_fail_again
 from gateway.jobs.schemas import JobBody, pick_output, present, saved_or_previews, urls_of
 
@@ -24,11 +24,11 @@ _EXAMPLE: dict[str, Any] = {
 
 
 class GenerateBody(JobBody):
-    """A completed job, and what it made.
+    """A completed job with the URLs of its images.
 
     Attributes:
-        images: give the bytes of every saved image; of every preview, if none was saved.
-        image_url: gives those of the first of them; null if there is none. Other outputs are in ``outputs``.
+        images: URLs of all saved images, or of all previews if none was saved.
+        image_url: the first of them, or null. Other outputs are in ``outputs``.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
@@ -38,12 +38,12 @@ class GenerateBody(JobBody):
 
 
 def generated(job: Job, public_url: str) -> GenerateBody:
-    """The answer for a job that succeeded.
+    """The body for a job that has ended.
 
     Raises:
-        JobFailed: it failed, and would again.
-        JobLost: it failed otherwise.
-        JobCancelled: somebody cancelled it.
+        JobFailed: the job failed and would fail again.
+        JobLost: the job failed because of an infrastructure fault.
+        JobCancelled: the job was cancelled.
     """
     if job.state is not JobState.SUCCEEDED:
         raise _why_not(job)

@@ -9,7 +9,7 @@ _WAIT = "Wait until its status is completed: poll GET /api/v1/jobs/<id>, or foll
 
 
 def without_result(job: Job) -> JobNotFinished:
-    """The refusal for a job that is not completed: what has become of it, why, and what to do."""
+    """The refusal for a job that is not completed: its state, the cause, and what to do."""
     match STATUS_OF_STATE[job.state]:
         case JobStatus.FAILED:
             error = job.error or JobError(code="node.fault", message="")
@@ -27,12 +27,12 @@ def without_result(job: Job) -> JobNotFinished:
 
 
 def would_fail_again(error: JobError) -> bool:
-    """Whether another try of the same job meets the same error."""
+    """Whether running the same job again would give the same error."""
     return error.code.startswith("workflow.") or error.code in _SAME_AGAIN
 
 
 def cause(error: JobError) -> str:
-    """The failed node and its error as one clause without a final period. Falls back to what its code means."""
+    """The failed node and its error as one clause without a final period. Falls back to the meaning of the code."""
     where = f"Node {error.node_id}" if error.node_id else ""
     if error.node_class:
         where = f"{where} ({error.node_class})" if where else error.node_class

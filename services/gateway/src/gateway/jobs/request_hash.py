@@ -1,4 +1,4 @@
-"""The hash by which submissions with the same idempotency key are compared."""
+"""The hash that compares submissions with the same idempotency key."""
 
 import hashlib
 import json
@@ -11,19 +11,19 @@ from contracts.gateway.submissions import Submission
 
 
 def request_hash(submission: Submission, part_of: str) -> str:
-    """Of what was asked, not of what became of it: the seed that we drew must not make a repetition another request."""
+    """The hash of the request as sent, without generated values such as the seed."""
     asked = _asked(submission)
     try:
         written = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError:  # an integer of more than 64 bits
+    except orjson.JSONEncodeError:  # an integer has more than 64 bits
         written = json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()
     return hashlib.sha256(written + part_of.encode()).hexdigest()
 
 
 def request_hash_of_large(submission: Submission, part_of: str) -> tuple[str, int]:
-    """The same hash, and the bytes of what was asked as JSON.
+    """The same hash, and the size of the request as compact JSON.
 
-    Written piece by piece: no call into C takes the interpreter's lock for long.
+    It is serialized in small pieces, so that no call holds the GIL for long.
     """
     asked = _asked(submission)
     try:
@@ -48,7 +48,7 @@ def _asked(submission: Submission) -> dict[str, Any]:
 
 
 def _written(value: Any) -> Iterator[bytes]:
-    """The pieces of what orjson writes of a value with its keys sorted."""
+    """The value in the serialization of orjson with sorted keys, in pieces."""
     if isinstance(value, dict) and value:
         for number, key in enumerate(sorted(value)):
             yield b"," if number else b"{"

@@ -1,4 +1,4 @@
-"""Run a saved workflow with parameters, at an endpoint of its own."""
+"""Runs a saved workflow at an endpoint of its own."""
 
 from typing import Annotated, Any
 
@@ -6,24 +6,27 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import RootModel
 
 from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import BODY, problems
+from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
+from gateway.jobs.errors import SUBMISSION
 from gateway.jobs.routes import HEADERS, IDEMPOTENCY_KEY, headers_of
 from gateway.jobs.saved_workflow_openapi import document_of
 from gateway.jobs.schemas import JobBody, present
 from gateway.jobs.submit import Submitter
+from gateway.workflows.errors import UnknownWorkflow
 from gateway.workflows.routes import WorkflowPath
 from gateway.workflows.schemas import name_of
 from gateway.workflows.service import SavedWorkflows
 from gateway.workflows.submission_forms import read_submission
 
 ENDPOINT = "POST /api/v1/workflows/{workflow_name}/jobs"
+_PROBLEMS = problems(*SUBMISSION, *JSON_BODY)
 
 
 class ParametersBody(RootModel[dict[str, Any]]):
-    """Values by parameter name; the workflow's own ``openapi.json`` lists the parameters."""
+    """Values by parameter name. ``openapi.json`` of the workflow lists its parameters."""
 
 
 def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> APIRouter:
@@ -34,7 +37,7 @@ def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> A
         status_code=201,
         summary="Run a saved workflow",
         openapi_extra={**documented(ParametersBody, example={"color": 0x336699}), "parameters": [IDEMPOTENCY_KEY]},
-        responses={201: {"headers": HEADERS}, **problems(400, 404, *BODY, 429)},
+        responses={201: {"headers": HEADERS}, **_PROBLEMS},
     )
     async def run(
         tenant: Writer,
@@ -43,7 +46,7 @@ def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> A
         request: Request,
         response: Response,
     ) -> JobBody:
-        """Submits a job of the newest version; the body is its parameters and nothing else."""
+        """Submits a job of the newest version. The body has only the parameters."""
         name, values = name_of(workflow_name), read_model(ParametersBody, body).root
         accepted = await submitter.submit(
             read_submission({"workflow_name": name, "parameters": values}),
@@ -58,12 +61,12 @@ def router(*, submitter: Submitter, saved: SavedWorkflows, public_url: str) -> A
 
     @routes.get(
         "/{workflow_name}/openapi.json",
-        summary="The OpenAPI document of a saved workflow's own endpoint",
-        responses=problems(404),
+        summary="Read the OpenAPI document of a saved workflow's endpoint",
+        responses=problems(UnknownWorkflow),
     )
     async def document(tenant: Reader, workflow_name: WorkflowPath) -> dict[str, Any]:
-        """An OpenAPI 3.1 document of just ``POST /api/v1/workflows/{workflow_name}/jobs``, its parameters typed."""
+        """An OpenAPI 3.1 document of ``POST /api/v1/workflows/{workflow_name}/jobs`` with typed parameters."""
         version = await saved.read(workflow_name, None, tenant=tenant)
-        return document_of(version, public_url=public_url, idempotency=IDEMPOTENCY_KEY)
+        return document_of(version, public_url=public_url, idempotency=IDEMPOTENCY_KEY, problems=_PROBLEMS)
 
     return routes

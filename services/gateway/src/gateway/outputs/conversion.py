@@ -1,4 +1,4 @@
-"""A stored output as another picture."""
+"""Converts stored images."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -6,8 +6,9 @@ from time import monotonic
 
 from contracts.gateway.outputs import UnknownOutput
 from gateway.edge.body_memory import BodyMemoryLimit
-from gateway.errors import NotConvertible, TooManyBodies, TooManyConversions
+from gateway.edge.errors import TooManyBodies
 from gateway.images.converter import ENCODER, ImageConverter
+from gateway.images.errors import NotConvertible, TooManyConversions
 from gateway.images.formats import Wanted
 from gateway.images.limiter import ImageLimiter
 from gateway.storage.artifacts import Artifact
@@ -19,9 +20,9 @@ class Converter:
     """Converts outputs.
 
     Args:
-        pictures: does the work.
-        objects: where the outputs are.
-        line: for all work on pictures.
+        pictures: converts images in helper processes.
+        objects: the artifact store.
+        line: limits all image processing.
     """
 
     def __init__(self, pictures: ImageConverter, objects: Objects, line: ImageLimiter) -> None:
@@ -30,17 +31,17 @@ class Converter:
         self._answers = BodyMemoryLimit(total=4 * largest, each=2 * largest, clock=monotonic)
 
     def etag(self, artifact: Artifact, wanted: Wanted) -> str:
-        """The strong ETag of the converted picture; known without converting."""
+        """The strong ETag of the converted image, without converting it."""
         return wanted.etag(artifact.sha256, ENCODER)
 
     async def convert(self, artifact: Artifact, wanted: Wanted, *, tenant: str) -> tuple[bytes, Callable[[], None]]:
-        """The converted picture, and what is to be called when it has been sent: until then its memory is counted.
+        """The converted image, and a function to call once it is sent, which releases its memory.
 
         Raises:
-            NotConvertible, TooManyPixels, ConversionFailed: it cannot be.
-            TooManyConversions: this tenant has too many in line, or too much that is not fetched yet.
+            NotConvertible, TooManyPixels, ConversionFailed: the image cannot be converted.
+            TooManyConversions: the tenant has too many images queued or not yet fetched.
             Unavailable: all tenants together have.
-            UnknownOutput: the bytes of the output are gone.
+            UnknownOutput: the bytes of the output were deleted.
         """
         if artifact.size_bytes > self._pictures.max_source_bytes or not artifact.size_bytes:
             raise NotConvertible

@@ -1,4 +1,4 @@
-"""A stored object as a file of a ZIP stream."""
+"""Writes stored objects into a ZIP stream."""
 
 import zipfile
 from collections.abc import AsyncGenerator
@@ -12,12 +12,15 @@ from gateway.storage.objects import Objects
 
 
 class BrokenOffError(RuntimeError):
-    """A file vanished while it was being sent. The connection ends with it, so that nobody takes a part for all."""
+    """A file was deleted while it was being sent.
+
+    Closing the connection shows the client that the file is incomplete.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """What goes into a ZIP file: under which name, from which place in the store. ``at``: the time that it bears."""
+    """A file of a ZIP: its name, key in the store and size. ``at``: its modification time."""
 
     name: str
     key: str
@@ -28,16 +31,16 @@ class StoredFile:
 async def pack(
     file: StoredFile, *, into: zipfile.ZipFile, sink: ZipSink, objects: Objects
 ) -> AsyncGenerator[bytes, None]:
-    """Write a file into an archive that writes to this sink, piece by piece; pictures do not get smaller, so as it is.
+    """Write a file into the archive uncompressed, in chunks: images do not get smaller.
 
     Raises:
-        FileNotFoundError: it is not there; nothing of it was written.
-        BrokenOffError: it is not there any more, or not as long as it was.
+        FileNotFoundError: the object does not exist; nothing was written.
+        BrokenOffError: the object was deleted meanwhile, or is shorter than recorded.
     """
     async with aclosing(await _content(file, objects)) as chunks:
         entry = zipfile.ZipInfo(file.name, _dos_time(file.at))
         entry.external_attr = 0o644 << 16
-        entry.file_size = left = file.size_bytes  # by which zipfile decides about ZIP64
+        entry.file_size = left = file.size_bytes  # zipfile decides by it whether to use ZIP64
         with into.open(entry, "w") as writing:
             try:
                 async for chunk in chunks:

@@ -1,4 +1,7 @@
-"""Nothing is left here of a tenant whose account was erased. Its jobs' outputs go with its jobs, or with this."""
+"""Deletes all data of tenants whose account was erased.
+
+Outputs are deleted with their jobs or here, whichever is first.
+"""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -10,14 +13,14 @@ from contracts.wire.errors import Relayed, Unavailable
 from gateway.purges.erasure_store import Erasures
 from gateway.storage.objects import Objects
 
-LATE = timedelta(hours=1)  # what was on its way when an account was erased has arrived by then
+LATE = timedelta(hours=1)  # by then, everything that was in transit when the account was erased has arrived
 
 
 class TenantEraser:
-    """Asks auth who was erased, and forgets them: bytes, uploads, saved workflows.
+    """Reads erased tenants from auth, and deletes their files, uploads and saved workflows.
 
-    A fresh process asks about all that ever were, so that nobody is missed: not by a service that was away, nor by a
-    database that came from a backup. Those of the last hour are done again and again.
+    A new process starts with the first erasure ever, so that none is missed while a service was down or after a
+    database was restored from a backup. Erasures of the last hour are repeated.
     """
 
     def __init__(self, bus: Bus, erasures: Erasures, objects: Objects) -> None:
@@ -27,7 +30,10 @@ class TenantEraser:
         self._now = datetime.min.replace(tzinfo=UTC)
 
     async def look(self) -> None:
-        """One look. Without auth there is nothing new, and what was heard of goes on."""
+        """Read new erasures and process all pending ones.
+
+        While auth is unavailable, only the known ones are processed.
+        """
         with suppress(Unavailable, Relayed):
             while await self._hear():
                 pass
@@ -38,7 +44,7 @@ class TenantEraser:
                 del self._undone[tenant_id]
 
     async def _hear(self) -> bool:
-        """Hear who was erased since; whether there is more to hear."""
+        """Read the next erasures; whether there are more."""
         found = await self._bus.request(READ_ERASURES, ReadErasures(after=self._after))
         self._undone |= {one.tenant_id: one.at for one in found.erasures}
         self._now = found.now

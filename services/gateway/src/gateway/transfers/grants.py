@@ -1,4 +1,4 @@
-"""Executors ask where the uploads of a job are, and where the outputs of an attempt go."""
+"""Answers executors that ask for links to the inputs of a job and for its outputs."""
 
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from gateway.transfers.output_uploads import OutputUploads
 
 
 def serve_grants(bus: Bus, handout: InputDownloads, intake: OutputUploads) -> None:
-    """Answer executors. To be called before the bus starts."""
+    """Answer executors. Call it before the bus starts."""
 
     async def grant_inputs(asked: GrantInputs, address: Address) -> InputsGranted:
         return await handout.grant(asked, _tenant(address))

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from gateway.errors import BadInputToken
 from gateway.signing import signed
+from gateway.transfers.errors import BadInputToken
 
 _PURPOSE = "input"
 

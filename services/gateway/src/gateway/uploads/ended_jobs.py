@@ -1,4 +1,7 @@
-"""Jobs let go of what they used when they have ended. The scheduler says so; time alone never does."""
+"""Finds out which jobs have ended and no longer use their uploads.
+
+Only the scheduler decides that, not elapsed time.
+"""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -7,19 +10,19 @@ from chassis.messaging.bus import Bus
 from contracts.scheduler.purges import FIND_JOBS, MAX_FIND_JOBS, FindJobs
 from gateway.uploads.store import Uploads, Use
 
-COMING = timedelta(minutes=5)  # a job is pinned for before it is submitted, which takes seconds
+COMING = timedelta(minutes=5)  # uploads are pinned some seconds before their job is submitted
 
 
 class EndedJobs:
-    """Asks the scheduler, and writes down what it says."""
+    """Asks the scheduler which jobs have ended, and unpins their uploads."""
 
     def __init__(self, bus: Bus, uploads: Uploads) -> None:
         self._bus, self._uploads = bus, uploads
 
     async def still_held(self, uses: Collection[Use]) -> set[Use]:
-        """Those of these uses that hold; the others are noted as ended.
+        """Those of these uses whose job has not ended; the others are unpinned.
 
-        A job that the scheduler does not know holds as long as it may still be on its way there.
+        A job that the scheduler does not know counts as not ended for ``COMING``: it may be about to be submitted.
 
         Raises:
             Unavailable, Relayed: the scheduler does not answer.

@@ -1,4 +1,4 @@
-"""What was used by day: jobs as the scheduler settled them, requests as the gateways counted them."""
+"""Usage by day: jobs from the scheduler, requests from the gateways' counts."""
 
 import asyncio
 from uuid import UUID
@@ -11,13 +11,13 @@ from gateway.usage.store import RequestUsage
 
 
 class UsageView:
-    """Shows the use of one user, or of everybody."""
+    """Usage of one user or of all."""
 
     def __init__(self, bus: Bus, requests: RequestUsage) -> None:
         self._bus, self._requests = bus, requests
 
     async def read(self, user_id: UUID | None, *, days: int) -> UsageBody:
-        """The last UTC days, today included; ``user_id`` None for everybody's."""
+        """The last UTC days including today; ``user_id`` None for all users."""
         tenant = FLEET if user_id is None else str(user_id)
         used, requests = await asyncio.gather(
             self._bus.request(READ_DAILY_USAGE, ReadDailyUsage(days=days), tenant=tenant),

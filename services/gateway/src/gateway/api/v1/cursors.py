@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from gateway.errors import BadCursor
+from gateway.api.v1.errors import BadCursor
 from gateway.signing import signed
 
 
