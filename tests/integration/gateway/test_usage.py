@@ -18,7 +18,7 @@ from contracts.gateway.nats_api import NATS_SUBMIT_JOB
 from contracts.scheduler.usage import EndpointUsage, UsageDay
 from gateway.app import create_app
 from gateway.usage.request_counts import RequestCounts
-from gateway.usage.store import Batch, RequestUsage
+from gateway.usage.store import Batch, RequestUsageStore
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
 from tests.integration.gateway.test_door import ask
 from tests.kit.fleet import HELLO
@@ -135,14 +135,14 @@ async def test_request_counts_are_flushed_on_shutdown(
 
 
 @pytest.fixture
-async def usage(database_url: str) -> AsyncIterator[RequestUsage]:
+async def usage(database_url: str) -> AsyncIterator[RequestUsageStore]:
     database = Database(database_url, name="test")
-    yield RequestUsage(database)
+    yield RequestUsageStore(database)
     await database.close()
 
 
 @pytest.mark.requirement("table gateway.usage_requests", "table gateway.usage_batches")
-async def test_count_flush_is_idempotent_under_concurrency(usage: RequestUsage) -> None:
+async def test_count_flush_is_idempotent_under_concurrency(usage: RequestUsageStore) -> None:
     users = [uuid4() for _ in range(20)]
     today = datetime.now(UTC).date()
     batches = [Batch(new_id(), {(user, today, "GET /x"): 1 for user in order}) for order in (users, users[::-1]) * 5]
@@ -150,15 +150,15 @@ async def test_count_flush_is_idempotent_under_concurrency(usage: RequestUsage) 
     await usage.forget(keep=90)  # days that are long gone, but no batch that may still be added again
     await usage.add(batches[0])
     for user in users:
-        assert await usage.read(user, days=1) == {today: {"GET /x": 10}}
+        assert await usage.read_requests(user, days=1) == {today: {"GET /x": 10}}
 
 
-async def test_usage_is_kept_for_ninety_days(usage: RequestUsage, database_url: str) -> None:
+async def test_usage_is_kept_for_ninety_days(usage: RequestUsageStore, database_url: str) -> None:
     user, today = uuid4(), datetime.now(UTC).date()
     days = [today - timedelta(days=ago) for ago in (0, 1, 89, 90, 400)]
     await usage.add(Batch(new_id(), {(user, day, "GET /x"): 1 for day in days}))
-    assert set(await usage.read(user, days=90)) == set(days[:3])
-    assert set(await usage.read(user, days=2)) == set(days[:2])
+    assert set(await usage.read_requests(user, days=90)) == set(days[:3])
+    assert set(await usage.read_requests(user, days=2)) == set(days[:2])
     await usage.forget(keep=90)
     sql = await asyncpg.connect(database_url.replace("+asyncpg", ""))
     try:
@@ -168,9 +168,9 @@ async def test_usage_is_kept_for_ninety_days(usage: RequestUsage, database_url: 
     assert {row["day"] for row in kept} == set(days[:3])
 
 
-async def test_request_counts_survive_a_database_outage(usage: RequestUsage) -> None:
+async def test_request_counts_survive_a_database_outage(usage: RequestUsageStore) -> None:
     nowhere = Database("postgresql+asyncpg://nobody@127.0.0.1:1/none", name="test")
-    counts = RequestCounts(RequestUsage(nowhere))
+    counts = RequestCounts(RequestUsageStore(nowhere))
     user = uuid4()
     for _ in range(3):
         counts.note(user, "GET", "/x")
@@ -180,4 +180,4 @@ async def test_request_counts_survive_a_database_outage(usage: RequestUsage) -> 
     await nowhere.close()
     counts._usage = usage
     await counts.flush()
-    assert [sum(day.values()) for day in (await usage.read(user, days=2)).values()] == [3]
+    assert [sum(day.values()) for day in (await usage.read_requests(user, days=2)).values()] == [3]

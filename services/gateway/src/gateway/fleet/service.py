@@ -15,7 +15,7 @@ class FleetView:
         self._bus = bus
         self._whole: StaleWhileRevalidateCache[Fleet] = StaleWhileRevalidateCache(keep_s)
 
-    async def read(self, tenant: str) -> Fleet:
+    async def read_fleet(self, tenant: str) -> Fleet:
         """The fleet now, limited to what the tenant may use.
 
         Raises:
