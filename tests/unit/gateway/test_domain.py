@@ -12,11 +12,13 @@ from contracts.graph_size.images import reserve
 from contracts.wire.errors import FieldError
 from contracts.workflow import read_graph
 from gateway.api.v1 import cursors as cursor
+from gateway.api.v1.errors import BadCursor
+from gateway.edge.errors import InvalidRequest, Malformed
 from gateway.edge.json_body import read_json, read_model
-from gateway.errors import BadCursor, BadOutputToken, InvalidRequest, Malformed
 from gateway.signing.keys import derive
 from gateway.storage.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
 from gateway.transfers import output_token
+from gateway.transfers.errors import BadOutputToken
 from gateway.transfers.output_token import OutputRight
 from gateway.uploads.references import upload_ids
 from gateway.workflows.builtin import choice as built_in

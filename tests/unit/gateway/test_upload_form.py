@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.errors import Malformed
+from gateway.edge.errors import Malformed
 from gateway.uploads.form import UploadForm
 
 
