@@ -57,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     outputs = wire_outputs(infra, images)
     transfers = wire_transfers(infra, uploads.store)
     purges = wire_purges(infra)
-    admin = wire_admin(infra, jobs.pins)
+    admin = wire_admin(infra, jobs.pins, purges.dead_letters)
     usage = wire_usage(infra, admin.operations)
     exports = wire_exports(infra, uploads.store, workflows.store)
     serve_nats_api(
