@@ -1,7 +1,10 @@
 """Caches the limits of tenants, which auth owns."""
 
 from time import monotonic
+from typing import NamedTuple
 from uuid import UUID
+
+from cachetools import TLRUCache
 
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
@@ -13,7 +16,15 @@ from contracts.wire.errors import FAULTS, Relayed, Unavailable
 from scheduler.store import tenants
 
 KNOWN_TIMEOUT_S = 0.5  # timeout of the request to auth for a tenant whose limits are saved
+MAX_CACHED = 10_000  # tenants in memory; the limits of all are in the database
 RETRY_S = 5.0  # pause between two requests for a known tenant while auth is unavailable
+
+
+class _CachedLimits(NamedTuple):
+    """Limits, and for how many seconds they are cached."""
+
+    limits: Limits
+    for_s: float
 
 
 class TenantLimits:
@@ -25,19 +36,19 @@ class TenantLimits:
 
     def __init__(self, database: Database, bus: Bus, *, fresh_s: float) -> None:
         self._database, self._bus, self._fresh_s = database, bus, fresh_s
-        self._cached: dict[UUID, tuple[float, Limits]] = {}  # by tenant: valid until (``monotonic``), limits
+        self._cached: TLRUCache[UUID, _CachedLimits] = TLRUCache(MAX_CACHED, ttu=_expires_at, timer=monotonic)
         self._drops = 0
 
     async def refresh_limits(self, tenant_id: UUID) -> Limits:
-        """Return the tenant's limits. When this returns, the tenant's row exists and is fresh enough.
+        """Return the tenant's limits. When this returns, the tenant's row exists and is up to date.
 
         Raises:
             UnknownTenant: auth knows no such tenant.
             Unavailable: auth is unavailable and the tenant was never seen.
         """
-        until, limits = self._cached.get(tenant_id, (0.0, None))
-        if limits is not None and monotonic() < until:
-            return limits
+        cached = self._cached.get(tenant_id)
+        if cached is not None:
+            return cached.limits
         drops = self._drops
         async with self._database.direct() as connection:
             version = await tenants.load_version(connection, tenant_id)
@@ -45,12 +56,12 @@ class TenantLimits:
         if tenant is None:
             log.warning("scheduler.limits_stale", tenant=str(tenant_id))
             saved = await self._load_saved(tenant_id)
-            self._cached[tenant_id] = monotonic() + min(self._fresh_s, RETRY_S), saved
+            self._cached[tenant_id] = _CachedLimits(saved, min(self._fresh_s, RETRY_S))
             return saved
         async with self._database.direct() as connection:
             await tenants.save_limits(connection, tenant, version=version or 0)
         if drops == self._drops:  # otherwise the answer may be older than a change that arrived in the meantime
-            self._cached[tenant_id] = monotonic() + self._fresh_s, tenant.limits
+            self._cached[tenant_id] = _CachedLimits(tenant.limits, self._fresh_s)
         return tenant.limits
 
     async def load_limits(self, tenant_id: UUID) -> Limits:
@@ -59,8 +70,8 @@ class TenantLimits:
         Raises:
             UnknownTenant: the tenant was never refreshed.
         """
-        until, limits = self._cached.get(tenant_id, (0.0, None))
-        return limits if limits is not None and monotonic() < until else await self._load_saved(tenant_id)
+        cached = self._cached.get(tenant_id)
+        return cached.limits if cached is not None else await self._load_saved(tenant_id)
 
     async def apply_change(self, changed: UserChanged) -> None:
         """Save a change of a known tenant. An older version never overwrites a newer one."""
@@ -92,3 +103,7 @@ class TenantLimits:
         if limits is None:
             raise UnknownTenant
         return limits
+
+
+def _expires_at(_tenant_id: UUID, cached: _CachedLimits, now: float) -> float:
+    return now + cached.for_s

@@ -49,11 +49,10 @@ class WorkflowValidator:
     async def _find_reached_limit(self, candidate: Candidate) -> Refusal | None:
         """Return the limit that would refuse a submit now. Read without a lock, so the next submit may differ."""
         async with self._database.single() as connection:
-            found = await submits.load_facts(connection, [candidate])
+            found = await submits.load_admission_facts(connection, [candidate])
         if not found:
             raise UnknownTenant
-        account, _ = found[0]
-        refusal = Ledger(account).refusal(candidate)
+        refusal = Ledger(found[0].account).find_refusal(candidate)
         if isinstance(refusal, UnknownTenant):
             raise refusal
         return refusal
