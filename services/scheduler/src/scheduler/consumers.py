@@ -92,8 +92,8 @@ def register_jobs(
 ) -> None:
     """Serve requests about one tenant's jobs. The tenant is taken from the subject, never from the payload."""
 
-    async def submit(command: SubmitJob, address: Address) -> SubmitReply:
-        return await submitter.submit(_tenant_id(address), command, size_bytes=address.size_bytes)
+    async def submit_job(command: SubmitJob, address: Address) -> SubmitReply:
+        return await submitter.submit_job(_tenant_id(address), command, size_bytes=address.size_bytes)
 
     async def validate_workflow(command: SubmitJob, address: Address) -> ValidationReply:
         return await validator.validate_workflow(_tenant_id(address), command, size_bytes=address.size_bytes)
@@ -110,7 +110,7 @@ def register_jobs(
     async def read_current_usage(_: ReadTenantUsage, address: Address) -> TenantUsage:
         return await current_usage.read_current_usage(_tenant_id(address))
 
-    bus.serve(SUBMIT_JOB, submit)
+    bus.serve(SUBMIT_JOB, submit_job)
     bus.serve(VALIDATE_WORKFLOW, validate_workflow)
     bus.serve(READ_JOB, read_job)
     bus.serve(LIST_JOBS, list_jobs)
