@@ -58,7 +58,7 @@ def present_generated(job: Job, public_url: str) -> GenerateBody:
 
 
 def _why_not(job: Job) -> Refusal:
-    assert job.state in FINAL_STATES  # noqa: S101 - whoever calls has waited for it
+    assert job.state in FINAL_STATES  # noqa: S101 - the caller has waited for the end
     if job.state is JobState.CANCELLED:
         return JobCancelled()
     error = job.error or JobError(code="node.lost", message="The job did not succeed.")

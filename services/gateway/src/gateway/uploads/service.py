@@ -233,7 +233,7 @@ async def _described(
     content: bytes, format_: ImageFormat, tenant_id: UUID, sent_sha256: str, *, exact: bool
 ) -> NewUpload:
     header = read_header(content, whole=True)
-    assert isinstance(header, ImageHeader)  # noqa: S101 - the helper's format was looked at
+    assert isinstance(header, ImageHeader)  # noqa: S101 - the converter has checked the format
     upload_id = new_id()
     return NewUpload(
         id=upload_id,

@@ -232,5 +232,5 @@ class UploadStore:
 
 
 def _there(row: Row | None) -> Row:
-    assert row is not None  # noqa: S101 - the statement gives one
+    assert row is not None  # noqa: S101 - the statement returns a row
     return row
