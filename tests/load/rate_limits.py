@@ -118,10 +118,10 @@ class _Known:
     def __init__(self, principal: Principal) -> None:
         self._principal = principal
 
-    def known(self, _credential: str) -> Principal | None:
+    def find_cached(self, _credential: str) -> Principal | None:
         return self._principal
 
-    async def principal(self, _credential: str) -> Principal:
+    async def authenticate(self, _credential: str) -> Principal:
         return self._principal
 
 

@@ -33,12 +33,12 @@ Used = Callable[[UUID, str, str], None]
 
 
 class CredentialResolver(Protocol):
-    """Finds the principal of a credential; ``authn.identity.Authenticator`` is one."""
+    """Finds the principal of a credential; ``authn.authenticator.Authenticator`` is one."""
 
-    def known(self, credential: str) -> Principal | None:
+    def find_cached(self, credential: str) -> Principal | None:
         """The principal if it is cached, else None."""
 
-    async def principal(self, credential: str) -> Principal:
+    async def authenticate(self, credential: str) -> Principal:
         """The principal. Raises BadCredential, Unavailable."""
 
 
@@ -120,7 +120,7 @@ class Admission:
             return
         headers, state = Headers(scope=scope), scope.setdefault("state", {})
         peer = scope.get("client")
-        state["client_ip"] = self._clients.of(peer[0] if peer else None, headers.getlist("x-forwarded-for"))
+        state["client_ip"] = self._clients.resolve(peer[0] if peer else None, headers.getlist("x-forwarded-for"))
         state["principal"], state["refusal"], state["bodies"] = None, None, self._bodies
         try:
             counted = await self._count(scope, headers)
@@ -177,7 +177,7 @@ class Admission:
             return await self._count_registration(state["client_ip"])
         match read_credentials(headers):
             case [str(credential)]:
-                principal = self._identity.known(credential)
+                principal = self._identity.find_cached(credential)
                 if principal is None:
                     return await self._resolve(credential, client, scope)
                 return await self._admit(principal, scope)
@@ -190,7 +190,7 @@ class Admission:
         if counted.refusal is not None:
             return counted
         try:
-            principal = await self._identity.principal(credential)
+            principal = await self._identity.authenticate(credential)
         except Refusal as refusal:
             scope["state"]["refusal"] = refusal
             return counted

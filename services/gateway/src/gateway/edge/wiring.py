@@ -5,8 +5,8 @@ from time import monotonic
 
 from starlette.middleware import Middleware
 
+from authn.authenticator import Authenticator
 from authn.client_address import ClientAddressResolver, parse_networks
-from authn.identity import Authenticator
 from chassis.database.postgres import Database
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus

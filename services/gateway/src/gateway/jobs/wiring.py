@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from authn.identity import Authenticator
+from authn.authenticator import Authenticator
 from gateway.accounts.me import MeView
 from gateway.fleet.service import FleetView
 from gateway.jobs import (
@@ -74,6 +74,6 @@ def wire_jobs(
             generate_routes.router(bus=bus, submitter=submitter, public_url=url, used=me.used),
             validation_routes.router(submitter=submitter),
             saved_workflow_routes.router(submitter=submitter, saved=saved, public_url=url),
-            event_routes.router(jobs=service, watching=identity.watching),
+            event_routes.router(jobs=service, watching=identity.watch_credential),
         ),
     )
