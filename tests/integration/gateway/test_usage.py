@@ -173,7 +173,7 @@ async def test_request_counts_survive_a_database_outage(usage: RequestUsageStore
     counts = RequestCounts(RequestUsageStore(nowhere))
     user = uuid4()
     for _ in range(3):
-        counts.note(user, "GET", "/x")
+        counts.count_request(user, "GET", "/x")
         with pytest.raises(ConnectionRefusedError):
             await counts.flush()
     await counts.stop()  # says what is lost, and ends

@@ -164,7 +164,7 @@ class Admission:
         state = scope["state"]
         if "denied" in state:
             what = f"{scope['method']} {scope['path']}"
-            self._denials.note(state["principal"], what=what, code=state["denied"], ip=state["client_ip"])
+            self._denials.report(state["principal"], what=what, code=state["denied"], ip=state["client_ip"])
 
     async def _count(self, scope: Scope, headers: Headers) -> _Counted:
         path, method, state = scope["path"], scope["method"], scope["state"]

@@ -28,7 +28,7 @@ class ErasureStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def forget(self, tenant_id: UUID) -> None:
+    async def delete_tenant(self, tenant_id: UUID) -> None:
         """Delete the tenant's rows; its requests are counted under ``NOBODY``.
 
         Delete its files first: without the rows they could not be found.

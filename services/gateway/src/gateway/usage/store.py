@@ -56,7 +56,7 @@ class RequestUsageStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, batch: Batch) -> None:
+    async def add_batch(self, batch: Batch) -> None:
         """Add a batch, once."""
         keys = list(batch.counts)
         async with self._database.single() as connection:  # one statement: a transaction of its own
@@ -78,7 +78,7 @@ class RequestUsageStore:
                 found[row["day"]][row["endpoint"]] = row["requests"]
         return dict(found)
 
-    async def forget(self, *, keep: int) -> None:
+    async def delete_old(self, *, keep: int) -> None:
         """Delete all but the last ``keep`` UTC days, and ids of batches that will not be repeated."""
         gone = PRUNED
         while gone >= PRUNED:

@@ -30,7 +30,7 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": class_type, "inputs": inputs}
 
 
-def sampled(submission: Submission, *, model: str, seed: int, latent: str, denoise: float) -> Graph:
+def sampling_nodes(submission: Submission, *, model: str, seed: int, latent: str, denoise: float) -> Graph:
     """The nodes from a latent to saved images.
 
     Args:
