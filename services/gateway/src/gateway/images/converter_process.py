@@ -28,7 +28,7 @@ TURNED = {
     8: Image.Transpose.ROTATE_90,
 }
 END_OF_IMAGE = b"\xff\xd9"
-"""Appended to a truncated JPEG: what is there is decoded and the rest is grey, as image viewers show it."""
+"""Appended to a truncated JPEG: the existing part is decoded and the rest is grey, as in image viewers."""
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 

@@ -6,7 +6,7 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Statement
 
 NOBODY = UUID(int=0)
-"""Whose the requests are that users made who were erased since: everybody's sums do not shrink."""
+"""The owner of requests of erased users, so that sums over all users do not shrink."""
 
 # Ordered by key, so that concurrent statements cannot deadlock.
 _REQUESTS = Statement("""

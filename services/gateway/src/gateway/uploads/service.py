@@ -34,7 +34,7 @@ CHUNK_BYTES = 1 << 18
 JPEG_QUALITY = 95
 KEPT_AS = {ImageFormat.PNG: ImageFormat.PNG, ImageFormat.JPEG: ImageFormat.JPEG,
            ImageFormat.WEBP: ImageFormat.PNG}  # fmt: skip
-"""A JPEG as a PNG would be ten times the size; a WebP may hold alpha or no loss at all, which only a PNG keeps."""
+"""The format of the stored file. JPEG stays JPEG, ten times smaller than PNG; WebP can have alpha or be lossless."""
 
 
 @dataclass(frozen=True, slots=True)

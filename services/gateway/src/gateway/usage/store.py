@@ -12,7 +12,7 @@ from chassis.database.statement import Statement
 PRUNED = 10_000  # rows per statement
 
 Counted = tuple[UUID, date, str]
-"""Whose requests, on which day, at which endpoint."""
+"""User, day and endpoint of a count."""
 
 
 @dataclass(frozen=True, slots=True)
