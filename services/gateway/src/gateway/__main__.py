@@ -9,7 +9,7 @@ from gateway.settings import Settings
 
 def limits(settings: Settings) -> Limits:
     """Connection limits. Uploads by executors may be slow, and trusted proxies may open any number of connections."""
-    trusted = ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).trusts
+    trusted = ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).is_trusted
     return Limits(patient=(b"/internal/",), trusted=trusted, whose=rate_limit_address)
 
 

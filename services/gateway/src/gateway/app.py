@@ -25,8 +25,8 @@ from gateway.jobs.wiring import wire_jobs
 from gateway.outputs.wiring import wire_outputs
 from gateway.purges.wiring import wire_purges
 from gateway.settings import Settings
-from gateway.storage.artifacts import Artifacts
-from gateway.storage.objects import Objects
+from gateway.storage.artifacts import ArtifactRecords
+from gateway.storage.objects import ArtifactStore
 from gateway.surfaces.nats.wiring import serve_nats_api
 from gateway.transfers.wiring import wire_transfers
 from gateway.uploads.wiring import wire_uploads
@@ -118,6 +118,6 @@ def _infrastructure(settings: Settings) -> Infrastructure:
         settings=settings,
         bus=bus,
         database=database,
-        objects=Objects(settings.artifacts_url),
-        artifacts=Artifacts(database),
+        objects=ArtifactStore(settings.artifacts_url),
+        artifacts=ArtifactRecords(database),
     )

@@ -9,8 +9,8 @@ from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from gateway.settings import Settings
 from gateway.signing.keys import derive
-from gateway.storage.artifacts import Artifacts
-from gateway.storage.objects import Objects
+from gateway.storage.artifacts import ArtifactRecords
+from gateway.storage.objects import ArtifactStore
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,8 +20,8 @@ class Infrastructure:
     settings: Settings
     bus: Bus
     database: Database
-    objects: Objects
-    artifacts: Artifacts
+    objects: ArtifactStore
+    artifacts: ArtifactRecords
 
     def key(self, purpose: str) -> bytes:
         """A 32-byte signing key for one purpose, derived from the secret key."""

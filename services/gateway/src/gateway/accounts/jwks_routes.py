@@ -17,8 +17,8 @@ def router(*, keys: PublicKeys) -> APIRouter:
         summary="Read the public keys that verify access tokens",
         responses={200: {"headers": _HEADERS}, **open_problems()},
     )
-    async def read(response: Response) -> KeysetBody:
-        keyset = await keys.read()
+    async def read_public_keys(response: Response) -> KeysetBody:
+        keyset = await keys.read_keyset()
         response.headers["Cache-Control"] = "public, max-age=300"
         return KeysetBody(keys=list(keyset.keys))
 

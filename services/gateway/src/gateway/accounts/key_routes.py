@@ -20,7 +20,7 @@ from contracts.auth.keys import (
     UnknownKey,
 )
 from gateway.accounts.requests import KeyRequest
-from gateway.accounts.schemas import CreatedKeyBody, KeysBody, present_created, present_keys
+from gateway.accounts.schemas import CreatedKeyBody, KeysBody, present_created_key, present_keys
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import KeyOwner
@@ -61,16 +61,16 @@ def router(*, bus: Bus) -> APIRouter:
             **problems(BadIdempotencyKey, ScopeNotGranted, InvalidKey, KeyRequestReused, TooManyKeys, *JSON_BODY),
         },
     )
-    async def create(
+    async def create_key(
         who: KeyOwner, body: Annotated[Any, Depends(json_body)], request: Request, response: Response
     ) -> CreatedKeyBody:
         """The key is shown only in this response. It cannot have a scope that the credential of the request lacks."""
-        asked = read_model(KeyRequest, body)
+        parsed = read_model(KeyRequest, body)
         command = CreateKey(
-            name=asked.name,
-            scopes=tuple(asked.scopes),
+            name=parsed.name,
+            scopes=tuple(parsed.scopes),
             granted=who.scopes,
-            expires_at=asked.expires_at,
+            expires_at=parsed.expires_at,
             idempotency_key=idempotency_key(request.headers.getlist("idempotency-key")),
             ip=request.state.client_ip,
         )
@@ -78,14 +78,14 @@ def router(*, bus: Bus) -> APIRouter:
         response.headers["Location"] = f"/api/v1/auth/keys/{created.key.id}"
         if created.replayed:
             response.headers["Idempotent-Replayed"] = "true"
-        return present_created(created)
+        return present_created_key(created)
 
     @routes.get("", summary="List own keys, newest first", responses=problems())
-    async def list_(who: KeyOwner) -> KeysBody:
+    async def list_keys(who: KeyOwner) -> KeysBody:
         return present_keys((await bus.request(LIST_KEYS, ListKeys(), tenant=who.tenant)).keys)
 
     @routes.delete("/{key_id}", status_code=204, summary="Revoke a key", responses=problems(UnknownKey))
-    async def revoke(who: KeyOwner, key_id: str, request: Request) -> None:
+    async def revoke_key(who: KeyOwner, key_id: str, request: Request) -> None:
         """Idempotent. Within a second the key is refused everywhere and its websockets are closed."""
         if not KEY_ID.fullmatch(key_id):
             raise UnknownKey

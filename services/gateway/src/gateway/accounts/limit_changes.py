@@ -15,7 +15,7 @@ from contracts.auth.tiers import TIER_CHANGED, TierLimits
 EVERY_S = 3600.0  # once it has subscribed there is nothing left to do
 
 
-def hear_limits(bus: Bus, *, tier_changed: Callable[[], None], user_changed: Callable[[UUID], None]) -> Loop:
+def limit_change_loop(bus: Bus, *, tier_changed: Callable[[], None], user_changed: Callable[[UUID], None]) -> Loop:
     """The loop that subscribes to the events of auth."""
     subscriptions: list[Unsubscribe] = []
 

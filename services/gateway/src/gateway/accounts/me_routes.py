@@ -5,19 +5,24 @@ from fastapi import APIRouter, Request, Response
 from gateway.accounts.me import MeView
 from gateway.accounts.schemas import MeBody
 from gateway.api.v1.problems import problems
-from gateway.edge.access import Anybody
+from gateway.edge.access import AnyPrincipal
 from gateway.edge.direct_routes import DirectRoute
 
 
 def router(*, me: MeView) -> APIRouter:
     routes = APIRouter()
 
-    async def read_me(request: Request, who: Anybody) -> Response:  # noqa: ARG001 - every direct route takes it
+    async def read_current_user(request: Request, who: AnyPrincipal) -> Response:  # noqa: ARG001 - every direct route takes it
         """The user, the limits that apply, and what is used of them. At most a second old."""
         return Response(me.ready(who) or await me.read(who), media_type="application/json")
 
     routes.add_api_route(
-        "/api/v1/auth/me", read_me, summary="Read the current user, its limits and its usage", responses=problems(),
-        tags=["auth"], response_model=MeBody, route_class_override=DirectRoute,
-    )  # fmt: skip
+        "/api/v1/auth/me",
+        read_current_user,
+        summary="Read the current user with limits and usage",
+        responses=problems(),
+        tags=["auth"],
+        response_model=MeBody,
+        route_class_override=DirectRoute,
+    )
     return routes

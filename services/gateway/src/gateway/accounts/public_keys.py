@@ -14,7 +14,7 @@ class PublicKeys:
         self._bus = bus
         self._keyset: StaleWhileRevalidateCache[Keyset] = StaleWhileRevalidateCache(KEEP_S)
 
-    async def read(self) -> Keyset:
+    async def read_keyset(self) -> Keyset:
         """The key set.
 
         Raises:

@@ -11,22 +11,22 @@ from contracts.auth.fields import Secret
 from contracts.auth.keys import KeyName
 from contracts.auth.tiers import Cap, Days, LargeCap, LimitsPatch, Tier
 from contracts.graph_policy.policy import GraphPolicy
-from gateway.edge.timestamps import Moment
+from gateway.edge.timestamps import Timestamp
 
 
-class Asked(BaseModel):
+class RequestBody(BaseModel):
     """A request body: strict types, no unknown fields, and no values in error messages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True, hide_input_in_errors=True)
 
 
-AskedTier = Annotated[Tier, Field(strict=False)]
-AskedRole = Annotated[Role, Field(strict=False)]
-AskedScope = Annotated[Scope, Field(strict=False)]
-AskedPolicy = Annotated[GraphPolicy, Field(strict=False)]
+TierField = Annotated[Tier, Field(strict=False)]
+RoleField = Annotated[Role, Field(strict=False)]
+ScopeField = Annotated[Scope, Field(strict=False)]
+GraphPolicyField = Annotated[GraphPolicy, Field(strict=False)]
 
 
-class RegisterRequest(Asked):
+class RegisterRequest(RequestBody):
     """A new account. ``invite``: the token of an invite, required where registration needs one."""
 
     username: Annotated[str, Field(min_length=1, max_length=256)]
@@ -35,7 +35,7 @@ class RegisterRequest(Asked):
     invite: Secret | None = None
 
 
-class LoginRequest(Asked):
+class LoginRequest(RequestBody):
     """Username or e-mail address, and password."""
 
     username: Annotated[str, Field(min_length=1, max_length=512)]
@@ -51,37 +51,37 @@ class LoginForm(LoginRequest):
     client_secret: Secret | Literal[""] | None = None
 
 
-class RefreshRequest(Asked):
+class RefreshRequest(RequestBody):
     """A refresh token. It works once."""
 
     refresh_token: Secret
 
 
-class PasswordRequest(Asked):
+class PasswordRequest(RequestBody):
     """The current password and the new one."""
 
     current_password: Secret
     new_password: Secret
 
 
-class EraseRequest(Asked):
+class EraseRequest(RequestBody):
     """The password, as confirmation."""
 
     password: Secret
 
 
-class KeyRequest(Asked):
+class KeyRequest(RequestBody):
     """A new key. It expires at ``expires_at``, or after the default lifetime of a key."""
 
     name: KeyName
-    scopes: Annotated[list[AskedScope], Field(min_length=1, max_length=len(Scope))] = [
+    scopes: Annotated[list[ScopeField], Field(min_length=1, max_length=len(Scope))] = [
         Scope.JOBS_READ,
         Scope.JOBS_WRITE,
     ]
-    expires_at: Moment | None = None
+    expires_at: Timestamp | None = None
 
 
-class LimitsRequest(Asked):
+class LimitsRequest(RequestBody):
     """Some limits by name; null means unlimited. ``graph_…`` limit one workflow, ``run_seconds`` one attempt."""
 
     images_per_day: Cap | None = None
@@ -91,7 +91,7 @@ class LimitsRequest(Asked):
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     result_days: Days | None = None
     upload_days: Days | None = None
-    graph_policy: AskedPolicy = GraphPolicy.STRICT
+    graph_policy: GraphPolicyField = GraphPolicy.STRICT
     graph_nodes: Annotated[int, Field(ge=1, le=2000)] | None = None
     graph_text_bytes: LargeCap | None = None
     graph_pixels: LargeCap | None = None
@@ -107,7 +107,7 @@ class LimitsRequest(Asked):
         return LimitsPatch.model_validate(self.model_dump(exclude_unset=True))
 
 
-class Patch(Asked):
+class Patch(RequestBody):
     """A partial update: at least one field, and no field is null."""
 
     @model_validator(mode="after")
@@ -123,8 +123,8 @@ class UserPatch(Patch):
     ``shares_quota``: false gives the user a daily image quota of its own.
     """
 
-    tier: AskedTier | None = None
-    role: AskedRole | None = None
+    tier: TierField | None = None
+    role: RoleField | None = None
     is_active: bool | None = None
     limits: LimitsRequest | None = None
     shares_quota: Literal[False] | None = None

@@ -41,7 +41,7 @@ from gateway.accounts.requests import (
 from gateway.accounts.schemas import SessionBody, UserBody, present_session, present_user
 from gateway.api.v1.openapi import documented
 from gateway.api.v1.problems import JSON_BODY, open_problems, problems
-from gateway.edge.access import Anybody
+from gateway.edge.access import AnyPrincipal
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import form_body, json_body
 
@@ -74,18 +74,18 @@ def router(*, bus: Bus) -> APIRouter:
             RegistrationClosed, InviteRequired, InvalidInvite, InvalidAccount, AccountTaken, TooManyLogins, *JSON_BODY
         ),
     )
-    async def register(request: Request, body: Body) -> UserBody:
+    async def register_account(request: Request, body: Body) -> UserBody:
         """The account has the tier ``free``, or the tier of the invite. Log in to get an access token.
 
         A server may require an invite, or have registration closed. By default an address can create 5 accounts an
         hour.
         """
-        asked = read_model(RegisterRequest, body)
+        parsed = read_model(RegisterRequest, body)
         command = Register(
-            username=asked.username,
-            email=asked.email,
-            password=asked.password,
-            invite=asked.invite,
+            username=parsed.username,
+            email=parsed.email,
+            password=parsed.password,
+            invite=parsed.invite,
             ip=request.state.client_ip,
         )
         return present_user(await bus.request(REGISTER, command))
@@ -96,9 +96,9 @@ def router(*, bus: Bus) -> APIRouter:
         openapi_extra=documented(LoginRequest, FORM, example=_ADA),
         responses=open_problems(InvalidLogin, TooManyLogins, *JSON_BODY),
     )
-    async def login(request: Request, asked: Annotated[LoginRequest, Depends(login_body)]) -> SessionBody:
+    async def log_in(request: Request, parsed: Annotated[LoginRequest, Depends(login_body)]) -> SessionBody:
         """``username`` can be the e-mail address. The access token expires after minutes; refresh it."""
-        command = OpenSession(username=asked.username, password=asked.password, ip=request.state.client_ip)
+        command = OpenSession(username=parsed.username, password=parsed.password, ip=request.state.client_ip)
         return present_session(await bus.request(OPEN_SESSION, command))
 
     @routes.post(
@@ -107,15 +107,15 @@ def router(*, bus: Bus) -> APIRouter:
         openapi_extra=documented(RefreshRequest, example=_REFRESH),
         responses=open_problems(InvalidRefreshToken, *JSON_BODY),
     )
-    async def refresh(request: Request, body: Body) -> SessionBody:
+    async def refresh_session(request: Request, body: Body) -> SessionBody:
         """A refresh token works once. Using it again ends the whole session."""
         token = read_model(RefreshRequest, body).refresh_token
         command = RefreshSession(refresh_token=token, ip=request.state.client_ip)
         return present_session(await bus.request(REFRESH_SESSION, command))
 
     @routes.post("/logout", status_code=204, summary="Log out", responses=problems(SessionNeeded))
-    async def logout(
-        who: Anybody,
+    async def log_out(
+        who: AnyPrincipal,
         request: Request,
         *,
         everywhere: Annotated[bool, Query(alias="all", description="end every session of the user")] = False,
@@ -136,13 +136,13 @@ def router(*, bus: Bus) -> APIRouter:
         openapi_extra=documented(PasswordRequest, example=_PASSWORDS),
         responses=problems(SessionNeeded, InvalidLogin, InvalidAccount, TooManyLogins, *JSON_BODY),
     )
-    async def password(who: Anybody, request: Request, body: Body) -> None:
+    async def change_password(who: AnyPrincipal, request: Request, body: Body) -> None:
         """Ends all other sessions of the user."""
         _session(who)
-        asked = read_model(PasswordRequest, body)
+        parsed = read_model(PasswordRequest, body)
         command = ChangePassword(
-            current_password=asked.current_password,
-            new_password=asked.new_password,
+            current_password=parsed.current_password,
+            new_password=parsed.new_password,
             session_id=who.session_id,
             ip=request.state.client_ip,
         )
@@ -155,7 +155,7 @@ def router(*, bus: Bus) -> APIRouter:
         openapi_extra=documented(EraseRequest, example={"password": _ADA["password"]}),
         responses=problems(SessionNeeded, InvalidLogin, LastAdmin, TooManyLogins, *JSON_BODY),
     )
-    async def erase(who: Anybody, request: Request, body: Body) -> None:
+    async def erase_own_account(who: AnyPrincipal, request: Request, body: Body) -> None:
         """Deletes everything for good: credentials at once; jobs, results, uploads and saved workflows within seconds.
 
         Running jobs are cancelled. Export what you want to keep first: `GET /api/v1/auth/me/export`.

@@ -200,7 +200,7 @@ def present_keys(keys: Iterable[Key]) -> KeysBody:
     return KeysBody(keys=[KeyBody(**key.model_dump()) for key in keys])
 
 
-def present_created(created: CreatedKey) -> CreatedKeyBody:
+def present_created_key(created: CreatedKey) -> CreatedKeyBody:
     fields = created.key.model_dump(exclude={"prefix", "last_used_at"})
     return CreatedKeyBody(key=created.text.get_secret_value(), **fields)
 

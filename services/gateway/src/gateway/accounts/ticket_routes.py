@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from chassis.messaging.bus import Bus
 from contracts.auth.tickets import CREATE_TICKET, CreateTicket
 from gateway.api.v1.problems import problems
-from gateway.edge.access import Watcher
+from gateway.edge.access import ReaderPrincipal
 from gateway.edge.page_origin import ORIGIN, page_origin
 
 _TICKET = "cft_3q2-7wTgD0c5v9Jm1aYk8PzXhRnQeLs4uVbWoKtE6iA"
@@ -40,8 +40,8 @@ def router(*, bus: Bus, public_url: str) -> APIRouter:
     @routes.post(
         "/ws-tickets", status_code=201, summary="Create a ticket that opens one websocket", responses=problems()
     )
-    async def make(
-        who: Watcher,
+    async def create_ticket(
+        who: ReaderPrincipal,
         request: Request,
         *,
         origin: Annotated[

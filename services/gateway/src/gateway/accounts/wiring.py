@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.accounts import jwks_routes, key_routes, me_routes, routes, ticket_routes
-from gateway.accounts.limit_changes import hear_limits
+from gateway.accounts.limit_changes import limit_change_loop
 from gateway.accounts.me import MeView
 from gateway.accounts.public_keys import PublicKeys
 from gateway.wiring import Feature, Infrastructure
@@ -29,5 +29,5 @@ def wire_accounts(infra: Infrastructure) -> Accounts:
             ticket_routes.router(bus=bus, public_url=infra.settings.public_url),
             jwks_routes.router(keys=PublicKeys(bus)),
         ),
-        loops=(hear_limits(bus, tier_changed=me.limits_changed, user_changed=me.user_changed),),
+        loops=(limit_change_loop(bus, tier_changed=me.limits_changed, user_changed=me.user_changed),),
     )

@@ -29,7 +29,7 @@ def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     @routes.get("/users", summary="List users, newest first", responses=problems(BadCursor))
-    async def list_(
+    async def list_users(
         who: Admin,
         *,
         search: Annotated[
@@ -53,7 +53,7 @@ def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         return AccountsBody(users=[present_account(account) for account in accounts], next_cursor=next_cursor)
 
     @routes.get("/users/{user_id}", summary="Read a user", responses=problems(UnknownUser))
-    async def read(who: Admin, user_id: str) -> AccountBody:
+    async def read_user(who: Admin, user_id: str) -> AccountBody:
         return present_account(await users.read_user(user_id, admin=who.tenant))
 
     @routes.patch(
@@ -62,16 +62,16 @@ def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         openapi_extra=documented(UserPatch, example=_USER_PATCH),
         responses=problems(UnknownUser, LastAdmin, *JSON_BODY),
     )
-    async def change(who: Admin, user_id: str, body: Body, request: Request) -> AccountBody:
+    async def change_user(who: Admin, user_id: str, body: Body, request: Request) -> AccountBody:
         """Takes effect everywhere within a second. A deactivated user is refused with every credential."""
-        subject, asked = parse_user_id(user_id), read_model(UserPatch, body)
+        subject, parsed = parse_user_id(user_id), read_model(UserPatch, body)
         command = ChangeUser(
             user_id=subject,
-            tier=asked.tier,
-            role=asked.role,
-            is_active=asked.is_active,
-            limits=asked.limits.some() if asked.limits is not None else None,
-            shares_quota=asked.shares_quota,
+            tier=parsed.tier,
+            role=parsed.role,
+            is_active=parsed.is_active,
+            limits=parsed.limits.some() if parsed.limits is not None else None,
+            shares_quota=parsed.shares_quota,
             ip=request.state.client_ip,
         )
         return present_account(await bus.request(CHANGE_USER, command, tenant=who.tenant))
@@ -79,13 +79,13 @@ def router(*, bus: Bus, users: UserDirectory) -> APIRouter:
     @routes.delete(
         "/users/{user_id}", status_code=204, summary="Erase a user", responses=problems(UnknownUser, LastAdmin)
     )
-    async def erase(who: Admin, user_id: str, request: Request) -> None:
+    async def erase_user(who: Admin, user_id: str, request: Request) -> None:
         """Deletes everything for good: credentials at once, data within seconds."""
         command = EraseUser(user_id=parse_user_id(user_id), ip=request.state.client_ip)
         await bus.request(ERASE_USER, command, tenant=who.tenant)
 
     @routes.get("/tiers", summary="List tiers", responses=problems())
-    async def tiers(who: Admin) -> TiersBody:
+    async def list_tiers(who: Admin) -> TiersBody:
         found = (await bus.request(LIST_TIERS, ListTiers(), tenant=who.tenant)).tiers
         return TiersBody(tiers=[present_tier(tier) for tier in found])
 

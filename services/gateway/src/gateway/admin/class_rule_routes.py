@@ -41,17 +41,17 @@ def router(*, bus: Bus) -> APIRouter:
     """The routes of class rules. ``:path`` permits names with a slash, which some packs have."""
     routes = APIRouter(prefix="/api/v1/admin/class-rules", tags=["admin"])
 
-    def asked(body: Any) -> RuleVerdict:
+    def verdict_of(body: Any) -> RuleVerdict:
         return RuleVerdict(read_model(ClassRuleRequest, body).verdict)
 
-    async def change(
+    async def change_rule(
         who: Admin, request: Request, verdict: RuleVerdict, *, class_name: str | None = None, pack: str | None = None
     ) -> ClassRulesBody:
         command = ChangeClassRule(class_name=class_name, pack=pack, verdict=verdict, ip=request.state.client_ip)
         return present_rules(await bus.request(CHANGE_CLASS_RULE, command, tenant=who.tenant))
 
     @routes.get("", summary="Read the class rules", responses=problems())
-    async def read(who: Admin) -> ClassRulesBody:
+    async def read_class_rules(who: Admin) -> ClassRulesBody:
         return present_rules(await bus.request(READ_CLASS_RULES, ReadClassRules(), tenant=who.tenant))
 
     @routes.put(
@@ -60,9 +60,9 @@ def router(*, bus: Bus) -> APIRouter:
         openapi_extra=documented(ClassRuleRequest, example=_ALLOW),
         responses=problems(NoSuchPath, TooManyClassRules, *JSON_BODY),
     )
-    async def put_class(who: Admin, class_name: Name, body: Body, request: Request) -> ClassRulesBody:
+    async def set_class_rule(who: Admin, class_name: Name, body: Body, request: Request) -> ClassRulesBody:
         """Applies to every tenant, whatever its graph policy, within a second. Idempotent."""
-        return await change(who, request, asked(body), class_name=class_name)
+        return await change_rule(who, request, verdict_of(body), class_name=class_name)
 
     @routes.put(
         "/packs/{pack:path}",
@@ -70,20 +70,20 @@ def router(*, bus: Bus) -> APIRouter:
         openapi_extra=documented(ClassRuleRequest, example=_ALLOW),
         responses=problems(NoSuchPath, TooManyClassRules, *JSON_BODY),
     )
-    async def put_pack(who: Admin, pack: Name, body: Body, request: Request) -> ClassRulesBody:
+    async def set_pack_rule(who: Admin, pack: Name, body: Body, request: Request) -> ClassRulesBody:
         """A pack is the Python module of its classes, such as ``custom_nodes.my_pack``. Idempotent."""
-        return await change(who, request, asked(body), pack=pack)
+        return await change_rule(who, request, verdict_of(body), pack=pack)
 
     @routes.delete(
         "/classes/{class_name:path}", summary="Remove the rule about a node class", responses=problems(NoSuchPath)
     )
-    async def delete_class(who: Admin, class_name: Name, request: Request) -> ClassRulesBody:
+    async def delete_class_rule(who: Admin, class_name: Name, request: Request) -> ClassRulesBody:
         """Afterwards the graph policy of each tenant decides, unless the settings have a rule. Idempotent."""
-        return await change(who, request, RuleVerdict.DEFAULT, class_name=class_name)
+        return await change_rule(who, request, RuleVerdict.DEFAULT, class_name=class_name)
 
     @routes.delete("/packs/{pack:path}", summary="Remove the rule about a pack", responses=problems(NoSuchPath))
-    async def delete_pack(who: Admin, pack: Name, request: Request) -> ClassRulesBody:
+    async def delete_pack_rule(who: Admin, pack: Name, request: Request) -> ClassRulesBody:
         """Afterwards the graph policy of each tenant decides, unless the settings have a rule. Idempotent."""
-        return await change(who, request, RuleVerdict.DEFAULT, pack=pack)
+        return await change_rule(who, request, RuleVerdict.DEFAULT, pack=pack)
 
     return routes

@@ -30,18 +30,18 @@ def router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
         openapi_extra=documented(InviteRequest, example=_EXAMPLE),
         responses={201: {"headers": _HEADERS}, **problems(*JSON_BODY)},
     )
-    async def create(
+    async def create_invite(
         who: Admin, body: Annotated[Any, Depends(json_body)], request: Request, response: Response
     ) -> CreatedInviteBody:
         """An invite lets one person register with the tier it names. The token is shown only in this response."""
-        asked = read_model(InviteRequest, body)
-        command = CreateInvite(tier=asked.tier, expires_in_days=asked.expires_in_days, ip=request.state.client_ip)
+        parsed = read_model(InviteRequest, body)
+        command = CreateInvite(tier=parsed.tier, expires_in_days=parsed.expires_in_days, ip=request.state.client_ip)
         created = await bus.request(CREATE_INVITE, command, tenant=who.tenant)
         response.headers["Location"] = f"/api/v1/admin/invites/{created.invite.id}"
         return present_created_invite(created)
 
     @routes.get("", summary="List invites, newest first", responses=problems(BadCursor))
-    async def list_(
+    async def list_invites(
         who: Admin,
         *,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -54,7 +54,7 @@ def router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
     @routes.delete(
         "/{invite_id}", status_code=204, summary="Revoke an invite", responses=problems(UnknownInvite, InviteUsed)
     )
-    async def revoke(who: Admin, invite_id: str, request: Request) -> None:
+    async def revoke_invite(who: Admin, invite_id: str, request: Request) -> None:
         """The invite expires immediately. Idempotent. An invite that has created an account cannot be revoked."""
         command = RevokeInvite(invite_id=parse_invite_id(invite_id), ip=request.state.client_ip)
         await bus.request(REVOKE_INVITE, command, tenant=who.tenant)

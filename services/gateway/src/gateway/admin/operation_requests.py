@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.accounts.requests import Asked
+from gateway.accounts.requests import RequestBody
 
 
-class JobPatch(Asked):
+class JobPatch(RequestBody):
     """The priority of a job that has not ended among its owner's jobs. Higher runs first."""
 
     priority: Annotated[int, Field(ge=-100, le=100)]

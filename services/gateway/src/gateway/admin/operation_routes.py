@@ -19,14 +19,14 @@ from gateway.admin.operation_schemas import (
     NodeBody,
     NodesBody,
     StatsBody,
+    present_admin_job,
+    present_audit_entry,
     present_dead_letter,
-    present_entry,
-    present_inspected,
+    present_inspected_job,
     present_node,
-    present_seen,
 )
-from gateway.admin.operations import AdminContext, Operations
-from gateway.admin.search import Search
+from gateway.admin.operations import AdminActions, AdminContext
+from gateway.admin.search import AdminSearch
 from gateway.admin.stats import StatsView
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import documented
@@ -34,7 +34,7 @@ from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import json_body
-from gateway.edge.timestamps import Bound
+from gateway.edge.timestamps import QueryTimestamp
 from gateway.jobs.errors import ADMISSION
 from gateway.jobs.routes import AFTER, BEFORE
 
@@ -54,79 +54,81 @@ Grace = Annotated[
 ]
 
 
-def acting(who: Principal, request: Request) -> AdminContext:
+def admin_context(who: Principal, request: Request) -> AdminContext:
     """The admin who sends the request."""
     return AdminContext(who, request.state.client_ip)
 
 
-def nodes_router(*, bus: Bus, operations: Operations, stats: StatsView) -> APIRouter:
+def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView) -> APIRouter:
     """The routes of nodes and statistics."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     @routes.get("/stats", summary="Read the statistics of the fleet", responses=problems())
     async def read_stats(who: Admin) -> StatsBody:
         """Cached: job counts up to 5 s, storage totals up to 60 s."""
-        return await stats.read(who.tenant)
+        return await stats.read_stats(who.tenant)
 
     @routes.get("/nodes", summary="List nodes by name", responses=problems())
-    async def nodes(who: Admin) -> NodesBody:
+    async def list_nodes(who: Admin) -> NodesBody:
         found = (await bus.request(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
         return NodesBody(nodes=[present_node(node) for node in found])
 
     @routes.post("/nodes/refresh", summary="Refresh the classes and models of all nodes", responses=problems())
-    async def refresh_all(who: Admin, request: Request) -> NodesBody:
+    async def refresh_all_nodes(who: Admin, request: Request) -> NodesBody:
         """Each node's executor reads them within seconds."""
-        return NodesBody(nodes=[present_node(one) for one in await operations.refresh_nodes(acting(who, request))])
+        return NodesBody(
+            nodes=[present_node(one) for one in await operations.refresh_nodes(admin_context(who, request))]
+        )
 
     return routes
 
 
-def node_orders_router(*, operations: Operations) -> APIRouter:
+def node_orders_router(*, operations: AdminActions) -> APIRouter:
     """The routes that change one node."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    async def order(who: AdminContext, node: str, wanted: NodeAction, grace_s: float = 0) -> NodeBody:
+    async def change_node(who: AdminContext, node: str, wanted: NodeAction, grace_s: float = 0) -> NodeBody:
         stands = await operations.order_node(who, node, wanted, grace_s=grace_s)
         assert stands is not None  # noqa: S101 - only one that was forgotten is none
         return present_node(stands)
 
     @routes.post("/nodes/{node}/cordon", summary="Cordon a node: it gets no new jobs", responses=problems(UnknownNode))
-    async def cordon(who: Admin, node: str, request: Request) -> NodeBody:
+    async def cordon_node(who: Admin, node: str, request: Request) -> NodeBody:
         """Its current job continues. Idempotent."""
-        return await order(acting(who, request), node, NodeAction.CORDON)
+        return await change_node(admin_context(who, request), node, NodeAction.CORDON)
 
     @routes.post(
         "/nodes/{node}/uncordon", summary="Uncordon a node: it gets jobs again", responses=problems(UnknownNode)
     )
-    async def uncordon(who: Admin, node: str, request: Request) -> NodeBody:
+    async def uncordon_node(who: Admin, node: str, request: Request) -> NodeBody:
         """Also ends a drain. Idempotent."""
-        return await order(acting(who, request), node, NodeAction.UNCORDON)
+        return await change_node(admin_context(who, request), node, NodeAction.UNCORDON)
 
     @routes.post(
         "/nodes/{node}/drain", summary="Drain a node: its jobs move to other nodes", responses=problems(UnknownNode)
     )
-    async def drain(who: Admin, node: str, request: Request, grace_seconds: Grace = 0) -> NodeBody:
+    async def drain_node(who: Admin, node: str, request: Request, grace_seconds: Grace = 0) -> NodeBody:
         """The node gets no new jobs.
 
         After the grace period its job is queued for another node, without using up an attempt.
         """
-        return await order(acting(who, request), node, NodeAction.DRAIN, grace_seconds)
+        return await change_node(admin_context(who, request), node, NodeAction.DRAIN, grace_seconds)
 
     @routes.post("/nodes/{node}/clear", summary="Clear foreign prompts from a node", responses=problems(UnknownNode))
-    async def clear(who: Admin, node: str, request: Request) -> NodeBody:
+    async def clear_node(who: Admin, node: str, request: Request) -> NodeBody:
         """Removes foreign prompts from a node (see its ``occupied``). Jobs of this service are not touched.
 
         The node's executor does it within seconds; the response is the node before that. Where ``occupied.by`` is
         ``dead_worker``, restart ComfyUI instead.
         """
-        return await order(acting(who, request), node, NodeAction.CLEAR)
+        return await change_node(admin_context(who, request), node, NodeAction.CLEAR)
 
     @routes.post(
         "/nodes/{node}/refresh", summary="Refresh the classes and models of a node", responses=problems(UnknownNode)
     )
-    async def refresh(who: Admin, node: str, request: Request) -> NodeBody:
+    async def refresh_node(who: Admin, node: str, request: Request) -> NodeBody:
         """The node's executor reads them within seconds. New and removed model files are also noticed without this."""
-        return await order(acting(who, request), node, NodeAction.REFRESH)
+        return await change_node(admin_context(who, request), node, NodeAction.REFRESH)
 
     @routes.delete(
         "/nodes/{node}",
@@ -134,20 +136,20 @@ def node_orders_router(*, operations: Operations) -> APIRouter:
         summary="Remove a node that no longer exists",
         responses=problems(UnknownNode, NodeAlive),
     )
-    async def forget(who: Admin, node: str, request: Request) -> Response:
+    async def remove_node(who: Admin, node: str, request: Request) -> Response:
         """A node that comes back counts as new."""
-        await operations.order_node(acting(who, request), node, NodeAction.FORGET)
+        await operations.order_node(admin_context(who, request), node, NodeAction.FORGET)
         return Response(status_code=204)
 
     return routes
 
 
-def search_router(*, search: Search, public_url: str) -> APIRouter:
+def search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
     """The routes of searches."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     @routes.get("/jobs", summary="List jobs of all users, newest first", responses=problems(BadCursor))
-    async def jobs(
+    async def list_all_jobs(
         who: Admin,
         request: Request,
         *,
@@ -157,14 +159,14 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
         workflow: Annotated[
             str | None, Query(min_length=1, max_length=64, description="name of the workflow; custom for graphs")
         ] = None,
-        created_after: Annotated[Bound | None, AFTER] = None,
-        created_before: Annotated[Bound | None, BEFORE] = None,
+        created_after: Annotated[QueryTimestamp | None, AFTER] = None,
+        created_before: Annotated[QueryTimestamp | None, BEFORE] = None,
         limit: Limit = 20,
         cursor: Cursor = None,
     ) -> AdminJobsBody:
         """Queue positions are null here; read a single job for its position."""
-        found, next_cursor = await search.jobs(
-            acting(who, request),
+        found, next_cursor = await search.search_jobs(
+            admin_context(who, request),
             limit=limit,
             cursor=cursor,
             status=status,
@@ -175,25 +177,25 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
             created_before=created_before,
         )
         return AdminJobsBody(
-            jobs=[present_seen(seen.job, seen.node, public_url) for seen in found], next_cursor=next_cursor
+            jobs=[present_admin_job(seen.job, seen.node, public_url) for seen in found], next_cursor=next_cursor
         )
 
     @routes.get("/audit", summary="List the audit log, newest first", responses=problems(BadCursor))
-    async def audit(
+    async def list_audit_entries(
         who: Admin,
         request: Request,
         *,
         actor: Annotated[UUID | None, Query(description="only entries of the user with this id")] = None,
         subject: Annotated[UUID | None, Query(description="only entries about the user with this id")] = None,
         action: Action = None,
-        after: Annotated[Bound | None, Query(description="only entries at this time or later")] = None,
-        before: Annotated[Bound | None, Query(description="only entries before this time")] = None,
+        after: Annotated[QueryTimestamp | None, Query(description="only entries at this time or later")] = None,
+        before: Annotated[QueryTimestamp | None, Query(description="only entries before this time")] = None,
         limit: Limit = 20,
         cursor: Cursor = None,
     ) -> AuditBody:
         """Reading the log is recorded in it, too. ``python -m auth audit verify`` checks its integrity."""
-        found, next_cursor = await search.audit(
-            acting(who, request),
+        found, next_cursor = await search.search_audit_log(
+            admin_context(who, request),
             limit=limit,
             cursor=cursor,
             actor_id=actor,
@@ -202,37 +204,41 @@ def search_router(*, search: Search, public_url: str) -> APIRouter:
             after=after,
             before=before,
         )
-        return AuditBody(audit=[present_entry(entry) for entry in found], next_cursor=next_cursor)
+        return AuditBody(audit=[present_audit_entry(entry) for entry in found], next_cursor=next_cursor)
 
     @routes.get(
         "/dead-letters",
         summary="List messages that could not be processed, newest first",
         responses=problems(BadCursor),
     )
-    async def dead_letters(
+    async def list_dead_letters(
         who: Admin, request: Request, *, node: Node = None, limit: Limit = 20, cursor: Cursor = None
     ) -> DeadLettersBody:
         """Messages of executors that can never be processed: unreadable, impossible to store, or hitting a bug.
 
         Kept for 14 days, at most 10,000; purging a job deletes its dead letters.
         """
-        found, next_cursor = await search.dead_letters(acting(who, request), limit=limit, cursor=cursor, node=node)
+        found, next_cursor = await search.list_dead_letters(
+            admin_context(who, request), limit=limit, cursor=cursor, node=node
+        )
         return DeadLettersBody(dead_letters=[present_dead_letter(one) for one in found], next_cursor=next_cursor)
 
     return routes
 
 
-def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
+def jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
     """The routes of one job of any user."""
     routes = APIRouter(prefix="/api/v1/admin/jobs", tags=["admin"])
 
-    async def order(who: AdminContext, job_id: str, wanted: JobAction, priority: int | None = None) -> InspectedJobBody:
+    async def change_job(
+        who: AdminContext, job_id: str, wanted: JobAction, priority: int | None = None
+    ) -> InspectedJobBody:
         job = await operations.order_job(who, job_id, wanted, priority=priority)
-        return present_inspected(await operations.look(who, job.job_id), public_url)
+        return present_inspected_job(await operations.read_job(who, job.job_id), public_url)
 
     @routes.get("/{job_id}", summary="Read a job of any user, with its attempts", responses=problems(UnknownJob))
-    async def read(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
-        return present_inspected(await operations.inspect(acting(who, request), job_id), public_url)
+    async def read_any_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
+        return present_inspected_job(await operations.inspect_job(admin_context(who, request), job_id), public_url)
 
     @routes.patch(
         "/{job_id}",
@@ -240,43 +246,43 @@ def jobs_router(*, operations: Operations, public_url: str) -> APIRouter:
         openapi_extra=documented(JobPatch, example={"priority": 50}),
         responses=problems(UnknownJob, JobHasEnded, *JSON_BODY),
     )
-    async def change(
+    async def change_job_priority(
         who: Admin, job_id: str, body: Annotated[Any, Depends(json_body)], request: Request
     ) -> InspectedJobBody:
         """The priority orders the jobs of one owner. Tiers decide how owners share the fleet."""
         priority = read_model(JobPatch, body).priority
-        return await order(acting(who, request), job_id, JobAction.PRIORITISE, priority)
+        return await change_job(admin_context(who, request), job_id, JobAction.PRIORITISE, priority)
 
     @routes.post("/{job_id}/cancel", summary="Cancel a job of any user", responses=problems(UnknownJob))
-    async def cancel(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
+    async def cancel_any_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """Same as a cancellation by the owner. Idempotent."""
-        return await order(acting(who, request), job_id, JobAction.CANCEL)
+        return await change_job(admin_context(who, request), job_id, JobAction.CANCEL)
 
     @routes.post(
         "/{job_id}/hold",
         summary="Hold a pending job",
         responses=problems(UnknownJob, JobHasEnded, JobNotWaiting),
     )
-    async def hold(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
+    async def hold_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """The job stays pending with ``held`` true, and leaves the queue. Idempotent."""
-        return await order(acting(who, request), job_id, JobAction.HOLD)
+        return await change_job(admin_context(who, request), job_id, JobAction.HOLD)
 
     @routes.post("/{job_id}/release", summary="Release a held job", responses=problems(UnknownJob, JobHasEnded))
-    async def release(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
+    async def release_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """Idempotent."""
-        return await order(acting(who, request), job_id, JobAction.RELEASE)
+        return await change_job(admin_context(who, request), job_id, JobAction.RELEASE)
 
     @routes.post(
         "/{job_id}/requeue",
         summary="Requeue a running job, or run a failed one again",
         responses=problems(UnknownJob, JobNotRepeatable, *ADMISSION),
     )
-    async def requeue(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
+    async def requeue_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """A running job is taken from its node and queued again.
 
         A failed job is run again as a new job of its owner, within the owner's limits; ``retry_of`` of the new job
         names the failed one. Repeating the request returns the same new job.
         """
-        return await order(acting(who, request), job_id, JobAction.REQUEUE)
+        return await change_job(admin_context(who, request), job_id, JobAction.REQUEUE)
 
     return routes

@@ -14,7 +14,7 @@ from contracts.scheduler.nodes import NodeStatus
 from contracts.scheduler.search import JobWithAttempts
 from contracts.scheduler.statistics import NodeCounts, Stats
 from contracts.wire.dead_letters import DeadLetter
-from gateway.jobs.schemas import JobBody, present
+from gateway.jobs.schemas import JobBody, present_job
 
 _AT = "2026-11-23T09:00:00Z"
 _JOB = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
@@ -251,11 +251,11 @@ def present_node(node: NodeStatus) -> NodeBody:
     return NodeBody(**node.model_dump(exclude={"occupied"}), occupied=occupied)
 
 
-def present_seen(job: Job, node: str | None, public_url: str) -> AdminJobBody:
+def present_admin_job(job: Job, node: str | None, public_url: str) -> AdminJobBody:
     return AdminJobBody(**_fields(job, node, public_url))
 
 
-def present_inspected(found: JobWithAttempts, public_url: str) -> InspectedJobBody:
+def present_inspected_job(found: JobWithAttempts, public_url: str) -> InspectedJobBody:
     node = found.attempts[-1].node if found.attempts else None
     attempts = [AttemptBody(**attempt.model_dump()) for attempt in found.attempts]
     return InspectedJobBody(**_fields(found.job, node, public_url), attempts=attempts)
@@ -287,10 +287,10 @@ def present_dead_letter(letter: DeadLetter) -> DeadLetterBody:
     return DeadLetterBody(**letter.model_dump())
 
 
-def present_entry(entry: AuditEntry) -> AuditEntryBody:
+def present_audit_entry(entry: AuditEntry) -> AuditEntryBody:
     return AuditEntryBody(**entry.model_dump())
 
 
 def _fields(job: Job, node: str | None, public_url: str) -> dict[str, Any]:
     more = job.model_dump(include={"tenant_id", "state", "workflow", "priority", "images"})
-    return present(job, public_url).model_dump() | more | {"node": node}
+    return present_job(job, public_url).model_dump() | more | {"node": node}

@@ -42,7 +42,7 @@ class AdminContext:
         return self.principal.tenant
 
 
-class Operations:
+class AdminActions:
     """Records and performs the actions of admins.
 
     The audit log says what was requested. The response, and the service log of the same request id, say whether it
@@ -52,16 +52,18 @@ class Operations:
     def __init__(self, bus: Bus, pins: InputPins) -> None:
         self._bus, self._pins = bus, pins
 
-    async def record(self, who: AdminContext, action: str, *, subject_id: UUID | None = None, **detail: Any) -> None:
+    async def record_action(
+        self, who: AdminContext, action: str, *, subject_id: UUID | None = None, **detail: Any
+    ) -> None:
         """Write an action to the audit log.
 
         Raises:
             Relayed: MissingScope, the user is no longer an admin.
             Unavailable: auth is unavailable, so the action must not be performed.
         """
-        told = {name: value for name, value in detail.items() if value is not None}
+        set_details = {name: value for name, value in detail.items() if value is not None}
         command = RecordAction(
-            action=action, subject_id=subject_id, detail=told, key_id=who.principal.key_id, ip=who.ip
+            action=action, subject_id=subject_id, detail=set_details, key_id=who.principal.key_id, ip=who.ip
         )
         await self._bus.request(RECORD_ACTION, command, tenant=who.tenant)
 
@@ -76,24 +78,24 @@ class Operations:
         if not _NODE.fullmatch(node):
             raise UnknownNode
         grace = grace_s if order is NodeAction.DRAIN else None
-        await self.record(who, f"node.{order}", node=node, grace_seconds=grace)
+        await self.record_action(who, f"node.{order}", node=node, grace_seconds=grace)
         command = RunNodeAction(node=node, order=order, grace_s=grace_s)
         return (await self._bus.request(RUN_NODE_ACTION, command, tenant=who.tenant)).node
 
     async def refresh_nodes(self, who: AdminContext) -> tuple[NodeStatus, ...]:
         """Refresh the catalogs of all nodes; the nodes as they are before that."""
-        await self.record(who, "nodes.refresh")
+        await self.record_action(who, "nodes.refresh")
         await self._bus.request(RUN_NODE_ACTION, RunNodeAction(node=None, order=NodeAction.REFRESH), tenant=who.tenant)
         return (await self._bus.request(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
 
-    async def inspect(self, who: AdminContext, text: str) -> JobWithAttempts:
+    async def inspect_job(self, who: AdminContext, text: str) -> JobWithAttempts:
         """A job of any user. Reading it is recorded.
 
         Raises:
             UnknownJob, Relayed: there is no such job.
         """
-        found = await self._find(who, text)
-        await self.record(who, "job.read", subject_id=found.job.tenant_id, job_id=str(found.job.job_id))
+        found = await self._find_job(who, text)
+        await self.record_action(who, "job.read", subject_id=found.job.tenant_id, job_id=str(found.job.job_id))
         return found
 
     async def order_job(self, who: AdminContext, text: str, order: JobAction, *, priority: int | None = None) -> Job:
@@ -102,14 +104,16 @@ class Operations:
         Raises:
             UnknownJob, Relayed: there is no such job, or its state does not permit this.
         """
-        job = (await self._find(who, text)).job
-        await self.record(who, f"job.{order}", subject_id=job.tenant_id, job_id=str(job.job_id), priority=priority)
+        job = (await self._find_job(who, text)).job
+        await self.record_action(
+            who, f"job.{order}", subject_id=job.tenant_id, job_id=str(job.job_id), priority=priority
+        )
         command = RunJobAction(job_id=job.job_id, order=order, priority=priority, retry_id=(retry_id := new_id()))
         if order is JobAction.REQUEUE and job.state in FINAL_STATES:
-            return await self._repeated(who, job, command, retry_id)
+            return await self._run_again(who, job, command, retry_id)
         return (await self._bus.request(RUN_JOB_ACTION, command, tenant=who.tenant)).job
 
-    async def _repeated(self, who: AdminContext, job: Job, command: RunJobAction, retry_id: UUID) -> Job:
+    async def _run_again(self, who: AdminContext, job: Job, command: RunJobAction, retry_id: UUID) -> Job:
         """The new job that runs a failed one again, with the same uploads. A refused one pins none."""
         await self._pins.pin_again(str(job.tenant_id), job.job_id, retry_id)
         try:
@@ -122,9 +126,9 @@ class Operations:
             await self._pins.release(retry_id)
         return again
 
-    async def look(self, who: AdminContext, job_id: UUID) -> JobWithAttempts:
+    async def read_job(self, who: AdminContext, job_id: UUID) -> JobWithAttempts:
         """A job of any user, after an action on it that is already recorded."""
         return await self._bus.request(INSPECT_JOB, InspectJob(job_id=job_id), tenant=who.tenant)
 
-    async def _find(self, who: AdminContext, text: str) -> JobWithAttempts:
-        return await self.look(who, parse_job_id(text))
+    async def _find_job(self, who: AdminContext, text: str) -> JobWithAttempts:
+        return await self.read_job(who, parse_job_id(text))

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from gateway.admin import account_routes, class_rule_routes, invite_routes, operation_routes
 from gateway.admin.invites import InviteDirectory
-from gateway.admin.operations import Operations
-from gateway.admin.search import Search
+from gateway.admin.operations import AdminActions
+from gateway.admin.search import AdminSearch
 from gateway.admin.stats import StatsView
-from gateway.admin.storage_store import Storage
+from gateway.admin.storage_store import StorageTotals
 from gateway.admin.users import UserDirectory
 from gateway.jobs.input_pins import InputPins
 from gateway.wiring import Feature, Infrastructure
@@ -17,15 +17,15 @@ from gateway.wiring import Feature, Infrastructure
 class Admin(Feature):
     """The feature, and what records and performs the actions of admins."""
 
-    operations: Operations
+    operations: AdminActions
 
 
 def wire_admin(infra: Infrastructure, pins: InputPins) -> Admin:
     """Construct the feature; ``pins`` keeps the inputs of jobs that run again."""
     bus, url, cursor_key = infra.bus, infra.settings.public_url, infra.key("cursors")
-    operations = Operations(bus, pins)
-    stats = StatsView(bus, Storage(infra.database))
-    search = Search(bus, operations, cursor_key=cursor_key)
+    operations = AdminActions(bus, pins)
+    stats = StatsView(bus, StorageTotals(infra.database))
+    search = AdminSearch(bus, operations, cursor_key=cursor_key)
     return Admin(
         operations=operations,
         routers=(

@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse
 
 from gateway.api.v1.problems import open_problems
 from gateway.edge.errors import NoSuchPath
-from gateway.surfaces.nats.asyncapi import door_document
+from gateway.surfaces.nats.asyncapi import nats_api_document
 
 ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
 _KEEP = {"Cache-Control": "public, max-age=86400"}
@@ -43,20 +43,20 @@ def router(*, title: str, document: str) -> APIRouter:
     policy = _policy(page)
     viewer = files("fastapi_offline") / "static"
     assets = {name: (viewer / name).read_bytes() for name in ASSETS}
-    door = json.dumps(door_document(title)).encode()
+    door = json.dumps(nats_api_document(title)).encode()
 
     @routes.get("/docs")
-    async def docs() -> HTMLResponse:
+    async def show_openapi() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
     @routes.get("/docs/{asset}", responses=open_problems(NoSuchPath))
-    async def asset(asset: str) -> Response:
+    async def read_asset(asset: str) -> Response:
         if asset not in assets:
             raise NoSuchPath
         return Response(assets[asset], media_type=ASSETS[asset], headers=_KEEP)
 
     @routes.get("/asyncapi")
-    async def asyncapi() -> Response:
+    async def read_asyncapi() -> Response:
         return Response(door, media_type="application/json")
 
     return routes

@@ -32,7 +32,7 @@ _PASSWORD = OAuth2PasswordBearer(
 )
 
 
-class Needs:
+class RequiresScope:
     """A dependency that gives the route the principal of the request.
 
     Args:
@@ -71,7 +71,7 @@ class Needs:
         return principal
 
 
-class NeedsTenant(Needs):
+class RequiresTenantScope(RequiresScope):
     """The same for routes that need only the tenant's id."""
 
     def value(self, request: Request) -> str:
@@ -79,25 +79,25 @@ class NeedsTenant(Needs):
         return self.granted(request).tenant
 
 
-def needs_of(route: APIRoute) -> Needs | None:
+def requirement_of(route: APIRoute) -> RequiresScope | None:
     """What the route requires; None for a route that is open to everybody."""
     return next((needs for _, needs in _declared(route)), None)
 
 
-def granted_by(route: APIRoute) -> tuple[str, Needs]:
+def credential_parameter(route: APIRoute) -> tuple[str, RequiresScope]:
     """The name and dependency of the parameter by which a route declares what it requires."""
     return next(_declared(route))
 
 
-def _declared(route: APIRoute) -> Iterator[tuple[str, Needs]]:
+def _declared(route: APIRoute) -> Iterator[tuple[str, RequiresScope]]:
     for dependency in route.dependant.dependencies:
-        if isinstance(dependency.call, Needs):
+        if isinstance(dependency.call, RequiresScope):
             yield dependency.name or "", dependency.call
 
 
-Reader = Annotated[str, Security(NeedsTenant(Scope.JOBS_READ), scopes=[Scope.JOBS_READ.value])]
-Writer = Annotated[str, Security(NeedsTenant(Scope.JOBS_WRITE), scopes=[Scope.JOBS_WRITE.value])]
-Watcher = Annotated[Principal, Security(Needs(Scope.JOBS_READ), scopes=[Scope.JOBS_READ.value])]
-Anybody = Annotated[Principal, Security(Needs(None))]
-KeyOwner = Annotated[Principal, Security(Needs(Scope.KEYS), scopes=[Scope.KEYS.value])]
-Admin = Annotated[Principal, Security(Needs(Scope.ADMIN), scopes=[Scope.ADMIN.value])]
+Reader = Annotated[str, Security(RequiresTenantScope(Scope.JOBS_READ), scopes=[Scope.JOBS_READ.value])]
+Writer = Annotated[str, Security(RequiresTenantScope(Scope.JOBS_WRITE), scopes=[Scope.JOBS_WRITE.value])]
+ReaderPrincipal = Annotated[Principal, Security(RequiresScope(Scope.JOBS_READ), scopes=[Scope.JOBS_READ.value])]
+AnyPrincipal = Annotated[Principal, Security(RequiresScope(None))]
+KeyOwner = Annotated[Principal, Security(RequiresScope(Scope.KEYS), scopes=[Scope.KEYS.value])]
+Admin = Annotated[Principal, Security(RequiresScope(Scope.ADMIN), scopes=[Scope.ADMIN.value])]

@@ -16,34 +16,34 @@ from chassis.http.app import problem_response
 from contracts.auth.credentials import Principal
 from contracts.wire.errors import Refusal
 from gateway.edge.body_memory import BodyMemoryLimit
-from gateway.edge.denials import Denials
+from gateway.edge.denials import DenialReporter
 from gateway.edge.errors import BatchTooLarge
 from gateway.edge.rate_limits import domain as rate_limit
 from gateway.edge.rate_limits.domain import Policy, policy
-from gateway.edge.rate_limits.service import RateLimiter, used_up
+from gateway.edge.rate_limits.service import RateLimiter, rate_limited
 
 LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh"))
 REGISTER = "/api/v1/auth/register"
-TELLS_NOTHING = frozenset({400, 403, 408, 413, 415, 422})  # these statuses do not reveal which names are taken
-FREE = frozenset({"/healthz", "/readyz"})
+REFUNDED_STATUSES = frozenset({400, 403, 408, 413, 415, 422})  # these statuses do not reveal which names are taken
+UNLIMITED_PATHS = frozenset({"/healthz", "/readyz"})
 INTERNAL = "/internal/"  # used by executors; the token in the link authorizes them
-READS = frozenset({"GET", "HEAD"})
+SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 Used = Callable[[UUID, str, str], None]
 
 
 class CredentialResolver(Protocol):
-    """Finds the principal of a credential; ``authn.identity.Authenticator`` is one."""
+    """Finds the principal of a credential; ``authn.authenticator.Authenticator`` is one."""
 
-    def known(self, credential: str) -> Principal | None:
+    def find_cached(self, credential: str) -> Principal | None:
         """The principal if it is cached, else None."""
 
-    async def principal(self, credential: str) -> Principal:
+    async def authenticate(self, credential: str) -> Principal:
         """The principal. Raises BadCredential, Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class AddressRateLimits:
     """Rate limits of requests that are counted by address rather than by user.
 
     Attributes:
@@ -65,7 +65,7 @@ class _Counted:
     """The rate limit headers of the response, and the refusal if the bucket is empty.
 
     Attributes:
-        refundable: buckets that get their token back if the status is one of ``TELLS_NOTHING``.
+        refundable: buckets that get their token back if the status is one of ``REFUNDED_STATUSES``.
     """
 
     headers: rate_limit.Headers
@@ -102,9 +102,9 @@ class Admission:
         *,
         identity: CredentialResolver,
         clients: ClientAddressResolver,
-        rates: Rates | None,
+        rates: AddressRateLimits | None,
         used: Used,
-        denials: Denials,
+        denials: DenialReporter,
         bodies: BodyMemoryLimit,
     ) -> None:
         self._app, self._identity, self._clients, self._used = app, identity, clients, used
@@ -120,7 +120,7 @@ class Admission:
             return
         headers, state = Headers(scope=scope), scope.setdefault("state", {})
         peer = scope.get("client")
-        state["client_ip"] = self._clients.of(peer[0] if peer else None, headers.getlist("x-forwarded-for"))
+        state["client_ip"] = self._clients.resolve(peer[0] if peer else None, headers.getlist("x-forwarded-for"))
         state["principal"], state["refusal"], state["bodies"] = None, None, self._bodies
         try:
             counted = await self._count(scope, headers)
@@ -138,8 +138,8 @@ class Admission:
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *counted.headers]
-                self._settle(counted, message["status"])
-                self._note(scope)
+                self._refund_if_uninformative(counted, message["status"])
+                self._count_use(scope)
                 self._record_denial(scope)
             await send(message)
 
@@ -148,12 +148,12 @@ class Admission:
             inside = problem_response(Request(scope), counted.refusal.refused)
         await inside(scope, receive, send_counted)
 
-    def _settle(self, counted: _Counted, status: int) -> None:
+    def _refund_if_uninformative(self, counted: _Counted, status: int) -> None:
         """Refund tokens once the status shows that the response reveals nothing about accounts."""
-        if status in TELLS_NOTHING:
+        if status in REFUNDED_STATUSES:
             self._refund(counted.refundable)
 
-    def _note(self, scope: Scope) -> None:
+    def _count_use(self, scope: Scope) -> None:
         """Count a routed request by its path template, since paths contain ids."""
         principal, route = scope["state"]["principal"], scope.get("route")
         if principal is not None and isinstance(route, Route) and scope["method"] in (route.methods or ()):
@@ -168,35 +168,35 @@ class Admission:
 
     async def _count(self, scope: Scope, headers: Headers) -> _Counted:
         path, method, state = scope["path"], scope["method"], scope["state"]
-        if path in FREE or method == "OPTIONS" or path.startswith(INTERNAL):
+        if path in UNLIMITED_PATHS or method == "OPTIONS" or path.startswith(INTERNAL):
             return _NOT_COUNTED
-        whose = rate_limit_group(state["client_ip"])
+        client = rate_limit_group(state["client_ip"])
         if path in LOGIN and method == "POST":
-            return await self._take(self._login, whose)
+            return await self._take(self._login, client)
         if path == REGISTER and method == "POST":
             return await self._count_registration(state["client_ip"])
         match read_credentials(headers):
             case [str(credential)]:
-                principal = self._identity.known(credential)
+                principal = self._identity.find_cached(credential)
                 if principal is None:
-                    return await self._ask(credential, whose, scope)
-                return await self._let_in(principal, scope)
+                    return await self._resolve(credential, client, scope)
+                return await self._admit(principal, scope)
             case _:
-                return await self._take(self._open, whose)
+                return await self._take(self._open, client)
 
-    async def _ask(self, credential: str, whose: str, scope: Scope) -> _Counted:
+    async def _resolve(self, credential: str, client: str, scope: Scope) -> _Counted:
         """Ask auth for the principal. Until it answers, the request counts against the client's address."""
-        counted = await self._take(self._open, whose)
+        counted = await self._take(self._open, client)
         if counted.refusal is not None:
             return counted
         try:
-            principal = await self._identity.principal(credential)
+            principal = await self._identity.authenticate(credential)
         except Refusal as refusal:
             scope["state"]["refusal"] = refusal
             return counted
         if self._limiter and self._open:
-            self._limiter.back(self._open.key(whose))
-        return await self._let_in(principal, scope)
+            self._limiter.back(self._open.key(client))
+        return await self._admit(principal, scope)
 
     async def _count_registration(self, client: str) -> _Counted:
         """Count an attempt by address and by network; both tokens are refunded if the response reveals nothing.
@@ -208,12 +208,12 @@ class Admission:
         if counted.refusal is not None:
             return counted
         taken: dict[str, _Counted] = {}
-        for counted_by, whose in zip(self._register, (rate_limit_group(client), network_of(client)), strict=False):
-            counted = await self._take(counted_by, whose)
+        for counted_by, group in zip(self._register, (rate_limit_group(client), network_of(client)), strict=False):
+            counted = await self._take(counted_by, group)
             if counted.refusal is not None:
                 self._refund(taken)
                 return counted
-            taken[counted_by.key(whose)] = counted
+            taken[counted_by.key(group)] = counted
         by_address = next(iter(taken.values()), counted)
         return _Counted(by_address.headers, refundable=tuple(taken))
 
@@ -222,7 +222,7 @@ class Admission:
             for key in keys:
                 self._limiter.back(key)
 
-    async def _let_in(self, principal: Principal, scope: Scope) -> _Counted:
+    async def _admit(self, principal: Principal, scope: Scope) -> _Counted:
         scope["state"]["principal"] = principal
         return await self._take(_policy_of(principal, scope), principal.tenant)
 
@@ -234,17 +234,17 @@ class Admission:
             raise BatchTooLarge(jobs=more + 1, limit=counted_by.limit)
         return await self._take(counted_by, principal.tenant, more)
 
-    async def _take(self, counted_by: Policy | None, whose: str, count: int = 1) -> _Counted:
+    async def _take(self, counted_by: Policy | None, client: str, count: int = 1) -> _Counted:
         if counted_by is None or self._limiter is None:
             return _NOT_COUNTED
-        key = counted_by.key(whose)
-        verdict = self._limiter.take_now(key, counted_by, count) or await self._limiter.take(key, counted_by, count)
-        headers = rate_limit.headers(counted_by, verdict)
-        return _Counted(headers, None if verdict.allowed else used_up(counted_by, verdict))
+        key = counted_by.key(client)
+        decision = self._limiter.take_now(key, counted_by, count) or await self._limiter.take(key, counted_by, count)
+        headers = rate_limit.headers(counted_by, decision)
+        return _Counted(headers, None if decision.allowed else rate_limited(counted_by, decision))
 
 
 def _policy_of(principal: Principal, scope: Scope) -> Policy | None:
     """The rate limit of a user's request; None where the user is unlimited."""
     if principal.requests_per_minute is None:
         return None
-    return policy("read" if scope["method"] in READS else "write", principal.requests_per_minute)
+    return policy("read" if scope["method"] in SAFE_METHODS else "write", principal.requests_per_minute)

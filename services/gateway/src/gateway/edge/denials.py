@@ -13,7 +13,7 @@ from gateway.edge.rate_limits.domain import Bucket, Policy
 PER_SECOND = 10
 
 
-class Denials:
+class DenialReporter:
     """Reports in the background, at most ``PER_SECOND`` a second.
 
     A failure is logged and does not affect the request.

@@ -49,18 +49,18 @@ async def form_body(request: Request) -> dict[str, str]:
         BodyTooSlow: it took more than ``READ_S``.
         Malformed: the body is not a valid form.
     """
-    with room_of(request, READ_S) as take:
+    with reserve_body_memory(request, READ_S) as take:
         return read_form(await _read(request, "application/x-www-form-urlencoded", FORM_BYTES, take))
 
 
 async def _json(request: Request, limit: int) -> Any:
-    with room_of(request, READ_S) as take:
+    with reserve_body_memory(request, READ_S) as take:
         body = await _read(request, "application/json", limit, take)
         request.state.is_large = len(body) > INLINE_BYTES
         return await offload(read_json, body) if request.state.is_large else read_json(body)
 
 
-def room_of(request: Request, within_s: float) -> AbstractContextManager[Callable[[int], None]]:
+def reserve_body_memory(request: Request, within_s: float) -> AbstractContextManager[Callable[[int], None]]:
     """A memory reservation for the request's body; see ``BodyMemoryLimit.of``."""
     room: BodyMemoryLimit = request.state.bodies
     principal: Principal | None = request.state.principal

@@ -28,7 +28,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNFIT = re.compile(r"[^A-Za-z0-9_.\[\]-]")
 
 
-class Guard:
+class RequestGuard:
     """ASGI middleware: paths without escapes, each query parameter once, no Content-Encoding."""
 
     def __init__(self, app: ASGIApp) -> None:

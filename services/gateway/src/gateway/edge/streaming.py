@@ -6,7 +6,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 
-class Streamed(StreamingResponse):
+class StreamedResponse(StreamingResponse):
     """Closes ``content`` once everything is sent or the client has disconnected, then calls ``ended``."""
 
     def __init__(

@@ -25,8 +25,8 @@ def _in_range(at: datetime) -> datetime:
     return at
 
 
-Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_moment)]
+Timestamp = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_moment)]
 """In a body of exact types."""
 
-Bound = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_range)]
+QueryTimestamp = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_range)]
 """In a query, where it bounds a list."""

@@ -5,20 +5,20 @@ from time import monotonic
 
 from starlette.middleware import Middleware
 
+from authn.authenticator import Authenticator
 from authn.client_address import ClientAddressResolver, parse_networks
-from authn.identity import Authenticator
 from chassis.database.postgres import Database
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
-from gateway.edge.admission import Admission, Rates, Used
+from gateway.edge.admission import AddressRateLimits, Admission, Used
 from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.cors import Cors
-from gateway.edge.denials import Denials
+from gateway.edge.denials import DenialReporter
 from gateway.edge.rate_limits.domain import HOUR_S, HOURLY, Policy, policy
 from gateway.edge.rate_limits.loops import rate_loops, unlimited_loop
 from gateway.edge.rate_limits.service import RateLimiter
 from gateway.edge.rate_limits.store import RateLimitStore
-from gateway.edge.request_guard import Guard
+from gateway.edge.request_guard import RequestGuard
 from gateway.settings import Settings
 
 BODY_MEMORY_BYTES = 256 << 20
@@ -41,15 +41,15 @@ class Edge:
     settings: Settings
     identity: Authenticator
     limiter: RateLimiter
-    rates: Rates | None
-    denials: Denials
+    rates: AddressRateLimits | None
+    denials: DenialReporter
     loops: tuple[Loop, ...]
 
     def middleware(self, *, used: Used) -> list[Middleware]:
         """The middleware of the application, outermost first; ``used`` is told of each request of a known user."""
         return [
             *_cors(self.settings.cors_origins or ""),
-            Middleware(Guard),
+            Middleware(RequestGuard),
             Middleware(
                 Admission,
                 identity=self.identity,
@@ -73,7 +73,7 @@ def wire_edge(settings: Settings, bus: Bus, database: Database) -> Edge:
         identity=identity,
         limiter=limiter,
         rates=rates,
-        denials=Denials(bus),
+        denials=DenialReporter(bus),
         loops=(*identity.loops, *(rate_loops(limiter, store) if rates else (unlimited_loop(),))),
     )
 
@@ -94,10 +94,10 @@ def _cors(origins: str) -> list[Middleware]:
     ]
 
 
-def _rates(settings: Settings, limiter: RateLimiter) -> Rates | None:
+def _rates(settings: Settings, limiter: RateLimiter) -> AddressRateLimits | None:
     if not settings.rate_limit_enabled:
         return None
-    return Rates(
+    return AddressRateLimits(
         limiter,
         login=policy("login", settings.login_per_minute, strict=True),
         open=policy("open", settings.open_per_minute),

@@ -7,12 +7,12 @@ from datetime import datetime
 from uuid import UUID
 
 from contracts.scheduler.jobs import Job
-from gateway.outputs.zip_files import StoredFile, pack
+from gateway.outputs.zip_files import StoredFile, pack_file
 from gateway.outputs.zip_sink import ZipSink
-from gateway.storage.artifacts import Artifacts
+from gateway.storage.artifacts import ArtifactRecords
 from gateway.storage.file_extensions import extension_of
 from gateway.storage.file_names import ArchiveNames
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 from gateway.uploads.store import Upload
 
 
@@ -22,7 +22,7 @@ class ExportFiles:
     Files that were deleted meanwhile are left out.
     """
 
-    def __init__(self, tenant: str, artifacts: Artifacts, objects: Objects, *, at_most: int) -> None:
+    def __init__(self, tenant: str, artifacts: ArtifactRecords, objects: ArtifactStore, *, at_most: int) -> None:
         self._tenant, self._artifacts, self._objects, self._left = tenant, artifacts, objects, at_most
         self._uploads: list[StoredFile] = []
         self._outputs: list[tuple[UUID, str, datetime]] = []
@@ -51,16 +51,16 @@ class ExportFiles:
         self._left -= 1
         return self._left >= 0
 
-    async def pack(self, into: zipfile.ZipFile, sink: ZipSink) -> AsyncGenerator[bytes, None]:
+    async def pack_file(self, into: zipfile.ZipFile, sink: ZipSink) -> AsyncGenerator[bytes, None]:
         """Write all files, in chunks.
 
         Raises:
-            BrokenOffError: a file is shorter than its record says.
+            TruncatedFileError: a file is shorter than its record says.
         """
         async with aclosing(self._found()) as files:
             async for file in files:
                 try:
-                    async with aclosing(pack(file, into=into, sink=sink, objects=self._objects)) as pieces:
+                    async with aclosing(pack_file(file, into=into, sink=sink, objects=self._objects)) as pieces:
                         async for piece in pieces:
                             yield piece
                 except FileNotFoundError:

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Response
 
 from gateway.accounts.errors import SessionNeeded
 from gateway.api.v1.problems import problems
-from gateway.edge.access import Anybody
-from gateway.edge.streaming import Streamed
+from gateway.edge.access import AnyPrincipal
+from gateway.edge.streaming import StreamedResponse
 from gateway.exports.errors import ExportRunning
 from gateway.exports.service import AccountExport
 
@@ -29,8 +29,8 @@ def router(*, export: AccountExport) -> APIRouter:
         responses=_ZIP | problems(SessionNeeded, ExportRunning),
         response_class=Response,
     )
-    async def read(
-        who: Anybody,
+    async def export_account(
+        who: AnyPrincipal,
         *,
         files: Annotated[bool, Query(description="include the files of uploads and outputs")] = True,
     ) -> Response:
@@ -50,6 +50,6 @@ def router(*, export: AccountExport) -> APIRouter:
             "Accept-Ranges": "none",
             "Cache-Control": "private, no-store",
         }
-        return Streamed(content, headers, partial(export.end, who.user_id))
+        return StreamedResponse(content, headers, partial(export.end, who.user_id))
 
     return routes

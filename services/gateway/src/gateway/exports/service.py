@@ -20,10 +20,10 @@ from contracts.wire.errors import Relayed
 from gateway.exports.errors import ExportRunning
 from gateway.exports.files import ExportFiles
 from gateway.outputs.zip_sink import ZipSink
-from gateway.storage.artifacts import Artifacts
-from gateway.storage.objects import Objects
-from gateway.uploads.store import Uploads
-from gateway.workflows.store import Workflows
+from gateway.storage.artifacts import ArtifactRecords
+from gateway.storage.objects import ArtifactStore
+from gateway.uploads.store import UploadStore
+from gateway.workflows.store import WorkflowStore
 
 PAGE = 100
 AGAIN_S = 10
@@ -42,10 +42,10 @@ class AccountExport:
     """
 
     bus: Bus
-    uploads: Uploads
-    workflows: Workflows
-    artifacts: Artifacts
-    objects: Objects
+    uploads: UploadStore
+    workflows: WorkflowStore
+    artifacts: ArtifactRecords
+    objects: ArtifactStore
     _running: set[UUID] = field(default_factory=set)
 
     async def begin(self, user_id: UUID, *, with_files: bool) -> AsyncGenerator[bytes, None]:

@@ -11,7 +11,7 @@ from chassis.offload import offload
 from contracts.auth.credentials import MissingScope, Scope
 from contracts.scheduler.fleet import READ_CLASSES, ReadClasses
 from gateway.api.v1.problems import problems
-from gateway.edge.access import Reader, Watcher
+from gateway.edge.access import Reader, ReaderPrincipal
 from gateway.fleet.schemas import ClassesBody, ModelsBody, present_classes
 from gateway.fleet.service import FleetView
 from gateway.storage.byte_range import matches
@@ -44,9 +44,9 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
         openapi_extra=_IF_NONE_MATCH,
         responses={**_KEPT, **problems()},
     )
-    async def models(tenant: Reader, request: Request) -> Response:
+    async def list_models(tenant: Reader, request: Request) -> Response:
         """Models of all nodes seen within the last day, for the node classes that your graph policy allows."""
-        found = (await fleet.read(tenant)).models
+        found = (await fleet.read_fleet(tenant)).models
         return _unless_kept(request, await offload(_written, found))
 
     @routes.get(
@@ -56,8 +56,8 @@ def router(*, bus: Bus, fleet: FleetView) -> APIRouter:
         openapi_extra=_IF_NONE_MATCH,
         responses={**_KEPT, **problems()},
     )
-    async def classes(
-        principal: Watcher,
+    async def list_node_classes(
+        principal: ReaderPrincipal,
         request: Request,
         *,
         name: Annotated[str | None, Query(min_length=1, max_length=200, description="only this class")] = None,

@@ -19,7 +19,7 @@ class FleetView:
         self._known_at = 0.0
         self._asking = asyncio.Lock()
 
-    async def read(self, tenant: str) -> Fleet:
+    async def read_fleet(self, tenant: str) -> Fleet:
         """The fleet now, limited to what the tenant may use.
 
         Raises:
@@ -27,7 +27,7 @@ class FleetView:
         """
         return await self._bus.request(READ_FLEET, ReadFleet(), tenant=tenant)
 
-    async def _read_all(self) -> Fleet:
+    async def _refresh(self) -> Fleet:
         """The whole fleet now.
 
         Raises:
@@ -49,7 +49,7 @@ class FleetView:
         """
         async with self._asking:
             fresh = self._known is not None and time.monotonic() - self._known_at < self._keep_s
-            fleet = self._known if fresh and self._known and self._known.default_models else await self._read_all()
+            fleet = self._known if fresh and self._known and self._known.default_models else await self._refresh()
         if fleet.default_models:
             return fleet.default_models[0]
         if not fleet.nodes:

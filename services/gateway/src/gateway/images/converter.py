@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from chassis.telemetry.logs import log
 from gateway.images.errors import ConversionFailed, NotConvertible, TooManyPixels
-from gateway.images.formats import Said, Wanted, format_of
+from gateway.images.formats import ConversionOptions, ExitStatus, format_of
 
 ENCODER = f"{version('pillow')} 2"  # increase the number when a change produces other bytes for the same image
 HELPER = ("-I", "-m", "gateway.images.converter_process")
@@ -45,7 +45,7 @@ class ImageConverter:
         """The limit on the address space of a helper."""
         return self.max_source_bytes + 24 * self.max_pixels + (384 << 20)
 
-    async def convert(self, wanted: Wanted, source: AsyncIterator[bytes]) -> bytes:
+    async def convert(self, wanted: ConversionOptions, source: AsyncIterator[bytes]) -> bytes:
         """The converted image.
 
         Raises:
@@ -59,25 +59,25 @@ class ImageConverter:
                 status, result = await self._run(wanted, source)
         except TimeoutError:
             status, result = None, b""
-        if status == Said.TOO_MANY_PIXELS:
+        if status == ExitStatus.TOO_MANY_PIXELS:
             raise TooManyPixels(limit=self.max_pixels)
-        if status == Said.NOT_CONVERTIBLE:
+        if status == ExitStatus.NOT_CONVERTIBLE:
             raise NotConvertible
-        if status != Said.CONVERTED or format_of(result[:12]) is not wanted.format:
-            log.warning("gateway.picture.failed", status=status, bytes=len(result))
+        if status != ExitStatus.CONVERTED or format_of(result[:12]) is not wanted.format:
+            log.warning("gateway.image.conversion_failed", status=status, bytes=len(result))
             raise ConversionFailed
         return result
 
-    async def _run(self, wanted: Wanted, source: AsyncIterator[bytes]) -> tuple[int | None, bytes]:
+    async def _run(self, wanted: ConversionOptions, source: AsyncIterator[bytes]) -> tuple[int | None, bytes]:
         bounds = (self.max_pixels, self.max_source_bytes, self.max_memory_bytes, math.ceil(self.within_s))
         size = (wanted.width or 0, wanted.height or 0)
-        asked = (wanted.format.value, wanted.quality, *size, int(wanted.faithful), *bounds)
+        arguments = (wanted.format.value, wanted.quality, *size, int(wanted.faithful), *bounds)
         helper = await asyncio.create_subprocess_exec(
-            sys.executable, *HELPER, *map(str, asked), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
+            sys.executable, *HELPER, *map(str, arguments), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
         )
-        feeding = asyncio.create_task(_feed(helper, source), name="gateway.picture.feed")
+        feeding = asyncio.create_task(_feed(helper, source), name="gateway.image.feed")
         try:
-            result = await self._result_of(helper)
+            result = await self._read_result(helper)
             await feeding
             return await helper.wait(), result
         finally:
@@ -87,7 +87,7 @@ class ImageConverter:
                     helper.kill()
             await asyncio.shield(_ended(helper, feeding))
 
-    async def _result_of(self, helper: Process) -> bytes:
+    async def _read_result(self, helper: Process) -> bytes:
         """The output of the helper, at most a chunk more than ``max_result_bytes``."""
         assert helper.stdout is not None  # noqa: S101 - a pipe was asked for
         result = bytearray()

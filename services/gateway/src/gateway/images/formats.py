@@ -25,7 +25,7 @@ class ImageFormat(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ConversionOptions:
     """The options of a conversion.
 
     Attributes:
@@ -48,7 +48,7 @@ class Wanted:
         return f'"{hashlib.sha256(made_of.encode()).hexdigest()}"'
 
 
-class Said(IntEnum):
+class ExitStatus(IntEnum):
     """Exit status of the converter process. Any other status is a crash."""
 
     CONVERTED = 0

@@ -23,7 +23,7 @@ _WEBP_ANIMATED = 0x02
 _PACKED = {b"zTXt", b"iTXt", b"iCCP"}
 
 
-class Unfit(Enum):
+class HeaderProblem(Enum):
     """Why a file is refused."""
 
     UNSUPPORTED = auto()  # not a PNG, JPEG or WebP, or without a valid size
@@ -43,7 +43,7 @@ class ImageHeader:
 Size: TypeAlias = tuple[int, int]
 
 
-def read_header(begun: bytes | bytearray, *, whole: bool) -> ImageHeader | Unfit | None:
+def read_header(begun: bytes | bytearray, *, whole: bool) -> ImageHeader | HeaderProblem | None:
     """The header of a file that begins with these bytes; None if more bytes are needed.
 
     Args:
@@ -52,30 +52,30 @@ def read_header(begun: bytes | bytearray, *, whole: bool) -> ImageHeader | Unfit
             then.
     """
     if len(begun) < _TELLING_BYTES:
-        return Unfit.UNSUPPORTED if whole else None
+        return HeaderProblem.UNSUPPORTED if whole else None
     format_, size = format_of(bytes(begun[:12])), None
     match format_:
         case None:
-            return Unfit.UNSUPPORTED
+            return HeaderProblem.UNSUPPORTED
         case ImageFormat.PNG:
             size = _png_size(begun, whole=whole)
         case ImageFormat.JPEG:
             size = _jpeg_size(begun)
         case ImageFormat.WEBP:
-            size = Unfit.ANIMATED if _moves(begun) else webp_size(begun)
+            size = HeaderProblem.ANIMATED if _moves(begun) else webp_size(begun)
     if isinstance(size, tuple):
-        return ImageHeader(format_, *size) if all(size) else Unfit.UNSUPPORTED
-    return size or (Unfit.UNSUPPORTED if whole else None)
+        return ImageHeader(format_, *size) if all(size) else HeaderProblem.UNSUPPORTED
+    return size or (HeaderProblem.UNSUPPORTED if whole else None)
 
 
-def webp_size(begun: bytes | bytearray) -> Size | Unfit:
+def webp_size(begun: bytes | bytearray) -> Size | HeaderProblem:
     """Width and height of the canvas of a WebP, from its first 30 bytes.
 
     Pillow allocates the canvas when it opens such a file, before its size can be checked.
     """
     kind, head = begun[12:16], begun[20:30]
     if len(head) < 10:
-        return Unfit.UNSUPPORTED
+        return HeaderProblem.UNSUPPORTED
     if kind == b"VP8X":
         return _little(head[4:7]) + 1, _little(head[7:10]) + 1
     if kind == b"VP8L":
@@ -83,36 +83,36 @@ def webp_size(begun: bytes | bytearray) -> Size | Unfit:
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     if kind == b"VP8 ":
         return _little(head[6:8]) & 0x3FFF, _little(head[8:10]) & 0x3FFF
-    return Unfit.UNSUPPORTED
+    return HeaderProblem.UNSUPPORTED
 
 
 def _moves(webp: bytes | bytearray) -> bool:
     return webp[12:16] == b"VP8X" and bool(webp[20] & _WEBP_ANIMATED)
 
 
-def _png_size(begun: bytes | bytearray, *, whole: bool) -> Size | Unfit:
+def _png_size(begun: bytes | bytearray, *, whole: bool) -> Size | HeaderProblem:
     if begun[8:16] != b"\0\0\0\rIHDR":
-        return Unfit.UNSUPPORTED
+        return HeaderProblem.UNSUPPORTED
     unfit = _png_unfit(begun) if whole else None
     return unfit or (_big(begun[16:20]), _big(begun[20:24]))
 
 
-def _png_unfit(png: bytes | bytearray) -> Unfit | None:
+def _png_unfit(png: bytes | bytearray) -> HeaderProblem | None:
     """Whether the chunks of a whole PNG contain an animation, or texts and profiles that inflate to too much."""
     at, pixels, left = 33, False, INFLATED_BYTES
     for _ in range(MAX_CHUNKS):
         length, kind = _big(png[at : at + 4]), bytes(png[at + 4 : at + 8])
         if len(kind) < 4:
-            return None if pixels else Unfit.UNSUPPORTED
+            return None if pixels else HeaderProblem.UNSUPPORTED
         if kind == b"acTL" and not pixels:
-            return Unfit.ANIMATED
+            return HeaderProblem.ANIMATED
         if kind in _PACKED:
             left -= _inflated_bytes(kind, bytes(png[at + 8 : at + 8 + length]), left)
             if left < 0:
-                return Unfit.BLOATED
+                return HeaderProblem.BLOATED
         pixels = pixels or kind == b"IDAT"
         at += 12 + length
-    return Unfit.UNSUPPORTED
+    return HeaderProblem.UNSUPPORTED
 
 
 def _inflated_bytes(kind: bytes, content: bytes, most: int) -> int:
@@ -127,7 +127,7 @@ def _inflated_bytes(kind: bytes, content: bytes, most: int) -> int:
         return 0  # the decoder decides whether this is an error
 
 
-def _jpeg_size(begun: bytes | bytearray) -> Size | Unfit | None:
+def _jpeg_size(begun: bytes | bytearray) -> Size | HeaderProblem | None:
     at = 2
     for _ in range(MAX_CHUNKS):
         head = begun[at : at + 9]
@@ -140,14 +140,14 @@ def _jpeg_size(begun: bytes | bytearray) -> Size | Unfit | None:
                 return None
             continue
         if marker in {_SCAN, _END}:
-            return Unfit.UNSUPPORTED
+            return HeaderProblem.UNSUPPORTED
         if marker in _FRAMES:
             return _big(head[7:9]), _big(head[5:7])
         if marker == 0xFF:  # a fill byte
             at += 1
         else:
             at += 2 if marker in _NO_SIZE else 2 + _big(head[2:4])
-    return Unfit.UNSUPPORTED
+    return HeaderProblem.UNSUPPORTED
 
 
 def _big(number: bytes | bytearray) -> int:

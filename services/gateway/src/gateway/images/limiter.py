@@ -26,7 +26,7 @@ class ImageLimiter:
         self._line = BodyMemoryLimit(total=IN_LINE * at_once, each=EACH_IN_LINE * at_once, clock=monotonic)
 
     @asynccontextmanager
-    async def turn(self, tenant: str) -> AsyncIterator[None]:
+    async def slot(self, tenant: str) -> AsyncIterator[None]:
         """Wait for a slot, and hold it until the block ends.
 
         Raises:

@@ -14,10 +14,10 @@ from gateway.edge.access import Writer
 from gateway.edge.errors import BadIdempotencyKey, BatchTooLarge
 from gateway.edge.json_body import read_model
 from gateway.edge.request_body import workflow_body
-from gateway.jobs.batch_schemas import MAX_ERRORS, Batch, BatchBody, BatchItem, BatchRequest, placed
+from gateway.jobs.batch_schemas import MAX_ERRORS, Batch, BatchBody, BatchItem, BatchRequest, place_refusal
 from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, quota_headers
-from gateway.jobs.schemas import present
-from gateway.jobs.submit import Accepted, Submitter
+from gateway.jobs.schemas import present_job
+from gateway.jobs.submit import Accepted, JobSubmitter
 from gateway.jobs.submit_batch import BatchSubmitter, Outcome
 
 _EXAMPLES = {
@@ -30,7 +30,7 @@ _BODY = {**documented(BatchRequest, examples=_EXAMPLES), "parameters": [IDEMPOTE
 _HEADERS = {name: says for name, says in HEADERS.items() if name != "Location"}
 
 
-def router(*, submitter: Submitter, public_url: str) -> APIRouter:
+def router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.post(
@@ -42,7 +42,7 @@ def router(*, submitter: Submitter, public_url: str) -> APIRouter:
             **problems(BadIdempotencyKey, IdempotencyKeyReused, BatchTooLarge, EmptyFleet, *JSON_BODY),
         },
     )
-    async def batch(
+    async def submit_batch(
         tenant: Writer, body: Annotated[Any, Depends(workflow_body)], request: Request, response: Response
     ) -> BatchBody:
         """Answers 200 with one item per submission, in order, whether accepted or refused.
@@ -67,13 +67,13 @@ def router(*, submitter: Submitter, public_url: str) -> APIRouter:
         response.headers.update(_headers(outcomes))
         request_id = request.state.request_id
         refused = sum(not isinstance(one, Accepted) for one in outcomes)
-        shown = Shown(public_url, request_id, errors=max(1, MAX_ERRORS // max(1, refused)))
+        shown = OutcomeRenderer(public_url, request_id, errors=max(1, MAX_ERRORS // max(1, refused)))
         return BatchBody(jobs=[shown.item(index, one) for index, one in enumerate(outcomes)])
 
     return routes
 
 
-class Shown(NamedTuple):
+class OutcomeRenderer(NamedTuple):
     """Renders outcomes. ``errors``: the most errors listed per submission."""
 
     public_url: str
@@ -83,9 +83,9 @@ class Shown(NamedTuple):
     def item(self, index: int, outcome: Outcome) -> BatchItem:
         """The item for one submission."""
         if isinstance(outcome, Accepted):
-            job = present(outcome.job, self.public_url)
+            job = present_job(outcome.job, self.public_url)
             return BatchItem(index=index, status=HTTPStatus.CREATED, replayed=outcome.replayed, job=job)
-        refused = problem(placed(outcome.refused, index, self.errors), self.request_id)
+        refused = problem(place_refusal(outcome.refused, index, self.errors), self.request_id)
         return BatchItem(index=index, status=refused["status"], problem=refused)
 
 

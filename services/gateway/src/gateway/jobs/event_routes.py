@@ -33,7 +33,7 @@ def router(*, jobs: JobService, watching: Watching) -> APIRouter:
         response_class=StreamingResponse,
         responses={200: {"content": {"text/event-stream": {}}, "description": "The events."}, **problems(UnknownJob)},
     )
-    async def events(
+    async def stream_events(
         tenant: Reader,
         request: Request,
         job_id: str,

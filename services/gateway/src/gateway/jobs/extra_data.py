@@ -29,7 +29,7 @@ class ExtraDataKeys:
         """The default keys and these, comma separated."""
         return cls(_ALWAYS.union(filter(None, (more or "").split(","))))
 
-    def read(self, sent: dict[str, Any] | None) -> dict[str, Any] | None:
+    def filter_extra_data(self, sent: dict[str, Any] | None) -> dict[str, Any] | None:
         """The data that nodes get; None without any.
 
         Raises:

@@ -19,11 +19,11 @@ from gateway.edge.access import Writer
 from gateway.edge.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, preferred_wait_s
 from gateway.edge.request_body import workflow_body
 from gateway.jobs.errors import SUBMISSION, JobCancelled, JobFailed, JobLost
-from gateway.jobs.generate_schemas import GenerateBody, generated
+from gateway.jobs.generate_schemas import GenerateBody, present_generated
 from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, headers_of
-from gateway.jobs.schemas import JobBody, present
+from gateway.jobs.schemas import JobBody, present_job
 from gateway.jobs.submission_openapi import submission_schema
-from gateway.jobs.submit import Submitter
+from gateway.jobs.submit import JobSubmitter
 from gateway.jobs.wait import JobWait
 from gateway.workflows.submission_forms import read_submission
 
@@ -47,7 +47,7 @@ _LATER = {"model": JobBody, "description": "The job has not ended yet.", "header
 def router(
     *,
     bus: Bus,
-    submitter: Submitter,
+    submitter: JobSubmitter,
     public_url: str,
     used: Callable[[UUID], None],
 ) -> APIRouter:
@@ -89,9 +89,9 @@ def router(
             raise ClientDisconnect
         used(accepted.job.tenant_id)
         if wait.job.state not in FINAL_STATES:
-            return _answer(present(wait.job, public_url), 202, headers)
+            return _answer(present_job(wait.job, public_url), 202, headers)
         try:
-            return _answer(generated(wait.job, public_url), 200, headers)
+            return _answer(present_generated(wait.job, public_url), 200, headers)
         except Refusal as refusal:
             answer = problem_response(request, refusal.refused)
             answer.headers.update(headers)

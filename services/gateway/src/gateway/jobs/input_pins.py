@@ -12,10 +12,10 @@ from contracts.wire.errors import Unavailable
 from gateway.jobs.output_copies import OutputCopies
 from gateway.uploads.errors import UnknownUpload
 from gateway.uploads.references import MOST, is_upload_id, output_references, too_many, upload_ids, with_uploads
-from gateway.uploads.store import Upload, Uploads
+from gateway.uploads.store import Upload, UploadStore
 
 
-class Pinned(NamedTuple):
+class PinnedGraph(NamedTuple):
     """A graph and its uploads, where references to outputs are replaced by uploads."""
 
     graph: Mapping[str, Any]
@@ -25,10 +25,10 @@ class Pinned(NamedTuple):
 class InputPins:
     """Finds a tenant's uploads in graphs, and pins them for jobs."""
 
-    def __init__(self, uploads: Uploads, copies: OutputCopies) -> None:
+    def __init__(self, uploads: UploadStore, copies: OutputCopies) -> None:
         self._uploads, self._copies = uploads, copies
 
-    async def pin(self, graph: Mapping[str, Any], *, tenant: str, job_id: UUID, is_large: bool = False) -> Pinned:
+    async def pin(self, graph: Mapping[str, Any], *, tenant: str, job_id: UUID, is_large: bool = False) -> PinnedGraph:
         """Pin the tenant's uploads that the graph refers to, for a job that is about to be submitted.
 
         An output of the tenant is copied first, so that purging its job does not affect the new one.
@@ -51,9 +51,9 @@ class InputPins:
             except Exception as error:
                 raise _unavailable(error) from error
             return _with_copies(graph, found, copies)
-        return Pinned(graph, ())
+        return PinnedGraph(graph, ())
 
-    async def find_named(self, graph: Mapping[str, Any], *, tenant: str, is_large: bool = False) -> Pinned:
+    async def find_named(self, graph: Mapping[str, Any], *, tenant: str, is_large: bool = False) -> PinnedGraph:
         """What ``pin`` would pin. Copies of outputs are kept as long as unused uploads.
 
         Raises:
@@ -61,7 +61,7 @@ class InputPins:
         """
         named, referred = await _named(graph, is_large=is_large)
         if not named and not referred:
-            return Pinned(graph, ())
+            return PinnedGraph(graph, ())
         copies = await self._copied(referred, tenant=tenant)
         return _with_copies(graph, await self._find(named | {copy.id for copy in copies.values()}, tenant), copies)
 
@@ -128,10 +128,10 @@ def _names(graph: Mapping[str, Any]) -> tuple[set[str], set[str]]:
     return upload_ids(graph), output_references(graph)
 
 
-def _with_copies(graph: Mapping[str, Any], found: Mapping[UUID, Upload], copies: Mapping[str, Upload]) -> Pinned:
+def _with_copies(graph: Mapping[str, Any], found: Mapping[UUID, Upload], copies: Mapping[str, Upload]) -> PinnedGraph:
     if copies:
         graph = with_uploads(graph, {reference: str(copy.id) for reference, copy in copies.items()})
-    return Pinned(graph, tuple(found[upload] for upload in sorted(found)))
+    return PinnedGraph(graph, tuple(found[upload] for upload in sorted(found)))
 
 
 def _unavailable(error: Exception) -> Exception:

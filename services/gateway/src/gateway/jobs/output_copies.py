@@ -12,11 +12,11 @@ from chassis.ids import new_id
 from contracts.gateway.submissions import OUTPUT_PREFIX
 from gateway.images.formats import format_of
 from gateway.images.headers import ImageHeader, read_header, webp_size
-from gateway.storage.artifacts import Artifact, Artifacts
+from gateway.storage.artifacts import Artifact, ArtifactRecords
 from gateway.storage.byte_range import ByteRange
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of
-from gateway.uploads.store import NewUpload, Upload, Uploads
+from gateway.uploads.store import NewUpload, Upload, UploadStore
 
 KEPT = timedelta(days=1)  # covers the time from a copy to its pin, and from a failure to a requeue
 HEADER_BYTES = 1 << 16  # a profile can precede the size of a JPEG
@@ -26,9 +26,9 @@ HEADER_BYTES = 1 << 16  # a profile can precede the size of a JPEG
 class OutputCopies:
     """Copies each output at most once per tenant, however many jobs refer to it."""
 
-    artifacts: Artifacts
-    uploads: Uploads
-    objects: Objects
+    artifacts: ArtifactRecords
+    uploads: UploadStore
+    objects: ArtifactStore
 
     async def copy(self, reference: str, *, tenant: str) -> Upload | None:
         """The copy of the output in ``output:<id>``; None if the tenant has no such output."""
@@ -76,13 +76,13 @@ def _mark(artifact: Artifact) -> str:
 
 def _described(begun: bytes, artifact: Artifact) -> tuple[str, tuple[int, int] | None]:
     """The media type by content, or else as the executor reported it; and the size of an image."""
-    picture = format_of(begun[:12])
-    if picture is not None:
+    image_format = format_of(begun[:12])
+    if image_format is not None:
         header = read_header(begun, whole=len(begun) == artifact.size_bytes)
         if isinstance(header, ImageHeader):
-            return picture.media_type, (header.width, header.height)
+            return image_format.media_type, (header.width, header.height)
         canvas = webp_size(begun)
-        return picture.media_type, canvas if isinstance(canvas, tuple) else None
+        return image_format.media_type, canvas if isinstance(canvas, tuple) else None
     known = file_type_of(begun[:LOOK_AT_BYTES], artifact.size_bytes)
     if known is None:
         return artifact.content_type, None

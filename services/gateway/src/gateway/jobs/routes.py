@@ -18,12 +18,12 @@ from gateway.edge.access import Reader, Writer
 from gateway.edge.direct_routes import DirectRoute, json_response
 from gateway.edge.errors import InvalidRequest
 from gateway.edge.request_body import workflow_body
-from gateway.edge.timestamps import Bound
+from gateway.edge.timestamps import QueryTimestamp
 from gateway.jobs.errors import SUBMISSION
-from gateway.jobs.schemas import JobBody, JobsBody, present
+from gateway.jobs.schemas import JobBody, JobsBody, present_job
 from gateway.jobs.service import JobService
 from gateway.jobs.submission_openapi import submission_schema
-from gateway.jobs.submit import Accepted, Submitter
+from gateway.jobs.submit import Accepted, JobSubmitter
 from gateway.workflows.submission_forms import read_submission
 
 ENDPOINT = "POST /api/v1/jobs"
@@ -89,14 +89,14 @@ HEADERS: dict[str, Any] = {
 def router(
     *,
     jobs: JobService,
-    submitter: Submitter,
+    submitter: JobSubmitter,
     public_url: str,
     used: Callable[[UUID], None],
 ) -> APIRouter:
     """The routes of jobs; ``used`` is told whose use has changed."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
-    async def submit(tenant: Writer, request: Request) -> Response:
+    async def submit_job(tenant: Writer, request: Request) -> Response:
         accepted = await submitter.submit(
             read_submission(await workflow_body(request)),
             tenant=tenant,
@@ -104,11 +104,11 @@ def router(
             endpoint=ENDPOINT,
             is_large=request.state.is_large,
         )
-        return json_response(present(accepted.job, public_url), 201, headers_of(accepted))
+        return json_response(present_job(accepted.job, public_url), 201, headers_of(accepted))
 
     routes.add_api_route(
         "",
-        submit,
+        submit_job,
         methods=["POST"],
         status_code=201,
         summary="Submit a job",
@@ -119,7 +119,7 @@ def router(
     )
 
     @routes.get("", summary="List own jobs, newest first", responses=problems(BadCursor))
-    async def list_(
+    async def list_jobs(
         *,
         tenant: Reader,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -132,8 +132,8 @@ def router(
             str | None,
             Query(max_length=127, description="only jobs with this label, as key:value", examples=["campaign:autumn"]),
         ] = None,
-        created_after: Annotated[Bound | None, AFTER] = None,
-        created_before: Annotated[Bound | None, BEFORE] = None,
+        created_after: Annotated[QueryTimestamp | None, AFTER] = None,
+        created_before: Annotated[QueryTimestamp | None, BEFORE] = None,
     ) -> JobsBody:
         page, next_cursor = await jobs.list_jobs(
             tenant=tenant,
@@ -145,14 +145,14 @@ def router(
             created_after=created_after,
             created_before=created_before,
         )
-        return JobsBody(jobs=[present(job, public_url) for job in page], next_cursor=next_cursor)
+        return JobsBody(jobs=[present_job(job, public_url) for job in page], next_cursor=next_cursor)
 
-    async def read(request: Request, tenant: Reader, job_id: str) -> Response:  # noqa: ARG001 - every direct route takes it
-        return json_response(present(await jobs.read_job(job_id, tenant=tenant), public_url))
+    async def read_job(request: Request, tenant: Reader, job_id: str) -> Response:  # noqa: ARG001 - every direct route takes it
+        return json_response(present_job(await jobs.read_job(job_id, tenant=tenant), public_url))
 
     routes.add_api_route(
         "/{job_id}",
-        read,
+        read_job,
         summary="Read a job",
         response_model=JobBody,
         responses=problems(UnknownJob),
@@ -162,7 +162,6 @@ def router(
     @routes.delete(
         "/{job_id}",
         summary="Cancel or purge a job",
-        operation_id="cancel_by_delete",
         responses={
             200: {"description": "The job, cancelled or already ended."},
             204: {"description": "Purged. Its data is deleted everywhere within seconds."},
@@ -170,7 +169,7 @@ def router(
         },
         response_model=JobBody,
     )
-    async def delete(
+    async def cancel_or_purge_job(
         tenant: Writer,
         job_id: str,
         *,
@@ -181,16 +180,16 @@ def router(
         Purging a job that has not ended is 409: cancel it first, and purge it once its node has released it.
         """
         if not purge:
-            return await cancel(tenant, job_id)
+            return await cancel_job(tenant, job_id)
         await jobs.purge_job(job_id, tenant=tenant)
         return Response(status_code=204)
 
-    @routes.post("/{job_id}/cancel", summary="Cancel a job", operation_id="cancel", responses=problems(UnknownJob))
-    async def cancel(tenant: Writer, job_id: str) -> JobBody:
+    @routes.post("/{job_id}/cancel", summary="Cancel a job", responses=problems(UnknownJob))
+    async def cancel_job(tenant: Writer, job_id: str) -> JobBody:
         """Idempotent. The response is the job as it is afterwards."""
         job = await jobs.cancel_job(job_id, tenant=tenant)
         used(job.tenant_id)
-        return present(job, public_url)
+        return present_job(job, public_url)
 
     return routes
 

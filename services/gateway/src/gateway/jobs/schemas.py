@@ -139,7 +139,7 @@ class JobsBody(BaseModel):
     next_cursor: str | None
 
 
-def present(job: Job, public_url: str) -> JobBody:
+def present_job(job: Job, public_url: str) -> JobBody:
     return JobBody(
         job_id=job.job_id,
         status=STATUS_OF_STATE[job.state],
@@ -161,7 +161,7 @@ def present(job: Job, public_url: str) -> JobBody:
         model=job.model,
         seed=job.seed,
         seeds=list(job.seeds),
-        urls=urls_of(job.job_id, public_url),
+        urls=job_urls(job.job_id, public_url),
     )
 
 
@@ -173,7 +173,7 @@ def present_outputs(job: Job, public_url: str) -> list[OutputBody]:
     ]
 
 
-def urls_of(job_id: UUID, public_url: str) -> Urls:
+def job_urls(job_id: UUID, public_url: str) -> Urls:
     text = str(job_id)
     job = f"{public_url}/api/v1/jobs/{text}"
     socket = "ws" + public_url.removeprefix("http")

@@ -11,7 +11,7 @@ from contracts.wire.errors import Kind, Refusal, Unavailable
 from gateway.accounts.me import MeView
 from gateway.caching import StaleWhileRevalidateCache
 from gateway.jobs.errors import ResultStorageFull
-from gateway.storage.artifacts import Artifacts
+from gateway.storage.artifacts import ArtifactRecords
 
 STORED_S = 5.0  # how long a sum is cached
 AT_MOST = 10_000  # tenants in the cache
@@ -23,7 +23,7 @@ class ResultStorage:
     Tenants without that limit cost only a cache lookup. If auth or the database is unavailable, nothing is refused.
     """
 
-    def __init__(self, me: MeView, artifacts: Artifacts) -> None:
+    def __init__(self, me: MeView, artifacts: ArtifactRecords) -> None:
         self._me, self._artifacts = me, artifacts
         self._stored: LRUCache[UUID, StaleWhileRevalidateCache[int]] = LRUCache(maxsize=AT_MOST)
 

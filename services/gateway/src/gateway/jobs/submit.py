@@ -32,7 +32,7 @@ from gateway.jobs.input_pins import InputPins
 from gateway.jobs.request_hash import request_hash as hash_of
 from gateway.jobs.request_hash import request_hash_of_large
 from gateway.jobs.storage_limit import ResultStorage
-from gateway.jobs.workflow_pointers import largest_text, relocated
+from gateway.jobs.workflow_pointers import largest_text, relocate_errors
 from gateway.uploads.store import Upload
 from gateway.workflows import parameters
 from gateway.workflows.builtin import choice as built_in
@@ -75,7 +75,7 @@ class Accepted:
         self.job, self.replayed, self.quota = job, replayed, quota
 
 
-class Submitter:
+class JobSubmitter:
     """Submits jobs.
 
     Args:
@@ -143,12 +143,12 @@ class Submitter:
         request_hash = await _hash_of_large(submission, part_of) if is_large else hash_of(submission, part_of)
         try:
             plan = await self._plan(sent, tenant, parameters_at, is_large)
-            extra_data = self._extra_data_keys.read(submission.extra_data)
+            extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
             await self._results.check(tenant)
         except Refusal as refusal:
-            if key is None or not _may_change(refusal, submission):
+            if key is None or not _may_have_been_accepted(refusal, submission):
                 raise
-            return await self._made_before(job_id, key, request_hash, tenant, refusal)
+            return await self._replay(job_id, key, request_hash, tenant, refusal)
         graph, pinned = await self._pins.pin(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large)
         command = _command(
             submission,
@@ -187,7 +187,7 @@ class Submitter:
             if is_large:
                 await _hash_of_large(submission, "")
             plan = await self._plan(sent, tenant, parameters_at, is_large)
-            extra_data = self._extra_data_keys.read(submission.extra_data)
+            extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
             graph, named = await self._pins.find_named(plan.graph, tenant=tenant, is_large=plan.is_large)
             used = plan._replace(graph=dict(graph))
             command = _command(submission, used, named, extra_data=extra_data, job_id=new_id(), request_hash="")
@@ -196,15 +196,15 @@ class Submitter:
             if refusal.refused.kind is not Kind.INVALID:
                 raise
             return ValidationReply(errors=errors_of(refusal))
-        told = {"errors": plan.explain(found.errors), "warnings": plan.explain(found.warnings)}
-        found = found.model_copy(update=told)
+        explained = {"errors": plan.explain(found.errors), "warnings": plan.explain(found.warnings)}
+        found = found.model_copy(update=explained)
         try:
             await self._results.check(tenant)
         except ResultStorageFull as refusal:
             found = found.model_copy(update={"warnings": (*errors_of(refusal), *found.warnings)})
         return found
 
-    async def _made_before(self, job_id: UUID, key: str, request_hash: str, tenant: str, refusal: Refusal) -> Accepted:
+    async def _replay(self, job_id: UUID, key: str, request_hash: str, tenant: str, refusal: Refusal) -> Accepted:
         """The job that the same key created earlier, when the submission was still valid; else raises ``refusal``.
 
         Sends an empty graph, which the scheduler refuses if there is no such job.
@@ -212,8 +212,8 @@ class Submitter:
         command = SubmitJob(job_id=job_id, graph={}, idempotency_key=key, request_hash=request_hash)
         try:
             return await self._commit(command, tenant)
-        except Refusal as told:
-            raise (refusal if told.refused.code == InvalidWorkflow.code else told) from None
+        except Refusal as replayed:
+            raise (refusal if replayed.refused.code == InvalidWorkflow.code else replayed) from None
 
     async def _commit(self, command: SubmitJob, tenant: str, *, is_large: bool = False) -> Accepted:
         """Submit the job.
@@ -240,24 +240,24 @@ class Submitter:
         if doubt.refused.kind is Kind.INTERNAL:  # not committed, and submitting it again would hit the same bug
             raise doubt from doubt.__cause__
         try:
-            asked = self._bus.request(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
-            return _accepted(await asked)
+            reply = self._bus.request(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
+            return _accepted(await reply)
         except Unavailable:  # the second request failed, too; the first may still have been committed
             raise doubt from doubt.__cause__
 
     async def _plan(self, sent: SentSubmission, tenant: str, parameters_at: str, is_large: bool) -> Plan:
         submission = sent.submission
         if submission.workflow_name is not None:
-            version = await self._saved.read(submission.workflow_name, submission.version, tenant=tenant)
+            version = await self._saved.read_workflow(submission.workflow_name, submission.version, tenant=tenant)
             graph = fill_in(version, submission.parameters, parameters_at)
             explain = lambda errors: parameters.explain(errors, version.parameters, parameters_at)  # noqa: E731
             return Plan(graph, version.heading.name, explain=explain, is_large=is_large or version.is_large)
         if submission.workflow is None:
             model = submission.model or await self._fleet.default_model()
             seed = secrets.randbelow(MAX_SEED + 1) if submission.seed == -1 else submission.seed
-            graph = built_in.build(await self._within_bounds(submission, tenant), model=model, seed=seed)
+            graph = built_in.build(await self._with_image_size(submission, tenant), model=model, seed=seed)
             return Plan(graph, built_in.name_of(submission), model, seed, partial(built_in.explain, submission))
-        explain = partial(relocated, at=sent.workflow_at)
+        explain = partial(relocate_errors, at=sent.workflow_at)
         if is_ui_format(submission.workflow):  # the scheduler has the class definitions needed to convert it
             return Plan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
         if is_large:
@@ -268,7 +268,7 @@ class Submitter:
             raise InvalidWorkflow(errors[:MAX_ERRORS])
         return Plan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
 
-    async def _within_bounds(self, submission: Submission, tenant: str) -> Submission:
+    async def _with_image_size(self, submission: Submission, tenant: str) -> Submission:
         """The submission with both sides of an image that is scaled: it may name one side, or be too large."""
         named = {one for one in (submission.image, submission.mask) if one}
         if not named:
@@ -329,7 +329,7 @@ def in_doubt(refusal: Refusal) -> bool:
     )
 
 
-def _may_change(refusal: Refusal, submission: Submission) -> bool:
+def _may_have_been_accepted(refusal: Refusal, submission: Submission) -> bool:
     """Whether the same submission may have been accepted earlier, with other stored data."""
     if isinstance(refusal, ResultStorageFull):
         return True

@@ -10,7 +10,7 @@ from chassis.offload import offload
 from contracts.scheduler.submissions import IdempotencyKeyReused
 from contracts.wire.errors import Kind, Refusal
 from gateway.edge.idempotency import idempotency_key
-from gateway.jobs.submit import Accepted, Submitter
+from gateway.jobs.submit import Accepted, JobSubmitter
 from gateway.workflows.submission_forms import SentSubmission, read_submission
 
 ENDPOINT = "POST /api/v1/jobs/batch"
@@ -31,7 +31,7 @@ class BatchSubmitter:
         *,
         tenant: str,
         idempotency_keys: list[str],
-        submitter: Submitter,
+        submitter: JobSubmitter,
         is_large: bool = False,
     ) -> None:
         self._items, self._tenant, self._submitter, self._is_large = items, tenant, submitter, is_large

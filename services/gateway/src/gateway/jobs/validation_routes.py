@@ -10,13 +10,13 @@ from gateway.edge.errors import InvalidRequest
 from gateway.edge.request_body import workflow_body
 from gateway.jobs.routes import EXAMPLES
 from gateway.jobs.submission_openapi import submission_schema
-from gateway.jobs.submit import Submitter
+from gateway.jobs.submit import JobSubmitter
 from gateway.jobs.validation_schemas import ValidationBody, present_validation
 from gateway.workflows.errors import UnknownWorkflow
 from gateway.workflows.submission_forms import read_submission
 
 
-def router(*, submitter: Submitter) -> APIRouter:
+def router(*, submitter: JobSubmitter) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.post(
@@ -26,7 +26,7 @@ def router(*, submitter: Submitter) -> APIRouter:
         responses=problems(UnknownWorkflow, EmptyFleet, *JSON_BODY),
         response_model_exclude_none=True,
     )
-    async def validate(tenant: Writer, request: Request) -> ValidationBody:
+    async def validate_submission(tenant: Writer, request: Request) -> ValidationBody:
         """Takes the body of a submission; uses no quota. `errors` has what a submission would be refused for with 422.
 
         `warnings` lists what runs differently from what was sent (converted values, inputs that no node reads, nodes

@@ -40,9 +40,9 @@ class JobWait:
         """
         if self.job.state in FINAL_STATES:
             return
-        async with self._hearing():
+        async with self._subscribed():
             while True:
-                await self.look()
+                await self.read_job()
                 if self.job.state in FINAL_STATES:
                     return
                 with suppress(TimeoutError):
@@ -50,7 +50,7 @@ class JobWait:
                         await self._changed.wait()
                 self._changed.clear()
 
-    async def look(self) -> None:
+    async def read_job(self) -> None:
         """Read the job, unless the scheduler is unavailable."""
         try:
             self.job = (await self._bus.request(READ_JOB, ReadJob(job_id=self.job.job_id), tenant=self._tenant)).job
@@ -75,7 +75,7 @@ class JobWait:
         log.warning("gateway.generate.not_cancelled", job_id=str(self.job.job_id))
 
     @asynccontextmanager
-    async def _hearing(self) -> AsyncIterator[None]:
+    async def _subscribed(self) -> AsyncIterator[None]:
         """Wake up when an event says that the job has ended. Without a NATS connection there is only polling."""
         try:
             unsubscribe = await self._bus.subscribe(

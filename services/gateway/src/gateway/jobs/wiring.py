@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from authn.identity import Authenticator
+from authn.authenticator import Authenticator
 from gateway.accounts.me import MeView
 from gateway.fleet.service import FleetView
 from gateway.jobs import (
@@ -18,8 +18,8 @@ from gateway.jobs.input_pins import InputPins
 from gateway.jobs.output_copies import OutputCopies
 from gateway.jobs.service import JobService
 from gateway.jobs.storage_limit import ResultStorage
-from gateway.jobs.submit import Submitter
-from gateway.uploads.store import Uploads
+from gateway.jobs.submit import JobSubmitter
+from gateway.uploads.store import UploadStore
 from gateway.wiring import Feature, Infrastructure
 from gateway.workflows.service import SavedWorkflows
 
@@ -29,7 +29,7 @@ class Jobs(Feature):
     """The feature, and the parts of it that other features use."""
 
     service: JobService
-    submitter: Submitter
+    submitter: JobSubmitter
     pins: InputPins
 
 
@@ -40,7 +40,7 @@ def wire_jobs(
     me: MeView,
     fleet: FleetView,
     saved: SavedWorkflows,
-    uploads: Uploads,
+    uploads: UploadStore,
 ) -> Jobs:
     """Construct the feature.
 
@@ -54,7 +54,7 @@ def wire_jobs(
     """
     settings, bus = infra.settings, infra.bus
     pins = InputPins(uploads, OutputCopies(infra.artifacts, uploads, infra.objects))
-    submitter = Submitter(
+    submitter = JobSubmitter(
         bus,
         fleet=fleet,
         saved=saved,
@@ -74,6 +74,6 @@ def wire_jobs(
             generate_routes.router(bus=bus, submitter=submitter, public_url=url, used=me.used),
             validation_routes.router(submitter=submitter),
             saved_workflow_routes.router(submitter=submitter, saved=saved, public_url=url),
-            event_routes.router(jobs=service, watching=identity.watching),
+            event_routes.router(jobs=service, watching=identity.watch_credential),
         ),
     )

@@ -15,7 +15,7 @@ class TextInput(NamedTuple):
     size: int
 
 
-def relocated(errors: Iterable[FieldError], at: str) -> tuple[FieldError, ...]:
+def relocate_errors(errors: Iterable[FieldError], at: str) -> tuple[FieldError, ...]:
     """The errors with pointers into the body as it was sent, where the graph is at ``at``."""
     if at == WORKFLOW_AT:
         return tuple(errors)

@@ -8,10 +8,10 @@ from contracts.gateway.outputs import JobNotFinished, UnknownOutput
 from contracts.scheduler.jobs import UnknownJob
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
-from gateway.edge.streaming import Streamed
+from gateway.edge.streaming import StreamedResponse
 from gateway.outputs.archive import stream_archive
 from gateway.outputs.service import ResultService
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 
 _ZIP: dict[int | str, dict[str, Any]] = {
     200: {
@@ -21,7 +21,7 @@ _ZIP: dict[int | str, dict[str, Any]] = {
 }
 
 
-def router(*, results: ResultService, objects: Objects) -> APIRouter:
+def router(*, results: ResultService, objects: ArtifactStore) -> APIRouter:
     routes = APIRouter(tags=["results"])
 
     @routes.get(
@@ -30,7 +30,7 @@ def router(*, results: ResultService, objects: Objects) -> APIRouter:
         responses=_ZIP | problems(UnknownJob, UnknownOutput, JobNotFinished),
         response_class=Response,
     )
-    async def archive(
+    async def download_archive(
         tenant: Reader,
         job_id: str,
         *,
@@ -47,6 +47,6 @@ def router(*, results: ResultService, objects: Objects) -> APIRouter:
             "Accept-Ranges": "none",
             "Cache-Control": "private, no-cache",
         }
-        return Streamed(stream_archive(found, objects), headers)
+        return StreamedResponse(stream_archive(found, objects), headers)
 
     return routes

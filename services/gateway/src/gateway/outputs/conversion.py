@@ -9,32 +9,34 @@ from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.errors import TooManyBodies
 from gateway.images.converter import ENCODER, ImageConverter
 from gateway.images.errors import NotConvertible, TooManyConversions
-from gateway.images.formats import Wanted
+from gateway.images.formats import ConversionOptions
 from gateway.images.limiter import ImageLimiter
 from gateway.storage.artifacts import Artifact
 from gateway.storage.byte_range import ByteRange
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 
 
-class Converter:
+class OutputConverter:
     """Converts outputs.
 
     Args:
-        pictures: converts images in helper processes.
+        converter: converts images in helper processes.
         objects: the artifact store.
-        line: limits all image processing.
+        limiter: limits all image processing.
     """
 
-    def __init__(self, pictures: ImageConverter, objects: Objects, line: ImageLimiter) -> None:
-        self._pictures, self._objects, self._line = pictures, objects, line
-        largest = pictures.max_result_bytes
+    def __init__(self, converter: ImageConverter, objects: ArtifactStore, limiter: ImageLimiter) -> None:
+        self._converter, self._objects, self._limiter = converter, objects, limiter
+        largest = converter.max_result_bytes
         self._answers = BodyMemoryLimit(total=4 * largest, each=2 * largest, clock=monotonic)
 
-    def etag(self, artifact: Artifact, wanted: Wanted) -> str:
+    def etag(self, artifact: Artifact, wanted: ConversionOptions) -> str:
         """The strong ETag of the converted image, without converting it."""
         return wanted.etag(artifact.sha256, ENCODER)
 
-    async def convert(self, artifact: Artifact, wanted: Wanted, *, tenant: str) -> tuple[bytes, Callable[[], None]]:
+    async def convert(
+        self, artifact: Artifact, wanted: ConversionOptions, *, tenant: str
+    ) -> tuple[bytes, Callable[[], None]]:
         """The converted image, and a function to call once it is sent, which releases its memory.
 
         Raises:
@@ -43,15 +45,15 @@ class Converter:
             Unavailable: all tenants together have.
             UnknownOutput: the bytes of the output were deleted.
         """
-        if artifact.size_bytes > self._pictures.max_source_bytes or not artifact.size_bytes:
+        if artifact.size_bytes > self._converter.max_source_bytes or not artifact.size_bytes:
             raise NotConvertible
         try:
-            async with self._line.turn(tenant):
+            async with self._limiter.slot(tenant):
                 source = await self._objects.open(artifact.key, ByteRange(0, artifact.size_bytes))
-                picture = await self._pictures.convert(wanted, source)
+                image = await self._converter.convert(wanted, source)
             with ExitStack() as held:
-                held.enter_context(self._answers.of(tenant))(len(picture))
-                return picture, held.pop_all().close
+                held.enter_context(self._answers.of(tenant))(len(image))
+                return image, held.pop_all().close
         except TooManyBodies:
             raise TooManyConversions(retry_after_s=1) from None
         except FileNotFoundError:

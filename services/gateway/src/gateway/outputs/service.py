@@ -6,12 +6,12 @@ from chassis.messaging.bus import Bus
 from contracts.gateway.outputs import UnknownOutput
 from contracts.scheduler.jobs import READ_JOB, STATUS_OF_STATE, Job, JobStatus, ReadJob
 from contracts.scheduler.outputs import Output
-from gateway.jobs.no_result import without_result
+from gateway.jobs.no_result import no_result_refusal
 from gateway.jobs.schemas import pick_output, saved_or_previews
 from gateway.jobs.service import parse_job_id
 from gateway.outputs.archive import Archive
-from gateway.storage.artifacts import Artifact, Artifacts
-from gateway.storage.objects import Objects
+from gateway.storage.artifacts import Artifact, ArtifactRecords
+from gateway.storage.objects import ArtifactStore
 
 CONCURRENT_LOOKUPS = 8
 
@@ -23,13 +23,13 @@ class ResultService:
     no such job.
     """
 
-    def __init__(self, bus: Bus, artifacts: Artifacts, objects: Objects) -> None:
+    def __init__(self, bus: Bus, artifacts: ArtifactRecords, objects: ArtifactStore) -> None:
         self._bus, self._artifacts, self._objects = bus, artifacts, objects
 
     async def read_completed_job(self, text: str, *, tenant: str) -> Job:
         job = (await self._bus.request(READ_JOB, ReadJob(job_id=parse_job_id(text)), tenant=tenant)).job
         if STATUS_OF_STATE[job.state] is not JobStatus.COMPLETED:
-            raise without_result(job)
+            raise no_result_refusal(job)
         return job
 
     async def find_result(

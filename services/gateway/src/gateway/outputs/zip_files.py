@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from gateway.outputs.zip_sink import ZipSink
 from gateway.storage.byte_range import ByteRange
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 
 
-class BrokenOffError(RuntimeError):
+class TruncatedFileError(RuntimeError):
     """A file was deleted while it was being sent.
 
     Closing the connection shows the client that the file is incomplete.
@@ -28,14 +28,14 @@ class StoredFile:
     at: datetime
 
 
-async def pack(
-    file: StoredFile, *, into: zipfile.ZipFile, sink: ZipSink, objects: Objects
+async def pack_file(
+    file: StoredFile, *, into: zipfile.ZipFile, sink: ZipSink, objects: ArtifactStore
 ) -> AsyncGenerator[bytes, None]:
     """Write a file into the archive uncompressed, in chunks: images do not get smaller.
 
     Raises:
         FileNotFoundError: the object does not exist; nothing was written.
-        BrokenOffError: the object was deleted meanwhile, or is shorter than recorded.
+        TruncatedFileError: the object was deleted meanwhile, or is shorter than recorded.
     """
     async with aclosing(await _content(file, objects)) as chunks:
         entry = zipfile.ZipInfo(file.name, _dos_time(file.at))
@@ -48,12 +48,12 @@ async def pack(
                     writing.write(chunk)
                     yield sink.taken()
             except OSError as error:
-                raise BrokenOffError(file.key) from error
+                raise TruncatedFileError(file.key) from error
             if left:
-                raise BrokenOffError(file.key)
+                raise TruncatedFileError(file.key)
 
 
-async def _content(file: StoredFile, objects: Objects) -> AsyncGenerator[bytes, None]:
+async def _content(file: StoredFile, objects: ArtifactStore) -> AsyncGenerator[bytes, None]:
     if not file.size_bytes:
         return _nothing()
     return await objects.open(file.key, ByteRange(0, file.size_bytes))

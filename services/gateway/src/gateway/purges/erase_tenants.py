@@ -10,8 +10,8 @@ from uuid import UUID
 from chassis.messaging.bus import Bus
 from contracts.auth.erasure import READ_ERASURES, ReadErasures
 from contracts.wire.errors import Relayed, Unavailable
-from gateway.purges.erasure_store import Erasures
-from gateway.storage.objects import Objects
+from gateway.purges.erasure_store import ErasureStore
+from gateway.storage.objects import ArtifactStore
 
 LATE = timedelta(hours=1)  # by then, everything that was in transit when the account was erased has arrived
 
@@ -23,19 +23,19 @@ class TenantEraser:
     database was restored from a backup. Erasures of the last hour are repeated.
     """
 
-    def __init__(self, bus: Bus, erasures: Erasures, objects: Objects) -> None:
+    def __init__(self, bus: Bus, erasures: ErasureStore, objects: ArtifactStore) -> None:
         self._bus, self._erasures, self._objects = bus, erasures, objects
         self._after = 0
         self._undone: dict[UUID, datetime] = {}
         self._now = datetime.min.replace(tzinfo=UTC)
 
-    async def look(self) -> None:
+    async def erase_pending(self) -> None:
         """Read new erasures and process all pending ones.
 
         While auth is unavailable, only the known ones are processed.
         """
         with suppress(Unavailable, Relayed):
-            while await self._hear():
+            while await self._read_erasures():
                 pass
         for tenant_id, at in list(self._undone.items()):
             await self._objects.delete_under(str(tenant_id))
@@ -43,7 +43,7 @@ class TenantEraser:
             if at < self._now - LATE:
                 del self._undone[tenant_id]
 
-    async def _hear(self) -> bool:
+    async def _read_erasures(self) -> bool:
         """Read the next erasures; whether there are more."""
         found = await self._bus.request(READ_ERASURES, ReadErasures(after=self._after))
         self._undone |= {one.tenant_id: one.at for one in found.erasures}

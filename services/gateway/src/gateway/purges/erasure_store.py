@@ -22,7 +22,7 @@ _FORGET = tuple(
 )
 
 
-class Erasures:
+class ErasureStore:
     """Every table with rows of tenants."""
 
     def __init__(self, database: Database) -> None:

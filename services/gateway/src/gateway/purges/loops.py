@@ -21,7 +21,7 @@ def remains_loop(remover: JobRemover, *, every_s: float) -> Loop:
 
 def erasure_loop(eraser: TenantEraser) -> Loop:
     """The loop that deletes data of erased tenants."""
-    return Loop("gateway.erase", eraser.look, every_s=ERASE_EVERY_S)
+    return Loop("gateway.erase", eraser.erase_pending, every_s=ERASE_EVERY_S)
 
 
 def dead_letter_loop(dead_letters: DeadLetterStore) -> Loop:

@@ -11,8 +11,8 @@ from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.scheduler.purges import FIND_JOBS, MAX_FIND_JOBS, FindJobs, JobPurged
 from contracts.wire.errors import Relayed, Unavailable
-from gateway.purges.store import Purges
-from gateway.storage.objects import Objects
+from gateway.purges.store import PurgeStore
+from gateway.storage.objects import ArtifactStore
 
 BATCH = 100  # artifacts deleted per batch
 FIRST = UUID(int=0)
@@ -21,7 +21,7 @@ FIRST = UUID(int=0)
 class JobRemover:
     """Deletes outputs of purged jobs, and detects purges whose message was lost."""
 
-    def __init__(self, bus: Bus, purges: Purges, objects: Objects) -> None:
+    def __init__(self, bus: Bus, purges: PurgeStore, objects: ArtifactStore) -> None:
         self._bus, self._purges, self._objects = bus, purges, objects
         self._after = FIRST
 
@@ -33,8 +33,8 @@ class JobRemover:
         for job in gone:
             # By folder, too: files of an upload that was interrupted before its row was written are in no table.
             await self._objects.delete_under(f"{job.tenant_id}/{job.job_id}")
-        if asked := [job.job_id for job in gone if job.with_inputs]:
-            await self._purges.drop_inputs(asked, self._objects.delete)
+        if with_inputs := [job.job_id for job in gone if job.with_inputs]:
+            await self._purges.drop_inputs(with_inputs, self._objects.delete)
         await self._purges.expire_copies([job.job_id for job in gone])
         await self._purges.drop_uses([job.job_id for job in gone])
         await self.clear()
@@ -66,6 +66,6 @@ class JobRemover:
                 for job_id in jobs.keys() - set(found.job_ids)
             ]
             if missing:
-                log.warning("gateway.purges_missed", count=len(missing))
+                log.warning("gateway.purges.missed", count=len(missing))
             await self.remove(missing)
         self._after = max(jobs) if len(jobs) == MAX_FIND_JOBS else FIRST

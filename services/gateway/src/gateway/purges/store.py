@@ -40,7 +40,7 @@ UPDATE uploads SET expires_at = now() WHERE source_job_id = ANY(CAST(:jobs AS uu
 _DROP_USES = Statement("DELETE FROM upload_uses WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
 
 
-class Purges:
+class PurgeStore:
     """The purged_jobs table, and the artifacts and uploads of these jobs."""
 
     def __init__(self, database: Database) -> None:
@@ -48,9 +48,9 @@ class Purges:
 
     async def note(self, gone: Iterable[JobPurged]) -> None:
         """Record these jobs as purged, so that no output of them is accepted any more."""
-        said = list(gone)
+        purged = list(gone)
         async with self._database.single() as connection:
-            jobs, tenants = [one.job_id for one in said], [one.tenant_id for one in said]
+            jobs, tenants = [one.job_id for one in purged], [one.tenant_id for one in purged]
             await _NOTE.run(connection, jobs=jobs, tenants=tenants)
 
     async def drop_inputs(self, job_ids: Collection[UUID], delete: Callable[[str], Awaitable[None]]) -> None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
 from gateway.purges.consumer import purge_consumer
 from gateway.purges.erase_tenants import TenantEraser
-from gateway.purges.erasure_store import Erasures
+from gateway.purges.erasure_store import ErasureStore
 from gateway.purges.loops import dead_letter_loop, erasure_loop, remains_loop
 from gateway.purges.service import JobRemover
-from gateway.purges.store import Purges
+from gateway.purges.store import PurgeStore
 from gateway.wiring import Feature, Infrastructure
 
 
@@ -22,14 +22,14 @@ class PurgesFeature(Feature):
 def wire_purges(infra: Infrastructure) -> PurgesFeature:
     """Construct the feature."""
     bus, database, objects = infra.bus, infra.database, infra.objects
-    remover, store = JobRemover(bus, Purges(database), objects), DeadLetterStore(database)
+    remover, store = JobRemover(bus, PurgeStore(database), objects), DeadLetterStore(database)
     consumer = purge_consumer(bus, remover, store)
     return PurgesFeature(
         dead_letters=DeadLetters("gateway", store, (consumer,)),
         loops=(
             consumer.loop("gateway.remove_purged"),
             remains_loop(remover, every_s=infra.settings.remains_every_s),
-            erasure_loop(TenantEraser(bus, Erasures(database), objects)),
+            erasure_loop(TenantEraser(bus, ErasureStore(database), objects)),
             dead_letter_loop(store),
         ),
     )

@@ -38,7 +38,7 @@ WHERE id = :id AND tenant_id = :tenant_id AND NOT EXISTS (SELECT 1 FROM purged_j
 _SIZE = Statement("SELECT coalesce(sum(size_bytes), 0)::bigint FROM artifacts WHERE tenant_id = :tenant_id")
 
 
-class Artifacts:
+class ArtifactRecords:
     """The artifacts table."""
 
     def __init__(self, database: Database) -> None:

@@ -15,9 +15,9 @@ class ArchiveNames:
     def __init__(self) -> None:
         self._given: set[str] = set()
 
-    def name(self, asked: str) -> str:
+    def name(self, requested: str) -> str:
         """A name close to the requested one: 1 to ``MAX_BYTES`` bytes, without folders and control characters."""
-        stem, ending = _split(safe_name(asked))
+        stem, ending = _split(safe_name(requested))
         name, number = stem + ending, 1
         while _folded(name) in self._given:
             number += 1
@@ -26,9 +26,9 @@ class ArchiveNames:
         return name
 
 
-def safe_name(asked: str) -> str:
+def safe_name(requested: str) -> str:
     """A name of 1 to ``MAX_BYTES`` bytes, without folders, control characters and reserved characters."""
-    last = re.split(r"[/\\]", asked)[-1]
+    last = re.split(r"[/\\]", requested)[-1]
     visible = "".join("_" if unicodedata.category(sign).startswith("C") else sign for sign in last)
     name = _UNSAFE.sub("_", visible).strip(". ") or "output"
     return "".join(_split(f"_{name}" if _DEVICES.fullmatch(name) else name))

@@ -25,7 +25,7 @@ PARTS_AT_ONCE = 2  # parts of one upload in memory
 _HALF = re.compile(r".+#\d+")  # temporary file names of obstore's local store
 
 
-class Objects:
+class ArtifactStore:
     """An artifact store.
 
     Args:

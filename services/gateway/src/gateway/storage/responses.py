@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from gateway.storage.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
 from gateway.storage.file_names import safe_name
-from gateway.storage.objects import SMALL_BYTES, Objects
+from gateway.storage.objects import SMALL_BYTES, ArtifactStore
 
 _MEDIA = re.compile(
     r"^(image/(?!svg)|video/|audio/)[a-z0-9.+-]+$"
@@ -20,17 +20,17 @@ _TYPE = re.compile(r"^[a-z0-9.+-]+/[a-z0-9.+-]+(; ?charset=[a-z0-9-]+)?$")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredObject:
     """A stored object and its Content-Disposition. ``sha256`` is hex."""
 
     key: str
     sha256: str
     size_bytes: int
     content_type: str
-    disposition: str
+    content_disposition: str
 
 
-async def answer(request: Request, stored: Stored, objects: Objects) -> Response:
+async def respond_with_object(request: Request, stored: StoredObject, objects: ArtifactStore) -> Response:
     """The object, the requested range of it, or 304. The ETag is the SHA-256.
 
     Raises:
@@ -47,7 +47,7 @@ async def answer(request: Request, stored: Stored, objects: Objects) -> Response
         "Accept-Ranges": "bytes",
         "Content-Type": stored.content_type if _TYPE.match(stored.content_type) else "application/octet-stream",
         "Content-Length": str(whole.end - whole.first),
-        "Content-Disposition": stored.disposition,
+        "Content-Disposition": stored.content_disposition,
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
@@ -73,7 +73,7 @@ def _part(request: Request, etag: str, size: int) -> ByteRange | None:
         ) from None
 
 
-def disposition(name: str, content_type: str) -> str:
+def content_disposition(name: str, content_type: str) -> str:
     """``inline`` for media that browsers do not execute, else ``attachment``, with a file name (RFC 6266, RFC 8187)."""
     how = "inline" if _MEDIA.match(content_type) else "attachment"
     safe = safe_name(name)

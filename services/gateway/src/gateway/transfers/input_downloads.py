@@ -11,11 +11,11 @@ from uuid import UUID
 from contracts.gateway.transfers import GrantInputs, InputGrant, InputsGranted
 from gateway.storage.byte_range import ByteRange
 from gateway.storage.file_extensions import extension_of
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 from gateway.transfers import input_token
 from gateway.transfers.input_token import InputRight
 from gateway.uploads.errors import UnknownUpload
-from gateway.uploads.store import Upload, Uploads
+from gateway.uploads.store import Upload, UploadStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +29,17 @@ class InputDownloads:
         link_s: lifetime of a link, seconds.
     """
 
-    uploads: Uploads
-    objects: Objects
+    uploads: UploadStore
+    objects: ArtifactStore
     key: bytes
     names: bytes
     origin: str
     link_s: float
 
-    async def grant(self, asked: GrantInputs, tenant: UUID) -> InputsGranted:
+    async def grant(self, request: GrantInputs, tenant: UUID) -> InputsGranted:
         """A link for each upload of the tenant that is pinned for the job."""
         expires_s = int(time.time() + self.link_s)
-        pinned = await self.uploads.pinned(str(tenant), asked.job_id)
+        pinned = await self.uploads.pinned(str(tenant), request.job_id)
         return InputsGranted(
             grants=tuple(self._granted(upload, expires_s) for upload in pinned),
             expires_at=datetime.fromtimestamp(expires_s, UTC),

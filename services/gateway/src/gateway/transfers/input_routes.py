@@ -9,12 +9,12 @@ from gateway.transfers.input_downloads import InputDownloads
 from gateway.uploads.errors import UnknownUpload
 
 
-def router(*, handout: InputDownloads) -> APIRouter:
+def router(*, downloads: InputDownloads) -> APIRouter:
     routes = APIRouter(prefix="/internal", include_in_schema=False)
 
     @routes.get("/inputs/{token}", responses=open_problems(BadInputToken, UnknownUpload))
     async def fetch(token: str) -> StreamingResponse:
-        upload, chunks = await handout.open(token)
+        upload, chunks = await downloads.open(token)
         headers = {"Content-Length": str(upload.size_bytes), "Cache-Control": "no-store"}
         return StreamingResponse(chunks, media_type=upload.content_type, headers=headers)
 

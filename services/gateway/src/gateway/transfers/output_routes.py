@@ -15,11 +15,11 @@ from gateway.transfers.output_uploads import OutputUploads
 MAX_TYPE = 200
 
 
-def router(*, intake: OutputUploads, idle_s: float) -> APIRouter:
+def router(*, uploads: OutputUploads, idle_s: float) -> APIRouter:
     """The internal route of outputs.
 
     Args:
-        intake: stores the bytes.
+        uploads: stores the bytes.
         idle_s: longest pause between two chunks of a body, seconds.
     """
     routes = APIRouter(prefix="/internal", include_in_schema=False)
@@ -28,7 +28,7 @@ def router(*, intake: OutputUploads, idle_s: float) -> APIRouter:
     async def store(token: str, request: Request) -> StoredOutput:
         content_type = request.headers.get("content-type", "application/octet-stream").lower()[:MAX_TYPE]
         try:
-            return await intake.store(token, _chunks(request, idle_s), content_type)
+            return await uploads.store(token, _chunks(request, idle_s), content_type)
         except ClientDisconnect:
             raise BrokenOutput from None
 

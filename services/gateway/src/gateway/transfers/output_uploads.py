@@ -11,8 +11,8 @@ from chassis.ids import new_id
 from chassis.telemetry.logs import log
 from contracts.gateway.transfers import GrantOutputs, OutputGrant, OutputsGranted, StoredOutput
 from contracts.scheduler.jobs import UnknownJob
-from gateway.storage.artifacts import Artifact, Artifacts
-from gateway.storage.objects import Objects
+from gateway.storage.artifacts import Artifact, ArtifactRecords
+from gateway.storage.objects import ArtifactStore
 from gateway.transfers import output_token
 from gateway.transfers.errors import OutputTooLarge
 from gateway.transfers.output_token import OutputRight
@@ -29,19 +29,19 @@ class OutputUploads:
         max_bytes: of one output.
     """
 
-    artifacts: Artifacts
-    objects: Objects
+    artifacts: ArtifactRecords
+    objects: ArtifactStore
     key: bytes
     origin: str
     link_s: float
     max_bytes: int
 
-    def grant(self, asked: GrantOutputs, tenant: UUID) -> OutputsGranted:
+    def grant(self, request: GrantOutputs, tenant: UUID) -> OutputsGranted:
         """A link for each output, valid only for that output. Nothing is written."""
         expires_s = int(time.time() + self.link_s)
         rights = [
-            OutputRight(tenant, asked.job_id, asked.attempt, output_id=new_id(), expires_s=expires_s)
-            for _ in range(asked.count)
+            OutputRight(tenant, request.job_id, request.attempt, output_id=new_id(), expires_s=expires_s)
+            for _ in range(request.count)
         ]
         return OutputsGranted(
             grants=tuple(

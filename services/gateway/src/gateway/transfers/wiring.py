@@ -4,11 +4,11 @@ from gateway.transfers import input_routes, output_routes
 from gateway.transfers.grants import serve_grants
 from gateway.transfers.input_downloads import InputDownloads
 from gateway.transfers.output_uploads import OutputUploads
-from gateway.uploads.store import Uploads
+from gateway.uploads.store import UploadStore
 from gateway.wiring import Feature, Infrastructure
 
 
-def wire_transfers(infra: Infrastructure, uploads: Uploads) -> Feature:
+def wire_transfers(infra: Infrastructure, uploads: UploadStore) -> Feature:
     """Construct the feature, and answer executors that ask for links. Call it before the bus starts."""
     settings = infra.settings
     downloads = InputDownloads(
@@ -19,7 +19,7 @@ def wire_transfers(infra: Infrastructure, uploads: Uploads) -> Feature:
         origin=settings.internal_url,
         link_s=settings.input_link_s,
     )
-    outputs = OutputUploads(
+    output_uploads = OutputUploads(
         artifacts=infra.artifacts,
         objects=infra.objects,
         key=infra.key("outputs"),
@@ -27,10 +27,10 @@ def wire_transfers(infra: Infrastructure, uploads: Uploads) -> Feature:
         link_s=settings.output_link_s,
         max_bytes=settings.max_output_bytes,
     )
-    serve_grants(infra.bus, downloads, outputs)
+    serve_grants(infra.bus, downloads, output_uploads)
     return Feature(
         routers=(
-            input_routes.router(handout=downloads),
-            output_routes.router(intake=outputs, idle_s=settings.output_idle_s),
+            input_routes.router(downloads=downloads),
+            output_routes.router(uploads=output_uploads, idle_s=settings.output_idle_s),
         )
     )

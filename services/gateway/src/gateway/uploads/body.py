@@ -12,7 +12,7 @@ from fastapi import Request
 from contracts.file_types import FILE_TYPES
 from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.edge.errors import UnsupportedMediaType
-from gateway.edge.request_body import room_of
+from gateway.edge.request_body import reserve_body_memory
 from gateway.images.formats import ImageFormat, format_of
 from gateway.uploads.errors import FileTooLarge, UploadTooLarge
 from gateway.uploads.file_signatures import LOOK_AT_BYTES
@@ -20,7 +20,7 @@ from gateway.uploads.form import FRAMING_BYTES, UploadForm, boundary_of
 from gateway.uploads.service import UploadService
 
 FORM = "multipart/form-data"
-PICTURES = tuple(format_.media_type for format_ in ImageFormat)
+IMAGE_TYPES = tuple(format_.media_type for format_ in ImageFormat)
 BARE = ("application/octet-stream", *FILE_TYPES)
 READ_S = 300  # for 10 MiB over a slow connection
 FILE_READ_S = 3600
@@ -35,7 +35,7 @@ class ReceivedImage:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFile:
-    """The first bytes of a file that is not an image, and the rest; see ``UploadService.take_file``."""
+    """The first bytes of a file that is not an image, and the rest; see ``UploadService.store_file``."""
 
     begun: bytes
     rest: AsyncIterator[bytes]
@@ -44,8 +44,8 @@ class ReceivedFile:
 class UploadBodies:
     """Reads uploads; their number and memory are limited."""
 
-    def __init__(self, desk: UploadService, files: BodyMemoryLimit) -> None:
-        self._desk, self._files = desk, files
+    def __init__(self, service: UploadService, files: BodyMemoryLimit) -> None:
+        self._service, self._files = service, files
 
     @asynccontextmanager
     async def received(
@@ -73,12 +73,12 @@ class UploadBodies:
             raise UnsupportedMediaType(expected=f"{FORM} or application/octet-stream")
         self._check_declared(request, is_form=form is not None, sent_as=sent_as, file_bytes=file_bytes)
         body = _Body(request, form)
-        with room_of(request, READ_S) as take:
+        with reserve_body_memory(request, READ_S) as take:
             begun = await body.read(LOOK_AT_BYTES, take)
             if format_of(bytes(begun[:12])) is not None:
                 yield ReceivedImage(await self._image(body, begun, take))
                 return
-            self._desk.check_file(bytes(begun[:LOOK_AT_BYTES]), at_most=file_bytes, whole=body.ended)
+            self._service.check_file(bytes(begun[:LOOK_AT_BYTES]), at_most=file_bytes, whole=body.ended)
         with self._files.of(tenant, within_s=FILE_READ_S) as stay:
             stay(1)
             yield ReceivedFile(bytes(begun), body.chunks(stay))
@@ -86,19 +86,19 @@ class UploadBodies:
     def _check_declared(self, request: Request, *, is_form: bool, sent_as: str, file_bytes: int) -> None:
         declared = int(request.headers.get("content-length", "0"))  # the server has checked that it is a number
         framing = FRAMING_BYTES if is_form else 0
-        if not is_form and sent_as in PICTURES and declared > self._desk.max_bytes:
-            raise UploadTooLarge(limit=self._desk.max_bytes)
-        if declared > max(self._desk.max_bytes, file_bytes) + framing:
+        if not is_form and sent_as in IMAGE_TYPES and declared > self._service.max_bytes:
+            raise UploadTooLarge(limit=self._service.max_bytes)
+        if declared > max(self._service.max_bytes, file_bytes) + framing:
             raise FileTooLarge(limit=file_bytes)
 
     async def _image(self, body: "_Body", content: bytearray, take: Callable[[int], None]) -> bytearray:
         """The whole image. Its header is checked at each of ``LOOK_AT``, so that an invalid image is refused early."""
         looks = list(LOOK_AT)
         while True:
-            if len(content) > self._desk.max_bytes:
-                raise UploadTooLarge(limit=self._desk.max_bytes)
+            if len(content) > self._service.max_bytes:
+                raise UploadTooLarge(limit=self._service.max_bytes)
             if looks and len(content) >= looks[0]:
-                looks = [] if self._desk.look_at(content) else [at for at in LOOK_AT if at > len(content)]
+                looks = [] if self._service.check_image(content) else [at for at in LOOK_AT if at > len(content)]
             if body.ended:
                 return content
             content += await body.read(1, take)

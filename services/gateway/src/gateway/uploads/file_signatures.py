@@ -52,7 +52,7 @@ def file_type_of(begun: bytes, size: int | None) -> FileType | None:
     return None
 
 
-def may_be_told_by_size(begun: bytes, at_most: int) -> bool:
+def may_be_recognized_by_size(begun: bytes, at_most: int) -> bool:
     """Whether the file can still turn out to be of a type that is recognized only by the size of the whole file.
 
     Args:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from gateway.api.v1 import cursors
 from gateway.uploads.errors import UnknownUpload
-from gateway.uploads.store import Upload, Uploads
+from gateway.uploads.store import Upload, UploadStore
 
 FILTERS = "uploads"
 
@@ -25,10 +25,10 @@ def parse_upload_id(text: str) -> UUID:
 
 
 class OwnUploads:
-    def __init__(self, uploads: Uploads, *, cursor_key: bytes) -> None:
+    def __init__(self, uploads: UploadStore, *, cursor_key: bytes) -> None:
         self._uploads, self._key = uploads, cursor_key
 
-    async def read(self, text: str, *, tenant: str) -> Upload:
+    async def read_upload(self, text: str, *, tenant: str) -> Upload:
         """The upload with this id.
 
         Raises:
@@ -40,7 +40,7 @@ class OwnUploads:
             raise UnknownUpload
         return found[upload_id]
 
-    async def page(self, *, tenant: str, limit: int, cursor: str | None) -> tuple[list[Upload], str | None]:
+    async def list_uploads(self, *, tenant: str, limit: int, cursor: str | None) -> tuple[list[Upload], str | None]:
         """A page of uploads, newest first, and the cursor of the next page.
 
         Raises:

@@ -11,12 +11,12 @@ from uuid import UUID
 
 from chassis.telemetry.logs import log
 from contracts.wire.errors import FieldError, Relayed, Unavailable
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 from gateway.uploads.ended_jobs import EndedJobs
 from gateway.uploads.errors import UploadInUse
 from gateway.uploads.own_uploads import parse_upload_id
-from gateway.uploads.store import Uploads, Use
-from gateway.uploads.sweep_store import Expired, UploadSweep
+from gateway.uploads.store import UploadStore, UploadUse
+from gateway.uploads.sweep_store import Expired, UploadSweepStore
 
 BATCH = 100
 NAMED = 10  # jobs listed in a refusal
@@ -28,10 +28,10 @@ _OURS = re.compile(rf"{_ID}/(?:uploads|{_ID}/\d+)/({_ID})")
 class UploadRemover:
     """Deletes one upload for its tenant."""
 
-    def __init__(self, uploads: Uploads, objects: Objects, ended: EndedJobs) -> None:
+    def __init__(self, uploads: UploadStore, objects: ArtifactStore, ended: EndedJobs) -> None:
         self._uploads, self._objects, self._ended = uploads, objects, ended
 
-    async def remove(self, text: str, *, tenant: str) -> None:
+    async def remove_upload(self, text: str, *, tenant: str) -> None:
         """Delete the upload and its file.
 
         Raises:
@@ -41,7 +41,7 @@ class UploadRemover:
         """
         upload_id = parse_upload_id(text)
         outcome = await self._uploads.delete(tenant, upload_id)
-        if not isinstance(outcome, str) and not await self._ended.still_held(outcome):
+        if not isinstance(outcome, str) and not await self._ended.still_used(outcome):
             outcome = await self._uploads.delete(tenant, upload_id)
         if not isinstance(outcome, str):
             raise UploadInUse(errors=_named(outcome))
@@ -58,7 +58,9 @@ class UploadSweeper:
         orphan_age: minimum age of files without a row to be deleted; longer than any write takes.
     """
 
-    def __init__(self, sweep: UploadSweep, objects: Objects, ended: EndedJobs, *, orphan_age: timedelta) -> None:
+    def __init__(
+        self, sweep: UploadSweepStore, objects: ArtifactStore, ended: EndedJobs, *, orphan_age: timedelta
+    ) -> None:
         self._sweep, self._objects, self._ended, self._orphan_age = sweep, objects, ended, orphan_age
 
     async def expire(self) -> None:
@@ -73,9 +75,9 @@ class UploadSweeper:
             if keys:
                 log.info("gateway.uploads.expired", count=len(keys))
 
-    async def _let_go(self, uses: set[Use]) -> None:
+    async def _let_go(self, uses: set[UploadUse]) -> None:
         try:
-            await self._ended.still_held(uses)
+            await self._ended.still_used(uses)
         except (Unavailable, Relayed):
             log.warning(
                 "gateway.uploads.held_on", count=len(uses)
@@ -93,7 +95,7 @@ class UploadSweeper:
             log.warning("gateway.orphans.deleted", count=count)
 
 
-def _named(uses: Iterable[Use]) -> tuple[FieldError, ...]:
+def _named(uses: Iterable[UploadUse]) -> tuple[FieldError, ...]:
     return tuple(
         FieldError(code="job_not_ended", message=f"Job {use.job_id} has not ended.") for use in list(uses)[:NAMED]
     )

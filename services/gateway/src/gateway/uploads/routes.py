@@ -13,8 +13,8 @@ from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader, Writer
 from gateway.storage.file_extensions import extension_of
-from gateway.storage.objects import Objects
-from gateway.storage.responses import Stored, answer, disposition
+from gateway.storage.objects import ArtifactStore
+from gateway.storage.responses import StoredObject, content_disposition, respond_with_object
 from gateway.uploads.body import BARE, FORM, ReceivedFile, ReceivedImage, UploadBodies
 from gateway.uploads.errors import UPLOAD, UnknownUpload, UploadInUse
 from gateway.uploads.own_uploads import OwnUploads
@@ -45,10 +45,10 @@ _BODY: dict[str, Any] = {
 def router(
     *,
     bodies: UploadBodies,
-    desk: UploadService,
+    service: UploadService,
     own: OwnUploads,
     remover: UploadRemover,
-    objects: Objects,
+    objects: ArtifactStore,
     me: MeView,
     longest: timedelta | None,
     public_url: str,
@@ -76,7 +76,7 @@ def router(
             **problems(*UPLOAD),
         },
     )
-    async def upload(
+    async def upload_file(
         *,
         tenant: Writer,
         request: Request,
@@ -94,26 +94,26 @@ def router(
         Uploading the same bytes again returns the same upload.
         """
         limits = await me.limits(request.state.principal)
-        keep, file_bytes = _kept_for(limits, longest), desk.file_bytes(limits.upload_bytes)
+        keep, file_bytes = _kept_for(limits, longest), service.file_bytes(limits.upload_bytes)
         async with bodies.received(request, tenant, file_bytes) as sent:
-            taken, new = await _taken(desk, sent, Terms(tenant, keep, exact=exact, file_bytes=file_bytes))
-        response.status_code = 201 if new else 200
-        response.headers["Location"] = f"/api/v1/uploads/{taken.id}"
-        return present(taken)
+            upload, is_new = await _store(service, sent, StorageTerms(tenant, keep, exact=exact, file_bytes=file_bytes))
+        response.status_code = 201 if is_new else 200
+        response.headers["Location"] = f"/api/v1/uploads/{upload.id}"
+        return present(upload)
 
     @routes.get("/uploads", summary="List own uploads, newest first", responses=problems(BadCursor))
-    async def list_(
+    async def list_uploads(
         *,
         tenant: Reader,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> UploadsBody:
-        found, next_cursor = await own.page(tenant=tenant, limit=limit, cursor=cursor)
+        found, next_cursor = await own.list_uploads(tenant=tenant, limit=limit, cursor=cursor)
         return UploadsBody(uploads=[present(one) for one in found], next_cursor=next_cursor)
 
     @routes.get("/uploads/{upload_id}", summary="Read an upload", responses=problems(UnknownUpload))
-    async def read(tenant: Reader, upload_id: str) -> UploadBody:
-        return present(await own.read(upload_id, tenant=tenant))
+    async def read_upload(tenant: Reader, upload_id: str) -> UploadBody:
+        return present(await own.read_upload(upload_id, tenant=tenant))
 
     @routes.delete(
         "/uploads/{upload_id}",
@@ -121,16 +121,16 @@ def router(
         summary="Delete an upload",
         responses=problems(UnknownUpload, UploadInUse),
     )
-    async def delete(tenant: Writer, upload_id: str) -> None:
+    async def delete_upload(tenant: Writer, upload_id: str) -> None:
         """409 while a job that has not ended uses it: wait for the job, or cancel it."""
-        await remover.remove(upload_id, tenant=tenant)
+        await remover.remove_upload(upload_id, tenant=tenant)
 
-    async def content(request: Request, tenant: Reader, upload_id: str) -> Response:
+    async def download_upload(request: Request, tenant: Reader, upload_id: str) -> Response:
         """The stored bytes. One Range per request; the ETag is the SHA-256."""
-        upload = await own.read(upload_id, tenant=tenant)
-        stored = Stored(upload.key, upload.sha256, upload.size_bytes, upload.content_type, _saved_as(upload))
+        upload = await own.read_upload(upload_id, tenant=tenant)
+        stored = StoredObject(upload.key, upload.sha256, upload.size_bytes, upload.content_type, _saved_as(upload))
         try:
-            return await answer(request, stored, objects)
+            return await respond_with_object(request, stored, objects)
         except FileNotFoundError:
             raise UnknownUpload from None
 
@@ -144,12 +144,12 @@ def router(
             304: {"description": "The ETag matches If-None-Match."},
             **problems(UnknownUpload, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
         },
-    )(content)
-    routes.head("/uploads/{upload_id}/content", include_in_schema=False)(content)
+    )(download_upload)
+    routes.head("/uploads/{upload_id}/content", include_in_schema=False)(download_upload)
     return routes
 
 
-class Terms(NamedTuple):
+class StorageTerms(NamedTuple):
     """How to keep an upload: its owner, for how long, whether unchanged, and the size limit."""
 
     tenant: str
@@ -158,10 +158,14 @@ class Terms(NamedTuple):
     file_bytes: int
 
 
-async def _taken(desk: UploadService, sent: ReceivedImage | ReceivedFile, terms: Terms) -> tuple[Upload, bool]:
+async def _store(
+    service: UploadService, sent: ReceivedImage | ReceivedFile, terms: StorageTerms
+) -> tuple[Upload, bool]:
     if isinstance(sent, ReceivedImage):
-        return await desk.take(sent.content, tenant=terms.tenant, keep=terms.keep, exact=terms.exact)
-    return await desk.take_file(sent.begun, sent.rest, tenant=terms.tenant, keep=terms.keep, at_most=terms.file_bytes)
+        return await service.store_image(sent.content, tenant=terms.tenant, keep=terms.keep, exact=terms.exact)
+    return await service.store_file(
+        sent.begun, sent.rest, tenant=terms.tenant, keep=terms.keep, at_most=terms.file_bytes
+    )
 
 
 def _kept_for(limits: Limits, longest: timedelta | None) -> timedelta | None:
@@ -178,4 +182,4 @@ def _presented(upload: Upload, public_url: str) -> UploadBody:
 def _saved_as(upload: Upload) -> str:
     """Unchanged files are not inspected, so they are served as attachments and browsers do not render them."""
     name = f"{upload.id}{extension_of(upload.content_type)}"
-    return disposition(name, "application/octet-stream" if upload.exact else upload.content_type)
+    return content_disposition(name, "application/octet-stream" if upload.exact else upload.content_type)

@@ -14,10 +14,10 @@ from contracts.file_types import FileKind, FileType
 from contracts.wire.errors import Refusal
 from gateway.images.converter import ImageConverter
 from gateway.images.errors import ConversionFailed, NotConvertible, TooManyPixels
-from gateway.images.formats import ImageFormat, Wanted
-from gateway.images.headers import ImageHeader, Unfit, read_header
+from gateway.images.formats import ConversionOptions, ImageFormat
+from gateway.images.headers import HeaderProblem, ImageHeader, read_header
 from gateway.images.limiter import ImageLimiter
-from gateway.storage.objects import Objects
+from gateway.storage.objects import ArtifactStore
 from gateway.uploads.errors import (
     AnimatedImage,
     BrokenImage,
@@ -27,8 +27,8 @@ from gateway.uploads.errors import (
     UnsupportedImage,
     UploadTooManyPixels,
 )
-from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_told_by_size
-from gateway.uploads.store import NewUpload, Upload, Uploads
+from gateway.uploads.file_signatures import LOOK_AT_BYTES, exr_size, file_type_of, may_be_recognized_by_size
+from gateway.uploads.store import NewUpload, Upload, UploadStore
 
 CHUNK_BYTES = 1 << 18
 JPEG_QUALITY = 95
@@ -46,10 +46,10 @@ class UploadService:
         max_file_bytes: of any other file, for all tenants.
     """
 
-    uploads: Uploads
-    objects: Objects
-    pictures: ImageConverter
-    line: ImageLimiter
+    uploads: UploadStore
+    objects: ArtifactStore
+    converter: ImageConverter
+    limiter: ImageLimiter
     max_bytes: int
     max_file_bytes: int
 
@@ -65,12 +65,12 @@ class UploadService:
             UploadTooManyPixels: it is an EXR image that is too large.
         """
         known = file_type_of(begun, len(begun) if whole else None)
-        if known is None and (whole or not may_be_told_by_size(begun, at_most)):
+        if known is None and (whole or not may_be_recognized_by_size(begun, at_most)):
             raise UnsupportedImage
         if known is not None:
             self._size_of(known, begun)
 
-    def look_at(self, begun: bytes | bytearray, *, whole: bool = False) -> ImageHeader | None:
+    def check_image(self, begun: bytes | bytearray, *, whole: bool = False) -> ImageHeader | None:
         """The header of an image that begins with these bytes; None if more bytes are needed. Cheap.
 
         Raises:
@@ -79,17 +79,17 @@ class UploadService:
             UploadTooManyPixels: it is too large.
         """
         header = read_header(begun, whole=whole)
-        if header is Unfit.ANIMATED:
+        if header is HeaderProblem.ANIMATED:
             raise AnimatedImage
-        if header is Unfit.BLOATED:
+        if header is HeaderProblem.BLOATED:
             raise self._broken()
-        if isinstance(header, Unfit):
+        if isinstance(header, HeaderProblem):
             raise UnsupportedImage
-        if header is not None and header.width * header.height > self.pictures.max_pixels:
-            raise UploadTooManyPixels(limit=self.pictures.max_pixels, width=header.width, height=header.height)
+        if header is not None and header.width * header.height > self.converter.max_pixels:
+            raise UploadTooManyPixels(limit=self.converter.max_pixels, width=header.width, height=header.height)
         return header
 
-    async def take(
+    async def store_image(
         self, sent: bytes | bytearray, *, tenant: str, keep: timedelta | None, exact: bool = False
     ) -> tuple[Upload, bool]:
         """Store an image durably for this long, None for ever; and whether it is new.
@@ -100,12 +100,12 @@ class UploadService:
 
         Raises:
             NotKeptExactly: ``exact``, but the image is not a PNG.
-            UnsupportedImage, AnimatedImage, UploadTooManyPixels: see ``look_at``.
+            UnsupportedImage, AnimatedImage, UploadTooManyPixels: see ``check_image``.
             BrokenImage: it cannot be decoded.
             TooManyUploads: the tenant has too many uploads.
             TooManyConversions, Unavailable: too many images of this tenant, or of all, are being processed.
         """
-        header = await asyncio.to_thread(self.look_at, sent, whole=True)  # it can inflate some megabytes
+        header = await asyncio.to_thread(self.check_image, sent, whole=True)  # it can inflate some megabytes
         if header is None:
             raise UnsupportedImage
         if exact and header.format is not ImageFormat.PNG:
@@ -115,16 +115,16 @@ class UploadService:
         if known is not None:
             return known, False
         await self.uploads.check_room(tenant, size_bytes=0)
-        async with self.line.turn(tenant):  # held until it is stored, which limits the images in memory
-            kept = bytes(sent) if exact else await self._clean(sent, KEPT_AS[header.format], header)
-            new = await _described(kept, KEPT_AS[header.format], UUID(tenant), sent_sha256, exact=exact)
-            await self.objects.put(new.key, _pieces(kept))
+        async with self.limiter.slot(tenant):  # held until it is stored, which limits the images in memory
+            content = bytes(sent) if exact else await self._clean(sent, KEPT_AS[header.format], header)
+            new = await _described(content, KEPT_AS[header.format], UUID(tenant), sent_sha256, exact=exact)
+            await self.objects.put(new.key, _pieces(content))
         return await self._record(new, keep)
 
-    async def take_file(
+    async def store_file(
         self, begun: bytes, rest: AsyncIterator[bytes], *, tenant: str, keep: timedelta | None, at_most: int
     ) -> tuple[Upload, bool]:
-        """Store a file unchanged, with some megabytes of memory; otherwise like ``take``.
+        """Store a file unchanged, with some megabytes of memory; otherwise like ``store_image``.
 
         If ``rest`` raises, nothing is stored.
 
@@ -177,22 +177,22 @@ class UploadService:
         size = exr_size(begun)
         if size is None:
             raise UnsupportedImage
-        if size[0] * size[1] > self.pictures.max_pixels:
-            raise UploadTooManyPixels(limit=self.pictures.max_pixels, width=size[0], height=size[1])
+        if size[0] * size[1] > self.converter.max_pixels:
+            raise UploadTooManyPixels(limit=self.converter.max_pixels, width=size[0], height=size[1])
         return size
 
     async def _clean(self, sent: bytes | bytearray, format_: ImageFormat, header: ImageHeader) -> bytes:
-        wanted = Wanted(format_, JPEG_QUALITY, faithful=True)
+        wanted = ConversionOptions(format_, JPEG_QUALITY, faithful=True)
         try:
-            return await self.pictures.convert(wanted, _pieces(sent))
+            return await self.converter.convert(wanted, _pieces(sent))
         except TooManyPixels:
-            limit = self.pictures.max_pixels
+            limit = self.converter.max_pixels
             raise UploadTooManyPixels(limit=limit, width=header.width, height=header.height) from None
         except (NotConvertible, ConversionFailed):
             raise self._broken() from None
 
     def _broken(self) -> BrokenImage:
-        return BrokenImage(seconds=math.ceil(self.pictures.within_s))
+        return BrokenImage(seconds=math.ceil(self.converter.within_s))
 
     async def _record(self, new: NewUpload, keep: timedelta | None) -> tuple[Upload, bool]:
         """Record the stored file. After other errors than TooManyUploads the file stays: it may have been recorded."""

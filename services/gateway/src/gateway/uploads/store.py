@@ -58,7 +58,7 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class UploadUse:
     """A job that uses an upload and is not known to have ended; ``since``: for how long."""
 
     job_id: UUID
@@ -66,7 +66,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class UploadLimits:
     """Limits of one tenant."""
 
     files: int
@@ -124,10 +124,10 @@ _DELETE = Statement("DELETE FROM uploads WHERE id = :id")
 _END = Statement("UPDATE upload_uses SET ended_at = now() WHERE job_id = ANY(:job_ids::uuid[]) AND ended_at IS NULL")
 
 
-class Uploads:
+class UploadStore:
     """The tables of uploads. Every statement is limited to one tenant."""
 
-    def __init__(self, database: Database, bounds: Bounds) -> None:
+    def __init__(self, database: Database, bounds: UploadLimits) -> None:
         self._database, self._bounds = database, bounds
 
     async def refresh(self, tenant_id: str, sent_sha256: str, keep: timedelta | None) -> Upload | None:
@@ -214,7 +214,7 @@ class Uploads:
         async with self._database.single() as connection:
             await _END.run(connection, job_ids=list(job_ids))
 
-    async def delete(self, tenant_id: str, upload_id: UUID) -> str | list[Use]:
+    async def delete(self, tenant_id: str, upload_id: UUID) -> str | list[UploadUse]:
         """Delete the row and return the file's key; or, if jobs use the upload, return these.
 
         Raises:
@@ -226,7 +226,7 @@ class Uploads:
                 raise UnknownUpload
             uses = await _USES.all(connection, id=upload_id)
             if uses:
-                return [Use(**use) for use in uses]
+                return [UploadUse(**use) for use in uses]
             await _DELETE.run(connection, id=upload_id)
         return str(key)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Statement
-from gateway.uploads.store import Use
+from gateway.uploads.store import UploadUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Expired:
 
     id: UUID
     expires_at: datetime
-    uses: tuple[Use, ...]
+    uses: tuple[UploadUse, ...]
 
 
 _EXPIRED = Statement("""
@@ -43,7 +43,7 @@ SELECT id FROM uploads WHERE id = ANY(:ids::uuid[]) UNION ALL SELECT id FROM art
 """)
 
 
-class UploadSweep:
+class UploadSweepStore:
     """Queries over all tenants, for the sweep only."""
 
     def __init__(self, database: Database) -> None:
@@ -59,7 +59,7 @@ class UploadSweep:
                 at_most=at_most,
             )
         return [
-            Expired(row["id"], row["expires_at"], tuple(map(Use, row["job_ids"] or (), row["since"] or ())))
+            Expired(row["id"], row["expires_at"], tuple(map(UploadUse, row["job_ids"] or (), row["since"] or ())))
             for row in rows
         ]
 

@@ -15,8 +15,8 @@ from gateway.uploads.loops import upload_loops
 from gateway.uploads.own_uploads import OwnUploads
 from gateway.uploads.removal import UploadRemover, UploadSweeper
 from gateway.uploads.service import UploadService
-from gateway.uploads.store import Bounds, Uploads
-from gateway.uploads.sweep_store import UploadSweep
+from gateway.uploads.store import UploadLimits, UploadStore
+from gateway.uploads.sweep_store import UploadSweepStore
 from gateway.wiring import Feature, Infrastructure
 
 
@@ -24,7 +24,7 @@ from gateway.wiring import Feature, Infrastructure
 class UploadsFeature(Feature):
     """The feature and its table."""
 
-    store: Uploads
+    store: UploadStore
 
 
 def wire_uploads(infra: Infrastructure, images: ImageLimiter, me: MeView) -> UploadsFeature:
@@ -36,7 +36,7 @@ def wire_uploads(infra: Infrastructure, images: ImageLimiter, me: MeView) -> Upl
         me: has each user's limits.
     """
     settings = infra.settings
-    store = Uploads(infra.database, Bounds(files=settings.max_uploads, bytes=settings.max_uploads_bytes))
+    store = UploadStore(infra.database, UploadLimits(files=settings.max_uploads, bytes=settings.max_uploads_bytes))
     service = UploadService(
         store,
         infra.objects,
@@ -47,11 +47,11 @@ def wire_uploads(infra: Infrastructure, images: ImageLimiter, me: MeView) -> Upl
     )
     ended = EndedJobs(infra.bus, store)
     sweeper = UploadSweeper(
-        UploadSweep(infra.database), infra.objects, ended, orphan_age=timedelta(seconds=settings.orphan_age_s)
+        UploadSweepStore(infra.database), infra.objects, ended, orphan_age=timedelta(seconds=settings.orphan_age_s)
     )
     router = routes.router(
         bodies=UploadBodies(service, BodyMemoryLimit(total=FILES_AT_ONCE, each=FILES_OF_ONE, clock=monotonic)),
-        desk=service,
+        service=service,
         own=OwnUploads(store, cursor_key=infra.key("cursors")),
         remover=UploadRemover(store, infra.objects, ended),
         objects=infra.objects,

@@ -3,12 +3,12 @@
 from chassis.loop import Loop
 from contracts.scheduler.usage import USAGE_DAYS
 from gateway.usage.request_counts import RequestCounts
-from gateway.usage.store import RequestUsage
+from gateway.usage.store import RequestUsageStore
 
 PRUNE_S = 3600.0
 
 
-def usage_loops(counts: RequestCounts, usage: RequestUsage, *, flush_s: float) -> tuple[Loop, ...]:
+def usage_loops(counts: RequestCounts, usage: RequestUsageStore, *, flush_s: float) -> tuple[Loop, ...]:
     """Write request counts to the database, and delete those older than ``USAGE_DAYS``."""
 
     async def forget() -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 from chassis.database.postgres import is_unavailable
 from chassis.ids import new_id
 from chassis.telemetry.logs import log
-from gateway.usage.store import Batch, RequestUsage
+from gateway.usage.store import Batch, RequestUsageStore
 
 DAY_S = 86_400
 AT_MOST = 100_000  # distinct (user, endpoint, day) that wait to be written; more are dropped
@@ -21,7 +21,7 @@ class RequestCounts:
     flush. An unavailable database loses nothing, up to ``AT_MOST`` distinct counts.
     """
 
-    def __init__(self, usage: RequestUsage) -> None:
+    def __init__(self, usage: RequestUsageStore) -> None:
         self._usage = usage
         self._counts: Counter[tuple[UUID, str, str, int]] = Counter()
         self._adding: Batch | None = None

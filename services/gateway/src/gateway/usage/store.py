@@ -50,7 +50,7 @@ WITH gone AS (
 _FORGET_BATCHES = Statement("DELETE FROM usage_batches WHERE added_at < now() - interval '1 hour'")
 
 
-class RequestUsage:
+class RequestUsageStore:
     """The usage_requests table."""
 
     def __init__(self, database: Database) -> None:
@@ -69,7 +69,7 @@ class RequestUsage:
                 requests=list(batch.counts.values()),
             )
 
-    async def read(self, user_id: UUID | None, *, days: int) -> dict[date, dict[str, int]]:
+    async def read_requests(self, user_id: UUID | None, *, days: int) -> dict[date, dict[str, int]]:
         """Requests of the last UTC days by endpoint, of one user or of all."""
         statement, whose = (_OF_ALL, {}) if user_id is None else (_OF_USER, {"user_id": user_id})
         found: defaultdict[date, dict[str, int]] = defaultdict(dict)

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from gateway.admin.operations import Operations
+from gateway.admin.operations import AdminActions
 from gateway.usage import routes
 from gateway.usage.loops import usage_loops
 from gateway.usage.request_counts import RequestCounts
 from gateway.usage.service import UsageView
-from gateway.usage.store import RequestUsage
+from gateway.usage.store import RequestUsageStore
 from gateway.wiring import Feature, Infrastructure
 
 
@@ -18,9 +18,9 @@ class Usage(Feature):
     counts: RequestCounts
 
 
-def wire_usage(infra: Infrastructure, operations: Operations) -> Usage:
+def wire_usage(infra: Infrastructure, operations: AdminActions) -> Usage:
     """Construct the feature; ``operations`` records that an admin read somebody's usage."""
-    store = RequestUsage(infra.database)
+    store = RequestUsageStore(infra.database)
     counts = RequestCounts(store)
     return Usage(
         counts=counts,

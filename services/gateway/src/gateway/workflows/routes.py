@@ -34,20 +34,20 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.get("", summary="List own saved workflows, last changed first", responses=problems(BadCursor))
-    async def list_(
+    async def list_workflows(
         *,
         tenant: Reader,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> WorkflowsBody:
-        found, next_cursor = await saved.page(tenant=tenant, limit=limit, cursor=cursor)
+        found, next_cursor = await saved.list_workflows(tenant=tenant, limit=limit, cursor=cursor)
         return WorkflowsBody(workflows=[present_heading(one) for one in found], next_cursor=next_cursor)
 
     @routes.get("/{workflow_name}", summary="Read a saved workflow", responses=problems(UnknownWorkflow))
-    async def read(
+    async def read_workflow(
         tenant: Reader, workflow_name: WorkflowPath, version: Annotated[int | None, _VERSION] = None
     ) -> WorkflowBody:
-        return present_workflow(await saved.read(workflow_name, version, tenant=tenant))
+        return present_workflow(await saved.read_workflow(workflow_name, version, tenant=tenant))
 
     @routes.put(
         "/{workflow_name}",
@@ -59,7 +59,7 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
             **problems(UnknownWorkflow, TooManyWorkflows, TooManyVersions, InvalidWorkflow, *JSON_BODY),
         },
     )
-    async def save(
+    async def save_workflow(
         tenant: Writer,
         workflow_name: WorkflowPath,
         body: Annotated[Any, Depends(json_body)],
@@ -71,7 +71,7 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
         Saving the same content again changes nothing.
         """
         sent, is_large = read_model(SaveBody, with_workflow(body)), request.state.is_large
-        version, new = await saved.save(workflow_name, sent, tenant=tenant, is_large=is_large)
+        version, new = await saved.save_workflow(workflow_name, sent, tenant=tenant, is_large=is_large)
         response.status_code = 201 if new else 200
         return present_workflow(version)
 
@@ -81,8 +81,8 @@ def router(*, saved: SavedWorkflows) -> APIRouter:
         summary="Delete a workflow with all its versions",
         responses=problems(UnknownWorkflow),
     )
-    async def delete(tenant: Writer, workflow_name: WorkflowPath) -> None:
+    async def delete_workflow(tenant: Writer, workflow_name: WorkflowPath) -> None:
         """Its jobs stay. Saving it again starts with version 1."""
-        await saved.delete(workflow_name, tenant=tenant)
+        await saved.delete_workflow(workflow_name, tenant=tenant)
 
     return routes

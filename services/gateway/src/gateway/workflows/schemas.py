@@ -110,7 +110,7 @@ class WorkflowsBody(BaseModel):
     next_cursor: str | None
 
 
-def name_of(text: str) -> str:
+def parse_workflow_name(text: str) -> str:
     """The workflow name in a path.
 
     Raises:
@@ -121,7 +121,7 @@ def name_of(text: str) -> str:
     return text
 
 
-def new_name_of(text: str) -> str:
+def parse_new_workflow_name(text: str) -> str:
     """The name in a path, for saving.
 
     Raises:
@@ -136,7 +136,7 @@ def new_name_of(text: str) -> str:
     return text
 
 
-def content_of(sent: SaveBody) -> Content:
+def parse_content(sent: SaveBody) -> Content:
     """The content to save.
 
     Raises:
@@ -150,8 +150,8 @@ def content_of(sent: SaveBody) -> Content:
         declared, errors = declare(sent.parameters, graph)
     if errors:
         raise InvalidWorkflow(errors[:MAX_ERRORS])
-    said = [graph, {name: one.model_dump(mode="json") for name, one in declared.items()}, sent.description]
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    hashed = [graph, {name: one.model_dump(mode="json") for name, one in declared.items()}, sent.description]
+    digest = hashlib.sha256(json.dumps(hashed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     return Content(graph=graph, parameters=declared, description=sent.description, digest=digest)
 
 

@@ -9,8 +9,15 @@ from gateway.api.v1 import cursors
 from gateway.edge.json_body import MAX_ERRORS
 from gateway.workflows import parameters
 from gateway.workflows.errors import BadParameters, UnknownWorkflow
-from gateway.workflows.schemas import Heading, SaveBody, Version, content_of, name_of, new_name_of
-from gateway.workflows.store import Workflows
+from gateway.workflows.schemas import (
+    Heading,
+    SaveBody,
+    Version,
+    parse_content,
+    parse_new_workflow_name,
+    parse_workflow_name,
+)
+from gateway.workflows.store import WorkflowStore
 
 FILTERS = "workflows"
 
@@ -18,10 +25,12 @@ FILTERS = "workflows"
 class SavedWorkflows:
     """The saved workflows of a tenant. Those of others do not exist for it."""
 
-    def __init__(self, workflows: Workflows, *, cursor_key: bytes) -> None:
+    def __init__(self, workflows: WorkflowStore, *, cursor_key: bytes) -> None:
         self._workflows, self._key = workflows, cursor_key
 
-    async def save(self, name: str, sent: SaveBody, *, tenant: str, is_large: bool = False) -> tuple[Version, bool]:
+    async def save_workflow(
+        self, name: str, sent: SaveBody, *, tenant: str, is_large: bool = False
+    ) -> tuple[Version, bool]:
         """Save the newest version; and whether it is new: saving the same content twice creates one version.
 
         Raises:
@@ -29,12 +38,12 @@ class SavedWorkflows:
             InvalidWorkflow: the graph is invalid, or a parameter does not fit it.
             TooManyWorkflows, TooManyVersions: the tenant has too many.
         """
-        name = new_name_of(name)
-        content = await offload(content_of, sent) if is_large else content_of(sent)
+        name = parse_new_workflow_name(name)
+        content = await offload(parse_content, sent) if is_large else parse_content(sent)
         version, new = await self._workflows.save(tenant, name, content)
         return await self.read(name, version, tenant=tenant), new
 
-    async def read(self, name: str, version: int | None, *, tenant: str) -> Version:
+    async def read_workflow(self, name: str, version: int | None, *, tenant: str) -> Version:
         """One version; without a number the newest.
 
         Raises:
@@ -42,7 +51,7 @@ class SavedWorkflows:
             Unavailable: the database is unavailable.
         """
         try:
-            found = await self._workflows.get(tenant, name_of(name), version)
+            found = await self._workflows.get(tenant, parse_workflow_name(name), version)
         except Exception as error:
             if not is_unavailable(error):
                 raise
@@ -52,16 +61,16 @@ class SavedWorkflows:
             raise UnknownWorkflow
         return found
 
-    async def delete(self, name: str, *, tenant: str) -> None:
+    async def delete_workflow(self, name: str, *, tenant: str) -> None:
         """Delete all versions. Submitted jobs are not affected.
 
         Raises:
             UnknownWorkflow: the tenant has no such workflow.
         """
-        if not await self._workflows.delete(tenant, name_of(name)):
+        if not await self._workflows.delete(tenant, parse_workflow_name(name)):
             raise UnknownWorkflow
 
-    async def page(self, *, tenant: str, limit: int, cursor: str | None) -> tuple[list[Heading], str | None]:
+    async def list_workflows(self, *, tenant: str, limit: int, cursor: str | None) -> tuple[list[Heading], str | None]:
         """A page of workflows, last changed first, and the cursor of the next page.
 
         Raises:

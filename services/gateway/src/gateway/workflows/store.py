@@ -40,7 +40,7 @@ SELECT count(*) FROM gone
 """)
 
 
-class Workflows:
+class WorkflowStore:
     """The workflows table. Every statement is limited to one tenant."""
 
     def __init__(self, database: Database) -> None:

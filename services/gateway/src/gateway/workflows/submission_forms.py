@@ -217,9 +217,9 @@ def _from_text(text: str, at: str) -> Any:
     try:
         return read_json(text.encode("utf-8", "surrogatepass"))
     except Malformed as malformed:
-        told = malformed.refused.errors[0]
-        message = f"This text looks like a workflow as JSON, but cannot be read. {told.message}"
-        _refuse(at, told.code, message)
+        first_error = malformed.refused.errors[0]
+        message = f"This text looks like a workflow as JSON, but cannot be read. {first_error.message}"
+        _refuse(at, first_error.code, message)
 
 
 def _is_node(value: Any) -> bool:

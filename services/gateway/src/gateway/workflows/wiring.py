@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from gateway.wiring import Feature, Infrastructure
 from gateway.workflows import routes
 from gateway.workflows.service import SavedWorkflows
-from gateway.workflows.store import Workflows
+from gateway.workflows.store import WorkflowStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,11 +13,11 @@ class WorkflowsFeature(Feature):
     """The feature, its use cases and its table."""
 
     saved: SavedWorkflows
-    store: Workflows
+    store: WorkflowStore
 
 
 def wire_workflows(infra: Infrastructure) -> WorkflowsFeature:
     """Construct the feature."""
-    store = Workflows(infra.database)
+    store = WorkflowStore(infra.database)
     saved = SavedWorkflows(store, cursor_key=infra.key("cursors"))
     return WorkflowsFeature(saved=saved, store=store, routers=(routes.router(saved=saved),))

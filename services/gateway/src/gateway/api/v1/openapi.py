@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from gateway.api.v1.examples import complete_example, example_of
@@ -28,7 +29,14 @@ def documented(model: type[BaseModel] | dict[str, Any], *more: str, **example: A
 
 
 def complete_document(app: FastAPI) -> None:
-    """Add every referenced schema, the headers of each response and an example of each JSON body to the document."""
+    """Complete the document of an application that has all its routes.
+
+    Operations are named after their functions. Every referenced schema, the headers of each response and an example of
+    each JSON body are added.
+    """
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            route.operation_id = route.operation_id or route.name
     make = app.openapi
 
     def openapi() -> dict[str, Any]:

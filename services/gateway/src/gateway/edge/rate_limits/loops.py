@@ -31,6 +31,6 @@ def unlimited_loop() -> Loop:
     """Logs a warning again and again while rate limits are disabled."""
 
     async def remind() -> None:
-        log.warning("gateway.rate.unlimited", because="RATE_LIMIT_ENABLED is false")
+        log.warning("gateway.rate_limits.disabled", reason="RATE_LIMIT_ENABLED is false")
 
     return Loop("gateway.unlimited", remind, every_s=REMIND_S)

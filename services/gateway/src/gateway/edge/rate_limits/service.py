@@ -97,7 +97,7 @@ class RateLimiter:
             async with asyncio.timeout(DRAW_S):
                 await self._give_back(idle_s=0)
         except Exception as error:  # noqa: BLE001 - the end of the process: what is not given back is lost
-            log.warning("gateway.rate.not_given_back", error=type(error).__name__)
+            log.warning("gateway.rate_limits.tokens_not_returned", error=type(error).__name__)
 
     async def _give_back(self, *, idle_s: float) -> None:
         now, tokens = monotonic(), dict[str, int]()
@@ -159,7 +159,7 @@ class RateLimiter:
 
     def _gone(self, error: str, *, bug: Exception | None = None) -> None:
         self._away_until = monotonic() + AWAY_S
-        log.warning("gateway.rate.alone", error=error, exc_info=bug)
+        log.warning("gateway.rate_limits.database_unavailable", error=error, exc_info=bug)
 
     def _take_alone(self, key: str, policy: Policy, count: int) -> RateLimitDecision:
         """Take tokens of a bucket in this process.
@@ -176,6 +176,6 @@ class RateLimiter:
         return local.alone.take(now, count)
 
 
-def used_up(policy: Policy, verdict: RateLimitDecision) -> RateLimited:
+def rate_limited(policy: Policy, verdict: RateLimitDecision) -> RateLimited:
     """The refusal for a decision that does not allow the request."""
     return RateLimited(limit=policy.limit, window=policy.window_s, policy=policy.name, retry_after_s=verdict.reset_s)

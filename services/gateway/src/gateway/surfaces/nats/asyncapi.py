@@ -10,7 +10,7 @@ from contracts.wire.topic import Rpc
 _SCHEMAS = "#/components/schemas/{model}"
 
 
-def door_document(title: str) -> dict[str, Any]:
+def nats_api_document(title: str) -> dict[str, Any]:
     """An AsyncAPI 3.0 document, generated from the contracts' registry. Its server receives and sends."""
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}

@@ -22,14 +22,14 @@ from gateway.accounts.me import MeView
 from gateway.edge.errors import BodyTooLarge
 from gateway.edge.json_body import MAX_BYTES, read_json
 from gateway.edge.rate_limits.domain import policy
-from gateway.edge.rate_limits.service import RateLimiter, used_up
-from gateway.jobs.schemas import present
+from gateway.edge.rate_limits.service import RateLimiter, rate_limited
+from gateway.jobs.schemas import present_job
 from gateway.jobs.service import JobService
-from gateway.jobs.submit import Submitter
+from gateway.jobs.submit import JobSubmitter
 from gateway.workflows.submission_forms import SentSubmission, read_submission
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
-MAX_QUESTION = 1024  # bytes of a request that names a job
+MAX_JOB_REQUEST_BYTES = 1024  # bytes of a request that names a job
 
 
 class NatsApiRateLimits:
@@ -57,17 +57,17 @@ class NatsApiRateLimits:
             if limits.requests_per_minute is None:
                 return
             counted_by = policy(name, limits.requests_per_minute)
-            verdict = await self._limiter.take(counted_by.key(str(user_id)), counted_by)
-            if not verdict.allowed:
-                raise used_up(counted_by, verdict)
+            decision = await self._limiter.take(counted_by.key(str(user_id)), counted_by)
+            if not decision.allowed:
+                raise rate_limited(counted_by, decision)
 
         return admit
 
 
-def open_door(
+def serve_requests(
     bus: Bus,
     jobs: JobService,
-    submitter: Submitter,
+    submitter: JobSubmitter,
     public_url: str,
     *,
     rates: NatsApiRateLimits,
@@ -76,7 +76,7 @@ def open_door(
     """Answer outside systems; ``used`` is told whose use has changed. Call it before the bus starts."""
 
     def body(job: Job) -> HttpBody:
-        return HttpBody.model_validate(present(job, public_url).model_dump(mode="json"))
+        return HttpBody.model_validate(present_job(job, public_url).model_dump(mode="json"))
 
     async def submit(submission: Submission, address: Address) -> HttpBody:
         sent = address.headers.get(IDEMPOTENCY_HEADER)
@@ -88,17 +88,17 @@ def open_door(
         )
         return body(accepted.job)
 
-    async def read(asked: NatsJobRequest, address: Address) -> HttpBody:
-        return body(await jobs.read_job(str(asked.job_id), tenant=address.tenant))
+    async def read(request: NatsJobRequest, address: Address) -> HttpBody:
+        return body(await jobs.read_job(str(request.job_id), tenant=address.tenant))
 
-    async def cancel(asked: NatsJobRequest, address: Address) -> HttpBody:
-        job = await jobs.cancel_job(str(asked.job_id), tenant=address.tenant)
+    async def cancel(request: NatsJobRequest, address: Address) -> HttpBody:
+        job = await jobs.cancel_job(str(request.job_id), tenant=address.tenant)
         used(job.tenant_id)
         return body(job)
 
     bus.serve(NATS_SUBMIT_JOB, submit, read=_submission, refusal_body=_problem, admit=rates.of("write"))
-    bus.serve(NATS_READ_JOB, read, read=_question, refusal_body=_problem, admit=rates.of("read"))
-    bus.serve(NATS_CANCEL_JOB, cancel, read=_question, refusal_body=_problem, admit=rates.of("write"))
+    bus.serve(NATS_READ_JOB, read, read=_job_request, refusal_body=_problem, admit=rates.of("read"))
+    bus.serve(NATS_CANCEL_JOB, cancel, read=_job_request, refusal_body=_problem, admit=rates.of("write"))
 
 
 def _submission(data: bytes) -> Submission:
@@ -108,9 +108,9 @@ def _submission(data: bytes) -> Submission:
     return read_submission(read_json(data)).submission
 
 
-def _question(data: bytes) -> NatsJobRequest:
-    if len(data) > MAX_QUESTION:
-        raise BodyTooLarge(limit=MAX_QUESTION)
+def _job_request(data: bytes) -> NatsJobRequest:
+    if len(data) > MAX_JOB_REQUEST_BYTES:
+        raise BodyTooLarge(limit=MAX_JOB_REQUEST_BYTES)
     return NatsJobRequest.model_validate_json(data)
 
 

@@ -3,13 +3,13 @@
 from gateway.accounts.me import MeView
 from gateway.edge.rate_limits.service import RateLimiter
 from gateway.jobs.service import JobService
-from gateway.jobs.submit import Submitter
-from gateway.surfaces.nats.routes import NatsApiRateLimits, open_door
+from gateway.jobs.submit import JobSubmitter
+from gateway.surfaces.nats.routes import NatsApiRateLimits, serve_requests
 from gateway.wiring import Infrastructure
 
 
 def serve_nats_api(
-    infra: Infrastructure, *, limiter: RateLimiter | None, me: MeView, jobs: JobService, submitter: Submitter
+    infra: Infrastructure, *, limiter: RateLimiter | None, me: MeView, jobs: JobService, submitter: JobSubmitter
 ) -> None:
     """Answer outside systems. Call it before the bus starts.
 
@@ -20,4 +20,6 @@ def serve_nats_api(
         jobs: reads and cancels their jobs.
         submitter: submits their jobs.
     """
-    open_door(infra.bus, jobs, submitter, infra.settings.public_url, rates=NatsApiRateLimits(limiter, me), used=me.used)
+    serve_requests(
+        infra.bus, jobs, submitter, infra.settings.public_url, rates=NatsApiRateLimits(limiter, me), used=me.used
+    )

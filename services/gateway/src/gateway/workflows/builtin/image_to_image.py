@@ -34,7 +34,7 @@ class Size(NamedTuple):
 
 def build(submission: Submission, *, model: str, seed: int) -> Graph:
     """The graph: images of the prompt, from an uploaded image."""
-    image, pixels = picture(submission)
+    image, pixels = load_image(submission)
     repeated, latent = repeat(submission, "encoded")
     denoise = DENOISE if submission.denoise is None else submission.denoise
     return {
@@ -45,7 +45,7 @@ def build(submission: Submission, *, model: str, seed: int) -> Graph:
     }
 
 
-def picture(submission: Submission) -> tuple[Graph, str]:
+def load_image(submission: Submission) -> tuple[Graph, str]:
     """The nodes that load the uploaded image, scaled if a size was requested; and the node with the result."""
     loaded = {"image": node("LoadImage", image=submission.image)}
     return (loaded | {"scaled": scale(submission, "image")}, "scaled") if resizes(submission) else (loaded, "image")
@@ -78,15 +78,15 @@ def fitted(submission: Submission, sizes: Mapping[str, Size]) -> Submission:
 
 
 def _with_both_sides(submission: Submission, size: Size) -> Submission:
-    asked = submission.model_fields_set & SIDES
-    if asked == SIDES:
+    requested = submission.model_fields_set & SIDES
+    if requested == SIDES:
         return submission
-    if asked:
-        scale_by = submission.width / size.width if "width" in asked else submission.height / size.height
+    if requested:
+        scale_by = submission.width / size.width if "width" in requested else submission.height / size.height
     else:
         scale_by = max(SMALLEST / min(size), min(1.0, LARGEST / max(size)))
     sides = {"width": _side(size.width * scale_by), "height": _side(size.height * scale_by)}
-    if not asked and sides == size._asdict():
+    if not requested and sides == size._asdict():
         return submission
     return submission.model_copy(update=sides)
 

@@ -2,7 +2,7 @@
 
 from contracts.gateway.submissions import Submission
 from gateway.workflows.builtin import image_to_image
-from gateway.workflows.builtin.image_to_image import picture, repeat, resizes, scale
+from gateway.workflows.builtin.image_to_image import load_image, repeat, resizes, scale
 from gateway.workflows.builtin.nodes import Graph, Origins, node, sampled
 
 NAME = "inpaint"
@@ -21,7 +21,7 @@ def build(submission: Submission, *, model: str, seed: int) -> Graph:
 
     It uses a noise mask, which works with any checkpoint; ``VAEEncodeForInpaint`` needs a special one.
     """
-    image, pixels = picture(submission)
+    image, pixels = load_image(submission)
     repeated, latent = repeat(submission, "masked")
     denoise = DENOISE if submission.denoise is None else submission.denoise
     return {

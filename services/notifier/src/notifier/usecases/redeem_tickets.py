@@ -13,11 +13,11 @@ _SHAPE = re.compile(r"cft_[\w-]{43}", re.ASCII)
 _ORIGIN = re.compile(r"[!-~]{1,255}")
 
 
-class Tickets:
+class TicketRedeemer:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def spend(self, ticket: str, origins: Sequence[str]) -> Principal:
+    async def redeem(self, ticket: str, origins: Sequence[str]) -> Principal:
         """Redeem a ticket and return its principal. It works once, across all replicas.
 
         Args:
@@ -29,5 +29,5 @@ class Tickets:
         """
         if not _SHAPE.fullmatch(ticket) or len(origins) > 1 or not all(map(_ORIGIN.fullmatch, origins)):
             raise InvalidTicket
-        asked = RedeemTicket(ticket=SecretStr(ticket), origin=origins[0] if origins else None)
-        return await self._bus.request(REDEEM_TICKET, asked)
+        request = RedeemTicket(ticket=SecretStr(ticket), origin=origins[0] if origins else None)
+        return await self._bus.request(REDEEM_TICKET, request)

@@ -9,16 +9,16 @@ from chassis.telemetry.logs import log
 from contracts.executor.progress import PROGRESS
 from contracts.registry import JOB_PROGRESS
 from contracts.scheduler.jobs import READ_JOB, STATUS_OF_STATE, Job, JobEvent, JobStatus, JobWithEvents, ReadJob
-from notifier.store.events import Events
+from notifier.store.events import EventStore
 
 
 class History:
     """Reads one job at a time. The scheduler is the source of truth and decides who owns a job."""
 
-    def __init__(self, bus: Bus, events: Events) -> None:
+    def __init__(self, bus: Bus, events: EventStore) -> None:
         self._bus, self._events = bus, events
 
-    async def read(self, tenant: str, job_id: UUID, *, after: int | None = None) -> JobWithEvents:
+    async def read_job(self, tenant: str, job_id: UUID, *, after: int | None = None) -> JobWithEvents:
         """Return the job, with its events after ``after`` if given.
 
         Raises:
@@ -27,17 +27,17 @@ class History:
         """
         return await self._bus.request(READ_JOB, ReadJob(job_id=job_id, after=after), tenant=tenant)
 
-    async def between(self, tenant: str, job_id: UUID, after: int, upto: int) -> list[JobEvent]:
+    async def read_events(self, tenant: str, job_id: UUID, after: int, upto: int) -> list[JobEvent]:
         """Return every event with ``after`` < seq <= ``upto``, in order, complete if the scheduler has them."""
         if after >= upto:
             return []
-        kept = await self._kept(tenant, job_id, after, upto)
-        if [event.seq for event in kept] == list(range(after + 1, upto + 1)):
-            return kept
-        told = (await self.read(tenant, job_id, after=after)).events
-        return sorted((event for event in told if after < event.seq <= upto), key=lambda event: event.seq)
+        stored = await self._read_stored(tenant, job_id, after, upto)
+        if [event.seq for event in stored] == list(range(after + 1, upto + 1)):
+            return stored
+        events = (await self.read_job(tenant, job_id, after=after)).events
+        return sorted((event for event in events if after < event.seq <= upto), key=lambda event: event.seq)
 
-    async def progress(self, job: Job) -> float:
+    async def read_progress(self, job: Job) -> float:
         """Return the latest known progress of the job, percent."""
         if STATUS_OF_STATE[job.state] is not JobStatus.PROCESSING:
             return job.progress
@@ -45,11 +45,11 @@ class History:
         live = await streams.last(self._bus, JOB_PROGRESS, PROGRESS, subject)
         return max(job.progress, live.progress) if live and live.attempt == job.attempt else job.progress
 
-    async def _kept(self, tenant: str, job_id: UUID, after: int, upto: int) -> list[JobEvent]:
+    async def _read_stored(self, tenant: str, job_id: UUID, after: int, upto: int) -> list[JobEvent]:
         try:
-            return await self._events.after(job_id, after, tenant_id=tenant, upto=upto)
+            return await self._events.read_events(job_id, after, tenant_id=tenant, upto=upto)
         except Exception as error:
             if not is_unavailable(error):
                 raise
-            log.warning("notifier.history.database_away", error=type(error).__name__)
+            log.warning("notifier.history.database_unavailable", error=type(error).__name__)
             return []

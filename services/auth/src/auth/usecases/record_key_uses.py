@@ -6,10 +6,10 @@ from auth.store import keys
 from chassis.database.postgres import Database, is_unavailable
 from contracts.auth.keys import KeysUsed
 
-MOST = 10_000  # kept between two writes; excess ones are dropped and reported again at the key's next use
+MAX_PENDING_USES = 10_000  # kept between two writes; excess ones are dropped and reported again at the key's next use
 
 
-class UseNotes:
+class KeyUseRecorder:
     """Collects reported uses and writes them in batches."""
 
     def __init__(self, database: Database) -> None:
@@ -17,15 +17,15 @@ class UseNotes:
         self._uses: dict[str, datetime] = {}
 
     def add(self, used: KeysUsed) -> None:
-        """Keep the uses until the next ``write``."""
+        """Keep the uses until the next ``flush``."""
         for key_id, at in used.uses.items():
             known = self._uses.get(key_id)
-            if known is None and len(self._uses) >= MOST:
+            if known is None and len(self._uses) >= MAX_PENDING_USES:
                 continue
             if at.tzinfo is not None and (known is None or known < at):
                 self._uses[key_id] = at
 
-    async def write(self) -> None:
+    async def flush(self) -> None:
         """Write the collected uses. A key's time never decreases and never exceeds the current time.
 
         Uses are kept while the database is unavailable. A use that cannot be stored is dropped, since it would always
@@ -36,7 +36,7 @@ class UseNotes:
         writing, self._uses = self._uses, {}
         try:
             async with self._database.single() as connection:
-                await keys.note_uses(connection, writing)
+                await keys.record_uses(connection, writing)
         except Exception as error:
             if is_unavailable(error):
                 self.add(KeysUsed(uses=writing))

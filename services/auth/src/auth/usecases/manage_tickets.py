@@ -16,7 +16,7 @@ class Tickets:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def make(self, user_id: UUID, command: CreateTicket) -> Ticket:
+    async def create_ticket(self, user_id: UUID, command: CreateTicket) -> Ticket:
         """Issue a ticket for the requesting credential. It expires with that credential.
 
         Raises:
@@ -28,10 +28,10 @@ class Tickets:
         digest = ticket_digest(text)
         assert digest is not None  # noqa: S101 - it has the shape that it was made in
         async with self._database.single() as connection:
-            expires_in = await tickets.add(connection, digest, command.principal, command.origin)
+            expires_in = await tickets.add_ticket(connection, digest, command.principal, command.origin)
         return Ticket(text=SecretStr(text), expires_in=max(0.0, expires_in))
 
-    async def spend(self, command: RedeemTicket) -> Principal:
+    async def redeem_ticket(self, command: RedeemTicket) -> Principal:
         """Redeem a ticket and return its principal. The ticket is used even when it is refused.
 
         Raises:
@@ -41,7 +41,7 @@ class Tickets:
         if digest is None:
             raise InvalidTicket
         async with self._database.single() as connection:
-            spent = await tickets.spend(connection, digest)
-        if spent is None or not spent.works or spent.origin != command.origin:
+            redeemed = await tickets.redeem_ticket(connection, digest)
+        if redeemed is None or not redeemed.is_valid or redeemed.origin != command.origin:
             raise InvalidTicket
-        return spent.principal
+        return redeemed.principal

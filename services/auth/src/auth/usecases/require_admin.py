@@ -12,6 +12,6 @@ async def require_admin(connection: Connection, user_id: UUID) -> None:
     Raises:
         MissingScope: the user is not an active admin.
     """
-    actor = await users.find(connection, user_id)
+    actor = await users.find_user(connection, user_id)
     if actor is None or not actor.is_active or actor.role is not Role.ADMIN:
         raise MissingScope(scope=Scope.ADMIN)

@@ -4,8 +4,8 @@ from pydantic import SecretStr
 
 from auth.domain.invite import invite_digest, new_invite_token
 from auth.store import audit, invites
-from auth.store.audit import Entry
-from auth.usecases.acting_admin import require_admin
+from auth.store.audit import NewAuditEntry
+from auth.usecases.require_admin import require_admin
 from chassis.database.postgres import Database
 from chassis.ids import new_id
 from contracts.auth.fields import Done
@@ -26,28 +26,28 @@ class Invites:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, actor_id: UUID, command: CreateInvite) -> CreatedInvite:
+    async def create_invite(self, actor_id: UUID, command: CreateInvite) -> CreatedInvite:
         """Return a new invite with its token, which is not stored."""
         token = new_invite_token()
         digest = invite_digest(token)
         assert digest is not None  # noqa: S101 - it has the shape that it was made in
         async with self._database.direct() as connection:
             await require_admin(connection, actor_id)
-            invite = await invites.add(
+            invite = await invites.add_invite(
                 connection, new_id(), digest, tier=command.tier, created_by=actor_id, days=command.expires_in_days
             )
             detail = {"invite_id": str(invite.id), "tier": invite.tier, "expires_at": invite.expires_at.isoformat()}
-            await audit.record(connection, Entry("invite.created", actor_id, None, command.ip, detail))
+            await audit.append_entry(connection, NewAuditEntry("invite.created", actor_id, None, command.ip, detail))
         return CreatedInvite(invite=invite, token=SecretStr(token))
 
-    async def list(self, actor_id: UUID, query: ListInvites) -> InvitePage:
+    async def list_invites(self, actor_id: UUID, query: ListInvites) -> InvitePage:
         """Return one page, newest first."""
         async with self._database.single() as connection:
             await require_admin(connection, actor_id)
-            found, more = await invites.list_page(connection, limit=query.limit, before=query.before)
+            found, more = await invites.list_invites(connection, limit=query.limit, before=query.before)
         return InvitePage(invites=found, more=more)
 
-    async def revoke(self, actor_id: UUID, command: RevokeInvite) -> Done:
+    async def revoke_invite(self, actor_id: UUID, command: RevokeInvite) -> Done:
         """Expire an invite; an expired one stays unchanged.
 
         Raises:
@@ -56,12 +56,14 @@ class Invites:
         """
         async with self._database.direct() as connection:
             await require_admin(connection, actor_id)
-            invite = await invites.lock(connection, command.invite_id)
+            invite = await invites.lock_invite(connection, command.invite_id)
             if invite is None:
                 raise UnknownInvite
             if invite.used_by is not None:
                 raise InviteUsed
-            if await invites.expire(connection, invite.id):
+            if await invites.expire_invite(connection, invite.id):
                 detail = {"invite_id": str(invite.id)}
-                await audit.record(connection, Entry("invite.revoked", actor_id, None, command.ip, detail))
+                await audit.append_entry(
+                    connection, NewAuditEntry("invite.revoked", actor_id, None, command.ip, detail)
+                )
         return Done()

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TypeVar, TypeVarTuple
 
-from auth.domain.password_hash import Checked, PasswordHashes
+from auth.domain.password_hash import PasswordCheck, PasswordHasher
 from contracts.auth.sessions import TooManyLogins
 
 A = TypeVarTuple("A")
@@ -31,59 +31,59 @@ class HashingPool:
         wait_s: maximum wait, seconds.
     """
 
-    def __init__(self, hashes: PasswordHashes, *, threads: int, queue: int, wait_s: float = WAIT_S) -> None:
+    def __init__(self, hashes: PasswordHasher, *, threads: int, queue: int, wait_s: float = WAIT_S) -> None:
         self._hashes, self._wait_s = hashes, wait_s
-        self._free = threads + queue
-        self._turns = asyncio.Semaphore(threads)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hashing", initializer=_give_way)
+        self._free_slots = threads + queue
+        self._thread_slots = asyncio.Semaphore(threads)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hashing", initializer=_lower_thread_priority)
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def reserve_slot(self) -> Iterator[None]:
         """Reserve a place in the queue before any lookup.
 
         Raises:
             TooManyLogins: the queue is full.
         """
-        if self._free <= 0:
+        if self._free_slots <= 0:
             raise TooManyLogins(retry_after_s=RETRY_S)
-        self._free -= 1
+        self._free_slots -= 1
         try:
             yield
         finally:
-            self._free += 1
+            self._free_slots += 1
 
-    async def check(self, password: str, stored: str | None) -> Checked:
+    async def verify(self, password: str, stored: str | None) -> PasswordCheck:
         """Verify the password in the time of one verification.
 
         Raises:
             TooManyLogins: the wait was too long.
         """
-        return await self._in_turn(self._hashes.check, password, stored)
+        return await self._run_in_thread(self._hashes.verify, password, stored)
 
-    async def make(self, password: str) -> str:
+    async def hash(self, password: str) -> str:
         """Hash a new password.
 
         Raises:
             TooManyLogins: the wait was too long.
         """
-        return await self._in_turn(self._hashes.make, password)
+        return await self._run_in_thread(self._hashes.hash, password)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _in_turn(self, work: Callable[[*A], T], *args: *A) -> T:
+    async def _run_in_thread(self, work: Callable[[*A], T], *args: *A) -> T:
         try:
             async with asyncio.timeout(self._wait_s):
-                await self._turns.acquire()
+                await self._thread_slots.acquire()
         except TimeoutError:
             raise TooManyLogins(retry_after_s=RETRY_S) from None
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
         finally:
-            self._turns.release()
+            self._thread_slots.release()
 
 
-def _give_way() -> None:
+def _lower_thread_priority() -> None:
     if sys.platform == "linux":  # platforms with per-thread priorities
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

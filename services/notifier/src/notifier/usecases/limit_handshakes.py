@@ -4,13 +4,13 @@ from time import monotonic
 
 from cachetools import LRUCache
 
-from notifier.domain.allowance import Allowance
 from notifier.domain.errors import TooManyHandshakes
+from notifier.domain.token_bucket import TokenBucket
 
-AT_MOST = 10_000  # addresses in memory; a forgotten one starts anew
+MAX_ADDRESSES = 10_000  # addresses in memory; a forgotten one starts anew
 
 
-class Handshakes:
+class HandshakeLimiter:
     """Counts handshakes per address, whatever their result. Each replica counts for itself.
 
     Args:
@@ -19,17 +19,17 @@ class Handshakes:
 
     def __init__(self, *, per_minute: int) -> None:
         self._per_minute = per_minute
-        self._allowances: LRUCache[str, Allowance] = LRUCache(maxsize=AT_MOST)
+        self._buckets: LRUCache[str, TokenBucket] = LRUCache(maxsize=MAX_ADDRESSES)
 
-    def count(self, whose: str) -> None:
+    def count_handshake(self, address: str) -> None:
         """Count one handshake.
 
         Raises:
             TooManyHandshakes: the limit is exceeded.
         """
         now, rate = monotonic(), self._per_minute / 60
-        allowance = self._allowances.get(whose)
-        if allowance is None:
-            allowance = self._allowances[whose] = Allowance(rate=rate, burst=self._per_minute, now=now)
-        if not allowance.take(now):
+        bucket = self._buckets.get(address)
+        if bucket is None:
+            bucket = self._buckets[address] = TokenBucket(rate=rate, burst=self._per_minute, now=now)
+        if not bucket.try_take(now):
             raise TooManyHandshakes(retry_after_s=max(1, 1 / rate))

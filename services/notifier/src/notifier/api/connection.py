@@ -10,12 +10,12 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from chassis.telemetry.logs import log
 from contracts.auth.credentials import InvalidCredential
-from notifier.domain.allowance import Allowance
+from notifier.domain.token_bucket import TokenBucket
 
 CLOSE_S = 1.0
-MESSAGES_PER_S, MESSAGES_AT_ONCE = 10, 200
+MESSAGES_PER_S, MESSAGES_BURST = 10, 200
 
-TRY_AGAIN, NOT_TEXT, TOO_MANY, BAD_CREDENTIAL = 1013, 1003, 1008, 4401
+CLOSE_TRY_AGAIN_LATER, CLOSE_UNSUPPORTED_DATA, CLOSE_POLICY_VIOLATION, CLOSE_INVALID_CREDENTIAL = 1013, 1003, 1008, 4401
 
 
 class CloseConnection(Exception):
@@ -31,7 +31,7 @@ class Connection:
 
     def __init__(self, socket: WebSocket, ended: asyncio.Event, *, send_timeout_s: float) -> None:
         self._socket, self._ended, self._send_timeout_s = socket, ended, send_timeout_s
-        self._turn = asyncio.Lock()
+        self._send_lock = asyncio.Lock()
 
     async def send(self, frame: str) -> None:
         """Send one frame.
@@ -40,14 +40,14 @@ class Connection:
             CloseConnection: the client did not accept it in time, or its credential ended.
             WebSocketDisconnect: the client disconnected.
         """
-        async with self._turn:
+        async with self._send_lock:
             if self._ended.is_set():
-                raise CloseConnection(BAD_CREDENTIAL, InvalidCredential.code)
+                raise CloseConnection(CLOSE_INVALID_CREDENTIAL, InvalidCredential.code)
             try:
                 async with asyncio.timeout(self._send_timeout_s):
                     await self._socket.send_text(frame)
             except TimeoutError:
-                raise too_slow() from None
+                raise close_slow_client() from None
 
     async def messages(self) -> AsyncIterator[str]:
         """Yield the client's messages until it disconnects. The server bounds their size (``chassis.cli``).
@@ -55,43 +55,43 @@ class Connection:
         Raises:
             CloseConnection: a message is not text, or there are too many.
         """
-        clock = asyncio.get_running_loop().time
-        allowance = Allowance(rate=MESSAGES_PER_S, burst=MESSAGES_AT_ONCE, now=clock())
+        now = asyncio.get_running_loop().time
+        bucket = TokenBucket(rate=MESSAGES_PER_S, burst=MESSAGES_BURST, now=now())
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             if message.get("text") is None:
-                raise CloseConnection(NOT_TEXT, "text only")
-            if not allowance.take(clock()):
-                raise CloseConnection(TOO_MANY, "too many messages")
+                raise CloseConnection(CLOSE_UNSUPPORTED_DATA, "text only")
+            if not bucket.try_take(now()):
+                raise CloseConnection(CLOSE_POLICY_VIOLATION, "too many messages")
             yield message["text"]
 
     async def run(self, *work: Coroutine[Any, Any, None]) -> None:
         """Run these tasks until the first one ends or the credential ends; then close the socket."""
-        tasks = [asyncio.create_task(one) for one in (*work, self._until_ended())]
+        tasks = [asyncio.create_task(one) for one in (*work, self._close_when_ended())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-        hangups = [result for result in results if isinstance(result, CloseConnection)]
+        close_requests = [result for result in results if isinstance(result, CloseConnection)]
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, CloseConnection | WebSocketDisconnect):
                 raise result
-        if hangups and self._socket.application_state is WebSocketState.CONNECTED:
-            await self._close(hangups[0])
+        if close_requests and self._socket.application_state is WebSocketState.CONNECTED:
+            await self._close(close_requests[0])
 
-    async def _until_ended(self) -> None:
+    async def _close_when_ended(self) -> None:
         await self._ended.wait()
-        raise CloseConnection(BAD_CREDENTIAL, InvalidCredential.code)
+        raise CloseConnection(CLOSE_INVALID_CREDENTIAL, InvalidCredential.code)
 
-    async def _close(self, hangup: CloseConnection) -> None:
+    async def _close(self, close_request: CloseConnection) -> None:
         """Close without waiting for a client that may not read; the server cuts the connection afterwards."""
-        log.info("notifier.socket.closed", code=hangup.code, reason=hangup.reason)
+        log.info("notifier.socket.closed", code=close_request.code, reason=close_request.reason)
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
-                await self._socket.close(hangup.code, hangup.reason)
+                await self._socket.close(close_request.code, close_request.reason)
 
 
-def too_slow() -> CloseConnection:
+def close_slow_client() -> CloseConnection:
     log.info("notifier.viewer.too_slow")
-    return CloseConnection(TRY_AGAIN, "too slow")
+    return CloseConnection(CLOSE_TRY_AGAIN_LATER, "too slow")

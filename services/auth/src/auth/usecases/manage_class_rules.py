@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
-from auth.domain.class_rules import in_force
+from auth.domain.class_rules import merge_rules
 from auth.store import audit, class_rules, users
-from auth.store.audit import Entry
+from auth.store.audit import NewAuditEntry
 from auth.store.class_rules import Subject
-from auth.usecases.acting_admin import require_admin
-from auth.usecases.announce import Announcer
+from auth.usecases.announce_changes import Announcer
+from auth.usecases.require_admin import require_admin
 from chassis.database.postgres import Database
 from contracts.auth.class_rules import ChangeClassRule, RuleVerdict, TooManyClassRules
 from contracts.graph_policy.policy import ClassRules, OperatorRules
@@ -25,10 +25,10 @@ class ClassRuleReader:
     def __init__(self, database: Database, settings: ClassRules) -> None:
         self._database, self._settings = database, settings
 
-    async def read(self) -> OperatorRules:
+    async def read_rules(self) -> OperatorRules:
         """Return the rules of the database and the settings, merged."""
         async with self._database.single() as connection:
-            return in_force(await class_rules.read_rules(connection), self._settings)
+            return merge_rules(await class_rules.read_rules(connection), self._settings)
 
 
 class ClassRuleChanger:
@@ -51,22 +51,24 @@ class ClassRuleChanger:
         subject = Subject.CLASS if command.pack is None else Subject.PACK
         name = command.class_name or command.pack or ""
         async with self._database.direct() as connection:
-            await users.hold_admins(connection)
+            await users.lock_admins(connection)
             await require_admin(connection, actor_id)
             before = await class_rules.find_verdict(connection, subject, name)
             if before is command.verdict:
-                return in_force(await class_rules.read_rules(connection), self._settings)
+                return merge_rules(await class_rules.read_rules(connection), self._settings)
             if before is RuleVerdict.DEFAULT and await class_rules.count_rules(connection) >= MAX_RULES:
                 raise TooManyClassRules(limit=MAX_RULES)
             await class_rules.save_verdict(connection, subject, name, command.verdict)
             detail = {subject.value: name, "before": before, "after": command.verdict}
-            await audit.record(connection, Entry("class_rule.changed", actor_id, None, command.ip, detail))
+            await audit.append_entry(
+                connection, NewAuditEntry("class_rule.changed", actor_id, None, command.ip, detail)
+            )
         return await self._announce()
 
     async def _announce(self) -> OperatorRules:
         """Publish the committed rules under a lock, so that the last message contains the last change."""
         async with self._database.direct() as connection:
-            await users.hold_admins(connection)
-            rules = in_force(await class_rules.read_rules(connection), self._settings)
-            await self._announcer.class_rules_changed(rules)
+            await users.lock_admins(connection)
+            rules = merge_rules(await class_rules.read_rules(connection), self._settings)
+            await self._announcer.announce_class_rules(rules)
         return rules

@@ -13,32 +13,32 @@ class UserState:
     """Role, tier, limits and state of a user.
 
     Attributes:
-        own: limits that override the tier, by name.
+        own_limits: limits that override the tier, by name.
         shares_quota: whether the user is in a group that shares a daily image quota; applies only in tier ``free``.
     """
 
     tier: Tier
     role: Role
     is_active: bool
-    own: dict[str, Any]
+    own_limits: dict[str, Any]
     shares_quota: bool = False
 
     @property
-    def leads(self) -> bool:
+    def is_active_admin(self) -> bool:
         """Whether the user is an active admin."""
         return self.role is Role.ADMIN and self.is_active
 
-    def after(self, command: ChangeUser) -> "UserState":
+    def apply(self, command: ChangeUser) -> "UserState":
         """Return the properties after applying the change."""
         return UserState(
             tier=command.tier or self.tier,
             role=command.role or self.role,
             is_active=self.is_active if command.is_active is None else command.is_active,
-            own=self.own if command.limits is None else command.limits.model_dump(),
+            own_limits=self.own_limits if command.limits is None else command.limits.model_dump(),
             shares_quota=self.shares_quota if command.shares_quota is None else command.shares_quota,
         )
 
-    def beside(self, other: "UserState") -> dict[str, Any]:
+    def differences_from(self, other: "UserState") -> dict[str, Any]:
         """Return the properties that differ, with the other's values, for the audit log."""
         mine, theirs = self.as_json(), other.as_json()
         return {name: theirs[name] for name in theirs if mine[name] != theirs[name]}
@@ -48,17 +48,17 @@ class UserState:
             "tier": self.tier,
             "role": self.role,
             "is_active": self.is_active,
-            "limits": self.own,
+            "limits": self.own_limits,
             "shares_quota": self.shares_quota,
         }
 
 
-def standing_of(user: User) -> UserState:
-    own = {name: getattr(user.limits, name) for name in user.own_limits}
+def get_user_state(user: User) -> UserState:
+    own_limits = {name: getattr(user.limits, name) for name in user.own_limits}
     return UserState(
         tier=user.tier,
         role=user.role,
         is_active=user.is_active,
-        own=own,
+        own_limits=own_limits,
         shares_quota=user.address_group is not None,
     )

@@ -13,14 +13,14 @@ class Announcer:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def user_changed(self, change: UserChanged) -> None:
+    async def announce_user_change(self, change: UserChanged) -> None:
         """Publish a user change after its commit."""
         await self._bus.publish(USER_CHANGED, change, tenant=str(change.user_id))
 
-    async def tier_changed(self, tier: TierLimits) -> None:
+    async def announce_tier_change(self, tier: TierLimits) -> None:
         """Publish a tier change after its commit."""
         await self._bus.publish(TIER_CHANGED, tier)
 
-    async def class_rules_changed(self, rules: ClassRules) -> None:
+    async def announce_class_rules(self, rules: ClassRules) -> None:
         """Publish the rules in force after their commit."""
         await self._bus.publish(CLASS_RULES_CHANGED, rules)

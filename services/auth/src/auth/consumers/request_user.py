@@ -6,7 +6,7 @@ from contracts.auth.accounts import UnknownTenant
 from contracts.wire.topic import Address
 
 
-def user_of(address: Address) -> UUID:
+def parse_user_id(address: Address) -> UUID:
     """Return the id of the user in the subject.
 
     Raises:
