@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import structlog
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -81,5 +82,12 @@ def configure(service: str, level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=number, force=True)
+    set_on_retry_hooks([_log_retry])
     for chatty in ("httpx", "httpcore", "nats.aio.client", "uvicorn.access", "uvicorn.error", "websockets"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _log_retry(details: RetryDetails) -> None:
+    """Log a retry. stamina's own hook would log the arguments too, which may hold secrets and whole workflows."""
+    error = str(details.caused_by) or type(details.caused_by).__name__
+    log.info("retry", work=details.name, failed=details.retry_num, wait_s=round(details.wait_for, 3), error=error)
