@@ -6,12 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
+from stamina import AsyncRetryingCaller
 
 from chassis.http.app import create_web
 from chassis.ids import new_id
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
-from chassis.telemetry.logs import log
 from contracts.executor.attempts import CANCEL_ATTEMPT
 from contracts.permissions import inbox_prefix
 from executor.clients.artifacts import Artifacts
@@ -38,7 +38,8 @@ from executor.usecases.watch_occupancy import WatchOccupancy
 from executor.usecases.worker_death import WorkerDeath
 
 CLEAR_EVERY_S = 60.0  # woken on demand
-JOURNAL_PAUSE_S = 0.2  # a predecessor that is shutting down exits within moments
+# A predecessor that is shutting down exits within moments.
+JOURNAL_OPENING = AsyncRetryingCaller(attempts=None, timeout=None, wait_initial=0.2, wait_max=2.0, wait_jitter=0.2)
 
 
 class NotReady(Exception):
@@ -196,13 +197,7 @@ def _build(settings: Settings) -> Parts:
 
 async def _start(parts: Parts, settings: Settings) -> None:
     """Start working. Load the attempt in the journal before the first heartbeat: a heartbeat without it gives it up."""
-    while True:
-        try:
-            await asyncio.to_thread(parts.journal.open)
-            break
-        except JournalTaken as error:
-            log.warning("executor.journal.taken", why=str(error))
-            await asyncio.sleep(JOURNAL_PAUSE_S)
+    await JOURNAL_OPENING.on(JournalTaken)(asyncio.to_thread, parts.journal.open)
     record = await asyncio.to_thread(parts.journal.read)
     if record is not None:
         parts.at_hand.take(record)

@@ -1,7 +1,7 @@
 """A service's own PostgreSQL database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -182,15 +182,3 @@ async def _json_as_text(connection: asyncpg.Connection) -> None:
 
 async def _keep(_: asyncpg.Connection) -> None:
     """Nothing of ours outlives its transaction, so RESET ALL after each would only be one more round trip."""
-
-
-async def retry_until_available(work: Callable[[], Awaitable[None]]) -> None:
-    """Do work that needs the database, again and again until the database is there. For start-up only."""
-    while True:
-        try:
-            return await work()
-        except Exception as error:
-            if not is_unavailable(error):
-                raise
-            log.info("postgres.waiting", error=type(error).__name__)
-            await asyncio.sleep(0.2)

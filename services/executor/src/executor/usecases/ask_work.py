@@ -18,7 +18,6 @@ from executor.domain.occupancy import Holder
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_unserved
 from executor.usecases.node_state import NodeState
-from executor.usecases.patience import ExponentialBackoff
 from executor.usecases.standby import Standby, mark_of
 from executor.usecases.stop_prompt import stop_prompt
 from executor.usecases.watch_occupancy import WatchOccupancy
@@ -56,7 +55,7 @@ class AskForWork:
     wait_s: float
     stop_within_s: float
     _first: bool = field(default=True, init=False)
-    _foreign: ExponentialBackoff | None = field(default=None, init=False)
+    _foreign_s: float = field(default=0.0, init=False)
 
     async def __call__(self) -> Taken | None:
         """Request work once.
@@ -89,7 +88,7 @@ class AskForWork:
             await self.occupancy.see(_holder(foreign, queue), waiting=_waiting(queue))
             await self._let_pass(len(foreign))
             return None
-        self._foreign = None
+        self._foreign_s = 0.0
         self.state.note_foreign_prompts(0)
         self.occupancy.end()
         return await self._asked(orphans)
@@ -97,10 +96,10 @@ class AskForWork:
     async def _let_pass(self, foreign: int) -> None:
         """Wait for foreign prompts, longer each time."""
         self.state.note_foreign_prompts(foreign)
-        if self._foreign is None:
+        if not self._foreign_s:
             log.warning("executor.node.shared", foreign=foreign)
-            self._foreign = ExponentialBackoff(FIRST_FOREIGN_S, LONGEST_FOREIGN_S)
-        await asyncio.sleep(next(self._foreign))
+        self._foreign_s = min(2 * self._foreign_s or FIRST_FOREIGN_S, LONGEST_FOREIGN_S)
+        await asyncio.sleep(self._foreign_s)
 
     async def _cleared(self) -> bool:
         """Whether the node has stopped all orphaned prompts within ``stop_within_s`` in total.

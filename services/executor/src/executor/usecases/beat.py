@@ -12,7 +12,7 @@ from executor.domain.attempt import Stop
 from executor.usecases.at_hand import CurrentAttempt
 from executor.usecases.clear_node import ClearNode
 from executor.usecases.node_state import NodeState
-from executor.usecases.patience import passes
+from executor.usecases.retries import is_temporary
 from executor.usecases.watch_occupancy import WatchOccupancy
 
 STOPS = {LeaseState.LOST: Stop.LOST, LeaseState.CANCELLED: Stop.CANCELLED}
@@ -72,7 +72,7 @@ class SendHeartbeat:
         try:
             await self.bus.request(REPORT_CATALOG, catalog, key=self.node_name)
         except Refusal as refusal:
-            if passes(refusal):
+            if is_temporary(refusal):
                 raise
             self._refused = catalog.digest
             log.error("executor.catalog.refused", code=refusal.refused.code, digest=catalog.digest)

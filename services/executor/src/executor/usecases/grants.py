@@ -7,7 +7,7 @@ from chassis.telemetry.logs import log
 from contracts.gateway.transfers import GRANT_OUTPUTS, GrantOutputs, OutputGrant
 from contracts.scheduler.attempts import AttemptRef
 from contracts.wire.errors import Refusal
-from executor.usecases.patience import ExponentialBackoff, passes
+from executor.usecases.retries import REQUESTS, is_temporary
 
 REFUSALS = 5  # permanent refusals before giving up
 USUAL = 8  # outputs granted in advance; more are requested when needed
@@ -53,20 +53,30 @@ class Grants:
                 self._granted = ()
 
     async def _ask(self) -> tuple[OutputGrant, ...]:
-        question = GrantOutputs(job_id=self._ref.job_id, attempt=self._ref.attempt, count=self._count)
-        pauses, refusals = ExponentialBackoff(0.2, 5.0), 0
-        while True:
+        refusals = 0
+
+        async def ask_once() -> tuple[OutputGrant, ...]:
+            nonlocal refusals
             try:
                 reply = await self._bus.request(
                     GRANT_OUTPUTS, question, tenant=str(self._ref.tenant_id), key=self._node_name
                 )
-                if len(reply.grants) == self._count:
-                    return reply.grants
-                log.error("executor.grants.miscounted", asked=self._count, got=len(reply.grants))
             except Refusal as refusal:
-                say = log.info if passes(refusal) else log.error
-                say("executor.grants.refused", code=refusal.refused.code)
-                refusals += not passes(refusal)
-                if refusals >= REFUSALS:
-                    raise
-            await asyncio.sleep(next(pauses))
+                if not is_temporary(refusal):
+                    refusals += 1
+                    log.error("executor.grants.refused", code=refusal.refused.code)
+                raise
+            if len(reply.grants) != self._count:
+                log.error("executor.grants.miscounted", asked=self._count, got=len(reply.grants))
+                raise _MiscountedError
+            return reply.grants
+
+        def may_succeed(error: BaseException) -> bool:
+            return isinstance(error, Refusal | _MiscountedError) and refusals < REFUSALS
+
+        question = GrantOutputs(job_id=self._ref.job_id, attempt=self._ref.attempt, count=self._count)
+        return await REQUESTS.on(may_succeed)(ask_once)
+
+
+class _MiscountedError(Exception):
+    """The gateway granted another number of outputs than requested."""

@@ -1,6 +1,5 @@
 """Finds which texts of a prompt are names of files that it wrote."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from executor.clients.comfyui_answers import NodeAway
 from executor.domain.harvest import Found, each_file_once
 from executor.domain.named_files import FilePlace, is_of_prompt
 from executor.domain.verdict import LOST
-from executor.usecases.patience import ExponentialBackoff
+from executor.usecases.retries import TRANSFERS
 from executor.usecases.store_output import FILE_TRIES, CannotStore
 
 MOST_LOOKUPS = 200  # texts checked per prompt; further ones stay texts
@@ -50,15 +49,20 @@ class LocateFiles:
         return item
 
     async def _written_ns(self, place: FilePlace) -> int | None:
-        tries, away_since, pauses = 0, time.monotonic(), ExponentialBackoff(0.1, 5.0)
-        while True:
+        """When the node wrote this file; None where the node cannot tell."""
+        tries, away_since = 0, time.monotonic()
+
+        async def look_once() -> int | None:
+            nonlocal tries
             try:
                 return await self.node.written_ns(place)
             except NodeAway as error:
                 tries += error.heard
-                log.warning("executor.output.not_located", why=str(error), tries=tries)
                 if tries >= FILE_TRIES:
+                    log.warning("executor.output.not_located", why=str(error), tries=tries)
                     return None
                 if not error.heard and time.monotonic() - away_since > self.unreachable_s:
                     raise CannotStore(LOST) from error
-            await asyncio.sleep(next(pauses))
+                raise
+
+        return await TRANSFERS.on(NodeAway)(look_once)

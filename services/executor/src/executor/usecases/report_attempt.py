@@ -1,6 +1,5 @@
 """Reports to the scheduler how an attempt begins and ends."""
 
-import asyncio
 from dataclasses import dataclass
 
 from chassis.messaging.bus import Bus
@@ -19,7 +18,7 @@ from contracts.scheduler.jobs import JobError
 from contracts.wire.errors import Kind, Refusal
 from executor.domain.attempt import Stop
 from executor.usecases.at_hand import CurrentAttempt
-from executor.usecases.patience import ExponentialBackoff, passes
+from executor.usecases.retries import REQUESTS, is_temporary
 
 FAULTS = 3  # internal errors of the scheduler before a report counts as permanently refused
 UNUSABLE = JobError(code="node.answer_unusable", message="What the node answered cannot be reported.")
@@ -49,18 +48,13 @@ class ReportAttempt:
 
     async def reserve(self, ref: AttemptRef, images: int) -> int:
         """Reserve this total number of images for the job; returns the number reserved. Retries until answered."""
-        pauses = ExponentialBackoff(0.2, 2.0)
-        while True:
-            try:
-                return (
-                    await self.bus.request(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.node_name)
-                ).images
-            except Refusal as refusal:
-                if not passes(refusal):
-                    log.error("executor.reserve.refused", code=refusal.refused.code)
-                    return 0
-                log.info("executor.reserve.unheard", code=refusal.refused.code)
-            await asyncio.sleep(next(pauses))
+        request = ReserveImages(ref=ref, images=images)
+        try:
+            reply = await REQUESTS.on(is_temporary)(self.bus.request, RESERVE_IMAGES, request, key=self.node_name)
+        except Refusal as refusal:
+            log.error("executor.reserve.refused", code=refusal.refused.code)
+            return 0
+        return reply.images
 
     async def finished(self, finish: FinishAttempt) -> bool:
         """Report how an attempt ended; retries until it is accepted or permanently refused.
@@ -79,20 +73,27 @@ class ReportAttempt:
 
     async def _said(self, finish: FinishAttempt) -> bool | None:
         """Whether the report was applied, None when it was permanently refused."""
-        pauses, faults = ExponentialBackoff(0.2, 2.0), 0
-        while True:
+        faults = 0
+
+        async def report_once() -> bool:
+            nonlocal faults
             try:
                 return (await self.bus.request(FINISH_ATTEMPT, finish, key=self.node_name)).applied
             except Refusal as refusal:
                 faults += refusal.refused.kind is Kind.INTERNAL
-                if not passes(refusal) and not (refusal.refused.kind is Kind.INTERNAL and faults < FAULTS):
-                    log.error("executor.finish.refused", code=refusal.refused.code, outcome=finish.outcome)
-                    return None
-                log.info("executor.finish.unheard", code=refusal.refused.code)
-            except ValueError:  # cannot be serialized as JSON
-                log.exception("executor.finish.unwritable", outcome=finish.outcome)
-                return None
-            await asyncio.sleep(next(pauses))
+                raise
+
+        def may_succeed(error: BaseException) -> bool:
+            is_fault = isinstance(error, Refusal) and error.refused.kind is Kind.INTERNAL
+            return is_temporary(error) or (is_fault and faults < FAULTS)
+
+        try:
+            return await REQUESTS.on(may_succeed)(report_once)
+        except Refusal as refusal:
+            log.error("executor.finish.refused", code=refusal.refused.code, outcome=finish.outcome)
+        except ValueError:  # cannot be serialized as JSON
+            log.exception("executor.finish.unwritable", outcome=finish.outcome)
+        return None
 
 
 def without_details(finish: FinishAttempt) -> FinishAttempt:

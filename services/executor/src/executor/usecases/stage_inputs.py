@@ -1,6 +1,5 @@
 """Transfers an attempt's uploads to the node."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,7 +17,7 @@ from executor.clients.comfyui import STAGED_TYPE, ComfyUI, NoFile, NoRoom
 from executor.clients.comfyui_answers import NodeAway
 from executor.domain.catalog import STAGING_FOLDER
 from executor.domain.verdict import NODE_AWAY, AttemptResult, failed, node_fault
-from executor.usecases.patience import ExponentialBackoff, passes
+from executor.usecases.retries import TRANSFERS, is_temporary
 
 TRIES = 4  # failures that may be temporary: wrong bytes from storage, refusal by the node
 BASE_S = 60.0  # seconds of one transfer, plus its size at the minimum rate
@@ -34,6 +33,8 @@ TOO_LARGE = failed(
     "ComfyUI with a larger --max-upload-size.",
 )
 FORGOTTEN = node_fault("node.fault", "The node lost an upload that this job uses.")
+
+TEMPORARY = (StoreAway, NodeAway, GetRefused, Damaged)  # each within the bounds of ``_FailureBudget``
 
 
 class CannotStage(Exception):
@@ -78,18 +79,19 @@ class StageInputs:
             CannotStage: a file is gone, or the node refuses it.
         """
         staged: dict[str, StagedFile] = {}
-        patience = _Patience(self.unreachable_s)
-        while True:
+        budget = _FailureBudget(self.unreachable_s)
+
+        async def stage_once() -> dict[str, StagedFile]:
             try:
                 for grant in await self._granted(ref, inputs):
                     if str(grant.id) not in staged:
                         staged[str(grant.id)] = await self._staged(grant)
-            except (StoreAway, NodeAway, GetRefused, Damaged) as error:
-                log.warning("executor.input.not_staged", why=repr(error))
-                patience.spend(error)
-                await asyncio.sleep(next(patience.pauses))
-            else:
-                return staged
+            except TEMPORARY as error:
+                budget.spend(error)
+                raise
+            return staged
+
+        return await TRANSFERS.on(TEMPORARY)(stage_once)
 
     async def still_there(self, staged: Mapping[str, StagedFile]) -> bool:
         """Whether the node still has every file."""
@@ -107,7 +109,7 @@ class StageInputs:
         except Refusal as refusal:
             if refusal.refused.kind is Kind.NOT_FOUND:
                 raise CannotStage(GONE) from refusal
-            if not passes(refusal):
+            if not is_temporary(refusal):
                 raise GetRefused(STATUS[refusal.refused.kind]) from refusal
             raise StoreAway(refusal.refused.code) from refusal
         granted = {grant.id: grant for grant in reply.grants}
@@ -141,11 +143,10 @@ class StageInputs:
             raise
 
 
-class _Patience:
+class _FailureBudget:
     """Bounds how often and how long staging may fail, per cause."""
 
     def __init__(self, unreachable_s: float) -> None:
-        self.pauses = ExponentialBackoff(0.1, 5.0)
         self._unreachable_s, self._tries, self._away_since = unreachable_s, 0, time.monotonic()
 
     def spend(self, error: StoreAway | NodeAway | GetRefused | Damaged) -> None:

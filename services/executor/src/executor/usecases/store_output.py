@@ -1,11 +1,9 @@
 """Streams a prompt's outputs to storage."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from chassis.telemetry.logs import log
 from contracts.gateway.transfers import OutputGrant, StoredOutput
 from contracts.scheduler.outputs import Output
 from contracts.wire.errors import Refusal
@@ -16,7 +14,7 @@ from executor.domain.harvest import Found
 from executor.domain.inline_values import inline_value
 from executor.domain.verdict import LOST, AttemptResult, failed, node_fault
 from executor.usecases.grants import Grants
-from executor.usecases.patience import ExponentialBackoff
+from executor.usecases.retries import TRANSFERS
 
 FILE_TRIES = 4  # attempts; a new file may become visible late on a network disk
 BASE_S = 120.0  # seconds of one transfer, plus its size at the minimum rate
@@ -65,8 +63,10 @@ class StoreOutput:
         """
         if not item.addressable:
             raise CannotStore(NO_NAME)
-        tries, away_since, pauses = 0, time.monotonic(), ExponentialBackoff(0.1, 5.0)
-        while True:
+        tries, away_since = 0, time.monotonic()
+
+        async def store_once() -> Output:
+            nonlocal tries, away_since
             grant = await _granted(grants, place)
             try:
                 return _output(item, await self._put(item, grant), grant)
@@ -74,19 +74,20 @@ class StoreOutput:
                 raise CannotStore(TOO_LARGE) from None
             except NoFile as error:
                 tries += 1
-                log.warning("executor.output.missing", name=item.name, why=str(error), tries=tries)
                 if tries >= FILE_TRIES:
                     raise CannotStore(NO_FILE) from error
+                raise
             except NodeAway as error:
                 tries += error.heard
-                log.warning("executor.output.unread", name=item.name, why=str(error), tries=tries)
                 self._bound(error, tries, away_since)
+                raise
             except (PutRefused, StoreAway) as error:
                 # A storage fault is not the job's: retry for as long as the lease is held.
                 tries, away_since = 0, time.monotonic()
-                log.warning("executor.output.unstored", name=item.name, why=str(error))
                 await self._refused(error, grant, grants)
-            await asyncio.sleep(next(pauses))
+                raise
+
+        return await TRANSFERS.on((NoFile, NodeAway, PutRefused, StoreAway))(store_once)
 
     def _bound(self, error: NodeAway, tries: int, away_since: float) -> None:
         if not error.heard and time.monotonic() - away_since > self.unreachable_s:

@@ -1,7 +1,10 @@
 """What may this tenant use? Asked of auth, heard from auth, kept here."""
 
 from time import monotonic
+from typing import NamedTuple
 from uuid import UUID
+
+from cachetools import TLRUCache
 
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
@@ -13,7 +16,15 @@ from contracts.wire.errors import FAULTS, Relayed, Unavailable
 from scheduler.store import tenants
 
 KNOWN_S = 0.5  # a tenant that we know does not wait longer for auth
+AT_MOST = 10_000  # tenants in memory; the limits of all are in the database
 AWAY_S = 5.0  # between two questions about it while auth is away
+
+
+class _Fresh(NamedTuple):
+    """Limits, and for how many seconds they need not be read again."""
+
+    limits: Limits
+    for_s: float
 
 
 class TenantLimits:
@@ -25,7 +36,7 @@ class TenantLimits:
 
     def __init__(self, database: Database, bus: Bus, *, fresh_s: float) -> None:
         self._database, self._bus, self._fresh_s = database, bus, fresh_s
-        self._fresh: dict[UUID, tuple[float, Limits]] = {}  # until when, by ``monotonic``
+        self._fresh: TLRUCache[UUID, _Fresh] = TLRUCache(AT_MOST, ttu=_expires_at, timer=monotonic)
         self._forgotten = 0
 
     async def refresh(self, tenant_id: UUID) -> Limits:
@@ -35,9 +46,9 @@ class TenantLimits:
             UnknownTenant: auth knows no such tenant.
             Unavailable: auth is away and the tenant was never seen.
         """
-        until, limits = self._fresh.get(tenant_id, (0.0, None))
-        if limits is not None and monotonic() < until:
-            return limits
+        fresh = self._fresh.get(tenant_id)
+        if fresh is not None:
+            return fresh.limits
         forgotten = self._forgotten
         async with self._database.direct() as connection:
             version = await tenants.load_version(connection, tenant_id)
@@ -45,12 +56,12 @@ class TenantLimits:
         if tenant is None:
             log.warning("scheduler.limits_stale", tenant=str(tenant_id))
             kept = await self._kept(tenant_id)
-            self._fresh[tenant_id] = monotonic() + min(self._fresh_s, AWAY_S), kept
+            self._fresh[tenant_id] = _Fresh(kept, min(self._fresh_s, AWAY_S))
             return kept
         async with self._database.direct() as connection:
             await tenants.save_limits(connection, tenant, version=version or 0)
         if forgotten == self._forgotten:  # else the answer may be older than the change
-            self._fresh[tenant_id] = monotonic() + self._fresh_s, tenant.limits
+            self._fresh[tenant_id] = _Fresh(tenant.limits, self._fresh_s)
         return tenant.limits
 
     async def limits_of(self, tenant_id: UUID) -> Limits:
@@ -59,8 +70,8 @@ class TenantLimits:
         Raises:
             UnknownTenant: the tenant was never refreshed.
         """
-        until, limits = self._fresh.get(tenant_id, (0.0, None))
-        return limits if limits is not None and monotonic() < until else await self._kept(tenant_id)
+        fresh = self._fresh.get(tenant_id)
+        return fresh.limits if fresh is not None else await self._kept(tenant_id)
 
     async def hear(self, changed: UserChanged) -> None:
         """Save what changed of a tenant that we know. Never goes back to an older version."""
@@ -92,3 +103,7 @@ class TenantLimits:
         if limits is None:
             raise UnknownTenant
         return limits
+
+
+def _expires_at(_tenant_id: UUID, fresh: _Fresh, now: float) -> float:
+    return now + fresh.for_s
