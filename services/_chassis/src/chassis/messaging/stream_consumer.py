@@ -244,7 +244,7 @@ class StreamConsumer(Generic[P]):
         try:
             return await offload(parse, body) if len(body) > INLINE_BYTES else parse(body)
         except ValidationError as error:
-            wrong = "; ".join(f"{each.pointer or '/'}: {each.message}" for each in field_errors(error)[:10])
+            wrong = "; ".join(f"{each.pointer} {each.message}".strip() for each in field_errors(error)[:10])
             return Failure(InvalidMessage.code, wrong)
 
     def _is_known(self, subject: str) -> bool:
