@@ -88,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
             "identity": edge.identity.probe,
             "database": lambda: await_schema("gateway", settings.database_url.get_secret_value(), infra.database),
         },
-        middleware=edge.middleware(used=usage.counts.note),
+        middleware=edge.middleware(used=usage.counts.count_request),
         https=settings.public_url.startswith("https://"),
         openapi_url=DOCUMENT if settings.docs_public else None,
         docs_url=None,

@@ -12,7 +12,7 @@ from gateway.edge.direct_routes import DirectRoute, json_response
 def router(*, me: MeView) -> APIRouter:
     routes = APIRouter()
 
-    async def read_current_user(request: Request, who: AnyPrincipal) -> Response:  # noqa: ARG001 - every direct route takes it
+    async def read_current_user(request: Request, who: AnyPrincipal) -> Response:  # noqa: ARG001 - direct routes require this parameter
         """The user, the limits that apply, and what is used of them. At most a second old."""
         return json_response(await me.read(who))
 

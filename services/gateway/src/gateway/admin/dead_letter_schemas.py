@@ -2,14 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.config import JsonDict
 
 from contracts.wire.dead_letters import DeadLetter
 
-_EXAMPLE: dict[str, Any] = {
+_EXAMPLE: JsonDict = {
     "id": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee",
     "at": "2026-11-29T12:00:36Z",
     "service": "notifier",
