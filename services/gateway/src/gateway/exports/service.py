@@ -105,7 +105,7 @@ class AccountExport:
                             lines.write(json.dumps(record, ensure_ascii=False, default=str).encode() + b"\n")
                             if piece := sink.taken():
                                 yield piece
-            async with aclosing(files.pack(made, sink)) as pieces:
+            async with aclosing(files.pack_file(made, sink)) as pieces:
                 async for piece in pieces:
                     yield piece
         yield sink.taken()
@@ -119,7 +119,7 @@ class AccountExport:
                     continue
                 raise
             record = job.model_dump(mode="json")
-            for output, name in zip(record["outputs"], files.of_outputs(job), strict=True):
+            for output, name in zip(record["outputs"], files.add_outputs(job), strict=True):
                 output["file"] = name
             yield record | {"workflow_graph": workflow.graph, "extra_data": workflow.extra_data}
 
@@ -146,7 +146,7 @@ class AccountExport:
         before = None
         while page := await self.uploads.page(tenant, before=before, at_most=PAGE):
             for upload in page:
-                yield asdict(upload) | {"file": files.of_upload(upload)}
+                yield asdict(upload) | {"file": files.add_upload(upload)}
             before = page[-1].id
 
 
