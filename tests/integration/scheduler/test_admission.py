@@ -36,7 +36,7 @@ async def test_answer_of_a_submit_shows_the_job_as_it_is_stored(world: World) ->
 
 
 async def test_queue_position_counts_overtaken_jobs(world: World) -> None:
-    """Also a job whose priority an operator has changed since."""
+    """Includes a job whose priority an operator has changed."""
     await world.add_node()
     tenant = world.add_tenant()
     positions = [

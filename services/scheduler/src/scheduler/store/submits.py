@@ -1,4 +1,4 @@
-"""The facts that decide submits and the rows that they write: one statement each for a whole group."""
+"""Reads the facts that decide a group of submits, and writes the accepted jobs: one statement each per group."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,10 +15,10 @@ from scheduler.domain.admission import Accepted, Account, Candidate, Earlier
 from scheduler.domain.states import Cause
 from scheduler.store.tenants import GROUP_IMAGES, VTIME_WITH_QUEUED
 
-SPOILT = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
+INVALID_VALUES = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
 """Errors that the values of one submit can cause for its whole group."""
 
-_EARLIER = """
+_FIND_EARLIER = """
     SELECT j.id, j.request_hash FROM jobs j WHERE j.id = a.id AND j.tenant_id = a.tenant_id
     UNION ALL
     SELECT j.id, j.request_hash FROM jobs j WHERE j.tenant_id = a.tenant_id AND j.idempotency_key = a.key
@@ -30,7 +30,7 @@ _TODAY = "(now() AT TIME ZONE 'UTC')::date"
 _WAITING = "FROM jobs j WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold"
 # Overtaken jobs are counted only if there are any: without statistics, PostgreSQL may plan the count as a read of every
 # job of the tenant. The lowest priority is always read from an index.
-_FACTS = Statement(f"""
+_LOAD_FACTS = Statement(f"""
 SELECT t.id, t.is_active, t.images_per_day, t.queue_cap, t.queued,
     CASE WHEN t.quota_group IS NULL THEN coalesce(u.images, 0) ELSE ({GROUP_IMAGES.format(day=_TODAY)}) END
         AS images_today,
@@ -42,10 +42,10 @@ FROM unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[]), CAST(:keys AS text[]
     WITH ORDINALITY AS a (tenant_id, id, key, priority, number)
 JOIN tenants t ON t.id = a.tenant_id
 LEFT JOIN usage_days u ON u.tenant_id = t.id AND u.day = {_TODAY}
-LEFT JOIN LATERAL ({_EARLIER}) earlier ON true
+LEFT JOIN LATERAL ({_FIND_EARLIER}) earlier ON true
 ORDER BY a.number
 """)  # noqa: S608 - constants only
-_WRITE = Statement(f"""
+_INSERT_JOBS = Statement(f"""
 WITH accepted AS (
     SELECT * FROM json_to_recordset(CAST(:jobs AS json)) AS (
         id uuid, tenant_id uuid, priority integer, workflow text, labels jsonb, requirement_id bigint, images integer,
@@ -81,7 +81,7 @@ FROM accepted
 
 
 class Facts(NamedTuple):
-    """What decides one submit.
+    """The facts that decide one submit.
 
     Attributes:
         earlier: the job that already has its id or its idempotency key.
@@ -93,9 +93,9 @@ class Facts(NamedTuple):
     overtaken: int
 
 
-async def load_facts(connection: Connection, candidates: Sequence[Candidate]) -> list[Facts]:
-    """What decides each submit, in order; final only while the tenants' locks are held."""
-    rows = await _FACTS.all(
+async def load_admission_facts(connection: Connection, candidates: Sequence[Candidate]) -> list[Facts]:
+    """Load the facts that decide each submit, in order. They are final only while the tenants' locks are held."""
+    rows = await _LOAD_FACTS.all(
         connection,
         tenants=[candidate.tenant_id for candidate in candidates],
         ids=[candidate.command.job_id for candidate in candidates],
@@ -113,12 +113,12 @@ async def load_facts(connection: Connection, candidates: Sequence[Candidate]) ->
 
 
 async def insert_jobs(connection: Connection, accepted: Sequence[Accepted]) -> None:
-    """Write new jobs with graph, first event, outbox row and their tenants' counters. The tenants must be locked."""
-    rows = [_row(one) for one in accepted]
-    await _WRITE.run(connection, jobs=orjson.dumps(rows, default=_asyncpgs_uuid).decode())
+    """Insert new jobs with graph, first event, outbox row and their tenants' counters. The tenants must be locked."""
+    rows = [_build_row(one) for one in accepted]
+    await _INSERT_JOBS.run(connection, jobs=orjson.dumps(rows, default=_encode_uuid).decode())
 
 
-def _row(accepted: Accepted) -> dict[str, Any]:
+def _build_row(accepted: Accepted) -> dict[str, Any]:
     candidate = accepted.candidate
     command, tenant_id = candidate.command, candidate.tenant_id
     return {
@@ -139,7 +139,7 @@ def _row(accepted: Accepted) -> dict[str, Any]:
         "graph": orjson.Fragment(candidate.graph),
         "inputs": command.inputs,
         "extra_data": command.extra_data,
-        "event": orjson.Fragment(_event(command.job_id, tenant_id, accepted.now).model_dump_json()),
+        "event": orjson.Fragment(_build_first_event(command.job_id, tenant_id, accepted.now).model_dump_json()),
         "message_id": new_id(),
         "subject": JOB_CHANGED.subject(str(tenant_id), str(command.job_id)),
         "retry_of": command.retry_of,
@@ -148,14 +148,14 @@ def _row(accepted: Accepted) -> dict[str, Any]:
     }
 
 
-def _asyncpgs_uuid(value: object) -> str:
-    """Write asyncpg's own UUID class, which orjson does not know."""
+def _encode_uuid(value: object) -> str:
+    """Encode asyncpg's own UUID class, which orjson does not support."""
     if not isinstance(value, UUID):
         raise TypeError
     return str(value)
 
 
-def _event(job_id: UUID, tenant_id: UUID, at: datetime) -> JobEvent:
+def _build_first_event(job_id: UUID, tenant_id: UUID, at: datetime) -> JobEvent:
     return JobEvent(
         job_id=job_id,
         tenant_id=tenant_id,
