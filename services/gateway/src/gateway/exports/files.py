@@ -51,7 +51,7 @@ class ExportFiles:
         self._left -= 1
         return self._left >= 0
 
-    async def pack_file(self, into: zipfile.ZipFile, sink: ZipSink) -> AsyncGenerator[bytes, None]:
+    async def pack_all(self, into: zipfile.ZipFile, sink: ZipSink) -> AsyncGenerator[bytes, None]:
         """Write all files, in chunks.
 
         Raises:

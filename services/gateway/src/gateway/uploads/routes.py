@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from contracts.auth.tiers import Limits
 from contracts.file_types import FILE_TYPES
-from gateway.accounts.me import MeView
+from gateway.accounts.user_cache import UserCache
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader, Writer
@@ -49,7 +49,7 @@ def router(
     own: OwnUploads,
     remover: UploadRemover,
     objects: ArtifactStore,
-    me: MeView,
+    users: UserCache,
     longest: timedelta | None,
     public_url: str,
 ) -> APIRouter:
@@ -93,7 +93,7 @@ def router(
 
         Uploading the same bytes again returns the same upload.
         """
-        limits = await me.limits(request.state.principal)
+        limits = await users.limits(request.state.principal)
         keep, file_bytes = _retention(limits, longest), service.file_bytes(limits.upload_bytes)
         async with bodies.received(request, tenant, file_bytes) as sent:
             upload, is_new = await _store(service, sent, StorageTerms(tenant, keep, exact=exact, file_bytes=file_bytes))
