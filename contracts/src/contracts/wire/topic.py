@@ -101,21 +101,10 @@ class Topic(Generic[P]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rpc(Topic[P], Generic[P, R]):
-    """A request with exactly one reply: the committed decision, or a refusal.
-
-    Attributes:
-        gathers: requests to one subject that come at the same time may share a message
-            (``chassis.messaging.gather``). Not for what other systems ask: they could put any number of requests
-            into one.
-    """
+    """A request with exactly one reply: the committed decision, or a refusal."""
 
     reply: type[R]
     timeout_s: float = 5.0
-    gathers: bool = False
-
-    def __post_init__(self) -> None:
-        if self.gathers and "outside" in self.producers:
-            raise ValueError(f"{self.name} is asked from outside, so it cannot gather")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

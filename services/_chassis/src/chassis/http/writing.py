@@ -1,58 +1,14 @@
-"""How answers are sent: in few pieces, and whoever takes nothing of one is cut off."""
+"""uvicorn's protocols, but a peer that stops reading is cut off."""
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
 MAX_PIECES = 64  # of a message
-JOINED_BYTES = 16 * 1024  # so much is sent at once: who writes on and on must hear that the peer does not read
-
-
-class Joined:
-    """A transport that sends what is written in one step of the loop as one piece.
-
-    uvicorn writes the head and the body of an answer apart: two system calls, and a peer that is woken up twice.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Send it with what else is written now."""
-        if not self._pieces:
-            self._loop.call_soon(self._send)
-        self._pieces.append(data)
-        self._size += len(data)
-        if self._size >= JOINED_BYTES:
-            self._send()
-
-    def write_eof(self) -> None:
-        """Send no more than what was written."""
-        self._send()
-        self._transport.write_eof()
-
-    def close(self) -> None:
-        """Close once all is sent."""
-        self._send()
-        self._transport.close()
-
-    def get_write_buffer_size(self) -> int:
-        """Bytes that wait to be sent."""
-        return self._transport.get_write_buffer_size() + self._size
-
-    def _send(self) -> None:
-        pieces, self._pieces, self._size = self._pieces, [], 0
-        if pieces and not self._transport.is_closing():  # else nobody is there any more
-            self._transport.write(b"".join(pieces))
 
 
 class UnreadHttp(HttpToolsProtocol):
@@ -68,11 +24,6 @@ class UnreadHttp(HttpToolsProtocol):
         super().__init__(*args, **more)
         self._watching: asyncio.TimerHandle | None = None
         self._unsent = 0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin."""
-        super().connection_made(transport)
-        self.transport = cast("asyncio.Transport", Joined(transport, self.loop))
 
     def pause_writing(self) -> None:
         """More waits to be sent than should."""

@@ -52,8 +52,7 @@ class WorkflowValidator:
             found = await submits.load_facts(connection, [candidate])
         if not found:
             raise UnknownTenant
-        account, _ = found[0]
-        refusal = Ledger(account).refusal(candidate)
+        refusal = Ledger(found[0].account).refusal(candidate)
         if isinstance(refusal, UnknownTenant):
             raise refusal
         return refusal
