@@ -1,7 +1,7 @@
-"""Whether jobs are accepted: decided one after another on what their tenants have used."""
+"""Whether jobs are accepted: decided one after another on what one version of their tenants' rows says."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -47,45 +47,68 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A tenant's limits and usage, true while its lock is held.
+    """What a tenant may use and has used, by one version of its row: true until that changes or the day does.
 
     Attributes:
-        images_today: reserved or made today, by all tenants of its quota group if it has one.
+        version: of the row.
+        images_today: reserved or made today, by all tenants of its quota group where it has one.
         gpu_seconds_today: used today by attempts that have ended.
-        now: time of the transaction that read it, by the database's clock.
+        lowest_priority: of its jobs that wait; None where none does.
+        now: when it was read, by the database's clock, which alone counts.
     """
 
     id: UUID
+    version: int
     is_active: bool
     images_per_day: int | None
     queue_cap: int | None
     queued: int
     images_today: int
+    lowest_priority: int | None
     now: datetime
     gpu_seconds_per_day: float | None = None
     gpu_seconds_today: float = 0.0
     quota_group: UUID | None = None
+
+    @property
+    def today(self) -> date:
+        """The UTC day whose quota counts."""
+        return self.now.date()
+
+
+class Written(NamedTuple):
+    """What only the database knows of a job as it writes it.
+
+    Attributes:
+        behind: queued jobs of its tenant that it overtakes.
+        now: the transaction's time.
+        version: that its tenant's row has from now on.
+    """
+
+    behind: int
+    now: datetime
+    version: int
 
 
 class Accepted(NamedTuple):
     """A new job, to be written.
 
     Attributes:
-        queue_position: among its tenant's waiting jobs, from 1.
-        now: time of the transaction.
+        ahead: jobs of its tenant that wait, but for those that it overtakes and that were there before its group.
+        overtakes: whether there are any of these; they are counted only then.
     """
 
     candidate: Candidate
-    queue_position: int
+    ahead: int
+    overtakes: bool
     quota: Quota
-    now: datetime
 
     @property
     def job_id(self) -> UUID:
-        """The new job's id."""
+        """Its own."""
         return self.candidate.command.job_id
 
-    def snapshot(self) -> JobSnapshot:
+    def snapshot(self, written: Written) -> JobSnapshot:
         """The job as reading it back would show it."""
         command = self.candidate.command
         return JobSnapshot(
@@ -99,17 +122,17 @@ class Accepted(NamedTuple):
             progress=0.0,
             images=self.candidate.images,
             seq=1,
-            created_at=self.now,
+            created_at=written.now,
             started_at=None,
             completed_at=None,
-            now=self.now,
+            now=written.now,
             outputs=(),
             error=None,
             model=command.model,
             seed=command.seed,
-            queue_position=self.queue_position,
+            queue_position=self.ahead - written.behind + 1,
             requirement_id=self.candidate.requirement_id,
-            queued_at=self.now,
+            queued_at=written.now,
             retry_of=command.retry_of,
             seeds=command.seeds,
         )
@@ -136,25 +159,20 @@ class DayImages:
 
 
 class Ledger:
-    """What a tenant has left while a group of its submits is decided.
+    """What a tenant has left while a group of its submits is decided. Sound as long as its account is true.
 
     Args:
-        images: usage shared with the tenant's quota group; its own if None.
+        images: that its quota group shares; its own otherwise.
     """
 
     def __init__(self, account: Account, images: DayImages | None = None) -> None:
         self.account = account
         self._images = images or DayImages(account.images_today)
-        self._priorities: list[int] = []  # of accepted submits
-        self._jobs: dict[UUID | str, Earlier] = {}  # accepted submits, by job id and by idempotency key
+        self._priorities: list[int] = []  # of what was accepted
+        self._jobs: dict[UUID | str, Earlier] = {}  # the same by id, and by idempotency key
 
-    def decide(self, candidate: Candidate, earlier: Earlier | None = None, overtaken: int = 0) -> Verdict:
-        """Decide one submit. What it takes is no longer available to the next one.
-
-        Args:
-            earlier: the stored job that already has its id or its idempotency key.
-            overtaken: stored waiting jobs of the tenant with a lower priority.
-        """
+    def decide(self, candidate: Candidate, earlier: Earlier | None = None) -> Verdict:
+        """The verdict on one submit; what it takes is gone for the next one."""
         command = candidate.command
         key = command.idempotency_key
         earlier = earlier or self._jobs.get(command.job_id) or (self._jobs.get(key) if key is not None else None)
@@ -164,9 +182,21 @@ class Ledger:
         refusal = candidate.refusal or self.refusal(candidate)
         if refusal is not None:
             return refusal
-        ahead = self.account.queued - overtaken + sum(map(command.priority.__le__, self._priorities))
+        ahead = self.account.queued + sum(map(command.priority.__le__, self._priorities))
+        lowest = self.account.lowest_priority
         self._take(candidate)
-        return Accepted(candidate, ahead + 1, self._quota(), self.account.now)
+        return Accepted(candidate, ahead, lowest is not None and lowest < command.priority, self._quota())
+
+    def closed(self, version: int) -> Account:
+        """The account once what was accepted is written, its row being of that version then."""
+        lowest = self.account.lowest_priority
+        return replace(
+            self.account,
+            version=version,
+            queued=self.account.queued + len(self._priorities),
+            images_today=self._images.used,
+            lowest_priority=min(self._priorities if lowest is None else [*self._priorities, lowest]),
+        )
 
     def _take(self, candidate: Candidate) -> None:
         command = candidate.command

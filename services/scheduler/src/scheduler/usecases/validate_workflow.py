@@ -52,7 +52,8 @@ class WorkflowValidator:
             found = await submits.load_facts(connection, [candidate])
         if not found:
             raise UnknownTenant
-        refusal = Ledger(found[0].account).refusal(candidate)
+        account, _ = found[0]
+        refusal = Ledger(account).refusal(candidate)
         if isinstance(refusal, UnknownTenant):
             raise refusal
         return refusal
