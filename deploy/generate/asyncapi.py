@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from faststream.nats import NatsBroker
+from faststream.nats import JStream, NatsBroker
 from faststream.specification import AsyncAPI
 
-from contracts.registry import TOPICS
+from contracts.registry import CONSUMERS, TOPICS
 from contracts.wire.topic import Rpc, Topic
 
 
@@ -18,6 +18,12 @@ def asyncapi() -> str:
             broker.subscriber(topic.pattern, title=topic.name, description=topic.description)(_handler(topic))
         else:
             broker.publisher(topic.pattern, title=topic.name, description=topic.description, schema=topic.payload)
+    for consumer in CONSUMERS:
+        name = f"{consumer.topic.name}:{consumer.name}"
+        stream = JStream(consumer.stream.name, declare=False)
+        broker.subscriber(consumer.topic.pattern, stream=stream, durable=consumer.name, pull_sub=True, title=name)(
+            _handler(consumer.topic)
+        )
     specification = AsyncAPI(broker, title="comfyfleet", version="1", schema_version="3.0.0")
     document: dict[str, Any] = json.loads(specification.to_specification().to_json())
     document.pop("servers", None)

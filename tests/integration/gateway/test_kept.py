@@ -12,8 +12,8 @@ from contracts.permissions import inbox_prefix
 from contracts.scheduler.usage import READ_TENANT_USAGE, Quota, ReadTenantUsage, TenantUsage
 from contracts.wire.errors import Refusal, Unavailable
 from contracts.wire.topic import Address
-from gateway.accounts.me import MeView
 from gateway.accounts.public_keys import PublicKeys
+from gateway.accounts.user_cache import UserCache
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.waiting import until
@@ -45,14 +45,14 @@ async def test_usage_changed_during_a_request_is_not_cached_as_old(nats_server: 
     script.scheduler_bus.serve(READ_TENANT_USAGE, read)
     await script.start()
     try:
-        me, who = MeView(bus), await _alice(script)
-        early = asyncio.create_task(me.read(who))
+        users, who = UserCache(bus), await _alice(script)
+        early = asyncio.create_task(users.read_user(who))
         await until(lambda: asked == [1])
-        me.used(who.user_id)
-        assert (await me.read(who)).used_today == 2
+        users.usage_changed(who.user_id)
+        assert (await users.read_user(who)).used_today == 2
         gate.set()
         assert (await early).used_today == 1, "it was asked before"
-        assert (await me.read(who)).used_today >= 2
+        assert (await users.read_user(who)).used_today >= 2
     finally:
         await script.stop()
 

@@ -66,7 +66,7 @@ async def test_answer_of_a_submit_shows_the_job_as_it_is_stored(world: World) ->
 
 
 async def test_queue_position_counts_overtaken_jobs(world: World) -> None:
-    """Also a job whose priority an operator has changed since."""
+    """Includes a job whose priority an operator has changed."""
     await world.add_node()
     tenant = world.add_tenant()
     positions = [
@@ -173,7 +173,7 @@ async def test_nothing_is_written_for_a_stale_account(world: World, second_sql: 
     await asyncio.gather(*(cache_account(world, tenant) for tenant in tenants))
     requirement = await second_sql.fetchval("SELECT id FROM requirements LIMIT 1")
     candidates = [candidate(tenant, requirement) for tenant in tenants]
-    accounts = {account.id: account for account, _ in await submits.load_facts(second_sql, candidates)}
+    accounts = {account.id: account for account, _ in await submits.load_admission_facts(second_sql, candidates)}
     changed: dict[str, Callable[[Account], Account]] = {
         "version": lambda account: replace(account, version=account.version - 1),
         "day": lambda account: replace(account, now=account.now - timedelta(days=1)),

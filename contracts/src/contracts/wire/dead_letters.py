@@ -95,6 +95,6 @@ class DeadLetterNotRedrivable(Refusal):
 
 
 class DeadLetterFailedAgain(Refusal):
-    """The message was handled again and failed again: {reason}."""
+    """The message failed again: {reason}."""
 
     kind, code = Kind.CONFLICT, "dead_letter.failed_again"

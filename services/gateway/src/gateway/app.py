@@ -45,11 +45,11 @@ def create_app(settings: Settings) -> FastAPI:
     accounts = wire_accounts(infra)
     fleet = wire_fleet(infra)
     workflows = wire_workflows(infra)
-    uploads = wire_uploads(infra, images, accounts.me)
+    uploads = wire_uploads(infra, images, accounts.users)
     jobs = wire_jobs(
         infra,
         identity=edge.identity,
-        me=accounts.me,
+        users=accounts.users,
         fleet=fleet.view,
         saved=workflows.saved,
         uploads=uploads.store,
@@ -61,7 +61,11 @@ def create_app(settings: Settings) -> FastAPI:
     usage = wire_usage(infra, admin.operations)
     exports = wire_exports(infra, uploads.store, workflows.store)
     serve_nats_api(
-        infra, limiter=edge.limiter if edge.rates else None, me=accounts.me, jobs=jobs.service, submitter=jobs.submitter
+        infra,
+        limiter=edge.limiter if edge.rates else None,
+        users=accounts.users,
+        jobs=jobs.service,
+        submitter=jobs.submitter,
     )
 
     features: list[Feature] = [
@@ -88,7 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
             "identity": edge.identity.probe,
             "database": lambda: await_schema("gateway", settings.database_url.get_secret_value(), infra.database),
         },
-        middleware=edge.middleware(used=usage.counts.note),
+        middleware=edge.middleware(used=usage.counts.count_request),
         https=settings.public_url.startswith("https://"),
         openapi_url=DOCUMENT if settings.docs_public else None,
         docs_url=None,

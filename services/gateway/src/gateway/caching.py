@@ -1,4 +1,4 @@
-"""One answer that is kept for a while."""
+"""A cache for one value of another service."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,14 +11,14 @@ T = TypeVar("T")
 
 Ask = Callable[[float | None], Awaitable[T]]
 
-PATIENCE_S = 0.5  # with an answer at hand nobody waits longer for a newer one
-AWAY_S = 5.0  # between two questions, at most, while nobody answers
+STALE_TIMEOUT_S = 0.5  # timeout of a request while a stale value is available
+RETRY_S = 5.0  # longest pause between requests while the source is unavailable
 
 
 class StaleWhileRevalidateCache(Generic[T]):
-    """Good for ``fresh_s`` seconds; then asked for again, and believed on while nobody answers.
+    """Caches a value for ``fresh_s`` seconds, and returns the stale value while its source is unavailable.
 
-    Whoever reads while it is asked for waits for that very question.
+    Concurrent reads share one request.
     """
 
     def __init__(self, fresh_s: float) -> None:
@@ -26,13 +26,13 @@ class StaleWhileRevalidateCache(Generic[T]):
         self._asking: asyncio.Task[T] | None = None
         self.value: T | None = None
         self.until = 0.0
-        """When it ends to be fresh, by the monotonic clock."""
+        """The end of freshness, by the monotonic clock."""
 
     async def read(self, ask: Ask[T]) -> T:
-        """The answer, fresh or believed. ``ask`` is given the seconds that it may take, None for the usual ones.
+        """The value, fresh or stale. ``ask`` gets a timeout in seconds, or None for the default.
 
         Raises:
-            Refusal: what ``ask`` raised, where there is nothing to believe or the refusal is no outage.
+            Refusal: raised by ``ask``, if no value is cached or the refusal is not an outage.
         """
         if self.value is not None and monotonic() < self.until:
             return self.value
@@ -41,22 +41,22 @@ class StaleWhileRevalidateCache(Generic[T]):
         return await asyncio.shield(self._asking)
 
     def expire(self) -> None:
-        """Ask before the next answer: a question that is under way may bring what was before."""
+        """Request the value again before the next read. A request in progress may still return the previous value."""
         self.until, self._asking = 0.0, None
 
     def forget(self) -> None:
-        """The same, and the answer at hand is wrong."""
+        """Like ``expire``, and never return the cached value again."""
         self.expire()
         self.value = None
 
     async def _ask(self, ask: Ask[T]) -> T:
         value, fresh_s = self.value, self._fresh_s
         try:
-            value = await ask(None if value is None else PATIENCE_S)
+            value = await ask(None if value is None else STALE_TIMEOUT_S)
         except Refusal as refusal:
             if value is None or refusal.refused.kind not in FAULTS:
                 raise
-            fresh_s = min(fresh_s, AWAY_S)
+            fresh_s = min(fresh_s, RETRY_S)
         finally:
             current = self._asking is asyncio.current_task()
             if current:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from gateway.accounts import jwks_routes, key_routes, me_routes, routes, ticket_routes
 from gateway.accounts.limit_changes import limit_change_loop
-from gateway.accounts.me import MeView
 from gateway.accounts.public_keys import PublicKeys
+from gateway.accounts.user_cache import UserCache
 from gateway.wiring import Feature, Infrastructure
 
 
@@ -13,21 +13,21 @@ from gateway.wiring import Feature, Infrastructure
 class Accounts(Feature):
     """The feature, and the cached limits and use of each user."""
 
-    me: MeView
+    users: UserCache
 
 
 def wire_accounts(infra: Infrastructure) -> Accounts:
     """Construct the feature."""
     bus = infra.bus
-    me = MeView(bus)
+    users = UserCache(bus)
     return Accounts(
-        me=me,
+        users=users,
         routers=(
-            me_routes.router(me=me),
+            me_routes.router(users=users),
             routes.router(bus=bus),
             key_routes.router(bus=bus),
             ticket_routes.router(bus=bus, public_url=infra.settings.public_url),
             jwks_routes.router(keys=PublicKeys(bus)),
         ),
-        loops=(limit_change_loop(bus, tier_changed=me.limits_changed, user_changed=me.user_changed),),
+        loops=(limit_change_loop(bus, tier_changed=users.limits_changed, user_changed=users.user_changed),),
     )

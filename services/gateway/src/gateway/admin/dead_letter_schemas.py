@@ -5,10 +5,11 @@ from enum import StrEnum
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.config import JsonDict
 
 from contracts.wire.dead_letters import DeadLetter
 
-_EXAMPLE = {
+_EXAMPLE: JsonDict = {
     "id": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee",
     "at": "2026-11-29T12:00:36Z",
     "service": "notifier",

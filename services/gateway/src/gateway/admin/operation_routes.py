@@ -87,7 +87,7 @@ def node_orders_router(*, operations: AdminActions) -> APIRouter:
 
     async def change_node(who: AdminContext, node: str, wanted: NodeAction, grace_s: float = 0) -> NodeBody:
         stands = await operations.order_node(who, node, wanted, grace_s=grace_s)
-        assert stands is not None  # noqa: S101 - only one that was forgotten is none
+        assert stands is not None  # noqa: S101 - None only after FORGET
         return present_node(stands)
 
     @routes.post("/nodes/{node}/cordon", summary="Cordon a node: it gets no new jobs", responses=problems(UnknownNode))

@@ -8,7 +8,7 @@ from chassis.database.postgres import is_unavailable
 from chassis.telemetry.logs import log
 from contracts.auth.tiers import Limits
 from contracts.wire.errors import Kind, Refusal, Unavailable
-from gateway.accounts.me import MeView
+from gateway.accounts.user_cache import UserCache
 from gateway.caching import StaleWhileRevalidateCache
 from gateway.jobs.errors import ResultStorageFull
 from gateway.storage.artifacts import ArtifactRecords
@@ -23,8 +23,8 @@ class ResultStorage:
     Tenants without that limit cost only a cache lookup. If auth or the database is unavailable, nothing is refused.
     """
 
-    def __init__(self, me: MeView, artifacts: ArtifactRecords) -> None:
-        self._me, self._artifacts = me, artifacts
+    def __init__(self, users: UserCache, artifacts: ArtifactRecords) -> None:
+        self._users, self._artifacts = users, artifacts
         self._stored: LRUCache[UUID, StaleWhileRevalidateCache[int]] = LRUCache(maxsize=AT_MOST)
 
     async def check(self, tenant: str) -> None:
@@ -48,7 +48,7 @@ class ResultStorage:
 
     async def _limits(self, tenant_id: UUID) -> Limits | None:
         try:
-            return await self._me.limits_of(tenant_id)
+            return await self._users.limits_by_id(tenant_id)
         except Refusal as refusal:
             if refusal.refused.kind is not Kind.UNAVAILABLE:
                 log.warning("gateway.limits.unknown", tenant=str(tenant_id), code=refusal.refused.code)

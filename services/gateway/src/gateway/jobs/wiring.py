@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from authn.authenticator import Authenticator
-from gateway.accounts.me import MeView
+from gateway.accounts.user_cache import UserCache
 from gateway.fleet.service import FleetView
 from gateway.jobs import (
     batch_routes,
@@ -37,7 +37,7 @@ def wire_jobs(
     infra: Infrastructure,
     *,
     identity: Authenticator,
-    me: MeView,
+    users: UserCache,
     fleet: FleetView,
     saved: SavedWorkflows,
     uploads: UploadStore,
@@ -47,7 +47,7 @@ def wire_jobs(
     Args:
         infra: settings and connections.
         identity: ends event streams when their credential ends.
-        me: has each user's limits, and is told when their use changes.
+        users: has each user's limits, and is told when their use changes.
         fleet: names the default model.
         saved: the saved workflows.
         uploads: the uploads that jobs take as inputs.
@@ -59,8 +59,8 @@ def wire_jobs(
         fleet=fleet,
         saved=saved,
         pins=pins,
-        results=ResultStorage(me, infra.artifacts),
-        used=me.used,
+        results=ResultStorage(users, infra.artifacts),
+        used=users.usage_changed,
         extra_data_keys=ExtraDataKeys.of(settings.extra_data_keys),
     )
     service, url = JobService(bus, cursor_key=infra.key("cursors")), settings.public_url
@@ -69,9 +69,9 @@ def wire_jobs(
         submitter=submitter,
         pins=pins,
         routers=(
-            routes.router(jobs=service, submitter=submitter, public_url=url, used=me.used),
+            routes.router(jobs=service, submitter=submitter, public_url=url, used=users.usage_changed),
             batch_routes.router(submitter=submitter, public_url=url),
-            generate_routes.router(bus=bus, submitter=submitter, public_url=url, used=me.used),
+            generate_routes.router(bus=bus, submitter=submitter, public_url=url, used=users.usage_changed),
             validation_routes.router(submitter=submitter),
             saved_workflow_routes.router(submitter=submitter, saved=saved, public_url=url),
             event_routes.router(jobs=service, watching=identity.watch_credential),

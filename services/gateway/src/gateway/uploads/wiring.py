@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
 
-from gateway.accounts.me import MeView
+from gateway.accounts.user_cache import UserCache
 from gateway.edge.body_memory import BodyMemoryLimit
 from gateway.images.converter import ImageConverter
 from gateway.images.limiter import ImageLimiter
@@ -27,13 +27,13 @@ class UploadsFeature(Feature):
     store: UploadStore
 
 
-def wire_uploads(infra: Infrastructure, images: ImageLimiter, me: MeView) -> UploadsFeature:
+def wire_uploads(infra: Infrastructure, images: ImageLimiter, users: UserCache) -> UploadsFeature:
     """Construct the feature.
 
     Args:
         infra: settings and connections.
         images: limits the conversions that run at a time.
-        me: has each user's limits.
+        users: has each user's limits.
     """
     settings = infra.settings
     store = UploadStore(infra.database, UploadLimits(files=settings.max_uploads, bytes=settings.max_uploads_bytes))
@@ -55,7 +55,7 @@ def wire_uploads(infra: Infrastructure, images: ImageLimiter, me: MeView) -> Upl
         own=OwnUploads(store, cursor_key=infra.key("cursors")),
         remover=UploadRemover(store, infra.objects, ended),
         objects=infra.objects,
-        me=me,
+        users=users,
         longest=timedelta(days=settings.upload_days) if settings.upload_days else None,
         public_url=settings.public_url,
     )

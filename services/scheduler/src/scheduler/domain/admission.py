@@ -18,7 +18,7 @@ QUEUE_RETRY_S = 5  # a place in the queue may be free by then
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A submit that waits for its verdict.
+    """A submit that has not been decided yet.
 
     Attributes:
         graph: as it is to be written.
@@ -39,8 +39,8 @@ class Candidate:
     request_id: str = ""
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What the log tells of it."""
+    def log_fields(self) -> dict[str, Any]:
+        """The fields of this submit in the log."""
         job_id, tenant = str(self.command.job_id), str(self.tenant_id)
         return {"job_id": job_id, "tenant": tenant, "images": self.images, "request_id": self.request_id}
 
@@ -108,7 +108,7 @@ class Accepted(NamedTuple):
         """Its own."""
         return self.candidate.command.job_id
 
-    def snapshot(self, written: Written) -> JobSnapshot:
+    def to_snapshot(self, written: Written) -> JobSnapshot:
         """The job as reading it back would show it."""
         command = self.candidate.command
         return JobSnapshot(
@@ -140,18 +140,18 @@ class Accepted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The decision that was made on this very request before; the job is to be read."""
+    """The same request was accepted before; the answer is the existing job."""
 
     job_id: UUID
     quota: Quota
 
 
-Verdict = Accepted | Replayed | Refusal
+Decision = Accepted | Replayed | Refusal
 Earlier = tuple[UUID, str]
-"""Id and request hash of the job that has a submit's id or idempotency key already."""
+"""Id and request hash of the existing job with the id or idempotency key of a submit."""
 
 
-class DayImages:
+class DailyImages:
     """The images of today that one tenant uses, or the tenants of one quota group together."""
 
     def __init__(self, used: int) -> None:
@@ -165,27 +165,31 @@ class Ledger:
         images: that its quota group shares; its own otherwise.
     """
 
-    def __init__(self, account: Account, images: DayImages | None = None) -> None:
+    def __init__(self, account: Account, images: DailyImages | None = None) -> None:
         self.account = account
-        self._images = images or DayImages(account.images_today)
+        self._images = images or DailyImages(account.images_today)
         self._priorities: list[int] = []  # of what was accepted
         self._jobs: dict[UUID | str, Earlier] = {}  # the same by id, and by idempotency key
 
-    def decide(self, candidate: Candidate, earlier: Earlier | None = None) -> Verdict:
+    def decide(self, candidate: Candidate, earlier: Earlier | None = None) -> Decision:
         """The verdict on one submit; what it takes is gone for the next one."""
         command = candidate.command
         key = command.idempotency_key
         earlier = earlier or self._jobs.get(command.job_id) or (self._jobs.get(key) if key is not None else None)
         if earlier is not None:
             job_id, request_hash = earlier
-            return Replayed(job_id, self._quota()) if request_hash == command.request_hash else IdempotencyKeyReused()
-        refusal = candidate.refusal or self.refusal(candidate)
+            return (
+                Replayed(job_id, self._build_quota())
+                if request_hash == command.request_hash
+                else IdempotencyKeyReused()
+            )
+        refusal = candidate.refusal or self.find_refusal(candidate)
         if refusal is not None:
             return refusal
         ahead = self.account.queued + sum(map(command.priority.__le__, self._priorities))
         lowest = self.account.lowest_priority
-        self._take(candidate)
-        return Accepted(candidate, ahead, lowest is not None and lowest < command.priority, self._quota())
+        self._reserve(candidate)
+        return Accepted(candidate, ahead, lowest is not None and lowest < command.priority, self._build_quota())
 
     def closed(self, version: int) -> Account:
         """The account once what was accepted is written, its row being of that version then."""
@@ -198,7 +202,7 @@ class Ledger:
             lowest_priority=min(self._priorities if lowest is None else [*self._priorities, lowest]),
         )
 
-    def _take(self, candidate: Candidate) -> None:
+    def _reserve(self, candidate: Candidate) -> None:
         command = candidate.command
         self._images.used += candidate.images
         self._priorities.append(command.priority)
@@ -206,7 +210,7 @@ class Ledger:
         if command.idempotency_key is not None:
             self._jobs[command.idempotency_key] = job
 
-    def refusal(self, candidate: Candidate) -> Refusal | None:
+    def find_refusal(self, candidate: Candidate) -> Refusal | None:
         """Why the tenant's limits do not allow one more job, if they do not."""
         account, images = self.account, candidate.images
         if not account.is_active:
@@ -222,5 +226,5 @@ class Ledger:
             return QueueFull(cap=account.queue_cap, retry_after_s=QUEUE_RETRY_S if candidate.nodes_online else None)
         return None
 
-    def _quota(self) -> Quota:
+    def _build_quota(self) -> Quota:
         return build_quota(limit=self.account.images_per_day, used=self._images.used, now=self.account.now)

@@ -15,10 +15,10 @@ from scheduler.domain.admission import Accepted, Account, Candidate, Earlier, Wr
 from scheduler.domain.states import Cause
 from scheduler.store.tenants import GROUP_IMAGES, VTIME_WITH_QUEUED
 
-SPOILT = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
+INVALID_VALUES = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
 """What the values of one submit can do to all that share its transaction."""
 
-_EARLIER = """
+_FIND_EARLIER = """
     SELECT j.id, j.request_hash FROM jobs j WHERE j.id = a.id AND j.tenant_id = a.tenant_id
     UNION ALL
     SELECT j.id, j.request_hash FROM jobs j WHERE j.tenant_id = a.tenant_id AND j.idempotency_key = a.key
@@ -27,7 +27,7 @@ _EARLIER = """
     LIMIT 1
 """
 _TODAY = "(now() AT TIME ZONE 'UTC')::date"
-_FACTS = Statement(f"""
+_LOAD_FACTS = Statement(f"""
 SELECT t.id, t.xmin AS version, t.is_active, t.images_per_day, t.queue_cap, t.queued,
     CASE WHEN t.quota_group IS NULL THEN coalesce(u.images, 0) ELSE ({GROUP_IMAGES.format(day=_TODAY)}) END
         AS images_today,
@@ -39,12 +39,12 @@ FROM unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[]), CAST(:keys AS text[]
     WITH ORDINALITY AS a (tenant_id, id, key, number)
 JOIN tenants t ON t.id = a.tenant_id
 LEFT JOIN usage_days u ON u.tenant_id = t.id AND u.day = {_TODAY}
-LEFT JOIN LATERAL ({_EARLIER}) earlier ON true
+LEFT JOIN LATERAL ({_FIND_EARLIER}) earlier ON true
 ORDER BY a.number
 """)  # noqa: S608 - constants only
 # Writes nothing unless every tenant's row is unlocked and still has the version (xmin) that was decided on, the day is
 # the same, and no job has the id or idempotency key of one of the submits.
-_WRITE = Statement(f"""
+_INSERT_JOBS = Statement(f"""
 WITH given AS (
     SELECT * FROM ROWS FROM (json_to_recordset(CAST(:jobs AS json)) AS (
         id uuid, tenant_id uuid, priority integer, workflow text, labels jsonb, requirement_id bigint, images integer,
@@ -58,7 +58,8 @@ WITH given AS (
     ORDER BY t.id FOR UPDATE OF t SKIP LOCKED
 ), sound AS (
     SELECT 1 WHERE (SELECT count(*) FROM unchanged) = cardinality(CAST(:accounts AS uuid[]))
-        AND {_TODAY} = CAST(:today AS date) AND NOT EXISTS (SELECT 1 FROM given a CROSS JOIN LATERAL ({_EARLIER}) e)
+        AND {_TODAY} = CAST(:today AS date)
+        AND NOT EXISTS (SELECT 1 FROM given a CROSS JOIN LATERAL ({_FIND_EARLIER}) e)
 ), accepted AS (
     SELECT a.*,
         event || jsonb_build_object('at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) AS said,
@@ -96,9 +97,11 @@ SELECT behind, now() AS now, CAST(pg_current_xact_id() AS xid) AS version FROM a
 """)  # noqa: S608 - constants only
 
 
-async def load_facts(connection: Connection, candidates: Sequence[Candidate]) -> list[tuple[Account, Earlier | None]]:
+async def load_admission_facts(
+    connection: Connection, candidates: Sequence[Candidate]
+) -> list[tuple[Account, Earlier | None]]:
     """What decides each of them, in order; their tenants' locks must be held."""
-    rows = await _FACTS.all(
+    rows = await _LOAD_FACTS.all(
         connection,
         tenants=[candidate.tenant_id for candidate in candidates],
         ids=[candidate.command.job_id for candidate in candidates],
@@ -129,18 +132,18 @@ async def insert_jobs(
     Returns:
         One for each, in order; none if nothing was written.
     """
-    rows = [_row(one, accounts[one.candidate.tenant_id].now) for one in accepted]
-    written = await _WRITE.all(
+    rows = [_build_row(one, accounts[one.candidate.tenant_id].now) for one in accepted]
+    written = await _INSERT_JOBS.all(
         connection,
         accounts=[*accounts],
         versions=[account.version for account in accounts.values()],
         today=next(iter(accounts.values())).today,
-        jobs=orjson.dumps(rows, default=_asyncpgs_uuid).decode(),
+        jobs=orjson.dumps(rows, default=_encode_uuid).decode(),
     )
     return [Written(**row) for row in written]
 
 
-def _row(accepted: Accepted, at: datetime) -> dict[str, Any]:
+def _build_row(accepted: Accepted, at: datetime) -> dict[str, Any]:
     """What is written of a job, for JSON: an array for each column would take asyncpg twice the time."""
     candidate = accepted.candidate
     command, tenant_id = candidate.command, candidate.tenant_id
@@ -162,7 +165,7 @@ def _row(accepted: Accepted, at: datetime) -> dict[str, Any]:
         "graph": orjson.Fragment(candidate.graph),
         "inputs": command.inputs,
         "extra_data": command.extra_data,
-        "event": orjson.Fragment(_event(command.job_id, tenant_id, at).model_dump_json()),
+        "event": orjson.Fragment(_build_first_event(command.job_id, tenant_id, at).model_dump_json()),
         "message_id": new_id(),
         "subject": JOB_CHANGED.subject(str(tenant_id), str(command.job_id)),
         "retry_of": command.retry_of,
@@ -172,14 +175,14 @@ def _row(accepted: Accepted, at: datetime) -> dict[str, Any]:
     }
 
 
-def _asyncpgs_uuid(value: object) -> str:
+def _encode_uuid(value: object) -> str:
     """What orjson does not know: UUIDs that were read are of a class of asyncpg's."""
     if not isinstance(value, UUID):
         raise TypeError
     return str(value)
 
 
-def _event(job_id: UUID, tenant_id: UUID, at: datetime) -> JobEvent:
+def _build_first_event(job_id: UUID, tenant_id: UUID, at: datetime) -> JobEvent:
     """The first event of a job. Its time is when the account was read, until the statement puts in its own."""
     return JobEvent(
         job_id=job_id,

@@ -11,7 +11,7 @@ from chassis.database.statement import Connection
 from contracts.auth.accounts import UnknownTenant
 from contracts.scheduler.submissions import IdempotencyKeyOfPurgedJob, SubmitReply
 from contracts.wire.errors import Refusal
-from scheduler.domain.admission import Accepted, Account, Candidate, DayImages, Ledger, Replayed, Verdict
+from scheduler.domain.admission import Accepted, Account, Candidate, DailyImages, Decision, Ledger, Replayed
 from scheduler.domain.job import JobSnapshot
 from scheduler.store import jobs, submits, tenants
 from scheduler.usecases.read_job import JobReader
@@ -23,7 +23,7 @@ MAX_CACHED = 10_000  # tenants
 class _Decided(NamedTuple):
     """A job that was accepted, now or before."""
 
-    verdict: Accepted | Replayed
+    decision: Accepted | Replayed
     snapshot: JobSnapshot
 
 
@@ -40,72 +40,74 @@ class JobAdmission:
         # An account is removed while it is used, so that nothing stale is left after an error.
         self._accounts: LRUCache[UUID, Account] = LRUCache(maxsize=MAX_CACHED)
 
-    async def decide(self, candidates: Sequence[Candidate], wait_for_locks: bool) -> list[Answer | None]:
+    async def decide_group(self, candidates: Sequence[Candidate], wait_for_locks: bool) -> list[Answer | None]:
         """The committed decision on each submit, in order.
 
         None for submits whose tenant or quota group another transaction has locked, unless ``wait_for_locks``.
         """
         ledgers = self._cached_ledgers({candidate.tenant_id for candidate in candidates})
-        verdicts = [ledgers[candidate.tenant_id].decide(candidate) for candidate in candidates] if ledgers else []
-        accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
+        decisions = [ledgers[candidate.tenant_id].decide(candidate) for candidate in candidates] if ledgers else []
+        accepted = [decision for decision in decisions if isinstance(decision, Accepted)]
         if accepted and len(accepted) == len(candidates):
             async with self._database.single() as connection:
                 made = await self._write(connection, accepted, ledgers)
             if made:
-                return await self._answers([_Decided(*one) for one in zip(accepted, made, strict=True)])
-        return await self._answers(await self._decide_under_locks(candidates, wait_for_locks))
+                return await self._build_answers([_Decided(*one) for one in zip(accepted, made, strict=True)])
+        return await self._build_answers(await self._decide_under_locks(candidates, wait_for_locks))
 
     async def _decide_under_locks(
         self, candidates: Sequence[Candidate], wait_for_locks: bool
     ) -> list[_Decided | Refusal | None]:
         async with self._database.direct() as connection:
             whose = {one.tenant_id for one in candidates}
-            whose = await tenants.lock_quota_groups(connection, whose, patient=wait_for_locks)
-            locked = await tenants.lock_tenants(connection, whose, patient=wait_for_locks)
+            whose = await tenants.lock_quota_groups(connection, whose, wait_for_locks=wait_for_locks)
+            locked = await tenants.lock_tenants(connection, whose, wait_for_locks=wait_for_locks)
             deciding = [candidate for candidate in candidates if candidate.tenant_id in locked]
-            decided = iter(await self._decided(connection, deciding) if deciding else [])
+            decided = iter(await self._decide_and_write(connection, deciding) if deciding else [])
         absent = UnknownTenant() if wait_for_locks else None
         return [next(decided) if candidate.tenant_id in locked else absent for candidate in candidates]
 
-    async def _decided(self, connection: Connection, candidates: Sequence[Candidate]) -> list[_Decided | Refusal]:
+    async def _decide_and_write(
+        self, connection: Connection, candidates: Sequence[Candidate]
+    ) -> list[_Decided | Refusal]:
         ledgers: dict[UUID, Ledger] = {}
-        pools: dict[UUID, DayImages] = {}  # by quota group
-        verdicts: list[Verdict] = []
-        found = await submits.load_facts(connection, candidates)
+        pools: dict[UUID, DailyImages] = {}  # by quota group
+        decisions: list[Decision] = []
+        found = await submits.load_admission_facts(connection, candidates)
         for candidate, (account, earlier) in zip(candidates, found, strict=True):
             if account.id not in ledgers:
                 group = account.quota_group
-                shared = pools.setdefault(group, DayImages(account.images_today)) if group is not None else None
+                shared = pools.setdefault(group, DailyImages(account.images_today)) if group is not None else None
                 ledgers[account.id] = Ledger(account, shared)
-            verdicts.append(ledgers[account.id].decide(candidate, earlier))
+            decisions.append(ledgers[account.id].decide(candidate, earlier))
         snapshots: dict[UUID, JobSnapshot] = {}
-        accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
+        accepted = [decision for decision in decisions if isinstance(decision, Accepted)]
         if accepted:
             snapshots |= {one.id: one for one in await self._write(connection, accepted, ledgers)}
-        replayed = {verdict.job_id for verdict in verdicts if isinstance(verdict, Replayed)} - snapshots.keys()
+        replayed = {decision.job_id for decision in decisions if isinstance(decision, Replayed)} - snapshots.keys()
         if replayed:
             snapshots |= await jobs.find_jobs(connection, replayed)
-        return [_with_snapshot(verdict, snapshots) for verdict in verdicts]
+        return [_with_snapshot(decision, snapshots) for decision in decisions]
 
     async def _write(
         self, connection: Connection, accepted: Sequence[Accepted], ledgers: dict[UUID, Ledger]
     ) -> list[JobSnapshot]:
         """The jobs as they were written, in order; empty if a cached account has changed since."""
-        whose = {verdict.candidate.tenant_id for verdict in accepted}
+        whose = {decision.candidate.tenant_id for decision in accepted}
         written = await submits.insert_jobs(connection, accepted, {one: ledgers[one].account for one in whose})
         if not written:
             return []
         for one in whose:  # a version that is not committed matches no row
             if ledgers[one].account.quota_group is None:  # other tenants of a quota group change what it may use
                 self._accounts[one] = ledgers[one].closed(written[0].version)
-        return [verdict.snapshot(row) for verdict, row in zip(accepted, written, strict=True)]
+        return [decision.to_snapshot(row) for decision, row in zip(accepted, written, strict=True)]
 
-    async def _answers(self, decided: Sequence[_Decided | Refusal | None]) -> list[Answer | None]:
+    async def _build_answers(self, decided: Sequence[_Decided | Refusal | None]) -> list[Answer | None]:
         """The answers, once the decisions are committed: accepted jobs as they stand."""
         accepted = [one for one in decided if isinstance(one, _Decided)]
         jobs = iter(await self._reader.describe_jobs([one.snapshot for one in accepted]))
         return [
-            SubmitReply(job=next(jobs), replayed=isinstance(one.verdict, Replayed), quota=one.verdict.quota)
+            SubmitReply(job=next(jobs), replayed=isinstance(one.decision, Replayed), quota=one.decision.quota)
             if isinstance(one, _Decided)
             else one
             for one in decided
@@ -119,8 +121,8 @@ class JobAdmission:
         return {account.id: Ledger(account) for account in accounts}
 
 
-def _with_snapshot(verdict: Verdict, snapshots: dict[UUID, JobSnapshot]) -> _Decided | Refusal:
-    if isinstance(verdict, Refusal):
-        return verdict
-    job_id = verdict.job_id
-    return _Decided(verdict, snapshots[job_id]) if job_id in snapshots else IdempotencyKeyOfPurgedJob()
+def _with_snapshot(decision: Decision, snapshots: dict[UUID, JobSnapshot]) -> _Decided | Refusal:
+    if isinstance(decision, Refusal):
+        return decision
+    job_id = decision.job_id
+    return _Decided(decision, snapshots[job_id]) if job_id in snapshots else IdempotencyKeyOfPurgedJob()

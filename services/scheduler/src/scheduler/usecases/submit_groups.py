@@ -10,7 +10,7 @@ from uuid import UUID
 from contracts.scheduler.submissions import SubmitReply
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import Candidate
-from scheduler.store.submits import SPOILT
+from scheduler.store.submits import INVALID_VALUES
 
 GROUP = 64  # submits; a larger group would hold its tenants' locks for too long
 GROUP_CHARACTERS = 1 << 20  # of all graphs of a group: one statement carries them, written in one go
@@ -33,7 +33,7 @@ class SubmitGroups:
     Args:
         commit: decides a group in one transaction and answers each submit in order. Called with False, it does not wait
             for locks and answers None for each submit whose tenant it could not lock. Every submit of the group gets
-            the error that it raises, except ``SPOILT``: then each submit is tried alone.
+            the error that it raises, except ``INVALID_VALUES``: then each submit is tried alone.
     """
 
     def __init__(self, commit: Commit) -> None:
@@ -42,7 +42,7 @@ class SubmitGroups:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, candidate: Candidate) -> Answer:
-        """The committed decision. Submits of one tenant are decided in the order of their arrival."""
+        """Return the committed decision. Submits of one tenant are decided in the order of their arrival."""
         waiting = _Waiting(candidate, asyncio.get_running_loop().create_future())
         self._enqueue(candidate.tenant_id if candidate.tenant_id in self._queues else None, waiting)
         return await waiting.answer
@@ -65,15 +65,15 @@ class SubmitGroups:
     async def _decide(self, group: list[_Waiting], *, wait_for_locks: bool) -> None:
         try:
             answers = await self._commit([waiting.candidate for waiting in group], wait_for_locks)
-        except SPOILT as error:
+        except INVALID_VALUES as error:
             if len(group) == 1:
-                _fail(group, error)
+                _fail_group(group, error)
             else:
                 for waiting in group:
                     await self._decide([waiting], wait_for_locks=wait_for_locks)
             return
         except Exception as error:  # noqa: BLE001 - each request of the group raises it
-            _fail(group, error)
+            _fail_group(group, error)
             return
         for waiting, answer in zip(group, answers, strict=True):
             if answer is None:
@@ -83,7 +83,7 @@ class SubmitGroups:
 
 
 def _next_group(queue: deque[_Waiting]) -> list[_Waiting]:
-    """The first waiting submits, at least one."""
+    """Take the first waiting submits off the queue, at least one."""
     group = [queue.popleft()]
     size = len(group[0].candidate.graph)
     while queue and len(group) < GROUP and size + len(queue[0].candidate.graph) <= GROUP_CHARACTERS:
@@ -92,7 +92,7 @@ def _next_group(queue: deque[_Waiting]) -> list[_Waiting]:
     return group
 
 
-def _fail(group: list[_Waiting], error: Exception) -> None:
+def _fail_group(group: list[_Waiting], error: Exception) -> None:
     for waiting in group:
         if not waiting.answer.done():
             waiting.answer.set_exception(error)

@@ -1,4 +1,4 @@
-"""A job is accepted: one transaction writes job, quota, idempotency key and outbox row, or nothing."""
+"""Submits a job: one transaction writes job, quota, idempotency key and outbox row, or nothing."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -32,9 +32,9 @@ class JobSubmitter:
     ) -> None:
         self._limits, self._fleet, self._admission, self._queued = limits, fleet, admission, queued
         self._checker = checker
-        self._groups = SubmitGroups(self._decide)
+        self._groups = SubmitGroups(self._decide_group)
 
-    async def submit(self, tenant_id: UUID, command: SubmitJob, *, size_bytes: int = UNKNOWN_BYTES) -> SubmitReply:
+    async def submit_job(self, tenant_id: UUID, command: SubmitJob, *, size_bytes: int = UNKNOWN_BYTES) -> SubmitReply:
         """Accept the job, or repeat the answer if it was accepted before. The job is committed when this returns.
 
         No live event is published: until this returns, nobody knows of a job to watch.
@@ -48,11 +48,12 @@ class JobSubmitter:
             IdempotencyKeyReused: the idempotency key belongs to another request.
             IdempotencyKeyOfPurgedJob: the idempotency key belongs to a purged job.
             QuotaExceeded, GpuSecondsExceeded, QueueFull: the tenant's limits are reached.
-            EmptyFleet, UnknownTenant, Unavailable: see there.
+            EmptyFleet: no node has ever joined.
+            UnknownTenant, Unavailable: see ``TenantLimits.refresh``.
         """
-        limits = await self._limits.refresh(tenant_id)
+        limits = await self._limits.refresh_limits(tenant_id)
         try:
-            candidate = await self._check(tenant_id, command, limits, size_bytes)
+            candidate = await self._check_submit(tenant_id, command, limits, size_bytes)
         except Refusal as refusal:
             # A job that was accepted before stays accepted, even if today's fleet would refuse it.
             candidate = Candidate(tenant_id, command, refusal=refusal)
@@ -61,34 +62,34 @@ class JobSubmitter:
             raise answer
         return answer
 
-    async def _check(self, tenant_id: UUID, command: SubmitJob, limits: Limits, size_bytes: int) -> Candidate:
-        """The job's node requirements and image count."""
-        examined = await self._checker.check_workflow(command, limits, size_bytes=size_bytes)
+    async def _check_submit(self, tenant_id: UUID, command: SubmitJob, limits: Limits, size_bytes: int) -> Candidate:
+        """Check the workflow and determine the job's requirement and images."""
+        checked = await self._checker.check_workflow(command, limits, size_bytes=size_bytes)
         command = command.model_copy(
             update={
                 "run_within_seconds": command.run_within_seconds or limits.run_seconds,
-                "seed": examined.seeds[0].seed if command.seed is None and examined.seeds else command.seed,
-                "seeds": examined.seeds or command.seeds,
+                "seed": checked.seeds[0].seed if command.seed is None and checked.seeds else command.seed,
+                "seeds": checked.seeds or command.seeds,
             }
         )
         return Candidate(
             tenant_id,
             command,
-            graph=examined.graph,
-            requirement_id=await self._fleet.save_requirement(examined.needs),
-            images=examined.images,
+            graph=checked.graph,
+            requirement_id=await self._fleet.save_requirement(checked.needs),
+            images=checked.images,
             nodes_online=self._fleet.has_nodes_online,
             request_id=bound_here().get("request_id", ""),
         )
 
-    async def _decide(self, candidates: Sequence[Candidate], patient: bool) -> Sequence[Answer | None]:
-        answers = await self._admission.decide(candidates, patient)
+    async def _decide_group(self, candidates: Sequence[Candidate], wait_for_locks: bool) -> Sequence[Answer | None]:
+        answers = await self._admission.decide_group(candidates, wait_for_locks)
         made = [
             candidate
             for candidate, answer in zip(candidates, answers, strict=True)
             if isinstance(answer, SubmitReply) and not answer.replayed
         ]
         if made:
-            self._queued()  # the database tells the other replicas, and us a moment later
-            log.info("scheduler.jobs.submitted", jobs=[candidate.told for candidate in made])
+            self._queued()  # other replicas are notified by the database
+            log.info("scheduler.jobs.submitted", jobs=[candidate.log_fields for candidate in made])
         return answers

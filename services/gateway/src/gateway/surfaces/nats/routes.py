@@ -18,7 +18,7 @@ from contracts.gateway.submissions import Submission
 from contracts.scheduler.jobs import Job
 from contracts.wire.errors import Refused
 from contracts.wire.topic import Address
-from gateway.accounts.me import MeView
+from gateway.accounts.user_cache import UserCache
 from gateway.edge.errors import BodyTooLarge
 from gateway.edge.json_body import MAX_BYTES, read_json
 from gateway.edge.rate_limits.domain import policy
@@ -37,11 +37,11 @@ class NatsApiRateLimits:
 
     Args:
         limiter: None disables rate limits.
-        me: has each user's limits.
+        users: has each user's limits.
     """
 
-    def __init__(self, limiter: RateLimiter | None, me: MeView) -> None:
-        self._limiter, self._me = limiter, me
+    def __init__(self, limiter: RateLimiter | None, users: UserCache) -> None:
+        self._limiter, self._users = limiter, users
 
     def of(self, name: str) -> Admit:
         """Counts messages as requests of an endpoint class, "read" or "write"."""
@@ -53,7 +53,7 @@ class NatsApiRateLimits:
                 user_id = UUID(address.tenant)
             except ValueError:
                 raise UnknownUser from None
-            limits = await self._me.limits_of(user_id)
+            limits = await self._users.limits_by_id(user_id)
             if limits.requests_per_minute is None:
                 return
             counted_by = policy(name, limits.requests_per_minute)

@@ -1,6 +1,6 @@
 """Constructs the NATS API for outside systems."""
 
-from gateway.accounts.me import MeView
+from gateway.accounts.user_cache import UserCache
 from gateway.edge.rate_limits.service import RateLimiter
 from gateway.jobs.service import JobService
 from gateway.jobs.submit import JobSubmitter
@@ -9,17 +9,22 @@ from gateway.wiring import Infrastructure
 
 
 def serve_nats_api(
-    infra: Infrastructure, *, limiter: RateLimiter | None, me: MeView, jobs: JobService, submitter: JobSubmitter
+    infra: Infrastructure, *, limiter: RateLimiter | None, users: UserCache, jobs: JobService, submitter: JobSubmitter
 ) -> None:
     """Answer outside systems. Call it before the bus starts.
 
     Args:
         infra: settings and connections.
         limiter: None where requests are not limited.
-        me: has each user's limits, and is told when their use changes.
+        users: has each user's limits, and is told when their use changes.
         jobs: reads and cancels their jobs.
         submitter: submits their jobs.
     """
     serve_requests(
-        infra.bus, jobs, submitter, infra.settings.public_url, rates=NatsApiRateLimits(limiter, me), used=me.used
+        infra.bus,
+        jobs,
+        submitter,
+        infra.settings.public_url,
+        rates=NatsApiRateLimits(limiter, users),
+        used=users.usage_changed,
     )

@@ -27,7 +27,7 @@ class _Known:
     use: StaleWhileRevalidateCache[TenantUsage] = field(default_factory=lambda: StaleWhileRevalidateCache(USE_S))
 
 
-class MeView:
+class UserCache:
     """Caches account and use of each user for ``GET /auth/me`` and for limits.
 
     An account is cached for ``ACCOUNT_S`` or until the user or a tier changes, and longer while auth is unavailable.
@@ -39,7 +39,7 @@ class MeView:
         self._bus = bus
         self._users: LRUCache[UUID, _Known] = LRUCache(maxsize=AT_MOST)
 
-    async def read(self, who: Principal) -> MeBody:
+    async def read_user(self, who: Principal) -> MeBody:
         """The account, its limits and its use. Concurrent calls for the same user share one request.
 
         Raises:
@@ -59,7 +59,7 @@ class MeView:
         """
         return (await self._read_account(who))[1].limits
 
-    async def limits_of(self, user_id: UUID) -> Limits:
+    async def limits_by_id(self, user_id: UUID) -> Limits:
         """The limits of a user by id, at most ``ACCOUNT_S`` old where a change event was missed.
 
         Raises:
@@ -76,7 +76,7 @@ class MeView:
             known.account.expire()
         return known, await known.account.read(lambda within_s: self._account(who.user_id, within_s))
 
-    def used(self, user_id: UUID) -> None:
+    def usage_changed(self, user_id: UUID) -> None:
         """Invalidate the cached use of a user."""
         known = self._users.get(user_id)
         if known is not None:
