@@ -63,6 +63,9 @@ def configure(service: str, level: str) -> None:
 
 
 def _log_retry(details: RetryDetails) -> None:
-    """Log a retry. stamina's own hook would log the arguments too, which may hold secrets and whole workflows."""
-    error = str(details.caused_by) or type(details.caused_by).__name__
-    log.info("retry", work=details.name, failed=details.retry_num, wait_s=round(details.wait_for, 3), error=error)
+    """Log a retry. stamina's own hook logs the arguments of decorated functions, which may hold secrets."""
+    error = details.caused_by
+    text = str(error) or type(error).__name__
+    log.info(
+        "retry", failed=details.retry_num, wait_s=round(details.wait_for, 3), type=type(error).__name__, error=text
+    )
