@@ -1,4 +1,4 @@
-"""What each stock class makes of images, frames and latents, by its name."""
+"""The bounding function of each stock class that handles images, frames or latents, by class name."""
 
 from contracts.graph_size import batches, empties, resizing
 from contracts.graph_size.node import Rule
@@ -49,7 +49,7 @@ RULES: dict[str, Rule] = {
     "RepeatLatentBatch": batches.repeated(64),
     "FrameInterpolate": batches.interpolated,
     "ImageFromBatch": batches.selected("length"),
-    "LatentFromBatch": batches.kept,  # it selects whole videos, and nobody knows what a VAE encoded
+    "LatentFromBatch": batches.kept,  # it selects whole videos, and what a VAE encoded is unknown
     "LatentCut": batches.kept,
     "VideoFrameSample": batches.selected("num_frames"),
     **dict.fromkeys(("VideoRandomTemporalCrop", "VideoTemporalCrop"), batches.selected("length")),

@@ -46,14 +46,14 @@ _PREDICATES = {
 
 
 def field_message(error: ErrorDetails, fields: Collection[str] = ()) -> str:
-    """One sentence that says what is wrong with a field, and one what to do where that is not the same.
+    """Return a sentence about what is wrong with a field and, if that does not already say it, one about what to do.
 
-    It shows the name of the field and never its value. A ``ValueError`` of a validator is its own message, and types
-    without a sentence here keep pydantic's.
+    It contains the name of the field and never its value. A ``ValueError`` of a validator is its own message. Error
+    types without a sentence here keep pydantic's.
 
     Args:
         error: with its context.
-        fields: the names that are valid where an unknown one was sent.
+        fields: valid names, for an error about an unknown field.
     """
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
