@@ -1,4 +1,4 @@
-"""``python -m generate [--check]``: write the generated files, or say which are not as they should be."""
+"""``python -m generate [--check]``: write the generated files, or list stale ones."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def documents() -> dict[Path, str]:
-    """Every generated file: its path below the repository's root, and what it should hold."""
+    """Return every generated file: its path relative to the repository root, and its content."""
     return {
         Path("contracts/asyncapi.json"): asyncapi(),
         Path("docs/topology.md"): topology(),
@@ -28,7 +28,7 @@ def documents() -> dict[Path, str]:
 
 
 def stale(root: Path = ROOT) -> list[Path]:
-    """Files that are missing or hold something else, and schemas of messages that no longer exist."""
+    """Return files that are missing or differ, and schemas of messages that no longer exist."""
     wanted = documents()
     wrong = [path for path, text in wanted.items() if _text(root / path) != text]
     orphans = [
@@ -40,7 +40,7 @@ def stale(root: Path = ROOT) -> list[Path]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write what is stale; with ``--check`` write nothing and exit 1 if anything is."""
+    """Write stale files. With ``--check`` write nothing and exit with status 1 if there are any."""
     found = stale()
     if "--check" in (sys.argv[1:] if argv is None else argv):
         for path in found:

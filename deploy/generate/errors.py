@@ -1,4 +1,4 @@
-"""docs/errors.md: every code that a client may meet in a problem."""
+"""docs/errors.md: every error code that a client can receive."""
 
 from collections.abc import Iterator
 
@@ -39,7 +39,7 @@ What `warnings[].code` of a completed job may be.
 
 
 def error_pages() -> str:
-    """The page: one row a code, first those of problems, then those of jobs and their warnings."""
+    """Return the page: one row per code, first those of problems, then those of jobs and their warnings."""
     rows = [
         f"| `{refusal.code}` | {STATUS[refusal.kind]} | {' '.join((refusal.__doc__ or '').split())} |\n"
         for refusal in sorted({*REFUSALS, *_own()}, key=lambda refusal: refusal.code)
@@ -50,7 +50,7 @@ def error_pages() -> str:
 
 
 def _own() -> Iterator[type[Refusal]]:
-    """Refusals that the public services make themselves."""
+    """Return refusals that the public services raise themselves."""
     for module in (gateway.errors, notifier.domain.errors):
         for found in vars(module).values():
             if isinstance(found, type) and issubclass(found, Refusal) and found is not Refusal:

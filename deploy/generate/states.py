@@ -1,4 +1,4 @@
-"""docs/state-machine.md: the life of a job."""
+"""docs/state-machine.md: the life cycle of a job."""
 
 from contracts.scheduler.jobs import STATUS_OF_STATE, JobState
 from scheduler.domain.states import TRANSITIONS, is_final
@@ -11,7 +11,7 @@ Generated from `scheduler.domain.states` by `./dev generate`. Every arrow is one
 
 
 def state_machine() -> str:
-    """The page: a diagram and the public names."""
+    """Return the page: a diagram and the public state names."""
     arrows = [
         f"    {before.value if before else '[*]'} --> {after.value}: {cause.value}"
         for (before, cause), after in TRANSITIONS.items()

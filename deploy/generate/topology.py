@@ -1,4 +1,4 @@
-"""docs/topology.md: who says what to whom."""
+"""docs/topology.md: which service sends which message to which."""
 
 from collections import defaultdict
 
@@ -15,7 +15,7 @@ Generated from `contracts.registry` by `./dev generate`. Subjects are
 
 
 def topology() -> str:
-    """The page: a picture, the subjects, the streams, the door."""
+    """Return the page: a diagram, the subjects, the streams, the API for external systems."""
     return "\n".join([HEAD, *_picture(), *_subjects(), *_streams(), *_consumers(), *_door()])
 
 
