@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from contracts.permissions import NATS_API_FEEDS, NATS_API_REQUESTS
-from contracts.registry import STREAMS, TOPICS
+from contracts.registry import CONSUMERS, STREAMS, TOPICS
 from contracts.wire.topic import Rpc
 
 HEAD = """\
@@ -64,7 +64,7 @@ def _consumers() -> list[str]:
     return [
         "## Durable consumers",
         "",
-        "A message that cannot be read becomes a dead letter at once, one whose handler raises after as many deliveries.",
+        "A malformed message becomes a dead letter at once, any other one after so many failed deliveries.",
         "",
         "| consumer | stream | service | handles | deliveries | pauses between them |",
         "| --- | --- | --- | --- | --- | --- |",
