@@ -64,8 +64,7 @@ class Folders:
 
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path stays in a folder after ``..`` is resolved. As in ComfyUI, symbolic links are not followed."""
-    # noqa: PTH100 - abspath folds ".." without touching disk
-    real, base = os.path.abspath(path), os.path.abspath(folder)
+    real, base = os.path.abspath(path), os.path.abspath(folder)  # noqa: PTH100 - abspath folds ".." without touching disk
     return os.path.commonpath((real, base)) == base
 
 
@@ -80,8 +79,7 @@ def save_target(prefix: str, base: Path, width: int = 0, height: int = 0) -> Sav
     """
     expanded = _expand(prefix, width, height) if "%" in prefix else prefix
     normal = os.path.normpath(expanded)
-    # noqa: PTH119, PTH120 - string rules, not paths
-    subfolder, stem = os.path.dirname(normal), os.path.basename(normal)
+    subfolder, stem = os.path.dirname(normal), os.path.basename(normal)  # noqa: PTH119, PTH120 - string rules, not paths
     folder = base / subfolder
     if not is_inside(folder, base):
         message = (

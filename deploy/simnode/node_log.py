@@ -16,8 +16,7 @@ class NodeLog:
 
     def write(self, text: str) -> None:
         """Add the text of one write."""
-        # noqa: DTZ005 - ComfyUI's is local time, too
-        self._entries.append({"t": datetime.now().isoformat(), "m": text})
+        self._entries.append({"t": datetime.now().isoformat(), "m": text})  # noqa: DTZ005 - ComfyUI's is local time, too
 
     def entries(self) -> list[Document]:
         """Return all stored entries, oldest first."""

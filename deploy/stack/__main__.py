@@ -1,4 +1,4 @@
-"""The commands behind ``./dev`` that run the system."""
+"""The ``./dev`` commands that run the system."""
 
 import asyncio
 import os
@@ -49,7 +49,7 @@ def demo(
     output: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("comfyfleet-demo"),
     step_ms: StepMs = 50,
 ) -> None:
-    """Watch a throw-away stack make two pictures."""
+    """Run a temporary stack that makes two images."""
     from rich.console import Console  # noqa: PLC0415 - each command imports what it needs
 
     from stack.demo import demo as show  # noqa: PLC0415 - the same
@@ -59,7 +59,7 @@ def demo(
 
 @app.command()
 def migrate(state: State = Path(".dev")) -> None:
-    """Bring the databases of a state directory to the newest schema."""
+    """Migrate the databases of a state directory to the newest schema."""
     from stack.migrate import migrate as bring  # noqa: PLC0415 - the same
 
     raise typer.Exit(asyncio.run(bring(state.resolve())))
@@ -71,14 +71,14 @@ def doctor(
     port: Annotated[int, typer.Option(help="The public port that is meant to be free.")] = 8000,
     state: State = Path(".dev"),
 ) -> None:
-    """Say what is there on this machine and what is missing."""
+    """Check this machine and list what is missing."""
     from stack.doctor import examine  # noqa: PLC0415 - the same
 
     raise typer.Exit(examine(port, state.resolve()))
 
 
 def _urls_of_environment() -> tuple[str, ...]:
-    """``COMFYUI_URLS``, or ``COMFYUI_URL``, comma separated."""
+    """Return the URLs in ``COMFYUI_URLS``, or ``COMFYUI_URL``, comma separated."""
     named = os.environ.get("COMFYUI_URLS") or os.environ.get("COMFYUI_URL") or ""
     return tuple(url.strip() for url in named.split(",") if url.strip())
 

@@ -1,4 +1,4 @@
-"""``./dev demo``: a throw-away stack makes two pictures while a person watches."""
+"""``./dev demo``: a temporary stack makes two images while a person watches."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ INTERRUPTED = 130
 
 
 async def demo(output: Path, step_ms: int, console: Console) -> int:
-    """Bring a stack up, make the pictures, take it down. Returns the exit status."""
+    """Start a stack, make the images, stop it. Returns the exit status."""
     began = time.monotonic()
     output.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     with tempfile.TemporaryDirectory(prefix="comfyfleet-demo-") as state:
@@ -43,7 +43,7 @@ async def demo(output: Path, step_ms: int, console: Console) -> int:
             _explain(failure, stack, console)
             return 1
         finally:
-            stack.kill()  # nothing here is worth a graceful end
+            stack.kill()  # nothing here needs a graceful stop
             await stack.down()
     for picture in pictures:
         console.print(f"[green]✓[/] {picture}", highlight=False, soft_wrap=True)
@@ -54,7 +54,7 @@ async def demo(output: Path, step_ms: int, console: Console) -> int:
 async def _show(stack: Stack, output: Path, console: Console) -> list[Path]:
     with console.status("starting NATS, PostgreSQL, five services and two simulated ComfyUI nodes"):
         starting = asyncio.ensure_future(stack.up())
-        await asyncio.sleep(0)  # the others begin before we spend time on imports
+        await asyncio.sleep(0)  # start the other processes before spending time on imports
         try:
             from stack.viewer import Viewer  # noqa: PLC0415 - see above
 

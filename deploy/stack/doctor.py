@@ -1,4 +1,4 @@
-"""``./dev doctor``: what is there on this machine and what is missing, with what to do about it."""
+"""``./dev doctor``: checks this machine and says what is missing and how to fix it."""
 
 import os
 import platform
@@ -27,7 +27,7 @@ NEED_FILES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. ``advice`` says what to do where it is not ``good``."""
+    """The result of one check. ``advice`` says what to do if it is not ``good``."""
 
     what: str
     found: str
@@ -36,7 +36,7 @@ class Finding:
 
 
 def examine(port: int, state: Path) -> int:
-    """Look at everything, print it, return 0 where nothing is missing."""
+    """Run all checks and print the results. Returns 0 if nothing is missing."""
     console = Console()
     findings = list(_findings(port, state))
     for finding in findings:

@@ -1,4 +1,4 @@
-"""``up`` and ``down`` as a person sees them."""
+"""The terminal output of ``up`` and ``down``."""
 
 import asyncio
 import os
@@ -46,7 +46,7 @@ async def up(options: Options, console: Console) -> int:
 
 
 def down(state: Path, console: Console) -> int:
-    """Stop the stack of a state directory and wait until it has. Returns the exit status."""
+    """Stop the stack of a state directory and wait until it has stopped. Returns the exit status."""
     layout = Layout(state)
     pid = running(layout)
     if pid is None:
@@ -64,7 +64,7 @@ def down(state: Path, console: Console) -> int:
 
 
 def run(options: Options) -> int:
-    """``up`` from a command line."""
+    """Run ``up`` from a command line."""
     return asyncio.run(up(options, Console()))
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks for a graceful end, the second ends at once."""
+"""Ctrl-C and SIGTERM: the first requests a graceful stop, the second kills immediately."""
 
 import asyncio
 import signal
@@ -9,14 +9,14 @@ T = TypeVar("T")
 
 
 class Interrupted(Exception):
-    """A person or the system asked us to end."""
+    """A stop was requested."""
 
 
 class Interrupts:
-    """Listens for both signals while it is open.
+    """Handles both signals while it is open.
 
     Args:
-        at_once: called at the second one.
+        at_once: called at the second signal.
     """
 
     def __init__(self, at_once: Callable[[], None]) -> None:
@@ -24,15 +24,15 @@ class Interrupts:
         self._at_once = at_once
 
     def open(self) -> None:
-        """Take the two signals over from Python."""
+        """Replace Python's handlers of the two signals."""
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._hear)
 
     async def unless(self, work: Awaitable[T]) -> T:
-        """The result of ``work``; it is cancelled when we are asked to end.
+        """Return the result of ``work``; cancel it if a stop is requested.
 
         Raises:
-            Interrupted: we were.
+            Interrupted: a stop was requested.
         """
         task = asyncio.ensure_future(work)
         asked = asyncio.ensure_future(self.asked.wait())

@@ -1,4 +1,4 @@
-"""Keeps one process running: starts it, starts it again when it dies, stops it when asked."""
+"""Supervises one process: starts it, restarts it when it dies, stops it on request."""
 
 import asyncio
 import signal
@@ -11,7 +11,7 @@ from stack.children import Child, ZygoteGone
 
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 5.0
-STEADY_AFTER_S = 10.0  # alive for this long, a process has earned an immediate restart again
+STEADY_AFTER_S = 10.0  # after running this long a process is restarted immediately again
 READY_EVERY_S = 0.03
 
 
@@ -20,10 +20,10 @@ class Unit:
     """One process of a stack.
 
     Attributes:
-        start: starts it; called again after each death.
-        ready: whether it does its work; safe to call at any time.
-        stop_signal: what ends it gracefully.
-        grace_s: how long that may take before it is killed.
+        start: starts it; called again after each exit.
+        ready: whether it serves; safe to call at any time.
+        stop_signal: signal for a graceful stop.
+        grace_s: time for a graceful stop before it is killed, seconds.
     """
 
     name: str
@@ -52,16 +52,16 @@ class ProcessSupervisor:
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to keep it running. Returns at once."""
+        """Start supervising it. Returns immediately."""
         self._running = asyncio.create_task(self._run(), name=f"keep {self.unit.name}")
 
     async def until_ready(self) -> None:
-        """Return once it does its work, however often it has to be started until then."""
+        """Wait until it serves, however often it has to be restarted until then."""
         while not (self._child and not self._child.exited.done() and await self.unit.ready()):  # noqa: ASYNC110 - another process tells
             await asyncio.sleep(READY_EVERY_S)
 
     async def stop(self) -> None:
-        """End it gracefully, or after its grace at once. It is not started again."""
+        """Stop it gracefully; kill it after its grace period. It is not restarted."""
         running, self._running = self._running, None
         if running is None:
             return
@@ -73,7 +73,7 @@ class ProcessSupervisor:
         self._changed(self.unit.name, None)
 
     def kill(self) -> None:
-        """End it without any grace. It is not started again; ``stop``, still needed, then returns at once."""
+        """Kill it immediately. It is not restarted. ``stop`` must still be called and then returns immediately."""
         self._killed = True
         if self._running is not None:
             self._running.cancel()
@@ -93,9 +93,9 @@ class ProcessSupervisor:
             self.restarts += 1
 
     async def _once(self) -> int | None:
-        """Run it once. Its exit status, None where it could not even be started."""
+        """Run it once. Returns its exit status, or None if it could not be started."""
         try:
-            # Shielded: a child that is being made while we are stopped must be stopped too, not lost.
+            # Shielded: a child that is being started during a stop must be stopped too.
             starting = asyncio.ensure_future(self.unit.start())
             try:
                 self._child = await asyncio.shield(starting)

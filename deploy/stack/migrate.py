@@ -1,4 +1,4 @@
-"""``./dev migrate``: every database to its newest schema, whether the stack is up or not."""
+"""``./dev migrate``: migrates every database to its newest schema, whether the stack is up or not."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ from stack.supervisor import Stack, running
 async def migrate(state: Path) -> int:
     """Migrate the databases of a state directory. Returns the exit status.
 
-    Where a stack is up its server is used; else PostgreSQL and NATS are started for the time it takes.
+    If a stack is up, its server is used. Otherwise PostgreSQL and NATS run for the duration.
     """
     layout = Layout(state)
     if running(layout):

@@ -1,4 +1,4 @@
-"""NATS from its wheel's binary: rendered configuration, one supervised process."""
+"""The NATS server: the binary of its wheel, a rendered configuration, one supervised process."""
 
 import shutil
 import sysconfig
@@ -14,7 +14,7 @@ from stack.probes import answers
 
 
 def binary() -> Path:
-    """The server's program: the wheel's, else one on PATH."""
+    """Return the server's program: the wheel's, else the one on PATH."""
     ours = Path(sysconfig.get_path("scripts")) / "nats-server"
     return ours if ours.exists() else Path(shutil.which("nats-server") or ours)
 
@@ -31,16 +31,16 @@ class Nats:
 
     @property
     def url(self) -> str:
-        """Where clients connect."""
+        """URL for clients."""
         return f"nats://{LOOPBACK}:{self.port}"
 
     @property
     def config(self) -> Path:
-        """The rendered configuration."""
+        """Path of the rendered configuration."""
         return self.layout.nats / "nats.conf"
 
     def configure(self, tenant: str) -> None:
-        """Write the configuration, with one outside system that acts for ``tenant``."""
+        """Write the configuration, with one external system that acts for ``tenant``."""
         names = ["sys", *(login for login, _, _ in logins(self.nodes))]
         door = Outside("OUTSIDE_DEMO", OUTSIDE_USER, self.secrets.of(f"nats-{OUTSIDE_USER}"), tenant)
         plan = NatsPlan(
@@ -54,7 +54,6 @@ class Nats:
         write_private(self.config, render(plan))
 
     async def start(self) -> Child:
-        """Start the server."""
         return start_program([str(binary()), "--config", str(self.config)], self.layout.log_of("nats"))
 
     async def ready(self) -> bool:

@@ -1,4 +1,4 @@
-"""What runs, with which arguments and environment. Everything here is decided before anything is started."""
+"""Plans the processes of a stack with their arguments and environments, before anything is started."""
 
 import os
 import socket
@@ -17,20 +17,20 @@ from stack.postgres import Postgres
 from stack.probes import answers
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
-PLAIN = ("RATE_LIMIT_ENABLED", "ACCESS_TOKEN_EXPIRE_MINUTES")  # what else a person may set for ./dev up
+PLAIN = ("RATE_LIMIT_ENABLED", "ACCESS_TOKEN_EXPIRE_MINUTES")  # settings that ./dev up passes on from its environment
 SHORT_GRACE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person asks of a stack.
+    """Options of a stack.
 
     Attributes:
-        port: the public one; 0 for a free one.
-        nodes: how many simulated nodes, where ``comfyui`` names no real ones.
+        port: the public port; 0 for a free one.
+        nodes: number of simulated nodes, if ``comfyui`` is empty.
         comfyui: base URLs of real nodes, one executor each.
-        step_ms: a simulated node's time per sampler step.
-        bare: only NATS, PostgreSQL and the nodes.
+        step_ms: duration of a simulated sampler step, milliseconds.
+        bare: run only NATS, PostgreSQL and the nodes.
     """
 
     state: Path
@@ -44,7 +44,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A ComfyUI node. ``port`` only where we simulate it."""
+    """A ComfyUI node. ``port`` is set only for a simulated one."""
 
     name: str
     url: str
@@ -70,7 +70,7 @@ class Plan:
         self._nursery = nursery
 
     def units(self) -> dict[str, list[Unit]]:
-        """The processes by the layer they belong to: a layer stands on those before it."""
+        """Return the processes by layer. Each layer depends on the ones before it."""
         postgres = Unit("postgres", self.postgres.start, self.postgres.ready, stop_signal=2, grace_s=20)
         return {
             "postgres": [postgres],
@@ -81,7 +81,7 @@ class Plan:
         }
 
     def environment(self, service: str, node: Node | None = None) -> dict[str, str]:
-        """The whole environment of a service."""
+        """Return the whole environment of a service."""
         name = f"executor-{_number(node)}" if node else service
         login = f"executor-{node.name}" if node else service
         values = {
@@ -101,7 +101,7 @@ class Plan:
         return {**inherited(), **asked, **own, "SECRET_KEY": self.secrets.of("secret-key")}
 
     def write_environments(self) -> None:
-        """Keep each service's environment in a file, to run it by hand.
+        """Write each service's environment to a file, to run it by hand.
 
         ``env -i $(cat .dev/env/auth.env) .venv/bin/python -m auth serve``
         """
@@ -111,7 +111,7 @@ class Plan:
             self._write_environment(f"executor-{_number(node)}", self.environment("executor", node))
 
     def one_shot(self, name: str, argv: str) -> Call:
-        """A process that runs commands one after another; see ``stack.one_shots``."""
+        """Return a process that runs commands one after another; see ``stack.one_shots``."""
         return Call(name, "stack.one_shots", (argv,), inherited(), str(self.layout.log_of(name)))
 
     def _particulars(self, service: str, node: Node | None) -> dict[str, str]:
@@ -173,7 +173,7 @@ class Plan:
 
 
 def inherited() -> dict[str, str]:
-    """The little of our own environment that a process gets."""
+    """Return the variables of our own environment that every process gets."""
     return {name: os.environ[name] for name in INHERITED if name in os.environ}
 
 

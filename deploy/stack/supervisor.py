@@ -1,4 +1,4 @@
-"""Brings a stack up, keeps it up, takes it down."""
+"""Starts a stack, restarts its processes, stops it."""
 
 import asyncio
 import fcntl
@@ -20,27 +20,27 @@ from stack.ports import listen
 
 UP_WITHIN_S = 90.0
 STOP_ORDER = ("proxy", "services", "nodes", "nats", "postgres")
-NOBODY = "00000000-0000-0000-0000-000000000000"  # tenant of the door while there are no users
+NOBODY = "00000000-0000-0000-0000-000000000000"  # tenant of the external system while there are no users
 USERS = {"admin": ("admin", "enterprise"), "demo": ("user", "pro")}  # username: role, tier
-OWN = {"demo": ("--graph-policy", "open")}  # the owner of the machine may run what the nodes can
+OWN = {"demo": ("--graph-policy", "open")}  # the owner of the machine may use every class of the nodes
 
 Say = Callable[[str], None]
 
 
 class StackFailed(Exception):
-    """The stack could not be brought up; the message says why, with the tail of a log."""
+    """The stack could not be started. The message contains the reason and the tail of a log."""
 
 
 class AlreadyUp(Exception):
-    """Another supervisor runs on this state directory."""
+    """Another supervisor uses this state directory."""
 
 
 class Stack:
-    """One running system. Use ``up``, then ``down``; both in one event loop.
+    """One running system. Call ``up``, then ``down``, in the same event loop.
 
     Args:
         options: what to run.
-        say: called with a line when a part is ready, dies or is started again.
+        say: called with a line when a process is ready, dies or is restarted.
     """
 
     def __init__(self, options: Options, say: Say) -> None:
@@ -55,13 +55,13 @@ class Stack:
         self._began = time.monotonic()
 
     async def up(self) -> Credentials:
-        """Start everything; return when all of it works and credentials.json is written.
+        """Start everything. Returns once all processes are ready and credentials.json is written.
 
         Raises:
             AlreadyUp: the state directory is in use.
-            PortTaken: the public port is.
+            PortTaken: the public port is in use.
             CannotRunPostgres: PostgreSQL cannot run on this machine.
-            StackFailed: a part did not come up.
+            StackFailed: a process did not become ready.
         """
         try:
             self.layout.create()
@@ -72,7 +72,7 @@ class Stack:
         self._listener = listen(self._options.port)
         self._nursery = ForkServerClient(self.layout.log_of("zygote"), inherited=(self._listener.fileno(),))
         if self._options.nodes or not self._options.bare:
-            await self._nursery.start()  # it imports while PostgreSQL is made
+            await self._nursery.start()  # it imports modules while PostgreSQL is created
         plan = Plan(self._options, self._listener, self._nursery)
         plan.write_environments()
         self._write_processes()
@@ -87,7 +87,7 @@ class Stack:
             raise StackFailed(self._who_is_late()) from late
 
     async def down(self) -> None:
-        """Stop everything, those that use others first. Safe to call whatever ``up`` got to."""
+        """Stop everything, dependent processes first. Safe at any point of ``up``."""
         self.layout.ready.unlink(missing_ok=True)
         for layer in STOP_ORDER:
             await asyncio.gather(*(keeper.stop() for keeper in self._keepers.get(layer, ())))
@@ -100,7 +100,7 @@ class Stack:
             self._lock.close()
 
     def kill(self) -> None:
-        """End every process without any grace; ``down`` then returns at once."""
+        """Kill every process; ``down`` then returns immediately."""
         for keeper in self._each():
             keeper.kill()
 
@@ -133,7 +133,7 @@ class Stack:
         return credentials
 
     async def _prepare(self, plan: Plan, *, fresh: bool) -> Identities:
-        """Migrate the four databases; make the first two users where they are not known."""
+        """Migrate the four databases and create the first two users if they are unknown."""
         known = None if fresh else Identities.read(self.layout.credentials)
         if self._options.bare:
             return known or Identities(Identity(NOBODY, ""), Identity(NOBODY, ""))
@@ -206,7 +206,7 @@ def _step(plan: Plan, service: str, *argv: str) -> dict[str, object]:
 
 
 def _claim(layout: Layout) -> IO[str]:
-    """Hold the state directory as long as the returned file is open."""
+    """Lock the state directory for as long as the returned file is open."""
     lock = layout.lock.open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -222,7 +222,7 @@ def _claim(layout: Layout) -> IO[str]:
 
 
 def running(layout: Layout) -> int | None:
-    """The pid of the supervisor that holds this state directory, None where none does."""
+    """Return the pid of the supervisor that has locked this state directory; None if there is none."""
     with suppress(FileNotFoundError), layout.lock.open("r") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

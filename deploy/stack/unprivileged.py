@@ -1,4 +1,4 @@
-"""How root runs PostgreSQL, which refuses to be root: no permissions change but those of our own directory."""
+"""Runs PostgreSQL for root, which it refuses to run as. Only permissions of our own directory change."""
 
 import os
 import pwd
@@ -13,17 +13,17 @@ ACCOUNTS = ("postgres", "nobody")
 
 
 class CannotRunPostgres(Exception):
-    """PostgreSQL cannot be run from here; the message says what to do."""
+    """PostgreSQL cannot be run here. The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Whom a program is run as.
+    """The user that a program runs as.
 
     Attributes:
-        how: for a person.
-        become: called in the child before the program.
-        owner: uid and gid that must own the data directory, None for our own.
+        how: description for people.
+        become: called in the child before the program starts.
+        owner: uid and gid that must own the data directory; None for our own.
     """
 
     how: str
@@ -32,11 +32,11 @@ class Runner:
 
 
 def choose_runner(program: Path, data: Path) -> Runner:
-    """The way that works here, tried with ``program --version``.
+    """Return the first way that works here, tried with ``program --version``.
 
     Args:
         program: an executable of PostgreSQL.
-        data: the directory that it will write to; may not exist yet.
+        data: the directory that it will write to; need not exist yet.
 
     Raises:
         CannotRunPostgres: no way works.
@@ -51,7 +51,7 @@ def choose_runner(program: Path, data: Path) -> Runner:
             account = pwd.getpwnam(name)
         except KeyError:
             continue
-        data.parent.chmod(0o711)  # our own state directory: what is in it stays closed
+        data.parent.chmod(0o711)  # our own state directory: its content stays private
         runner = Runner(f"user {name}", _drop_to(account), (account.pw_uid, account.pw_gid))
         if _works(runner, program, data.parent):
             return runner

@@ -1,15 +1,15 @@
-"""A process that has imported everything once and forks the Python processes of a stack from itself.
+"""The fork server: a process that has imported everything once and forks the Python processes of a stack.
 
-Importing FastAPI, SQLAlchemy and NATS takes seconds of CPU; a fork takes milliseconds and shares the memory. Standard
-``multiprocessing`` has such a server too, but its children keep it alive, re-import the supervisor's ``__main__`` and
-need a second helper process.
+Importing FastAPI, SQLAlchemy and NATS takes seconds of CPU; a fork takes milliseconds and shares the memory. The fork
+server of ``multiprocessing`` is no replacement: its children keep it alive, it imports the supervisor's ``__main__``
+again, and it needs a second helper process.
 
-Spoken on a socket, one JSON document a line::
+Protocol on its socket, one JSON document per line::
 
-    -> {"spawn": {name, module, argv, env, log, keep}}      <- {"pid": N}          in the order asked
-    -> {"signal": [pid, number]}                            <- {"exit": [pid, code]}
+    -> {"spawn": {name, module, argv, env, log, keep}}      <- {"pid": N}          in the order of requests ->
+    {"signal": [pid, number]}                            <- {"exit": [pid, code]}
 
-When the socket closes, every child is killed: nothing outlives the supervisor.
+When the socket closes, every child is killed, so no process outlives the supervisor.
 """
 
 import gc
@@ -43,7 +43,7 @@ PROGRAMS = (
 
 
 def preload(modules: Iterable[str]) -> None:
-    """Import modules; one that cannot be imported is named in the log and fails in the child that needs it."""
+    """Import modules. A failed import is logged, and fails again in the child that needs the module."""
     for module in modules:
         began = time.monotonic()
         try:
@@ -55,7 +55,7 @@ def preload(modules: Iterable[str]) -> None:
 
 
 class Zygote:
-    """Forks on request, reports every exit, kills what is left when the supervisor is gone."""
+    """Forks on request, reports every exit, and kills all children when the supervisor is gone."""
 
     def __init__(self, control: socket.socket, inherited: tuple[int, ...]) -> None:
         self._control = control
@@ -84,7 +84,6 @@ class Zygote:
                 return
 
     def kill_all(self) -> None:
-        """End every child at once."""
         for pid in self._children:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -106,7 +105,7 @@ class Zygote:
             self._say({"pid": pid})
             return
         pid, number = order["signal"]
-        if pid in self._children:  # not reaped yet, so the pid is still its own
+        if pid in self._children:  # not reaped yet, so its pid is not reused
             os.kill(pid, number)
 
     def _fork(self, call: dict[str, Any]) -> int:
@@ -132,7 +131,7 @@ class Zygote:
             os._exit(code)
 
     def _leave(self, keep: list[int]) -> None:
-        """Let go of what belongs to the zygote, its signal handling included."""
+        """Release the fork server's resources in a child, including its signal handlers."""
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
@@ -160,7 +159,7 @@ class Zygote:
 
 
 def _settle(call: dict[str, Any]) -> None:
-    """Make a forked process its own: session, name, environment, log."""
+    """Set up a forked process: session, name, environment, log."""
     os.setsid()
     name_process(call["name"])
     os.environ.clear()
@@ -179,7 +178,7 @@ def _settle(call: dict[str, Any]) -> None:
 
 
 def run(module: str, argv: list[str]) -> int:
-    """Call a module's ``main(argv)`` and give the exit status that its process would have."""
+    """Call a module's ``main(argv)`` and return the exit status of its process."""
     try:
         importlib.import_module(module).main(argv)
     except SystemExit as ended:
@@ -193,13 +192,13 @@ def run(module: str, argv: list[str]) -> int:
 
 
 def main(argv: list[str]) -> None:
-    """Serve on the socket whose descriptor is the first argument; the others are for children to inherit."""
-    sys.dont_write_bytecode = False  # whatever the shell says: without compiled modules each start takes seconds more
+    """Serve on the socket whose descriptor is the first argument. Children inherit the other descriptors."""
+    sys.dont_write_bytecode = False  # overrides the environment: without bytecode files each start takes seconds longer
     control, *inherited = map(int, argv)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     preload((*LIBRARIES, *PROGRAMS))
     gc.collect()
-    gc.freeze()  # a collection in a child would copy every page that it walks
+    gc.freeze()  # a garbage collection in a child would copy every page that it visits
     zygote = Zygote(socket.socket(fileno=control), tuple(inherited))
     try:
         zygote.serve()

@@ -90,7 +90,7 @@ def _save_latent(call: Call) -> Result:
 
 
 def _safetensors(shape: list[int], metadata: Document) -> bytes:
-    """Return a ``.latent`` safetensors file with its two tensors: zeros of ``float32[shape]`` and the version marker."""
+    """Return a ``.latent`` file with its two tensors: zeros of ``float32[shape]`` and the version marker."""
     size = 4 * shape[0] * shape[1] * shape[2] * shape[3]
     header = {
         "__metadata__": metadata,
