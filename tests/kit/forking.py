@@ -15,7 +15,7 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     preload(PROGRAMS)
     gc.collect()
-    gc.freeze()  # a collection in a child would copy every page that it walks
+    gc.freeze()  # a garbage collection in a child would copy every page that it visits
     zygote = Zygote(socket.socket(fileno=descriptor), ())
     try:
         zygote.serve()

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard output, with the request, job and node that it is about."""
+"""Structured logs: one JSON object per line on standard output, with fields such as request, job and node."""
 
 import logging
 import sys
@@ -16,9 +16,9 @@ _bound: ContextVar[Mapping[str, Any]] = ContextVar("bound", default=MappingProxy
 
 
 class bound:  # noqa: N801 - reads as a word: with bound(job_id=...)
-    """``with bound(job_id=...):`` puts the fields on every line logged inside.
+    """Add the fields to every line logged inside ``with bound(job_id=...):``.
 
-    structlog's own has a variable for each field and goes through all of a context's to find them: 4 us a request.
+    structlog's own contextvars take 4 us per request, because it keeps one variable per field and searches all of them.
     """
 
     def __init__(self, **fields: Any) -> None:
@@ -32,12 +32,12 @@ class bound:  # noqa: N801 - reads as a word: with bound(job_id=...)
 
 
 def bound_here() -> Mapping[str, Any]:
-    """The fields that every line logged here bears."""
+    """Return the fields that are added to every line logged here."""
     return _bound.get()
 
 
 def add_bound(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Put them on a line, beside what it says itself. A processor of structlog."""
+    """Add the bound fields to a line. A structlog processor."""
     return {**_bound.get(), **event}
 
 
@@ -50,9 +50,9 @@ def _render_text(logger: object, name: str, event: structlog.typing.EventDict) -
 
 
 def configure(service: str, level: str) -> None:
-    """Send everything, third-party libraries included, as JSON lines to standard output.
+    """Send all logs, including those of third-party libraries, as JSON lines to standard output.
 
-    Our own lines do not pass through the standard library, which takes three times as long (21 against 7 us a line).
+    Our own lines bypass the standard library, which takes three times as long (21 instead of 7 us per line).
     """
     number = logging.getLevelNamesMapping()[level.upper()]
 
