@@ -9,20 +9,20 @@ import typer
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-State = Annotated[Path, typer.Option("--state", help="Where everything is kept.")]
-StepMs = Annotated[int, typer.Option("--step-ms", min=0, help="A simulated node's time per sampler step.")]
+State = Annotated[Path, typer.Option("--state", help="State directory of the stack.")]
+StepMs = Annotated[int, typer.Option("--step-ms", min=0, help="Duration of a simulated sampler step, milliseconds.")]
 
 
 @app.command()
 def up(
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The public port; 0 picks a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Public port; 0 picks a free one.")] = 8000,
     state: State = Path(".dev"),
-    nodes: Annotated[int, typer.Option(min=0, max=64, help="How many simulated nodes.")] = 2,
-    comfyui: Annotated[list[str] | None, typer.Option(help="URL of a real node instead; may be repeated.")] = None,
+    nodes: Annotated[int, typer.Option(min=0, max=64, help="Number of simulated nodes.")] = 2,
+    comfyui: Annotated[list[str] | None, typer.Option(help="URL of a real node to use instead; repeatable.")] = None,
     step_ms: StepMs = 50,
-    log_level: Annotated[str, typer.Option(help="Of the services.")] = "INFO",
-    bare: Annotated[bool, typer.Option("--bare", help="Only NATS, PostgreSQL and the nodes.")] = False,
+    log_level: Annotated[str, typer.Option(help="Log level of the services.")] = "INFO",
+    bare: Annotated[bool, typer.Option("--bare", help="Run only NATS, PostgreSQL and the nodes.")] = False,
 ) -> None:
     """Run the whole system on this machine. Ctrl-C stops it; its state is kept."""
     from stack import foreground  # noqa: PLC0415 - each command imports what it needs
@@ -46,7 +46,7 @@ def down(state: State = Path(".dev")) -> None:
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("comfyfleet-demo"),
+    output: Annotated[Path, typer.Option(help="Folder for the images.")] = Path("comfyfleet-demo"),
     step_ms: StepMs = 50,
 ) -> None:
     """Run a temporary stack that makes two images."""
@@ -68,7 +68,7 @@ def migrate(state: State = Path(".dev")) -> None:
 @app.command()
 def doctor(
     *,
-    port: Annotated[int, typer.Option(help="The public port that is meant to be free.")] = 8000,
+    port: Annotated[int, typer.Option(help="Public port to check.")] = 8000,
     state: State = Path(".dev"),
 ) -> None:
     """Check this machine and list what is missing."""

@@ -75,7 +75,7 @@ def _runner(state: Path) -> Finding:
     try:
         runner = choose_runner(binaries() / "postgres", Layout(state).postgres)
     except CannotRunPostgres as refused:
-        return Finding("PostgreSQL as", "nobody", good=False, advice=str(refused))
+        return Finding("PostgreSQL as", "no user", good=False, advice=str(refused))
     return Finding("PostgreSQL as", runner.how, good=True)
 
 

@@ -50,13 +50,13 @@ def down(state: Path, console: Console) -> int:
     layout = Layout(state)
     pid = running(layout)
     if pid is None:
-        console.print(f"nothing runs on {state}", highlight=False)
+        console.print(f"nothing is running on {state}", highlight=False)
         return 0
     os.kill(pid, signal.SIGTERM)
     give_up = time.monotonic() + STOP_WITHIN_S
     while running(layout) == pid:
         if time.monotonic() > give_up:
-            console.print(f"process {pid} did not end within {STOP_WITHIN_S:.0f} s", highlight=False)
+            console.print(f"process {pid} did not stop within {STOP_WITHIN_S:.0f} s", highlight=False)
             return 1
         time.sleep(0.05)
     console.print("stopped", highlight=False)

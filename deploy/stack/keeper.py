@@ -87,7 +87,7 @@ class ProcessSupervisor:
             code = await self._once()
             self._changed(self.unit.name, None)
             backoff = 0.0 if time.monotonic() - began > STEADY_AFTER_S else backoff
-            self._say(f"{self.unit.name} {_how(code)}; starting it again" + (f" in {backoff:.1f} s" if backoff else ""))
+            self._say(f"{self.unit.name} {_how(code)}; restarting" + (f" in {backoff:.1f} s" if backoff else ""))
             await asyncio.sleep(backoff)
             backoff = min(LAST_BACKOFF_S, backoff * 2 or FIRST_BACKOFF_S)
             self.restarts += 1
@@ -112,4 +112,4 @@ class ProcessSupervisor:
 def _how(code: int | None) -> str:
     if code is None:
         return "could not be started"
-    return f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+    return f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"

@@ -134,7 +134,7 @@ class Postgres:
         finally:
             spoken.unlink()
         if code != 0:
-            raise CannotRunPostgres(f"{program} ended with {code} (run as {self.runner.how}):\n{tail(log)}")
+            raise CannotRunPostgres(f"{program} exited with status {code} (run as {self.runner.how}):\n{tail(log)}")
 
 
 def _roles(secrets: Secrets) -> list[str]:

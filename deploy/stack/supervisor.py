@@ -165,7 +165,7 @@ class Stack:
             raise
         if code != 0:
             log = self.layout.log_of(name)
-            raise StackFailed(f"{name} ended with {code}; {log} ends:\n{tail(log)}")
+            raise StackFailed(f"{name} exited with status {code}. The end of {log}:\n{tail(log)}")
         self._say(f"{name} done in {time.monotonic() - began:.1f} s")
 
     def _start(self, layer: str) -> None:
@@ -195,10 +195,10 @@ class Stack:
     def _who_is_late(self) -> str:
         crashing = max(self._each(), key=lambda keeper: keeper.restarts, default=None)
         if crashing is None or not crashing.restarts:
-            return f"not everything was ready after {UP_WITHIN_S:.0f} s; see {self.layout.logs}"
+            return f"some processes were not ready after {UP_WITHIN_S:.0f} s; see {self.layout.logs}"
         name = crashing.unit.name
         log = self.layout.log_of(name)
-        return f"{name} did not come up, {crashing.restarts + 1} tries; {log} ends:\n{tail(log)}"
+        return f"{name} did not become ready in {crashing.restarts + 1} tries. The end of {log}:\n{tail(log)}"
 
 
 def _step(plan: Plan, service: str, *argv: str) -> dict[str, object]:

@@ -59,7 +59,7 @@ class Viewer:
                 break
             await asyncio.sleep(TRY_AGAIN_S)
         if answer.status_code != httpx.codes.CREATED:
-            raise JobFailed(f"POST /api/v1/jobs answered {answer.status_code}: {answer.text}")
+            raise JobFailed(f"POST /api/v1/jobs responded with {answer.status_code}: {answer.text}")
         return str(answer.json()["job_id"])
 
     async def watch(self, job_id: str, see: Callable[[Seen], None]) -> None:

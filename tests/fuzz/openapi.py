@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.kit.fleet import Fleet, running_fleet
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-CRASHES = ("web.crashed", "bus.handler_crashed", "loop.failed", "service.bring_up_failed")
+CRASHES = ("web.crashed", "bus.handler_crashed", "loop.failed", "service.start_failed")
 SESSIONS_ONLY = ("/api/v1/auth/password", "/api/v1/auth/logout", "/api/v1/auth/me/export", "/api/v1/auth/me")
 PASSWORD = "what is made up is sent here"
 

@@ -229,7 +229,7 @@ class Stalls:
             log.seek(self._at[name])
             new = log.read()
             self._at[name] += len(new)
-        return [json.loads(line) for line in new.splitlines() if b'"loop.held"' in line]
+        return [json.loads(line) for line in new.splitlines() if b'"loop.blocked"' in line]
 
 
 async def send(client: httpx.AsyncClient, door: Client, one: Input, body: bytes) -> str:

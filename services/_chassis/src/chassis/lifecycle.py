@@ -30,9 +30,9 @@ async def running(
             await bus.start()
             for loop in loops:
                 loop.start()
-            log.info("service.up")
+            log.info("service.started")
         except Exception:
-            log.exception("service.bring_up_failed")
+            log.exception("service.start_failed")
             raise
 
     task = asyncio.create_task(bring_up(), name="bring_up")

@@ -57,7 +57,7 @@ class Loop:
             await self._duty()
         except Exception as error:  # noqa: BLE001 - the edge of a loop: a failed tick must not end the duty
             if is_unavailable(error):
-                log.warning("loop.dependency_away", loop=self._name, error=type(error).__name__)
+                log.warning("loop.dependency_unavailable", loop=self._name, error=type(error).__name__)
             else:
                 log.exception("loop.failed", loop=self._name)
             await asyncio.sleep(PAUSE_S)

@@ -156,7 +156,7 @@ class Database:
             try:
                 await self._listen_once(channels)
             except Exception as error:  # noqa: BLE001 - the edge of a task: it must outlive any fault of the database
-                log.warning("postgres.listen_lost", error=type(error).__name__)
+                log.warning("postgres.listen_connection_lost", error=type(error).__name__)
             await asyncio.sleep(0.5)
 
     async def _listen_once(self, channels: dict[str, Callable[[], None]]) -> None:

@@ -139,9 +139,9 @@ def create_web(
     app.add_exception_handler(Refusal, _on_refusal)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(ClientDisconnect, _on_gone)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     for away in (*AWAY, DBAPIError):
-        app.add_exception_handler(away, _on_away)
+        app.add_exception_handler(away, _on_unavailable)
 
     @app.get("/healthz", tags=["health"], summary="The process lives")
     async def healthz() -> dict[str, str]:
@@ -263,12 +263,12 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     return problem_response(request, Refused(code="request.invalid", kind=Kind.INVALID, message=message, errors=errors))
 
 
-async def _on_gone(_request: Request, _error: Exception) -> Response:
+async def _on_disconnect(_request: Request, _error: Exception) -> Response:
     return Response(status_code=HTTPStatus.BAD_REQUEST)  # not read
 
 
-async def _on_away(request: Request, error: Exception) -> Response:
+async def _on_unavailable(request: Request, error: Exception) -> Response:
     if not is_unavailable(error):
         raise error
-    log.warning("web.dependency_away", path=request.scope["path"], error=type(error).__name__)
+    log.warning("web.dependency_unavailable", path=request.scope["path"], error=type(error).__name__)
     return problem_response(request, Unavailable(service=request.app.title, retry_after_s=1).refused)

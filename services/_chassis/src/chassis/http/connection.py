@@ -113,10 +113,10 @@ class GuardedHttp(UnreadHttp):
         if self._phase == "head" and self._framing > self.limits.max_head + self.limits.max_target:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large.")
         elif self._phase == "body" and self._framing > MAX_FRAMING:
-            self._refuse(HTTPStatus.BAD_REQUEST, "The body is all framing.")
+            self._refuse(HTTPStatus.BAD_REQUEST, "The chunk sizes, extensions and trailers of the body are too large.")
 
     def on_message_begin(self) -> None:
-        """Start the timer of a request."""
+        """Reset the counters of a request."""
         super().on_message_begin()
         if self._phase != "head":
             self._enter("head")
@@ -129,13 +129,13 @@ class GuardedHttp(UnreadHttp):
             self._stop(HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Check the size of the headers. Ignore trailers, which would bypass every check of headers."""
+        """Check the size of the headers. Refuse trailers, which would bypass every check of headers."""
         if self._phase != "head":
-            self._stop(HTTPStatus.BAD_REQUEST, "Trailers are not taken.")
+            self._stop(HTTPStatus.BAD_REQUEST, "Trailers are not supported.")
         self._size += len(name) + len(value) + 4
         self._count += 1
         if self._size > self.limits.max_head or self._count > self.limits.max_headers:
-            self._stop(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too many or too large.")
+            self._stop(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "There are too many headers, or they are too large.")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -144,14 +144,14 @@ class GuardedHttp(UnreadHttp):
         names = [name for name, _ in self.headers]
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
         if version not in {"1.0", "1.1"}:
-            self._stop(HTTPStatus.BAD_REQUEST, "This is an HTTP/1.1 server.")
+            self._stop(HTTPStatus.BAD_REQUEST, "Only HTTP/1.1 is supported.")
         if codings and (codings != [b"chunked"] or version == "1.0" or b"content-length" in names):
-            self._stop(HTTPStatus.BAD_REQUEST, "The only transfer coding is chunked, without Content-Length.")
+            self._stop(HTTPStatus.BAD_REQUEST, "Send either Content-Length or Transfer-Encoding: chunked.")
         hosts = names.count(b"host")
         if hosts > 1 or (version == "1.1" and not hosts):
-            self._stop(HTTPStatus.BAD_REQUEST, "A request names one Host.")
+            self._stop(HTTPStatus.BAD_REQUEST, "Send exactly one Host header.")
         if len(self.pipeline) >= self.limits.pipelined:
-            self._stop(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests wait on this connection.")
+            self._stop(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests are pipelined on this connection.")
         super().on_headers_complete()
         self._enter("body")
         if self.parser.should_upgrade() and self.cycle:
@@ -163,11 +163,11 @@ class GuardedHttp(UnreadHttp):
         self._framing = 0
         self._size += len(body)
         if self.cycle and self.cycle.response_complete and self._size > MAX_UNREAD:
-            self._stop(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The answer was given long before.")
+            self._stop(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body continued after the response.")
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Stop the timer of a request."""
+        """Stop watching the speed of a request."""
         self._phase = "none"
         super().on_message_complete()
 
@@ -177,8 +177,8 @@ class GuardedHttp(UnreadHttp):
         self._refuse(verdict.status, verdict.detail)
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over to the WebSocket protocol. It still counts."""
-        self._over = True  # this protocol
+        """Hand the connection over to the WebSocket protocol. It is still counted."""
+        self._over = True  # only for this protocol
         self._disarm()
         self._unwatch()
         super().handle_websocket_upgrade()
@@ -187,7 +187,7 @@ class GuardedHttp(UnreadHttp):
             protocol.on_lost = self._leave
 
     def _stop(self, status: HTTPStatus, detail: str) -> None:
-        """Leave the parser by an exception; the parser then calls ``send_400_response``."""
+        """Abort parsing with an exception; the parser then calls ``send_400_response``."""
         self._verdict = _Refused(status, detail)
         raise self._verdict
 
@@ -280,6 +280,6 @@ class GuardedHttp(UnreadHttp):
             next_s = max(limits.body_idle_s / 10, limits.body_grace_s - took_s)
             left_s = 0 if late else min(self._heard + limits.body_idle_s - now, next_s)
         if left_s <= 0:
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request came too slowly.")
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request was sent too slowly.")
         else:
             self._arm(left_s)

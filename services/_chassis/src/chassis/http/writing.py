@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
-MAX_PIECES = 64  # fragments of a message
+MAX_FRAGMENTS = 64  # fragments of a message
 JOINED_BYTES = 16 * 1024  # flush at this size, so that flow control also works within one iteration
 
 
@@ -142,8 +142,8 @@ class BoundedWebSockets(WebSocketsSansIOProtocol):
     def handle_cont(self, event: Frame) -> None:
         """Handle a fragment of a message."""
         super().handle_cont(event)
-        if len(self.frames) > MAX_PIECES and not self.close_sent:
-            self.conn.fail(CloseCode.POLICY_VIOLATION, "too many pieces")
+        if len(self.frames) > MAX_FRAGMENTS and not self.close_sent:
+            self.conn.fail(CloseCode.POLICY_VIOLATION, "too many fragments")
             self.handle_parser_exception()
 
     async def run_asgi(self) -> None:

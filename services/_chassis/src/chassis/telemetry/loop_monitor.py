@@ -48,13 +48,13 @@ class LoopMonitor:
         if late_s < NOTICED_S:
             return
         self.longest_s = max(self.longest_s, late_s)
-        told = {"ms": round(late_s * 1000, 1), "cpu_ms": round(cpu_s * 1000, 1)}
-        log.debug("loop.held", **told)
+        delay = {"ms": round(late_s * 1000, 1), "cpu_ms": round(cpu_s * 1000, 1)}
+        log.debug("loop.blocked", **delay)
         if late_s >= STALL_S:
             self.stalls += 1
             if now - self._warned_at >= WARN_EVERY_S:
                 self._warned_at = now
-                log.warning("loop.stalled", **told, stalls=self.stalls)
+                log.warning("loop.stalled", **delay, stalls=self.stalls)
 
     @contextmanager
     def running(self) -> Iterator[None]:
