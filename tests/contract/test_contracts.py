@@ -1,4 +1,4 @@
-"""The registry, its examples, its generated files and its permissions say the same."""
+"""The registry, its examples, generated files and permissions agree."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Commands of the command line, forked from a process that imported it before: a start takes no seconds of CPU."""
+"""Runs command line programs as forks of a process that has imported them, which saves seconds of CPU per start."""
 
 import gc
 import json
@@ -17,10 +17,10 @@ LATER = ("httpx", "httpcore", "h11", "anyio", "pydantic", "certifi", "zoneinfo",
 
 
 class Commands:
-    """Runs commands of ``comfyfleet``, each in a process of its own.
+    """Runs commands of ``comfyfleet``, each in its own process.
 
     Args:
-        folder: of the log.
+        folder: folder of the log.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,7 +29,7 @@ class Commands:
         self._count = 0
 
     async def run(self, argv: list[str], stdin: bytes, cwd: Path, env: dict[str, str]) -> tuple[int, bytes, bytes]:
-        """The exit status of a command, and what it wrote to its two streams."""
+        """Return the exit status of a command and its output to both streams."""
         self._count += 1
         files = [cwd / f".command-{self._count}.{stream}" for stream in ("in", "out", "err")]
         files[0].write_bytes(stdin)
@@ -46,7 +46,7 @@ class Commands:
 
 
 def main(argv: list[str]) -> None:
-    """Be the command, in a forked process."""
+    """Run the command, in a forked process."""
     call = json.loads(argv[0])
     os.chdir(call["cwd"])
     for number, file in enumerate(call["files"]):

@@ -1,4 +1,4 @@
-"""A process that has imported the simulated node and the executor, and forks them: a start takes no second of CPU."""
+"""A fork server with the simulated node and the executor imported, which saves a second of CPU per start."""
 
 import gc
 import signal

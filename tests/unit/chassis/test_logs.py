@@ -1,4 +1,4 @@
-"""The fields that lines bear."""
+"""Bound fields of log lines."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What is written in one step of the loop is sent as one piece, and nothing of it is lost."""
+"""All writes of one event loop iteration are sent together, without loss."""
 
 import asyncio
 from typing import Any, cast
@@ -7,7 +7,7 @@ from chassis.http.writing import JOINED_BYTES, Joined
 
 
 class Wire:
-    """A transport that keeps what it is told."""
+    """A transport that records its calls."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []

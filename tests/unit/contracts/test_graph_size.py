@@ -1,4 +1,4 @@
-"""Bounds of what graphs make, and what they cost."""
+"""Upper bounds of graphs, and their image quota."""
 
 import sys
 from collections.abc import Callable
@@ -19,11 +19,11 @@ Raw = dict[str, Any]
 
 FREE = GraphBounds(
     nodes=500, text_bytes=262_144, pixels=268_435_456, steps=200, pixel_steps=20_000_000_000
-)  # as auth migration 0007 gives them to the tier "free"
+)  # limits of tier "free" from auth migration 0007
 
 
 def node(class_type: str, **inputs: Any) -> Raw:
-    """A node; ``a__b`` names the nested input ``a.b``."""
+    """Return a node; ``a__b`` is the nested input ``a.b``."""
     return {"class_type": class_type, "inputs": {name.replace("__", "."): value for name, value in inputs.items()}}
 
 
@@ -54,7 +54,7 @@ def images(raw: Raw, **more: Any) -> int:
 
 
 def chain(first: Raw, *rest: Raw) -> Raw:
-    """Nodes a, b, c, ... each linked to the one before it by its own inputs."""
+    """Return nodes a, b, c, ..., each linked to the one before by the given inputs."""
     return {"abcdefghij"[place]: one for place, one in enumerate((first, *rest))}
 
 
@@ -497,7 +497,7 @@ def test_ordinary_graphs_are_within_the_bounds_of_the_free_tier(graph: Any) -> N
 
 
 def calls_of(work: Callable[[], object]) -> int:
-    """Python and C calls that something makes."""
+    """Return the number of Python and C calls of a function."""
     count = 0
 
     def counted(_frame: object, event: str, _arg: object) -> None:
@@ -513,7 +513,7 @@ def calls_of(work: Callable[[], object]) -> int:
 
 
 def linked(class_type: str, nodes: int, links: int, **inputs: Any) -> Raw:
-    """A graph in which each node has links to nodes before it."""
+    """Return a graph in which each node has links to earlier nodes."""
     return {
         str(n): node(class_type, **inputs, **{
             f"in{link}": [str((n * 7 + link * 13) % n), 0] for link in range(links if n else 0)

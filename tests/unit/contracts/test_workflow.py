@@ -1,4 +1,4 @@
-"""What can be said of a graph without knowing any node."""
+"""Checks of a graph that need no knowledge of classes."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,8 @@ def test_real_workflows_are_parsed_completely(path: Path) -> None:
         ({"1": 5}, "node_malformed"),
         ({"1": {"class_type": 5, "inputs": {}}}, "node_malformed"),
         ({str(n): NODE for n in range(MAX_NODES + 1)}, "workflow_too_large"),
-        ({"1": {"class_type": "X", "inputs": {"a": 2**64}}}, "integer_out_of_range"),  # a float, once it was stored
+        # becomes a float when it is stored
+        ({"1": {"class_type": "X", "inputs": {"a": 2**64}}}, "integer_out_of_range"),
         ({"1": {"class_type": "X", "inputs": {"a": {"__value__": [{"b": -(2**63) - 1}]}}}}, "integer_out_of_range"),
         ({"1": {**NODE, "_meta": {"a": 2**64}}}, "integer_out_of_range"),
         ({"1": NODE, "2": {"class_type": "X", "inputs": {"a": ["1", 2**64]}}}, "integer_out_of_range"),
@@ -64,7 +65,7 @@ def test_longest_allowed_chain_is_parsed(backwards: bool) -> None:
 
 @pytest.mark.parametrize("backwards", [False, True])
 def test_cycle_error_lists_only_the_cycle(backwards: bool) -> None:
-    """Nodes 2, 3 and 4 feed each other; those before and behind them do not belong to it."""
+    """Nodes 2, 3 and 4 form a cycle; the nodes before and after it are not part of it."""
     raw = chain(8)
     raw["2"] = {"class_type": "X", "inputs": {"a": ["1", 0], "b": ["4", 0]}}
     graph, errors = read_graph(dict(reversed(raw.items())) if backwards else raw)

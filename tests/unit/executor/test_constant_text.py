@@ -56,4 +56,4 @@ def test_each_node_is_evaluated_once() -> None:
         for place in range(1, 20)
     }
     texts = ConstantTexts(graph)
-    assert texts.of(["19", 0]) == ""  # half a million ways lead there
+    assert texts.of(["19", 0]) == ""  # half a million paths lead there

@@ -37,7 +37,7 @@ def test_every_key_is_walked_in_the_order_of_the_graph() -> None:
 
 
 def found_in(shape: Shape) -> list[Found]:
-    """What is found of a shape, with each text that names one of its files as that file."""
+    """Return the outputs found in a shape; each text that names one of its files counts as that file."""
     written = {FilePlace(kind, folder, name): path for path in shape.files for kind, folder, name in [place_of(path)]}
     found = harvest({"outputs": {"9": shape.report}}, {"9": {}})
     named = [next((item.as_file(place) for place in item.may_be if place in written), item) for item in found]

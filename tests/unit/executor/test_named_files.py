@@ -57,6 +57,6 @@ def test_file_belongs_to_the_prompt_only_if_written_after_it_started() -> None:
     started_ms = 1_795_935_600_500.0
     started_ns = int(started_ms) * 1_000_000
     assert is_of_prompt(started_ns, started_ms)
-    assert is_of_prompt(started_ns - 9_000_000, started_ms)  # the clock of a file system may lag by a tick
+    assert is_of_prompt(started_ns - 9_000_000, started_ms)  # timestamps of a file system can lag by a tick
     assert not is_of_prompt(started_ns - 20_000_000, started_ms)
-    assert not is_of_prompt(started_ns // SECOND * SECOND, started_ms)  # known to the second only
+    assert not is_of_prompt(started_ns // SECOND * SECOND, started_ms)  # has a resolution of one second

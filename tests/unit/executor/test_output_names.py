@@ -1,4 +1,4 @@
-"""A prefix on its way to the node, and the file name on its way back."""
+"""Rewriting of file name prefixes for the node, and of file names in its outputs."""
 
 import pytest
 
@@ -6,11 +6,11 @@ from executor.domain.node_text import is_given_out
 from executor.domain.output_names import MAX_NAME_BYTES, OutputNames, name_for_node, part_for_node, prefix_for_node
 
 FOLDER = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/1"
-LONGEST_FILE_NAME = 255  # bytes that file systems take
+LONGEST_FILE_NAME = 255  # maximum bytes of a file name
 
 
 def named(asked: str, ending: str = "_00001_.png", **tokens: int) -> str:
-    """The name that comes back for the first file of a node that was asked for this prefix."""
+    """Return the output name of the first file that a node writes for this prefix."""
     prefix = prefix_for_node(asked)
     for token, value in tokens.items():
         prefix = prefix.replace(f"%{token}%", str(value))

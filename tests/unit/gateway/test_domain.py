@@ -116,7 +116,7 @@ def test_altered_token_is_invalid(place: int, turn: int) -> None:
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     right = OutputRight(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
     token = output_token.sign(KEY, right)
-    place %= len(token) - 1  # the last character has bits that mean nothing
+    place %= len(token) - 1  # the last character has unused bits
     other = alphabet[(alphabet.index(token[place]) + turn) % 64]
     with pytest.raises(BadOutputToken):
         output_token.verify(KEY, token[:place] + other + token[place + 1 :], now_s=1_000)
@@ -192,7 +192,7 @@ def test_invalid_json_is_refused_as_malformed(body: bytes) -> None:
 
 
 def nested(depth: int) -> bytes:
-    """Objects and lists in turn."""
+    """Return alternately nested objects and lists."""
     value: Any = {}
     for number in range(depth - 1):
         value = [value, 1] if number % 2 else {"a": value, "b": "c"}

@@ -1,4 +1,4 @@
-"""What is found out about a picture before anything is decoded."""
+"""Facts about an image from its header, before decoding."""
 
 import zlib
 

@@ -1,4 +1,4 @@
-"""Bodies as people send them are recognised, or refused in one sentence that says what to send."""
+"""Request bodies in all usual forms are recognised, or refused with a sentence that says what to send."""
 
 import json
 from typing import Any

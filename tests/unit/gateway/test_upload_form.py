@@ -1,4 +1,4 @@
-"""A form has one file, under the names that clients give it; the other fields of ComfyUI's own route are skipped."""
+"""A form has one file, under any usual field name; other fields of ComfyUI's own route are ignored."""
 
 import pytest
 

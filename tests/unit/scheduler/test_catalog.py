@@ -1,4 +1,4 @@
-"""What a node can run, and whether a workflow is among it."""
+"""Whether a node can run a workflow, by its catalog."""
 
 import base64
 import hashlib
@@ -103,7 +103,7 @@ def test_a_report_that_is_not_what_its_digest_says_is_no_catalog() -> None:
 
 
 class CountedText(str):
-    """A text that counts how often it is compared."""
+    """A text that counts its comparisons."""
 
     compared = 0
     __hash__ = str.__hash__

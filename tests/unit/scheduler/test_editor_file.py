@@ -1,4 +1,4 @@
-"""Files of ComfyUI's editor become the graphs that the editor itself would send, or are refused with the reason."""
+"""Files of ComfyUI's editor are converted to the graph that the editor would send, or refused with a reason."""
 
 import copy
 from collections.abc import Iterator
@@ -78,7 +78,7 @@ def a_node(
     mode: int = 0,
     **more: Any,
 ) -> dict[str, Any]:
-    """A node as the editor saves it; ``inputs`` are type and link by name."""
+    """Return a node as the editor saves it; ``inputs`` are type and link by name."""
     slots = [{"name": name, "type": type_, "link": link} for name, (type_, link) in (inputs or {}).items()]
     node = {"id": node_id, "type": kind, "mode": mode, "inputs": slots, "outputs": [{"type": one} for one in outputs]}
     return node | ({"widgets_values": values} if values is not None else {}) | more
@@ -93,7 +93,7 @@ def a_save(link: Any) -> dict[str, Any]:
 
 
 def converted(raw: dict[str, Any]) -> dict[str, Any]:
-    """Class and inputs of every node of the graph."""
+    """Return class and inputs of every node of the graph."""
     found = convert(raw, CATALOG, choose=lambda _: 0, now=NOW)
     assert not found.faults, [fault.why for fault in found.faults]
     return {node_id: (node.class_type, node.inputs) for node_id, node in found.graph.items()}
@@ -224,7 +224,7 @@ def test_bypassed_node_without_an_input_of_the_type_passes_nothing() -> None:
 
 
 def a_subgraph(*, linked: bool = False, **host: Any) -> dict[str, Any]:
-    """A file with a subgraph that inverts what comes in and makes a latent as wide as its input says."""
+    """Return a file with a subgraph that inverts its input and creates a latent with the width of another input."""
     definition = {
         "id": SUBGRAPH,
         "name": "Mine",
@@ -411,7 +411,7 @@ def test_subgraph_that_holds_itself_is_stopped() -> None:
 
 
 def places_in(part: Any) -> Iterator[tuple[Any, Any]]:
-    """Every place in decoded JSON: what it is in, and its key or index."""
+    """Yield every place in decoded JSON: its container, and its key or index."""
     for key in list(part) if isinstance(part, dict) else range(len(part)) if isinstance(part, list) else ():
         yield part, key
         yield from places_in(part[key])

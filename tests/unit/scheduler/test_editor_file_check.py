@@ -1,4 +1,4 @@
-"""A file of ComfyUI's editor is checked like the graph that it means, on a fleet of different nodes."""
+"""A file of ComfyUI's editor is checked like its graph, on a fleet of different nodes."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ TERMS = Terms(TenantPolicy(mode=GraphPolicy.OPEN), LIMITS, {}, 16, datetime(2026
 
 
 def a_file(*values: Any, prefix: Any = "a") -> dict[str, Any]:
-    """An empty image that is saved."""
+    """Return a file with an empty image that is saved."""
     image = {
         "id": 1,
         "type": "EmptyImage",

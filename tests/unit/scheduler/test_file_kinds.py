@@ -1,4 +1,4 @@
-"""Uploads of one kind in inputs that take another."""
+"""Uploads of one kind in inputs that accept another."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a fleet of different nodes says of a workflow, and in which words."""
+"""Validation of a workflow against a fleet of different nodes, and its messages."""
 
 from typing import Any
 

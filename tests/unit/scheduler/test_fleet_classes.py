@@ -50,7 +50,7 @@ def test_a_page_ends_before_it_is_too_large_but_has_one_class_at_least() -> None
 def test_policy_decides_which_classes_and_folders_are_shown() -> None:
     dataset = "comfy_extras.nodes_dataset"
     folder = InputSpec(type="COMBO", required=True, options=("3d", "cats"))
-    stale = InputSpec(type="COMBO", required=True, options=("other.latent",))  # of an executor of an earlier release
+    stale = InputSpec(type="COMBO", required=True, options=("other.latent",))  # from an executor of an earlier release
     catalog = {
         "LoadImageDataSetFromFolder": ClassSpec(
             inputs={"folder": folder}, outputs=(), output_node=False, module=dataset

@@ -1,4 +1,4 @@
-"""What a node accepts, what it makes of values, and what is wrong with the rest."""
+"""Validation of graphs: accepted values, conversions, and errors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -161,7 +161,7 @@ def sampler(**inputs: Any) -> dict[str, Any]:
 
 
 def sampled(first: Any, second: Any) -> dict[str, Any]:
-    """Two samplers of one model."""
+    """Return a graph with two samplers of one model."""
     return {
         "3": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}},
         "4": LATENT,

@@ -1,4 +1,4 @@
-"""What a validation warns of: what runs otherwise than it was sent."""
+"""Warnings of a validation: differences between the submitted workflow and what runs."""
 
 from typing import Any
 

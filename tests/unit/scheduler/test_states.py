@@ -1,4 +1,4 @@
-"""The life of a job: every pair of state and cause is either listed or changes nothing."""
+"""Job state transitions: every pair of state and cause is either listed or changes nothing."""
 
 from itertools import product
 from uuid import uuid4

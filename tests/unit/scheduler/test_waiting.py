@@ -138,7 +138,7 @@ def test_job_is_held_until_its_failed_node_may_retry_it() -> None:
     assert (waiting.reason, waiting.since) == (WaitReason.HELD, ago(1))
     assert waiting.detail == WaitingDetail(cause=HoldCause.RETRY, until=until, nodes=("gpu-2",))
     assert why(*nodes, job=replace(died, avoid_until=NOW)).reason is WaitReason.QUEUE
-    assert why(node("gpu-1"), job=died).reason is WaitReason.QUEUE  # it alone can run the job
+    assert why(node("gpu-1"), job=died).reason is WaitReason.QUEUE  # only this node can run the job
     assert why(node("gpu-1"), node("gpu-2"), job=died).reason is WaitReason.QUEUE
 
 

@@ -19,8 +19,7 @@ _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 def clean(text: str, longest: int) -> str:
-    """Return the text without control characters (except tab and line ends) and lone surrogates, at most ``longest``
-    long.
+    """Return at most ``longest`` characters, without control characters (except tab and line ends) and lone surrogates.
 
     Each invalid character becomes U+FFFD, so that different texts rarely become equal and the change is visible.
     """
